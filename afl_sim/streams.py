@@ -1,0 +1,106 @@
+"""Named random streams: randomness is addressed, not consumed.
+
+Every draw is a pure function of ``(seed, purpose, client, k)``. Nothing here keeps a position, so
+the order in which draws are asked for cannot change their values, and two strategies that reach
+client 17's third task see the same number there (common random numbers).
+
+Uniform draws come from Squares, the counter-based generator of Widynski, "Squares: A Fast
+Counter-Based RNG" (arXiv 2004.06278), five rounds with a 64-bit output: the key is a digest of seed
+and purpose, the counter is ``client * 2**32 + k``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+_MASK = 0xFFFFFFFFFFFFFFFF
+_TO_UNIT = 2.0**-52  # with the half added below, neither 0 nor 1 can come out
+
+
+class Streams:
+    """All random streams of one seed.
+
+    Args:
+        seed: the scenario's seed, ``0 <= seed < 2**63``.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._keys: dict[str, int] = {}
+
+    def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
+        """A uniform draw in the open interval (0, 1).
+
+        Args:
+            purpose: the stream's name, such as ``"compute.jitter"``.
+            client: the client's index, ``0 <= client < 2**32``.
+            k: the index of the draw on that client (its k-th task), ``0 <= k < 2**32``.
+        """
+        key = self._keys.get(purpose) or self._key(purpose)
+        y = ((client << 32) + k) * key & _MASK
+        z = y + key & _MASK
+        x = y * y + y & _MASK
+        x = x >> 32 | (x & 0xFFFFFFFF) << 32
+        x = x * x + z & _MASK
+        x = x >> 32 | (x & 0xFFFFFFFF) << 32
+        x = x * x + y & _MASK
+        x = x >> 32 | (x & 0xFFFFFFFF) << 32
+        t = x * x + z & _MASK
+        x = t >> 32 | (t & 0xFFFFFFFF) << 32
+        bits = t ^ (x * x + y & _MASK) >> 32
+        return ((bits >> 12) + 0.5) * _TO_UNIT
+
+    def uniforms(
+        self, purpose: str, clients: npt.ArrayLike = 0, ks: npt.ArrayLike = 0
+    ) -> npt.NDArray[np.float64]:
+        """The same draws as `uniform`, bit for bit, for whole arrays of clients and indices.
+
+        ``clients`` and ``ks`` broadcast against each other; the result has their common shape.
+        """
+        key = np.uint64(self._keys.get(purpose) or self._key(purpose))
+        half = np.uint64(32)
+        counter = (np.asarray(clients).astype(np.uint64) << half) + np.asarray(ks).astype(np.uint64)
+        with np.errstate(over="ignore"):
+            y = counter * key
+            z = y + key
+            x = y * y + y
+            x = x >> half | x << half
+            x = x * x + z
+            x = x >> half | x << half
+            x = x * x + y
+            x = x >> half | x << half
+            t = x * x + z
+            x = t >> half | t << half
+            bits = t ^ (x * x + y) >> half
+        return ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * _TO_UNIT
+
+    def integer(self, purpose: str, client: int = 0, k: int = 0) -> int:
+        """An integer in ``[0, 2**63)``, for seeding another generator (torch's, per task)."""
+        return self._digest(purpose, client, k)[0] >> 1
+
+    def generator(self, purpose: str, client: int = 0, k: int = 0) -> np.random.Generator:
+        """A NumPy generator of its own for one address: permutations, many draws at once."""
+        key = self._digest(purpose, client, k)
+        return np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64)))
+
+    def _key(self, purpose: str) -> int:
+        # Squares wants an odd key with irregular digits, which a digest's are.
+        key = self._keys[purpose] = self._digest(purpose, -1, -1)[0] | 1
+        return key
+
+    def _digest(self, purpose: str, client: int, k: int) -> tuple[int, int]:
+        hasher = self._root.copy()
+        hasher.update(f"{purpose}/{client}/{k}".encode())
+        digest = hasher.digest()
+        return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
+
+    @cached_property
+    def _root(self) -> hashlib._Hash:
+        return hashlib.sha256(f"afl_sim/{self.seed}/".encode())
+
+    def __repr__(self) -> str:
+        return f"Streams(seed={self.seed})"
