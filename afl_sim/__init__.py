@@ -1,1 +1,55 @@
+"""afl_sim: a discrete-event simulator of asynchronous federated learning.
+
+>>> from afl_sim import load_scenario, simulate
+>>> run = simulate(load_scenario("scenarios/smallest.yaml"), timing_only=True)
+>>> run.summary["versions"]
+12
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from afl_sim.recording import Run, load_run, load_runs, load_study
+    from afl_sim.scenario import Scenario
+    from afl_sim.simulation import load_scenario, simulate
+    from afl_sim.strategies import Client, Strategy, Update, register
+
 __version__ = "0.1.0"
+
+# Imported when first used: the command line answers --help without loading torch.
+_HOMES = {
+    "Client": "afl_sim.strategies",
+    "Run": "afl_sim.recording",
+    "Scenario": "afl_sim.scenario",
+    "Strategy": "afl_sim.strategies",
+    "Update": "afl_sim.strategies",
+    "load_run": "afl_sim.recording",
+    "load_runs": "afl_sim.recording",
+    "load_scenario": "afl_sim.simulation",
+    "load_study": "afl_sim.recording",
+    "register": "afl_sim.strategies",
+    "simulate": "afl_sim.simulation",
+}
+
+__all__ = [
+    "Client",
+    "Run",
+    "Scenario",
+    "Strategy",
+    "Update",
+    "load_run",
+    "load_runs",
+    "load_scenario",
+    "load_study",
+    "register",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

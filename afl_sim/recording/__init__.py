@@ -1,0 +1,32 @@
+"""Recording: what a run writes, and reading it back.
+
+Nothing here imports torch, SimPy or a plotting library; pandas and pyarrow are imported when a log
+is opened or a table is asked for.
+"""
+
+from afl_sim.recording.diff import Divergence, first_divergence, format_divergence
+from afl_sim.recording.events import EventLog
+from afl_sim.recording.folder import RunFolder, StudyFolder, check_free
+from afl_sim.recording.manifest import build_manifest
+from afl_sim.recording.metrics import MetricsLog
+from afl_sim.recording.reading import Run, load_run, load_runs, load_study
+from afl_sim.recording.tasks import task_table
+from afl_sim.recording.trace import write_trace
+
+__all__ = [
+    "Divergence",
+    "EventLog",
+    "MetricsLog",
+    "Run",
+    "RunFolder",
+    "StudyFolder",
+    "build_manifest",
+    "check_free",
+    "first_divergence",
+    "format_divergence",
+    "load_run",
+    "load_runs",
+    "load_study",
+    "task_table",
+    "write_trace",
+]

@@ -1,0 +1,52 @@
+"""What a scenario file may say: models, distributions, and loading with line numbers."""
+
+from afl_sim.scenario.catalogue import Catalogue, Reading, UncheckedBlock
+from afl_sim.scenario.clients import AlwaysAvailable, Clients, Compute, Link, Network
+from afl_sim.scenario.data import DataSpec
+from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.dumping import dump_scenario, scenario_id
+from afl_sim.scenario.loading import load_study
+from afl_sim.scenario.scenario import Scenario
+from afl_sim.scenario.schema import json_schema
+from afl_sim.scenario.section import Section
+from afl_sim.scenario.settings import (
+    Evaluation,
+    Execution,
+    Numerics,
+    Recording,
+    Server,
+    Stop,
+)
+from afl_sim.scenario.study import Case, Study
+from afl_sim.scenario.training import ConstantRate, InverseSqrtRate, StepRate, Training
+
+__all__ = [
+    "AlwaysAvailable",
+    "Case",
+    "Catalogue",
+    "Clients",
+    "Compute",
+    "ConstantRate",
+    "DataSpec",
+    "Distribution",
+    "Evaluation",
+    "Execution",
+    "InverseSqrtRate",
+    "Link",
+    "Network",
+    "Numerics",
+    "Reading",
+    "Recording",
+    "Scenario",
+    "Section",
+    "Server",
+    "StepRate",
+    "Stop",
+    "Study",
+    "Training",
+    "UncheckedBlock",
+    "dump_scenario",
+    "json_schema",
+    "load_study",
+    "scenario_id",
+]

@@ -1,0 +1,257 @@
+"""The ``afl-sim`` command.
+
+Each command imports what it needs when it is called, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from afl_sim import __version__
+from afl_sim.errors import AflSimError, ScenarioError
+
+app = typer.Typer(
+    name="afl-sim",
+    help="Simulate asynchronous federated learning: virtual time, real training, the same result "
+    "every time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ScenarioArgument = Annotated[
+    str, typer.Argument(help="A scenario file, or the name of a built-in scenario.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a setting; may be repeated."),
+]
+SeedOption = Annotated[int | None, typer.Option(help="Replace the scenario's seed.")]
+RunsArgument = Annotated[list[Path], typer.Argument(help="Run or study folders.")]
+
+
+def main() -> None:
+    """Entry point: errors are one message on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except AflSimError as error:
+        _say_error(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say_error("interrupted")
+        sys.exit(130)
+
+
+def _say_error(message: str) -> None:
+    for line in message.splitlines() or [""]:
+        print(f"error: {line}", file=sys.stderr)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"afl-sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def scenario_folder() -> Path:
+    """The folder of the built-in scenarios: in the package, or beside it in a source tree."""
+    package = Path(__file__).parent
+    inside = package / "scenarios"
+    return inside if inside.is_dir() else package.parent / "scenarios"
+
+
+def find_scenario(name: str) -> Path:
+    """The file that a command line names.
+
+    Raises:
+        ScenarioError: there is neither such a file nor such a built-in scenario.
+    """
+    path = Path(name)
+    if path.exists() or path.suffix in {".yaml", ".yml"} or len(path.parts) != 1:
+        return path
+    built_in = {file.stem: file for file in sorted(scenario_folder().glob("*.yaml"))}
+    if name in built_in:
+        return built_in[name]
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, built_in, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ScenarioError(
+        f"{name}: no such file, nor a built-in scenario ({', '.join(built_in)}){hint}"
+    )
+
+
+@app.command()
+def run(
+    scenario: ScenarioArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="The run (or study) folder; missing or empty.")
+    ] = None,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    timing_only: Annotated[
+        bool, typer.Option("--timing-only", help="Compute the schedule and train nothing.")
+    ] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw the figures afterwards.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run again even if a finished folder exists.")
+    ] = False,
+) -> None:
+    """Run a scenario, or every combination of a study."""
+    from afl_sim.console import Display
+    from afl_sim.simulation import load_study
+    from afl_sim.studies import Options, run_study
+
+    study = load_study(find_scenario(scenario), settings or [], seed)
+    options = Options(out, timing_only, force, sys.argv)
+    with Display() as display:
+        folder, outcomes = run_study(study, options, display.watch)
+        for outcome in outcomes:
+            display.finish(_outcome_line(outcome))
+    runs = [outcome.run for outcome in outcomes if outcome.run is not None]
+    from analysis.compare import print_comparison, write_comparison
+
+    if runs:
+        print_comparison(runs)
+    if study.is_study:
+        write_comparison(runs, folder)
+    print(f"results: {folder}")
+    if plot:
+        _draw(runs, folder / "figures", None, ("png",))
+    if not all(outcome.succeeded for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _outcome_line(outcome: Any) -> str:
+    if outcome.error is not None:
+        return f"{outcome.label}: failed: {outcome.error}"
+    summary = outcome.run.summary
+    wall = summary["wall_seconds"]["total"]
+    how = "finished before, reused" if outcome.reused else f"{summary['status']} in {wall:.1f} s"
+    reason = f": {summary['reason']}" if "reason" in summary else ""
+    return f"{outcome.label}: {how}{reason}"
+
+
+def _draw(runs: list[Any], folder: Path, names: list[str] | None, formats: tuple[str, ...]) -> None:
+    from analysis.draw import draw
+
+    for name, result in draw(runs, folder, names, formats):
+        print(f"{name}: {result}")
+
+
+@app.command()
+def validate(
+    scenarios: Annotated[list[str], typer.Argument(help="Scenario files or built-in names.")],
+    settings: SetOption = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print who holds which samples, as a table.")
+    ] = False,
+) -> None:
+    """Find everything that can be known wrong before a run."""
+    from afl_sim.validation import check_study, show_partition
+
+    problems = []
+    for name in scenarios:
+        try:
+            study = check_study(find_scenario(name), settings or [])
+        except ScenarioError as error:
+            problems.append(str(error))
+            continue
+        print(f"{name}: ok, {len(study.cases)} run{'s' if len(study.cases) > 1 else ''}")
+        if show:
+            show_partition(study)
+    if problems:
+        raise ScenarioError("\n".join(problems))
+
+
+@app.command()
+def plot(
+    runs: RunsArgument,
+    figure: Annotated[
+        list[str] | None, typer.Option(help="Draw only this figure; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the figures.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="png, pdf, svg, separated by commas.")
+    ] = "png",
+) -> None:
+    """Draw figures of runs and studies."""
+    from afl_sim.recording import load_runs
+
+    _draw(load_runs(runs), out or runs[0] / "figures", figure, tuple(formats.split(",")))
+
+
+@app.command()
+def compare(
+    runs: RunsArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write comparison.csv and comparison.md here.")
+    ] = None,
+) -> None:
+    """Print a table of runs side by side."""
+    from afl_sim.recording import load_runs
+    from analysis.compare import print_comparison, write_comparison
+
+    loaded = load_runs(runs)
+    print_comparison(loaded)
+    if out is not None:
+        write_comparison(loaded, out)
+
+
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(help="A run folder.")],
+    b: Annotated[Path, typer.Argument(help="Another run folder.")],
+) -> None:
+    """Find the first event in which two runs differ; exit code 1 if there is one."""
+    from afl_sim.recording import first_divergence, format_divergence, load_run
+
+    divergence = first_divergence(load_run(a), load_run(b))
+    print(format_divergence(divergence))
+    if divergence is not None:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_kinds(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="strategies, models, datasets, partitions, distributions, figures or scenarios."
+        ),
+    ],
+) -> None:
+    """List what a scenario can name, a line each."""
+    from afl_sim.listing import listing
+
+    for name, line in listing(what):
+        print(f"{name:<16} {line}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    import json
+
+    from afl_sim.catalogue import catalogue
+    from afl_sim.scenario import json_schema
+
+    print(json.dumps(json_schema(catalogue()), indent=2))
+
+
+if __name__ == "__main__":
+    main()

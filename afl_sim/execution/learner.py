@@ -1,0 +1,181 @@
+"""The numeric half of a run: the global model, its versions, and the results that make them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from afl_sim.errors import DivergedError, ScheduleError
+from afl_sim.execution.tasks import Executor, Future, TrainingTask
+from afl_sim.learning.evaluation import Evaluation
+from afl_sim.learning.training import LocalResult
+from afl_sim.strategies.base import Strategy, Update
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a run's numbers stopped being finite.
+
+    Attributes:
+        version: the version that was being made, or evaluated.
+        client: whose update it was, or None where the server's step or the evaluation diverged.
+    """
+
+    version: int
+    client: int | None
+
+
+class Job:
+    """A dispatched task's numbers: what to train, and the future of its result."""
+
+    __slots__ = ("future", "task")
+
+    def __init__(self, task: TrainingTask) -> None:
+        self.task = task
+        self.future: Future | None = None
+
+
+class TrainingLearner:
+    """Submits a task when the world dispatches it and asks for its result when it is aggregated.
+
+    Args:
+        strategy: the update rule.
+        executor: where tasks run.
+        initial: shape (P + B,): the initial model.
+        num_parameters: P.
+        samples_of: n_k, the number of samples a client holds.
+        lr_factor: the learning-rate schedule, a function of the base version.
+        on_evaluation: takes (time_us, version, updates, samples, evaluation).
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        executor: Executor,
+        initial: Tensor,
+        num_parameters: int,
+        samples_of: Callable[[int], int],
+        lr_factor: Callable[[int], float],
+        on_evaluation: Callable[[int, int, int, int, Evaluation], None],
+    ) -> None:
+        self._strategy = strategy
+        self._executor = executor
+        self._count = num_parameters
+        self._samples_of = samples_of
+        self._lr_factor = lr_factor
+        self._on_evaluation = on_evaluation
+        self._goes_on = type(strategy).starting_point is not Strategy.starting_point
+        self._own: dict[int, Future] = {}  # client -> its last task that arrived
+        self._evaluated: tuple[int, Evaluation] | None = None
+        self.vector = initial
+        self.state = strategy.initial_state(initial[:num_parameters])
+        self.divergence: Divergence | None = None
+
+    def start(self, dispatch: Any, after: Any) -> None:
+        """Submit the task, or, where a poll will say how many steps it has, prepare it."""
+        origin, own = None, None
+        if self._goes_on:
+            origin = (self._strategy, self.state)
+            own = self._own.get(dispatch.client) if after is None else after.job
+        task = TrainingTask(
+            dispatch.client,
+            dispatch.task,
+            dispatch.steps,
+            self.vector,
+            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
+            origin,
+            own,
+        )
+        job = dispatch.job = Job(task)
+        if not dispatch.until_polled:
+            job.future = self._executor.submit(task)
+
+    def recall(self, dispatch: Any) -> None:
+        """Submit the task with the steps that were done."""
+        job: Job = dispatch.job
+        job.task = replace(job.task, steps=dispatch.steps)
+        job.future = self._executor.submit(job.task)
+
+    def arrive(self, dispatch: Any) -> None:
+        """The client's own model counts from now on, for strategies that go on from it."""
+        if self._goes_on:
+            self._own[dispatch.client] = dispatch.job.future
+
+    def drop(self, dispatch: Any) -> None:
+        """Let go of the task; nobody waits for it."""
+        if not self._goes_on:
+            dispatch.job = None
+
+    def aggregate(
+        self, updates: Sequence[Any], version: int, context: Mapping[str, Any]
+    ) -> None:
+        """Ask for the results, in order of arrival, and apply the strategy's rule."""
+        count = self._count
+        results = [dispatch.job.future.result() for dispatch in updates]
+        numbers = [
+            self._update(dispatch, result, version)
+            for dispatch, result in zip(updates, results, strict=True)
+        ]
+        params, self.state = self._strategy.aggregate(
+            self.vector[:count], self.state, numbers, context
+        )
+        if params.shape != (count,) or params.dtype != self.vector.dtype:
+            raise ScheduleError(
+                f"strategy {self._strategy.kind}: aggregate returned {params.dtype} of shape "
+                f"{tuple(params.shape)}; expected {self.vector.dtype} of shape ({count},)"
+            )
+        if not torch.isfinite(params).all():
+            self._diverged(version, None, "the global model is not finite")
+        self.vector = torch.cat([params, self._mean_buffers([r.vector for r in results])])
+
+    def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
+        """Evaluate the current model; a version is computed once, however often it is asked for."""
+        if self._evaluated is None or self._evaluated[0] != version:
+            self._evaluated = (version, self._executor.evaluate(self.vector))
+        evaluation = self._evaluated[1]
+        if not math.isfinite(evaluation.loss):
+            self._diverged(version, None, f"the evaluation loss is {evaluation.loss}")
+        self._on_evaluation(time_us, version, updates, samples, evaluation)
+
+    def accuracy(self) -> float:
+        """The accuracy of the last evaluation."""
+        assert self._evaluated is not None
+        return self._evaluated[1].accuracy
+
+    def result(self, dispatch: Any, version: int) -> Update:
+        """The numbers of an update, as an aggregation into ``version`` would see them."""
+        return self._update(dispatch, dispatch.job.future.result(), version)
+
+    def _update(self, dispatch: Any, result: LocalResult, version: int) -> Update:
+        if dispatch.steps and not math.isfinite(result.loss):
+            self._diverged(
+                version,
+                dispatch.client,
+                f"client {dispatch.client} has a training loss of {result.loss} "
+                f"in its task {dispatch.task}",
+            )
+        return Update(
+            dispatch.client,
+            dispatch.base_version,
+            version - 1 - dispatch.base_version,
+            self._samples_of(dispatch.client),
+            dispatch.steps,
+            result.delta,
+            result.vector[: self._count],
+            result.loss,
+        )
+
+    def _mean_buffers(self, vectors: Sequence[Tensor]) -> Tensor:
+        """Buffers are statistics: their mean over the updates, whatever the strategy."""
+        if len(self.vector) == self._count:
+            return self.vector[self._count :]
+        return torch.stack([vector[self._count :] for vector in vectors]).mean(0)
+
+    def _diverged(self, version: int, client: int | None, what: str) -> None:
+        self.divergence = Divergence(version, client)
+        raise DivergedError(f"diverged at version {version}: {what}")

@@ -1,0 +1,38 @@
+"""No training at all: the schedule alone is the product (``--timing-only``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from afl_sim.errors import ScheduleError
+
+
+class NullLearner:
+    """Answers every call of the world, and computes nothing."""
+
+    def start(self, dispatch: Any, after: Any) -> None:
+        """Nothing is trained."""
+
+    def recall(self, dispatch: Any) -> None:
+        """Nothing is trained."""
+
+    def arrive(self, dispatch: Any) -> None:
+        """Nothing is kept."""
+
+    def drop(self, dispatch: Any) -> None:
+        """Nothing is held."""
+
+    def aggregate(self, updates: Sequence[Any], version: int, context: Mapping[str, Any]) -> None:
+        """The version is a number only."""
+
+    def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
+        """There is no model."""
+
+    def accuracy(self) -> float:
+        """Refused: a run without training has no accuracy."""
+        raise ScheduleError("a timing-only run has no accuracy to stop at")
+
+    def result(self, dispatch: Any, version: int) -> Any:
+        """Refused: a run without training has no results."""
+        raise ScheduleError("a timing-only run has no results to read")

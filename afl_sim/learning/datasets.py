@@ -1,0 +1,277 @@
+"""Data sets as whole tensors, read by torchvision.
+
+torchvision's per-item transforms cost more than training a small CNN, so a data set is converted
+once from its 8-bit source to one normalised float32 tensor, which everything in a process shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchvision.datasets
+from torch import Tensor
+from torchvision.datasets.mnist import read_label_file
+
+from afl_sim.errors import DataError
+from afl_sim.learning.mnist_cache import cache_folder, locked, unpack_mnist
+from afl_sim.scenario.data import DataSpec, held_out
+from afl_sim.scenario.partitions import Iid
+from afl_sim.streams import Streams
+
+_READERS: dict[str, Callable[..., Any]] = {
+    "mnist": torchvision.datasets.MNIST,
+    "fashion_mnist": torchvision.datasets.FashionMNIST,
+    "kmnist": torchvision.datasets.KMNIST,
+    "emnist": torchvision.datasets.EMNIST,
+    "cifar10": torchvision.datasets.CIFAR10,
+}
+_FIRST_FILE = {
+    "mnist": "MNIST/raw/train-images-idx3-ubyte",
+    "fashion_mnist": "FashionMNIST/raw/train-images-idx3-ubyte",
+    "kmnist": "KMNIST/raw/train-images-idx3-ubyte",
+    "emnist": "EMNIST/raw/emnist-{split}-train-images-idx3-ubyte",
+    "cifar10": "cifar-10-batches-py/data_batch_1",
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in memory. Its tensors are shared by the whole process: never write to them.
+
+    Attributes:
+        name: the scenario's name for it.
+        images: float32 (samples, channels, height, width), normalised: what the partition deals
+            out, that is the pool without its held-out share, in the order of the files.
+        labels: int64 (samples,).
+        validation_images, validation_labels: the held-out share; possibly no samples.
+        test_images, test_labels: the published test set, normalised alike.
+        classes: number of labels.
+        input_shape: (channels, height, width).
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    classes: int
+    input_shape: tuple[int, int, int]
+
+
+def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) -> Dataset:
+    """Read, normalise and split a data set; it is read and normalised once per process.
+
+    Args:
+        spec: the scenario's ``data`` section.
+        streams: the scenario's seed, which draws the held-out share (purpose "validation").
+        cache: folder for unpacked and downloaded files; `cache_folder()` if None.
+
+    Raises:
+        DataError: the files are missing or damaged, or could not be downloaded.
+    """
+    unsplit = spec.model_copy(update={"partition": Iid(), "validation": 0.0})
+    pool = _read_pool(unsplit, _cache(spec, cache))
+    training, validation = split_pool(len(pool.labels), spec.validation, streams)
+    if not len(validation):
+        return pool
+    kept, aside = torch.from_numpy(training), torch.from_numpy(validation)
+    return replace(
+        pool,
+        images=pool.images[kept],
+        labels=pool.labels[kept],
+        validation_images=pool.images[aside],
+        validation_labels=pool.labels[aside],
+    )
+
+
+def load_labels(
+    spec: DataSpec, streams: Streams, cache: Path | None = None
+) -> npt.NDArray[np.int64]:
+    """The same as `load_dataset(...).labels`, int64 (samples,), without holding the images.
+
+    Raises:
+        DataError: as `load_dataset`.
+    """
+    folder = _cache(spec, cache)
+    labels = _read_labels(spec, folder, train=True)
+    if spec.pool == "train_and_test":
+        labels = torch.cat([labels, _read_labels(spec, folder, train=False)])
+    training, _ = split_pool(len(labels), spec.validation, streams)
+    return labels.numpy()[training]
+
+
+def split_pool(
+    pool: int, share: float, streams: Streams
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Indices of the samples to train on and of those held out, each in the order of the files.
+
+    Raises:
+        DataError: nothing would be left to train on.
+    """
+    count = held_out(pool, share)
+    if count >= pool:
+        raise DataError(f"data.validation: {share} of {pool} samples leaves none to train on")
+    order = streams.generator("validation").permutation(pool) if count else np.arange(pool)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+@lru_cache(maxsize=2)
+def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
+    train, labels = _read(spec, cache, train=True)
+    test, test_labels = _read(spec, cache, train=False)
+    if spec.pool == "train_and_test":
+        everything = torch.cat([train, test])
+        shift, scale = normalization(spec.normalize, train, everything)
+        images = _normalized(everything, shift, scale)
+        labels, test_images = torch.cat([labels, test_labels]), images[len(train) :]
+    else:
+        shift, scale = normalization(spec.normalize, train, train)
+        images, test_images = (_normalized(part, shift, scale) for part in (train, test))
+    return Dataset(
+        name=spec.dataset,
+        images=images,
+        labels=labels,
+        validation_images=images[:0],
+        validation_labels=labels[:0],
+        test_images=test_images,
+        test_labels=test_labels,
+        classes=spec.info.classes,
+        input_shape=spec.info.input_shape,
+    )
+
+
+def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
+    """Shift and scale, in units of the 8-bit source: x becomes (x - shift) / scale.
+
+    Sums of 8-bit numbers and of their squares are exact in float64, so the result depends neither
+    on the number of threads nor on the machine.
+
+    Args:
+        how: standard | unit | raw | pixelwise, as in `DataSpec.normalize`.
+        train: uint8 (samples, C, H, W), the published training set.
+        pool: uint8 (samples, C, H, W), what is shared out to clients.
+
+    Returns:
+        Two float32 tensors of shape (1, C, 1, 1), or (1, C, H, W) for pixelwise.
+    """
+    if how in ("raw", "unit"):
+        none = torch.zeros(1, 1, 1, 1)
+        return none, none + (255.0 if how == "unit" else 1.0)
+    if how == "pixelwise":
+        mean, deviation = _moments(pool, (0,))
+        return mean.float(), (deviation + 0.001 * 255).float()
+    mean, deviation = _moments(train, (0, 2, 3))
+    return mean.float(), torch.where(deviation > 0, deviation, 255.0).float()
+
+
+def _moments(images: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation in float64, the dimensions summed over kept with length 1."""
+    total = torch.zeros(1, dtype=torch.float64)
+    squares = torch.zeros(1, dtype=torch.float64)
+    for block in images.split(4096):
+        wide = block.double()
+        total = total + wide.sum(over, keepdim=True)
+        squares = squares + wide.square_().sum(over, keepdim=True)
+    count = images.numel() // total.numel()
+    mean = total / count
+    return mean, (squares / count - mean.square()).clamp_min(0).sqrt()
+
+
+def _normalized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return images.float().sub_(shift).div_(scale)
+
+
+def _read(spec: DataSpec, cache: Path, *, train: bool) -> tuple[Tensor, Tensor]:
+    """Images as uint8 (samples, C, H, W), and labels."""
+    folder = _folder(spec, cache)
+    reader = _open(spec, folder, train=train)
+    images = torch.as_tensor(reader.data)
+    # The MNIST family comes as (N, H, W), CIFAR as (N, H, W, C).
+    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
+    labels = _checked_labels(spec, folder, reader.targets)
+    if len(images) != len(labels):
+        raise _unreadable(spec, folder, f"{len(images)} images with {len(labels)} labels")
+    if (shape := tuple(images.shape[1:])) != spec.info.input_shape:
+        raise _unreadable(spec, folder, f"images of {shape}, expected {spec.info.input_shape}")
+    return images, labels
+
+
+def _read_labels(spec: DataSpec, cache: Path, *, train: bool) -> Tensor:
+    folder = _folder(spec, cache)
+    if spec.dataset != "mnist" or spec.root is not None:
+        return _checked_labels(spec, folder, _open(spec, folder, train=train).targets)
+    name = f"{'train' if train else 't10k'}-labels-idx1-ubyte"
+    return _checked_labels(spec, folder, read_label_file(str(folder / "MNIST" / "raw" / name)))
+
+
+def _checked_labels(spec: DataSpec, folder: Path, targets: Any) -> Tensor:
+    labels = torch.as_tensor(targets, dtype=torch.int64)
+    if spec.split == "letters":  # counted from 1, the only such split
+        labels = labels - 1
+    if not len(labels):
+        raise _unreadable(spec, folder, "it holds no samples")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= spec.info.classes:
+        found = f"labels from {low} to {high}, expected 0 to {spec.info.classes - 1}"
+        raise _unreadable(spec, folder, found)
+    return labels
+
+
+def _cache(spec: DataSpec, cache: Path | None) -> Path:
+    """The cache folder; where the user has a copy of their own, none is needed or asked for."""
+    return cache or (cache_folder() if spec.root is None else Path())
+
+
+def _folder(spec: DataSpec, cache: Path) -> Path:
+    """The ``root`` to hand to torchvision's reader."""
+    if spec.root is not None:
+        return Path(spec.root).expanduser()
+    if spec.dataset == "mnist":
+        return unpack_mnist(cache)
+    if spec.download:
+        return cache
+    raise DataError(
+        f"{spec.info.title} does not come with the package: set data.root to a folder that holds "
+        f"{_first_file(spec)}, or data.download: true to download it into {cache}"
+    )
+
+
+def _open(spec: DataSpec, folder: Path, *, train: bool) -> Any:
+    """Torchvision's reader, its files read; it downloads only if the scenario says so."""
+    options: dict[str, Any] = {"root": folder, "train": train}
+    if spec.dataset == "emnist":
+        options["split"] = spec.split or "balanced"
+    reader = _READERS[spec.dataset]
+    try:
+        return reader(**options)
+    except Exception as error:  # a damaged file makes the readers raise nearly anything
+        if not spec.download:
+            raise _unreadable(spec, folder, error) from error
+    try:
+        with locked(folder):
+            return reader(**options, download=True)
+    except Exception as error:
+        raise _unreadable(spec, folder, error) from error
+
+
+def _unreadable(spec: DataSpec, folder: Path, why: object) -> DataError:
+    reason = " ".join(str(why).split()) or type(why).__name__
+    tried = " or download it" if spec.download else ""
+    other = "" if spec.download else ", or data.download: true"
+    return DataError(
+        f"cannot read {spec.info.title} from {folder}{tried}: {reason}; expected "
+        f"{folder / _first_file(spec)} and the files beside it{other}"
+    )
+
+
+def _first_file(spec: DataSpec) -> str:
+    return _FIRST_FILE[spec.dataset].format(split=spec.split or "balanced")

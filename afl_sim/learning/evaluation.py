@@ -1,0 +1,68 @@
+"""How good a global model is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from afl_sim.learning.training import LOSSES, LocalTrainer
+
+_BATCH = 1000  # a large batch halves the time of a small one, and its memory is still modest
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on held-out samples.
+
+    Attributes:
+        accuracy: share of samples classified correctly.
+        loss: mean loss per sample.
+        class_accuracy: the accuracy on the samples of each class; NaN for a class without any.
+    """
+
+    accuracy: float
+    loss: float
+    class_accuracy: tuple[float, ...]
+
+
+class Evaluator:
+    """Evaluates vectors on a fixed set of samples.
+
+    Args:
+        trainer: whose model object is used as scratch space.
+        images: shape (N, C, H, W); labels: shape (N,).
+        classes: the number of classes.
+        loss: a key of `LOSSES`.
+    """
+
+    def __init__(
+        self, trainer: LocalTrainer, images: Tensor, labels: Tensor, classes: int, loss: str
+    ) -> None:
+        self._trainer = trainer
+        self._images = images
+        self._labels = labels
+        self._classes = classes
+        self._loss = LOSSES[loss]
+        self._per_class = torch.bincount(labels, minlength=classes)
+
+    def evaluate(self, vector: Tensor) -> Evaluation:
+        """Evaluate a model given as a vector of shape (P + B,)."""
+        model = self._trainer.model
+        self._trainer.layout.write(model, vector)
+        model.eval()
+        right = torch.zeros(self._classes, dtype=torch.int64)
+        loss = 0.0
+        with torch.inference_mode():
+            for images, labels in zip(
+                self._images.split(_BATCH), self._labels.split(_BATCH), strict=True
+            ):
+                outputs = model(images)
+                loss += float(self._loss(outputs, labels)) * len(labels)
+                correct = labels[outputs.argmax(1) == labels]
+                right += torch.bincount(correct, minlength=self._classes)
+        total = len(self._labels)
+        return Evaluation(
+            float(right.sum()) / total, loss / total, tuple((right / self._per_class).tolist())
+        )

@@ -1,0 +1,262 @@
+"""The models a scenario can name, and how a user's own factory is called.
+
+Every built-in model ends in logits of shape (batch, classes) and takes images of shape
+(batch, channels, height, width). Weights are initialised by PyTorch's defaults from its global
+generator; `build_model` seeds that generator for the moment.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from torch import nn
+
+from afl_sim.errors import ScenarioError
+
+Shape = tuple[int, int, int]
+
+
+class ModelSpec(BaseModel):
+    """A model's hyperparameters; `build` makes the network."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    summary: ClassVar[str] = ""
+
+    kind: str = Field(description="The model's name, or package.module:factory.")
+
+    @abstractmethod
+    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+        """A freshly initialised network.
+
+        Args:
+            input_shape: one sample as (channels, height, width).
+            classes: number of labels.
+
+        Raises:
+            ScenarioError: the model cannot take samples of this shape.
+        """
+
+
+class Logistic(ModelSpec):
+    """Multinomial logistic regression: one linear layer (7,850 parameters on MNIST)."""
+
+    summary: ClassVar[str] = "multinomial logistic regression"
+    kind: Literal["logistic"] = Field(default="logistic", description="Logistic regression.")
+
+    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(_size(input_shape), classes))
+
+
+class Mlp(ModelSpec):
+    """Fully connected layers with ReLU; 784-200-200-10 is McMahan et al.'s 2NN (199,210)."""
+
+    summary: ClassVar[str] = "fully connected ReLU network"
+    kind: Literal["mlp"] = Field(default="mlp", description="Multilayer perceptron.")
+    hidden: tuple[int, ...] = Field(
+        default=(200, 200), description="Widths of the hidden layers, in order (units)."
+    )
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Probability of dropping a hidden unit in training, after each hidden layer.",
+    )
+
+    @model_validator(mode="after")
+    def _widths_are_positive(self) -> Self:
+        for index, width in enumerate(self.hidden):
+            if width < 1:
+                raise ValueError(f"hidden[{index}] is {width}; expected at least 1")
+        return self
+
+    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+        layers: list[nn.Module] = [nn.Flatten()]
+        width = _size(input_shape)
+        for units in self.hidden:
+            layers += [nn.Linear(width, units), nn.ReLU(), *_dropout(self.dropout)]
+            width = units
+        return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+class LeNet(ModelSpec):
+    """Two 5x5 convolutions of 10 and 20 channels, pooled, and 50 units (21,840 on MNIST)."""
+
+    summary: ClassVar[str] = "small CNN, 21,840 parameters on MNIST"
+    kind: Literal["lenet"] = Field(default="lenet", description="Small convolutional network.")
+
+    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+        channels, height, width = input_shape
+        rows, columns = (_pooled(_pooled(side, 4), 4) for side in (height, width))
+        _refuse_if_too_small(self.kind, rows, columns, input_shape, 16)
+        return nn.Sequential(
+            nn.Conv2d(channels, 10, 5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(10, 20, 5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(20 * rows * columns, 50),
+            nn.ReLU(),
+            nn.Linear(50, classes),
+        )
+
+
+class Cnn(ModelSpec):
+    """The CNN of McMahan et al., AISTATS 2017: 32 and 64 channels, 512 units (1,663,370)."""
+
+    summary: ClassVar[str] = "McMahan's CNN, 1,663,370 parameters on MNIST"
+    kind: Literal["cnn"] = Field(default="cnn", description="McMahan's convolutional network.")
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Probability of dropping one of the 512 units in training.",
+    )
+
+    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+        channels, height, width = input_shape
+        rows, columns = (_pooled(_pooled(side, 0), 0) for side in (height, width))
+        _refuse_if_too_small(self.kind, rows, columns, input_shape, 4)
+        return nn.Sequential(
+            nn.Conv2d(channels, 32, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64 * rows * columns, 512),
+            nn.ReLU(),
+            *_dropout(self.dropout),
+            nn.Linear(512, classes),
+        )
+
+
+MODELS: dict[str, type[ModelSpec]] = {
+    "logistic": Logistic,
+    "mlp": Mlp,
+    "lenet": LeNet,
+    "cnn": Cnn,
+}
+
+
+class CustomModel(ModelSpec):
+    """A user's own factory: every other key of the block is a keyword argument to it.
+
+    The factory is also given ``input_shape`` and ``classes`` if it has parameters of those names
+    that the block leaves unset.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    factory: ClassVar[Callable[..., Any]]
+
+    @model_validator(mode="after")
+    def _arguments_fit(self) -> Self:
+        signature = _signature(type(self).factory)
+        if signature is not None:
+            try:
+                signature.bind(**self._arguments((1, 1, 1), 1))
+            except TypeError as error:
+                raise ValueError(f"{self.kind}{signature}: {error}") from None
+        return self
+
+    def _arguments(self, input_shape: Shape, classes: int) -> dict[str, Any]:
+        given = dict(self.model_extra or {})
+        signature = _signature(type(self).factory)
+        offered = {"input_shape": input_shape, "classes": classes}
+        named = signature.parameters if signature is not None else {}
+        return {name: value for name, value in offered.items() if name in named} | given
+
+    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+        try:
+            module = type(self).factory(**self._arguments(input_shape, classes))
+        except Exception as error:
+            raise ScenarioError(f"model: {self.kind} failed: {_reason(error)}") from error
+        if not isinstance(module, nn.Module):
+            raise ScenarioError(
+                f"model: {self.kind} returned {type(module).__name__}; expected a torch.nn.Module"
+            )
+        return module
+
+
+def resolve_model(name: str) -> type[CustomModel]:
+    """The spec class of a user's own factory, ``package.module:factory``.
+
+    Raises:
+        ScenarioError: no such module or attribute, it fails to import, or it cannot be called.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ScenarioError(f"{name!r} is not of the form package.module:factory")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the user's module may raise anything at all
+        raise ScenarioError(f"cannot import {module_name!r}: {_reason(error)}") from error
+    factory: Any = module
+    for part in attribute.split("."):
+        factory = getattr(factory, part, None)
+    if factory is None:
+        raise ScenarioError(f"module {module_name!r} has no {attribute!r}")
+    if not callable(factory):
+        raise ScenarioError(f"{name} cannot be called; expected a function returning a module")
+    literal: Any = Literal[name]
+    spec = create_model(
+        "CustomModel",
+        __base__=CustomModel,
+        __doc__=inspect.getdoc(factory),
+        kind=(literal, Field(default=name, description="A factory of the user's own.")),
+    )
+    spec.factory = staticmethod(factory)
+    return spec
+
+
+def build_model(spec: ModelSpec, input_shape: Shape, classes: int, seed: int) -> nn.Module:
+    """Build a model whose initial weights depend on `seed` alone.
+
+    PyTorch's global generator is seeded for the construction and put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return spec.build(input_shape, classes)
+
+
+def _size(input_shape: Shape) -> int:
+    channels, height, width = input_shape
+    return channels * height * width
+
+
+def _pooled(side: int, lost: int) -> int:
+    """Side of a feature map after a convolution that loses `lost` pixels and a 2x2 pooling."""
+    return (side - lost) // 2
+
+
+def _dropout(probability: float) -> list[nn.Module]:
+    return [nn.Dropout(probability)] if probability else []
+
+
+def _refuse_if_too_small(kind: str, rows: int, columns: int, shape: Shape, least: int) -> None:
+    if min(rows, columns) < 1:
+        raise ScenarioError(
+            f"model: {kind} needs images of at least {least}x{least}, got {shape[1]}x{shape[2]}"
+        )
+
+
+def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(factory)
+    except (TypeError, ValueError):  # some builtins have none
+        return None
+
+
+def _reason(error: Exception) -> str:
+    """An exception as one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,94 @@
+"""Any torch.optim class by name, with its own arguments, as checked settings."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, create_model
+from pydantic import model_validator
+from torch import Tensor
+
+# Those that need a closure, sparse gradients, or matrices cannot take a plain step.
+_UNSUITABLE = frozenset({"Optimizer", "LBFGS", "SparseAdam", "Muon"})
+# How a step is computed, not what it computes.
+_IMPLEMENTATION = frozenset({"params", "foreach", "fused", "capturable", "differentiable"})
+
+
+class OptimizerSpec(BaseModel):
+    """A torch optimizer and its arguments; made for each class of ``torch.optim``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = Field(description="the name of a torch.optim class")
+
+    optimizer: ClassVar[type[torch.optim.Optimizer]]
+
+    def build(self, params: Iterable[Tensor], lr_factor: float = 1.0) -> torch.optim.Optimizer:
+        """The optimizer over ``params``, its learning rate multiplied by ``lr_factor``."""
+        arguments = self.model_dump(exclude={"kind"})
+        arguments["lr"] *= lr_factor
+        return self.optimizer(params, **arguments)
+
+    @model_validator(mode="after")
+    def _acceptable_to_torch(self) -> OptimizerSpec:
+        try:
+            self.build([torch.zeros(1, requires_grad=True)])
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"torch.optim.{self.kind} refuses these arguments: {error}") from None
+        return self
+
+
+def _spec_class(name: str) -> type[OptimizerSpec]:
+    optimizer = getattr(torch.optim, name)
+    fields: dict[str, Any] = {"kind": (str, Field(name, description="the optimizer"))}
+    for argument, parameter in inspect.signature(optimizer).parameters.items():
+        if argument in _IMPLEMENTATION:
+            continue
+        default = parameter.default
+        if isinstance(default, Tensor):
+            default = float(default)
+        fields[argument] = (_type_of(default), Field(default, description=f"{argument} of {name}"))
+    made = create_model(f"{name}Optimizer", __base__=OptimizerSpec, **fields)
+    made.optimizer = optimizer
+    return made
+
+
+def _type_of(default: Any) -> Any:
+    if default is None:
+        return float | None
+    if isinstance(default, bool):
+        return bool
+    if isinstance(default, tuple):
+        return tuple[tuple(float | None if item is None else float for item in default)]  # type: ignore[misc]
+    return type(default) if isinstance(default, str) else float
+
+
+OPTIMIZERS: dict[str, type[OptimizerSpec]] = {
+    name: _spec_class(name)
+    for name, member in vars(torch.optim).items()
+    if inspect.isclass(member)
+    and issubclass(member, torch.optim.Optimizer)
+    and name not in _UNSUITABLE
+}
+"""Settings of every optimizer that takes a plain step, by the name of its class."""
+
+
+def _by_kind(value: Any) -> Any:
+    if isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, Mapping):
+        return value
+    kind = value.get("kind")
+    if kind not in OPTIMIZERS:
+        near = difflib.get_close_matches(str(kind), OPTIMIZERS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown optimizer {kind!r}; expected a class of torch.optim{hint}")
+    return OPTIMIZERS[kind].model_validate(value)
+
+
+AnyOptimizer = Annotated[SerializeAsAny[OptimizerSpec], BeforeValidator(_by_kind)]
+"""A field that takes any of `OPTIMIZERS`, told apart by ``kind``."""

@@ -1,0 +1,67 @@
+"""A model as one flat float32 vector: parameters first, then floating buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+class ParameterVector:
+    """The layout of a model's vector, and the way in and out.
+
+    The vector has shape (P + B,): P parameters in the order of ``model.parameters()``, then B
+    entries of floating buffers (BatchNorm's running statistics). Integer buffers do not travel.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        parameters = dict(model.named_parameters())
+        buffers = {n: b for n, b in model.named_buffers() if b.is_floating_point()}
+        self.names = (*parameters, *buffers)
+        self.shapes = tuple(t.shape for t in (*parameters.values(), *buffers.values()))
+        self.sizes = tuple(shape.numel() for shape in self.shapes)
+        self.num_parameters = sum(p.numel() for p in parameters.values())
+        self.size = sum(self.sizes)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the model in transit: four for each entry of the vector."""
+        return 4 * self.size
+
+    def read(self, model: nn.Module) -> Tensor:
+        """A copy of the model's vector."""
+        return torch.cat([t.detach().reshape(-1) for t in self._tensors(model)])
+
+    def write(self, model: nn.Module, vector: Tensor) -> None:
+        """Load a vector of shape (P + B,) into a model."""
+        parts = vector.split(self.sizes)
+        with torch.no_grad():
+            for tensor, part in zip(self._tensors(model), parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))
+
+    def named(self, vector: Tensor) -> dict[str, Tensor]:
+        """The vector's parts under the names of the model's state dict."""
+        parts = vector.split(self.sizes)
+        return {
+            name: part.reshape(shape)
+            for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
+        }
+
+    def _tensors(self, model: nn.Module) -> Iterator[Tensor]:
+        yield from model.parameters()
+        yield from (b for b in model.buffers() if b.is_floating_point())
+
+
+def initial_vector(model: nn.Module, layout: ParameterVector) -> Tensor:
+    """The vector of a freshly built model, with a check that it is float32.
+
+    Raises:
+        ScenarioError: if a parameter has another type.
+    """
+    from afl_sim.errors import ScenarioError
+
+    for name, tensor in model.named_parameters():
+        if tensor.dtype != torch.float32:
+            raise ScenarioError(f"model: parameter {name!r} is {tensor.dtype}; expected float32")
+    return layout.read(model)

@@ -1,0 +1,288 @@
+"""Who holds which samples: the partition of a training set over clients.
+
+`FixedPartition` keeps one array of sample indices, dealt out without loss or repetition.
+`DrawnPartition` keeps nothing per client: a client's samples are drawn when asked for, from its own
+stream, so that a hundred million clients cost nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from afl_sim.errors import ScenarioError
+from afl_sim.learning.dealing import (
+    balanced_labels,
+    deal_labels,
+    dirichlet_counts,
+    held_labels_counts,
+    label_order,
+    mixture_counts,
+    raise_to_minimum,
+    scaled_sizes,
+)
+from afl_sim.scenario.data import DataSpec
+from afl_sim.scenario.partitions import (
+    Classes,
+    Dirichlet,
+    Iid,
+    PartitionSpec,
+    Quantity,
+    Shards,
+    Sizes,
+)
+from afl_sim.streams import Streams
+
+Ints = npt.NDArray[np.int64]
+PURPOSE = "partition"
+
+
+class Partition(Protocol):
+    """What the rest of the system asks of a partition."""
+
+    @property
+    def clients(self) -> int:
+        """Number of clients."""
+
+    @property
+    def sizes(self) -> Ints:
+        """Samples of each client, int64 (clients,); read-only, and free where all are equal."""
+
+    def size(self, client: int) -> int:
+        """Samples of one client."""
+
+    def indices(self, client: int) -> Ints:
+        """Indices of a client's samples into the training set, int64; always in the same order."""
+
+    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
+        """Samples by client and label, int64 (clients, classes); of the first clients only if so
+        asked, as the table of very many clients does not fit in memory."""
+
+
+@dataclass(frozen=True)
+class FixedPartition:
+    """Indices of all clients in one array: client u has ``flat[offsets[u]:offsets[u + 1]]``."""
+
+    flat: Ints
+    offsets: Ints
+
+    @property
+    def clients(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> Ints:
+        return np.diff(self.offsets)
+
+    def size(self, client: int) -> int:
+        _check_client(client, self.clients)
+        return int(self.offsets[client + 1] - self.offsets[client])
+
+    def indices(self, client: int) -> Ints:
+        _check_client(client, self.clients)
+        return self.flat[self.offsets[client] : self.offsets[client + 1]]
+
+    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
+        shown = self.clients if first is None else min(first, self.clients)
+        owner = np.repeat(np.arange(shown), np.diff(self.offsets[: shown + 1]))
+        cell = owner * classes + labels[self.flat[: self.offsets[shown]]]
+        return np.bincount(cell, minlength=shown * classes).reshape(shown, classes)
+
+
+@dataclass(frozen=True)
+class DrawnPartition:
+    """Clients that draw their samples on demand, with replacement, from the whole training set."""
+
+    sizes: Ints
+    total: int
+    streams: Streams
+
+    @property
+    def clients(self) -> int:
+        return len(self.sizes)
+
+    def size(self, client: int) -> int:
+        _check_client(client, self.clients)
+        return int(self.sizes[client])
+
+    def indices(self, client: int) -> Ints:
+        generator = self.streams.generator(PURPOSE, client)
+        return generator.integers(self.total, size=self.size(client), dtype=np.int64)
+
+    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
+        return _counts_by_drawing(self, labels, classes, first)
+
+
+@dataclass(frozen=True)
+class DrawnByLabel:
+    """Clients that draw their samples on demand, with replacement, each from a mixture of labels.
+
+    Attributes:
+        spec: Dirichlet (a mixture drawn from the Dirichlet distribution; alpha 0 is one label) or
+            Classes (equal shares of some labels).
+        order: sample indices sorted by label.
+        starts: where each label that has samples starts in `order`; the end as the last entry.
+    """
+
+    spec: Dirichlet | Classes
+    sizes: Ints
+    order: Ints
+    starts: Ints
+    streams: Streams
+
+    @property
+    def clients(self) -> int:
+        return len(self.sizes)
+
+    def size(self, client: int) -> int:
+        _check_client(client, self.clients)
+        return int(self.sizes[client])
+
+    def indices(self, client: int) -> Ints:
+        size = self.size(client)
+        generator = self.streams.generator(PURPOSE, client)
+        counts = self._labels(generator, client, size)
+        drawn = [
+            generator.integers(self.starts[label], self.starts[label + 1], counts[label])
+            for label in np.flatnonzero(counts)
+        ]
+        return generator.permutation(self.order[np.concatenate(drawn)])
+
+    def _labels(self, generator: np.random.Generator, client: int, size: int) -> Ints:
+        classes = len(self.starts) - 1
+        if isinstance(self.spec, Dirichlet) and self.spec.alpha > 0:
+            shares = generator.dirichlet(np.full(classes, self.spec.alpha))
+            return generator.multinomial(size, shares)
+        held = 1 if isinstance(self.spec, Dirichlet) else self.spec.per_client
+        if isinstance(self.spec, Classes) and self.spec.assignment == "cyclic":
+            chosen = (client + np.arange(held)) % classes
+        else:
+            chosen = generator.choice(classes, held, replace=False)
+        counts = np.zeros(classes, dtype=np.int64)
+        counts[chosen] = size // held
+        counts[chosen[: size % held]] += 1
+        return counts
+
+    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
+        return _counts_by_drawing(self, labels, classes, first)
+
+
+def make_partition(spec: DataSpec, labels: Ints, clients: int, streams: Streams) -> Partition:
+    """Deal the training set out to clients as a scenario says.
+
+    Args:
+        spec: the scenario's ``data`` section.
+        labels: int64 (samples,), the labels of what is dealt out (`load_labels`).
+        clients: number of clients.
+        streams: the scenario's seed (purpose "partition").
+
+    Raises:
+        ScenarioError: what is asked for is impossible, one line for each reason.
+    """
+    classes = spec.info.classes
+    problems = list(spec.partition.check(clients, len(labels), classes))
+    if problems:
+        raise ScenarioError(
+            "\n".join(".".join(("data", "partition", *key)) + f": {why}" for key, why in problems)
+        )
+    drawn = _drawn(spec.partition, labels, clients, classes, streams)
+    if drawn is not None:
+        return drawn
+    return _dealt(spec.partition, labels, clients, classes, streams.generator(PURPOSE))
+
+
+def _drawn(
+    spec: PartitionSpec, labels: Ints, clients: int, classes: int, streams: Streams
+) -> Partition | None:
+    """The partition of a spec that asks for replacement, else None."""
+    if isinstance(spec, Shards) or not spec.replacement:
+        return None
+    if isinstance(spec, Sizes):
+        return DrawnPartition(np.array(spec.sizes, dtype=np.int64), len(labels), streams)
+    if isinstance(spec, Quantity):
+        sizes = scaled_sizes(spec, clients, len(labels), streams.generator(PURPOSE))
+        return DrawnPartition(sizes, len(labels), streams)
+    equal = np.broadcast_to(
+        np.int64(spec.samples or 0), clients
+    )  # one number, seen `clients` times
+    if isinstance(spec, Iid):
+        return DrawnPartition(equal, len(labels), streams)
+    order, starts = label_order(labels, classes)
+    starts = np.unique(starts)  # a label without samples starts where the next one does
+    if isinstance(spec, Classes) and spec.per_client >= len(starts):
+        raise ScenarioError(
+            f"data.partition.per_client: {spec.per_client} labels per client, but only "
+            f"{len(starts) - 1} have samples"
+        )
+    return DrawnByLabel(spec, equal, order, starts, streams)
+
+
+def _dealt(
+    spec: PartitionSpec, labels: Ints, clients: int, classes: int, generator: np.random.Generator
+) -> FixedPartition:
+    """A partition in which every sample goes to one client at most."""
+    total = len(labels)
+    supply = np.bincount(labels, minlength=classes)
+    if isinstance(spec, Iid | Quantity | Sizes):
+        if isinstance(spec, Quantity):
+            sizes = scaled_sizes(spec, clients, total, generator)
+        elif isinstance(spec, Sizes):
+            sizes = np.array(spec.sizes, dtype=np.int64)
+        else:
+            sizes = _equal(total, clients, spec.samples)
+        order = np.arange(total) if spec.order == "file" else generator.permutation(total)
+        return _cut(order[: sizes.sum()], sizes)
+    if isinstance(spec, Shards):
+        return _shards(spec, labels, clients, generator)
+    if isinstance(spec, Classes):
+        held = balanced_labels(spec, clients, classes, generator)
+        counts = held_labels_counts(held, supply, spec, generator)
+    elif spec.samples is not None or spec.equal_sizes:
+        sizes = _equal(total, clients, spec.samples)
+        counts = mixture_counts(spec.alpha, sizes, supply, generator)
+    elif spec.alpha == 0:
+        held = balanced_labels(Classes(kind="classes", per_client=1), clients, classes, generator)
+        counts = held_labels_counts(held, supply, spec, generator)
+    else:
+        counts = dirichlet_counts(spec.alpha, clients, supply, generator)
+        counts = raise_to_minimum(counts, spec.min_samples)
+    return _cut(deal_labels(counts, labels, generator), counts.sum(axis=1))
+
+
+def _shards(
+    spec: Shards, labels: Ints, clients: int, generator: np.random.Generator
+) -> FixedPartition:
+    shards = np.array_split(np.argsort(labels, kind="stable"), clients * spec.per_client)
+    dealt = [shards[shard] for shard in generator.permutation(len(shards))]
+    sizes = np.array([len(shard) for shard in dealt]).reshape(clients, -1).sum(axis=1)
+    return _cut(np.concatenate(dealt), sizes)
+
+
+def _equal(total: int, clients: int, samples: int | None) -> Ints:
+    if samples is not None:
+        return np.full(clients, samples, dtype=np.int64)
+    return total // clients + (np.arange(clients) < total % clients)
+
+
+def _cut(order: Ints, sizes: Ints) -> FixedPartition:
+    flat = order.astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    for array in (flat, offsets):
+        array.setflags(write=False)
+    return FixedPartition(flat, offsets)
+
+
+def _counts_by_drawing(partition: Partition, labels: Ints, classes: int, first: int | None) -> Ints:
+    shown = partition.clients if first is None else min(first, partition.clients)
+    counts = np.empty((shown, classes), dtype=np.int64)
+    for client in range(shown):
+        counts[client] = np.bincount(labels[partition.indices(client)], minlength=classes)
+    return counts
+
+
+def _check_client(client: int, clients: int) -> None:
+    if not 0 <= client < clients:
+        raise IndexError(f"client {client} of {clients}")

@@ -1,0 +1,206 @@
+"""Local training: a pure function of parameters, the client's data, an address and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from afl_sim.learning.optimizers import OptimizerSpec
+from afl_sim.learning.parameters import ParameterVector
+from afl_sim.streams import Streams
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def _mean_squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+    return F.mse_loss(outputs, F.one_hot(labels, outputs.shape[1]).to(outputs.dtype))
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": F.cross_entropy,
+    "nll": F.nll_loss,  # for models that end in log_softmax
+    "mse": _mean_squared_error,  # against one-hot labels
+}
+
+
+class Shards(Protocol):
+    """Which samples a client holds."""
+
+    def indices(self, client: int) -> npt.NDArray[np.int64]:
+        """Indices into the training pool, in a fixed order."""
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """How every client trains.
+
+    Attributes:
+        optimizer: the local optimizer, made anew for each task.
+        batch_size: samples per mini-batch; None for all of the client's data.
+        loss: a key of `LOSSES`.
+        shuffle: visit the data in a new random order in each pass.
+        drop_last: skip the last, smaller mini-batch of a pass.
+        clip_norm: largest gradient norm, or None.
+        proximal: mu of the proximal term ``mu/2 ||w - w_global||^2``.
+        gradient: return -g at the starting point (the mean over the task's mini-batches, each
+            sample counting once) instead of training.
+    """
+
+    optimizer: OptimizerSpec
+    batch_size: int | None = 32
+    loss: str = "cross_entropy"
+    shuffle: bool = True
+    drop_last: bool = False
+    clip_norm: float | None = None
+    proximal: float = 0.0
+    gradient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What a task produced.
+
+    Attributes:
+        vector: shape (P + B,): the local model after training.
+        delta: shape (P,): parameters minus their starting point, or -g of a gradient task.
+        loss: mean training loss per sample processed; NaN if no step was done.
+    """
+
+    vector: Tensor
+    delta: Tensor
+    loss: float
+
+
+class LocalTrainer:
+    """Trains clients' tasks with one model object that is loaded anew for each.
+
+    Args:
+        model: the architecture; its parameters are scratch space.
+        images: shape (N, C, H, W), float32; labels: shape (N,), int64.
+        shards: which samples a client holds.
+        streams: the run's random streams.
+        settings: how every client trains.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        shards: Shards,
+        streams: Streams,
+        settings: LocalSettings,
+    ) -> None:
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layout = ParameterVector(model)
+        self._images = images
+        self._labels = labels
+        self._shards = shards
+        self._streams = streams
+        self._settings = settings
+        self._loss = LOSSES[settings.loss]
+
+    def train(
+        self, client: int, task: int, steps: int, start: Tensor, anchor: Tensor, lr_factor: float
+    ) -> LocalResult:
+        """Do ``steps`` local steps.
+
+        Args:
+            client, task: the address of the task's randomness.
+            steps: mini-batches to process.
+            start: shape (P + B,): where the client begins.
+            anchor: shape (P,): the global model that the proximal term pulls towards.
+            lr_factor: a factor on the optimizer's learning rate.
+        """
+        count = self.layout.num_parameters
+        if steps == 0:
+            return LocalResult(start, torch.zeros(count), float("nan"))
+        # Dropout reads torch's global generator, so each task seeds it for itself.
+        torch.manual_seed(self._streams.integer("dropout", client, task))
+        self.model.train()
+        self.layout.write(self.model, start)
+        if self._settings.gradient:
+            return self._gradient(client, task, steps, start)
+        return self._descend(client, task, steps, start, anchor, lr_factor)
+
+    def _descend(
+        self, client: int, task: int, steps: int, start: Tensor, anchor: Tensor, lr_factor: float
+    ) -> LocalResult:
+        settings, model = self._settings, self.model
+        weights = list(model.parameters())
+        optimizer = settings.optimizer.build(weights, lr_factor)
+        pull = settings.proximal
+        anchors = self._like_weights(anchor, weights) if pull else []
+        total = torch.zeros(())
+        samples = 0
+        for images, labels in self._batches(client, task, steps):
+            optimizer.zero_grad()
+            loss = self._loss(model(images), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if pull:
+                gradients = [weight.grad for weight in weights]
+                with torch.no_grad():
+                    away = torch._foreach_sub(weights, anchors)
+                    torch._foreach_add_(gradients, away, alpha=pull)
+            if settings.clip_norm is not None:
+                nn.utils.clip_grad_norm_(weights, settings.clip_norm)
+            optimizer.step()
+            total += loss.detach() * len(labels)
+            samples += len(labels)
+        end = self.layout.read(model)
+        count = self.layout.num_parameters
+        return LocalResult(end, end[:count] - start[:count], float(total) / samples)
+
+    def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
+        model = self.model
+        model.zero_grad()
+        total = torch.zeros(())
+        samples = 0
+        for images, labels in self._batches(client, task, steps):
+            loss = self._loss(model(images), labels) * len(labels)
+            loss.backward()  # type: ignore[no-untyped-call]  # gradients add up
+            total += loss.detach()
+            samples += len(labels)
+        if self._settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), self._settings.clip_norm * samples)
+        gradient = torch.cat(
+            [
+                torch.zeros(p.numel()) if p.grad is None else p.grad.reshape(-1)
+                for p in model.parameters()
+            ]
+        )
+        model.zero_grad()
+        end = torch.cat([start[: len(gradient)], self.layout.read(model)[len(gradient) :]])
+        return LocalResult(end, gradient / -samples, float(total) / samples)
+
+    def _batches(self, client: int, task: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The task's mini-batches: pass after pass over the client's data, ``steps`` in all."""
+        settings = self._settings
+        held = self._shards.indices(client)
+        size = settings.batch_size or len(held)
+        last = (
+            len(held) - len(held) % size if settings.drop_last and len(held) >= size else len(held)
+        )
+        order = self._streams.generator("batches", client, task) if settings.shuffle else None
+        while True:
+            visit = torch.from_numpy(order.permutation(held) if order is not None else held)
+            for begin in range(0, last, size):
+                if not steps:
+                    return
+                steps -= 1
+                batch = visit[begin : min(begin + size, last)]
+                yield self._images[batch], self._labels[batch]
+
+    def _like_weights(self, vector: Tensor, weights: list[nn.Parameter]) -> list[Tensor]:
+        parts = vector.split([weight.numel() for weight in weights])
+        return [
+            torch.empty_like(w).copy_(part.view(w.shape))
+            for w, part in zip(weights, parts, strict=True)
+        ]

@@ -1,0 +1,93 @@
+"""What ``afl-sim list`` prints: the names a scenario can use, a line each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+
+from afl_sim.errors import InputError
+
+Lines = Iterable[tuple[str, str]]
+
+
+def listing(what: str) -> Lines:
+    """Pairs of name and description.
+
+    Raises:
+        InputError: there is no such list.
+    """
+    lists: dict[str, Callable[[], Lines]] = {
+        "strategies": _strategies,
+        "models": _models,
+        "datasets": _datasets,
+        "partitions": _partitions,
+        "distributions": _distributions,
+        "figures": _figures,
+        "scenarios": _scenarios,
+    }
+    if what not in lists:
+        from difflib import get_close_matches
+
+        near = get_close_matches(what, lists, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"cannot list {what!r}; expected one of {', '.join(lists)}{hint}")
+    return lists[what]()
+
+
+def first_line(thing: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def _strategies() -> Lines:
+    from afl_sim.strategies import strategies
+
+    return sorted((name, first_line(cls)) for name, cls in strategies().items())
+
+
+def _models() -> Lines:
+    from afl_sim.learning.models import MODELS
+
+    return [(name, first_line(cls)) for name, cls in MODELS.items()]
+
+
+def _datasets() -> Lines:
+    from afl_sim.scenario.data import DATASETS
+
+    for name, info in DATASETS.items():
+        shape = "x".join(map(str, info.input_shape))
+        where = "comes with the package" if name == "mnist" else "needs data.root or data.download"
+        yield (
+            name,
+            f"{info.title}: {info.train:,} + {info.test:,} images of {shape}, "
+            f"{info.classes} classes; {where}",
+        )
+
+
+def _partitions() -> Lines:
+    from afl_sim.scenario.partitions import PARTITIONS
+
+    return [(name, first_line(cls)) for name, cls in PARTITIONS.items()]
+
+
+def _distributions() -> Lines:
+    from scipy import stats
+
+    from afl_sim.scenario.lookup import distribution_names
+
+    return [(name, first_line(getattr(stats, name))) for name in distribution_names()]
+
+
+def _figures() -> Lines:
+    from analysis.registry import FIGURES
+
+    return [(name, figure.description) for name, figure in FIGURES.items()]
+
+
+def _scenarios() -> Lines:
+    import yaml
+
+    from afl_sim.cli import scenario_folder
+
+    for file in sorted(scenario_folder().glob("*.yaml")):
+        yield file.stem, " ".join(str(yaml.safe_load(file.read_text())["description"]).split())

@@ -1,0 +1,243 @@
+"""Where two runs part: the first event, evaluation or weight in which they differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from afl_sim.recording.events import DIGEST_COLUMNS
+from afl_sim.recording.folder import MODEL
+from afl_sim.recording.reading import Run, load_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTEXT_ROWS: Final = 3
+SHOWN: Final = ("seq", *DIGEST_COLUMNS, "bytes", "steps", "samples")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """What differs first between two runs.
+
+    Attributes:
+        index: the position of the first differing event among those that the schedule digest
+            covers; None when the schedules are the same and only the numbers differ.
+        row_a, row_b: the event on either side; None where that run's events have ended.
+        columns: the names of the columns in which the two rows differ.
+        before: the last events that both have in common, the latest last.
+        after_a, after_b: what either side does next.
+        events_a, events_b: how many events each run has that the digest covers.
+        evaluation: the first evaluations that differ, of runs with the same schedule.
+        model_digest_a, model_digest_b: digests of the final weights; None where there are none.
+    """
+
+    index: int | None
+    row_a: Row | None
+    row_b: Row | None
+    columns: tuple[str, ...]
+    before: tuple[Row, ...]
+    after_a: tuple[Row, ...]
+    after_b: tuple[Row, ...]
+    events_a: int
+    events_b: int
+    evaluation: tuple[Row | None, Row | None] | None
+    model_digest_a: str | None
+    model_digest_b: str | None
+
+
+def first_divergence(
+    run_a: Run | Path | str, run_b: Run | Path | str, context: int = CONTEXT_ROWS
+) -> Divergence | None:
+    """Find the first event in which two runs differ, then the first number.
+
+    Events are compared in the columns of the schedule digest, without ``evaluated`` rows. When all
+    are the same, the models and evaluations are compared.
+
+    Args:
+        context: how many events to show before and after.
+
+    Returns:
+        None when schedule and model are the same.
+
+    Raises:
+        RunFolderError: one of the runs cannot be read.
+    """
+    a = run_a if isinstance(run_a, Run) else load_run(run_a)
+    b = run_b if isinstance(run_b, Run) else load_run(run_b)
+    events_a, events_b = _scheduled(a.events), _scheduled(b.events)
+    index = _first_difference(events_a, events_b)
+    models = _model_digest(a), _model_digest(b)
+    evaluation = None
+    if index is None:
+        evaluation = _first_evaluation(a, b)
+        # A timing-only run has no model to differ in.
+        if models[0] == models[1] or None in models:
+            return None
+    row_a = row_b = None
+    rows: list[tuple[Row, ...]] = [(), (), ()]
+    if index is not None:
+        row_a, row_b = _row(events_a, index), _row(events_b, index)
+        rows = [
+            _rows(events_a, max(0, index - context), index),
+            _rows(events_a, index + 1, index + 1 + context),
+            _rows(events_b, index + 1, index + 1 + context),
+        ]
+    return Divergence(
+        index=index,
+        row_a=row_a,
+        row_b=row_b,
+        columns=_differing(row_a, row_b),
+        before=rows[0],
+        after_a=rows[1],
+        after_b=rows[2],
+        events_a=len(events_a),
+        events_b=len(events_b),
+        evaluation=evaluation,
+        model_digest_a=models[0],
+        model_digest_b=models[1],
+    )
+
+
+def format_divergence(
+    divergence: Divergence | None, name_a: str = "A", name_b: str = "B", width: int = 100
+) -> str:
+    """Both sides of a divergence as readable text, the differing columns marked with ``*``.
+
+    Args:
+        width: shorten names so that a line stays within about this many characters.
+    """
+    if divergence is None:
+        return "No difference: the schedules are the same, event for event, and so are the models."
+    d = divergence
+    name_a, name_b = (_short(name, width - 20) for name in (name_a, name_b))
+    lines = []
+    if d.index is not None:
+        lines += [f"The schedules part at event {d.index}.", f"  A: {name_a}", f"  B: {name_b}", ""]
+        table: list[tuple[str, Row | None]] = [("", row) for row in d.before]
+        table += [("A", d.row_a), *(("A", row) for row in d.after_a)]
+        table += [("B", d.row_b), *(("B", row) for row in d.after_b)]
+        marks = {len(d.before), len(d.before) + 1 + len(d.after_a)}
+        lines += _table(table, d.columns, marks)
+        lines.append("")
+        if d.row_a is None or d.row_b is None:
+            lines.append(f"A has {d.events_a} events, B has {d.events_b}.")
+        else:
+            lines.append(f"They differ in {', '.join(d.columns)}.")
+    else:
+        lines += [
+            f"The schedules are the same ({d.events_a} events); the models differ.",
+            f"  A: {name_a}",
+            f"  B: {name_b}",
+        ]
+    if d.evaluation is not None:
+        lines += ["", "First evaluation that differs:"]
+        lines += [
+            f"  {side}: {_evaluation(row)}" for side, row in zip("AB", d.evaluation, strict=True)
+        ]
+    if d.model_digest_a != d.model_digest_b:
+        lines += ["", f"Model digest A: {d.model_digest_a or 'no model'}"]
+        lines += [f"Model digest B: {d.model_digest_b or 'no model'}"]
+    return "\n".join(lines)
+
+
+def _scheduled(events: pd.DataFrame) -> pd.DataFrame:
+    return events[(events["kind"] != "evaluated").to_numpy()].reset_index(drop=True)
+
+
+def _first_difference(a: pd.DataFrame, b: pd.DataFrame) -> int | None:
+    common = min(len(a), len(b))
+    differs = np.zeros(common, dtype=bool)
+    for name in DIGEST_COLUMNS:
+        differs |= _values(a[name][:common]) != _values(b[name][:common])
+    if differs.any():
+        return int(differs.argmax())
+    return None if len(a) == len(b) else common
+
+
+def _values(column: pd.Series) -> np.ndarray[Any, Any]:
+    if column.name == "kind":
+        return column.astype(str).to_numpy(dtype=object)
+    return column.to_numpy(dtype="int64", na_value=-1)
+
+
+def _row(events: pd.DataFrame, index: int) -> Row | None:
+    rows = _rows(events, index, index + 1)
+    return rows[0] if rows else None
+
+
+def _rows(events: pd.DataFrame, begin: int, end: int) -> tuple[Row, ...]:
+    part = events.iloc[begin:end][list(SHOWN)]
+    part = part.astype("object").where(part.notna(), None)
+    return tuple(_records(part))
+
+
+def _records(frame: pd.DataFrame) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _differing(a: Row | None, b: Row | None) -> tuple[str, ...]:
+    if a is None or b is None:
+        return ()
+    return tuple(name for name in DIGEST_COLUMNS if a[name] != b[name])
+
+
+def _model_digest(run: Run) -> str | None:
+    """The digest that the summary gives; of a run without one, that of the weights' file."""
+    digest = run.summary.get("model_digest")
+    if digest is None and (run.path / MODEL).exists():
+        import hashlib
+
+        hasher = hashlib.sha256()
+        for name, tensor in sorted(run.model().items()):
+            hasher.update(name.encode() + tensor.tobytes())
+        return hasher.hexdigest()
+    return digest
+
+
+def _first_evaluation(a: Run, b: Run) -> tuple[Row | None, Row | None] | None:
+    rows_a = _records(a.metrics.drop(columns="class_accuracy"))
+    rows_b = _records(b.metrics.drop(columns="class_accuracy"))
+    for index in range(max(len(rows_a), len(rows_b))):
+        row_a = rows_a[index] if index < len(rows_a) else None
+        row_b = rows_b[index] if index < len(rows_b) else None
+        if repr(row_a) != repr(row_b):  # as text, NaN equals NaN
+            return row_a, row_b
+    return None
+
+
+def _table(
+    rows: list[tuple[str, Row | None]], columns: tuple[str, ...], marks: set[int]
+) -> list[str]:
+    header = ["", *(f"{name}*" if name in columns else name for name in SHOWN)]
+    cells = [header]
+    for index, (side, row) in enumerate(rows):
+        lead = f"{'>' if index in marks else ' '} {side}".rstrip()
+        if row is None:
+            cells.append([lead, "(no more events)"])
+        else:
+            cells.append([lead, *("-" if row[name] is None else str(row[name]) for name in SHOWN)])
+    whole = [line for line in cells if len(line) == len(header)]
+    widths = [max(len(line[n]) for line in whole) for n in range(len(header))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip()
+        for line in cells
+    ]
+
+
+def _evaluation(row: Row | None) -> str:
+    if row is None:
+        return "no evaluation"
+    return (
+        f"version {row['version']} at {row['time_us'] / 1e6:.6f} s: "
+        f"accuracy {row['accuracy']}, loss {row['loss']}"
+    )
+
+
+def _short(name: str, width: int) -> str:
+    return name if len(name) <= width else "..." + name[3 - width :]

@@ -1,0 +1,119 @@
+"""Files that a reader never sees half of.
+
+Everything is written beside its place under a temporary name, forced to the disk and renamed. When
+anything fails on the way the temporary file goes, whatever stood in its place before stays, and the
+operating system's error becomes one sentence.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from afl_sim.errors import AflSimError
+
+TEMPORARY = ".tmp"
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than the limit allows",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.EEXIST: "a file of that name is in the way",
+    errno.ENOTDIR: "a part of the path is not a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ENOENT: "the folder is not there",
+}
+
+
+def reason(error: OSError) -> str:
+    """What went wrong, in a few plain words."""
+    code = error.errno if error.errno is not None else 0
+    return _REASONS.get(code) or error.strerror or str(error) or type(error).__name__
+
+
+def temporary_path(path: Path) -> Path:
+    """The name under which ``path`` is written until it is whole."""
+    return path.with_name(path.name + TEMPORARY)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating system's error on ``path`` into an `AflSimError` of one line."""
+    try:
+        yield
+    except OSError as error:
+        raise AflSimError(f"cannot write {path}: {reason(error)}") from error
+
+
+def publish(handle: BinaryIO, path: Path) -> None:
+    """Force an open temporary file to the disk, close it and give it its name."""
+    handle.flush()
+    os.fsync(handle.fileno())
+    handle.close()
+    os.replace(temporary_path(path), path)
+
+
+def withdraw(handle: BinaryIO, path: Path) -> None:
+    """Close and delete the temporary file of ``path``; never raises an `OSError`."""
+    with suppress(OSError):
+        handle.close()
+    with suppress(OSError):
+        temporary_path(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path`` when the block ends without an error.
+
+    Raises:
+        AflSimError: the file cannot be written (disk full, permission); nothing is left behind.
+    """
+    with writing(path):
+        handle = temporary_path(path).open("wb")
+        try:
+            yield handle
+            publish(handle, path)
+        except BaseException:
+            withdraw(handle, path)
+            raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file at once, as `replacing` does."""
+    with replacing(path) as handle:
+        handle.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a UTF-8 text file at once, as `replacing` does."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON at once; numbers that are not finite become null (JSON has none)."""
+    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in JSON's own types: NumPy scalars as numbers, paths as strings, NaN as None."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, os.PathLike):
+        return str(value)
+    if hasattr(value, "tolist"):  # a NumPy scalar or array
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

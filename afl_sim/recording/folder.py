@@ -1,0 +1,238 @@
+"""Making run and study folders.
+
+A folder is built under a hidden name beside its place and appears by one rename, with everything in
+it that a reader must find there. Files that come later are each written whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from afl_sim.errors import AflSimError, RunFolderError
+from afl_sim.recording.files import reason, write_bytes, write_json, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+SCENARIO: Final = "scenario.yaml"
+MANIFEST: Final = "manifest.json"
+EVENTS: Final = "events.parquet"
+METRICS: Final = "metrics.parquet"
+SUMMARY: Final = "summary.json"
+MODEL: Final = "model.safetensors"
+TRACE: Final = "trace.json"
+STUDY: Final = "study.json"
+
+# The rename itself is refused where the place is a mount point or its parent takes no entries.
+_NO_RENAME: Final = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV}
+
+
+class Folder:
+    """A folder that was made by `create` and belongs to this process.
+
+    Attributes:
+        path: where it is, absolute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._existed = True
+        self._made_parents: list[Path] = []
+
+    @classmethod
+    def _appear(cls, path: Path, files: Mapping[str, str]) -> Self:
+        place = path.resolve()
+        check_free(place)
+        folder = cls(place)
+        folder._existed = place.exists()
+        try:
+            folder._made_parents = _make_parents(place)
+            _appear(place, files)
+        except (AflSimError, OSError) as error:
+            _remove_empty(folder._made_parents)
+            if isinstance(error, RunFolderError):
+                raise
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            raise RunFolderError(f"cannot make the folder {path}: {why}") from error
+        return folder
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Write a JSON file; numbers that are not finite become null. Returns its path."""
+        write_json(self.path / name, content)
+        return self.path / name
+
+    def write_text(self, name: str, content: str) -> Path:
+        """Write a UTF-8 text file and return its path."""
+        write_text(self.path / name, content)
+        return self.path / name
+
+    def discard(self) -> None:
+        """Remove the folder and all in it, as if it had never been made."""
+        if self._existed:
+            with suppress(OSError):
+                for entry in list(self.path.iterdir()):
+                    if entry.is_dir() and not entry.is_symlink():
+                        shutil.rmtree(entry, ignore_errors=True)
+                    else:
+                        entry.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+            _remove_empty(self._made_parents)
+
+
+class RunFolder(Folder):
+    """The folder of one run, while it is being written."""
+
+    @classmethod
+    def create(cls, path: Path, scenario_yaml: str, manifest: Mapping[str, Any]) -> Self:
+        """Make the folder of a run, which appears with its scenario and manifest inside.
+
+        Args:
+            path: where; must be missing or an empty folder.
+            scenario_yaml: the resolved scenario.
+            manifest: see `afl_sim.recording.manifest.build_manifest`.
+
+        Raises:
+            RunFolderError: something is in the way, or the place cannot be written.
+        """
+        return cls._appear(path, {MANIFEST: _json(manifest), SCENARIO: scenario_yaml})
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Go on writing to the existing folder of a run.
+
+        Raises:
+            RunFolderError: there is no run in it.
+        """
+        if not (path / SCENARIO).is_file():
+            raise RunFolderError(f"{path} is not a run folder: it has no {SCENARIO}")
+        return cls(path)
+
+    @property
+    def events_path(self) -> Path:
+        """Where the event log streams to."""
+        return self.path / EVENTS
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where the metrics log is written."""
+        return self.path / METRICS
+
+    @property
+    def trace_path(self) -> Path:
+        """Where the Chrome trace is written."""
+        return self.path / TRACE
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The folder of the latest snapshot."""
+        return self.path / "checkpoint"
+
+    def write_summary(self, summary: Mapping[str, Any]) -> Path:
+        """Write ``summary.json``, the last file of a run, and return its path."""
+        return self.write_json(SUMMARY, summary)
+
+    def write_model(self, tensors: Mapping[str, npt.NDArray[np.generic]]) -> Path:
+        """Write the final model as ``model.safetensors`` and return its path."""
+        import numpy
+        from safetensors.numpy import save
+
+        whole = {name: numpy.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        write_bytes(self.path / MODEL, save(whole))
+        return self.path / MODEL
+
+
+class StudyFolder(Folder):
+    """The folder of a study: ``study.json``, and a run folder for each label."""
+
+    @classmethod
+    def create(
+        cls, path: Path, name: str, labels: Sequence[str], scenario_yaml: str | None = None
+    ) -> Self:
+        """Make the folder of a study.
+
+        Args:
+            path: where; must be missing or an empty folder.
+            name: the study's name.
+            labels: its runs in order; each is a folder name.
+            scenario_yaml: the source of the study, kept as ``study.yaml``.
+
+        Raises:
+            RunFolderError: something is in the way, or the place cannot be written.
+        """
+        files = {STUDY: _json({"name": name, "runs": list(labels)})}
+        if scenario_yaml is not None:
+            files["study.yaml"] = scenario_yaml
+        return cls._appear(path, files)
+
+    def run_path(self, label: str) -> Path:
+        """Where the run of that label belongs."""
+        return self.path / label
+
+
+def check_free(path: Path) -> None:
+    """Raise `RunFolderError` unless ``path`` is missing or an empty folder."""
+    try:
+        if not path.exists() and not path.is_symlink():
+            return
+        if not path.is_dir():
+            raise RunFolderError(f"{path} is in the way: it is not a folder")
+        if any(path.iterdir()):
+            raise RunFolderError(
+                f"{path} is in the way: it is not empty; choose another folder or remove it"
+            )
+    except OSError as error:
+        raise RunFolderError(f"cannot use {path}: {reason(error)}") from error
+
+
+def _appear(place: Path, files: Mapping[str, str]) -> None:
+    hidden = place.with_name(f".afl-sim-{secrets.token_hex(6)}.tmp")
+    try:
+        if place.exists() and place == Path.cwd():
+            raise OSError(errno.EBUSY, "in use")  # a rename would pull the shell's folder away
+        hidden.mkdir()
+        for name, content in files.items():
+            write_text(hidden / name, content)
+        os.rename(hidden, place)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise RunFolderError(f"{place} is in the way: another run has just made it") from error
+        if error.errno not in _NO_RENAME or not place.exists():
+            raise
+        # An empty folder that cannot be replaced is filled instead, the scenario last.
+        for name, content in files.items():
+            write_text(place / name, content)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _make_parents(place: Path) -> list[Path]:
+    """Make the missing parents of ``place``; returns them, the innermost first."""
+    missing = []
+    for parent in place.parents:
+        if parent.exists():
+            break
+        missing.append(parent)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"

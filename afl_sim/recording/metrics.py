@@ -1,0 +1,121 @@
+"""The metrics log: one row per evaluation of the global model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from afl_sim.recording.files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class Evaluation(NamedTuple):
+    """One evaluation: when, after how much work, and how good the model was."""
+
+    time_us: int
+    version: int
+    updates: int
+    samples: int
+    accuracy: float | None
+    loss: float | None
+    class_accuracy: tuple[float, ...]
+
+
+class MetricsLog:
+    """A run's evaluations, kept in memory and written as Parquet on `close`.
+
+    Args:
+        path: the Parquet file to write; None writes nothing.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.rows: list[Evaluation] = []
+        self._closed = False
+
+    def append(
+        self,
+        time_us: int,
+        version: int,
+        updates: int,
+        samples: int,
+        accuracy: float | None,
+        loss: float | None,
+        class_accuracy: Sequence[float] = (),
+    ) -> None:
+        """Log one evaluation.
+
+        Args:
+            time_us: virtual time in microseconds.
+            version: the version of the model that was evaluated.
+            updates: updates aggregated so far.
+            samples: samples trained so far, of aggregated updates.
+            accuracy: share of right answers, 0 to 1.
+            loss: mean loss per sample.
+            class_accuracy: share of right answers of each class, 0 to 1.
+        """
+        self.rows.append(
+            Evaluation(time_us, version, updates, samples, accuracy, loss, tuple(class_accuracy))
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def table(self) -> pa.Table:
+        """The evaluations in the columns of ``metrics.parquet``."""
+        import pyarrow as pa
+
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(Evaluation._fields)
+        return pa.table([list(column) for column in columns], schema=schema())
+
+    def frame(self) -> pd.DataFrame:
+        """The evaluations as `Run.metrics` gives them."""
+        return self.table().to_pandas()
+
+    def close(self) -> None:
+        """Write the file; a second call does nothing.
+
+        Raises:
+            AflSimError: the file cannot be written; nothing is left behind.
+        """
+        if self._closed or self.path is None:
+            return
+        import pyarrow.parquet as pq
+
+        with replacing(self.path) as handle:
+            pq.write_table(self.table(), handle, compression="zstd")
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+
+
+def schema() -> pa.Schema:
+    """The Arrow schema of ``metrics.parquet``."""
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "time_us": pa.int64(),
+            "version": pa.int64(),
+            "updates": pa.int64(),
+            "samples": pa.int64(),
+            "accuracy": pa.float64(),
+            "loss": pa.float64(),
+            "class_accuracy": pa.list_(pa.float64()),
+        }
+    )

@@ -1,0 +1,113 @@
+"""Combinations of settings that cannot work, each setting being fine by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from afl_sim.scenario.clients import SPEEDS
+from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.explain import Finding, KeyPath
+from afl_sim.scenario.section import given, too_many
+from afl_sim.scenario.training import LENGTHS
+
+
+def impossible_combinations(
+    sections: Mapping[str, Any], clients: int | None, *, timing_only: bool = False
+) -> Iterator[Finding]:
+    """What cannot work in these sections.
+
+    Args:
+        sections: the valid ones among a scenario's attributes, by name.
+        clients: the number of clients, where it is known.
+        timing_only: whether nothing will be trained.
+    """
+    if clients is not None:
+        yield from _wrong_lengths(sections, clients)
+        yield from _own_checks(sections, clients)
+    data, evaluation = sections.get("data"), sections.get("evaluation")
+    if data is not None and evaluation is not None:
+        on = ("evaluation", "on")
+        if evaluation.on == "validation" and data.validation == 0:
+            yield Finding(
+                on, "got 'validation', but data.validation is 0; expected a share held out there"
+            )
+        if evaluation.on == "test" and data.pool == "train_and_test":
+            yield Finding(
+                on,
+                "got 'test', but data.pool: train_and_test gives the test set to the clients; "
+                "expected validation, with a share held out by data.validation",
+            )
+    training, strategy = sections.get("training"), sections.get("strategy")
+    if training is not None and strategy is not None and training.proximal > 0:
+        own = getattr(strategy, "proximal", 0.0)
+        if isinstance(own, int | float) and own > 0:
+            yield Finding(
+                ("training", "proximal"),
+                f"the strategy has a proximal term of its own ({own:g}); expected one of the two",
+            )
+    stop = sections.get("stop")
+    if timing_only and stop is not None and only_accuracy(stop):
+        yield Finding(
+            ("stop", "accuracy"),
+            "nothing is trained with --timing-only, so this is never reached; expected another "
+            "rule beside it, such as virtual_seconds or updates",
+        )
+
+
+def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Keys of which a block gives several though one is wanted; ``data`` need not be valid."""
+    clients = data.get("clients")
+    compute = clients.get("compute") if isinstance(clients, dict) else None
+    for path, block, names in (
+        (("training",), data.get("training"), LENGTHS),
+        (("clients", "compute"), compute, SPEEDS),
+    ):
+        message = too_many(given(block, names), names)
+        if message is not None:
+            yield Finding(path, message)
+
+
+def only_accuracy(stop: Any) -> bool:
+    """Whether a stop section has no rule but an accuracy."""
+    rules = [name for name, value in vars(stop).items() if value is not None]
+    return rules == ["accuracy"]
+
+
+def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Distribution]]:
+    """Every distribution in a section, with its key path."""
+    if isinstance(value, Distribution):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from distributions_in(getattr(value, name), (*path, field.alias or name))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from distributions_in(item, (*path, i))
+
+
+def _wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
+    for name, section in sections.items():
+        for path, distribution in distributions_in(section, (name,)):
+            if distribution.length not in (None, clients):
+                yield Finding(
+                    path,
+                    f"written for {distribution.length} clients, but clients.count is {clients}; "
+                    "expected one value for each client",
+                )
+
+
+def _own_checks(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
+    for name in ("data", "strategy"):
+        section = sections.get(name)
+        check = getattr(section, "check", None)
+        if check is None:
+            continue
+        try:
+            found = [((name, *path), str(message)) for path, message in check(clients)]
+        except Exception as error:  # a strategy from elsewhere may raise anything
+            found = [((name,), f"its own check failed: {error}")]
+        for path, message in found:
+            yield Finding(path, message)

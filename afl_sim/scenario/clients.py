@@ -1,0 +1,113 @@
+"""The ``clients:`` section: how many, how fast, how well connected, when there."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.section import Count, Section, default_choice, kind_alone, refuse_many
+
+SPEEDS = ("seconds_per_sample", "seconds_per_step", "seconds_per_task")
+
+
+class Compute(Section):
+    """How long local training takes: a persistent speed for each client, and jitter per task.
+
+    A task of n samples in m steps takes ``speed * (n, m or 1) * jitter + jitter_seconds``.
+    """
+
+    seconds_per_sample: Distribution | None = Field(
+        default=None,
+        description="Speed, drawn once for each client (seconds per sample trained). One of "
+        "seconds_per_sample, seconds_per_step and seconds_per_task is given; by default "
+        "seconds_per_task is 1.",
+    )
+    seconds_per_step: Distribution | None = Field(
+        default=None, description="Speed, drawn once for each client (seconds per local step)."
+    )
+    seconds_per_task: Distribution | None = Field(
+        default=None, description="Speed, drawn once for each client (seconds per task)."
+    )
+    jitter: Distribution = Field(
+        default=Distribution(1.0),
+        description="A factor on the compute time, drawn for each task or step (no unit).",
+    )
+    jitter_seconds: Distribution = Field(
+        default=Distribution(0.0),
+        description="Time added to the compute time, drawn for each task (seconds).",
+    )
+    jitter_per: Literal["task", "step"] = Field(
+        default="task", description="Whether `jitter` is drawn once for a task or for every step."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_speed(cls, block: Any) -> Any:
+        return default_choice(block, SPEEDS, {"seconds_per_task": 1.0})
+
+    @model_validator(mode="after")
+    def _one_speed(self) -> Self:
+        refuse_many(self, SPEEDS)
+        return self
+
+    @property
+    def speed(self) -> Distribution:
+        """The persistent speed, in seconds per `unit`."""
+        found = self.seconds_per_sample or self.seconds_per_step or self.seconds_per_task
+        assert found is not None
+        return found
+
+    @property
+    def unit(self) -> Literal["sample", "step", "task"]:
+        """What `speed` counts."""
+        if self.seconds_per_sample is not None:
+            return "sample"
+        return "step" if self.seconds_per_step is not None else "task"
+
+
+def _never_zero(value: Distribution) -> Distribution:
+    if not value.positive:
+        raise PydanticCustomError(
+            "scenario", "can be 0; expected a number or distribution that is always above 0"
+        )
+    return value
+
+
+class Link(Section):
+    """One direction of a client's connection: latency + bytes / bandwidth."""
+
+    latency: Distribution = Field(
+        default=Distribution(0.0), description="Delay of each transfer, drawn for it (seconds)."
+    )
+    bandwidth: Annotated[Distribution, AfterValidator(_never_zero)] | None = Field(
+        default=None,
+        description="Rate, drawn once for each client, above 0 (bytes per second); null: the size "
+        "of a transfer does not matter.",
+    )
+
+
+class Network(Section):
+    """The way to the server and back. By default transfers take no time at all."""
+
+    download: Link = Field(default=Link(), description="From the server to the client.")
+    upload: Link = Field(default=Link(), description="From the client to the server.")
+
+
+class AlwaysAvailable(Section):
+    """Clients that never leave."""
+
+    kind: Literal["always"] = Field(default="always", description="The kind of availability.")
+
+
+class Clients(Section):
+    """The fleet."""
+
+    count: Count = Field(description="Number of clients.")
+    compute: Compute = Field(default=Compute(), description="How long local training takes.")
+    network: Network = Field(default=Network(), description="How long transfers take.")
+    availability: Annotated[AlwaysAvailable, BeforeValidator(kind_alone)] = Field(
+        default=AlwaysAvailable(), description="When clients can be reached."
+    )

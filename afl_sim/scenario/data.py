@@ -1,0 +1,134 @@
+"""What the ``data:`` section of a scenario may say: data set, partition, hold-out, normalisation.
+
+Only the words are here. ``afl_sim.learning.datasets`` reads the files and
+``afl_sim.learning.partition`` deals the samples out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from afl_sim.scenario.partitions import Frozen, Iid, PartitionSpec, Problem
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set before its files are read.
+
+    Attributes:
+        title: the name people use.
+        input_shape: one sample as (channels, height, width).
+        classes: number of labels.
+        train, test: samples in the published files.
+    """
+
+    title: str
+    input_shape: tuple[int, int, int]
+    classes: int
+    train: int
+    test: int
+
+
+DATASETS: dict[str, DatasetInfo] = {
+    "mnist": DatasetInfo("MNIST", (1, 28, 28), 10, 60_000, 10_000),
+    "fashion_mnist": DatasetInfo("FashionMNIST", (1, 28, 28), 10, 60_000, 10_000),
+    "kmnist": DatasetInfo("KMNIST", (1, 28, 28), 10, 60_000, 10_000),
+    "emnist": DatasetInfo("EMNIST", (1, 28, 28), 47, 112_800, 18_800),
+    "cifar10": DatasetInfo("CIFAR10", (3, 32, 32), 10, 50_000, 10_000),
+}
+
+EMNIST_SPLITS: dict[str, DatasetInfo] = {
+    "balanced": DATASETS["emnist"],
+    "byclass": DatasetInfo("EMNIST byclass", (1, 28, 28), 62, 697_932, 116_323),
+    "bymerge": DatasetInfo("EMNIST bymerge", (1, 28, 28), 47, 697_932, 116_323),
+    "letters": DatasetInfo("EMNIST letters", (1, 28, 28), 26, 124_800, 20_800),
+    "digits": DatasetInfo("EMNIST digits", (1, 28, 28), 10, 240_000, 40_000),
+    "mnist": DatasetInfo("EMNIST mnist", (1, 28, 28), 10, 60_000, 10_000),
+}
+
+
+class DataSpec(Frozen):
+    """The ``data:`` section of a scenario."""
+
+    dataset: Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"] = Field(
+        default="mnist",
+        description="The data set. mnist comes with the package; the others need `root` or "
+        "`download: true`.",
+    )
+    split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] | None = Field(
+        default=None, description="Which of EMNIST's six data sets (null: balanced). emnist only."
+    )
+    root: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Folder that holds your own copy in torchvision's layout, such as "
+        "ROOT/FashionMNIST/raw/train-images-idx3-ubyte or ROOT/cifar-10-batches-py/data_batch_1.",
+    )
+    download: bool = Field(
+        default=False,
+        description="Let torchvision download what is missing, into `root` or else the cache. "
+        "Nothing is ever downloaded without this.",
+    )
+    pool: Literal["train", "train_and_test"] = Field(
+        default="train",
+        description="What the clients share out: the training set, or it followed by the test set "
+        "(which then cannot serve for evaluation).",
+    )
+    partition: PartitionSpec = Field(
+        default_factory=Iid, description="How the samples are dealt out to the clients."
+    )
+    validation: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Share of the pool held out for tuning, drawn by the scenario's seed before "
+        "the partition (no unit).",
+    )
+    normalize: Literal["standard", "unit", "raw", "pixelwise"] = Field(
+        default="standard",
+        description="standard: the training set's mean and standard deviation per channel; unit: "
+        "[0, 1]; raw: 0 to 255; pixelwise: (x - mean) / (std + 0.001) for each pixel over the pool "
+        "(held-out share included), x in [0, 1].",
+    )
+
+    @model_validator(mode="after")
+    def _split_is_emnists(self) -> Self:
+        if self.split is not None and self.dataset != "emnist":
+            raise ValueError(f"split is for dataset: emnist; {self.dataset} has none")
+        return self
+
+    @property
+    def info(self) -> DatasetInfo:
+        """Shape, classes and published sizes of the data set."""
+        if self.dataset == "emnist":
+            return EMNIST_SPLITS[self.split or "balanced"]
+        return DATASETS[self.dataset]
+
+    @property
+    def train_samples(self) -> int:
+        """Samples the partition deals out, if the files are the published ones."""
+        pool = self.info.train + (self.info.test if self.pool == "train_and_test" else 0)
+        return pool - held_out(pool, self.validation)
+
+    def check(self, clients: int) -> Iterator[Problem]:
+        """What cannot work with this many clients, as (key path inside ``data``, message).
+
+        With a `root` of the user's own the number of samples is known only once it is read, so
+        only `make_partition` can check the totals.
+        """
+        total = self.train_samples if self.root is None else None
+        if total is not None and total < 1:
+            yield ("validation",), f"a share of {self.validation} leaves nothing to train on"
+            return
+        for path, message in self.partition.check(clients, total, self.info.classes):
+            yield ("partition", *path), message
+
+
+def held_out(pool: int, share: float) -> int:
+    """Number of samples a share of a pool comes to."""
+    return round(pool * share)

@@ -1,0 +1,64 @@
+"""A scenario as text again, with every default written out, and its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+
+from afl_sim.scenario.nodes import resolve
+from afl_sim.scenario.scenario import Scenario
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either this package or another YAML reader would take for no text."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        try:
+            quoted = not isinstance(resolve(data), str)
+        except ValueError:
+            quoted = True
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if quoted else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+_Dumper.ignore_aliases = lambda self, data: True  # type: ignore[method-assign]
+
+
+def dump_scenario(scenario: Scenario) -> str:
+    """YAML text of the scenario, complete: loading it gives an equal scenario."""
+    return yaml.dump(
+        as_data(scenario),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,
+        width=100,
+    )
+
+
+def as_data(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as dictionaries, lists and scalars, with the keys of the file."""
+    return scenario.model_dump(mode="json", by_alias=True)
+
+
+def scenario_id(scenario: Scenario) -> str:
+    """Eight hex digits that tell scenarios apart: sha256 of all that can change the result.
+
+    The section ``execution`` is left out. Of a trace the content counts, not where it lies.
+    """
+    data = _without_places(as_data(scenario))
+    data.pop("execution", None)
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _without_places(value: Any) -> Any:
+    if isinstance(value, dict):
+        hidden = {"trace"} if "sha256" in value else set()
+        return {key: _without_places(item) for key, item in value.items() if key not in hidden}
+    if isinstance(value, list):
+        return [_without_places(item) for item in value]
+    return value

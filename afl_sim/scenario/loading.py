@@ -1,0 +1,299 @@
+"""From a scenario file to its `Study`, or to every mistake in it, each with its line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from afl_sim.errors import ScenarioError
+from afl_sim.scenario.catalogue import Catalogue, Reading
+from afl_sim.scenario.checks import exclusive_keys, impossible_combinations
+from afl_sim.scenario.coercion import quiet_conversions
+from afl_sim.scenario.explain import Finding, explain
+from afl_sim.scenario.nodes import Misreading, Node, Unreadable, compose, plain
+from afl_sim.scenario.overrides import CannotSet, Override, parse_override, put
+from afl_sim.scenario.scenario import NAME_LENGTH, Scenario
+from afl_sim.scenario.study import MAX_RUNS, Case, Study, expand, replicate, sanitised, unique
+from afl_sim.scenario.wording import one_line
+
+MAX_BYTES = 16 * 2**20
+MAX_LINES = 100
+
+
+def load_study(
+    source: Path | str,
+    catalogue: Catalogue | None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    *,
+    timing_only: bool = False,
+) -> Study:
+    """Read a scenario file, with its sweep expanded.
+
+    Args:
+        source: the file; a string with a line break in it is taken for the text itself.
+        catalogue: the strategies, models and optimizers there are; None leaves them unchecked.
+        overrides: settings ``key.path=value`` that go before what the file says, in every run.
+        seed: replaces the file's seed.
+        timing_only: also refuse what cannot work when nothing is trained.
+
+    Raises:
+        ScenarioError: one line for every mistake, ``file:line: key.path: what; expected ...``.
+    """
+    if isinstance(source, str) and "\n" in source:
+        name, base, text = "<text>", Path(), source
+    else:
+        path = Path(source)
+        name, base, text = str(source), path.parent, _read_text(path)
+    mistakes = _Mistakes(name)
+    try:
+        root, misreadings = compose(text, name)
+        mistakes.add_misreadings(misreadings)
+    except Unreadable as error:
+        mistakes.add_misreadings(error.misreadings)
+        raise mistakes.error() from None
+    if not isinstance(root.value, dict):
+        what = "the file is empty" if root.value is None else "the file is no block of keys"
+        mistakes.add(root.where, "", f"{what}; expected a scenario: clients, strategy, stop, ...")
+        raise mistakes.error()
+    settings = _settings(overrides, seed, mistakes)
+    root = _with_name(root, "scenario" if name == "<text>" else Path(name).stem)
+    cases = _cases(root, settings, mistakes)
+    reading = Reading(catalogue, base)
+    scenarios: list[tuple[str, Scenario]] = []
+    for label, tree in cases:
+        scenario, findings = read_scenario(tree, reading, timing_only=timing_only)
+        mistakes.add_findings(findings, tree)
+        if scenario is not None:
+            scenarios += replicate(label, scenario)
+    if len(scenarios) > MAX_RUNS:
+        mistakes.add(
+            root.where, "replications", f"{len(scenarios)} runs; expected at most {MAX_RUNS}"
+        )
+    if mistakes.lines:
+        raise mistakes.error()
+    study = _study(text, scenarios, is_study=bool(cases[0][0]))
+    longest = max(len(case.scenario.name) for case in study.cases)
+    if longest > NAME_LENGTH:
+        message = f"a run's name would have {longest} characters; expected at most {NAME_LENGTH}"
+        mistakes.add(*locate(Finding(("name",), ""), root), message)
+        raise mistakes.error()
+    return study
+
+
+def read_scenario(
+    tree: Node, reading: Reading, *, timing_only: bool = False
+) -> tuple[Scenario | None, list[Finding]]:
+    """Validate one case: the scenario if it is valid, and everything that is wrong with it."""
+    data = plain(tree)
+    findings: list[Finding] = []
+    scenario: Scenario | None = None
+    try:
+        scenario = Scenario.model_validate(data, context=reading)
+    except ValidationError as error:
+        findings = explain(error, data, reading.catalogue)
+        sections = _valid_sections(data, {f.path[0] for f in findings if f.path}, reading)
+    else:
+        sections = {name: getattr(scenario, name) for name in Scenario.model_fields}
+    for name, section in sections.items():
+        if name in data:
+            findings += quiet_conversions(data[name], section, (name,))
+    findings += exclusive_keys(data)
+    clients = sections["clients"].count if "clients" in sections else _written_count(data)
+    findings += impossible_combinations(sections, clients, timing_only=timing_only)
+    return (None, findings) if findings else (scenario, [])
+
+
+def _valid_sections(data: Any, wrong: set[str | int], reading: Reading) -> dict[str, Any]:
+    # One section's mistake must not hide that two others do not go together.
+    sections: dict[str, Any] = {}
+    for name, field in Scenario.model_fields.items():
+        if name in wrong:
+            continue
+        if name in data:
+            sections[name] = _adapter(name).validate_python(data[name], context=reading)
+        elif not field.is_required() and not field.validate_default:
+            sections[name] = field.get_default(call_default_factory=True)
+    return sections
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    field = Scenario.model_fields[name]
+    whole: Any = field.annotation
+    for part in field.metadata:
+        whole = Annotated[whole, part]
+    return TypeAdapter(whole)
+
+
+def _written_count(data: dict[str, Any]) -> int | None:
+    clients = data.get("clients")
+    count = clients.get("count") if isinstance(clients, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else None
+
+
+def _cases(root: Node, settings: list[Override], mistakes: _Mistakes) -> list[tuple[str, Node]]:
+    findings: list[Finding] = []
+    for setting in settings:
+        if setting.keys.split(".")[0] == "sweep":
+            root = _put(root, setting, mistakes)
+    cases = expand(root, findings)
+    mistakes.add_findings(findings, root)
+    if not cases:  # still tell what is wrong with the rest of the file
+        assert isinstance(root.value, dict)
+        rest = {key: value for key, value in root.value.items() if key != "sweep"}
+        cases = [("", Node(rest, root.where, root.key_places))]
+    _refuse_swept(root, settings, mistakes)
+    for setting in settings:
+        if setting.keys.split(".")[0] != "sweep":
+            cases = [(label, _put(tree, setting, mistakes)) for label, tree in cases]
+    return cases
+
+
+def _refuse_swept(root: Node, settings: list[Override], mistakes: _Mistakes) -> None:
+    sweep = root.value.get("sweep") if isinstance(root.value, dict) else None
+    swept = list(sweep.value) if sweep is not None and isinstance(sweep.value, dict) else []
+    for setting in settings:
+        for keys in swept:
+            if f"{keys}.".startswith(f"{setting.keys}."):
+                message = (
+                    f"the sweep sets {keys}, so that this would make its runs equal; "
+                    f"expected another key, or sweep.{keys}=[...]"
+                )
+                mistakes.add(setting.value.where, setting.keys, message)
+
+
+def _put(tree: Node, setting: Override, mistakes: _Mistakes) -> Node:
+    try:
+        return put(tree, setting.keys, setting.value, setting.value.where)
+    except CannotSet as problem:
+        mistakes.add(setting.value.where, setting.keys, str(problem))
+        return tree
+
+
+def _settings(overrides: Sequence[str], seed: int | None, mistakes: _Mistakes) -> list[Override]:
+    settings: list[Override] = []
+    for text in overrides:
+        setting, misreadings = parse_override(text)
+        mistakes.add_misreadings(misreadings)
+        if setting is not None:
+            settings.append(setting)
+    if seed is not None:
+        settings.append(Override("seed", Node(seed, "--seed")))
+    return settings
+
+
+def _with_name(root: Node, stem: str) -> Node:
+    assert isinstance(root.value, dict)
+    if "name" in root.value:
+        return root
+    name = Node(sanitised(stem) or "scenario", root.where)
+    return Node({"name": name, **root.value}, root.where, root.key_places)
+
+
+def _study(text: str, scenarios: list[tuple[str, Scenario]], *, is_study: bool) -> Study:
+    first = scenarios[0][1]
+    is_study = is_study or len(scenarios) > 1
+    if not is_study:
+        return Study(first.name, first.description, text, (Case(first.name, first),), False)
+    labels = unique(label for label, _ in scenarios)
+    cases = tuple(
+        Case(label, scenario.model_copy(update={"name": f"{scenario.name}-{label}"}))
+        for label, (_, scenario) in zip(labels, scenarios, strict=True)
+    )
+    return Study(first.name, first.description, text, cases, True)
+
+
+def _read_text(path: Path) -> str:
+    def refuse(message: str, line: int = 1) -> ScenarioError:
+        return ScenarioError(f"{path}:{line}: {message}")
+
+    try:
+        if path.is_dir():
+            raise refuse("this is a folder; expected a scenario file")
+        if path.exists() and not path.is_file():
+            raise refuse("this is no regular file; expected a scenario file")
+        if path.stat().st_size > MAX_BYTES:
+            raise refuse(f"larger than {MAX_BYTES // 2**20} MiB; long lists belong in a trace file")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise refuse(f"there is no such file{_near_file(path)}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise refuse(f"cannot be read: {reason}") from None
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise refuse("a binary file; expected YAML text", line)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise refuse(f"not UTF-8 text (byte 0x{content[error.start]:02x})", line) from None
+
+
+def _near_file(path: Path) -> str:
+    try:
+        names = [item.name for item in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, names, 1)
+    return f"; did you mean '{path.with_name(near[0])}'?" if near else ""
+
+
+class _Mistakes:
+    """The lines of the message, each once, in the order of the file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.lines: dict[str, int] = {}
+
+    def add(self, where: str, path: str, message: str) -> None:
+        option = where.removeprefix("--set ")
+        key = f"{path}: " if path and path != option and f"--{path}" != where else ""
+        number = where.rsplit(":", 1)[-1]
+        order = int(number) if number.isdecimal() else 0
+        self.lines.setdefault(one_line(f"{where}: {key}{message}"), order)
+
+    def add_misreadings(self, misreadings: Iterable[Misreading]) -> None:
+        for misreading in misreadings:
+            self.add(misreading.where, ".".join(map(str, misreading.path)), misreading.message)
+
+    def add_findings(self, findings: Iterable[Finding], tree: Node) -> None:
+        for finding in findings:
+            where, path = locate(finding, tree)
+            self.add(where, path, finding.message)
+
+    def error(self) -> ScenarioError:
+        lines = sorted(self.lines, key=lambda line: self.lines[line])
+        if len(lines) > MAX_LINES:
+            lines[MAX_LINES:] = [f"{self.file}:1: and {len(lines) - MAX_LINES} more mistakes"]
+        return ScenarioError("\n".join(lines))
+
+
+def locate(finding: Finding, tree: Node) -> tuple[str, str]:
+    """The place in the file, and the key path as it is written there."""
+    node, where, shown = tree, tree.where, []
+    for i, part in enumerate(finding.path):
+        value, child = node.value, None
+        if isinstance(value, dict):
+            child = value.get(str(part))
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            child = value[part]
+        if child is None:
+            shown += [one_line(str(rest), 60) for rest in finding.path[i:]]
+            break
+        at_key = isinstance(child.value, dict | list) or (
+            finding.key_is_wrong and i == len(finding.path) - 1
+        )
+        where = node.key_places.get(str(part), child.where) if at_key else child.where
+        if child.origin is not None:
+            where, shown = child.where, [child.origin]
+        else:
+            shown.append(one_line(str(part), 60))
+        node = child
+    return where, ".".join(shown)

@@ -1,0 +1,103 @@
+"""Which pydantic models could describe the block at a key path: for suggestions in messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from afl_sim.scenario.catalogue import Catalogue, UncheckedBlock
+from afl_sim.scenario.scenario import Scenario
+
+Spec = type[BaseModel]
+OPEN_BLOCKS = {
+    ("strategy",): "strategy",
+    ("model",): "model",
+    ("training", "optimizer"): "optimizer",
+}
+"""Where the catalogue decides what a block may hold."""
+
+
+def specs_at(path: Sequence[str | int], data: Any, catalogue: Catalogue | None) -> list[Spec]:
+    """The models for the value at ``path``; several where it is not yet clear which kind is meant.
+
+    Args:
+        path: keys from the top of the scenario.
+        data: the scenario as plain data.
+        catalogue: the kinds of the open blocks.
+    """
+    specs: list[Spec] = [Scenario]
+    value = data
+    for i, part in enumerate(path):
+        value = child(value, part)
+        block = OPEN_BLOCKS.get(tuple(map(str, path[: i + 1])))
+        if block is not None:
+            specs = _open_block(block, value, catalogue)
+        elif isinstance(part, str):
+            fields = [field for spec in specs if (field := field_of(spec, part)) is not None]
+            specs = narrow([s for field in fields for s in models_in(field.annotation)], value)
+    return specs
+
+
+def child(value: Any, part: str | int) -> Any:
+    """What is under a key or index, or None."""
+    if isinstance(value, dict):
+        return value.get(part)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return None
+
+
+def field_of(spec: Spec, key: str) -> FieldInfo | None:
+    """The field that a key of the file belongs to."""
+    for name, field in spec.model_fields.items():
+        if key == (field.alias or name):
+            return field
+    return None
+
+
+def keys_of(specs: Sequence[Spec]) -> list[str]:
+    """The keys that any of the models takes, in order."""
+    keys = [field.alias or name for spec in specs for name, field in spec.model_fields.items()]
+    return list(dict.fromkeys(keys))
+
+
+def models_in(annotation: Any) -> Iterator[Spec]:
+    """The models named anywhere inside a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation is not BaseModel:
+            yield annotation
+        return
+    for argument in get_args(annotation):
+        yield from models_in(argument)
+
+
+def narrow(specs: list[Spec], value: Any) -> list[Spec]:
+    """Keep the models whose kind is the one written, if there is such a one."""
+    kind = value.get("kind") if isinstance(value, dict) else value
+    fitting = [spec for spec in specs if isinstance(kind, str) and kind in kinds_of([spec])]
+    return fitting or specs
+
+
+def kinds_of(specs: Sequence[Spec]) -> list[str]:
+    """The values that the models' field ``kind`` may have."""
+    kinds: list[str] = []
+    for spec in specs:
+        field = spec.model_fields.get("kind")
+        if field is not None:
+            literals = [kind for kind in get_args(field.annotation) if isinstance(kind, str)]
+            kinds += literals or ([field.default] if isinstance(field.default, str) else [])
+    return kinds
+
+
+def _open_block(block: str, value: Any, catalogue: Catalogue | None) -> list[Spec]:
+    if catalogue is None:
+        return [UncheckedBlock]
+    kind = value.get("kind") if isinstance(value, dict) else value
+    try:
+        spec = catalogue.find(block, kind) if isinstance(kind, str) else None
+    except Exception:  # said already where the block itself was read
+        spec = None
+    return [spec] if spec is not None else []

@@ -1,0 +1,315 @@
+"""The ways of dealing a training set out to clients, as a scenario may say them.
+
+Only the words are here; ``afl_sim.learning.partition`` does the dealing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Problem = tuple[tuple[str, ...], str]  # key path inside the block, what is wrong
+
+
+class Frozen(BaseModel):
+    """A model that cannot be changed and takes no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PartitionBase(Frozen):
+    """What every kind of partition says."""
+
+    summary: ClassVar[str]
+
+    kind: str = Field(description="The kind of partition.")
+    min_samples: int = Field(
+        default=1,
+        ge=1,
+        description="The fewest samples any client may hold; a partition that cannot keep this "
+        "is refused (samples).",
+    )
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        """What cannot work with this many clients and samples, as (key path, message).
+
+        Args:
+            clients: number of clients.
+            total: samples to deal out, or None where the files must be read to know.
+            classes: number of labels in the data set.
+        """
+        yield from ()
+
+
+def _needs_samples(replacement: bool, samples: int | None) -> None:
+    if replacement and samples is None:
+        raise ValueError("replacement: true needs `samples`, the number drawn for each client")
+
+
+def _enough(each: int | None, minimum: int) -> None:
+    if each is not None and each < minimum:
+        raise ValueError(f"samples ({each}) is below min_samples ({minimum})")
+
+
+class _PerClient(PartitionBase):
+    """Kinds in which every client may be given the same number of samples."""
+
+    samples: int | None = Field(
+        default=None,
+        ge=1,
+        description="Samples of each client. Without it every sample is dealt out; with it, and "
+        "without replacement, a random part of the training set is used (samples).",
+    )
+    replacement: bool = Field(
+        default=False,
+        description="Each client draws its `samples` on its own, on demand and with replacement: "
+        "the way to have more clients than samples. Clients then share samples.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _needs_samples(self.replacement, self.samples)
+        _enough(self.samples, self.min_samples)
+        return self
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        if self.replacement:
+            return
+        if self.samples is not None:
+            yield from _too_many(("samples",), clients, self.samples, total)
+        else:
+            yield from _too_many(("min_samples",), clients, self.min_samples, total)
+
+
+def _too_many(
+    key: tuple[str, ...], clients: int, each: int, total: int | None
+) -> Iterator[Problem]:
+    if total is not None and clients * each > total:
+        hint = "; `replacement: true` lets clients share samples" if key == ("samples",) else ""
+        yield (
+            key,
+            f"{clients} clients x {each} samples = {clients * each}, but there are {total} to "
+            f"deal out; expected at most {total // clients}{hint}",
+        )
+
+
+def _labels_left_over(
+    key: tuple[str, ...], clients: int, covered: int, classes: int
+) -> Iterator[Problem]:
+    if covered < classes:
+        yield (
+            key,
+            f"{clients} clients hold {covered} labels, so the samples of the other "
+            f"{classes - covered} would be lost; give `samples` to use a part of the training set",
+        )
+
+
+Order = Annotated[
+    Literal["shuffled", "file"],
+    Field(
+        description="`shuffled` deals samples out at random; `file` gives each client a contiguous "
+        "stretch in the order of the files.",
+    ),
+]
+
+
+def _no_file_order(order: str, replacement: bool) -> None:
+    if order == "file" and replacement:
+        raise ValueError("order: file gives contiguous stretches, replacement: true random draws")
+
+
+class Iid(_PerClient):
+    """Every client a uniform sample of the training set, of equal sizes (to within one)."""
+
+    summary: ClassVar[str] = "uniform, equal sizes"
+    kind: Literal["iid"] = Field(default="iid", description="Uniform partition.")
+    order: Order = "shuffled"
+
+    @model_validator(mode="after")
+    def _order_is_possible(self) -> Self:
+        _no_file_order(self.order, self.replacement)
+        return self
+
+
+class Dirichlet(_PerClient):
+    """Label skew: proportions drawn from a symmetric Dirichlet distribution.
+
+    By default each class is split over the clients in Dirichlet proportions (Yurochkin et al.,
+    ICML 2019), so sizes differ too. With `equal_sizes`, or with `samples`, each client has its own
+    Dirichlet mixture of labels (Hsu et al., arXiv 1909.06335).
+    """
+
+    summary: ClassVar[str] = "label skew, concentration alpha"
+    kind: Literal["dirichlet"] = Field(description="Dirichlet label skew.")
+    alpha: float = Field(
+        ge=0,
+        le=1e9,
+        allow_inf_nan=False,
+        description="Concentration: small is skewed, large is uniform, 0 is one class per client "
+        "(no unit).",
+    )
+    equal_sizes: bool = Field(
+        default=False,
+        description="Clients of equal size (to within one). Where a client's classes run out, it "
+        "is filled from the others, as no sample is left over.",
+    )
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        yield from super().check(clients, total, classes)
+        if self.alpha == 0 and not self.equal_sizes and self.samples is None:
+            yield from _labels_left_over(("alpha",), clients, clients, classes)
+
+
+class Shards(PartitionBase):
+    """Samples sorted by label and cut into equal shards, dealt out at random (McMahan et al.)."""
+
+    summary: ClassVar[str] = "sorted by label, k shards per client"
+    kind: Literal["shards"] = Field(description="Shards of label-sorted samples.")
+    per_client: int = Field(default=2, ge=1, description="Shards of each client (shards).")
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        if total is None:
+            return
+        shards = clients * self.per_client
+        if shards > total:
+            yield ("per_client",), f"{shards} shards cannot be cut from {total} samples"
+        elif (least := total // shards * self.per_client) < self.min_samples:
+            yield (
+                ("min_samples",),
+                f"{shards} shards of {total} samples give a client {least}; "
+                f"expected at most {least}",
+            )
+
+
+class Classes(_PerClient):
+    """Every client holds exactly `per_client` labels; a label is shared evenly by its holders."""
+
+    summary: ClassVar[str] = "k labels per client"
+    kind: Literal["classes"] = Field(description="A fixed number of labels per client.")
+    per_client: int = Field(default=2, ge=1, description="Labels of each client (labels).")
+    assignment: Literal["random", "cyclic"] = Field(
+        default="random",
+        description="Which labels: `random` but balanced over the clients, or `cyclic`: client u "
+        "holds u, u+1, ... modulo the number of classes.",
+    )
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        if self.per_client > classes:
+            yield ("per_client",), f"{self.per_client} labels per client; the data has {classes}"
+            return
+        yield from super().check(clients, total, classes)
+        if self.samples is None:
+            cyclic = self.assignment == "cyclic"
+            more = (clients - 1) * (1 if cyclic else self.per_client)
+            yield from _labels_left_over(("per_client",), clients, self.per_client + more, classes)
+        elif self.samples < self.per_client:
+            yield ("samples",), f"{self.samples} samples cannot show {self.per_client} labels"
+
+
+class Quantity(PartitionBase):
+    """Clients of unequal size: sizes drawn from a law and scaled to the whole training set."""
+
+    summary: ClassVar[str] = "unequal sizes: lognormal, power law, normal"
+    kind: Literal["quantity"] = Field(description="Quantity skew.")
+    law: Literal["lognormal", "power_law", "normal"] = Field(
+        default="lognormal", description="The law of the sizes before scaling."
+    )
+    sigma: float = Field(
+        default=1.0,
+        ge=0,
+        le=20,
+        allow_inf_nan=False,
+        description="lognormal: standard deviation of the logarithm of the size (no unit).",
+    )
+    exponent: float = Field(
+        default=2.5,
+        gt=1,
+        le=1e6,
+        allow_inf_nan=False,
+        description="power_law: the density falls as size**-exponent (no unit).",
+    )
+    std: float = Field(
+        default=0.3,
+        ge=0,
+        le=1e3,
+        allow_inf_nan=False,
+        description="normal: standard deviation as a share of the mean size; what falls below "
+        "min_samples is raised to it (no unit).",
+    )
+    replacement: bool = Field(
+        default=False,
+        description="Each client draws its samples on its own, with replacement.",
+    )
+    order: Order = "shuffled"
+
+    @model_validator(mode="after")
+    def _order_is_possible(self) -> Self:
+        _no_file_order(self.order, self.replacement)
+        return self
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        yield from _too_many(("min_samples",), clients, self.min_samples, total)
+
+
+class Sizes(PartitionBase):
+    """Explicit sizes, one per client; what they leave over of the training set is not used."""
+
+    summary: ClassVar[str] = "explicit sizes"
+    kind: Literal["sizes"] = Field(description="Explicit client sizes.")
+    sizes: tuple[int, ...] = Field(
+        min_length=1, description="Samples of each client, one entry per client (samples)."
+    )
+    replacement: bool = Field(
+        default=False,
+        description="Each client draws its samples on its own, with replacement.",
+    )
+    order: Order = "shuffled"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _no_file_order(self.order, self.replacement)
+        for client, size in enumerate(self.sizes):
+            if size < self.min_samples:
+                raise ValueError(
+                    f"sizes[{client}] is {size}, below min_samples ({self.min_samples})"
+                )
+        return self
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        if len(self.sizes) != clients:
+            yield (
+                ("sizes",),
+                f"{len(self.sizes)} sizes for {clients} clients; expected one per client",
+            )
+        wanted = sum(self.sizes)
+        if total is not None and not self.replacement and wanted > total:
+            yield (
+                ("sizes",),
+                f"the sizes sum to {wanted}, but there are {total} samples to deal out; "
+                "`replacement: true` lets clients share samples",
+            )
+
+
+PARTITIONS: dict[str, type[PartitionBase]] = {
+    "iid": Iid,
+    "dirichlet": Dirichlet,
+    "shards": Shards,
+    "classes": Classes,
+    "quantity": Quantity,
+    "sizes": Sizes,
+}
+
+
+def _kind_alone(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+PartitionSpec = Annotated[
+    Annotated[
+        Iid | Dirichlet | Shards | Classes | Quantity | Sizes,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(_kind_alone),
+]

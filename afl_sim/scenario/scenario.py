@@ -1,0 +1,63 @@
+"""`Scenario`: everything that determines the result of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
+
+from afl_sim.scenario.catalogue import model_block, strategy_block
+from afl_sim.scenario.clients import Clients
+from afl_sim.scenario.data import DataSpec
+from afl_sim.scenario.section import Count, Section, Whole
+from afl_sim.scenario.settings import Evaluation, Execution, Numerics, Recording, Server, Stop
+from afl_sim.scenario.training import Training
+
+NAME_LENGTH = 200
+
+
+class Scenario(Section):
+    """One run, fully described. Frozen; its sections are attributes."""
+
+    name: str = Field(
+        default="scenario",
+        pattern=r"^[A-Za-z0-9._-]+$",
+        max_length=NAME_LENGTH,
+        description="Names the run folder: letters, digits, dot, underscore, hyphen. By default "
+        "the name of the file.",
+    )
+    description: str = Field(default="", description="What the scenario is for, in words.")
+    seed: Whole = Field(
+        default=0, ge=0, lt=2**63, description="Determines every random draw of the run."
+    )
+    replications: Count = Field(
+        default=1,
+        le=10_000,
+        description="Runs with independent seeds derived from `seed`; more than one is a study.",
+    )
+    data: DataSpec = Field(default=DataSpec(), description="The samples and who holds them.")
+    model: Annotated[SerializeAsAny[BaseModel], BeforeValidator(model_block)] = Field(
+        default={"kind": "lenet"},
+        validate_default=True,
+        description="The network that is trained.",
+    )
+    training: Training = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="What a client does with the model.",
+    )
+    clients: Clients = Field(description="The fleet: number, speed, network, availability.")
+    server: Server = Field(default=Server(), description="The server's own time.")
+    strategy: Annotated[SerializeAsAny[BaseModel], BeforeValidator(strategy_block)] = Field(
+        description="The algorithm: whom to send the model to, when and how to aggregate."
+    )
+    stop: Stop = Field(description="When the run ends: the first rule reached.")
+    evaluation: Evaluation = Field(default=Evaluation(), description="When and on what to test.")
+    recording: Recording = Field(default=Recording(), description="What is written besides.")
+    numerics: Numerics = Field(default=Numerics(), description="The arithmetic of training.")
+    execution: Execution = Field(default=Execution(), description="Where tasks run.")
+    sweep: dict[str, Any] | None = Field(
+        default=None,
+        description="Makes the file a study: lists of settings, of which every combination is run, "
+        "or `cases`, a list of {label, set}.",
+    )

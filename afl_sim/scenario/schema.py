@@ -1,0 +1,189 @@
+"""JSON Schema of scenario files, for editors: completion, documentation on hover, early errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from afl_sim.scenario.catalogue import Catalogue
+from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.families import COMMON
+from afl_sim.scenario.scenario import Scenario
+from afl_sim.scenario.study import NOT_SWEPT
+
+Schema = dict[str, Any]
+
+
+def json_schema(catalogue: Catalogue) -> Schema:
+    """The JSON Schema (draft 2020-12) of scenario files with the kinds of a catalogue."""
+    specs = [
+        *catalogue.strategies.values(),
+        *catalogue.models.values(),
+        *catalogue.optimizers.values(),
+    ]
+    wanted = [(spec, "validation") for spec in dict.fromkeys([Scenario, *specs])]
+    references, whole = models_json_schema(wanted, schema_generator=_Generator)  # type: ignore[arg-type]
+    definitions: Schema = whole["$defs"]
+    names: dict[Any, str] = {spec: ref["$ref"] for (spec, _), ref in references.items()}
+    scenario = definitions.pop(names[Scenario].rsplit("/", 1)[-1])
+    training = definitions["Training"]
+    for owner, key, table, open_ended in (
+        (scenario, "strategy", catalogue.strategies, True),
+        (scenario, "model", catalogue.models, True),
+        (training, "optimizer", catalogue.optimizers, False),
+    ):
+        for kind, spec in table.items():
+            _fix_kind(definitions[names[spec].rsplit("/", 1)[-1]], kind)
+        described = {
+            k: owner["properties"][key][k]
+            for k in ("description", "default", "title")
+            if k in owner["properties"][key]
+        }
+        owner["properties"][key] = described | _open_block(table, names, open_ended)
+    scenario["properties"]["sweep"] = _sweep()
+    definitions["Distribution"] = _distribution()
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **scenario,
+        "$defs": dict(sorted(definitions.items())),
+    }
+    return _shared_distribution(schema)
+
+
+class _Generator(GenerateJsonSchema):
+    """Writes defaults as they are in a file."""
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, Distribution):
+            return dft.form
+        if isinstance(dft, BaseModel):
+            return dft.model_dump(mode="json", by_alias=True)
+        return super().encode_default(dft)
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def _fix_kind(definition: Schema, kind: str) -> None:
+    properties = definition.setdefault("properties", {})
+    properties["kind"] = {"const": kind}
+    required = definition.get("required", [])
+    definition["required"] = ["kind", *(key for key in required if key != "kind")]
+
+
+def _open_block(
+    table: Mapping[str, type[BaseModel]], names: Mapping[Any, str], open_ended: bool
+) -> Schema:
+    ways: list[Schema] = [{"$ref": names[spec]} for spec in table.values()]
+    short = [
+        kind
+        for kind, spec in table.items()
+        if not any(f.is_required() for name, f in spec.model_fields.items() if name != "kind")
+    ]
+    if short:
+        ways.append({"enum": short})
+    if open_ended:
+        pattern = r"^[\w.]+:\w+$"
+        ways.append({"type": "string", "pattern": pattern})
+        ways.append(
+            {
+                "type": "object",
+                "properties": {"kind": {"type": "string", "pattern": pattern}},
+                "required": ["kind"],
+            }
+        )
+    return {"anyOf": ways}
+
+
+def _distribution() -> Schema:
+    number = {"type": "number"}
+    each = {"type": "array", "minItems": 1}
+    itself = {"$ref": "#/$defs/Distribution"}
+    per_client = {
+        "type": "object",
+        "properties": {"values": {**each, "items": number}},
+        "required": ["values"],
+        "additionalProperties": False,
+    }
+
+    def block(required: str, **properties: Schema) -> Schema:
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": [required],
+            "additionalProperties": False,
+        }
+
+    component = {
+        "type": "object",
+        "properties": {"weight": {"type": "number", "exclusiveMinimum": 0}},
+        "required": ["weight"],
+    }
+    return {
+        "description": "A number, or a distribution of numbers that are 0 or more.",
+        "anyOf": [
+            {"type": "number", "minimum": 0},
+            {
+                "type": "object",
+                "description": "A scipy.stats distribution with its shapes, loc and scale.",
+                "properties": {
+                    "dist": {"type": "string", "examples": sorted(COMMON)},
+                    "allow_heavy_tail": {"type": "boolean"},
+                },
+                "required": ["dist"],
+                "additionalProperties": {"anyOf": [number, per_client]},
+            },
+            block("sequence", sequence={**each, "items": {"type": "number", "minimum": 0}}),
+            block("values", values={**each, "items": itself}),
+            block(
+                "trace",
+                trace={"type": "string"},
+                column={"type": "string"},
+                by={"enum": ["sample", "client"]},
+                sha256={"type": "string"},
+            ),
+            block("mixture", mixture={**each, "items": component}),
+        ],
+    }
+
+
+def _sweep() -> Schema:
+    swept = [re.escape(name) for name in Scenario.model_fields if name not in NOT_SWEPT]
+    keys = rf"^({'|'.join(swept)})(\..+)?$"
+    settings = {"type": "object", "patternProperties": {keys: {}}, "additionalProperties": False}
+    case = {
+        "type": "object",
+        "properties": {"label": {"type": "string"}, "set": {**settings, "minProperties": 1}},
+        "required": ["set"],
+        "additionalProperties": False,
+    }
+    product = {
+        **settings,
+        "minProperties": 1,
+        "patternProperties": {keys: {"type": "array", "minItems": 1}},
+    }
+    cases = {
+        "type": "object",
+        "properties": {"cases": {"type": "array", "minItems": 1, "items": case}},
+        "required": ["cases"],
+        "additionalProperties": False,
+    }
+    return {
+        "description": Scenario.model_fields["sweep"].description,
+        "anyOf": [product, cases, {"type": "null"}],
+    }
+
+
+def _shared_distribution(value: Any) -> Any:
+    if isinstance(value, dict):
+        found = {key: _shared_distribution(item) for key, item in value.items()}
+        if found.pop("x-distribution", False):
+            found["$ref"] = "#/$defs/Distribution"
+        return found
+    if isinstance(value, list):
+        return [_shared_distribution(item) for item in value]
+    return value

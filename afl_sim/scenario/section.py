@@ -1,0 +1,74 @@
+"""What every block of a scenario has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+
+class Section(BaseModel):
+    """A frozen block of a scenario that knows all its keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
+
+
+def _undisguised(value: Any) -> Any:
+    # `true` is not 1 here, and "3" in quotes is not 3.
+    if isinstance(value, bool | str):
+        raise PydanticCustomError("float_type", "Input should be a number")
+    return value
+
+
+def _undisguised_whole(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise PydanticCustomError("int_type", "Input should be a whole number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_undisguised)]
+"""A finite number."""
+
+Whole = Annotated[int, BeforeValidator(_undisguised_whole)]
+"""A whole number; 3.0 is one."""
+
+Count = Annotated[Whole, Field(gt=0)]
+"""A whole number from 1."""
+
+Seconds = Annotated[Number, Field(gt=0, le=9e12)]
+"""Seconds of virtual time; the clock counts microseconds in 64 bits."""
+
+Flag = Annotated[bool, Field(strict=True)]
+"""true or false, and nothing that could be taken for them."""
+
+
+def kind_alone(value: Any) -> Any:
+    """Let a block that needs no more than its kind be written as that word."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def given(block: Any, names: tuple[str, ...]) -> list[str]:
+    """Which of the keys a block has, null not counted."""
+    return [name for name in names if isinstance(block, dict) and block.get(name) is not None]
+
+
+def default_choice(block: Any, names: tuple[str, ...], default: dict[str, Any]) -> Any:
+    """Fill in ``default`` where a block gives none of ``names``."""
+    return block if given(block, names) or not isinstance(block, dict) else {**block, **default}
+
+
+def too_many(present: list[str], names: tuple[str, ...]) -> str | None:
+    """What is wrong with a block that gives these of several keys of which one is wanted."""
+    if len(present) < 2:
+        return None
+    return f"has both {present[0]} and {present[1]}; expected one of {', '.join(names)}"
+
+
+def refuse_many(section: BaseModel, names: tuple[str, ...]) -> None:
+    """Raise if more than one of these attributes is not None."""
+    message = too_many([name for name in names if getattr(section, name) is not None], names)
+    if message is not None:
+        raise PydanticCustomError("scenario", message)

@@ -1,0 +1,91 @@
+"""The short sections: server, stop, evaluation, recording, numerics, execution."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.section import Count, Flag, Number, Seconds, Section, Whole
+
+Share = Annotated[Number, Field(gt=0, le=1)]
+
+
+class Server(Section):
+    """The server's own time."""
+
+    aggregation_seconds: Distribution = Field(
+        default=Distribution(0.0),
+        description="How long an aggregation takes, drawn for each (seconds).",
+    )
+
+
+class Stop(Section):
+    """When a run ends: the first of these that is reached. At least one is given."""
+
+    virtual_seconds: Seconds | None = Field(
+        default=None, description="Virtual time; events at exactly this time are not in (seconds)."
+    )
+    versions: Count | None = Field(
+        default=None, description="Model versions made by the server (versions)."
+    )
+    updates: Count | None = Field(default=None, description="Client updates aggregated (updates).")
+    samples: Count | None = Field(
+        default=None, description="Samples trained in aggregated updates (samples)."
+    )
+    accuracy: Share | None = Field(
+        default=None, description="Accuracy reached in an evaluation (share, 0.95 is 95 %)."
+    )
+
+    @model_validator(mode="after")
+    def _some_rule(self) -> Self:
+        if all(value is None for value in vars(self).values()):
+            names = ", ".join(type(self).model_fields)
+            raise PydanticCustomError("scenario", f"no stop rule; expected at least one of {names}")
+        return self
+
+
+class Evaluation(Section):
+    """When and on what the global model is tested; always at the start and at the end too."""
+
+    every_versions: Count | None = Field(
+        default=None, description="Versions between evaluations (versions)."
+    )
+    every_seconds: Seconds | None = Field(
+        default=None, description="Virtual time between evaluations (seconds)."
+    )
+    on: Literal["test", "validation"] = Field(
+        default="test", description="The test set, or the share that data.validation holds out."
+    )
+    samples: Count | None = Field(
+        default=None, description="A fixed random subset of this size (samples); null: all."
+    )
+    targets: tuple[Share, ...] = Field(
+        default=(0.9, 0.95), description="Accuracies whose virtual time is reported (shares)."
+    )
+
+
+class Recording(Section):
+    """What is written beside the events and metrics."""
+
+    trace: Flag = Field(default=True, description="Whether trace.json (for Perfetto) is written.")
+    trace_limit: Whole = Field(
+        default=200_000, ge=0, description="Events drawn into trace.json at most (events)."
+    )
+
+
+class Numerics(Section):
+    """The arithmetic of training; part of the identity of a run."""
+
+    mode: Literal["exact"] = Field(default="exact", description="One task at a time.")
+    precision: Literal["float32"] = Field(default="float32", description="Floating-point format.")
+    device: Literal["cpu"] = Field(default="cpu", description="Where training runs.")
+
+
+class Execution(Section):
+    """Where tasks run; it does not change any result."""
+
+    executor: Literal["inline"] = Field(default="inline", description="In this very process.")
+    workers: Literal[1] = Field(default=1, description="Number of processes that train.")

@@ -1,0 +1,42 @@
+"""How messages quote a value and suggest a name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def one_line(text: str, longest: int = 2000) -> str:
+    """The text with line breaks and other unprintable characters escaped, cut at a length."""
+    if len(text) > longest:
+        text = text[: longest - 3] + "..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def show(raw: Any) -> str:
+    """A value as a message quotes it, short."""
+    if raw is None:
+        return "nothing"
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    if isinstance(raw, str):
+        text = raw if len(raw) <= 40 else raw[:37] + "..."
+        return repr(text)
+    if isinstance(raw, int | float):
+        try:
+            text = repr(raw)
+        except ValueError:
+            return "a number of thousands of digits"
+        return text if len(text) <= 40 else f"a number of {len(text)} digits"
+    if isinstance(raw, dict):
+        return "a block" if raw else "an empty block"
+    if isinstance(raw, list | tuple):
+        return f"a list of {len(raw)}" if raw else "an empty list"
+    return f"a {type(raw).__name__}"

@@ -1,0 +1,194 @@
+"""What a strategy is: a schedule in virtual time and a pure update rule."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StrictInt, model_validator
+from torch import Tensor
+
+State = Any
+"""A strategy's own numbers: None, a tensor, or nested dicts, lists and tuples of plain values."""
+
+Concurrency = PositiveInt | Literal["all"]
+"""How many clients train at once; ``all`` keeps every client busy."""
+
+ClientsPerRound = Annotated[StrictInt, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
+"""A whole number of clients, or a fraction of the population with a decimal point (1.0 is all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one client's task contributes to an aggregation.
+
+    P is the number of model parameters; buffers (BatchNorm's statistics) are not among them.
+
+    Attributes:
+        client: the client's index.
+        base_version: the version that the client downloaded.
+        staleness: versions made between that download and this aggregation, its own excluded.
+        num_samples: n_k, the samples that the client holds.
+        steps: local steps that the client did.
+        delta: shape (P,): the local model minus its starting point; for a gradient method, -g.
+        params: shape (P,): the local model after training; for a gradient method, where g was taken.
+        loss: the mean training loss over the task; NaN where no step was done.
+    """
+
+    client: int
+    base_version: int
+    staleness: int
+    num_samples: int
+    steps: int
+    delta: Tensor
+    params: Tensor
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client that is about to train.
+
+    Attributes:
+        id: the client's index.
+        params: shape (P,): the model it ended its last task with, or None before its first.
+    """
+
+    id: int
+    params: Tensor | None
+
+
+class Strategy(BaseModel):
+    """An algorithm of the server. Fields are its hyperparameters, and they are frozen.
+
+    `schedule` handles no tensor and `aggregate` no clock; neither stores anything on the strategy.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    kind: str = Field("", description="the strategy's name, or package.module:Class")
+
+    registered_name: ClassVar[str] = ""
+    gradient: ClassVar[bool] = False
+    """Tasks return -g at the downloaded model: the mean gradient over the task's mini-batches."""
+    reads_results: ClassVar[bool] = False
+    """The schedule reads results (`Server.result`), so it cannot run without training."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_itself(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not data.get("kind"):
+            return {**data, "kind": cls.registered_name or f"{cls.__module__}:{cls.__qualname__}"}
+        return data
+
+    @property
+    def proximal(self) -> float:
+        """Weight of the local proximal term, in place of ``training.proximal``; 0 for none."""
+        return 0.0
+
+    @property
+    def lr_scale(self) -> float:
+        """A factor on the local learning rate."""
+        return 1.0
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        """Settings that cannot work with this many clients, as (key path, message)."""
+        return ()
+
+    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        """The server's life in virtual time: a SimPy process. It handles no tensor."""
+        raise NotImplementedError
+
+    def initial_state(self, params: Tensor) -> State:
+        """The strategy's state before the first aggregation; ``params`` has shape (P,)."""
+        return None
+
+    def aggregate(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        """The next global model and state. A pure function: no argument is changed.
+
+        Args:
+            params: shape (P,), float32: the global model.
+            state: what the last aggregation returned.
+            updates: in order of arrival, at least one.
+            context: the plain values that the schedule passed to ``server.aggregate``.
+        """
+        raise NotImplementedError
+
+    def starting_point(self, params: Tensor, state: State, client: Client) -> Tensor:
+        """Where a client begins to train, shape (P,); by default at the model it downloads."""
+        return params
+
+
+class ServerView(Protocol):
+    """The words of a schedule; `afl_sim.world.server.Server` documents each."""
+
+    version: int
+
+    @property
+    def now(self) -> float: ...
+    @property
+    def clients(self) -> int: ...
+    @property
+    def idle(self) -> int: ...
+    @property
+    def in_flight(self) -> tuple[Any, ...]: ...
+    def staleness(self, dispatch: Any) -> int: ...
+    def expected_seconds(self, client: int) -> float: ...
+    def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float: ...
+    def result(self, dispatch: Any) -> Any: ...
+    def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]: ...
+    def pick_one(self) -> int: ...
+    def sample(self, n: int) -> list[int]: ...
+    def dispatch(
+        self,
+        client: int,
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+    ) -> Any: ...
+    def dispatch_many(self, clients: Iterable[int]) -> list[Any]: ...
+    def cancel(self, dispatch: Any) -> None: ...
+    def discard(self, dispatch: Any) -> None: ...
+    def recall(self, dispatch: Any) -> Any: ...
+    def poll(self, client: int) -> Any: ...
+    def sleep(self, seconds: float) -> Any: ...
+    def arrival(self) -> Any: ...
+    def arrivals(self) -> list[Any]: ...
+    def wait(
+        self, dispatches: Iterable[Any], *, first: int | None = None, deadline: float | None = None
+    ) -> Any: ...
+    def wait_idle(self, n: int = 1) -> Any: ...
+    def spawn(self, schedule: Generator[Any, Any, None]) -> Any: ...
+    def aggregate(self, updates: Iterable[Any], **context: Any) -> Any: ...
+
+
+def in_parallel(concurrency: Concurrency, clients: int) -> int:
+    """The number of clients that ``concurrency`` means in a population of ``clients``."""
+    return clients if concurrency == "all" else int(concurrency)
+
+
+def per_round(clients_per_round: float, clients: int) -> int:
+    """The number of clients that a count or a fraction of the population means, at least 1."""
+    if isinstance(clients_per_round, int):
+        return clients_per_round
+    return max(1, round(clients_per_round * clients))
+
+
+def check_at_most(key: str, value: Concurrency | float, clients: int) -> list[tuple[tuple[str, ...], str]]:
+    """A complaint if ``value`` is a number of clients larger than the population."""
+    if isinstance(value, int) and value > clients:
+        return [((key,), f"{value} is more than there are clients; expected at most {clients}")]
+    return []
+
+
+def weighted_mean(vectors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """``sum_i weights_i vectors_i / sum weights``, added up in the order given."""
+    total = float(sum(weights))
+    mean = vectors[0] * (weights[0] / total)
+    for vector, weight in zip(vectors[1:], weights[1:], strict=True):
+        mean = mean.add(vector, alpha=weight / total)
+    return mean

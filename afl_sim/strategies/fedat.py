@@ -1,0 +1,70 @@
+"""FedAT: synchronous rounds within latency tiers, asynchronous between them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from afl_sim.strategies.base import ServerView, State, Strategy, Update, weighted_mean
+from afl_sim.strategies.registry import register
+
+
+@register("fedat")
+class FedAT(Strategy):
+    """Each latency tier runs FedAvg at its own pace; slow tiers weigh more.
+
+    Chai et al., "FedAT: A High-Performance and Communication-Efficient Federated Learning System
+    with Asynchronous Tiers", SC 2021, Algorithm 2. With T_m the number of updates of tier m (tier 1
+    is the fastest) and T their sum, ``w = sum_m (T_(M+1-m) / T) w_m``: the weight of a slow tier is
+    the count of the fast one opposite it. Tier models start at the initial model.
+
+    The paper profiles clients to make tiers; here they are made of equal size, once, by the mean
+    round trip. Its compression of updates is a setting of the training, not of this strategy.
+    """
+
+    tiers: PositiveInt = Field(5, description="M: latency tiers of equal size")
+    clients_per_round: PositiveInt = Field(10, description="clients in a round of a tier")
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        if self.tiers > clients:
+            yield ("tiers",), f"{self.tiers} tiers of {clients} clients; expected at most {clients}"
+        elif self.clients_per_round > clients // self.tiers:
+            yield (
+                ("clients_per_round",),
+                f"{self.clients_per_round} is more than the smallest tier holds; "
+                f"expected at most {clients // self.tiers}",
+            )
+
+    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        by_speed = sorted(range(server.clients), key=server.expected_seconds)
+        for tier in range(self.tiers):
+            first, last = (server.clients * t // self.tiers for t in (tier, tier + 1))
+            server.spawn(self._rounds(server, tier, by_speed[first:last]))
+        yield from ()
+
+    def _rounds(
+        self, server: ServerView, tier: int, members: list[int]
+    ) -> Generator[Any, Any, None]:
+        while True:
+            cohort = server.dispatch_many(server.pick(self.clients_per_round, among=members))
+            yield server.aggregate((yield server.wait(cohort)), tier=tier)
+
+    def initial_state(self, params: Tensor) -> State:
+        return {"models": params.repeat(self.tiers, 1), "counts": [0] * self.tiers}
+
+    def aggregate(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        tier = context["tier"]
+        models = state["models"].clone()
+        models[tier] = weighted_mean(
+            [update.params for update in updates], [update.num_samples for update in updates]
+        )
+        counts = list(state["counts"])
+        counts[tier] += 1
+        weights = torch.tensor(counts[::-1], dtype=models.dtype) / sum(counts)
+        return weights @ models, {"models": models, "counts": counts}

@@ -1,0 +1,108 @@
+"""Federated averaging in synchronous rounds (FedAvg)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from afl_sim.learning.optimizers import AnyOptimizer
+from afl_sim.strategies.base import (
+    ClientsPerRound,
+    ServerView,
+    State,
+    Strategy,
+    Update,
+    check_at_most,
+    per_round,
+    weighted_mean,
+)
+from afl_sim.strategies.registry import register
+from afl_sim.strategies.server_optimizer import server_step
+
+
+@register("fedavg")
+class FedAvg(Strategy):
+    """Synchronous rounds: wait for the cohort, then average its models.
+
+    McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data",
+    AISTATS 2017, Algorithm 1: ``w <- sum_k (n_k / n) w_k`` over the round's clients.
+
+    A round ends when all have answered; with ``over_selection``, when the first
+    ``clients_per_round`` have (Bonawitz et al., MLSys 2019); with ``deadline``, at the latest then.
+    """
+
+    clients_per_round: ClientsPerRound = Field(
+        10, description="clients averaged per round: a count, or a fraction of them (1.0 is all)"
+    )
+    over_selection: NonNegativeFloat = Field(
+        0.0, description="extra share of clients sent a task; the round ends without the slowest"
+    )
+    deadline: PositiveFloat | None = Field(
+        None, description="seconds of virtual time after which a round ends"
+    )
+    late: Literal["cancel", "discard"] = Field(
+        "cancel", description="late clients are stopped, or finish and their update is discarded"
+    )
+    partial: Literal["drop", "keep"] = Field(
+        "drop", description="what a late client has done by the deadline is lost, or sent and used"
+    )
+    weighting: Literal["samples", "uniform"] = Field(
+        "samples", description="an update's weight: its client's sample count n_k, or 1"
+    )
+    server_optimizer: AnyOptimizer | None = Field(
+        None, description="a torch.optim class that gets the pseudo-gradient w - mean(w_k)"
+    )
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        problems = check_at_most("clients_per_round", self.clients_per_round, clients)
+        yield from problems
+        if not problems and self._selected(clients) > clients:
+            yield (
+                ("over_selection",),
+                f"a round would select {self._selected(clients)} of {clients} clients; "
+                f"expected at most {clients}",
+            )
+        if self.partial == "keep" and self.deadline is None and not self.over_selection:
+            yield from self._check_keep()
+
+    def _check_keep(self) -> Iterable[tuple[tuple[str, ...], str]]:
+        yield ("partial",), "keep has no effect: no client is late without a deadline"
+
+    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        enough = per_round(self.clients_per_round, server.clients)
+        while True:
+            yield server.wait_idle()
+            cohort = self.send(server, server.pick(self._selected(server.clients)))
+            arrived = yield server.wait(cohort, first=enough, deadline=self.deadline)
+            late = [task for task in cohort if task not in arrived]
+            if self.partial == "keep":
+                recalled = yield server.wait([server.recall(task) for task in late])
+                late = [task for task in recalled if not task.steps]
+                arrived = arrived + [task for task in recalled if task.steps]
+            for task in late:
+                if self.late == "cancel":
+                    server.cancel(task)
+                else:
+                    server.discard(task)
+            yield server.aggregate(arrived)
+
+    def send(self, server: ServerView, clients: list[int]) -> list[Any]:
+        """Send the round's model out; returns the tasks that the round waits for."""
+        return server.dispatch_many(clients)
+
+    def aggregate(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        uniform = self.weighting == "uniform"
+        weights = [1 if uniform else update.num_samples for update in updates]
+        mean = weighted_mean([update.params for update in updates], weights)
+        if self.server_optimizer is None:
+            return mean, state
+        return server_step(self.server_optimizer, params, state, mean - params)
+
+    def _selected(self, clients: int) -> int:
+        return math.ceil(per_round(self.clients_per_round, clients) * (1 + self.over_selection))

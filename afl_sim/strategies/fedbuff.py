@@ -1,0 +1,73 @@
+"""Buffered asynchronous aggregation (FedBuff)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from afl_sim.learning.optimizers import AnyOptimizer
+from afl_sim.strategies.base import (
+    Concurrency,
+    ServerView,
+    State,
+    Strategy,
+    Update,
+    check_at_most,
+    in_parallel,
+)
+from afl_sim.strategies.registry import register
+from afl_sim.strategies.server_optimizer import server_step
+from afl_sim.strategies.staleness import Polynomial, StalenessWeight
+
+
+@register("fedbuff")
+class FedBuff(Strategy):
+    """The server steps once ``buffer_size`` updates have arrived.
+
+    Nguyen et al., "Federated Learning with Buffered Asynchronous Aggregation", AISTATS 2022
+    (arXiv 2106.06639), Algorithm 1: ``w <- w + eta_g (1/K) sum_i s(tau_i) Delta_i`` with
+    ``s(tau) = (1 + tau)^-1/2``. The division is by K, not by the sum of the weights.
+
+    The K-th client's replacement is sent after the step, so it trains on the new model.
+    """
+
+    concurrency: Concurrency = Field(20, description="clients that train at once, or all")
+    buffer_size: PositiveInt = Field(10, description="K: updates per server step")
+    server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
+    staleness: StalenessWeight = Field(Polynomial(), description="s(tau), an update's weight")
+    server_optimizer: AnyOptimizer | None = Field(
+        None, description="a torch.optim class that gets the pseudo-gradient, in place of server_lr"
+    )
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        yield from check_at_most("concurrency", self.concurrency, clients)
+        most = in_parallel(self.concurrency, clients)
+        if self.buffer_size > most:
+            yield (
+                ("buffer_size",),
+                f"{self.buffer_size} updates are more than {most} concurrent clients can fill; "
+                f"expected at most {most}",
+            )
+        if self.server_optimizer is not None and self.server_lr != 1.0:
+            yield ("server_lr",), "set together with server_optimizer; give its own lr instead"
+
+    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        server.dispatch_many(server.pick(in_parallel(self.concurrency, server.clients)))
+        while True:
+            buffer: list[Any] = []
+            while len(buffer) < self.buffer_size:
+                buffer.append((yield server.arrival()))
+                if len(buffer) == self.buffer_size:
+                    yield server.aggregate(buffer)
+                server.dispatch(server.pick_one())
+
+    def aggregate(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        step = sum(self.staleness(u.staleness) * u.delta for u in updates) / self.buffer_size
+        if self.server_optimizer is None:
+            return params + self.server_lr * step, state
+        return server_step(self.server_optimizer, params, state, step)

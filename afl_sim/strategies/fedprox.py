@@ -1,0 +1,70 @@
+"""Federated averaging with a proximal term and stragglers' partial work (FedProx)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+from afl_sim.strategies.base import ServerView
+from afl_sim.strategies.fedavg import FedAvg
+from afl_sim.strategies.registry import register
+
+
+@register("fedprox")
+class FedProx(FedAvg):
+    """FedAvg whose clients minimise ``f + mu/2 ||w - w_base||^2`` and may do less than all epochs.
+
+    Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020, Algorithm 2. In the
+    paper's experiments an exact share of each round's selection are stragglers, which run a number
+    of epochs drawn uniformly from 1 to E. FedProx aggregates their partial work; the paper's FedAvg
+    is ``mu: 0, partial: drop``, which sends them a task and does without its result.
+    """
+
+    mu: NonNegativeFloat = Field(0.0, description="weight of the proximal term")
+    stragglers: float = Field(
+        0.0, ge=0, le=1, description="share of each round's selection that does partial work"
+    )
+    straggler_epochs: PositiveInt = Field(
+        1, description="E: a straggler's epochs are drawn uniformly from 1 to E"
+    )
+    partial: Literal["drop", "keep"] = Field(
+        "keep", description="the stragglers' partial work is lost, or used"
+    )
+
+    @property
+    def proximal(self) -> float:
+        return self.mu
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        yield from super().check(clients)
+        selected = self._selected(clients)
+        if self.partial == "drop" and 0 < selected <= round(self.stragglers * selected):
+            yield (
+                ("stragglers",),
+                f"partial: drop would lose all {selected} updates of every round; "
+                "expected a smaller share",
+            )
+
+    def _check_keep(self) -> Iterable[tuple[tuple[str, ...], str]]:
+        return ()  # keeping is this method's point, deadline or not
+
+    def send(self, server: ServerView, clients: list[int]) -> list[Any]:
+        count = round(self.stragglers * len(clients))
+        ranked = sorted(
+            clients, key=lambda client: server.uniform("stragglers", client, server.version)
+        )
+        slow = frozenset(ranked[:count])
+        cohort = []
+        for client in clients:
+            if client not in slow:
+                cohort.append(server.dispatch(client))
+                continue
+            u = server.uniform("straggler_epochs", client, server.version)
+            task = server.dispatch(client, epochs=1 + int(u * self.straggler_epochs))
+            if self.partial == "keep":
+                cohort.append(task)
+            else:
+                server.discard(task)
+        return cohort

@@ -1,0 +1,75 @@
+"""Names of strategies: the built-in ones, installed packages' and ``package.module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from afl_sim.errors import ScenarioError
+from afl_sim.strategies.base import Strategy
+
+ENTRY_POINTS = "afl_sim.strategies"
+
+S = TypeVar("S", bound=type[Strategy])
+
+_registered: dict[str, type[Strategy]] = {}
+
+
+def register(name: str) -> Callable[[S], S]:
+    """Name a strategy, so that a scenario can say ``strategy: {kind: name}``.
+
+    Example:
+        >>> from afl_sim import Strategy, register
+        >>> @register("replace")
+        ... class Replace(Strategy):
+        ...     def schedule(self, server):
+        ...         server.dispatch_many(server.pick(server.clients))
+        ...         while True:
+        ...             update = yield server.arrival()
+        ...             yield server.aggregate([update])
+        ...             server.dispatch(update.client)
+        ...
+        ...     def aggregate(self, params, state, updates, context):
+        ...         return updates[-1].params, state
+        >>> Replace().kind
+        'replace'
+    """
+
+    def name_it(cls: S) -> S:
+        cls.registered_name = name
+        _registered[name] = cls
+        return cls
+
+    return name_it
+
+
+def strategies() -> dict[str, type[Strategy]]:
+    """Every strategy that has a name, by name: built in, registered, or an entry point's."""
+    found = dict(_registered)
+    for entry in entry_points(group=ENTRY_POINTS):
+        if entry.name not in found:
+            found[entry.name] = _strategy_class(entry.load(), entry.value)
+            found[entry.name].registered_name = entry.name
+    return found
+
+
+def resolve_strategy(path: str) -> type[Strategy]:
+    """The class that ``package.module:Class`` names.
+
+    Raises:
+        ScenarioError: if it cannot be imported or is no strategy.
+    """
+    module_name, _, class_name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except Exception as error:  # whatever the module does when it is imported
+        raise ScenarioError(f"cannot import strategy {path!r}: {error}") from error
+    return _strategy_class(found, path)
+
+
+def _strategy_class(found: object, path: str) -> type[Strategy]:
+    if not (isinstance(found, type) and issubclass(found, Strategy)):
+        raise ScenarioError(f"{path!r} is not a subclass of afl_sim.Strategy")
+    return found

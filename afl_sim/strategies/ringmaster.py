@@ -1,0 +1,61 @@
+"""Ringmaster ASGD: asynchronous SGD that restarts whoever falls behind."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from afl_sim.strategies.base import (
+    Concurrency,
+    ServerView,
+    State,
+    Strategy,
+    Update,
+    check_at_most,
+    in_parallel,
+)
+from afl_sim.strategies.registry import register
+
+
+@register("ringmaster")
+class Ringmaster(Strategy):
+    """Each gradient is applied as it arrives; a worker whose delay reaches R starts again.
+
+    Maranjyan, Tyurin, Richtarik, "Ringmaster ASGD: The First Asynchronous SGD with Optimal Time
+    Complexity", ICML 2025, the version with calculation stops: ``w <- w - gamma g``. Every applied
+    gradient has a delay of at most ``R - 1``.
+    """
+
+    gradient: ClassVar[bool] = True
+
+    concurrency: Concurrency = Field("all", description="workers, or all clients")
+    delay_threshold: PositiveInt = Field(10, description="R: the delay that is too old, in versions")
+    lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        return check_at_most("concurrency", self.concurrency, clients)
+
+    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        server.dispatch_many(server.pick(in_parallel(self.concurrency, server.clients)))
+        while True:
+            update = yield server.arrival()
+            if server.staleness(update) < self.delay_threshold:
+                yield server.aggregate([update])
+            else:  # it arrived at the instant at which it became too old
+                server.discard(update)
+            server.dispatch(update.client)
+            for task in server.in_flight:  # oldest first
+                if server.staleness(task) < self.delay_threshold:
+                    break
+                server.cancel(task)
+                server.dispatch(task.client)
+
+    def aggregate(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        for update in updates:
+            params = params + self.lr * update.delta
+        return params, state

@@ -1,0 +1,48 @@
+"""Weights that shrink with staleness.
+
+Xie, Koyejo, Gupta, "Asynchronous Federated Optimization" (2019), section 5.2: constant, polynomial
+and hinge. ``tau`` is the staleness as `afl_sim.Update` defines it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
+
+
+class _Weight(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Constant(_Weight):
+    """s(tau) = 1."""
+
+    kind: Literal["constant"] = "constant"
+
+    def __call__(self, tau: int) -> float:
+        return 1.0
+
+
+class Polynomial(_Weight):
+    """s(tau) = (tau + 1)^-a."""
+
+    kind: Literal["polynomial"] = "polynomial"
+    exponent: NonNegativeFloat = Field(0.5, description="a: how fast the weight falls")
+
+    def __call__(self, tau: int) -> float:
+        return float((tau + 1) ** -self.exponent)
+
+
+class Hinge(_Weight):
+    """s(tau) = 1 if tau <= b, else 1 / (a (tau - b) + 1)."""
+
+    kind: Literal["hinge"] = "hinge"
+    a: PositiveFloat = Field(10.0, description="how fast the weight falls beyond b")
+    b: NonNegativeFloat = Field(4.0, description="staleness up to which the weight is 1")
+
+    def __call__(self, tau: int) -> float:
+        return 1.0 if tau <= self.b else 1.0 / (self.a * (tau - self.b) + 1.0)
+
+
+StalenessWeight = Annotated[Constant | Polynomial | Hinge, Field(discriminator="kind")]

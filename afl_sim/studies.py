@@ -1,0 +1,139 @@
+"""Running scenario files: where folders go, what is reused, and studies of several runs."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from afl_sim.errors import AflSimError, RunFolderError
+from afl_sim.recording import Run, StudyFolder, check_free, load_run
+from afl_sim.scenario import Case, Study, scenario_id
+from afl_sim.simulation import Progress, check_mode, run_name, simulate
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case of a study.
+
+    Attributes:
+        label: the case's label.
+        run: its run folder, or None if there is none.
+        reused: whether a finished run was found instead of running it.
+        error: why it failed, or None.
+    """
+
+    label: str
+    run: Run | None
+    reused: bool = False
+    error: AflSimError | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run came to its end."""
+        return self.run is not None and self.run.status == "complete"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a study is run.
+
+    Attributes:
+        out: the run folder, or for a study its folder; None for ``runs/<name>-<id>``.
+        timing_only: train nothing.
+        force: run again what has a finished folder.
+        command: the command line, for the manifests.
+    """
+
+    out: Path | None = None
+    timing_only: bool = False
+    force: bool = False
+    command: Sequence[str] | None = None
+
+
+def study_folder(study: Study, options: Options) -> Path:
+    """Where the results of a scenario file go."""
+    if options.out is not None:
+        return options.out
+    suffix = "-timing" if options.timing_only else ""
+    if not study.is_study:
+        return RUNS / (run_name(study.cases[0].scenario) + suffix)
+    identity = "".join(f"{case.label}:{scenario_id(case.scenario)};" for case in study.cases)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+    return RUNS / f"{study.name}-{digest}{suffix}"
+
+
+def run_study(
+    study: Study,
+    options: Options,
+    watch: Callable[[Case], Callable[[Progress], None] | None],
+) -> tuple[Path, list[Outcome]]:
+    """Run every case of a scenario file; the others go on when one fails.
+
+    Args:
+        study: the file, with one case or several.
+        options: where to and how.
+        watch: called before each run; returns what is told of its progress.
+
+    Returns:
+        The folder, and what became of each case, in order.
+
+    Raises:
+        InputError: nothing could be begun; nothing is left behind.
+    """
+    for case in study.cases:
+        check_mode(case.scenario, options.timing_only)
+    folder = study_folder(study, options)
+    if options.out is not None and not options.force:
+        check_free(folder)
+    if not study.is_study:
+        return folder, [_run_case(study.cases[0], folder, options, watch, alone=True)]
+    if not (folder / "study.json").is_file():
+        StudyFolder.create(folder, study.name, [case.label for case in study.cases], study.source)
+    outcomes = []
+    for case in study.cases:
+        outcomes.append(_run_case(case, folder / case.label, options, watch, alone=False))
+    if all(outcome.run is None for outcome in outcomes) and outcomes[0].error is not None:
+        shutil.rmtree(folder, ignore_errors=True)  # no run came to be: leave nothing
+        raise outcomes[0].error
+    return folder, outcomes
+
+
+def _run_case(
+    case: Case,
+    place: Path,
+    options: Options,
+    watch: Callable[[Case], Callable[[Progress], None] | None],
+    alone: bool,
+) -> Outcome:
+    found = _existing(place)
+    if found is not None and found.status == "complete" and not options.force:
+        return Outcome(case.label, found, reused=True)
+    if found is not None:  # not finished, or to be run again: a run is remade as a whole
+        shutil.rmtree(place)
+    try:
+        run = simulate(
+            case.scenario,
+            place,
+            timing_only=options.timing_only,
+            progress=watch(case),
+            command=options.command,
+        )
+    except AflSimError as error:
+        if alone:
+            raise
+        return Outcome(case.label, _existing(place), error=error)
+    return Outcome(case.label, run)
+
+
+def _existing(place: Path) -> Run | None:
+    if not (place / "scenario.yaml").is_file():
+        return None
+    try:
+        return load_run(place)
+    except RunFolderError:
+        return None

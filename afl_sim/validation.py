@@ -1,0 +1,71 @@
+"""Checking scenario files before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from afl_sim.errors import InputError, ScenarioError
+from afl_sim.learning.datasets import load_labels
+from afl_sim.learning.partition import make_partition
+from afl_sim.preparation import prepare
+from afl_sim.scenario import Scenario, Study
+from afl_sim.simulation import load_study
+from afl_sim.streams import Streams
+
+_SHOWN = 100  # clients in a printed partition
+
+
+def check_study(source: Path | str, overrides: Sequence[str] = ()) -> Study:
+    """Read a scenario file and try everything up to the start of each run.
+
+    Raises:
+        ScenarioError: one line for each mistake.
+    """
+    study = load_study(source, overrides)
+    problems: list[str] = []
+    for case in study.cases:
+        try:
+            prepare(case.scenario, timing_only=True)
+        except InputError as error:
+            problems.extend(line for line in str(error).splitlines() if line not in problems)
+    if problems:
+        raise ScenarioError("\n".join(f"{source}: {line}" for line in problems))
+    return study
+
+
+def show_partition(study: Study) -> None:
+    """Print who holds which samples, for each different partition of a study."""
+    from rich.console import Console
+
+    console = Console()
+    shown = set()
+    for case in study.cases:
+        scenario = case.scenario
+        key = (scenario.data, scenario.clients.count, scenario.seed)
+        if key not in shown:
+            shown.add(key)
+            console.print(_table(scenario, case.label))
+
+
+def _table(scenario: Scenario, label: str) -> object:
+    from rich.table import Table
+
+    streams = Streams(scenario.seed)
+    labels = load_labels(scenario.data, streams)
+    partition = make_partition(scenario.data, labels, scenario.clients.count, streams)
+    classes = scenario.data.info.classes
+    counts = partition.label_counts(labels, classes, first=_SHOWN)
+    table = Table(
+        title=f"{label}: {scenario.data.dataset}, {scenario.data.partition.kind}, "
+        f"{partition.clients} clients",
+        caption=f"the first {_SHOWN} clients" if partition.clients > _SHOWN else None,
+    )
+    table.add_column("client", justify="right")
+    table.add_column("samples", justify="right")
+    for name in range(classes):
+        table.add_column(str(name), justify="right")
+    for client, row in enumerate(counts):
+        cells = [str(count) if count else "·" for count in row]
+        table.add_row(str(client), str(int(row.sum())), *cells)
+    return table

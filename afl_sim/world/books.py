@@ -1,0 +1,166 @@
+"""The server's books: who has which task, what arrived, what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import simpy
+
+from afl_sim.scenario.distributions import Distribution
+from afl_sim.streams import Streams
+from afl_sim.world import events
+from afl_sim.world.dispatch import Dispatch, Phase
+from afl_sim.world.fleet import Fleet
+from afl_sim.world.idle import IdleClients
+from afl_sim.world.learner import Learner
+from afl_sim.world.statistics import Counts
+
+
+class Books:
+    """State that the `Server`'s words change, and the log of every change.
+
+    Args:
+        env: the SimPy environment.
+        clients: the size of the population.
+        streams: the run's random streams.
+        learner: the numeric half of the run.
+        log: takes one event row (`afl_sim.recording.EventLog.append`).
+        aggregation_seconds: how long an aggregation takes.
+        on_version: called after each new version.
+        reads_results: whether the schedule may read results.
+    """
+
+    fleet: Fleet  # set by the world, which builds both
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        clients: int,
+        streams: Streams,
+        learner: Learner,
+        log: Callable[..., None],
+        aggregation_seconds: Distribution,
+        on_version: Callable[[], None],
+        reads_results: bool = False,
+    ) -> None:
+        self.version = 0
+        self.counts = Counts()
+        self._env = env
+        self._streams = streams
+        self._learner = learner
+        self._log = log
+        self._aggregation_seconds = aggregation_seconds
+        self._on_version = on_version
+        self._reads_results = reads_results
+        self._idle = IdleClients(clients, streams)
+        self._tasks: dict[int, int] = {}  # client -> tasks sent so far
+        self._flying: dict[Dispatch, None] = {}  # in order of dispatch
+        self._inbox: dict[Dispatch, None] = {}  # in order of arrival
+        self._reader: simpy.Event | None = None
+        self._idle_waits: list[tuple[int, simpy.Event]] = []
+
+    def _send(
+        self,
+        client: int,
+        epochs: float | None,
+        steps: int | None,
+        until_polled: bool,
+        after: Dispatch | None,
+    ) -> Dispatch:
+        task = self._tasks.get(client, 0)
+        self._tasks[client] = task + 1
+        steps = self.fleet.workload.task_steps(client, task, epochs, steps)
+        samples = self.fleet.workload.samples(client, steps)
+        dispatch = Dispatch(
+            client, task, self.version, steps, samples, int(self._env.now), until_polled
+        )
+        self._idle.busy[client] = dispatch
+        self._flying[dispatch] = None
+        self.counts.dispatched += 1
+        self.counts.peak_in_flight = max(self.counts.peak_in_flight, len(self._flying))
+        self.record(events.DISPATCHED, dispatch, 0)
+        self._learner.start(dispatch, after)
+        self.fleet.launch(dispatch)
+        return dispatch
+
+    def deliver(self, dispatch: Dispatch) -> None:
+        """An update has reached the server (called by the fleet)."""
+        self._end_flight(dispatch)
+        self._learner.arrive(dispatch)
+        dispatch.arrival = self.counts.arrived
+        self.counts.arrived += 1
+        if dispatch.unwanted:
+            self._throw_away(dispatch)
+            if dispatch.waiter is not None:
+                dispatch.waiter.give_up(dispatch)
+        elif dispatch.waiter is not None:
+            dispatch.waiter.arrive(dispatch)
+        elif self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.succeed(dispatch)
+        else:
+            self._inbox[dispatch] = None
+
+    def record(self, kind: int, dispatch: Dispatch, size: int) -> None:
+        """Log an event of a task; ``size`` is the number of bytes that moved."""
+        self._log(
+            self._env.now,
+            kind,
+            dispatch.client,
+            dispatch.task,
+            self.version,
+            dispatch.base_version,
+            -1,
+            size,
+            dispatch.steps,
+            dispatch.samples,
+            None,
+        )
+
+    def _throw_away(self, dispatch: Dispatch) -> None:
+        """Discard an update that has arrived."""
+        dispatch.phase = Phase.DISCARDED
+        self._inbox.pop(dispatch, None)
+        self.counts.discarded += 1
+        self.record(events.DISCARDED, dispatch, 0)
+        self._learner.drop(dispatch)
+        self._take(dispatch)
+
+    def _count_use(self, dispatch: Dispatch, context: str | None) -> None:
+        """An update went into the version just made."""
+        dispatch.phase = Phase.AGGREGATED
+        self._inbox.pop(dispatch, None)
+        staleness = self.version - 1 - dispatch.base_version
+        self.counts.aggregated += 1
+        self.counts.samples += dispatch.samples
+        self.counts.staleness[staleness] += 1
+        self._log(
+            self._env.now,
+            events.AGGREGATED,
+            dispatch.client,
+            dispatch.task,
+            self.version,
+            dispatch.base_version,
+            staleness,
+            0,
+            dispatch.steps,
+            dispatch.samples,
+            context,
+        )
+
+    def _end_flight(self, dispatch: Dispatch) -> None:
+        del self._flying[dispatch]
+        self.counts.busy_us += int(self._env.now) - dispatch.sent_us
+
+    def _take(self, dispatch: Dispatch) -> None:
+        """The client is idle again, unless it has gone on to another task."""
+        if self._idle.busy.get(dispatch.client) is dispatch:
+            del self._idle.busy[dispatch.client]
+            if self._idle_waits:
+                self._wake_idle_waits()
+
+    def _wake_idle_waits(self) -> None:
+        ready = [event for n, event in self._idle_waits if self.idle >= n]
+        self._idle_waits = [(n, event) for n, event in self._idle_waits if self.idle < n]
+        for event in ready:
+            event.succeed()

@@ -1,0 +1,56 @@
+"""The virtual clock: integer microseconds, and the order of what happens at one instant.
+
+At equal times SimPy orders events by priority, then by insertion. What the world does (a download
+ends, an update arrives, an evaluation is due) has SimPy's normal priority. A server that slept or
+set a deadline wakes after all of it (`Wake`), so an arrival due exactly at a deadline counts and an
+evaluation due at the instant of an aggregation sees the model before it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import simpy
+
+from afl_sim.errors import ScenarioError
+
+MICROSECONDS: Final = 1_000_000
+_AFTER_WORLD: Final = 2  # SimPy has 0 (urgent) and 1 (normal)
+
+
+def to_microseconds(seconds: float, key: str) -> int:
+    """Round a drawn duration to the clock, at least one microsecond.
+
+    A duration that is *always* 0 is not drawn: it makes no event, and callers skip it.
+
+    Args:
+        seconds: the duration in seconds.
+        key: the scenario key it was drawn from, for the error.
+
+    Raises:
+        ScenarioError: if the duration is negative, infinite or not a number.
+    """
+    if not 0.0 <= seconds < math.inf:
+        raise ScenarioError(f"{key}: drew a duration of {seconds} s; expected a finite number >= 0")
+    return max(1, round(seconds * MICROSECONDS))
+
+
+class Wake(simpy.Event):
+    """A timeout that comes after everything the world has due at the same instant."""
+
+    def __init__(self, env: simpy.Environment, delay_us: int, value: Any = None) -> None:
+        super().__init__(env)
+        self._ok = True
+        self._value = value
+        env.schedule(self, priority=_AFTER_WORLD, delay=delay_us)
+
+
+class Done(simpy.Event):
+    """An event that has happened already: a process that yields it goes on at once."""
+
+    def __init__(self, env: simpy.Environment, value: Any = None) -> None:
+        super().__init__(env)
+        self._ok = True
+        self._value = value
+        self.callbacks = None  # type: ignore[assignment]  # SimPy's mark of a processed event

@@ -1,0 +1,99 @@
+"""One task sent to one client, from dispatch to its end."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import simpy
+
+
+class Phase(IntEnum):
+    """Where a dispatched task stands. The first three are in flight."""
+
+    DOWNLOADING = 0
+    COMPUTING = 1
+    UPLOADING = 2
+    ARRIVED = 3
+    AGGREGATED = 4
+    DISCARDED = 5
+    CANCELLED = 6
+    FAILED = 7
+
+
+class Dispatch:
+    """A task on its way: what a schedule holds, waits for and aggregates.
+
+    Attributes:
+        client: the client's index.
+        task: how many tasks the client was sent before this one.
+        base_version: the server's version that the client downloads.
+        steps: local steps this task takes (after a recall: the steps that were done).
+        limit: the steps it was dispatched with.
+        samples: training samples processed in those steps.
+        phase: where the task stands.
+        until_polled: the client computes up to ``steps`` steps and keeps the result until polled.
+        job: the learning side's handle on the numbers; nothing in virtual time looks inside.
+    """
+
+    __slots__ = (
+        "arrival",
+        "base_version",
+        "client",
+        "compute_us",
+        "computing_since_us",
+        "job",
+        "limit",
+        "pending",
+        "phase",
+        "samples",
+        "sent_us",
+        "steps",
+        "task",
+        "until_polled",
+        "unwanted",
+        "waiter",
+    )
+
+    def __init__(
+        self,
+        client: int,
+        task: int,
+        base_version: int,
+        steps: int,
+        samples: int,
+        sent_us: int,
+        until_polled: bool = False,
+    ) -> None:
+        self.client = client
+        self.task = task
+        self.base_version = base_version
+        self.steps = steps
+        self.limit = steps
+        self.samples = samples
+        self.sent_us = sent_us
+        self.until_polled = until_polled
+        self.phase = Phase.DOWNLOADING
+        self.computing_since_us = -1
+        self.compute_us = -1
+        self.arrival = -1  # the arrival's ordinal over the whole run
+        self.unwanted = False  # discard on arrival
+        self.pending: simpy.Event | None = None  # the timeout of the current leg; others are stale
+        self.waiter: Any = None  # the `Wait` that gets the arrival, else the inbox does
+        self.job: Any = None
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the update has neither arrived nor been given up."""
+        return self.phase <= Phase.UPLOADING
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the update is at the server and not yet used or discarded."""
+        return self.phase is Phase.ARRIVED
+
+    def __repr__(self) -> str:
+        return (
+            f"Dispatch(client={self.client}, task={self.task}, "
+            f"base_version={self.base_version}, {self.phase.name.lower()})"
+        )

@@ -1,0 +1,42 @@
+"""What the world asks of the side that has the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from afl_sim.world.dispatch import Dispatch
+
+
+class Learner(Protocol):
+    """The numeric half of a run, seen from virtual time.
+
+    Nothing that it returns decides when anything happens, except where a stop rule or a strategy
+    declares that it reads results.
+    """
+
+    def start(self, dispatch: Dispatch, after: Dispatch | None) -> None:
+        """A task was sent. ``after`` is the same client's task that it goes on from, if any."""
+
+    def recall(self, dispatch: Dispatch) -> None:
+        """A task was ended early; ``dispatch.steps`` says how many steps were done."""
+
+    def arrive(self, dispatch: Dispatch) -> None:
+        """An update arrived: what the client keeps for itself counts from now on."""
+
+    def drop(self, dispatch: Dispatch) -> None:
+        """The result will never be asked for."""
+
+    def aggregate(
+        self, updates: Sequence[Dispatch], version: int, context: Mapping[str, Any]
+    ) -> None:
+        """Make ``version`` out of updates, given in order of arrival."""
+
+    def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
+        """Evaluate the current global model; the numbers belong to this instant."""
+
+    def accuracy(self) -> float:
+        """The accuracy of the last evaluation (for a stop rule that reads it)."""
+
+    def result(self, dispatch: Dispatch, version: int) -> Any:
+        """The update's numbers, as an aggregation into ``version`` would see them."""

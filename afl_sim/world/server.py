@@ -1,0 +1,263 @@
+"""The server in virtual time: every word that a strategy's schedule can say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any
+
+import simpy
+
+from afl_sim.errors import ScheduleError
+from afl_sim.world import events
+from afl_sim.world.books import Books
+from afl_sim.world.clock import MICROSECONDS, Done, Wake, to_microseconds
+from afl_sim.world.dispatch import Dispatch, Phase
+from afl_sim.world.waiting import Wait
+
+Schedule = Generator[simpy.Event, Any, None]
+"""A strategy's life in virtual time: a SimPy process."""
+
+
+class Server(Books):
+    """The server, as a schedule sees it.
+
+    Methods that return a SimPy event are waited for with ``yield``; the others happen at once.
+
+    Attributes:
+        version: the number of global models made so far; a client downloads the current one.
+        counts: what has happened to the tasks so far.
+    """
+
+    # -- what it knows ---------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Virtual time in seconds."""
+        return self._env.now / MICROSECONDS
+
+    @property
+    def clients(self) -> int:
+        """The number of clients in the population."""
+        return self._idle.population
+
+    @property
+    def idle(self) -> int:
+        """The number of clients that have no task."""
+        return len(self._idle)
+
+    @property
+    def in_flight(self) -> tuple[Dispatch, ...]:
+        """The tasks that have not arrived, oldest first."""
+        return tuple(self._flying)
+
+    def staleness(self, dispatch: Dispatch) -> int:
+        """The staleness the update would have if it were aggregated now."""
+        return self.version - dispatch.base_version
+
+    def expected_seconds(self, client: int) -> float:
+        """The mean round trip of the client's tasks, as a profile of the fleet would measure it."""
+        return self.fleet.expected_seconds(client)
+
+    def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
+        """The strategy's own randomness: draw ``k`` on ``client`` of a named stream, in (0, 1)."""
+        return self._streams.uniform(f"strategy.{purpose}", client, k)
+
+    def result(self, dispatch: Dispatch) -> Any:
+        """The numbers of an update that has arrived (`afl_sim.Update`).
+
+        Raises:
+            ScheduleError: unless the strategy declares ``reads_results``.
+        """
+        if not self._reads_results:
+            raise ScheduleError("a schedule that reads results must declare reads_results = True")
+        if not dispatch.arrived:
+            raise ScheduleError(f"{dispatch} has no result to read: it has not arrived")
+        return self._learner.result(dispatch, self.version + 1)
+
+    # -- choosing clients ------------------------------------------------------------------------
+
+    def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:
+        """``n`` idle clients, uniformly at random; fewer where fewer are idle."""
+        return self._idle.draw(n, among)
+
+    def pick_one(self) -> int:
+        """One idle client, uniformly at random."""
+        if not self.idle:
+            raise ScheduleError("no client is idle")
+        return self._idle.draw(1)[0]
+
+    def sample(self, n: int) -> list[int]:
+        """``n`` clients out of all, idle or not, uniformly at random."""
+        return self._idle.sample(n)
+
+    # -- sending and taking back -----------------------------------------------------------------
+
+    def dispatch(
+        self,
+        client: int,
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+    ) -> Dispatch:
+        """Send the current model to an idle client and have it train.
+
+        Args:
+            client: the client's index.
+            epochs, steps: the amount of work, in place of the scenario's.
+            until_polled: compute up to that many steps and keep the result until `poll`.
+        """
+        if client not in self._idle:
+            raise ScheduleError(f"client {client} cannot be sent a task: it has one, or is unknown")
+        return self._send(client, epochs, steps, until_polled, after=None)
+
+    def dispatch_many(self, clients: Iterable[int]) -> list[Dispatch]:
+        """`dispatch` to each client in turn."""
+        return [self.dispatch(client) for client in clients]
+
+    def cancel(self, dispatch: Dispatch) -> None:
+        """Stop a task: the client is idle at once. One that has arrived already is discarded."""
+        if not dispatch.in_flight:
+            self.discard(dispatch)
+            return
+        self.fleet.halt(dispatch)
+        self._end_flight(dispatch)
+        dispatch.phase = Phase.CANCELLED
+        self.counts.cancelled += 1
+        self.record(events.CANCELLED, dispatch, 0)
+        self._learner.drop(dispatch)
+        self._take(dispatch)
+        if dispatch.waiter is not None:
+            dispatch.waiter.give_up(dispatch)
+
+    def discard(self, dispatch: Dispatch) -> None:
+        """Do without an update: now if it has arrived, else as soon as it arrives."""
+        if dispatch.arrived:
+            self._throw_away(dispatch)
+        elif dispatch.in_flight:
+            dispatch.unwanted = True
+        else:
+            raise ScheduleError(f"{dispatch} cannot be discarded")
+
+    def recall(self, dispatch: Dispatch) -> Dispatch:
+        """Have the client stop and send what it has done so far; its update arrives as usual."""
+        if self.fleet.interrupt(dispatch):
+            self._learner.recall(dispatch)
+            self.fleet.send_back(dispatch)
+        return dispatch
+
+    def poll(self, client: int) -> Dispatch:
+        """Take what the client has done so far; it goes on from there as its next task.
+
+        Returns the polled task, which arrives once it is uploaded. Its successor has the same
+        limit of steps and the server's current version as its base.
+        """
+        polled = self._idle.busy.get(client)
+        if polled is None or not polled.until_polled:
+            raise ScheduleError(f"client {client} has no task that waits for a poll")
+        self.recall(polled)
+        self._send(client, None, polled.limit, True, after=polled)
+        return polled
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def sleep(self, seconds: float) -> simpy.Event:
+        """Wait ``seconds`` of virtual time; what else is due at that instant happens first."""
+        if seconds == 0:
+            return Done(self._env)
+        return Wake(self._env, to_microseconds(seconds, "strategy"))
+
+    def arrival(self) -> simpy.Event:
+        """The next update that nothing else waits for. One process at a time may ask."""
+        if self._reader is not None:
+            raise ScheduleError("two processes wait for an arrival; only one may read the inbox")
+        event = self._env.event()
+        event.callbacks.append(lambda taken: self._take(taken.value))  # type: ignore[union-attr]
+        if self._inbox:
+            first = next(iter(self._inbox))
+            del self._inbox[first]
+            event.succeed(first)
+        else:
+            self._reader = event
+        return event
+
+    def arrivals(self) -> list[Dispatch]:
+        """Take every update that has arrived and that nothing waits for."""
+        arrived = list(self._inbox)
+        self._inbox.clear()
+        for dispatch in arrived:
+            self._take(dispatch)
+        return arrived
+
+    def wait(
+        self,
+        dispatches: Iterable[Dispatch],
+        *,
+        first: int | None = None,
+        deadline: float | None = None,
+    ) -> simpy.Event:
+        """Wait for all of the tasks, the first few of them, or at most ``deadline`` seconds.
+
+        The event's value is the list of those that arrived, in order of arrival.
+        """
+        deadline_us = None if deadline is None else to_microseconds(deadline, "strategy")
+        wait = Wait(self._env, dispatches, first, deadline_us, self._take)
+        for dispatch in wait.arrived:
+            self._inbox.pop(dispatch, None)
+        return wait
+
+    def wait_idle(self, n: int = 1) -> simpy.Event:
+        """Wait until at least ``n`` clients are idle."""
+        if self.idle >= n:
+            return Done(self._env)
+        event = self._env.event()
+        self._idle_waits.append((n, event))
+        return event
+
+    def spawn(self, schedule: Schedule) -> simpy.Event:
+        """Run another process beside this one; the event comes when it ends."""
+        return self._env.process(schedule)
+
+    # -- aggregating -----------------------------------------------------------------------------
+
+    def aggregate(self, updates: Iterable[Dispatch], **context: Any) -> simpy.Event:
+        """Make the next version out of updates that have arrived.
+
+        Without aggregation time it happens at once, inside this call. An aggregation of no updates
+        makes no version.
+
+        Args:
+            updates: the updates to combine; they are passed on in order of arrival.
+            context: plain values (the tier, the phase) for the log and the numeric half.
+        """
+        batch = sorted(updates, key=lambda dispatch: dispatch.arrival)
+        if not batch:
+            return Done(self._env)
+        for dispatch in batch:
+            if dispatch.phase not in (Phase.ARRIVED, Phase.AGGREGATED):
+                raise ScheduleError(f"{dispatch} cannot be aggregated: it is not at the server")
+        law = self._aggregation_seconds
+        seconds = law.constant
+        if seconds is None:
+            k = self.version
+            seconds = law.quantile(self._streams.uniform("server.aggregation", 0, k), 0, k)
+        if seconds == 0:
+            self._make_version(batch, context)
+            return Done(self._env)
+        delay = to_microseconds(seconds, "server.aggregation_seconds")
+        timeout = self._env.timeout(delay)
+        timeout.callbacks.append(lambda _: self._make_version(batch, context))  # type: ignore[union-attr]
+        return timeout
+
+    def _make_version(self, batch: list[Dispatch], context: dict[str, Any]) -> None:
+        self._learner.aggregate(batch, self.version + 1, context)
+        self.version += 1
+        text = json.dumps(context, sort_keys=True) if context else None
+        for dispatch in batch:
+            if dispatch.phase is Phase.AGGREGATED:
+                continue  # an update that a method uses again counts once
+            dispatch.phase = Phase.AGGREGATED
+            self._inbox.pop(dispatch, None)
+            self._count_use(dispatch, text)
+        self._on_version()

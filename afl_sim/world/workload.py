@@ -1,0 +1,79 @@
+"""How much a task is: local steps and the samples they process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from afl_sim.scenario.distributions import Distribution
+from afl_sim.streams import Streams
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The amount of work in a client's task.
+
+    Args:
+        samples_of: the number of samples a client holds.
+        batch_size: samples per mini-batch; None for the client's whole data.
+        epochs: passes over the client's data per task, or None where ``steps`` is given.
+        steps: local steps per task, or None where ``epochs`` is given.
+        drop_last: skip the last, smaller mini-batch of a pass.
+        streams: the run's random streams, for amounts that are drawn per task.
+    """
+
+    samples_of: Callable[[int], int]
+    batch_size: int | None
+    epochs: Distribution | None
+    steps: Distribution | None
+    drop_last: bool
+    streams: Streams
+
+    def batches(self, client: int) -> int:
+        """Mini-batches in one pass over the client's data."""
+        samples = self.samples_of(client)
+        if self.batch_size is None:
+            return 1 if samples else 0
+        whole, rest = divmod(samples, self.batch_size)
+        return whole + bool(rest and not (self.drop_last and whole))
+
+    def task_steps(
+        self, client: int, task: int, epochs: float | None = None, steps: int | None = None
+    ) -> int:
+        """Local steps of a client's ``task``-th task; ``epochs`` or ``steps`` override the draw."""
+        batches = self.batches(client)
+        if not batches:
+            return 0
+        if steps is not None:
+            return steps
+        if epochs is None:
+            if self.steps is not None:
+                return max(1, round(self._draw(self.steps, client, task)))
+            assert self.epochs is not None
+            epochs = self._draw(self.epochs, client, task)
+        return max(1, round(epochs * batches))
+
+    def samples(self, client: int, steps: int) -> int:
+        """Samples processed by the first ``steps`` steps of a task."""
+        held = self.samples_of(client)
+        if not held:
+            return 0
+        if self.batch_size is None:
+            return steps * held
+        batches = self.batches(client)
+        passes, extra = divmod(steps, batches)
+        in_pass = min(held, batches * self.batch_size)
+        return passes * in_pass + min(extra * self.batch_size, in_pass)
+
+    def expected_steps(self, client: int) -> float:
+        """The mean number of steps of the client's tasks."""
+        if self.steps is not None:
+            return self.steps.mean(client)
+        assert self.epochs is not None
+        return self.epochs.mean(client) * self.batches(client)
+
+    def _draw(self, amount: Distribution, client: int, task: int) -> float:
+        constant = amount.constant
+        if constant is not None:
+            return constant
+        return amount.quantile(self.streams.uniform("training.amount", client, task), client, task)

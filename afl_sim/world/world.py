@@ -1,0 +1,196 @@
+"""A run in virtual time: builds the clients and the server, and turns the clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+import simpy
+
+from afl_sim.errors import AflSimError, ScheduleError
+from afl_sim.scenario.scenario import Scenario
+from afl_sim.streams import Streams
+from afl_sim.world import events
+from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.compute import Compute
+from afl_sim.world.fleet import Fleet
+from afl_sim.world.learner import Learner
+from afl_sim.world.network import UncontendedLink
+from afl_sim.world.server import Schedule, Server
+from afl_sim.world.workload import Workload
+
+
+class Scheduled(Protocol):
+    """What has a schedule: the half of a strategy that virtual time sees."""
+
+    reads_results: bool
+
+    def schedule(self, server: Server) -> Schedule:
+        """The server's process."""
+
+
+class RunEnded(BaseException):
+    """Unwinds the schedule from inside the aggregation that reached a stop rule."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: the virtual time in microseconds, and the stop rule that was reached."""
+
+    time_us: int
+    rule: str
+
+
+class World:
+    """Everything that happens in virtual time.
+
+    Args:
+        scenario: the resolved scenario.
+        strategy: whose schedule the server follows.
+        samples_of: the number of samples a client holds.
+        model_bytes: size of the model that travels either way, in bytes.
+        learner: the numeric half of the run.
+        log: takes one event row (`afl_sim.recording.EventLog.append`).
+        progress: called now and then with the virtual time in seconds.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        strategy: Scheduled,
+        samples_of: Callable[[int], int],
+        model_bytes: int,
+        learner: Learner,
+        log: Callable[..., None],
+        progress: Callable[[], None] | None = None,
+    ) -> None:
+        self._scenario = scenario
+        self._strategy = strategy
+        self._learner = learner
+        self._log = log
+        self._progress = progress
+        self._rule: str | None = None
+        self._evaluated: tuple[int, int] | None = None
+        self.env = simpy.Environment(initial_time=0)
+        streams = Streams(scenario.seed)
+        training = scenario.training
+        workload = Workload(
+            samples_of,
+            None if training.batch_size == "full" else training.batch_size,
+            training.epochs,
+            training.steps,
+            training.drop_last,
+            streams,
+        )
+        self.server = Server(
+            self.env,
+            scenario.clients.count,
+            streams,
+            learner,
+            log,
+            scenario.server.aggregation_seconds,
+            self._on_version,
+            strategy.reads_results,
+        )
+        network = scenario.clients.network
+        self.server.fleet = Fleet(
+            self.env,
+            workload,
+            Compute(scenario.clients.compute, workload, streams),
+            UncontendedLink(network.download, "download", streams),
+            UncontendedLink(network.upload, "upload", streams),
+            model_bytes,
+            self.server.record,
+            self.server.deliver,
+        )
+
+    @property
+    def time_us(self) -> int:
+        """The clock, in microseconds."""
+        return int(self.env.now)
+
+    def run(self) -> Ending:
+        """Turn the clock until a stop rule is reached.
+
+        Raises:
+            ScheduleError: if the schedule broke a rule, or came to rest before any stop rule.
+        """
+        stop = self._scenario.stop
+        horizon = (
+            math.inf
+            if stop.virtual_seconds is None
+            else to_microseconds(stop.virtual_seconds, "stop.virtual_seconds")
+        )
+        self._evaluate()
+        if self._scenario.evaluation.every_seconds is not None:
+            period = self._scenario.evaluation.every_seconds
+            self.env.process(self._evaluations(to_microseconds(period, "evaluation.every_seconds")))
+        self.server.spawn(self._strategy.schedule(self.server))
+        end_us = self._turn(horizon)
+        if self._evaluated != (end_us, self.server.version):
+            self._evaluate(end_us)
+        return Ending(end_us, self._rule or "virtual_seconds")
+
+    def _turn(self, horizon: float) -> int:
+        env, step, peek = self.env, self.env.step, self.env.peek
+        steps = 0
+        try:
+            while self._rule is None and peek() < horizon:
+                step()
+                steps += 1
+                if self._progress is not None and not steps & 0xFFF:
+                    self._progress()
+        except RunEnded:
+            pass
+        except AflSimError as error:
+            # SimPy re-raises a copy of what a process raised; the original says where it was.
+            raise error.__cause__ if isinstance(error.__cause__, AflSimError) else error from None
+        if self._rule is not None:
+            return int(env.now)
+        if horizon is math.inf:
+            raise ScheduleError(
+                f"the schedule came to rest at {env.now / MICROSECONDS:g} s, before any stop rule: "
+                "nothing is in flight and the server waits for nothing that can happen"
+            )
+        return int(horizon)
+
+    def _on_version(self) -> None:
+        every = self._scenario.evaluation.every_versions
+        if every is not None and self.server.version % every == 0:
+            self._evaluate()
+        if self._progress is not None:
+            self._progress()
+        stop, server = self._scenario.stop, self.server
+        reached = {
+            "versions": (stop.versions, server.version),
+            "updates": (stop.updates, server.counts.aggregated),
+            "samples": (stop.samples, server.counts.samples),
+        }
+        for rule, (limit, value) in reached.items():
+            if limit is not None and value >= limit:
+                self._end(rule)
+        if self._rule is not None:
+            raise RunEnded
+
+    def _end(self, rule: str) -> None:
+        self._rule = self._rule or rule
+
+    def _evaluations(self, period_us: int) -> Generator[simpy.Event, None, None]:
+        while True:
+            yield self.env.timeout(period_us)
+            self._evaluate()
+            if self.env.peek() == math.inf:
+                return  # nothing else can happen: let the run come to rest
+
+    def _evaluate(self, time_us: int | None = None) -> None:
+        server = self.server
+        now = self.time_us if time_us is None else time_us
+        self._evaluated = (now, server.version)
+        counts = server.counts
+        self._learner.evaluate(now, server.version, counts.aggregated, counts.samples)
+        self._log(now, events.EVALUATED, -1, -1, server.version)
+        target = self._scenario.stop.accuracy
+        if target is not None and self._learner.accuracy() >= target:
+            self._end("accuracy")

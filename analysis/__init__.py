@@ -1,0 +1,19 @@
+"""Analysis: figures and comparisons of run folders.
+
+Reads runs through `afl_sim.recording` only. Plotting libraries are imported when a figure is drawn,
+so that listing what there is stays quick.
+"""
+
+from analysis.compare import comparison, print_comparison, write_comparison
+from analysis.registry import FIGURES, CannotDraw, Drawn, FigureKind, draw
+
+__all__ = [
+    "FIGURES",
+    "CannotDraw",
+    "Drawn",
+    "FigureKind",
+    "comparison",
+    "draw",
+    "print_comparison",
+    "write_comparison",
+]

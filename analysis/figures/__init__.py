@@ -1,0 +1,1 @@
+"""One module a figure; each has a function from runs to a matplotlib figure."""

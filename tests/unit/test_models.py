@@ -1,0 +1,185 @@
+"""Models: parameter counts, shapes, seeded initialisation, and factories of the user's own."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from afl_sim.errors import ScenarioError
+from afl_sim.learning.models import MODELS, build_model, resolve_model
+
+MNIST = (1, 28, 28)
+CIFAR = (3, 32, 32)
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "expected"),
+    [
+        ("logistic", {}, 784 * 10 + 10),
+        ("mlp", {}, 199_210),
+        ("mlp", {"hidden": [128]}, 101_770),
+        ("mlp", {"hidden": []}, 7_850),
+        ("lenet", {}, 21_840),
+        ("cnn", {}, 1_663_370),
+        ("cnn", {"dropout": 0.5}, 1_663_370),
+    ],
+)
+def test_parameter_counts_on_mnist(kind: str, settings: dict, expected: int) -> None:
+    assert parameters(MODELS[kind](**settings).build(MNIST, 10)) == expected
+
+
+@pytest.mark.parametrize("kind", list(MODELS))
+@pytest.mark.parametrize(("shape", "classes"), [(MNIST, 10), (CIFAR, 10), (MNIST, 47)])
+def test_every_model_maps_a_batch_to_one_logit_per_class(
+    kind: str, shape: tuple[int, int, int], classes: int
+) -> None:
+    model = MODELS[kind]().build(shape, classes)
+    logits = model(torch.zeros(3, *shape))
+    assert logits.shape == (3, classes)
+
+
+def test_lenet_layers_are_in_the_published_order() -> None:
+    names = [type(layer).__name__ for layer in MODELS["lenet"]().build(MNIST, 10)]
+    assert names == (["Conv2d", "MaxPool2d", "ReLU"] * 2 + ["Flatten", "Linear", "ReLU", "Linear"])
+
+
+def test_dropout_is_a_layer_only_where_asked_for() -> None:
+    def count(model: nn.Module) -> int:
+        return sum(isinstance(m, nn.Dropout) for m in model.modules())
+
+    assert count(MODELS["mlp"]().build(MNIST, 10)) == 0
+    assert count(MODELS["mlp"](dropout=0.2).build(MNIST, 10)) == 2
+    assert count(MODELS["cnn"](dropout=0.2).build(MNIST, 10)) == 1
+
+
+def test_initial_weights_depend_on_the_seed_alone_and_leave_the_global_generator_as_it_was() -> (
+    None
+):
+    spec = MODELS["lenet"]()
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    first = build_model(spec, MNIST, 10, seed=7)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(2)
+    second = build_model(spec, MNIST, 10, seed=7)
+    other = build_model(spec, MNIST, 10, seed=8)
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(next(first.parameters()), next(other.parameters()))
+
+
+@pytest.mark.parametrize("kind", ["lenet", "cnn"])
+def test_images_too_small_for_the_convolutions_are_refused(kind: str) -> None:
+    least = {"lenet": 16, "cnn": 4}[kind]
+    MODELS[kind]().build((1, least, least), 10)(torch.zeros(1, 1, least, least))
+    with pytest.raises(ScenarioError, match=f"at least {least}x{least}"):
+        MODELS[kind]().build((1, least - 1, least), 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "named"),
+    [
+        ("mlp", {"hidden": [200, 0]}, r"hidden\[1\] is 0"),
+        ("mlp", {"dropout": 1.0}, "dropout"),
+        ("mlp", {"dropout": math.nan}, "dropout"),
+        ("lenet", {"hiden": 3}, "hiden"),
+    ],
+)
+def test_wrong_settings_are_refused(kind: str, settings: dict, named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        MODELS[kind](**settings)
+
+
+FACTORIES = """
+from torch import nn
+
+def tiny(width=3, input_shape=None, classes=None):
+    channels, height, image_width = input_shape
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * image_width, width),
+                         nn.Linear(width, classes))
+
+def plain(width):
+    return nn.Linear(width, 2)
+
+def anything(**keywords):
+    return nn.Linear(keywords["inputs"], 2)
+
+def wrong():
+    return [1, 2]
+
+def broken():
+    raise ZeroDivisionError("of its own")
+
+NUMBER = 3
+"""
+
+
+@pytest.fixture
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "my_models.py").write_text(FACTORIES)
+    (tmp_path / "my_broken_models.py").write_text("raise RuntimeError('at import')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_models", raising=False)
+    return "my_models"
+
+
+def test_a_factory_gets_the_blocks_keys_and_the_shapes_it_has_parameters_for(
+    factories: str,
+) -> None:
+    spec = resolve_model(f"{factories}:tiny")(width=5)
+    model = spec.build(MNIST, 10)
+    assert parameters(model) == 784 * 5 + 5 + 5 * 10 + 10
+    assert spec.kind == "my_models:tiny"
+    assert spec.model_dump() == {"kind": "my_models:tiny", "width": 5}
+    assert resolve_model(f"{factories}:plain")(width=4).build(MNIST, 10).in_features == 4
+    assert resolve_model(f"{factories}:anything")(inputs=6).build(MNIST, 10).in_features == 6
+
+
+def test_arguments_a_factory_does_not_take_are_refused_before_it_is_called(
+    factories: str,
+) -> None:
+    with pytest.raises(ValidationError, match="widht"):
+        resolve_model(f"{factories}:tiny")(widht=5)
+    with pytest.raises(ValidationError, match="missing a required argument: 'width'"):
+        resolve_model(f"{factories}:plain")()
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [("wrong", "returned list"), ("broken", "ZeroDivisionError: of its own")],
+)
+def test_a_factory_that_makes_no_module_is_a_scenario_error(
+    factories: str, attribute: str, message: str
+) -> None:
+    spec = resolve_model(f"{factories}:{attribute}")()
+    with pytest.raises(ScenarioError, match=message):
+        spec.build(MNIST, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lenet5", "package.module:factory"),
+        (":tiny", "package.module:factory"),
+        ("no_such_package_here:f", "cannot import 'no_such_package_here'"),
+        ("my_broken_models:f", "RuntimeError: at import"),
+        ("my_models:nothing", "has no 'nothing'"),
+        ("my_models:NUMBER", "cannot be called"),
+    ],
+)
+def test_names_that_lead_nowhere_are_one_clear_line(
+    factories: str, name: str, message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=message) as caught:
+        resolve_model(name)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,155 @@
+"""Reading run folders: whole, unfinished and damaged."""
+
+import json
+import shutil
+
+import pytest
+from fake_runs import fake_run
+
+from afl_sim.errors import RunFolderError
+from afl_sim.recording import RunFolder, load_run, load_runs, load_study
+from afl_sim.recording.events import COLUMNS
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return fake_run(tmp_path_factory.mktemp("runs") / "whole", updates=60).path
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+def test_a_whole_run_reads_into_tables(folder):
+    run = load_run(folder)
+    assert run.status == "complete"
+    assert run.strategy == "fedbuff"
+    assert run.targets == (0.9, 0.95)
+    assert run.name == run.label == "fake-fedbuff"
+    assert list(run.events.columns) == ["seq", *COLUMNS, "context"]
+    aggregated = run.events[run.events["kind"] == "aggregated"]
+    assert len(aggregated) == run.summary["updates"]["aggregated"]
+    expected = aggregated["version"] - 1 - aggregated["base_version"]
+    assert (aggregated["staleness"] == expected).all()
+    assert run.metrics["accuracy"].iloc[-1] == run.summary["final"]["accuracy"]
+    assert run.events is run.events
+    assert run.model()["weight"].shape == (4,)
+    assert load_run(str(folder)).scenario["strategy"] == {"kind": "fedbuff"}
+
+
+def test_a_run_cannot_be_changed(folder):
+    with pytest.raises(AttributeError):
+        load_run(folder).name = "other"
+
+
+def test_a_run_that_has_not_ended_loads_with_what_is_there(tmp_path):
+    folder = RunFolder.create(tmp_path / "a", "name: a\nstrategy: {kind: fedavg}\n", {})
+    (folder.path / "events.parquet.tmp").write_bytes(b"half")
+    run = load_run(folder.path)
+    assert run.status == "unfinished"
+    assert run.summary == {}
+    with pytest.raises(RunFolderError, match=r"events\.parquet is not there yet"):
+        _ = run.events
+    with pytest.raises(RunFolderError, match=r"metrics\.parquet is missing"):
+        _ = run.metrics
+    with pytest.raises(RunFolderError, match=r"model\.safetensors is missing"):
+        run.model()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("scenario.yaml", None, "has no scenario.yaml"),
+        ("scenario.yaml", b"a: [", "not YAML"),
+        ("scenario.yaml", b"- 1\n", "expected a mapping, found a list"),
+        ("scenario.yaml", b"", "expected a mapping, found nothing"),
+        ("scenario.yaml", b"\xff\xfe\x00", "not UTF-8"),
+        ("manifest.json", None, "manifest.json is missing"),
+        ("manifest.json", b"{", "not JSON"),
+        ("summary.json", b'{"name": 1', "not JSON"),
+        ("summary.json", b"[]", "expected an object, found a list"),
+        ("summary.json", b"{}", "lacks name, status"),
+        ("summary.json", b"[" * 100_000, "not JSON"),
+        ("events.parquet", None, "events.parquet is missing: the run"),
+        ("events.parquet", b"", "events.parquet is damaged"),
+        ("events.parquet", b"PAR1 but not really", "events.parquet is damaged"),
+        ("metrics.parquet", None, "metrics.parquet is missing"),
+        ("metrics.parquet", b"junk", "metrics.parquet is damaged"),
+    ],
+)
+def test_a_damaged_file_is_named(folder, name, content, says):
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(RunFolderError, match=says.replace(".", r"\.")) as caught:
+        load_run(folder)
+    assert caught.value.exit_code == 2
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_event_file_is_damaged(folder):
+    content = (folder / "events.parquet").read_bytes()
+    (folder / "events.parquet").write_bytes(content[: len(content) // 2])
+    with pytest.raises(RunFolderError, match=r"events\.parquet is damaged"):
+        load_run(folder)
+
+
+def test_rows_that_rot_under_a_whole_footer_are_found_on_reading(folder):
+    content = bytearray((folder / "events.parquet").read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
+    (folder / "events.parquet").write_bytes(content)
+    run = load_run(folder)
+    with pytest.raises(RunFolderError, match=r"events\.parquet is damaged"):
+        _ = run.events
+
+
+def test_tables_of_another_kind_are_damaged(folder):
+    shutil.copy(folder / "metrics.parquet", folder / "events.parquet")
+    with pytest.raises(RunFolderError, match=r"lacks the columns seq, kind, client"):
+        load_run(folder)
+
+
+def test_a_damaged_model_is_named(folder):
+    (folder / "model.safetensors").write_bytes(b"\xff" * 40)
+    with pytest.raises(RunFolderError, match=r"model\.safetensors is damaged"):
+        load_run(folder).model()
+
+
+def test_a_path_that_is_no_run_folder_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="there is no run folder"):
+        load_run(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunFolderError, match="it is a file"):
+        load_run(tmp_path / "file")
+    with pytest.raises(RunFolderError, match=r"has no scenario\.yaml"):
+        load_run(tmp_path)
+    with pytest.raises(RunFolderError, match="not a study"):
+        load_study(tmp_path)
+
+
+def test_runs_and_studies_load_mixed_and_once_each(whole, tmp_path):
+    for label in ("b", "a"):
+        shutil.copytree(whole, tmp_path / "study" / label)
+    (tmp_path / "study" / "study.json").write_text(json.dumps({"name": "s", "runs": ["b", "a"]}))
+    shutil.copytree(whole, tmp_path / "alone")
+    runs = load_runs([tmp_path / "study", tmp_path / "alone", tmp_path / "study" / "a"])
+    assert [run.path.name for run in runs] == ["b", "a", "alone"]
+    assert [run.label for run in runs] == ["b", "a", "fake-fedbuff"]
+    with pytest.raises(RunFolderError, match=r"is a study: name one of its runs \(b, a\)"):
+        load_run(tmp_path / "study")
+
+
+def test_a_study_with_a_damaged_index_says_so(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "study" / "a")
+    (tmp_path / "study" / "study.json").write_text('{"runs": 3}')
+    with pytest.raises(RunFolderError, match=r"study\.json is damaged"):
+        load_runs([tmp_path / "study"])
+
+
+def test_a_study_that_has_not_begun_says_so(tmp_path):
+    (tmp_path / "study.json").write_text('{"name": "s", "runs": ["a"]}')
+    with pytest.raises(RunFolderError, match="no run has begun"):
+        load_runs([tmp_path])

@@ -1,0 +1,251 @@
+"""Task tables, Chrome traces, and where two runs part."""
+
+import json
+from collections import defaultdict
+
+import pytest
+from fake_runs import fake_log, fake_run
+
+from afl_sim.recording import (
+    EventLog,
+    first_divergence,
+    format_divergence,
+    task_table,
+    write_trace,
+)
+from afl_sim.world.events import (
+    AGGREGATED,
+    ARRIVED,
+    CANCELLED,
+    COMPUTED,
+    DISCARDED,
+    DISPATCHED,
+    DOWNLOADED,
+    EVALUATED,
+    FAILED,
+    UNAVAILABLE,
+)
+
+
+@pytest.fixture
+def log():
+    """Client 0 delivers and starts again; 1 is cancelled computing; 2 fails; 3 is discarded."""
+    log = EventLog()
+    for client in range(4):
+        log.append(0, DISPATCHED, client, 0, 0, 0)
+    log.append(10, DOWNLOADED, 0, 0, 0, 0, bytes=50)
+    log.append(10, DOWNLOADED, 1, 0, 0, 0, bytes=50)
+    log.append(15, UNAVAILABLE, 5, -1, 0)
+    log.append(20, FAILED, 2, 0, 0, 0)
+    log.append(30, COMPUTED, 0, 0, 0, 0, steps=3, samples=96)
+    log.append(35, ARRIVED, 0, 0, 0, 0, bytes=60)
+    log.append(35, AGGREGATED, 0, 0, 1, 0, 0, samples=96)
+    log.append(35, DISPATCHED, 0, 1, 1, 1)
+    log.append(40, CANCELLED, 1, 0, 1, 0)
+    log.append(50, ARRIVED, 3, 0, 1, 0)
+    log.append(50, DISCARDED, 3, 0, 1, 0)
+    log.append(60, EVALUATED, -1, -1, 1)
+    return log
+
+
+def read_trace(tmp_path, events, **options):
+    path = tmp_path / "trace.json"
+    write_trace(events, path, **options)
+    return json.loads(path.read_text())
+
+
+def slices_by_track(trace):
+    tracks = defaultdict(list)
+    for event in trace["traceEvents"]:
+        if event["ph"] == "X":
+            tracks[event["pid"], event["tid"]].append(event)
+    return tracks
+
+
+def assert_well_nested(trace):
+    for slices in slices_by_track(trace).values():
+        open_until = []
+        for event in slices:
+            begin, end = event["ts"], event["ts"] + event["dur"]
+            while open_until and open_until[-1] <= begin:
+                open_until.pop()
+            assert not open_until or end <= open_until[-1]
+            open_until.append(end)
+
+
+def test_the_task_table_tells_each_task_and_its_fate(log):
+    table = task_table(log.frame()).set_index(["client", "task"])
+    assert table["fate"].astype(str).to_dict() == {
+        (0, 0): "aggregated",
+        (1, 0): "cancelled",
+        (2, 0): "failed",
+        (3, 0): "discarded",
+        (0, 1): "in flight",
+    }
+    first = table.loc[(0, 0)]
+    assert list(first[["dispatched", "downloaded", "computed", "arrived", "ended"]]) == [
+        0,
+        10,
+        30,
+        35,
+        35,
+    ]
+    assert first["aggregated"] == 35
+    assert first["version"] == 1
+    assert first["bytes"] == 110
+    assert first["samples"] == 96
+    assert table["ended"].isna().to_dict()[0, 1]
+
+
+def test_a_task_aggregated_twice_counts_at_its_first_use(log):
+    log.append(70, AGGREGATED, 0, 0, 2, 0, 1)
+    table = task_table(log.frame())
+    assert len(table) == 5
+    assert table["version"].iloc[0] == 1
+    assert table["aggregated"].iloc[0] == 35
+
+
+def test_the_trace_draws_each_fate_in_virtual_microseconds(log, tmp_path):
+    trace = read_trace(tmp_path, log.frame())
+    slices = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    spans = [(e["name"], e["ts"], e["dur"]) for e in slices if e["cat"] == "task"]
+    assert sorted(spans) == [
+        ("task 0", 0, 35),
+        ("task 0 (cancelled)", 0, 40),
+        ("task 0 (discarded)", 0, 50),
+        ("task 0 (failed)", 0, 20),
+        ("task 1 (in flight)", 35, 25),
+    ]
+    whole = next(e for e in slices if e["name"] == "task 0")
+    legs = [
+        (e["name"], e["ts"], e["dur"])
+        for e in slices
+        if e["tid"] == whole["tid"] and e["cat"] == "leg" and e["ts"] < 35
+    ]
+    assert legs == [("download", 0, 10), ("compute", 10, 20), ("upload", 30, 5)]
+    assert whole["args"]["outcome"] == "aggregated"
+    assert whole["args"]["samples"] == 96
+    assert_well_nested(trace)
+
+
+def test_the_trace_counts_tasks_in_flight_and_marks_versions(log, tmp_path):
+    trace = read_trace(tmp_path, log.frame())
+    counts = [
+        (e["ts"], e["args"]["tasks"])
+        for e in trace["traceEvents"]
+        if e["ph"] == "C" and e["name"] == "in flight"
+    ]
+    assert counts == [(0, 4), (20, 3), (40, 2), (50, 1)]
+    versions = [(e["ts"], e["name"]) for e in trace["traceEvents"] if e["ph"] == "i"]
+    assert versions == [(35, "version 1")]
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedbuff"])
+def test_a_whole_run_is_ordered_well_nested_and_named(tmp_path, strategy):
+    run = fake_run(tmp_path / "run", strategy=strategy, updates=120)
+    trace = read_trace(tmp_path, run.events, metrics=run.metrics, name=run.name)
+    assert_well_nested(trace)
+    times = [event["ts"] for event in trace["traceEvents"] if event["ph"] != "M"]
+    assert times == sorted(times)
+    assert all(isinstance(time, int) for time in times)
+    names = {e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
+    clients = {f"client {client}" for client in run.tasks["client"].unique()}
+    assert names == clients | {"aggregation"}
+    assert any(event["name"] == "accuracy" for event in trace["traceEvents"])
+    tasks = [e for e in trace["traceEvents"] if e["ph"] == "X" and e["cat"] == "task"]
+    assert len(tasks) == run.summary["updates"]["dispatched"]
+
+
+def test_tasks_of_one_client_that_overlap_get_a_track_each(tmp_path):
+    log = EventLog()
+    log.append(0, DISPATCHED, 7, 0, 0, 0)
+    log.append(10, DISPATCHED, 7, 1, 0, 0)
+    log.append(20, ARRIVED, 7, 0, 0, 0)
+    log.append(20, DISPATCHED, 7, 2, 0, 0)
+    log.append(30, ARRIVED, 7, 1, 0, 0)
+    log.append(40, ARRIVED, 7, 2, 0, 0)
+    trace = read_trace(tmp_path, log.frame())
+    assert_well_nested(trace)
+    names = [e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"]
+    assert names == ["aggregation", "client 7", "client 7 (2)"]
+    assert len(slices_by_track(trace)) == 2
+
+
+def test_a_limit_draws_the_first_events_and_says_so(tmp_path):
+    log = EventLog()
+    fake_log(log, updates=100)
+    trace = read_trace(tmp_path, log.table(), limit=150)
+    assert trace["otherData"]["events_drawn"] == 150
+    assert trace["otherData"]["events"] == len(log)
+    assert_well_nested(trace)
+    end = log.frame()["time_us"].iloc[149]
+    for event in trace["traceEvents"]:
+        assert event["ts"] + event.get("dur", 0) <= end
+
+
+def test_an_empty_log_makes_a_valid_trace(tmp_path):
+    trace = read_trace(tmp_path, EventLog().frame())
+    assert {event["ph"] for event in trace["traceEvents"]} == {"M"}
+
+
+def test_a_run_does_not_differ_from_its_repetition(tmp_path):
+    a, b = (fake_run(tmp_path / name, updates=40) for name in "ab")
+    assert first_divergence(a, b) is None
+    assert "No difference" in format_divergence(None)
+    assert first_divergence(a.path, str(b.path)) is None
+
+
+def test_the_first_differing_event_is_found_with_its_neighbours(tmp_path):
+    a = fake_run(tmp_path / "a", updates=40, buffer=5)
+    b = fake_run(tmp_path / "b", updates=40, buffer=6)
+    found = first_divergence(a, b)
+    rows_a = a.events[a.events["kind"] != "evaluated"]
+    rows_b = b.events[b.events["kind"] != "evaluated"]
+    # The fifth arrival is aggregated in one and not in the other.
+    fifth = rows_a.index[rows_a["kind"] == "arrived"][4]
+    assert found.index == fifth + 1
+    assert found.row_a["kind"] == "aggregated"
+    assert found.row_b["kind"] == rows_b["kind"].iloc[found.index] == "dispatched"
+    assert "kind" in found.columns
+    assert "time_us" not in found.columns
+    assert [row["seq"] for row in found.before] == [fifth - 2, fifth - 1, fifth]
+    text = format_divergence(found, "left", "right")
+    assert f"part at event {found.index}" in text
+    assert "left" in text
+    assert "right" in text
+    assert "kind*" in text
+    assert sum(line.startswith(">") for line in text.splitlines()) == 2
+
+
+def test_a_run_that_stops_earlier_differs_where_it_ends(tmp_path):
+    a, b = (fake_run(tmp_path / f"{n}", updates=n) for n in (40, 45))
+    found = first_divergence(a, b)
+    assert found.row_a is None
+    assert found.index == found.events_a < found.events_b
+    assert "(no more events)" in format_divergence(found)
+
+
+def test_evaluations_do_not_count_as_schedule(tmp_path):
+    a = fake_run(tmp_path / "a", updates=40, evaluations=4)
+    b = fake_run(tmp_path / "b", updates=40, evaluations=8)
+    assert first_divergence(a, b) is None
+
+
+def test_equal_schedules_with_other_weights_differ_in_the_model(tmp_path):
+    a = fake_run(tmp_path / "a", updates=40, tau=40.0)
+    b = fake_run(tmp_path / "b", updates=40, tau=50.0, weight=1.0)
+    found = first_divergence(a, b)
+    assert found.index is None
+    assert found.model_digest_a != found.model_digest_b
+    assert found.evaluation[0]["version"] == found.evaluation[1]["version"]
+    text = format_divergence(found)
+    assert "the models differ" in text
+    assert found.model_digest_a in text
+    assert "First evaluation that differs" in text
+
+
+def test_a_run_without_training_has_the_schedule_of_the_trained_one(tmp_path):
+    a = fake_run(tmp_path / "a", updates=40)
+    b = fake_run(tmp_path / "b", updates=40, training=False)
+    assert a.summary["schedule_digest"] == b.summary["schedule_digest"]
+    assert first_divergence(a, b) is None
