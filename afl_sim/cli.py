@@ -36,6 +36,8 @@ RunsArgument = Annotated[list[Path], typer.Argument(help="Run or study folders."
 
 def main() -> None:
     """Entry point: errors are one message on stderr and an exit code, never a traceback."""
+    if "" not in sys.path:
+        sys.path.append("")  # `package.module:Class` may lie in the working directory
     try:
         app()
     except AflSimError as error:
@@ -123,12 +125,10 @@ def run(
         for outcome in outcomes:
             display.finish(_outcome_line(outcome))
     runs = [outcome.run for outcome in outcomes if outcome.run is not None]
-    from analysis.compare import print_comparison, write_comparison
-
     if runs:
-        print_comparison(runs)
-    if study.is_study:
-        write_comparison(runs, folder)
+        from analysis.compare import print_comparison
+
+        print_comparison(runs, folder if study.is_study else None)
     print(f"results: {folder}")
     if plot:
         _draw(runs, folder / "figures", None, ("png",))
@@ -147,10 +147,10 @@ def _outcome_line(outcome: Any) -> str:
 
 
 def _draw(runs: list[Any], folder: Path, names: list[str] | None, formats: tuple[str, ...]) -> None:
-    from analysis.draw import draw
+    from analysis.registry import draw
 
-    for name, result in draw(runs, folder, names, formats):
-        print(f"{name}: {result}")
+    for drawn in draw(runs, folder, names, formats):
+        print(drawn.line)
 
 
 @app.command()
@@ -204,12 +204,9 @@ def compare(
 ) -> None:
     """Print a table of runs side by side."""
     from afl_sim.recording import load_runs
-    from analysis.compare import print_comparison, write_comparison
+    from analysis.compare import print_comparison
 
-    loaded = load_runs(runs)
-    print_comparison(loaded)
-    if out is not None:
-        write_comparison(loaded, out)
+    print_comparison(load_runs(runs), out)
 
 
 @app.command()

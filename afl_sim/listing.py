@@ -71,11 +71,11 @@ def _partitions() -> Lines:
 
 
 def _distributions() -> Lines:
-    from scipy import stats
+    from afl_sim.scenario.families import family_parameters, scipy_families
 
-    from afl_sim.scenario.lookup import distribution_names
-
-    return [(name, first_line(getattr(stats, name))) for name in distribution_names()]
+    for name, family in scipy_families().items():
+        kind = "continuous" if hasattr(family, "pdf") else "discrete"
+        yield name, f"{kind}; {', '.join(family_parameters(name) or ())}"
 
 
 def _figures() -> Lines:

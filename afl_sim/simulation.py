@@ -6,13 +6,14 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from afl_sim.catalogue import catalogue
-from afl_sim.errors import AflSimError, DivergedError, ScenarioError
+from afl_sim.errors import DivergedError, ScenarioError
 from afl_sim.execution.inline import InlineExecutor
 from afl_sim.execution.learner import TrainingLearner
 from afl_sim.execution.null import NullLearner
@@ -20,8 +21,15 @@ from afl_sim.execution.numerics import deterministic, fingerprint, model_digest
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.preparation import Prepared, build_evaluator, build_trainer, prepare
-from afl_sim.recording import EventLog, MetricsLog, Run, RunFolder, build_manifest, load_run
-from afl_sim.recording import write_trace
+from afl_sim.recording import (
+    EventLog,
+    MetricsLog,
+    Run,
+    RunFolder,
+    build_manifest,
+    load_run,
+    write_trace,
+)
 from afl_sim.scenario import Scenario, Study, dump_scenario, scenario_id
 from afl_sim.scenario import load_study as _load_study
 from afl_sim.summary import summarize
@@ -270,8 +278,10 @@ class _Simulation:
         except KeyboardInterrupt:
             self._finish("interrupted", self._now(), began)
             raise
-        except AflSimError as error:
-            self._finish("failed", self._now(), began, str(error))
+        except Exception as error:
+            # What can still be written is; the error that came first is the one to report.
+            with suppress(Exception):
+                self._finish("failed", self._now(), began, str(error) or type(error).__name__)
             raise
         else:
             self._finish("complete", ending, began)
@@ -279,9 +289,7 @@ class _Simulation:
     def _now(self) -> Ending:
         return Ending(self._world.time_us, "none")
 
-    def _finish(
-        self, status: str, ending: Ending, began: float, reason: str | None = None
-    ) -> None:
+    def _finish(self, status: str, ending: Ending, began: float, reason: str | None = None) -> None:
         recorder, learner = self._recorder, self._learner
         recorder.close()
         if learner is not None and status == "complete":

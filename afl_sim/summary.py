@@ -62,9 +62,7 @@ def summarize(
             "accuracy": last.accuracy if last else None,
             "loss": last.loss if last else None,
         },
-        "time_to_accuracy": {
-            f"{target:g}": _first_time(evaluations, target) for target in targets
-        },
+        "time_to_accuracy": {f"{target:g}": _first_time(evaluations, target) for target in targets},
         "staleness": staleness_figures(counts.staleness),
         "idle_fraction": idle_fraction(
             counts.busy_us + in_flight_us, counts.peak_in_flight, time_us

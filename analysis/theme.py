@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
@@ -128,18 +130,18 @@ def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
     return text[:head] + "…" + text[head + 1 - longest :]
 
 
-def label_legend(figure: Figure, axes: Axes, size: Size, count: int) -> None:
-    """The legend of the runs, below the axes, in as many columns as their labels allow."""
+def label_legend(figure: Figure, axes: Axes, size: Size) -> None:
+    """The legend of the runs, below the axes, in as many columns as their labels allow.
+
+    The figure grows by what the legend takes beyond one row, so that the axes keep their height.
+    """
     handles, labels = axes.get_legend_handles_labels()
-    longest = max(map(len, labels), default=1) + 6
-    fits = int(size.width * 72 / (0.55 * mpl.rcParams["legend.fontsize"] * longest))
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=max(1, min(fits, count)),
-        fontsize="small",
-    )
+    points = font_manager.FontProperties(size="small").get_size_in_points()
+    characters = max(map(len, labels), default=1) + 6  # the handle is as wide as six characters
+    columns = max(1, min(len(labels), int(size.width * 72 / (0.6 * points * characters))))
+    rows = math.ceil(len(labels) / columns)
+    figure.set_figheight(figure.get_figheight() + (rows - 1) * 1.5 * points / 72)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small")
 
 
 def note_left_out(figure: Figure, labels: Sequence[str], why: str) -> None:

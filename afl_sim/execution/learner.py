@@ -81,7 +81,7 @@ class TrainingLearner:
         origin, own = None, None
         if self._goes_on:
             origin = (self._strategy, self.state)
-            own = self._own.get(dispatch.client) if after is None else after.job
+            own = self._own.get(dispatch.client) if after is None else after.job.future
         task = TrainingTask(
             dispatch.client,
             dispatch.task,
@@ -111,9 +111,7 @@ class TrainingLearner:
         if not self._goes_on:
             dispatch.job = None
 
-    def aggregate(
-        self, updates: Sequence[Any], version: int, context: Mapping[str, Any]
-    ) -> None:
+    def aggregate(self, updates: Sequence[Any], version: int, context: Mapping[str, Any]) -> None:
         """Ask for the results, in order of arrival, and apply the strategy's rule."""
         count = self._count
         results = [dispatch.job.future.result() for dispatch in updates]

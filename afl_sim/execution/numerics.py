@@ -1,4 +1,4 @@
-"""The settings under which the same inputs give the same bits, and what they are on this machine."""
+"""The settings under which the same inputs give the same bits, and what they are here."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ def deterministic() -> Iterator[None]:
     """
     threads = torch.get_num_threads()
     algorithms = torch.are_deterministic_algorithms_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    filling = memory.fill_uninitialized_memory
     generator = torch.get_rng_state()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     # This only helps to find reads of memory that nobody wrote; it costs 3 % of a small step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_rng_state(generator)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        memory.fill_uninitialized_memory = filling
         torch.use_deterministic_algorithms(algorithms)
         torch.set_num_threads(threads)
 

@@ -6,7 +6,6 @@ once from its 8-bit source to one normalised float32 tensor, which everything in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torchvision.datasets
 from torch import Tensor
-from torchvision.datasets.mnist import read_label_file
 
 from afl_sim.errors import DataError
 from afl_sim.learning.mnist_cache import cache_folder, locked, unpack_mnist
@@ -25,13 +22,14 @@ from afl_sim.scenario.data import DataSpec, held_out
 from afl_sim.scenario.partitions import Iid
 from afl_sim.streams import Streams
 
-_READERS: dict[str, Callable[..., Any]] = {
-    "mnist": torchvision.datasets.MNIST,
-    "fashion_mnist": torchvision.datasets.FashionMNIST,
-    "kmnist": torchvision.datasets.KMNIST,
-    "emnist": torchvision.datasets.EMNIST,
-    "cifar10": torchvision.datasets.CIFAR10,
+_READERS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "FashionMNIST",
+    "kmnist": "KMNIST",
+    "emnist": "EMNIST",
+    "cifar10": "CIFAR10",
 }
+_LABEL_HEADER = 8  # bytes before the labels in an IDX file
 _FIRST_FILE = {
     "mnist": "MNIST/raw/train-images-idx3-ubyte",
     "fashion_mnist": "FashionMNIST/raw/train-images-idx3-ubyte",
@@ -210,7 +208,10 @@ def _read_labels(spec: DataSpec, cache: Path, *, train: bool) -> Tensor:
     if spec.dataset != "mnist" or spec.root is not None:
         return _checked_labels(spec, folder, _open(spec, folder, train=train).targets)
     name = f"{'train' if train else 't10k'}-labels-idx1-ubyte"
-    return _checked_labels(spec, folder, read_label_file(str(folder / "MNIST" / "raw" / name)))
+    # The file's contents are known by their checksum; torchvision takes longer to import than this
+    # takes to read.
+    content = np.fromfile(folder / "MNIST" / "raw" / name, dtype=np.uint8, offset=_LABEL_HEADER)
+    return _checked_labels(spec, folder, content)
 
 
 def _checked_labels(spec: DataSpec, folder: Path, targets: Any) -> Tensor:
@@ -250,7 +251,9 @@ def _open(spec: DataSpec, folder: Path, *, train: bool) -> Any:
     options: dict[str, Any] = {"root": folder, "train": train}
     if spec.dataset == "emnist":
         options["split"] = spec.split or "balanced"
-    reader = _READERS[spec.dataset]
+    import torchvision.datasets
+
+    reader = getattr(torchvision.datasets, _READERS[spec.dataset])
     try:
         return reader(**options)
     except Exception as error:  # a damaged file makes the readers raise nearly anything

@@ -8,14 +8,38 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, create_model
-from pydantic import model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    create_model,
+    model_validator,
+)
 from torch import Tensor
 
 # Those that need a closure, sparse gradients, or matrices cannot take a plain step.
 _UNSUITABLE = frozenset({"Optimizer", "LBFGS", "SparseAdam", "Muon"})
 # How a step is computed, not what it computes.
 _IMPLEMENTATION = frozenset({"params", "foreach", "fused", "capturable", "differentiable"})
+
+
+def _spare_the_compiler() -> None:
+    """Let optimizers be built without importing torch's compiler.
+
+    torch wraps some methods of `torch.optim.Optimizer` to keep its compiler from tracing them, and
+    imports that compiler (1.6 s) when one is first called. Nothing here is compiled, so each method
+    is told that it is its own untraced version; where torch keeps that note differently, this has
+    no effect.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        wrapped, code = getattr(method, "__wrapped__", None), getattr(method, "__code__", None)
+        if wrapped is not None and code is not None and code.co_filename.endswith("_compile.py"):
+            wrapped.__dynamo_disable = wrapped
+
+
+_spare_the_compiler()
 
 
 class OptimizerSpec(BaseModel):

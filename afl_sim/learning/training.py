@@ -98,7 +98,7 @@ class LocalTrainer:
         streams: Streams,
         settings: LocalSettings,
     ) -> None:
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(memory_format=torch.channels_last)
         self.layout = ParameterVector(model)
         self._images = images
         self._labels = labels
@@ -106,6 +106,8 @@ class LocalTrainer:
         self._streams = streams
         self._settings = settings
         self._loss = LOSSES[settings.loss]
+        self._counters = [b for b in model.buffers() if not b.is_floating_point()]
+        self._fresh_counters = [b.clone() for b in self._counters]
 
     def train(
         self, client: int, task: int, steps: int, start: Tensor, anchor: Tensor, lr_factor: float
@@ -126,6 +128,9 @@ class LocalTrainer:
         torch.manual_seed(self._streams.integer("dropout", client, task))
         self.model.train()
         self.layout.write(self.model, start)
+        # BatchNorm's count of batches does not travel, so it must not stay from the task before.
+        for counter, fresh in zip(self._counters, self._fresh_counters, strict=True):
+            counter.copy_(fresh)
         if self._settings.gradient:
             return self._gradient(client, task, steps, start)
         return self._descend(client, task, steps, start, anchor, lr_factor)
@@ -143,12 +148,11 @@ class LocalTrainer:
         for images, labels in self._batches(client, task, steps):
             optimizer.zero_grad()
             loss = self._loss(model(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             if pull:
-                gradients = [weight.grad for weight in weights]
-                with torch.no_grad():
-                    away = torch._foreach_sub(weights, anchors)
-                    torch._foreach_add_(gradients, away, alpha=pull)
+                for weight, anchor_part in zip(weights, anchors, strict=True):
+                    if weight.grad is not None:
+                        weight.grad.add_(weight.detach() - anchor_part, alpha=pull)
             if settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, settings.clip_norm)
             optimizer.step()
@@ -165,7 +169,7 @@ class LocalTrainer:
         samples = 0
         for images, labels in self._batches(client, task, steps):
             loss = self._loss(model(images), labels) * len(labels)
-            loss.backward()  # type: ignore[no-untyped-call]  # gradients add up
+            loss.backward()  # gradients add up
             total += loss.detach()
             samples += len(labels)
         if self._settings.clip_norm is not None:

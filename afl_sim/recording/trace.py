@@ -59,13 +59,13 @@ def write_trace(
         "events": total,
         "events_drawn": len(events),
     }
+    encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
     with replacing(path) as handle:
         head = json.dumps(about)
         handle.write(b'{"displayTimeUnit":"ms","otherData":' + head.encode())
         handle.write(b',"traceEvents":[\n')
         for index, event in enumerate(trace_events(events, metrics)):
-            text = json.dumps(event, separators=(",", ":"), allow_nan=False)
-            handle.write((",\n" if index else "").encode() + text.encode())
+            handle.write((",\n" if index else "").encode() + encode(event).encode())
         handle.write(b"\n]}\n")
 
 

@@ -29,16 +29,16 @@ def impossible_combinations(
         yield from _own_checks(sections, clients)
     data, evaluation = sections.get("data"), sections.get("evaluation")
     if data is not None and evaluation is not None:
-        on = ("evaluation", "on")
         if evaluation.on == "validation" and data.validation == 0:
             yield Finding(
-                on, "got 'validation', but data.validation is 0; expected a share held out there"
+                ("evaluation", "on"),
+                "got 'validation', but data.validation is 0; expected a share held out there",
             )
         if evaluation.on == "test" and data.pool == "train_and_test":
             yield Finding(
-                on,
-                "got 'test', but data.pool: train_and_test gives the test set to the clients; "
-                "expected validation, with a share held out by data.validation",
+                ("data", "pool"),
+                "train_and_test gives the clients the test set, which evaluation.on: test needs; "
+                "expected evaluation.on: validation, with a share held out by data.validation",
             )
     training, strategy = sections.get("training"), sections.get("strategy")
     if training is not None and strategy is not None and training.proximal > 0:

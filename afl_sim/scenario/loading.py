@@ -292,7 +292,7 @@ def locate(finding: Finding, tree: Node) -> tuple[str, str]:
         )
         where = node.key_places.get(str(part), child.where) if at_key else child.where
         if child.origin is not None:
-            where, shown = child.where, [child.origin]
+            where, shown = child.where, [one_line(child.origin, 80)]
         else:
             shown.append(one_line(str(part), 60))
         node = child

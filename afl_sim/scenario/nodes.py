@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -32,6 +32,7 @@ class Node:
         origin: the dotted path under which the value was written, where that differs from the
             place it now stands in (an entry of a sweep).
         size: number of nodes below and including this one, aliases expanded.
+        depth: levels below this one, aliases expanded.
     """
 
     value: Scalar | dict[str, Node] | list[Node]
@@ -39,6 +40,7 @@ class Node:
     key_places: Mapping[str, str] = field(default_factory=dict)
     origin: str | None = None
     size: int = 1
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,14 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line if event.start_mark is not None else 0
 
 
+def _size(nodes: Collection[Node]) -> int:
+    return 1 + sum(node.size for node in nodes)
+
+
+def _depth(nodes: Collection[Node]) -> int:
+    return 1 + max((node.depth for node in nodes), default=0)
+
+
 class _Composer:
     """Builds nodes from parser events; recursion is bounded by MAX_DEPTH."""
 
@@ -161,7 +171,7 @@ class _Composer:
     ) -> Node:
         line = _line(event)
         if isinstance(event, yaml.AliasEvent):
-            return self.alias(event, path)
+            return self.alias(event, path, deep)
         anchor = getattr(event, "anchor", None)
         if anchor is not None:
             self.anchors[anchor] = None  # being built: an alias inside itself is endless
@@ -179,13 +189,15 @@ class _Composer:
             self.anchors[anchor] = node
         return node
 
-    def alias(self, event: yaml.AliasEvent, path: tuple[str | int, ...]) -> Node:
+    def alias(self, event: yaml.AliasEvent, path: tuple[str | int, ...], deep: int) -> Node:
         line = _line(event)
         name = event.anchor or ""
         node = self.anchors.get(name)
         if node is None:
             what = "contains itself" if name in self.anchors else "has no anchor before it"
             self.stop(line, path, f"the alias *{name} {what}")
+        if deep + node.depth > MAX_DEPTH:
+            self.stop(line, path, f"nested more than {MAX_DEPTH} levels deep")
         self.aliased += node.size
         if self.aliased > MAX_ALIASED:
             self.stop(line, path, f"aliases expand to more than {MAX_ALIASED:,} values")
@@ -199,7 +211,7 @@ class _Composer:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
             items.append(self.node(event, events, (*path, len(items)), deep + 1))
-        return Node(items, self.place(line), size=1 + sum(item.size for item in items))
+        return Node(items, self.place(line), size=_size(items), depth=_depth(items))
 
     def mapping(
         self, line: int, events: Iterator[yaml.Event], path: tuple[str | int, ...], deep: int
@@ -229,8 +241,8 @@ class _Composer:
         for key, value in merged.items():
             if key not in entries:
                 entries[key], places[key] = value, value.where
-        size = 1 + sum(value.size for value in entries.values())
-        return Node(entries, self.place(line), places, size=size)
+        values = entries.values()
+        return Node(entries, self.place(line), places, size=_size(values), depth=_depth(values))
 
     def merge(self, value: Node, line: int, path: tuple[str | int, ...]) -> dict[str, Node]:
         sources = value.value if isinstance(value.value, list) else [value]

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from afl_sim.scenario.nodes import Misreading, Node, Unreadable, compose
-from afl_sim.scenario.wording import show
+from afl_sim.scenario.nodes import MAX_DEPTH, Misreading, Node, Scalar, Unreadable, compose
+from afl_sim.scenario.scenario import DEFAULT_MODEL
+from afl_sim.scenario.training import DEFAULT_OPTIMIZER
+from afl_sim.scenario.wording import one_line, show
+
+DEFAULT_BLOCKS: dict[tuple[str, ...], dict[str, Scalar]] = {
+    ("model",): DEFAULT_MODEL,
+    ("training", "optimizer"): DEFAULT_OPTIMIZER,
+}
+"""Blocks that stand even where a file leaves them out, so that one key of them can be set alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ def parse_override(text: str) -> tuple[Override | None, list[Misreading]]:
     """Read ``key.path=value``; the value is YAML."""
     keys, equals, value = text.partition("=")
     keys = keys.strip()
-    where = f"--set {keys or text}"
+    where = f"--set {one_line(keys or text, 80)}"
     if not equals or not keys or not all(keys.split(".")):
         message = f"got {show(text)}; expected key.path=value, such as training.epochs=2"
         return None, [Misreading("--set", (), message)]
@@ -49,7 +57,10 @@ def put(root: Node, keys: str, value: Node, where: str) -> Node:
     Raises:
         CannotSet: something on the way is no block, or an index is out of range.
     """
-    return _put(root, keys.split("."), value, where, ())
+    parts = keys.split(".")
+    if len(parts) > MAX_DEPTH:
+        raise CannotSet(f"more than {MAX_DEPTH} levels deep")
+    return _put(root, parts, value, where, ())
 
 
 def _put(node: Node, keys: Sequence[str], value: Node, where: str, passed: tuple[str, ...]) -> Node:
@@ -61,7 +72,7 @@ def _put(node: Node, keys: Sequence[str], value: Node, where: str, passed: tuple
     if isinstance(content, str) and content:
         content = {"kind": node}  # the short form of a block, such as `model: lenet`
     elif content is None:
-        content = {}
+        content = {key: Node(item, where) for key, item in DEFAULT_BLOCKS.get(passed, {}).items()}
     if not isinstance(content, dict):
         raise CannotSet(f"{'.'.join(passed)} is {show(content)}, not a block with keys")
     taken = next((n for n in range(len(keys), 1, -1) if ".".join(keys[:n]) in content), 1)

@@ -14,6 +14,7 @@ from afl_sim.scenario.settings import Evaluation, Execution, Numerics, Recording
 from afl_sim.scenario.training import Training
 
 NAME_LENGTH = 200
+DEFAULT_MODEL: dict[str, Any] = {"kind": "lenet"}
 
 
 class Scenario(Section):
@@ -37,7 +38,7 @@ class Scenario(Section):
     )
     data: DataSpec = Field(default=DataSpec(), description="The samples and who holds them.")
     model: Annotated[SerializeAsAny[BaseModel], BeforeValidator(model_block)] = Field(
-        default={"kind": "lenet"},
+        default=DEFAULT_MODEL,
         validate_default=True,
         description="The network that is trained.",
     )

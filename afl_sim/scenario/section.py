@@ -11,9 +11,7 @@ from pydantic_core import PydanticCustomError
 class Section(BaseModel):
     """A frozen block of a scenario that knows all its keys."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _undisguised(value: Any) -> Any:

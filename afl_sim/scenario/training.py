@@ -82,6 +82,7 @@ def _whole(value: Distribution) -> Distribution:
     return value
 
 
+DEFAULT_OPTIMIZER: dict[str, Any] = {"kind": "SGD", "lr": 0.05}
 LENGTHS = ("epochs", "steps")
 Repetitions = Annotated[Distribution, AfterValidator(_whole)]
 
@@ -103,7 +104,7 @@ class Training(Section):
         default=32, description="Samples in a step; `full`: all that the client has."
     )
     optimizer: Annotated[SerializeAsAny[BaseModel], BeforeValidator(optimizer_block)] = Field(
-        default={"kind": "SGD", "lr": 0.05},
+        default=DEFAULT_OPTIMIZER,
         validate_default=True,
         description="A torch.optim class and its arguments; made anew for each task.",
     )

@@ -32,7 +32,7 @@ class Update:
         num_samples: n_k, the samples that the client holds.
         steps: local steps that the client did.
         delta: shape (P,): the local model minus its starting point; for a gradient method, -g.
-        params: shape (P,): the local model after training; for a gradient method, where g was taken.
+        params: shape (P,): the local model after training; for a gradient method, where it took g.
         loss: the mean training loss over the task; NaN where no step was done.
     """
 
@@ -79,7 +79,8 @@ class Strategy(BaseModel):
     @classmethod
     def _name_itself(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and not data.get("kind"):
-            return {**data, "kind": cls.registered_name or f"{cls.__module__}:{cls.__qualname__}"}
+            name = vars(cls).get("registered_name")  # its own: a subclass is another strategy
+            return {**data, "kind": name or f"{cls.__module__}:{cls.__qualname__}"}
         return data
 
     @property
@@ -178,7 +179,9 @@ def per_round(clients_per_round: float, clients: int) -> int:
     return max(1, round(clients_per_round * clients))
 
 
-def check_at_most(key: str, value: Concurrency | float, clients: int) -> list[tuple[tuple[str, ...], str]]:
+def check_at_most(
+    key: str, value: Concurrency | float, clients: int
+) -> list[tuple[tuple[str, ...], str]]:
     """A complaint if ``value`` is a number of clients larger than the population."""
     if isinstance(value, int) and value > clients:
         return [((key,), f"{value} is more than there are clients; expected at most {clients}")]

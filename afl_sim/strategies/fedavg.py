@@ -105,4 +105,5 @@ class FedAvg(Strategy):
         return server_step(self.server_optimizer, params, state, mean - params)
 
     def _selected(self, clients: int) -> int:
-        return math.ceil(per_round(self.clients_per_round, clients) * (1 + self.over_selection))
+        wanted = per_round(self.clients_per_round, clients) * (1 + self.over_selection)
+        return math.ceil(round(wanted, 9))  # 50 * 1.1 is a little above 55 in floating point

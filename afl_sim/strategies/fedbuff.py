@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -67,7 +68,8 @@ class FedBuff(Strategy):
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
-        step = sum(self.staleness(u.staleness) * u.delta for u in updates) / self.buffer_size
+        weighted = [self.staleness(u.staleness) * u.delta for u in updates]
+        step = torch.stack(weighted).sum(0) / self.buffer_size
         if self.server_optimizer is None:
             return params + self.server_lr * step, state
         return server_step(self.server_optimizer, params, state, step)

@@ -32,7 +32,9 @@ class Ringmaster(Strategy):
     gradient: ClassVar[bool] = True
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")
-    delay_threshold: PositiveInt = Field(10, description="R: the delay that is too old, in versions")
+    delay_threshold: PositiveInt = Field(
+        10, description="R: the delay that is too old, in versions"
+    )
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")
 
     def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:

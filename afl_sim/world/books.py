@@ -160,7 +160,7 @@ class Books:
                 self._wake_idle_waits()
 
     def _wake_idle_waits(self) -> None:
-        ready = [event for n, event in self._idle_waits if self.idle >= n]
-        self._idle_waits = [(n, event) for n, event in self._idle_waits if self.idle < n]
+        ready = [event for n, event in self._idle_waits if len(self._idle) >= n]
+        self._idle_waits = [(n, event) for n, event in self._idle_waits if len(self._idle) < n]
         for event in ready:
             event.succeed()

@@ -12,11 +12,12 @@ import math
 from typing import Any, Final
 
 import simpy
+from simpy.events import EventPriority
 
 from afl_sim.errors import ScenarioError
 
 MICROSECONDS: Final = 1_000_000
-_AFTER_WORLD: Final = 2  # SimPy has 0 (urgent) and 1 (normal)
+_AFTER_WORLD: Final = EventPriority(2)  # SimPy has 0 (urgent) and 1 (normal)
 
 
 def to_microseconds(seconds: float, key: str) -> int:

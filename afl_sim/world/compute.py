@@ -22,8 +22,8 @@ class Compute:
     """Durations of local training, in virtual time.
 
     A task takes ``level * amount * jitter + jitter_seconds`` seconds. The level is drawn once per
-    client; the amount is samples, steps or 1, as the level's unit says; the jitter is drawn per task
-    or per step.
+    client; the amount is samples, steps or 1, as the level's unit says; the jitter is drawn per
+    task or per step.
     """
 
     def __init__(self, spec: ComputeSpec, workload: Workload, streams: Streams) -> None:
@@ -91,4 +91,3 @@ class Compute:
         if constant is not None:
             return constant
         return law.quantile(self._streams.uniform(purpose, client, k), client, k)
-

@@ -93,15 +93,13 @@ class Fleet:
             + self._upload.seconds(client, self._bytes)
         )
 
-    def _await(
-        self, dispatch: Dispatch, delay: int, then: Callable[[simpy.Event], None]
-    ) -> None:
+    def _await(self, dispatch: Dispatch, delay: int, then: Callable[[simpy.Event], None]) -> None:
         timeout = self.env.timeout(delay, dispatch)
-        timeout.callbacks.append(then)  # type: ignore[union-attr]  # set until it is processed
+        timeout.callbacks.append(then)  # set until it is processed
         dispatch.pending = timeout
 
     def _downloaded(self, event: simpy.Event) -> None:
-        dispatch: Dispatch = event.value
+        dispatch = _task_of(event)
         if dispatch.pending is event:  # else it was cancelled or recalled
             self._start_computing(dispatch)
 
@@ -119,7 +117,7 @@ class Fleet:
             self._start_uploading(dispatch)
 
     def _computed(self, event: simpy.Event) -> None:
-        dispatch: Dispatch = event.value
+        dispatch = _task_of(event)
         if dispatch.pending is event:
             self._start_uploading(dispatch)
 
@@ -133,7 +131,7 @@ class Fleet:
             self._arrive(dispatch)
 
     def _uploaded(self, event: simpy.Event) -> None:
-        dispatch: Dispatch = event.value
+        dispatch = _task_of(event)
         if dispatch.pending is event:
             self._arrive(dispatch)
 
@@ -142,3 +140,8 @@ class Fleet:
         dispatch.pending = None
         self._record(events.ARRIVED, dispatch, self._bytes)
         self._deliver(dispatch)
+
+
+def _task_of(event: simpy.Event) -> Dispatch:
+    assert isinstance(event.value, Dispatch)
+    return event.value

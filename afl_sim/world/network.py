@@ -41,7 +41,9 @@ class UncontendedLink:
 
     def _draw_terms(self, client: int) -> tuple[float, float]:
         bandwidth = self._spec.bandwidth
-        per_byte = 1.0 / self._draw(bandwidth, "bandwidth", client) if bandwidth is not None else 0.0
+        per_byte = (
+            1.0 / self._draw(bandwidth, "bandwidth", client) if bandwidth is not None else 0.0
+        )
         return self._draw(self._spec.latency, "latency", client), per_byte
 
     def _draw(self, law: Distribution, what: str, client: int) -> float:

@@ -173,7 +173,7 @@ class Server(Books):
         if self._reader is not None:
             raise ScheduleError("two processes wait for an arrival; only one may read the inbox")
         event = self._env.event()
-        event.callbacks.append(lambda taken: self._take(taken.value))  # type: ignore[union-attr]
+        event.callbacks.append(lambda taken: self._take(taken.value))
         if self._inbox:
             first = next(iter(self._inbox))
             del self._inbox[first]
@@ -247,7 +247,7 @@ class Server(Books):
             return Done(self._env)
         delay = to_microseconds(seconds, "server.aggregation_seconds")
         timeout = self._env.timeout(delay)
-        timeout.callbacks.append(lambda _: self._make_version(batch, context))  # type: ignore[union-attr]
+        timeout.callbacks.append(lambda _: self._make_version(batch, context))
         return timeout
 
     def _make_version(self, batch: list[Dispatch], context: dict[str, Any]) -> None:

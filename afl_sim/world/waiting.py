@@ -47,12 +47,12 @@ class Wait(simpy.Event):
         total = len(self._awaited) + len(early)
         self._enough = total if first is None else min(first, total)
         self.arrived = early[: self._enough]
-        self.callbacks.append(self._take)  # type: ignore[union-attr]
+        self.callbacks.append(self._take)
         if len(self.arrived) >= self._enough:
             self._end()
         elif deadline_us is not None:
             wake = Wake(env, deadline_us)
-            wake.callbacks.append(self._expire)  # type: ignore[union-attr]
+            wake.callbacks.append(self._expire)
 
     def arrive(self, dispatch: Dispatch) -> None:
         """An awaited update has reached the server."""

@@ -74,7 +74,7 @@ def accuracy_over_time(runs: Sequence[Run], *, size: str = "page") -> Figure:
         axes.set_ylabel("accuracy (%)")
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-        label_legend(figure, axes, chosen, len(shown))
+        label_legend(figure, axes, chosen)
     note_left_out(figure, others, "no evaluations")
     return figure
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from afl_sim.recording import Run
 from analysis.registry import usable
@@ -80,10 +80,9 @@ def heterogeneity(runs: Sequence[Run], *, size: str = "page") -> Figure:
         )
         right.set_ylim(-0.03 * largest, 1.08 * max(largest, 100 / min(counts)))
         for axes in (left, right):
-            axes.set_xscale("log")
             axes.set_xlabel("mean compute time per task (s)")
             axes.tick_params(labelbottom=True)
-        _plain_log_ticks(left)
+        _scale_seconds(left, pd.concat([speeds for _, speeds in populations]))
         left.set_ylabel("share of clients (%)")
         right.set_ylabel("share of updates (%)")
         left.set_title("Speed of the clients", fontsize="medium")
@@ -97,7 +96,7 @@ def heterogeneity(runs: Sequence[Run], *, size: str = "page") -> Figure:
                 va="top",
                 fontsize="small",
             )
-        label_legend(figure, right, chosen, len(shown))
+        label_legend(figure, right, chosen)
     note_left_out(figure, others, "no finished tasks")
     return figure
 
@@ -157,7 +156,7 @@ def _draw_share(
         )
     order = np.argsort(seconds.to_numpy(), kind="stable")
     groups = np.array_split(order, min(SPEED_GROUPS, len(order)))
-    centre = [float(np.exp(np.log(seconds.to_numpy()[group]).mean())) for group in groups]
+    centre = [float(np.median(seconds.to_numpy()[group])) for group in groups]
     height = [float(percent.to_numpy()[group].mean()) for group in groups]
     axes.plot(
         centre,
@@ -177,7 +176,7 @@ def _draw_share(
 def _mark_spread(axes: Axes, seconds: pd.Series) -> None:
     """Say how far apart the fast and the slow are."""
     low, high = np.quantile(seconds, [0.1, 0.9])
-    if high / low >= 1.05:
+    if high > 1.05 * low:
         axes.text(
             0.97,
             0.05,
@@ -189,9 +188,18 @@ def _mark_spread(axes: Axes, seconds: pd.Series) -> None:
         )
 
 
-def _plain_log_ticks(axes: Axes) -> None:
-    low, high = axes.get_xlim()
-    narrow = high / low < 300
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=12))
+def _scale_seconds(axes: Axes, seconds: pd.Series) -> None:
+    """A logarithmic axis with plain numbers; linear where speeds are close, or some are zero."""
+    low, high = float(seconds.min()), float(seconds.max())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    if high < 4 * low or low <= 0:
+        margin = 0.05 * (high - low) or 0.5 * high or 1.0
+        axes.set_xlim(low - margin, high + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        return
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.15, high * 1.15)
+    subs = (1, 2, 5) if high < 300 * low else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -54,10 +54,11 @@ def timeline(
     members = [runs[index] for index in shown]
     chosen_clients = choose_clients(members, clients)
     begin, end = window or default_window(members)
-    labels = unique_labels(runs, 70)
+    labels = unique_labels(runs, 40 if size == "column" else 70)
     with themed(size) as chosen:
         row_inches = 0.105 if size == "column" else chosen.height * 0.027
-        height = len(members) * (row_inches * len(chosen_clients) + 0.45) + 0.85
+        panel = max(row_inches * len(chosen_clients), 0.36 * chosen.height)
+        height = len(members) * (panel + 0.45) + 0.85
         figure = new_figure(chosen.width, height)
         panels = figure.subplots(len(members), 1, sharex=True, squeeze=False)[:, 0]
         for axes, run, index in zip(panels, members, shown, strict=True):

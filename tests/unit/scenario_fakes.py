@@ -42,7 +42,10 @@ class Average(Block):
 
     def check(self, clients: int) -> Iterator[tuple[tuple[str, ...], str]]:
         if self.clients_per_round > clients:
-            yield ("clients_per_round",), f"got {self.clients_per_round}; expected at most {clients}"
+            yield (
+                ("clients_per_round",),
+                f"got {self.clients_per_round}; expected at most {clients}",
+            )
 
 
 class Buffered(Block):

@@ -239,9 +239,7 @@ def test_refusals_say_where_and_what_was_expected(form: Any, said: str) -> None:
         ("", "a", "has no column 'a'"),
     ],
 )
-def test_bad_traces_are_refused(
-    tmp_path: Path, text: str, column: str | None, said: str
-) -> None:
+def test_bad_traces_are_refused(tmp_path: Path, text: str, column: str | None, said: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     form = {"trace": "t.csv"} if column is None else {"trace": "t.csv", "column": column}
     assert said in refusal(form, tmp_path)
