@@ -13,16 +13,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     SerializeAsAny,
     create_model,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from torch import Tensor
 
 # Those that need a closure, sparse gradients, or matrices cannot take a plain step.
 _UNSUITABLE = frozenset({"Optimizer", "LBFGS", "SparseAdam", "Muon"})
 # How a step is computed, not what it computes.
 _IMPLEMENTATION = frozenset({"params", "foreach", "fused", "capturable", "differentiable"})
+# Ascent is not training.
+_UNWANTED = frozenset({"maximize"})
 
 
 def _spare_the_compiler() -> None:
@@ -70,7 +75,7 @@ def _spec_class(name: str) -> type[OptimizerSpec]:
     optimizer = getattr(torch.optim, name)
     fields: dict[str, Any] = {"kind": (str, Field(name, description="the optimizer"))}
     for argument, parameter in inspect.signature(optimizer).parameters.items():
-        if argument in _IMPLEMENTATION:
+        if argument in _IMPLEMENTATION | _UNWANTED:
             continue
         default = parameter.default
         if isinstance(default, Tensor):
@@ -114,5 +119,16 @@ def _by_kind(value: Any) -> Any:
     return OPTIMIZERS[kind].model_validate(value)
 
 
-AnyOptimizer = Annotated[SerializeAsAny[OptimizerSpec], BeforeValidator(_by_kind)]
+class _AnyOfThem:
+    """The JSON Schema of a field that takes any of `OPTIMIZERS`."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(
+        _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        named = [{"$ref": f"#/$defs/{spec.__name__}"} for spec in OPTIMIZERS.values()]
+        return {"anyOf": [*named, {"enum": list(OPTIMIZERS)}]}
+
+
+AnyOptimizer = Annotated[SerializeAsAny[OptimizerSpec], BeforeValidator(_by_kind), _AnyOfThem()]
 """A field that takes any of `OPTIMIZERS`, told apart by ``kind``."""

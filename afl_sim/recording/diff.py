@@ -113,7 +113,7 @@ def format_divergence(
         width: shorten names so that a line stays within about this many characters.
     """
     if divergence is None:
-        return "No difference: the schedules are the same, event for event, and so are the models."
+        return "No difference: the schedules are the same, event for event, and no model differs."
     d = divergence
     name_a, name_b = (_short(name, width - 20) for name in (name_a, name_b))
     lines = []

@@ -61,7 +61,8 @@ class Folder:
             _remove_empty(folder._made_parents)
             if isinstance(error, RunFolderError):
                 raise
-            why = reason(error) if isinstance(error, OSError) else str(error)
+            cause = error if isinstance(error, OSError) else error.__cause__
+            why = reason(cause) if isinstance(cause, OSError) else str(error)
             raise RunFolderError(f"cannot make the folder {path}: {why}") from error
         return folder
 

@@ -80,7 +80,8 @@ class Link(Section):
     """One direction of a client's connection: latency + bytes / bandwidth."""
 
     latency: Distribution = Field(
-        default=Distribution(0.0), description="Delay of each transfer, drawn for it (seconds)."
+        default=Distribution(0.0),
+        description="Delay of every transfer, drawn once for each client (seconds).",
     )
     bandwidth: Annotated[Distribution, AfterValidator(_never_zero)] | None = Field(
         default=None,

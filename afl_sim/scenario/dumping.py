@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from afl_sim.scenario.nodes import resolve
+from afl_sim.scenario.scalars import resolve
 from afl_sim.scenario.scenario import Scenario
 
 

@@ -65,10 +65,10 @@ def keys_of(specs: Sequence[Spec]) -> list[str]:
 
 
 def models_in(annotation: Any) -> Iterator[Spec]:
-    """The models named anywhere inside a type annotation."""
+    """The models named anywhere inside a type annotation; a base class stands for its kinds."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if annotation is not BaseModel:
-            yield annotation
+            yield from annotation.__subclasses__() or [annotation]
         return
     for argument in get_args(annotation):
         yield from models_in(argument)

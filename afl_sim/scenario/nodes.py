@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 import yaml
 
+from afl_sim.scenario.scalars import Scalar, half_character, resolve
+
 MAX_DEPTH = 50
 MAX_ALIASED = 100_000
-
-Scalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ class _Composer:
                 first = places[key].rsplit(":", 1)[-1]
                 seen = f"; first written on line {first}" if self.numbered else ""
                 self.note(at, (*path, key), f"this key is written twice{seen}")
-            elif _half_character(key):
+            elif half_character(key):
                 self.note(at, path, "a key with half of a surrogate pair, which is no character")
             else:
                 entries[key] = value
@@ -264,7 +264,7 @@ class _Composer:
         tag = (event.tag or "").removeprefix("tag:yaml.org,2002:")
         if tag not in ("", "!", "str", "int", "float", "bool", "null"):
             self.note(line, path, f"the tag {event.tag} is not supported here")
-        if _half_character(text):
+        if half_character(text):
             self.note(line, path, "contains half of a surrogate pair, which is no character")
             return ""
         if tag in ("!", "str") or not (event.implicit[0] or tag):
@@ -281,40 +281,3 @@ class _Composer:
             self.note(line, path, f"{text} is not a finite number")
             return 0
         return value
-
-
-def _half_character(text: str) -> bool:
-    return any("\ud800" <= c <= "\udfff" for c in text)
-
-
-_WORDS: dict[str, Scalar] = {"": None, "~": None}
-for _word, _meaning in (("null", None), ("true", True), ("false", False)):
-    _WORDS.update(dict.fromkeys((_word, _word.capitalize(), _word.upper()), _meaning))
-
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)\Z|[-+]?0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)\Z")
-_FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?\Z")
-_SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
-
-
-def resolve(text: str) -> Scalar:
-    """What a plain (unquoted) scalar means.
-
-    A number in exponent form that is whole, such as ``1e3``, is read as an integer, so that it is
-    welcome where a count is expected.
-
-    Raises:
-        ValueError: an integer with more digits than Python converts.
-    """
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.match(text):
-        digits = text.replace("_", "")
-        return int(digits, 0) if digits.lstrip("+-")[1:2] in ("x", "o", "b") else int(digits)
-    if _FLOAT.match(text) and not re.match(r"[-+]?0[0-9]", text):
-        value = float(text.replace("_", ""))
-        if "." not in text and value.is_integer() and abs(value) < 2**53:
-            return int(value)
-        return value
-    if _SPECIAL.match(text):
-        return float(text.replace(".", "", 1))
-    return text

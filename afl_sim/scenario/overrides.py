@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from afl_sim.scenario.nodes import MAX_DEPTH, Misreading, Node, Scalar, Unreadable, compose
+from afl_sim.scenario.nodes import MAX_DEPTH, Misreading, Node, Unreadable, compose
+from afl_sim.scenario.scalars import Scalar
 from afl_sim.scenario.scenario import DEFAULT_MODEL
 from afl_sim.scenario.training import DEFAULT_OPTIMIZER
 from afl_sim.scenario.wording import one_line, show

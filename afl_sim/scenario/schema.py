@@ -45,7 +45,10 @@ def json_schema(catalogue: Catalogue) -> Schema:
         }
         owner["properties"][key] = described | _open_block(table, names, open_ended)
     scenario["properties"]["sweep"] = _sweep()
+    # What a sweep supplies may be left out beside it.
+    scenario["anyOf"] = [{"required": scenario.pop("required")}, {"required": ["sweep"]}]
     definitions["Distribution"] = _distribution()
+    definitions.pop("BaseModel", None)  # stood for the open blocks
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **scenario,

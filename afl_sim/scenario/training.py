@@ -45,7 +45,10 @@ class StepRate(Section):
     every: Count = Field(description="Versions between two changes (versions).")
     # The key is `factor`; the attribute leaves that name to the method all schedules share.
     each: Number = Field(
-        alias="factor", gt=0, description="Factor on the learning rate at each change (no unit)."
+        alias="factor",
+        gt=0,
+        le=1,
+        description="Factor on the learning rate at each change (no unit).",
     )
 
     def factor(self, base_version: int) -> float:

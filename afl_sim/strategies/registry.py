@@ -46,11 +46,21 @@ def register(name: str) -> Callable[[S], S]:
 
 
 def strategies() -> dict[str, type[Strategy]]:
-    """Every strategy that has a name, by name: built in, registered, or an entry point's."""
+    """Every strategy that has a name, by name: built in, registered, or an entry point's.
+
+    Raises:
+        ScenarioError: if an entry point cannot be imported or is no strategy.
+    """
     found = dict(_registered)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name not in found:
-            found[entry.name] = _strategy_class(entry.load(), entry.value)
+            try:
+                loaded = entry.load()
+            except Exception as error:  # whatever an installed package does when it is imported
+                raise ScenarioError(
+                    f"cannot import strategy {entry.name!r} ({entry.value}): {error}"
+                ) from error
+            found[entry.name] = _strategy_class(loaded, entry.value)
             found[entry.name].registered_name = entry.name
     return found
 

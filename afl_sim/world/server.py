@@ -246,7 +246,7 @@ class Server(Books):
             self._make_version(batch, context)
             return Done(self._env)
         delay = to_microseconds(seconds, "server.aggregation_seconds")
-        timeout = self._env.timeout(delay)
+        timeout = Wake(self._env, delay)
         timeout.callbacks.append(lambda _: self._make_version(batch, context))
         return timeout
 

@@ -61,11 +61,11 @@ def heterogeneity(runs: Sequence[Run], *, size: str = "page") -> Figure:
                 unknown = max(unknown, int((~share.index.isin(speeds.index)).sum()))
                 points = share[share.index.isin(speeds.index)]
                 dots = len(shown) <= MOST_CLOUDS
-                top = _draw_share(
-                    right, speeds[points.index], points, look[index], chosen.stroke, dots
-                )
+                # Strategies often contribute alike: lines below are wider, so that they show.
+                below = min(2, len(shown) - 1 - shown.index(index))
+                width = (1.5 + 0.7 * below) * chosen.stroke
+                top = _draw_share(right, speeds[points.index], points, look[index], width, dots)
                 largest = max(largest, top)
-        _mark_spread(left, populations[0][1])
         counts = {client_count(runs[index]) for index in shown}
         for count in counts:
             right.axhline(100 / count, color=INK, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1)
@@ -87,15 +87,7 @@ def heterogeneity(runs: Sequence[Run], *, size: str = "page") -> Figure:
         right.set_ylabel("share of updates (%)")
         left.set_title("Speed of the clients", fontsize="medium")
         right.set_title("Contribution by speed", fontsize="medium")
-        if unknown:
-            left.text(
-                0.03,
-                0.9,
-                f"{unknown} client{'s' if unknown > 1 else ''} finished no task",
-                transform=left.transAxes,
-                va="top",
-                fontsize="small",
-            )
+        _note(left, populations[0][1], unknown)
         label_legend(figure, right, chosen)
     note_left_out(figure, others, "no finished tasks")
     return figure
@@ -141,14 +133,14 @@ def _populations(runs: Sequence[Run]) -> list[tuple[list[int], pd.Series]]:
 
 
 def _draw_share(
-    axes: Axes, seconds: pd.Series, percent: pd.Series, look: Look, stroke: float, dots: bool
+    axes: Axes, seconds: pd.Series, percent: pd.Series, look: Look, width: float, dots: bool
 ) -> float:
     """Draw one run's contributions; returns the largest share (%) that it drew."""
     if dots:
         axes.scatter(
             seconds,
             percent,
-            s=9 * stroke**2,
+            s=9,
             color=look.color,
             alpha=0.3,
             linewidths=0,
@@ -164,28 +156,37 @@ def _draw_share(
         color=look.color,
         linestyle=look.line,
         marker=look.marker,
-        markersize=4.5 * stroke,
+        markersize=3 + width,
         markeredgecolor="white",
         markeredgewidth=0.4,
-        linewidth=1.6 * stroke,
+        linewidth=width,
         label=look.label,
     )
     return float(percent.max()) if dots else max(height)
 
 
-def _mark_spread(axes: Axes, seconds: pd.Series) -> None:
-    """Say how far apart the fast and the slow are."""
+def _note(axes: Axes, seconds: pd.Series, unknown: int) -> None:
+    """Say how far apart fast and slow are, in the corner that the curve leaves free."""
     low, high = np.quantile(seconds, [0.1, 0.9])
+    lines = []
     if high > 1.05 * low:
-        axes.text(
-            0.97,
-            0.05,
-            f"fastest tenth: up to {low:.3g} s\nslowest tenth: from {high:.3g} s",
-            transform=axes.transAxes,
-            ha="right",
-            fontsize="small",
-            linespacing=1.3,
-        )
+        lines += [f"fastest tenth: up to {low:.3g} s", f"slowest tenth: from {high:.3g} s"]
+    if unknown:
+        lines.append(f"{unknown} client{'s' if unknown > 1 else ''} finished no task")
+    to_axes = axes.transData + axes.transAxes.inverted()
+    rises_late = to_axes.transform((float(np.median(seconds)), 0))[0] > 0.4
+    across, down = (0.03, 0.97) if rises_late else (0.98, 0.04)
+    axes.text(
+        across,
+        down,
+        "\n".join(lines),
+        transform=axes.transAxes,
+        ha="left" if rises_late else "right",
+        va="top" if rises_late else "bottom",
+        fontsize="small",
+        linespacing=1.3,
+        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},
+    )
 
 
 def _scale_seconds(axes: Axes, seconds: pd.Series) -> None:

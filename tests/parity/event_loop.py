@@ -1,15 +1,17 @@
 """The schedules once more, on a bare heap of pending ends: what the engine's logs are held to.
 
 Written from the rules of virtual time, not from the engine, and sharing nothing with it but the
-addressed random draws: at each instant, first whatever is due, in the order in which it was
-started; then the server, which takes the arrivals in the order in which they came. The server is
-one loop per strategy that asks for the next instant; there are no processes.
+addressed random draws. At each instant comes first whatever is due, in the order in which it was
+started; then the server, which takes arrivals in the order in which they came. A schedule is a
+plain function that asks for the next instant when it has nothing left to do: there are no
+processes. Times and durations are integer microseconds, and a leg of 0 is no event.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from afl_sim.streams import Streams
@@ -18,6 +20,7 @@ Row = tuple[int, str, int, int, int, int, int]
 """time_us, kind, client, task, version, base_version, staleness."""
 
 ENDS = ("downloaded", "computed", "arrived")
+COMPUTING = 1
 
 
 class RunEnds(Exception):
@@ -29,13 +32,25 @@ class Task:
     client: int
     number: int
     base: int
-    began: int
-    state: str = "in flight"  # then arrived, used or gone
-    discard: bool = False
+    polled: bool = False  # computes until it is polled
+    leg: int = 0  # 3: arrived
+    pending: int | None = None  # which end on the heap is this task's; any other is stale
+    since: int = -1  # when it began to compute
+    steps: int = -1
+    unwanted: bool = False
 
 
 class EventLoop:
-    """Clients, links and the clock; ``legs(client, number)`` gives (down, compute, up) in us."""
+    """Clients, links, the clock and the server's words.
+
+    Args:
+        clients: how many.
+        legs: a client's times (download, compute, upload) for its task of this number.
+        seed: the run's.
+        versions: how many end the run.
+        horizon: the run's end, itself excluded.
+        aggregation: how long an aggregation takes.
+    """
 
     def __init__(
         self,
@@ -50,167 +65,198 @@ class EventLoop:
         self.clients, self.legs, self.streams = clients, legs, Streams(seed)
         self.versions, self.horizon, self.aggregation = versions, horizon, aggregation
         self.now = self.version = self.draws = self.started = 0
-        self.due: list[tuple[int, int, Task, int]] = []
-        self.counts = [0] * clients
-        self.busy: dict[int, Task] = {}
+        self.due: list[tuple[int, int, Task]] = []
+        self.sent = [0] * clients
+        self.busy: dict[int, Task] = {}  # in order of dispatch
         self.inbox: list[Task] = []
         self.rows: list[Row] = []
+        self.polls: list[Task] = []
 
-    # What happens in the world
+    def run(self, schedule: Callable[..., None], *args: object) -> list[Row]:
+        with suppress(RunEnds):
+            schedule(self, *args)
+        return self.rows
+
+    # -- the world -------------------------------------------------------------------------------
 
     def log(self, kind: str, task: Task, staleness: int = -1) -> None:
         row = (self.now, kind, task.client, task.number, self.version, task.base, staleness)
         self.rows.append(row)
 
-    def dispatch(self, client: int) -> Task:
+    def dispatch(self, client: int, polled: bool = False) -> Task:
         assert client not in self.busy, "a client does one task at a time"
-        task = Task(client, self.counts[client], self.version, self.now)
-        self.counts[client] += 1
+        task = Task(client, self.sent[client], self.version, polled)
+        self.sent[client] += 1
         self.busy[client] = task
         self.log("dispatched", task)
-        self.go_on(task, 0)
+        self.proceed(task)
         return task
 
-    def go_on(self, task: Task, leg: int) -> None:
-        while leg < 3:
-            duration = self.legs(task.client, task.number)[leg]
-            if duration:
-                self.started += 1
-                heapq.heappush(self.due, (self.now + duration, self.started, task, leg))
+    def proceed(self, task: Task) -> None:
+        """Begin the leg that is next; a leg of no time ends at once."""
+        task.pending = None
+        if task.leg == COMPUTING:
+            task.since = self.now
+            if task.polled:
                 return
-            self.log(ENDS[leg], task)
-            leg += 1
-        task.state = "arrived"
-        if task.discard:
+        if task.leg < len(ENDS):
+            duration = self.legs(task.client, task.number)[task.leg]
+            if duration == 0:
+                self.end_leg(task)
+                return
+            self.started += 1
+            task.pending = self.started
+            heapq.heappush(self.due, (self.now + duration, self.started, task))
+        elif task.unwanted:
             self.drop(task)
         else:
             self.inbox.append(task)
 
-    def instant(self, last: float = float("inf")) -> bool:
-        """Go to the next time at which something is due, and do it all; False if none by last."""
-        while self.due and self.due[0][2].state == "gone":
+    def end_leg(self, task: Task) -> None:
+        self.log(ENDS[task.leg], task)
+        task.leg += 1
+        self.proceed(task)
+
+    def instant(self, last: int | None = None) -> bool:
+        """Go to the next time at which something is due, and do all of it.
+
+        False if that would be after ``last``: it is ``last`` then, and nothing was due.
+        """
+        while self.due and self.due[0][2].pending != self.due[0][1]:
             heapq.heappop(self.due)
-        if not self.due or self.due[0][0] > last:
-            if last == float("inf"):
-                raise RunEnds("nothing is due")
-            self.move(int(last))
-            return False
-        self.move(self.due[0][0])
-        while self.due and self.due[0][0] == self.now:
-            _, _, task, leg = heapq.heappop(self.due)
-            if task.state != "gone":
-                self.log(ENDS[leg], task)
-                self.go_on(task, leg + 1)
-        return True
-
-    def move(self, time: int) -> None:
-        if self.horizon is not None and time >= self.horizon:
+        if not self.due and last is None:
+            raise RunEnds("nothing is due")
+        found = bool(self.due) and (last is None or self.due[0][0] <= last)
+        self.now = self.due[0][0] if found else last  # type: ignore[assignment]
+        if self.horizon is not None and self.now >= self.horizon:
             raise RunEnds("the horizon")
-        self.now = time
+        while self.due and self.due[0][0] == self.now:
+            _, order, task = heapq.heappop(self.due)
+            if task.pending == order:
+                self.end_leg(task)
+        return found
 
-    # What the server does
+    # -- the server's words ----------------------------------------------------------------------
 
-    def take(self) -> Task:
-        while not self.inbox:
-            self.instant()
-        task = self.inbox.pop(0)
-        del self.busy[task.client]
-        return task
-
-    def sleep(self, duration: int) -> None:
-        end = self.now + duration
-        while self.instant(end):
-            if self.now == end:
-                return
-
-    def wait(self, tasks: Sequence[Task], first: int, deadline: int | None) -> list[Task]:
-        last = float("inf") if deadline is None else self.now + deadline
-        while sum(task in tasks for task in self.inbox) < min(first, len(tasks)):
-            if not self.instant(last) or self.now == last:
-                break
-        came = [task for task in self.inbox if task in tasks][:first]
-        for task in came:
-            self.inbox.remove(task)
-            del self.busy[task.client]
-        return came
-
-    def drop(self, task: Task) -> None:
-        """Discard an update that has arrived."""
-        self.log("discarded", task)
-        task.state = "gone"
+    def free(self, task: Task) -> None:
         if task in self.inbox:
             self.inbox.remove(task)
         if self.busy.get(task.client) is task:
             del self.busy[task.client]
 
+    def take(self) -> Task:
+        while not self.inbox:
+            self.instant()
+        task = self.inbox[0]
+        self.free(task)
+        return task
+
+    def sleep(self, duration: int) -> None:
+        end = self.now + duration
+        while self.now < end:
+            self.instant(end)
+
+    def wait(self, tasks: Sequence[Task], first: int, deadline: int | None = None) -> list[Task]:
+        last = None if deadline is None else self.now + deadline
+        while sum(task in tasks for task in self.inbox) < min(first, len(tasks)):
+            if self.now == last:
+                break
+            self.instant(last)
+        came = [task for task in self.inbox if task in tasks][:first]
+        for task in came:
+            self.free(task)
+        return came
+
+    def drop(self, task: Task) -> None:
+        self.log("discarded", task)
+        self.free(task)
+
     def cancel(self, task: Task) -> None:
-        if task.state == "arrived":
+        if task.leg == len(ENDS):
             self.drop(task)
         else:
             self.log("cancelled", task)
-            task.state = "gone"
-            del self.busy[task.client]
+            task.pending = None
+            self.free(task)
+
+    def poll(self, client: int, limit: int) -> Task:
+        """``limit`` steps at most are done, all equally long; legs give the time of them all."""
+        task = self.busy.pop(client)
+        if task.leg <= COMPUTING:
+            whole = self.legs(client, task.number)[COMPUTING]
+            computing = self.now - task.since if task.leg == COMPUTING else 0
+            task.steps = min(limit, limit * computing // whole)
+            self.polls.append(task)
+            task.leg = COMPUTING
+            self.end_leg(task)
+        self.dispatch(client, polled=True)
+        return task
 
     def aggregate(self, tasks: Sequence[Task]) -> None:
         if not tasks:
             return
-        if self.aggregation:
-            self.sleep(self.aggregation)
+        self.sleep(self.aggregation)
         self.version += 1
         for task in tasks:
-            task.state = "used"
             self.log("aggregated", task, self.version - 1 - task.base)
         if self.version >= self.versions:
             raise RunEnds("enough versions")
 
-    # Uniform draws: the n-th of the run is number n of the stream "selection"
+    # -- uniform draws: the n-th of a run is number n of its stream "selection" ------------------
 
     def draw(self) -> float:
         self.draws += 1
         return self.streams.uniform("selection", 0, self.draws - 1)
 
     def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:
-        """n of the idle clients: by rejection where many are idle, else by a partial shuffle."""
+        """n idle clients: by rejection where many are idle, else by a partial shuffle."""
         idle = [c for c in (range(self.clients) if among is None else among) if c not in self.busy]
         if among is None and 8 * len(idle) >= self.clients + 8 * n:
-            return self.reject(n)
-        return self.shuffle(idle, n)
+            return self.reject(n, idle)
+        return self.shuffle(n, idle)
 
     def sample(self, n: int) -> list[int]:
         """n clients, idle or not."""
-        if 2 * n > self.clients:
-            return self.shuffle(list(range(self.clients)), n)
-        return self.reject(n, busy_too=True)
+        everyone = list(range(self.clients))
+        return (self.shuffle if 2 * n > self.clients else self.reject)(n, everyone)
 
-    def reject(self, n: int, busy_too: bool = False) -> list[int]:
+    def reject(self, n: int, pool: Sequence[int]) -> list[int]:
         chosen: list[int] = []
         while len(chosen) < n:
             client = int(self.draw() * self.clients)
-            if client not in chosen and (busy_too or client not in self.busy):
+            if client in pool and client not in chosen:
                 chosen.append(client)
         return chosen
 
-    def shuffle(self, pool: list[int], n: int) -> list[int]:
+    def shuffle(self, n: int, pool: list[int]) -> list[int]:
         for i in range(min(n, len(pool))):
             j = i + int(self.draw() * (len(pool) - i))
             pool[i], pool[j] = pool[j], pool[i]
         return pool[:n]
 
 
-def fedavg(
-    loop: EventLoop, m: int, sent: int, deadline: int | None = None, late: str = "cancel"
-) -> None:
+# -- the schedules -------------------------------------------------------------------------------
+
+
+def fedavg(loop: EventLoop, m: int, sent: int, deadline: int | None, late: str) -> None:
+    """Rounds of ``sent`` clients that end with the first m arrivals, or at the deadline."""
     while True:
+        while len(loop.busy) == loop.clients:
+            loop.instant()
         cohort = [loop.dispatch(client) for client in loop.pick(sent)]
         came = loop.wait(cohort, m, deadline)
         for task in cohort:
             if task not in came:
-                loop.cancel(task) if late == "cancel" else loop.discard(task)
+                if late == "cancel" or task.leg == len(ENDS):
+                    loop.cancel(task)
+                else:
+                    task.unwanted = True
         loop.aggregate(came)
 
 
-def fedasync(loop: EventLoop, concurrency: int | None, max_staleness: int | None) -> None:
-    for client in loop.pick(concurrency or loop.clients):
+def fedasync(loop: EventLoop, concurrency: int, max_staleness: int | None) -> None:
+    """Each arrival makes a version, or is discarded if it is too stale."""
+    for client in loop.pick(concurrency):
         loop.dispatch(client)
     while True:
         task = loop.take()
@@ -218,56 +264,65 @@ def fedasync(loop: EventLoop, concurrency: int | None, max_staleness: int | None
             loop.drop(task)
         else:
             loop.aggregate([task])
-        loop.dispatch(loop.pick(1)[0] if concurrency else task.client)
+        loop.dispatch(loop.pick(1)[0])
 
 
-def fedbuff(loop: EventLoop, concurrency: int | None, k: int) -> None:
-    for client in loop.pick(concurrency or loop.clients):
+def fedbuff(loop: EventLoop, concurrency: int, k: int) -> None:
+    """Every k arrivals make a version; the k-th's replacement is sent after it."""
+    for client in loop.pick(concurrency):
         loop.dispatch(client)
     buffer: list[Task] = []
     while True:
-        task = loop.take()
-        buffer.append(task)
+        buffer.append(loop.take())
         if len(buffer) == k:
             loop.aggregate(buffer)
             buffer = []
-        loop.dispatch(loop.pick(1)[0] if concurrency else task.client)
+        loop.dispatch(loop.pick(1)[0])
 
 
-def ringmaster(loop: EventLoop, r: int) -> None:
-    for client in range(loop.clients):
+def ringmaster(loop: EventLoop, workers: int, r: int) -> None:
+    """Each arrival makes a version; then whoever's delay reaches r starts again, oldest first."""
+    for client in loop.pick(workers):
         loop.dispatch(client)
     while True:
         task = loop.take()
-        loop.aggregate([task])
+        if loop.version - task.base < r:
+            loop.aggregate([task])
+        else:  # it arrived at the very instant at which it became too old
+            loop.drop(task)
         loop.dispatch(task.client)
         for old in list(loop.busy.values()):
-            if loop.version - old.base >= r:
+            if old.leg < len(ENDS) and loop.version - old.base >= r:
                 loop.cancel(old)
                 loop.dispatch(old.client)
 
 
 def fedat(loop: EventLoop, tiers: Sequence[Sequence[int]], m: int) -> None:
-    cohorts: list[list[Task]] = []
+    """Each tier does synchronous rounds of m clients at its own pace."""
+    cohorts = [[loop.dispatch(c) for c in loop.pick(m, members)] for members in tiers]
     came: list[list[Task]] = [[] for _ in tiers]
-    for members in tiers:
-        cohorts.append([loop.dispatch(client) for client in loop.pick(m, members)])
     while True:
         loop.instant()
         ready = []
         for task in loop.inbox:
-            tier = next(i for i, members in enumerate(tiers) if task.client in members)
+            tier = next(i for i, cohort in enumerate(cohorts) if task in cohort)
             came[tier].append(task)
             if len(came[tier]) == len(cohorts[tier]):
                 ready.append(tier)
         loop.inbox.clear()
         for tier in ready:
             for task in came[tier]:
-                del loop.busy[task.client]
+                loop.free(task)
             loop.aggregate(came[tier])
             came[tier] = []
-            cohorts[tier] = [loop.dispatch(client) for client in loop.pick(m, tiers[tier])]
+            cohorts[tier] = [loop.dispatch(c) for c in loop.pick(m, tiers[tier])]
 
 
-def quafl(loop: EventLoop, s: int, period: int, k: int) -> None:
-    raise NotImplementedError
+def quafl(loop: EventLoop, s: int, limit: int, period: int) -> None:
+    """Every period s clients are polled, and aggregated when what they did has arrived."""
+    for client in range(loop.clients):
+        loop.dispatch(client, polled=True)
+    while True:
+        loop.sleep(period)
+        polled = [loop.poll(client, limit) for client in loop.sample(s)]
+        loop.aggregate(loop.wait(polled, s))

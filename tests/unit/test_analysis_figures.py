@@ -257,7 +257,8 @@ def test_heterogeneity_shows_the_fair_share_and_the_unknown_clients(by_hand):
     left, right = visible_axes(figure)
     fair = [line for line in right.get_lines() if list(line.get_ydata()) == [25.0, 25.0]]
     assert len(fair) == 1
-    assert "2 clients finished no task" in [text.get_text() for text in left.texts]
+    (note,) = left.texts
+    assert note.get_text().splitlines()[-1] == "2 clients finished no task"
     group_line = next(line for line in right.get_lines() if line.get_label() == "hand")
     assert group_line.get_xdata() == pytest.approx([2.0, 8.0])
     assert group_line.get_ydata() == pytest.approx([200 / 3, 100 / 3])

@@ -1,0 +1,164 @@
+"""Writes the reference pages and the JSON Schema from the code.
+
+    python docs/generate.py           write docs/scenario.md, docs/strategies.md and the schema
+    python docs/generate.py --check   exit with 1 if one of them is out of date
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from afl_sim.catalogue import catalogue
+from afl_sim.scenario import json_schema
+from afl_sim.strategies import strategies
+
+ROOT = Path(__file__).resolve().parent.parent
+SECTIONS = (
+    ("", None),
+    ("data", "DataSpec"),
+    ("data.partition", ("Iid", "Dirichlet", "Shards", "Classes", "Quantity", "Sizes")),
+    ("model", ("Logistic", "Mlp", "LeNet", "Cnn")),
+    ("training", "Training"),
+    ("training.lr_schedule", ("ConstantRate", "StepRate", "InverseSqrtRate")),
+    ("clients", "Clients"),
+    ("clients.compute", "Compute"),
+    ("clients.network", "Network"),
+    ("clients.network.download and upload", "Link"),
+    ("server", "Server"),
+    ("stop", "Stop"),
+    ("evaluation", "Evaluation"),
+    ("recording", "Recording"),
+    ("numerics", "Numerics"),
+    ("execution", "Execution"),
+)
+SCENARIO_HEAD = """\
+# Scenario reference
+
+Every key of a scenario file, with its default. `afl-sim validate FILE` checks a file,
+`afl-sim schema` prints the JSON Schema that editors use. This page is generated from the code by
+`python docs/generate.py`.
+
+A **distribution** (wherever a duration, rate or factor is asked for) is one of
+
+| form | meaning |
+|---|---|
+| `3.0` | always this number |
+| `{dist: lognorm, s: 0.8, scale: 12}` | any distribution of `scipy.stats`, in its parametrisation; a parameter may be `{values: [...]}`, one per client |
+| `{sequence: [3, 1, 4]}` | by the client's task number; the last value holds on |
+| `{values: [...]}` | one entry per client: numbers, or distributions of any form |
+| `{trace: phones.csv, column: seconds}` | a column of a CSV or Parquet file, resampled; `by: client` takes row i for client i |
+| `{mixture: [{weight: 0.9, dist: ...}, {weight: 0.1, dist: ...}]}` | one of several, with these weights |
+
+Durations must be finite and not negative; a distribution with an infinite mean needs
+`allow_heavy_tail: true`. A constant 0 takes no time at all; every other duration is rounded to
+whole microseconds, at least one.
+
+A `sweep:` makes the file a study. `sweep: {strategy: [...], training.batch_size: [16, 32]}` runs
+every combination, an entry replacing the whole block it names;
+`sweep: {cases: [{label: a, set: {training.optimizer.lr: 0.03}}]}` runs the cases listed.
+"""
+STRATEGIES_HEAD = """\
+# Strategies
+
+One file each in `afl_sim/strategies/`, to be read beside the paper. This page is generated from
+the code by `python docs/generate.py`. How to write your own: see the README.
+"""
+
+
+def scenario_page(schema: dict[str, Any]) -> str:
+    """The reference of scenario files, as Markdown."""
+    parts = [SCENARIO_HEAD]
+    for title, names in SECTIONS:
+        parts.append(f"\n## {f'`{title}`' if title else 'Top level'}\n")
+        if names is None:
+            parts.append(_table(schema, schema["$defs"], skip=("sweep",)))
+            continue
+        for name in (names,) if isinstance(names, str) else names:
+            definition = schema["$defs"][name]
+            if not isinstance(names, str):
+                kind = definition["properties"]["kind"]
+                shown = kind.get("const") or kind.get("default")
+                parts.append(f"\n### `{shown}`\n\n{_first_paragraph(definition)}\n")
+            parts.append(_table(definition, schema["$defs"], skip=() if isinstance(names, str) else ("kind",)))
+    return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+def strategies_page(schema: dict[str, Any]) -> str:
+    """The strategies with their sources and hyperparameters, as Markdown."""
+    parts = [STRATEGIES_HEAD]
+    rows = []
+    for name, cls in sorted(strategies().items()):
+        definition = schema["$defs"][cls.__name__]
+        doc = inspect.getdoc(cls) or ""
+        rows.append(f"| [`{name}`](#{name}) | {_cell(doc.partition(chr(10))[0])} |")
+        file = Path(inspect.getfile(cls)).relative_to(ROOT)
+        parts.append(
+            f"## {name}\n\n{doc}\n\nSource: [`{file}`](../{file})\n\n"
+            + _table(definition, schema["$defs"], skip=("kind",))
+        )
+    parts.insert(1, "| strategy | what it does |\n|---|---|\n" + "\n".join(rows))
+    return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+def _table(
+    definition: dict[str, Any], definitions: dict[str, Any], skip: tuple[str, ...] = ()
+) -> str:
+    required = definition.get("required") or definition.get("anyOf", [{}])[0].get("required", [])
+    rows = []
+    for key, field in definition["properties"].items():
+        if key in skip:
+            continue
+        default = "required" if key in required else f"`{json.dumps(field.get('default'))}`"
+        if "default" not in field and key not in required:
+            default = ""
+        if len(default) > 60:
+            default = "see below"
+        section = definitions.get(field.get("$ref", "").rpartition("/")[2], {})
+        text = field.get("description") or section.get("description", "")
+        rows.append(f"| `{key}` | {default} | {_cell(text)} |")
+    if not rows:
+        return "No keys.\n"
+    return "| key | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _first_paragraph(definition: dict[str, Any]) -> str:
+    return str(definition.get("description", "")).partition("\n\n")[0]
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file and what it should hold."""
+    schema = json_schema(catalogue())
+    return {
+        ROOT / "docs" / "scenario.md": scenario_page(schema),
+        ROOT / "docs" / "strategies.md": strategies_page(schema),
+        ROOT / "scenarios" / "scenario.schema.json": json.dumps(schema, indent=2) + "\n",
+    }
+
+
+def main() -> int:
+    """Write the pages, or with ``--check`` compare them."""
+    stale = [path for path, text in pages().items() if not _same(path, text)]
+    if "--check" in sys.argv:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is out of date: run python docs/generate.py")
+        return bool(stale)
+    for path in stale:
+        path.write_text(pages()[path], encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Runs of the world alone: no data, no model, durations written down by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from afl_sim.catalogue import catalogue
+from afl_sim.execution.null import NullLearner
+from afl_sim.recording.events import EventLog
+from afl_sim.scenario import Catalogue, Reading, Scenario
+from afl_sim.world.events import KIND_NAMES
+from afl_sim.world.server import Server
+from afl_sim.world.world import Ending, World
+
+SECOND = 1_000_000
+SAMPLES = 10
+MODEL_BYTES = 1000
+
+_catalogue: Callable[[], Catalogue] = cache(catalogue)
+
+
+class Event(NamedTuple):
+    """One row of the log; -1 stands for what the row does not have."""
+
+    time_us: int
+    kind: str
+    client: int
+    task: int
+    version: int
+    base_version: int
+    staleness: int
+    bytes: int
+    steps: int
+    samples: int
+    context: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind."""
+
+    events: list[Event]
+    ending: Ending
+    server: Server
+    schedule_digest: str
+
+    def of(self, *kinds: str) -> list[Event]:
+        """The rows of these kinds."""
+        return [event for event in self.events if event.kind in kinds]
+
+    def story(self, *kinds: str) -> list[tuple[float, str, int]]:
+        """(seconds, kind, client) of the rows of these kinds, or of all but ``evaluated``."""
+        return [
+            (event.time_us / SECOND, event.kind, event.client)
+            for event in self.events
+            if (event.kind in kinds if kinds else event.kind != "evaluated")
+        ]
+
+
+class Script:
+    """A hand-written schedule, standing where a strategy stands."""
+
+    reads_results = False
+
+    def __init__(self, schedule: Callable[[Any], Iterator[Any]]) -> None:
+        self.schedule = schedule
+
+
+def scripted(durations: Sequence[Sequence[float] | float]) -> dict[str, Any]:
+    """A compute block: for each client the seconds of its tasks, the last one held for ever."""
+    each = [d if isinstance(d, int | float) else {"sequence": list(d)} for d in durations]
+    return {"seconds_per_task": 0, "jitter_seconds": {"values": each}}
+
+
+def scenario(
+    clients: int | Sequence[Sequence[float] | float],
+    *,
+    strategy: Any = "fedavg",
+    compute: dict[str, Any] | None = None,
+    down: Any = 0,
+    up: Any = 0,
+    stop: dict[str, Any] | None = None,
+    **sections: Any,
+) -> Scenario:
+    """A scenario; ``clients`` is their number, or the seconds that each one's tasks take."""
+    if not isinstance(clients, int):
+        compute, clients = scripted(clients), len(clients)
+    if strategy == "fedavg":
+        strategy = {"kind": "fedavg", "clients_per_round": 1}
+    fields = {
+        "clients": {
+            "count": clients,
+            "compute": compute or {},
+            "network": {"download": {"latency": down}, "upload": {"latency": up}},
+        },
+        "strategy": strategy,
+        "stop": stop or {"virtual_seconds": 1000},
+        **sections,
+    }
+    return Scenario.model_validate(fields, context=Reading(_catalogue()))
+
+
+def run(
+    scenario: Scenario,
+    schedule: Callable[[Any], Iterator[Any]] | None = None,
+    *,
+    samples_of: Callable[[int], int] = lambda client: SAMPLES,
+    model_bytes: int = MODEL_BYTES,
+) -> Outcome:
+    """Run the world on a hand-written schedule, or on the scenario's own strategy."""
+    strategy: Any = scenario.strategy if schedule is None else Script(schedule)
+    log, events = EventLog(), []
+
+    def append(*row: Any) -> None:
+        log.append(*row)
+        padded = (*row, *(-1, -1, 0, -1, -1, None)[len(row) - 5 :])
+        events.append(Event(padded[0], KIND_NAMES[padded[1]], *padded[2:]))
+
+    world = World(scenario, strategy, samples_of, model_bytes, NullLearner(), append)
+    ending = world.run()
+    return Outcome(events, ending, world.server, log.schedule_digest)
