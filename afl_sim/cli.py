@@ -115,10 +115,10 @@ def run(
 ) -> None:
     """Run a scenario, or every combination of a study."""
     from afl_sim.console import Display
-    from afl_sim.simulation import load_study
     from afl_sim.studies import Options, run_study
+    from afl_sim.validation import check_study
 
-    study = load_study(find_scenario(scenario), settings or [], seed)
+    study = check_study(find_scenario(scenario), settings or [], seed, timing_only=timing_only)
     options = Options(out, timing_only, force, sys.argv)
     with Display() as display:
         folder, outcomes = run_study(study, options, display.watch)
@@ -218,7 +218,7 @@ def diff(
     from afl_sim.recording import first_divergence, format_divergence, load_run
 
     divergence = first_divergence(load_run(a), load_run(b))
-    print(format_divergence(divergence))
+    print(format_divergence(divergence, str(a), str(b)))
     if divergence is not None:
         raise typer.Exit(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,18 +55,29 @@ class Progress:
     accuracy: float | None
 
 
-def load_study(source: Path | str, overrides: Sequence[str] = (), seed: int | None = None) -> Study:
+def load_study(
+    source: Path | str,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    *,
+    timing_only: bool = False,
+    inspect: Callable[[Scenario], Iterable[tuple[tuple[str, ...], str]]] | None = None,
+) -> Study:
     """Read a scenario file: one case, or with ``sweep`` or ``replications`` several.
 
     Args:
         source: path of a YAML file.
         overrides: ``key.path=value`` settings that replace the file's.
         seed: replaces the file's seed.
+        timing_only: also refuse what cannot work without training.
+        inspect: further checks of each case, as (key path, message).
 
     Raises:
         ScenarioError: one line for each mistake in the file.
     """
-    return _load_study(source, catalogue(), overrides, seed)
+    return _load_study(
+        source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect
+    )
 
 
 def load_scenario(
@@ -86,8 +97,8 @@ def load_scenario(
     study = load_study(source, overrides, seed)
     if study.is_study:
         raise ScenarioError(
-            f"{source} is a study of {len(study.cases)} runs; read it with afl_sim.load_study, or "
-            "run it with afl-sim run"
+            f"{source} is a study of {len(study.cases)} runs; run it with `afl-sim run`, or read "
+            "it with afl_sim.simulation.load_study and simulate its cases one by one"
         )
     return study.cases[0].scenario
 
@@ -151,8 +162,12 @@ def _simulate(
     check_mode(scenario, timing_only)
     with deterministic():
         prepared = prepare(scenario, timing_only)
+        numerics = fingerprint(scenario.numerics)
         manifest = build_manifest(
-            numerics=fingerprint(scenario.numerics), command=command, timing_only=timing_only
+            numerics=numerics,
+            cpu=numerics["cpu_capability"],
+            command=command,
+            timing_only=timing_only,
         )
         folder = RunFolder.create(out, dump_scenario(scenario), manifest)
         try:

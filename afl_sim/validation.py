@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from afl_sim.errors import InputError, ScenarioError
+from afl_sim.errors import InputError
 from afl_sim.learning.datasets import load_labels
 from afl_sim.learning.partition import make_partition
 from afl_sim.preparation import prepare
@@ -16,22 +16,33 @@ from afl_sim.streams import Streams
 _SHOWN = 100  # clients in a printed partition
 
 
-def check_study(source: Path | str, overrides: Sequence[str] = ()) -> Study:
+def check_study(
+    source: Path | str,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    *,
+    timing_only: bool = False,
+) -> Study:
     """Read a scenario file and try everything up to the start of each run.
 
     Raises:
         ScenarioError: one line for each mistake.
     """
-    study = load_study(source, overrides)
-    problems: list[str] = []
-    for case in study.cases:
-        try:
-            prepare(case.scenario, timing_only=True)
-        except InputError as error:
-            problems.extend(line for line in str(error).splitlines() if line not in problems)
-    if problems:
-        raise ScenarioError("\n".join(f"{source}: {line}" for line in problems))
-    return study
+    return load_study(source, overrides, seed, timing_only=timing_only, inspect=problems)
+
+
+def problems(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What shows only once the data and the model are there, as (key path, message)."""
+    try:
+        prepare(scenario, timing_only=True)
+    except InputError as error:
+        for line in str(error).splitlines():
+            keys, _, message = line.partition(": ")
+            path = tuple(keys.split("."))
+            if path[0] in Scenario.model_fields:
+                yield path, message
+            else:
+                yield ("data",), line
 
 
 def show_partition(study: Study) -> None:

@@ -1,7 +1,7 @@
 """Writes the reference pages and the JSON Schema from the code.
 
-    python docs/generate.py           write docs/scenario.md, docs/strategies.md and the schema
-    python docs/generate.py --check   exit with 1 if one of them is out of date
+python docs/generate.py           write docs/scenario.md, docs/strategies.md and the schema
+python docs/generate.py --check   exit with 1 if one of them is out of date
 """
 
 from __future__ import annotations
@@ -83,7 +83,11 @@ def scenario_page(schema: dict[str, Any]) -> str:
                 kind = definition["properties"]["kind"]
                 shown = kind.get("const") or kind.get("default")
                 parts.append(f"\n### `{shown}`\n\n{_first_paragraph(definition)}\n")
-            parts.append(_table(definition, schema["$defs"], skip=() if isinstance(names, str) else ("kind",)))
+            parts.append(
+                _table(
+                    definition, schema["$defs"], skip=() if isinstance(names, str) else ("kind",)
+                )
+            )
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 

@@ -134,6 +134,13 @@ def load_run(path: Path | str) -> Run:
     A run that was interrupted, or is still going on, loads with what is there: `Run.summary` is
     empty until it has ended.
 
+    Example:
+        >>> from afl_sim import load_run, simulate
+        >>> run = simulate("scenarios/smallest.yaml", timing_only=True)
+        >>> again = load_run(run.path)
+        >>> again.status, again.events.kind.value_counts()["aggregated"]
+        ('complete', 60)
+
     Raises:
         RunFolderError: there is no run folder, or a file in it is damaged or should be there and
             is not; the message names the file.

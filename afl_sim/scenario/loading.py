@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +32,7 @@ def load_study(
     seed: int | None = None,
     *,
     timing_only: bool = False,
+    inspect: Callable[[Scenario], Iterable[tuple[tuple[str, ...], str]]] | None = None,
 ) -> Study:
     """Read a scenario file, with its sweep expanded.
 
@@ -41,6 +42,8 @@ def load_study(
         overrides: settings ``key.path=value`` that go before what the file says, in every run.
         seed: replaces the file's seed.
         timing_only: also refuse what cannot work when nothing is trained.
+        inspect: looks at each valid case for what only other rooms can know, such as the sizes of
+            the clients' data; gives (key path, message) for each mistake.
 
     Raises:
         ScenarioError: one line for every mistake, ``file:line: key.path: what; expected ...``.
@@ -68,6 +71,8 @@ def load_study(
     scenarios: list[tuple[str, Scenario]] = []
     for label, tree in cases:
         scenario, findings = read_scenario(tree, reading, timing_only=timing_only)
+        if scenario is not None and inspect is not None:
+            findings = [Finding(path, message) for path, message in inspect(scenario)]
         mistakes.add_findings(findings, tree)
         if scenario is not None:
             scenarios += replicate(label, scenario)

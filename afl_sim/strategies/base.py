@@ -63,6 +63,23 @@ class Strategy(BaseModel):
     """An algorithm of the server. Fields are its hyperparameters, and they are frozen.
 
     `schedule` handles no tensor and `aggregate` no clock; neither stores anything on the strategy.
+
+    Example:
+        >>> from afl_sim import Strategy
+        >>> class Replace(Strategy):
+        ...     concurrency: int = 5
+        ...
+        ...     def schedule(self, server):
+        ...         server.dispatch_many(server.pick(self.concurrency))
+        ...         while True:
+        ...             update = yield server.arrival()
+        ...             yield server.aggregate([update])
+        ...             server.dispatch(server.pick_one())
+        ...
+        ...     def aggregate(self, params, state, updates, context):
+        ...         return updates[-1].params, state
+        >>> Replace(concurrency=10).concurrency
+        10
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)

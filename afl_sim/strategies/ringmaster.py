@@ -27,6 +27,9 @@ class Ringmaster(Strategy):
     Maranjyan, Tyurin, Richtarik, "Ringmaster ASGD: The First Asynchronous SGD with Optimal Time
     Complexity", ICML 2025, the version with calculation stops: ``w <- w - gamma g``. Every applied
     gradient has a delay of at most ``R - 1``.
+
+    A task's gradient is the mean over its mini-batches, all taken at the downloaded model:
+    ``training: {steps: 1}`` makes it one stochastic gradient. ``training.optimizer`` plays no part.
     """
 
     gradient: ClassVar[bool] = True

@@ -36,7 +36,7 @@ class Task:
     leg: int = 0  # 3: arrived
     pending: int | None = None  # which end on the heap is this task's; any other is stale
     since: int = -1  # when it began to compute
-    steps: int = -1
+    steps: int | None = None  # of a task that was recalled
     unwanted: bool = False
 
 
@@ -70,7 +70,7 @@ class EventLoop:
         self.busy: dict[int, Task] = {}  # in order of dispatch
         self.inbox: list[Task] = []
         self.rows: list[Row] = []
-        self.polls: list[Task] = []
+        self.recalled: list[Task] = []
 
     def run(self, schedule: Callable[..., None], *args: object) -> list[Row]:
         with suppress(RunEnds):
@@ -179,16 +179,20 @@ class EventLoop:
             task.pending = None
             self.free(task)
 
+    def recall(self, task: Task, limit: int) -> None:
+        """End the computation; its ``limit`` steps are equally long and take all of its leg."""
+        if task.leg > COMPUTING:
+            return
+        whole = self.legs(task.client, task.number)[COMPUTING]
+        computing = self.now - task.since if task.leg == COMPUTING else 0
+        task.steps = min(limit, limit * computing // whole)
+        task.leg = COMPUTING
+        self.recalled.append(task)
+        self.end_leg(task)
+
     def poll(self, client: int, limit: int) -> Task:
-        """``limit`` steps at most are done, all equally long; legs give the time of them all."""
         task = self.busy.pop(client)
-        if task.leg <= COMPUTING:
-            whole = self.legs(client, task.number)[COMPUTING]
-            computing = self.now - task.since if task.leg == COMPUTING else 0
-            task.steps = min(limit, limit * computing // whole)
-            self.polls.append(task)
-            task.leg = COMPUTING
-            self.end_leg(task)
+        self.recall(task, limit)
         self.dispatch(client, polled=True)
         return task
 
@@ -238,19 +242,30 @@ class EventLoop:
 # -- the schedules -------------------------------------------------------------------------------
 
 
-def fedavg(loop: EventLoop, m: int, sent: int, deadline: int | None, late: str) -> None:
-    """Rounds of ``sent`` clients that end with the first m arrivals, or at the deadline."""
+def fedavg(
+    loop: EventLoop, m: int, sent: int, deadline: int | None, late: str, keep: int | None = None
+) -> None:
+    """Rounds of ``sent`` clients that end with the first m arrivals, or at the deadline.
+
+    With ``keep``, the steps of a task, those who are late send what they have done.
+    """
     while True:
         while len(loop.busy) == loop.clients:
             loop.instant()
         cohort = [loop.dispatch(client) for client in loop.pick(sent)]
         came = loop.wait(cohort, m, deadline)
-        for task in cohort:
-            if task not in came:
-                if late == "cancel" or task.leg == len(ENDS):
-                    loop.cancel(task)
-                else:
-                    task.unwanted = True
+        left = [task for task in cohort if task not in came]
+        if keep is not None:
+            for task in left:
+                loop.recall(task, keep)
+            partial = loop.wait(left, len(left))
+            came += [task for task in partial if task.steps != 0]
+            left = [task for task in partial if task.steps == 0]
+        for task in left:
+            if late == "cancel" or task.leg == len(ENDS):
+                loop.cancel(task)
+            else:
+                task.unwanted = True
         loop.aggregate(came)
 
 

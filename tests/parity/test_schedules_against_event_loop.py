@@ -9,7 +9,7 @@ from typing import Any
 import event_loop
 import pytest
 from event_loop import EventLoop, Row
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from world_runs import SECOND, Outcome, run, scenario, scripted
 
@@ -51,17 +51,20 @@ class Fleet:
         loop.run(schedule, *arguments)
         return loop
 
-    def simulated(self, strategy: dict[str, Any], **compute: Any) -> Outcome:
+    def simulated(
+        self, strategy: dict[str, Any], compute: dict[str, Any] | None = None, **sections: Any
+    ) -> Outcome:
         return run(
             scenario(
-                self.clients if compute else self.seconds,
+                self.clients,
                 strategy=strategy,
-                compute=compute,
+                compute=compute or scripted(self.seconds),
                 down=self.down,
                 up=self.up,
                 server={"aggregation_seconds": self.aggregation},
                 stop={"versions": self.versions, "virtual_seconds": self.horizon},
                 seed=self.seed,
+                **sections,
             )
         )
 
@@ -90,6 +93,13 @@ def assert_equal(fleet: Fleet, strategy: Strategy) -> None:
     block, schedule, arguments = strategy
     expected = fleet.expected(schedule, *arguments).rows
     assert digest_rows(fleet.simulated(block)) == expected
+
+
+def assert_steps(outcome: Outcome, loop: EventLoop) -> None:
+    """A recalled task reports the steps that it had done."""
+    steps = {(event.client, event.task): event.steps for event in outcome.of("computed")}
+    for task in loop.recalled:
+        assert steps[task.client, task.number] == task.steps
 
 
 @st.composite
@@ -155,6 +165,17 @@ def test_fedavg_rounds(drawn: tuple[Fleet, Strategy]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@given(synchronous(), st.integers(1, 4))
+def test_fedavg_rounds_that_keep_partial_work(drawn: tuple[Fleet, Strategy], steps: int) -> None:
+    fleet, (block, schedule, arguments) = drawn
+    assume(block["deadline"] is not None or block["over_selection"])
+    outcome = fleet.simulated({**block, "partial": "keep"}, training={"steps": steps})
+    loop = fleet.expected(schedule, *arguments, steps)
+    assert digest_rows(outcome) == loop.rows
+    assert_steps(outcome, loop)
+
+
+@settings(max_examples=200, deadline=None)
 @given(immediate())
 def test_fedasync(drawn: tuple[Fleet, Strategy]) -> None:
     assert_equal(*drawn)
@@ -192,10 +213,10 @@ def test_quafl_polls(unit: str, data: st.DataObject) -> None:
         outcome = fleet.simulated(block)
     else:
         each = scripted(fleet.seconds)["jitter_seconds"]
-        outcome = fleet.simulated(block, seconds_per_step=1, jitter=each, jitter_per="step")
+        compute = {"seconds_per_step": 1, "jitter": each, "jitter_per": "step"}
+        outcome = fleet.simulated(block, compute)
         whole_tasks = [[limit * seconds for seconds in script] for script in fleet.seconds]
         fleet = replace(fleet, seconds=whole_tasks)
     loop = fleet.expected(event_loop.quafl, s, limit, (waiting + interaction) * SECOND)
     assert digest_rows(outcome) == loop.rows
-    steps = [(event.client, event.task, event.steps) for event in outcome.of("computed")]
-    assert steps == [(task.client, task.number, task.steps) for task in loop.polls]
+    assert_steps(outcome, loop)

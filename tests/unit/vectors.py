@@ -1,0 +1,47 @@
+"""Updates and models on vectors of two or three elements, for rules worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from afl_sim.strategies import Strategy, Update
+
+
+def vec(*numbers: float) -> Tensor:
+    """A parameter vector."""
+    return torch.tensor(numbers, dtype=torch.float32)
+
+
+def trained(
+    *params: float,
+    base: Sequence[float] | None = None,
+    n: int = 1,
+    tau: int = 0,
+    client: int = 0,
+) -> Update:
+    """An update of a client that ended at ``params``, having started at ``base`` (zeros)."""
+    end = vec(*params)
+    start = torch.zeros_like(end) if base is None else vec(*base)
+    return Update(client, 0, tau, n, 1, end - start, end, 1.0)
+
+
+def moved(*delta: float, tau: int = 0, n: int = 1, client: int = 0) -> Update:
+    """An update given by its delta; its parameters are put out of reach of a rule that reads them."""
+    step = vec(*delta)
+    return Update(client, 0, tau, n, 1, step, torch.full_like(step, torch.nan), 1.0)
+
+
+def step(
+    strategy: Strategy, params: Tensor, updates: Sequence[Update], state: Any = None, **context: Any
+) -> Tensor:
+    """The next global model, the state set aside."""
+    return strategy.aggregate(params, state, updates, context)[0]
+
+
+def assert_is(actual: Tensor, *expected: float, tolerance: float = 2e-6) -> None:
+    """The vector has these elements, to a few units in the last place of float32."""
+    torch.testing.assert_close(actual, vec(*expected), rtol=tolerance, atol=tolerance)
