@@ -18,6 +18,8 @@ from afl_sim.world.world import Ending, World
 SECOND = 1_000_000
 SAMPLES = 10
 MODEL_BYTES = 1000
+HORIZON = 1000
+"""Seconds that a run without a stop rule of its own lasts."""
 
 _catalogue: Callable[[], Catalogue] = cache(catalogue)
 
@@ -65,8 +67,13 @@ class Script:
 
     reads_results = False
 
-    def __init__(self, schedule: Callable[[Any], Iterator[Any]]) -> None:
-        self.schedule = schedule
+    def __init__(self, body: Callable[[Any], Iterator[Any]]) -> None:
+        self._body = body
+        self.finished = False
+
+    def schedule(self, server: Any) -> Iterator[Any]:
+        yield from self._body(server)
+        self.finished = True
 
 
 def scripted(durations: Sequence[Sequence[float] | float]) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def scenario(
             "network": {"download": {"latency": down}, "upload": {"latency": up}},
         },
         "strategy": strategy,
-        "stop": stop or {"virtual_seconds": 1000},
+        "stop": stop or {"virtual_seconds": HORIZON},
         **sections,
     }
     return Scenario.model_validate(fields, context=Reading(_catalogue()))
@@ -110,9 +117,14 @@ def run(
     samples_of: Callable[[int], int] = lambda client: SAMPLES,
     model_bytes: int = MODEL_BYTES,
 ) -> Outcome:
-    """Run the world on a hand-written schedule, or on the scenario's own strategy."""
+    """Run the world on a hand-written schedule, or on the scenario's own strategy.
+
+    A hand-written schedule has to come to its end, assertions and all, unless a stop rule
+    of the scenario cuts it short.
+    """
     strategy: Any = scenario.strategy if schedule is None else Script(schedule)
-    log, events = EventLog(), []
+    log = EventLog()
+    events: list[Event] = []
 
     def append(*row: Any) -> None:
         log.append(*row)
@@ -121,4 +133,6 @@ def run(
 
     world = World(scenario, strategy, samples_of, model_bytes, NullLearner(), append)
     ending = world.run()
+    if schedule is not None and ending.time_us == HORIZON * SECOND:
+        assert strategy.finished, "the schedule is stuck"
     return Outcome(events, ending, world.server, log.schedule_digest)

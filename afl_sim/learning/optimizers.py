@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
 from pydantic import (
@@ -47,6 +47,39 @@ def _spare_the_compiler() -> None:
 _spare_the_compiler()
 
 
+class Stepper(Protocol):
+    """The part of an optimizer that a training loop uses."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+
+    def step(self) -> Any:
+        """Move the parameters along their gradients."""
+
+
+class PlainSGD:
+    """``w <- w - lr g``: the same bits as `torch.optim.SGD`, without its bookkeeping.
+
+    On a small network that bookkeeping is a twentieth of a step.
+    """
+
+    def __init__(self, params: Sequence[Tensor], lr: float) -> None:
+        self._params = params
+        self._lr = lr
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self._params:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the parameters along their gradients."""
+        for parameter in self._params:
+            if parameter.grad is not None:
+                parameter.add_(parameter.grad, alpha=-self._lr)
+
+
 class OptimizerSpec(BaseModel):
     """A torch optimizer and its arguments; made for each class of ``torch.optim``."""
 
@@ -61,6 +94,13 @@ class OptimizerSpec(BaseModel):
         arguments = self.model_dump(exclude={"kind"})
         arguments["lr"] *= lr_factor
         return self.optimizer(params, **arguments)
+
+    def stepper(self, params: Sequence[Tensor], lr_factor: float = 1.0) -> Stepper:
+        """What takes the steps of a task: the optimizer, or its equal that costs less."""
+        arguments = self.model_dump(include={"lr", "momentum", "weight_decay"})
+        if self.kind == "SGD" and not (arguments["momentum"] or arguments["weight_decay"]):
+            return PlainSGD(params, arguments["lr"] * lr_factor)
+        return self.build(params, lr_factor)
 
     @model_validator(mode="after")
     def _acceptable_to_torch(self) -> OptimizerSpec:

@@ -140,7 +140,7 @@ class LocalTrainer:
     ) -> LocalResult:
         settings, model = self._settings, self.model
         weights = list(model.parameters())
-        optimizer = settings.optimizer.build(weights, lr_factor)
+        optimizer = settings.optimizer.stepper(weights, lr_factor)
         pull = settings.proximal
         anchors = self._like_weights(anchor, weights) if pull else []
         total = torch.zeros(())

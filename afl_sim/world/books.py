@@ -130,6 +130,7 @@ class Books:
         """An update went into the version just made."""
         dispatch.phase = Phase.AGGREGATED
         self._inbox.pop(dispatch, None)
+        self._take(dispatch)  # a schedule may use an update that it never took
         staleness = self.version - 1 - dispatch.base_version
         self.counts.aggregated += 1
         self.counts.samples += dispatch.samples

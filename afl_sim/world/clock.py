@@ -17,6 +17,8 @@ from simpy.events import EventPriority
 from afl_sim.errors import ScenarioError
 
 MICROSECONDS: Final = 1_000_000
+CLOCK_END: Final = 2**63 - 1
+"""The last microsecond that the event log can hold, some 292,000 years from the start."""
 _AFTER_WORLD: Final = EventPriority(2)  # SimPy has 0 (urgent) and 1 (normal)
 
 

@@ -257,7 +257,5 @@ class Server(Books):
         for dispatch in batch:
             if dispatch.phase is Phase.AGGREGATED:
                 continue  # an update that a method uses again counts once
-            dispatch.phase = Phase.AGGREGATED
-            self._inbox.pop(dispatch, None)
             self._count_use(dispatch, text)
         self._on_version()

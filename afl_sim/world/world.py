@@ -9,11 +9,11 @@ from typing import Protocol
 
 import simpy
 
-from afl_sim.errors import AflSimError, ScheduleError
+from afl_sim.errors import AflSimError, ScenarioError, ScheduleError
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.streams import Streams
 from afl_sim.world import events
-from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.clock import CLOCK_END, MICROSECONDS, to_microseconds
 from afl_sim.world.compute import Compute
 from afl_sim.world.fleet import Fleet
 from afl_sim.world.learner import Learner
@@ -116,6 +116,7 @@ class World:
 
         Raises:
             ScheduleError: if the schedule broke a rule, or came to rest before any stop rule.
+            ScenarioError: if a duration is none, or takes the run beyond the end of the clock.
         """
         stop = self._scenario.stop
         horizon = (
@@ -135,9 +136,10 @@ class World:
 
     def _turn(self, horizon: float) -> int:
         env, step, peek = self.env, self.env.step, self.env.peek
+        end = min(horizon, CLOCK_END)
         steps = 0
         try:
-            while self._rule is None and peek() < horizon:
+            while self._rule is None and peek() < end:
                 step()
                 steps += 1
                 if self._progress is not None and not steps & 0xFFF:
@@ -149,6 +151,11 @@ class World:
             raise error.__cause__ if isinstance(error.__cause__, AflSimError) else error from None
         if self._rule is not None:
             return int(env.now)
+        if horizon is math.inf and peek() < math.inf:
+            raise ScenarioError(
+                f"virtual time ran beyond {CLOCK_END / MICROSECONDS:g} s, the end of the clock: "
+                "durations are too long; expected a stop rule that is reached before"
+            )
         if horizon is math.inf:
             raise ScheduleError(
                 f"the schedule came to rest at {env.now / MICROSECONDS:g} s, before any stop rule: "

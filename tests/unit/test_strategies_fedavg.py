@@ -79,7 +79,8 @@ def test_a_server_optimizer_leaves_its_old_state_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "clients", "count"), [(3, 100, 3), (0.1, 100, 10), (1.0, 7, 7), (0.01, 7, 1), (1, 7, 1)]
+    ("given", "clients", "count"),
+    [(3, 100, 3), (0.1, 100, 10), (1.0, 7, 7), (0.01, 7, 1), (1, 7, 1)],
 )
 def test_clients_per_round_is_a_count_or_a_fraction_of_the_population(
     given: float, clients: int, count: int

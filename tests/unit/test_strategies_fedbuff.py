@@ -56,9 +56,7 @@ def test_a_server_optimizer_gets_the_negative_step_as_its_gradient() -> None:
 
 
 def test_server_momentum_is_carried_from_step_to_step() -> None:
-    strategy = FedBuff(
-        buffer_size=2, server_optimizer={"kind": "SGD", "lr": 1.0, "momentum": 0.5}
-    )
+    strategy = FedBuff(buffer_size=2, server_optimizer={"kind": "SGD", "lr": 1.0, "momentum": 0.5})
     params, state = strategy.aggregate(vec(0, 0), None, [FRESH, STALE], {})
     assert_is(params, 1.5, 0)
     # v = 0.5 * (1.5, 0) + (1.5, 0) = (2.25, 0)

@@ -46,7 +46,11 @@ def test_a_worker_whose_delay_reaches_r_is_restarted_at_the_new_model() -> None:
 def test_a_delay_of_r_minus_one_is_still_applied() -> None:
     # Client 1 arrives at 2.5 s, when client 0 has made 2 versions: delay 2.
     outcome = work([1, 2.5], 3, updates=4)
-    assert [(e.client, e.staleness) for e in outcome.of("aggregated")][:3] == [(0, 0), (0, 0), (1, 2)]
+    assert [(e.client, e.staleness) for e in outcome.of("aggregated")][:3] == [
+        (0, 0),
+        (0, 0),
+        (1, 2),
+    ]
     assert not outcome.of("cancelled", "discarded")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,19 @@ from small_training import (
 )
 from torch import Tensor, nn
 
+from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.models import MODELS
 from afl_sim.learning.optimizers import OPTIMIZERS
 from afl_sim.learning.training import LocalResult
 from afl_sim.scenario import Distribution
 from afl_sim.streams import Streams
 from afl_sim.world.workload import Workload
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_run() -> Iterator[None]:
+    with deterministic():
+        yield
 
 
 def train(
@@ -158,7 +166,9 @@ def test_each_loss_is_the_one_of_its_name(name: str) -> None:
 # -- which samples, in which order ---------------------------------------------------------------
 
 
-def seen(steps: int, samples: int = SAMPLES, shards: Any = None, **settings: Any) -> list[list[int]]:
+def seen(
+    steps: int, samples: int = SAMPLES, shards: Any = None, **settings: Any
+) -> list[list[int]]:
     model = Remembers()
     local = trainer(model, numbered(samples), shards, **settings)
     train(local, steps, client=1, task=4)
@@ -364,7 +374,9 @@ def test_a_gradient_in_memory_order_of_channels_last_is_returned_in_the_models_o
     exact = exact_gradient(convolution(), images, labels)
     gradient = train(trainer(convolution(), (images, labels), batch_size=None, gradient=True)).delta
     torch.testing.assert_close(gradient.double(), -exact, rtol=1e-4, atol=1e-6)
-    step = train(trainer(convolution(), (images, labels), batch_size=None, optimizer=sgd(0.1))).delta
+    step = train(
+        trainer(convolution(), (images, labels), batch_size=None, optimizer=sgd(0.1))
+    ).delta
     torch.testing.assert_close(step.double(), -0.1 * exact, rtol=1e-3, atol=1e-6)
 
 
@@ -408,9 +420,7 @@ def test_dropout_is_the_same_for_the_same_task_and_differs_between_tasks() -> No
 
 def normalised(momentum: float | None = 0.1) -> nn.Module:
     torch.manual_seed(2)
-    return nn.Sequential(
-        nn.Flatten(), nn.BatchNorm1d(4, momentum=momentum), nn.Linear(4, CLASSES)
-    )
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4, momentum=momentum), nn.Linear(4, CLASSES))
 
 
 def test_batchnorm_statistics_travel_behind_the_parameters() -> None:
