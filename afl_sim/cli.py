@@ -10,12 +10,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from afl_sim import __version__
 from afl_sim.errors import AflSimError, ScenarioError
 
+
+class _Interrupted(AflSimError):
+    exit_code = 130
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Typer would end silently on Ctrl-C, with an exit code that depends on its version."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted("interrupted") from None
+
+
 app = typer.Typer(
     name="afl-sim",
+    cls=_Commands,
     help="Simulate asynchronous federated learning: virtual time, real training, the same result "
     "every time.",
     no_args_is_help=True,

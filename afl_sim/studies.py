@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording import Run, StudyFolder, check_free, load_run
+from afl_sim.recording.folder import SCENARIO, STUDY
 from afl_sim.scenario import Case, Study, scenario_id
 from afl_sim.simulation import Progress, check_mode, run_name, simulate
 
@@ -92,13 +94,20 @@ def run_study(
         check_free(folder)
     if not study.is_study:
         return folder, [_run_case(study.cases[0], folder, options, watch, alone=True)]
-    if not (folder / "study.json").is_file():
-        StudyFolder.create(folder, study.name, [case.label for case in study.cases], study.source)
+    labels = [case.label for case in study.cases]
+    made = None
+    if not (folder / STUDY).is_file():
+        made = StudyFolder.create(folder, study.name, labels, study.source)
+    elif _labels_in(folder) != labels:
+        raise RunFolderError(
+            f"{folder} is in the way: it holds another study; choose another folder or remove it"
+        )
     outcomes = []
     for case in study.cases:
         outcomes.append(_run_case(case, folder / case.label, options, watch, alone=False))
     if all(outcome.run is None for outcome in outcomes) and outcomes[0].error is not None:
-        shutil.rmtree(folder, ignore_errors=True)  # no run came to be: leave nothing
+        if made is not None:
+            made.discard()  # no run came to be: leave nothing
         raise outcomes[0].error
     return folder, outcomes
 
@@ -131,9 +140,17 @@ def _run_case(
 
 
 def _existing(place: Path) -> Run | None:
-    if not (place / "scenario.yaml").is_file():
+    if not (place / SCENARIO).is_file():
         return None
     try:
         return load_run(place)
     except RunFolderError:
+        return None
+
+
+def _labels_in(folder: Path) -> list[str] | None:
+    try:
+        content = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+        return [str(label) for label in content["runs"]]
+    except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -10,6 +10,7 @@ from afl_sim.learning.datasets import load_labels
 from afl_sim.learning.partition import make_partition
 from afl_sim.preparation import prepare
 from afl_sim.scenario import Scenario, Study
+from afl_sim.scenario.data import held_out
 from afl_sim.simulation import load_study
 from afl_sim.streams import Streams
 
@@ -43,6 +44,27 @@ def problems(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield path, message
             else:
                 yield ("data",), line
+    else:
+        yield from _evaluation_problems(scenario)
+
+
+def _evaluation_problems(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
+    """A subset larger than its set; with the user's own files that is known only once a run reads
+    them."""
+    asked, data = scenario.evaluation.samples, scenario.data
+    if asked is None or data.root is not None:
+        return
+    if scenario.evaluation.on == "test":
+        available = data.info.test
+    else:
+        pool = data.info.train + (data.info.test if data.pool == "train_and_test" else 0)
+        available = held_out(pool, data.validation)
+    if asked > available:
+        yield (
+            ("evaluation", "samples"),
+            f"{asked} is more than the {scenario.evaluation.on} set has; expected at most "
+            f"{available}",
+        )
 
 
 def show_partition(study: Study) -> None:

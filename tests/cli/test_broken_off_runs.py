@@ -1,0 +1,122 @@
+"""Runs that do not come to their end: Ctrl-C and a full disk."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from commands import QUICK, SMALLEST, Command, everything_in, leftovers, summary
+
+from afl_sim import load_run
+
+ENDLESS = ("--set", "stop.updates=100000000", "--set", "evaluation.samples=200")
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"{path} never came")
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+
+def test_ctrl_c_closes_the_run_folder_and_leaves_whole_files(
+    afl_sim: Command, tmp_path: Path
+) -> None:
+    process = afl_sim.start("run", SMALLEST, *ENDLESS, "--out", "run")
+    wait_for(tmp_path / "run" / "events.parquet.tmp", process)
+    time.sleep(1.0)  # into the middle of training
+    out, err = interrupt(process)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in out + err
+    assert leftovers(tmp_path) == []
+    found = summary(tmp_path / "run")
+    assert found["status"] == "interrupted"
+    assert found["updates"]["aggregated"] > 0
+    run = load_run(tmp_path / "run")
+    assert len(run.events) > found["updates"]["aggregated"]
+    assert not (run.path / "model.safetensors").exists()
+
+
+def test_ctrl_c_before_a_run_begins_leaves_nothing(afl_sim: Command, tmp_path: Path) -> None:
+    process = afl_sim.start("run", SMALLEST, *ENDLESS, "--out", "run")
+    time.sleep(0.7)
+    out, err = interrupt(process)
+    # Some libraries reset the handler while they are imported; a shell calls that 130, too.
+    assert process.returncode in {130, -signal.SIGINT}
+    assert "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+
+
+def limit_files(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.usefixtures("finished")  # so that the cache is there
+@pytest.mark.parametrize(
+    ("size", "first_lost"),
+    [(20_000, "model.safetensors"), (500, None)],
+)
+def test_no_half_file_is_left_when_the_disk_is_full(
+    afl_sim: Command, tmp_path: Path, size: int, first_lost: str | None
+) -> None:
+    """A limit on the size of files fails a write in the middle, as a full disk does."""
+    result = afl_sim(
+        "run",
+        SMALLEST,
+        *QUICK,
+        "--out",
+        "run",
+        before=lambda: limit_files(size),
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    (message,) = result.errors
+    assert leftovers(tmp_path) == []
+    if first_lost is None:  # not even the scenario could be written
+        assert result.code == 2
+        assert list(tmp_path.iterdir()) == []
+        return
+    assert result.code == 1
+    assert first_lost in message
+    assert "limit" in message
+    assert not (tmp_path / "run" / first_lost).exists()
+    run = load_run(tmp_path / "run")
+    assert run.status in {"failed", "unfinished"}
+    assert len(everything_in(run.path)) >= 2
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_full_disk_is_told_in_plain_words(afl_sim: Command, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(disk)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        result = afl_sim("run", SMALLEST, *QUICK, "--out", disk / "run")
+        assert result.code == 1
+        (message,) = result.errors
+        assert message.endswith("the disk is full")
+        assert leftovers(disk) == []
+        assert load_run(disk / "run").status in {"failed", "unfinished"}
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

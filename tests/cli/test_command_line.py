@@ -1,0 +1,147 @@
+"""Help, listings, the schema, and the files of the repository that are generated from the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from commands import ROOT, Command
+
+import afl_sim as package
+
+HEAVY = ("torch", "torchvision", "scipy", "simpy", "pandas", "numpy", "pyarrow", "yaml")
+SCHEMA_FILE = ROOT / "scenarios" / "scenario.schema.json"
+SCENARIOS = sorted(path for path in (ROOT / "scenarios").rglob("*.yaml"))
+COMMANDS = ("run", "validate", "plot", "compare", "diff", "list", "schema")
+
+LOADED = f"""
+import sys
+from afl_sim import cli
+for arguments in (["--help"], ["--version"], *([name, "--help"] for name in {COMMANDS!r})):
+    sys.argv = ["afl-sim", *arguments]
+    try:
+        cli.main()
+    except SystemExit as ending:
+        assert not ending.code, arguments
+print("loaded:", sorted(set(sys.modules) & set({HEAVY!r})))
+"""
+
+
+def test_help_and_version_load_no_heavy_library(afl_sim: Command) -> None:
+    printed = afl_sim.python(LOADED).succeeded().out
+    assert printed.endswith("loaded: []\n")
+    assert f"afl-sim {package.__version__}\n" in printed
+    for name in COMMANDS:
+        assert f" {name} " in printed
+    for option in ("--out", "--set", "--seed", "--timing-only", "--plot", "--force", "--show"):
+        assert option in printed
+
+
+def test_the_console_script_and_the_module_are_the_same_command(afl_sim: Command) -> None:
+    assert afl_sim("--version").succeeded().out == f"afl-sim {package.__version__}\n"
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"afl-sim": "afl_sim.cli:main"}
+    assert project["version"] == package.__version__
+
+
+LISTS = {
+    "strategies": {"fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "quafl", "fedat"},
+    "models": {"logistic", "mlp", "lenet", "cnn"},
+    "datasets": {"mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"},
+    "partitions": {"iid", "dirichlet", "shards", "classes", "quantity", "sizes"},
+    "distributions": {"lognorm", "expon", "gamma", "weibull_min", "poisson", "geom"},
+    "figures": {"accuracy", "heterogeneity", "staleness", "timeline"},
+    "scenarios": {"quickstart", "smallest"},
+}
+
+
+def test_lists_and_schema(afl_sim: Command) -> None:
+    *results, wrong, schema = afl_sim.batch(
+        [*(("list", what) for what in LISTS), ("list", "things"), ("schema",)]
+    )
+    for (what, names), result in zip(LISTS.items(), results, strict=True):
+        lines = dict(line.split(maxsplit=1) for line in result.succeeded().out.splitlines())
+        assert names <= set(lines), what
+        assert all(lines.values()), what
+    assert wrong.code == 2
+    assert "expected one of strategies, models" in wrong.errors[0]
+    assert json.loads(schema.succeeded().out) == json.loads(SCHEMA_FILE.read_text())
+
+
+def test_generated_pages_are_current() -> None:
+    checked = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=Command(ROOT, Path()).environment,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_every_scenario_of_the_repository_is_valid(afl_sim: Command) -> None:
+    result = afl_sim("validate", *SCENARIOS, "quickstart").succeeded()
+    said = [line.partition(": ") for line in result.out.splitlines()]
+    assert [name for name, _, _ in said] == [*map(str, SCENARIOS), "quickstart"]
+    assert all(verdict.startswith("ok, ") for _, _, verdict in said)
+    assert said[-1][2] == "ok, 3 runs"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's numbers, as editors read them: 1e-3 is one."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)
+
+
+@pytest.fixture(scope="module")
+def editors_check() -> jsonschema.protocols.Validator:
+    schema: dict[str, Any] = json.loads(SCHEMA_FILE.read_text())
+    kind = jsonschema.validators.validator_for(schema)
+    kind.check_schema(schema)
+    return kind(schema)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_editors_find_the_schema_and_no_fault(
+    path: Path, editors_check: jsonschema.protocols.Validator
+) -> None:
+    text = path.read_text()
+    found = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    assert found
+    assert (path.parent / found[1]).resolve() == SCHEMA_FILE
+    faults = [error.message for error in editors_check.iter_errors(yaml.load(text, _Loader))]
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"seeed": 1}, []),
+        ({"seed": -1}, ["seed"]),
+        ({"strategy": {"kind": "fedbuf"}}, ["strategy"]),
+        ({"strategy": {"kind": "fedbuff", "bufer_size": 3}}, ["strategy"]),
+        ({"model": "logistik"}, ["model"]),
+        ({"clients": {"count": 0}}, ["clients", "count"]),
+        ({"data": {"partition": {"kind": "iid", "sample": 3}}}, ["data", "partition"]),
+    ],
+)
+def test_editors_find_mistakes(
+    change: dict[str, Any], where: list[str], editors_check: jsonschema.protocols.Validator
+) -> None:
+    content = yaml.safe_load((ROOT / "scenarios" / "smallest.yaml").read_text()) | change
+    faults = [list(error.absolute_path) for error in editors_check.iter_errors(content)]
+    assert where in [path[: len(where)] for path in faults]

@@ -1,0 +1,146 @@
+"""Everything in the README is run: its files written, its commands typed, its Python executed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from commands import ROOT, Command
+
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, and the line of the README it begins in."""
+
+    language: str
+    text: str
+    line: int
+
+    @property
+    def file(self) -> str | None:
+        """The file that it is the content of, from its first line `# file: NAME`."""
+        found = re.match(r"# file: (\S+)\n", self.text)
+        return found[1] if found else None
+
+
+def blocks(text: str) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    return [
+        Block(found[1], found[2], text[: found.start()].count("\n") + 1)
+        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The command lines of a console block, comments dropped."""
+    return [
+        shlex.split(line.removeprefix("$ "), comments=True)
+        for line in block.text.splitlines()
+        if line.startswith("$ ")
+    ]
+
+
+BLOCKS = blocks(README)
+
+
+def test_there_is_something_to_run() -> None:
+    found = {
+        language: [b for b in BLOCKS if b.language == language]
+        for language in ("console", "python")
+    }
+    assert sum(len(commands(block)) for block in found["console"]) >= 8
+    assert any(block.file is None for block in found["python"])
+    assert {"fleet.yaml", "halves.py"} <= {block.file for block in BLOCKS}
+    assert README.count("```") == 2 * len(BLOCKS)
+
+
+def test_every_block_works_in_the_order_of_the_page(afl_sim: Command, tmp_path: Path) -> None:
+    """One reader's folder: files are written as they come, and later blocks use them."""
+    for block in BLOCKS:
+        if block.file is not None:
+            (tmp_path / block.file).write_text(block.text)
+        elif block.language == "python":
+            result = afl_sim.python(block.text)
+            assert result.code == 0, f"README.md:{block.line}\n{result.out}\n{result.err}"
+            assert result.out.strip()
+        elif block.language == "console":
+            typed = [line[1:] for line in commands(block) if line[0] == "afl-sim"]
+            for line, result in zip(typed, afl_sim.batch(typed) if typed else [], strict=True):
+                assert result.code == 0, f"README.md:{block.line}: {line}\n{result.out}{result.err}"
+                assert result.out.strip()
+    assert (tmp_path / "runs" / "fleet" / "figures" / "timeline.png").is_file()
+    assert (tmp_path / "runs" / "concurrency" / "comparison.csv").is_file()
+    assert (tmp_path / "runs" / "halves" / "model.safetensors").is_file()
+    # The run folder that the page describes is the one that a run leaves.
+    (described,) = (b.text for b in BLOCKS if b.language == "" and "scenario.yaml" in b.text)
+    names = {line.split()[0] for line in described.splitlines()}
+    assert names == {path.name for path in (tmp_path / "runs" / "halves").iterdir()}
+
+
+def test_commands_are_either_ours_or_targets_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z][\w-]*):", MAKEFILE, re.MULTILINE))
+    typed = [line for block in BLOCKS if block.language == "console" for line in commands(block)]
+    named = [found.split() for found in re.findall(r"`(make [\w-]+)`", README)]
+    assert {line[0] for line in typed} == {"afl-sim", "make"}
+    for line in typed + named:
+        if line[0] == "make":
+            assert line[1] in targets
+
+
+def test_commands_in_the_text_exist() -> None:
+    from typer.main import get_command
+
+    from afl_sim.cli import app
+
+    known = get_command(app)
+    named = re.findall(r"`afl-sim ([a-z]+)((?: [^`]*)?)`", README)
+    assert named
+    for name, rest in named:
+        command = known.commands[name]  # type: ignore[attr-defined]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", rest)) <= options
+    for option in re.findall(r"`(--[\w-]+)", README):
+        assert any(
+            option in parameter.opts
+            for command in known.commands.values()  # type: ignore[attr-defined]
+            for parameter in command.params
+        ), option
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    place = ROOT / page
+    outside_code = re.sub(r"^```.*?^```$", "", place.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", outside_code):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (place.parent / path) if path else place
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert anchor in anchors, target
+
+
+def test_the_scenario_of_the_page_is_short_and_explained() -> None:
+    (fleet,) = (block.text for block in BLOCKS if block.file == "fleet.yaml")
+    assert len(fleet.splitlines()) <= 22
+    assert set(yaml.safe_load(fleet)) >= {"data", "model", "clients", "strategy", "stop"}
+
+
+def test_what_lists_the_page_names_are_the_ones_there_are(afl_sim: Command) -> None:
+    (named,) = re.findall(r"afl-sim list ([\w|]+)`", README)
+    result = afl_sim("list", "?")
+    assert result.code == 2
+    expected = result.errors[0].partition("expected one of ")[2]
+    assert expected.split(", ") == named.split("|")
