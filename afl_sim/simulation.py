@@ -7,7 +7,8 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,9 +19,12 @@ from afl_sim.execution.inline import InlineExecutor
 from afl_sim.execution.learner import TrainingLearner
 from afl_sim.execution.null import NullLearner
 from afl_sim.execution.numerics import deterministic, fingerprint, model_digest
+from afl_sim.execution.processes import ProcessExecutor
+from afl_sim.execution.tasks import Executor
+from afl_sim.learning.datasets import stored_pool
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.parameters import ParameterVector
-from afl_sim.preparation import Prepared, build_evaluator, build_trainer, prepare
+from afl_sim.preparation import Prepared, build_runner, prepare, recipe_of, worker_runner
 from afl_sim.recording import (
     EventLog,
     MetricsLog,
@@ -243,6 +247,16 @@ class _Recorder:
             )
 
 
+def _executor(scenario: Scenario, prepared: Prepared) -> Executor:
+    """Where the scenario has its tasks run."""
+    assert prepared.dataset is not None
+    recipe = recipe_of(scenario)
+    if scenario.execution.executor == "inline":
+        return InlineExecutor(*build_runner(recipe, prepared.dataset, prepared.partition))
+    recipe = replace(recipe, stored=stored_pool(scenario.data))
+    return ProcessExecutor(partial(worker_runner, recipe), scenario.execution.workers)
+
+
 class _Simulation:
     """One run: builds the parts, turns the clock, writes the results."""
 
@@ -261,10 +275,9 @@ class _Simulation:
         strategy: Any = scenario.strategy
         size = prepared.partition.size
         self._learner: TrainingLearner | None = None
-        self._executor: InlineExecutor | None = None
+        self._executor: Executor | None = None
         if not timing_only:
-            trainer = build_trainer(scenario, prepared)
-            self._executor = InlineExecutor(trainer, build_evaluator(scenario, prepared, trainer))
+            self._executor = _executor(scenario, prepared)
             self._learner = TrainingLearner(
                 strategy,
                 self._executor,
@@ -287,6 +300,13 @@ class _Simulation:
     def run(self, began: float) -> None:
         """Turn the clock to the end and write the folder's files."""
         try:
+            self._run(began)
+        finally:
+            if self._executor is not None:
+                self._executor.close()
+
+    def _run(self, began: float) -> None:
+        try:
             ending = self._world.run()
         except DivergedError as error:
             self._finish("diverged", self._now(), began, str(error))
@@ -304,8 +324,15 @@ class _Simulation:
     def _now(self) -> Ending:
         return Ending(self._world.time_us, "none")
 
+    def _settle(self) -> None:
+        """Report the evaluation that was under way when the run broke off."""
+        if self._learner is not None:
+            with suppress(DivergedError):
+                self._learner.settle()
+
     def _finish(self, status: str, ending: Ending, began: float, reason: str | None = None) -> None:
         recorder, learner = self._recorder, self._learner
+        self._settle()
         recorder.close()
         if learner is not None and status == "complete":
             named = self._layout.named(learner.vector)
@@ -337,7 +364,7 @@ class _Simulation:
             "total": perf_counter() - began,
             "training": executor.training_seconds if executor else 0.0,
             "evaluation": executor.evaluation_seconds if executor else 0.0,
-            "waiting": 0.0,
+            "waiting": executor.waiting_seconds if executor else 0.0,
         }
         summary["numerics"] = fingerprint(self._scenario.numerics)
         recorder.folder.write_summary(summary)

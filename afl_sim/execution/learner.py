@@ -37,7 +37,7 @@ class Job:
 
     def __init__(self, task: TrainingTask) -> None:
         self.task = task
-        self.future: Future | None = None
+        self.future: Future[LocalResult] | None = None
 
 
 class TrainingLearner:
@@ -70,8 +70,9 @@ class TrainingLearner:
         self._lr_factor = lr_factor
         self._on_evaluation = on_evaluation
         self._goes_on = type(strategy).starting_point is not Strategy.starting_point
-        self._own: dict[int, Future] = {}  # client -> its last task that arrived
-        self._evaluated: tuple[int, Evaluation] | None = None
+        self._own: dict[int, Future[LocalResult]] = {}  # client -> its last task that arrived
+        self._evaluated: tuple[int, Future[Evaluation]] | None = None
+        self._pending: tuple[int, int, int, int] | None = None  # the evaluation not yet reported
         self.vector = initial
         self.state = strategy.initial_state(initial[:num_parameters])
         self.divergence: Divergence | None = None
@@ -93,13 +94,15 @@ class TrainingLearner:
         )
         job = dispatch.job = Job(task)
         if not dispatch.until_polled:
-            job.future = self._executor.submit(task)
+            job.future = self._executor.submit(task, dispatch.due_us)
 
     def recall(self, dispatch: Any) -> None:
         """Submit the task with the steps that were done."""
         job: Job = dispatch.job
         job.task = replace(job.task, steps=dispatch.steps)
-        job.future = self._executor.submit(job.task)
+        if job.future is not None:
+            self._executor.cancel(job.future)
+        job.future = self._executor.submit(job.task, dispatch.due_us)
 
     def arrive(self, dispatch: Any) -> None:
         """The client's own model counts from now on, for strategies that go on from it."""
@@ -108,6 +111,9 @@ class TrainingLearner:
 
     def drop(self, dispatch: Any) -> None:
         """Let go of the task; nobody waits for it."""
+        job: Job = dispatch.job
+        if job.future is not None and self._own.get(dispatch.client) is not job.future:
+            self._executor.cancel(job.future)
         if not self._goes_on:
             dispatch.job = None
 
@@ -132,18 +138,31 @@ class TrainingLearner:
         self.vector = torch.cat([params, self._mean_buffers([r.vector for r in results])])
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
-        """Evaluate the current model; a version is computed once, however often it is asked for."""
+        """Have the current model evaluated; a version is computed once, however often asked for.
+
+        The evaluation before is reported first. So at most one is under way, and a loss that is
+        not finite ends the run at the same instant whichever executor computes it.
+        """
+        self.settle()
         if self._evaluated is None or self._evaluated[0] != version:
-            self._evaluated = (version, self._executor.evaluate(self.vector))
-        evaluation = self._evaluated[1]
+            self._evaluated = (version, self._executor.evaluate(self.vector, time_us))
+        self._pending = (time_us, version, updates, samples)
+
+    def settle(self) -> None:
+        """Wait for the evaluation that is under way, if any, and report it."""
+        if self._pending is None or self._evaluated is None:
+            return
+        evaluation = self._evaluated[1].result()
+        row, self._pending = self._pending, None
         if not math.isfinite(evaluation.loss):
-            self._diverged(version, None, f"the evaluation loss is {evaluation.loss}")
-        self._on_evaluation(time_us, version, updates, samples, evaluation)
+            self._diverged(row[1], None, f"the evaluation loss is {evaluation.loss}")
+        self._on_evaluation(*row, evaluation)
 
     def accuracy(self) -> float:
-        """The accuracy of the last evaluation."""
+        """The accuracy of the last evaluation, which is waited for."""
+        self.settle()
         assert self._evaluated is not None
-        return self._evaluated[1].accuracy
+        return self._evaluated[1].result().accuracy
 
     def result(self, dispatch: Any, version: int) -> Update:
         """The numbers of an update, as an aggregation into ``version`` would see them."""

@@ -87,5 +87,10 @@ class Numerics(Section):
 class Execution(Section):
     """Where tasks run; it does not change any result."""
 
-    executor: Literal["inline"] = Field(default="inline", description="In this very process.")
-    workers: Literal[1] = Field(default=1, description="Number of processes that train.")
+    executor: Literal["inline", "processes"] = Field(
+        default="inline",
+        description="inline: in this very process; processes: in worker processes beside it.",
+    )
+    workers: Count = Field(
+        default=1, le=1024, description="Number of worker processes; inline has none (processes)."
+    )

@@ -132,6 +132,7 @@ class World:
         end_us = self._turn(horizon)
         if self._evaluated != (end_us, self.server.version):
             self._evaluate(end_us)
+        self._learner.settle()
         return Ending(end_us, self._rule or "virtual_seconds")
 
     def _turn(self, horizon: float) -> int:
