@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from afl_sim.execution.runner import TaskRunner
-from afl_sim.execution.tasks import TrainingTask
+from afl_sim.execution.tasks import Known, TrainingTask
 from afl_sim.learning.evaluation import Evaluation, Evaluator
 from afl_sim.learning.training import LocalResult, LocalTrainer
 
@@ -41,17 +41,6 @@ class LazyResult:
             self._task = None  # lets go of the base version
 
 
-class Evaluated:
-    """A future whose result is there."""
-
-    def __init__(self, evaluation: Evaluation) -> None:
-        self._evaluation = evaluation
-
-    def result(self) -> Evaluation:
-        """The evaluation."""
-        return self._evaluation
-
-
 class InlineExecutor:
     """Runs tasks in this process, one after another."""
 
@@ -65,12 +54,12 @@ class InlineExecutor:
         """Take on a task. One that is never asked for is never trained."""
         return LazyResult(self, task)
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Evaluated:
+    def evaluate(self, vector: Tensor, due_us: int) -> Known[Evaluation]:
         """Evaluate a model now, so that it need not be kept."""
         began = perf_counter()
         evaluation = self._runner.evaluate(vector)
         self.evaluation_seconds += perf_counter() - began
-        return Evaluated(evaluation)
+        return Known(evaluation)
 
     def cancel(self, future: Any) -> None:
         """Nothing to do: it would not have been trained."""

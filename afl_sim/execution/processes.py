@@ -61,9 +61,8 @@ class Pending:
             assert self.vector is not None
             return pickle.dumps(self.vector.numpy(), protocol=5)
         assert self.task is not None
-        own = None
-        if isinstance(self.task.after, Pending):
-            own = self.task.after.value.vector.numpy()
+        before = self.task.after
+        own = None if before is None else before.result().vector.numpy()  # done, or not begun here
         return worker.pack(self.task, own)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -19,6 +19,17 @@ class Future(Protocol[T_co]):
 
     def result(self) -> T_co:
         """Wait for the result."""
+
+
+@dataclass(frozen=True)
+class Known(Generic[T_co]):
+    """A future whose result is there."""
+
+    value: T_co
+
+    def result(self) -> T_co:
+        """The result."""
+        return self.value
 
 
 @dataclass(frozen=True)

@@ -94,3 +94,9 @@ class Execution(Section):
     workers: Count = Field(
         default=1, le=1024, description="Number of worker processes; inline has none (processes)."
     )
+    checkpoint_seconds: Seconds | None = Field(
+        default=60.0, description="Wall time between checkpoints (seconds); null: none for that."
+    )
+    checkpoint_versions: Count | None = Field(
+        default=None, description="Versions between checkpoints (versions); null: none for that."
+    )

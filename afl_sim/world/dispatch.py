@@ -98,6 +98,11 @@ class Dispatch:
         """Whether the update is at the server and not yet used or discarded."""
         return self.phase is Phase.ARRIVED
 
+    @property
+    def pollable(self) -> bool:
+        """Whether it waits for a poll, which will say how many steps were done."""
+        return self.until_polled and self.phase <= Phase.COMPUTING
+
     def __repr__(self) -> str:
         return (
             f"Dispatch(client={self.client}, task={self.task}, "
