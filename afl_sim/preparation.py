@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from afl_sim.errors import DataError, ScenarioError
-from afl_sim.learning.datasets import Dataset, load_dataset, load_labels
+from afl_sim.execution.runner import TaskRunner
+from afl_sim.learning.arrays import open_arrays
+from afl_sim.learning.datasets import (
+    Dataset,
+    dataset_of_arrays,
+    load_dataset,
+    load_labels,
+    split_pool,
+)
 from afl_sim.learning.evaluation import Evaluator
-from afl_sim.learning.models import build_model
+from afl_sim.learning.models import MODELS, build_model, resolve_model
 from afl_sim.learning.parameters import ParameterVector, initial_vector
 from afl_sim.learning.partition import Partition, make_partition
-from afl_sim.learning.training import LocalSettings, LocalTrainer
-from afl_sim.scenario import Scenario
+from afl_sim.learning.training import LocalSettings, LocalTrainer, Shards
+from afl_sim.scenario import DataSpec, Scenario
+from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.streams import Streams
 
 
@@ -54,7 +65,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         _check_evaluation(scenario, dataset)
     partition = make_partition(scenario.data, labels, scenario.clients.count, streams)
     check_batches(scenario, partition)
-    model = _new_model(scenario)
+    model = _new_model(scenario.model.model_dump(by_alias=True), scenario.data, streams)
     layout = ParameterVector(model)
     return Prepared(partition, layout, initial_vector(model, layout), dataset)
 
@@ -77,9 +88,29 @@ def check_batches(scenario: Scenario, partition: Partition) -> None:
         )
 
 
-def build_trainer(scenario: Scenario, prepared: Prepared) -> LocalTrainer:
-    """The local trainer that the scenario describes."""
-    assert prepared.dataset is not None
+@dataclass(frozen=True)
+class Recipe:
+    """What a worker process needs to do a run's tasks; it can be pickled.
+
+    Attributes:
+        data, model, evaluation: the scenario's blocks (the model as plain data, because a user's
+            own factory is found by name).
+        settings: how every client trains.
+        clients, seed: of the scenario.
+        stored: folder of the pool as memory maps; None in the process that holds the data set.
+    """
+
+    data: DataSpec
+    model: dict[str, Any]
+    settings: LocalSettings
+    evaluation: EvaluationSettings
+    clients: int
+    seed: int
+    stored: Path | None = None
+
+
+def recipe_of(scenario: Scenario) -> Recipe:
+    """The part of a scenario that tasks depend on."""
     training = scenario.training
     strategy: Any = scenario.strategy
     optimizer: Any = training.optimizer
@@ -93,36 +124,78 @@ def build_trainer(scenario: Scenario, prepared: Prepared) -> LocalTrainer:
         strategy.proximal or training.proximal,
         strategy.gradient,
     )
-    return LocalTrainer(
-        _new_model(scenario),
-        prepared.dataset.images,
-        prepared.dataset.labels,
-        prepared.partition,
-        Streams(scenario.seed),
+    return Recipe(
+        scenario.data,
+        scenario.model.model_dump(by_alias=True),
         settings,
+        scenario.evaluation,
+        scenario.clients.count,
+        scenario.seed,
     )
 
 
-def build_evaluator(scenario: Scenario, prepared: Prepared, trainer: LocalTrainer) -> Evaluator:
-    """The evaluator that the scenario describes."""
-    assert prepared.dataset is not None
-    dataset, settings = prepared.dataset, scenario.evaluation
-    if settings.on == "validation":
+def build_runner(
+    recipe: Recipe, dataset: Dataset, partition: Shards
+) -> tuple[LocalTrainer, Evaluator]:
+    """What does the tasks of a recipe with this data."""
+    streams = Streams(recipe.seed)
+    model = _new_model(recipe.model, recipe.data, streams)
+    trainer = LocalTrainer(
+        model, dataset.images, dataset.labels, partition, streams, recipe.settings
+    )
+    chosen = recipe.evaluation
+    if chosen.on == "validation":
         images, labels = dataset.validation_images, dataset.validation_labels
     else:
         images, labels = dataset.test_images, dataset.test_labels
-    if settings.samples is not None and settings.samples < len(labels):
-        order = Streams(scenario.seed).generator("evaluation").permutation(len(labels))
-        chosen = torch.from_numpy(np.sort(order[: settings.samples]))
-        images, labels = images[chosen], labels[chosen]
-    return Evaluator(trainer, images, labels, dataset.classes, scenario.training.loss)
+    if chosen.samples is not None and chosen.samples < len(labels):
+        order = streams.generator("evaluation").permutation(len(labels))
+        subset = torch.from_numpy(np.sort(order[: chosen.samples]))
+        images, labels = images[subset], labels[subset]
+    return trainer, Evaluator(trainer, images, labels, dataset.classes, recipe.settings.loss)
 
 
-def _new_model(scenario: Scenario) -> torch.nn.Module:
-    spec: Any = scenario.model
-    info = scenario.data.info
-    seed = Streams(scenario.seed).integer("init")
-    return build_model(spec, info.input_shape, info.classes, seed)
+def worker_runner(recipe: Recipe) -> TaskRunner:
+    """A worker process's `TaskRunner`, on the data that another process has stored.
+
+    Raises:
+        DataError: the stored data is gone.
+    """
+    assert recipe.stored is not None
+    arrays = open_arrays(recipe.stored, check=False)
+    if arrays is None:
+        raise DataError(f"the data stored in {recipe.stored} is gone")
+    pool = dataset_of_arrays(recipe.data, arrays, recipe.stored)
+    streams = Streams(recipe.seed)
+    rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
+    partition: Shards = make_partition(
+        recipe.data, pool.labels.numpy()[rows], recipe.clients, streams
+    )
+    if len(held_out):
+        # The pool stays whole, so that it stays shared; clients' indices are put through instead.
+        aside = torch.from_numpy(held_out)
+        pool = replace(
+            pool, validation_images=pool.images[aside], validation_labels=pool.labels[aside]
+        )
+        partition = _Rows(partition, rows)
+    return TaskRunner(*build_runner(recipe, pool, partition))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A partition of some rows of a pool, seen as a partition of the pool."""
+
+    partition: Shards
+    rows: npt.NDArray[np.int64]
+
+    def indices(self, client: int) -> npt.NDArray[np.int64]:
+        return self.rows[self.partition.indices(client)]
+
+
+def _new_model(block: dict[str, Any], data: DataSpec, streams: Streams) -> torch.nn.Module:
+    kind = block["kind"]
+    spec = (MODELS.get(kind) or resolve_model(kind)).model_validate(block)
+    return build_model(spec, data.info.input_shape, data.info.classes, streams.integer("init"))
 
 
 def _check_evaluation(scenario: Scenario, dataset: Dataset) -> None:

@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from afl_sim.catalogue import catalogue
-from afl_sim.errors import DivergedError, ScenarioError
-from afl_sim.execution.inline import InlineExecutor
-from afl_sim.execution.learner import TrainingLearner
-from afl_sim.execution.null import NullLearner
-from afl_sim.execution.numerics import deterministic, fingerprint, model_digest
-from afl_sim.learning.evaluation import Evaluation
-from afl_sim.learning.parameters import ParameterVector
-from afl_sim.preparation import Prepared, build_evaluator, build_trainer, prepare
-from afl_sim.recording import (
-    EventLog,
-    MetricsLog,
-    Run,
-    RunFolder,
-    build_manifest,
-    load_run,
-    write_trace,
-)
-from afl_sim.scenario import Scenario, Study, dump_scenario, scenario_id
+from afl_sim.errors import InputError, RunFolderError, ScenarioError
+from afl_sim.execution.numerics import deterministic, fingerprint
+from afl_sim.preparation import prepare
+from afl_sim.recorder import Recorder
+from afl_sim.recording import Run, RunFolder, build_manifest, load_run
+from afl_sim.running import Progress, Simulation, Watch
+from afl_sim.scenario import Execution, Scenario, Study, dump_scenario, scenario_id
 from afl_sim.scenario import load_study as _load_study
-from afl_sim.summary import summarize
-from afl_sim.world.clock import MICROSECONDS
-from afl_sim.world.world import Ending, World
 
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        seconds: virtual time.
-        version: the server's version.
-        updates, samples: aggregated so far.
-        accuracy: of the last evaluation, or None.
-    """
-
-    seconds: float
-    version: int
-    updates: int
-    samples: int
-    accuracy: float | None
+__all__ = [
+    "Progress",
+    "check_mode",
+    "load_scenario",
+    "load_study",
+    "resume",
+    "run_name",
+    "simulate",
+]
 
 
 def load_study(
@@ -114,6 +92,7 @@ def simulate(
     *,
     timing_only: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    stop_wanted: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
 ) -> Run:
     """Run a scenario and return its run folder, opened for reading.
@@ -124,6 +103,7 @@ def simulate(
             as the `Run`.
         timing_only: compute the schedule and train nothing.
         progress: called after each version and now and then in between.
+        stop_wanted: asked after each version; True breaks the run off there, with a checkpoint.
         command: the command line, for the manifest.
 
     Example:
@@ -139,11 +119,12 @@ def simulate(
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
+    watch = Watch(progress, stop_wanted)
     if out is not None:
-        return _simulate(scenario, Path(out), timing_only, progress, command)
+        return _simulate(scenario, Path(out), timing_only, watch, command)
     parent = Path(tempfile.mkdtemp(prefix="afl_sim-"))
     try:
-        run = _simulate(scenario, parent / run_name(scenario), timing_only, progress, command)
+        run = _simulate(scenario, parent / run_name(scenario), timing_only, watch, command)
     except BaseException:
         shutil.rmtree(parent, ignore_errors=True)
         raise
@@ -155,7 +136,7 @@ def _simulate(
     scenario: Scenario,
     out: Path,
     timing_only: bool,
-    progress: Callable[[Progress], None] | None,
+    watch: Watch,
     command: Sequence[str] | None,
 ) -> Run:
     began = perf_counter()
@@ -168,15 +149,82 @@ def _simulate(
             cpu=numerics["cpu_capability"],
             command=command,
             timing_only=timing_only,
+            code=code_digest(),
         )
         folder = RunFolder.create(out, dump_scenario(scenario), manifest)
         try:
-            recorder = _Recorder(folder, scenario)
-        except BaseException:
-            folder.discard()
+            with folder.locked():
+                recorder = Recorder(folder, scenario)
+                simulation = Simulation(scenario, prepared, recorder, timing_only, watch)
+                simulation.run(began)
+        except InputError:
+            folder.discard()  # nothing was run
             raise
-        _Simulation(scenario, prepared, recorder, timing_only, progress).run(began)
     return load_run(folder.path)
+
+
+def resume(
+    path: Path | str,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    stop_wanted: Callable[[], bool] | None = None,
+    execution: Execution | None = None,
+    force: bool = False,
+) -> Run:
+    """Continue a run that was broken off, to the digests that it would have had.
+
+    The schedule is replayed up to the latest checkpoint; where there is none the run begins anew.
+
+    Args:
+        path: the run folder.
+        progress, stop_wanted: as for `simulate`.
+        execution: where tasks run from here on; by default where they did.
+        force: go on even if this is other code or other numerics than began the run.
+
+    Raises:
+        RunFolderError: there is no such run, another process is writing it, or it was begun by
+            other code or with other numerics.
+    """
+    found = load_run(path)
+    if found.status == "complete":
+        return found
+    began = perf_counter()
+    scenario = load_scenario(found.path / "scenario.yaml")
+    if execution is not None:
+        scenario = scenario.model_copy(update={"execution": execution})
+    numerics = fingerprint(scenario.numerics)
+    for what, then, now in (
+        ("numerics", found.manifest.get("numerics"), numerics),
+        ("code", found.manifest.get("code"), code_digest()),
+    ):
+        if then != now and not force:
+            raise RunFolderError(
+                f"{found.path} was begun with other {what} ({then}; here {now}), so the result "
+                "might not be the same; --force goes on nevertheless"
+            )
+    timing_only = bool(found.manifest.get("timing_only"))
+    with deterministic():
+        prepared = prepare(scenario, timing_only)
+        folder = RunFolder.open(found.path)
+        with folder.locked():
+            again = {"numerics": numerics, "code": code_digest(), "forced": force}
+            resumed = [*found.manifest.get("resumed", []), again]
+            folder.write_json("manifest.json", {**found.manifest, "resumed": resumed})
+            recorder = Recorder(folder, scenario)
+            watch = Watch(progress, stop_wanted)
+            Simulation(scenario, prepared, recorder, timing_only, watch, resume=True).run(began)
+    return load_run(folder.path)
+
+
+@cache
+def code_digest() -> str:
+    """16 hex digits that stand for the package's source."""
+    hasher = hashlib.sha256()
+    package = Path(__file__).parent
+    for file in sorted(package.rglob("*.py")):
+        hasher.update(f"{file.relative_to(package)}\n".encode())
+        hasher.update(file.read_bytes())
+    return hasher.hexdigest()[:16]
 
 
 def check_mode(scenario: Scenario, timing_only: bool) -> None:
@@ -198,160 +246,4 @@ def check_mode(scenario: Scenario, timing_only: bool) -> None:
         raise ScenarioError(
             "stop: accuracy is the only rule, and a run with --timing-only never reaches it; "
             "expected virtual_seconds, versions, updates or samples as well"
-        )
-
-
-class _Recorder:
-    """The logs of a run in its folder."""
-
-    def __init__(self, folder: RunFolder, scenario: Scenario) -> None:
-        self.folder = folder
-        self.events = EventLog(folder.events_path)
-        self.metrics = MetricsLog(folder.metrics_path)
-        self._settings = scenario.recording
-        self._name = scenario.name
-
-    def add_evaluation(
-        self, time_us: int, version: int, updates: int, samples: int, evaluation: Evaluation
-    ) -> None:
-        """Take the numbers of one evaluation."""
-        self.metrics.append(
-            time_us,
-            version,
-            updates,
-            samples,
-            evaluation.accuracy,
-            evaluation.loss,
-            evaluation.class_accuracy,
-        )
-
-    def close(self) -> None:
-        """Write what was logged; a reader sees each file whole or not at all."""
-        self.events.close()
-        self.metrics.close()
-
-    def write_trace(self) -> None:
-        """Write ``trace.json``, if the scenario wants it."""
-        if self._settings.trace:
-            run = load_run(self.folder.path)
-            write_trace(
-                run.events,
-                self.folder.trace_path,
-                self._settings.trace_limit,
-                metrics=run.metrics,
-                name=self._name,
-            )
-
-
-class _Simulation:
-    """One run: builds the parts, turns the clock, writes the results."""
-
-    def __init__(
-        self,
-        scenario: Scenario,
-        prepared: Prepared,
-        recorder: _Recorder,
-        timing_only: bool,
-        progress: Callable[[Progress], None] | None,
-    ) -> None:
-        self._scenario = scenario
-        self._recorder = recorder
-        self._progress = progress
-        self._layout: ParameterVector = prepared.layout
-        strategy: Any = scenario.strategy
-        size = prepared.partition.size
-        self._learner: TrainingLearner | None = None
-        self._executor: InlineExecutor | None = None
-        if not timing_only:
-            trainer = build_trainer(scenario, prepared)
-            self._executor = InlineExecutor(trainer, build_evaluator(scenario, prepared, trainer))
-            self._learner = TrainingLearner(
-                strategy,
-                self._executor,
-                prepared.initial,
-                self._layout.num_parameters,
-                size,
-                scenario.training.lr_schedule.factor,
-                recorder.add_evaluation,
-            )
-        self._world = World(
-            scenario,
-            strategy,
-            size,
-            self._layout.num_bytes,
-            self._learner or NullLearner(),
-            recorder.events.append,
-            self._report if progress is not None else None,
-        )
-
-    def run(self, began: float) -> None:
-        """Turn the clock to the end and write the folder's files."""
-        try:
-            ending = self._world.run()
-        except DivergedError as error:
-            self._finish("diverged", self._now(), began, str(error))
-        except KeyboardInterrupt:
-            self._finish("interrupted", self._now(), began)
-            raise
-        except Exception as error:
-            # What can still be written is; the error that came first is the one to report.
-            with suppress(Exception):
-                self._finish("failed", self._now(), began, str(error) or type(error).__name__)
-            raise
-        else:
-            self._finish("complete", ending, began)
-
-    def _now(self) -> Ending:
-        return Ending(self._world.time_us, "none")
-
-    def _finish(self, status: str, ending: Ending, began: float, reason: str | None = None) -> None:
-        recorder, learner = self._recorder, self._learner
-        recorder.close()
-        if learner is not None and status == "complete":
-            named = self._layout.named(learner.vector)
-            recorder.folder.write_model({name: part.numpy() for name, part in named.items()})
-        recorder.write_trace()
-        server = self._world.server
-        executor = self._executor
-        summary = summarize(
-            name=self._scenario.name,
-            status=status,
-            stopped_by=ending.rule,
-            time_us=ending.time_us,
-            versions=server.version,
-            counts=server.counts,
-            in_flight_us=sum(ending.time_us - task.sent_us for task in server.in_flight),
-            evaluations=recorder.metrics.rows,
-            targets=self._scenario.evaluation.targets,
-        )
-        if reason is not None:
-            summary["reason"] = reason
-        if learner is not None and learner.divergence is not None:
-            summary["diverged"] = {
-                "version": learner.divergence.version,
-                "client": learner.divergence.client,
-            }
-        summary["schedule_digest"] = recorder.events.schedule_digest
-        summary["model_digest"] = None if learner is None else model_digest(learner.vector)
-        summary["wall_seconds"] = {
-            "total": perf_counter() - began,
-            "training": executor.training_seconds if executor else 0.0,
-            "evaluation": executor.evaluation_seconds if executor else 0.0,
-            "waiting": 0.0,
-        }
-        summary["numerics"] = fingerprint(self._scenario.numerics)
-        recorder.folder.write_summary(summary)
-
-    def _report(self) -> None:
-        assert self._progress is not None
-        rows = self._recorder.metrics.rows
-        counts = self._world.server.counts
-        self._progress(
-            Progress(
-                self._world.time_us / MICROSECONDS,
-                self._world.server.version,
-                counts.aggregated,
-                counts.samples,
-                rows[-1].accuracy if rows else None,
-            )
         )

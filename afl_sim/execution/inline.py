@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from time import perf_counter
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from afl_sim.execution.tasks import TrainingTask
+from afl_sim.execution.runner import TaskRunner
+from afl_sim.execution.tasks import Known, TrainingTask
 from afl_sim.learning.evaluation import Evaluation, Evaluator
 from afl_sim.learning.training import LocalResult, LocalTrainer
-from afl_sim.strategies.base import Client
 
 
 class LazyResult:
@@ -45,39 +45,32 @@ class InlineExecutor:
     """Runs tasks in this process, one after another."""
 
     def __init__(self, trainer: LocalTrainer, evaluator: Evaluator) -> None:
-        self._trainer = trainer
-        self._evaluator = evaluator
+        self._runner = TaskRunner(trainer, evaluator)
         self.training_seconds = 0.0
         self.evaluation_seconds = 0.0
+        self.waiting_seconds = 0.0
 
-    def submit(self, task: TrainingTask) -> LazyResult:
+    def submit(self, task: TrainingTask, due_us: int) -> LazyResult:
         """Take on a task. One that is never asked for is never trained."""
         return LazyResult(self, task)
 
-    def evaluate(self, vector: Tensor) -> Evaluation:
-        """Evaluate a model now."""
+    def evaluate(self, vector: Tensor, due_us: int) -> Known[Evaluation]:
+        """Evaluate a model now, so that it need not be kept."""
         began = perf_counter()
-        evaluation = self._evaluator.evaluate(vector)
+        evaluation = self._runner.evaluate(vector)
         self.evaluation_seconds += perf_counter() - began
-        return evaluation
+        return Known(evaluation)
+
+    def cancel(self, future: Any) -> None:
+        """Nothing to do: it would not have been trained."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
     def run(self, task: TrainingTask) -> LocalResult:
         """Do a task whose predecessor is done."""
         began = perf_counter()
-        start = task.base
-        if task.origin is not None:
-            count = self._trainer.layout.num_parameters
-            own = None if task.after is None else task.after.result().vector[:count]
-            strategy, state = task.origin
-            moved = strategy.starting_point(start[:count], state, Client(task.client, own))
-            start = torch.cat([moved, start[count:]])
-        result = self._trainer.train(
-            task.client,
-            task.task,
-            task.steps,
-            start,
-            task.base[: self._trainer.layout.num_parameters],
-            task.lr_factor,
-        )
+        own = None if task.after is None else task.after.result().vector
+        result = self._runner.train(task, own)
         self.training_seconds += perf_counter() - began
         return result

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import DivergedError, ScheduleError
-from afl_sim.execution.tasks import Executor, Future, TrainingTask
+from afl_sim.execution.snapshot import Snapshot
+from afl_sim.execution.tasks import Executor, Future, Known, TrainingTask
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.training import LocalResult
 from afl_sim.strategies.base import Strategy, Update
@@ -37,7 +38,12 @@ class Job:
 
     def __init__(self, task: TrainingTask) -> None:
         self.task = task
-        self.future: Future | None = None
+        self.future: Future[LocalResult] | None = None
+
+
+def _ended(vector: Tensor) -> Known[LocalResult]:
+    """What is left of a task that ended with this model."""
+    return Known(LocalResult(vector, vector[:0], math.nan))
 
 
 class TrainingLearner:
@@ -70,8 +76,10 @@ class TrainingLearner:
         self._lr_factor = lr_factor
         self._on_evaluation = on_evaluation
         self._goes_on = type(strategy).starting_point is not Strategy.starting_point
-        self._own: dict[int, Future] = {}  # client -> its last task that arrived
-        self._evaluated: tuple[int, Evaluation] | None = None
+        self._live: dict[Any, None] = {}  # tasks not yet used, in order of dispatch
+        self._own: dict[int, Future[LocalResult]] = {}  # client -> its last task that arrived
+        self._evaluated: tuple[int, Future[Evaluation]] | None = None
+        self._pending: tuple[int, int, int, int] | None = None  # the evaluation not yet reported
         self.vector = initial
         self.state = strategy.initial_state(initial[:num_parameters])
         self.divergence: Divergence | None = None
@@ -92,14 +100,17 @@ class TrainingLearner:
             own,
         )
         job = dispatch.job = Job(task)
+        self._live[dispatch] = None
         if not dispatch.until_polled:
-            job.future = self._executor.submit(task)
+            job.future = self._executor.submit(task, dispatch.due_us)
 
     def recall(self, dispatch: Any) -> None:
         """Submit the task with the steps that were done."""
         job: Job = dispatch.job
         job.task = replace(job.task, steps=dispatch.steps)
-        job.future = self._executor.submit(job.task)
+        if job.future is not None:
+            self._executor.cancel(job.future)
+        job.future = self._executor.submit(job.task, dispatch.due_us)
 
     def arrive(self, dispatch: Any) -> None:
         """The client's own model counts from now on, for strategies that go on from it."""
@@ -108,6 +119,10 @@ class TrainingLearner:
 
     def drop(self, dispatch: Any) -> None:
         """Let go of the task; nobody waits for it."""
+        self._live.pop(dispatch, None)
+        job: Job = dispatch.job
+        if job.future is not None and self._own.get(dispatch.client) is not job.future:
+            self._executor.cancel(job.future)
         if not self._goes_on:
             dispatch.job = None
 
@@ -130,20 +145,87 @@ class TrainingLearner:
         if not torch.isfinite(params).all():
             self._diverged(version, None, "the global model is not finite")
         self.vector = torch.cat([params, self._mean_buffers([r.vector for r in results])])
+        for dispatch in updates:
+            self._live.pop(dispatch, None)
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
-        """Evaluate the current model; a version is computed once, however often it is asked for."""
+        """Have the current model evaluated; a version is computed once, however often asked for.
+
+        The evaluation before is reported first. So at most one is under way, and a loss that is
+        not finite ends the run at the same instant whichever executor computes it.
+        """
+        self.settle()
         if self._evaluated is None or self._evaluated[0] != version:
-            self._evaluated = (version, self._executor.evaluate(self.vector))
-        evaluation = self._evaluated[1]
+            self._evaluated = (version, self._executor.evaluate(self.vector, time_us))
+        self._pending = (time_us, version, updates, samples)
+
+    def settle(self) -> None:
+        """Wait for the evaluation that is under way, if any, and report it."""
+        if self._pending is None or self._evaluated is None:
+            return
+        evaluation = self._evaluated[1].result()
+        row, self._pending = self._pending, None
         if not math.isfinite(evaluation.loss):
-            self._diverged(version, None, f"the evaluation loss is {evaluation.loss}")
-        self._on_evaluation(time_us, version, updates, samples, evaluation)
+            self._diverged(row[1], None, f"the evaluation loss is {evaluation.loss}")
+        self._on_evaluation(*row, evaluation)
 
     def accuracy(self) -> float:
-        """The accuracy of the last evaluation."""
+        """The accuracy of the last evaluation, which is waited for."""
+        self.settle()
         assert self._evaluated is not None
-        return self._evaluated[1].accuracy
+        return self._evaluated[1].result().accuracy
+
+    def snapshot(self, version: int) -> Snapshot | None:
+        """The numbers at this version, evaluations included.
+
+        None where the evaluation under way will end the run: that is for the run to find, at an
+        instant that does not depend on when snapshots are taken.
+        """
+        if self._evaluated is not None:
+            if not math.isfinite(self._evaluated[1].result().loss):
+                return None
+            self.settle()
+        snapshot = Snapshot(version, self.vector, self.state)
+        for dispatch in self._live:
+            task = dispatch.job.task
+            state = None if task.origin is None else task.origin[1]
+            snapshot.bases[dispatch.base_version] = (task.base, state)
+            if task.after is not None:
+                snapshot.before[dispatch.client, dispatch.task] = task.after.result().vector
+        for client, future in self._own.items():
+            snapshot.own[client] = future.result().vector
+        if self._evaluated is not None:
+            snapshot.evaluation = (self._evaluated[0], self._evaluated[1].result())
+        return snapshot
+
+    def restore(self, snapshot: Snapshot, live: Sequence[Any]) -> None:
+        """Go on from a snapshot.
+
+        Args:
+            snapshot: what `snapshot` gave at this version.
+            live: the tasks that are not yet used, in order of dispatch.
+        """
+        self.vector, self.state = snapshot.vector, snapshot.state
+        if snapshot.evaluation is not None:
+            self._evaluated = (snapshot.evaluation[0], Known(snapshot.evaluation[1]))
+        self._own = {client: _ended(vector) for client, vector in snapshot.own.items()}
+        for dispatch in live:
+            base, state = snapshot.bases[dispatch.base_version]
+            before = snapshot.before.get((dispatch.client, dispatch.task))
+            task = TrainingTask(
+                dispatch.client,
+                dispatch.task,
+                dispatch.steps,
+                base,
+                self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
+                (self._strategy, state) if self._goes_on else None,
+                None if before is None else _ended(before),
+            )
+            job = dispatch.job = Job(task)
+            self._live[dispatch] = None
+            if dispatch.pollable:
+                continue  # a poll will say how many steps it has
+            job.future = self._executor.submit(task, dispatch.due_us)
 
     def result(self, dispatch: Any, version: int) -> Update:
         """The numbers of an update, as an aggregation into ``version`` would see them."""

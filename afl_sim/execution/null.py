@@ -29,6 +29,9 @@ class NullLearner:
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """There is no model."""
 
+    def settle(self) -> None:
+        """Nothing is under way."""
+
     def accuracy(self) -> float:
         """Refused: a run without training has no accuracy."""
         raise ScheduleError("a timing-only run has no accuracy to stop at")

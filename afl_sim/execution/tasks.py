@@ -1,9 +1,9 @@
-"""What an executor is given: pure training tasks."""
+"""What an executor is given: pure tasks; and what it gives back: futures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -11,12 +11,25 @@ from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.training import LocalResult
 from afl_sim.strategies.base import State, Strategy
 
+T_co = TypeVar("T_co", covariant=True)
 
-class Future(Protocol):
+
+class Future(Protocol[T_co]):
     """A result that may not have been computed yet."""
 
-    def result(self) -> LocalResult:
+    def result(self) -> T_co:
         """Wait for the result."""
+
+
+@dataclass(frozen=True)
+class Known(Generic[T_co]):
+    """A future whose result is there."""
+
+    value: T_co
+
+    def result(self) -> T_co:
+        """The result."""
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -38,17 +51,29 @@ class TrainingTask:
     base: Tensor
     lr_factor: float
     origin: tuple[Strategy, State] | None = None
-    after: Future | None = None
+    after: Future[LocalResult] | None = None
 
 
 class Executor(Protocol):
-    """Where tasks run. Which executor it is changes no bit of any result."""
+    """Where tasks run. Which executor it is changes no bit of any result.
+
+    Attributes:
+        training_seconds, evaluation_seconds: wall time spent on tasks, wherever they ran.
+        waiting_seconds: wall time for which the clock stood still for a result.
+    """
 
     training_seconds: float
     evaluation_seconds: float
+    waiting_seconds: float
 
-    def submit(self, task: TrainingTask) -> Future:
-        """Take on a task, whose result will be asked for later or never."""
+    def submit(self, task: TrainingTask, due_us: int) -> Future[LocalResult]:
+        """Take on a task, whose result is wanted at ``due_us`` in virtual time, or never."""
 
-    def evaluate(self, vector: Tensor) -> Evaluation:
-        """Evaluate a model given as a vector of shape (P + B,)."""
+    def evaluate(self, vector: Tensor, due_us: int) -> Future[Evaluation]:
+        """Take on the evaluation of a model given as a vector of shape (P + B,)."""
+
+    def cancel(self, future: Future[Any]) -> None:
+        """The result will never be asked for: if the task has not begun, it need not."""
+
+    def close(self) -> None:
+        """Let go of every resource; what is unfinished is abandoned."""

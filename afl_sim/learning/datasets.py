@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import DataError
+from afl_sim.learning.arrays import Arrays, content_key, open_arrays, store_arrays
 from afl_sim.learning.mnist_cache import cache_folder, locked, unpack_mnist
 from afl_sim.scenario.data import DataSpec, held_out
 from afl_sim.scenario.partitions import Iid
@@ -30,6 +31,8 @@ _READERS = {
     "cifar10": "CIFAR10",
 }
 _LABEL_HEADER = 8  # bytes before the labels in an IDX file
+_STORED = ("images", "labels", "test_images", "test_labels")
+_STORED_FORM = "v1"  # changes with anything that changes what is stored
 _FIRST_FILE = {
     "mnist": "MNIST/raw/train-images-idx3-ubyte",
     "fashion_mnist": "FashionMNIST/raw/train-images-idx3-ubyte",
@@ -52,6 +55,7 @@ class Dataset:
         test_images, test_labels: the published test set, normalised alike.
         classes: number of labels.
         input_shape: (channels, height, width).
+        stored: folder of the whole pool as memory maps (`afl_sim.learning.arrays`), if there is.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Dataset:
     test_labels: Tensor
     classes: int
     input_shape: tuple[int, int, int]
+    stored: Path | None = None
 
 
 def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) -> Dataset:
@@ -124,6 +129,68 @@ def split_pool(
 
 @lru_cache(maxsize=2)
 def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
+    if spec.dataset != "mnist" or spec.root is not None:
+        return _convert_pool(spec, cache)
+    # The packaged files are known by their digests, so their conversion is worth keeping: it saves
+    # later starts from importing torchvision, and lets processes share one copy.
+    folder = cache / "arrays" / f"mnist-{spec.normalize}-{spec.pool}-{_STORED_FORM}"
+    arrays = open_arrays(folder)
+    if arrays is not None:
+        return dataset_of_arrays(spec, arrays, folder)
+    pool = _convert_pool(spec, cache)
+    return store_pool(pool, folder) or pool
+
+
+def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
+    """A folder that holds the whole pool as memory maps, for other processes to open.
+
+    Raises:
+        DataError: the cache folder cannot be written.
+    """
+    unsplit = spec.model_copy(update={"partition": Iid(), "validation": 0.0})
+    pool = _read_pool(unsplit, cache or cache_folder())
+    if pool.stored is None:
+        contents = {name: getattr(pool, name).numpy() for name in _STORED}
+        folder = (cache or cache_folder()) / "arrays" / f"{spec.dataset}-{content_key(contents)}"
+        mapped = store_pool(pool, folder)
+        if mapped is None:
+            raise DataError(
+                f"cannot store {spec.info.title} in {folder} for the worker processes; set "
+                "AFL_SIM_CACHE to a folder that can be written"
+            )
+        return folder
+    return pool.stored
+
+
+def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
+    """Keep a pool as memory maps in ``folder``; the pool on those maps, or None if it cannot."""
+    arrays = {name: getattr(pool, name).numpy() for name in _STORED}
+    try:
+        store_arrays(folder, arrays)
+    except OSError:
+        return None
+    mapped = open_arrays(folder, check=False)
+    if mapped is None:
+        return None
+    tensors: dict[str, Any] = {n: torch.from_numpy(array) for n, array in mapped.items()}
+    return replace(pool, **tensors, stored=folder)
+
+
+def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path) -> Dataset:
+    """The pool that was stored, without a share held out."""
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return Dataset(
+        name=spec.dataset,
+        validation_images=tensors["images"][:0],
+        validation_labels=tensors["labels"][:0],
+        classes=spec.info.classes,
+        input_shape=spec.info.input_shape,
+        stored=folder,
+        **tensors,
+    )
+
+
+def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
     train, labels = _read(spec, cache, train=True)
     test, test_labels = _read(spec, cache, train=False)
     if spec.pool == "train_and_test":

@@ -121,9 +121,17 @@ def _spec_class(name: str) -> type[OptimizerSpec]:
         if isinstance(default, Tensor):
             default = float(default)
         fields[argument] = (_type_of(default), Field(default, description=f"{argument} of {name}"))
-    made = create_model(f"{name}Optimizer", __base__=OptimizerSpec, **fields)
+    made = create_model(f"{name}Optimizer", __base__=OptimizerSpec, __module__=__name__, **fields)
     made.optimizer = optimizer
     return made
+
+
+def __getattr__(name: str) -> type[OptimizerSpec]:
+    # The classes made here are found under their own names, so that they can be pickled.
+    for spec in OPTIMIZERS.values():
+        if spec.__name__ == name:
+            return spec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _type_of(default: Any) -> Any:

@@ -4,6 +4,7 @@ Nothing here imports torch, SimPy or a plotting library; pandas and pyarrow are 
 is opened or a table is asked for.
 """
 
+from afl_sim.recording.checkpoint import load_checkpoint, save_checkpoint
 from afl_sim.recording.diff import Divergence, first_divergence, format_divergence
 from afl_sim.recording.events import EventLog
 from afl_sim.recording.folder import RunFolder, StudyFolder, check_free
@@ -24,9 +25,11 @@ __all__ = [
     "check_free",
     "first_divergence",
     "format_divergence",
+    "load_checkpoint",
     "load_run",
     "load_runs",
     "load_study",
+    "save_checkpoint",
     "task_table",
     "write_trace",
 ]

@@ -7,12 +7,13 @@ it that a reader must find there. Files that come later are each written whole.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -30,6 +31,7 @@ METRICS: Final = "metrics.parquet"
 SUMMARY: Final = "summary.json"
 MODEL: Final = "model.safetensors"
 TRACE: Final = "trace.json"
+LOCK: Final = ".lock"
 STUDY: Final = "study.json"
 
 # The rename itself is refused where the place is a mount point or its parent takes no entries.
@@ -117,6 +119,23 @@ class RunFolder(Folder):
         if not (path / SCENARIO).is_file():
             raise RunFolderError(f"{path} is not a run folder: it has no {SCENARIO}")
         return cls(path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other processes; a lock ends with the process that holds it.
+
+        Raises:
+            RunFolderError: another process is writing to it.
+        """
+        with open(self.path / LOCK, "ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunFolderError(f"another process is writing to {self.path}") from None
+            try:
+                yield
+            finally:
+                (self.path / LOCK).unlink(missing_ok=True)
 
     @property
     def events_path(self) -> Path:

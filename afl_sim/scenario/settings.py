@@ -87,5 +87,16 @@ class Numerics(Section):
 class Execution(Section):
     """Where tasks run; it does not change any result."""
 
-    executor: Literal["inline"] = Field(default="inline", description="In this very process.")
-    workers: Literal[1] = Field(default=1, description="Number of processes that train.")
+    executor: Literal["inline", "processes"] = Field(
+        default="inline",
+        description="inline: in this very process; processes: in worker processes beside it.",
+    )
+    workers: Count = Field(
+        default=1, le=1024, description="Number of worker processes; inline has none (processes)."
+    )
+    checkpoint_seconds: Seconds | None = Field(
+        default=60.0, description="Wall time between checkpoints (seconds); null: none for that."
+    )
+    checkpoint_versions: Count | None = Field(
+        default=None, description="Versions between checkpoints (versions); null: none for that."
+    )

@@ -79,6 +79,7 @@ class Books:
         self.counts.dispatched += 1
         self.counts.peak_in_flight = max(self.counts.peak_in_flight, len(self._flying))
         self.record(events.DISPATCHED, dispatch, 0)
+        self.fleet.plan(dispatch)
         self._learner.start(dispatch, after)
         self.fleet.launch(dispatch)
         return dispatch

@@ -54,7 +54,7 @@ class Compute:
         """Local steps completed ``elapsed_us`` microseconds after the computation began."""
         if self._per_step and not self._free and dispatch.steps:
             return int(np.searchsorted(np.rint(self._step_ends(dispatch)), elapsed_us, "right"))
-        total = dispatch.compute_us if dispatch.compute_us >= 0 else self.microseconds(dispatch)
+        total = self.microseconds(dispatch) if dispatch.until_polled else dispatch.compute_us
         return dispatch.steps if elapsed_us >= total else dispatch.steps * elapsed_us // total
 
     def expected_seconds(self, client: int) -> float:

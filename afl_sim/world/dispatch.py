@@ -42,6 +42,8 @@ class Dispatch:
         "client",
         "compute_us",
         "computing_since_us",
+        "download_us",
+        "due_us",
         "job",
         "limit",
         "pending",
@@ -52,6 +54,7 @@ class Dispatch:
         "task",
         "until_polled",
         "unwanted",
+        "upload_us",
         "waiter",
     )
 
@@ -75,7 +78,10 @@ class Dispatch:
         self.until_polled = until_polled
         self.phase = Phase.DOWNLOADING
         self.computing_since_us = -1
-        self.compute_us = -1
+        self.download_us = 0  # the legs' durations, drawn when it is sent
+        self.compute_us = 0
+        self.upload_us = 0
+        self.due_us = sent_us  # when the update is planned to arrive
         self.arrival = -1  # the arrival's ordinal over the whole run
         self.unwanted = False  # discard on arrival
         self.pending: simpy.Event | None = None  # the timeout of the current leg; others are stale
@@ -91,6 +97,11 @@ class Dispatch:
     def arrived(self) -> bool:
         """Whether the update is at the server and not yet used or discarded."""
         return self.phase is Phase.ARRIVED
+
+    @property
+    def pollable(self) -> bool:
+        """Whether it waits for a poll, which will say how many steps were done."""
+        return self.until_polled and self.phase <= Phase.COMPUTING
 
     def __repr__(self) -> str:
         return (

@@ -52,11 +52,19 @@ class Fleet:
         self._record = record
         self._deliver = deliver
 
+    def plan(self, dispatch: Dispatch) -> None:
+        """Draw how long each leg will take, and so when the update is due."""
+        dispatch.download_us = self._download.microseconds(dispatch.client, self._bytes)
+        dispatch.compute_us = 0 if dispatch.until_polled else self._compute.microseconds(dispatch)
+        dispatch.upload_us = self._upload.microseconds(dispatch.client, self._bytes)
+        dispatch.due_us = (
+            dispatch.sent_us + dispatch.download_us + dispatch.compute_us + dispatch.upload_us
+        )
+
     def launch(self, dispatch: Dispatch) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
-        delay = self._download.microseconds(dispatch.client, self._bytes)
-        if delay:
-            self._await(dispatch, delay, self._downloaded)
+        if dispatch.download_us:
+            self._await(dispatch, dispatch.download_us, self._downloaded)
         else:
             self._start_computing(dispatch)
 
@@ -79,6 +87,7 @@ class Fleet:
         dispatch.steps = steps
         dispatch.samples = self.workload.samples(dispatch.client, steps)
         dispatch.pending = None
+        dispatch.due_us = int(self.env.now) + dispatch.upload_us
         return True
 
     def send_back(self, dispatch: Dispatch) -> None:
@@ -110,9 +119,8 @@ class Fleet:
         if dispatch.until_polled:
             dispatch.pending = None
             return
-        dispatch.compute_us = delay = self._compute.microseconds(dispatch)
-        if delay:
-            self._await(dispatch, delay, self._computed)
+        if dispatch.compute_us:
+            self._await(dispatch, dispatch.compute_us, self._computed)
         else:
             self._start_uploading(dispatch)
 
@@ -124,9 +132,8 @@ class Fleet:
     def _start_uploading(self, dispatch: Dispatch) -> None:
         dispatch.phase = Phase.UPLOADING
         self._record(events.COMPUTED, dispatch, 0)
-        delay = self._upload.microseconds(dispatch.client, self._bytes)
-        if delay:
-            self._await(dispatch, delay, self._uploaded)
+        if dispatch.upload_us:
+            self._await(dispatch, dispatch.upload_us, self._uploaded)
         else:
             self._arrive(dispatch)
 

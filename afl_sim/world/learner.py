@@ -35,6 +35,9 @@ class Learner(Protocol):
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """Evaluate the current global model; the numbers belong to this instant."""
 
+    def settle(self) -> None:
+        """Report the evaluation that is under way, if any."""
+
     def accuracy(self) -> float:
         """The accuracy of the last evaluation (for a stop rule that reads it)."""
 

@@ -53,7 +53,8 @@ class World:
         model_bytes: size of the model that travels either way, in bytes.
         learner: the numeric half of the run.
         log: takes one event row (`afl_sim.recording.EventLog.append`).
-        progress: called now and then with the virtual time in seconds.
+        progress: called now and then.
+        after_version: called with each version that does not end the run, once all is recorded.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class World:
         learner: Learner,
         log: Callable[..., None],
         progress: Callable[[], None] | None = None,
+        after_version: Callable[[int], None] | None = None,
     ) -> None:
         self._scenario = scenario
         self._strategy = strategy
         self._learner = learner
         self._log = log
         self._progress = progress
+        self._after_version = after_version
         self._rule: str | None = None
         self._evaluated: tuple[int, int] | None = None
         self.env = simpy.Environment(initial_time=0)
@@ -132,6 +135,7 @@ class World:
         end_us = self._turn(horizon)
         if self._evaluated != (end_us, self.server.version):
             self._evaluate(end_us)
+        self._learner.settle()
         return Ending(end_us, self._rule or "virtual_seconds")
 
     def _turn(self, horizon: float) -> int:
@@ -180,6 +184,8 @@ class World:
                 self._end(rule)
         if self._rule is not None:
             raise RunEnded
+        if self._after_version is not None:
+            self._after_version(server.version)
 
     def _end(self, rule: str) -> None:
         self._rule = self._rule or rule

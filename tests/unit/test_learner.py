@@ -366,7 +366,7 @@ class MovesBuffers(FakeTrainer):
 def test_buffers_become_their_mean_over_the_updates_whatever_the_rule(strategy: Strategy) -> None:
     # Client 3 has a hundred times the samples: parameters may be weighted, buffers are not.
     fakes = Fakes(strategy, vec(0, 0, 7, 7), samples_of=lambda client: 100 if client == 3 else 1)
-    fakes.executor._trainer = MovesBuffers()  # type: ignore[assignment]
+    fakes.executor._runner._trainer = MovesBuffers()  # type: ignore[assignment]
     fakes.learner.aggregate([fakes.send(1), fakes.send(3)], 1, {})
     assert fakes.learner.vector.shape == (4,)
     assert_is(fakes.learner.vector[2:], 20, 1)
@@ -383,13 +383,13 @@ def test_rules_never_see_buffers() -> None:
             return super().aggregate(params, state, updates, context)
 
     fakes = Fakes(Checks(), vec(0, 0, 7, 7))
-    fakes.executor._trainer = MovesBuffers()  # type: ignore[assignment]
+    fakes.executor._runner._trainer = MovesBuffers()  # type: ignore[assignment]
     fakes.learner.aggregate([fakes.send(1)], 1, {})
 
 
 def test_a_clients_buffers_come_from_the_model_it_downloads_even_where_it_goes_on() -> None:
     fakes = Fakes(GoesOn(), vec(0, 0, 7, 7))
-    fakes.executor._trainer = moves = MovesBuffers()  # type: ignore[assignment]
+    fakes.executor._runner._trainer = moves = MovesBuffers()  # type: ignore[assignment]
     first = fakes.send(1)
     fakes.learner.arrive(first)
     second = fakes.send(1, task=1)
@@ -421,6 +421,7 @@ def test_a_version_is_evaluated_once_and_reported_as_often_as_asked() -> None:
     fakes.learner.aggregate([fakes.send(0)], 1, {})
     fakes.learner.evaluate(9, 1, 1, 10)
     assert fakes.evaluator.calls == 2
+    fakes.learner.settle()
     assert [row[:4] for row in fakes.evaluations] == [(0, 0, 0, 0), (5, 0, 0, 0), (9, 1, 1, 10)]
     assert [row[4].loss for row in fakes.evaluations] == [0, 0, 1]
     assert fakes.learner.accuracy() == 0.5
@@ -498,6 +499,7 @@ def test_an_evaluation_that_is_not_finite_is_caught() -> None:
     fakes = Fakes(FedAvg(), vec(math.inf, 0))
     with pytest.raises(DivergedError, match="version 0: the evaluation loss is inf"):
         fakes.learner.evaluate(0, 0, 0, 0)
+        fakes.learner.settle()
     assert fakes.evaluations == []
 
 
@@ -522,7 +524,7 @@ def test_every_strategy_runs_on_the_fakes() -> None:
     for kind, block in settings.items():
         built = scenario([1, 2, 3, 4, 5, 6], strategy={"kind": kind, **block}, stop={"versions": 8})
         fakes = fakes_for(built, initial=vec(0, 0, 7, 7))
-        fakes.executor._trainer = moves = MovesBuffers()  # type: ignore[assignment]
+        fakes.executor._runner._trainer = moves = MovesBuffers()  # type: ignore[assignment]
         counts = fakes.run(built).server.counts
         assert counts.aggregated == len(moves.calls), kind
         assert torch.isfinite(fakes.learner.vector).all(), kind

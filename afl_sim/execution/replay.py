@@ -1,0 +1,83 @@
+"""Going on from a snapshot: replay the schedule without training, then attach the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from afl_sim.execution.learner import TrainingLearner
+from afl_sim.execution.snapshot import Snapshot
+
+
+class ReplayingLearner:
+    """Trains nothing up to the version of a snapshot, and from there is a `TrainingLearner`.
+
+    Args:
+        learner: what takes over.
+        snapshot: where it takes over.
+    """
+
+    def __init__(self, learner: TrainingLearner, snapshot: Snapshot) -> None:
+        self._learner = learner
+        self._snapshot = snapshot
+        self._live: dict[Any, Any] = {}  # unfinished tasks, in order of dispatch
+        self._on = False
+
+    def attach(self, version: int, check: Callable[[], None]) -> None:
+        """Called after each version: takes over at the snapshot's, once ``check`` has passed."""
+        if self._on or version != self._snapshot.version:
+            return
+        check()
+        self._learner.restore(self._snapshot, list(self._live))
+        self._live.clear()
+        self._on = True
+
+    def start(self, dispatch: Any, after: Any) -> None:
+        """A task that the snapshot may still need."""
+        if self._on:
+            self._learner.start(dispatch, after)
+        else:
+            self._live[dispatch] = None
+
+    def recall(self, dispatch: Any) -> None:
+        """The steps that were done are on the dispatch."""
+        if self._on:
+            self._learner.recall(dispatch)
+
+    def arrive(self, dispatch: Any) -> None:
+        """What clients keep is in the snapshot."""
+        if self._on:
+            self._learner.arrive(dispatch)
+
+    def drop(self, dispatch: Any) -> None:
+        """The task is needed no more."""
+        if self._on:
+            self._learner.drop(dispatch)
+        else:
+            self._live.pop(dispatch, None)
+
+    def aggregate(self, updates: Sequence[Any], version: int, context: Mapping[str, Any]) -> None:
+        """The versions up to the snapshot's are not made again."""
+        if self._on:
+            self._learner.aggregate(updates, version, context)
+        else:
+            for dispatch in updates:
+                self._live.pop(dispatch, None)
+
+    def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
+        """Evaluations up to the snapshot's version were recorded with it."""
+        if self._on:
+            self._learner.evaluate(time_us, version, updates, samples)
+
+    def settle(self) -> None:
+        """Report the evaluation that is under way."""
+        if self._on:
+            self._learner.settle()
+
+    def accuracy(self) -> float:
+        """Of the last evaluation; while replaying, too low for any stop rule, as it then was."""
+        return self._learner.accuracy() if self._on else -1.0
+
+    def result(self, dispatch: Any, version: int) -> Any:
+        """Not while replaying: such strategies are not resumed from snapshots."""
+        return self._learner.result(dispatch, version)

@@ -1,0 +1,116 @@
+"""A run's numbers at the end of an aggregation: enough to go on from, and no more.
+
+The schedule is not in it: it is computed again, without training, up to the same event. Tasks that
+were in flight or not yet used are not in it either, only the models they start from: tasks are
+pure, so they are trained again, to the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from afl_sim.learning.evaluation import Evaluation
+from afl_sim.strategies.base import State
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass
+class Snapshot:
+    """The learning side at one version.
+
+    Attributes:
+        version: the server's version.
+        vector: shape (P + B,): the global model.
+        state: the strategy's state.
+        bases: the models, and the strategy's states where clients do not begin at the model, of
+            earlier versions that tasks still start from.
+        own: client -> the model (P + B,) with which it ended its last task that arrived.
+        before: (client, task) -> the model (P + B,) from which that unfinished task goes on.
+        evaluation: the last evaluation and its version.
+    """
+
+    version: int
+    vector: Tensor
+    state: State
+    bases: dict[int, tuple[Tensor, State]] = field(default_factory=dict)
+    own: dict[int, Tensor] = field(default_factory=dict)
+    before: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    evaluation: tuple[int, Evaluation] | None = None
+
+    def pack(self) -> tuple[dict[str, Any], Arrays]:
+        """Plain facts and named arrays, for a checkpoint on disk."""
+        tensors: dict[str, Tensor] = {"vector": self.vector}
+        facts: dict[str, Any] = {
+            "version": self.version,
+            "state": _to_plain(self.state, "state", tensors),
+            "bases": {
+                str(version): _to_plain(state, f"base.{version}.state", tensors)
+                for version, (_, state) in self.bases.items()
+            },
+        }
+        tensors |= {f"base.{version}": base for version, (base, _) in self.bases.items()}
+        tensors |= {f"own.{client}": vector for client, vector in self.own.items()}
+        tensors |= {f"before.{c}.{task}": vector for (c, task), vector in self.before.items()}
+        if self.evaluation is not None:
+            version, evaluation = self.evaluation
+            numbers = [evaluation.accuracy, evaluation.loss, list(evaluation.class_accuracy)]
+            facts["evaluation"] = [version, *numbers]
+        return facts, {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+
+    @classmethod
+    def unpack(cls, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Snapshot:
+        """The snapshot that `pack` took apart."""
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        snapshot = cls(facts["version"], tensors["vector"], _from_plain(facts["state"], tensors))
+        for version, state in facts["bases"].items():
+            base = tensors[f"base.{version}"]
+            snapshot.bases[int(version)] = (base, _from_plain(state, tensors))
+        for name, tensor in tensors.items():
+            kind, *address = name.split(".")
+            if kind == "own":
+                snapshot.own[int(address[0])] = tensor
+            elif kind == "before":
+                snapshot.before[int(address[0]), int(address[1])] = tensor
+        if "evaluation" in facts:
+            version, accuracy, loss, by_class = facts["evaluation"]
+            snapshot.evaluation = (version, Evaluation(accuracy, loss, tuple(by_class)))
+        return snapshot
+
+
+def _to_plain(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """A state as JSON, its tensors put aside under names."""
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        items = [
+            [key, _to_plain(item, f"{name}.{i}", tensors)]
+            for i, (key, item) in enumerate(value.items())
+        ]
+        return {"dict": items}
+    if isinstance(value, list | tuple):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_to_plain(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"plain": value}
+    raise TypeError(f"a strategy's state holds a {type(value).__name__}, which cannot be saved")
+
+
+def _from_plain(value: dict[str, Any], tensors: Mapping[str, Tensor]) -> Any:
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _from_plain(item, tensors) for key, item in content}
+    if kind in ("list", "tuple"):
+        items = [_from_plain(item, tensors) for item in content]
+        return tuple(items) if kind == "tuple" else items
+    return content

@@ -1,0 +1,80 @@
+"""Arrays in the cache folder as memory maps: many processes share one copy.
+
+A stored set is a folder with one ``.npy`` file per array and ``sums.json`` with their digests. It
+is built under a temporary name and appears by one rename. Whoever opens it first in a run checks
+the digests; pages that are read are shared by every process that maps them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = dict[str, npt.NDArray[Any]]
+_SUMS = "sums.json"
+
+
+def content_key(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """16 hex digits that stand for the names, types, shapes and contents of arrays."""
+    hasher = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        hasher.update(f"{name} {array.dtype} {array.shape};".encode())
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()[:16]
+
+
+def store_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write a set of arrays, unless another process was faster or the set is there.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if (folder / _SUMS).is_file():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".storing-", dir=folder.parent))
+    try:
+        sums = {}
+        for name, array in arrays.items():
+            path = temporary / f"{name}.npy"
+            np.save(path, array)
+            sums[name] = _digest(path)
+        (temporary / _SUMS).write_text(json.dumps(sums), encoding="utf-8")
+        os.chmod(temporary, 0o755)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if not (folder / _SUMS).is_file():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_arrays(folder: Path, *, check: bool = True) -> Arrays | None:
+    """Map a stored set; None if there is none, or if ``check`` finds it damaged (it is removed)."""
+    try:
+        sums = json.loads((folder / _SUMS).read_text(encoding="utf-8"))
+        paths = {name: folder / f"{name}.npy" for name in sums}
+        if check and any(_digest(path) != sums[name] for name, path in paths.items()):
+            raise ValueError("a digest differs")
+        # Copy-on-write: torch wants memory that may be written to, and nobody writes.
+        return {name: np.load(path, mmap_mode="c") for name, path in paths.items()}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,49 @@
+"""The logs of a run in its folder."""
+
+from __future__ import annotations
+
+from afl_sim.learning.evaluation import Evaluation
+from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run, write_trace
+from afl_sim.scenario import Scenario
+
+
+class Recorder:
+    """The logs of a run in its folder."""
+
+    def __init__(self, folder: RunFolder, scenario: Scenario) -> None:
+        self.folder = folder
+        self.events = EventLog(folder.events_path)
+        self.metrics = MetricsLog(folder.metrics_path)
+        self._settings = scenario.recording
+        self._name = scenario.name
+
+    def add_evaluation(
+        self, time_us: int, version: int, updates: int, samples: int, evaluation: Evaluation
+    ) -> None:
+        """Take the numbers of one evaluation."""
+        self.metrics.append(
+            time_us,
+            version,
+            updates,
+            samples,
+            evaluation.accuracy,
+            evaluation.loss,
+            evaluation.class_accuracy,
+        )
+
+    def close(self) -> None:
+        """Write what was logged; a reader sees each file whole or not at all."""
+        self.events.close()
+        self.metrics.close()
+
+    def write_trace(self) -> None:
+        """Write ``trace.json``, if the scenario wants it."""
+        if self._settings.trace:
+            run = load_run(self.folder.path)
+            write_trace(
+                run.events,
+                self.folder.trace_path,
+                self._settings.trace_limit,
+                metrics=run.metrics,
+                name=self._name,
+            )

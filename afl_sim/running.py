@@ -1,0 +1,276 @@
+"""One run: its parts put together, the clock turned, the results written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic, perf_counter
+from typing import Any
+
+from afl_sim.errors import AflSimError, DivergedError
+from afl_sim.execution.inline import InlineExecutor
+from afl_sim.execution.learner import TrainingLearner
+from afl_sim.execution.null import NullLearner
+from afl_sim.execution.numerics import fingerprint, model_digest
+from afl_sim.execution.processes import ProcessExecutor
+from afl_sim.execution.replay import ReplayingLearner
+from afl_sim.execution.snapshot import Snapshot
+from afl_sim.execution.tasks import Executor
+from afl_sim.learning.datasets import stored_pool
+from afl_sim.preparation import Prepared, build_runner, recipe_of, worker_runner
+from afl_sim.recorder import Recorder
+from afl_sim.recording import load_checkpoint, save_checkpoint
+from afl_sim.scenario import Scenario
+from afl_sim.summary import summarize
+from afl_sim.world.clock import MICROSECONDS
+from afl_sim.world.world import Ending, World
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        seconds: virtual time.
+        version: the server's version.
+        updates, samples: aggregated so far.
+        accuracy: of the last evaluation, or None.
+    """
+
+    seconds: float
+    version: int
+    updates: int
+    samples: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What may look on, and break off, from outside.
+
+    Attributes:
+        progress: told where the run stands, after each version and now and then in between.
+        stop_wanted: whether the run is to stop at the next version, with a checkpoint.
+    """
+
+    progress: Callable[[Progress], None] | None = None
+    stop_wanted: Callable[[], bool] | None = None
+
+
+def _executor(scenario: Scenario, prepared: Prepared) -> Executor:
+    """Where the scenario has its tasks run."""
+    assert prepared.dataset is not None
+    recipe = recipe_of(scenario)
+    if scenario.execution.executor == "inline":
+        return InlineExecutor(*build_runner(recipe, prepared.dataset, prepared.partition))
+    recipe = replace(recipe, stored=stored_pool(scenario.data))
+    return ProcessExecutor(partial(worker_runner, recipe), scenario.execution.workers)
+
+
+class Simulation:
+    """One run.
+
+    Args:
+        scenario: what to run.
+        prepared: its data, partition and initial model.
+        recorder: where it is written.
+        timing_only: train nothing.
+        watch: who looks on.
+        resume: go on from the folder's latest checkpoint, if there is one.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        prepared: Prepared,
+        recorder: Recorder,
+        timing_only: bool,
+        watch: Watch,
+        resume: bool = False,
+    ) -> None:
+        self._scenario = scenario
+        self._recorder = recorder
+        self._watch = watch
+        self._layout = prepared.layout
+        strategy: Any = scenario.strategy
+        size = prepared.partition.size
+        self._learner: TrainingLearner | None = None
+        self._executor: Executor | None = None
+        self._replay: ReplayingLearner | None = None
+        self._restored: dict[str, Any] = {}
+        self._saved_at = monotonic()
+        self._checkpoints = not timing_only and not strategy.reads_results
+        if not timing_only:
+            self._executor = _executor(scenario, prepared)
+            self._learner = TrainingLearner(
+                strategy,
+                self._executor,
+                prepared.initial,
+                self._layout.num_parameters,
+                size,
+                scenario.training.lr_schedule.factor,
+                recorder.add_evaluation,
+            )
+            if resume and self._checkpoints:
+                self._load_checkpoint(self._learner)
+        self._world = World(
+            scenario,
+            strategy,
+            size,
+            self._layout.num_bytes,
+            self._replay or self._learner or NullLearner(),
+            recorder.events.append,
+            self._report if watch.progress is not None else None,
+            self._after_version,
+        )
+
+    def run(self, began: float) -> None:
+        """Turn the clock to the end and write the folder's files."""
+        try:
+            self._run(began)
+        finally:
+            if self._executor is not None:
+                self._executor.close()
+
+    def _run(self, began: float) -> None:
+        try:
+            ending = self._world.run()
+        except DivergedError as error:
+            self._finish("diverged", self._now(), began, str(error))
+        except KeyboardInterrupt:
+            self._finish("interrupted", self._now(), began)
+            raise
+        except Exception as error:
+            # What can still be written is; the error that came first is the one to report.
+            with suppress(Exception):
+                self._finish("failed", self._now(), began, str(error) or type(error).__name__)
+            raise
+        else:
+            self._finish("complete", ending, began)
+            shutil.rmtree(self._recorder.folder.checkpoint_path, ignore_errors=True)
+
+    # -- checkpoints -----------------------------------------------------------------------------
+
+    def _after_version(self, version: int) -> None:
+        if self._replay is not None:
+            self._replay.attach(version, self._check_prefix)
+            if version < self._restored["version"]:
+                return
+        stop = self._watch.stop_wanted is not None and self._watch.stop_wanted()
+        if self._checkpoints and (stop or self._is_time(version)):
+            self._save_checkpoint(version)
+        if stop:
+            raise KeyboardInterrupt
+
+    def _is_time(self, version: int) -> bool:
+        settings = self._scenario.execution
+        every = settings.checkpoint_versions
+        if every is not None and version % every == 0:
+            return True
+        wall = settings.checkpoint_seconds
+        return wall is not None and monotonic() - self._saved_at >= wall
+
+    def _save_checkpoint(self, version: int) -> None:
+        assert self._learner is not None
+        snapshot = self._learner.snapshot(version)
+        if snapshot is None:
+            return
+        facts, tensors = snapshot.pack()
+        recorder = self._recorder
+        facts["events"] = len(recorder.events)
+        facts["schedule_digest"] = recorder.events.schedule_digest
+        facts["metrics"] = [list(row) for row in recorder.metrics.rows]
+        save_checkpoint(recorder.folder.checkpoint_path, version, facts, tensors)
+        self._saved_at = monotonic()
+
+    def _load_checkpoint(self, learner: TrainingLearner) -> None:
+        found = load_checkpoint(self._recorder.folder.checkpoint_path)
+        if found is None:
+            return
+        self._restored, tensors = found
+        for row in self._restored["metrics"]:
+            self._recorder.metrics.append(*row)
+        self._replay = ReplayingLearner(learner, Snapshot.unpack(self._restored, tensors))
+
+    def _check_prefix(self) -> None:
+        """Refuse to go on from a checkpoint of another history.
+
+        Raises:
+            AflSimError: the replayed schedule is not the one that the checkpoint was taken in.
+        """
+        events = self._recorder.events
+        if (len(events), events.schedule_digest) != (
+            self._restored["events"],
+            self._restored["schedule_digest"],
+        ):
+            raise AflSimError(
+                "the replayed schedule differs from the checkpoint's: it was made by other code or "
+                "from another scenario; run it again with --force"
+            )
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _now(self) -> Ending:
+        return Ending(self._world.time_us, "none")
+
+    def _settle(self) -> None:
+        """Report the evaluation that was under way when the run broke off."""
+        if self._learner is not None:
+            with suppress(DivergedError):
+                self._learner.settle()
+
+    def _finish(self, status: str, ending: Ending, began: float, reason: str | None = None) -> None:
+        recorder, learner = self._recorder, self._learner
+        self._settle()
+        recorder.close()
+        if learner is not None and status == "complete":
+            named = self._layout.named(learner.vector)
+            recorder.folder.write_model({name: part.numpy() for name, part in named.items()})
+        recorder.write_trace()
+        server = self._world.server
+        executor = self._executor
+        summary = summarize(
+            name=self._scenario.name,
+            status=status,
+            stopped_by=ending.rule,
+            time_us=ending.time_us,
+            versions=server.version,
+            counts=server.counts,
+            in_flight_us=sum(ending.time_us - task.sent_us for task in server.in_flight),
+            evaluations=recorder.metrics.rows,
+            targets=self._scenario.evaluation.targets,
+        )
+        if reason is not None:
+            summary["reason"] = reason
+        if learner is not None and learner.divergence is not None:
+            summary["diverged"] = {
+                "version": learner.divergence.version,
+                "client": learner.divergence.client,
+            }
+        summary["schedule_digest"] = recorder.events.schedule_digest
+        summary["model_digest"] = None if learner is None else model_digest(learner.vector)
+        summary["wall_seconds"] = {
+            "total": perf_counter() - began,
+            "training": executor.training_seconds if executor else 0.0,
+            "evaluation": executor.evaluation_seconds if executor else 0.0,
+            "waiting": executor.waiting_seconds if executor else 0.0,
+        }
+        summary["numerics"] = fingerprint(self._scenario.numerics)
+        recorder.folder.write_summary(summary)
+
+    def _report(self) -> None:
+        assert self._watch.progress is not None
+        rows = self._recorder.metrics.rows
+        counts = self._world.server.counts
+        self._watch.progress(
+            Progress(
+                self._world.time_us / MICROSECONDS,
+                self._world.server.version,
+                counts.aggregated,
+                counts.samples,
+                rows[-1].accuracy if rows else None,
+            )
+        )

@@ -1,0 +1,188 @@
+"""Broken off anywhere and resumed, a run comes to the digests of an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from afl_sim.errors import AflSimError, RunFolderError
+from afl_sim.recording import Run, RunFolder, load_checkpoint, save_checkpoint
+from afl_sim.scenario import Scenario
+from afl_sim.simulation import load_scenario, resume, simulate
+
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
+STRATEGIES = {
+    "fedavg": "{kind: fedavg, clients_per_round: 4, over_selection: 0.5}",
+    "fedprox": "{kind: fedprox, stragglers: 0.5, clients_per_round: 4, mu: 0.1}",
+    "fedasync": "{kind: fedasync, concurrency: 4, max_staleness: 3}",
+    "fedbuff": "{kind: fedbuff, concurrency: 5, buffer_size: 3}",
+    "fedbuff with Adam": "{kind: fedbuff, concurrency: 5, buffer_size: 3, "
+    "server_optimizer: {kind: Adam, lr: 0.01}}",
+    "ringmaster": "{kind: ringmaster, delay_threshold: 4}",
+    "quafl": "{kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5}",
+    "fedat": "{kind: fedat, tiers: 2, clients_per_round: 3}",
+}
+
+
+def small(strategy: str = "fedbuff", *more: str) -> Scenario:
+    settings = ["stop.updates=30", "evaluation.samples=100", "evaluation.every_seconds=1"]
+    return load_scenario(SMALLEST, [f"strategy={STRATEGIES[strategy]}", *settings, *more])
+
+
+def every(n: int) -> Callable[[], bool]:
+    """Asks for a stop at each n-th version that it is asked about."""
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked % n == 0
+
+    return stop
+
+
+def run_in_pieces(scenario: Scenario, folder: Path, stop: Callable[[], bool]) -> tuple[Run, int]:
+    breaks = 0
+    try:
+        return simulate(scenario, folder, stop_wanted=stop), 0
+    except KeyboardInterrupt:
+        breaks += 1
+    while True:
+        try:
+            return resume(folder, stop_wanted=stop), breaks
+        except KeyboardInterrupt:
+            breaks += 1
+
+
+def assert_same(run: Run, undisturbed: Run) -> None:
+    for key in ("schedule_digest", "model_digest", "final", "updates", "staleness", "status"):
+        assert run.summary[key] == undisturbed.summary[key], key
+    assert run.events.equals(undisturbed.events)
+    assert run.metrics.equals(undisturbed.metrics)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_in_pieces_is_the_run_in_one(strategy: str, tmp_path: Path) -> None:
+    scenario = small(strategy)
+    run, breaks = run_in_pieces(scenario, tmp_path / "run", every(3))
+    assert breaks >= 2
+    assert_same(run, simulate(scenario))
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_run_in_pieces_on_worker_processes_is_the_run_in_one(tmp_path: Path) -> None:
+    workers = ["execution.executor=processes", "execution.workers=2"]
+    run, breaks = run_in_pieces(small("quafl", *workers), tmp_path / "run", every(6))
+    assert breaks
+    assert_same(run, simulate(small("quafl")))
+
+
+def interrupted(folder: Path, *settings: str) -> Path:
+    """A run that broke off at its sixth version, with checkpoints of the fifth and sixth."""
+    with pytest.raises(KeyboardInterrupt):
+        simulate(
+            small("fedbuff", "execution.checkpoint_versions=1", *settings),
+            folder,
+            stop_wanted=every(6),
+        )
+    return folder
+
+
+def test_an_interrupted_run_says_so_and_keeps_two_checkpoints(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+    assert sorted(entry.name for entry in (folder / "checkpoint").iterdir()) == ["5", "6"]
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    latest = folder / "checkpoint" / "6"
+    files = [latest / "facts.json", latest / "tensors.safetensors"]
+    whole = {file: file.read_bytes() for file in files}
+    rng = random.Random(1)
+    for trial in range(50):
+        file = files[trial % 2]
+        content = bytearray(whole[file])
+        if trial % 3:
+            content = content[: rng.randrange(len(content))]
+        else:
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        file.write_bytes(content)
+        found = load_checkpoint(folder / "checkpoint")
+        assert found is not None
+        assert found[0]["version"] == 5, (trial, file.name)
+        file.write_bytes(whole[file])
+    files[1].write_bytes(whole[files[1]][:-7])
+    assert_same(resume(folder), simulate(small()))
+
+
+def test_without_a_whole_checkpoint_a_run_begins_anew(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    for file in (folder / "checkpoint").rglob("*.json"):
+        file.write_bytes(b"")
+    assert_same(resume(folder), simulate(small()))
+
+
+def test_a_timing_only_run_is_resumed_too(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        simulate(small(), tmp_path / "run", timing_only=True, stop_wanted=every(4))
+    run = resume(tmp_path / "run")
+    assert_same(run, simulate(small(), timing_only=True))
+
+
+def test_a_finished_run_is_returned_as_it_is(tmp_path: Path) -> None:
+    simulate(small(), tmp_path / "run", timing_only=True)
+    before = (tmp_path / "run" / "summary.json").stat().st_mtime_ns
+    assert resume(tmp_path / "run").status == "complete"
+    assert (tmp_path / "run" / "summary.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("what", ["numerics", "code"])
+def test_other_numerics_or_code_are_refused_unless_forced(what: str, tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest[what] = "other"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunFolderError, match=f"begun with other {what}"):
+        resume(folder)
+    assert resume(folder, force=True).status == "complete"
+    assert json.loads((folder / "manifest.json").read_text())["resumed"][-1]["forced"] is True
+
+
+def test_a_checkpoint_of_another_history_is_refused(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    text = (folder / "scenario.yaml").read_text()
+    (folder / "scenario.yaml").write_text(text.replace("\nseed: 1\n", "\nseed: 2\n"))
+    with pytest.raises(AflSimError, match="replayed schedule differs"):
+        resume(folder)
+
+
+def test_two_processes_cannot_write_one_run_folder(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    with (
+        RunFolder.open(folder).locked(),
+        pytest.raises(RunFolderError, match="another process is writing"),
+    ):
+        resume(folder)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, 1, {"version": 1}, {})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("afl_sim.recording.checkpoint.write_bytes", full)
+    with pytest.raises(AflSimError, match="cannot write a checkpoint.*the disk is full"):
+        save_checkpoint(tmp_path, 2, {"version": 2}, {})
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found[0]["version"] == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
