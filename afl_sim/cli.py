@@ -13,6 +13,7 @@ import typer
 import typer.core
 
 from afl_sim import __version__
+from afl_sim.builtin import find_scenario
 from afl_sim.errors import AflSimError, ScenarioError
 
 
@@ -47,6 +48,10 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a setting; may be repeated."),
 ]
 SeedOption = Annotated[int | None, typer.Option(help="Replace the scenario's seed.")]
+WorkersOption = Annotated[
+    str | None, typer.Option(metavar="N", help="Worker processes that train; auto: one per core.")
+]
+ExecutorOption = Annotated[str | None, typer.Option(help="inline or processes.")]
 RunsArgument = Annotated[list[Path], typer.Argument(help="Run or study folders.")]
 
 
@@ -85,34 +90,6 @@ def _options(
     pass
 
 
-def scenario_folder() -> Path:
-    """The folder of the built-in scenarios: in the package, or beside it in a source tree."""
-    package = Path(__file__).parent
-    inside = package / "scenarios"
-    return inside if inside.is_dir() else package.parent / "scenarios"
-
-
-def find_scenario(name: str) -> Path:
-    """The file that a command line names.
-
-    Raises:
-        ScenarioError: there is neither such a file nor such a built-in scenario.
-    """
-    path = Path(name)
-    if path.exists() or path.suffix in {".yaml", ".yml"} or len(path.parts) != 1:
-        return path
-    built_in = {file.stem: file for file in sorted(scenario_folder().glob("*.yaml"))}
-    if name in built_in:
-        return built_in[name]
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, built_in, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ScenarioError(
-        f"{name}: no such file, nor a built-in scenario ({', '.join(built_in)}){hint}"
-    )
-
-
 @app.command()
 def run(
     scenario: ScenarioArgument,
@@ -128,15 +105,21 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Run again even if a finished folder exists.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with runs that were broken off.")
+    ] = False,
+    workers: WorkersOption = None,
+    executor: ExecutorOption = None,
 ) -> None:
     """Run a scenario, or every combination of a study."""
-    from afl_sim.console import Display
+    from afl_sim.console import Display, Interruption
     from afl_sim.studies import Options, run_study
     from afl_sim.validation import check_study
 
-    study = check_study(find_scenario(scenario), settings or [], seed, timing_only=timing_only)
-    options = Options(out, timing_only, force, sys.argv)
-    with Display() as display:
+    settings = [*(settings or []), *_execution_settings(workers, executor)]
+    study = check_study(find_scenario(scenario), settings, seed, timing_only=timing_only)
+    with Display() as display, Interruption(display.finish) as interruption:
+        options = Options(out, timing_only, force, resume, sys.argv, interruption.wanted)
         folder, outcomes = run_study(study, options, display.watch)
         for outcome in outcomes:
             display.finish(_outcome_line(outcome))
@@ -150,6 +133,51 @@ def run(
         _draw(runs, folder / "figures", None, ("png",))
     if not all(outcome.succeeded for outcome in outcomes):
         raise typer.Exit(1)
+
+
+@app.command("resume")
+def resume_run(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on even with other code or numerics.")
+    ] = False,
+    workers: WorkersOption = None,
+    executor: ExecutorOption = None,
+) -> None:
+    """Continue a run that was broken off, to the result that it would have had."""
+    from afl_sim.console import Display, Interruption
+    from afl_sim.recording import load_run
+    from afl_sim.simulation import load_scenario, resume
+    from analysis.compare import print_comparison
+
+    if load_run(run).status == "complete":
+        print(f"{run} is finished")
+        return
+    scenario = load_scenario(run / "scenario.yaml", _execution_settings(workers, executor))
+    with Display() as display, Interruption(display.finish) as interruption:
+        done = resume(
+            run,
+            progress=display.watch_run(scenario.name, scenario),
+            stop_wanted=interruption.wanted,
+            execution=scenario.execution,
+            force=force,
+        )
+    print_comparison([done])
+    print(f"results: {run}")
+    if done.status != "complete":
+        raise typer.Exit(1)
+
+
+def _execution_settings(workers: str | None, executor: str | None) -> list[str]:
+    """The command line's choice of executor, as settings of the scenario."""
+    import os
+
+    if workers == "auto":
+        workers = str(len(os.sched_getaffinity(0)))
+    if executor is None and workers is not None and workers != "1":
+        executor = "processes"
+    settings = [] if executor is None else [f"execution.executor={executor}"]
+    return settings if workers is None else [*settings, f"execution.workers={workers}"]
 
 
 def _outcome_line(outcome: Any) -> str:

@@ -87,7 +87,7 @@ def _figures() -> Lines:
 def _scenarios() -> Lines:
     import yaml
 
-    from afl_sim.cli import scenario_folder
+    from afl_sim.builtin import scenario_folder
 
     for file in sorted(scenario_folder().glob("*.yaml")):
         yield file.stem, " ".join(str(yaml.safe_load(file.read_text())["description"]).split())

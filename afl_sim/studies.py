@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from afl_sim.errors import AflSimError, RunFolderError
-from afl_sim.recording import Run, StudyFolder, check_free, load_run
+from afl_sim.recording import Run, RunFolder, StudyFolder, check_free, load_run
 from afl_sim.recording.folder import SCENARIO, STUDY
 from afl_sim.scenario import Case, Study, scenario_id
-from afl_sim.simulation import Progress, check_mode, run_name, simulate
+from afl_sim.simulation import (
+    Progress,
+    check_mode,
+    load_scenario,
+    resume,
+    run_name,
+    simulate,
+)
 
 RUNS = Path("runs")
 
@@ -48,13 +55,17 @@ class Options:
         out: the run folder, or for a study its folder; None for ``runs/<name>-<id>``.
         timing_only: train nothing.
         force: run again what has a finished folder.
+        resume: go on with runs that were broken off, instead of running them again.
         command: the command line, for the manifests.
+        stop_wanted: asked after each version; True breaks the study off there.
     """
 
     out: Path | None = None
     timing_only: bool = False
     force: bool = False
+    resume: bool = False
     command: Sequence[str] | None = None
+    stop_wanted: Callable[[], bool] | None = None
 
 
 def study_folder(study: Study, options: Options) -> Path:
@@ -90,7 +101,7 @@ def run_study(
     for case in study.cases:
         check_mode(case.scenario, options.timing_only)
     folder = study_folder(study, options)
-    if options.out is not None and not options.force:
+    if options.out is not None and not (options.force or options.resume):
         check_free(folder)
     if not study.is_study:
         return folder, [_run_case(study.cases[0], folder, options, watch, alone=True)]
@@ -122,21 +133,44 @@ def _run_case(
     found = _existing(place)
     if found is not None and found.status == "complete" and not options.force:
         return Outcome(case.label, found, reused=True)
-    if found is not None:  # not finished, or to be run again: a run is remade as a whole
-        shutil.rmtree(place)
+    going_on = found is not None and options.resume and not options.force
+    if going_on:
+        _refuse_other(case, place)
+    elif found is not None:  # broken off, or to be run again: a run is remade as a whole
+        with RunFolder.open(place).locked():
+            shutil.rmtree(place)
     try:
-        run = simulate(
-            case.scenario,
-            place,
-            timing_only=options.timing_only,
-            progress=watch(case),
-            command=options.command,
-        )
+        if going_on:
+            run = resume(
+                place,
+                progress=watch(case),
+                stop_wanted=options.stop_wanted,
+                execution=case.scenario.execution,
+            )
+        else:
+            run = simulate(
+                case.scenario,
+                place,
+                timing_only=options.timing_only,
+                progress=watch(case),
+                stop_wanted=options.stop_wanted,
+                command=options.command,
+            )
     except AflSimError as error:
         if alone:
             raise
         return Outcome(case.label, _existing(place), error=error)
     return Outcome(case.label, run)
+
+
+def _refuse_other(case: Case, place: Path) -> None:
+    """Refuse to resume a run of another scenario.
+
+    Raises:
+        RunFolderError: the folder's scenario is not the case's.
+    """
+    if scenario_id(load_scenario(place / SCENARIO)) != scenario_id(case.scenario):
+        raise RunFolderError(f"{place} holds a run of another scenario; resume that by itself")
 
 
 def _existing(place: Path) -> Run | None:

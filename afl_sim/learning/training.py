@@ -194,7 +194,7 @@ class LocalTrainer:
         )
         order = self._streams.generator("batches", client, task) if settings.shuffle else None
         while True:
-            visit = torch.from_numpy(order.permutation(held) if order is not None else held)
+            visit = torch.from_numpy(held.copy() if order is None else order.permutation(held))
             for begin in range(0, last, size):
                 if not steps:
                     return

@@ -54,7 +54,7 @@ def json_schema(catalogue: Catalogue) -> Schema:
         **scenario,
         "$defs": dict(sorted(definitions.items())),
     }
-    return _shared_distribution(schema)
+    return _standard_bounds(_shared_distribution(schema))
 
 
 class _Generator(GenerateJsonSchema):
@@ -69,6 +69,26 @@ class _Generator(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+
+_BOUNDS = {
+    "gt": "exclusiveMinimum",
+    "ge": "minimum",
+    "lt": "exclusiveMaximum",
+    "le": "maximum",
+}
+
+
+def _standard_bounds(schema: Any) -> Any:
+    """Bounds on numbers that have a validator of their own come out under pydantic's names."""
+    if isinstance(schema, list):
+        return [_standard_bounds(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        _BOUNDS.get(key, key) if isinstance(value, int | float) else key: _standard_bounds(value)
+        for key, value in schema.items()
+    }
 
 
 def _fix_kind(definition: Schema, kind: str) -> None:

@@ -2,9 +2,9 @@
 
 Written from the rules of virtual time, not from the engine, and sharing nothing with it but the
 addressed random draws. At each instant comes first whatever is due, in the order in which it was
-started; then the server, which takes arrivals in the order in which they came. A schedule is a
-plain function that asks for the next instant when it has nothing left to do: there are no
-processes. Times and durations are integer microseconds, and a leg of 0 is no event.
+started; then the server, which takes arrivals in the order in which they came. A schedule
+(`plain_schedules`) is a function that asks for the next instant when it has nothing left to do:
+there are no processes. Times and durations are integer microseconds, and a leg of 0 is no event.
 """
 
 from __future__ import annotations
@@ -237,107 +237,3 @@ class EventLoop:
             j = i + int(self.draw() * (len(pool) - i))
             pool[i], pool[j] = pool[j], pool[i]
         return pool[:n]
-
-
-# -- the schedules -------------------------------------------------------------------------------
-
-
-def fedavg(
-    loop: EventLoop, m: int, sent: int, deadline: int | None, late: str, keep: int | None = None
-) -> None:
-    """Rounds of ``sent`` clients that end with the first m arrivals, or at the deadline.
-
-    With ``keep``, the steps of a task, those who are late send what they have done.
-    """
-    while True:
-        while len(loop.busy) == loop.clients:
-            loop.instant()
-        cohort = [loop.dispatch(client) for client in loop.pick(sent)]
-        came = loop.wait(cohort, m, deadline)
-        left = [task for task in cohort if task not in came]
-        if keep is not None:
-            for task in left:
-                loop.recall(task, keep)
-            partial = loop.wait(left, len(left))
-            came += [task for task in partial if task.steps != 0]
-            left = [task for task in partial if task.steps == 0]
-        for task in left:
-            if late == "cancel" or task.leg == len(ENDS):
-                loop.cancel(task)
-            else:
-                task.unwanted = True
-        loop.aggregate(came)
-
-
-def fedasync(loop: EventLoop, concurrency: int, max_staleness: int | None) -> None:
-    """Each arrival makes a version, or is discarded if it is too stale."""
-    for client in loop.pick(concurrency):
-        loop.dispatch(client)
-    while True:
-        task = loop.take()
-        if max_staleness is not None and loop.version - task.base > max_staleness:
-            loop.drop(task)
-        else:
-            loop.aggregate([task])
-        loop.dispatch(loop.pick(1)[0])
-
-
-def fedbuff(loop: EventLoop, concurrency: int, k: int) -> None:
-    """Every k arrivals make a version; the k-th's replacement is sent after it."""
-    for client in loop.pick(concurrency):
-        loop.dispatch(client)
-    buffer: list[Task] = []
-    while True:
-        buffer.append(loop.take())
-        if len(buffer) == k:
-            loop.aggregate(buffer)
-            buffer = []
-        loop.dispatch(loop.pick(1)[0])
-
-
-def ringmaster(loop: EventLoop, workers: int, r: int) -> None:
-    """Each arrival makes a version; then whoever's delay reaches r starts again, oldest first."""
-    for client in loop.pick(workers):
-        loop.dispatch(client)
-    while True:
-        task = loop.take()
-        if loop.version - task.base < r:
-            loop.aggregate([task])
-        else:  # it arrived at the very instant at which it became too old
-            loop.drop(task)
-        loop.dispatch(task.client)
-        for old in list(loop.busy.values()):
-            if old.leg < len(ENDS) and loop.version - old.base >= r:
-                loop.cancel(old)
-                loop.dispatch(old.client)
-
-
-def fedat(loop: EventLoop, tiers: Sequence[Sequence[int]], m: int) -> None:
-    """Each tier does synchronous rounds of m clients at its own pace."""
-    cohorts = [[loop.dispatch(c) for c in loop.pick(m, members)] for members in tiers]
-    came: list[list[Task]] = [[] for _ in tiers]
-    while True:
-        loop.instant()
-        ready = []
-        for task in loop.inbox:
-            tier = next(i for i, cohort in enumerate(cohorts) if task in cohort)
-            came[tier].append(task)
-            if len(came[tier]) == len(cohorts[tier]):
-                ready.append(tier)
-        loop.inbox.clear()
-        for tier in ready:
-            for task in came[tier]:
-                loop.free(task)
-            loop.aggregate(came[tier])
-            came[tier] = []
-            cohorts[tier] = [loop.dispatch(c) for c in loop.pick(m, tiers[tier])]
-
-
-def quafl(loop: EventLoop, s: int, limit: int, period: int) -> None:
-    """Every period s clients are polled, and aggregated when what they did has arrived."""
-    for client in range(loop.clients):
-        loop.dispatch(client, polled=True)
-    while True:
-        loop.sleep(period)
-        polled = [loop.poll(client, limit) for client in loop.sample(s)]
-        loop.aggregate(loop.wait(polled, s))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import event_loop
+import plain_schedules
 import pytest
 from event_loop import EventLoop, Row
 from hypothesis import assume, given, settings
@@ -112,7 +112,7 @@ def synchronous(draw: st.DrawFn) -> tuple[Fleet, Strategy]:
     block = {"kind": "fedavg", "clients_per_round": m, "over_selection": (sent - m) / m}
     block |= {"deadline": deadline, "late": late}
     arguments = (m, sent, None if deadline is None else deadline * SECOND, late)
-    return fleet, (block, event_loop.fedavg, arguments)
+    return fleet, (block, plain_schedules.fedavg, arguments)
 
 
 @st.composite
@@ -123,7 +123,7 @@ def immediate(draw: st.DrawFn) -> tuple[Fleet, Strategy]:
     block = {"kind": "fedasync", "concurrency": concurrency, "max_staleness": limit}
     if concurrency == fleet.clients and draw(st.booleans()):
         block["concurrency"] = "all"
-    return fleet, (block, event_loop.fedasync, (concurrency, limit))
+    return fleet, (block, plain_schedules.fedasync, (concurrency, limit))
 
 
 @st.composite
@@ -132,7 +132,7 @@ def buffered(draw: st.DrawFn) -> tuple[Fleet, Strategy]:
     concurrency = draw(st.integers(1, fleet.clients))
     k = draw(st.integers(1, 5))
     block = {"kind": "fedbuff", "concurrency": concurrency, "buffer_size": k}
-    return fleet, (block, event_loop.fedbuff, (concurrency, k))
+    return fleet, (block, plain_schedules.fedbuff, (concurrency, k))
 
 
 @st.composite
@@ -141,7 +141,7 @@ def restarting(draw: st.DrawFn) -> tuple[Fleet, Strategy]:
     workers = draw(st.integers(1, fleet.clients))
     r = draw(st.integers(1, 4))
     block = {"kind": "ringmaster", "concurrency": workers, "delay_threshold": r}
-    return fleet, (block, event_loop.ringmaster, (workers, r))
+    return fleet, (block, plain_schedules.ringmaster, (workers, r))
 
 
 @st.composite
@@ -155,7 +155,7 @@ def tiered(draw: st.DrawFn) -> tuple[Fleet, Strategy]:
     tiers = [by_speed[n * t // count : n * (t + 1) // count] for t in range(count)]
     m = draw(st.integers(1, min(len(tier) for tier in tiers)))
     block = {"kind": "fedat", "tiers": count, "clients_per_round": m}
-    return fleet, (block, event_loop.fedat, (tiers, m))
+    return fleet, (block, plain_schedules.fedat, (tiers, m))
 
 
 @settings(max_examples=200, deadline=None)
@@ -217,6 +217,6 @@ def test_quafl_polls(unit: str, data: st.DataObject) -> None:
         outcome = fleet.simulated(block, compute)
         whole_tasks = [[limit * seconds for seconds in script] for script in fleet.seconds]
         fleet = replace(fleet, seconds=whole_tasks)
-    loop = fleet.expected(event_loop.quafl, s, limit, (waiting + interaction) * SECOND)
+    loop = fleet.expected(plain_schedules.quafl, s, limit, (waiting + interaction) * SECOND)
     assert digest_rows(outcome) == loop.rows
     assert_steps(outcome, loop)

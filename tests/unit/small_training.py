@@ -40,16 +40,17 @@ def small_mlp(size: int = 4) -> nn.Module:
 
 
 class Held:
-    """A shard: client c holds the samples given for it, or all of them."""
+    """Shards, read-only as those of a run: client c holds what is given for it, or everything."""
 
     def __init__(self, *indices: list[int], samples: int = SAMPLES) -> None:
         self._indices = indices
         self._samples = samples
 
     def indices(self, client: int) -> np.ndarray:
-        if not self._indices:
-            return np.arange(self._samples)
-        return np.array(self._indices[client], dtype=np.int64)
+        held = self._indices[client] if self._indices else range(self._samples)
+        indices = np.array(held, dtype=np.int64)
+        indices.flags.writeable = False
+        return indices
 
 
 class Remembers(nn.Module):

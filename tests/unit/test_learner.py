@@ -19,6 +19,7 @@ from afl_sim.execution.learner import TrainingLearner
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.training import LocalResult
+from afl_sim.simulation import simulate
 from afl_sim.strategies import FedAsync, FedAvg, QuAFL, Strategy, Update, strategies
 from afl_sim.world.dispatch import Dispatch
 from afl_sim.world.world import World
@@ -483,6 +484,27 @@ def test_a_client_that_diverges_but_is_never_aggregated_harms_nobody() -> None:
     assert torch.isfinite(fakes.learner.vector).all()
 
 
+def test_a_run_that_diverges_ends_and_says_where() -> None:
+    built = scenario(
+        [1, 2, 3, 4],
+        data={"partition": {"kind": "iid", "samples": 20}},
+        model="logistic",
+        training={"steps": 3, "batch_size": 10, "optimizer": {"kind": "SGD", "lr": 1e38}},
+        strategy={"kind": "fedasync", "concurrency": 2},
+        evaluation={"samples": 50},
+        recording={"trace": False},
+        stop={"versions": 50},
+    )
+    found = simulate(built)
+    assert found.summary["status"] == "diverged"
+    where = found.summary["diverged"]
+    assert where["version"] == found.summary["versions"] + 1
+    arrived = found.events[found.events["kind"] == "arrived"]
+    assert where["client"] == arrived["client"].iloc[-1]
+    assert f"client {where['client']}" in found.summary["reason"]
+    assert math.isfinite(found.summary["final"]["loss"])
+
+
 def test_a_server_step_that_is_not_finite_is_caught() -> None:
     class Explodes(FedAvg):
         def aggregate(self, params: Tensor, state: Any, updates: Any, context: Any) -> Any:
@@ -497,8 +519,8 @@ def test_a_server_step_that_is_not_finite_is_caught() -> None:
 
 def test_an_evaluation_that_is_not_finite_is_caught() -> None:
     fakes = Fakes(FedAvg(), vec(math.inf, 0))
+    fakes.learner.evaluate(0, 0, 0, 0)
     with pytest.raises(DivergedError, match="version 0: the evaluation loss is inf"):
-        fakes.learner.evaluate(0, 0, 0, 0)
         fakes.learner.settle()
     assert fakes.evaluations == []
 

@@ -144,7 +144,7 @@ def dies() -> None:
 def test_workers_that_keep_dying_end_the_run_with_one_clear_error() -> None:
     executor = ProcessExecutor(dies, 1)  # type: ignore[arg-type]
     (task,) = tasks(1)
-    with pytest.raises(AflSimError, match="worker processes died .* fewer --workers"):
+    with pytest.raises(AflSimError, match=r"worker processes died .* fewer --workers"):
         executor.submit(task, 0).result()
     executor.close()
 

@@ -180,7 +180,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("afl_sim.recording.checkpoint.write_bytes", full)
-    with pytest.raises(AflSimError, match="cannot write a checkpoint.*the disk is full"):
+    with pytest.raises(AflSimError, match=r"cannot write a checkpoint.*the disk is full"):
         save_checkpoint(tmp_path, 2, {"version": 2}, {})
     found = load_checkpoint(tmp_path)
     assert found is not None

@@ -59,7 +59,7 @@ def test_alpha_is_the_same_after_many_updates(kind: str) -> None:
 
 def test_updates_in_one_call_are_mixed_in_one_after_the_other_not_averaged() -> None:
     strategy = FedAsync(alpha=0.5, staleness={"kind": "constant"})
-    # (0, 0) -> 0.5 (4, 0) = (2, 0) -> 0.5 (2, 0) + 0.5 (0, 8) = (1, 4); the average would be (2, 4).
+    # (0, 0) -> 0.5 (4, 0) = (2, 0) -> 0.5 (2, 0) + 0.5 (0, 8) = (1, 4); not (2, 4).
     assert_is(step(strategy, vec(0, 0), [trained(4, 0), trained(0, 8)]), 1, 4)
 
 

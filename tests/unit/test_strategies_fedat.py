@@ -80,7 +80,7 @@ def test_an_aggregation_changes_no_earlier_state() -> None:
 
 
 def test_tiers_are_made_by_speed_and_run_at_their_own_pace() -> None:
-    # Slow and fast clients interleaved; tier 0 is {1, 3} (1 s and 2 s), tier 1 is {0, 2} (10, 20 s).
+    # Slow and fast clients interleaved; tier 0 is {1, 3} (1, 2 s), tier 1 is {0, 2} (10, 20 s).
     outcome = run(
         scenario(
             [10, 1, 20, 2],

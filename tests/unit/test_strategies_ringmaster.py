@@ -6,8 +6,8 @@ import pytest
 from vectors import assert_is, moved, step, vec
 from world_runs import Outcome, run, scenario
 
-from afl_sim.streams import Streams
 from afl_sim.strategies import Ringmaster
+from afl_sim.streams import Streams
 
 
 def test_each_gradient_is_a_plain_step() -> None:

@@ -192,6 +192,16 @@ def test_without_shuffling_every_epoch_is_in_the_order_held() -> None:
     assert seen(4, shards=Held([], held), shuffle=False, batch_size=3) == [[7, 3, 20], [4]] * 2
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.filterwarnings("error")
+def test_indices_that_may_not_be_written_to_raise_no_warning(shuffle: bool) -> None:
+    torch.set_warn_always(True)  # else torch warns once in a process, perhaps long before this
+    try:
+        seen(2, shuffle=shuffle, batch_size=5)
+    finally:
+        torch.set_warn_always(False)
+
+
 def test_drop_last_leaves_out_the_smaller_batch() -> None:
     batches = seen(8, batch_size=5, drop_last=True)
     assert [len(batch) for batch in batches] == [5] * 8
@@ -232,7 +242,8 @@ def test_training_processes_as_many_samples_as_virtual_time_counts(
         assert len(batches) == steps
         assert sum(map(len, batches)) == workload.samples(1, steps)
     epoch = seen(workload.task_steps(1, 0), samples=samples, batch_size=size, drop_last=drop_last)
-    assert len(set(sum(epoch, []))) == len(sum(epoch, []))  # one epoch repeats nothing
+    visited = [sample for batch in epoch for sample in batch]
+    assert len(set(visited)) == len(visited)  # one epoch repeats nothing
 
 
 # -- proximal term, clipping, learning rate --------------------------------------------------------
@@ -338,7 +349,7 @@ def test_a_gradient_task_returns_minus_g_even_where_g_is_tiny() -> None:
 
     gradient = trainer(no_bias_of(4), (images, labels), batch_size=None, gradient=True)
     assert error(train(gradient).delta) < 1e-6
-    # The difference of parameters after a step of rate 1 loses what a float32 of size 1 cannot hold.
+    # The difference of parameters after a step loses what a float32 of size 1 cannot hold.
     difference = trainer(no_bias_of(4), (images, labels), batch_size=None, optimizer=sgd(1.0))
     assert error(train(difference).delta) > 1e-4
 

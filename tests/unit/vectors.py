@@ -30,7 +30,7 @@ def trained(
 
 
 def moved(*delta: float, tau: int = 0, n: int = 1, client: int = 0) -> Update:
-    """An update given by its delta; its parameters are put out of reach of a rule that reads them."""
+    """An update given by its delta; a rule that reads its parameters finds none."""
     step = vec(*delta)
     return Update(client, 0, tau, n, 1, step, torch.full_like(step, torch.nan), 1.0)
 
