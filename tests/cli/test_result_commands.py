@@ -127,6 +127,28 @@ def test_a_reused_run_that_is_damaged_is_told_and_kept(afl_sim: Command, tmp_pat
     assert everything_in(tmp_path) == before
 
 
+def test_resume_leaves_a_finished_run_alone_and_needs_a_run(
+    afl_sim: Command, tmp_path: Path, finished: Finished
+) -> None:
+    before = everything_in(finished.full)
+    (tmp_path / "empty").mkdir()
+    done, nowhere, empty, wrong = afl_sim.batch(
+        [
+            ("resume", finished.full),
+            ("resume", "nowhere"),
+            ("resume", "empty"),
+            ("run", SMALLEST, "--executor", "threads"),
+        ]
+    )
+    assert done.succeeded().out == f"{finished.full} is finished\n"
+    assert everything_in(finished.full) == before
+    assert [result.code for result in (nowhere, empty, wrong)] == [2] * 3
+    assert "nowhere" in nowhere.errors[0]
+    assert "empty" in empty.errors[0]
+    assert "execution.executor" in wrong.errors[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
 def test_show_prints_who_holds_which_samples(afl_sim: Command, tmp_path: Path) -> None:
     (tmp_path / "skewed.yaml").write_text(
         SMALLEST.read_text().replace("{kind: iid, samples: 100}", "{kind: shards, per_client: 2}")

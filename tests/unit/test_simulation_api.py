@@ -1,0 +1,216 @@
+"""The Python interface: scenarios from files, runs in folders or for a while, nothing half done."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import afl_sim
+from afl_sim import Strategy, load_run, load_scenario, simulate
+from afl_sim.errors import RunFolderError, ScenarioError, ScheduleError
+from afl_sim.simulation import Progress, check_mode, load_study, run_name
+
+ROOT = Path(__file__).parents[2]
+SMALLEST = ROOT / "scenarios" / "smallest.yaml"
+SMALL = ("stop.updates=10", "evaluation.samples=100", "data.partition.samples=20")
+
+
+class Stubborn(Strategy):
+    """Dispatches, and then something goes wrong."""
+
+    how: str = "stops"
+
+    def schedule(self, server: Any) -> Iterator[Any]:
+        yield from self._round(server)
+        if self.how == "raises":
+            raise ValueError("a mistake of the author's")
+        # Else it comes to rest before the stop rule.
+
+    def _round(self, server: Any) -> Iterator[Any]:
+        server.dispatch_many(server.pick(2))
+        update = yield server.arrival()
+        yield server.aggregate([update])
+
+    def aggregate(self, params: Any, state: Any, updates: Any, context: Any) -> Any:
+        return params, state
+
+
+def stubborn(how: str) -> afl_sim.Scenario:
+    return load_scenario(
+        SMALLEST, [*SMALL, f'strategy={{kind: "{__name__}:Stubborn", how: {how}}}']
+    )
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders go, so that what is left of them shows."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    return tmp_path / "temporary"
+
+
+def run_folders(folder: Path) -> list[Path]:
+    return sorted(folder.glob("afl_sim-*"))
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    for name in afl_sim.__all__:
+        assert getattr(afl_sim, name).__name__ == name
+    with pytest.raises(AttributeError, match="simulat"):
+        afl_sim.simulat  # noqa: B018
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    code = "import sys, afl_sim; print({'torch', 'scipy', 'simpy', 'pandas'} & set(sys.modules))"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert printed.stdout == "set()\n"
+
+
+def test_settings_and_a_seed_replace_those_of_the_file() -> None:
+    scenario = load_scenario(SMALLEST, ["stop.updates=7", "model=mlp"], seed=5)
+    assert (scenario.stop.updates, scenario.model.kind, scenario.seed) == (7, "mlp", 5)
+    with pytest.raises(ScenarioError, match="did you mean 'updates'"):
+        load_scenario(SMALLEST, ["stop.update=7"])
+
+
+def test_a_study_is_no_single_scenario() -> None:
+    with pytest.raises(ScenarioError, match="is a study of 3 runs"):
+        load_scenario(ROOT / "scenarios" / "quickstart.yaml")
+    study = load_study(ROOT / "scenarios" / "quickstart.yaml")
+    assert [case.label for case in study.cases] == ["fedavg", "fedasync", "fedbuff"]
+
+
+def test_a_run_without_a_folder_lives_as_long_as_it_is_looked_at(temporary: Path) -> None:
+    scenario = load_scenario(SMALLEST, SMALL)
+    run = simulate(scenario)
+    path = run.path
+    assert path.name == run_name(scenario)
+    assert path.is_relative_to(temporary.resolve())
+    assert run.summary["updates"]["aggregated"] == 10
+    assert set(run.model()) == {name for name in run.model() if name}
+    del run
+    gc.collect()
+    assert not path.exists()
+    assert run_folders(temporary) == []
+
+
+def test_a_run_in_a_folder_stays_and_is_opened_again(tmp_path: Path, temporary: Path) -> None:
+    run = simulate(load_scenario(SMALLEST, SMALL), tmp_path / "kept")
+    opened = load_run(tmp_path / "kept")
+    assert opened.summary == run.summary
+    assert opened.events.equals(run.events)
+    assert opened.metrics.equals(run.metrics)
+    del run
+    gc.collect()
+    assert (tmp_path / "kept" / "summary.json").is_file()
+    assert run_folders(temporary) == []
+    with pytest.raises(RunFolderError, match="not empty"):
+        simulate(load_scenario(SMALLEST, SMALL), tmp_path / "kept")
+    assert load_run(tmp_path / "kept").summary == opened.summary
+
+
+def test_a_path_is_as_good_as_a_scenario(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SMALLEST.read_text().replace("updates: 60", "updates: 5"))
+    from_path = simulate(tmp_path / "tiny.yaml", timing_only=True)
+    loaded = simulate(load_scenario(str(tmp_path / "tiny.yaml")), timing_only=True)
+    assert from_path.summary["schedule_digest"] == loaded.summary["schedule_digest"]
+
+
+def test_progress_is_told_after_each_version() -> None:
+    told: list[Progress] = []
+    settings = [*SMALL, "evaluation.every_versions=1"]
+    run = simulate(load_scenario(SMALLEST, settings), progress=told.append)
+    assert {progress.version for progress in told} >= {1, 2}
+    assert [p.seconds for p in told] == sorted(p.seconds for p in told)
+    assert told[-1].updates == run.summary["updates"]["aggregated"] == 10
+    assert told[-1].samples == run.summary["samples_trained"] == 200
+    assert told[-1].accuracy is not None
+
+
+def test_an_interrupted_run_closes_its_folder(tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.version == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(load_scenario(SMALLEST, SMALL), tmp_path / "run", progress=interrupt)
+    run = load_run(tmp_path / "run")
+    assert run.status == "interrupted"
+    assert run.summary["versions"] == 1
+    assert len(run.events) > 0
+    assert not list(run.path.rglob("*.tmp"))
+
+
+def test_an_interrupted_temporary_run_leaves_nothing(temporary: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(load_scenario(SMALLEST, SMALL), progress=interrupt)
+    assert run_folders(temporary) == []
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ("stops", ScheduleError, "came to rest|stop rule|nothing"),
+        ("raises", ValueError, "author's"),
+    ],
+)
+def test_a_failing_strategy_leaves_a_folder_that_says_so(
+    tmp_path: Path, how: str, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words) as caught:
+        simulate(stubborn(how), tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    assert run.status == "failed"
+    assert run.summary["reason"] == str(caught.value)
+    assert run.summary["versions"] == 1
+    assert "aggregated" in set(run.events.kind)
+
+
+def test_wrong_input_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+    too_many = load_scenario(SMALLEST, ["evaluation.samples=20000"])
+    for out in (tmp_path / "run", None):
+        with pytest.raises(ScenarioError, match=r"evaluation\.samples: 20000"):
+            simulate(too_many, out)
+    assert not (tmp_path / "run").exists()
+    assert run_folders(temporary) == []
+
+
+def test_a_run_without_training_needs_a_stop_rule_that_it_can_reach(tmp_path: Path) -> None:
+    scenario = load_scenario(SMALLEST, ["stop={accuracy: 0.9}"])
+    check_mode(scenario, timing_only=False)
+    with pytest.raises(ScenarioError, match="accuracy is the only rule"):
+        simulate(scenario, tmp_path / "run", timing_only=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_accuracy_ends_a_run_with_training() -> None:
+    settings = ["stop={accuracy: 0.4, updates: 200}", "evaluation.every_versions=1"]
+    run = simulate(load_scenario(SMALLEST, settings))
+    assert run.summary["stopped_by"] == "accuracy"
+    assert run.metrics.accuracy.iloc[-1] >= 0.4
+    assert (run.metrics.accuracy.iloc[:-1] < 0.4).all()
+
+
+def test_what_is_recorded_is_a_setting(tmp_path: Path) -> None:
+    settings = [*SMALL, "recording.trace=false", "evaluation.targets=[0.2, 0.99]"]
+    run = simulate(load_scenario(SMALLEST, settings), tmp_path / "run")
+    assert not (run.path / "trace.json").exists()
+    times = run.summary["time_to_accuracy"]
+    assert set(times) == {"0.2", "0.99"}
+    assert times["0.99"] is None
+    first = run.metrics[run.metrics.accuracy >= 0.2].iloc[0]
+    assert times["0.2"] == first.time_us / 1e6
+    assert json.loads((run.path / "summary.json").read_text()) == run.summary
