@@ -1,7 +1,9 @@
 """The schedules of one small scenario under each strategy, as they were when last looked at.
 
 The digests change when anything about virtual time, the random streams or a strategy's schedule
-does. Where that is meant, write them anew with ``COMMAND``, and say in the commit why.
+does. Where that is meant, write them anew, and say in the commit why they changed:
+
+    python tests/golden/golden_schedules.py
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from typing import Any
 from afl_sim.catalogue import catalogue
 from afl_sim.recording import Run
 from afl_sim.scenario import Reading, Scenario
+from afl_sim.simulation import simulate
 
 FILE = Path(__file__).with_name("schedules.json")
-COMMAND = "python tests/golden/update.py"
 
 STRATEGIES: dict[str, dict[str, Any]] = {
     "fedavg": {"clients_per_round": 4, "over_selection": 0.5},
@@ -83,3 +85,16 @@ def facts(run: Run) -> dict[str, Any]:
 def golden() -> dict[str, dict[str, Any]]:
     """The facts as they were when last written."""
     return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Write the facts anew, and say which changed."""
+    before = golden() if FILE.exists() else {}
+    now = {kind: facts(simulate(scenario(kind), timing_only=True)) for kind in STRATEGIES}
+    FILE.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+    for kind, found in now.items():
+        print(f"{kind:12s}{'the same' if before.get(kind) == found else 'changed'}")
+
+
+if __name__ == "__main__":
+    main()

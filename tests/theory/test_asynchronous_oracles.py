@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from intervals import REPLICATIONS, Comparisons
+from intervals import Comparisons
 from timing import EXPONENTIAL, Updates, replicated, updates_of
 
 from afl_sim.streams import Streams
@@ -62,8 +62,7 @@ def test_constant_times_drawn_at_random_give_the_mean_delays(compare: Comparison
         lambda seed: updates_of(clients, ALL, {"seconds_per_task": law}, updates=1500, seed=seed),
         warm_up=200,
     )
-    seeds = range(1, REPLICATIONS + 1)
-    times = [1 + 2 * Streams(seed).uniforms("compute.level", range(clients)) for seed in seeds]
+    times = [1 + 2 * Streams(seed).uniforms("compute.level", range(5)) for seed in range(1, 17)]
     for client in (0, 1):
         errors = [
             float(run.delays_of(client).mean()) - expected_delay(client, t)
