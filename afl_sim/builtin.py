@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from afl_sim.errors import ScenarioError
@@ -27,8 +26,9 @@ def find_scenario(name: str) -> Path:
     built_in = {file.stem: file for file in sorted(scenario_folder().glob("*.yaml"))}
     if name in built_in:
         return built_in[name]
-    near = get_close_matches(name, built_in, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    from afl_sim.scenario.wording import hint
+
     raise ScenarioError(
-        f"{name}: no such file, nor a built-in scenario ({', '.join(built_in)}){hint}"
+        f"{name}: no such file, nor a built-in scenario ({', '.join(built_in)})"
+        f"{hint(name, built_in)}"
     )

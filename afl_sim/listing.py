@@ -26,11 +26,10 @@ def listing(what: str) -> Lines:
         "scenarios": _scenarios,
     }
     if what not in lists:
-        from difflib import get_close_matches
+        from afl_sim.scenario.wording import hint
 
-        near = get_close_matches(what, lists, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"cannot list {what!r}; expected one of {', '.join(lists)}{hint}")
+        expected = f"expected one of {', '.join(lists)}{hint(what, lists)}"
+        raise InputError(f"cannot list {what!r}; {expected}")
     return lists[what]()
 
 

@@ -77,13 +77,14 @@ def check_batches(scenario: Scenario, partition: Partition) -> None:
         ScenarioError: ``drop_last`` with a batch larger than some client's data.
     """
     training = scenario.training
-    if not training.drop_last or training.batch_size == "full":
+    batch = training.samples_per_step
+    if not training.drop_last or batch is None:
         return
     smallest = int(np.min(partition.sizes))
-    if training.batch_size > smallest:
+    if batch > smallest:
         raise ScenarioError(
             f"training.drop_last: a client with {smallest} samples has no whole batch of "
-            f"{training.batch_size}; expected training.batch_size of at most {smallest}, or "
+            f"{batch}; expected training.batch_size of at most {smallest}, or "
             "drop_last: false"
         )
 
@@ -116,7 +117,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
     optimizer: Any = training.optimizer
     settings = LocalSettings(
         optimizer,
-        None if training.batch_size == "full" else training.batch_size,
+        training.samples_per_step,
         training.loss,
         training.shuffle,
         training.drop_last,

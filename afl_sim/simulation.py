@@ -21,6 +21,7 @@ from afl_sim.recording import Run, RunFolder, build_manifest, load_run
 from afl_sim.running import Progress, Simulation, Watch
 from afl_sim.scenario import Execution, Scenario, Study, dump_scenario, scenario_id
 from afl_sim.scenario import load_study as _load_study
+from afl_sim.scenario.checks import only_accuracy
 
 __all__ = [
     "Progress",
@@ -241,8 +242,7 @@ def check_mode(scenario: Scenario, timing_only: bool) -> None:
             f"strategy: {strategy.kind} reads training results to decide its schedule; "
             "it cannot run with --timing-only"
         )
-    stop = scenario.stop
-    if (stop.virtual_seconds, stop.versions, stop.updates, stop.samples) == (None,) * 4:
+    if only_accuracy(scenario.stop):
         raise ScenarioError(
             "stop: accuracy is the only rule, and a run with --timing-only never reaches it; "
             "expected virtual_seconds, versions, updates or samples as well"

@@ -11,6 +11,7 @@ from afl_sim.learning.partition import make_partition
 from afl_sim.preparation import prepare
 from afl_sim.scenario import Scenario, Study
 from afl_sim.scenario.data import held_out
+from afl_sim.scenario.partitions import Problem
 from afl_sim.simulation import load_study
 from afl_sim.streams import Streams
 
@@ -29,10 +30,28 @@ def check_study(
     Raises:
         ScenarioError: one line for each mistake.
     """
-    return load_study(source, overrides, seed, timing_only=timing_only, inspect=problems)
+    found: dict[tuple[object, ...], list[Problem]] = {}
+
+    def inspect(scenario: Scenario) -> list[Problem]:
+        # Most cases of a study share their data and model, which need to be tried only once.
+        training = scenario.training
+        key = (
+            scenario.seed,
+            scenario.clients.count,
+            scenario.data,
+            scenario.model.model_dump_json(),
+            scenario.evaluation,
+            training.samples_per_step,
+            training.drop_last,
+        )
+        if key not in found:
+            found[key] = list(problems(scenario))
+        return found[key]
+
+    return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect)
 
 
-def problems(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
+def problems(scenario: Scenario) -> Iterator[Problem]:
     """What shows only once the data and the model are there, as (key path, message)."""
     try:
         prepare(scenario, timing_only=True)
@@ -48,7 +67,7 @@ def problems(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
         yield from _evaluation_problems(scenario)
 
 
-def _evaluation_problems(scenario: Scenario) -> Iterator[tuple[tuple[str, ...], str]]:
+def _evaluation_problems(scenario: Scenario) -> Iterator[Problem]:
     """A subset larger than its set; with the user's own files that is known only once a run reads
     them."""
     asked, data = scenario.evaluation.samples, scenario.data

@@ -6,7 +6,6 @@ import importlib
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -174,9 +173,10 @@ def usable(
 
 def _kind(name: str) -> FigureKind:
     if name not in FIGURES:
-        near = get_close_matches(name, FIGURES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"there is no figure {name!r}: expected {', '.join(FIGURES)}{hint}")
+        from afl_sim.scenario.wording import hint
+
+        known = f"expected {', '.join(FIGURES)}{hint(name, FIGURES)}"
+        raise InputError(f"there is no figure {name!r}: {known}")
     return FIGURES[name]
 
 

@@ -149,13 +149,13 @@ def pages() -> dict[Path, str]:
 
 def main() -> int:
     """Write the pages, or with ``--check`` compare them."""
-    stale = [path for path, text in pages().items() if not _same(path, text)]
+    stale = {path: text for path, text in pages().items() if not _same(path, text)}
     if "--check" in sys.argv:
         for path in stale:
             print(f"{path.relative_to(ROOT)} is out of date: run python docs/generate.py")
         return bool(stale)
-    for path in stale:
-        path.write_text(pages()[path], encoding="utf-8")
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8")
         print(f"wrote {path.relative_to(ROOT)}")
     return 0
 

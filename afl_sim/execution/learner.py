@@ -15,7 +15,7 @@ from afl_sim.execution.snapshot import Snapshot
 from afl_sim.execution.tasks import Executor, Future, Known, TrainingTask
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.training import LocalResult
-from afl_sim.strategies.base import Strategy, Update
+from afl_sim.strategies.base import State, Strategy, Update
 
 
 @dataclass(frozen=True)
@@ -86,23 +86,10 @@ class TrainingLearner:
 
     def start(self, dispatch: Any, after: Any) -> None:
         """Submit the task, or, where a poll will say how many steps it has, prepare it."""
-        origin, own = None, None
+        own = None
         if self._goes_on:
-            origin = (self._strategy, self.state)
             own = self._own.get(dispatch.client) if after is None else after.job.future
-        task = TrainingTask(
-            dispatch.client,
-            dispatch.task,
-            dispatch.steps,
-            self.vector,
-            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
-            origin,
-            own,
-        )
-        job = dispatch.job = Job(task)
-        self._live[dispatch] = None
-        if not dispatch.until_polled:
-            job.future = self._executor.submit(task, dispatch.due_us)
+        self._take_on(dispatch, self.vector, self.state, own)
 
     def recall(self, dispatch: Any) -> None:
         """Submit the task with the steps that were done."""
@@ -212,24 +199,29 @@ class TrainingLearner:
         for dispatch in live:
             base, state = snapshot.bases[dispatch.base_version]
             before = snapshot.before.get((dispatch.client, dispatch.task))
-            task = TrainingTask(
-                dispatch.client,
-                dispatch.task,
-                dispatch.steps,
-                base,
-                self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
-                (self._strategy, state) if self._goes_on else None,
-                None if before is None else _ended(before),
-            )
-            job = dispatch.job = Job(task)
-            self._live[dispatch] = None
-            if dispatch.pollable:
-                continue  # a poll will say how many steps it has
-            job.future = self._executor.submit(task, dispatch.due_us)
+            self._take_on(dispatch, base, state, None if before is None else _ended(before))
 
     def result(self, dispatch: Any, version: int) -> Update:
         """The numbers of an update, as an aggregation into ``version`` would see them."""
         return self._update(dispatch, dispatch.job.future.result(), version)
+
+    def _take_on(
+        self, dispatch: Any, base: Tensor, state: State, own: Future[LocalResult] | None
+    ) -> None:
+        """Submit a task that starts from ``base``, unless a poll will say how many steps it has."""
+        task = TrainingTask(
+            dispatch.client,
+            dispatch.task,
+            dispatch.steps,
+            base,
+            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
+            (self._strategy, state) if self._goes_on else None,
+            own,
+        )
+        job = dispatch.job = Job(task)
+        self._live[dispatch] = None
+        if not dispatch.pollable:
+            job.future = self._executor.submit(task, dispatch.due_us)
 
     def _update(self, dispatch: Any, result: LocalResult, version: int) -> Update:
         if dispatch.steps and not math.isfinite(result.loss):

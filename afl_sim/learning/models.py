@@ -26,7 +26,6 @@ class ModelSpec(BaseModel):
     """A model's hyperparameters; `build` makes the network."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    summary: ClassVar[str] = ""
 
     kind: str = Field(description="The model's name, or package.module:factory.")
 
@@ -46,7 +45,6 @@ class ModelSpec(BaseModel):
 class Logistic(ModelSpec):
     """Multinomial logistic regression: one linear layer (7,850 parameters on MNIST)."""
 
-    summary: ClassVar[str] = "multinomial logistic regression"
     kind: Literal["logistic"] = Field(default="logistic", description="Logistic regression.")
 
     def build(self, input_shape: Shape, classes: int) -> nn.Module:
@@ -56,7 +54,6 @@ class Logistic(ModelSpec):
 class Mlp(ModelSpec):
     """Fully connected layers with ReLU; 784-200-200-10 is McMahan et al.'s 2NN (199,210)."""
 
-    summary: ClassVar[str] = "fully connected ReLU network"
     kind: Literal["mlp"] = Field(default="mlp", description="Multilayer perceptron.")
     hidden: tuple[int, ...] = Field(
         default=(200, 200), description="Widths of the hidden layers, in order (units)."
@@ -88,7 +85,6 @@ class Mlp(ModelSpec):
 class LeNet(ModelSpec):
     """Two 5x5 convolutions of 10 and 20 channels, pooled, and 50 units (21,840 on MNIST)."""
 
-    summary: ClassVar[str] = "small CNN, 21,840 parameters on MNIST"
     kind: Literal["lenet"] = Field(default="lenet", description="Small convolutional network.")
 
     def build(self, input_shape: Shape, classes: int) -> nn.Module:
@@ -112,7 +108,6 @@ class LeNet(ModelSpec):
 class Cnn(ModelSpec):
     """The CNN of McMahan et al., AISTATS 2017: 32 and 64 channels, 512 units (1,663,370)."""
 
-    summary: ClassVar[str] = "McMahan's CNN, 1,663,370 parameters on MNIST"
     kind: Literal["cnn"] = Field(default="cnn", description="McMahan's convolutional network.")
     dropout: float = Field(
         default=0.0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Protocol
@@ -21,6 +20,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from torch import Tensor
+
+from afl_sim.scenario.wording import hint
 
 # Those that need a closure, sparse gradients, or matrices cannot take a plain step.
 _UNSUITABLE = frozenset({"Optimizer", "LBFGS", "SparseAdam", "Muon"})
@@ -161,9 +162,8 @@ def _by_kind(value: Any) -> Any:
         return value
     kind = value.get("kind")
     if kind not in OPTIMIZERS:
-        near = difflib.get_close_matches(str(kind), OPTIMIZERS, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown optimizer {kind!r}; expected a class of torch.optim{hint}")
+        near = hint(str(kind), OPTIMIZERS, cutoff=0.4)
+        raise ValueError(f"unknown optimizer {kind!r}; expected a class of torch.optim{near}")
     return OPTIMIZERS[kind].model_validate(value)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from afl_sim.errors import ScenarioError
+
 
 class ParameterVector:
     """The layout of a model's vector, and the way in and out.
@@ -59,8 +61,6 @@ def initial_vector(model: nn.Module, layout: ParameterVector) -> Tensor:
     Raises:
         ScenarioError: if a parameter has another type.
     """
-    from afl_sim.errors import ScenarioError
-
     for name, tensor in model.named_parameters():
         if tensor.dtype != torch.float32:
             raise ScenarioError(f"model: parameter {name!r} is {tensor.dtype}; expected float32")

@@ -7,6 +7,7 @@ stream, so that a hundred million clients cost nothing.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,11 +94,10 @@ class FixedPartition:
 
 
 @dataclass(frozen=True)
-class DrawnPartition:
-    """Clients that draw their samples on demand, with replacement, from the whole training set."""
+class _OnDemand(ABC):
+    """What partitions have in common whose clients draw their samples when asked for them."""
 
     sizes: Ints
-    total: int
     streams: Streams
 
     @property
@@ -108,16 +108,31 @@ class DrawnPartition:
         _check_client(client, self.clients)
         return int(self.sizes[client])
 
+    @abstractmethod
+    def indices(self, client: int) -> Ints:
+        """Indices of a client's samples, drawn anew, and the same each time."""
+
+    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
+        shown = self.clients if first is None else min(first, self.clients)
+        counts = np.empty((shown, classes), dtype=np.int64)
+        for client in range(shown):
+            counts[client] = np.bincount(labels[self.indices(client)], minlength=classes)
+        return counts
+
+
+@dataclass(frozen=True)
+class DrawnPartition(_OnDemand):
+    """Clients that draw their samples on demand, with replacement, from the whole training set."""
+
+    total: int
+
     def indices(self, client: int) -> Ints:
         generator = self.streams.generator(PURPOSE, client)
         return generator.integers(self.total, size=self.size(client), dtype=np.int64)
 
-    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
-        return _counts_by_drawing(self, labels, classes, first)
-
 
 @dataclass(frozen=True)
-class DrawnByLabel:
+class DrawnByLabel(_OnDemand):
     """Clients that draw their samples on demand, with replacement, each from a mixture of labels.
 
     Attributes:
@@ -128,18 +143,8 @@ class DrawnByLabel:
     """
 
     spec: Dirichlet | Classes
-    sizes: Ints
     order: Ints
     starts: Ints
-    streams: Streams
-
-    @property
-    def clients(self) -> int:
-        return len(self.sizes)
-
-    def size(self, client: int) -> int:
-        _check_client(client, self.clients)
-        return int(self.sizes[client])
 
     def indices(self, client: int) -> Ints:
         size = self.size(client)
@@ -165,9 +170,6 @@ class DrawnByLabel:
         counts[chosen] = size // held
         counts[chosen[: size % held]] += 1
         return counts
-
-    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
-        return _counts_by_drawing(self, labels, classes, first)
 
 
 def make_partition(spec: DataSpec, labels: Ints, clients: int, streams: Streams) -> Partition:
@@ -201,15 +203,15 @@ def _drawn(
     if isinstance(spec, Shards) or not spec.replacement:
         return None
     if isinstance(spec, Sizes):
-        return DrawnPartition(np.array(spec.sizes, dtype=np.int64), len(labels), streams)
+        return DrawnPartition(np.array(spec.sizes, dtype=np.int64), streams, len(labels))
     if isinstance(spec, Quantity):
         sizes = scaled_sizes(spec, clients, len(labels), streams.generator(PURPOSE))
-        return DrawnPartition(sizes, len(labels), streams)
+        return DrawnPartition(sizes, streams, len(labels))
     equal = np.broadcast_to(
         np.int64(spec.samples or 0), clients
     )  # one number, seen `clients` times
     if isinstance(spec, Iid):
-        return DrawnPartition(equal, len(labels), streams)
+        return DrawnPartition(equal, streams, len(labels))
     order, starts = label_order(labels, classes)
     starts = np.unique(starts)  # a label without samples starts where the next one does
     if isinstance(spec, Classes) and spec.per_client >= len(starts):
@@ -217,7 +219,7 @@ def _drawn(
             f"data.partition.per_client: {spec.per_client} labels per client, but only "
             f"{len(starts) - 1} have samples"
         )
-    return DrawnByLabel(spec, equal, order, starts, streams)
+    return DrawnByLabel(equal, streams, spec, order, starts)
 
 
 def _dealt(
@@ -273,14 +275,6 @@ def _cut(order: Ints, sizes: Ints) -> FixedPartition:
     for array in (flat, offsets):
         array.setflags(write=False)
     return FixedPartition(flat, offsets)
-
-
-def _counts_by_drawing(partition: Partition, labels: Ints, classes: int, first: int | None) -> Ints:
-    shown = partition.clients if first is None else min(first, partition.clients)
-    counts = np.empty((shown, classes), dtype=np.int64)
-    for client in range(shown):
-        counts[client] = np.bincount(labels[partition.indices(client)], minlength=classes)
-    return counts
 
 
 def _check_client(client: int, clients: int) -> None:

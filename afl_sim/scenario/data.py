@@ -12,7 +12,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from afl_sim.scenario.partitions import Frozen, Iid, PartitionSpec, Problem
+from afl_sim.scenario.partitions import Iid, PartitionSpec, Problem
+from afl_sim.scenario.section import Section
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ EMNIST_SPLITS: dict[str, DatasetInfo] = {
 }
 
 
-class DataSpec(Frozen):
+class DataSpec(Section):
     """The ``data:`` section of a scenario."""
 
     dataset: Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"] = Field(
@@ -85,7 +86,6 @@ class DataSpec(Frozen):
         default=0.0,
         ge=0,
         lt=1,
-        allow_inf_nan=False,
         description="Share of the pool held out for tuning, drawn by the scenario's seed before "
         "the partition (no unit).",
     )

@@ -6,23 +6,17 @@ Only the words are here; ``afl_sim.learning.partition`` does the dealing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from afl_sim.scenario.section import Section
 
 Problem = tuple[tuple[str, ...], str]  # key path inside the block, what is wrong
 
 
-class Frozen(BaseModel):
-    """A model that cannot be changed and takes no unknown key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PartitionBase(Frozen):
+class PartitionBase(Section):
     """What every kind of partition says."""
-
-    summary: ClassVar[str]
 
     kind: str = Field(description="The kind of partition.")
     min_samples: int = Field(
@@ -123,7 +117,6 @@ def _no_file_order(order: str, replacement: bool) -> None:
 class Iid(_PerClient):
     """Every client a uniform sample of the training set, of equal sizes (to within one)."""
 
-    summary: ClassVar[str] = "uniform, equal sizes"
     kind: Literal["iid"] = Field(default="iid", description="Uniform partition.")
     order: Order = "shuffled"
 
@@ -141,12 +134,10 @@ class Dirichlet(_PerClient):
     Dirichlet mixture of labels (Hsu et al., arXiv 1909.06335).
     """
 
-    summary: ClassVar[str] = "label skew, concentration alpha"
     kind: Literal["dirichlet"] = Field(description="Dirichlet label skew.")
     alpha: float = Field(
         ge=0,
         le=1e9,
-        allow_inf_nan=False,
         description="Concentration: small is skewed, large is uniform, 0 is one class per client "
         "(no unit).",
     )
@@ -165,7 +156,6 @@ class Dirichlet(_PerClient):
 class Shards(PartitionBase):
     """Samples sorted by label and cut into equal shards, dealt out at random (McMahan et al.)."""
 
-    summary: ClassVar[str] = "sorted by label, k shards per client"
     kind: Literal["shards"] = Field(description="Shards of label-sorted samples.")
     per_client: int = Field(default=2, ge=1, description="Shards of each client (shards).")
 
@@ -186,7 +176,6 @@ class Shards(PartitionBase):
 class Classes(_PerClient):
     """Every client holds exactly `per_client` labels; a label is shared evenly by its holders."""
 
-    summary: ClassVar[str] = "k labels per client"
     kind: Literal["classes"] = Field(description="A fixed number of labels per client.")
     per_client: int = Field(default=2, ge=1, description="Labels of each client (labels).")
     assignment: Literal["random", "cyclic"] = Field(
@@ -211,7 +200,6 @@ class Classes(_PerClient):
 class Quantity(PartitionBase):
     """Clients of unequal size: sizes drawn from a law and scaled to the whole training set."""
 
-    summary: ClassVar[str] = "unequal sizes: lognormal, power law, normal"
     kind: Literal["quantity"] = Field(description="Quantity skew.")
     law: Literal["lognormal", "power_law", "normal"] = Field(
         default="lognormal", description="The law of the sizes before scaling."
@@ -220,21 +208,18 @@ class Quantity(PartitionBase):
         default=1.0,
         ge=0,
         le=20,
-        allow_inf_nan=False,
         description="lognormal: standard deviation of the logarithm of the size (no unit).",
     )
     exponent: float = Field(
         default=2.5,
         gt=1,
         le=1e6,
-        allow_inf_nan=False,
         description="power_law: the density falls as size**-exponent (no unit).",
     )
     std: float = Field(
         default=0.3,
         ge=0,
         le=1e3,
-        allow_inf_nan=False,
         description="normal: standard deviation as a share of the mean size; what falls below "
         "min_samples is raised to it (no unit).",
     )
@@ -256,7 +241,6 @@ class Quantity(PartitionBase):
 class Sizes(PartitionBase):
     """Explicit sizes, one per client; what they leave over of the training set is not used."""
 
-    summary: ClassVar[str] = "explicit sizes"
     kind: Literal["sizes"] = Field(description="Explicit client sizes.")
     sizes: tuple[int, ...] = Field(
         min_length=1, description="Samples of each client, one entry per client (samples)."

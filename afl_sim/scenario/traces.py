@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import math
 from functools import lru_cache
 from pathlib import Path
+
+from afl_sim.scenario.wording import hint
 
 
 class TraceProblem(Exception):
@@ -89,11 +90,10 @@ def _chosen(path: Path, columns: list[str], column: str | None) -> str:
             return columns[0]
         raise TraceProblem("column", f"missing; {path} has the columns {', '.join(columns)}")
     if column not in columns:
-        near = difflib.get_close_matches(column, columns, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
         raise TraceProblem(
             "column",
-            f"{path} has no column '{column}'; expected one of {', '.join(columns)}{hint}",
+            f"{path} has no column '{column}'; expected one of {', '.join(columns)}"
+            f"{hint(column, columns)}",
         )
     return column
 

@@ -134,6 +134,11 @@ class Training(Section):
         description="cross_entropy of logits, nll of log-probabilities, mse to one-hot labels.",
     )
 
+    @property
+    def samples_per_step(self) -> int | None:
+        """Samples in a step; None for all that the client has."""
+        return None if self.batch_size == "full" else self.batch_size
+
     @model_validator(mode="before")
     @classmethod
     def _default_epochs(cls, block: Any) -> Any:

@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def hint(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the nearest known name, or nothing."""
-    near = difflib.get_close_matches(word, list(known), 1)
+def hint(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """``; did you mean 'x'?`` for the nearest known name, or nothing.
+
+    ``cutoff`` is how near it has to be, from 0 to 1.
+    """
+    near = difflib.get_close_matches(word, list(known), 1, cutoff)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

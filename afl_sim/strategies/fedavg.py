@@ -78,7 +78,8 @@ class FedAvg(Strategy):
             yield server.wait_idle()
             cohort = self.send(server, server.pick(self._selected(server.clients)))
             arrived = yield server.wait(cohort, first=enough, deadline=self.deadline)
-            late = [task for task in cohort if task not in arrived]
+            in_time = set(arrived)
+            late = [task for task in cohort if task not in in_time]
             if self.partial == "keep":
                 recalled = yield server.wait([server.recall(task) for task in late])
                 late = [task for task in recalled if not task.steps]

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.scenario.clients import Compute as ComputeSpec
-from afl_sim.scenario.distributions import Distribution
 from afl_sim.streams import Streams
 from afl_sim.world.clock import MICROSECONDS, to_microseconds
 from afl_sim.world.dispatch import Dispatch
+from afl_sim.world.draws import draw
 from afl_sim.world.workload import Workload
 
 _KEY = "clients.compute"
@@ -45,9 +45,9 @@ class Compute:
         client, task = dispatch.client, dispatch.task
         seconds = self.level(client) * self._amount(dispatch)
         if self._jitter.constant != 1:
-            seconds *= self._draw(self._jitter, "compute.jitter", client, task)
+            seconds *= draw(self._jitter, self._streams, "compute.jitter", client, task)
         if self._extra.constant != 0:
-            seconds += self._draw(self._extra, "compute.jitter_seconds", client, task)
+            seconds += draw(self._extra, self._streams, "compute.jitter_seconds", client, task)
         return to_microseconds(seconds, _KEY)
 
     def steps_done(self, dispatch: Dispatch, elapsed_us: int) -> int:
@@ -68,7 +68,7 @@ class Compute:
         return self.level(client) * amount * self._jitter.mean(client) + self._extra.mean(client)
 
     def _draw_level(self, client: int) -> float:
-        return self._draw(self._level, "compute.level", client, 0)
+        return draw(self._level, self._streams, "compute.level", client)
 
     def _amount(self, dispatch: Dispatch) -> float:
         if self._unit == "sample":
@@ -82,12 +82,6 @@ class Compute:
         uniform = self._streams.generator("compute.jitter", client, task).random(dispatch.steps)
         seconds = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, task))
         if self._extra.constant != 0:
-            seconds += self._draw(self._extra, "compute.jitter_seconds", client, task)
+            seconds += draw(self._extra, self._streams, "compute.jitter_seconds", client, task)
         to_microseconds(float(seconds[-1]), _KEY)  # refuses what is no duration
         return seconds * MICROSECONDS
-
-    def _draw(self, law: Distribution, purpose: str, client: int, k: int) -> float:
-        constant = law.constant
-        if constant is not None:
-            return constant
-        return law.quantile(self._streams.uniform(purpose, client, k), client, k)

@@ -8,6 +8,7 @@ from afl_sim.scenario.clients import Link
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.streams import Streams
 from afl_sim.world.clock import to_microseconds
+from afl_sim.world.draws import draw
 
 _RATES_KEPT = 1 << 16
 
@@ -47,8 +48,4 @@ class UncontendedLink:
         return self._draw(self._spec.latency, "latency", client), per_byte
 
     def _draw(self, law: Distribution, what: str, client: int) -> float:
-        constant = law.constant
-        if constant is not None:
-            return constant
-        u = self._streams.uniform(f"network.{self._name}.{what}", client)
-        return law.quantile(u, client)
+        return draw(law, self._streams, f"network.{self._name}.{what}", client)

@@ -13,6 +13,7 @@ from afl_sim.world import events
 from afl_sim.world.books import Books
 from afl_sim.world.clock import MICROSECONDS, Done, Wake, to_microseconds
 from afl_sim.world.dispatch import Dispatch, Phase
+from afl_sim.world.draws import draw
 from afl_sim.world.waiting import Wait
 
 Schedule = Generator[simpy.Event, Any, None]
@@ -237,11 +238,9 @@ class Server(Books):
         for dispatch in batch:
             if dispatch.phase not in (Phase.ARRIVED, Phase.AGGREGATED):
                 raise ScheduleError(f"{dispatch} cannot be aggregated: it is not at the server")
-        law = self._aggregation_seconds
-        seconds = law.constant
-        if seconds is None:
-            k = self.version
-            seconds = law.quantile(self._streams.uniform("server.aggregation", 0, k), 0, k)
+        seconds = draw(
+            self._aggregation_seconds, self._streams, "server.aggregation", 0, self.version
+        )
         if seconds == 0:
             self._make_version(batch, context)
             return Done(self._env)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.streams import Streams
+from afl_sim.world.draws import draw
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,4 @@ class Workload:
         return self.epochs.mean(client) * self.batches(client)
 
     def _draw(self, amount: Distribution, client: int, task: int) -> float:
-        constant = amount.constant
-        if constant is not None:
-            return constant
-        return amount.quantile(self.streams.uniform("training.amount", client, task), client, task)
+        return draw(amount, self.streams, "training.amount", client, task)

@@ -81,7 +81,7 @@ class World:
         training = scenario.training
         workload = Workload(
             samples_of,
-            None if training.batch_size == "full" else training.batch_size,
+            training.samples_per_step,
             training.epochs,
             training.steps,
             training.drop_last,

@@ -1,0 +1,48 @@
+"""Normalisation of images: statistics of a pool, and their use."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
+    """Shift and scale, in units of the 8-bit source: x becomes (x - shift) / scale.
+
+    Sums of 8-bit numbers and of their squares are exact in float64, so the result depends neither
+    on the number of threads nor on the machine.
+
+    Args:
+        how: standard | unit | raw | pixelwise, as in `DataSpec.normalize`.
+        train: uint8 (samples, C, H, W), the published training set.
+        pool: uint8 (samples, C, H, W), what is shared out to clients.
+
+    Returns:
+        Two float32 tensors of shape (1, C, 1, 1), or (1, C, H, W) for pixelwise.
+    """
+    if how in ("raw", "unit"):
+        none = torch.zeros(1, 1, 1, 1)
+        return none, none + (255.0 if how == "unit" else 1.0)
+    if how == "pixelwise":
+        mean, deviation = _moments(pool, (0,))
+        return mean.float(), (deviation + 0.001 * 255).float()
+    mean, deviation = _moments(train, (0, 2, 3))
+    return mean.float(), torch.where(deviation > 0, deviation, 255.0).float()
+
+
+def _moments(images: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation in float64, the dimensions summed over kept with length 1."""
+    total = torch.zeros(1, dtype=torch.float64)
+    squares = torch.zeros(1, dtype=torch.float64)
+    for block in images.split(4096):
+        wide = block.double()
+        total = total + wide.sum(over, keepdim=True)
+        squares = squares + wide.square_().sum(over, keepdim=True)
+    count = images.numel() // total.numel()
+    mean = total / count
+    return mean, (squares / count - mean.square()).clamp_min(0).sqrt()
+
+
+def normalized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """8-bit images as float32 ``(x - shift) / scale``."""
+    return images.float().sub_(shift).div_(scale)

@@ -1,0 +1,14 @@
+"""Draws from a scenario's distributions, each at its address."""
+
+from __future__ import annotations
+
+from afl_sim.scenario.distributions import Distribution
+from afl_sim.streams import Streams
+
+
+def draw(law: Distribution, streams: Streams, purpose: str, client: int, k: int = 0) -> float:
+    """The ``k``-th draw of a purpose on a client; a law that is always one number needs no draw."""
+    constant = law.constant
+    if constant is not None:
+        return constant
+    return law.quantile(streams.uniform(purpose, client, k), client, k)
