@@ -64,8 +64,9 @@ def measure(quick: bool) -> Section:
             "An update is 19 steps on 600 samples. Times are the shortest turn's CPU time; ratios "
             "are medians over turns taken alternately, each contender in a process of its own. "
             f"The peak is torch.mm's in the same minutes ({', '.join(peaks)}), and the share "
-            "counts the multiplications and additions of forward and backward alone. Engine, log and "
-            f"aggregation are the rest of a run of {_WHOLE['lenet']} updates (cnn: {_WHOLE['cnn']}).",
+            "counts the multiplications and additions of forward and backward alone. Engine, log "
+            f"and aggregation are the rest of a run of {_WHOLE['lenet']} updates "
+            f"(cnn: {_WHOLE['cnn']}).",
         ),
     )
 
