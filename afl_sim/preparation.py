@@ -15,6 +15,7 @@ from torch import Tensor
 from afl_sim.errors import DataError, ScenarioError
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.batchable import batching_problems
+from afl_sim.learning.client_split import deal
 from afl_sim.learning.compression import Compressor
 from afl_sim.learning.datasets import (
     Dataset,
@@ -26,7 +27,7 @@ from afl_sim.learning.datasets import (
 from afl_sim.learning.evaluation import Evaluator
 from afl_sim.learning.models import MODELS, build_model, resolve_model
 from afl_sim.learning.parameters import ParameterVector, initial_vector
-from afl_sim.learning.partition import Partition, make_partition
+from afl_sim.learning.partition import FixedPartition, Partition
 from afl_sim.learning.training import LocalSettings, LocalTrainer, Shards
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
@@ -42,12 +43,13 @@ class Prepared:
     """What a run starts from.
 
     Attributes:
-        partition: who holds which samples.
+        partition: who trains on which samples.
         layout: how the model lies in its vector.
         initial: shape (P + B,): the initial model.
         dataset: the samples; None for a run without training.
         labels: int64 (samples,): the labels of what the partition deals out.
         classes: how many labels there are.
+        testing: which samples clients keep for tests; None where they keep none.
     """
 
     partition: Partition
@@ -56,6 +58,11 @@ class Prepared:
     dataset: Dataset | None
     labels: npt.NDArray[np.int64]
     classes: int
+    testing: FixedPartition | None = None
+
+    def evaluated_shards(self, on: str) -> Partition | None:
+        """The clients' samples that ``evaluation.on`` names; None where it names another set."""
+        return {"client_test": self.testing, "client_train": self.partition}.get(on)
 
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
@@ -73,21 +80,24 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         with _one_at_a_time:
             dataset = load_dataset(scenario.data, streams)
         labels = dataset.labels.numpy()
-        _check_evaluation(scenario, dataset)
-    partition = make_partition(scenario.data, labels, scenario.clients.count, streams)
-    check_batches(scenario, partition)
+    dealt = deal(scenario.data, labels, scenario.clients.count, streams)
+    check_batches(scenario, dealt.training)
     model = _new_model(scenario.model.model_dump(by_alias=True), scenario.data, streams)
     if scenario.numerics.mode == "batched":
         check_batching(scenario, model)
     layout = ParameterVector(model)
-    return Prepared(
-        partition,
+    prepared = Prepared(
+        dealt.training,
         layout,
         initial_vector(model, layout),
         dataset,
         labels,
         scenario.data.info.classes,
+        dealt.testing,
     )
+    if dataset is not None:
+        _check_evaluation(scenario, dataset, prepared)
+    return prepared
 
 
 def check_batches(scenario: Scenario, partition: Partition) -> None:
@@ -182,16 +192,28 @@ def compressor_of(recipe: Recipe) -> Compressor | None:
 
 
 def build_runner(
-    recipe: Recipe, dataset: Dataset, partition: Shards
+    recipe: Recipe, dataset: Dataset, partition: Shards, testing: Shards | None = None
 ) -> tuple[LocalTrainer, Evaluator]:
-    """What does the tasks of a recipe with this data."""
+    """What does the tasks of a recipe with this data.
+
+    Args:
+        recipe: the run's.
+        dataset: the samples.
+        partition: which of them each client trains on.
+        testing: which it keeps for tests, if any.
+    """
     streams = Streams(recipe.seed)
     model = _new_model(recipe.model, recipe.data, streams)
     trainer = LocalTrainer(
         model, dataset.images, dataset.labels, partition, streams, recipe.settings
     )
     chosen = recipe.evaluation
-    if chosen.on == "validation":
+    shards = {"client_test": testing, "client_train": partition}.get(chosen.on)
+    if shards is not None:
+        held = [shards.indices(client) for client in range(recipe.clients)]
+        rows = torch.from_numpy(np.sort(np.concatenate(held)))  # in the order of the files
+        images, labels = dataset.images[rows], dataset.labels[rows]
+    elif chosen.on == "validation":
         images, labels = dataset.validation_images, dataset.validation_labels
     else:
         images, labels = dataset.test_images, dataset.test_labels
@@ -212,17 +234,18 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     pool = open_pool(recipe.data, recipe.stored)
     streams = Streams(recipe.seed)
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
-    partition: Shards = make_partition(
-        recipe.data, pool.labels.numpy()[rows], recipe.clients, streams
-    )
+    dealt = deal(recipe.data, pool.labels.numpy()[rows], recipe.clients, streams)
+    training: Shards = dealt.training
+    testing: Shards | None = dealt.testing
     if len(held_out):
         # The pool stays whole, so that it stays shared; clients' indices are put through instead.
         aside = torch.from_numpy(held_out)
         pool = replace(
             pool, validation_images=pool.images[aside], validation_labels=pool.labels[aside]
         )
-        partition = _Rows(partition, rows)
-    return TaskRunner(*build_runner(recipe, pool, partition), compressor_of(recipe))
+        training = _Rows(training, rows)
+        testing = None if testing is None else _Rows(testing, rows)
+    return TaskRunner(*build_runner(recipe, pool, training, testing), compressor_of(recipe))
 
 
 @dataclass(frozen=True)
@@ -243,11 +266,15 @@ def _new_model(block: dict[str, Any], data: DataSpec, streams: Streams) -> torch
         return build_model(spec, data.info.input_shape, data.info.classes, streams.integer("init"))
 
 
-def _check_evaluation(scenario: Scenario, dataset: Dataset) -> None:
+def _check_evaluation(scenario: Scenario, dataset: Dataset, prepared: Prepared) -> None:
     settings = scenario.evaluation
-    available = len(
-        dataset.validation_labels if settings.on == "validation" else dataset.test_labels
-    )
+    shards = prepared.evaluated_shards(settings.on)
+    if shards is not None:
+        available = int(shards.sizes.sum())
+    elif settings.on == "validation":
+        available = len(dataset.validation_labels)
+    else:
+        available = len(dataset.test_labels)
     if not available:
         raise DataError(f"evaluation.on: the {settings.on} set has no samples")
     if settings.samples is not None and settings.samples > available:

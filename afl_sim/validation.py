@@ -7,9 +7,9 @@ from pathlib import Path
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
+from afl_sim.learning.client_split import deal
 from afl_sim.learning.datasets import load_labels
-from afl_sim.learning.partition import make_partition
-from afl_sim.preparation import prepare
+from afl_sim.preparation import Prepared, prepare
 from afl_sim.scenario import Scenario, Study
 from afl_sim.scenario.data import held_out
 from afl_sim.scenario.partitions import Problem
@@ -64,7 +64,7 @@ def problems(scenario: Scenario, here: bool = False) -> Iterator[Problem]:
     try:
         if here:
             check_device(scenario.numerics.device)
-        prepare(scenario, timing_only=True)
+        prepared = prepare(scenario, timing_only=True)
     except InputError as error:
         for line in str(error).splitlines():
             keys, _, message = line.partition(": ")
@@ -74,16 +74,21 @@ def problems(scenario: Scenario, here: bool = False) -> Iterator[Problem]:
             else:
                 yield ("data",), line
     else:
-        yield from _evaluation_problems(scenario)
+        yield from _evaluation_problems(scenario, prepared)
 
 
-def _evaluation_problems(scenario: Scenario) -> Iterator[Problem]:
+def _evaluation_problems(scenario: Scenario, prepared: Prepared) -> Iterator[Problem]:
     """A subset larger than its set; with the user's own files that is known only once a run reads
     them."""
     asked, data = scenario.evaluation.samples, scenario.data
-    if asked is None or data.root is not None:
+    if asked is None:
         return
-    if scenario.evaluation.on == "test":
+    held = prepared.evaluated_shards(scenario.evaluation.on)
+    if held is not None:
+        available = int(held.sizes.sum())
+    elif data.root is not None:
+        return
+    elif scenario.evaluation.on == "test":
         available = data.info.test
     else:
         pool = data.info.train + (data.info.test if data.pool == "train_and_test" else 0)
@@ -115,7 +120,7 @@ def _table(scenario: Scenario, label: str) -> object:
 
     streams = Streams(scenario.seed)
     labels = load_labels(scenario.data, streams)
-    partition = make_partition(scenario.data, labels, scenario.clients.count, streams)
+    partition = deal(scenario.data, labels, scenario.clients.count, streams).training
     classes = scenario.data.info.classes
     counts = partition.label_counts(labels, classes, first=_SHOWN)
     table = Table(

@@ -29,7 +29,9 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
     """An executor in this process."""
     assert prepared.dataset is not None
     recipe = recipe_of(scenario)
-    trainer, evaluator = build_runner(recipe, prepared.dataset, prepared.partition)
+    trainer, evaluator = build_runner(
+        recipe, prepared.dataset, prepared.partition, prepared.testing
+    )
     compressor = compressor_of(recipe)
     if scenario.numerics.mode == "batched":
         group = scenario.numerics.group
@@ -49,7 +51,7 @@ def pooled(pool: WorkerPool) -> Executors:
 
 def supply_of(data: DataSpec) -> Supply:
     """A data set, for workers on machines that have not got it."""
-    pool = data.model_dump_json(exclude={"partition", "validation"})
+    pool = data.model_dump_json(exclude={"partition", "validation", "client_test"})
     return Supply(pool, partial(pool_arrays, data), partial(supply_pool, data))
 
 

@@ -165,8 +165,8 @@ def open_pool(spec: DataSpec, stored: Path) -> Dataset:
 
 
 def _unsplit(spec: DataSpec) -> DataSpec:
-    """What the pool depends on, the partition and the held-out share being none of it."""
-    return spec.model_copy(update={"partition": Iid(), "validation": 0.0})
+    """What the pool depends on, the partition and the held-out shares being none of it."""
+    return spec.model_copy(update={"partition": Iid(), "validation": 0.0, "client_test": 0.0})
 
 
 def _pool(spec: DataSpec, cache: Path | None) -> Dataset:

@@ -236,7 +236,7 @@ def _dealt(
         else:
             sizes = _equal(total, clients, spec.samples)
         order = np.arange(total) if spec.order == "file" else generator.permutation(total)
-        return _cut(order[: sizes.sum()], sizes)
+        return cut(order[: sizes.sum()], sizes)
     if isinstance(spec, Shards):
         return _shards(spec, labels, clients, generator)
     if isinstance(spec, Classes):
@@ -251,7 +251,7 @@ def _dealt(
     else:
         counts = dirichlet_counts(spec.alpha, clients, supply, generator)
         counts = raise_to_minimum(counts, spec.min_samples)
-    return _cut(deal_labels(counts, labels, generator), counts.sum(axis=1))
+    return cut(deal_labels(counts, labels, generator), counts.sum(axis=1))
 
 
 def _shards(
@@ -260,7 +260,7 @@ def _shards(
     shards = np.array_split(np.argsort(labels, kind="stable"), clients * spec.per_client)
     dealt = [shards[shard] for shard in generator.permutation(len(shards))]
     sizes = np.array([len(shard) for shard in dealt]).reshape(clients, -1).sum(axis=1)
-    return _cut(np.concatenate(dealt), sizes)
+    return cut(np.concatenate(dealt), sizes)
 
 
 def _equal(total: int, clients: int, samples: int | None) -> Ints:
@@ -269,7 +269,8 @@ def _equal(total: int, clients: int, samples: int | None) -> Ints:
     return total // clients + (np.arange(clients) < total % clients)
 
 
-def _cut(order: Ints, sizes: Ints) -> FixedPartition:
+def cut(order: Ints, sizes: Ints) -> FixedPartition:
+    """Give each client in turn as many of these samples as its size says."""
     flat = order.astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     for array in (flat, offsets):

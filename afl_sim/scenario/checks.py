@@ -52,11 +52,23 @@ def impossible_combinations(
                 ("evaluation", "on"),
                 "got 'validation', but data.validation is 0; expected a share held out there",
             )
+        if evaluation.on == "client_test" and data.client_test == 0:
+            yield Finding(
+                ("evaluation", "on"),
+                "got 'client_test', but data.client_test is 0; expected a share kept there",
+            )
+        if evaluation.on == "client_train" and getattr(data.partition, "replacement", False):
+            yield Finding(
+                ("evaluation", "on"),
+                "got 'client_train', but the clients draw their samples with replacement; expected "
+                "a partition that gives each sample to one client",
+            )
         if evaluation.on == "test" and data.pool == "train_and_test":
             yield Finding(
                 ("data", "pool"),
                 "train_and_test gives the clients the test set, which evaluation.on: test needs; "
-                "expected evaluation.on: validation, with a share held out by data.validation",
+                "expected evaluation.on: validation, with a share held out by data.validation, or "
+                "client_test, with one kept by data.client_test",
             )
     training, strategy = sections.get("training"), sections.get("strategy")
     if training is not None and strategy is not None and training.proximal > 0:

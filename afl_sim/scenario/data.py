@@ -53,6 +53,12 @@ EMNIST_SPLITS: dict[str, DatasetInfo] = {
 }
 
 
+SHARED_SAMPLES = (
+    "clients that draw their samples with replacement share them, so that one would train on what "
+    "another is tested on; expected 0, or a partition without replacement"
+)
+
+
 class DataSpec(Section):
     """The ``data:`` section of a scenario."""
 
@@ -91,11 +97,19 @@ class DataSpec(Section):
         description="Share of the pool held out for tuning, drawn by the scenario's seed before "
         "the partition (no unit).",
     )
+    client_test: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of every client's samples that it keeps for tests and does not train "
+        "on, rounded up for each client and drawn by the scenario's seed after the partition; "
+        "`evaluation.on: client_test` uses them (no unit).",
+    )
     normalize: Literal["standard", "unit", "raw", "pixelwise"] = Field(
         default="standard",
         description="standard: the training set's mean and standard deviation per channel; unit: "
         "[0, 1]; raw: 0 to 255; pixelwise: (x - mean) / (std + 0.001) for each pixel over the pool "
-        "(held-out share included), x in [0, 1].",
+        "(held-out shares included), x in [0, 1].",
     )
 
     @field_validator("root")
@@ -138,6 +152,8 @@ class DataSpec(Section):
             return
         for path, message in self.partition.check(clients, total, self.info.classes):
             yield ("partition", *path), message
+        if self.client_test and getattr(self.partition, "replacement", False):
+            yield ("client_test",), SHARED_SAMPLES
 
 
 def held_out(pool: int, share: float) -> int:

@@ -81,8 +81,11 @@ class Evaluation(Section):
         description="How long the server is busy with an evaluation of every_versions before it "
         "goes on, drawn for each (seconds). Others take it no time.",
     )
-    on: Literal["test", "validation"] = Field(
-        default="test", description="The test set, or the share that data.validation holds out."
+    on: Literal["test", "validation", "client_test", "client_train"] = Field(
+        default="test",
+        description="test: the test set; validation: the share that data.validation holds out; "
+        "client_test: what all clients together keep for tests (data.client_test); client_train: "
+        "what they train on, each sample counting once.",
     )
     samples: Count | None = Field(
         default=None, description="A fixed random subset of this size (samples); null: all."

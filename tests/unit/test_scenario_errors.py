@@ -133,6 +133,16 @@ sweep:
     ("change", "told"),
     [
         ("evaluation: {on: validation}", "evaluation.on: got 'validation', but data.validation"),
+        ("evaluation: {on: client_test}", "evaluation.on: got 'client_test', but data.client_test"),
+        (
+            "evaluation: {on: client_train}\n"
+            "data: {partition: {kind: iid, samples: 9, replacement: true}}",
+            "evaluation.on: got 'client_train', but the clients draw their samples",
+        ),
+        (
+            "data: {client_test: 0.1, partition: {kind: iid, samples: 9, replacement: true}}",
+            "data.client_test: clients that draw their samples with replacement share them",
+        ),
         (
             "data: {pool: train_and_test}",
             "data.pool: train_and_test gives the clients the test set",
