@@ -41,11 +41,17 @@ def apportion(weights: Floats, total: int) -> Ints:
     return whole
 
 
+def lognormal_weights(sigma: float, count: int, generator: np.random.Generator) -> Floats:
+    """Lognormal draws, scaled so that the largest is 1, whatever their spread."""
+    exponents = sigma * generator.standard_normal(count)
+    weights: Floats = np.exp(exponents - exponents.max())
+    return weights
+
+
 def scaled_sizes(spec: Quantity, clients: int, total: int, generator: np.random.Generator) -> Ints:
     """Client sizes from a law, scaled to `total` samples, none below ``min_samples``."""
     if spec.law == "lognormal":
-        exponents = spec.sigma * generator.standard_normal(clients)
-        weights = np.exp(exponents - exponents.max())
+        weights = lognormal_weights(spec.sigma, clients, generator)
     elif spec.law == "power_law":  # inverse transform of a density x**-exponent on [1, inf)
         exponents = -np.log1p(-generator.random(clients)) / (spec.exponent - 1)
         weights = np.exp(exponents - exponents.max())
@@ -207,7 +213,7 @@ def held_labels_counts(
     held: Ints, supply: Ints, spec: Classes | Dirichlet, generator: np.random.Generator
 ) -> Ints:
     """Counts of clients that hold given labels: all of each label shared evenly by its holders,
-    or ``samples`` for each client, shared evenly by its labels.
+    or in lognormal proportions, or ``samples`` for each client, shared evenly by its labels.
 
     Raises:
         ScenarioError: a label has fewer samples than its holders need.
@@ -226,15 +232,21 @@ def held_labels_counts(
                 f"{label}, which has {supply[label]}; `replacement: true` lets clients share"
             )
         return counts
+    least, sigma = (spec.min_per_label, spec.sigma) if isinstance(spec, Classes) else (1, 0.0)
     for label, available in enumerate(supply):
         holders = generator.permutation(np.flatnonzero((held == label).any(axis=1)))
-        if len(holders) > available:
+        if len(holders) * least > available:
             key = "per_client" if isinstance(spec, Classes) else "alpha"
+            each = "" if least == 1 else f", {least} samples each"
             raise ScenarioError(
-                f"data.partition.{key}: {len(holders)} clients hold label {label}, which has "
-                f"{available} samples"
+                f"data.partition.{key if least == 1 else 'min_per_label'}: {len(holders)} clients "
+                f"hold label {label}{each}, which has {available} samples"
             )
         if not len(holders):  # a label the data does not have
+            continue
+        if sigma > 0:
+            weights = lognormal_weights(sigma, len(holders), generator)
+            counts[holders, label] = least + apportion(weights, available - least * len(holders))
             continue
         counts[holders, label] = available // len(holders)
         counts[holders[: available % len(holders)], label] += 1

@@ -174,7 +174,12 @@ class Shards(PartitionBase):
 
 
 class Classes(_PerClient):
-    """Every client holds exactly `per_client` labels; a label is shared evenly by its holders."""
+    """Every client holds exactly `per_client` labels; a label is shared evenly by its holders.
+
+    With `sigma` the holders' parts are lognormal, so that labels and sizes are skewed together, as
+    in Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020: there the labels
+    are cyclic pairs, `min_per_label` is 5 and `sigma` 2.
+    """
 
     kind: Literal["classes"] = Field(description="A fixed number of labels per client.")
     per_client: int = Field(default=2, ge=1, description="Labels of each client (labels).")
@@ -183,6 +188,30 @@ class Classes(_PerClient):
         description="Which labels: `random` but balanced over the clients, or `cyclic`: client u "
         "holds u, u+1, ... modulo the number of classes.",
     )
+    min_per_label: int = Field(
+        default=1,
+        ge=1,
+        description="The fewest samples of each label that a client holds (samples).",
+    )
+    sigma: float = Field(
+        default=0.0,
+        ge=0,
+        le=20,
+        description="What a label has beyond min_per_label for each holder is shared among them in "
+        "proportion to lognormal weights: standard deviation of their logarithm; 0: evenly "
+        "(no unit).",
+    )
+
+    @model_validator(mode="after")
+    def _samples_leave_nothing_to_share(self) -> Self:
+        if self.samples is not None:
+            for key, usual in (("min_per_label", 1), ("sigma", 0)):
+                if getattr(self, key) != usual:
+                    raise ValueError(
+                        f"{key} shares out every sample, `samples` gives each client as many; "
+                        "expected one of the two"
+                    )
+        return self
 
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
         if self.per_client > classes:
