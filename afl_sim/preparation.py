@@ -15,7 +15,7 @@ from torch import Tensor
 from afl_sim.errors import DataError, ScenarioError
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.batchable import batching_problems
-from afl_sim.learning.client_split import deal
+from afl_sim.learning.client_split import Dealt, deal
 from afl_sim.learning.compression import Compressor
 from afl_sim.learning.datasets import (
     Dataset,
@@ -27,12 +27,13 @@ from afl_sim.learning.datasets import (
 from afl_sim.learning.evaluation import Evaluator
 from afl_sim.learning.models import MODELS, build_model, resolve_model
 from afl_sim.learning.parameters import ParameterVector, initial_vector
-from afl_sim.learning.partition import FixedPartition, Partition
+from afl_sim.learning.partition import Partition
 from afl_sim.learning.training import LocalSettings, LocalTrainer, Shards
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.compression import Compression
 from afl_sim.streams import Streams
+from afl_sim.world.devices import speeds
 
 # Models are drawn from torch's global generator, and data is read once for all runs of a process.
 _one_at_a_time = Lock()
@@ -58,7 +59,7 @@ class Prepared:
     dataset: Dataset | None
     labels: npt.NDArray[np.int64]
     classes: int
-    testing: FixedPartition | None = None
+    testing: Partition | None = None
 
     def evaluated_shards(self, on: str) -> Partition | None:
         """The clients' samples that ``evaluation.on`` names; None where it names another set."""
@@ -80,7 +81,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         with _one_at_a_time:
             dataset = load_dataset(scenario.data, streams)
         labels = dataset.labels.numpy()
-    dealt = deal(scenario.data, labels, scenario.clients.count, streams)
+    dealt = deal_out(scenario, labels, streams)
     check_batches(scenario, dealt.training)
     model = _new_model(scenario.model.model_dump(by_alias=True), scenario.data, streams)
     if scenario.numerics.mode == "batched":
@@ -98,6 +99,23 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     if dataset is not None:
         _check_evaluation(scenario, dataset, prepared)
     return prepared
+
+
+def deal_out(scenario: Scenario, labels: npt.NDArray[np.int64], streams: Streams) -> Dealt:
+    """The samples of these labels, dealt out to the clients.
+
+    Raises:
+        ScenarioError: the partition is impossible with this data.
+    """
+    seconds = _client_speeds(scenario)
+    return deal(scenario.data, labels, scenario.clients.count, seconds, streams)
+
+
+def _client_speeds(scenario: Scenario) -> tuple[float, ...]:
+    """The speed of every client, where their data goes with it; else nothing."""
+    if scenario.data.speed_correlation is None:
+        return ()
+    return speeds(scenario.clients, Streams(scenario.seed))
 
 
 def check_batches(scenario: Scenario, partition: Partition) -> None:
@@ -143,6 +161,7 @@ class Recipe:
         settings: how every client trains.
         clients, seed: of the scenario.
         compression: what of models and updates arrives.
+        speeds: of the clients, where their data goes with it; else empty.
         stored: folder of the pool as memory maps; None in the process that holds the data set.
     """
 
@@ -153,6 +172,7 @@ class Recipe:
     clients: int
     seed: int
     compression: Compression
+    speeds: tuple[float, ...] = ()
     stored: Path | None = None
 
 
@@ -181,6 +201,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.clients.count,
         scenario.seed,
         training.compression,
+        _client_speeds(scenario),
     )
 
 
@@ -234,7 +255,8 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     pool = open_pool(recipe.data, recipe.stored)
     streams = Streams(recipe.seed)
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
-    dealt = deal(recipe.data, pool.labels.numpy()[rows], recipe.clients, streams)
+    labels = pool.labels.numpy()[rows]
+    dealt = deal(recipe.data, labels, recipe.clients, recipe.speeds, streams)
     training: Shards = dealt.training
     testing: Shards | None = dealt.testing
     if len(held_out):

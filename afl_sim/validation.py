@@ -7,9 +7,8 @@ from pathlib import Path
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
-from afl_sim.learning.client_split import deal
 from afl_sim.learning.datasets import load_labels
-from afl_sim.preparation import Prepared, prepare
+from afl_sim.preparation import Prepared, deal_out, prepare
 from afl_sim.scenario import Scenario, Study
 from afl_sim.scenario.data import held_out
 from afl_sim.scenario.partitions import Problem
@@ -109,7 +108,9 @@ def show_partition(study: Study) -> None:
     shown = set()
     for case in study.cases:
         scenario = case.scenario
-        key = (scenario.data, scenario.clients.count, scenario.seed)
+        goes_with_speed = scenario.data.speed_correlation is not None
+        fleet = scenario.clients if goes_with_speed else scenario.clients.count
+        key = (scenario.data, fleet, scenario.seed)
         if key not in shown:
             shown.add(key)
             console.print(_table(scenario, case.label))
@@ -120,7 +121,7 @@ def _table(scenario: Scenario, label: str) -> object:
 
     streams = Streams(scenario.seed)
     labels = load_labels(scenario.data, streams)
-    partition = deal(scenario.data, labels, scenario.clients.count, streams).training
+    partition = deal_out(scenario, labels, streams).training
     classes = scenario.data.info.classes
     counts = partition.label_counts(labels, classes, first=_SHOWN)
     table = Table(

@@ -23,6 +23,7 @@ SECTIONS = (
     ("", None),
     ("data", "DataSpec"),
     ("data.partition", ("Iid", "Dirichlet", "Shards", "Classes", "Quantity", "Sizes")),
+    ("data.speed_correlation", "SpeedCorrelation"),
     ("model", ("Logistic", "Mlp", "LeNet", "Cnn")),
     ("training", "Training"),
     ("training.lr_schedule", ("ConstantRate", "StepRate", "InverseSqrtRate")),

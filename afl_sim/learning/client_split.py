@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.partition import FixedPartition, Partition, cut, make_partition
+from afl_sim.learning.speed_correlation import correlated
 from afl_sim.scenario.data import SHARED_SAMPLES, DataSpec
 from afl_sim.streams import Streams
 
@@ -27,24 +29,37 @@ class Dealt:
     """
 
     training: Partition
-    testing: FixedPartition | None = None
+    testing: Partition | None = None
 
 
-def deal(spec: DataSpec, labels: Ints, clients: int, streams: Streams) -> Dealt:
+def deal(
+    spec: DataSpec, labels: Ints, clients: int, seconds: Sequence[float], streams: Streams
+) -> Dealt:
     """Deal the training set out to clients, each of which keeps some of it for tests.
 
     Args:
         spec, labels, clients, streams: as for `make_partition`.
+        seconds: each client's persistent time per sample, step or task; it matters only where
+            data goes with speed, and may be empty elsewhere.
 
     Raises:
         ScenarioError: what is asked for is impossible, one line for each reason.
     """
     partition = make_partition(spec, labels, clients, streams)
-    if not spec.client_test:
-        return Dealt(partition)
-    if not isinstance(partition, FixedPartition):
-        raise ScenarioError(f"data.client_test: {SHARED_SAMPLES}")
-    return Dealt(*split(partition, spec.client_test, streams))
+    dealt = Dealt(partition)
+    if spec.client_test:
+        if not isinstance(partition, FixedPartition):
+            raise ScenarioError(f"data.client_test: {SHARED_SAMPLES}")
+        dealt = Dealt(*split(partition, spec.client_test, streams))
+    if spec.speed_correlation is None:
+        return dealt
+    handed = correlated(
+        partition, labels, spec.info.classes, seconds, spec.speed_correlation, streams
+    )
+    return Dealt(
+        replace(handed, parts=dealt.training),
+        None if dealt.testing is None else replace(handed, parts=dealt.testing),
+    )
 
 
 def kept_of(samples: int, share: float) -> int:

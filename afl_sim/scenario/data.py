@@ -15,6 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from afl_sim.scenario.partitions import Iid, PartitionSpec, Problem
 from afl_sim.scenario.section import Section
+from afl_sim.scenario.speed_correlation import SpeedCorrelation
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ class DataSpec(Section):
     )
     partition: PartitionSpec = Field(
         default_factory=Iid, description="How the samples are dealt out to the clients."
+    )
+    speed_correlation: SpeedCorrelation | None = Field(
+        default=None,
+        description="Fast clients hold other data than slow ones; null: who gets which part of the "
+        "partition is chance. With `replacement: true` every client's samples are then drawn once "
+        "at the start, to be counted.",
     )
     validation: float = Field(
         default=0.0,

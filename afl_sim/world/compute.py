@@ -11,7 +11,7 @@ from afl_sim.scenario.clients import Compute as ComputeSpec
 from afl_sim.streams import Streams
 from afl_sim.world.clock import MICROSECONDS, to_microseconds
 from afl_sim.world.dispatch import Dispatch
-from afl_sim.world.draws import draw
+from afl_sim.world.draws import SPEED, draw
 from afl_sim.world.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
 from afl_sim.world.workload import Workload
 
@@ -122,7 +122,7 @@ class Compute:
         return seconds
 
     def _draw_level(self, client: int) -> float:
-        return draw(self._level, self._streams, "compute.level", client)
+        return draw(self._level, self._streams, SPEED, client)
 
     def _amount(self, dispatch: Dispatch) -> float:
         if self._unit == "sample":

@@ -12,6 +12,7 @@ from afl_sim.scenario.devices import SPEEDS, Devices
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.laws import Law, elementwise
 from afl_sim.streams import Streams
+from afl_sim.world.draws import SPEED, draw
 
 
 def with_devices(clients: Clients, streams: Streams) -> Clients:
@@ -43,6 +44,12 @@ def with_devices(clients: Clients, streams: Streams) -> Clients:
             "network": clients.network.model_copy(update=network),
         }
     )
+
+
+def speeds(clients: Clients, streams: Streams) -> tuple[float, ...]:
+    """The persistent speed of every client, in seconds per sample, step or task."""
+    speed = with_devices(clients, streams).compute.speed
+    return tuple(draw(speed, streams, SPEED, client) for client in range(clients.count))
 
 
 def _own(client: int) -> int:

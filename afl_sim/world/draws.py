@@ -5,6 +5,9 @@ from __future__ import annotations
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.streams import Streams
 
+SPEED = "compute.level"
+"""The stream of clients' persistent speeds."""
+
 
 def draw(law: Distribution, streams: Streams, purpose: str, client: int, k: int = 0) -> float:
     """The ``k``-th draw of a purpose on a client; a law that is always one number needs no draw."""

@@ -14,6 +14,7 @@ from afl_sim.learning.client_split import Dealt, deal, kept_of
 from afl_sim.learning.partition import FixedPartition, Partition, make_partition
 from afl_sim.preparation import build_runner, prepare, recipe_of
 from afl_sim.scenario.data import DataSpec
+from afl_sim.scenario.speed_correlation import SpeedCorrelation
 from afl_sim.streams import Streams
 from afl_sim.validation import check_study
 
@@ -28,7 +29,7 @@ def spec(share: float, **partition: Any) -> DataSpec:
 
 def dealt(share: float, seed: int = 1, clients: int = 5, **partition: Any) -> Dealt:
     partition = partition or {"kind": "sizes", "sizes": SIZES}
-    return deal(spec(share, **partition), LABELS, clients, Streams(seed))
+    return deal(spec(share, **partition), LABELS, clients, (), Streams(seed))
 
 
 def whole(clients: int = 5, seed: int = 1, **partition: Any) -> Partition:
@@ -38,7 +39,7 @@ def whole(clients: int = 5, seed: int = 1, **partition: Any) -> Partition:
 
 def kept(share: float, **more: Any) -> FixedPartition:
     testing = dealt(share, **more).testing
-    assert testing is not None
+    assert isinstance(testing, FixedPartition)
     return testing
 
 
@@ -69,6 +70,24 @@ def test_every_client_keeps_its_share_and_trains_on_the_rest() -> None:
         assert set(trained) | set(test) == set(held)
         assert [each for each in held if each in set(trained)] == list(trained)
         assert [each for each in held if each in set(test)] == list(test)
+
+
+def test_where_data_goes_with_speed_both_parts_of_a_clients_samples_change_hands() -> None:
+    slowest_first = [5.0, 4.0, 3.0, 2.0, 1.0]
+    chosen = {"of": "samples", "strength": 1.0}
+    data = spec(0.1, kind="sizes", sizes=SIZES).model_copy(
+        update={"speed_correlation": SpeedCorrelation.model_validate(chosen)}
+    )
+    together = deal(data, LABELS, 5, slowest_first, Streams(1))
+    apart = dealt(0.1)
+    assert together.testing is not None
+    assert apart.testing is not None
+    order = np.argsort(SIZES, kind="stable")  # the slowest has the fewest
+    for client, holder in enumerate(order):
+        for ours, theirs in zip(
+            (together.training, together.testing), (apart.training, apart.testing), strict=True
+        ):
+            assert np.array_equal(ours.indices(client), theirs.indices(int(holder)))
 
 
 def test_no_share_leaves_the_partition_as_it_was() -> None:
