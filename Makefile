@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo install test slow lint bench clean
+.PHONY: demo install test slow lint bench reproduce clean
 
 demo: $(VENV)/.installed
 	$(BIN)/afl-sim run quickstart --plot
@@ -26,6 +26,9 @@ lint: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python tests/benchmarks/bench.py
+
+reproduce: $(VENV)/.installed
+	$(BIN)/afl-sim reproduce --all --workers auto
 
 clean:
 	rm -rf $(VENV)

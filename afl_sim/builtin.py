@@ -21,8 +21,11 @@ def find_scenario(name: str) -> Path:
         ScenarioError: there is neither such a file nor such a built-in scenario.
     """
     path = Path(name)
-    if path.exists() or path.suffix in {".yaml", ".yml"} or len(path.parts) != 1:
+    if path.exists() or path.suffix in {".yaml", ".yml"}:
         return path
+    if len(path.parts) != 1:  # of a paper: papers/safa/timing
+        inside = scenario_folder() / f"{name}.yaml"
+        return inside if inside.is_file() else path
     built_in = {file.stem: file for file in sorted(scenario_folder().glob("*.yaml"))}
     if name in built_in:
         return built_in[name]

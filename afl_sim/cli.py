@@ -411,12 +411,92 @@ def theory(
         raise typer.Exit(1)
 
 
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Targets, by name or folder; without any they are listed."),
+    ] = None,
+    scale: Annotated[
+        str, typer.Option(help="small: cut down to a few minutes; full: as published.")
+    ] = "small",
+    every: Annotated[bool, typer.Option("--all", help="Reproduce every target.")] = False,
+    study: Annotated[
+        list[str] | None,
+        typer.Option(help="Run only this study of the target; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for runs, tables and figure; it may be in use.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Also write the results beside the target.")
+    ] = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Reproduce a paper's figures and tables: reported beside measured."""
+    from afl_sim.errors import InputError
+    from afl_sim.reproduction.listing import overview
+    from afl_sim.reproduction.target import SCALES, find_target, target_names
+
+    if scale not in SCALES:
+        raise InputError(f"there is no scale {scale!r}; expected {' or '.join(SCALES)}")
+    chosen = target_names() if every else names or []
+    if (out is not None or study) and len(chosen) != 1:
+        raise InputError("--out and --study go with one target")
+    if not chosen:
+        for line in overview():
+            print(line)
+        return
+    targets = [find_target(name) for name in chosen]
+    problems = []
+    for target in targets:
+        try:
+            _reproduce(target, scale, out, study, keep, _execution_settings(workers, None, None))
+        except AflSimError as error:
+            if len(targets) == 1:
+                raise
+            problems.append(str(error))
+    if problems:
+        raise AflSimError("\n".join(problems))
+
+
+def _reproduce(
+    target: Any,
+    scale: Any,
+    out: Path | None,
+    studies: list[str] | None,
+    keep: bool,
+    execution: list[str],
+) -> None:
+    from afl_sim.console import Display, Interruption
+    from afl_sim.reproduction.pages import print_results
+    from afl_sim.reproduction.running import Asked, reproduce
+    from afl_sim.reproduction.running import keep as keep_results
+
+    print(f"{target.title}\n{target.citation}\n", flush=True)
+    with Display() as display, Interruption(display.finish) as interruption:
+        asked = Asked(scale, out, studies or None, execution, sys.argv, interruption.wanted)
+        results, written = reproduce(
+            target,
+            asked,
+            display.expect,
+            display.watch,
+            lambda done: display.end(done.label, _outcome_line(done)),
+        )
+    print_results(target, results)
+    if keep:
+        written = [*written, *keep_results(target, results, written)]
+    for path in written:
+        print(f"written: {path}")
+
+
 @app.command("list")
 def list_kinds(
     what: Annotated[
         str,
         typer.Argument(
-            help="strategies, models, datasets, partitions, distributions, figures or scenarios."
+            help="strategies, models, datasets, partitions, distributions, figures, papers or "
+            "scenarios."
         ),
     ],
 ) -> None:

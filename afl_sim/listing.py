@@ -23,6 +23,7 @@ def listing(what: str) -> Lines:
         "partitions": _partitions,
         "distributions": _distributions,
         "figures": _figures,
+        "papers": _papers,
         "scenarios": _scenarios,
     }
     if what not in lists:
@@ -90,6 +91,12 @@ def _figures() -> Lines:
     from analysis.registry import FIGURES
 
     return [(name, figure.description) for name, figure in FIGURES.items()]
+
+
+def _papers() -> Lines:
+    from afl_sim.reproduction.listing import papers
+
+    return papers()
 
 
 def _scenarios() -> Lines:

@@ -19,7 +19,7 @@ from afl_sim.preparation import prepare
 from afl_sim.recorder import Recorder
 from afl_sim.recording import Run, RunFolder, build_manifest, load_run
 from afl_sim.running import Progress, Simulation, Watch
-from afl_sim.scenario import Execution, Scenario, Study, dump_scenario, scenario_id
+from afl_sim.scenario import Execution, Override, Scenario, Study, dump_scenario, scenario_id
 from afl_sim.scenario import load_study as _load_study
 from afl_sim.scenario.checks import only_accuracy
 from afl_sim.workers import Executors, executors_of
@@ -37,7 +37,7 @@ __all__ = [
 
 def load_study(
     source: Path | str,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Override] = (),
     seed: int | None = None,
     *,
     timing_only: bool = False,
@@ -47,7 +47,7 @@ def load_study(
 
     Args:
         source: path of a YAML file.
-        overrides: ``key.path=value`` settings that replace the file's.
+        overrides: ``key.path=value`` settings that replace the file's; or as another file has them.
         seed: replaces the file's seed.
         timing_only: also refuse what cannot work without training.
         inspect: further checks of each case, as (key path, message).

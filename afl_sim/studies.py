@@ -17,7 +17,7 @@ from afl_sim.scenario import Case, Study, scenario_id
 from afl_sim.simulation import check_mode, run_name
 from afl_sim.workers import check_executor
 
-__all__ = ["Options", "Outcome", "run_study", "study_folder"]
+__all__ = ["RUNS", "Options", "Outcome", "run_study", "study_folder", "study_id"]
 
 RUNS = Path("runs")
 
@@ -29,9 +29,13 @@ def study_folder(study: Study, options: Options) -> Path:
     suffix = "-timing" if options.timing_only else ""
     if not study.is_study:
         return RUNS / (run_name(study.cases[0].scenario) + suffix)
+    return RUNS / f"{study.name}-{study_id(study)}{suffix}"
+
+
+def study_id(study: Study) -> str:
+    """Eight hex digits that tell studies apart: of the labels and identities of their cases."""
     identity = "".join(f"{case.label}:{scenario_id(case.scenario)};" for case in study.cases)
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
-    return RUNS / f"{study.name}-{digest}{suffix}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
 def run_study(

@@ -9,7 +9,7 @@ from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
 from afl_sim.learning.datasets import load_labels
 from afl_sim.preparation import Prepared, deal_out, prepare
-from afl_sim.scenario import Scenario, Study
+from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.data import held_out
 from afl_sim.scenario.partitions import Problem
 from afl_sim.simulation import load_study
@@ -20,7 +20,7 @@ _SHOWN = 100  # clients in a printed partition
 
 def check_study(
     source: Path | str,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Override] = (),
     seed: int | None = None,
     *,
     timing_only: bool = False,

@@ -58,6 +58,36 @@ def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) ->
     return Interval(mean, mean - half, mean + half, n)
 
 
+def prediction_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Mean, and where one more value would lie: ``mean +- t(n - 1) s sqrt(1 + 1/n)``.
+
+    Args:
+        values: one figure of each independent replication.
+        confidence: the probability that the interval holds another replication's figure, if the
+            figures are normally distributed.
+    """
+    of_mean = student_interval(values, confidence)
+    half = (of_mean.high - of_mean.mean) * math.sqrt(of_mean.n + 1)
+    return Interval(of_mean.mean, of_mean.mean - half, of_mean.mean + half, of_mean.n)
+
+
+def quartiles(times: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """The lower and upper quartile of times of which some never came, interpolated linearly.
+
+    A time that never came is later than every other; a quartile that lies among those is None.
+    """
+    known = sorted(math.inf if time is None else time for time in times)
+    if not known:
+        return None, None
+    found = []
+    for share in (0.25, 0.75):
+        below, part = divmod((len(known) - 1) * share, 1)
+        low, high = known[int(below)], known[min(int(below) + 1, len(known) - 1)]
+        value = low + part * (high - low) if part else low
+        found.append(value if math.isfinite(value) else None)
+    return found[0], found[1]
+
+
 def median_time(times: Sequence[float | None]) -> float | None:
     """The median of times of which some never came; None if half or more of them did not.
 

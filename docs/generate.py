@@ -1,6 +1,7 @@
-"""Writes the reference pages and the JSON Schema from the code.
+"""Writes the reference pages and the JSON Schema from the code, and the papers from their results.
 
-python docs/generate.py           write docs/scenario.md, docs/strategies.md, the schema, the grid
+python docs/generate.py           write docs/scenario.md, docs/strategies.md, docs/papers.md, the
+                                  results in papers' READMEs, the schema, the grid
 python docs/generate.py --check   exit with 1 if one of them is out of date
 """
 
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import papers
 import zoo
 
 from afl_sim.catalogue import catalogue
@@ -193,6 +195,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "strategies.md": strategies_page(schema),
         ROOT / "scenarios" / "scenario.schema.json": json.dumps(schema, indent=2) + "\n",
         zoo.GRID: zoo.grid(),
+        **papers.pages(),
     }
 
 

@@ -8,6 +8,7 @@ from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.dumping import dump_scenario, scenario_id
 from afl_sim.scenario.loading import load_study
 from afl_sim.scenario.network import FifoLink, Link, Network, SharedLink, UncontendedLink
+from afl_sim.scenario.overrides import Override
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.schema import json_schema
 from afl_sim.scenario.section import Section
@@ -38,6 +39,7 @@ __all__ = [
     "Link",
     "Network",
     "Numerics",
+    "Override",
     "Reading",
     "Recording",
     "Scenario",

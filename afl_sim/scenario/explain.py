@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from afl_sim.scenario.catalogue import Catalogue
-from afl_sim.scenario.lookup import child, field_of, keys_of, kinds_of, specs_at
+from afl_sim.scenario.lookup import Spec, child, field_of, keys_of, kinds_of, specs_at
+from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.wording import hint, show
 
 KeyPath = tuple[str | int, ...]
@@ -77,8 +78,10 @@ def _pattern(pattern: str) -> str:
     return f"text that matches {pattern}"
 
 
-def explain(error: ValidationError, data: Any, catalogue: Catalogue | None) -> list[Finding]:
-    """Every mistake of a failed validation of ``data`` as a scenario, in order.
+def explain(
+    error: ValidationError, data: Any, catalogue: Catalogue | None, root: Spec = Scenario
+) -> list[Finding]:
+    """Every mistake of a failed validation of ``data`` as a ``root``, in order.
 
     Errors of the alternatives of one union are told as one.
     """
@@ -94,7 +97,7 @@ def explain(error: ValidationError, data: Any, catalogue: Catalogue | None) -> l
                 findings.append(Finding(path, ""))  # its text comes when all alternatives are known
             alternatives[path].append(expected)
         else:
-            findings.append(_structural(path, kind, context, detail["msg"], data, catalogue))
+            findings.append(_structural(path, kind, context, detail["msg"], data, catalogue, root))
     return [
         finding if finding.message else _wrong_value(finding.path, alternatives[finding.path], data)
         for finding in findings
@@ -124,8 +127,10 @@ def _structural(
     message: str,
     data: Any,
     catalogue: Catalogue | None,
+    root: Spec,
 ) -> Finding:
-    specs = specs_at(path[:-1] if kind in ("missing", "extra_forbidden") else path, data, catalogue)
+    block = path[:-1] if kind in ("missing", "extra_forbidden") else path
+    specs = specs_at(block, data, catalogue, root)
     if kind == "missing":
         field = next(
             (f for spec in specs if (f := field_of(spec, str(path[-1]))) is not None), None

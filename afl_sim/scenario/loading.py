@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -10,25 +9,22 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from afl_sim.errors import ScenarioError
 from afl_sim.scenario.catalogue import Catalogue, Reading
 from afl_sim.scenario.checks import exclusive_keys, impossible_combinations
 from afl_sim.scenario.coercion import quiet_conversions
 from afl_sim.scenario.explain import Finding, explain
-from afl_sim.scenario.nodes import Misreading, Node, Unreadable, compose, plain
+from afl_sim.scenario.mistakes import Mistakes, locate
+from afl_sim.scenario.nodes import Node, Unreadable, compose, plain
 from afl_sim.scenario.overrides import CannotSet, Override, parse_override, put
 from afl_sim.scenario.scenario import NAME_LENGTH, Scenario
 from afl_sim.scenario.study import MAX_RUNS, Case, Study, expand, replicate, sanitised, unique
-from afl_sim.scenario.wording import one_line
-
-MAX_BYTES = 16 * 2**20
-MAX_LINES = 100
+from afl_sim.scenario.text import read_text
 
 
 def load_study(
     source: Path | str,
     catalogue: Catalogue | None,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str | Override] = (),
     seed: int | None = None,
     *,
     timing_only: bool = False,
@@ -39,7 +35,8 @@ def load_study(
     Args:
         source: the file; a string with a line break in it is taken for the text itself.
         catalogue: the strategies, models and optimizers there are; None leaves them unchecked.
-        overrides: settings ``key.path=value`` that go before what the file says, in every run.
+        overrides: settings ``key.path=value`` that go before what the file says, in every run;
+            or as read from another file, which its mistakes then name.
         seed: replaces the file's seed.
         timing_only: also refuse what cannot work when nothing is trained.
         inspect: looks at each valid case for what only other rooms can know, such as the sizes of
@@ -52,8 +49,8 @@ def load_study(
         name, base, text = "<text>", Path(), source
     else:
         path = Path(source)
-        name, base, text = str(source), path.parent, _read_text(path)
-    mistakes = _Mistakes(name)
+        name, base, text = str(source), path.parent, read_text(path)
+    mistakes = Mistakes(name)
     try:
         root, misreadings = compose(text, name)
         mistakes.add_misreadings(misreadings)
@@ -142,7 +139,7 @@ def _written_count(data: dict[str, Any]) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else None
 
 
-def _cases(root: Node, settings: list[Override], mistakes: _Mistakes) -> list[tuple[str, Node]]:
+def _cases(root: Node, settings: list[Override], mistakes: Mistakes) -> list[tuple[str, Node]]:
     findings: list[Finding] = []
     for setting in settings:
         if setting.keys.split(".")[0] == "sweep":
@@ -160,7 +157,7 @@ def _cases(root: Node, settings: list[Override], mistakes: _Mistakes) -> list[tu
     return cases
 
 
-def _refuse_swept(root: Node, settings: list[Override], mistakes: _Mistakes) -> None:
+def _refuse_swept(root: Node, settings: list[Override], mistakes: Mistakes) -> None:
     sweep = root.value.get("sweep") if isinstance(root.value, dict) else None
     swept = list(sweep.value) if sweep is not None and isinstance(sweep.value, dict) else []
     for setting in settings:
@@ -173,7 +170,7 @@ def _refuse_swept(root: Node, settings: list[Override], mistakes: _Mistakes) -> 
                 mistakes.add(setting.value.where, setting.keys, message)
 
 
-def _put(tree: Node, setting: Override, mistakes: _Mistakes) -> Node:
+def _put(tree: Node, setting: Override, mistakes: Mistakes) -> Node:
     try:
         return put(tree, setting.keys, setting.value, setting.value.where)
     except CannotSet as problem:
@@ -181,9 +178,14 @@ def _put(tree: Node, setting: Override, mistakes: _Mistakes) -> Node:
         return tree
 
 
-def _settings(overrides: Sequence[str], seed: int | None, mistakes: _Mistakes) -> list[Override]:
+def _settings(
+    overrides: Sequence[str | Override], seed: int | None, mistakes: Mistakes
+) -> list[Override]:
     settings: list[Override] = []
     for text in overrides:
+        if isinstance(text, Override):
+            settings.append(text)
+            continue
         setting, misreadings = parse_override(text)
         mistakes.add_misreadings(misreadings)
         if setting is not None:
@@ -212,93 +214,3 @@ def _study(text: str, scenarios: list[tuple[str, Scenario]], *, is_study: bool) 
         for label, (_, scenario) in zip(labels, scenarios, strict=True)
     )
     return Study(first.name, first.description, text, cases, True)
-
-
-def _read_text(path: Path) -> str:
-    def refuse(message: str, line: int = 1) -> ScenarioError:
-        return ScenarioError(f"{path}:{line}: {message}")
-
-    try:
-        if path.is_dir():
-            raise refuse("this is a folder; expected a scenario file")
-        if path.exists() and not path.is_file():
-            raise refuse("this is no regular file; expected a scenario file")
-        if path.stat().st_size > MAX_BYTES:
-            raise refuse(f"larger than {MAX_BYTES // 2**20} MiB; long lists belong in a trace file")
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise refuse(f"there is no such file{_near_file(path)}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise refuse(f"cannot be read: {reason}") from None
-    if b"\0" in content:
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise refuse("a binary file; expected YAML text", line)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise refuse(f"not UTF-8 text (byte 0x{content[error.start]:02x})", line) from None
-
-
-def _near_file(path: Path) -> str:
-    try:
-        names = [item.name for item in path.parent.iterdir()]
-    except OSError:
-        return ""
-    near = difflib.get_close_matches(path.name, names, 1)
-    return f"; did you mean '{path.with_name(near[0])}'?" if near else ""
-
-
-class _Mistakes:
-    """The lines of the message, each once, in the order of the file."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.lines: dict[str, int] = {}
-
-    def add(self, where: str, path: str, message: str) -> None:
-        option = where.removeprefix("--set ")
-        key = f"{path}: " if path and path != option and f"--{path}" != where else ""
-        number = where.rsplit(":", 1)[-1]
-        order = int(number) if number.isdecimal() else 0
-        self.lines.setdefault(one_line(f"{where}: {key}{message}"), order)
-
-    def add_misreadings(self, misreadings: Iterable[Misreading]) -> None:
-        for misreading in misreadings:
-            self.add(misreading.where, ".".join(map(str, misreading.path)), misreading.message)
-
-    def add_findings(self, findings: Iterable[Finding], tree: Node) -> None:
-        for finding in findings:
-            where, path = locate(finding, tree)
-            self.add(where, path, finding.message)
-
-    def error(self) -> ScenarioError:
-        lines = sorted(self.lines, key=lambda line: self.lines[line])
-        if len(lines) > MAX_LINES:
-            lines[MAX_LINES:] = [f"{self.file}:1: and {len(lines) - MAX_LINES} more mistakes"]
-        return ScenarioError("\n".join(lines))
-
-
-def locate(finding: Finding, tree: Node) -> tuple[str, str]:
-    """The place in the file, and the key path as it is written there."""
-    node, where, shown = tree, tree.where, []
-    for i, part in enumerate(finding.path):
-        value, child = node.value, None
-        if isinstance(value, dict):
-            child = value.get(str(part))
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            child = value[part]
-        if child is None:
-            shown += [one_line(str(rest), 60) for rest in finding.path[i:]]
-            break
-        at_key = isinstance(child.value, dict | list) or (
-            finding.key_is_wrong and i == len(finding.path) - 1
-        )
-        where = node.key_places.get(str(part), child.where) if at_key else child.where
-        if child.origin is not None:
-            where, shown = child.where, [one_line(child.origin, 80)]
-        else:
-            shown.append(one_line(str(part), 60))
-        node = child
-    return where, ".".join(shown)

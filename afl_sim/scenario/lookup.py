@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -20,24 +20,31 @@ OPEN_BLOCKS = {
 """Where the catalogue decides what a block may hold."""
 
 
-def specs_at(path: Sequence[str | int], data: Any, catalogue: Catalogue | None) -> list[Spec]:
+def specs_at(
+    path: Sequence[str | int], data: Any, catalogue: Catalogue | None, root: Spec = Scenario
+) -> list[Spec]:
     """The models for the value at ``path``; several where it is not yet clear which kind is meant.
 
     Args:
-        path: keys from the top of the scenario.
-        data: the scenario as plain data.
+        path: keys from the top of the file.
+        data: the file as plain data.
         catalogue: the kinds of the open blocks.
+        root: the model of the whole file.
     """
-    specs: list[Spec] = [Scenario]
+    specs: list[Spec] = [root]
     value = data
+    names_free = False  # the next key is the author's own
     for i, part in enumerate(path):
         value = child(value, part)
-        block = OPEN_BLOCKS.get(tuple(map(str, path[: i + 1])))
+        block = OPEN_BLOCKS.get(tuple(map(str, path[: i + 1]))) if root is Scenario else None
         if block is not None:
             specs = _open_block(block, value, catalogue)
+        elif names_free:
+            names_free = False
         elif isinstance(part, str):
             fields = [field for spec in specs if (field := field_of(spec, part)) is not None]
             specs = narrow([s for field in fields for s in models_in(field.annotation)], value)
+            names_free = any(get_origin(field.annotation) is dict for field in fields)
     return specs
 
 

@@ -18,8 +18,10 @@ import afl_sim as package
 
 HEAVY = ("torch", "torchvision", "scipy", "simpy", "pandas", "numpy", "pyarrow", "yaml")
 SCHEMA_FILE = ROOT / "scenarios" / "scenario.schema.json"
-SCENARIOS = sorted(path for path in (ROOT / "scenarios").rglob("*.yaml"))
-COMMANDS = ("run", "validate", "plot", "compare", "diff", "list", "schema")
+SCENARIOS = sorted(
+    path for path in (ROOT / "scenarios").rglob("*.yaml") if path.name != "target.yaml"
+)
+COMMANDS = ("run", "validate", "plot", "compare", "diff", "reproduce", "list", "schema")
 
 LOADED = f"""
 import sys

@@ -1,0 +1,1 @@
+"""Reproductions of published figures and tables: reported beside measured, one command each."""

@@ -1,0 +1,118 @@
+"""The results of a reproduction: what each replication gave, and what it was made with."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from afl_sim.errors import AflSimError, InputError
+from afl_sim.recording.files import write_text
+from afl_sim.reproduction.target import Scale, Target
+from afl_sim.scenario.wording import hint
+
+Values = list[float | None]
+"""One value for each replication; None for what was not reached."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a reproduction measured at one scale.
+
+    Attributes:
+        target, scale: of what.
+        made: date, command, minutes, code, machine, torch and numerics.
+        studies: for each study that was run its cut, its minutes and its runs with their digests.
+        not_run: the studies of this scale that were not run, with what they cost.
+        tables: quantity -> row -> its values.
+        claims: quantity -> whether each replication bears it out.
+    """
+
+    target: str
+    scale: Scale
+    made: dict[str, Any]
+    studies: dict[str, dict[str, Any]]
+    not_run: dict[str, str]
+    tables: dict[str, dict[str, Values]]
+    claims: dict[str, list[bool]]
+
+    def write(self, path: Path) -> None:
+        """Write them as JSON, a row's values on one line."""
+        write_text(path, _text(asdict(self)) + "\n")
+
+
+def read_results(path: Path) -> Results | None:
+    """The results in a file; None where there is none.
+
+    Raises:
+        InputError: it does not hold results.
+    """
+    try:
+        return Results(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+
+
+def checked(
+    target: Target, scale: Scale, measured: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Values]], dict[str, list[bool]]]:
+    """What a target's ``measure`` gave, as tables and claims of this scale.
+
+    Raises:
+        AflSimError: it is not what the target asks for.
+    """
+    known = (*target.tables, *target.claims)
+    tables: dict[str, dict[str, Values]] = {}
+    claims: dict[str, list[bool]] = {}
+    for quantity, found in measured.items():
+        if quantity in target.tables:
+            tables[quantity] = _table(target, quantity, found)
+        elif quantity in target.claims:
+            claims[quantity] = [bool(truth) for truth in found]
+        else:
+            raise AflSimError(
+                f"{target.analysis}: measured {quantity!r}, which {target.name} does not ask for; "
+                f"expected {', '.join(known)}{hint(quantity, known)}"
+            )
+    if scale == "small":
+        tables = {name: rows for name, rows in tables.items() if target.tables[name].at_small}
+        claims = {name: truth for name, truth in claims.items() if target.claims[name].at_small}
+    return tables, claims
+
+
+def _table(target: Target, quantity: str, found: Mapping[str, Any]) -> dict[str, Values]:
+    rows = target.tables[quantity].rows
+    for row in found:
+        if row not in rows:
+            raise AflSimError(
+                f"{target.analysis}: {quantity} has a row {row!r}, which {target.name} does not "
+                f"ask for; expected one of {', '.join(rows)}{hint(row, rows)}"
+            )
+    table = {row: [_number(value) for value in found[row]] for row in rows if row in found}
+    for row, values in table.items():
+        if any(value is not None and not math.isfinite(value) for value in values):
+            raise AflSimError(f"{target.analysis}: {quantity}, {row}: a value is not finite")
+    return {row: values for row, values in table.items() if values}
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _text(value: Any, indent: str = "") -> str:
+    if isinstance(value, dict) and any(isinstance(item, dict | list) for item in value.values()):
+        inner = indent + "  "
+        entries = (
+            f"{inner}{json.dumps(key, ensure_ascii=False)}: {_text(item, inner)}"
+            for key, item in value.items()
+        )
+        return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        inner = indent + "  "
+        return "[\n" + ",\n".join(inner + _text(item, inner) for item in value) + f"\n{indent}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,1 @@
+"""One module a paper: from the runs of its target to the numbers of its tables, and its figure."""

@@ -1,0 +1,85 @@
+"""docs/papers.md and the results in the papers' READMEs, from the results that are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from afl_sim.reproduction.pages import to_markdown, verdict
+from afl_sim.reproduction.results import Results, read_results
+from afl_sim.reproduction.target import SCALES, Scale, Target, find_target, target_names
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results: made by docs/generate.py -->", "<!-- end of results -->"
+HEAD = """\
+# Papers
+
+Published figures and tables, reported beside measured. `afl-sim reproduce` lists them,
+`afl-sim reproduce NAME` runs what is missing at small scale, prints its tables and draws its figure;
+`--scale full` takes the published settings. Tolerances and their reasons stand in each
+`target.yaml`, written before the runs that they judge; a number that misses says by how much.
+*Unconfirmed* numbers are known neither from the paper's text nor from its authors' code.
+
+This page is generated from the results kept in `scenarios/papers/*/results` by
+`python docs/generate.py`; `afl-sim reproduce NAME --keep` writes those.
+"""
+
+
+def pages() -> dict[Path, str]:
+    """The page of all papers, and the README of each that shows its results."""
+    targets = [find_target(name) for name in target_names()]
+    made = {ROOT / "docs" / "papers.md": papers_page(targets)}
+    for target in targets:
+        path = target.folder / "README.md"
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if BEGIN in text and END in text:
+            before, rest = text.split(BEGIN, 1)
+            after = rest.split(END, 1)[1]
+            made[path] = f"{before}{BEGIN}\n\n{results_of(target)}\n{END}{after}"
+    return made
+
+
+def papers_page(targets: list[Target]) -> str:
+    """Every target in a table, then its results."""
+    rows = [
+        "| target | what | cost at small and full scale | state |",
+        "|---|---|---|---|",
+        *(
+            f"| [{target.name}](#{target.name}) | {target.title} | {target.minutes.small:g} min, "
+            f"{target.minutes.full:g} min | {_state(target)} |"
+            for target in targets
+        ),
+    ]
+    parts = [HEAD, "\n".join(rows) + "\n"]
+    for target in targets:
+        parts.append(f"## {target.name}\n\n{target.title}.\n\n{target.citation}.\n")
+        readme = target.folder.relative_to(ROOT)
+        parts.append(f"Settings, assumptions and quirks: [{readme}](../{readme}/README.md)\n")
+        image = ROOT / "docs" / "images" / f"papers-{target.name}.png"
+        if image.is_file():
+            parts.append(f"![{target.title}](images/{image.name})\n\n{target.figure or ''}\n")
+        parts.append(results_of(target))
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def results_of(target: Target) -> str:
+    """The results of the largest scale that is kept, as Markdown."""
+    found = _kept(target)
+    if found is None:
+        return "Not run yet.\n"
+    results = found[1]
+    return (
+        f"At {results.scale} scale: {verdict(target, results)}.\n\n{to_markdown(target, results)}"
+    )
+
+
+def _kept(target: Target) -> tuple[Scale, Results] | None:
+    for scale in reversed(SCALES):
+        results = read_results(target.results(scale))
+        if results is not None:
+            return scale, results
+    return None
+
+
+def _state(target: Target) -> str:
+    found = _kept(target)
+    return "not run yet" if found is None else f"{found[0]}: {verdict(target, found[1])}"

@@ -1,0 +1,157 @@
+"""Measured beside reported: statistics by hand, tolerances, and how rows are written."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from tiny import write_target
+
+from afl_sim.errors import AflSimError
+from afl_sim.reproduction.judging import Judged, judged
+from afl_sim.reproduction.pages import notes, texts, to_csv, to_markdown, verdict
+from afl_sim.reproduction.results import Results, checked, read_results
+from afl_sim.reproduction.target import Target, load_target
+from afl_sim.reproduction.words import Row, Table, Tolerance
+from analysis.statistics import prediction_interval, quartiles
+
+MADE = {
+    "date": "2020-02-02",
+    "command": "afl-sim reproduce tiny --scale full",
+    "minutes": 1.25,
+    "code": "0",
+    "machine": "a machine",
+    "torch": "2.9",
+    "numerics": {},
+}
+
+
+def results(
+    target: Target, tables: dict, claims: dict | None = None, scale: str = "full"
+) -> Results:
+    return Results(target.name, scale, MADE, {}, {}, tables, claims or {})  # type: ignore[arg-type]
+
+
+def judge_one(target: Target, values: list[float | None], **table: object) -> Judged:
+    """One row, reported as 10, of a table of its own."""
+    tolerance = table.pop("tolerance", Tolerance(relative=0.1, because="x"))
+    made = Table(
+        quantity="q", title="Q", tolerance=tolerance, rows={"r": Row(reported=10)}, **table
+    )
+    changed = Target(**{**vars(target), "tables": {"q": made}, "claims": {}})
+    (row,) = judged(changed, results(changed, {"q": {"r": values}} if values else {}))
+    return row
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return load_target(write_target(tmp_path))
+
+
+def test_the_mean_has_students_interval(target: Target) -> None:
+    # mean 10, s = 1, n = 3: 10 +- t(2, .975) / sqrt(3), t = 4.3027
+    row = judge_one(target, [9.0, 10.0, 11.0])
+    assert row.measured == 10
+    assert row.low == pytest.approx(10 - 4.3027 / math.sqrt(3), abs=1e-4)
+    assert row.high == pytest.approx(10 + 4.3027 / math.sqrt(3), abs=1e-4)
+    assert (row.n, row.reached, row.deviation, row.within) == (3, 3, 0, True)
+
+
+def test_the_median_has_the_quartiles_and_counts_what_was_not_reached_as_late(
+    target: Target,
+) -> None:
+    row = judge_one(target, [8.0, None, 10.0, 9.0, 13.0], statistic="median")
+    assert (row.measured, row.low, row.high) == (10, 9, 13)
+    assert (row.n, row.reached, row.within) == (5, 4, True)
+    assert quartiles([1.0, 2.0, 3.0, 4.0]) == (1.75, 3.25)
+    assert quartiles([1.0, 2.0, None]) == (1.5, None)
+
+
+def test_there_is_no_mean_of_what_was_not_always_reached(target: Target) -> None:
+    row = judge_one(target, [10.0, None])
+    assert (row.measured, row.n, row.reached, row.within) == (None, 2, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "near", "far"),
+    [
+        (Tolerance(relative=0.1, because="x"), 11.0, 11.01),
+        (Tolerance(absolute=0.5, because="x"), 10.5, 10.51),
+    ],
+)
+def test_a_tolerance_is_met_up_to_its_edge(
+    target: Target, tolerance: Tolerance, near: float, far: float
+) -> None:
+    assert judge_one(target, [near], tolerance=tolerance).within is True
+    assert judge_one(target, [far], tolerance=tolerance).within is False
+    assert judge_one(target, [20 - near], tolerance=tolerance).within is True
+    assert judge_one(target, [20 - far], tolerance=tolerance).within is False
+
+
+def test_a_prediction_interval_holds_one_more_replication(target: Target) -> None:
+    # of 11, 12, 13: 12 +- 4.3027 sqrt(4 / 3) = [7.03, 16.97]
+    found = prediction_interval([11.0, 12.0, 13.0])
+    assert (found.low, found.high) == (
+        pytest.approx(7.0317, abs=1e-3),
+        pytest.approx(16.9683, abs=1e-3),
+    )
+    spread = Tolerance(spread="prediction")
+    assert judge_one(target, [11.0, 12.0, 13.0], tolerance=spread).within is True
+    assert judge_one(target, [15.0, 16.0, 17.0], tolerance=spread).within is False
+    assert judge_one(target, [10.0], tolerance=spread).within is None
+
+
+def test_what_was_not_run_is_not_judged(target: Target) -> None:
+    row = judge_one(target, [])
+    assert (row.measured, row.n, row.within) == (None, 0, None)
+
+
+def test_rows_are_written_with_doubt_and_deviation(target: Target) -> None:
+    tables = {"versions": {"right": [5.0, 5.0], "wrong": [10.0, 10.0], "other": [7.0, 7.0]}}
+    found = results(target, tables, {"ended": [True, False]})
+    rows = [row for row in judged(target, found) if row.quantity == "versions"]
+    columns = dict(texts(target.tables["versions"], rows))
+    assert columns["reported"] == ["5.0", "8.0 (unconfirmed)", ""]
+    assert columns["measured"] == ["5.0", "10.0", "7.0"]
+    assert columns["tolerance"] == ["±0.5", "±0.5", ""]
+    assert columns["within"] == ["yes", "no, +25.0 %", ""]
+    page = to_markdown(target, found)
+    assert "| all | 2.5 | not run here |  |  | prediction |  |" in page
+    assert "Tolerance ±0.5: it is a whole number." in page
+    assert "- All runs come to their end: holds in 1 of 2 replications" in page
+    assert verdict(target, found) == "1 of 2 rows within tolerance; 0 of 1 claims hold"
+    (line,) = (line for line in to_csv(target, found).splitlines() if line.startswith("versions,w"))
+    assert line == "versions,wrong,8,no,10,10,10,2,2,2,no,10 10"
+
+
+def test_the_small_scale_says_what_it_cuts(target: Target) -> None:
+    small = results(target, {"versions": {"right": [5.0]}}, scale="small")
+    assert {row.quantity for row in judged(target, small)} == {"versions"}
+    said = list(notes(target, small))
+    assert "Left out at small scale: long." in said
+    assert "Means something at full scale only: Length of a round." in said
+
+
+def test_results_are_read_as_they_were_written(target: Target, tmp_path: Path) -> None:
+    found = results(target, {"versions": {"right": [5.0, None, 0.1]}}, {"ended": [True]})
+    found.write(tmp_path / "results.json")
+    assert read_results(tmp_path / "results.json") == found
+    assert '"right": [5.0, null, 0.1]' in (tmp_path / "results.json").read_text()
+    assert read_results(tmp_path / "nothing.json") is None
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        ({"version": {}}, "did you mean 'versions'?"),
+        ({"versions": {"rihgt": [1.0]}}, "did you mean 'right'?"),
+        ({"versions": {"right": [math.nan]}}, "not finite"),
+    ],
+)
+def test_a_measure_that_the_target_does_not_ask_for_is_an_error(
+    target: Target, measured: dict, words: str
+) -> None:
+    with pytest.raises(AflSimError) as caught:
+        checked(target, "full", measured)
+    assert words in str(caught.value)

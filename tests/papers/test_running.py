@@ -1,0 +1,156 @@
+"""Running what a target lacks: reuse, going on, choosing studies, and what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny import TARGET, write_target
+
+from afl_sim.cases import Outcome
+from afl_sim.errors import AflSimError, InputError
+from afl_sim.recording import load_runs
+from afl_sim.reproduction import running
+from afl_sim.reproduction.listing import overview
+from afl_sim.reproduction.running import Asked, keep, reproduce
+from afl_sim.reproduction.target import Target, load_target
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    yield load_target(write_target(tmp_path))
+    sys.modules.pop("tiny_analysis", None)
+
+
+def test_the_small_scale_runs_less_and_the_full_one_all(target: Target, tmp_path: Path) -> None:
+    results, written = reproduce(target, Asked())
+    assert results.tables["versions"]["right"] == [5.0, 5.0]
+    assert results.claims == {"ended": [True, True]}
+    assert set(results.studies) == {"rounds"}
+    assert "seconds" not in results.tables  # means something at full scale only
+    place = tmp_path / "runs" / "papers" / "tiny"
+    assert [path.name for path in written] == ["table.csv", "table.md", "tiny.png", "tiny.pdf"]
+    assert {path.parent for path in written} == {place.relative_to(tmp_path) / "small"}
+    full, _ = reproduce(target, Asked("full"))
+    assert set(full.studies) == {"rounds", "long"}
+    assert len(full.tables["seconds"]["all"]) == 4
+    # Common random numbers: the first two of four seeds are those of the small scale.
+    digests = [run["schedule_digest"] for run in full.studies["rounds"]["runs"]]
+    assert digests[:2] == [run["schedule_digest"] for run in results.studies["rounds"]["runs"]]
+
+
+def test_finished_runs_are_reused_and_other_code_runs_anew(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Outcome] = []
+    reproduce(target, Asked(), tell=told.append)
+    reproduce(target, Asked(), tell=told.append)
+    assert [outcome.reused for outcome in told] == [False, False, True, True]
+    monkeypatch.setattr(running, "code_digest", lambda: "other" * 4)
+    reproduce(target, Asked(), tell=told.append)
+    assert [outcome.reused for outcome in told[4:]] == [False, False]
+
+
+def test_a_reproduction_that_was_broken_off_goes_on(target: Target, tmp_path: Path) -> None:
+    versions = iter([False, False, True])
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(target, Asked(stop_wanted=lambda: next(versions)))
+    (study,) = (tmp_path / "runs" / "papers" / "tiny").iterdir()
+    (begun,) = load_runs([study])
+    assert begun.status == "interrupted"
+    results, _ = reproduce(target, Asked())
+    untouched, _ = reproduce(target, Asked(out=tmp_path / "elsewhere"))
+    assert results.studies["rounds"]["runs"] == untouched.studies["rounds"]["runs"]
+    assert results.tables == untouched.tables
+
+
+def test_studies_that_are_not_chosen_are_named_with_their_cost(target: Target) -> None:
+    results, _ = reproduce(target, Asked("full", only=["rounds"]))
+    assert results.not_run == {"long": "an hour"}
+    assert results.made["command"] == "afl-sim reproduce tiny --scale full --study rounds"
+    reproduce(target, Asked("full"))
+    again, _ = reproduce(target, Asked("full", only=["rounds"]))
+    assert again.not_run == {}  # it was finished, so it counts
+    with pytest.raises(InputError, match="did you mean 'rounds'"):
+        reproduce(target, Asked("full", only=["round"]))
+
+
+def test_kept_results_stand_beside_the_target_and_give_the_same_table(target: Target) -> None:
+    results, written = reproduce(target, Asked())
+    assert keep(target, results, written) == [
+        target.folder / "results" / "small.json",
+        target.folder / "results" / "small.csv",
+    ]
+    kept = (target.folder / "results" / "small.csv").read_bytes()
+    assert kept == written[0].read_bytes()
+    rows = list(csv.DictReader(kept.decode().splitlines()))
+    assert [row["within"] for row in rows[:3]] == ["yes", "no", ""]
+    assert rows[0]["values"] == "5 5"
+    made = json.loads((target.folder / "results" / "small.json").read_text())["made"]
+    assert set(made) >= {"date", "command", "minutes", "code", "machine", "torch", "numerics"}
+
+
+def test_mistakes_of_settings_name_the_target_file(target: Target) -> None:
+    wrong = TARGET.replace("set: {replications: 2}", "set: {replication: 2}")
+    (target.folder / "target.yaml").write_text(wrong)
+    with pytest.raises(InputError) as caught:
+        reproduce(load_target(target.folder), Asked())
+    line = TARGET.splitlines().index(next(s for s in TARGET.splitlines() if "cut:" in s)) + 1
+    assert str(caught.value).startswith(f"{target.folder / 'target.yaml'}:{line}: replication: ")
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("analysis: tiny_analysis", "analysis: no_such_analysis", "cannot import"),
+        ("quantity: versions", "quantity: virsions", "did you mean 'virsions'"),
+    ],
+)
+def test_an_analysis_that_does_not_fit_is_one_message(
+    target: Target, old: str, new: str, words: str
+) -> None:
+    (target.folder / "target.yaml").write_text(TARGET.replace(old, new))
+    with pytest.raises(AflSimError) as caught:
+        reproduce(load_target(target.folder), Asked())
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_exception_in_the_analysis_names_its_line(target: Target, tmp_path: Path) -> None:
+    (tmp_path / "tiny_analysis.py").write_text("def measure(studies):\n    return 1 / 0\n")
+    with pytest.raises(AflSimError, match=r"measure: ZeroDivisionError.*tiny_analysis\.py:2"):
+        reproduce(target, Asked())
+
+
+def test_a_run_that_fails_is_named(target: Target) -> None:
+    text = (target.folder / "rounds.yaml").read_text()
+    (target.folder / "rounds.yaml").write_text(
+        text.replace(
+            "seconds_per_task: {dist: expon, scale: 2.0}",
+            "seconds_per_task: 8.0e+12",
+        )
+    )
+    with pytest.raises(AflSimError, match="tiny: rounds, r0: "):
+        reproduce(target, Asked())
+
+
+def test_the_overview_tells_cost_and_state(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afl_sim.reproduction.target.paper_folder", lambda: tmp_path)
+    before = list(overview())
+    assert before[0] == "tiny: Rounds of a tiny fleet"
+    assert before[1:] == [
+        "  small 0.1 min on two cores; not run",
+        "  full  0.2 min on two cores; not run",
+    ]
+    reproduce(target, Asked())
+    small = list(overview())[1]
+    assert "with this code: 1 of 2 rows within tolerance; 1 of 1 claims hold" in small

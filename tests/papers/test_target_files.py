@@ -1,0 +1,91 @@
+"""What a ``target.yaml`` may say, and how its mistakes are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import TARGET, write_target
+
+from afl_sim.errors import InputError, ScenarioError
+from afl_sim.reproduction.target import find_target, load_target
+from afl_sim.reproduction.words import Row
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    """The tiny target with one thing different."""
+    place = write_target(tmp_path)
+    assert TARGET.count(old) == 1
+    (place / "target.yaml").write_text(TARGET.replace(old, new))
+    return place
+
+
+def line_of(text: str) -> int:
+    (number,) = (n for n, line in enumerate(TARGET.splitlines(), 1) if text in line)
+    return number
+
+
+def test_a_row_is_a_number_or_nothing_or_a_block(tmp_path: Path) -> None:
+    target = load_target(write_target(tmp_path))
+    rows = target.tables["versions"].rows
+    assert rows["right"] == Row(reported=5)
+    assert rows["wrong"] == Row(reported=8, confirmed=False)
+    assert rows["other"].reported is None
+    assert target.name == "tiny"
+    assert target.studies_at("small") == ["rounds"]
+    assert target.studies_at("full") == ["rounds", "long"]
+    assert [s.keys for s in target.settings_at("small", "rounds")] == ["replications"]
+    assert target.settings_at("full", "rounds") == ()
+
+
+WRONG = {
+    "key": ("figure:", "figre:", "figre", "did you mean 'figure'?"),
+    "study key": ("cost:", "csot:", "studies.long.csot", "did you mean 'cost'?"),
+    "row": ("right: 5", "right: five", "tables.0.rows.right", "got 'five'"),
+    "row key": ("confirmed", "confirmd", "tables.0.rows.wrong.confirmd", "'confirmed'?"),
+    "file": (
+        "{file: rounds.yaml, timing_only: true, small: skip",
+        "{file: round.yaml, timing_only: true, small: skip",
+        "studies.long.file",
+        "there is no file",
+    ),
+    "no reason": (", because: it is a whole number", "", "tables.0.tolerance", "the reason"),
+    "two rules": ("absolute: 0.5", "absolute: 1, relative: 1", "tables.0.tolerance", "has both"),
+    "no tolerance": (
+        "    tolerance: {spread: prediction}\n",
+        "",
+        "tables.1.rows.all",
+        "no tolerance",
+    ),
+    "format": ('"{:.1f}"', '"{:.1"', "tables.0.format", "cannot write a number"),
+    "twice": ("quantity: ended", "quantity: seconds", "claims.0.quantity", "twice"),
+    "quoted": ("wrong: {reported: 8", 'wrong: {reported: "8"', "wrong.reported", "a number"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mistake_is_told_once_with_its_line(tmp_path: Path, name: str) -> None:
+    old, new, key, words = WRONG[name]
+    place = changed(tmp_path, old, new)
+    with pytest.raises(ScenarioError) as caught:
+        load_target(place)
+    (line,) = str(caught.value).splitlines()
+    number = line_of(old.strip().splitlines()[0]) if name != "no tolerance" else None
+    where, _, said = line.partition(": ")
+    file, _, told = where.rpartition(":")
+    assert file == str(place / "target.yaml")
+    assert number is None or int(told) == number
+    assert key in said
+    assert words in said
+
+
+def test_a_median_has_no_prediction_interval(tmp_path: Path) -> None:
+    place = changed(tmp_path, "    unit: s\n", "    unit: s\n    statistic: median\n")
+    with pytest.raises(ScenarioError, match="statistic: mean"):
+        load_target(place)
+
+
+def test_a_target_is_found_by_its_folder_and_a_wrong_name_is_told(tmp_path: Path) -> None:
+    assert find_target(str(write_target(tmp_path))).title == "Rounds of a tiny fleet"
+    with pytest.raises(InputError, match="no target 'nothing'"):
+        find_target("nothing")
