@@ -258,7 +258,7 @@ class Simulation:
             time_us=ending.time_us,
             versions=server.version,
             counts=server.counts,
-            in_flight_us=sum(ending.time_us - task.sent_us for task in server.under_way),
+            in_flight_us=sum(task.busy_us(ending.time_us) for task in server.under_way),
             evaluations=recorder.metrics.rows,
             targets=self._scenario.evaluation.targets,
         )

@@ -15,7 +15,7 @@ from analysis.measures import changes
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-LEGS: Final = ("download", "compute", "upload", "buffer")
+LEGS: Final = ("download", "queueing", "compute", "upload", "buffer")
 _MICRO: Final = 1e6
 
 
@@ -35,7 +35,7 @@ def client_count(run: Run) -> int:
 def compute_seconds(run: Run) -> pd.Series:
     """Seconds that each finished task computed, indexed by client."""
     tasks = run.tasks
-    begin = tasks["downloaded"].fillna(tasks["dispatched"])
+    begin = tasks["started"].fillna(tasks["dispatched"])
     spent = (tasks["computed"] - begin).dropna().astype("float64") / _MICRO
     return pd.Series(spent.to_numpy(), index=tasks.loc[spent.index, "client"].astype("int64"))
 
@@ -69,19 +69,23 @@ def by_speed(runs: Sequence[Run], run: Run) -> list[int]:
     return [*known, *rest]
 
 
+def has_queues(run: Run) -> bool:
+    """Whether a task had to wait behind another of its client."""
+    return bool((run.events["kind"] == "queued").any())
+
+
 def leg_seconds(run: Run) -> pd.DataFrame:
     """Seconds that each arrived task spent in each leg; ``buffer`` is the wait at the server.
 
-    Columns: ``client``, ``download``, ``compute``, ``upload``, ``buffer`` (from its arrival until
-    it was aggregated; missing where it never was).
+    Columns: ``client``, ``download``, ``queueing`` (behind others of its client), ``compute``,
+    ``upload``, ``buffer`` (from its arrival until it was aggregated; missing where it never was).
     """
     tasks = run.tasks[run.tasks["arrived"].notna()]
-    moments = ["dispatched", "downloaded", "computed", "arrived", "aggregated"]
+    moments = ["dispatched", "downloaded", "started", "computed", "arrived", "aggregated"]
     at = tasks[moments].astype("float64") / _MICRO
     # A leg that is absent ends where it begins.
-    at[["downloaded", "computed"]] = (
-        at[["dispatched", "downloaded", "computed"]].ffill(axis=1).iloc[:, 1:]
-    )
+    inner = moments[:4]
+    at[inner[1:]] = at[inner].ffill(axis=1).iloc[:, 1:]
     spans = {
         leg: at[end] - at[begin]
         for leg, begin, end in zip(LEGS, moments, moments[1:], strict=False)
@@ -99,10 +103,14 @@ def update_share(run: Run) -> pd.Series:
 
 def idle_share(run: Run) -> pd.Series:
     """Each client's share of the run without a task, 0 to 1; the index holds every client."""
-    tasks, length = run.tasks, horizon(run)
+    length = horizon(run)
+    tasks = run.tasks.sort_values(["client", "dispatched"], kind="stable")
+    client = tasks["client"].astype("int64")
     begin = tasks["dispatched"].astype("float64") / _MICRO
-    spent = (tasks["ended"].astype("float64") / _MICRO).fillna(length) - begin
-    busy = spent.groupby(tasks["client"].astype("int64")).sum()
+    end = (tasks["ended"].astype("float64") / _MICRO).fillna(length)
+    # Tasks of one client may overlap: each counts from the end of those before it.
+    before = end.groupby(client).cummax().groupby(client).shift(fill_value=0.0)
+    busy = (end - np.maximum(begin, before)).clip(lower=0.0).groupby(client).sum()
     everyone = pd.RangeIndex(client_count(run))
     return 1 - busy.reindex(everyone, fill_value=0.0) / length if length else busy * 0.0
 

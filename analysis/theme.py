@@ -56,6 +56,7 @@ class Colors:
     grid: str
     idle: str
     lost: str
+    queueing: str
     legs: tuple[str, str, str]
     palette: tuple[str, ...]
 
@@ -67,6 +68,7 @@ LIGHT: Final = Colors(
     grid="#e6e6e6",
     idle="#ededed",
     lost="#d55e00",
+    queueing="#cc78bc",
     legs=("#56b4e9", "#0173b2", "#de8f05"),
     palette=PALETTE,
 )
@@ -77,6 +79,7 @@ DARK: Final = Colors(
     grid="#31353d",
     idle="#2b2f36",
     lost="#ff7b72",
+    queueing="#e3a8d6",
     legs=("#7cc4ee", "#2f8fd0", "#f0b243"),
     palette=PALETTE_ON_DARK,
 )

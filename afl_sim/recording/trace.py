@@ -24,7 +24,12 @@ SERVER_PID: Final = 1
 CLIENTS_PID: Final = 2
 
 # The leg that a milestone ends, in the order in which a task goes through them.
-LEGS: Final = (("download", "downloaded"), ("compute", "computed"), ("upload", "arrived"))
+LEGS: Final = (
+    ("download", "downloaded"),
+    ("queueing", "started"),
+    ("compute", "computed"),
+    ("upload", "arrived"),
+)
 
 Slices = list[tuple[int, int, int, dict[str, Any]]]
 

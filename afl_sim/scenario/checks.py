@@ -80,6 +80,7 @@ def impossible_combinations(
             )
     yield from _not_in_one_process(sections.get("numerics"), sections.get("execution"))
     yield from _compressed_beside_own(training, strategy)
+    yield from _queued_beside_own(sections.get("clients"), training, strategy)
     stop = sections.get("stop")
     if stop is not None and only_accuracy(stop):
         if timing_only:
@@ -106,6 +107,27 @@ def _compressed_beside_own(training: Any, strategy: Any) -> Iterator[Finding]:
             ("training", "compression", "upload"),
             f"{strategy.kind}'s clients keep a model or a state of their own, which would have to "
             "travel as well; expected none",
+        )
+
+
+def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[Finding]:
+    """A queued task was sent before the client knew what it keeps after those in front of it."""
+    if clients is None or strategy is None:
+        return
+    queues = getattr(strategy, "queues_at_clients", False)
+    uses_own = getattr(type(strategy), "uses_own", None)
+    if clients.queue == "fifo" and uses_own is not None and uses_own():
+        yield Finding(
+            ("clients", "queue"),
+            f"{strategy.kind}'s clients go on from what they kept of their last task, which a "
+            "queued one cannot know when it is sent; expected none",
+        )
+    feeds_back = training is not None and training.compression.feeds_back
+    if feeds_back and (clients.queue == "fifo" or queues):
+        yield Finding(
+            ("training", "compression", "upload", "error_feedback"),
+            "what a client has not sent is added to its next update, which a queued task cannot "
+            "know when it is sent; expected false where clients queue tasks",
         )
 
 

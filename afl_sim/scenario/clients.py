@@ -91,4 +91,11 @@ class Clients(Section):
     availability: Availability = Field(
         default=AlwaysAvailable(), description="When clients can be reached."
     )
+    queue: Literal["none", "fifo"] = Field(
+        default="none",
+        description="What a client does that is sent a task while it has one. none: it cannot be "
+        "sent one. fifo: it queues it, and computes its tasks one at a time, first in, first out; "
+        "wherever clients are drawn, those at work are drawn as well. A strategy that needs queues "
+        "implies fifo.",
+    )
     faults: Faults = Field(default=Faults(), description="What goes wrong with tasks.")

@@ -144,6 +144,8 @@ class Strategy(BaseModel):
     """Its paper and kind, for listings; a subclass has its own."""
     gradient: ClassVar[bool] = False
     """Tasks return -g at the downloaded model: the mean gradient over the task's mini-batches."""
+    queues_at_clients: ClassVar[bool] = False
+    """The schedule sends tasks to clients at work; implies ``clients.queue: fifo``."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
 

@@ -18,6 +18,7 @@ from afl_sim.world.idle import IdleClients
 from afl_sim.world.learner import Learner
 from afl_sim.world.outages import Outages
 from afl_sim.world.presence import Presence
+from afl_sim.world.queueing import QueueingPresence
 from afl_sim.world.statistics import Counts
 
 
@@ -35,6 +36,7 @@ class Books:
         reads_results: whether the schedule may read results.
         availability: when clients can be reached; None is always.
         outages: when the server is down; None is never.
+        queues: whether clients queue tasks that they are sent while they have one.
     """
 
     fleet: Fleet  # set by the world, which builds both
@@ -52,6 +54,7 @@ class Books:
         reads_results: bool = False,
         availability: Availability | None = None,
         outages: Outages | None = None,
+        queues: bool = False,
     ) -> None:
         self.version = 0
         self.counts = Counts()
@@ -64,7 +67,8 @@ class Books:
         self._on_version = on_version
         self._reads_results = reads_results
         self._idle = IdleClients(clients, streams)
-        self._presence = Presence(self._idle, availability)
+        self._queues = queues
+        self._presence = (QueueingPresence if queues else Presence)(self._idle, availability)
         self._tasks: dict[int, int] = {}  # client -> tasks sent so far
         self._flying: dict[Dispatch, None] = {}  # in order of dispatch
         self._waiting: dict[Dispatch, None] = {}  # for their clients to be back
@@ -188,14 +192,12 @@ class Books:
 
     def _end_flight(self, dispatch: Dispatch) -> None:
         del self._flying[dispatch]
-        self.counts.busy_us += int(self._env.now) - dispatch.sent_us
+        self.counts.busy_us += dispatch.busy_us(int(self._env.now))
 
     def _take(self, dispatch: Dispatch) -> None:
-        """The client is idle again, unless it has gone on to another task."""
-        if self._idle.busy.get(dispatch.client) is dispatch:
-            self._presence.end(dispatch.client)
-            if self._idle_waits:
-                self._wake_idle_waits()
+        """The client is idle again, unless it has another task."""
+        if self._presence.end(dispatch) and self._idle_waits:
+            self._wake_idle_waits()
 
     def _take_value(self, event: Any) -> None:
         self._take(event.value)

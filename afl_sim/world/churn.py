@@ -22,6 +22,9 @@ class Notice(Protocol):
     def call_back(self, dispatch: Dispatch) -> None:
         """The client stops and sends what it has done."""
 
+    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+        """The tasks that are at the same client, in the order in which it does them."""
+
     def record_presence(self, kind: int, client: int) -> None:
         """Log that a client came or left."""
 
@@ -75,6 +78,15 @@ class Churn:
             self.watch(dispatch)
             return
         self._server.record_presence(events.UNAVAILABLE, dispatch.client)
+        tasks = self._server.sharing(dispatch)
+        if self._on_leave != "paused":
+            tasks.reverse()  # so that none is begun in the place of one that ends
+        for task in tasks:
+            if task.in_flight and not self._fleet.is_paused(task):
+                self._leave(task)
+
+    def _leave(self, dispatch: Dispatch) -> None:
+        """What becomes of a task whose client is away from now on."""
         if self._on_leave == "paused":
             self._pause(dispatch)
         elif self._on_leave == "lost":

@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 
 class Phase(IntEnum):
-    """Where a task stands. The first four are in flight, of which the first is not sent yet."""
+    """Where a task stands. The first five are in flight, of which the first is not sent yet."""
 
     WAITING = -1
     DOWNLOADING = 0
-    COMPUTING = 1
-    UPLOADING = 2
-    ARRIVED = 3
-    AGGREGATED = 4
-    DISCARDED = 5
-    CANCELLED = 6
-    FAILED = 7
+    QUEUED = 1
+    COMPUTING = 2
+    UPLOADING = 3
+    ARRIVED = 4
+    AGGREGATED = 5
+    DISCARDED = 6
+    CANCELLED = 7
+    FAILED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class Dispatch:
         "order",
         "pending",
         "phase",
+        "queued_since_us",
+        "queued_us",
         "samples",
         "sent_us",
         "steps",
@@ -117,6 +120,8 @@ class Dispatch:
         self.until_polled = until_polled
         self.order = PLAIN
         self.phase = Phase.DOWNLOADING
+        self.queued_since_us = -1  # while it waits at its client, behind other tasks
+        self.queued_us = 0  # how long it waited there
         self.computing_since_us = -1
         self.worked_us = 0.0  # work done before that, where the client's speed varies
         self.leg_ends_us = -1  # of a leg that no other task can delay
@@ -146,6 +151,13 @@ class Dispatch:
         self.samples = samples
         self.sent_us = self.due_us = now_us
         self.phase = Phase.DOWNLOADING
+
+    def busy_us(self, now_us: int) -> int:
+        """How long its client has been at work on it, transfers included."""
+        waited = self.queued_us
+        if self.queued_since_us >= 0:
+            waited = now_us - self.queued_since_us
+        return now_us - self.sent_us - waited
 
     @property
     def in_flight(self) -> bool:

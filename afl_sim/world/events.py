@@ -22,6 +22,8 @@ KIND_NAMES: Final = (
     "corrupted",
     "paused",
     "resumed",
+    "queued",
+    "started",
 )
 
 (
@@ -41,4 +43,6 @@ KIND_NAMES: Final = (
     CORRUPTED,
     PAUSED,
     RESUMED,
+    QUEUED,
+    STARTED,
 ) = range(len(KIND_NAMES))

@@ -148,14 +148,14 @@ class Fleet(Legs):
         if pause is not None:
             pause.recalled = True
             return False
-        if dispatch.phase not in (Phase.DOWNLOADING, Phase.COMPUTING):
+        if dispatch.phase > Phase.COMPUTING:
             return False
         steps = self.steps_done(dispatch)
         if dispatch.phase is Phase.DOWNLOADING:
             self._record(events.DOWNLOADED, dispatch, 0)  # the leg ends here, without the model
         dispatch.steps = steps
         dispatch.samples = self.workload.samples(dispatch.client, steps)
-        self.halt(dispatch)
+        super().halt(dispatch)  # its place at the client is free when its result is uploaded
         dispatch.due_us = int(self.env.now) + dispatch.upload_us + dispatch.upload_work_us
         return True
 
@@ -176,9 +176,13 @@ class Fleet(Legs):
 
     def _download_on(self, dispatch: Dispatch) -> None:
         if dispatch.download_us:
-            self.put_off(dispatch, dispatch.download_us, self._start_computing)
+            self.put_off(dispatch, dispatch.download_us, self._downloaded)
         else:
-            self._start_computing(dispatch)
+            self._downloaded(dispatch)
+
+    def _downloaded(self, dispatch: Dispatch) -> None:
+        self._record(events.DOWNLOADED, dispatch, dispatch.download_bytes)
+        self._start_computing(dispatch)
 
     def _start_computing(self, dispatch: Dispatch) -> None:
         dispatch.phase = Phase.COMPUTING
@@ -186,7 +190,6 @@ class Fleet(Legs):
         if self._compute.varies and not dispatch.until_polled:  # it may begin later than planned
             dispatch.compute_us = self._compute.microseconds(dispatch, now)
         dispatch.due_us = now + dispatch.compute_us + dispatch.upload_us + dispatch.upload_work_us
-        self._record(events.DOWNLOADED, dispatch, dispatch.download_bytes)
         if self._faults is not None and self._crashes(dispatch, self._faults):
             return
         if dispatch.until_polled:

@@ -46,9 +46,18 @@ class Presence:
             return False
         return bool(self._gone) and self._next_back() is None
 
-    def is_idle(self, client: int) -> bool:
-        """Whether the client has no task, there or not."""
+    def accepts(self, client: int) -> bool:
+        """Whether the client can be sent a task, now or when it is there."""
         return client in self._idle or client in self._away or client in self._gone
+
+    def task(self, client: int) -> Dispatch | None:
+        """The task that the client has, if any."""
+        found = self._idle.busy.get(client)
+        return None if found is _AWAY else found
+
+    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+        """The tasks that are at the same client, in the order in which it does them."""
+        return [dispatch]
 
     def is_there(self, client: int, now_us: int) -> bool:
         """Whether the client can be reached, idle or not."""
@@ -66,9 +75,12 @@ class Presence:
             self._gone.pop(client, None)
         self._idle.start(client, dispatch)
 
-    def end(self, client: int) -> None:
-        """The client has none any more."""
-        self._idle.end(client)
+    def end(self, dispatch: Dispatch) -> bool:
+        """A task is over; whether that leaves its client idle."""
+        if self._idle.busy.get(dispatch.client) is not dispatch:
+            return False  # it has gone on to another
+        self._idle.end(dispatch.client)
+        return True
 
     def draw(self, n: int, now_us: int, among: Sequence[int] | None = None) -> list[int]:
         """``n`` different idle clients that are there, uniformly or as the selector chooses them.

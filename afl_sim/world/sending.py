@@ -22,6 +22,8 @@ class Sending(Books):
 
     _idle_rounds = 0  # aggregations of nothing in a row
     _idle_state: tuple[int, int, int] | None = None  # when, and after how many tasks
+    _noted_us = -1  # the last instant at which a client came or left
+    _noted: set[tuple[int, int]]  # and who did then
 
     def _request(
         self, client: int, order: Order = PLAIN, after: Dispatch | None = None
@@ -70,16 +72,17 @@ class Sending(Books):
 
     def fail(self, dispatch: Dispatch) -> None:
         """A task in flight comes to nothing (called by the fleet)."""
-        self.fleet.halt(dispatch)
         now = int(self._env.now)
         heard = self._outages.up_us(now)
         if heard > now:
+            self.fleet.halt(dispatch)
             self.fleet.put_off(dispatch, heard - now, self.fail)
             return
         self._end_flight(dispatch)
         dispatch.phase = Phase.FAILED
         self.counts.failed += 1
         self.record(events.FAILED, dispatch, 0)
+        self.fleet.halt(dispatch)
         self._learner.drop(dispatch)
         self._take(dispatch)
         if dispatch.waiter is not None:
@@ -135,13 +138,23 @@ class Sending(Books):
         """The tasks that were sent and have not ended, oldest first."""
         return tuple(self._flying)
 
+    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+        """The tasks that are at the same client, in the order in which it does them."""
+        return self._presence.sharing(dispatch)
+
     def record_presence(self, kind: int, client: int) -> None:
-        """Log that a client came or left."""
+        """Log that a client came or left: once, however many tasks it has."""
+        now = int(self._env.now)
+        if now != self._noted_us:
+            self._noted_us, self._noted = now, set()
+        if (kind, client) in self._noted:
+            return
+        self._noted.add((kind, client))
         self._log(self._env.now, kind, client, -1, self.version)
 
     def _replace(self, dispatch: Dispatch) -> None:
         if dispatch.order.drawn:
             for client in self._presence.workers(1, int(self._env.now)):
                 self._request(client, dispatch.order)
-        elif self._presence.is_idle(dispatch.client):
+        elif self._presence.accepts(dispatch.client):
             self._request(dispatch.client, dispatch.order)

@@ -52,8 +52,8 @@ class Server(Aggregating):
         return (*self._flying, *self._waiting)
 
     def task(self, client: int) -> Dispatch | None:
-        """The task that the client has, if any."""
-        return self._idle.busy.get(client) if not self._presence.is_idle(client) else None
+        """The task that the client has, if any; where it queues several, the oldest."""
+        return self._presence.task(client)
 
     def staleness(self, dispatch: Dispatch) -> int:
         """The staleness the update would have if it were aggregated now; not sent yet, none."""
@@ -104,6 +104,7 @@ class Server(Aggregating):
     def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:
         """``n`` clients that are idle and there, uniformly at random; fewer where fewer are.
 
+        Where clients queue tasks, those that have one can be picked as well, here and below.
         The scenario's `server.selection` may choose otherwise, here and wherever clients are drawn
         but in `sample`.
         """
@@ -134,8 +135,9 @@ class Server(Aggregating):
     ) -> Dispatch:
         """Send the current model to an idle client and have it train.
 
-        A client that is away is sent the model of the moment at which it is back. If it has left
-        for good, the task that is returned has failed already.
+        Where clients queue tasks, one that is not idle can be sent another: it computes them one
+        at a time, first in, first out. A client that is away is sent the model of the moment at
+        which it is back. If it has left for good, the task that is returned has failed already.
 
         Args:
             client: the client's index.
@@ -143,8 +145,10 @@ class Server(Aggregating):
             until_polled: compute up to that many steps and keep the result until `poll`.
             retry: if the task fails and nothing waits for it, send the client another.
         """
-        if not self._presence.is_idle(client):
+        if not self._presence.accepts(client):
             raise ScheduleError(f"client {client} cannot be sent a task: it has one, or is unknown")
+        if until_polled and self._queues:
+            raise ScheduleError("clients that queue tasks cannot be polled: none would have a turn")
         return self._request(client, Order(epochs, steps, until_polled, retry=retry))
 
     def dispatch_many(self, clients: Iterable[int]) -> list[Dispatch]:
@@ -156,7 +160,7 @@ class Server(Aggregating):
         return [self._request(client, _DRAWN) for client in self.workers(n)]
 
     def cancel(self, dispatch: Dispatch) -> None:
-        """Stop a task: the client is idle at once. One that has arrived already is discarded.
+        """Stop a task: the client is free at once. One that has arrived already is discarded.
 
         A task that has failed needs no more stopping.
         """
@@ -166,11 +170,11 @@ class Server(Aggregating):
         if dispatch.phase is Phase.WAITING:
             self._withdraw(dispatch)
             return
-        self.fleet.halt(dispatch)
         self._end_flight(dispatch)
         dispatch.phase = Phase.CANCELLED
         self.counts.cancelled += 1
         self.record(events.CANCELLED, dispatch, 0)
+        self.fleet.halt(dispatch)
         self._learner.drop(dispatch)
         self._take(dispatch)
         if dispatch.waiter is not None:
@@ -207,7 +211,7 @@ class Server(Aggregating):
         Returns the polled task, which arrives once it is uploaded. Its successor has the same
         limit of steps and the server's current version as its base.
         """
-        polled = self._idle.busy.get(client)
+        polled = self._presence.task(client)
         if polled is None or not polled.until_polled or polled.phase is Phase.WAITING:
             raise ScheduleError(f"client {client} has no task that waits for a poll")
         if not self._presence.is_there(client, int(self._env.now)):

@@ -13,7 +13,7 @@ class Counts:
     Attributes:
         aggregated: updates used, each counted once at its first use.
         samples: training samples processed in aggregated updates.
-        busy_us: client-microseconds between dispatch and the task's end.
+        busy_us: client-microseconds between dispatch and the task's end, but for those in a queue.
         peak_in_flight: the most tasks that were in flight at once.
         staleness: how many aggregated updates had each staleness.
     """

@@ -26,6 +26,7 @@ from afl_sim.world.fleet import Fleet
 from afl_sim.world.learner import Learner
 from afl_sim.world.network import ClientLink, ServerLink
 from afl_sim.world.outages import Outages
+from afl_sim.world.queueing import QueueingFleet
 from afl_sim.world.selection import build as build_selector
 from afl_sim.world.server import Server
 from afl_sim.world.standstill import Standstill
@@ -105,6 +106,7 @@ class World:
         settings = scenario.clients.availability
         availability = build_availability(settings, streams)
         self._outages = Outages(scenario.server.pauses, streams)
+        queues = scenario.clients.queue == "fifo" or getattr(strategy, "queues_at_clients", False)
         self.server = Server(
             self.env,
             scenario.clients.count,
@@ -116,11 +118,12 @@ class World:
             strategy.reads_results,
             availability,
             self._outages,
+            queues,
         )
         self.server.strategy = strategy
         clients = with_devices(scenario.clients, streams)
         network = clients.network
-        self.server.fleet = Fleet(
+        self.server.fleet = (QueueingFleet if queues else Fleet)(
             self.env,
             workload,
             Compute(clients.compute, workload, streams),

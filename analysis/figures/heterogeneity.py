@@ -16,7 +16,15 @@ from afl_sim.recording import Run
 from analysis.figures.panels import PLAIN, SPEED, say, scale_seconds
 from analysis.registry import usable
 from analysis.replications import Group
-from analysis.series import LEGS, by_speed, compute_seconds, leg_seconds, populations, speeds
+from analysis.series import (
+    LEGS,
+    by_speed,
+    compute_seconds,
+    has_queues,
+    leg_seconds,
+    populations,
+    speeds,
+)
 from analysis.theme import Style, look_of, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
@@ -89,7 +97,10 @@ def _draw_legs(axes: Axes, shown: Sequence[Group], style: Style) -> None:
     height = 0.8 / len(boxed)
     drawn: list[float] = []
     notes = []
-    for row, leg in enumerate(LEGS):
+    shown_legs = [
+        leg for leg in LEGS if leg != "queueing" or any(map(has_queues, _all_runs(shown)))
+    ]
+    for row, leg in enumerate(shown_legs):
         for index, (group, frame) in enumerate(zip(boxed, frames, strict=True)):
             values = frame[leg].dropna().to_numpy(dtype=float)
             place = row + (index - (len(boxed) - 1) / 2) * height
@@ -123,8 +134,8 @@ def _draw_legs(axes: Axes, shown: Sequence[Group], style: Style) -> None:
             fontsize="x-small",
             color=style.colors.faint,
         )
-    axes.set_ylim(len(LEGS) - 0.4, -0.6)
-    axes.set_yticks(range(len(LEGS)), LEGS)
+    axes.set_ylim(len(shown_legs) - 0.4, -0.6)
+    axes.set_yticks(range(len(shown_legs)), shown_legs)
     axes.grid(axis="y", visible=False)
     axes.set(xlabel="time per task (s)", title="Where the time of a task goes")
 

@@ -14,7 +14,7 @@ from afl_sim.recording import Run
 from analysis.figures.panels import virtual_time
 from analysis.registry import usable
 from analysis.replications import shorten
-from analysis.series import compute_seconds, horizon
+from analysis.series import compute_seconds, has_queues, horizon
 from analysis.theme import Style, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLIENTS_SHOWN: Final = 20
-LEGS: Final = ("download", "compute", "upload")
+LEGS: Final = ("download", "queueing", "compute", "upload")
+_WORK: Final = ("download", "compute", "upload")
+_ROW: Final = (-0.38, 0.76)  # a client's bars: from where, and how high
+_STRIP: Final = (-0.38, 0.26)  # tasks that wait behind the one that is computed, below it
 _MOST_LINES: Final = 40  # versions that are also drawn through the clients' rows
 
 
@@ -37,7 +40,8 @@ def timeline(
 
     All panels show the same clients, from the fastest (below) to the slowest, and the same time.
     The row above them is the server: a tick for each version that it made, numbered where there is
-    room. A cross ends a task that was cancelled or failed.
+    room. A cross ends a task that was cancelled or failed. A strip below the bars shows when tasks
+    wait in their client's queue.
 
     Args:
         clients: which clients; or how many, which are spread evenly over the order of speed.
@@ -65,7 +69,7 @@ def timeline(
         figure.supylabel(
             "client (slowest at the top)", size=float(panels[-1].xaxis.label.get_size())
         )
-        _legend(figure, chosen)
+        _legend(figure, chosen, any(has_queues(run) for run in members))
     note_left_out(figure, others, "no tasks")
     return figure
 
@@ -105,8 +109,9 @@ def _draw_clients(
         if until > begin:
             _bars(axes, row, [(begin, until)], colors.idle)
         spans = legs(mine, until)
-        for leg, color in zip(LEGS, colors.legs, strict=True):
-            _bars(axes, row, [(a, b) for a, b in spans[leg] if b > begin and a < until], color)
+        for leg, color in _colors(style).items():
+            inside = [(a, b) for a, b in spans[leg] if b > begin and a < until]
+            _bars(axes, row, inside, color, _STRIP if leg == "queueing" else _ROW)
         lost = mine[mine["cancelled"].notna() | mine["failed"].notna()]
         at = lost["ended"].astype("float64") / 1e6
         at = at[(at >= begin) & (at <= until)]
@@ -129,20 +134,20 @@ def _draw_clients(
 
 
 def legs(tasks: pd.DataFrame, until: float) -> dict[str, list[tuple[float, float]]]:
-    """When one client downloaded, computed and uploaded: spans in virtual seconds.
+    """When one client's tasks downloaded, queued, computed and uploaded: spans in virtual seconds.
 
     Args:
         tasks: rows of `Run.tasks`.
         until: where legs that are still under way end, in seconds.
     """
     spans: dict[str, list[tuple[float, float]]] = {leg: [] for leg in LEGS}
-    names = ("dispatched", "downloaded", "computed", "arrived", "ended")
+    names = ("dispatched", "downloaded", "started", "computed", "arrived", "ended")
     moments = {name: tasks[name].astype("float64").to_numpy() / 1e6 for name in names}
     for row in range(len(tasks)):
         ended = moments["ended"][row]
         stop = until if np.isnan(ended) else ended
         start = moments["dispatched"][row]
-        for leg, name in zip(spans, names[1:4], strict=True):
+        for leg, name in zip(spans, names[1:5], strict=True):
             reached = moments[name][row]
             finish = stop if np.isnan(reached) else min(reached, stop)
             if finish > start:
@@ -153,10 +158,22 @@ def legs(tasks: pd.DataFrame, until: float) -> dict[str, list[tuple[float, float
     return spans
 
 
-def _bars(axes: Axes, row: int, spans: Sequence[tuple[float, float]], color: str) -> None:
+def _colors(style: Style) -> dict[str, str]:
+    """The legs' colours; what waits is drawn last, over what is done meanwhile."""
+    return {**dict(zip(_WORK, style.colors.legs, strict=True)), "queueing": style.colors.queueing}
+
+
+def _bars(
+    axes: Axes,
+    row: int,
+    spans: Sequence[tuple[float, float]],
+    color: str,
+    extent: tuple[float, float] = _ROW,
+) -> None:
     if spans:
         lengths = [(begin, end - begin) for begin, end in spans]
-        axes.broken_barh(lengths, (row - 0.38, 0.76), facecolors=color, linewidth=0)
+        below, height = extent
+        axes.broken_barh(lengths, (row + below, height), facecolors=color, linewidth=0)
 
 
 def _draw_server(axes: Axes, run: Run, row: int, begin: float, end: float, style: Style) -> None:
@@ -185,12 +202,12 @@ def _draw_server(axes: Axes, run: Run, row: int, begin: float, end: float, style
             free_from = time + room
 
 
-def _legend(figure: Figure, style: Style) -> None:
+def _legend(figure: Figure, style: Style, queues: bool) -> None:
     colors = style.colors
-    handles: list[Patch | Line2D] = [
-        Patch(color=color, label=leg)
-        for leg, color in zip((*LEGS, "idle"), (*colors.legs, colors.idle), strict=True)
-    ]
+    named = {**_colors(style), "idle": colors.idle}
+    if not queues:
+        del named["queueing"]
+    handles: list[Patch | Line2D] = [Patch(color=color, label=leg) for leg, color in named.items()]
     ink, lost = colors.ink, colors.lost
     handles += [
         Line2D([], [], color=ink, marker="|", linestyle="", markersize=7, label="new version"),
@@ -199,7 +216,7 @@ def _legend(figure: Figure, style: Style) -> None:
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=3 if style.is_narrow else 6,
+        ncols=3 if style.is_narrow else len(handles),
         fontsize="small",
         columnspacing=1.2,
         handlelength=1.2,

@@ -208,14 +208,15 @@
           x: scale(0), y: top(row) + 2, width: Math.max(0, scale(end) - scale(0)),
           height: pitch - 4, style: "fill: var(--idle)",
         }, inside);
-        for (const leg of ["download", "compute", "upload"]) {
+        for (const leg of ["download", "compute", "upload", "queueing"]) {
+          const [y, high] = leg === "queueing" ? [pitch - 6, 4] : [2, pitch - 4];
           const spans = legs[leg][index];
           let path = "";
           for (let i = 0; i < spans.length; i += 2) {
             if (spans[i + 1] < view.low || spans[i] > view.high) continue;
             const from = scale(spans[i]);
             const wide = Math.max(0.4, scale(spans[i + 1]) - from);
-            path += `M${from.toFixed(2)},${top(row) + 2}h${wide.toFixed(2)}v${pitch - 4}h${(-wide).toFixed(2)}z`;
+            path += `M${from.toFixed(2)},${top(row) + y}h${wide.toFixed(2)}v${high}h${(-wide).toFixed(2)}z`;
           }
           if (path) make("path", { d: path, class: leg, style: `fill: var(--${leg})` }, inside);
         }

@@ -216,7 +216,9 @@ def _accuracy(data: dict[str, Any] | None) -> str:
 def _timeline(data: dict[str, Any] | None, run: Run) -> str:
     if data is None:
         return _section("Timeline", "<p class='note'>No client got a task.</p>")
-    names = ("download", "compute", "upload", "idle")
+    names = ["download", "compute", "upload", "idle"]
+    if any(data["legs"]["queueing"]):
+        names.insert(1, "queueing")
     keys = "".join(_key(name, f"background: var(--{name})") for name in names)
     shown = len(data["clients"])
     note = f"{shown} of {client_count(run):,} clients, the slowest at the top; a cross ends a task "

@@ -11,6 +11,9 @@ from world_runs import MODEL_BYTES, Outcome, run, scenario
 from afl_sim.errors import ScheduleError
 from afl_sim.scenario import Scenario
 
+KEEPING = ("quafl", "favas", "safa", "asofed")
+"""Their clients go on from what they have of their own, which does not go with queues."""
+
 seconds = st.sampled_from([0.5, 1, 1.5, 2, 7])  # few values: ties
 
 
@@ -176,13 +179,19 @@ def worlds(draw: st.DrawFn) -> Scenario:
     evaluation = draw(st.sampled_from([{}, {"every_seconds": 1.5}, {"every_versions": 2}]))
     stop = {"virtual_seconds": draw(st.sampled_from([5, 60])), "versions": draw(st.integers(1, 25))}
     stop |= draw(st.sampled_from([{}, {"updates": 29}, {"samples": 700}]))
+    strategy = draw(strategies(clients))
+    queue = "none" if strategy["kind"] in KEEPING else draw(st.sampled_from(["none", "fifo"]))
     return scenario(
         clients,
-        strategy=draw(strategies(clients)),
+        strategy=strategy,
         compute=compute,
         down=draw(client_links(clients)),
         up=draw(client_links(clients)),
-        fleet={"availability": draw(availabilities(clients)), "faults": draw(faults)},
+        fleet={
+            "availability": draw(availabilities(clients)),
+            "faults": draw(faults),
+            "queue": queue,
+        },
         server={
             "aggregation_seconds": draw(st.just(0) | laws(clients)),
             **draw(st.fixed_dictionaries({}, optional={"download": server_links})),

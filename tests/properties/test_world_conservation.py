@@ -18,7 +18,7 @@ from afl_sim.world.availability import build
 
 # -- what holds in all of them -------------------------------------------------------------------
 
-NO_STEP = ("lost", "corrupted", "duplicate")
+NO_STEP = ("lost", "corrupted", "duplicate", "queued", "started")
 OF_NO_TASK = ("evaluated", "available", "unavailable", "paused", "resumed")
 LEGS = ("dispatched", "downloaded", "computed", "arrived")
 ENDS_IN_FLIGHT = ("cancelled", "failed")
@@ -75,6 +75,32 @@ def check_places(events: list[Event], polled: bool) -> None:
             assert at_work.pop(event.client) == event.task
 
 
+def check_queues(events: list[Event], world: Scenario) -> None:
+    """A client computes one task at a time, first in, first out."""
+    if world.server.pauses is not None:
+        return  # a server that is down hears later of a task that has made way for another
+    at_work: dict[int, int] = {}
+    queues: dict[int, list[int]] = defaultdict(list)
+    for event, after in pairwise([*events, None]):
+        assert event is not None
+        client, task = event.client, event.task
+        if event.kind == "downloaded" and (after is None or after.kind != "queued"):
+            assert client not in at_work
+            at_work[client] = task
+        elif event.kind == "queued":
+            assert client in at_work
+            queues[client].append(task)
+        elif event.kind == "started":
+            assert client not in at_work
+            assert queues[client].pop(0) == task
+            at_work[client] = task
+        elif event.kind in ("computed", "cancelled", "failed"):
+            if at_work.get(client) == task:
+                del at_work[client]
+            elif task in queues[client]:
+                queues[client].remove(task)
+
+
 def check_presence(outcome: Outcome, world: Scenario) -> None:
     """Whoever is sent a task is there; without faults, what fails does as its client leaves."""
     faults = world.clients.faults
@@ -92,13 +118,12 @@ def check_presence(outcome: Outcome, world: Scenario) -> None:
         assert not availability.state(event.client, event.time_us)[0]
     if not prompt:
         return
-    for before, event in pairwise(outcome.events):
-        if event.kind == "failed":
-            assert (before.kind, before.time_us, before.client) == (
-                "unavailable",
-                event.time_us,
-                event.client,
-            )
+    left: dict[int, int] = {}
+    for event in outcome.events:
+        if event.kind == "unavailable":
+            left[event.client] = event.time_us
+        elif event.kind == "failed":
+            assert left[event.client] == event.time_us
 
 
 def check_conservation(outcome: Outcome) -> None:
@@ -138,7 +163,11 @@ def test_every_world_keeps_its_books(world: Scenario) -> None:
             assert event.staleness == event.version - 1 - event.base_version >= 0
         else:
             assert event.staleness == -1
-    check_places(outcome.events, polled=kind == "quafl")
+    if world.clients.queue == "fifo":
+        check_queues(outcome.events, world)
+    else:
+        check_places(outcome.events, polled=kind == "quafl")
+        assert not outcome.of("queued", "started")
     check_presence(outcome, world)
 
 

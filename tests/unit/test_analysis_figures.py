@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 import analysis
+from afl_sim import load_scenario, simulate
 from afl_sim.errors import InputError
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
 from afl_sim.world.events import AGGREGATED, ARRIVED, COMPUTED, DISPATCHED, DOWNLOADED
@@ -25,11 +27,12 @@ from analysis.figures.classes import label_mixes
 from analysis.figures.timeline import choose_clients, legs, timeline
 from analysis.intervals import differences
 from analysis.replications import groups, short_labels, shorten
-from analysis.series import by_speed, compute_seconds, rounds, transfers
+from analysis.series import by_speed, compute_seconds, horizon, rounds, transfers
 from analysis.statistics import student_interval
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
 
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
 STUDY = ("sweep", "sweep-map", "differences")
 LONG = "fedasync-with-hinge-staleness-a10-b4-and-a-proximal-term"
 
@@ -571,10 +574,25 @@ def test_differences_are_drawn_with_their_intervals(study):
     )
 
 
+def test_tasks_that_wait_in_a_queue_are_drawn_and_named(by_hand):
+    settings = ["clients.queue=fifo", "strategy.concurrency=9"]
+    run = simulate(load_scenario(SMALLEST, settings), timing_only=True)
+    waits = legs(run.tasks[run.tasks["client"] == 0], until=horizon(run))["queueing"]
+    assert waits
+    assert all(end > begin for begin, end in waits)
+    for shown, expected in ((run, True), (by_hand, False)):
+        (key,) = FIGURES["timeline"].function([shown]).legends
+        assert ("queueing" in [text.get_text() for text in key.texts]) == expected
+        panels = visible_axes(FIGURES["heterogeneity"].function([shown]))
+        labels = [label.get_text() for panel in panels for label in panel.get_yticklabels()]
+        assert ("queueing" in labels) == expected
+
+
 def test_legs_by_hand(by_hand):
     tasks = by_hand.tasks
     assert legs(tasks[tasks["client"] == 0], until=8.0) == {
         "download": [(0.0, 1.0)],
+        "queueing": [],
         "compute": [(1.0, 3.0), (4.0, 6.0)],
         "upload": [(3.0, 4.0)],
     }

@@ -7,11 +7,22 @@ import pytest
 
 from afl_sim import load_scenario, simulate
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
-from afl_sim.world.events import AGGREGATED, ARRIVED, CANCELLED, COMPUTED, DISPATCHED, DOWNLOADED
+from afl_sim.world.events import (
+    AGGREGATED,
+    ARRIVED,
+    CANCELLED,
+    COMPUTED,
+    DISPATCHED,
+    DOWNLOADED,
+    QUEUED,
+    STARTED,
+)
 from analysis.curves import Curve, held, mean_of
 from analysis.replications import Group
 from analysis.series import (
     bytes_until,
+    compute_seconds,
+    has_queues,
     idle_share,
     leg_seconds,
     mean_in_bins,
@@ -75,6 +86,43 @@ def test_idle_time_by_hand(two_rounds):
     busy = {0: 4 + 4, 1: 7 + 8, 2: 10 + 8, 3: 0}
     found = idle_share(two_rounds)
     assert found.to_dict() == pytest.approx({c: 1 - spent / 18 for c, spent in busy.items()})
+
+
+@pytest.fixture
+def queues(tmp_path):
+    """Client 0: a task, one that waits behind it, one recalled from the queue, one still there."""
+    folder = RunFolder.create(tmp_path / "queues", "name: queues\nclients: {count: 2}\n", {})
+    with EventLog(folder.events_path) as log, MetricsLog(folder.metrics_path):
+        for task in range(4):
+            log.append(task * SECOND, DISPATCHED, 0, task, 0, 0)
+            log.append(task * SECOND, DOWNLOADED, 0, task, 0, 0)
+            if task:
+                log.append(task * SECOND, QUEUED, 0, task, 0, 0)
+        log.append(5 * SECOND, COMPUTED, 0, 0, 0, 0)
+        log.append(5 * SECOND, STARTED, 0, 1, 0, 0)
+        log.append(6 * SECOND, COMPUTED, 0, 2, 0, 0)
+        log.append(6 * SECOND, ARRIVED, 0, 0, 0, 0)
+        log.append(7 * SECOND, ARRIVED, 0, 2, 0, 0)
+        log.append(8 * SECOND, COMPUTED, 0, 1, 0, 0)
+        log.append(9 * SECOND, ARRIVED, 0, 1, 0, 0)
+        log.append(10 * SECOND, DISPATCHED, 1, 0, 0, 0)
+    return load_run(folder.path)
+
+
+def test_waiting_in_a_queue_is_a_leg_of_its_own(queues, two_rounds):
+    table = leg_seconds(queues)
+    assert table["queueing"].tolist() == [0.0, 4.0, 4.0]
+    assert table["compute"].tolist() == [5.0, 3.0, 0.0]
+    assert table["upload"].tolist() == [1.0, 1.0, 1.0]
+    assert compute_seconds(queues).tolist() == [5.0, 3.0, 0.0]
+    assert queues.tasks["started"].isna().tolist() == [False, False, False, True, True]
+    assert leg_seconds(two_rounds)["queueing"].eq(0).all()
+    assert has_queues(queues)
+    assert not has_queues(two_rounds)
+
+
+def test_tasks_of_one_client_that_overlap_count_once(queues):
+    assert idle_share(queues).to_dict() == pytest.approx({0: 0.0, 1: 1.0})
 
 
 def test_transfers_that_take_time_by_hand(two_rounds):
