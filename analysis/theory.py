@@ -9,7 +9,10 @@ from afl_sim.recording import Run
 
 # By how a version comes to be: a round, one update, or a buffer of them.
 _ROUNDS: Final = ("fedavg", "fedprox", "scaffold", "feddyn")
-_ONE_BY_ONE: Final = ("fedasync", "asyncsgd", "delay_adaptive", "asofed", "ia2sgd")
+_ONE_BY_ONE: Final = (
+    *("fedasync", "asyncsgd", "delay_adaptive", "asofed", "ia2sgd", "generalized_asyncsgd"),
+)
+_QUEUEING: Final = ("generalized_asyncsgd",)  # may have more tasks in flight than clients
 _BUFFERED: Final = ("fedbuff", "fadas", "ca2fl")
 
 
@@ -45,7 +48,7 @@ def mean_staleness(run: Run) -> Oracle | None:
     clients = int((run.scenario.get("clients") or {}).get("count") or 0)
     concurrency = block.get("concurrency", "all")
     in_flight = clients if concurrency == "all" else concurrency
-    if not isinstance(in_flight, int) or in_flight > clients:
+    if not isinstance(in_flight, int) or (in_flight > clients and kind not in _QUEUEING):
         return None
     if kind in _ONE_BY_ONE:
         return Oracle(in_flight - 1.0, "m − 1")

@@ -33,6 +33,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "quafl": {"clients_per_round": 3, "local_steps": 6, "interaction_seconds": 2.0},
     "fedat": {"tiers": 3, "clients_per_round": 2},
     "asyncsgd": {"concurrency": 7},
+    "generalized_asyncsgd": {"concurrency": 15, "sampling": "speed"},
     "delay_adaptive": {"concurrency": 7},
     "rennala": {"batch_size": 5},
     "malenia": {"late": "discard"},

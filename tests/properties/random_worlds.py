@@ -46,6 +46,7 @@ def strategies(draw: st.DrawFn, clients: int) -> dict[str, Any]:
             [
                 *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl"),
                 *("asyncsgd", "rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive"),
+                "generalized_asyncsgd",
                 *("favas", "port", "safa", "tifl", "asofed", "ca2fl", "fadas", "mifa", "fedfix"),
             ]
         )
@@ -75,7 +76,9 @@ def strategies(draw: st.DrawFn, clients: int) -> dict[str, Any]:
         block |= {"interaction_seconds": draw(seconds), "wait_seconds": draw(st.just(0) | seconds)}
     elif kind not in ("malenia", "ringleader", "ia2sgd"):
         block["concurrency"] = concurrency
-        if kind == "fedasync":
+        if kind == "generalized_asyncsgd":
+            block["concurrency"] = draw(st.integers(1, 2 * clients))
+        elif kind == "fedasync":
             block["max_staleness"] = draw(st.none() | st.integers(0, 3))
         elif kind in ("fedbuff", "port", "ca2fl", "fadas"):
             most = clients if concurrency == "all" else concurrency

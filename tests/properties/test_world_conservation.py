@@ -163,7 +163,7 @@ def test_every_world_keeps_its_books(world: Scenario) -> None:
             assert event.staleness == event.version - 1 - event.base_version >= 0
         else:
             assert event.staleness == -1
-    if world.clients.queue == "fifo":
+    if world.clients.queue == "fifo" or kind == "generalized_asyncsgd":
         check_queues(outcome.events, world)
     else:
         check_places(outcome.events, polled=kind == "quafl")

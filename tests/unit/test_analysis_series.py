@@ -218,6 +218,12 @@ def test_theory_is_what_a_long_run_comes_to(strategy):
     assert measured == pytest.approx(oracle.value, rel=0.02)
 
 
+def test_theory_knows_that_queues_hold_more_tasks_than_there_are_clients():
+    drawn = {"kind": "generalized_asyncsgd", "concurrency": 1000}
+    assert mean_staleness(run_with(drawn)).value == 999
+    assert mean_staleness(run_with({**drawn, "kind": "fedasync"})) is None
+
+
 def test_theory_is_silent_where_tasks_are_lost():
     run = run_with({"kind": "fedasync", "concurrency": 8}, updates={"failed": 1})
     assert mean_staleness(run) is None

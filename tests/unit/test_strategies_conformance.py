@@ -61,6 +61,12 @@ CASES: dict[str, Case] = {
     "asyncsgd with Adam": case(
         "asyncsgd", {"server_optimizer": {"kind": "Adam", "lr": 0.05}}, versions=200
     ),
+    "generalized_asyncsgd": case(
+        "generalized_asyncsgd", {"concurrency": 9, "lr": 0.05}, lone={"concurrency": 1}
+    ),
+    "generalized_asyncsgd by speed": case(
+        "generalized_asyncsgd", {"concurrency": 4, "lr": 0.1, "sampling": "speed"}, versions=80
+    ),
     "delay_adaptive": case("delay_adaptive", {"lr": 0.2}, lone={}),
     "delay_adaptive threshold": case(
         "delay_adaptive", {"lr": 0.2, "form": "threshold", "smoothness": 1}, lone={}

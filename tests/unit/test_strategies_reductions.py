@@ -78,6 +78,29 @@ def test_ringmaster_with_a_threshold_that_is_never_reached_is_asynchronous_sgd(
     )
 
 
+def test_generalized_asyncsgd_of_one_client_and_one_task_is_asynchronous_sgd() -> None:
+    lone = {"clients": 1, "versions": 10}
+    for sampling in ("uniform", "speed", (3.0,)):
+        one = made("generalized_asyncsgd", concurrency=1, lr=0.1, sampling=sampling)
+        assert_same_runs(one, made("asyncsgd", lr=0.1), **lone)
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "speed", (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)])
+def test_generalized_asyncsgd_with_one_task_is_sgd_with_weighted_draws(sampling: Any) -> None:
+    one = made("generalized_asyncsgd", concurrency=1, lr=0.1, sampling=sampling)
+    calls = calls_of(Case(one))
+    for call, later in pairwise(calls):
+        (update,) = call.updates
+        assert update.staleness == 0
+        gradient = call.params - targets(6, "spread")[update.client]
+        factor = call.context["factor"]
+        if sampling == "uniform":
+            assert factor == 1
+        elif sampling != "speed":
+            assert factor == pytest.approx(21 / 6 / (update.client + 1))
+        assert close(later.params, call.params - 0.1 * factor * gradient)
+
+
 def test_delay_adaptive_steps_are_asynchronous_sgd_while_no_delay_exceeds_n() -> None:
     lone = {"clients": 1, "versions": 10}
     assert_same_runs(made("delay_adaptive", lr=0.1), made("asyncsgd", lr=0.1), **lone)
@@ -176,9 +199,9 @@ def test_fast_clients_bias_what_takes_updates_as_they_come_and_not_what_undoes_i
     rates = 1 / torch.tensor([1, 1.01, 1.02, 5, 5.01, 5.02])
     fast, fair = rates / rates.sum() @ optima, optima.mean(0)
 
-    def settles_at(kind: str, **settings: Any) -> Tensor:
-        calls = calls_of(Case(made(kind, **settings), versions=600))
-        return torch.stack([call.params for call in calls[-300:]]).mean(0)
+    def settles_at(kind: str, versions: int = 600, **settings: Any) -> Tensor:
+        calls = calls_of(Case(made(kind, **settings), versions=versions))
+        return torch.stack([call.params for call in calls[versions // 2 :]]).mean(0)
 
     assert float((fast - fair).norm()) > 0.25
     for kind, settings in {
@@ -186,6 +209,10 @@ def test_fast_clients_bias_what_takes_updates_as_they_come_and_not_what_undoes_i
         "async_weighted": {"weights": "identical", "server_lr": 0.03},
     }.items():
         assert float((settles_at(kind, **settings) - fast).norm()) < 0.05, kind
+    for sampling in ("uniform", "speed"):  # clients drawn more often take smaller steps
+        drawn = {"concurrency": 6, "lr": 0.02, "sampling": sampling}
+        found = settles_at("generalized_asyncsgd", versions=2400, **drawn)
+        assert float((found - fair).norm()) < 0.12, sampling  # draws are random
     for kind, settings in {
         "ringleader": {"lr": 0.02},
         "ia2sgd": {"lr": 0.02},
