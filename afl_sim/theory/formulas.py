@@ -84,3 +84,24 @@ def all_have_appeared(probabilities: Sequence[float]) -> float:
         for size in range(1, len(probabilities) + 1)
         for subset in combinations(probabilities, size)
     )
+
+
+def buzen(ratios: Sequence[float], m: int) -> list[float]:
+    """Z_0, ..., Z_m: Z_k is the sum of prod_i r_i^x_i over all x of k tasks (Buzen, 1973)."""
+    sums = [1.0] + [0.0] * m
+    for ratio in ratios:
+        for k in range(1, m + 1):
+            sums[k] += ratio * sums[k - 1]
+    return sums
+
+
+def network_rate(m: int, ratios: Sequence[float]) -> float:
+    """Z_{m-1} / Z_m: completions a second in a closed Jackson network, r_i = p_i / mu_i."""
+    sums = buzen(ratios, m)
+    return sums[m - 1] / sums[m]
+
+
+def mean_queue(client: int, m: int, ratios: Sequence[float]) -> float:
+    """sum_{k=1..m} r_i^k Z_{m-k} / Z_m: the mean number of the m tasks that are at a client."""
+    sums = buzen(ratios, m)
+    return sum(ratios[client] ** k * sums[m - k] for k in range(1, m + 1)) / sums[m]

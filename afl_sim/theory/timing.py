@@ -14,7 +14,7 @@ from afl_sim.catalogue import catalogue
 from afl_sim.execution.null import NullLearner
 from afl_sim.scenario import Reading, Scenario
 from afl_sim.world.clock import MICROSECONDS
-from afl_sim.world.events import AGGREGATED, DISPATCHED
+from afl_sim.world.events import AGGREGATED, COMPUTED, DISPATCHED, DOWNLOADED, STARTED
 from afl_sim.world.world import World
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +35,7 @@ class Updates:
         seed: the run's.
         seconds, client, version, staleness: of each update, when it was used.
         sojourn: seconds from each update's dispatch to its use.
+        computing: seconds that its client computed it.
         steps: local steps of each update.
         ages: at the end, of the tasks sent and not used: versions made since each was sent.
     """
@@ -45,6 +46,7 @@ class Updates:
     version: Ints
     staleness: Ints
     sojourn: Floats
+    computing: Floats
     steps: Ints
     ages: Ints
 
@@ -60,6 +62,7 @@ class Updates:
             self.version[warm_up:],
             self.staleness[warm_up:],
             self.sojourn[warm_up:],
+            self.computing[warm_up:],
             self.steps[warm_up:],
             self.ages,
         )
@@ -86,8 +89,10 @@ def scenario(fields: Mapping[str, Any]) -> Scenario:
 
 def updates_of(built: Scenario, script: Any = None) -> Updates:
     """Run to the scenario's end; ``script`` has a schedule in place of the strategy's."""
-    rows: list[tuple[int, int, int, int, int, int]] = []
+    rows: list[tuple[int, int, int, int, int, int, int]] = []
     sent: dict[tuple[int, int], tuple[int, int]] = {}  # (client, task) -> base version, instant
+    began: dict[tuple[int, int], int] = {}
+    computing: dict[tuple[int, int], int] = {}
 
     def note(
         time_us: int,
@@ -103,14 +108,19 @@ def updates_of(built: Scenario, script: Any = None) -> Updates:
     ) -> None:
         if kind == DISPATCHED:
             sent[client, task] = base_version, time_us
+        elif kind in (DOWNLOADED, STARTED):
+            began[client, task] = time_us
+        elif kind == COMPUTED:
+            computing[client, task] = time_us - began.pop((client, task))
         elif kind == AGGREGATED:
             _, since = sent.pop((client, task))
-            rows.append((time_us, client, version, staleness, time_us - since, steps))
+            spent = computing.pop((client, task))
+            rows.append((time_us, client, version, staleness, time_us - since, spent, steps))
 
     who: Any = built.strategy if script is None else script
     world = World(built, who, lambda client: SAMPLES, MODEL_BYTES, NullLearner(), note)
     world.run()
-    table = np.array(rows, dtype=np.int64).reshape(-1, 6)
+    table = np.array(rows, dtype=np.int64).reshape(-1, 7)
     bases = np.array([base for base, _ in sent.values()], dtype=np.int64)
     return Updates(
         built.seed,
@@ -119,6 +129,7 @@ def updates_of(built: Scenario, script: Any = None) -> Updates:
         table[:, 2],
         table[:, 3],
         table[:, 4] / MICROSECONDS,
-        table[:, 5],
+        table[:, 5] / MICROSECONDS,
+        table[:, 6],
         world.server.version - bases,
     )

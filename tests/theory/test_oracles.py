@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from intervals import COMPARISONS, Comparisons
 from scipy.integrate import quad
 
 from afl_sim.errors import InputError
-from afl_sim.theory import formulas
+from afl_sim.theory import formulas, jackson
 from afl_sim.theory.oracle import Oracle
 from afl_sim.theory.oracles import chosen, oracles
 from afl_sim.theory.report import Row, measure
@@ -90,6 +91,41 @@ def test_queues_by_hand() -> None:
     # One client alternates: 1 / (1/l + 1/mu). Ten: the published figure.
     assert formulas.repair_rate(1, 0.1, 0.5) == pytest.approx(1 / 12)
     assert formulas.repair_rate(10, 0.1, 0.5) == pytest.approx(0.49081, abs=5e-6)
+
+
+def test_closed_networks_by_hand() -> None:
+    # r = (1, 2), two tasks: 1, 1 + 2, 1 + 2 + 4.
+    assert formulas.buzen([1.0, 2.0], 2) == [1.0, 3.0, 7.0]
+    assert formulas.network_rate(2, [1.0, 2.0]) == pytest.approx(3 / 7)
+    # x_2 is 0, 1, 2 with probabilities 1/7, 2/7, 4/7.
+    assert formulas.mean_queue(1, 2, [1.0, 2.0]) == pytest.approx(10 / 7)
+    # One client computes without a pause; one task is where it is in proportion to r.
+    assert formulas.network_rate(5, [0.25]) == pytest.approx(4)
+    assert formulas.mean_queue(1, 1, [1.0, 2.0, 5.0]) == pytest.approx(2 / 8)
+
+
+@pytest.mark.parametrize("m", [1, 2, 5])
+def test_closed_networks_are_sums_over_all_placements(m: int) -> None:
+    ratios = [0.3, 0.5, 1.4]
+    places = [x for x in product(range(m + 1), repeat=3) if sum(x) == m]
+    weights = [np.prod([r**k for r, k in zip(ratios, x, strict=True)]) for x in places]
+    assert formulas.buzen(ratios, m)[m] == pytest.approx(sum(weights))
+    busy = sum(w for w, x in zip(weights, places, strict=True) if x[1]) / sum(weights)
+    assert ratios[1] * formulas.network_rate(m, ratios) == pytest.approx(busy)
+    mean = sum(w * x[1] for w, x in zip(weights, places, strict=True)) / sum(weights)
+    assert formulas.mean_queue(1, m, ratios) == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("m", [1, 4, 9])
+def test_clients_drawn_by_speed_have_equally_many_tasks(m: int) -> None:
+    # All r_i are equal: every placement is as likely, so that E_m[x_i] = m/n, the delay of client
+    # i is (m - 1)/(n p_i), and the rate is that of all clients at work times m/(n + m - 1).
+    times = [0.5, 1.0, 2.0, 4.0]
+    p = jackson.probabilities(times, "speed")
+    ratios = [share * time for share, time in zip(p, times, strict=True)]
+    assert formulas.network_rate(m, ratios) == pytest.approx(3.75 * m / (4 + m - 1))
+    for client in range(4):
+        assert formulas.mean_queue(client, m, ratios) == pytest.approx(m / 4)
 
 
 def test_contacts_by_hand() -> None:

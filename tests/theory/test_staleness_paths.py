@@ -37,6 +37,16 @@ def test_with_a_buffer_they_add_up_to_m_minus_one_for_each_version(
     assert run.staleness.sum() + run.ages.sum() == (concurrency - 1) * 60
 
 
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("sampling", ["uniform", "speed"])
+@pytest.mark.parametrize("m", [1, 5, 30])
+def test_with_queues_at_clients_they_add_up_as_well(law: str, sampling: str, m: int) -> None:
+    strategy = {"kind": "generalized_asyncsgd", "concurrency": m, "sampling": sampling}
+    run = updates_of(CLIENTS, strategy, fleet(law), updates=300, seed=8)
+    assert len(run.ages) == m - 1
+    assert run.staleness.sum() + run.ages.sum() == (m - 1) * 300
+
+
 def test_the_clients_whose_tasks_take_longer_are_the_staler_ones() -> None:
     # The mean over clients says nothing of who is stale: slow clients are, and by how much is the
     # subject of the other oracles.
