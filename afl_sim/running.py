@@ -269,6 +269,8 @@ class Simulation:
                 "version": learner.divergence.version,
                 "client": learner.divergence.client,
             }
+        uses = server.fleet.link_uses(ending.time_us)
+        summary["links"] = {name: use.as_dict() for name, use in uses.items()}
         summary["rejected"] = None if learner is None else learner.rejected
         summary["schedule_digest"] = recorder.events.schedule_digest
         summary["model_digest"] = None if learner is None else model_digest(learner.vector)

@@ -69,13 +69,22 @@ def _rate(run: Updates) -> float:
 def oracles() -> Iterator[Oracle]:
     """Mean times on links, and the throughput of a closed system."""
     rate = 0.6
+    one_server = _open("fifo", "exponential", rate)
     yield Oracle(
         "queues.m-m-1",
         f"M/M/1: W = 1/(mu - l), l = {rate:g}, mu = 1",
         multiserver_time(1, rate, 1.0),
-        _open("fifo", "exponential", rate),
+        one_server,
         _mean_time,
         (1.0, single_server_time(rate, 1.0, 1.0)),
+    )
+    yield Oracle(
+        "queues.little",
+        f"M/M/1: L = l W = rho/(1 - rho) transfers on the link (Little), rho = {rate:g}",
+        rate * multiserver_time(1, rate, 1.0),
+        one_server,
+        lambda run: run.uploading,
+        (rate, rate**2 / (1 - rate)),  # those served, and those that wait
     )
     rate, servers = 1.8, 3
     yield Oracle(

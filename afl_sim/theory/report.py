@@ -50,6 +50,11 @@ def page(rows: Sequence[Row]) -> str:
         "`afl-sim theory` runs them all anew; a row's command runs that row. This page is written "
         "by `afl-sim theory --out docs/theory.md`.",
         "",
+        "Little's law needs no interval: for one path, with those still there counted until its "
+        "end, L = lambda W is an identity. Every run is held to it to the microsecond on each link "
+        "of the server that transfers contend for, and reports the three in `summary.json`, "
+        "`links`.",
+        "",
         "| formula | exact | simulated | verdict | command |",
         "|---|--:|--:|---|---|",
     ]

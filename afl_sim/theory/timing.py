@@ -38,6 +38,8 @@ class Updates:
         computing: seconds that its client computed it.
         steps: local steps of each update.
         ages: at the end, of the tasks sent and not used: versions made since each was sent.
+        uploading: mean number of transfers on the server's upload link, from the start of the run;
+            0 where they do not contend for it.
     """
 
     seed: int
@@ -49,6 +51,7 @@ class Updates:
     computing: Floats
     steps: Ints
     ages: Ints
+    uploading: float = 0.0
 
     def __len__(self) -> int:
         return len(self.client)
@@ -65,6 +68,7 @@ class Updates:
             self.computing[warm_up:],
             self.steps[warm_up:],
             self.ages,
+            self.uploading,
         )
 
     def delays_of(self, client: int) -> Ints:
@@ -119,7 +123,8 @@ def updates_of(built: Scenario, script: Any = None) -> Updates:
 
     who: Any = built.strategy if script is None else script
     world = World(built, who, lambda client: SAMPLES, MODEL_BYTES, NullLearner(), note)
-    world.run()
+    end_us = world.run().time_us
+    link = world.server.fleet.link_uses(end_us).get("upload")
     table = np.array(rows, dtype=np.int64).reshape(-1, 7)
     bases = np.array([base for base, _ in sent.values()], dtype=np.int64)
     return Updates(
@@ -132,4 +137,5 @@ def updates_of(built: Scenario, script: Any = None) -> Updates:
         table[:, 5] / MICROSECONDS,
         table[:, 6],
         world.server.version - bases,
+        link.present_us / end_us if link is not None else 0.0,
     )

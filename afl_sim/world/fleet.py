@@ -16,6 +16,7 @@ from afl_sim.world.faults import Faults
 from afl_sim.world.legs import Legs, Pause
 from afl_sim.world.network import ClientLink, ServerLink
 from afl_sim.world.outages import Outages
+from afl_sim.world.usage import LinkUse
 from afl_sim.world.workload import Workload
 
 Record = Callable[[int, Dispatch, int], None]
@@ -79,6 +80,13 @@ class Fleet(Legs):
         if self._outages.happen or (self._faults is not None and self._faults.loses_uploads):
             return False
         return not any(link.queue for link in (self._server_download, self._server_upload))
+
+    def link_uses(self, time_us: int) -> dict[str, LinkUse]:
+        """What the server's contended links were used for until now, by their key."""
+        links = {"download": self._server_download, "upload": self._server_upload}
+        return {
+            name: link.queue.use(time_us) for name, link in links.items() if link.queue is not None
+        }
 
     def plan(self, dispatch: Dispatch) -> None:
         """Draw how long each leg will take, and so when the update is due at the earliest."""

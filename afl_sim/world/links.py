@@ -15,6 +15,7 @@ import simpy
 from simpy.resources.resource import Request
 
 from afl_sim.world.dispatch import Dispatch
+from afl_sim.world.usage import LinkUse, Usage
 
 Then = Callable[[Dispatch], None]
 
@@ -50,6 +51,9 @@ class Link(Protocol):
     def withdraw(self, transfer: Transfer) -> int:
         """Take a transfer back; returns the work that is left of it, in microseconds."""
 
+    def use(self, time_us: int) -> LinkUse:
+        """What the link was used for until then, which nothing has changed since."""
+
 
 class FifoLink:
     """``slots`` transfers at a time, each at the full rate; the others wait in order.
@@ -62,10 +66,13 @@ class FifoLink:
     def __init__(self, env: simpy.Environment, slots: int) -> None:
         self._env = env
         self._slots = simpy.Resource(env, slots)
+        self._usage = Usage(slots)
 
     def send(self, dispatch: Dispatch, work_us: int, then: Then) -> Transfer:
         """Begin a transfer, as soon as a slot is free."""
         transfer = Transfer(self, dispatch, work_us, then)
+        self._pass_time()
+        self._usage.enter(int(self._env.now))
         transfer.request = self._slots.request()
         transfer.request.callbacks.append(lambda _: self._serve(transfer))
         return transfer
@@ -93,7 +100,21 @@ class FifoLink:
             self._leave(transfer)
             transfer.then(transfer.dispatch)
 
+    def use(self, time_us: int) -> LinkUse:
+        """What the link was used for until then."""
+        return self._usage.until(time_us, self._present)
+
+    @property
+    def _present(self) -> int:
+        """How many transfers are being served or wait."""
+        return self._slots.count + len(self._slots.queue)
+
+    def _pass_time(self) -> None:
+        self._usage.pass_time(int(self._env.now), self._present)
+
     def _leave(self, transfer: Transfer) -> None:
+        self._pass_time()
+        self._usage.leave(int(self._env.now))
         request = transfer.request
         assert request is not None
         if request.triggered:
@@ -131,10 +152,13 @@ class SharedLink:
         self._begun = 0
         self._wake: simpy.Event | None = None
         self._wake_us = -1
+        self._usage = Usage(slots=1)
 
     def send(self, dispatch: Dispatch, work_us: int, then: Then) -> Transfer:
         """Begin a transfer; the others slow down."""
         transfer = Transfer(self, dispatch, work_us, then)
+        self._pass_time()
+        self._usage.enter(int(self._env.now))
         self._advance()
         end = self._attained + (work_us << _FRACTION)
         self._ends[transfer] = end
@@ -147,11 +171,25 @@ class SharedLink:
         """Take a transfer back; the others speed up."""
         if not transfer.under_way:
             return 0
+        self._pass_time()
+        self._usage.leave(int(self._env.now))
         self._advance()
         transfer.under_way = False
         end = self._ends.pop(transfer, self._attained)
         self._schedule()
         return -(-(end - self._attained) >> _FRACTION)
+
+    def use(self, time_us: int) -> LinkUse:
+        """What the link was used for until then."""
+        return self._usage.until(time_us, self._present)
+
+    @property
+    def _present(self) -> int:
+        """How many transfers are under way, or have ended in a microsecond that is not over."""
+        return len(self._ends) + sum(transfer.under_way for transfer in self._finished)
+
+    def _pass_time(self) -> None:
+        self._usage.pass_time(int(self._env.now), self._present)
 
     def _advance(self) -> None:
         """Bring V to the present, passing every end on the way."""
@@ -197,10 +235,12 @@ class SharedLink:
         if self._wake is not event:
             return
         self._wake = None
+        self._pass_time()
         self._advance()
         finished, self._finished = self._finished, []
         self._schedule()
         for transfer in finished:
             if transfer.under_way:
                 transfer.under_way = False
+                self._usage.leave(int(self._env.now))
                 transfer.then(transfer.dispatch)

@@ -170,6 +170,7 @@ class World:
             ScheduleError: if the schedule broke a rule, came to rest before any stop rule, or goes
                 on without ever coming nearer to one.
             ScenarioError: if a duration is none, or takes the run beyond the end of the clock.
+            AflSimError: if a contended link breaks Little's law, a defect of the simulator.
         """
         stop = self._scenario.stop
         horizon = (
@@ -188,6 +189,8 @@ class World:
         if self._evaluated != (end_us, self.server.version):
             self._evaluate(end_us)
         self._learner.settle()
+        for name, use in self.server.fleet.link_uses(end_us).items():
+            use.check(f"server.{name}")
         return Ending(end_us, self._rule or "virtual_seconds")
 
     def _schedule(self) -> Schedule:

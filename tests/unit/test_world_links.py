@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from world_runs import MODEL_BYTES, SECOND, Outcome, run, scenario
 
+from afl_sim.errors import AflSimError
 from afl_sim.streams import Streams
 from afl_sim.world.dispatch import Dispatch
 from afl_sim.world.links import SharedLink
+from afl_sim.world.usage import LinkUse, Usage
 
 Schedule = Iterator[Any]
 
@@ -283,3 +285,101 @@ def test_a_profile_expects_the_mean_of_jitter_and_losses() -> None:
 
     link = shared(5, jitter={"dist": "expon", "scale": 2})
     run(scenario([1], up=up, server={"upload": link}), schedule)
+
+
+# -- Little's law --------------------------------------------------------------------------------
+
+
+def use(outcome: Outcome, name: str = "upload") -> LinkUse:
+    return outcome.server.fleet.link_uses(outcome.ending.time_us)[name]
+
+
+def test_a_fifo_link_tells_what_it_was_used_for() -> None:
+    settings = scenario([1, 2, 6], server={"upload": fifo(2)}, stop={"virtual_seconds": 10})
+    found = use(run(settings, everyone))
+    # Uploads of 1-3, 2-5 (waiting for 1 s) and 6-8.
+    assert found == LinkUse(10 * SECOND, 3, 7 * SECOND, 7 * SECOND, 6 * SECOND)
+    figures = found.as_dict()
+    assert figures == pytest.approx(
+        {
+            "transfers": 3,
+            "mean_present": 0.7,
+            "per_second": 0.3,
+            "mean_seconds": 7 / 3,
+            "utilisation": 0.6,
+        }
+    )
+
+
+def test_what_is_on_a_link_at_the_end_counts_until_then() -> None:
+    settings = scenario([1, 2], server={"upload": shared(2)}, stop={"virtual_seconds": 4.5})
+    found = use(run(settings, everyone))  # 1-4, and 2-5 of which half a second is to come
+    assert found == LinkUse(4_500_000, 2, 5_500_000, 5_500_000, 3_500_000)
+    begun = scenario([1, 2], server={"upload": fifo(2, slots=2)}, stop={"virtual_seconds": 2.5})
+    assert use(run(begun, everyone)) == LinkUse(2_500_000, 2, 2_000_000, 2_000_000, 1_000_000)
+
+
+def test_who_leaves_the_line_has_been_there() -> None:
+    def withdraw(server: Any) -> Schedule:
+        first, second, _ = server.dispatch_many(range(3))
+        yield server.sleep(3)
+        server.cancel(second)  # which waited from 1 to 3
+        server.cancel(first)  # which was being served
+        yield server.aggregate([(yield server.arrival())])
+
+    for link, spent in ((fifo(5), 2 + 2 + 7), (shared(5), 2 + 2 + 2 + 13 / 3)):
+        settings = scenario([1, 1, 1], server={"upload": link}, stop={"updates": 1})
+        found = use(run(settings, withdraw))
+        assert found.transfers == 3
+        assert found.present_us == found.spent_us == math.ceil(spent * SECOND)
+
+
+def test_a_link_that_nobody_used_has_no_mean_time() -> None:
+    settings = scenario([9], server={"upload": fifo(5)}, stop={"virtual_seconds": 1})
+    outcome = run(settings, everyone)
+    figures = use(outcome).as_dict()
+    assert (figures["mean_present"], figures["mean_seconds"]) == (0, None)
+    assert outcome.server.fleet.link_uses(1).keys() == {"upload"}  # the other is not contended
+    assert LinkUse(0, 0, 0, 0, 0).as_dict()["utilisation"] is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["fifo", "shared"]),
+    st.integers(1, 6),
+    st.integers(1, 3),
+    st.integers(0, 2**32),
+)
+def test_use_is_what_the_log_says(kind: str, clients: int, slots: int, seed: int) -> None:
+    """L and lambda W from the log's rows, where a client's own uplink takes no time."""
+    link = {"kind": kind, "bandwidth": 2 * MODEL_BYTES, "jitter": {"dist": "expon"}}
+    settings = scenario(
+        clients,
+        strategy={"kind": "fedbuff", "concurrency": "all", "buffer_size": 2},
+        compute={"seconds_per_task": {"dist": "expon", "scale": 2}, "jitter": {"dist": "expon"}},
+        server={"upload": link | ({"slots": slots} if kind == "fifo" else {})},
+        stop={"virtual_seconds": 40},
+        seed=seed,
+    )
+    outcome = run(settings)
+    found, end = use(outcome), outcome.ending.time_us
+    came = {(row.client, row.task): row.time_us for row in outcome.of("computed")}
+    left = {(row.client, row.task): row.time_us for row in outcome.of("arrived")}
+    assert found.transfers == len(came)
+    assert found.spent_us == sum(left.get(task, end) - since for task, since in came.items())
+    present = before = area = 0
+    for row in outcome.of("computed", "arrived"):
+        area += present * (row.time_us - before)
+        present, before = present + (1 if row.kind == "computed" else -1), row.time_us
+    assert found.present_us == area + present * (end - before)
+    assert 0 <= found.busy_us <= min(end, found.present_us)
+
+
+def test_a_transfer_that_is_forgotten_breaks_little_s_law() -> None:
+    usage = Usage(slots=1)
+    usage.pass_time(2, present=0)
+    usage.enter(2)
+    usage.pass_time(5, present=1)
+    usage.until(5, present=1).check("server.upload")
+    with pytest.raises(AflSimError, match=r"server\.upload breaks Little's law: .* 3 us, .* 7 us"):
+        usage.until(9, present=0).check("server.upload")
