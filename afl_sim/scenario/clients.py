@@ -12,14 +12,14 @@ from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.faults import Faults
 from afl_sim.scenario.modulation import Hours, Slowdowns
 from afl_sim.scenario.network import Network
-from afl_sim.scenario.section import Count, Section, default_choice, refuse_many
+from afl_sim.scenario.section import Count, Seconds, Section, default_choice, refuse_many
 
 
 class Compute(Section):
     """How long local training takes: a persistent speed for each client, and jitter per task.
 
-    A task of n samples in m steps takes ``speed * (n, m or 1) * jitter + jitter_seconds``, and
-    longer while the client is slowed down or the hour is a slow one.
+    A task of n samples in m steps takes ``speed * (n, m or 1) * jitter + jitter_seconds``, at most
+    ``max_seconds``, and longer while the client is slowed down or the hour is a slow one.
     """
 
     seconds_per_sample: Distribution | None = Field(
@@ -44,6 +44,11 @@ class Compute(Section):
     )
     jitter_per: Literal["task", "step"] = Field(
         default="task", description="Whether `jitter` is drawn once for a task or for every step."
+    )
+    max_seconds: Seconds | None = Field(
+        default=None,
+        description="The longest that a task's computation takes, however slow the client; its "
+        "work is done by then all the same (seconds at full speed); null: any time.",
     )
     slowdowns: Slowdowns | None = Field(
         default=None, description="Slow-downs that come and go; null: none."

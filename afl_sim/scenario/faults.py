@@ -68,6 +68,11 @@ class Faults(Section):
         description="Probability that a task fails at a uniformly drawn moment of its "
         "computation, drawn once for each client (no unit).",
     )
+    noticed_after: Wait | None = Field(
+        default=None,
+        description="How long after it was sent the server notices that a task has crashed, and "
+        "takes its client for busy (seconds); null: at once.",
+    )
     upload_loss: UploadLoss | None = Field(
         default=None, description="Uploads that are lost; null: none."
     )

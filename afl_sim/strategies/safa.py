@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
@@ -40,6 +40,10 @@ class SAFA(Strategy):
     Aggregation: ``cache_k <- w_k`` of the picked and ``cache_k <- W`` of the deprecated;
     ``W <- sum_k (n_k / n) cache_k`` over all clients; then ``cache_k <- w_k`` of the undrafted.
 
+    With ``round_ends: all`` a round lasts until every client has answered or failed, so that all
+    who did not fail are picked or undrafted in it. They are in the authors' own simulation, where a
+    round is said to take only as long as the slowest client picked.
+
     A client whose task failed lost its work: going on means from the model it last received. Its
     notice to go on takes as long as a download, and the event log counts its staleness from there.
     """
@@ -58,6 +62,9 @@ class SAFA(Strategy):
     )
     deadline: PositiveFloat | None = Field(
         None, description="seconds of virtual time after which a round ends"
+    )
+    round_ends: Literal["picked", "all"] = Field(
+        "picked", description="with the last client picked, or when all have answered or failed"
     )
 
     def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
@@ -116,7 +123,7 @@ class SAFA(Strategy):
         began, quota = server.now, per_round(self.clients_per_round, server.clients)
         while True:
             fresh = sum(update.client not in before for update in arrived)
-            missing = quota - fresh
+            missing = quota - fresh if self.round_ends == "picked" else server.clients
             left = None if self.deadline is None else self.deadline - (server.now - began)
             if missing <= 0 or not server.in_flight or (left is not None and left <= 0):
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache, reduce
 
 import numpy as np
@@ -22,10 +23,10 @@ _LEVELS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the populat
 class Compute:
     """Durations of local training, in virtual time.
 
-    A task takes ``level * amount * jitter + jitter_seconds`` seconds. The level is drawn once per
-    client; the amount is samples, steps or 1, as the level's unit says; the jitter is drawn per
-    task or per step. Where the client's speed varies in the course of time (see
-    `afl_sim.world.modulation`), that is the time at rate 1.
+    A task takes ``level * amount * jitter + jitter_seconds`` seconds, but no longer than allowed.
+    The level is drawn once per client; the amount is samples, steps or 1, as the level's unit says;
+    the jitter is drawn per task or per step. Where the client's speed varies in the course of time
+    (see `afl_sim.world.modulation`), that is the time at rate 1.
 
     Attributes:
         varies: whether a duration depends on when the computation begins.
@@ -38,6 +39,7 @@ class Compute:
         self._jitter = spec.jitter
         self._extra = spec.jitter_seconds
         self._per_step = spec.jitter_per == "step"
+        self._longest = math.inf if spec.max_seconds is None else spec.max_seconds
         self._jitters = self._jitter.constant != 1
         self._extends = self._extra.constant != 0
         self._free = self._level.constant == 0 and self._extra.constant == 0
@@ -84,7 +86,7 @@ class Compute:
             seconds *= draw(self._jitter, self._streams, "compute.jitter", client, task)
         if self._extends:
             seconds += draw(self._extra, self._streams, "compute.jitter_seconds", client, task)
-        return seconds
+        return min(seconds, self._longest)
 
     def steps_done(self, dispatch: Dispatch, elapsed_us: int) -> int:
         """Local steps completed ``elapsed_us`` microseconds after the computation began."""
@@ -116,6 +118,7 @@ class Compute:
             "task": 1.0,
         }[self._unit]
         seconds = self.level(client) * amount * self._jitter.mean(client) + self._extra.mean(client)
+        seconds = min(seconds, self._longest)
         for part in (self._slowdowns, self._hours):
             if part is not None:
                 seconds /= part.mean(client)
@@ -139,4 +142,4 @@ class Compute:
         ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, task))
         if self._extends:
             ends += draw(self._extra, self._streams, "compute.jitter_seconds", client, task)
-        return ends
+        return ends if ends[-1] <= self._longest else ends * (self._longest / ends[-1])

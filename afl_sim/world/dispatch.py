@@ -74,6 +74,7 @@ class Dispatch:
         "compute_us",
         "computing_since_us",
         "corruption",
+        "crashed",
         "download_bytes",
         "download_us",
         "download_work_us",
@@ -134,6 +135,7 @@ class Dispatch:
         self.upload_bytes = 0
         self.attempt = 0  # uploads that were lost
         self.corruption: float | None = None  # what the update's numbers come multiplied by
+        self.crashed = False  # which the server has not noticed yet
         self.due_us = sent_us  # when the update arrives, if it never has to wait for a link
         self.arrival = -1  # the arrival's ordinal over the whole run
         self.unwanted = False  # discard on arrival

@@ -149,14 +149,14 @@ class Fleet(Legs):
     def interrupt(self, dispatch: Dispatch) -> bool:
         """End the computation now, with the steps done so far; follow it by `send_back`.
 
-        False, and nothing changes, where the computation has ended already. A client that is away
-        hears of it when its task is resumed.
+        False, and nothing changes, where the computation has ended already, or crashed. A client
+        that is away hears of it when its task is resumed.
         """
         pause = self._paused.get(dispatch)
         if pause is not None:
             pause.recalled = True
             return False
-        if dispatch.phase > Phase.COMPUTING:
+        if dispatch.crashed or dispatch.phase > Phase.COMPUTING:
             return False
         steps = self.steps_done(dispatch)
         if dispatch.phase is Phase.DOWNLOADING:
@@ -262,8 +262,18 @@ class Fleet(Legs):
         crash_us = faults.crash_us(dispatch.client, dispatch.task, compute_us)
         if crash_us is None:
             return False
-        self.put_off(dispatch, crash_us, self._fail)
+        self.put_off(dispatch, crash_us, self._crash)
         return True
+
+    def _crash(self, dispatch: Dispatch) -> None:
+        """The work is lost, which the server may notice later."""
+        assert self._faults is not None
+        left = dispatch.sent_us + self._faults.noticed_us - int(self.env.now)
+        if left > 0:
+            dispatch.crashed = True
+            self.put_off(dispatch, left, self._fail)
+        else:
+            self._fail(dispatch)
 
     def _lose(self, dispatch: Dispatch, faults: Faults) -> None:
         """An upload did not arrive: the client notices, and tries again or gives up."""

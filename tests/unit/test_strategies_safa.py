@@ -140,6 +140,16 @@ def test_a_deadline_ends_a_round_with_what_has_arrived() -> None:
     assert [e.time_us for e in outcome.of("dispatched") if e.client == 2] == [0]
 
 
+def test_a_round_may_last_until_all_have_answered() -> None:
+    # One of three is picked: the first, then the first of those passed over before.
+    outcome = work([1, 2, 30], clients_per_round=1, round_ends="all", stop={"versions": 3})
+    assert rounds(outcome) == [
+        (30.0, [0], [0, 1, 2]),
+        (60.0, [1], [0, 1, 2]),
+        (90.0, [0], [0, 1, 2]),
+    ]
+
+
 def test_a_client_that_lost_its_work_goes_on_from_the_model_it_had() -> None:
     # Client 2, sent version 0, leaves at 2.5 s, in round 3, and is back at 3 s.
     built = scenario(

@@ -157,6 +157,15 @@ def test_jitter_is_a_factor_and_jitter_seconds_a_term() -> None:
     assert computing(compute) == [[2, 1, 18], [4, 2.5, 13]]
 
 
+def test_no_task_computes_for_longer_than_allowed() -> None:
+    compute = {"seconds_per_task": {"values": [1, 20]}, "jitter_seconds": 2, "max_seconds": 9}
+    assert computing(compute) == [[3] * 3, [9] * 3]
+    # Drawn per step, a task is quicker as a whole: its steps keep their shares of it.
+    steps = {"seconds_per_step": 5, "jitter_per": "step", "jitter": {"dist": "expon"}}
+    ends = computing({**steps, "max_seconds": 1}, training={"steps": 4})
+    assert ends == [[1] * 3] * 2
+
+
 def test_jitter_is_drawn_for_each_task_and_the_speed_once() -> None:
     fixed = computing({"seconds_per_task": {"dist": "expon"}}, clients=5)
     assert all(len(set(times)) == 1 for times in fixed)

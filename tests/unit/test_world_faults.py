@@ -83,6 +83,37 @@ def test_a_polled_client_crashes_too_and_begins_anew() -> None:
     assert len(outcome.of("arrived")) == 40
 
 
+def test_a_server_that_does_not_notice_a_crash_waits_for_the_client_until_it_does() -> None:
+    def schedule(server: Any) -> Schedule:
+        tasks = server.dispatch_many(range(40))
+        arrived = yield server.wait(tasks)
+        assert server.now == 10
+        assert len(arrived) == 40 - len(doomed)
+        assert server.idle == 40
+
+    streams = Streams(6)
+    doomed = {c for c in range(40) if streams.uniform("faults.crash", c, 0) < 0.3}
+    faults = {"crash": 0.3, "noticed_after": 10}
+    outcome = run(world([4] * 40, faults, down=1, up=1, seed=6), schedule)
+    assert at(outcome, "failed") == dict.fromkeys(sorted(doomed), 10)
+    # A crash that comes later than that is noticed when it comes.
+    late = run(world([400] * 40, faults, seed=6), everyone)
+    moments = {c: 400 * streams.uniform("faults.crash_moment", c, 0) for c in doomed}
+    assert max(moments.values()) > 10
+    for client, seconds in at(late, "failed").items():
+        assert seconds == pytest.approx(max(10, moments[client]), abs=1e-6)
+
+
+def test_a_client_whose_crash_is_unnoticed_does_not_answer_a_poll() -> None:
+    def schedule(server: Any) -> Schedule:
+        task = server.dispatch(0, steps=4, until_polled=True)
+        yield server.sleep(4)
+        arrived = yield server.wait([server.recall(task)])
+        assert (arrived, server.now) == ([], 9)
+
+    run(world([4, 4], {"crash": {"values": [1, 0]}, "noticed_after": 9}), schedule)
+
+
 ASYNCHRONOUS = [
     {"kind": "fedasync"},
     {"kind": "fedbuff", "buffer_size": 3},
