@@ -78,7 +78,8 @@ def _judge(table: Table, row: str, values: Values) -> Judged:
     if reported is not None and tolerance is not None and values:
         if measured is not None:
             deviation = measured - reported
-            within = _is_near(tolerance, reported, deviation, known)
+            same = table.format.format(measured) == table.format.format(reported)
+            within = same or _is_near(tolerance, reported, deviation, known)
         else:
             within = False  # what was reported was not reached
     return Judged(

@@ -96,8 +96,8 @@ def heading(table: Table) -> str:
 
 
 def texts(table: Table, rows: Sequence[Judged]) -> list[tuple[str, list[str]]]:
-    """Heading and written values of each column of a table."""
-    return [
+    """Heading and written values of each column of a table, those left out that are empty."""
+    columns = [
         ("", [row.row for row in rows]),
         ("reported", [_reported(table, row) for row in rows]),
         ("measured", [_measured(table, row) for row in rows]),
@@ -106,6 +106,7 @@ def texts(table: Table, rows: Sequence[Judged]) -> list[tuple[str, list[str]]]:
         ("tolerance", [_tolerance(table, row) for row in rows]),
         ("within", [_within(row) for row in rows]),
     ]
+    return [column for column in columns if any(column[1])]
 
 
 def claim_line(claim: Borne) -> str:
