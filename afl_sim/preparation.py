@@ -25,6 +25,7 @@ from afl_sim.learning.datasets import (
     split_pool,
 )
 from afl_sim.learning.evaluation import Evaluator
+from afl_sim.learning.full_gradient import FullGradient
 from afl_sim.learning.models import MODELS, build_model, resolve_model
 from afl_sim.learning.parameters import ParameterVector, initial_vector
 from afl_sim.learning.partition import Partition
@@ -242,7 +243,12 @@ def build_runner(
         order = streams.generator("evaluation").permutation(len(labels))
         subset = torch.from_numpy(np.sort(order[: chosen.samples]))
         images, labels = images[subset], labels[subset]
-    return trainer, Evaluator(trainer, images, labels, dataset.classes, recipe.settings.loss)
+    gradient = None
+    if chosen.squared_gradient_norm:
+        gradient = FullGradient(trainer, partition, recipe.clients)
+    return trainer, Evaluator(
+        trainer, images, labels, dataset.classes, recipe.settings.loss, gradient
+    )
 
 
 def worker_runner(recipe: Recipe) -> TaskRunner:

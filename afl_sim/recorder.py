@@ -43,6 +43,7 @@ class Recorder:
             evaluation.accuracy,
             evaluation.loss,
             evaluation.class_accuracy,
+            evaluation.squared_gradient_norm,
         )
 
     def restore_evaluation(self, *row: Any) -> None:

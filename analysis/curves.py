@@ -1,4 +1,4 @@
-"""Learning curves of a run, and their mean over replications."""
+"""Learning curves of a run, and their mean or median over replications."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class Curve:
 
     Attributes:
         x, y: shape (points,).
-        low, high: ends of Student's 95 % interval of ``y``; None for a single run.
+        low, high: ends of Student's 95 % interval of a mean, or the quartiles about a median; None
+            for a single run.
     """
 
     x: npt.NDArray[np.float64]
@@ -54,7 +55,11 @@ def along(run: Run, axis: str) -> npt.NDArray[np.float64]:
 
 
 def curve_of(run: Run, axis: str, value: str) -> Curve:
-    """One run's evaluations: ``accuracy`` (%) or ``loss`` along one of `AXES`."""
+    """One run's evaluations along one of `AXES`.
+
+    Args:
+        value: ``accuracy`` (drawn in %), ``loss`` or ``squared_gradient_norm``.
+    """
     y = run.metrics[value].to_numpy(dtype="float64")
     return Curve(along(run, axis), 100 * y if value == "accuracy" else y)
 
@@ -72,13 +77,7 @@ def mean_of(curves: Sequence[Curve]) -> Curve:
     """The mean of curves as `mean_curve` takes it."""
     if len(curves) == 1:
         return curves[0]
-    begin = max(float(curve.x[0]) for curve in curves)
-    end = min(float(curve.x[-1]) for curve in curves)
-    x = np.unique(np.concatenate([curve.x for curve in curves]))
-    x = x[(x >= begin) & (x <= end)]
-    if len(x) > POINTS:
-        x = np.linspace(begin, end, POINTS)
-    values = np.stack([held(curve.x, curve.y, x) for curve in curves], axis=1)
+    x, values = _together(curves)
     found = [student_interval(row.tolist()) for row in values]
     return Curve(
         x,
@@ -86,6 +85,32 @@ def mean_of(curves: Sequence[Curve]) -> Curve:
         np.array([interval.low for interval in found]),
         np.array([interval.high for interval in found]),
     )
+
+
+def median_curve(runs: Sequence[Run], axis: str, value: str) -> Curve:
+    """The median over replications with its quartiles; a single run's curve as it is.
+
+    Values are held and the curve ends as in `mean_curve`.
+    """
+    curves = [curve_of(run, axis, value) for run in runs]
+    if len(curves) == 1:
+        return curves[0]
+    x, values = _together(curves)
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
+    return Curve(x, middle, low, high)
+
+
+def _together(
+    curves: Sequence[Curve],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Places along the axis that all curves cover, and their values there, (places, curves)."""
+    begin = max(float(curve.x[0]) for curve in curves)
+    end = min(float(curve.x[-1]) for curve in curves)
+    x = np.unique(np.concatenate([curve.x for curve in curves]))
+    x = x[(x >= begin) & (x <= end)]
+    if len(x) > POINTS:
+        x = np.linspace(begin, end, POINTS)
+    return x, np.stack([held(curve.x, curve.y, x) for curve in curves], axis=1)
 
 
 def held(

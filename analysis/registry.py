@@ -72,6 +72,12 @@ FIGURES: Final = {
             "analysis.figures.learning:learning",
         ),
         FigureKind(
+            "gradient-norm",
+            "Squared gradient norm of the training objective against virtual time, quartile bands.",
+            "evaluation.squared_gradient_norm",
+            "analysis.figures.gradient:gradient_norm",
+        ),
+        FigureKind(
             "time-to-accuracy",
             "Virtual time to each target, with what did not reach it shown as such.",
             "targets, and evaluations",

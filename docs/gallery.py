@@ -21,8 +21,8 @@ DPI = 100
 
 SEEDS = (
     "afl-sim run quickstart --set replications=5 --set stop.updates=100 "
-    "--set evaluation.samples=300 --set model=logistic --set training.optimizer.lr=0.05 "
-    "--out runs/seeds"
+    "--set evaluation.samples=300 --set evaluation.squared_gradient_norm=true "
+    "--set model=logistic --set training.optimizer.lr=0.05 --out runs/seeds"
 )
 MAP = (
     "afl-sim run quickstart --timing-only --set replications=3 "
@@ -37,6 +37,7 @@ RUNS = {
 # Of each figure the runs that it is drawn of here; two of them are worth a second picture.
 DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
     "accuracy": ["runs/quickstart", "runs/seeds"],
+    "gradient-norm": ["runs/seeds"],
     "time-to-accuracy": ["runs/quickstart"],
     "sweep": ["runs/map"],
     "sweep-map": ["runs/map"],

@@ -90,8 +90,13 @@ class Snapshot:
         facts["readings"] = [to_plain(value, "readings", {}, {}) for value in self.readings]
         if self.evaluation is not None:
             version, evaluation = self.evaluation
-            numbers = [evaluation.accuracy, evaluation.loss, list(evaluation.class_accuracy)]
-            facts["evaluation"] = [version, *numbers]
+            facts["evaluation"] = [
+                version,
+                evaluation.accuracy,
+                evaluation.loss,
+                list(evaluation.class_accuracy),
+                evaluation.squared_gradient_norm,
+            ]
         return facts, {name: tensor.detach().numpy() for name, tensor in tensors.items()}
 
     @classmethod
@@ -118,8 +123,8 @@ class Snapshot:
         snapshot.again = [(client, task) for client, task in facts["again"]]
         snapshot.readings = [_from_plain(value, {}) for value in facts["readings"]]
         if "evaluation" in facts:
-            version, accuracy, loss, by_class = facts["evaluation"]
-            snapshot.evaluation = (version, Evaluation(accuracy, loss, tuple(by_class)))
+            version, accuracy, loss, by_class, norm = facts["evaluation"]
+            snapshot.evaluation = (version, Evaluation(accuracy, loss, tuple(by_class), norm))
         return snapshot
 
 

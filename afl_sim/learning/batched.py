@@ -8,7 +8,7 @@ single ones, so the bits differ from those of exact training, and with the numbe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,19 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from afl_sim.learning.parameters import ParameterVector
-from afl_sim.learning.training import LocalResult, LocalTrainer
-
-
-def _squared_errors(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
-    return F.mse_loss(outputs, targets, reduction=reduction).mean(1)
-
-
-_SAMPLE_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "cross_entropy": F.cross_entropy,
-    "nll": F.nll_loss,
-    "mse": _squared_errors,
-}
+from afl_sim.learning.training import SAMPLE_LOSSES, LocalResult, LocalTrainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +110,7 @@ class BatchedTrainer:
         self.layout = trainer.layout
         self.learning_rate = trainer.learning_rate
         self._trainer = trainer
-        self._loss = _SAMPLE_LOSSES[trainer.settings.loss]
+        self._loss = SAMPLE_LOSSES[trainer.settings.loss]
 
     def train(self, tasks: Sequence[LocalTask], lr_factor: float) -> list[LocalResult]:
         """Do tasks together; the results are in their order.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from afl_sim.learning.full_gradient import FullGradient
 from afl_sim.learning.training import LOSSES, LocalTrainer
 
 _BATCH = 1000  # a large batch halves the time of a small one, and its memory is still modest
@@ -20,11 +21,14 @@ class Evaluation:
         accuracy: share of samples classified correctly.
         loss: mean loss per sample.
         class_accuracy: the accuracy on the samples of each class; NaN for a class without any.
+        squared_gradient_norm: ``||grad f||^2`` over what the clients hold (`FullGradient`), where
+            it is asked for.
     """
 
     accuracy: float
     loss: float
     class_accuracy: tuple[float, ...]
+    squared_gradient_norm: float | None = None
 
 
 class Evaluator:
@@ -35,10 +39,17 @@ class Evaluator:
         images: shape (N, C, H, W); labels: shape (N,).
         classes: the number of classes.
         loss: a key of `LOSSES`.
+        gradient: gives the gradient's norm, where it is wanted too.
     """
 
     def __init__(
-        self, trainer: LocalTrainer, images: Tensor, labels: Tensor, classes: int, loss: str
+        self,
+        trainer: LocalTrainer,
+        images: Tensor,
+        labels: Tensor,
+        classes: int,
+        loss: str,
+        gradient: FullGradient | None = None,
     ) -> None:
         self._trainer = trainer
         self._images = images.to(trainer.device)
@@ -46,6 +57,7 @@ class Evaluator:
         self._targets = labels.to(trainer.device)
         self._classes = classes
         self._loss = LOSSES[loss]
+        self._gradient = gradient
         self._per_class = torch.bincount(labels, minlength=classes)
 
     def evaluate(self, vector: Tensor) -> Evaluation:
@@ -66,5 +78,8 @@ class Evaluator:
                 right += torch.bincount(correct, minlength=self._classes)
         total = len(self._labels)
         return Evaluation(
-            float(right.sum()) / total, loss / total, tuple((right / self._per_class).tolist())
+            float(right.sum()) / total,
+            loss / total,
+            tuple((right / self._per_class).tolist()),
+            None if self._gradient is None else self._gradient.squared_norm(vector),
         )

@@ -24,6 +24,7 @@ class Evaluation(NamedTuple):
     accuracy: float | None
     loss: float | None
     class_accuracy: tuple[float, ...]
+    squared_gradient_norm: float | None = None
 
 
 class MetricsLog:
@@ -47,6 +48,7 @@ class MetricsLog:
         accuracy: float | None,
         loss: float | None,
         class_accuracy: Sequence[float] = (),
+        squared_gradient_norm: float | None = None,
     ) -> None:
         """Log one evaluation.
 
@@ -58,9 +60,19 @@ class MetricsLog:
             accuracy: share of right answers, 0 to 1.
             loss: mean loss per sample.
             class_accuracy: share of right answers of each class, 0 to 1.
+            squared_gradient_norm: of the training objective; None where it was not asked for.
         """
         self.rows.append(
-            Evaluation(time_us, version, updates, samples, accuracy, loss, tuple(class_accuracy))
+            Evaluation(
+                time_us,
+                version,
+                updates,
+                samples,
+                accuracy,
+                loss,
+                tuple(class_accuracy),
+                squared_gradient_norm,
+            )
         )
 
     def __len__(self) -> int:
@@ -117,5 +129,6 @@ def schema() -> pa.Schema:
             "accuracy": pa.float64(),
             "loss": pa.float64(),
             "class_accuracy": pa.list_(pa.float64()),
+            "squared_gradient_norm": pa.float64(),
         }
     )

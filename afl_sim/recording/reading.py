@@ -112,7 +112,8 @@ class Run:
         """One row per evaluation; no rows in a run without training.
 
         Columns: ``time_us`` (microseconds), ``version``, ``updates``, ``samples``, ``accuracy``
-        and ``class_accuracy`` (0 to 1), ``loss`` (mean per sample).
+        and ``class_accuracy`` (0 to 1), ``loss`` (mean per sample), ``squared_gradient_norm`` (of
+        the training objective; missing where the scenario does not ask for it).
         """
         from afl_sim.recording.metrics import schema
 

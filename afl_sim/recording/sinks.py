@@ -114,6 +114,7 @@ def scalars(row: Evaluation) -> list[tuple[str, float]]:
         ("updates", row.updates),
         ("samples", row.samples),
         *((f"class_accuracy/{n}", value) for n, value in enumerate(row.class_accuracy)),
+        ("squared_gradient_norm", row.squared_gradient_norm),
     ]
     return [(name, float(value)) for name, value in named if value is not None]
 

@@ -90,6 +90,12 @@ class Evaluation(Section):
     samples: Count | None = Field(
         default=None, description="A fixed random subset of this size (samples); null: all."
     )
+    squared_gradient_norm: Flag = Field(
+        default=False,
+        description="Whether an evaluation also gives the squared L2 norm of the gradient of the "
+        "mean loss over all that the clients hold, each sample counting once for each client that "
+        "holds it; costs about as much as training one epoch of that data.",
+    )
     targets: tuple[Share, ...] = Field(
         default=(0.9, 0.95), description="Accuracies whose virtual time is reported (shares)."
     )

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from afl_sim import load_scenario, simulate
@@ -17,7 +18,7 @@ from afl_sim.world.events import (
     QUEUED,
     STARTED,
 )
-from analysis.curves import Curve, held, mean_of
+from analysis.curves import Curve, held, mean_of, median_curve
 from analysis.replications import Group
 from analysis.series import (
     bytes_until,
@@ -273,3 +274,18 @@ def test_a_setting_that_only_moves_with_others_is_not_swept():
 def test_nested_settings_are_flattened_by_dotted_keys():
     block = {"a": {"b": 1, "c": {"d": [2, 3]}}, "e": None}
     assert flattened(block) == {"a.b": 1, "a.c.d": [2, 3], "e": None}
+
+
+def test_a_median_curve_holds_values_and_has_its_quartiles_about_it():
+    def evaluated(*points):
+        frame = pd.DataFrame(points, columns=["time_us", "squared_gradient_norm"])
+        return SimpleNamespace(metrics=frame)
+
+    runs = [evaluated((0, 8.0), (4 * SECOND, last)) for last in (1.0, 2.0, 3.0, 4.0)]
+    late = evaluated((0, 8.0), (2 * SECOND, 100.0), (9 * SECOND, 0.0))
+    curve = median_curve([*runs, late], "time", "squared_gradient_norm")
+    assert curve.x.tolist() == [0, 2, 4]
+    assert curve.y.tolist() == [8, 8, 3]
+    assert curve.low.tolist() == [8, 8, 2]
+    assert curve.high.tolist() == [8, 8, 4]
+    assert median_curve([late], "time", "squared_gradient_norm").low is None

@@ -233,7 +233,7 @@ def test_a_disk_that_fills_while_events_stream_gives_one_clear_line(tmp_path, si
 def test_metrics_read_back_as_written(tmp_path):
     log = MetricsLog(tmp_path / "metrics.parquet")
     log.append(0, 0, 0, 0, 0.1, 2.3, [0.0, 0.2])
-    log.append(60_000_000, 3, 30, 18_000, 0.5, float("nan"), [0.4, 0.6])
+    log.append(60_000_000, 3, 30, 18_000, 0.5, float("nan"), [0.4, 0.6], 0.25)
     log.close()
     log.close()
     rows = pq.read_table(tmp_path / "metrics.parquet").to_pandas()
@@ -241,6 +241,8 @@ def test_metrics_read_back_as_written(tmp_path):
     assert rows["updates"].tolist() == [0, 30]
     assert rows["accuracy"].tolist() == [0.1, 0.5]
     assert rows["class_accuracy"].iloc[1].tolist() == [0.4, 0.6]
+    assert rows["squared_gradient_norm"].isna().tolist() == [True, False]
+    assert rows["squared_gradient_norm"].iloc[1] == 0.25
     assert log.rows[-1].version == 3
     assert len(log) == 2
 

@@ -1,0 +1,49 @@
+"""The gradient of what is minimised, along virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from afl_sim.recording import Run
+from analysis.curves import median_curve
+from analysis.figures.learning import draw_curve
+from analysis.figures.panels import virtual_time
+from analysis.registry import usable
+from analysis.theme import label_legend, look_of, new_figure, note_left_out, themed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LACKING = "no evaluation.squared_gradient_norm"
+
+
+def has_gradient(run: Run) -> bool:
+    """Whether a run has an evaluation of the gradient that a logarithmic axis can show."""
+    return bool((run.metrics["squared_gradient_norm"] > 0).any())
+
+
+def gradient_norm(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+    """One line per setting: ``||grad f||^2`` of the training objective against virtual time (s).
+
+    Over replications the line is their median, as far as all of them go, and the band goes from the
+    lower to the upper quartile.
+
+    Raises:
+        CannotDraw: no run has evaluated the gradient.
+    """
+    shown, others = usable(runs, has_gradient, LACKING)
+    with themed(style) as chosen:
+        figure = new_figure(chosen.width, chosen.height)
+        axes = figure.subplots()
+        for group in shown:
+            curve = median_curve(group.runs, "time", "squared_gradient_norm")
+            draw_curve(axes, curve, look_of(group, chosen), chosen)
+        axes.set_xlim(left=0)
+        axes.margins(x=0.02)
+        axes.set_yscale("log")
+        virtual_time(axes)
+        axes.set_ylabel("squared gradient norm")
+        label_legend(figure, axes, chosen)
+    note_left_out(figure, others, LACKING)
+    return figure
