@@ -33,8 +33,8 @@ def mean_staleness(run: Run) -> Oracle | None:
     """The mean staleness (versions) of a server that keeps a constant number of tasks in flight.
 
     With m tasks in flight and K updates in a version, each version makes the other tasks older by
-    one in all: the long-run mean is ``(m - 1) / K`` for any law of the task times. Synchronous
-    rounds have none. None where tasks are lost, discarded for their age or polled, and for
+    one in all: the long-run mean is ``(m - 1) / K`` for any law of the task times, or ``m / K``
+    where who fills a buffer is replaced before the step. Synchronous rounds have none. None where tasks are lost, discarded for their age or polled, and for
     strategies of other schedules.
     """
     block = run.scenario.get("strategy")
@@ -53,7 +53,11 @@ def mean_staleness(run: Run) -> Oracle | None:
     if kind in _ONE_BY_ONE:
         return Oracle(in_flight - 1.0, "m − 1")
     buffer = block.get("buffer_size")
-    return Oracle((in_flight - 1) / buffer, "(m − 1) / K") if isinstance(buffer, int) else None
+    if not isinstance(buffer, int):
+        return None
+    if block.get("replacement") == "before_step":
+        return Oracle(in_flight / buffer, "m / K")
+    return Oracle((in_flight - 1) / buffer, "(m − 1) / K")
 
 
 def _loses_tasks(run: Run) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -25,16 +25,28 @@ from afl_sim.strategies.server_optimizer import check_one_rate, take_step
 from afl_sim.strategies.staleness import Polynomial, StalenessWeight
 
 
-def buffers(server: ServerView, concurrency: Concurrency, size: int) -> Generator[Any, Any, None]:
-    """Keep that many clients busy, and aggregate whenever ``size`` updates have arrived."""
+def buffers(
+    server: ServerView, concurrency: Concurrency, size: int, replace_first: bool = False
+) -> Generator[Any, Any, None]:
+    """Keep that many clients busy, and aggregate whenever ``size`` updates have arrived.
+
+    Args:
+        server: the server.
+        concurrency: how many.
+        size: updates in a buffer.
+        replace_first: the client that fills a buffer is replaced before the step, not after it.
+    """
     server.send(in_parallel(concurrency, server.clients))
     while True:
         buffer: list[Any] = []
         while len(buffer) < size:
             buffer.append((yield server.arrival()))
+            if replace_first:
+                server.send()
             if len(buffer) == size:
                 yield server.aggregate(buffer)
-            server.send()
+            if not replace_first:
+                server.send()
 
 
 def check_buffer(
@@ -59,7 +71,8 @@ class FedBuff(Strategy):
     (arXiv 2106.06639), Algorithm 1: ``w <- w + eta_g (1/K) sum_i s(tau_i) Delta_i`` with
     ``s(tau) = (1 + tau)^-1/2``. The division is by K, not by the sum of the weights.
 
-    The K-th client's replacement is sent after the step, so it trains on the new model.
+    The K-th client's replacement is sent after the step, so it trains on the new model; with
+    ``replacement: before_step``, as in QuAFL's authors' code, on the model before it.
     """
 
     about = About(
@@ -75,13 +88,17 @@ class FedBuff(Strategy):
     server_optimizer: AnyOptimizer | None = Field(
         None, description="a torch.optim class that gets the pseudo-gradient, in place of server_lr"
     )
+    replacement: Literal["after_step", "before_step"] = Field(
+        "after_step", description="when the replacement of the client that fills the buffer is sent"
+    )
 
     def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
         yield from check_buffer(self.concurrency, self.buffer_size, clients)
         yield from check_one_rate("server_lr", self.server_lr, 1.0, self.server_optimizer)
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        return buffers(server, self.concurrency, self.buffer_size)
+        before = self.replacement == "before_step"
+        return buffers(server, self.concurrency, self.buffer_size, replace_first=before)
 
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]

@@ -19,24 +19,6 @@ SPREAD = {"values": [0.2, 0.5, 1.0, 1.0, 2.0, 4.0, 0.3, 0.7, 1.5, 3.0, 1.0, 0.9]
 CONCURRENCY, BUFFER = 10, 5
 
 
-class ReplacedBeforeTheStep:
-    """FedBuff, but for the K-th client's replacement: it is sent before the step, not after."""
-
-    reads_results = False
-
-    def __init__(self, concurrency: int, buffer_size: int) -> None:
-        self.concurrency, self.buffer_size = concurrency, buffer_size
-
-    def schedule(self, server: Any) -> Iterator[Any]:
-        server.dispatch_many(server.pick(self.concurrency))
-        while True:
-            buffer: list[Any] = []
-            while len(buffer) < self.buffer_size:
-                buffer.append((yield server.arrival()))
-                server.dispatch(server.pick_one())
-            yield server.aggregate(buffer)
-
-
 def compute(law: str) -> dict[str, Any]:
     """The fleet's speeds, with tasks of one of the `LAWS` around each client's mean."""
     return {"seconds_per_task": SPREAD, **LAWS[law]}
@@ -45,10 +27,7 @@ def compute(law: str) -> dict[str, Any]:
 def _mean_staleness(
     name: str, formula: str, strategy: dict[str, Any], law: str, **others: Any
 ) -> Oracle:
-    script = others.pop("script", None)
-    experiment = Experiment(
-        fleet(CLIENTS, strategy, compute(law), updates=1500), warm_up=500, script=script
-    )
+    experiment = Experiment(fleet(CLIENTS, strategy, compute(law), updates=1500), warm_up=500)
     return Oracle(
         name, formula, experiment=experiment, statistic=lambda run: run.staleness.mean(), **others
     )
@@ -79,9 +58,8 @@ def oracles() -> Iterator[Oracle]:
     yield _mean_staleness(
         "staleness.buffer.sent-before",
         f"mean staleness = M/K, M = {m}, K = {k}, the replacement sent before the step",
-        buffered,
+        {**buffered, "replacement": "before_step"},
         "exponential",
         exact=m / k,
         mistakes=((m - 1) / k,),
-        script=ReplacedBeforeTheStep(m, k),
     )

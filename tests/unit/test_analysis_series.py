@@ -189,6 +189,15 @@ def run_with(strategy, clients=10, updates=None):
         ({"kind": "asyncsgd", "concurrency": 8}, 7.0),
         ({"kind": "asofed"}, 9.0),  # all clients
         ({"kind": "fedbuff", "concurrency": 9, "buffer_size": 5}, 8 / 5),
+        (
+            {
+                "kind": "fedbuff",
+                "concurrency": 9,
+                "buffer_size": 5,
+                "replacement": "before_step",
+            },
+            9 / 5,
+        ),
         ({"kind": "fadas", "concurrency": 9, "buffer_size": 4}, 2.0),
         ({"kind": "fedavg", "clients_per_round": 4}, 0.0),
         ({"kind": "quafl"}, None),
@@ -206,6 +215,7 @@ def test_theory_speaks_where_an_oracle_does(strategy, expected):
         "{kind: delay_adaptive, concurrency: 5}",
         "{kind: ia2sgd}",
         "{kind: asofed}",
+        "{kind: fedbuff, concurrency: 7, buffer_size: 3, replacement: before_step}",
         "{kind: fadas, concurrency: 7, buffer_size: 3}",
         "{kind: ca2fl, concurrency: 7, buffer_size: 3}",
     ],

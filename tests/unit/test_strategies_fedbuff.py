@@ -84,6 +84,29 @@ def test_the_server_steps_at_every_kth_arrival_and_the_last_client_gets_the_new_
     assert [e.staleness for e in outcome.of("aggregated")] == [0, 0, 0, 0]
 
 
+def test_replaced_before_the_step_who_fills_the_buffer_goes_on_with_the_model_before_it() -> None:
+    outcome = run(
+        scenario(
+            [1, 10, 10],
+            strategy={
+                "kind": "fedbuff",
+                "concurrency": "all",
+                "buffer_size": 2,
+                "replacement": "before_step",
+            },
+            stop={"updates": 4},
+        )
+    )
+    # Client 0 fills the buffer at 2 with its task 1, and its task 2 trains version 0 still.
+    assert [e.base_version for e in outcome.of("dispatched") if e.client == 0][:4] == [0, 0, 0, 1]
+    assert [(e.time_us, e.staleness) for e in outcome.of("aggregated")] == [
+        (2_000_000, 0),
+        (2_000_000, 0),
+        (4_000_000, 1),
+        (4_000_000, 0),
+    ]
+
+
 def test_check_finds_a_buffer_that_concurrency_cannot_fill() -> None:
     def complaints(clients: int = 100, **settings: object) -> list[str]:
         return [".".join(path) for path, _ in FedBuff(**settings).check(clients)]
