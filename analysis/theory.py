@@ -34,8 +34,8 @@ def mean_staleness(run: Run) -> Oracle | None:
 
     With m tasks in flight and K updates in a version, each version makes the other tasks older by
     one in all: the long-run mean is ``(m - 1) / K`` for any law of the task times, or ``m / K``
-    where who fills a buffer is replaced before the step. Synchronous rounds have none. None where tasks are lost, discarded for their age or polled, and for
-    strategies of other schedules.
+    where who fills a buffer is replaced before the step. Synchronous rounds have none. None where
+    tasks are lost, discarded for their age or polled, and for strategies of other schedules.
     """
     block = run.scenario.get("strategy")
     if not isinstance(block, dict) or _loses_tasks(run):
