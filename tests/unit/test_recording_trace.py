@@ -74,6 +74,18 @@ def assert_well_nested(trace):
             open_until.append(end)
 
 
+def test_waiting_in_a_clients_queue_is_a_slice_of_its_task(tmp_path):
+    settings = ["clients.queue=fifo", "strategy.concurrency=9", "recording.trace=false"]
+    run = simulate(load_scenario("scenarios/smallest.yaml", settings), timing_only=True)
+    trace = read_trace(tmp_path, run.events)
+    assert_well_nested(trace)
+    found = [event["dur"] for event in trace["traceEvents"] if event["name"] == "queueing"]
+    waited = run.tasks["started"] - run.tasks["downloaded"]
+    waited = waited[waited > 0].tolist()
+    assert waited
+    assert set(waited) <= set(found)
+
+
 def test_the_task_table_tells_each_task_and_its_fate(log):
     table = task_table(log.frame()).set_index(["client", "task"])
     assert table["fate"].astype(str).to_dict() == {

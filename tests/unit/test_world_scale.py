@@ -80,7 +80,12 @@ def test_a_sample_of_all_clients_is_the_textbooks() -> None:
     assert idle.sample(20) == fisher_yates(Streams(7), 0, 20, range(30))
 
 
-def memory_of(clients: int, updates: int, folder: Path) -> float:
+FEDBUFF = {"kind": "fedbuff", "concurrency": 200, "buffer_size": 20}
+
+
+def memory_of(
+    clients: int, updates: int, folder: Path, strategy_block: dict[str, Any] = FEDBUFF
+) -> float:
     """The most memory (MB) that a run of 200 concurrent tasks allocates."""
     compute = {
         "seconds_per_task": {"dist": "lognorm", "s": 1.0},
@@ -88,7 +93,7 @@ def memory_of(clients: int, updates: int, folder: Path) -> float:
     }
     built = scenario(
         clients,
-        strategy={"kind": "fedbuff", "concurrency": 200, "buffer_size": 20},
+        strategy=strategy_block,
         compute=compute,
         down=0.01,
         up={"dist": "expon"},
@@ -120,3 +125,9 @@ def test_a_hundred_million_clients_cost_what_those_that_are_sent_tasks_cost(
 ) -> None:
     found = memory_of(100_000_000, 3000, tmp_path)
     assert found < small + 3200 * 0.0015  # 1.5 kB for each: its number of tasks, and bounded caches
+
+
+def test_queues_cost_nothing_where_there_are_no_tasks(small: float, tmp_path: Path) -> None:
+    queues = {"kind": "generalized_asyncsgd", "concurrency": 200}
+    found = memory_of(100_000_000, 3000, tmp_path, queues)
+    assert found < small + 3200 * 0.0015
