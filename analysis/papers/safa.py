@@ -1,0 +1,285 @@
+"""SAFA (Wu et al., 2021): round lengths, synchronisation ratio, accuracy and loss.
+
+In the authors' simulation everybody who does not crash has answered by the end of a round, which is
+said to take as long as the slowest client picked, plus the distribution of the model. The clock of
+the runs waits for all (`round_ends: all`), and that length is kept here, in the books.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from afl_sim.recording import Run
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from afl_sim.reproduction.target import Target
+
+FRACTIONS: Final = (0.1, 0.3, 0.5, 0.7, 1.0)
+CRASHES: Final = (0.1, 0.3, 0.5, 0.7)
+ROUNDS: Final = 50
+TRANSFERS: Final = 2 * 10 / 0.175
+"""Seconds that a model of 10 MB takes to a client and back, at 0.175 MB/s."""
+LONGEST: Final = 5600.0
+"""Seconds that a client may take; a slower one is never picked."""
+PER_SYNC: Final = 10 / 1250
+"""Seconds that the server takes to send the model to one client, 10 MB at 1250 MB/s."""
+CYCLE: Final = 10
+"""Rounds after which the start, when all are sent the model, is forgotten."""
+Rows = dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What happened in a round in which the server waited for all.
+
+    Attributes:
+        clients: who answered, in order of arrival.
+        seconds: how long each took from dispatch to arrival.
+        samples: how many samples each trained.
+        synced: how many clients were sent the global model.
+    """
+
+    clients: tuple[int, ...]
+    seconds: tuple[float, ...]
+    samples: tuple[int, ...]
+    synced: int
+
+
+Order = Callable[[Round], Sequence[float]]
+"""A key for each client that answered; the smallest is picked first."""
+
+
+def by_speed(found: Round) -> Sequence[float]:
+    """The fastest first, in samples per second of computation, as the authors' code picks."""
+    pairs = zip(found.seconds, found.samples, strict=True)
+    return [(seconds - TRANSFERS) / samples for seconds, samples in pairs]
+
+
+def by_arrival(found: Round) -> Sequence[float]:
+    """First come, first merged, as the paper says."""
+    return found.seconds
+
+
+def rounds(run: Run) -> list[Round]:
+    """The rounds of a run of SAFA, each of which made a version."""
+    events = run.events
+    columns = ("kind", "client", "task", "version", "time_us", "samples", "context")
+    sent: dict[tuple[int, int], int] = {}
+    arrived: dict[tuple[int, int], int] = {}
+    went_out: dict[int, list[int]] = {}
+    answers: dict[int, list[tuple[int, float, int]]] = {}
+    staying: dict[int, set[str]] = {0: set()}
+    for kind, client, task, version, time_us, samples, context in zip(
+        *(events[name].tolist() for name in columns), strict=True
+    ):
+        if kind == "dispatched":
+            sent[client, task] = time_us
+            went_out.setdefault(version, []).append(client)
+        elif kind == "arrived":
+            arrived[client, task] = time_us
+        elif kind == "aggregated":
+            if version not in answers:
+                staying[version] = set(json.loads(context)["going_on"])
+            seconds = (arrived[client, task] - sent[client, task]) / 1e6
+            answers.setdefault(version, []).append((client, seconds, samples))
+    found = []
+    for version, rows in sorted(answers.items()):
+        clients, seconds, samples = zip(*rows, strict=True)
+        stay = staying[version - 1]
+        synced = sum(str(client) not in stay for client in went_out[version - 1])
+        found.append(Round(clients, seconds, samples, synced))
+    return found
+
+
+def picks(found: Sequence[Round], quota: int, order: Order = by_speed) -> Iterator[list[int]]:
+    """The places of those picked in each round: who was not picked in the last one goes first."""
+    last: set[int] = set()
+    for answered in found:
+        keys = order(answered)
+        places = range(len(answered.clients))
+        fit = [i for i in places if answered.seconds[i] < LONGEST - 1e-3]
+        turn = sorted(fit, key=lambda i: (answered.clients[i] in last, keys[i]))[:quota]
+        last = {answered.clients[i] for i in turn}
+        yield turn
+
+
+def round_seconds(
+    found: Sequence[Round], fraction: float, order: Order = by_speed, *, adds_up: bool = True
+) -> float:
+    """The mean length of SAFA's rounds.
+
+    Args:
+        found: the rounds.
+        fraction: C, the share of clients picked.
+        order: who is picked first.
+        adds_up: whether the time of distribution counts the models sent in all rounds so far, as in
+            the authors' code, or those of the round.
+    """
+    quota = round(fraction * 100)
+    slowest = [
+        max(answered.seconds[i] for i in turn)
+        for answered, turn in zip(found, picks(found, quota, order), strict=True)
+    ]
+    return float(np.mean(slowest)) + distribution([r.synced for r in found], adds_up)
+
+
+def distribution(synced: Sequence[int], adds_up: bool = True) -> float:
+    """The mean time of distributing the model in a round."""
+    return PER_SYNC * float(np.mean(np.cumsum(synced) if adds_up else synced))
+
+
+def fedavg_round_seconds(run: Run, *, adds_up: bool = True) -> float:
+    """The mean length of FedAvg's first 50 rounds, those included that nobody answered."""
+    events = run.events
+    begins, sizes = np.unique(
+        events["time_us"].to_numpy()[(events["kind"] == "dispatched").to_numpy()],
+        return_counts=True,
+    )
+    ends = np.append(begins[1:], round(run.summary["virtual_seconds"] * 1e6))
+    lengths = (ends - begins)[:ROUNDS] / 1e6
+    return float(np.mean(lengths)) + distribution(sizes[:ROUNDS].tolist(), adds_up)
+
+
+def cell(fraction: float, crash: float) -> str:
+    """The label of a cell of the paper's tables."""
+    return f"C={_short(fraction)} cr={_short(crash)}"
+
+
+def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
+    """The quantities of the target; see `afl_sim.reproduction`."""
+    quantities: dict[str, Rows] = {
+        "safa_round_seconds": {},
+        "fedavg_round_seconds": {},
+        "sync_ratio": {},
+        "steady_sync_ratio": {},
+        "other_readings": {},
+    }
+    others = quantities["other_readings"]
+    for run in studies.get("rounds-safa", ()):
+        crash, found = crash_of(run), rounds(run)
+        row = f"cr={_short(crash)}"
+        synced = [answered.synced / 100 for answered in found]
+        _add(quantities["sync_ratio"], row, float(np.mean(synced)))
+        _add(quantities["steady_sync_ratio"], row, float(np.mean(synced[CYCLE:])))
+        for fraction in FRACTIONS:
+            name = cell(fraction, crash)
+            _add(quantities["safa_round_seconds"], name, round_seconds(found, fraction))
+            if fraction <= 0.3 and crash in (0.1, 0.5):
+                arrival = round_seconds(found, fraction, by_arrival)
+                _add(others, f"{name} by arrival", arrival)
+                alone = round_seconds(found, fraction, adds_up=False)
+                _add(others, f"{name} by round", alone)
+    for run in studies.get("rounds-drawn", ()):
+        found = rounds(run)
+        for fraction in (0.1, 0.3):
+            name = f"{cell(fraction, crash_of(run))} drawn"
+            _add(others, name, round_seconds(found, fraction))
+    for run in studies.get("rounds-event", ()):
+        name = f"{cell(fraction_of(run), crash_of(run))} event"
+        length = run.summary["virtual_seconds"] / run.summary["versions"]
+        _add(others, name, length + distribution([r.synced for r in rounds(run)], adds_up=False))
+    for run in studies.get("rounds-fedavg", ()):
+        name = cell(fraction_of(run), crash_of(run))
+        _add(quantities["fedavg_round_seconds"], name, fedavg_round_seconds(run))
+    return quantities
+
+
+def crash_of(run: Run) -> float:
+    """cr, the crash probability of the run's clients."""
+    return float(run.scenario["clients"]["faults"]["crash"])
+
+
+def fraction_of(run: Run) -> float:
+    """C, the share of clients of a round."""
+    return float(run.scenario["strategy"]["clients_per_round"])
+
+
+def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
+    """Round lengths and synchronisation ratio against C and cr, with the published points."""
+    from analysis import theme
+
+    measured = measure(studies)
+    with theme.themed() as style:
+        figure = theme.new_figure(2 * style.width, style.height)
+        panels = figure.subplots(1, 3, width_ratios=(2, 2, 1))
+        for axes, quantity, title in zip(
+            panels, ("safa_round_seconds", "fedavg_round_seconds"), ("SAFA", "FedAvg"), strict=False
+        ):
+            _draw_rounds(axes, measured[quantity], target.tables[quantity].rows, style)
+            axes.set_title(f"{title}: mean length of a round")
+        _draw_ratio(panels[2], measured["sync_ratio"], target.tables["sync_ratio"].rows, style)
+        theme.label_legend(figure, panels[0], style)
+    return figure
+
+
+def _draw_rounds(axes: Axes, measured: Rows, rows: Mapping[str, Any], style: Any) -> None:
+    from analysis import theme
+
+    for i, crash in enumerate(CRASHES):
+        color = style.colors.palette[i]
+        known = [
+            (fraction, _known(measured[cell(fraction, crash)]))
+            for fraction in FRACTIONS
+            if cell(fraction, crash) in measured
+        ]
+        at = np.array([fraction for fraction, _ in known]) + 0.012 * (i - 1.5)
+        means = [float(np.mean(values)) for _, values in known]
+        spread = [float(np.std(values, ddof=1)) if len(values) > 1 else 0 for _, values in known]
+        axes.errorbar(
+            at,
+            means,
+            spread,
+            color=color,
+            marker=theme.MARKERS[i],
+            capsize=3,
+            label=f"cr {crash:g}",
+        )
+        reported = [rows[cell(fraction, crash)].reported for fraction in FRACTIONS]
+        published = "published" if i == 0 else None
+        x = np.array(FRACTIONS) + 0.012 * (i - 1.5)
+        axes.scatter(x, reported, marker="x", color=color, zorder=3, label=published)
+    axes.set_xlabel("C, share of clients picked")
+    axes.set_ylabel("seconds (± a standard deviation)")
+    axes.set_ylim(bottom=0)
+
+
+def _draw_ratio(axes: Axes, measured: Rows, rows: Mapping[str, Any], style: Any) -> None:
+    rates = np.linspace(0.01, 0.9, 100)
+    palette = style.colors.palette
+    axes.plot(rates, closed_form(rates), color=style.colors.faint, label="closed form")
+    labels = [f"cr={_short(crash)}" for crash in CRASHES]
+    means = [float(np.mean(_known(measured[label]))) for label in labels]
+    axes.scatter(CRASHES, means, color=palette[0], label="measured")
+    reported = [rows[label].reported for label in labels]
+    axes.scatter(CRASHES, reported, marker="x", color=palette[3], label="published", zorder=3)
+    axes.set_xlabel("cr, crash probability")
+    axes.set_ylabel("share of clients sent the model in a round")
+    axes.set_title("SAFA: synchronisation ratio")
+    axes.legend(fontsize="small")
+
+
+def closed_form(crash: npt.NDArray[np.float64], lag: int = 5) -> npt.NDArray[np.float64]:
+    """The synchronisation ratio in the long run: ``(1 - cr) / (1 - cr^(lag + 1))``."""
+    return (1 - crash) / (1 - crash ** (lag + 1))
+
+
+def _add(rows: Rows, name: str, value: float) -> None:
+    rows.setdefault(name, []).append(value)
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _short(number: float) -> str:
+    """.1 and 1, as the paper writes them."""
+    return f"{number:g}".removeprefix("0")

@@ -1,0 +1,99 @@
+"""SAFA's rounds: picks and lengths worked out by hand, and the timing tables at small scale."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from afl_sim.recording import load_study
+from afl_sim.reproduction.judging import judged
+from afl_sim.reproduction.results import Results
+from afl_sim.reproduction.running import Asked, reproduce
+from afl_sim.reproduction.target import find_target
+from analysis.papers import safa
+from analysis.papers.safa import TRANSFERS, Round
+
+
+def answered(*seconds: float, samples: int = 100, synced: int = 0) -> Round:
+    """A round of clients 0, 1, ...; one that takes no time did not answer."""
+    clients = tuple(client for client, taken in enumerate(seconds) if taken)
+    times = tuple(TRANSFERS + taken for taken in seconds if taken)
+    return Round(clients, times, (samples,) * len(times), synced)
+
+
+def test_who_was_passed_over_goes_first_then_the_fastest() -> None:
+    found = [answered(1, 2, 3, 4), answered(1, 2, 3, 4), answered(1, 2, 0, 4)]
+    assert [
+        [r.clients[i] for i in turn] for r, turn in zip(found, safa.picks(found, 2), strict=True)
+    ] == [
+        [0, 1],
+        [2, 3],
+        [0, 1],
+    ]
+    # Three of four: the one passed over, then the fastest of the others.
+    assert list(safa.picks(found[:2], 3)) == [[0, 1, 2], [3, 0, 1]]
+
+
+def test_the_fastest_is_not_always_the_first() -> None:
+    # Client 0 has half the samples: it arrives first, at a lower speed.
+    found = [Round((0, 1), (TRANSFERS + 10, TRANSFERS + 15), (50, 100), 0)]
+    assert list(safa.picks(found, 1, safa.by_speed)) == [[1]]
+    assert list(safa.picks(found, 1, safa.by_arrival)) == [[0]]
+
+
+def test_a_client_that_cannot_be_in_time_is_never_picked() -> None:
+    found = [answered(1, safa.LONGEST - TRANSFERS)]
+    assert list(safa.picks(found, 2)) == [[0]]
+
+
+def test_a_round_is_as_long_as_its_slowest_pick_and_all_distributions_so_far() -> None:
+    found = [answered(10, 30, synced=100), answered(10, 30, synced=50)]
+    # One of 100 a round: 10 s, then 30 s; 100 and then 150 models of 8 ms.
+    expected = TRANSFERS + 20 + 0.008 * 125
+    assert safa.round_seconds(found, 0.01) == pytest.approx(expected)
+    alone = safa.round_seconds(found, 0.01, adds_up=False)
+    assert alone == pytest.approx(TRANSFERS + 20 + 0.008 * 75)
+
+
+def test_the_closed_form_is_the_one_of_a_client_that_is_late_at_most_six_times() -> None:
+    # 1 / sum_{k=0..5} cr^k
+    expected = 1 / sum(0.5**k for k in range(6))
+    assert safa.closed_form(0.5) == pytest.approx(expected)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
+    """The small scale, which trains nothing: where it ran, and what it gave."""
+    folder = tmp_path_factory.mktemp("safa")
+    return folder, reproduce(find_target("safa"), Asked(out=folder))[0]
+
+
+def test_the_timing_tables_come_out_at_small_scale(small: tuple[Path, Results]) -> None:
+    results = small[1]
+    assert len(results.tables["safa_round_seconds"]) == 20
+    assert len(results.tables["fedavg_round_seconds"]) == 20
+    for row in judged(find_target("safa"), results):
+        assert row.within is not False, row
+        # Where clients are many enough for the spread over seeds to be small.
+        if row.quantity == "safa_round_seconds" and row.row.startswith("C=.1 "):
+            assert row.measured == pytest.approx(row.reported, rel=0.05)
+
+
+def test_the_analysis_picks_as_the_strategy_does_where_both_go_by_arrival(
+    small: tuple[Path, Results],
+) -> None:
+    (folder,) = small[0].glob("rounds-safa-*")
+    in_time = []
+    for run in load_study(folder):
+        found = safa.rounds(run)
+        if any(seconds >= safa.LONGEST for answer in found for seconds in answer.seconds):
+            continue  # the strategy may pick whoever answers last
+        in_time.append(run)
+        events = run.events
+        rows = events[events["kind"] == "aggregated"].drop_duplicates("version")
+        turns = zip(found, safa.picks(found, 10, safa.by_arrival), strict=True)
+        mine = [[answer.clients[i] for i in turn] for answer, turn in turns]
+        assert mine == [json.loads(context)["picked"] for context in rows["context"]]
+    assert in_time
