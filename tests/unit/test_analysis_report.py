@@ -104,6 +104,7 @@ def test_the_page_holds_scenario_summary_figures_and_clients(page, study):
     figures = re.findall(r"<figcaption>([a-z-]+) ", page)
     assert figures == [
         "learning",
+        "gradient-norm",
         "time-to-accuracy",
         "class-accuracy",
         "fairness",
