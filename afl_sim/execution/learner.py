@@ -133,8 +133,7 @@ class TrainingLearner:
             sound = [self._guard.accepts(update) for update in numbers]
             self.rejected += sound.count(False)
             numbers, results = (list(compress(each, sound)) for each in (numbers, results))
-        if numbers:
-            self._apply(numbers, results, version, context)
+        self._apply(numbers, results, version, context)
         for dispatch in updates:
             self._live.pop(dispatch, None)
             self._used[dispatch] = None
@@ -149,20 +148,23 @@ class TrainingLearner:
         version: int,
         context: Mapping[str, Any],
     ) -> None:
-        """Make the next model out of these updates."""
+        """Make the next model out of these updates; none if the guard has refused them all."""
         count = self._count
-        with code_of(self._strategy, "aggregate"):
-            params, self.state = self._strategy.aggregate(
-                self.vector[:count], self.state, numbers, context
-            )
+        before = self.vector[:count]
+        hook = "aggregate" if numbers else "refused"
+        with code_of(self._strategy, hook):
+            if numbers:
+                params, self.state = self._strategy.aggregate(before, self.state, numbers, context)
+            else:
+                params, self.state = self._strategy.refused(before, self.state, context)
         if not isinstance(params, Tensor):
             raise StrategyError(
-                f"strategy {self._strategy.kind}: aggregate returned a {type(params).__name__} for "
+                f"strategy {self._strategy.kind}: {hook} returned a {type(params).__name__} for "
                 "the model; expected a tensor"
             )
         if params.shape != (count,) or params.dtype != self.vector.dtype:
             raise StrategyError(
-                f"strategy {self._strategy.kind}: aggregate returned {params.dtype} of shape "
+                f"strategy {self._strategy.kind}: {hook} returned {params.dtype} of shape "
                 f"{tuple(params.shape)}; expected {self.vector.dtype} of shape ({count},)"
             )
         if not torch.isfinite(params).all():
@@ -345,7 +347,7 @@ class TrainingLearner:
     def _mean_buffers(self, vectors: Sequence[Tensor]) -> Tensor:
         """Buffers are statistics: their mean over the updates, whatever the strategy."""
         size = len(self.vector)
-        if size == self._count:
+        if size == self._count or not vectors:
             return self.vector[self._count :]
         return torch.stack([vector[self._count : size] for vector in vectors]).mean(0)
 

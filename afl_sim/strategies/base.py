@@ -192,6 +192,15 @@ class Strategy(BaseModel):
         """
         raise NotImplementedError
 
+    def refused(
+        self, params: Tensor, state: State, context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        """The next model and state where the server's guard refused all updates of an aggregation.
+
+        By default nothing changes. Where the state follows the context, it has to here too.
+        """
+        return params, state
+
     def starting_point(self, params: Tensor, state: State, client: Client) -> Tensor:
         """Where a client begins to train, shape (P,); by default at the model it downloads."""
         return params

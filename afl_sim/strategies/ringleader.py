@@ -71,3 +71,8 @@ class Ringleader(Strategy):
     ) -> tuple[Tensor, State]:
         table = tabulated({} if context["phase"] == 1 else state, updates)
         return params + self.lr * mean_of_means(table), table
+
+    def refused(
+        self, params: Tensor, state: State, context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        return params, {} if context["phase"] == 1 else state  # a new table begins, if an empty one

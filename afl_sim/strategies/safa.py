@@ -100,20 +100,21 @@ class SAFA(Strategy):
             picked = self._pick(server, arrived, picked)
             synced = {update.client for update in arrived}
             working = {task.client for task in server.in_flight}
-            version = server.version + bool(arrived)  # once these are aggregated
-            going_on = {
+            if not arrived:
+                continue  # no version: whoever failed is to go on as was said last
+            recent = {
                 c: received[c]
                 for c in everyone
-                if c not in synced
-                and c not in working
-                and version - received[c] <= self.lag_tolerance
+                if server.version + 1 - received[c] <= self.lag_tolerance
             }
+            going_on = {c: v for c, v in recent.items() if c not in synced and c not in working}
             yield server.aggregate(
                 arrived,
                 version=server.version,
                 picked=picked,
                 deprecated=deprecated,
                 going_on=going_on,
+                recent=sorted(set(recent.values())),  # who is at work may go on from these later
             )
 
     def _collect(
@@ -143,7 +144,7 @@ class SAFA(Strategy):
             "initial": params,
             "cache": {},  # client -> model; the others' is the initial one
             "going_on": {},
-            "models": {},  # version -> model, of those that clients go on from
+            "models": {},  # version -> model, of those that clients may go on from
         }
 
     def aggregate(
@@ -158,9 +159,14 @@ class SAFA(Strategy):
             model = model.add(vector, alpha=shares[client])
         cache |= {u.client: u.params for u in updates if u.client not in picked}
         models = {**state["models"], context["version"]: params}
+        recent = {version: models[version] for version in context["recent"]}
         going_on = dict(context["going_on"])
-        needed = {version: models[version] for version in sorted(set(going_on.values()))}
-        return model, {**state, "cache": cache, "going_on": going_on, "models": needed}
+        return model, {**state, "cache": cache, "going_on": going_on, "models": recent}
+
+    def refused(
+        self, params: Tensor, state: State, context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        return self.aggregate(params, state, [], context)  # the cache goes on without them
 
     def starting_point(self, params: Tensor, state: State, client: Client) -> Tensor:
         version = state["going_on"].get(client.id)

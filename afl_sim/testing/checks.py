@@ -22,6 +22,7 @@ from afl_sim.strategies.base import Update
 from afl_sim.testing.toy import (
     INITIAL,
     Case,
+    Whimsical,
     calls_of,
     executor_of,
     learner_of,
@@ -32,6 +33,7 @@ from afl_sim.testing.toy import (
 from afl_sim.world.statistics import Counts
 
 Check = Callable[[Case], None]
+_COMES_AND_GOES = {"kind": "on_off", "on": {"dist": "expon", "scale": 8}, "off": 3}
 
 
 def settings_suit_the_toy(case: Case) -> None:
@@ -100,6 +102,23 @@ def zero_updates_leave_the_model(case: Case) -> None:
     assert close(vector, INITIAL), f"it moved from {INITIAL.tolist()} to {vector.tolist()}"
 
 
+def refused_updates_have_no_part(case: Case) -> None:
+    """The server's guard may refuse any update, or all of an aggregation, context and all."""
+
+    def far(kind: str, optimum: Tensor) -> float:
+        learner = learner_of(case, executor_of(case.clients, kind), guard=Whimsical())
+        leaving = {**_COMES_AND_GOES, "on_leave": "lost"}  # so that some tasks fail as well
+        vector = turn(case, learner, availability=leaving).vector
+        assert learner.rejected, "the toy run is too short for updates to be refused"
+        assert vector is not None
+        return float((vector - optimum).norm() / (INITIAL - targets(1, "same")[0]).norm())
+
+    moved = far("starts", INITIAL)
+    assert moved <= 1e-5, f"nobody moved, and it moved {moved:.3g} of the way to elsewhere"
+    left = far("same", targets(1, "same")[0])
+    assert left < 1, f"{left:.3f} of the distance to the optimum is left"
+
+
 def a_lone_client_is_plain_training(case: Case) -> None:
     """With one client and ``case.lone``, the model is what training in one place would give."""
     if case.lone is None:
@@ -141,10 +160,10 @@ def counts_balance(case: Case) -> None:
 
 def clients_may_come_and_go(case: Case) -> None:
     """With clients that leave, and lose their work, it still comes to its end."""
-    comes_and_goes = {"kind": "on_off", "on": {"dist": "expon", "scale": 8}, "off": 3}
     for leaving in ("lost", "finish"):
-        availability = {**comes_and_goes, "on_leave": leaving}
-        _assert_balance(turn(case, _null_or_toy(case), availability=availability).counts)
+        availability = {**_COMES_AND_GOES, "on_leave": leaving}
+        learner = learner_of(case, executor_of(case.clients, "spread"))
+        _assert_balance(turn(case, learner, availability=availability).counts)
 
 
 def _assert_balance(found: Counts) -> None:
@@ -211,6 +230,7 @@ CHECKS: Mapping[str, Check] = {
         aggregate_is_pure,
         order_of_simultaneous_updates_does_not_matter,
         zero_updates_leave_the_model,
+        refused_updates_have_no_part,
         a_lone_client_is_plain_training,
         a_quadratic_converges,
         staleness_keeps_its_bound,

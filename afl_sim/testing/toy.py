@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from afl_sim.catalogue import catalogue
+from afl_sim.execution.guard import Guard
 from afl_sim.execution.inline import InlineExecutor
 from afl_sim.execution.learner import TrainingLearner
 from afl_sim.execution.numerics import fingerprint
@@ -121,6 +122,15 @@ class Quadratics:
         return LocalResult(torch.cat([end, start[SIZE:]]), end - begin, loss)
 
 
+class Whimsical(Guard):
+    """Refuses one update in three, and now and then all of a version."""
+
+    def accepts(self, update: Update) -> bool:
+        """Whatever its numbers."""
+        version = update.base_version + update.staleness
+        return (version + update.client) % 3 != 0 and version % 4 != 3
+
+
 class _Unjudged:
     """Stands where an evaluator stands."""
 
@@ -192,7 +202,12 @@ def samples_of(client: int) -> int:
     return _SAMPLES[client % len(_SAMPLES)]
 
 
-def learner_of(case: Case, executor: Executor, strategy: Strategy | None = None) -> TrainingLearner:
+def learner_of(
+    case: Case,
+    executor: Executor,
+    strategy: Strategy | None = None,
+    guard: Guard | None = None,
+) -> TrainingLearner:
     """The numeric half of a toy run."""
     return TrainingLearner(
         strategy or case.strategy,
@@ -202,6 +217,7 @@ def learner_of(case: Case, executor: Executor, strategy: Strategy | None = None)
         Population(case.clients, samples_of),
         lambda base_version: 1.0,
         lambda *row: None,
+        guard=guard,
     )
 
 

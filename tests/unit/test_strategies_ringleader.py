@@ -132,3 +132,12 @@ def test_ia2sgd_starts_with_the_slowest_client_and_then_steps_at_every_arrival()
         (3.0, 0, [(0, 2)]),
         (4.0, 0, [(0, 3)]),
     ]
+
+
+def test_a_table_whose_gradients_are_all_refused_is_none_of_the_last_one_s() -> None:
+    strategy = Ringleader(lr=1.0)
+    old = {0: (vec(5, 5), 1), 1: (vec(7, 7), 1)}
+    params, table = strategy.refused(vec(1, 1), old, {"phase": 1})
+    assert_is(params, 1, 1)
+    assert table == {}
+    assert strategy.refused(vec(1, 1), old, {"phase": 2})[1] is old

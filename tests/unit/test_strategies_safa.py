@@ -25,6 +25,7 @@ def context(
         "picked": picked,
         "deprecated": deprecated or [],
         "going_on": going_on or {},
+        "recent": sorted(set((going_on or {}).values())),
     }
 
 
@@ -166,6 +167,20 @@ def test_a_client_that_lost_its_work_goes_on_from_the_model_it_had() -> None:
     }
     assert going_on == {1: {}, 2: {}, 3: {"2": 0}, 4: {}, 5: {}}
     assert [e.time_us for e in outcome.of("dispatched") if e.client == 2] == [0, 3_000_000]
+    # While it was at work, its model was kept for that.
+    recent = [json.loads(e.context or "")["recent"] for e in outcome.of("aggregated")]
+    assert all(0 in versions for versions in recent)
+
+
+def test_a_version_whose_updates_are_all_refused_has_its_deprecated_and_its_going_on() -> None:
+    strategy, start = SAFA(clients_per_round=1), vec(0, 0)
+    state = strategy.initial_state(start, population(2))
+    params, state = strategy.aggregate(start, state, [trained(4, 2, client=0)], context([0]))
+    assert_is(params, 2, 1)
+    refused = context([0], deprecated=[1], going_on={1: 1}, version=1)
+    params, state = strategy.refused(params, state, refused)
+    assert_is(params, 3, 1.5)  # client 0's from before, and client 1's is the global model
+    assert_is(strategy.starting_point(params, state, Client(1, None)), 2, 1)
 
 
 def test_check_finds_rounds_larger_than_the_population() -> None:
