@@ -23,7 +23,9 @@ from afl_sim import load_run, load_scenario, simulate
 STRATEGIES = {
     "fedbuff": "{kind: fedbuff, concurrency: 5, buffer_size: 3}",
     "quafl": "{kind: quafl, clients_per_round: 3, local_steps: 10, interaction_seconds: 0.5}",
+    "guided": "{kind: fedbuff, concurrency: 5, buffer_size: 3}",
 }
+SELECTION = {"guided": ("server.selection=oort",)}
 BASE = ("model=lenet", "evaluation.samples=200", "evaluation.every_versions=5")
 PROCESSES = (
     "--executor",
@@ -36,7 +38,8 @@ PROCESSES = (
 
 
 def settings(strategy: str, updates: int) -> list[str]:
-    return [*BASE, f"strategy={STRATEGIES[strategy]}", f"stop.updates={updates}"]
+    chosen = SELECTION.get(strategy, ())
+    return [*BASE, f"strategy={STRATEGIES[strategy]}", f"stop.updates={updates}", *chosen]
 
 
 def as_options(chosen: list[str]) -> list[str]:
@@ -62,6 +65,7 @@ def assert_whole(run: Path, expected: tuple[str, str | None]) -> None:
     ("strategy", "kills"),
     [
         ("fedbuff", 3),
+        pytest.param("guided", 2, marks=pytest.mark.slow),
         pytest.param("fedbuff", 10, marks=pytest.mark.slow),
         pytest.param("quafl", 10, marks=pytest.mark.slow),
     ],

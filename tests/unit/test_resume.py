@@ -186,6 +186,41 @@ def test_results_that_were_read_and_updates_used_again_outlive_a_break(
     assert_same(run, simulate(scenario))
 
 
+@pytest.mark.parametrize("selection", ["{kind: power_of_choice, candidates: 6}", "oort"])
+@pytest.mark.parametrize("strategy", ["fedavg", "fedbuff", "fedat"])
+def test_losses_that_guided_the_selection_outlive_a_break(
+    selection: str, strategy: str, tmp_path: Path
+) -> None:
+    faults = "clients.faults={crash: 0.2, corruption: {probability: 0.2}}"
+    guided = [f"server={{selection: {selection}, guard: {{max_norm: 50}}}}", faults]
+    scenario = small(strategy, *guided)
+    run, breaks = run_in_pieces(scenario, tmp_path / "run", every(3))
+    assert breaks >= 2
+    assert_same(run, simulate(scenario))
+    assert run.summary["rejected"]
+
+
+def test_losses_that_guided_a_selection_are_not_trained_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = small("fedbuff", "server.selection=oort")
+    with pytest.raises(KeyboardInterrupt):
+        simulate(scenario, tmp_path / "run", stop_wanted=every(6))
+    trained: list[tuple[int, int]] = []
+    real = LocalTrainer.train
+
+    def train(self: Any, client: int, task: int, *rest: Any, **more: Any) -> Any:
+        trained.append((client, task))
+        return real(self, client, task, *rest, **more)
+
+    monkeypatch.setattr(LocalTrainer, "train", train)
+    run = resume(tmp_path / "run")
+    used = run.events[run.events.kind == "aggregated"]
+    before = used[used.version <= 6]
+    assert len(before) >= 18
+    assert not set(trained) & set(zip(before.client, before.task, strict=True))
+
+
 def test_what_was_read_before_a_checkpoint_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
