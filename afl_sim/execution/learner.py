@@ -167,9 +167,12 @@ class TrainingLearner:
                 f"strategy {self._strategy.kind}: {hook} returned {params.dtype} of shape "
                 f"{tuple(params.shape)}; expected {self.vector.dtype} of shape ({count},)"
             )
-        if not torch.isfinite(params).all():
+        # A sum is cheaper to look at, and finite only where all that it is made of is.
+        if not (math.isfinite(params.sum()) or torch.isfinite(params).all()):
             self._diverged(version, None, "the global model is not finite")
-        self.vector = torch.cat([params, self._mean_buffers([r.vector for r in results])])
+        if len(self.vector) > count:
+            params = torch.cat([params, self._mean_buffers([r.vector for r in results])])
+        self.vector = params
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """Have the current model evaluated; a version is computed once, however often asked for.
@@ -347,7 +350,7 @@ class TrainingLearner:
     def _mean_buffers(self, vectors: Sequence[Tensor]) -> Tensor:
         """Buffers are statistics: their mean over the updates, whatever the strategy."""
         size = len(self.vector)
-        if size == self._count or not vectors:
+        if not vectors:
             return self.vector[self._count :]
         return torch.stack([vector[self._count : size] for vector in vectors]).mean(0)
 

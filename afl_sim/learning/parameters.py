@@ -52,7 +52,8 @@ class ParameterVector:
 
     def _tensors(self, model: nn.Module) -> Iterator[Tensor]:
         yield from model.parameters()
-        yield from (b for b in model.buffers() if b.is_floating_point())
+        if self.size > self.num_parameters:
+            yield from (b for b in model.buffers() if b.is_floating_point())
 
 
 def initial_vector(model: nn.Module, layout: ParameterVector) -> Tensor:

@@ -125,6 +125,7 @@ class LocalTrainer:
         if settings.device == "cpu":  # where it was measured to be faster
             self.model = model.to(memory_format=torch.channels_last)
         self.layout = ParameterVector(model)
+        self._weights = list(self.model.parameters())
         self.images = images.to(self.device)
         self.labels = labels.to(self.device)
         self._shards = shards
@@ -163,8 +164,12 @@ class LocalTrainer:
         count = self.layout.num_parameters
         if steps == 0:
             return LocalResult(start, torch.zeros(count), float("nan"))
-        # Dropout reads torch's global generator, so each task seeds it for itself.
-        torch.manual_seed(self._streams.integer("dropout", client, task))
+        # Dropout reads torch's global generator, so each task seeds it for itself. On a machine
+        # without a GPU `torch.manual_seed` formats the stack for each kind of GPU, and keeps it.
+        seed_global = torch.manual_seed
+        if self.device.type == "cpu":
+            seed_global = torch.default_generator.manual_seed
+        seed_global(self._streams.integer("dropout", client, task))
         self.model.train()
         self.layout.write(self.model, start)
         # BatchNorm's count of batches does not travel, so it must not stay from the task before.
@@ -198,8 +203,7 @@ class LocalTrainer:
         lr_factor: float,
         correction: Tensor | None,
     ) -> LocalResult:
-        settings, model = self.settings, self.model
-        weights = list(model.parameters())
+        settings, weights = self.settings, self._weights
         optimizer = settings.optimizer.stepper(weights, lr_factor)
         pull = settings.proximal
         anchors = self._like_weights(anchor, weights) if pull else []
@@ -223,13 +227,14 @@ class LocalTrainer:
             optimizer.step()
             total += loss.detach() * len(labels)
             samples += len(labels)
-        end = self.layout.read(model).cpu()
+        end = self.layout.read(self.model).cpu()
         count = self.layout.num_parameters
         return LocalResult(end, end[:count] - start[:count], float(total) / samples)
 
     def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
-        model = self.model
-        model.zero_grad()
+        weights = self._weights
+        for weight in weights:
+            weight.grad = None
         total = torch.zeros((), device=self.device)
         samples = 0
         for batch in self.batch_indices(client, task, steps):
@@ -239,16 +244,19 @@ class LocalTrainer:
             total += loss.detach()
             samples += len(labels)
         if self.settings.clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), self.settings.clip_norm * samples)
+            nn.utils.clip_grad_norm_(weights, self.settings.clip_norm * samples)
         gradient = torch.cat(
             [
-                torch.zeros_like(p).reshape(-1) if p.grad is None else p.grad.reshape(-1)
-                for p in model.parameters()
+                torch.zeros_like(w).reshape(-1) if w.grad is None else w.grad.reshape(-1)
+                for w in weights
             ]
         ).cpu()
-        model.zero_grad()
-        end = torch.cat([start[: len(gradient)], self.layout.read(model)[len(gradient) :].cpu()])
-        return LocalResult(end, gradient / -samples, float(total) / samples)
+        for weight in weights:
+            weight.grad = None
+        end, count = start, len(gradient)
+        if count < self.layout.size:
+            end = torch.cat([start[:count], self.layout.read(self.model)[count:].cpu()])
+        return LocalResult(end, gradient.div_(-samples), float(total) / samples)
 
     def batch_indices(self, client: int, task: int, steps: int) -> Iterator[Tensor]:
         """The task's mini-batches: pass after pass over the client's data, ``steps`` in all."""

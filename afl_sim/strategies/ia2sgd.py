@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Population, ServerView, State, Strategy, Update
+from afl_sim.strategies.gradient_table import empty, mean_of_means, replaced
 from afl_sim.strategies.registry import register
 
 
@@ -53,10 +53,10 @@ class IA2SGD(Strategy):
             server.dispatch(update.client)
 
     def initial_state(self, params: Tensor, population: Population) -> State:
-        return {}
+        return empty(params)
 
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
-        table = {**state, **{update.client: update.delta for update in updates}}
-        return params + self.lr * torch.stack(list(table.values())).mean(0), table
+        table = replaced(state, updates)
+        return params + self.lr * mean_of_means(table), table

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import ServerView, State, Strategy, Update
-from afl_sim.strategies.gradient_table import mean_of_means, tabulated
+from afl_sim.strategies.gradient_table import empty, mean_of_means, tabulated
 from afl_sim.strategies.registry import register
 from afl_sim.strategies.rennala import Late, batches_at_one_model
 
@@ -58,4 +58,4 @@ class Malenia(Strategy):
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
-        return params + self.lr * mean_of_means(tabulated({}, updates)), state
+        return params + self.lr * mean_of_means(tabulated(empty(params), updates)), state

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Population, ServerView, State, Strategy, Update
-from afl_sim.strategies.gradient_table import mean_of_means, tabulated
+from afl_sim.strategies.gradient_table import empty, mean_of_means, tabulated
 from afl_sim.strategies.registry import register
 
 
@@ -64,12 +64,12 @@ class Ringleader(Strategy):
                 server.dispatch(update.client)
 
     def initial_state(self, params: Tensor, population: Population) -> State:
-        return {}
+        return empty(params)
 
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
-        table = tabulated({} if context["phase"] == 1 else state, updates)
+        table = tabulated(empty(params) if context["phase"] == 1 else state, updates)
         return params + self.lr * mean_of_means(table), table
 
     def refused(

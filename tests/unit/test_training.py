@@ -429,6 +429,18 @@ def test_dropout_is_the_same_for_the_same_task_and_differs_between_tasks() -> No
     assert not torch.equal(train(local, 2, start=start, client=1).delta, first)
 
 
+def test_training_on_the_cpu_asks_nothing_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is asked of a GPU that is not there yet is kept for later, task after task.
+    def asked(*_: Any) -> None:
+        raise AssertionError("a GPU was asked for something")
+
+    local = trainer(small_mlp())
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", asked)
+    monkeypatch.setattr(torch.mps, "manual_seed", asked)
+    monkeypatch.setattr(torch.xpu, "manual_seed_all", asked)
+    assert train(local, steps=2).loss > 0
+
+
 def normalised(momentum: float | None = 0.1) -> nn.Module:
     torch.manual_seed(2)
     return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4, momentum=momentum), nn.Linear(4, CLASSES))
