@@ -1,0 +1,184 @@
+"""FedProx (Li et al., MLSys 2020), Figures 1 and 7: accuracy with 0, 50 and 90 % stragglers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from afl_sim.recording import Run
+from analysis.curves import mean_curve
+from analysis.replications import seed
+from analysis.theme import PALETTE, new_figure, themed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHARES: Final = (0.0, 0.5, 0.9)
+LOOKS: Final = {
+    "FedAvg": (PALETTE[0], "-"),
+    "mu = 0": (PALETTE[1], "--"),
+    "mu > 0": (PALETTE[2], "-"),
+}
+
+
+def measure(
+    studies: Mapping[str, Sequence[Run]],
+) -> dict[str, dict[str, list[float | None]] | list[bool]]:
+    """The rows and claims of ``target.yaml``."""
+    found: dict[str, Any] = {}
+    if "devices" in studies:
+        found["devices"] = _devices(studies["devices"])
+    if "rounds100" in studies:
+        curves = curves_of(studies["rounds100"])
+        found["accuracy100"] = _rows(curves, lambda accuracy: float(accuracy[-1]))
+    if "figure7" in studies:
+        curves = curves_of(studies["figure7"])
+        # Evaluations are two rounds apart, the first of them before round 1.
+        found["accuracy200"] = _rows(curves, lambda accuracy: float(accuracy[75:].mean()))
+        found["roughness"] = _rows(curves, roughness)
+        found |= _claims(found["accuracy200"], found["roughness"])
+    return found
+
+
+def method(run: Run) -> tuple[str, float]:
+    """The name of a run's method, and its share of stragglers."""
+    strategy = run.scenario["strategy"]
+    name = "FedAvg" if strategy["partial"] == "drop" else f"mu = {strategy['mu']:g}"
+    return name, float(strategy["stragglers"])
+
+
+def curves_of(runs: Sequence[Run]) -> dict[tuple[str, float], list[Any]]:
+    """The accuracies of each method and share of stragglers: one array for each seed, in order.
+
+    Without stragglers FedAvg and FedProx with mu = 0 are one algorithm, run once.
+    """
+    curves: dict[tuple[str, float], list[Any]] = {}
+    for run in sorted(runs, key=seed):
+        curves.setdefault(method(run), []).append(run.metrics.accuracy.to_numpy())
+    return curves
+
+
+def roughness(accuracy: Any) -> float:
+    """The root mean square change from one evaluation to the next, over the second half."""
+    return float(np.sqrt(np.mean(np.diff(accuracy[len(accuracy) // 2 :]) ** 2)))
+
+
+def _rows(
+    curves: Mapping[tuple[str, float], list[Any]], number: Any
+) -> dict[str, list[float | None]]:
+    rows = {_label(*key): [number(each) for each in found] for key, found in curves.items()}
+    if any(name == "mu = 2" for name, _ in curves):  # the second source reports both
+        rows[_label("mu = 0", 0.0)] = rows[_label("FedAvg", 0.0)]
+    return rows
+
+
+def _label(name: str, share: float) -> str:
+    return f"{name}, {100 * share:.0f} % stragglers"
+
+
+def _claims(accuracy: Mapping[str, Any], jumps: Mapping[str, Any]) -> dict[str, list[bool]]:
+    def each(name: str, share: float, rows: Mapping[str, Any]) -> list[float]:
+        return list(rows[_label("FedAvg" if share == 0 and name == "mu = 0" else name, share)])
+
+    def less(a: Sequence[float], b: Sequence[float]) -> list[bool]:
+        return [x < y for x, y in zip(a, b, strict=True)]
+
+    steadier = [
+        less(each("mu = 1", share, jumps), each("mu = 0", share, jumps)) for share in SHARES
+    ]
+    none, half, most = (each("FedAvg", share, accuracy) for share in SHARES)
+    return {
+        "partial_work_helps": less(most, each("mu = 0", 0.9, accuracy)),
+        "proximal_term_helps": less(each("mu = 0", 0.9, accuracy), each("mu = 1", 0.9, accuracy)),
+        "proximal_term_steadies": [all(truths) for truths in zip(*steadier, strict=True)],
+        "stragglers_hurt_fedavg": [
+            a and b for a, b in zip(less(half, none), less(most, half), strict=True)
+        ],
+    }
+
+
+def _devices(runs: Sequence[Run]) -> dict[str, list[float | None]]:
+    rows: dict[str, list[float | None]] = {}
+    for run in sorted(runs, key=seed):
+        sizes = run.label_counts.sum(axis=1)
+        sigma = run.scenario["data"]["partition"]["sigma"]
+        if sigma == 2:
+            rows.setdefault("mean", []).append(float(sizes.mean()))
+            rows.setdefault("standard deviation", []).append(float(sizes.std(ddof=0)))
+        else:
+            key = f"standard deviation, sigma {sigma:g}"
+            rows.setdefault(key, []).append(float(sizes.std(ddof=0)))
+    return rows
+
+
+def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
+    """A row of panels for each study that trained, a column for each share of stragglers.
+
+    Where nothing trained: how many samples the devices hold.
+    """
+    shown = [name for name in ("figure7", "rounds100") if name in studies]
+    with themed() as style:
+        if not shown:
+            figure = new_figure(style.width / 2, 3.0)
+            _device_sizes(figure.subplots(), studies["devices"])
+            return figure
+        figure = new_figure(style.width, 2.4 * len(shown) + 0.5)
+        grid = figure.subplots(len(shown), len(SHARES), sharey=True, squeeze=False)
+        for row, name in zip(grid, shown, strict=True):
+            for axes, share in zip(row, SHARES, strict=True):
+                _panel(axes, studies[name], share)
+                if name == "rounds100":
+                    _readings(axes, target, share)
+            row[0].set_ylabel("test accuracy (%)")
+        for axes, share in zip(grid[0], SHARES, strict=True):
+            axes.set_title(f"{100 * share:.0f} % stragglers")
+        handles: dict[str, Any] = {}
+        for axes in grid.flat:
+            axes.set_xlabel("round")
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                handles.setdefault(label, handle)
+        figure.legend(
+            list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles)
+        )
+    return figure
+
+
+def _device_sizes(axes: Axes, runs: Sequence[Run]) -> None:
+    """Each seed's devices in order of size."""
+    for run in runs:
+        if run.scenario["data"]["partition"]["sigma"] == 2:
+            sizes = np.sort(run.label_counts.sum(axis=1).to_numpy())[::-1]
+            axes.plot(range(1, len(sizes) + 1), sizes, color=PALETTE[0], linewidth=0.7)
+    axes.set(xscale="log", yscale="log", xlabel="device, by size", ylabel="samples")
+
+
+def _panel(axes: Axes, runs: Sequence[Run], share: float) -> None:
+    groups: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=seed):
+        name, stragglers = method(run)
+        if stragglers == share:
+            groups.setdefault(name, []).append(run)
+    for name, found in groups.items():
+        curve = mean_curve(found, "versions", "accuracy")
+        color, line = LOOKS[_look(name)]
+        label = name if name in LOOKS else f"{name} (mu > 0)"
+        axes.plot(curve.x, curve.y, line, color=color, label=label, linewidth=1.2)
+        if curve.low is not None and curve.high is not None:
+            axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, linewidth=0)
+    axes.set_ylim(0, 100)
+
+
+def _readings(axes: Axes, target: Any, share: float) -> None:
+    """What was read off the second source's plot, at round 100."""
+    rows = target.tables["accuracy100"].rows
+    for name in ("FedAvg", "mu = 0", "mu = 2"):
+        color, _ = LOOKS[_look(name)]
+        reported = rows[_label(name, share)].reported
+        axes.plot([100], [100 * reported], "o", mfc="none", color=color, clip_on=False)
+
+
+def _look(name: str) -> str:
+    return name if name in LOOKS else "mu > 0"
