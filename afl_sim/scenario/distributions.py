@@ -8,6 +8,7 @@ a pure function of its address.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,21 @@ class Distribution:
     def length(self) -> int | None:
         """The number of clients it is written for, if it lists them; else None."""
         return self._law.length
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether the clients it lists are still to be put into an order, drawn by the seed."""
+        return self._law.reordered is not None
+
+    def reordered(self, order: Sequence[int]) -> Distribution:
+        """The same list with client i in place ``order[i]`` of it."""
+        assert self._law.reordered is not None
+        law = self._law.reordered(order)
+        listed: Any = self.form
+        rows = listed.get("values") or [law.mean(i) for i in range(len(order))]
+        if "values" in listed:
+            rows = [rows[i] for i in order]
+        return Distribution.of(law, {"values": rows})
 
     @property
     def positive(self) -> bool:

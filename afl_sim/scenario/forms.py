@@ -110,7 +110,8 @@ class FormReader:
         return laws.sequence(values), {"sequence": values}
 
     def _values(self, raw: dict[str, Any], path: Path_, nested: bool) -> tuple[Law, Form] | None:
-        self.known_keys(raw, ("values",), path)
+        self.known_keys(raw, ("values", "shuffle"), path)
+        shuffle = self.shuffle(raw, path)
         items, inside = raw["values"], (*path, "values")
         if not isinstance(items, list | tuple) or not items:
             self.wrong(inside, f"got {show(items)}; expected a list with one entry for each client")
@@ -119,11 +120,24 @@ class FormReader:
         good = [entry for entry in read if entry is not None]
         if len(good) < len(read):
             return None
-        return laws.per_client([law for law, _ in good]), {"values": [form for _, form in good]}
+        made = [law for law, _ in good]
+        form: dict[str, Any] = {"values": [form for _, form in good]}
+        if shuffle:
+            return laws.shuffled(made), {**form, "shuffle": True}
+        return laws.per_client(made), form
+
+    def shuffle(self, raw: dict[str, Any], path: Path_) -> bool:
+        """Whether a list of clients wants to be shuffled."""
+        wanted = raw.get("shuffle", False)
+        if not isinstance(wanted, bool):
+            self.wrong((*path, "shuffle"), f"got {show(wanted)}; expected true or false")
+        elif wanted and path:
+            self.wrong(
+                (*path, "shuffle"), "only a whole distribution is shuffled, not a part of one"
+            )
+        return wanted is True
 
     def _trace(self, raw: dict[str, Any], path: Path_, nested: bool) -> tuple[Law, Form] | None:
-        known = ("trace", "column", "by", "sha256")
-        self.known_keys(raw, known, path)
         by = raw.get("by", "sample")
         if by not in ("sample", "client"):
             self.wrong((*path, "by"), f"got {show(by)}; expected sample or client")
@@ -131,7 +145,24 @@ class FormReader:
         if by == "client" and nested:
             self.wrong((*path, "by"), "a list of clients inside a list of clients")
             return None
-        for key in known:
+        shuffle = self.shuffle(raw, path)
+        if shuffle and by == "sample":
+            self.wrong((*path, "shuffle"), "needs by: client; a sample is in no order")
+        read = self.trace_column(raw, path, by)
+        if read is None:
+            return None
+        values, form = read
+        if shuffle:
+            rows = [laws.constant(value) for value in values]
+            return laws.shuffled(rows), {**form, "shuffle": True}
+        return laws.numbers(values) if by == "client" else laws.sample(values), form
+
+    def trace_column(
+        self, raw: dict[str, Any], path: Path_, by: str
+    ) -> tuple[tuple[float, ...], dict[str, Any]] | None:
+        """The numbers of a trace, and its canonical form."""
+        self.known_keys(raw, ("trace", "column", "by", "sha256", "shuffle"), path)
+        for key in ("trace", "column", "sha256"):
             if not isinstance(raw.get(key), str | None) or raw.get(key) == "":
                 self.wrong((*path, key), f"got {show(raw[key])}; expected text")
                 return None
@@ -147,9 +178,8 @@ class FormReader:
         if raw.get("sha256") not in (None, digest):
             self.wrong((*path, "sha256"), f"{file} has changed: its sha256 is now {digest}")
             return None
-        law = laws.numbers(values) if by == "client" else laws.sample(values)
         form = {"trace": str(file), "column": raw.get("column"), "by": by, "sha256": digest}
-        return law, {key: value for key, value in form.items() if value is not None}
+        return values, {key: value for key, value in form.items() if value is not None}
 
     def _mixture(self, raw: dict[str, Any], path: Path_, nested: bool) -> tuple[Law, Form] | None:
         self.known_keys(raw, ("mixture",), path)
@@ -251,7 +281,15 @@ class FormReader:
                 self.wrong(path, "a list of clients inside a list of clients")
                 return None
             return self.numbers(raw["values"], (*path, "values"))
-        return self.number(raw, path, "a number, or {values: [...]} with one for each client")
+        if isinstance(raw, dict) and raw.get("by") == "client" and "trace" in raw:
+            if nested:
+                self.wrong(path, "a list of clients inside a list of clients")
+                return None
+            read = self.trace_column(raw, path, "client")
+            return None if read is None else list(read[0])
+        return self.number(
+            raw, path, "a number, or one for each client: {values: [...]} or a trace by: client"
+        )
 
     def family_law(
         self,

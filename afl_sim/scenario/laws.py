@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
@@ -32,6 +32,8 @@ class Law:
         positive: whether a draw is above 0 with probability one.
         constant: the value, where it is always the same.
         length: number of clients it is written for, where it has per-client values.
+        reordered: ``order -> law`` in which client i is the ``order[i]``-th written; only where the
+            file wants the clients shuffled.
     """
 
     quantile: Quantile
@@ -40,6 +42,7 @@ class Law:
     positive: bool
     constant: float | None = None
     length: int | None = None
+    reordered: Callable[[Sequence[int]], Law] | None = None
 
 
 def constant(value: float) -> Law:
@@ -129,6 +132,11 @@ def per_client(laws: Sequence[Law]) -> Law:
         positive=all(law.positive for law in laws),
         length=len(laws),
     )
+
+
+def shuffled(laws: Sequence[Law]) -> Law:
+    """`per_client`, with the clients in an order that is yet to come."""
+    return replace(per_client(laws), reordered=lambda order: per_client([laws[i] for i in order]))
 
 
 def mixture(weights: Sequence[float], laws: Sequence[Law], length: int | None) -> Law:

@@ -132,6 +132,21 @@ def _distribution() -> Schema:
         "required": ["values"],
         "additionalProperties": False,
     }
+    trace_per_client = {
+        "type": "object",
+        "properties": {
+            "trace": {"type": "string"},
+            "column": {"type": "string"},
+            "by": {"const": "client"},
+            "sha256": {"type": "string"},
+        },
+        "required": ["trace", "by"],
+        "additionalProperties": False,
+    }
+    shuffle = {
+        "type": "boolean",
+        "description": "Whether clients get the entries in an order drawn by the seed.",
+    }
 
     def block(required: str, **properties: Schema) -> Schema:
         return {
@@ -158,16 +173,17 @@ def _distribution() -> Schema:
                     "allow_heavy_tail": {"type": "boolean"},
                 },
                 "required": ["dist"],
-                "additionalProperties": {"anyOf": [number, per_client]},
+                "additionalProperties": {"anyOf": [number, per_client, trace_per_client]},
             },
             block("sequence", sequence={**each, "items": {"type": "number", "minimum": 0}}),
-            block("values", values={**each, "items": itself}),
+            block("values", values={**each, "items": itself}, shuffle=shuffle),
             block(
                 "trace",
                 trace={"type": "string"},
                 column={"type": "string"},
                 by={"enum": ["sample", "client"]},
                 sha256={"type": "string"},
+                shuffle=shuffle,
             ),
             block("mixture", mixture={**each, "items": component}),
         ],

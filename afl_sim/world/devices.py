@@ -13,6 +13,7 @@ from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.laws import Law, elementwise
 from afl_sim.streams import Streams
 from afl_sim.world.draws import SPEED, draw
+from afl_sim.world.shuffles import with_shuffles
 
 
 def with_devices(clients: Clients, streams: Streams) -> Clients:
@@ -48,6 +49,7 @@ def with_devices(clients: Clients, streams: Streams) -> Clients:
 
 def speeds(clients: Clients, streams: Streams) -> tuple[float, ...]:
     """The persistent speed of every client, in seconds per sample, step or task."""
+    clients = with_shuffles(clients, streams, "clients")
     speed = with_devices(clients, streams).compute.speed
     return tuple(draw(speed, streams, SPEED, client) for client in range(clients.count))
 

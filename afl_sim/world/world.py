@@ -29,6 +29,7 @@ from afl_sim.world.outages import Outages
 from afl_sim.world.queueing import QueueingFleet
 from afl_sim.world.selection import build as build_selector
 from afl_sim.world.server import Server
+from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.standstill import Standstill
 from afl_sim.world.workload import Workload
 
@@ -83,7 +84,8 @@ class World:
         after_version: Callable[[int], None] | None = None,
         update_bytes: int | None = None,
     ) -> None:
-        self._scenario = scenario
+        streams = self._streams = Streams(scenario.seed)
+        scenario = self._scenario = with_shuffles(scenario, streams, "")
         self._strategy = strategy
         self._learner = learner
         self._log = log
@@ -93,7 +95,6 @@ class World:
         self._evaluated: tuple[int, int] | None = None
         self.env = simpy.Environment(initial_time=0)
         self._background = Background(self.env)
-        streams = self._streams = Streams(scenario.seed)
         training = scenario.training
         workload = Workload(
             samples_of,

@@ -222,6 +222,16 @@ def test_a_distribution_cannot_be_changed() -> None:
             "lists of 2 and of 3 clients",
         ),
         ({"dist": "gamma", "a": {"values": [1, -2]}}, "a: client 1: got -2"),
+        ({"values": [1, 2], "shuffle": "yes"}, "shuffle: got 'yes'; expected true or false"),
+        ({"sequence": [1, 2], "shuffle": True}, "shuffle: unknown key"),
+        (
+            {"mixture": [{"weight": 1, "values": [1, 2], "shuffle": True}]},
+            "mixture.0.shuffle: only a whole distribution is shuffled",
+        ),
+        (
+            {"trace": "none.csv", "shuffle": True},
+            "shuffle: needs by: client; a sample is in no order",
+        ),
     ],
 )
 def test_refusals_say_where_and_what_was_expected(form: Any, said: str) -> None:
@@ -277,3 +287,27 @@ def test_all_mistakes_of_one_distribution_are_told_together() -> None:
 )
 def test_a_distribution_knows_whether_it_can_be_zero(form: Any, positive: bool) -> None:
     assert D(form).positive is positive
+
+
+def test_a_shuffled_list_waits_for_its_order() -> None:
+    written = D({"values": [1, 2, {"dist": "expon", "scale": 3}], "shuffle": True})
+    assert written.shuffles
+    assert D(written.form) == written
+    dealt = written.reordered([2, 0, 1])
+    assert [dealt.mean(client) for client in range(3)] == [3, 1, 2]
+    assert not dealt.shuffles
+    assert D(dealt.form) == dealt
+    assert not D({"values": [1, 2], "shuffle": False}).shuffles
+
+
+def test_parameters_may_be_columns_of_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "noise.csv").write_text("level,scale\n7,1\n8,2\n9,4\n")
+    column = {"trace": "noise.csv", "column": "scale", "by": "client"}
+    noise = D({"dist": "halfnorm", "scale": column}, tmp_path)
+    assert noise == D({"dist": "halfnorm", "scale": {"values": [1, 2, 4]}})
+    level = D({"trace": "noise.csv", "column": "level", "by": "client", "shuffle": True}, tmp_path)
+    assert D(level.form) == level
+    assert [level.reordered([1, 2, 0]).mean(client) for client in range(3)] == [8, 9, 7]
+    assert "scale.column" in refusal(
+        {"dist": "halfnorm", "scale": {**column, "column": "scal"}}, tmp_path
+    )

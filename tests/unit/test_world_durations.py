@@ -14,6 +14,7 @@ from world_runs import MODEL_BYTES, SECOND, Outcome, run, scenario
 from afl_sim.errors import ScenarioError
 from afl_sim.streams import Streams
 from afl_sim.world.clock import to_microseconds
+from afl_sim.world.devices import speeds
 
 Schedule = Iterator[Any]
 
@@ -289,3 +290,36 @@ def test_another_seed_draws_other_durations() -> None:
     common = first.keys() & second.keys()
     assert common
     assert all(first[task] != second[task] for task in common)
+
+
+# -- lists in an order of the seed's -----------------------------------------------------------
+
+
+def speeds_of(seed: int, **compute: Any) -> list[float]:
+    return [own[0] for own in computing(compute, clients=40, tasks=1, seed=seed)]
+
+
+def test_a_shuffled_list_is_dealt_out_anew_by_every_seed() -> None:
+    listed = {"values": list(range(1, 41)), "shuffle": True}
+    first, again, other = (speeds_of(seed, seconds_per_task=listed) for seed in (1, 1, 2))
+    assert sorted(first) == list(range(1, 41))
+    assert first == again
+    assert first != other
+    assert first != sorted(first)
+
+
+def test_each_key_has_an_order_of_its_own_and_what_is_not_shuffled_stays() -> None:
+    listed = {"values": list(range(1, 41)), "shuffle": True}
+    both = speeds_of(1, seconds_per_task=listed, jitter_seconds=listed)
+    alone = speeds_of(1, seconds_per_task=listed)
+    assert sorted(b - a for a, b in zip(alone, both, strict=True)) == list(range(1, 41))
+    assert [b - a for a, b in zip(alone, both, strict=True)] != alone
+    still = speeds_of(1, seconds_per_task={"values": list(range(1, 41))})
+    assert still == list(range(1, 41))
+
+
+def test_data_goes_with_the_speeds_that_clients_really_have() -> None:
+    compute = {"seconds_per_task": {"values": list(range(1, 41)), "shuffle": True}}
+    settings = scenario(40, compute=compute, seed=7)
+    found = speeds(settings.clients, Streams(settings.seed))
+    assert list(found) == speeds_of(7, **compute)
