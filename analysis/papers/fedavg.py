@@ -1,0 +1,122 @@
+"""FedAvg (McMahan et al., 2017), Tables 1 and 2: rounds to an accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from afl_sim.recording import Run
+from analysis.papers.reaching import by_setting, rounds_to, values
+from analysis.theme import Style, new_figure, themed
+
+TABLE1: Final = {
+    "C0": "C=0 (one client), IID",
+    "C0.1": "C=.1, IID",
+    "C0.2": "C=.2, IID",
+    "C0.5": "C=.5, IID",
+    "C1": "C=1, IID",
+    "fedavg-table1-shards": "C=.1, non-IID",
+    "C0.1-rate0.1": "C=.1, IID, rate 0.1",
+}
+TABLE2: Final = {
+    "E5-B10": "E=5, B=10",
+    "E1-B10": "E=1, B=10",
+    "FedSGD": "FedSGD",
+    "E5-Binf": "E=5, B=inf",
+    "E20-Binf": "E=20, B=inf",
+}
+PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
+SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
+ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
+ALL_OF_TABLE2: Final = ("table2", "table2-full-batch")
+Settings = Mapping[str, Sequence[Run]]
+
+
+def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """Rounds to 97 % and 99 %, the search of learning rates, and two orderings."""
+    first, second = _settings(studies, ALL_OF_TABLE1), _settings(studies, ALL_OF_TABLE2)
+    searched = by_setting(studies.get("learning-rates", ()))
+    shards = {label: runs for label, runs in searched.items() if label.startswith("shards")}
+    iid = {label: runs for label, runs in searched.items() if label not in shards}
+    to_97 = {TABLE1[label]: values(runs, rounds_to(0.97)) for label, runs in first.items()}
+    to_99 = {TABLE2[label]: values(runs, rounds_to(0.99)) for label, runs in second.items()}
+    return {
+        "rounds_to_97": to_97,
+        "rounds_to_99": to_99,
+        "rounds_held_out": {_rate(k): values(runs, rounds_to(0.97)) for k, runs in iid.items()},
+        "accuracy_held_out": {_rate(k): values(runs, late_accuracy) for k, runs in shards.items()},
+        "more_clients_fewer_rounds": _falls(to_97, [TABLE1[k] for k in ("C0", "C0.1", "C0.2")]),
+        "more_epochs_fewer_rounds": _falls(to_99, [TABLE2[k] for k in ("E1-B10", "E5-B10")]),
+    }
+
+
+def late_accuracy(run: Run) -> float | None:
+    """Mean accuracy (%) of the evaluations in rounds 60 to 100."""
+    rounds = run.metrics["version"].to_numpy()
+    late = run.metrics["accuracy"].to_numpy(dtype="float64")[(rounds >= 60) & (rounds <= 100)]
+    return 100 * float(np.mean(late)) if len(late) else None
+
+
+def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
+    """Best accuracy so far against rounds, a panel for each table."""
+    panels = (
+        ("2NN, E=1, B=10", _settings(studies, ALL_OF_TABLE1), TABLE1, 0.97, "rounds_to_97", 0.9),
+        ("CNN, C=.1, IID", _settings(studies, ALL_OF_TABLE2), TABLE2, 0.99, "rounds_to_99", 0.96),
+    )
+    shown = [panel for panel in panels if panel[1]]
+    with themed() as style:
+        figure = new_figure(style.width, style.height * max(len(shown), 1))
+        grid = figure.subplots(max(len(shown), 1), 1, squeeze=False)[:, 0]
+        for axes, (title, settings, rows, goal, quantity, least) in zip(grid, shown, strict=False):
+            for index, (label, runs) in enumerate(settings.items()):
+                reported = target.tables[quantity].rows[rows[label]].reported
+                _draw_setting(axes, runs, rows[label], reported, goal, index, style)
+            axes.axhline(100 * goal, color=style.colors.faint, linewidth=0.8)
+            axes.set(title=title, xlabel="rounds", ylabel="best test accuracy so far (%)")
+            axes.set(xscale="log", ylim=(100 * least, 100 * goal + 0.5))
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+    return figure
+
+
+def _draw_setting(
+    axes: Axes,
+    runs: Sequence[Run],
+    name: str,
+    reported: float | None,
+    goal: float,
+    index: int,
+    style: Style,
+) -> None:
+    color = style.colors.palette[index % len(style.colors.palette)]
+    for number, run in enumerate(runs):
+        best = np.maximum.accumulate(run.metrics["accuracy"].to_numpy(dtype="float64"))
+        rounds = run.metrics["version"].to_numpy()
+        label = name if number == 0 else None
+        axes.plot(rounds[1:], 100 * best[1:], color=color, linewidth=1.2, label=label)
+    if reported is not None:
+        axes.plot([reported], [100 * goal], "X", color=color, markersize=8, clip_on=False)
+
+
+def _settings(studies: Mapping[str, Sequence[Run]], names: Sequence[str]) -> Settings:
+    return by_setting([run for name in names for run in studies.get(name, ())])
+
+
+def _rate(label: str) -> str:
+    partition, share, rate = label.split("-")
+    return f"{SHARES[share]}, {PARTITIONS[partition]}, rate {rate}"
+
+
+def _falls(found: Mapping[str, Sequence[float | None]], rows: Sequence[str]) -> list[bool]:
+    """By replication whether each row takes fewer rounds than the one before it."""
+    if any(row not in found for row in rows):
+        return []
+    together = zip(*(found[row] for row in rows), strict=True)
+    return [
+        all(a is not None and b is not None and a > b for a, b in pairwise(each))
+        for each in together
+    ]
