@@ -1,0 +1,67 @@
+"""FAVAS / FAVANO on MNIST: accuracy at the end, four servers on three fleets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from matplotlib.figure import Figure
+
+from afl_sim.recording import Run
+from analysis.curves import mean_curve
+from analysis.papers.heterogeneity import NAMES, table
+from analysis.papers.reaching import Values, accuracy_at_end, by_setting
+from analysis.theme import label_legend, new_figure, themed
+
+SERVERS: Final = ("fedavg", "quafl", "fedbuff", "favas")
+FLEETS: Final = {
+    "iid": "IID, 2/3 fast",
+    "classes": "non-IID, 2/3 fast",
+    "slow": "non-IID, 1/9 fast",
+}
+ROWS: Final = {
+    f"{fleet}-{kind}": f"{NAMES[kind]}, {said}"
+    for fleet, said in FLEETS.items()
+    for kind in SERVERS
+}
+
+
+def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """Accuracy at the end (%), and who is ahead of whom."""
+    ends = table(by_setting(studies.get("mnist", ())), ROWS, accuracy_at_end)
+    return {
+        "accuracy": ends,
+        "fedbuff_first_if_iid": _first(ends, "fedbuff", "iid"),
+        "favas_first_if_not": _first(ends, "favas", "classes"),
+        "favas_first_if_slow": _first(ends, "favas", "slow"),
+    }
+
+
+def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
+    """Accuracy over time, a panel for each fleet, with the remembered accuracies at its end."""
+    settings = by_setting(studies.get("mnist", ()))
+    with themed() as style:
+        figure = new_figure(style.width, style.height)
+        panels = figure.subplots(1, len(FLEETS), sharey=True)
+        for axes, (fleet, said) in zip(panels, FLEETS.items(), strict=True):
+            for index, kind in enumerate(SERVERS):
+                label, color = f"{fleet}-{kind}", style.colors.palette[index]
+                if label in settings:
+                    curve = mean_curve(settings[label], "time", "accuracy")
+                    axes.plot(curve.x, curve.y, color=color, label=NAMES[kind])
+                reported = target.tables["accuracy"].rows[ROWS[label]].reported
+                axes.plot([5000], [reported], "X", color=color, clip_on=False, zorder=3)
+            axes.set(title=said, xlabel="virtual time (s)", xlim=(0, 5000), ylim=(0, 100))
+        panels[0].set_ylabel("test accuracy (%)")
+        label_legend(figure, panels[0], style)
+    return figure
+
+
+def _first(ends: Mapping[str, Values], kind: str, fleet: str) -> list[bool]:
+    """By replication whether a server ends more accurate than the three others."""
+    found = [ends.get(ROWS[f"{fleet}-{other}"], []) for other in SERVERS]
+    own = SERVERS.index(kind)
+    return [
+        None not in each and all(each[own] > x for i, x in enumerate(each) if i != own)
+        for each in zip(*found, strict=False)
+    ]

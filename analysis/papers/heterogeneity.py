@@ -1,0 +1,71 @@
+"""What this project's own studies share: tables by setting, and times along an axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from afl_sim.recording import Run
+from analysis.papers.reaching import Values, paired_differences, values
+from analysis.statistics import median_time, student_interval
+from analysis.theme import MARKERS, Style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAMES: Final = {
+    "fedavg": "FedAvg",
+    "fedbuff": "FedBuff",
+    "fedasync": "FedAsync",
+    "safa": "SAFA",
+    "favas": "FAVAS",
+    "quafl": "QuAFL",
+}
+Settings = Mapping[str, Sequence[Run]]
+Measure = Callable[[Run], float | None]
+
+
+def table(settings: Settings, rows: Mapping[str, str], measure: Measure) -> dict[str, Values]:
+    """A measure of every setting that was run, by the name of its row."""
+    return {
+        row: values(settings[label], measure) for label, row in rows.items() if label in settings
+    }
+
+
+def differences(
+    settings: Settings, pairs: Mapping[tuple[str, str], str], measure: Measure
+) -> dict[str, Values]:
+    """What the first of each pair of settings has more than the second, by the name of its row."""
+    return {
+        row: paired_differences(settings[one], settings[other], measure)
+        for (one, other), row in pairs.items()
+        if one in settings and other in settings
+    }
+
+
+def draw_line(
+    axes: Axes, found: Mapping[float, Values], name: str, index: int, style: Style
+) -> None:
+    """One line of times along an axis: means with Student's 95 % interval.
+
+    Where some replications did not reach the target, the mark is hollow and at the median; where
+    half of them did not, there is none.
+    """
+    color = style.colors.palette[index % len(style.colors.palette)]
+    marker = MARKERS[index % len(MARKERS)]
+    at, middle = [], []
+    for x, times in found.items():
+        reached = [time for time in times if time is not None]
+        whole = len(reached) == len(times)
+        interval = student_interval(reached)
+        value = interval.mean if whole else median_time(times)
+        if value is None or math.isnan(value):
+            continue
+        at.append(x)
+        middle.append(value)
+        face = color if whole else style.colors.page
+        axes.plot([x], [value], marker=marker, color=color, markerfacecolor=face, linestyle="none")
+        if whole and interval.is_known:
+            axes.plot([x, x], [max(interval.low, 0.2 * value), interval.high], color=color)
+    axes.plot(at, middle, color=color, marker=marker, markersize=0, label=name)

@@ -1,0 +1,70 @@
+"""Time to an accuracy, and staleness, against FedBuff's concurrency and buffer size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from matplotlib.figure import Figure
+
+from afl_sim.recording import Run
+from analysis.papers.heterogeneity import differences, draw_line, table
+from analysis.papers.reaching import by_setting, seconds_to, values
+from analysis.theme import label_legend, new_figure, themed
+
+CONCURRENCIES: Final = (5, 10, 20, 40)
+BUFFERS: Final = (1, 5, 10)
+ROWS: Final = {
+    f"c{c}-b{b}": f"concurrency {c}, buffer {b}" for b in BUFFERS for c in CONCURRENCIES if b <= c
+}
+REFERENCE: Final = "c10-b5"
+PAIRS: Final = {
+    (label, REFERENCE): f"{row} - {ROWS[REFERENCE]}"
+    for label, row in ROWS.items()
+    if label != REFERENCE
+}
+
+
+def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """Seconds and updates to 95 %, mean staleness, and paired differences of the seconds."""
+    settings = by_setting(studies.get("concurrency", ()))
+    return {
+        "seconds_to_95": table(settings, ROWS, seconds_to(0.95)),
+        "updates_to_95": table(settings, ROWS, updates_to_95),
+        "mean_staleness": table(settings, ROWS, mean_staleness),
+        "difference_to_95": differences(settings, PAIRS, seconds_to(0.95)),
+    }
+
+
+def updates_to_95(run: Run) -> float | None:
+    """Aggregated updates at the first evaluation of 95 %; None where there is none."""
+    reached = run.metrics[run.metrics["accuracy"] >= 0.95]
+    return float(reached["updates"].iloc[0]) if len(reached) else None
+
+
+def mean_staleness(run: Run) -> float | None:
+    """Mean staleness of the aggregated updates, in versions."""
+    mean = (run.summary.get("staleness") or {}).get("mean")
+    return None if mean is None else float(mean)
+
+
+def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
+    """Virtual time and updates to 95 % against concurrency, a line for each buffer."""
+    settings = by_setting(studies.get("concurrency", ()))
+    with themed() as style:
+        figure = new_figure(style.width, style.height)
+        panels = figure.subplots(1, 2)
+        shown = {"virtual time (s)": seconds_to(0.95), "updates aggregated": updates_to_95}
+        for axes, (name, of_run) in zip(panels, shown.items(), strict=True):
+            for index, b in enumerate(BUFFERS):
+                found = {
+                    float(c): values(settings[f"c{c}-b{b}"], of_run)
+                    for c in CONCURRENCIES
+                    if f"c{c}-b{b}" in settings
+                }
+                draw_line(axes, found, f"buffer {b}", index, style)
+            axes.set(xlabel="clients that train at once", ylabel=f"{name} to 95 %")
+            axes.set(xscale="log", yscale="log", xticks=CONCURRENCIES, xticklabels=CONCURRENCIES)
+            axes.minorticks_off()
+        label_legend(figure, panels[0], style)
+    return figure

@@ -1,0 +1,55 @@
+"""Time to an accuracy against the tail of client speeds: five servers, lognormal sigma 0 to 2.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from matplotlib.figure import Figure
+
+from afl_sim.recording import Run
+from analysis.papers.heterogeneity import NAMES, differences, draw_line, table
+from analysis.papers.reaching import by_setting, seconds_to, values
+from analysis.theme import label_legend, new_figure, themed
+
+KINDS: Final = ("fedavg", "fedbuff", "fedasync", "safa", "favas")
+SIGMAS: Final = ("0", "0.7", "1.4", "2.1")
+ROWS: Final = {
+    f"{kind}-{sigma}": f"{NAMES[kind]}, sigma {sigma}" for kind in KINDS for sigma in SIGMAS
+}
+PAIRS: Final = {
+    (f"{kind}-{sigma}", f"fedavg-{sigma}"): f"{NAMES[kind]} - FedAvg, sigma {sigma}"
+    for kind in KINDS[1:]
+    for sigma in SIGMAS
+}
+
+
+def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """Seconds to 90 % and 95 %, and paired differences to FedAvg."""
+    settings = by_setting(studies.get("tail", ()))
+    return {
+        "seconds_to_95": table(settings, ROWS, seconds_to(0.95)),
+        "seconds_to_90": table(settings, ROWS, seconds_to(0.9)),
+        "difference_to_95": differences(settings, PAIRS, seconds_to(0.95)),
+        "difference_to_90": differences(settings, PAIRS, seconds_to(0.9)),
+    }
+
+
+def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
+    """Times to 90 % and 95 % against sigma."""
+    settings = by_setting(studies.get("tail", ()))
+    with themed() as style:
+        figure = new_figure(style.width, style.height)
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, goal in zip(panels, (0.9, 0.95), strict=True):
+            for index, kind in enumerate(KINDS):
+                found = {
+                    float(sigma): values(settings[f"{kind}-{sigma}"], seconds_to(goal))
+                    for sigma in SIGMAS
+                    if f"{kind}-{sigma}" in settings
+                }
+                draw_line(axes, found, NAMES[kind], index, style)
+            axes.set(xlabel="sigma of log speed", yscale="log", title=f"to {goal:.0%}")
+        panels[0].set_ylabel("virtual time (s)")
+        label_legend(figure, panels[0], style)
+    return figure
