@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model, model_validator
 from torch import nn
 
 from afl_sim.blame import reason
@@ -107,34 +107,55 @@ class LeNet(ModelSpec):
 
 
 class Cnn(ModelSpec):
-    """The CNN of McMahan et al., AISTATS 2017: 32 and 64 channels, 512 units (1,663,370)."""
+    """Two 5x5 convolutions, pooled, and a hidden layer.
+
+    By default the CNN of McMahan et al., AISTATS 2017: 32 and 64 channels, 512 units (1,663,370).
+    """
 
     kind: Literal["cnn"] = Field(default="cnn", description="McMahan's convolutional network.")
+    channels: tuple[PositiveInt, PositiveInt] = Field(
+        default=(32, 64), description="Channels of the two convolutions."
+    )
+    hidden: PositiveInt = Field(default=512, description="Width of the hidden layer (units).")
+    padding: int = Field(
+        default=2, ge=0, le=2, description="Zeros around the maps; 2 keeps their sides (pixels)."
+    )
+    convolutions: Literal["default", "xavier"] = Field(
+        default="default",
+        description="Initial weights of the convolutions; xavier: Glorot and Bengio's, uniform.",
+    )
     dropout: float = Field(
         default=0.0,
         ge=0,
         lt=1,
         allow_inf_nan=False,
-        description="Probability of dropping one of the 512 units in training.",
+        description="Probability of dropping a unit of the hidden layer in training.",
     )
 
     def build(self, input_shape: Shape, classes: int) -> nn.Module:
         channels, height, width = input_shape
-        rows, columns = (_pooled(_pooled(side, 0), 0) for side in (height, width))
-        _refuse_if_too_small(self.kind, rows, columns, input_shape, 4)
-        return nn.Sequential(
-            nn.Conv2d(channels, 32, 5, padding=2),
+        lost = 4 - 2 * self.padding
+        rows, columns = (_pooled(_pooled(side, lost), lost) for side in (height, width))
+        _refuse_if_too_small(self.kind, rows, columns, input_shape, 4 + 3 * lost)
+        first, second = self.channels
+        model = nn.Sequential(
+            nn.Conv2d(channels, first, 5, padding=self.padding),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Conv2d(32, 64, 5, padding=2),
+            nn.Conv2d(first, second, 5, padding=self.padding),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Flatten(),
-            nn.Linear(64 * rows * columns, 512),
+            nn.Linear(second * rows * columns, self.hidden),
             nn.ReLU(),
             *_dropout(self.dropout),
-            nn.Linear(512, classes),
+            nn.Linear(self.hidden, classes),
         )
+        if self.convolutions == "xavier":
+            for layer in model:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.xavier_uniform_(layer.weight)
+        return model
 
 
 MODELS: dict[str, type[ModelSpec]] = {

@@ -68,6 +68,9 @@ class Faults(Section):
         description="Probability that a task fails at a uniformly drawn moment of its "
         "computation, drawn once for each client (no unit).",
     )
+    crash_from: Wait = Field(
+        default=0.0, description="A task that is sent before this time does not crash (seconds)."
+    )
     noticed_after: Wait | None = Field(
         default=None,
         description="How long after it was sent the server notices that a task has crashed, and "

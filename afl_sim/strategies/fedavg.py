@@ -6,13 +6,14 @@ import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from afl_sim.learning.optimizers import AnyOptimizer
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     ClientsPerRound,
+    Population,
     ServerView,
     State,
     Strategy,
@@ -22,6 +23,7 @@ from afl_sim.strategies.base import (
     weighted_mean,
 )
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.rounds import everyone_trains
 from afl_sim.strategies.server_optimizer import server_step
 
 
@@ -34,6 +36,9 @@ class FedAvg(Strategy):
 
     A round ends when all have answered; with ``over_selection``, when the first
     ``clients_per_round`` have (Bonawitz et al., MLSys 2019); with ``deadline``, at the latest then.
+
+    With ``weighting: population`` those who did not answer count with the global model, so that
+    ``w <- w + sum_k (n_k / n) (w_k - w)``, n being the samples of all clients.
     """
 
     about = About(
@@ -57,8 +62,13 @@ class FedAvg(Strategy):
     partial: Literal["drop", "keep"] = Field(
         "drop", description="what a late client has done by the deadline is lost, or sent and used"
     )
-    weighting: Literal["samples", "uniform"] = Field(
-        "samples", description="an update's weight: its client's sample count n_k, or 1"
+    weighting: Literal["samples", "uniform", "population"] = Field(
+        "samples",
+        description="an update's weight: its client's sample count n_k, or 1; population: n_k over "
+        "the samples of all clients, the rest being the global model's",
+    )
+    warm_up_epochs: NonNegativeInt = Field(
+        0, description="epochs of a first round in which all clients train; 0: there is none"
     )
     server_optimizer: AnyOptimizer | None = Field(
         None, description="a torch.optim class that gets the pseudo-gradient w - mean(w_k)"
@@ -73,6 +83,8 @@ class FedAvg(Strategy):
                 f"a round would select {self._selected(clients)} of {clients} clients; "
                 f"expected at most {clients}",
             )
+        if self.weighting == "population" and self.server_optimizer is not None:
+            yield ("server_optimizer",), "goes with weighting: samples or uniform"
         if self.partial == "keep" and self.deadline is None and not self.over_selection:
             yield from self._check_keep()
 
@@ -80,6 +92,8 @@ class FedAvg(Strategy):
         yield ("partial",), "keep has no effect: no client is late without a deadline"
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        if self.warm_up_epochs:
+            yield server.aggregate((yield everyone_trains(server, self.warm_up_epochs)))
         enough = per_round(self.clients_per_round, server.clients)
         while True:
             yield server.wait_idle()
@@ -102,9 +116,19 @@ class FedAvg(Strategy):
         """Send the round's model out; returns the tasks that the round waits for."""
         return server.dispatch_many(clients)
 
+    def initial_state(self, params: Tensor, population: Population) -> State:
+        if self.weighting != "population":
+            return None
+        return sum(population.num_samples(client) for client in range(population.clients))
+
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
+        if self.weighting == "population":
+            model = params
+            for update in updates:
+                model = model.add(update.params - params, alpha=update.num_samples / state)
+            return model, state
         uniform = self.weighting == "uniform"
         weights = [1 if uniform else update.num_samples for update in updates]
         if self.server_optimizer is None:

@@ -8,6 +8,14 @@ from typing import Any
 from afl_sim.strategies.base import ServerView
 
 
+def everyone_trains(server: ServerView, epochs: int) -> Any:
+    """The arrivals of a first round in which all clients train for so many epochs."""
+    tasks = [
+        server.dispatch(client, epochs=epochs, retry=False) for client in range(server.clients)
+    ]
+    return server.wait(tasks)
+
+
 def rounds(
     server: ServerView, size: int, among: Sequence[int] | None = None, **context: Any
 ) -> Generator[Any, Any, None]:

@@ -21,6 +21,7 @@ from afl_sim.strategies.base import (
     per_round,
 )
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.rounds import everyone_trains
 
 
 @register("safa")
@@ -63,6 +64,11 @@ class SAFA(Strategy):
     deadline: PositiveFloat | None = Field(
         None, description="seconds of virtual time after which a round ends"
     )
+    warm_up_epochs: NonNegativeInt = Field(
+        0,
+        description="epochs of a first round in which all clients train and are picked; 0: there "
+        "is none",
+    )
     round_ends: Literal["picked", "all"] = Field(
         "picked", description="with the last client picked, or when all have answered or failed"
     )
@@ -72,7 +78,13 @@ class SAFA(Strategy):
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
         everyone = range(server.clients)
-        received = dict.fromkeys(everyone, 0)  # the version that each client trains from
+        if self.warm_up_epochs:
+            first = yield everyone_trains(server, self.warm_up_epochs)
+            clients = [update.client for update in first]
+            yield server.aggregate(first, version=0, picked=clients, deprecated=[], going_on={})
+        received = dict.fromkeys(
+            everyone, server.version
+        )  # the version that each client trains from
         synced = set(everyone)  # who gets the global model whatever its lag
         going_on: dict[int, int] = {}
         picked: list[int] = []

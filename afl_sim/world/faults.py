@@ -24,6 +24,7 @@ class Faults:
         self._streams = streams
         loss = settings.upload_loss
         self.loses_uploads = loss is not None and loss.probability > 0
+        self.from_us = round(settings.crash_from * MICROSECONDS)
         self.noticed_us = round((settings.noticed_after or 0) * MICROSECONDS)
 
     def crash_us(self, client: int, task: int, compute_us: int) -> int | None:

@@ -256,6 +256,8 @@ class Fleet(Legs):
                 )
 
     def _crashes(self, dispatch: Dispatch, faults: Faults) -> bool:
+        if dispatch.sent_us < faults.from_us:
+            return False
         compute_us = dispatch.compute_us
         if dispatch.until_polled:  # as long as it would compute if it were not polled before
             compute_us = self._compute.microseconds(dispatch, int(self.env.now))

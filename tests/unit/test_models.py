@@ -32,6 +32,8 @@ def parameters(model: nn.Module) -> int:
         ("lenet", {}, 21_840),
         ("cnn", {}, 1_663_370),
         ("cnn", {"dropout": 0.5}, 1_663_370),
+        # 20 * 26 + 50 * 501 + 500 * 801 + 10 * 501
+        ("cnn", {"channels": [20, 50], "hidden": 500, "padding": 0}, 431_080),
     ],
 )
 def test_parameter_counts_on_mnist(kind: str, settings: dict, expected: int) -> None:
@@ -78,12 +80,32 @@ def test_initial_weights_depend_on_the_seed_alone_and_leave_the_global_generator
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
 
-@pytest.mark.parametrize("kind", ["lenet", "cnn"])
-def test_images_too_small_for_the_convolutions_are_refused(kind: str) -> None:
-    least = {"lenet": 16, "cnn": 4}[kind]
-    MODELS[kind]().build((1, least, least), 10)(torch.zeros(1, 1, least, least))
+@pytest.mark.parametrize(
+    ("kind", "settings", "least"),
+    [
+        ("lenet", {}, 16),
+        ("cnn", {}, 4),
+        ("cnn", {"padding": 1}, 10),
+        ("cnn", {"padding": 0}, 16),
+    ],
+)
+def test_images_too_small_for_the_convolutions_are_refused(
+    kind: str, settings: dict, least: int
+) -> None:
+    MODELS[kind](**settings).build((1, least, least), 10)(torch.zeros(1, 1, least, least))
     with pytest.raises(ScenarioError, match=f"at least {least}x{least}"):
-        MODELS[kind]().build((1, least - 1, least), 10)
+        MODELS[kind](**settings).build((1, least - 1, least), 10)
+
+
+def test_xavier_bounds_the_weights_of_convolutions_and_leaves_the_others() -> None:
+    plain = build_model(MODELS["cnn"](), MNIST, 10, seed=7)
+    xavier = build_model(MODELS["cnn"](convolutions="xavier"), MNIST, 10, seed=7)
+    # sqrt(6 / (fan in + fan out)) with 25 * channels each; the default is 1 / sqrt(fan in).
+    for place, (before, after) in {0: (1, 32), 3: (32, 64)}.items():
+        bound = math.sqrt(6 / (25 * (before + after)))
+        largest = float(xavier[place].weight.detach().abs().max())
+        assert 0.98 * bound < largest <= bound
+    assert torch.equal(plain[9].weight, xavier[9].weight)
 
 
 @pytest.mark.parametrize(

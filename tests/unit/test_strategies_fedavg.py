@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
-from vectors import assert_is, step, trained, vec
+from vectors import assert_is, population, step, trained, vec
 from world_runs import run, scenario
 
 from afl_sim.strategies import FedAvg
@@ -29,6 +29,28 @@ def test_weights_are_those_of_the_round_not_of_the_population() -> None:
 def test_uniform_weighting_ignores_the_sample_counts() -> None:
     # (1 + 5) / 2 = 3,  (2 - 2) / 2 = 0
     assert_is(step(FedAvg(weighting="uniform"), vec(9, 9), [ONE, THREE]), 3, 0)
+
+
+def test_those_who_do_not_answer_may_count_with_the_global_model() -> None:
+    strategy = FedAvg(weighting="population")
+    state = strategy.initial_state(vec(9, 9), population(4, samples=[1, 3, 2, 2]))
+    # (1 (1, 2) + 3 (5, -2) + 4 (9, 9)) / 8 = (6.5, 4)
+    params, after = strategy.aggregate(vec(9, 9), state, [ONE, THREE], {})
+    assert_is(params, 6.5, 4)
+    assert after == state == 8
+    optimizer = {"kind": "SGD", "lr": 1.0}
+    both = FedAvg(weighting="population", server_optimizer=optimizer, clients_per_round=1)
+    assert [path for path, _ in both.check(4)] == [("server_optimizer",)]
+
+
+def test_a_warm_up_round_has_everybody_in_it() -> None:
+    strategy = {"kind": "fedavg", "clients_per_round": 1, "warm_up_epochs": 2}
+    outcome = run(scenario(3, strategy=strategy, stop={"versions": 2}, training={"epochs": 5}))
+    first, second = ([e for e in outcome.of("aggregated") if e.version == v] for v in (1, 2))
+    assert [e.client for e in first] == [0, 1, 2]
+    assert len(second) == 1
+    assert {e.samples for e in first} == {20}
+    assert {e.samples for e in second} == {50}
 
 
 def test_a_server_optimizer_of_sgd_with_rate_one_is_plain_averaging() -> None:

@@ -141,6 +141,12 @@ def test_a_deadline_ends_a_round_with_what_has_arrived() -> None:
     assert [e.time_us for e in outcome.of("dispatched") if e.client == 2] == [0]
 
 
+def test_a_warm_up_makes_a_first_version_of_everybody() -> None:
+    outcome = work([1, 2, 30], clients_per_round=1, warm_up_epochs=1, stop={"versions": 2})
+    assert rounds(outcome) == [(30.0, [0, 1, 2], [0, 1, 2]), (31.0, [0], [0])]
+    assert {e.base_version for e in outcome.of("dispatched") if e.time_us} == {1}
+
+
 def test_a_round_may_last_until_all_have_answered() -> None:
     # One of three is picked: the first, then the first of those passed over before.
     outcome = work([1, 2, 30], clients_per_round=1, round_ends="all", stop={"versions": 3})

@@ -104,6 +104,16 @@ def test_a_server_that_does_not_notice_a_crash_waits_for_the_client_until_it_doe
         assert seconds == pytest.approx(max(10, moments[client]), abs=1e-6)
 
 
+def test_tasks_sent_before_crashes_begin_are_safe() -> None:
+    def twice(server: Any) -> Schedule:
+        yield from everyone(server)
+        yield from everyone(server)
+
+    outcome = run(world([4] * 40, {"crash": 0.5, "crash_from": 4}, seed=6), twice)
+    assert {event.task for event in outcome.of("failed")} == {1}
+    assert 10 < len(outcome.of("failed")) < 30
+
+
 def test_a_client_whose_crash_is_unnoticed_does_not_answer_a_poll() -> None:
     def schedule(server: Any) -> Schedule:
         task = server.dispatch(0, steps=4, until_polled=True)
