@@ -18,6 +18,7 @@ from afl_sim.recording import Run
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 FRACTIONS: Final = (0.1, 0.3, 0.5, 0.7, 1.0)
 CRASHES: Final = (0.1, 0.3, 0.5, 0.7)
 ROUNDS: Final = 50
+LOSS_ROUNDS: Final = (1, 5, 10, 20, 50)
+WARM_UP: Final = 1
+"""Versions before those of the rounds."""
 TRANSFERS: Final = 2 * 10 / 0.175
 """Seconds that a model of 10 MB takes to a client and back, at 0.175 MB/s."""
 LONGEST: Final = 5600.0
@@ -162,6 +166,10 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
         "sync_ratio": {},
         "steady_sync_ratio": {},
         "other_readings": {},
+        "fedavg_accuracy": {},
+        "safa_accuracy": {},
+        "fedavg_loss": {},
+        "safa_loss": {},
     }
     others = quantities["other_readings"]
     for run in studies.get("rounds-safa", ()):
@@ -190,7 +198,35 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
     for run in studies.get("rounds-fedavg", ()):
         name = cell(fraction_of(run), crash_of(run))
         _add(quantities["fedavg_round_seconds"], name, fedavg_round_seconds(run))
+    for run in learning(studies):
+        _measure_learning(run, quantities)
     return quantities
+
+
+def learning(studies: Mapping[str, Sequence[Run]]) -> list[Run]:
+    """The runs that trained."""
+    return [run for name, runs in studies.items() if name.startswith("accuracy") for run in runs]
+
+
+def _measure_learning(run: Run, quantities: dict[str, Rows]) -> None:
+    fraction, crash = fraction_of(run), crash_of(run)
+    tested = by_round(run)
+    if ROUNDS in tested.index:
+        best = float(tested["accuracy"].max())
+        _add(quantities[f"{run.strategy}_accuracy"], cell(fraction, crash), best)
+    if fraction == 0.3 and crash in (0.3, 0.7):
+        for number in LOSS_ROUNDS:
+            if number in tested.index:
+                row = f"cr={_short(crash)} round {number}"
+                _add(quantities[f"{run.strategy}_loss"], row, float(tested["loss"][number]))
+
+
+def by_round(run: Run) -> pd.DataFrame:
+    """Accuracy and loss after each round; version 1 is the warm-up, a part of the first round."""
+    tested = run.metrics.drop_duplicates("version", keep="last").set_index("version")
+    tested = tested.loc[tested.index > WARM_UP, ["accuracy", "loss"]]
+    tested.index = tested.index - WARM_UP
+    return tested
 
 
 def crash_of(run: Run) -> float:
@@ -209,14 +245,15 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
 
     measured = measure(studies)
     with theme.themed() as style:
-        figure = theme.new_figure(2 * style.width, style.height)
-        panels = figure.subplots(1, 3, width_ratios=(2, 2, 1))
+        figure = theme.new_figure(2 * style.width, 2 * style.height)
+        panels = figure.subplots(2, 2).flat
         for axes, quantity, title in zip(
             panels, ("safa_round_seconds", "fedavg_round_seconds"), ("SAFA", "FedAvg"), strict=False
         ):
             _draw_rounds(axes, measured[quantity], target.tables[quantity].rows, style)
             axes.set_title(f"{title}: mean length of a round")
         _draw_ratio(panels[2], measured["sync_ratio"], target.tables["sync_ratio"].rows, style)
+        _draw_loss(panels[3], learning(studies), target, style)
         theme.label_legend(figure, panels[0], style)
     return figure
 
@@ -264,6 +301,25 @@ def _draw_ratio(axes: Axes, measured: Rows, rows: Mapping[str, Any], style: Any)
     axes.set_xlabel("cr, crash probability")
     axes.set_ylabel("share of clients sent the model in a round")
     axes.set_title("SAFA: synchronisation ratio")
+    axes.legend(fontsize="small")
+
+
+def _draw_loss(axes: Axes, runs: Sequence[Run], target: Target, style: Any) -> None:
+    looks = [("fedavg", 0.3), ("fedavg", 0.7), ("safa", 0.3), ("safa", 0.7)]
+    for i, (kind, crash) in enumerate(looks):
+        color = style.colors.palette[i]
+        rows = target.tables[f"{kind}_loss"].rows
+        reported = [rows[f"cr={_short(crash)} round {number}"].reported for number in LOSS_ROUNDS]
+        label = "published" if i == 0 else None
+        axes.scatter(LOSS_ROUNDS, reported, marker="x", color=color, zorder=3, label=label)
+        for run in runs:
+            if (run.strategy, crash_of(run), fraction_of(run)) == (kind, crash, 0.3):
+                tested = by_round(run)
+                axes.plot(tested.index, tested["loss"], color=color, label=f"{kind}, cr {crash:g}")
+    axes.set_yscale("log")
+    axes.set_xlabel("round")
+    axes.set_ylabel("loss on the test set (nats)")
+    axes.set_title("Loss at C = 0.3")
     axes.legend(fontsize="small")
 
 

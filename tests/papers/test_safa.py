@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from afl_sim.recording import load_study
@@ -63,11 +66,42 @@ def test_the_closed_form_is_the_one_of_a_client_that_is_late_at_most_six_times()
     assert safa.closed_form(0.5) == pytest.approx(expected)  # type: ignore[arg-type]
 
 
+def learned(kind: str, crash: float, losses: dict[int, float], accuracies: list[float]) -> Any:
+    """A run that trained, with these losses by version."""
+    return SimpleNamespace(
+        strategy=kind,
+        scenario={
+            "clients": {"faults": {"crash": crash}},
+            "strategy": {"clients_per_round": 0.3},
+        },
+        metrics=pd.DataFrame(
+            {"version": list(losses), "loss": list(losses.values()), "accuracy": accuracies}
+        ),
+    )
+
+
+def test_round_one_is_the_version_after_the_warm_up() -> None:
+    losses = {0: 9.9, 1: 5.0, 2: 4.0, 6: 3.0, 51: 2.0, 52: 1.0}
+    whole = learned("fedavg", 0.7, losses, [0.99, 0.98, 0.1, 0.9, 0.3, 0.2])
+    short = learned("safa", 0.3, {0: 9.9, 1: 5.0, 2: 4.5}, [0.1, 0.2, 0.3])
+    found = safa.measure({"accuracy-fedavg-7": [whole], "accuracy-safa": [short]})
+    assert found["fedavg_loss"] == {
+        "cr=.7 round 1": [4.0],
+        "cr=.7 round 5": [3.0],
+        "cr=.7 round 50": [2.0],
+    }
+    assert found["safa_loss"] == {"cr=.3 round 1": [4.5]}
+    # The best of the rounds, not of what came before; a run that is cut short has none.
+    assert found["fedavg_accuracy"] == {"C=.3 cr=.7": [0.9]}
+    assert found["safa_accuracy"] == {}
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
-    """The small scale, which trains nothing: where it ran, and what it gave."""
+    """What trains nothing at small scale: where it ran, and what it gave."""
     folder = tmp_path_factory.mktemp("safa")
-    return folder, reproduce(find_target("safa"), Asked(out=folder))[0]
+    asked = Asked(out=folder, only=("rounds-safa", "rounds-fedavg"))
+    return folder, reproduce(find_target("safa"), asked)[0]
 
 
 def test_the_timing_tables_come_out_at_small_scale(small: tuple[Path, Results]) -> None:
@@ -97,3 +131,12 @@ def test_the_analysis_picks_as_the_strategy_does_where_both_go_by_arrival(
         mine = [[answer.clients[i] for i in turn] for answer, turn in turns]
         assert mine == [json.loads(context)["picked"] for context in rows["context"]]
     assert in_time
+
+
+@pytest.mark.slow
+def test_fedavgs_loss_after_one_round_comes_out(tmp_path: Path) -> None:
+    asked = Asked(out=tmp_path / "safa", only=("accuracy-fedavg-7",))
+    results, _ = reproduce(find_target("safa"), asked)
+    rows = {row.row: row for row in judged(find_target("safa"), results) if row.measured}
+    assert set(rows) == {"cr=.7 round 1", "cr=.7 round 5"}
+    assert rows["cr=.7 round 1"].within
