@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +23,7 @@ from afl_sim.recording.files import reason, write_bytes, write_text
 from afl_sim.reproduction.pages import to_csv, to_markdown
 from afl_sim.reproduction.results import Results, checked
 from afl_sim.reproduction.target import Scale, Target, paper_folder
-from afl_sim.scenario import Study
+from afl_sim.scenario import Numerics, Study
 from afl_sim.scenario.wording import hint
 from afl_sim.studies import RUNS, Options, Outcome, run_study, study_id
 from afl_sim.validation import check_study
@@ -41,7 +42,7 @@ class Asked:
         scale: small or full.
         out: where runs and results go; None for ``runs/papers/<target>``.
         only: the studies to run; of the others what is finished counts. None: all.
-        execution: settings of where tasks run, ``key.path=value``.
+        execution: settings of where tasks run, ``key.path=value``, for all that can have them.
         command: the command line, for the manifests.
         stop_wanted: asked after each version; True breaks off there.
     """
@@ -157,12 +158,11 @@ def keep(target: Target, results: Results, written: Sequence[Path]) -> list[Path
 
 def _part(target: Target, name: str, asked: Asked) -> Part:
     timing_only = target.studies[name].timing_only
-    study = check_study(
-        target.file(name),
-        [*target.settings_at(asked.scale, name), *asked.execution],
-        timing_only=timing_only,
-        here=True,
-    )
+    settings = target.settings_at(asked.scale, name)
+    check = partial(check_study, target.file(name), timing_only=timing_only, here=True)
+    study = check(settings)
+    if asked.execution and not any(_one_process(case.scenario.numerics) for case in study.cases):
+        study = check([*settings, *asked.execution])
     timing = "-timing" if timing_only else ""
     folder = output_folder(target.name, asked.out)
     place = folder / f"{name}-{study_id(study)}-{code_digest()[:8]}{timing}"
@@ -174,6 +174,11 @@ def _part(target: Target, name: str, asked: Asked) -> Part:
         stop_wanted=asked.stop_wanted,
     )
     return Part(name, study, place, options)
+
+
+def _one_process(numerics: Numerics) -> bool:
+    """Whether this arithmetic has no use for worker processes."""
+    return numerics.mode == "batched" or numerics.device == "cuda"
 
 
 def _is_wanted(target: Target, part: Part, asked: Asked) -> bool:

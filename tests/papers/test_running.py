@@ -18,6 +18,7 @@ from afl_sim.reproduction import running
 from afl_sim.reproduction.listing import overview
 from afl_sim.reproduction.running import Asked, keep, reproduce
 from afl_sim.reproduction.target import Target, load_target
+from afl_sim.scenario import Study
 
 
 @pytest.fixture
@@ -68,6 +69,27 @@ def test_a_reproduction_that_was_broken_off_goes_on(target: Target, tmp_path: Pa
     untouched, _ = reproduce(target, Asked(out=tmp_path / "elsewhere"))
     assert results.studies["rounds"]["runs"] == untouched.studies["rounds"]["runs"]
     assert results.tables == untouched.tables
+
+
+def test_workers_are_given_to_all_studies_that_can_have_them(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batched = (target.folder / "rounds.yaml").read_text() + "numerics: {mode: batched}\n"
+    (target.folder / "batched.yaml").write_text(batched)
+    text = TARGET.replace("long: {file: rounds.yaml", "long: {file: batched.yaml")
+    (target.folder / "target.yaml").write_text(text)
+    asked: list[str] = []
+
+    def not_run(study: Study, *rest: object) -> tuple[None, list[Outcome]]:
+        asked.append(study.cases[0].scenario.execution.executor)
+        raise AflSimError("not run")
+
+    monkeypatch.setattr(running, "run_study", not_run)
+    changed, workers = load_target(target.folder), ("execution.executor=processes",)
+    for only in ("rounds", "long"):
+        with pytest.raises(AflSimError, match="not run"):
+            reproduce(changed, Asked("full", only=[only], execution=workers))
+    assert asked == ["processes", "inline"]
 
 
 def test_studies_that_are_not_chosen_are_named_with_their_cost(target: Target) -> None:
