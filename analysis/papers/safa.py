@@ -28,6 +28,7 @@ FRACTIONS: Final = (0.1, 0.3, 0.5, 0.7, 1.0)
 CRASHES: Final = (0.1, 0.3, 0.5, 0.7)
 ROUNDS: Final = 50
 LOSS_ROUNDS: Final = (1, 5, 10, 20, 50)
+NAMES: Final = {"safa": "SAFA", "fedavg": "FedAvg"}
 WARM_UP: Final = 1
 """Versions before those of the rounds."""
 TRANSFERS: Final = 2 * 10 / 0.175
@@ -248,7 +249,7 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
         figure = theme.new_figure(2 * style.width, 2 * style.height)
         panels = figure.subplots(2, 2).flat
         for axes, quantity, title in zip(
-            panels, ("safa_round_seconds", "fedavg_round_seconds"), ("SAFA", "FedAvg"), strict=False
+            panels, ("safa_round_seconds", "fedavg_round_seconds"), NAMES.values(), strict=False
         ):
             _draw_rounds(axes, measured[quantity], target.tables[quantity].rows, style)
             axes.set_title(f"{title}: mean length of a round")
@@ -293,10 +294,11 @@ def _draw_ratio(axes: Axes, measured: Rows, rows: Mapping[str, Any], style: Any)
     rates = np.linspace(0.01, 0.9, 100)
     palette = style.colors.palette
     axes.plot(rates, closed_form(rates), color=style.colors.faint, label="closed form")
-    labels = [f"cr={_short(crash)}" for crash in CRASHES]
-    means = [float(np.mean(_known(measured[label]))) for label in labels]
-    axes.scatter(CRASHES, means, color=palette[0], label="measured")
-    reported = [rows[label].reported for label in labels]
+    labels = {crash: f"cr={_short(crash)}" for crash in CRASHES}
+    known = [crash for crash, label in labels.items() if label in measured]
+    means = [float(np.mean(_known(measured[labels[crash]]))) for crash in known]
+    axes.scatter(known, means, color=palette[0], label="measured")
+    reported = [rows[label].reported for label in labels.values()]
     axes.scatter(CRASHES, reported, marker="x", color=palette[3], label="published", zorder=3)
     axes.set_xlabel("cr, crash probability")
     axes.set_ylabel("share of clients sent the model in a round")
@@ -310,12 +312,12 @@ def _draw_loss(axes: Axes, runs: Sequence[Run], target: Target, style: Any) -> N
         color = style.colors.palette[i]
         rows = target.tables[f"{kind}_loss"].rows
         reported = [rows[f"cr={_short(crash)} round {number}"].reported for number in LOSS_ROUNDS]
-        label = "published" if i == 0 else None
+        label = f"{NAMES[kind]}, cr {crash:g}"
         axes.scatter(LOSS_ROUNDS, reported, marker="x", color=color, zorder=3, label=label)
         for run in runs:
             if (run.strategy, crash_of(run), fraction_of(run)) == (kind, crash, 0.3):
                 tested = by_round(run)
-                axes.plot(tested.index, tested["loss"], color=color, label=f"{kind}, cr {crash:g}")
+                axes.plot(tested.index, tested["loss"], color=color)
     axes.set_yscale("log")
     axes.set_xlabel("round")
     axes.set_ylabel("loss on the test set (nats)")

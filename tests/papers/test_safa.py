@@ -96,6 +96,16 @@ def test_round_one_is_the_version_after_the_warm_up() -> None:
     assert found["safa_accuracy"] == {}
 
 
+def test_the_figure_can_be_drawn_of_any_studies(small: tuple[Path, Results]) -> None:
+    target = find_target("safa")
+    (folder,) = small[0].glob("rounds-fedavg-*")
+    whole = learned("fedavg", 0.7, {0: 9.9, 1: 5.0, 2: 4.0}, [0.1, 0.2, 0.3])
+    for studies in ({}, {"rounds-fedavg": load_study(folder)}, {"accuracy-fedavg-7": [whole]}):
+        figure = safa.draw(studies, target)
+        assert len(figure.axes) == 4
+        figure.canvas.draw()
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
     """What trains nothing at small scale: where it ran, and what it gave."""
