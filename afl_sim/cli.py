@@ -503,8 +503,10 @@ def list_kinds(
     """List what a scenario can name, a line each."""
     from afl_sim.listing import listing
 
-    for name, line in listing(what):
-        print(f"{name:<16} {line}")
+    rows = list(listing(what))
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, line in rows:
+        print(f"{name:<{width}} {line}")
 
 
 @app.command()
