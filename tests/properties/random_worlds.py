@@ -11,8 +11,16 @@ from world_runs import MODEL_BYTES, Outcome, run, scenario
 from afl_sim.errors import ScheduleError
 from afl_sim.scenario import Scenario
 
-KEEPING = ("quafl", "favas", "safa", "asofed")
+KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
 """Their clients go on from what they have of their own, which does not go with queues."""
+
+KINDS = (
+    *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl", "asyncsgd"),
+    *("rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive", "generalized_asyncsgd"),
+    *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
+    *("ca2fl", "fadas", "mifa", "fedfix"),
+)
+"""Every strategy."""
 
 seconds = st.sampled_from([0.5, 1, 1.5, 2, 7])  # few values: ties
 
@@ -41,16 +49,7 @@ def strategies(draw: st.DrawFn, clients: int) -> dict[str, Any]:
     """Any strategy, with any of its ways to treat a task."""
     some = st.integers(1, clients)
     concurrency = draw(some | st.just("all"))
-    kind = draw(
-        st.sampled_from(
-            [
-                *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl"),
-                *("asyncsgd", "rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive"),
-                "generalized_asyncsgd",
-                *("favas", "port", "safa", "tifl", "asofed", "ca2fl", "fadas", "mifa", "fedfix"),
-            ]
-        )
-    )
+    kind = draw(st.sampled_from(KINDS))
     block: dict[str, Any] = {"kind": kind}
     if kind in ("fedavg", "fedprox"):
         m = draw(some)
@@ -69,12 +68,16 @@ def strategies(draw: st.DrawFn, clients: int) -> dict[str, Any]:
         block |= {"tiers": tiers, "clients_per_round": draw(st.integers(1, clients // tiers))}
     elif kind == "fedfix":
         block["interval"] = draw(seconds)
-    elif kind in ("safa", "mifa"):
+    elif kind in ("safa", "mifa", "scaffold", "feddyn"):
         block["clients_per_round"] = draw(some)
+        if kind == "safa":
+            block["lag_tolerance"] = draw(st.integers(0, 3))
+    elif kind == "flanp":
+        block |= {"initial_clients": draw(some), "stage_rounds": draw(st.integers(1, 4))}
     elif kind in ("quafl", "favas"):
         block |= {"clients_per_round": draw(some), "local_steps": draw(st.integers(1, 4))}
         block |= {"interaction_seconds": draw(seconds), "wait_seconds": draw(st.just(0) | seconds)}
-    elif kind not in ("malenia", "ringleader", "ia2sgd"):
+    elif kind not in ("malenia", "ringleader", "ia2sgd", "async_weighted"):
         block["concurrency"] = concurrency
         if kind == "generalized_asyncsgd":
             block["concurrency"] = draw(st.integers(1, 2 * clients))
@@ -154,6 +157,16 @@ faults = st.fixed_dictionaries(
 )
 
 
+selections = st.sampled_from(
+    [
+        *("uniform", "round_robin", "without_replacement", "oort"),
+        {"kind": "weighted", "by": "samples"},
+        {"kind": "weighted", "by": "speed", "exponent": -2},
+        {"kind": "power_of_choice", "candidates": 3},
+        {"kind": "oort", "exploration": 0, "preferred_seconds": 3},
+    ]
+)
+
 pauses = st.fixed_dictionaries(
     {"every": st.sampled_from([3, {"dist": "expon", "scale": 4}]), "lasts": seconds}
 )
@@ -199,6 +212,7 @@ def worlds(draw: st.DrawFn) -> Scenario:
         },
         server={
             "aggregation_seconds": draw(st.just(0) | laws(clients)),
+            "selection": draw(selections),
             **draw(st.fixed_dictionaries({}, optional={"download": server_links})),
             **draw(st.fixed_dictionaries({}, optional={"upload": server_links})),
             **draw(st.fixed_dictionaries({}, optional={"pauses": pauses})),

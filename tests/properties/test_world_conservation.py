@@ -7,10 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
-from random_worlds import outcome_of, worlds
+from random_worlds import KINDS, outcome_of, worlds
 from world_runs import SECOND, Event, Outcome
 
 from afl_sim.scenario import Scenario
+from afl_sim.strategies import strategies
 from afl_sim.strategies.ringmaster import Ringmaster
 from afl_sim.streams import Streams
 from afl_sim.summary import check_balance
@@ -143,6 +144,10 @@ def check_conservation(outcome: Outcome) -> None:
     aggregated = outcome.of("aggregated")
     assert counts.samples == sum(event.samples for event in aggregated)
     assert counts.staleness == Counter(event.staleness for event in aggregated)
+
+
+def test_worlds_are_drawn_of_every_strategy() -> None:
+    assert sorted(KINDS) == sorted(strategies())
 
 
 @settings(max_examples=400, deadline=None)
