@@ -10,6 +10,7 @@ from afl_sim.world.dispatch import PLAIN, Dispatch, Order, Phase
 from afl_sim.world.selection import Selector
 
 _IDLE_ROUNDS = 10_000
+_MISSED = 10_000  # times in a row that a client comes while the server is down: they never meet
 
 
 class Sending(Books):
@@ -55,11 +56,12 @@ class Sending(Books):
 
     def _can_begin_us(self, client: int, time_us: int) -> int | None:
         """The first instant from this one on at which both ends are there; None if never."""
-        while True:
+        for _ in range(_MISSED):
             begin = self._presence.back_us(client, self._outages.up_us(time_us))
             if begin is None or self._outages.up_us(begin) == begin:
                 return begin
             time_us = begin
+        return None
 
     def _withdraw(self, dispatch: Dispatch) -> None:
         """A task is no longer wanted that waits for its client: it was never sent."""

@@ -129,3 +129,20 @@ def test_a_run_with_pauses_and_evaluations_still_comes_to_rest() -> None:
     settings = world([1], 3, 4, stop={"versions": 3}, evaluation={"every_seconds": 2})
     with pytest.raises(ScheduleError, match="came to rest"):
         run(settings, schedule)
+
+
+@pytest.mark.parametrize("queue", ["none", "fifo"])
+def test_a_client_that_comes_only_while_the_server_is_down_is_never_sent_anything(
+    queue: str,
+) -> None:
+    # The server is up in the first 3 s of each 10; client 0 is there from 3.5 to 4 s of each 5.
+    def schedule(server: Any) -> Schedule:
+        task = server.dispatch(0)
+        assert not task.in_flight
+        assert (yield server.wait([task])) == []
+        yield server.wait([server.dispatch(1)])
+
+    night = {"kind": "diurnal", "period": 5, "share": 0.1, "phase": {"values": [0.7, 0]}}
+    fleet = {"availability": night, "queue": queue}
+    outcome = run(world([0.2, 0.2], 3, 7, fleet=fleet, stop={"virtual_seconds": 60}), schedule)
+    assert {event.client for event in outcome.of("dispatched")} == {1}
