@@ -193,6 +193,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         strategy.gradient,
         scenario.numerics.precision,
         scenario.numerics.device,
+        training.gradient_noise,
     )
     return Recipe(
         scenario.data,

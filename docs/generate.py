@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = (
     ("", None),
     ("data", "DataSpec"),
-    ("data.partition", ("Iid", "Dirichlet", "Shards", "Classes", "Quantity", "Sizes")),
+    ("data.partition", ("Iid", "Dirichlet", "Shards", "Classes", "Quantity", "Sizes", "Shared")),
     ("data.speed_correlation", "SpeedCorrelation"),
     ("model", ("Logistic", "Mlp", "LeNet", "Cnn")),
     ("training", "Training"),

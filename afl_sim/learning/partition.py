@@ -33,6 +33,7 @@ from afl_sim.scenario.partitions import (
     PartitionSpec,
     Quantity,
     Shards,
+    Shared,
     Sizes,
 )
 from afl_sim.streams import Streams
@@ -91,6 +92,30 @@ class FixedPartition:
         owner = np.repeat(np.arange(shown), np.diff(self.offsets[: shown + 1]))
         cell = owner * classes + labels[self.flat[: self.offsets[shown]]]
         return np.bincount(cell, minlength=shown * classes).reshape(shown, classes)
+
+
+@dataclass(frozen=True)
+class SharedPartition:
+    """Clients that all hold the same samples."""
+
+    clients: int
+    held: Ints
+
+    @property
+    def sizes(self) -> Ints:
+        return np.broadcast_to(np.int64(len(self.held)), self.clients)
+
+    def size(self, client: int) -> int:
+        _check_client(client, self.clients)
+        return len(self.held)
+
+    def indices(self, client: int) -> Ints:
+        _check_client(client, self.clients)
+        return self.held
+
+    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
+        shown = self.clients if first is None else min(first, self.clients)
+        return np.tile(np.bincount(labels[self.held], minlength=classes), (shown, 1))
 
 
 @dataclass(frozen=True)
@@ -200,7 +225,7 @@ def _drawn(
     spec: PartitionSpec, labels: Ints, clients: int, classes: int, streams: Streams
 ) -> Partition | None:
     """The partition of a spec that asks for replacement, else None."""
-    if isinstance(spec, Shards) or not spec.replacement:
+    if isinstance(spec, Shards | Shared) or not spec.replacement:
         return None
     if isinstance(spec, Sizes):
         return DrawnPartition(np.array(spec.sizes, dtype=np.int64), streams, len(labels))
@@ -222,11 +247,23 @@ def _drawn(
     return DrawnByLabel(equal, streams, spec, order, starts)
 
 
+def _shared(
+    spec: Shared, clients: int, total: int, generator: np.random.Generator
+) -> SharedPartition:
+    held = np.arange(total if spec.samples is None else spec.samples, dtype=np.int64)
+    if spec.order == "shuffled":
+        held = np.sort(generator.permutation(total)[: len(held)]).astype(np.int64)
+    held.setflags(write=False)
+    return SharedPartition(clients, held)
+
+
 def _dealt(
     spec: PartitionSpec, labels: Ints, clients: int, classes: int, generator: np.random.Generator
-) -> FixedPartition:
-    """A partition in which every sample goes to one client at most."""
+) -> FixedPartition | SharedPartition:
+    """A partition in which every sample goes to one client at most, or all to everybody."""
     total = len(labels)
+    if isinstance(spec, Shared):
+        return _shared(spec, clients, total, generator)
     supply = np.bincount(labels, minlength=classes)
     if isinstance(spec, Iid | Quantity | Sizes):
         if isinstance(spec, Quantity):

@@ -65,6 +65,7 @@ class LocalSettings:
             sample counting once) instead of training.
         precision: of the forward passes, in evaluations too: float32 or bf16.
         device: where models are trained and evaluated: cpu or cuda.
+        gradient_noise: standard deviation of the noise added to each entry of a step's gradient.
     """
 
     optimizer: OptimizerSpec
@@ -77,6 +78,7 @@ class LocalSettings:
     gradient: bool = False
     precision: str = "float32"
     device: str = "cpu"
+    gradient_noise: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class LocalTrainer:
         pull = settings.proximal
         anchors = self._like_weights(anchor, weights) if pull else []
         shifts = [] if correction is None else self._like_weights(correction, weights)
+        noise = self._noise(client, task)
         total = torch.zeros((), device=self.device)
         samples = 0
         for batch in self.batch_indices(client, task, steps):
@@ -219,6 +222,8 @@ class LocalTrainer:
                 for weight, anchor_part in zip(weights, anchors, strict=True):
                     if weight.grad is not None:
                         weight.grad.add_(weight.detach() - anchor_part, alpha=pull)
+            if settings.gradient_noise:
+                self._add(next(noise), 1.0)
             if shifts:
                 for weight, shift in zip(weights, shifts, strict=True):
                     weight.grad = shift.clone() if weight.grad is None else weight.grad.add_(shift)
@@ -237,10 +242,13 @@ class LocalTrainer:
             weight.grad = None
         total = torch.zeros((), device=self.device)
         samples = 0
+        noise = self._noise(client, task)
         for batch in self.batch_indices(client, task, steps):
             images, labels = self.samples(batch)
             loss = self._loss(self.outputs(images), labels) * len(labels)
             loss.backward()  # gradients add up
+            if self.settings.gradient_noise:
+                self._add(next(noise), len(labels))
             total += loss.detach()
             samples += len(labels)
         if self.settings.clip_norm is not None:
@@ -274,6 +282,22 @@ class LocalTrainer:
                     return
                 steps -= 1
                 yield visit[begin : min(begin + size, last)]
+
+    def _noise(self, client: int, task: int) -> Iterator[Tensor]:
+        """The noise of the task's gradients, one vector of shape (P,) after another."""
+        draws = self._streams.generator("gradient_noise", client, task)
+        scale = np.float32(self.settings.gradient_noise)
+        while True:
+            drawn = draws.standard_normal(self.layout.num_parameters, dtype=np.float32)
+            yield torch.from_numpy(drawn * scale)
+
+    def _add(self, vector: Tensor, factor: float) -> None:
+        """Add a multiple of a vector to the gradients; a weight without any has none to add to."""
+        for weight, part in zip(
+            self._weights, self._like_weights(vector, self._weights), strict=True
+        ):
+            if weight.grad is not None:
+                weight.grad.add_(part, alpha=factor)
 
     def _like_weights(self, vector: Tensor, weights: list[nn.Parameter]) -> list[Tensor]:
         parts = vector.split([weight.numel() for weight in weights])

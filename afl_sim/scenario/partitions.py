@@ -305,6 +305,36 @@ class Sizes(PartitionBase):
             )
 
 
+class Shared(PartitionBase):
+    """Every client holds the same samples: distributed training of one common objective."""
+
+    kind: Literal["shared"] = Field(description="The same samples for all.")
+    samples: int | None = Field(
+        default=None, ge=1, description="How many; null: all there are (samples)."
+    )
+    order: Annotated[
+        Literal["shuffled", "file"],
+        Field(description="`shuffled`: a random subset; `file`: the first ones of the files."),
+    ] = "shuffled"
+
+    @property
+    def replacement(self) -> bool:
+        """Clients share samples, as those do that draw with replacement."""
+        return True
+
+    @model_validator(mode="after")
+    def _minimum_is_kept(self) -> Self:
+        _enough(self.samples, self.min_samples)
+        return self
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        key, wanted = ("min_samples",), self.min_samples
+        if self.samples is not None:
+            key, wanted = ("samples",), self.samples
+        if total is not None and wanted > total:
+            yield key, f"{wanted} samples for everybody, but there are {total}"
+
+
 PARTITIONS: dict[str, type[PartitionBase]] = {
     "iid": Iid,
     "dirichlet": Dirichlet,
@@ -312,6 +342,7 @@ PARTITIONS: dict[str, type[PartitionBase]] = {
     "classes": Classes,
     "quantity": Quantity,
     "sizes": Sizes,
+    "shared": Shared,
 }
 
 
@@ -321,7 +352,7 @@ def _kind_alone(value: Any) -> Any:
 
 PartitionSpec = Annotated[
     Annotated[
-        Iid | Dirichlet | Shards | Classes | Quantity | Sizes,
+        Iid | Dirichlet | Shards | Classes | Quantity | Sizes | Shared,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_kind_alone),

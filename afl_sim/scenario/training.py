@@ -124,6 +124,12 @@ class Training(Section):
     clip_norm: Number | None = Field(
         default=None, gt=0, description="Largest L2 norm of a step's gradient; null: no limit."
     )
+    gradient_noise: Number = Field(
+        default=0.0,
+        ge=0,
+        description="Standard deviation of the normal noise that is added to every entry of each "
+        "step's gradient, before it is clipped (no unit).",
+    )
     shuffle: Flag = Field(
         default=True, description="Whether each epoch visits the samples in a new random order."
     )

@@ -260,6 +260,17 @@ def test_quantity_bears_an_extreme_spread() -> None:
     assert deal(kind="quantity", law="power_law", exponent=1.0001).sizes.sum() == 6000
 
 
+def test_shared_gives_everybody_the_same_samples_and_costs_no_memory() -> None:
+    first = deal(clients=3, kind="shared", samples=100, order="file")
+    assert [first.indices(u).tolist() for u in range(3)] == [list(range(100))] * 3
+    assert first.sizes.tolist() == [100, 100, 100]
+    assert (table(first) == np.bincount(TEN_LABELS[:100], minlength=10)).all()
+    some = deal(clients=10**8, kind="shared", samples=100)
+    assert len(set(some.indices(10**8 - 1))) == some.size(5) == 100
+    assert not np.array_equal(some.indices(0), first.indices(0))
+    assert np.array_equal(deal(clients=2, kind="shared").indices(1), np.arange(6000))
+
+
 def test_explicit_sizes_are_those_sizes() -> None:
     sizes = [3, 500, 1]
     partition = deal(clients=3, kind="sizes", sizes=sizes)
@@ -327,6 +338,11 @@ def test_settings_out_of_bounds_are_refused(partition: dict[str, Any], message: 
         DataSpec.model_validate({"partition": partition})
 
 
+def test_more_shared_samples_than_there_are_is_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"partition\.samples: 6001 samples for everybody"):
+        deal(kind="shared", samples=6001)
+
+
 def test_what_is_known_before_reading_files_is_checked_before_reading_them() -> None:
     spec = DataSpec.model_validate({"partition": {"kind": "iid", "samples": 600}})
     assert list(spec.check(100)) == []
@@ -365,7 +381,11 @@ def test_dealing_sixty_thousand_samples_to_a_thousand_clients_is_quick(alpha: fl
 
 @pytest.mark.parametrize(
     "partition",
-    [{"kind": "dirichlet", "alpha": 1}, {"kind": "iid", "samples": 9, "replacement": 1}],
+    [
+        {"kind": "dirichlet", "alpha": 1},
+        {"kind": "iid", "samples": 9, "replacement": 1},
+        {"kind": "shared", "samples": 9},
+    ],
 )
 def test_a_partition_travels_to_another_process(partition: dict[str, Any]) -> None:
     here = deal(**partition)
