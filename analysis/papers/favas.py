@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
 from analysis.papers.heterogeneity import NAMES, table
-from analysis.papers.reaching import Values, accuracy_at_end, by_setting
+from analysis.papers.reaching import Values, accuracy_at_end, by_setting, values
 from analysis.theme import label_legend, new_figure, themed
 
 SERVERS: Final = ("fedavg", "quafl", "fedbuff", "favas")
@@ -19,6 +19,8 @@ FLEETS: Final = {
     "classes": "non-IID, 2/3 fast",
     "slow": "non-IID, 1/9 fast",
 }
+WARM_UP: Final = 140
+"""Virtual seconds of 20 rounds, of which a client misses all with a probability of 1 %."""
 ROWS: Final = {
     f"{fleet}-{kind}": f"{NAMES[kind]}, {said}"
     for fleet, said in FLEETS.items()
@@ -27,14 +29,29 @@ ROWS: Final = {
 
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
-    """Accuracy at the end (%), and who is ahead of whom."""
+    """Steps done at a poll, accuracy at the end (%), and who is ahead of whom."""
     ends = table(by_setting(studies.get("mnist", ())), ROWS, accuracy_at_end)
+    polled = by_setting(studies.get("schedule", ()))
     return {
+        "steps_at_contact": {
+            f"{label} clients": values(runs, steps_at_contact) for label, runs in polled.items()
+        },
         "accuracy": ends,
         "fedbuff_first_if_iid": _first(ends, "fedbuff", "iid"),
         "favas_first_if_not": _first(ends, "favas", "classes"),
         "favas_first_if_slow": _first(ends, "favas", "slow"),
     }
+
+
+def steps_at_contact(run: Run) -> float | None:
+    """Mean local steps that a client has done when it is polled.
+
+    Polls of the first rounds are left out: before them nobody can have waited for longer.
+    """
+    events = run.events
+    late = (events["time_us"] >= WARM_UP * 1_000_000).to_numpy()
+    polled = events[(events["kind"] == "arrived").to_numpy() & late]
+    return float(polled["steps"].mean()) if len(polled) else None
 
 
 def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
+from scipy.stats import poisson
 
 from afl_sim import simulate
 from afl_sim.recording import Run
 from afl_sim.reproduction.target import find_target
 from afl_sim.validation import check_study
+from analysis.papers import favas
+from analysis.statistics import prediction_interval
 
 
 def timed(name: str, label: str, setting: str) -> Run:
@@ -47,3 +54,21 @@ def test_favas_polls_twenty_clients_every_seven_units() -> None:
     assert run.summary["versions"] == 19  # at 7, ..., 133; the end is at 140
     assert rows.groupby("version").size().tolist() == [20] * 19
     assert rows["steps"].max() <= 20
+
+
+def test_steps_at_a_poll_are_those_of_the_closed_form(tmp_path: Path) -> None:
+    target = find_target("favas")
+    study = check_study(target.file("schedule"), ["replications=3"], timing_only=True)
+    runs = []
+    for case in study.cases:
+        run = simulate(case.scenario, tmp_path / case.label, timing_only=True)
+        runs.append(replace(run, label=case.label))
+    measured = favas.measure({"schedule": runs})["steps_at_contact"]
+    for label, mean in (("fast", 2.0), ("slow", 16.0)):
+        gaps = np.arange(1, 400)  # rounds between two polls: geometric, mean n / s = 5
+        waited = poisson.sf(np.arange(20)[:, None], 7 * gaps / mean)  # P(N >= k), k = 1, ..., 20
+        expected = float((waited * 0.2 * 0.8 ** (gaps - 1)).sum())
+        found = prediction_interval(measured[f"{label} clients"])
+        assert found.low <= expected <= found.high
+        row = target.tables["steps_at_contact"].rows[f"{label} clients"]
+        assert row.reported == pytest.approx(expected, abs=0.005)
