@@ -116,6 +116,17 @@ def test_a_slowed_down_client_computes_as_fast_as_it_is_when_the_turn_comes() ->
     assert [time for time, _, _ in rows(outcome, "computed")] == [8, 13, 17]
 
 
+def test_a_queued_task_is_due_after_those_before_it() -> None:
+    # What trains first is what is due first.
+    def schedule(server: Any) -> Schedule:
+        tasks = [server.dispatch(0) for _ in range(3)]
+        assert [task.due_us / SECOND for task in tasks] == [4, 6, 10]
+        yield server.wait(tasks)
+        assert [task.due_us / SECOND for task in tasks] == [4, 6, 10]
+
+    run(world([[3, 2, 4]], up=1), schedule)
+
+
 # -- the server's words ----------------------------------------------------------------------------
 
 
