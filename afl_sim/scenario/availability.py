@@ -88,9 +88,9 @@ class TracedAvailability(_Availability):
 
     kind: Literal["trace"] = Field(description="The kind of availability.")
     trace: str = Field(
-        description="A CSV file with the columns client, start, end (seconds): client `client` is "
-        "there from start until before end. The clients of the file are numbered from 0; client i "
-        "of the run takes the intervals of client i modulo their number."
+        description="A CSV or Parquet file with the columns client, start, end (seconds): client "
+        "`client` is there from start until before end. The clients of the file are numbered from "
+        "0; client i of the run takes the intervals of client i modulo their number."
     )
     repeat: Seconds | None = Field(
         default=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from afl_sim.scenario.section import Section
+from afl_sim.scenario.traces import TraceProblem, number, rows_of
 from afl_sim.scenario.wording import hint
 
 SPEEDS: Final = ("seconds_per_sample", "seconds_per_step", "seconds_per_task")
@@ -67,6 +68,8 @@ def read_devices(path: Path) -> Devices:
         raise DeviceProblems([f"{path} is a folder; expected a CSV or Parquet file"]) from None
     except UnicodeDecodeError:
         raise DeviceProblems([f"{path} is not UTF-8 text"]) from None
+    except TraceProblem as problem:
+        raise DeviceProblems([problem.message]) from None
     except (OSError, csv.Error, ValueError) as error:
         raise DeviceProblems([f"cannot read {path}: {error}"]) from None
 
@@ -74,7 +77,7 @@ def read_devices(path: Path) -> Devices:
 @lru_cache(maxsize=8)
 def _read(path: Path, modified_ns: int, size: int) -> Devices:
     content = path.read_bytes()
-    rows = _parquet(path) if path.suffix == ".parquet" else _csv(content.decode("utf-8-sig"))
+    rows = rows_of(path, content)
     header, place = next(rows)
     _check_header(header, f"{path}:{place}")
     wanted = [(i, name) for i, name in enumerate(header) if name not in NOTES]
@@ -83,7 +86,7 @@ def _read(path: Path, modified_ns: int, size: int) -> Devices:
     for cells, line in rows:
         for index, name in wanted:
             cell = cells[index] if index < len(cells) else ""
-            value = _number(cell)
+            value = number(cell)
             if not (value > 0 if name in _POSITIVE else value >= 0) or value == math.inf:
                 expected = "above 0" if name in _POSITIVE else "0 or more"
                 problems.append(
@@ -127,40 +130,6 @@ def _check_header(header: list[str], place: str) -> None:
         )
     if problems:
         raise DeviceProblems(problems)
-
-
-def _csv(text: str) -> Iterator[tuple[list[Any], int]]:
-    reader = csv.reader(text.splitlines())
-    yield [name.strip() for name in next(reader, [])], 1
-    for row in reader:
-        if row:
-            yield [cell.strip() for cell in row], reader.line_num
-
-
-def _parquet(path: Path) -> Iterator[tuple[list[Any], int]]:
-    """The names of the columns, then the rows, numbered from 1."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-    except pa.ArrowException as error:
-        raise DeviceProblems([f"{path} is not readable as Parquet: {error}"]) from None
-    yield table.schema.names, 0
-    columns = [column.to_pylist() for column in table.columns]
-    for line, row in enumerate(zip(*columns, strict=True), start=1):
-        yield list(row), line
-
-
-def _number(cell: Any) -> float:
-    """The cell as a number; NaN if it is none."""
-    if isinstance(cell, bool):
-        return math.nan
-    try:
-        return float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
 
 
 class DeviceTrace(Section):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import math
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from afl_sim.scenario.traces import TraceProblem
+from afl_sim.scenario.traces import TraceProblem, number, rows_of
 
 Intervals = tuple[tuple[tuple[int, int], ...], ...]
 """For each client its intervals in order, (start, end) in microseconds; none touch."""
@@ -19,10 +19,11 @@ _MOST_CLIENTS = 10_000_000
 
 
 def read_intervals(path: Path, repeat: float | None) -> tuple[Intervals, str]:
-    """The intervals of a CSV file with the columns client, start, end, and its sha256.
+    """The intervals of a file with the columns client, start, end, and its sha256.
 
     Args:
-        path: the file; clients are numbered from 0, times are seconds, rows are in any order.
+        path: a CSV file with a header row, or a ``.parquet`` file; clients are numbered from 0,
+            times are seconds, rows are in any order.
         repeat: the time after which all begins anew, which no interval may pass; or None.
 
     Raises:
@@ -34,7 +35,7 @@ def read_intervals(path: Path, repeat: float | None) -> tuple[Intervals, str]:
     except FileNotFoundError:
         raise TraceProblem("trace", f"there is no file {path}") from None
     except IsADirectoryError:
-        raise TraceProblem("trace", f"{path} is a folder; expected a CSV file") from None
+        raise TraceProblem("trace", f"{path} is a folder; expected a CSV or Parquet file") from None
     except UnicodeDecodeError:
         raise TraceProblem("trace", f"{path} is not UTF-8 text") from None
     except (OSError, csv.Error, ValueError) as error:
@@ -44,21 +45,20 @@ def read_intervals(path: Path, repeat: float | None) -> tuple[Intervals, str]:
 @lru_cache(maxsize=8)
 def _read(path: Path, repeat: float | None, modified_ns: int, size: int) -> tuple[Intervals, str]:
     content = path.read_bytes()
-    reader = csv.reader(content.decode("utf-8-sig").splitlines())
-    header = [name.strip() for name in next(reader, [])]
+    rows = rows_of(path, content)
+    header, place = next(rows)
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise TraceProblem(
             "trace",
-            f"{path}:1: no column '{missing[0]}'; expected the columns {', '.join(COLUMNS)}",
+            f"{path}:{place}: no column '{missing[0]}'; expected the columns {', '.join(COLUMNS)}",
         )
     places = [header.index(name) for name in COLUMNS]
     found: dict[int, list[tuple[int, int]]] = {}
-    for row in reader:
-        if row:
-            cells = [row[i].strip() if i < len(row) else "" for i in places]
-            client, start, end = _checked(cells, repeat, f"{path}:{reader.line_num}")
-            found.setdefault(client, []).append((start, end))
+    for row, line in rows:
+        cells = [row[i] if i < len(row) else "" for i in places]
+        client, start, end = _checked(cells, repeat, f"{path}:{line}")
+        found.setdefault(client, []).append((start, end))
     if not found:
         raise TraceProblem("trace", f"{path} has no rows")
     clients = range(max(found) + 1)
@@ -67,16 +67,13 @@ def _read(path: Path, repeat: float | None, modified_ns: int, size: int) -> tupl
     ).hexdigest()
 
 
-def _checked(cells: list[str], repeat: float | None, place: str) -> tuple[int, int, int]:
-    text, *times = cells
-    if not text.isdecimal() or int(text) >= _MOST_CLIENTS:
-        raise TraceProblem("trace", f"{place}: client {text!r}; expected a whole number from 0")
+def _checked(cells: list[Any], repeat: float | None, place: str) -> tuple[int, int, int]:
+    client = number(cells[0])
+    if not (0 <= client < _MOST_CLIENTS and client == int(client)):
+        raise TraceProblem("trace", f"{place}: client {cells[0]!r}; expected a whole number from 0")
     seconds = []
-    for name, cell in zip(COLUMNS[1:], times, strict=True):
-        try:
-            value = float(cell)
-        except ValueError:
-            value = math.nan
+    for name, cell in zip(COLUMNS[1:], cells[1:], strict=True):
+        value = number(cell)
         if not 0 <= value <= _LONGEST:
             raise TraceProblem("trace", f"{place}: {name} {cell!r}; expected seconds from 0")
         seconds.append(value)
@@ -86,7 +83,7 @@ def _checked(cells: list[str], repeat: float | None, place: str) -> tuple[int, i
     if repeat is not None and end > repeat:
         raise TraceProblem("trace", f"{place}: end {end:g} is after the repeat of {repeat:g}")
     first = round(start * 1e6)
-    return int(text), first, max(first + 1, round(end * 1e6))
+    return int(client), first, max(first + 1, round(end * 1e6))
 
 
 def _joined(intervals: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

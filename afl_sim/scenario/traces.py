@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from afl_sim.scenario.wording import hint
 
@@ -114,3 +116,52 @@ def _not_empty(path: Path, values: list[float]) -> tuple[float, ...]:
     if not values:
         raise TraceProblem("trace", f"{path} has no rows")
     return tuple(values)
+
+
+def rows_of(path: Path, content: bytes) -> Iterator[tuple[list[Any], int]]:
+    """The names of a file's columns, then its rows, each with its line (in Parquet: row, from 1).
+
+    Args:
+        path: whose name says whether it is Parquet, or else CSV.
+        content: its bytes.
+
+    Raises:
+        TraceProblem: it is no Parquet file.
+        UnicodeDecodeError, csv.Error: it is no CSV file.
+    """
+    if path.suffix == ".parquet":
+        return _parquet_rows(path)
+    return _csv_rows(content.decode("utf-8-sig"))
+
+
+def _csv_rows(text: str) -> Iterator[tuple[list[Any], int]]:
+    reader = csv.reader(text.splitlines())
+    yield [name.strip() for name in next(reader, [])], 1
+    for row in reader:
+        if row:
+            yield [cell.strip() for cell in row], reader.line_num
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[list[Any], int]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except pa.ArrowException as error:
+        raise TraceProblem("trace", f"{path} is not readable as Parquet: {error}") from None
+    yield table.schema.names, 0
+    columns = [column.to_pylist() for column in table.columns]
+    for line, row in enumerate(zip(*columns, strict=True), start=1):
+        yield list(row), line
+
+
+def number(cell: Any) -> float:
+    """The cell as a number; NaN if it is none."""
+    if isinstance(cell, bool):
+        return math.nan
+    try:
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
