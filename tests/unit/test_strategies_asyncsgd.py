@@ -83,6 +83,28 @@ def test_delay_adaptive_has_the_schedule_of_asynchronous_sgd() -> None:
     assert len(digests) == 1
 
 
+def test_every_delay_counts_from_the_model_that_the_worker_was_sent() -> None:
+    # Client 2 is sent version 0 and arrives at 7 s, after five others: a delay of 5 with three
+    # workers, and so 3/5 of the step.
+    strategy = {"kind": "delay_adaptive", "lr": 0.1}
+    outcome = run(scenario([2, 3, 7], strategy=strategy, stop={"updates": 6}))
+    rows = [
+        (e.time_us // 1_000_000, e.client, e.version, e.staleness) for e in outcome.of("aggregated")
+    ]
+    assert rows == [
+        (2, 0, 1, 0),
+        (3, 1, 2, 1),
+        (4, 0, 3, 1),
+        (6, 1, 4, 1),
+        (6, 0, 5, 1),
+        (7, 2, 6, 5),
+    ]
+    (model,) = models_after(
+        DelayAdaptive(lr=0.1), vec(0, 0), [moved(1, -2, tau=5, client=2)], clients=3
+    )
+    assert_is(model, 0.06, -0.12)
+
+
 def test_check_finds_settings_that_do_not_fit() -> None:
     def complaints(strategy: AsyncSGD | DelayAdaptive) -> list[str]:
         return [".".join(path) for path, _ in strategy.check(2)]

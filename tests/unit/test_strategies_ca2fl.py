@@ -59,6 +59,25 @@ def test_the_schedule_is_fedbuffs(kind: str) -> None:
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("kind", ["ca2fl", "fadas"])
+def test_a_version_takes_the_next_two_arrivals_and_who_comes_second_gets_it(kind: str) -> None:
+    strategy = {"kind": kind, "concurrency": "all", "buffer_size": 2}
+    outcome = run(scenario([1, 2.5, 4.25], strategy=strategy, stop={"versions": 3}))
+    rows = [(e.time_us / 1e6, e.client, e.version, e.staleness) for e in outcome.of("aggregated")]
+    # Client 0 comes at 1, 2, 3 and 4 s, client 1 at 2.5 s, client 2 at 4.25 s. Two by two:
+    assert rows == [
+        (2.0, 0, 1, 0),
+        (2.0, 0, 1, 0),
+        (3.0, 1, 2, 1),
+        (3.0, 0, 2, 0),
+        (4.25, 0, 3, 0),
+        (4.25, 2, 3, 2),
+    ]
+    sent = [(e.time_us / 1e6, e.client, e.base_version) for e in outcome.of("dispatched")[3:]]
+    # Who fills a buffer goes on at the version that it made, the others at the one before.
+    assert sent == [(1.0, 0, 0), (2.0, 0, 1), (2.5, 1, 1), (3.0, 0, 2), (4.0, 0, 2)]
+
+
 @pytest.mark.parametrize("strategy", [CA2FL, FADAS])
 def test_check_finds_a_buffer_that_concurrency_cannot_fill(strategy: type) -> None:
     assert [p for p, _ in strategy(concurrency=2, buffer_size=3).check(5)] == [("buffer_size",)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from vectors import assert_is, step, trained, vec
@@ -28,6 +29,18 @@ def rounds(versions: int = 12, **strategy: object) -> Outcome:
 def test_it_averages_models_by_samples() -> None:
     # (2 * 3 + 1 * 0) / 3 = 2,  (2 * 0 + 1 * 6) / 3 = 2
     assert_is(step(FedProx(mu=1.0), vec(9, 9), [trained(3, 0, n=2), trained(0, 6, n=1)]), 2, 2)
+
+
+def test_partial_work_counts_by_the_samples_its_client_holds_not_by_its_steps() -> None:
+    # (1 * 4 + 3 * 0) / 4 = 1, (1 * 0 + 3 * 8) / 4 = 6, though the second did a tenth of the steps.
+    full = replace(trained(4, 0, n=1), steps=50)
+    partial = replace(trained(0, 8, n=3), steps=5)
+    assert_is(step(FedProx(mu=1.0), vec(9, 9), [full, partial]), 1, 6)
+
+
+def test_weights_may_be_uniform() -> None:
+    uniform = FedProx(mu=1.0, weighting="uniform")
+    assert_is(step(uniform, vec(9, 9), [trained(4, 0, n=1), trained(0, 8, n=3)]), 2, 4)
 
 
 def test_mu_is_the_weight_of_the_local_proximal_term() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from vectors import assert_is, moved, step, vec
+from vectors import assert_is, models_after, moved, step, vec
 from world_runs import Outcome, run, scenario
 
 from afl_sim.strategies import Ringmaster
@@ -20,6 +20,13 @@ def test_each_gradient_is_a_plain_step() -> None:
 def test_gradients_in_one_call_are_all_applied_in_full() -> None:
     # (1, 1) - 0.1 (1, -2) - 0.1 (2, 0) = (0.7, 1.2)
     assert_is(step(Ringmaster(lr=0.1), vec(1, 1), [moved(-1, 2), moved(-2, 0)]), 0.7, 1.2)
+
+
+def test_a_step_begins_where_the_last_one_ended() -> None:
+    # -0.5 (2, -4) from (1, 1) is (0, 3); -0.5 (-1, 6) from there is (0.5, 0).
+    models = models_after(Ringmaster(lr=0.5), vec(1, 1), [moved(-2, 4)], [moved(1, -6, tau=1)])
+    assert_is(models[0], 0, 3)
+    assert_is(models[1], 0.5, 0)
 
 
 def test_its_tasks_return_gradients() -> None:

@@ -103,6 +103,27 @@ def test_flanp_moves_by_the_mean_and_remembers_it_as_gradients() -> None:
     assert_is(state, -2, -4)
 
 
+def test_feddyn_from_a_model_and_a_drift_that_are_not_zero() -> None:
+    # Drifts from (1, 1): (2, 0) and (0, -4). h = (1, 0) - 1 (2, -4)/2 = (0, 2);
+    # mean (2, -1) - h/1 = (2, -3).
+    state = {"h": vec(1, 0), "clients": 2}
+    updates = [trained(3, 1, base=(1, 1)), trained(1, -3, base=(1, 1))]
+    params, state = FedDyn(alpha=1.0).aggregate(vec(1, 1), state, updates, {})
+    assert_is(state["h"], 0, 2)
+    assert_is(params, 2, -3)
+
+
+def test_flanp_keeps_the_mean_of_those_who_did_a_step() -> None:
+    # One of two did none: w moves by ((4, -2) + 0)/2, and Delta is the other's own.
+    updates = [
+        keeping(moved(4, -2), 0, 0, -8, 4, 1),
+        replace(keeping(moved(0, 0), 0, 0, 7, 7, 1), steps=0),
+    ]
+    params, state = FLANP().aggregate(vec(1, 1), vec(3, 3), updates, {})
+    assert_is(params, 3, 0)
+    assert_is(state, -8, 4)
+
+
 def rounds(strategy: dict[str, Any], seconds: list[float], versions: int) -> list[tuple[int, list]]:
     outcome: Outcome = run(scenario(seconds, strategy=strategy, stop={"versions": versions}))
     found: dict[int, tuple[int, list]] = {}
