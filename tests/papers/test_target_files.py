@@ -79,6 +79,19 @@ def test_a_mistake_is_told_once_with_its_line(tmp_path: Path, name: str) -> None
     assert words in said
 
 
+def test_the_target_of_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
+    place = tmp_path / "mine"
+    place.mkdir()
+    (place / "target.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])
+    for name in ("rounds.yaml", "curves.yaml"):
+        (place / name).touch()
+    target = load_target(place)
+    assert target.analysis == "my_analysis"
+    assert list(target.claims) == ["fedbuff_arrives"]
+    assert target.tables["round_seconds"].rows["FedBuff"].reported == 61
+
+
 def test_a_median_has_no_prediction_interval(tmp_path: Path) -> None:
     place = changed(tmp_path, "    unit: s\n", "    unit: s\n    statistic: median\n")
     with pytest.raises(ScenarioError, match="statistic: mean"):
