@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from afl_sim.recording import Run
+from afl_sim.recording import Run, task_table
 from analysis.statistics import warm_up
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def steady_state(events: pd.DataFrame) -> dict[str, float | None]:
 
     The warm-up ends where MSER-5 cuts the staleness of the aggregated updates, in their order
     (`analysis.statistics.warm_up`). Utilisation is the clients at work, on average, over the most
-    that were at work at once in the whole run; throughput is aggregated updates per second.
+    that were at work at once in the whole run, where tasks that wait in their client's queue are in
+    flight but not at work; throughput is aggregated updates per second.
     """
     empty = dict.fromkeys(
         ("warm_up_seconds", "steady_staleness", "steady_utilisation", "steady_throughput")
@@ -143,6 +144,7 @@ def steady_state(events: pd.DataFrame) -> dict[str, float | None]:
         return {**empty, "steady_staleness": float(np.mean(staleness))}
     at, working = clients_at_work(events)
     busy = _integral(at, working, begin, float(times[-1]))
+    busy -= _queueing(events, begin, float(times[-1]))
     return {
         "warm_up_seconds": begin / 1e6,
         "steady_staleness": float(np.mean(staleness[steady])),
@@ -165,6 +167,16 @@ def changes(events: pd.DataFrame, steps: dict[str, int]) -> npt.NDArray[np.int64
     categories: Sequence[str] = events["kind"].cat.categories
     by_code = np.array([steps.get(name, 0) for name in categories] + [0], dtype=np.int64)
     return by_code[events["kind"].cat.codes.to_numpy()]
+
+
+def _queueing(events: pd.DataFrame, begin: float, end: float) -> float:
+    """Microseconds from ``begin`` to ``end`` that tasks waited in their clients' queues, in all."""
+    if not (events["kind"] == "queued").any():
+        return 0.0
+    tasks = task_table(events)
+    since = tasks["downloaded"].astype("float64")
+    until = tasks["started"].fillna(tasks["ended"]).astype("float64").fillna(end)
+    return float((until.clip(begin, end) - since.clip(begin, end)).sum())
 
 
 def _integral(

@@ -9,7 +9,15 @@ from fake_runs import fake_run
 from scipy.stats import t
 
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
-from afl_sim.world.events import AGGREGATED, ARRIVED, CANCELLED, DISPATCHED
+from afl_sim.world.events import (
+    AGGREGATED,
+    ARRIVED,
+    CANCELLED,
+    DISPATCHED,
+    DOWNLOADED,
+    QUEUED,
+    STARTED,
+)
 from analysis.measures import steady_state
 from analysis.replications import groups, paired_runs, pairs
 from analysis.statistics import BATCH, median_time, student_interval, warm_up
@@ -107,6 +115,24 @@ def test_steady_state_by_hand(tmp_path):
             "steady_throughput": 0.2,
         }
     )
+
+
+def test_a_task_that_waits_in_its_clients_queue_is_not_at_work():
+    """Two tasks of one client, 4 s and 5 s, sent together; a third comes at 6 s and stays there."""
+    second = 1_000_000
+    log = EventLog()
+    for task, sent in enumerate([0, 0, 6]):
+        if task == 2:
+            log.append(4 * second, ARRIVED, 0, 0, 0, 0)
+            log.append(4 * second, STARTED, 0, 1, 0, 0)
+            log.append(4 * second, AGGREGATED, 0, 0, 1, 0, 0)
+        log.append(sent * second, DISPATCHED, 0, task, 0, 0)
+        log.append(sent * second, DOWNLOADED, 0, task, 0, 0)
+        if task:
+            log.append(sent * second, QUEUED, 0, task, 0, 0)
+    log.append(9 * second, ARRIVED, 0, 1, 1, 0)
+    log.append(9 * second, AGGREGATED, 0, 1, 2, 0, 1)
+    assert steady_state(log.frame())["steady_utilisation"] == pytest.approx(9 / (2 * 9))
 
 
 def test_a_warm_up_is_cut_from_all_three_at_the_same_time():
