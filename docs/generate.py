@@ -16,6 +16,7 @@ from typing import Any
 import papers
 import zoo
 
+import scenarios
 from afl_sim.catalogue import catalogue
 from afl_sim.scenario import json_schema
 from afl_sim.strategies import Strategy, strategies
@@ -195,6 +196,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "strategies.md": strategies_page(schema),
         ROOT / "scenarios" / "scenario.schema.json": json.dumps(schema, indent=2) + "\n",
         zoo.GRID: zoo.grid(),
+        scenarios.PAGE: scenarios.page(),
         **papers.pages(),
     }
 
