@@ -20,6 +20,7 @@ from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, Trainin
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.training import LocalResult
 from afl_sim.strategies.base import Population, Reading, State, Strategy, Update
+from afl_sim.strategies.server_optimizer import server_step
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class TrainingLearner:
         self.vector = initial
         with code_of(strategy, "initial_state"):
             self.state = strategy.initial_state(initial[:num_parameters], population)
+        self._moments: Any = None  # of the server's optimizer, where it takes the rule's move
         self.divergence: Divergence | None = None
 
     def start(self, dispatch: Any, after: Any) -> None:
@@ -167,6 +169,9 @@ class TrainingLearner:
                 f"strategy {self._strategy.kind}: {hook} returned {params.dtype} of shape "
                 f"{tuple(params.shape)}; expected {self.vector.dtype} of shape ({count},)"
             )
+        optimizer = self._strategy.server_optimizer
+        if optimizer is not None and numbers and self._strategy.optimizer_gets == "move":
+            params, self._moments = server_step(optimizer, before, self._moments, params - before)
         # A sum is cheaper to look at, and finite only where all that it is made of is.
         if not (math.isfinite(params.sum()) or torch.isfinite(params).all()):
             self._diverged(version, None, "the global model is not finite")
@@ -211,7 +216,8 @@ class TrainingLearner:
             if not math.isfinite(self._evaluated[1].result().loss):
                 return None
             self.settle()
-        snapshot = Snapshot(version, self.vector, self.state, rejected=self.rejected)
+        snapshot = Snapshot(version, self.vector, self.state, self._moments)
+        snapshot.rejected = self.rejected
         snapshot.again = [(dispatch.client, dispatch.task) for dispatch in self._used]
         snapshot.readings = list(self._readings)
         for dispatch in (*self._live, *self._used):
@@ -241,6 +247,7 @@ class TrainingLearner:
         """
         self._readings = list(snapshot.readings)
         self.vector, self.state = snapshot.vector, snapshot.state
+        self._moments = snapshot.moments
         self.rejected = snapshot.rejected
         if snapshot.evaluation is not None:
             self._evaluated = (snapshot.evaluation[0], Known(snapshot.evaluation[1]))

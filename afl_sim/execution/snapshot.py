@@ -35,6 +35,7 @@ class Snapshot:
         version: the server's version.
         vector: shape (P + B,): the global model.
         state: the strategy's state.
+        moments: the state of a server optimizer that takes the strategy's move.
         bases: the models, and the strategy's states where clients do not begin at the model, of
             earlier versions that tasks still start from.
         own: client -> the model (P + B,) with which it ended its last task that arrived.
@@ -51,6 +52,7 @@ class Snapshot:
     version: int
     vector: Tensor
     state: State
+    moments: Any = None
     bases: dict[int, tuple[Tensor, State]] = field(default_factory=dict)
     own: dict[int, Tensor] = field(default_factory=dict)
     before: dict[tuple[int, int], Tensor] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Snapshot:
             "version": self.version,
             "rejected": self.rejected,
             "state": to_plain(self.state, "state", tensors, names),
+            "moments": to_plain(self.moments, "moments", tensors, names),
             "bases": {
                 str(version): to_plain(state, f"base.{version}.state", tensors, names)
                 for version, (_, state) in self.bases.items()
@@ -104,7 +107,9 @@ class Snapshot:
         """The snapshot that `pack` took apart."""
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         state = _from_plain(facts["state"], tensors)
-        snapshot = cls(facts["version"], tensors["vector"], state, rejected=facts["rejected"])
+        moments = _from_plain(facts["moments"], tensors)
+        snapshot = cls(facts["version"], tensors["vector"], state, moments)
+        snapshot.rejected = facts["rejected"]
         for version, state in facts["bases"].items():
             base = tensors[f"base.{version}"]
             snapshot.bases[int(version)] = (base, _from_plain(state, tensors))

@@ -43,6 +43,7 @@ class AsyncSGD(Strategy):
         keeps="nothing (a server optimizer, its moments)",
     )
     gradient: ClassVar[bool] = True
+    optimizer_gets = "direction"
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")
     lr: PositiveFloat = Field(LR, description="gamma: the server's step size")

@@ -6,9 +6,19 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StrictInt,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
+from afl_sim.learning.optimizers import AnyOptimizer
 from afl_sim.strategies.about import About
 
 State = Any
@@ -138,6 +148,11 @@ class Strategy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     kind: str = Field("", description="the strategy's name, or package.module:Class")
+    server_optimizer: AnyOptimizer | None = Field(
+        None,
+        description="a torch.optim class, FedAdagrad, FedAdam or FedYogi that makes the server's "
+        "step: it gets the pseudo-gradient, the negative of the move that the rule would make",
+    )
 
     registered_name: ClassVar[str] = ""
     about: ClassVar[About | None] = None
@@ -148,6 +163,9 @@ class Strategy(BaseModel):
     """The schedule sends tasks to clients at work; implies ``clients.queue: fifo``."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
+    optimizer_gets: ClassVar[Literal["move", "direction", "nothing"]] = "move"
+    """What ``server_optimizer`` gets: the move that `aggregate` makes; a direction that `aggregate`
+    hands to it; or nothing, where the rule needs a step of its own and a setting is refused."""
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +174,17 @@ class Strategy(BaseModel):
             name = vars(cls).get("registered_name")  # its own: a subclass is another strategy
             return {**data, "kind": name or f"{cls.__module__}:{cls.__qualname__}"}
         return data
+
+    @field_validator("server_optimizer")
+    @classmethod
+    def _optimizer_fits(cls, optimizer: Any) -> Any:
+        if optimizer is not None and cls.optimizer_gets == "nothing":
+            raise PydanticCustomError(
+                "scenario",
+                f"{cls.registered_name or cls.__name__} takes none: "
+                "its rule needs a step of its own",
+            )
+        return optimizer
 
     @property
     def proximal(self) -> float:

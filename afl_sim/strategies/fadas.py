@@ -30,6 +30,7 @@ class FADAS(Strategy):
     """
 
     about = About("Wang et al., ICML 2024", "semi-synchronous", keeps="AMSGrad's moments")
+    optimizer_gets = "nothing"
 
     concurrency: Concurrency = Field(20, description="clients that train at once, or all")
     buffer_size: PositiveInt = Field(10, description="M: updates per server step")

@@ -35,6 +35,7 @@ class FAVAS(Strategy):
         "semi-synchronous",
         unconfirmed="the rule, stated from memory",
     )
+    optimizer_gets = "nothing"
 
     clients_per_round: PositiveInt = Field(20, description="s: clients polled at a time")
     local_steps: PositiveInt = Field(20, description="K: the most steps between two polls")

@@ -42,6 +42,7 @@ class FedAT(Strategy):
         keeps="a model and a count for each tier",
         unconfirmed="the weights of the tiers",
     )
+    optimizer_gets = "nothing"
 
     tiers: PositiveInt = Field(5, description="M: latency tiers of equal size")
     clients_per_round: PositiveInt = Field(10, description="clients in a round of a tier")

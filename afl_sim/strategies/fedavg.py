@@ -46,6 +46,7 @@ class FedAvg(Strategy):
         "synchronous",
         keeps="nothing (a server optimizer, its moments)",
     )
+    optimizer_gets = "direction"
 
     clients_per_round: ClientsPerRound = Field(
         10, description="clients averaged per round: a count, or a fraction of them (1.0 is all)"

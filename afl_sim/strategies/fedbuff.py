@@ -80,6 +80,7 @@ class FedBuff(Strategy):
         "semi-synchronous",
         keeps="nothing (a server optimizer, its moments)",
     )
+    optimizer_gets = "direction"
 
     concurrency: Concurrency = Field(20, description="clients that train at once, or all")
     buffer_size: PositiveInt = Field(10, description="K: updates per server step")

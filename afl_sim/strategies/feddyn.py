@@ -46,6 +46,7 @@ class FedDyn(Strategy):
         keeps="the mean drift h, and each client its last gradient",
         unconfirmed="the rule, known from a secondary source",
     )
+    optimizer_gets = "nothing"
 
     clients_per_round: ClientsPerRound = Field(
         10, description="clients in a round: a count, or a fraction of them (1.0 is all)"

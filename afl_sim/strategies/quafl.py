@@ -55,6 +55,7 @@ class QuAFL(Strategy):
         keeps="each client its own model",
         unconfirmed="the quantisation",
     )
+    optimizer_gets = "nothing"
 
     clients_per_round: PositiveInt = Field(5, description="s: clients polled at a time")
     local_steps: PositiveInt = Field(5, description="K: the most steps between two polls")

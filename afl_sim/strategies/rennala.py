@@ -75,6 +75,7 @@ class Rennala(Strategy):
         keeps="nothing (a server optimizer, its moments)",
     )
     gradient: ClassVar[bool] = True
+    optimizer_gets = "direction"
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")
     batch_size: PositiveInt = Field(10, description="B: gradients per step")

@@ -54,6 +54,7 @@ class SAFA(Strategy):
         "semi-synchronous",
         keeps="each client's last model",
     )
+    optimizer_gets = "nothing"
 
     clients_per_round: ClientsPerRound = Field(
         0.3, description="clients picked in a round: a count, or a fraction of them"

@@ -135,6 +135,27 @@ def a_lone_client_is_plain_training(case: Case) -> None:
         assert close(found, expected), f"{found.tolist()} instead of {expected.tolist()}"
 
 
+def a_server_optimizer_fits_or_is_refused(case: Case) -> None:
+    """Plain SGD at rate 1 in the server's place takes the rule's own move."""
+    kind = type(case.strategy)
+    if case.strategy.server_optimizer is not None or kind.optimizer_gets == "direction":
+        return
+    settings = {**case.strategy.model_dump(), "server_optimizer": {"kind": "SGD", "lr": 1.0}}
+    try:
+        strategy = kind.model_validate(settings)
+    except ValidationError as error:
+        if kind.optimizer_gets != "nothing":
+            raise AssertionError(f"it refuses a server optimizer: {error}") from error
+        return
+    assert kind.optimizer_gets == "move", "it takes a server optimizer that it has no use for"
+    plain = turn(case, learner_of(case, executor_of(case.clients, "spread")))
+    other = replace(case, strategy=strategy)
+    found = turn(other, learner_of(other, executor_of(case.clients, "spread")))
+    assert found.vector is not None
+    assert plain.vector is not None
+    assert close(found.vector, plain.vector), f"{found.vector.tolist()}, {plain.vector.tolist()}"
+
+
 def a_quadratic_converges(case: Case) -> None:
     """Where all clients have one optimum, the model comes near it."""
     learner = learner_of(case, executor_of(case.clients, "same"))
@@ -232,6 +253,7 @@ CHECKS: Mapping[str, Check] = {
         zero_updates_leave_the_model,
         refused_updates_have_no_part,
         a_lone_client_is_plain_training,
+        a_server_optimizer_fits_or_is_refused,
         a_quadratic_converges,
         staleness_keeps_its_bound,
         counts_balance,

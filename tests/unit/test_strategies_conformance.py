@@ -15,6 +15,7 @@ def case(name: str, settings: dict[str, Any] | None = None, **promises: Any) -> 
 
 
 ADAM = {"kind": "Adam", "lr": 0.1}
+FED_ADAM = {"kind": "FedAdam", "lr": 0.1, "tau": 0.1}
 YOGI = {"kind": "FedYogi", "lr": 0.1, "tau": 0.1}
 ALL = {"concurrency": "all"}
 TWO = {"concurrency": 4, "buffer_size": 2}
@@ -47,6 +48,15 @@ CASES: dict[str, Case] = {
         {"delay_threshold": 3, "lr": 0.3, "stops": False},
         lone={},
         max_staleness=2,
+    ),
+    "ringmaster with FedAdam": case(
+        "ringmaster", {"delay_threshold": 3, "server_optimizer": FED_ADAM}, versions=120
+    ),
+    "fedasync with FedYogi": case("fedasync", {**ALL, "server_optimizer": YOGI}, versions=120),
+    "scaffold with FedAdagrad": case(
+        "scaffold",
+        {"clients_per_round": 3, "server_optimizer": {"kind": "FedAdagrad", "lr": 0.5}},
+        versions=120,
     ),
     "quafl": case("quafl", {**POLLS, "clients_per_round": 2}),
     "quafl quantised": case(
