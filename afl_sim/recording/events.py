@@ -109,7 +109,8 @@ class EventLog:
             bytes: bytes transferred.
             steps: local optimizer steps.
             samples: samples trained on.
-            context: plain values of the strategy, as JSON.
+            context: plain values of the strategy, as JSON; of an aggregation that has taken time
+                also ``began_us``.
         """
         buffer = self._buffer
         buffer += _pack(

@@ -1,7 +1,8 @@
 """A run as Chrome trace events, to be opened in Perfetto or chrome://tracing.
 
 One microsecond of the trace is one microsecond of virtual time. Clients have a track each, with a
-slice per task and slices inside it for its legs; the server has its aggregations and counters.
+slice per task and slices inside it for its legs; the server has its aggregations, slices where
+they take time, and counters.
 
 Format: Google's "Trace Event Format": complete (X), instant (i), counter (C), metadata (M) events.
 """
@@ -86,9 +87,12 @@ def trace_events(
     """
     end_us = int(events["time_us"].iloc[-1]) if len(events) else 0
     slices, tracks = _client_slices(events, end_us)
+    versions = _aggregations(events)
     yield _metadata(SERVER_PID, 0, "process_name", name="server")
     yield _metadata(SERVER_PID, 0, "process_sort_index", sort_index=0)
-    yield _metadata(SERVER_PID, 1, "thread_name", name="aggregation")
+    for track in sorted({1, *(event["tid"] for *_, event in versions if "tid" in event)}):
+        title = "aggregation" if track == 1 else f"aggregation ({track})"
+        yield _metadata(SERVER_PID, track, "thread_name", name=title)
     yield _metadata(CLIENTS_PID, 0, "process_name", name="clients")
     yield _metadata(CLIENTS_PID, 0, "process_sort_index", sort_index=1)
     for order, (client, lane) in enumerate(sorted(tracks)):
@@ -97,7 +101,7 @@ def trace_events(
         yield _metadata(CLIENTS_PID, track, "thread_name", name=title)
         yield _metadata(CLIENTS_PID, track, "thread_sort_index", sort_index=order)
     timed = slices
-    timed += _points(_aggregations(events))
+    timed += versions
     timed += _points(_in_flight(events))
     if metrics is not None:
         timed += _points(_accuracy(metrics, end_us))
@@ -118,8 +122,7 @@ def _client_slices(events: pd.DataFrame, end_us: int) -> tuple[Slices, dict[tupl
         begin = row["dispatched"]
         end = row["ended"] if row["ended"] is not None else max(end_us, begin)
         lanes = free_from.setdefault(row["client"], [])
-        lane = next((n for n, free in enumerate(lanes) if free <= begin), len(lanes))
-        lanes[lane:] = [end, *lanes[lane + 1 :]]
+        lane = _free_lane(lanes, begin, end)
         track = tracks.setdefault((row["client"], lane), len(tracks) + 1)
         fate = row["fate"]
         title = f"task {row['task']}"
@@ -149,29 +152,41 @@ def _task_args(row: dict[str, Any]) -> dict[str, Any]:
     return {"outcome": row["fate"], **args}
 
 
-def _aggregations(events: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _aggregations(events: pd.DataFrame) -> Slices:
+    """A slice for each version that took time to make, an instant for each other one."""
     rows = events[(events["kind"] == "aggregated").to_numpy()]
     grouped = rows.groupby("version")
-    times = grouped["time_us"].last()
-    updates = grouped.size().tolist()
-    staleness = _plain_list(grouped["staleness"].mean())
-    for version, time_us, count, mean in zip(
-        grouped.groups, times, updates, staleness, strict=True
-    ):
+    columns = (
+        grouped["time_us"].last().tolist(),
+        grouped.size().tolist(),
+        _plain_list(grouped["staleness"].mean()),
+        _plain_list(grouped["context"].first()),
+    )
+    entries: Slices = []
+    lanes: list[int] = []  # when each of the server's tracks is free again
+    for version, time_us, count, mean, context in zip(grouped.groups, *columns, strict=True):
         args: dict[str, Any] = {"updates": count}
         if mean is not None:
             args["mean_staleness"] = round(mean, 6)
-            yield _counter("staleness", time_us, mean=args["mean_staleness"])
-        yield {
-            "name": f"version {version}",
-            "cat": "aggregation",
-            "ph": "i",
-            "s": "p",
-            "ts": time_us,
-            "pid": SERVER_PID,
-            "tid": 1,
-            "args": args,
-        }
+            entries += _points([_counter("staleness", time_us, mean=args["mean_staleness"])])
+        event = {"name": f"version {version}", "cat": "aggregation", "ts": time_us, "tid": 1}
+        began_us = json.loads(context).get("began_us") if context else None
+        if began_us is None:
+            entries += _points([{**event, "ph": "i", "s": "p", "pid": SERVER_PID, "args": args}])
+            continue
+        lane = _free_lane(lanes, began_us, time_us)
+        event |= {"ph": "X", "ts": began_us, "dur": time_us - began_us, "tid": 1 + lane}
+        entries.append(
+            (began_us, began_us - time_us, 0, {**event, "pid": SERVER_PID, "args": args})
+        )
+    return entries
+
+
+def _free_lane(lanes: list[int], begin: int, end: int) -> int:
+    """The first track that is free at ``begin``; it is taken until ``end``."""
+    lane = next((n for n, free in enumerate(lanes) if free <= begin), len(lanes))
+    lanes[lane:] = [end, *lanes[lane + 1 :]]
+    return lane
 
 
 def _in_flight(events: pd.DataFrame) -> Iterator[dict[str, Any]]:

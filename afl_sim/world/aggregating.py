@@ -44,8 +44,9 @@ class Aggregating(Sending):
         if seconds == 0:
             self._make_version(batch, context)
             return self._evaluation() or Done(self._env)
+        began_us = int(self._env.now)
         made = self._wake(seconds, "server.aggregation_seconds")
-        made.callbacks.append(lambda _: self._make_version(batch, context))
+        made.callbacks.append(lambda _: self._make_version(batch, context, began_us))
         return made if self.evaluation_seconds is None else self._env.process(self._after(made))
 
     def _after(self, made: simpy.Event) -> Schedule:

@@ -157,10 +157,14 @@ class Books:
         self._learner.drop(dispatch)
         self._take(dispatch)
 
-    def _make_version(self, batch: list[Dispatch], context: dict[str, Any]) -> None:
+    def _make_version(
+        self, batch: list[Dispatch], context: dict[str, Any], began_us: int | None = None
+    ) -> None:
+        """Aggregate; where that has taken time, the log says beside the context when it began."""
         self._learner.aggregate(batch, self.version + 1, context)
         self.version += 1
-        text = json.dumps(context, sort_keys=True) if context else None
+        noted = context if began_us is None else {**context, "began_us": began_us}
+        text = json.dumps(noted, sort_keys=True) if noted else None
         for dispatch in batch:
             if dispatch.phase is Phase.AGGREGATED:
                 continue  # an update that a method uses again counts once

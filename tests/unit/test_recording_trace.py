@@ -86,6 +86,32 @@ def test_waiting_in_a_clients_queue_is_a_slice_of_its_task(tmp_path):
     assert set(waited) <= set(found)
 
 
+def test_an_aggregation_that_takes_time_is_a_slice_of_the_server(tmp_path):
+    settings = ["server.aggregation_seconds=0.25", "recording.trace=false"]
+    run = simulate(load_scenario("scenarios/smallest.yaml", settings), timing_only=True)
+    trace = read_trace(tmp_path, run.events)
+    assert_well_nested(trace)
+    made = [event for event in trace["traceEvents"] if event.get("cat") == "aggregation"]
+    ends = run.events[run.events["kind"] == "aggregated"].groupby("version")["time_us"].last()
+    assert [(e["ph"], e["dur"]) for e in made] == [("X", 250_000)] * len(ends)
+    assert sorted(e["ts"] + e["dur"] for e in made) == ends.tolist()
+
+
+def test_aggregations_that_overlap_have_tracks_of_their_own(log, tmp_path):
+    log.append(60, AGGREGATED, 1, 0, 2, 0, 1, context='{"began_us": 40}')
+    log.append(70, AGGREGATED, 2, 0, 3, 0, 2, context='{"began_us": 50, "tier": 1}')
+    trace = read_trace(tmp_path, log.frame())
+    assert_well_nested(trace)
+    made = [event for event in trace["traceEvents"] if event.get("cat") == "aggregation"]
+    assert [(e["ph"], e["ts"], e.get("dur"), e["tid"]) for e in made] == [
+        ("i", 35, None, 1),
+        ("X", 40, 20, 1),
+        ("X", 50, 20, 2),
+    ]
+    names = [e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"]
+    assert names[:2] == ["aggregation", "aggregation (2)"]
+
+
 def test_the_task_table_tells_each_task_and_its_fate(log):
     table = task_table(log.frame()).set_index(["client", "task"])
     assert table["fate"].astype(str).to_dict() == {
