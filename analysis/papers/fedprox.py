@@ -34,6 +34,8 @@ def measure(
     if "rounds100" in studies:
         curves = curves_of(studies["rounds100"])
         found["accuracy100"] = _rows(curves, lambda accuracy: float(accuracy[-1]))
+    if "sensitivity" in studies:
+        found |= _sensitivity(studies["sensitivity"])
     if "figure7" in studies:
         curves = curves_of(studies["figure7"])
         # Evaluations are two rounds apart, the first of them before round 1.
@@ -100,6 +102,31 @@ def _claims(accuracy: Mapping[str, Any], jumps: Mapping[str, Any]) -> dict[str, 
     }
 
 
+def _sensitivity(runs: Sequence[Run]) -> dict[str, Any]:
+    later: dict[str, list[Any]] = {}
+    for run in sorted(runs, key=seed):
+        # Evaluations are two rounds apart: from round 50 on.
+        later.setdefault(_reading(run.scenario), []).append(run.metrics.accuracy.to_numpy()[25:])
+    return {
+        "sensitivity": {name: [float(a.mean()) for a in each] for name, each in later.items()},
+        "lowest": {name: [float(a.min()) for a in each] for name, each in later.items()},
+    }
+
+
+def _reading(scenario: Mapping[str, Any]) -> str:
+    """The setting in which a run differs from what is assumed."""
+    training = scenario["training"]
+    if scenario["server"]["selection"]["kind"] == "weighted":
+        return "devices drawn in proportion to their samples"
+    if scenario["data"]["normalize"] == "unit":
+        return "pixels in [0, 1]"
+    if scenario["data"]["partition"]["sigma"] != 2:
+        return f"sigma {scenario['data']['partition']['sigma']:g}"
+    if training["optimizer"]["lr"] != 0.03:
+        return f"lr {training['optimizer']['lr']:g}"
+    return "as assumed" if training["epochs"] == 10 else f"{training['epochs']:g} epochs"
+
+
 def _devices(runs: Sequence[Run]) -> dict[str, list[float | None]]:
     rows: dict[str, list[float | None]] = {}
     for run in sorted(runs, key=seed):
@@ -164,8 +191,7 @@ def _panel(axes: Axes, runs: Sequence[Run], share: float) -> None:
     for name, found in groups.items():
         curve = mean_curve(found, "versions", "accuracy")
         color, line = LOOKS[_look(name)]
-        label = name if name in LOOKS else f"{name} (mu > 0)"
-        axes.plot(curve.x, curve.y, line, color=color, label=label, linewidth=1.2)
+        axes.plot(curve.x, curve.y, line, color=color, label=name, linewidth=1.2)
         if curve.low is not None and curve.high is not None:
             axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, linewidth=0)
     axes.set_ylim(0, 100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic import run_of
 
@@ -89,8 +90,6 @@ def test_without_stragglers_mu_0_is_fedavg() -> None:
 
 
 def test_roughness_is_the_root_mean_square_change_of_the_second_half() -> None:
-    import numpy as np
-
     assert roughness(np.array([0.0, 1.0, 0.5, 0.8, 0.4])) == pytest.approx(
         np.sqrt((0.3**2 + 0.4**2) / 2)
     )
@@ -107,3 +106,17 @@ def test_the_figure_has_a_panel_for_each_share_and_the_published_points() -> Non
     assert len(figure.axes) == 6
     readings = [line for line in figure.axes[5].lines if line.get_marker() == "o"]
     assert [line.get_ydata()[0] for line in readings] == pytest.approx([64, 80, 85])
+
+
+def test_sensitivity_rows_are_told_apart_by_the_setting_that_differs() -> None:
+    cases = load_study(TARGET.file("sensitivity"), ["replications=1"]).cases
+    runs = [
+        run_of(case.scenario.model_dump(mode="json", by_alias=True), [0.0] * 25 + [0.5] * 25 + [k])
+        for k, case in enumerate(cases)
+    ]
+    found = measure({"sensitivity": runs})
+    rows = found["sensitivity"]
+    assert isinstance(rows, dict)
+    assert set(rows) == set(TARGET.tables["sensitivity"].rows)
+    assert rows["as assumed"] == [pytest.approx(12.5 / 26)]
+    assert found["lowest"]["as assumed"] == [0.0]  # type: ignore[call-overload]
