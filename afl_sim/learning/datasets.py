@@ -20,7 +20,7 @@ from torch import Tensor
 from afl_sim.errors import DataError
 from afl_sim.learning.arrays import Arrays, content_key, open_arrays, store_arrays
 from afl_sim.learning.mnist_cache import cache_folder, locked, unpack_mnist
-from afl_sim.learning.normalization import normalization, normalized
+from afl_sim.learning.normalization import normalization, normalized, of_unit_norm
 from afl_sim.scenario.data import DataSpec, held_out
 from afl_sim.scenario.partitions import Iid
 from afl_sim.streams import Streams
@@ -236,17 +236,22 @@ def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Da
     )
 
 
+def _converted(spec: DataSpec, images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    images = normalized(images, shift, scale)
+    return of_unit_norm(images) if spec.normalize == "unit_norm" else images
+
+
 def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
     train, labels = _read(spec, cache, train=True)
     test, test_labels = _read(spec, cache, train=False)
     if spec.pool == "train_and_test":
         everything = torch.cat([train, test])
         shift, scale = normalization(spec.normalize, train, everything)
-        images = normalized(everything, shift, scale)
+        images = _converted(spec, everything, shift, scale)
         labels, test_images = torch.cat([labels, test_labels]), images[len(train) :]
     else:
         shift, scale = normalization(spec.normalize, train, train)
-        images, test_images = (normalized(part, shift, scale) for part in (train, test))
+        images, test_images = (_converted(spec, part, shift, scale) for part in (train, test))
     return Dataset(
         name=spec.dataset,
         images=images,

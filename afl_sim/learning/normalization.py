@@ -13,14 +13,15 @@ def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor
     on the number of threads nor on the machine.
 
     Args:
-        how: standard | unit | raw | pixelwise, as in `DataSpec.normalize`.
+        how: standard | unit | raw | pixelwise | unit_norm, as in `DataSpec.normalize`. For
+            unit_norm nothing comes of it: see `of_unit_norm`.
         train: uint8 (samples, C, H, W), the published training set.
         pool: uint8 (samples, C, H, W), what is shared out to clients.
 
     Returns:
         Two float32 tensors of shape (1, C, 1, 1), or (1, C, H, W) for pixelwise.
     """
-    if how in ("raw", "unit"):
+    if how in ("raw", "unit", "unit_norm"):
         none = torch.zeros(1, 1, 1, 1)
         return none, none + (255.0 if how == "unit" else 1.0)
     if how == "pixelwise":
@@ -46,3 +47,9 @@ def _moments(images: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 def normalized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """8-bit images as float32 ``(x - shift) / scale``."""
     return images.float().sub_(shift).div_(scale)
+
+
+def of_unit_norm(images: Tensor) -> Tensor:
+    """Each image over its L2 norm; a black one stays black."""
+    norms = torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True)
+    return images.div_(torch.where(norms > 0, norms, 1.0))

@@ -22,6 +22,7 @@ from afl_sim.errors import DataError
 from afl_sim.learning import datasets, mnist_cache
 from afl_sim.learning.datasets import load_dataset, load_labels, normalization, split_pool
 from afl_sim.learning.mnist_cache import cache_folder, unpack_mnist
+from afl_sim.learning.normalization import of_unit_norm
 from afl_sim.scenario.data import DATASETS, DataSpec
 from afl_sim.streams import Streams
 
@@ -306,6 +307,19 @@ def test_flat_images_are_normalised_without_dividing_by_zero() -> None:
     for how in ("standard", "pixelwise"):
         shift, scale = normalization(how, flat, flat)
         assert torch.equal((flat.float() - shift) / scale, torch.zeros(5, 1, 2, 2))
+
+
+def test_images_of_unit_norm_point_where_they_did(cache: Path) -> None:
+    plain = load_dataset(DataSpec.model_validate({"normalize": "unit"}), Streams(1), cache)
+    scaled = load_dataset(DataSpec.model_validate({"normalize": "unit_norm"}), Streams(1), cache)
+    for ours, source in ((scaled.images, plain.images), (scaled.test_images, plain.test_images)):
+        some, theirs = ours[:500].flatten(1), source[:500].flatten(1)
+        torch.testing.assert_close(some.norm(dim=1), torch.ones(500))
+        torch.testing.assert_close(some * theirs.norm(dim=1, keepdim=True), theirs)
+
+
+def test_a_black_image_stays_black() -> None:
+    assert torch.equal(of_unit_norm(torch.zeros(2, 1, 3, 3)), torch.zeros(2, 1, 3, 3))
 
 
 # Other data sets
