@@ -139,17 +139,21 @@ def notes(target: Target, results: Results) -> Iterator[str]:
     if results.scale == "small":
         for study, runs in target.studies.items():
             if runs.small == "skip":
-                yield f"Left out at small scale: {study}."
+                yield f"Left out at small scale: {study}{_at_cost(runs.cost)}."
         for table in target.tables.values():
             if not table.at_small:
                 yield f"Means something at full scale only: {table.title}."
     for study, cost in results.not_run.items():
-        yield f"Not run here: {study}{f' ({cost})' if cost else ''}."
+        yield f"Not run here: {study}{_at_cost(cost)}."
     made = results.made
     yield (
         f"Made by `{made['command']}` on {made['date']}: {made['machine']}, "
         f"torch {made['torch']}, {made['minutes']:.1f} minutes of computation."
     )
+
+
+def _at_cost(cost: str) -> str:
+    return f" ({cost})" if cost else ""
 
 
 def _by_table(target: Target, results: Results) -> Iterator[tuple[Table, list[Judged]]]:

@@ -129,7 +129,7 @@ def test_the_small_scale_says_what_it_cuts(target: Target) -> None:
     small = results(target, {"versions": {"right": [5.0]}}, scale="small")
     assert {row.quantity for row in judged(target, small)} == {"versions"}
     said = list(notes(target, small))
-    assert "Left out at small scale: long." in said
+    assert "Left out at small scale: long (an hour)." in said
     assert "Means something at full scale only: Length of a round." in said
 
 
