@@ -31,7 +31,6 @@ PALETTE: Final = (
     "#ca9161",
     "#949494",
 )
-MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 # The same hues, lighter, for a dark page.
 PALETTE_ON_DARK: Final = (
     "#56b4e9",

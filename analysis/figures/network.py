@@ -31,7 +31,8 @@ def network(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     Left, bytes (MB, 10^6) by direction over virtual time (s). In the middle, how many transfers
     are under way on average in each of 120 spans, and thin, those in line for the server's link
     where it serves first come, first served. Right, where transfers contend for the server's links,
-    the share of their capacity (%) in use. A client's own part of the way counts as the server's.
+    the share of their capacity (%) in use. Events do not tell a client's own part of the way from
+    the server's: where both take time, line and load are bounds, and say so.
 
     Raises:
         CannotDraw: no run has a transfer that took time.
@@ -88,7 +89,9 @@ def _draw_run(panels: Sequence[Axes], run: Run, style: Style) -> None:
         axes.set_ylim(bottom=0)
         virtual_time(axes, 4)
     if len(panels) > 2:
-        panels[2].set(ylabel="busy (%)", title="Server's links")
+        exact = not any(_slots(run, way) and _has_own_part(run, way) for way in DIRECTIONS)
+        label = "busy (%)" if exact else "busy, at most (%)"
+        panels[2].set(ylabel=label, title="Server's links")
         panels[2].set_ylim(0, 105)
 
 
@@ -96,6 +99,13 @@ def _server_link(run: Run, way: str) -> dict[str, Any]:
     server = run.scenario.get("server")
     link = server.get(way) if isinstance(server, dict) else None
     return link if isinstance(link, dict) else {}
+
+
+def _has_own_part(run: Run, way: str) -> bool:
+    """Whether the client's own part of the way takes time."""
+    network: Any = run.scenario.get("clients", {}).get("network") or {}
+    link = network.get(way) or {}
+    return link.get("latency", 0) != 0 or link.get("bandwidth") is not None
 
 
 def _slots(run: Run, way: str) -> int:
@@ -113,7 +123,10 @@ def _legend(figure: Figure, run: Run, style: Style) -> None:
         Line2D([], [], color=color, linewidth=1.6 * style.stroke, label=way)
         for way, color in zip(DIRECTIONS, _colors(style), strict=True)
     ]
-    if any(_server_link(run, way).get("kind") == "fifo" for way in DIRECTIONS):
+    in_line = [way for way in DIRECTIONS if _server_link(run, way).get("kind") == "fifo"]
+    if in_line:
+        bound = any(_has_own_part(run, way) for way in in_line)
+        label = "in line, at most" if bound else "in line"
         ink = style.colors.ink
-        handles.append(Line2D([], [], color=ink, linewidth=0.7 * style.stroke, label="in line"))
+        handles.append(Line2D([], [], color=ink, linewidth=0.7 * style.stroke, label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")

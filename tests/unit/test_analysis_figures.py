@@ -513,6 +513,16 @@ def test_a_line_for_the_servers_link_is_drawn_where_there_is_one(by_hand):
     assert len(under_way.get_lines()) == 3  # down, up, and in line
     used = busy.get_lines()[0].get_ydata()
     assert np.mean(used) == pytest.approx(100 * 1 / 8)  # one upload of 1 s in 8 s
+    assert busy.get_ylabel() == "busy (%)"
+
+
+def test_what_is_known_of_the_servers_link_is_a_bound_where_clients_have_their_own(by_hand):
+    by_hand.scenario["server"] = {"upload": {"kind": "fifo", "slots": 1, "bandwidth": 10.0}}
+    by_hand.scenario["clients"] = {"network": {"upload": {"latency": 0.5, "bandwidth": None}}}
+    figure = FIGURES["network"].function([by_hand])
+    assert visible_axes(figure)[2].get_ylabel() == "busy, at most (%)"
+    (legend,) = figure.legends
+    assert legend.get_texts()[-1].get_text() == "in line, at most"
 
 
 def test_a_sweep_is_drawn_along_the_setting_with_the_most_values(study):
