@@ -107,13 +107,26 @@ def test_trained_runs_add_their_accuracies_to_the_table(
     studies["timing"] = [finished("fedbuff", None), finished("fedavg", None)]
     studies["learned"] = [finished("fedbuff", 0.914)]
     zoo.keep([Path("timing")])
-    assert "final accuracy" not in zoo.table()
+    assert "accuracy" not in zoo.table()
     zoo.keep([Path("learned")])
     rows = [line for line in zoo.table().splitlines() if line.startswith("| fed")]
+    rate = f"{zoo.rate_used(zoo.cases()['fedbuff']):g}"
     assert rows == [  # in the order of the zoo
-        "| fedavg | 5 | 100 | 60,000 | 1.2 | 9 | 12% |  |  |",
-        "| fedbuff | 5 | 100 | 60,000 | 1.2 | 9 | 12% | 62 | 91.4% |",
+        "| fedavg | 5 | 100 | 60,000 | 1.2 | 9 | 12% | 0.1 |  |  |  |",
+        f"| fedbuff | 5 | 100 | 60,000 | 1.2 | 9 | 12% | {rate} | 30 | 62 | 91.4% |",
     ]
+
+
+def test_the_zoo_has_the_best_rates_of_the_grid(zoo: ModuleType) -> None:
+    settings = zoo.cases()
+    used = {label: zoo.rate_used(settings[label]) for label in zoo.best()}
+    assert used == {label: float(rate) for label, rate in zoo.best().items()}
+
+
+def test_every_point_of_the_grid_has_its_result(zoo: ModuleType) -> None:
+    results = json.loads(zoo.GRID_RESULTS.read_text())
+    kept = {f"{label}-lr{rate}" for label, row in results.items() for rate in row}
+    assert kept == {case.label for case in load_study(zoo.GRID).cases}
 
 
 def test_the_best_rate_of_the_grid_is_named(
@@ -134,7 +147,7 @@ def test_the_best_rate_of_the_grid_is_named(
     diverged = finished("fedbuff-lr1", 0.95)
     diverged.status = "diverged"
     studies["grid"].append(diverged)
-    zoo.keep_grid(Path("grid"))
+    zoo.keep_grid([Path("grid")])
     assert json.loads(zoo.GRID_RESULTS.read_text())["fedbuff"] == {
         "0.1": 0.8,
         "0.3": 0.9,
