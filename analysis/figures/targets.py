@@ -49,7 +49,8 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         names = [shorten(group.short, 18 if chosen.is_narrow else 26) for group in shown]
         panels[0].set_yticks(range(len(shown)), names)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
-        panels[0].set_xlim(0, 1.45 * max(axes.dataLim.x1 for axes in panels))
+        room = 1.45 if all(len(group.runs) == 1 for group in shown) else 1.9  # for what is written
+        panels[0].set_xlim(0, room * max(axes.dataLim.x1 for axes in panels))
     note_left_out(figure, others, _LACKING)
     return figure
 
