@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 METHODS: Final = ("weight", "identical", "FedFix-0.5", "FedBuff-5", "FedAvg")
+LINES: Final = ("-", "-", "--", "--", ":")  # equals lie on top of each other
 LEVELS: Final = (0, 0.1, 10000)
 SHOWN: Final = {0: "client 0 (tau 1)", 9: "client 9 (tau 0.2)"}
 
@@ -176,22 +177,25 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
 
 
 def _losses(axes: Axes, runs: Sequence[Run], level: float) -> None:
-    for color, name in zip(PALETTE, METHODS, strict=False):
+    for color, line, name in zip(PALETTE, LINES, METHODS, strict=False):
         curve = mean_curve(_of(runs, name, level), "time", "loss")
-        axes.plot(curve.x, curve.y, color=color, label=name, linewidth=1.2)
+        axes.plot(curve.x, curve.y, line, color=color, label=name, linewidth=1.6)
         if curve.low is not None and curve.high is not None:
             axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0)
     axes.set_yscale("log")
+    axes.set_yticks([0.4, 0.6, 1, 2], minor=False)
+    axes.set_yticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _accuracies(axes: Axes, runs: Sequence[Run]) -> None:
-    for color, marker, name in zip(PALETTE, MARKERS, METHODS, strict=False):
+    for color, line, marker, name in zip(PALETTE, LINES, MARKERS, METHODS, strict=False):
         found = _of(runs, name, 0)
         times = [float(t) for t in _task_times(found[0])]
         accuracy = np.mean(
             [accuracy_by_client(run, len(run.metrics) // 5) for run in found], axis=0
         )
-        axes.plot(times, 100 * accuracy, marker=marker, color=color, markersize=4, linewidth=1)
+        axes.plot(times, 100 * accuracy, line, marker=marker, color=color, markersize=4)
     axes.set_xlabel("time of the client's tasks (units); one class per client")
     axes.set_ylabel("accuracy on its class (%)")
 
