@@ -244,17 +244,19 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
     """Round lengths and synchronisation ratio against C and cr, with the published points."""
     from analysis import theme
 
-    measured = measure(studies)
+    measured, trained = measure(studies), learning(studies)
     with theme.themed() as style:
-        figure = theme.new_figure(2 * style.width, 2 * style.height)
-        panels = figure.subplots(2, 2).flat
+        rows, columns = (2, 2) if trained else (1, 3)
+        figure = theme.new_figure(columns * style.width, rows * style.height)
+        panels = figure.subplots(rows, columns).flat
         for axes, quantity, title in zip(
             panels, ("safa_round_seconds", "fedavg_round_seconds"), NAMES.values(), strict=False
         ):
             _draw_rounds(axes, measured[quantity], target.tables[quantity].rows, style)
             axes.set_title(f"{title}: mean length of a round")
         _draw_ratio(panels[2], measured["sync_ratio"], target.tables["sync_ratio"].rows, style)
-        _draw_loss(panels[3], learning(studies), target, style)
+        if trained:
+            _draw_loss(panels[3], trained, target, style)
         theme.label_legend(figure, panels[0], style)
     return figure
 
