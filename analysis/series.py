@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LEGS: Final = ("download", "queueing", "compute", "upload", "buffer")
 _MICRO: Final = 1e6
+_LINK: Final = r'"link_us": (\d+)'
 
 
 def horizon(run: Run) -> float:
@@ -172,8 +173,10 @@ def rounds(run: Run) -> pd.DataFrame:
 def transfers(run: Run) -> pd.DataFrame:
     """Transfers that took time, a row each.
 
-    Columns: ``direction`` (download, upload), ``begin`` and ``end`` (s), ``bytes``. Those under way
-    when the run ended are left out: they have no end.
+    Columns: ``direction`` (download, upload), ``begin`` and ``end`` (s), ``bytes``, and of the part
+    that they spent on the server's link, waiting included, ``link_begin`` and ``link_end`` (s). Of
+    an upload that was lost and repeated that is the last time. Those under way when the run ended
+    are left out: they have no end.
     """
     events = run.events
     tasks = run.tasks
@@ -183,20 +186,26 @@ def transfers(run: Run) -> pd.DataFrame:
         ("upload", "computed", "arrived"),
     ):
         rows = events[(events["kind"] == end).to_numpy() & events["task"].notna().to_numpy()]
-        size = rows.drop_duplicates(["client", "task"]).set_index(["client", "task"])["bytes"]
+        found = rows.drop_duplicates(["client", "task"]).set_index(["client", "task"])
         done = tasks[tasks[begin].notna() & tasks[end].notna()]
         key = pd.MultiIndex.from_frame(done[["client", "task"]])
+        link = found["context"].str.extract(_LINK, expand=False).astype("float64").reindex(key)
+        edge = "link_begin" if direction == "upload" else "link_end"
         parts.append(
             pd.DataFrame(
                 {
                     "direction": direction,
                     "begin": done[begin].to_numpy(dtype="float64") / _MICRO,
                     "end": done[end].to_numpy(dtype="float64") / _MICRO,
-                    "bytes": size.reindex(key).fillna(0).to_numpy(dtype="float64"),
+                    "bytes": found["bytes"].reindex(key).fillna(0).to_numpy(dtype="float64"),
+                    edge: link.to_numpy() / _MICRO,
                 }
             )
         )
     table = pd.concat(parts, ignore_index=True)
+    # Without a path of the client's own the link is all of the way.
+    table["link_begin"] = table["link_begin"].fillna(table["begin"])
+    table["link_end"] = table["link_end"].fillna(table["end"])
     return table[table["end"] > table["begin"]].reset_index(drop=True)
 
 

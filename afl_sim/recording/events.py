@@ -110,7 +110,8 @@ class EventLog:
             steps: local optimizer steps.
             samples: samples trained on.
             context: plain values of the strategy, as JSON; of an aggregation that has taken time
-                also ``began_us``.
+                also ``began_us``; of a transfer over a contended link of the server and the
+                client's own path ``link_us``: when it left that link (download) or came to it.
         """
         buffer = self._buffer
         buffer += _pack(

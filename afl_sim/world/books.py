@@ -21,6 +21,9 @@ from afl_sim.world.presence import Presence
 from afl_sim.world.queueing import QueueingPresence
 from afl_sim.world.statistics import Counts
 
+# What is logged when a transfer is over.
+_CROSSED = (events.DOWNLOADED, events.ARRIVED, events.LOST)
+
 
 class Books:
     """State that the `Server`'s words change, and the log of every change.
@@ -133,7 +136,14 @@ class Books:
             self._inbox[dispatch] = None
 
     def record(self, kind: int, dispatch: Dispatch, size: int) -> None:
-        """Log an event of a task; ``size`` is the number of bytes that moved."""
+        """Log an event of a task; ``size`` is the number of bytes that moved.
+
+        Where a transfer is over that crossed a contended link of the server, the log says beside it
+        when a model left that link, or when an update came to it.
+        """
+        crossed = None
+        if dispatch.link_us >= 0 and kind in _CROSSED:
+            crossed, dispatch.link_us = f'{{"link_us": {dispatch.link_us}}}', -1
         self._log(
             self._env.now,
             kind,
@@ -145,7 +155,7 @@ class Books:
             size,
             dispatch.steps,
             dispatch.samples,
-            None,
+            crossed,
         )
 
     def _throw_away(self, dispatch: Dispatch) -> None:

@@ -82,6 +82,7 @@ class Dispatch:
         "job",
         "leg_ends_us",
         "limit",
+        "link_us",
         "order",
         "pending",
         "phase",
@@ -121,6 +122,7 @@ class Dispatch:
         self.until_polled = until_polled
         self.order = PLAIN
         self.phase = Phase.DOWNLOADING
+        self.link_us = -1  # when it left the server's download link or came to the upload link
         self.queued_since_us = -1  # while it waits at its client, behind other tasks
         self.queued_us = 0  # how long it waited there
         self.computing_since_us = -1

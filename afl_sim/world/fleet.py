@@ -114,9 +114,7 @@ class Fleet(Legs):
     def launch(self, dispatch: Dispatch) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
         if dispatch.download_work_us:
-            self._cross(
-                self._server_download, dispatch, dispatch.download_work_us, self._download_on
-            )
+            self._cross(self._server_download, dispatch, dispatch.download_work_us, self._sent_down)
         else:
             self._download_on(dispatch)
         if self.on_launch is not None and dispatch.in_flight:
@@ -182,6 +180,12 @@ class Fleet(Legs):
             + self._server_upload.expected_seconds(client, up)
         )
 
+    def _sent_down(self, dispatch: Dispatch) -> None:
+        """The model has left the server's contended link; the client's own path follows."""
+        if dispatch.download_us:  # else the log has that instant already
+            dispatch.link_us = int(self.env.now)
+        self._download_on(dispatch)
+
     def _download_on(self, dispatch: Dispatch) -> None:
         if dispatch.download_us:
             self.put_off(dispatch, dispatch.download_us, self._downloaded)
@@ -221,6 +225,8 @@ class Fleet(Legs):
 
     def _upload_on(self, dispatch: Dispatch) -> None:
         if dispatch.upload_work_us:
+            if dispatch.upload_us or dispatch.attempt:
+                dispatch.link_us = int(self.env.now)
             self._cross(self._server_upload, dispatch, dispatch.upload_work_us, self._uploaded)
         else:
             self._uploaded(dispatch)

@@ -31,8 +31,7 @@ def network(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     Left, bytes (MB, 10^6) by direction over virtual time (s). In the middle, how many transfers
     are under way on average in each of 120 spans, and thin, those in line for the server's link
     where it serves first come, first served. Right, where transfers contend for the server's links,
-    the share of their capacity (%) in use. Events do not tell a client's own part of the way from
-    the server's: where both take time, line and load are bounds, and say so.
+    the share of their capacity (%) in use.
 
     Raises:
         CannotDraw: no run has a transfer that took time.
@@ -74,6 +73,7 @@ def _draw_run(panels: Sequence[Axes], run: Run, style: Style) -> None:
         begin = mine["begin"].to_numpy()
         panels[1].plot(centre, occupancy(begin, end, edges), color=color, linewidth=stroke)
         slots = _slots(run, way)
+        begin, end = mine["link_begin"].to_numpy(), mine["link_end"].to_numpy()
         if _server_link(run, way).get("kind") == "fifo":
             waiting = occupancy(begin, end, edges, least=slots)
             panels[1].plot(centre, waiting, color=color, linewidth=0.7 * style.stroke)
@@ -89,9 +89,7 @@ def _draw_run(panels: Sequence[Axes], run: Run, style: Style) -> None:
         axes.set_ylim(bottom=0)
         virtual_time(axes, 4)
     if len(panels) > 2:
-        exact = not any(_slots(run, way) and _has_own_part(run, way) for way in DIRECTIONS)
-        label = "busy (%)" if exact else "busy, at most (%)"
-        panels[2].set(ylabel=label, title="Server's links")
+        panels[2].set(ylabel="busy (%)", title="Server's links")
         panels[2].set_ylim(0, 105)
 
 
@@ -99,13 +97,6 @@ def _server_link(run: Run, way: str) -> dict[str, Any]:
     server = run.scenario.get("server")
     link = server.get(way) if isinstance(server, dict) else None
     return link if isinstance(link, dict) else {}
-
-
-def _has_own_part(run: Run, way: str) -> bool:
-    """Whether the client's own part of the way takes time."""
-    network: Any = run.scenario.get("clients", {}).get("network") or {}
-    link = network.get(way) or {}
-    return link.get("latency", 0) != 0 or link.get("bandwidth") is not None
 
 
 def _slots(run: Run, way: str) -> int:
@@ -125,8 +116,6 @@ def _legend(figure: Figure, run: Run, style: Style) -> None:
     ]
     in_line = [way for way in DIRECTIONS if _server_link(run, way).get("kind") == "fifo"]
     if in_line:
-        bound = any(_has_own_part(run, way) for way in in_line)
-        label = "in line, at most" if bound else "in line"
         ink = style.colors.ink
-        handles.append(Line2D([], [], color=ink, linewidth=0.7 * style.stroke, label=label))
+        handles.append(Line2D([], [], color=ink, linewidth=0.7 * style.stroke, label="in line"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize="small")

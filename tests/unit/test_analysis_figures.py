@@ -516,13 +516,29 @@ def test_a_line_for_the_servers_link_is_drawn_where_there_is_one(by_hand):
     assert busy.get_ylabel() == "busy (%)"
 
 
-def test_what_is_known_of_the_servers_link_is_a_bound_where_clients_have_their_own(by_hand):
-    by_hand.scenario["server"] = {"upload": {"kind": "fifo", "slots": 1, "bandwidth": 10.0}}
-    by_hand.scenario["clients"] = {"network": {"upload": {"latency": 0.5, "bandwidth": None}}}
-    figure = FIGURES["network"].function([by_hand])
-    assert visible_axes(figure)[2].get_ylabel() == "busy, at most (%)"
-    (legend,) = figure.legends
-    assert legend.get_texts()[-1].get_text() == "in line, at most"
+@pytest.mark.parametrize("kind", ["fifo", "shared"])
+def test_a_clients_own_path_is_no_part_of_the_servers_link(kind, tmp_path):
+    link = f"{{kind: {kind}, bandwidth: 4.0e4}}"
+    own = "{latency: 0.7, bandwidth: {dist: lognorm, s: 0.5, scale: 3.0e4}}"
+    settings = (
+        f"server={{download: {link}, upload: {link}}}",
+        f"clients.network={{download: {own}, upload: {own}}}",
+        "strategy={kind: fedavg, clients_per_round: 8}",  # at its end nothing is under way
+        "stop={versions: 5}",
+    )
+    run = simulate(load_scenario(SMALLEST, settings), tmp_path / kind, timing_only=True)
+    table = transfers(run)
+    for way in ("download", "upload"):
+        mine = table[table["direction"] == way]
+        spent = mine["link_end"] - mine["link_begin"]
+        links = run.summary["links"][way]
+        assert len(spent) == links["transfers"] == 40
+        assert spent.mean() == pytest.approx(links["mean_seconds"])
+        assert (spent < mine["end"] - mine["begin"] - 0.69).all()
+    *_, busy = visible_axes(FIGURES["network"].function([run]))
+    for line, way in zip(busy.get_lines(), ("download", "upload"), strict=True):
+        used = np.mean(line.get_ydata()) / 100
+        assert used == pytest.approx(run.summary["links"][way]["utilisation"])
 
 
 def test_a_sweep_is_drawn_along_the_setting_with_the_most_values(study):
