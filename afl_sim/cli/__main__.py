@@ -1,0 +1,3 @@
+from afl_sim.cli import main
+
+main()

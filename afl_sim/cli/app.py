@@ -1,0 +1,82 @@
+"""The ``afl-sim`` command itself: its entry point, and how every command ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from afl_sim import __version__
+from afl_sim.errors import AflSimError
+from afl_sim.output import failed_output, say_errors
+
+
+# As help shows them: in the order in which they are needed.
+_ORDER = (
+    *("run", "resume", "validate", "reproduce", "plot", "report", "compare", "diff"),
+    *("calibrate", "theory", "list", "schema"),
+)
+
+
+class _Interrupted(AflSimError):
+    exit_code = 130
+
+
+class _Commands(typer.core.TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Typer would end silently on Ctrl-C, with an exit code that depends on its version."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted("interrupted") from None
+
+
+app = typer.Typer(
+    name="afl-sim",
+    cls=_Commands,
+    help="Simulate asynchronous federated learning: virtual time, real training, the same result "
+    "every time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Entry point: errors are one message on stderr and an exit code, never a traceback."""
+    if "" not in sys.path:
+        sys.path.append("")  # `package.module:Class` may lie in the working directory
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except AflSimError as error:
+        say_errors(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say_errors("interrupted")
+        sys.exit(130)
+    except OSError as error:
+        sys.exit(failed_output(error))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"afl-sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,89 @@
+"""Commands that tell what is known: calibrate, theory, list, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from afl_sim.cli.app import app
+
+
+@app.command()
+def calibrate(
+    models: Annotated[list[str], typer.Argument(help="Model kinds, or package.module:factory.")],
+    out: Annotated[Path, typer.Option(help="The trace to write, a CSV file.")],
+    dataset: Annotated[str, typer.Option(help="Whose shape of samples is trained on.")] = "mnist",
+    batch_size: Annotated[int, typer.Option(help="Samples of a local step.")] = 32,
+    repeats: Annotated[int, typer.Option(help="Measurements; their median counts.")] = 9,
+) -> None:
+    """Measure this machine's seconds per sample, one thread, and write them as a device trace."""
+    from afl_sim.calibration import calibrate as measure
+    from afl_sim.calibration import trace_of
+    from afl_sim.recording.files import write_text
+
+    found = []
+    for model in models:
+        found.append(measure(model, dataset, batch_size, repeats))
+        row = found[-1]
+        print(
+            f"{row.model}: {row.seconds_per_sample:.6g} s a sample (median of {row.repeats}, "
+            f"{row.fastest:.6g} to {row.slowest:.6g})",
+            flush=True,
+        )
+    write_text(out, trace_of(found))
+    print(f"trace: {out}")
+
+
+@app.command()
+def theory(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Oracles, or the first parts of their names; all by default."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the table as Markdown.")] = None,
+) -> None:
+    """Compare the engine with exact results by fresh runs; exit code 1 if one is missed."""
+    from afl_sim.recording.files import write_text
+    from afl_sim.theory.oracles import chosen
+    from afl_sim.theory.report import measure, page
+
+    rows = []
+    for oracle in chosen(names or []):
+        rows.append(measure(oracle))
+        print(rows[-1].line(), flush=True)
+    if out is not None:
+        write_text(out, page(rows))
+    if not all(row.holds for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_kinds(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="strategies, models, datasets, partitions, distributions, figures, papers or "
+            "scenarios."
+        ),
+    ],
+) -> None:
+    """List what a scenario can name, a line each."""
+    from afl_sim.listing import listing
+
+    rows = list(listing(what))
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, line in rows:
+        print(f"{name:<{width}} {line}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    import json
+
+    from afl_sim.catalogue import catalogue
+    from afl_sim.scenario import json_schema
+
+    print(json.dumps(json_schema(catalogue()), indent=2))

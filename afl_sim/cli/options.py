@@ -1,0 +1,65 @@
+"""Options that several commands share, and the settings of a scenario that they stand for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ScenarioArgument = Annotated[
+    str, typer.Argument(help="A scenario file, or the name of a built-in scenario.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a setting; may be repeated."),
+]
+SeedOption = Annotated[int | None, typer.Option(help="Replace the scenario's seed.")]
+WorkersOption = Annotated[
+    str | None, typer.Option(metavar="N", help="Worker processes that train; auto: one per core.")
+]
+ExecutorOption = Annotated[str | None, typer.Option(help="inline, processes or ray.")]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="A Ray cluster, as auto or host:port; default one on this machine."
+    ),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="cpu or cuda: where to train; short for numerics.device.")
+]
+TensorboardOption = Annotated[
+    bool,
+    typer.Option(
+        "--tensorboard", help="Also write evaluations for TensorBoard, in the run folder."
+    ),
+]
+MlflowOption = Annotated[bool, typer.Option("--mlflow", help="Also log evaluations to MLflow.")]
+RunsArgument = Annotated[list[Path], typer.Argument(help="Run or study folders.")]
+
+
+def execution_settings(
+    workers: str | None, executor: str | None, ray_address: str | None
+) -> list[str]:
+    """The command line's choice of executor, as settings of the scenario."""
+    if executor is None and ray_address is not None:
+        executor = "ray"
+    if executor == "ray" and ray_address is not None and workers in (None, "auto"):
+        workers = "1024"  # as many as the cluster has processors
+    if workers == "auto" or (workers is None and executor == "ray"):
+        workers = str(len(os.sched_getaffinity(0)))
+    if executor is None and workers is not None and workers != "1":
+        executor = "processes"
+    settings = [] if executor is None else [f"execution.executor={executor}"]
+    if workers is not None:
+        settings.append(f"execution.workers={workers}")
+    if ray_address is not None:
+        settings.append(f"execution.ray_address={ray_address}")
+    return settings
+
+
+def sink_settings(tensorboard: bool, mlflow: bool) -> list[str]:
+    """Where the command line has evaluations go, as settings of the scenario."""
+    names = [name for name, on in (("tensorboard", tensorboard), ("mlflow", mlflow)) if on]
+    return [f"execution.sinks=[{', '.join(names)}]"] if names else []

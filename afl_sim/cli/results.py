@@ -1,0 +1,110 @@
+"""Commands that look at what runs have left: plot, report, compare, diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from afl_sim.cli.app import app
+from afl_sim.cli.options import RunsArgument
+
+
+@app.command()
+def plot(
+    runs: RunsArgument,
+    figure: Annotated[
+        list[str] | None, typer.Option(help="Draw only this figure; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the figures.")] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="png, pdf, svg, separated by commas.")
+    ] = "png",
+    style: Annotated[
+        str, typer.Option(help="paper, column (of two), slides or dark: size and colours.")
+    ] = "paper",
+) -> None:
+    """Draw figures of runs and studies; `afl-sim list figures` describes them."""
+    from afl_sim.recording import load_runs
+
+    draw_figures(
+        load_runs(runs), out or runs[0] / "figures", figure, tuple(formats.split(",")), style
+    )
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Run or study folders.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file; default report.html in the folder.")
+    ] = None,
+) -> None:
+    """Write report.html of runs, and of studies with a report of each run."""
+    from afl_sim.errors import InputError
+    from afl_sim.recording import load_runs
+    from afl_sim.recording.reading import is_single_run
+
+    if out is not None and len(folders) > 1:
+        raise InputError("--out names one file; give one run or study")
+    for folder in folders:
+        write_report(folder, load_runs([folder]), not is_single_run(folder), out)
+
+
+def write_report(folder: Path, runs: list[Any], is_study: bool, out: Path | None = None) -> None:
+    """Write the page of a run, or those of a study and of its runs."""
+    from analysis.report import REPORT, write_run_report, write_study_report
+
+    path = out or folder / REPORT
+    if is_study:
+        for run in runs:
+            write_run_report(run)
+        write_study_report(folder.resolve().name, runs, path)
+    else:
+        write_run_report(runs[0], path)
+    print(f"report: {path}")
+
+
+@app.command()
+def compare(
+    runs: RunsArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the tables here: CSV, Markdown and LaTeX.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="table, csv, markdown or latex: what is printed.")
+    ] = "table",
+) -> None:
+    """Print a table of runs side by side, with intervals where there are replications."""
+    from afl_sim.recording import load_runs
+    from analysis.compare import print_comparison
+
+    print_comparison(load_runs(runs), out, form=form)
+
+
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(help="A run folder.")],
+    b: Annotated[Path, typer.Argument(help="Another run folder.")],
+) -> None:
+    """Find the first event in which two runs differ; exit code 1 if there is one."""
+    from afl_sim.recording import first_divergence, format_divergence, load_run
+
+    divergence = first_divergence(load_run(a), load_run(b))
+    print(format_divergence(divergence, str(a), str(b)))
+    if divergence is not None:
+        raise typer.Exit(1)
+
+
+def draw_figures(
+    runs: list[Any],
+    folder: Path,
+    names: list[str] | None,
+    formats: tuple[str, ...],
+    style: str = "paper",
+) -> None:
+    """Draw what the runs can supply, and print a line for each figure."""
+    from analysis.registry import draw
+
+    for drawn in draw(runs, folder, names, formats, style):
+        print(drawn.line)
