@@ -12,7 +12,6 @@ from afl_sim import __version__
 from afl_sim.errors import AflSimError
 from afl_sim.output import failed_output, say_errors
 
-
 # As help shows them: in the order in which they are needed.
 _ORDER = (
     *("run", "resume", "validate", "reproduce", "plot", "report", "compare", "diff"),
