@@ -37,9 +37,7 @@ def test_a_model_is_measured_and_the_trace_drives_a_run(afl_sim: Command, tmp_pa
     devices = read_devices(out)
     seconds = devices.columns["seconds_per_sample"]
     assert len(seconds) == 2
-    assert all(
-        0 < each < 1 for each in seconds
-    )  # in any order
+    assert all(0 < each < 1 for each in seconds)  # in any order
     assert [result.code for result in wrong] == [2, 2, 2]
     for result, message in zip(wrong, ("'logistic'?", "'mnist'?", "--repeats"), strict=True):
         assert message in result.errors[0]
