@@ -247,7 +247,7 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
     measured, trained = measure(studies), learning(studies)
     with theme.themed() as style:
         rows, columns = (2, 2) if trained else (1, 3)
-        figure = theme.new_figure(columns * style.width, rows * style.height)
+        figure = theme.new_figure(2 * style.width, rows * style.height)
         panels = figure.subplots(rows, columns).flat
         for axes, quantity, title in zip(
             panels, ("safa_round_seconds", "fedavg_round_seconds"), NAMES.values(), strict=False
