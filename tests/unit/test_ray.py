@@ -132,6 +132,7 @@ def test_a_machine_that_dies_in_the_middle_changes_nothing(tmp_path: Path) -> No
     def actors(state: str) -> int:
         return [actor["State"] for actor in ray._private.state.actors().values()].count(state)
 
+    ray.shutdown()  # the cluster of the tests before
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
