@@ -115,8 +115,13 @@ def draw_curve(axes: Axes, curve: Curve, look: Look, style: Style, scale: float 
         markeredgewidth=0.4,
         linewidth=1.6 * scale * style.stroke,
     )
+    draw_band(axes, curve, look.color)
+
+
+def draw_band(axes: Axes, curve: Curve, color: str, alpha: float = 0.2) -> None:
+    """The band of a curve, where it has one."""
     if curve.low is not None and curve.high is not None:
-        axes.fill_between(curve.x, curve.low, curve.high, color=look.color, alpha=0.2, linewidth=0)
+        axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=alpha, linewidth=0)
 
 
 def _mark_targets(axes: Axes, run: Run, look: Look, style: Style) -> None:

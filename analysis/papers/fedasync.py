@@ -8,8 +8,8 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
-from analysis.papers.heterogeneity import differences, draw_line, table
-from analysis.papers.reaching import accuracy_at_end, by_setting, values
+from analysis.papers.heterogeneity import along, differences, draw_line, table
+from analysis.papers.reaching import accuracy_at_end, by_setting, updates_to, values
 from analysis.statistics import student_interval
 from analysis.theme import label_legend, new_figure, themed
 
@@ -41,16 +41,10 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     both = zip(fast, slow, strict=True)
     return {
         "accuracy_at_end": table(settings, ROWS, accuracy_at_end),
-        "updates_to_90": table(settings, ROWS, updates_to_90),
+        "updates_to_90": table(settings, ROWS, updates_to(0.9)),
         "difference": costs,
         "little_alpha_less_hurt": [a is not None and b is not None and a < b for a, b in both],
     }
-
-
-def updates_to_90(run: Run) -> float | None:
-    """Aggregated updates at the first evaluation of 90 %; None where there is none."""
-    reached = run.metrics[run.metrics["accuracy"] >= 0.9]
-    return float(reached["updates"].iloc[0]) if len(reached) else None
 
 
 def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
@@ -61,11 +55,8 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
         panels = figure.subplots(1, len(LARGEST), sharey=True)
         for axes, most in zip(panels, LARGEST, strict=True):
             for index, function in enumerate(FUNCTIONS):
-                found = {
-                    float(alpha): values(settings[f"{function}-{alpha}-{most}"], accuracy_at_end)
-                    for alpha in ALPHAS
-                    if f"{function}-{alpha}-{most}" in settings
-                }
+                labels = {float(alpha): f"{function}-{alpha}-{most}" for alpha in ALPHAS}
+                found = along(settings, labels, accuracy_at_end)
                 draw_line(axes, found, function, index, style)
             for label, line in (("fedavg", "--"), ("sgd", ":")):
                 known = [x for x in values(settings.get(label, ()), accuracy_at_end) if x]

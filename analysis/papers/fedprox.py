@@ -9,6 +9,7 @@ import numpy as np
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
+from analysis.figures.learning import draw_band
 from analysis.replications import seed
 from analysis.theme import PALETTE, new_figure, themed
 
@@ -192,8 +193,7 @@ def _panel(axes: Axes, runs: Sequence[Run], share: float) -> None:
         curve = mean_curve(found, "versions", "accuracy")
         color, line = LOOKS[_look(name)]
         axes.plot(curve.x, curve.y, line, color=color, label=name, linewidth=1.2)
-        if curve.low is not None and curve.high is not None:
-            axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, linewidth=0)
+        draw_band(axes, curve, color, alpha=0.15)
     axes.set_ylim(0, 100)
 
 

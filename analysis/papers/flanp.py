@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
+from analysis.figures.learning import draw_band
 from analysis.replications import seed
 from analysis.theme import PALETTE, new_figure, themed
 
@@ -119,11 +121,9 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
                 continue
             for axes, axis, scale in ((left, "time", 1000), (right, "versions", 1)):
                 curve = mean_curve(runs[name], axis, "accuracy")
-                axes.plot(curve.x / scale, curve.y, line, color=color, label=name)
-                if curve.low is not None and curve.high is not None:
-                    axes.fill_between(
-                        curve.x / scale, curve.low, curve.high, color=color, alpha=0.15, lw=0
-                    )
+                curve = replace(curve, x=curve.x / scale)
+                axes.plot(curve.x, curve.y, line, color=color, label=name)
+                draw_band(axes, curve, color, alpha=0.15)
                 if name == "FLANP":
                     _mark_stages(axes, runs[name], axis, scale, color)
         left.set_xlabel("virtual time (thousands of units)")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
+from analysis.figures.learning import draw_band
 from analysis.replications import seed
 from analysis.theme import MARKERS, PALETTE, new_figure, themed
 
@@ -180,8 +181,7 @@ def _losses(axes: Axes, runs: Sequence[Run], level: float) -> None:
     for color, line, name in zip(PALETTE, LINES, METHODS, strict=False):
         curve = mean_curve(_of(runs, name, level), "time", "loss")
         axes.plot(curve.x, curve.y, line, color=color, label=name, linewidth=1.6)
-        if curve.low is not None and curve.high is not None:
-            axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0)
+        draw_band(axes, curve, color, alpha=0.15)
     axes.set_yscale("log")
     axes.set_yticks([0.4, 0.6, 1, 2], minor=False)
     axes.set_yticks([], minor=True)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from afl_sim.recording import Run
-from analysis.papers.reaching import Values, paired_differences, values
+from analysis.papers.reaching import Values, paired_differences, seconds_to, values
 from analysis.statistics import median_time, student_interval
-from analysis.theme import MARKERS, Style
+from analysis.theme import MARKERS, Style, label_legend, new_figure, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NAMES: Final = {
     "fedavg": "FedAvg",
@@ -42,6 +43,29 @@ def differences(
         for (one, other), row in pairs.items()
         if one in settings and other in settings
     }
+
+
+def along(settings: Settings, labels: Mapping[float, str], measure: Measure) -> dict[float, Values]:
+    """A measure of the settings that were run, by their place on an axis."""
+    return {x: values(settings[label], measure) for x, label in labels.items() if label in settings}
+
+
+def draw_times(
+    settings: Settings, kinds: Sequence[str], levels: Sequence[str], xlabel: str
+) -> Figure:
+    """Times to 90 % and 95 % of the settings ``kind-level``: a line for each kind, a panel each."""
+    with themed() as style:
+        figure = new_figure(style.width, style.height)
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, goal in zip(panels, (0.9, 0.95), strict=True):
+            for index, kind in enumerate(kinds):
+                labels = {float(level): f"{kind}-{level}" for level in levels}
+                found = along(settings, labels, seconds_to(goal))
+                draw_line(axes, found, NAMES[kind], index, style)
+            axes.set(xlabel=xlabel, yscale="log", title=f"to {goal:.0%}")
+        panels[0].set_ylabel("virtual time (s)")
+        label_legend(figure, panels[0], style)
+    return figure
 
 
 def draw_line(

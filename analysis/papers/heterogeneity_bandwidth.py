@@ -8,8 +8,8 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
-from analysis.papers.heterogeneity import NAMES, differences, draw_line, table
-from analysis.papers.reaching import by_setting, seconds_to, values
+from analysis.papers.heterogeneity import NAMES, along, differences, draw_line, table
+from analysis.papers.reaching import by_setting, seconds_to
 from analysis.theme import label_legend, new_figure, themed
 
 KINDS: Final = ("fedavg", "fedbuff")
@@ -47,11 +47,8 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, kind in zip(panels, KINDS, strict=True):
             for index, (how, said) in enumerate(COMPRESSIONS.items()):
-                found = {
-                    float(rate): values(settings[f"{kind}-{band}-{how}"], seconds_to(0.95))
-                    for band, rate in BANDWIDTHS.items()
-                    if f"{kind}-{band}-{how}" in settings
-                }
+                labels = {float(rate): f"{kind}-{band}-{how}" for band, rate in BANDWIDTHS.items()}
+                found = along(settings, labels, seconds_to(0.95))
                 draw_line(axes, found, said, index, style)
             axes.set(xlabel="median uplink (kB/s)", xscale="log", yscale="log", title=NAMES[kind])
         panels[0].set_ylabel("virtual time to 95 % (s)")

@@ -8,8 +8,8 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
-from analysis.papers.heterogeneity import differences, draw_line, table
-from analysis.papers.reaching import by_setting, seconds_to, values
+from analysis.papers.heterogeneity import along, differences, draw_line, table
+from analysis.papers.reaching import by_setting, seconds_to, updates_to
 from analysis.theme import label_legend, new_figure, themed
 
 CONCURRENCIES: Final = (5, 10, 20, 40)
@@ -30,16 +30,10 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     settings = by_setting(studies.get("concurrency", ()))
     return {
         "seconds_to_95": table(settings, ROWS, seconds_to(0.95)),
-        "updates_to_95": table(settings, ROWS, updates_to_95),
+        "updates_to_95": table(settings, ROWS, updates_to(0.95)),
         "mean_staleness": table(settings, ROWS, mean_staleness),
         "difference_to_95": differences(settings, PAIRS, seconds_to(0.95)),
     }
-
-
-def updates_to_95(run: Run) -> float | None:
-    """Aggregated updates at the first evaluation of 95 %; None where there is none."""
-    reached = run.metrics[run.metrics["accuracy"] >= 0.95]
-    return float(reached["updates"].iloc[0]) if len(reached) else None
 
 
 def mean_staleness(run: Run) -> float | None:
@@ -54,14 +48,10 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
     with themed() as style:
         figure = new_figure(style.width, style.height)
         panels = figure.subplots(1, 2)
-        shown = {"virtual time (s)": seconds_to(0.95), "updates aggregated": updates_to_95}
+        shown = {"virtual time (s)": seconds_to(0.95), "updates aggregated": updates_to(0.95)}
         for axes, (name, of_run) in zip(panels, shown.items(), strict=True):
             for index, b in enumerate(BUFFERS):
-                found = {
-                    float(c): values(settings[f"c{c}-b{b}"], of_run)
-                    for c in CONCURRENCIES
-                    if f"c{c}-b{b}" in settings
-                }
+                found = along(settings, {float(c): f"c{c}-b{b}" for c in CONCURRENCIES}, of_run)
                 draw_line(axes, found, f"buffer {b}", index, style)
             axes.set(xlabel="clients that train at once", ylabel=f"{name} to 95 %")
             axes.set(xscale="log", yscale="log", xticks=CONCURRENCIES, xticklabels=CONCURRENCIES)

@@ -8,9 +8,8 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
-from analysis.papers.heterogeneity import NAMES, differences, draw_line, table
-from analysis.papers.reaching import by_setting, seconds_to, values
-from analysis.theme import label_legend, new_figure, themed
+from analysis.papers.heterogeneity import NAMES, differences, draw_times, table
+from analysis.papers.reaching import by_setting, seconds_to
 
 KINDS: Final = ("fedavg", "fedbuff", "fedasync", "safa", "favas")
 SIGMAS: Final = ("0", "0.7", "1.4", "2.1")
@@ -38,18 +37,4 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
 def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
     """Times to 90 % and 95 % against sigma."""
     settings = by_setting(studies.get("tail", ()))
-    with themed() as style:
-        figure = new_figure(style.width, style.height)
-        panels = figure.subplots(1, 2, sharey=True)
-        for axes, goal in zip(panels, (0.9, 0.95), strict=True):
-            for index, kind in enumerate(KINDS):
-                found = {
-                    float(sigma): values(settings[f"{kind}-{sigma}"], seconds_to(goal))
-                    for sigma in SIGMAS
-                    if f"{kind}-{sigma}" in settings
-                }
-                draw_line(axes, found, NAMES[kind], index, style)
-            axes.set(xlabel="sigma of log speed", yscale="log", title=f"to {goal:.0%}")
-        panels[0].set_ylabel("virtual time (s)")
-        label_legend(figure, panels[0], style)
-    return figure
+    return draw_times(settings, KINDS, SIGMAS, "sigma of log speed")

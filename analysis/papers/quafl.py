@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
+from analysis.figures.learning import draw_band
 from analysis.papers.reaching import accuracy_at_end, by_setting, seconds_to, values
 from analysis.replications import groups
 from analysis.theme import label_legend, look_of, new_figure, themed
@@ -48,8 +49,7 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
             axes.plot(
                 curve.x, curve.y, color=look.color, linestyle=look.line, label=ROWS[group.label]
             )
-            if curve.low is not None:
-                axes.fill_between(curve.x, curve.low, curve.high, color=look.color, alpha=0.2, lw=0)
+            draw_band(axes, curve, look.color)
         axes.set(xlabel="virtual time (s)", ylabel="test accuracy (%)", ylim=(0, 100))
         label_legend(figure, axes, style)
     return figure

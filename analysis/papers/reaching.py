@@ -33,6 +33,16 @@ def seconds_to(target: float) -> Callable[[Run], float | None]:
     return measure
 
 
+def updates_to(target: float) -> Callable[[Run], float | None]:
+    """The measure: aggregated updates at the first evaluation of an accuracy."""
+
+    def measure(run: Run) -> float | None:
+        reached = run.metrics[run.metrics["accuracy"] >= target]
+        return float(reached["updates"].iloc[0]) if len(reached) else None
+
+    return measure
+
+
 def accuracy_at_end(run: Run) -> float | None:
     """The accuracy of the last evaluation, in percent."""
     accuracy = (run.summary.get("final") or {}).get("accuracy")

@@ -200,12 +200,8 @@ def test_losses_that_guided_the_selection_outlive_a_break(
     assert run.summary["rejected"]
 
 
-def test_losses_that_guided_a_selection_are_not_trained_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scenario = small("fedbuff", "server.selection=oort")
-    with pytest.raises(KeyboardInterrupt):
-        simulate(scenario, tmp_path / "run", stop_wanted=every(6))
+def tasks_trained_from_now(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Client and task of each training, a list that grows."""
     trained: list[tuple[int, int]] = []
     real = LocalTrainer.train
 
@@ -214,6 +210,16 @@ def test_losses_that_guided_a_selection_are_not_trained_for_again(
         return real(self, client, task, *rest, **more)
 
     monkeypatch.setattr(LocalTrainer, "train", train)
+    return trained
+
+
+def test_losses_that_guided_a_selection_are_not_trained_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = small("fedbuff", "server.selection=oort")
+    with pytest.raises(KeyboardInterrupt):
+        simulate(scenario, tmp_path / "run", stop_wanted=every(6))
+    trained = tasks_trained_from_now(monkeypatch)
     run = resume(tmp_path / "run")
     used = run.events[run.events.kind == "aggregated"]
     before = used[used.version <= 6]
@@ -227,14 +233,7 @@ def test_what_was_read_before_a_checkpoint_is_not_trained_again(
     scenario = small("fedbuff", f'strategy={{kind: "{__name__}:LossGuided"}}', "stop.updates=24")
     with pytest.raises(KeyboardInterrupt):
         simulate(scenario, tmp_path / "run", stop_wanted=every(7))
-    trained: list[tuple[int, int]] = []
-    real = LocalTrainer.train
-
-    def train(self: Any, client: int, task: int, *rest: Any, **more: Any) -> Any:
-        trained.append((client, task))
-        return real(self, client, task, *rest, **more)
-
-    monkeypatch.setattr(LocalTrainer, "train", train)
+    trained = tasks_trained_from_now(monkeypatch)
     run = resume(tmp_path / "run")
     first = int((run.events.version < 7).sum())
     assert first > 0
