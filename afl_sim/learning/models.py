@@ -66,6 +66,10 @@ class Mlp(ModelSpec):
         allow_inf_nan=False,
         description="Probability of dropping a hidden unit in training, after each hidden layer.",
     )
+    weights: Literal["default", "xavier"] = Field(
+        default="default",
+        description="Initial weights; xavier: Glorot and Bengio's, uniform, with biases of zero.",
+    )
 
     @model_validator(mode="after")
     def _widths_are_positive(self) -> Self:
@@ -80,7 +84,13 @@ class Mlp(ModelSpec):
         for units in self.hidden:
             layers += [nn.Linear(width, units), nn.ReLU(), *_dropout(self.dropout)]
             width = units
-        return nn.Sequential(*layers, nn.Linear(width, classes))
+        model = nn.Sequential(*layers, nn.Linear(width, classes))
+        if self.weights == "xavier":
+            for layer in model:
+                if isinstance(layer, nn.Linear):
+                    nn.init.xavier_uniform_(layer.weight)
+                    nn.init.zeros_(layer.bias)
+        return model
 
 
 class LeNet(ModelSpec):

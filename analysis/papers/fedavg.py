@@ -23,6 +23,15 @@ TABLE1: Final = {
     "fedavg-table1-shards": "C=.1, non-IID",
     "C0.1-rate0.1": "C=.1, IID, rate 0.1",
 }
+CHOICES: Final = {
+    "C0.1-rate0.05": "C=.1, rate 0.05",
+    "C0.1-rate0.02": "C=.1, rate 0.02",
+    "C0.1-standardised": "C=.1, rate 0.05, pixels standardised",
+    "C0.1-xavier": "C=.1, Xavier's initial weights",
+    "C0.1-xavier-rate0.05": "C=.1, Xavier's initial weights, rate 0.05",
+    "C0-rate0.02": "C=0, rate 0.02",
+    "C0-xavier": "C=0, Xavier's initial weights",
+}
 TABLE2: Final = {
     "E5-B10": "E=5, B=10",
     "E1-B10": "E=1, B=10",
@@ -43,10 +52,14 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     searched = by_setting(studies.get("learning-rates", ()))
     shards = {label: runs for label, runs in searched.items() if label.startswith("shards")}
     iid = {label: runs for label, runs in searched.items() if label not in shards}
+    choices = by_setting(studies.get("table1-choices", ()))
     to_97 = {TABLE1[label]: values(runs, rounds_to(0.97)) for label, runs in first.items()}
     to_99 = {TABLE2[label]: values(runs, rounds_to(0.99)) for label, runs in second.items()}
     return {
         "rounds_to_97": to_97,
+        "rounds_other_choices": {
+            CHOICES[label]: values(runs, rounds_to(0.97)) for label, runs in choices.items()
+        },
         "rounds_to_99": to_99,
         "rounds_held_out": {_rate(k): values(runs, rounds_to(0.97)) for k, runs in iid.items()},
         "accuracy_held_out": {_rate(k): values(runs, late_accuracy) for k, runs in shards.items()},

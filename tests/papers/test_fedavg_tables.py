@@ -45,6 +45,15 @@ def test_the_search_of_rates_is_judged_by_rounds_or_by_late_accuracy() -> None:
     assert measured["accuracy_held_out"] == {"C=.1, non-IID, rate 0.05": [pytest.approx(70.0)]}
 
 
+def test_another_choice_is_a_row_of_its_own() -> None:
+    other = curve("C0.1-xavier", [0.1, 0.95, 0.99])
+    measured = fedavg.measure({"table1-choices": [other]})
+    assert measured["rounds_other_choices"] == {
+        "C=.1, Xavier's initial weights": [pytest.approx(1.5)]
+    }
+    assert measured["rounds_to_97"] == {}
+
+
 def test_the_reported_rounds_are_those_of_the_paper() -> None:
     target = find_target("fedavg")
     table = target.tables["rounds_to_97"]

@@ -108,6 +108,17 @@ def test_xavier_bounds_the_weights_of_convolutions_and_leaves_the_others() -> No
     assert torch.equal(plain[9].weight, xavier[9].weight)
 
 
+def test_xavier_bounds_all_weights_of_a_perceptron_and_clears_its_biases() -> None:
+    plain = build_model(MODELS["mlp"](), MNIST, 10, seed=7)
+    xavier = build_model(MODELS["mlp"](weights="xavier"), MNIST, 10, seed=7)
+    for place, (before, after) in {1: (784, 200), 3: (200, 200), 5: (200, 10)}.items():
+        bound = math.sqrt(6 / (before + after))
+        largest = float(xavier[place].weight.detach().abs().max())
+        assert 0.98 * bound < largest <= bound
+        assert not xavier[place].bias.any()
+        assert plain[place].bias.all()
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "named"),
     [
