@@ -57,7 +57,7 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
             for index, function in enumerate(FUNCTIONS):
                 labels = {float(alpha): f"{function}-{alpha}-{most}" for alpha in ALPHAS}
                 found = along(settings, labels, accuracy_at_end)
-                draw_line(axes, found, function, index, style)
+                draw_line(axes, found, function, index, style, shift=0.015 * (index - 1))
             for label, line in (("fedavg", "--"), ("sgd", ":")):
                 known = [x for x in values(settings.get(label, ()), accuracy_at_end) if x]
                 if known:

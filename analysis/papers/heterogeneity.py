@@ -69,9 +69,16 @@ def draw_times(
 
 
 def draw_line(
-    axes: Axes, found: Mapping[float, Values], name: str, index: int, style: Style
+    axes: Axes,
+    found: Mapping[float, Values],
+    name: str,
+    index: int,
+    style: Style,
+    shift: float = 0.0,
 ) -> None:
     """One line of times along an axis: means with Student's 95 % interval.
+
+    ``shift`` moves it along the axis, so that the intervals of several lines can be told apart.
 
     Where some replications did not reach the target, the mark is hollow and at the median; where
     half of them did not, there is none.
@@ -86,10 +93,12 @@ def draw_line(
         value = interval.mean if whole else median_time(times)
         if value is None or math.isnan(value):
             continue
-        at.append(x)
+        at.append(x + shift)
         middle.append(value)
         face = color if whole else style.colors.page
-        axes.plot([x], [value], marker=marker, color=color, markerfacecolor=face, linestyle="none")
+        axes.plot(at[-1:], [value], marker, color=color, markerfacecolor=face)
         if whole and interval.is_known:
-            axes.plot([x, x], [max(interval.low, 0.2 * value), interval.high], color=color)
-    axes.plot(at, middle, color=color, marker=marker, markersize=0, label=name)
+            ends = [max(interval.low, 0.2 * value), interval.high]
+            axes.plot([at[-1], at[-1]], ends, color=color)
+    axes.plot(at, middle, color=color)
+    axes.plot([], [], color=color, marker=marker, label=name)  # the legend's
