@@ -11,22 +11,50 @@ import atexit
 import os
 import shutil
 import signal
+import tempfile
 from multiprocessing import forkserver, util
 from multiprocessing.context import ForkServerContext
 
+from afl_sim.errors import InputError
+
 _FOLDER = "AFL_SIM_FORKSERVER_FOLDER"
+_LONGEST_SOCKET = 103  # bytes that the address of a socket may have; Linux takes four more
+_LONGEST_FOLDER = _LONGEST_SOCKET - len("/pymp-01234567/listener-01234567")
+_SHORT_FOLDERS = ("/tmp", "/var/tmp")
 
 
 def start(context: ForkServerContext, modules: list[str]) -> None:
-    """Start the fork server, unless it runs; it imports ``modules`` and leaves Ctrl-C to others."""
+    """Start the fork server, unless it runs; it imports ``modules`` and leaves Ctrl-C to others.
+
+    Raises:
+        InputError: there is no folder for its socket.
+        OSError: it cannot be started.
+    """
     context.set_forkserver_preload([__name__, *modules])
     # It ignores Ctrl-C once it is ready, but not yet while it imports.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        os.environ[_FOLDER] = f"{os.getpid()} {util.get_temp_dir()}"
+        os.environ[_FOLDER] = f"{os.getpid()} {_temporary_folder()}"
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _temporary_folder() -> str:
+    """`multiprocessing`'s folder, made in a short one where the user's is too deep for a socket."""
+    users = tempfile.gettempdir()
+    if len(os.fsencode(users)) > _LONGEST_FOLDER:
+        short = next((folder for folder in _SHORT_FOLDERS if os.access(folder, os.W_OK)), None)
+        if short is None:
+            raise InputError(
+                f"TMPDIR: {users} is too long for the sockets of worker processes; expected a "
+                f"folder of at most {_LONGEST_FOLDER} bytes"
+            )
+        tempfile.tempdir = short
+    try:
+        return util.get_temp_dir()
+    finally:
+        tempfile.tempdir = users
 
 
 def _clean_up_after(starter: int, was_parent: bool, folder: str) -> None:

@@ -208,9 +208,9 @@ class WorkerPool:
 
     def _open(self) -> None:
         station = _Station(self._open_seat())
+        station.seat.start(self._later(self._welcome, station))
         with self.lock:
             self._stations.append(station)
-        station.seat.start(self._later(self._welcome, station))
 
     def _later(self, step: Callable[..., None], *first: Any) -> Done:
         """What a seat may call from any thread: the step is done by the pool's own."""

@@ -19,6 +19,8 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
+from afl_sim.blame import reason
+from afl_sim.errors import AflSimError
 from afl_sim.execution import forkserver
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.pipes import Parcel, pack, receive, send
@@ -48,13 +50,22 @@ class ProcessSeat:
         self._message: Any = None
 
     def start(self, done: Done) -> None:
-        """Start the process."""
+        """Start the process.
+
+        Raises:
+            AflSimError: it cannot be started.
+        """
         context = multiprocessing.get_context("forkserver")
-        forkserver.start(context, ["afl_sim.execution.processes", "afl_sim.preparation"])
-        self._pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self._numerics), daemon=True)
         self._waiting.append(done)
-        self.process.start()
+        try:
+            forkserver.start(context, ["afl_sim.execution.processes", "afl_sim.preparation"])
+            self._pipe, theirs = context.Pipe()
+            self.process = context.Process(
+                target=_serve, args=(theirs, self._numerics), daemon=True
+            )
+            self.process.start()
+        except OSError as error:
+            raise AflSimError(f"a worker process cannot be started: {reason(error)}") from error
         theirs.close()
         Thread(target=self._read, name="worker's replies", daemon=True).start()
 

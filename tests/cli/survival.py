@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ class Started:
 
     @classmethod
     def start(cls, command: Command, *arguments: str | Path) -> Started:
-        temporary = command.folder / "temporary"
-        temporary.mkdir(exist_ok=True)
+        # Beside the test's folder, not in it: the address of a socket has to be short.
+        temporary = Path(tempfile.mkdtemp(dir=command.folder.parent))
         process = subprocess.Popen(
             command.line(*arguments),
             cwd=command.folder,

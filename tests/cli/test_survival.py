@@ -116,6 +116,17 @@ def test_a_killed_worker_and_a_second_process_disturb_nothing(
     assert_whole(run, undisturbed("quafl", 120))
 
 
+def test_workers_start_where_the_temporary_folder_is_too_deep_for_a_socket(
+    afl_sim: Command, tmp_path: Path
+) -> None:
+    chosen = settings("fedbuff", 12)
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    line = ("run", SMALLEST, *as_options(chosen), *PROCESSES, "--out", "run")
+    afl_sim(*line, TMPDIR=str(deep)).succeeded()
+    assert_whole(tmp_path / "run", simulated(chosen))
+
+
 def errors_in(err: str) -> list[str]:
     """The error messages among the lines of stderr; a slow machine shows progress too."""
     lines = [line for line in err.splitlines() if " virtual " not in line]

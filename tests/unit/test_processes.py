@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +19,8 @@ import numpy as np
 import pytest
 import torch
 
-from afl_sim.errors import AflSimError, TaskError
+from afl_sim.errors import AflSimError, InputError, TaskError
+from afl_sim.execution import forkserver
 from afl_sim.execution.numerics import fingerprint
 from afl_sim.execution.pool import WorkerPool
 from afl_sim.execution.pooled import PooledExecutor
@@ -137,6 +140,30 @@ def test_a_worker_that_is_killed_loses_nothing(pool: WorkerPool, executor: Poole
         assert torch.equal(future.result().vector, inline(task).vector)
     wait_for(lambda: len(pids(pool)) == 2, 60)
     assert len(set(pids(pool)) & set(before)) == 1  # the other one went on
+
+
+def test_a_temporary_folder_that_no_socket_fits_in_is_one_clear_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "d" * 120)
+    monkeypatch.setattr(forkserver, "_SHORT_FOLDERS", ("/no such folder",))
+    with pytest.raises(InputError, match=r"TMPDIR: /d+ is too long .* at most 7\d bytes"):
+        forkserver.start(multiprocessing.get_context("forkserver"), [])
+    assert tempfile.gettempdir() == "/" + "d" * 120
+
+
+def test_a_worker_process_that_cannot_be_started_is_one_clear_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(context: Any, modules: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(forkserver, "start", fails)
+    with (
+        worker_pool(Execution(executor="processes", workers=2), [Numerics()]) as pool,
+        pytest.raises(AflSimError, match="a worker process cannot be started: BlockingIOError"),
+    ):
+        pool.wait_for_worker(20)
 
 
 def pids(pool: WorkerPool) -> list[int]:
