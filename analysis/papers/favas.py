@@ -27,16 +27,25 @@ ROWS: Final = {
     for kind in SERVERS
 }
 
+OF_FEDBUFF: Final = {
+    "iid-lr0.1": "IID, local rate 0.1",
+    "iid-server0.2": "IID, server rate 0.2",
+    "classes-lr0.1": "non-IID, local rate 0.1",
+    "classes-server0.2": "non-IID, server rate 0.2",
+}
+
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """Steps done at a poll, accuracy at the end (%), and who is ahead of whom."""
     ends = table(by_setting(studies.get("mnist", ())), ROWS, accuracy_at_end)
+    rates = by_setting(studies.get("fedbuff", ()))
     polled = by_setting(studies.get("schedule", ()))
     return {
         "steps_at_contact": {
             f"{label} clients": values(runs, steps_at_contact) for label, runs in polled.items()
         },
         "accuracy": ends,
+        "accuracy_fedbuff": table(rates, OF_FEDBUFF, accuracy_at_end),
         "fedbuff_first_if_iid": _first(ends, "fedbuff", "iid"),
         "favas_first_if_not": _first(ends, "favas", "classes"),
         "favas_first_if_slow": _first(ends, "favas", "slow"),

@@ -38,11 +38,13 @@ TABLE2: Final = {
     "FedSGD": "FedSGD",
     "E5-Binf": "E=5, B=inf",
     "E20-Binf": "E=20, B=inf",
+    "E1-B10-rate0.2": "E=1, B=10, rate 0.2",
+    "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
 }
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
 ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
-ALL_OF_TABLE2: Final = ("table2", "table2-full-batch")
+ALL_OF_TABLE2: Final = ("table2", "table2-rates", "table2-full-batch")
 Settings = Mapping[str, Sequence[Run]]
 
 

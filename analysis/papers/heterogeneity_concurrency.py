@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from afl_sim.recording import Run
 from analysis.papers.heterogeneity import along, differences, draw_line, table
@@ -48,13 +49,18 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
     with themed() as style:
         figure = new_figure(style.width, style.height)
         panels = figure.subplots(1, 2)
-        shown = {"virtual time (s)": seconds_to(0.95), "updates aggregated": updates_to(0.95)}
+        shown = {
+            "virtual time to 95 % (s)": seconds_to(0.95),
+            "updates aggregated to 95 %": updates_to(0.95),
+        }
         for axes, (name, of_run) in zip(panels, shown.items(), strict=True):
             for index, b in enumerate(BUFFERS):
                 found = along(settings, {float(c): f"c{c}-b{b}" for c in CONCURRENCIES}, of_run)
                 draw_line(axes, found, f"buffer {b}", index, style)
-            axes.set(xlabel="clients that train at once", ylabel=f"{name} to 95 %")
+            axes.set(xlabel="clients that train at once", ylabel=name)
             axes.set(xscale="log", yscale="log", xticks=CONCURRENCIES, xticklabels=CONCURRENCIES)
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axes.minorticks_off()
         label_legend(figure, panels[0], style)
     return figure

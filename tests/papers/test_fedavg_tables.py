@@ -64,6 +64,8 @@ def test_the_reported_rounds_are_those_of_the_paper() -> None:
         626,
         179,
         234,
+        None,
+        None,
     ]
 
 
