@@ -15,8 +15,8 @@ from afl_sim.reproduction.judging import judged
 from afl_sim.reproduction.results import Results
 from afl_sim.reproduction.running import Asked, reproduce
 from afl_sim.reproduction.target import find_target
-from analysis.papers import safa
-from analysis.papers.safa import TRANSFERS, Round
+from analysis.papers import safa, safa_rounds
+from analysis.papers.safa_rounds import TRANSFERS, Round
 
 
 def answered(*seconds: float, samples: int = 100, synced: int = 0) -> Round:
@@ -29,34 +29,35 @@ def answered(*seconds: float, samples: int = 100, synced: int = 0) -> Round:
 def test_who_was_passed_over_goes_first_then_the_fastest() -> None:
     found = [answered(1, 2, 3, 4), answered(1, 2, 3, 4), answered(1, 2, 0, 4)]
     assert [
-        [r.clients[i] for i in turn] for r, turn in zip(found, safa.picks(found, 2), strict=True)
+        [r.clients[i] for i in turn]
+        for r, turn in zip(found, safa_rounds.picks(found, 2), strict=True)
     ] == [
         [0, 1],
         [2, 3],
         [0, 1],
     ]
     # Three of four: the one passed over, then the fastest of the others.
-    assert list(safa.picks(found[:2], 3)) == [[0, 1, 2], [3, 0, 1]]
+    assert list(safa_rounds.picks(found[:2], 3)) == [[0, 1, 2], [3, 0, 1]]
 
 
 def test_the_fastest_is_not_always_the_first() -> None:
     # Client 0 has half the samples: it arrives first, at a lower speed.
     found = [Round((0, 1), (TRANSFERS + 10, TRANSFERS + 15), (50, 100), 0)]
-    assert list(safa.picks(found, 1, safa.by_speed)) == [[1]]
-    assert list(safa.picks(found, 1, safa.by_arrival)) == [[0]]
+    assert list(safa_rounds.picks(found, 1, safa_rounds.by_speed)) == [[1]]
+    assert list(safa_rounds.picks(found, 1, safa_rounds.by_arrival)) == [[0]]
 
 
 def test_a_client_that_cannot_be_in_time_is_never_picked() -> None:
-    found = [answered(1, safa.LONGEST - TRANSFERS)]
-    assert list(safa.picks(found, 2)) == [[0]]
+    found = [answered(1, safa_rounds.LONGEST - TRANSFERS)]
+    assert list(safa_rounds.picks(found, 2)) == [[0]]
 
 
 def test_a_round_is_as_long_as_its_slowest_pick_and_all_distributions_so_far() -> None:
     found = [answered(10, 30, synced=100), answered(10, 30, synced=50)]
     # One of 100 a round: 10 s, then 30 s; 100 and then 150 models of 8 ms.
     expected = TRANSFERS + 20 + 0.008 * 125
-    assert safa.round_seconds(found, 0.01) == pytest.approx(expected)
-    alone = safa.round_seconds(found, 0.01, adds_up=False)
+    assert safa_rounds.round_seconds(found, 0.01) == pytest.approx(expected)
+    alone = safa_rounds.round_seconds(found, 0.01, adds_up=False)
     assert alone == pytest.approx(TRANSFERS + 20 + 0.008 * 75)
 
 
@@ -131,13 +132,13 @@ def test_the_analysis_picks_as_the_strategy_does_where_both_go_by_arrival(
     (folder,) = small[0].glob("rounds-safa-*")
     in_time = []
     for run in load_study(folder):
-        found = safa.rounds(run)
-        if any(seconds >= safa.LONGEST for answer in found for seconds in answer.seconds):
+        found = safa_rounds.rounds(run)
+        if any(seconds >= safa_rounds.LONGEST for answer in found for seconds in answer.seconds):
             continue  # the strategy may pick whoever answers last
         in_time.append(run)
         events = run.events
         rows = events[events["kind"] == "aggregated"].drop_duplicates("version")
-        turns = zip(found, safa.picks(found, 10, safa.by_arrival), strict=True)
+        turns = zip(found, safa_rounds.picks(found, 10, safa_rounds.by_arrival), strict=True)
         mine = [[answer.clients[i] for i in turn] for answer, turn in turns]
         assert mine == [json.loads(context)["picked"] for context in rows["context"]]
     assert in_time
