@@ -20,7 +20,8 @@ Published figures and tables, reported beside measured. `afl-sim reproduce` list
 *Unconfirmed* numbers are known neither from the paper's text nor from its authors' code.
 
 This page is generated from the results kept in `scenarios/papers/*/results` by
-`python docs/generate.py`; `afl-sim reproduce NAME --keep` writes those.
+`python docs/generate.py`; `afl-sim reproduce NAME --keep` writes those, and
+leaves what is there of studies that it did not run.
 """
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.reproduction.judging import Borne, Judged, borne, judged
 from afl_sim.reproduction.results import Results
@@ -145,10 +145,16 @@ def notes(target: Target, results: Results) -> Iterator[str]:
                 yield f"Means something at full scale only: {table.title}."
     for study, cost in results.not_run.items():
         yield f"Not run here: {study}{_at_cost(cost)}."
-    made = results.made
-    yield (
+    yield _made_by(results.made, results.made["minutes"])
+    for study, ran in results.studies.items():
+        if "made" in ran:
+            yield f"Before that, {study}: {_made_by(ran['made'], ran['minutes'])}"
+
+
+def _made_by(made: Mapping[str, Any], minutes: float) -> str:
+    return (
         f"Made by `{made['command']}` on {made['date']}: {made['machine']}, "
-        f"torch {made['torch']}, {made['minutes']:.1f} minutes of computation."
+        f"torch {made['torch']}, {minutes:.1f} minutes of computation."
     )
 
 

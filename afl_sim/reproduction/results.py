@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ class Results:
     Attributes:
         target, scale: of what.
         made: date, command, minutes, code, machine, torch and numerics.
-        studies: for each study that was run its cut, its minutes and its runs with their digests.
+        studies: for each study that was run its cut, its minutes and its runs with their digests;
+            one that an earlier reproduction ran has that one's ``made``, too.
         not_run: the studies of this scale that were not run, with what they cost.
         tables: quantity -> row -> its values.
         claims: quantity -> whether each replication bears it out.
@@ -38,6 +39,26 @@ class Results:
     not_run: dict[str, str]
     tables: dict[str, dict[str, Values]]
     claims: dict[str, list[bool]]
+
+    def completed_by(self, earlier: Results) -> Results:
+        """These, and for the studies that were not run what an earlier reproduction gave.
+
+        Rows and claims that have no values here are the earlier ones.
+        """
+        missing = {name: ran for name, ran in earlier.studies.items() if name in self.not_run}
+        if not missing:
+            return self
+        taken = {name: {"made": earlier.made, **ran} for name, ran in missing.items()}
+        return replace(
+            self,
+            studies=self.studies | taken,
+            not_run={name: cost for name, cost in self.not_run.items() if name not in taken},
+            tables={
+                quantity: earlier.tables.get(quantity, {}) | self.tables.get(quantity, {})
+                for quantity in earlier.tables | self.tables
+            },
+            claims=earlier.claims | {name: found for name, found in self.claims.items() if found},
+        )
 
     def write(self, path: Path) -> None:
         """Write them as JSON, a row's values on one line."""

@@ -21,7 +21,7 @@ from afl_sim.parallel import Watch
 from afl_sim.recording import Run, load_runs
 from afl_sim.recording.files import reason, write_bytes, write_text
 from afl_sim.reproduction.pages import to_csv, to_markdown
-from afl_sim.reproduction.results import Results, checked
+from afl_sim.reproduction.results import Results, checked, read_results
 from afl_sim.reproduction.target import Scale, Target, paper_folder
 from afl_sim.scenario import Numerics, Study
 from afl_sim.scenario.wording import hint
@@ -134,7 +134,9 @@ def reproduce(
 def keep(target: Target, results: Results, written: Sequence[Path]) -> list[Path]:
     """Write results beside the target, and its figure among those of the documentation.
 
-    The figure of the small scale gives way to that of the full one.
+    What is there already of studies that were not run stays. The figure shows only what was run,
+    so that it is left as it is where something stays; that of the small scale gives way to that of
+    the full one.
 
     Returns:
         The files.
@@ -144,12 +146,14 @@ def keep(target: Target, results: Results, written: Sequence[Path]) -> list[Path
     """
     path = target.results(results.scale)
     _make(path.parent)
+    earlier = read_results(path)
+    here, results = results, results if earlier is None else results.completed_by(earlier)
     results.write(path)
     write_text(path.with_suffix(".csv"), to_csv(target, results))
     kept = [path, path.with_suffix(".csv")]
     images = scenario_folder().parent / "docs" / "images"
     best = results.scale == "full" or not target.results("full").exists()
-    if best and images.is_dir() and target.folder.parent == paper_folder():
+    if best and results is here and images.is_dir() and target.folder.parent == paper_folder():
         for picture in (path for path in written if path.suffix == ".png"):
             kept.append(images / f"papers-{target.name}.png")
             write_bytes(kept[-1], picture.read_bytes())

@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording import load_runs
 from afl_sim.reproduction import running
 from afl_sim.reproduction.listing import overview
+from afl_sim.reproduction.pages import notes
+from afl_sim.reproduction.results import read_results
 from afl_sim.reproduction.running import Asked, keep, reproduce
 from afl_sim.reproduction.target import Target, load_target
 from afl_sim.scenario import Study
@@ -116,6 +119,37 @@ def test_kept_results_stand_beside_the_target_and_give_the_same_table(target: Ta
     assert rows[0]["values"] == "5 5"
     made = json.loads((target.folder / "results" / "small.json").read_text())["made"]
     assert set(made) >= {"date", "command", "minutes", "code", "machine", "torch", "numerics"}
+
+
+def test_what_was_kept_of_studies_that_are_not_run_now_stays(target: Target) -> None:
+    first, written = reproduce(target, Asked("full", only=["rounds"]))
+    keep(target, first, written)
+    only_long = replace(
+        first,
+        made=first.made | {"command": "later"},
+        studies={"long": first.studies["rounds"]},
+        not_run={"rounds": ""},
+        tables={"versions": {"right": [6.0]}},
+        claims={"ended": []},
+    )
+    keep(target, only_long, [])
+    both = read_results(target.results("full"))
+    assert both is not None
+    assert both.made["command"] == "later"
+    assert both.tables["versions"] == first.tables["versions"] | {"right": [6.0]}
+    assert both.tables["seconds"] == first.tables["seconds"]
+    assert both.claims == first.claims
+    assert both.not_run == {}
+    assert both.studies["rounds"] == first.studies["rounds"] | {"made": first.made}
+    assert "made" not in both.studies["long"]
+    (told,) = [line for line in notes(target, both) if line.startswith("Before that")]
+    assert told.startswith(f"Before that, rounds: Made by `{first.made['command']}` on ")
+    # What was run anew takes the place of what was kept.
+    keep(target, first, written)
+    again = read_results(target.results("full"))
+    assert again is not None
+    assert again.tables["versions"] == first.tables["versions"]
+    assert again.studies["long"]["made"]["command"] == "later"
 
 
 def test_mistakes_of_settings_name_the_target_file(target: Target) -> None:
