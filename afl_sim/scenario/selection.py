@@ -50,7 +50,7 @@ class PowerOfChoice(_Selection):
 
     Cho, Wang, Joshi, "Towards Understanding Biased Client Selection in Federated Learning",
     AISTATS 2022. A client's loss is the mean training loss of its last update; clients that have
-    sent none come first.
+    sent none come first, those whose loss is not finite last.
     """
 
     reads_results: ClassVar[bool] = True
@@ -67,7 +67,8 @@ class Oort(_Selection):
     Lai et al., "Oort: Efficient Federated Learning via Guided Participant Selection", OSDI 2021.
     The utility is ``n_k loss_k``, plus the paper's bonus for clients not heard of for long, times
     ``(T / t_k)^alpha`` for those that take longer than T; the mean training loss of the last update
-    stands for the root mean square that the paper takes over samples.
+    stands for the root mean square that the paper takes over samples. A loss that is not finite is
+    the lowest.
     """
 
     reads_results: ClassVar[bool] = True

@@ -115,7 +115,7 @@ class PowerOfChoice:
 
     def hear(self, client: int, loss: float, seconds: float) -> None:
         """The client's loss from now on."""
-        self._losses[client] = loss
+        self._losses[client] = _ordered(loss)
 
 
 class Oort:
@@ -147,7 +147,7 @@ class Oort:
     def hear(self, client: int, loss: float, seconds: float) -> None:
         """The client's loss and time from now on."""
         self._updates += 1
-        self._heard[client] = (loss, seconds, self._updates)
+        self._heard[client] = (_ordered(loss), seconds, self._updates)
 
     def _utility(self, client: int) -> float:
         loss, seconds, when = self._heard[client]
@@ -157,6 +157,11 @@ class Oort:
         if preferred is not None and seconds > preferred:
             utility *= (preferred / seconds) ** self._spec.penalty
         return utility
+
+
+def _ordered(loss: float) -> float:
+    """A loss that is not finite below all others: a client that diverges is not sought out."""
+    return loss if math.isfinite(loss) else -math.inf
 
 
 def build(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise, permutations
@@ -92,6 +93,16 @@ def test_oort_takes_useful_clients_and_explores_others() -> None:
     assert chosen[3] >= 4
     assert selector.choose(4, [0, 1, 2, 3]) == [2, 3, 1, 0]
     assert len(selector.choose(4, [0, 4, 5, 6, 7])) == 4
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_client_that_diverges_is_not_sought_out(loss: float) -> None:
+    chance = PowerOfChoice(4, lambda client: 1.0, Streams(1))
+    oort = Oort(OortSettings(kind="oort", exploration=0.0), lambda client: 10.0, Streams(1))
+    for selector in (chance, oort):
+        for client, found in ((0, 0.5), (1, loss), (2, 0.1), (3, 2.0)):
+            selector.hear(client, found, 1.0)
+        assert selector.choose(4, [0, 1, 2, 3]) == [3, 0, 2, 1]
 
 
 # -- in a run ------------------------------------------------------------------------------------
