@@ -82,7 +82,9 @@ class SAFA(Strategy):
         if self.warm_up_epochs:
             first = yield everyone_trains(server, self.warm_up_epochs)
             clients = [update.client for update in first]
-            yield server.aggregate(first, version=0, picked=clients, deprecated=[], going_on={})
+            yield server.aggregate(
+                first, version=0, picked=clients, deprecated=[], going_on={}, recent=[]
+            )
         received = dict.fromkeys(
             everyone, server.version
         )  # the version that each client trains from

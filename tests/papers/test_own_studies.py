@@ -10,6 +10,7 @@ from curves import curve
 from afl_sim.reproduction.target import find_target
 from afl_sim.validation import check_study
 from analysis.papers import (
+    favas,
     fedasync,
     heterogeneity_concurrency,
     heterogeneity_labels,
@@ -39,8 +40,15 @@ def test_every_case_of_the_file_has_its_row_and_every_row_its_case(name: str) ->
     pairs = getattr(module, "PAIRS", {})
     assert {label for pair in pairs for label in pair} <= set(module.ROWS)
     for quantity, table in target.tables.items():
-        if quantity != "steps_at_contact":
+        if quantity not in ("steps_at_contact", "accuracy_fedbuff"):
             assert set(table.rows) in (set(module.ROWS.values()), set(pairs.values()))
+
+
+def test_the_other_rates_of_favas_fedbuff_are_its_files_cases() -> None:
+    target = find_target("favas")
+    study = check_study(target.file("fedbuff"))
+    assert [case.label for case in study.cases] == list(favas.OF_FEDBUFF)
+    assert list(target.tables["accuracy_fedbuff"].rows) == list(favas.OF_FEDBUFF.values())
 
 
 def test_times_and_paired_differences_to_fedavg_on_the_same_fleet() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from vectors import assert_is, models_after, population, trained, vec
 from world_runs import Outcome, run, scenario
 
+from afl_sim import load_scenario, simulate
 from afl_sim.catalogue import catalogue
 from afl_sim.scenario import Reading, Scenario
 from afl_sim.strategies import SAFA
 from afl_sim.strategies.base import Client
+
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
 
 
 def context(
@@ -145,6 +149,15 @@ def test_a_warm_up_makes_a_first_version_of_everybody() -> None:
     outcome = work([1, 2, 30], clients_per_round=1, warm_up_epochs=1, stop={"versions": 2})
     assert rounds(outcome) == [(30.0, [0, 1, 2], [0, 1, 2]), (31.0, [0], [0])]
     assert {e.base_version for e in outcome.of("dispatched") if e.time_us} == {1}
+
+
+def test_a_warm_up_is_trained_and_aggregated_like_any_round() -> None:
+    strategy = "strategy={kind: safa, clients_per_round: 3, warm_up_epochs: 1, round_ends: all}"
+    settings = [strategy, "model=logistic", "stop.updates=40", "evaluation.samples=100"]
+    trained_run = simulate(load_scenario(SMALLEST, settings))
+    assert trained_run.summary["status"] == "complete"
+    first = trained_run.events[trained_run.events["kind"] == "aggregated"]["client"][:10]
+    assert sorted(first) == list(range(10))
 
 
 def test_a_round_may_last_until_all_have_answered() -> None:
