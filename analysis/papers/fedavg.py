@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
+from analysis.papers.heterogeneity import table
 from analysis.papers.reaching import by_setting, rounds_to, values
 from analysis.theme import Style, new_figure, themed
 
@@ -59,9 +60,7 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     to_99 = {TABLE2[label]: values(runs, rounds_to(0.99)) for label, runs in second.items()}
     return {
         "rounds_to_97": to_97,
-        "rounds_other_choices": {
-            CHOICES[label]: values(runs, rounds_to(0.97)) for label, runs in choices.items()
-        },
+        "rounds_other_choices": table(choices, CHOICES, rounds_to(0.97)),
         "rounds_to_99": to_99,
         "rounds_held_out": {_rate(k): values(runs, rounds_to(0.97)) for k, runs in iid.items()},
         "accuracy_held_out": {_rate(k): values(runs, late_accuracy) for k, runs in shards.items()},
