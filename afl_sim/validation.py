@@ -11,7 +11,7 @@ from afl_sim.learning.datasets import load_labels
 from afl_sim.preparation import Prepared, deal_out, prepare
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.data import held_out
-from afl_sim.scenario.partitions import Problem
+from afl_sim.scenario.partition_base import Problem
 from afl_sim.simulation import load_study
 from afl_sim.streams import Streams
 

@@ -9,18 +9,16 @@ from itertools import compress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor
 
-from afl_sim.blame import code_of
 from afl_sim.errors import DivergedError, StrategyError
 from afl_sim.execution.guard import Guard, corrupted
+from afl_sim.execution.server_model import ServerModel
 from afl_sim.execution.snapshot import Snapshot, to_plain
 from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, TrainingTask, ended
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.training import LocalResult
 from afl_sim.strategies.base import Population, Reading, State, Strategy, Update
-from afl_sim.strategies.server_optimizer import server_step
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,13 @@ class TrainingLearner:
         self._to_finish: list[Future[LocalResult]] = []  # by the end of the next aggregation
         self._evaluated: tuple[int, Future[Evaluation]] | None = None
         self._pending: tuple[int, int, int, int] | None = None  # the evaluation not yet reported
-        self.vector = initial
-        with code_of(strategy, "initial_state"):
-            self.state = strategy.initial_state(initial[:num_parameters], population)
-        self._moments: Any = None  # of the server's optimizer, where it takes the rule's move
+        self._model = ServerModel(strategy, initial, num_parameters, population)
         self.divergence: Divergence | None = None
+
+    @property
+    def vector(self) -> Tensor:
+        """The global model, shape (P + B,)."""
+        return self._model.vector
 
     def start(self, dispatch: Any, after: Any) -> None:
         """Submit the task, or, where a poll will say how many steps it has, prepare it."""
@@ -97,7 +97,7 @@ class TrainingLearner:
             own = self._own.get(dispatch.client) if after is None else after.job.future
         if own is not None:
             self._finish_soon(own)
-        self._prepare(dispatch, self.vector, self.state, own)
+        self._prepare(dispatch, self._model.vector, self._model.state, own)
         if not dispatch.pollable:
             dispatch.job.future = self._executor.submit(dispatch.job.task, dispatch.due_us)
 
@@ -135,49 +135,14 @@ class TrainingLearner:
             sound = [self._guard.accepts(update) for update in numbers]
             self.rejected += sound.count(False)
             numbers, results = (list(compress(each, sound)) for each in (numbers, results))
-        self._apply(numbers, results, version, context)
+        if not self._model.aggregate(numbers, [result.vector for result in results], context):
+            self._diverged(version, None, "the global model is not finite")
         for dispatch in updates:
             self._live.pop(dispatch, None)
             self._used[dispatch] = None
         for future in self._to_finish:
             future.result()
         self._to_finish.clear()
-
-    def _apply(
-        self,
-        numbers: Sequence[Update],
-        results: Sequence[LocalResult],
-        version: int,
-        context: Mapping[str, Any],
-    ) -> None:
-        """Make the next model out of these updates; none if the guard has refused them all."""
-        count = self._count
-        before = self.vector[:count]
-        hook = "aggregate" if numbers else "refused"
-        with code_of(self._strategy, hook):
-            if numbers:
-                params, self.state = self._strategy.aggregate(before, self.state, numbers, context)
-            else:
-                params, self.state = self._strategy.refused(before, self.state, context)
-        if not isinstance(params, Tensor):
-            raise StrategyError(
-                f"strategy {self._strategy.kind}: {hook} returned a {type(params).__name__} for "
-                "the model; expected a tensor"
-            )
-        if params.shape != (count,) or params.dtype != self.vector.dtype:
-            raise StrategyError(
-                f"strategy {self._strategy.kind}: {hook} returned {params.dtype} of shape "
-                f"{tuple(params.shape)}; expected {self.vector.dtype} of shape ({count},)"
-            )
-        optimizer = self._strategy.server_optimizer
-        if optimizer is not None and numbers and self._strategy.optimizer_gets == "move":
-            params, self._moments = server_step(optimizer, before, self._moments, params - before)
-        # A sum is cheaper to look at, and finite only where all that it is made of is.
-        if not (math.isfinite(params.sum()) or torch.isfinite(params).all()):
-            self._diverged(version, None, "the global model is not finite")
-        if len(self.vector) > count:
-            params = torch.cat([params, self._mean_buffers([r.vector for r in results])])
-        self.vector = params
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """Have the current model evaluated; a version is computed once, however often asked for.
@@ -216,7 +181,8 @@ class TrainingLearner:
             if not math.isfinite(self._evaluated[1].result().loss):
                 return None
             self.settle()
-        snapshot = Snapshot(version, self.vector, self.state, self._moments)
+        model = self._model
+        snapshot = Snapshot(version, model.vector, model.state, model.moments)
         snapshot.rejected = self.rejected
         snapshot.again = [(dispatch.client, dispatch.task) for dispatch in self._used]
         snapshot.readings = list(self._readings)
@@ -246,8 +212,8 @@ class TrainingLearner:
             used: the tasks that were used and that somebody still holds.
         """
         self._readings = list(snapshot.readings)
-        self.vector, self.state = snapshot.vector, snapshot.state
-        self._moments = snapshot.moments
+        self._model.vector, self._model.state = snapshot.vector, snapshot.state
+        self._model.moments = snapshot.moments
         self.rejected = snapshot.rejected
         if snapshot.evaluation is not None:
             self._evaluated = (snapshot.evaluation[0], Known(snapshot.evaluation[1]))
@@ -353,13 +319,6 @@ class TrainingLearner:
         if dispatch.corruption is None:
             return update
         return corrupted(update, dispatch.corruption, self._strategy.gradient)
-
-    def _mean_buffers(self, vectors: Sequence[Tensor]) -> Tensor:
-        """Buffers are statistics: their mean over the updates, whatever the strategy."""
-        size = len(self.vector)
-        if not vectors:
-            return self.vector[self._count :]
-        return torch.stack([vector[self._count : size] for vector in vectors]).mean(0)
 
     def _diverged(self, version: int, client: int | None, what: str) -> None:
         self.divergence = Divergence(version, client)

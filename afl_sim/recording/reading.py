@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,13 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording.files import reason, temporary_path
+from afl_sim.recording.contents import (
+    check_columns,
+    first_rows,
+    read_json,
+    read_model,
+    read_table,
+    read_yaml,
+)
 from afl_sim.recording.folder import (
     EVENTS,
     MANIFEST,
     METRICS,
     MODEL,
-    MODEL_ORDER,
     PARTITION,
     SCENARIO,
     STUDY,
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
-    import pyarrow as pa
 
 SUMMARY_KEYS: Final = ("name", "status", "virtual_seconds", "versions", "updates", "final")
 """Keys without which ``summary.json`` is damaged."""
@@ -82,30 +86,17 @@ class Run:
         """
         from afl_sim.recording.events import schema, to_frame
 
-        return to_frame(self._read(EVENTS, schema()))
+        return to_frame(read_table(self.path / EVENTS, schema()))
 
     def first_events(self, count: int) -> tuple[pd.DataFrame, int]:
         """The first ``count`` rows of `events`, the others not being read, and how many there are.
 
         Of a log of very many events that is all that fits in memory.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         from afl_sim.recording.events import schema, to_frame
 
-        path = self._checked(EVENTS, schema())
-        batches: list[pa.RecordBatch] = []
-        missing = count
-        try:
-            with pq.ParquetFile(path) as file:
-                rows = file.iter_batches(batch_size=1 << 16, columns=schema().names)
-                while missing > 0 and (batch := next(rows, None)) is not None:
-                    batches.append(batch.slice(0, missing))
-                    missing -= len(batch)
-                return to_frame(pa.Table.from_batches(batches, schema())), file.metadata.num_rows
-        except (OSError, pa.ArrowException) as error:
-            raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
+        table, total = first_rows(self.path / EVENTS, schema(), count)
+        return to_frame(table), total
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -117,7 +108,7 @@ class Run:
         """
         from afl_sim.recording.metrics import schema
 
-        return self._read(METRICS, schema()).to_pandas()
+        return read_table(self.path / METRICS, schema()).to_pandas()
 
     @cached_property
     def label_counts(self) -> pd.DataFrame:
@@ -132,7 +123,7 @@ class Run:
 
         if not (self.path / PARTITION).exists():
             return pd.DataFrame()
-        table = self._read(PARTITION, schema())
+        table = read_table(self.path / PARTITION, schema())
         counts = np.array(table.column("labels").to_pylist(), dtype=np.int64)
         index = pd.Index(table.column("client").to_numpy(), name="client")
         return pd.DataFrame(counts, index=index)
@@ -151,39 +142,7 @@ class Run:
             RunFolderError: the run has no model (it was timing only, or has not ended), or the
                 file is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        path = self.path / MODEL
-        if not path.exists():
-            raise RunFolderError(
-                f"{path} is missing: a run has a model once it has ended, and if it trained"
-            )
-        try:
-            content = path.read_bytes()
-            arrays = load(content)
-            return {name: arrays[name] for name in _model_order(content)}
-        except OSError as error:
-            raise RunFolderError(f"cannot read {path}: {reason(error)}") from error
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
-
-    def _checked(self, name: str, schema: pa.Schema) -> Path:
-        path = self.path / name
-        if not path.exists():
-            raise RunFolderError(_missing(path))
-        _check_columns(path, schema)
-        return path
-
-    def _read(self, name: str, schema: pa.Schema) -> pa.Table:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        path = self._checked(name, schema)
-        try:
-            return pq.read_table(path, columns=schema.names, partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
+        return read_model(self.path / MODEL)
 
 
 def load_run(path: Path | str) -> Run:
@@ -211,10 +170,10 @@ def load_run(path: Path | str) -> Run:
                 f"{folder} is a study: name one of its runs ({', '.join(_run_names(folder))})"
             )
         raise RunFolderError(f"{folder} is not a run folder: it has no {SCENARIO}")
-    scenario = _read_yaml(folder / SCENARIO)
-    manifest = _read_json(folder / MANIFEST)
+    scenario = read_yaml(folder / SCENARIO)
+    manifest = read_json(folder / MANIFEST)
     ended = (folder / SUMMARY).exists()
-    summary = _read_json(folder / SUMMARY) if ended else {}
+    summary = read_json(folder / SUMMARY) if ended else {}
     if ended:
         _check_summary(folder, summary)
     # A run fails, too, where the disk is too full for its tables.
@@ -267,7 +226,7 @@ def is_study(folder: Path) -> bool:
 def _run_names(folder: Path) -> list[str]:
     listed: Sequence[str] = ()
     if (folder / STUDY).is_file():
-        study = _read_json(folder / STUDY)
+        study = read_json(folder / STUDY)
         listed = study.get("runs") or ()
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise RunFolderError(f"{folder / STUDY} is damaged: `runs` is not a list of names")
@@ -281,47 +240,6 @@ def _require_folder(folder: Path) -> None:
         raise RunFolderError(f"there is no run folder {folder}")
     if not folder.is_dir():
         raise RunFolderError(f"{folder} is not a run folder: it is a file")
-
-
-def _model_order(content: bytes) -> list[str]:
-    """The names of a model file's arrays, in the order in which they were given."""
-    size = int.from_bytes(content[:8], "little")  # of the header, as the format has it
-    header = json.loads(content[8 : 8 + size])
-    names = json.loads(header.pop("__metadata__", {}).get(MODEL_ORDER, "null"))
-    return sorted(header) if names is None else [str(name) for name in names]
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise RunFolderError(_missing(path)) from None
-    except OSError as error:
-        raise RunFolderError(f"cannot read {path}: {reason(error)}") from error
-    except UnicodeDecodeError as error:
-        raise RunFolderError(f"{path} is damaged: it is not UTF-8 text") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(_read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise RunFolderError(f"{path} is damaged: not JSON ({_line(error)})") from error
-    if not isinstance(content, dict):
-        raise RunFolderError(f"{path} is damaged: expected an object, found {_kind(content)}")
-    return content
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(_read_text(path))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise RunFolderError(f"{path} is damaged: not YAML ({_line(error)})") from error
-    if not isinstance(content, dict):
-        raise RunFolderError(f"{path} is damaged: expected a mapping, found {_kind(content)}")
-    return content
 
 
 def _check_summary(folder: Path, summary: dict[str, Any]) -> None:
@@ -341,33 +259,6 @@ def _check_tables(folder: Path, must: bool) -> None:
 
     for name, schema in ((EVENTS, events.schema()), (METRICS, metrics.schema())):
         if (folder / name).exists():
-            _check_columns(folder / name, schema)
+            check_columns(folder / name, schema)
         elif must:
             raise RunFolderError(f"{folder / name} is missing: the run folder is incomplete")
-
-
-def _check_columns(path: Path, schema: pa.Schema) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        names = pq.read_schema(path).names
-    except (OSError, pa.ArrowException) as error:
-        raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
-    absent = [name for name in schema.names if name not in names]
-    if absent:
-        raise RunFolderError(f"{path} is damaged: it lacks the columns {', '.join(absent)}")
-
-
-def _missing(path: Path) -> str:
-    if temporary_path(path).exists():
-        return f"{path} is not there yet: the run is going on, or was killed; resume it"
-    return f"{path} is missing: the run has not ended, or the folder is incomplete"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _kind(content: Any) -> str:
-    return "nothing" if content is None else f"a {type(content).__name__}"

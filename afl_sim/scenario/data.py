@@ -13,7 +13,8 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from afl_sim.scenario.partitions import Iid, PartitionSpec, Problem
+from afl_sim.scenario.partition_base import Problem
+from afl_sim.scenario.partitions import Iid, PartitionSpec
 from afl_sim.scenario.section import Section
 from afl_sim.scenario.speed_correlation import SpeedCorrelation
 

@@ -10,111 +10,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from afl_sim.scenario.section import Section
-
-Problem = tuple[tuple[str, ...], str]  # key path inside the block, what is wrong
-
-
-class PartitionBase(Section):
-    """What every kind of partition says."""
-
-    kind: str = Field(description="The kind of partition.")
-    min_samples: int = Field(
-        default=1,
-        ge=1,
-        description="The fewest samples any client may hold; a partition that cannot keep this "
-        "is refused (samples).",
-    )
-
-    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
-        """What cannot work with this many clients and samples, as (key path, message).
-
-        Args:
-            clients: number of clients.
-            total: samples to deal out, or None where the files must be read to know.
-            classes: number of labels in the data set.
-        """
-        yield from ()
+from afl_sim.scenario.partition_base import (
+    Order,
+    PartitionBase,
+    PerClient,
+    Problem,
+    enough,
+    labels_left_over,
+    no_file_order,
+    too_many,
+)
 
 
-def _needs_samples(replacement: bool, samples: int | None) -> None:
-    if replacement and samples is None:
-        raise ValueError("replacement: true needs `samples`, the number drawn for each client")
-
-
-def _enough(each: int | None, minimum: int) -> None:
-    if each is not None and each < minimum:
-        raise ValueError(f"samples ({each}) is below min_samples ({minimum})")
-
-
-class _PerClient(PartitionBase):
-    """Kinds in which every client may be given the same number of samples."""
-
-    samples: int | None = Field(
-        default=None,
-        ge=1,
-        description="Samples of each client. Without it every sample is dealt out; with it, and "
-        "without replacement, a random part of the training set is used (samples).",
-    )
-    replacement: bool = Field(
-        default=False,
-        description="Each client draws its `samples` on its own, on demand and with replacement: "
-        "the way to have more clients than samples. Clients then share samples.",
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        _needs_samples(self.replacement, self.samples)
-        _enough(self.samples, self.min_samples)
-        return self
-
-    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
-        if self.replacement:
-            return
-        if self.samples is not None:
-            yield from _too_many(("samples",), clients, self.samples, total)
-        else:
-            yield from _too_many(("min_samples",), clients, self.min_samples, total)
-
-
-def _too_many(
-    key: tuple[str, ...], clients: int, each: int, total: int | None
-) -> Iterator[Problem]:
-    if total is not None and clients * each > total:
-        hint = "; `replacement: true` lets clients share samples" if key == ("samples",) else ""
-        yield (
-            key,
-            f"{clients} clients x {each} samples = {clients * each}, but there are {total} to "
-            f"deal out; expected at most {total // clients}{hint}",
-        )
-
-
-def _labels_left_over(
-    key: tuple[str, ...], clients: int, covered: int, classes: int
-) -> Iterator[Problem]:
-    if covered < classes:
-        yield (
-            key,
-            f"{clients} clients hold {covered} labels, so the samples of the other "
-            f"{classes - covered} would be lost; give `samples` to use a part of the training set",
-        )
-
-
-Order = Annotated[
-    Literal["shuffled", "file"],
-    Field(
-        description="`shuffled` deals samples out at random; `file` gives each client a contiguous "
-        "stretch in the order of the files.",
-    ),
-]
-
-
-def _no_file_order(order: str, replacement: bool) -> None:
-    if order == "file" and replacement:
-        raise ValueError("order: file gives contiguous stretches, replacement: true random draws")
-
-
-class Iid(_PerClient):
+class Iid(PerClient):
     """Every client a uniform sample of the training set, of equal sizes (to within one)."""
 
     kind: Literal["iid"] = Field(default="iid", description="Uniform partition.")
@@ -122,11 +30,11 @@ class Iid(_PerClient):
 
     @model_validator(mode="after")
     def _order_is_possible(self) -> Self:
-        _no_file_order(self.order, self.replacement)
+        no_file_order(self.order, self.replacement)
         return self
 
 
-class Dirichlet(_PerClient):
+class Dirichlet(PerClient):
     """Label skew: proportions drawn from a symmetric Dirichlet distribution.
 
     By default each class is split over the clients in Dirichlet proportions (Yurochkin et al.,
@@ -150,7 +58,7 @@ class Dirichlet(_PerClient):
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
         yield from super().check(clients, total, classes)
         if self.alpha == 0 and not self.equal_sizes and self.samples is None:
-            yield from _labels_left_over(("alpha",), clients, clients, classes)
+            yield from labels_left_over(("alpha",), clients, clients, classes)
 
 
 class Shards(PartitionBase):
@@ -173,7 +81,7 @@ class Shards(PartitionBase):
             )
 
 
-class Classes(_PerClient):
+class Classes(PerClient):
     """Every client holds exactly `per_client` labels; a label is shared evenly by its holders.
 
     With `sigma` the holders' parts are lognormal, so that labels and sizes are skewed together, as
@@ -221,7 +129,7 @@ class Classes(_PerClient):
         if self.samples is None:
             cyclic = self.assignment == "cyclic"
             more = (clients - 1) * (1 if cyclic else self.per_client)
-            yield from _labels_left_over(("per_client",), clients, self.per_client + more, classes)
+            yield from labels_left_over(("per_client",), clients, self.per_client + more, classes)
         elif self.samples < self.per_client:
             yield ("samples",), f"{self.samples} samples cannot show {self.per_client} labels"
 
@@ -260,11 +168,11 @@ class Quantity(PartitionBase):
 
     @model_validator(mode="after")
     def _order_is_possible(self) -> Self:
-        _no_file_order(self.order, self.replacement)
+        no_file_order(self.order, self.replacement)
         return self
 
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
-        yield from _too_many(("min_samples",), clients, self.min_samples, total)
+        yield from too_many(("min_samples",), clients, self.min_samples, total)
 
 
 class Sizes(PartitionBase):
@@ -282,7 +190,7 @@ class Sizes(PartitionBase):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _no_file_order(self.order, self.replacement)
+        no_file_order(self.order, self.replacement)
         for client, size in enumerate(self.sizes):
             if size < self.min_samples:
                 raise ValueError(
@@ -324,7 +232,7 @@ class Shared(PartitionBase):
 
     @model_validator(mode="after")
     def _minimum_is_kept(self) -> Self:
-        _enough(self.samples, self.min_samples)
+        enough(self.samples, self.min_samples)
         return self
 
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:

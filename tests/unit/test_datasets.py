@@ -19,7 +19,7 @@ import torchvision.datasets
 from pydantic import ValidationError
 
 from afl_sim.errors import DataError
-from afl_sim.learning import datasets, mnist_cache
+from afl_sim.learning import dataset_files, mnist_cache
 from afl_sim.learning.datasets import load_dataset, load_labels, normalization, split_pool
 from afl_sim.learning.mnist_cache import cache_folder, unpack_mnist
 from afl_sim.learning.normalization import of_unit_norm
@@ -370,7 +370,7 @@ def test_a_users_own_copy_needs_no_cache_folder(
     def no_home() -> Path:
         raise DataError("there is no home folder")
 
-    monkeypatch.setattr(datasets, "cache_folder", no_home)
+    monkeypatch.setattr(dataset_files, "cache_folder", no_home)
     write_mnist_like(tmp_path, "kmnist", 10)
     assert len(load_dataset(raw("kmnist", tmp_path), Streams(1)).labels) == 12
     assert len(load_labels(raw("kmnist", tmp_path), Streams(1))) == 12
@@ -535,7 +535,7 @@ def test_wrong_sections_are_refused(section: dict[str, Any], message: str) -> No
 
 def test_the_published_sizes_are_those_of_the_files(cache: Path) -> None:
     assert DataSpec().train_samples == len(load_labels(DataSpec(), Streams(1), cache))
-    assert set(DATASETS) == set(datasets._READERS)
+    assert set(DATASETS) == set(dataset_files._READERS)
 
 
 def test_every_setting_is_described() -> None:

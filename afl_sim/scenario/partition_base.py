@@ -1,0 +1,112 @@
+"""What the kinds of partition have in common: keys, and what cannot be dealt out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from afl_sim.scenario.section import Section
+
+Problem = tuple[tuple[str, ...], str]  # key path inside the block, what is wrong
+
+
+class PartitionBase(Section):
+    """What every kind of partition says."""
+
+    kind: str = Field(description="The kind of partition.")
+    min_samples: int = Field(
+        default=1,
+        ge=1,
+        description="The fewest samples any client may hold; a partition that cannot keep this "
+        "is refused (samples).",
+    )
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        """What cannot work with this many clients and samples, as (key path, message).
+
+        Args:
+            clients: number of clients.
+            total: samples to deal out, or None where the files must be read to know.
+            classes: number of labels in the data set.
+        """
+        yield from ()
+
+
+def _needs_samples(replacement: bool, samples: int | None) -> None:
+    if replacement and samples is None:
+        raise ValueError("replacement: true needs `samples`, the number drawn for each client")
+
+
+def enough(each: int | None, minimum: int) -> None:
+    """Refuse a number of samples below the minimum."""
+    if each is not None and each < minimum:
+        raise ValueError(f"samples ({each}) is below min_samples ({minimum})")
+
+
+class PerClient(PartitionBase):
+    """Kinds in which every client may be given the same number of samples."""
+
+    samples: int | None = Field(
+        default=None,
+        ge=1,
+        description="Samples of each client. Without it every sample is dealt out; with it, and "
+        "without replacement, a random part of the training set is used (samples).",
+    )
+    replacement: bool = Field(
+        default=False,
+        description="Each client draws its `samples` on its own, on demand and with replacement: "
+        "the way to have more clients than samples. Clients then share samples.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _needs_samples(self.replacement, self.samples)
+        enough(self.samples, self.min_samples)
+        return self
+
+    def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
+        if self.replacement:
+            return
+        if self.samples is not None:
+            yield from too_many(("samples",), clients, self.samples, total)
+        else:
+            yield from too_many(("min_samples",), clients, self.min_samples, total)
+
+
+def too_many(key: tuple[str, ...], clients: int, each: int, total: int | None) -> Iterator[Problem]:
+    if total is not None and clients * each > total:
+        hint = "; `replacement: true` lets clients share samples" if key == ("samples",) else ""
+        yield (
+            key,
+            f"{clients} clients x {each} samples = {clients * each}, but there are {total} to "
+            f"deal out; expected at most {total // clients}{hint}",
+        )
+
+
+def labels_left_over(
+    key: tuple[str, ...], clients: int, covered: int, classes: int
+) -> Iterator[Problem]:
+    """A complaint if a label has no client to hold it."""
+    if covered < classes:
+        yield (
+            key,
+            f"{clients} clients hold {covered} labels, so the samples of the other "
+            f"{classes - covered} would be lost; give `samples` to use a part of the training set",
+        )
+
+
+Order = Annotated[
+    Literal["shuffled", "file"],
+    Field(
+        description="`shuffled` deals samples out at random; `file` gives each client a contiguous "
+        "stretch in the order of the files.",
+    ),
+]
+
+
+def no_file_order(order: str, replacement: bool) -> None:
+    """Refuse contiguous stretches of samples that are drawn with replacement."""
+    if order == "file" and replacement:
+        raise ValueError("order: file gives contiguous stretches, replacement: true random draws")
