@@ -34,6 +34,7 @@ class Target:
         folder: where its scenario files are.
         title, citation, minutes, figure: as `Words` describes them.
         studies: what is run, by name.
+        settings: for each study, what replaces settings of its file.
         small_settings: for each study that is made small, the settings that do it.
         tables, claims: by quantity.
         analysis: the module with ``measure`` and ``draw``.
@@ -45,6 +46,7 @@ class Target:
     citation: str
     minutes: Minutes
     studies: Mapping[str, Runs]
+    settings: Mapping[str, tuple[Override, ...]]
     small_settings: Mapping[str, tuple[Override, ...]]
     tables: Mapping[str, Table]
     claims: Mapping[str, Claim]
@@ -63,7 +65,8 @@ class Target:
 
     def settings_at(self, scale: Scale, study: str) -> tuple[Override, ...]:
         """What replaces settings of the study's file at this scale."""
-        return self.small_settings.get(study, ()) if scale == "small" else ()
+        always = self.settings.get(study, ())
+        return (*always, *self.small_settings.get(study, ())) if scale == "small" else always
 
     def results(self, scale: Scale) -> Path:
         """Where the results that come with the target are kept."""
@@ -134,7 +137,8 @@ def load_target(folder: Path) -> Target:
         words.citation,
         words.minutes,
         words.studies,
-        {study: _settings(tree, study) for study in words.studies},
+        {study: _settings(tree, "studies", study, "set") for study in words.studies},
+        {study: _settings(tree, "studies", study, "small", "set") for study in words.studies},
         {table.quantity: table for table in words.tables},
         {claim.quantity: claim for claim in words.claims},
         words.figure,
@@ -170,10 +174,10 @@ def _problems(words: Words, folder: Path) -> Iterator[Finding]:
         yield Finding(("tables",), "no tables and no claims; expected something to reproduce")
 
 
-def _settings(tree: Node, study: str) -> tuple[Override, ...]:
-    """The settings that make a study small, with their places in the file."""
+def _settings(tree: Node, *path: str) -> tuple[Override, ...]:
+    """The settings at a place in the file, each with its own place; none if nothing is there."""
     node = tree
-    for key in ("studies", study, "small", "set"):
+    for key in path:
         if not isinstance(node.value, dict) or key not in node.value:
             return ()
         node = node.value[key]

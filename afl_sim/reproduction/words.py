@@ -53,10 +53,16 @@ class Runs(Section):
 
     file: Text = Field(description="The scenario file, beside the target.")
     timing_only: Flag = Field(default=False, description="Whether nothing is trained.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        alias="set",
+        description="Settings by key path, in place of the file's, so that studies may be parts "
+        "of one file.",
+    )
     small: Cut | Literal["skip"] | None = Field(
         default=None,
-        description="At small scale: settings to change; skip leaves the study out; null: all "
-        "of it is run.",
+        description="At small scale: further settings to change; skip leaves the study out; null: "
+        "all of it is run.",
     )
     cost: str = Field(
         default="",

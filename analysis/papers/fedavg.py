@@ -45,7 +45,13 @@ TABLE2: Final = {
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
 ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
-ALL_OF_TABLE2: Final = ("table2", "table2-rates", "table2-full-batch")
+ALL_OF_TABLE2: Final = (
+    "table2",
+    "table2-rates",
+    "table2-fedsgd",
+    "table2-5-inf",
+    "table2-20-inf",
+)
 Settings = Mapping[str, Sequence[Run]]
 
 

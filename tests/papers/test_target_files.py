@@ -10,6 +10,7 @@ from tiny import TARGET, write_target
 from afl_sim.errors import InputError, ScenarioError
 from afl_sim.reproduction.target import find_target, load_target
 from afl_sim.reproduction.words import Row
+from afl_sim.validation import check_study
 
 
 def changed(tmp_path: Path, old: str, new: str) -> Path:
@@ -36,6 +37,19 @@ def test_a_row_is_a_number_or_nothing_or_a_block(tmp_path: Path) -> None:
     assert target.studies_at("full") == ["rounds", "long"]
     assert [s.keys for s in target.settings_at("small", "rounds")] == ["replications"]
     assert target.settings_at("full", "rounds") == ()
+
+
+def test_studies_may_be_parts_of_one_file(tmp_path: Path) -> None:
+    small = "small: {set: {replications: 2}, cut: 2 seeds of 4}}"
+    place = changed(tmp_path, small, f"set: {{stop.versions: 7, replications: 3}}, {small}")
+    target = load_target(place)
+    full, at_small = (
+        check_study(target.file("rounds"), target.settings_at(scale, "rounds"), timing_only=True)
+        for scale in ("full", "small")
+    )
+    assert (len(full.cases), len(at_small.cases)) == (3, 2)  # of 4 in the file
+    for study in (full, at_small):
+        assert {case.scenario.stop.versions for case in study.cases} == {7}  # 5 in the file
 
 
 WRONG = {
