@@ -5,7 +5,8 @@ so that listing what there is stays quick.
 """
 
 from analysis.compare import comparison, print_comparison, write_comparison
-from analysis.registry import FIGURES, CannotDraw, Drawn, FigureKind, draw
+from analysis.drawing import Drawn, draw
+from analysis.registry import FIGURES, CannotDraw, FigureKind
 
 __all__ = [
     "FIGURES",

@@ -1,21 +1,15 @@
-"""The figures that there are, and drawing them into a folder."""
+"""The figures that there are."""
 
 from __future__ import annotations
 
 import importlib
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording import Run
-from afl_sim.recording.files import reason, write_bytes
 from analysis.replications import Group, groups
-
-FORMATS: Final = ("png", "pdf", "svg")
-DPI: Final = 200
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -165,65 +159,6 @@ FIGURES: Final = {
 """Every figure by name, in the order in which they are drawn."""
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What became of one figure.
-
-    Attributes:
-        figure: its name.
-        paths: the files written; none where it was skipped.
-        skipped: why it was not drawn, or which runs it leaves out; None where all went well.
-    """
-
-    figure: str
-    paths: tuple[Path, ...] = ()
-    skipped: str | None = None
-
-    @property
-    def line(self) -> str:
-        """One line for the user."""
-        files = ", ".join(map(str, self.paths))
-        if not self.paths:
-            return f"{self.figure}: not drawn: {self.skipped}"
-        return f"{self.figure}: {files}" + (f" ({self.skipped})" if self.skipped else "")
-
-
-def draw(
-    runs: Sequence[Run],
-    out_dir: Path,
-    names: Iterable[str] | None = None,
-    formats: Sequence[str] = ("png",),
-    style: str = "paper",
-) -> list[Drawn]:
-    """Draw figures of runs into a folder, which is made.
-
-    Args:
-        runs: the runs to show together.
-        out_dir: where the files go, as ``<figure>.<format>``.
-        names: which figures, keys of `FIGURES`; default all.
-        formats: ``png``, ``pdf``, ``svg``.
-        style: a key of `analysis.theme.STYLES`.
-
-    Returns:
-        One entry a figure. A figure that the runs cannot supply says so there; it is no error.
-
-    Raises:
-        InputError: there is no figure, style or format of that name, no run, or the folder
-            cannot be made.
-    """
-    kinds = [_kind(name) for name in (FIGURES if names is None else names)]
-    if not runs:
-        raise InputError("there are no runs to draw")
-    for form in formats:
-        if form not in FORMATS:
-            raise InputError(f"there is no figure format {form!r}: expected png, pdf or svg")
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out_dir}: {reason(error)}") from error
-    return [_draw_one(kind, runs, out_dir, formats, style) for kind in kinds]
-
-
 def usable(
     runs: Sequence[Run], has: Callable[[Run], bool], lacking: str
 ) -> tuple[list[Group], list[str]]:
@@ -256,71 +191,3 @@ def _holds(run: Run, has: Callable[[Run], bool]) -> bool:
         return has(run)
     except InputError:
         return False
-
-
-def _kind(name: str) -> FigureKind:
-    if name not in FIGURES:
-        from afl_sim.scenario.wording import hint
-
-        known = f"expected {', '.join(FIGURES)}{hint(name, FIGURES)}"
-        raise InputError(f"there is no figure {name!r}: {known}")
-    return FIGURES[name]
-
-
-def _draw_one(
-    kind: FigureKind, runs: Sequence[Run], out_dir: Path, formats: Sequence[str], style: str
-) -> Drawn:
-    from analysis import theme
-
-    paths: list[Path] = []
-    notes: list[str] = []
-    for number, page in enumerate(pages(runs, kind.per_page), start=1):
-        try:
-            figure = kind.function(page, style=style)
-        except CannotDraw as error:
-            notes.append(str(error))
-            continue
-        stem = kind.name if number == 1 else f"{kind.name}-{number}"
-        paths += save(figure, out_dir / stem, formats)
-        notes += filter(None, [theme.left_out(figure)])
-    return Drawn(kind.name, tuple(paths), "; ".join(notes) or None)
-
-
-def pages(runs: Sequence[Run], per_page: int | None) -> list[list[Run]]:
-    """Runs split so that a page holds so many settings, each with all its replications."""
-    members = groups(runs)
-    step = per_page or len(members)
-    return [
-        [run for group in members[first : first + step] for run in group.runs]
-        for first in range(0, len(members), step)
-    ]
-
-
-def save(figure: Figure, stem: Path, formats: Sequence[str]) -> list[Path]:
-    """Write a figure as ``stem.<format>`` for each format; a reader never sees half a file.
-
-    The files hold no date and no random names, so that the same runs give the same bytes.
-    """
-    paths = []
-    for name in formats:
-        path = stem.with_name(f"{stem.name}.{name}")
-        write_bytes(path, rendered(figure, name))
-        paths.append(path)
-    return paths
-
-
-def rendered(figure: Figure, form: str, dpi: int = DPI, **settings: Any) -> bytes:
-    """A figure as the content of a file.
-
-    Args:
-        form: ``png``, ``pdf`` or ``svg``.
-        dpi: dots per inch, of what has dots.
-        settings: matplotlib's, for the time of writing.
-    """
-    import matplotlib as mpl
-
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "afl_sim", **settings}):
-        figure.savefig(buffer, format=form, metadata=undated.get(form), dpi=dpi)
-    return buffer.getvalue()

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from afl_sim.recording import load_runs
-from analysis.registry import FIGURES, rendered
+from analysis.drawing import rendered
+from analysis.registry import FIGURES
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"

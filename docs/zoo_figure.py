@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from afl_sim.strategies import strategies
-from analysis.registry import rendered
+from analysis.drawing import rendered
 from analysis.theme import Style, new_figure, themed
 
 IMAGE = zoo.ROOT / "docs" / "images" / "zoo.png"

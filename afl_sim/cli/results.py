@@ -104,7 +104,7 @@ def draw_figures(
     style: str = "paper",
 ) -> None:
     """Draw what the runs can supply, and print a line for each figure."""
-    from analysis.registry import draw
+    from analysis.drawing import draw
 
     for drawn in draw(runs, folder, names, formats, style):
         print(drawn.line)

@@ -261,7 +261,7 @@ def _minutes(runs: Sequence[Run]) -> float:
 
 
 def _write(target: Target, results: Results, figure: Figure | None, folder: Path) -> list[Path]:
-    from analysis.registry import save
+    from analysis.drawing import save
 
     place = folder / results.scale
     _make(place)

@@ -18,9 +18,10 @@ import yaml
 from afl_sim.recording import Run
 from afl_sim.recording.files import write_text
 from analysis.compare import comparison, interval_texts, over_seeds, texts_of
+from analysis.drawing import pages
 from analysis.intervals import sentences
 from analysis.measures import measure_all
-from analysis.registry import FIGURES, CannotDraw, pages
+from analysis.registry import FIGURES, CannotDraw
 from analysis.report.charts import accuracy_data, timeline_data
 from analysis.report.clients import COLUMNS, MOST, client_table, sampled
 from analysis.report.svg import inline_svg

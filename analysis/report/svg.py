@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from analysis.registry import rendered
+from analysis.drawing import rendered
 from analysis.theme import LIGHT
 
 if TYPE_CHECKING:
