@@ -149,12 +149,14 @@ class Cnn(ModelSpec):
         _refuse_if_too_small(self.kind, rows, columns, input_shape, 4 + 3 * lost)
         first, second = self.channels
         model = nn.Sequential(
+            # Pooled first: the largest of what is positive is the same, to the bit, and its
+            # gradient too, and ReLU then has a quarter of the numbers.
             nn.Conv2d(channels, first, 5, padding=self.padding),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),
             nn.Conv2d(first, second, 5, padding=self.padding),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),
             nn.Flatten(),
             nn.Linear(second * rows * columns, self.hidden),
             nn.ReLU(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from pathlib import Path
@@ -106,6 +107,29 @@ def test_xavier_bounds_the_weights_of_convolutions_and_leaves_the_others() -> No
         largest = float(xavier[place].weight.detach().abs().max())
         assert 0.98 * bound < largest <= bound
     assert torch.equal(plain[9].weight, xavier[9].weight)
+
+
+def test_the_cnn_is_that_of_the_paper_to_the_bit() -> None:
+    """McMahan et al. take ReLU and then pool; the model pools first, which is cheaper."""
+    ours = build_model(MODELS["cnn"](), MNIST, 10, seed=7)
+    theirs = nn.Sequential(*copy.deepcopy(list(ours)))
+    for pool in (1, 4):
+        theirs[pool], theirs[pool + 1] = theirs[pool + 1], theirs[pool]
+        assert isinstance(theirs[pool], nn.ReLU)
+    generator = torch.Generator().manual_seed(1)
+    for model in (ours, theirs):
+        model.to(memory_format=torch.channels_last)
+    for _ in range(3):
+        images = torch.rand(8, *MNIST, generator=generator).round()  # with ties in every window
+        labels = torch.randint(10, (8,), generator=generator)
+        for model in (ours, theirs):
+            loss = nn.functional.cross_entropy(model(images), labels)
+            grads = torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for weight, grad in zip(model.parameters(), grads, strict=True):
+                    weight.sub_(grad, alpha=0.1)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_xavier_bounds_all_weights_of_a_perceptron_and_clears_its_biases() -> None:
