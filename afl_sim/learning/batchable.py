@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from afl_sim.learning.batched import Stack
 from afl_sim.learning.models import Shape
 from afl_sim.learning.parameters import ParameterVector
+from afl_sim.learning.stack import Stack
 
 ELEMENTWISE = frozenset(
     {
