@@ -84,6 +84,8 @@ class BatchedTrainer:
         else:
             work = Descent(stack, trainer, running, lr_factor)
         batches = [trainer.batch_indices(task.client, task.task, task.steps) for task in running]
+        noisy = running if trainer.settings.gradient_noise else []
+        noises = [trainer.noise(task.client, task.task) for task in noisy]
         total = torch.zeros(len(running), device=trainer.device)
         samples = torch.zeros(len(running), dtype=torch.int64)
         for done in range(1, running[0].steps + 1):
@@ -91,7 +93,7 @@ class BatchedTrainer:
             sizes = torch.tensor([len(visit) for visit in visits])
             losses = self._losses(stack, visits, sizes)
             counts = sizes.to(trainer.device)
-            work.step(losses, counts)
+            work.step(losses, counts, [next(noise) for noise in noises])
             total += losses.detach() * counts
             samples += sizes
             staying = sum(task.steps > done for task in running)
@@ -103,6 +105,7 @@ class BatchedTrainer:
                 results[running[row]] = LocalResult(end, delta, float(total[row]) / seen)
             work.keep(staying)
             running, batches = running[:staying], batches[:staying]
+            noises = noises[:staying]
             total, samples = total[:staying], samples[:staying]
 
     def _losses(self, stack: Stack, visits: list[Tensor], sizes: Tensor) -> Tensor:
@@ -143,8 +146,14 @@ class Descent:
                 ]
             )
 
-    def step(self, losses: Tensor, sizes: Tensor) -> None:
-        """Move every row's model along the gradient of its loss."""
+    def step(self, losses: Tensor, sizes: Tensor, noise: Sequence[Tensor]) -> None:
+        """Move every row's model along the gradient of its loss.
+
+        Args:
+            losses: shape (rows,): the mean loss over each row's mini-batch.
+            sizes: shape (rows,): samples in it.
+            noise: for each row what is added to its gradient, shape (P,); or nothing.
+        """
         parameters = self._stack.parameters
         # Two parameters may be given one and the same gradient: nothing is changed in place.
         gradients: list[Tensor | None] = list(
@@ -154,6 +163,11 @@ class Descent:
             gradients = [
                 g if g is None else g.add(p.detach() - anchor, alpha=self._pull)
                 for p, g, anchor in zip(parameters, gradients, self._anchors, strict=True)
+            ]
+        if noise:
+            gradients = [
+                g if g is None else g + part
+                for g, part in zip(gradients, self._stack.like_parameters(noise), strict=True)
             ]
         if self._shifts:
             gradients = [
@@ -201,14 +215,19 @@ class MeanGradient:
         self._clip_norm = trainer.settings.clip_norm
         self._sums = [torch.zeros_like(parameter) for parameter in stack.parameters]
 
-    def step(self, losses: Tensor, sizes: Tensor) -> None:
-        """Add each row's gradient, every sample counting once."""
+    def step(self, losses: Tensor, sizes: Tensor, noise: Sequence[Tensor]) -> None:
+        """Add each row's gradient, every sample counting once; arguments as `Descent.step`."""
         gradients = torch.autograd.grad(
             (losses * sizes).sum(), self._stack.parameters, allow_unused=True
         )
         for total, gradient in zip(self._sums, gradients, strict=True):
             if gradient is not None:
                 total.add_(gradient)
+        if noise:
+            parts = self._stack.like_parameters(noise)
+            for total, gradient, part in zip(self._sums, gradients, parts, strict=True):
+                if gradient is not None:
+                    total.add_(part * sizes.view(-1, *[1] * (part.dim() - 1)))
 
     def result(self, row: int, task: LocalTask, samples: int) -> tuple[Tensor, Tensor]:
         """The model (P + B,) where the gradient was taken, and -g (P,)."""

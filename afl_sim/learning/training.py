@@ -210,7 +210,7 @@ class LocalTrainer:
         pull = settings.proximal
         anchors = self._like_weights(anchor, weights) if pull else []
         shifts = [] if correction is None else self._like_weights(correction, weights)
-        noise = self._noise(client, task)
+        noise = self.noise(client, task)
         total = torch.zeros((), device=self.device)
         samples = 0
         for batch in self.batch_indices(client, task, steps):
@@ -242,7 +242,7 @@ class LocalTrainer:
             weight.grad = None
         total = torch.zeros((), device=self.device)
         samples = 0
-        noise = self._noise(client, task)
+        noise = self.noise(client, task)
         for batch in self.batch_indices(client, task, steps):
             images, labels = self.samples(batch)
             loss = self._loss(self.outputs(images), labels) * len(labels)
@@ -283,7 +283,7 @@ class LocalTrainer:
                 steps -= 1
                 yield visit[begin : min(begin + size, last)]
 
-    def _noise(self, client: int, task: int) -> Iterator[Tensor]:
+    def noise(self, client: int, task: int) -> Iterator[Tensor]:
         """The noise of the task's gradients, one vector of shape (P,) after another."""
         draws = self._streams.generator("gradient_noise", client, task)
         scale = np.float32(self.settings.gradient_noise)

@@ -79,7 +79,6 @@ def impossible_combinations(
                 f"the strategy has a proximal term of its own ({own:g}); expected one of the two",
             )
     yield from _not_in_one_process(sections.get("numerics"), sections.get("execution"))
-    yield from _not_in_stacks(sections.get("numerics"), training)
     yield from _compressed_beside_own(training, strategy)
     yield from _queued_beside_own(sections.get("clients"), training, strategy)
     stop = sections.get("stop")
@@ -175,16 +174,6 @@ def _not_in_one_process(numerics: Any, execution: Any) -> Iterator[Finding]:
         yield Finding(
             ("execution", "executor"),
             f"got {execution.executor!r}, but {reason}; expected inline, without --workers",
-        )
-
-
-def _not_in_stacks(numerics: Any, training: Any) -> Iterator[Finding]:
-    if numerics is None or training is None or numerics.mode != "batched":
-        return
-    if training.gradient_noise:
-        yield Finding(
-            ("training", "gradient_noise"),
-            "is not for numerics.mode: batched; expected 0, or mode: exact",
         )
 
 

@@ -17,7 +17,6 @@ def test_numerics_are_chosen_and_impossible_ones_refused(afl_sim: Command, tmp_p
         ("run", SMALLEST, *BATCHED, "--workers", "2", "--out", tmp_path / "a"),
         ("run", SMALLEST, "--device", "cuda", "--workers", "2", "--out", tmp_path / "b"),
         ("run", SMALLEST, "--device", "tpu", "--out", tmp_path / "c"),
-        ("run", SMALLEST, *BATCHED, "--set", "training.gradient_noise=1", "--out", tmp_path / "d"),
     ]
     done, *refused = afl_sim.batch(lines)
     done.succeeded()
@@ -26,7 +25,6 @@ def test_numerics_are_chosen_and_impossible_ones_refused(afl_sim: Command, tmp_p
         "execution.executor: got 'processes', but numerics.mode: batched trains in one process",
         "execution.executor: got 'processes', but numerics.device: cuda trains in the one process",
         "numerics.device: got 'tpu'; expected one of cpu, cuda",
-        "training.gradient_noise: is not for numerics.mode: batched; expected 0, or mode: exact",
     ]
     for result, message in zip(refused, messages, strict=True):
         assert result.code == 2
