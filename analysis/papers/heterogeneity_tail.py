@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
 from analysis.papers.heterogeneity import NAMES, differences, draw_times, table
-from analysis.papers.reaching import by_setting, seconds_to
+from analysis.papers.reaching import by_setting, seconds_to, updates_to
 
 KINDS: Final = ("fedavg", "fedbuff", "fedasync", "safa", "favas")
 SIGMAS: Final = ("0", "0.7", "1.4", "2.1")
 ROWS: Final = {
     f"{kind}-{sigma}": f"{NAMES[kind]}, sigma {sigma}" for kind in KINDS for sigma in SIGMAS
+}
+SPREADS: Final = {
+    "alike": "All delays alike",
+    "samples": "Samples of a client differ",
+    "tasks": "A factor of each task, lognormal 0.7",
+    "speeds": "Speeds, lognormal 0.7",
 }
 PAIRS: Final = {
     (f"{kind}-{sigma}", f"fedavg-{sigma}"): f"{NAMES[kind]} - FedAvg, sigma {sigma}"
@@ -24,14 +31,23 @@ PAIRS: Final = {
 
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
-    """Seconds to 90 % and 95 %, and paired differences to FedAvg."""
+    """Seconds to 90 % and 95 %, paired differences to FedAvg, and FedBuff by spread of delays."""
     settings = by_setting(studies.get("tail", ()))
+    spread = by_setting(studies.get("spread", ()))
     return {
         "seconds_to_95": table(settings, ROWS, seconds_to(0.95)),
         "seconds_to_90": table(settings, ROWS, seconds_to(0.9)),
         "difference_to_95": differences(settings, PAIRS, seconds_to(0.95)),
         "difference_to_90": differences(settings, PAIRS, seconds_to(0.9)),
+        "updates_to_95": table(spread, SPREADS, updates_to(0.95)),
+        "mean_staleness": table(spread, SPREADS, lambda run: float(staleness(run).mean())),
+        "staleness_deviation": table(spread, SPREADS, lambda run: float(staleness(run).std())),
     }
+
+
+def staleness(run: Run) -> pd.Series:
+    """The staleness of each update that was aggregated, in versions."""
+    return run.events.loc[run.events["kind"] == "aggregated", "staleness"].astype(float)
 
 
 def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:

@@ -9,6 +9,7 @@ import numpy as np
 
 from afl_sim.recording import Run
 from analysis.papers.gradient import gradient_norms
+from analysis.papers.reaching import accuracy_at_end
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ QUARTERS: Final = ("first", "second", "third", "last")
 
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
-    """The tables and claims of target.yaml, from the studies ``schedule`` and ``convergence``."""
+    """The tables and claims of target.yaml."""
     schedule, trained = (
         {method: _of(method, studies.get(study, ())) for method in METHODS}
         for study in ("schedule", "convergence")
@@ -37,6 +38,13 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
             ]
             for i, name in enumerate(QUARTERS)
             for method in METHODS
+        },
+        "accuracy": {method: list(map(accuracy_at_end, runs)) for method, runs in trained.items()},
+        "last_quarter_with_other_steps": {
+            step_of(run): [quarters(run)[-1]] for run in studies.get("steps", ())
+        },
+        "accuracy_with_other_steps": {
+            step_of(run): [accuracy_at_end(run)] for run in studies.get("steps", ())
         },
         "steps_per_unit": {
             method: list(map(steps_per_unit, runs)) for method, runs in schedule.items()
@@ -60,6 +68,12 @@ def quarters(run: Run) -> list[float]:
     logs = np.log(rows["squared_gradient_norm"].to_numpy())
     parts = [logs[place == quarter] for quarter in range(4)]
     return [float(np.exp(part.mean())) if len(part) else float("nan") for part in parts]
+
+
+def step_of(run: Run) -> str:
+    """The row of a run with another step size."""
+    method, _, step = run.label.partition("-")
+    return f"{method}, {step}"
 
 
 def steps_per_unit(run: Run) -> float:

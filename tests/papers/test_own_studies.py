@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+import pandas as pd
 import pytest
 from curves import curve
 
@@ -30,6 +31,15 @@ OWN = {
     "quafl": "mnist",
 }
 
+# Tables with rows of their own.
+OTHERS = {
+    "steps_at_contact",
+    "accuracy_fedbuff",
+    "updates_to_95",
+    "mean_staleness",
+    "staleness_deviation",
+}
+
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_case_of_the_file_has_its_row_and_every_row_its_case(name: str) -> None:
@@ -40,7 +50,7 @@ def test_every_case_of_the_file_has_its_row_and_every_row_its_case(name: str) ->
     pairs = getattr(module, "PAIRS", {})
     assert {label for pair in pairs for label in pair} <= set(module.ROWS)
     for quantity, table in target.tables.items():
-        if quantity not in ("steps_at_contact", "accuracy_fedbuff"):
+        if quantity not in OTHERS:
             assert set(table.rows) in (set(module.ROWS.values()), set(pairs.values()))
 
 
@@ -49,6 +59,29 @@ def test_the_other_rates_of_favas_fedbuff_are_its_files_cases() -> None:
     study = check_study(target.file("fedbuff"))
     assert [case.label for case in study.cases] == list(favas.OF_FEDBUFF)
     assert list(target.tables["accuracy_fedbuff"].rows) == list(favas.OF_FEDBUFF.values())
+
+
+def test_the_spreads_of_delays_are_their_files_cases() -> None:
+    target = find_target("heterogeneity-tail")
+    study = check_study(target.file("spread"), ["replications=1"])
+    assert [case.label for case in study.cases] == list(heterogeneity_tail.SPREADS)
+    for quantity in ("updates_to_95", "mean_staleness", "staleness_deviation"):
+        assert list(target.tables[quantity].rows) == list(heterogeneity_tail.SPREADS.values())
+
+
+def test_the_spread_of_staleness_is_that_of_aggregated_updates() -> None:
+    run = curve("tasks", [0.1, 0.94, 0.95, 0.97])
+    vars(run)["events"] = pd.DataFrame(
+        {
+            "kind": ["arrived", "aggregated", "arrived", "aggregated"],
+            "staleness": pd.array([None, 1, None, 4], dtype="Int64"),
+        }
+    )
+    found = heterogeneity_tail.measure({"spread": [run]})
+    row = heterogeneity_tail.SPREADS["tasks"]
+    assert found["updates_to_95"] == {row: [20.0]}
+    assert found["mean_staleness"] == {row: [2.5]}
+    assert found["staleness_deviation"][row] == [pytest.approx(4.5**0.5)]
 
 
 def test_times_and_paired_differences_to_fedavg_on_the_same_fleet() -> None:

@@ -17,12 +17,15 @@ from afl_sim.validation import check_study
 from analysis.papers import ringleader
 
 
-def trained(kind: str, norms: list[float]) -> Any:
+def trained(kind: str, norms: list[float], label: str = "") -> Any:
     """A run evaluated at the start and at the end of each fifth."""
     metrics = pd.DataFrame(
         {"time_us": range(0, 1000 * len(norms), 1000), "squared_gradient_norm": norms}
     )
-    return SimpleNamespace(metrics=metrics, scenario={"strategy": {"kind": kind}})
+    summary = {"final": {"accuracy": 0.5}}
+    return SimpleNamespace(
+        metrics=metrics, scenario={"strategy": {"kind": kind}}, summary=summary, label=label
+    )
 
 
 def test_quarters_are_geometric_means_without_the_start() -> None:
@@ -41,6 +44,22 @@ def test_ringleader_is_below_where_its_last_quarter_is() -> None:
     assert found["below_ia2sgd"] == [False]
     assert found["squared_gradient_norm"]["malenia, last quarter"] == pytest.approx([3.0])
     assert found["steps_per_unit"]["malenia"] == found["delays_bounded"] == []
+
+
+def test_every_other_step_has_its_rows() -> None:
+    target = find_target("ringleader")
+    study = check_study(target.file("steps"), target.settings_at("full", "steps"))
+    runs = [
+        trained(case.scenario.strategy.kind, [9.0, 5.0, 5.0, 5.0, 2.0], case.label)
+        for case in study.cases
+    ]
+    found = ringleader.measure({"steps": runs})
+    for quantity, value in (("last_quarter", 2.0), ("accuracy", 50.0)):
+        rows = found[f"{quantity}_with_other_steps"]
+        assert list(rows) == list(target.tables[f"{quantity}_with_other_steps"].rows)
+        assert all(values == pytest.approx([value]) for values in rows.values())
+    for case in study.cases:
+        assert case.label.endswith(f"-{case.scenario.strategy.lr:g}")
 
 
 @pytest.fixture(scope="module")
