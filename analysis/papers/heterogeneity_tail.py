@@ -19,6 +19,7 @@ ROWS: Final = {
 }
 SPREADS: Final = {
     "alike": "All delays alike",
+    "out-of-step": "A factor of each task, lognormal 0.05",
     "samples": "Samples of a client differ",
     "tasks": "A factor of each task, lognormal 0.7",
     "speeds": "Speeds, lognormal 0.7",
