@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,14 @@ def local() -> Iterator[None]:
     ray.shutdown()
 
 
-def study_of(folder: Path, *strategies: str, address: str | None = None) -> Study:
+def study_of(
+    folder: Path, *strategies: str, settings: Sequence[str] = (), address: str = "null"
+) -> Study:
     path = folder / "study.yaml"
     rows = "".join(f"    - {strategy}\n" for strategy in strategies)
     path.write_text(SMALLEST.read_text() + f"sweep:\n  strategy:\n{rows}")
-    execution = f"execution={{executor: ray, workers: 2, ray_address: {address or 'null'}}}"
-    return load_study(path, [*SETTINGS, execution])
+    execution = f"execution={{executor: ray, workers: 2, ray_address: {address}}}"
+    return load_study(path, [*SETTINGS, *settings, execution])
 
 
 @pytest.mark.slow
@@ -114,7 +116,8 @@ def test_whole_runs_come_back_from_the_cluster(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("local")
 def test_whole_runs_on_a_cluster_are_interrupted_and_gone_on_with(tmp_path: Path) -> None:
-    study = study_of(tmp_path, FEDBUFF, QUAFL)
+    # Long enough to be under way still when the first report of progress has come.
+    study = study_of(tmp_path, FEDBUFF, QUAFL, settings=["stop.updates=300"])
     begun = threading.Event()
     options = Options(out=tmp_path / "out", stop_wanted=begun.is_set)
     with pytest.raises(KeyboardInterrupt):
