@@ -227,7 +227,7 @@ class MeanGradient:
             parts = self._stack.like_parameters(noise)
             for total, gradient, part in zip(self._sums, gradients, parts, strict=True):
                 if gradient is not None:
-                    total.add_(part * sizes.view(-1, *[1] * (part.dim() - 1)))
+                    total.add_(part * along_rows(sizes, part))
 
     def result(self, row: int, task: LocalTask, samples: int) -> tuple[Tensor, Tensor]:
         """The model (P + B,) where the gradient was taken, and -g (P,)."""
@@ -257,4 +257,9 @@ def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor |
     ]
     norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
     factors = (limits / (norm + 1e-6)).clamp(max=1.0)
-    return [g if g is None else g * factors.view(-1, *[1] * (g.dim() - 1)) for g in gradients]
+    return [g if g is None else g * along_rows(factors, g) for g in gradients]
+
+
+def along_rows(values: Tensor, like: Tensor) -> Tensor:
+    """Values of shape (rows,), shaped so that each goes with a row of ``like``."""
+    return values.view(-1, *[1] * (like.dim() - 1))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +44,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def check_columns(path: Path, schema: pa.Schema) -> None:
     """Look at a Parquet file's footer: it has to have the columns of ``schema``."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _told_of_table(path):
         names = pq.read_schema(path).names
-    except (OSError, pa.ArrowException) as error:
-        raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
     absent = [name for name in schema.names if name not in names]
     if absent:
         raise RunFolderError(f"{path} is damaged: it lacks the columns {', '.join(absent)}")
@@ -56,14 +55,11 @@ def check_columns(path: Path, schema: pa.Schema) -> None:
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     """The columns of ``schema`` of a Parquet file."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     _require_table(path, schema)
-    try:
+    with _told_of_table(path):
         return pq.read_table(path, columns=schema.names, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
 
 
 def first_rows(path: Path, schema: pa.Schema, count: int) -> tuple[pa.Table, int]:
@@ -74,15 +70,12 @@ def first_rows(path: Path, schema: pa.Schema, count: int) -> tuple[pa.Table, int
     _require_table(path, schema)
     batches: list[pa.RecordBatch] = []
     missing = count
-    try:
-        with pq.ParquetFile(path) as file:
-            rows = file.iter_batches(batch_size=1 << 16, columns=schema.names)
-            while missing > 0 and (batch := next(rows, None)) is not None:
-                batches.append(batch.slice(0, missing))
-                missing -= len(batch)
-            return pa.Table.from_batches(batches, schema), file.metadata.num_rows
-    except (OSError, pa.ArrowException) as error:
-        raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
+    with _told_of_table(path), pq.ParquetFile(path) as file:
+        rows = file.iter_batches(batch_size=1 << 16, columns=schema.names)
+        while missing > 0 and (batch := next(rows, None)) is not None:
+            batches.append(batch.slice(0, missing))
+            missing -= len(batch)
+        return pa.Table.from_batches(batches, schema), file.metadata.num_rows
 
 
 def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
@@ -101,6 +94,17 @@ def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     except OSError as error:
         raise RunFolderError(f"cannot read {path}: {reason(error)}") from error
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
+
+
+@contextmanager
+def _told_of_table(path: Path) -> Iterator[None]:
+    """Where a Parquet file cannot be read, say that it is damaged."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
         raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
 
 

@@ -76,6 +76,7 @@ class PerClient(PartitionBase):
 
 
 def too_many(key: tuple[str, ...], clients: int, each: int, total: int | None) -> Iterator[Problem]:
+    """A complaint if there are fewer samples than the clients are to hold."""
     if total is not None and clients * each > total:
         hint = "; `replacement: true` lets clients share samples" if key == ("samples",) else ""
         yield (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
 from analysis.papers.heterogeneity import NAMES, differences, draw_times, table
 from analysis.papers.reaching import by_setting, seconds_to, updates_to
+from analysis.series import staleness_rows
 
 KINDS: Final = ("fedavg", "fedbuff", "fedasync", "safa", "favas")
 SIGMAS: Final = ("0", "0.7", "1.4", "2.1")
@@ -41,14 +41,19 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
         "difference_to_95": differences(settings, PAIRS, seconds_to(0.95)),
         "difference_to_90": differences(settings, PAIRS, seconds_to(0.9)),
         "updates_to_95": table(spread, SPREADS, updates_to(0.95)),
-        "mean_staleness": table(spread, SPREADS, lambda run: float(staleness(run).mean())),
-        "staleness_deviation": table(spread, SPREADS, lambda run: float(staleness(run).std())),
+        "mean_staleness": table(spread, SPREADS, mean_staleness),
+        "staleness_deviation": table(spread, SPREADS, staleness_deviation),
     }
 
 
-def staleness(run: Run) -> pd.Series:
-    """The staleness of each update that was aggregated, in versions."""
-    return run.events.loc[run.events["kind"] == "aggregated", "staleness"].astype(float)
+def mean_staleness(run: Run) -> float:
+    """Of the updates that were aggregated, in versions."""
+    return float(staleness_rows(run)["staleness"].mean())
+
+
+def staleness_deviation(run: Run) -> float:
+    """The standard deviation of the same."""
+    return float(staleness_rows(run)["staleness"].std())
 
 
 def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:

@@ -74,6 +74,8 @@ def test_the_spread_of_staleness_is_that_of_aggregated_updates() -> None:
     vars(run)["events"] = pd.DataFrame(
         {
             "kind": ["arrived", "aggregated", "arrived", "aggregated"],
+            "time_us": [1, 1, 2, 2],
+            "client": [0, 0, 1, 1],
             "staleness": pd.array([None, 1, None, 4], dtype="Int64"),
         }
     )
