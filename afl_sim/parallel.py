@@ -1,14 +1,15 @@
 """Runs of a study side by side, on one pool of workers.
 
 Each run in progress has a thread, which turns its clock; the workers train for all of them. Where
-nothing is trained, or where the workers are a cluster and there is a run for each of them, whole
-runs are done by workers instead.
+nothing is trained, where the workers are a cluster and there is a run for each of them, and where a
+run trains its tasks together, whole runs are done by workers instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -63,16 +64,20 @@ def run_side_by_side(
         worker_pool(execution, numerics) as pool,
         ThreadPoolExecutor(min(pool.workers, len(cases)), "run") as threads,
     ):
-        run = _run_shared
         away = execution.executor == "ray"
-        if options.timing_only or (away and len(cases) >= pool.workers):
-            run = run_whole_away if away else run_whole_here
+        all_whole = options.timing_only or (away and len(cases) >= pool.workers)
+        if all_whole or any(map(_is_batched, cases)):
             pool.ahead = 1
 
         def one(case: Case) -> Outcome | None:
             if _stopping(options):
                 return None
             place, report = folder / case.label, watch(case)
+            run = _run_shared
+            if _is_batched(case):
+                case = _by_itself(case)
+            if all_whole or _is_batched(case):
+                run = run_whole_away if away else run_whole_here
             try:
                 return outcome_of(
                     case.label, place, partial(run, pool, case, place, options, report)
@@ -94,6 +99,16 @@ def run_side_by_side(
     if len(outcomes) < len(cases):
         raise KeyboardInterrupt
     return outcomes
+
+
+def _is_batched(case: Case) -> bool:
+    return case.scenario.numerics.mode == "batched"
+
+
+def _by_itself(case: Case) -> Case:
+    """The case as it can be resumed alone: in one process."""
+    execution = case.scenario.execution.model_copy(update={"executor": "inline", "workers": 1})
+    return replace(case, scenario=case.scenario.model_copy(update={"execution": execution}))
 
 
 def _run_shared(

@@ -69,8 +69,11 @@ def check_executor(execution: Execution) -> None:
 
 @contextmanager
 def executors_of(execution: Execution, numerics: Sequence[Numerics]) -> Iterator[Executors]:
-    """What the section ``execution`` asks for, for as long as the block lasts."""
-    if execution.executor == "inline":
+    """What the section ``execution`` asks for, for as long as the block lasts.
+
+    Tasks that are trained together stay in this process, whatever it asks for.
+    """
+    if execution.executor == "inline" or any(each.mode == "batched" for each in numerics):
         yield inline
         return
     with worker_pool(execution, numerics) as pool:

@@ -23,7 +23,8 @@ from afl_sim.recording.files import reason, write_bytes, write_text
 from afl_sim.reproduction.pages import to_csv, to_markdown
 from afl_sim.reproduction.results import Results, checked, read_results
 from afl_sim.reproduction.target import Scale, Target, paper_folder
-from afl_sim.scenario import Numerics, Study
+from afl_sim.scenario import Study
+from afl_sim.scenario.checks import one_process
 from afl_sim.scenario.wording import hint
 from afl_sim.studies import RUNS, Options, Outcome, run_study, study_id
 from afl_sim.validation import check_study
@@ -165,7 +166,8 @@ def _part(target: Target, name: str, asked: Asked) -> Part:
     settings = target.settings_at(asked.scale, name)
     check = partial(check_study, target.file(name), timing_only=timing_only, here=True)
     study = check(settings)
-    if asked.execution and not any(_one_process(case.scenario.numerics) for case in study.cases):
+    runs = len(study.cases)
+    if asked.execution and not any(one_process(c.scenario.numerics, runs) for c in study.cases):
         study = check([*settings, *asked.execution])
     timing = "-timing" if timing_only else ""
     folder = output_folder(target.name, asked.out)
@@ -178,11 +180,6 @@ def _part(target: Target, name: str, asked: Asked) -> Part:
         stop_wanted=asked.stop_wanted,
     )
     return Part(name, study, place, options)
-
-
-def _one_process(numerics: Numerics) -> bool:
-    """Whether this arithmetic has no use for worker processes."""
-    return numerics.mode == "batched" or numerics.device == "cuda"
 
 
 def _is_wanted(target: Target, part: Part, asked: Asked) -> bool:

@@ -15,13 +15,14 @@ from afl_sim.scenario.training import LENGTHS
 
 
 def impossible_combinations(
-    sections: Mapping[str, Any], clients: int | None, *, timing_only: bool = False
+    sections: Mapping[str, Any], clients: int | None, *, cases: int = 1, timing_only: bool = False
 ) -> Iterator[Finding]:
     """What cannot work in these sections.
 
     Args:
         sections: the valid ones among a scenario's attributes, by name.
         clients: the number of clients, where it is known.
+        cases: how many cases the study has.
         timing_only: whether nothing will be trained.
     """
     if clients is not None:
@@ -78,7 +79,14 @@ def impossible_combinations(
                 ("training", "proximal"),
                 f"the strategy has a proximal term of its own ({own:g}); expected one of the two",
             )
-    yield from _not_in_one_process(sections.get("numerics"), sections.get("execution"))
+    numerics, execution = sections.get("numerics"), sections.get("execution")
+    if numerics is not None and execution is not None and execution.executor != "inline":
+        reason = one_process(numerics, cases * sections.get("replications", 1))
+        if reason is not None:
+            yield Finding(
+                ("execution", "executor"),
+                f"got {execution.executor!r}, but {reason}; expected inline, without --workers",
+            )
     yield from _compressed_beside_own(training, strategy)
     yield from _queued_beside_own(sections.get("clients"), training, strategy)
     stop = sections.get("stop")
@@ -162,19 +170,13 @@ def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, 
             yield from distributions_in(item, (*path, i))
 
 
-def _not_in_one_process(numerics: Any, execution: Any) -> Iterator[Finding]:
-    if numerics is None or execution is None or execution.executor == "inline":
-        return
-    reason = None
-    if numerics.mode == "batched":
-        reason = "numerics.mode: batched trains in one process"
-    elif numerics.device == "cuda":
-        reason = "numerics.device: cuda trains in the one process that has the GPU"
-    if reason is not None:
-        yield Finding(
-            ("execution", "executor"),
-            f"got {execution.executor!r}, but {reason}; expected inline, without --workers",
-        )
+def one_process(numerics: Any, runs: int) -> str | None:
+    """Why so many runs with these numerics have no use for worker processes; None if they have."""
+    if numerics.device == "cuda":
+        return "numerics.device: cuda trains in the one process that has the GPU"
+    if numerics.mode == "batched" and runs == 1:  # a worker can do one of several
+        return "numerics.mode: batched trains a run in one process"
+    return None
 
 
 def _wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ def load_study(
     reading = Reading(catalogue, base)
     scenarios: list[tuple[str, Scenario]] = []
     for label, tree in cases:
-        scenario, findings = read_scenario(tree, reading, timing_only=timing_only)
+        scenario, findings = read_scenario(tree, reading, cases=len(cases), timing_only=timing_only)
         if scenario is not None and inspect is not None:
             findings = [Finding(path, message) for path, message in inspect(scenario)]
         mistakes.add_findings(findings, tree)
@@ -89,9 +89,9 @@ def load_study(
 
 
 def read_scenario(
-    tree: Node, reading: Reading, *, timing_only: bool = False
+    tree: Node, reading: Reading, *, cases: int = 1, timing_only: bool = False
 ) -> tuple[Scenario | None, list[Finding]]:
-    """Validate one case: the scenario if it is valid, and everything that is wrong with it."""
+    """Validate one of so many cases: the scenario if it is valid, and all that is wrong with it."""
     data = plain(tree)
     findings: list[Finding] = []
     scenario: Scenario | None = None
@@ -107,7 +107,7 @@ def read_scenario(
             findings += quiet_conversions(data[name], section, (name,))
     findings += exclusive_keys(data)
     clients = sections["clients"].count if "clients" in sections else _written_count(data)
-    findings += impossible_combinations(sections, clients, timing_only=timing_only)
+    findings += impossible_combinations(sections, clients, cases=cases, timing_only=timing_only)
     return (None, findings) if findings else (scenario, [])
 
 

@@ -22,7 +22,7 @@ def test_numerics_are_chosen_and_impossible_ones_refused(afl_sim: Command, tmp_p
     done.succeeded()
     assert summary(tmp_path / "batched")["numerics"]["class"] == "batched/float32/cpu"
     messages = [
-        "execution.executor: got 'processes', but numerics.mode: batched trains in one process",
+        "execution.executor: got 'processes', but numerics.mode: batched trains a run in one",
         "execution.executor: got 'processes', but numerics.device: cuda trains in the one process",
         "numerics.device: got 'tpu'; expected one of cpu, cuda",
     ]

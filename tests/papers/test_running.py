@@ -79,7 +79,9 @@ def test_workers_are_given_to_all_studies_that_can_have_them(
 ) -> None:
     batched = (target.folder / "rounds.yaml").read_text() + "numerics: {mode: batched}\n"
     (target.folder / "batched.yaml").write_text(batched)
+    (target.folder / "alone.yaml").write_text(batched.replace("replications: 4\n", ""))
     text = TARGET.replace("long: {file: rounds.yaml", "long: {file: batched.yaml")
+    text = text.replace("tables:", "  alone: {file: alone.yaml, timing_only: true}\ntables:")
     (target.folder / "target.yaml").write_text(text)
     asked: list[str] = []
 
@@ -89,10 +91,10 @@ def test_workers_are_given_to_all_studies_that_can_have_them(
 
     monkeypatch.setattr(running, "run_study", not_run)
     changed, workers = load_target(target.folder), ("execution.executor=processes",)
-    for only in ("rounds", "long"):
+    for only in ("rounds", "long", "alone"):
         with pytest.raises(AflSimError, match="not run"):
             reproduce(changed, Asked("full", only=[only], execution=workers))
-    assert asked == ["processes", "inline"]
+    assert asked == ["processes", "processes", "inline"]
 
 
 def test_studies_that_are_not_chosen_are_named_with_their_cost(target: Target) -> None:

@@ -13,7 +13,7 @@ from afl_sim import load_run
 from afl_sim.cases import Outcome
 from afl_sim.errors import StrategyError
 from afl_sim.scenario import Case, Execution, Numerics, Study
-from afl_sim.simulation import load_study, simulate
+from afl_sim.simulation import load_scenario, load_study, simulate
 from afl_sim.studies import Options, run_study
 from afl_sim.whole_runs import run_whole_away
 from afl_sim.workers import worker_pool
@@ -62,6 +62,29 @@ def test_runs_that_share_workers_come_to_the_digests_of_each_alone(tmp_path: Pat
     assert [outcome.label for outcome in outcomes] == [case.label for case in study.cases]
     assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
     assert sorted(each.label for each in told) == sorted(case.label for case in study.cases)
+
+
+def test_runs_that_train_tasks_together_are_each_done_whole_by_a_worker(tmp_path: Path) -> None:
+    study_of(tmp_path, FEDBUFF, QUAFL)
+    modes = "  numerics: [{mode: exact}, {mode: batched, group: 3}]\n"
+    with (tmp_path / "study.yaml").open("a") as file:
+        file.write(modes)
+    study = load_study(tmp_path / "study.yaml", SETTINGS)
+    asked = threading.Semaphore(6)
+    stopping = Options(
+        out=tmp_path / "out", resume=True, stop_wanted=lambda: not asked.acquire(blocking=False)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, stopping, quiet)
+    _, outcomes = run_study(study, Options(out=tmp_path / "out", resume=True), quiet)
+    assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
+    classes = [outcome.run.summary["numerics"]["class"] for outcome in outcomes if outcome.run]
+    assert classes == ["exact/float32/cpu", "batched/float32/cpu"] * 2
+    saved = [
+        load_scenario(tmp_path / "out" / case.label / "scenario.yaml").execution.executor
+        for case in study.cases
+    ]
+    assert saved == ["processes", "inline"] * 2  # how each can be resumed
 
 
 def test_the_others_come_to_their_end_when_one_raises_and_one_diverges(tmp_path: Path) -> None:
