@@ -1,4 +1,4 @@
-"""FedProx (Li et al., MLSys 2020), Figures 1 and 7: accuracy with 0, 50 and 90 % stragglers."""
+"""FedProx (Li et al., MLSys 2020), Figures 1 and 7: learning with 0, 50 and 90 % stragglers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHARES: Final = (0.0, 0.5, 0.9)
+ROWS: Final = {  # of the figure: study -> what is drawn, its name
+    "figure1": ("loss", "training loss"),
+    "figure7": ("accuracy", "test accuracy (%)"),
+    "rounds100": ("accuracy", "test accuracy (%)"),
+}
 LOOKS: Final = {
     "FedAvg": (PALETTE[0], "-"),
     "mu = 0": (PALETTE[1], "--"),
@@ -37,13 +42,20 @@ def measure(
         found["accuracy100"] = _rows(curves, lambda accuracy: float(accuracy[-1]))
     if "sensitivity" in studies:
         found |= _sensitivity(studies["sensitivity"])
+    if "figure1" in studies:
+        found["loss200"] = _rows(curves_of(studies["figure1"], "loss"), _last_quarter)
+        found |= _claims_on_loss(found["loss200"])
     if "figure7" in studies:
         curves = curves_of(studies["figure7"])
-        # Evaluations are two rounds apart, the first of them before round 1.
-        found["accuracy200"] = _rows(curves, lambda accuracy: float(accuracy[75:].mean()))
+        found["accuracy200"] = _rows(curves, _last_quarter)
         found["roughness"] = _rows(curves, roughness)
         found |= _claims(found["accuracy200"], found["roughness"])
     return found
+
+
+def _last_quarter(values: Any) -> float:
+    """The mean of rounds 150 to 200: evaluations are two apart, the first before round 1."""
+    return float(values[75:].mean())
 
 
 def method(run: Run) -> tuple[str, float]:
@@ -53,14 +65,14 @@ def method(run: Run) -> tuple[str, float]:
     return name, float(strategy["stragglers"])
 
 
-def curves_of(runs: Sequence[Run]) -> dict[tuple[str, float], list[Any]]:
-    """The accuracies of each method and share of stragglers: one array for each seed, in order.
+def curves_of(runs: Sequence[Run], value: str = "accuracy") -> dict[tuple[str, float], list[Any]]:
+    """What each method evaluates to with each share of stragglers: an array for each seed in order.
 
     Without stragglers FedAvg and FedProx with mu = 0 are one algorithm, run once.
     """
     curves: dict[tuple[str, float], list[Any]] = {}
     for run in sorted(runs, key=seed):
-        curves.setdefault(method(run), []).append(run.metrics.accuracy.to_numpy())
+        curves.setdefault(method(run), []).append(run.metrics[value].to_numpy())
     return curves
 
 
@@ -86,21 +98,30 @@ def _claims(accuracy: Mapping[str, Any], jumps: Mapping[str, Any]) -> dict[str, 
     def each(name: str, share: float, rows: Mapping[str, Any]) -> list[float]:
         return list(rows[_label("FedAvg" if share == 0 and name == "mu = 0" else name, share)])
 
-    def less(a: Sequence[float], b: Sequence[float]) -> list[bool]:
-        return [x < y for x, y in zip(a, b, strict=True)]
-
     steadier = [
-        less(each("mu = 1", share, jumps), each("mu = 0", share, jumps)) for share in SHARES
+        _less(each("mu = 1", share, jumps), each("mu = 0", share, jumps)) for share in SHARES
     ]
     none, half, most = (each("FedAvg", share, accuracy) for share in SHARES)
     return {
-        "partial_work_helps": less(most, each("mu = 0", 0.9, accuracy)),
-        "proximal_term_helps": less(each("mu = 0", 0.9, accuracy), each("mu = 1", 0.9, accuracy)),
+        "partial_work_helps": _less(most, each("mu = 0", 0.9, accuracy)),
+        "proximal_term_helps": _less(each("mu = 0", 0.9, accuracy), each("mu = 1", 0.9, accuracy)),
         "proximal_term_steadies": [all(truths) for truths in zip(*steadier, strict=True)],
         "stragglers_hurt_fedavg": [
-            a and b for a, b in zip(less(half, none), less(most, half), strict=True)
+            a and b for a, b in zip(_less(half, none), _less(most, half), strict=True)
         ],
     }
+
+
+def _claims_on_loss(loss: Mapping[str, Any]) -> dict[str, list[bool]]:
+    dropped, kept, proximal = (loss[_label(name, 0.9)] for name in ("FedAvg", "mu = 0", "mu = 1"))
+    return {
+        "partial_work_lowers_loss": _less(kept, dropped),
+        "proximal_term_lowers_loss": _less(proximal, kept),
+    }
+
+
+def _less(a: Sequence[float], b: Sequence[float]) -> list[bool]:
+    return [x < y for x, y in zip(a, b, strict=True)]
 
 
 def _sensitivity(runs: Sequence[Run]) -> dict[str, Any]:
@@ -147,29 +168,37 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
 
     Where nothing trained: how many samples the devices hold.
     """
-    shown = [name for name in ("figure7", "rounds100") if name in studies]
+    shown = [name for name in ROWS if name in studies]
     with themed() as style:
         if not shown:
             figure = new_figure(style.width / 2, 3.0)
             _device_sizes(figure.subplots(), studies["devices"])
             return figure
         figure = new_figure(style.width, 2.4 * len(shown) + 0.5)
-        grid = figure.subplots(len(shown), len(SHARES), sharey=True, squeeze=False)
+        grid = figure.subplots(len(shown), len(SHARES), sharey="row", squeeze=False)
         for row, name in zip(grid, shown, strict=True):
+            value, label = ROWS[name]
             for axes, share in zip(row, SHARES, strict=True):
-                _panel(axes, studies[name], share)
+                _panel(axes, studies[name], share, value)
                 if name == "rounds100":
                     _readings(axes, target, share)
-            row[0].set_ylabel("test accuracy (%)")
+            row[0].set(ylabel=label, ylim=(0, 100 if value == "accuracy" else 2.5))
         for axes, share in zip(grid[0], SHARES, strict=True):
             axes.set_title(f"{100 * share:.0f} % stragglers")
         handles: dict[str, Any] = {}
+        names: dict[str, list[str]] = {look: [] for look in LOOKS}
         for axes in grid.flat:
             axes.set_xlabel("round")
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-                handles.setdefault(label, handle)
+            for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+                handles.setdefault(_look(name), handle)
+                if name not in names[_look(name)]:
+                    names[_look(name)].append(name)
+        drawn = [look for look in LOOKS if look in handles]
         figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles)
+            [handles[look] for look in drawn],
+            [" / ".join(names[look]) for look in drawn],
+            loc="outside lower center",
+            ncols=len(drawn),
         )
     return figure
 
@@ -183,18 +212,17 @@ def _device_sizes(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="device, by size", ylabel="samples")
 
 
-def _panel(axes: Axes, runs: Sequence[Run], share: float) -> None:
+def _panel(axes: Axes, runs: Sequence[Run], share: float, value: str) -> None:
     groups: dict[str, list[Run]] = {}
     for run in sorted(runs, key=seed):
         name, stragglers = method(run)
         if stragglers == share:
             groups.setdefault(name, []).append(run)
     for name, found in groups.items():
-        curve = mean_curve(found, "versions", "accuracy")
+        curve = mean_curve(found, "versions", value)
         color, line = LOOKS[_look(name)]
         axes.plot(curve.x, curve.y, line, color=color, label=name, linewidth=1.2)
         draw_band(axes, curve, color, alpha=0.15)
-    axes.set_ylim(0, 100)
 
 
 def _readings(axes: Axes, target: Any, share: float) -> None:

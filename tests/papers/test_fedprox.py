@@ -47,7 +47,7 @@ def made_up(name: str, share: float, seed: int, accuracy: list[float]) -> Run:
     partial = "drop" if name == "FedAvg" else "keep"
     mu = 0.0 if name == "FedAvg" else float(name)
     strategy = {"kind": "fedprox", "mu": mu, "stragglers": share, "partial": partial}
-    return run_of({"seed": seed, "strategy": strategy}, accuracy)
+    return run_of({"seed": seed, "strategy": strategy}, accuracy, loss=[1 - a for a in accuracy])
 
 
 def curve(level: float, jump: float = 0.0) -> list[float]:
@@ -78,6 +78,16 @@ def test_accuracies_are_means_over_the_last_quarter_and_claims_are_paired_by_see
     assert found["stragglers_hurt_fedavg"] == [True, True]
 
 
+def test_losses_are_means_over_the_last_quarter() -> None:
+    found = measure({"figure1": [*figure7(2, 0.5, 0.2), *figure7(1, 0.75, 0.01)]})
+    table = found["loss200"]
+    assert isinstance(table, dict)
+    assert set(table) == set(TARGET.tables["loss200"].rows)
+    assert table["mu = 0, 90 % stragglers"] == pytest.approx([0.25, 0.5], abs=0.005)
+    assert found["partial_work_lowers_loss"] == [True, False]
+    assert found["proximal_term_lowers_loss"] == [True, True]
+
+
 def test_without_stragglers_mu_0_is_fedavg() -> None:
     runs = [
         made_up("FedAvg", 0.0, 1, [0.1, 0.83]),
@@ -102,10 +112,15 @@ def test_the_figure_has_a_panel_for_each_share_and_the_published_points() -> Non
         for share in (0.0, 0.5, 0.9)
         if (name, share) != ("0", 0.0)
     ]
-    figure = draw({"figure7": figure7(1, 0.75, 0.01), "rounds100": second}, TARGET)
-    assert len(figure.axes) == 6
-    readings = [line for line in figure.axes[5].lines if line.get_marker() == "o"]
+    first = figure7(1, 0.75, 0.01)
+    figure = draw({"figure1": first, "figure7": first, "rounds100": second}, TARGET)
+    assert len(figure.axes) == 9
+    assert figure.axes[0].lines[0].get_ydata()[0] == pytest.approx(1 - first[0].metrics.accuracy[0])
+    readings = [line for line in figure.axes[8].lines if line.get_marker() == "o"]
     assert [line.get_ydata()[0] for line in readings] == pytest.approx([64, 80, 85])
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["FedAvg", "mu = 0", "mu = 1 / mu = 2"]
 
 
 def test_sensitivity_rows_are_told_apart_by_the_setting_that_differs() -> None:
