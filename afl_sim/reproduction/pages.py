@@ -145,15 +145,20 @@ def notes(target: Target, results: Results) -> Iterator[str]:
                 yield f"Means something at full scale only: {table.title}."
     for study, cost in results.not_run.items():
         yield f"Not run here: {study}{_at_cost(cost)}."
-    yield _made_by(results.made, results.made["minutes"])
+    yield f"Made by {_how(results.made, results.made['minutes'])}"
+    earlier: dict[str, list[str]] = {}  # the studies that one command made
     for study, ran in results.studies.items():
         if "made" in ran:
-            yield f"Before that, {study}: {_made_by(ran['made'], ran['minutes'])}"
+            earlier.setdefault(repr(ran["made"]), []).append(study)
+    for studies in earlier.values():
+        made = results.studies[studies[0]]["made"]
+        minutes = sum(results.studies[study]["minutes"] for study in studies)
+        yield f"Kept from before: {', '.join(studies)}, made by {_how(made, minutes)}"
 
 
-def _made_by(made: Mapping[str, Any], minutes: float) -> str:
+def _how(made: Mapping[str, Any], minutes: float) -> str:
     return (
-        f"Made by `{made['command']}` on {made['date']}: {made['machine']}, "
+        f"`{made['command']}` on {made['date']}: {made['machine']}, "
         f"torch {made['torch']}, {minutes:.1f} minutes of computation."
     )
 

@@ -144,8 +144,8 @@ def test_what_was_kept_of_studies_that_are_not_run_now_stays(target: Target) -> 
     assert both.not_run == {}
     assert both.studies["rounds"] == first.studies["rounds"] | {"made": first.made}
     assert "made" not in both.studies["long"]
-    (told,) = [line for line in notes(target, both) if line.startswith("Before that")]
-    assert told.startswith(f"Before that, rounds: Made by `{first.made['command']}` on ")
+    (told,) = [line for line in notes(target, both) if line.startswith("Kept from before")]
+    assert told.startswith(f"Kept from before: rounds, made by `{first.made['command']}` on ")
     # What was run anew takes the place of what was kept.
     keep(target, first, written)
     again = read_results(target.results("full"))
