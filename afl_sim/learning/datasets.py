@@ -92,15 +92,22 @@ def load_labels(
     Raises:
         DataError: as `load_dataset`.
     """
-    if (supplied := _supplied.get(_unsplit(spec))) is not None:
+    unsplit = _unsplit(spec)
+    if (supplied := _supplied.get(unsplit)) is not None:
         labels = supplied.labels
     else:
-        folder = cache_for(spec, cache)
-        labels = read_labels(spec, folder, train=True)
-        if spec.pool == "train_and_test":
-            labels = torch.cat([labels, read_labels(spec, folder, train=False)])
+        labels = _read_pool_labels(unsplit, cache_for(spec, cache))
     training, _ = split_pool(len(labels), spec.validation, streams)
     return labels.numpy()[training]
+
+
+@lru_cache(maxsize=2)
+def _read_pool_labels(spec: DataSpec, cache: Path) -> Tensor:
+    # Once per process: checking MNIST's files takes as long as a short run without training.
+    labels = read_labels(spec, cache, train=True)
+    if spec.pool == "train_and_test":
+        labels = torch.cat([labels, read_labels(spec, cache, train=False)])
+    return labels
 
 
 def split_pool(
