@@ -32,6 +32,12 @@ FRACTIONS: Final = (0.1, 0.3, 0.5, 0.7, 1.0)
 CRASHES: Final = (0.1, 0.3, 0.5, 0.7)
 LOSS_ROUNDS: Final = (1, 5, 10, 20, 50)
 NAMES: Final = {"safa": "SAFA", "fedavg": "FedAvg"}
+SPREAD: Final = {  # server, cr -> row of the tables of other seeds
+    ("safa", ".5"): "SAFA, synchronisation ratio, cr=.5 (reported 0.524)",
+    ("safa", ".7"): "SAFA, synchronisation ratio, cr=.7 (reported 0.341)",
+    ("fedavg", ".1"): "FedAvg, length of a round, C=.1 cr=.1 (reported 3402.55 s)",
+    ("fedavg", ".7"): "FedAvg, best accuracy, C=.1 cr=.7 (reported 0.8818)",
+}
 WARM_UP: Final = 1
 """Versions before those of the rounds."""
 CYCLE: Final = 10
@@ -86,11 +92,28 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
         _add(quantities["fedavg_round_seconds"], name, fedavg_round_seconds(run))
     for run in learning(studies):
         _measure_learning(run, quantities)
-    return quantities
+    return quantities | _other_seeds(studies)
+
+
+def _other_seeds(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
+    """Cells of which there are more seeds: the values, and their standard deviation."""
+    spread: Rows = {}
+    for run in studies.get("spread-safa", ()):
+        crash = _short(crash_of(run))
+        ratio = float(np.mean([answered.synced / 100 for answered in rounds(run)]))
+        _add(spread, SPREAD["safa", crash], ratio)
+    for run in studies.get("spread-fedavg", ()):
+        _add(spread, SPREAD["fedavg", ".1"], fedavg_round_seconds(run))
+    for run in studies.get("spread-accuracy", ()):
+        _add(spread, SPREAD["fedavg", ".7"], float(by_round(run)["accuracy"].max()))
+    deviation: Rows = {
+        row: [float(np.std(_known(values), ddof=1))] for row, values in spread.items()
+    }
+    return {"spread": spread, "deviation": deviation}
 
 
 def learning(studies: Mapping[str, Sequence[Run]]) -> list[Run]:
-    """The runs that trained."""
+    """The runs that trained, one for each cell."""
     return [run for name, runs in studies.items() if name.startswith("accuracy") for run in runs]
 
 

@@ -97,6 +97,15 @@ def test_round_one_is_the_version_after_the_warm_up() -> None:
     assert found["safa_accuracy"] == {}
 
 
+def test_other_seeds_of_a_cell_give_its_deviation() -> None:
+    runs = [learned("fedavg", 0.7, {1: 5.0, 2: 4.0}, [0.99, best]) for best in (0.85, 0.87, 0.89)]
+    found = safa.measure({"spread-accuracy": runs})
+    row = safa.SPREAD["fedavg", ".7"]
+    assert found["spread"] == {row: [0.85, 0.87, 0.89]}
+    assert found["deviation"] == {row: [pytest.approx(0.02)]}
+    assert found["fedavg_accuracy"] == {}  # these are no further runs of the paper's table
+
+
 def test_the_figure_can_be_drawn_of_any_studies(small: tuple[Path, Results]) -> None:
     target = find_target("safa")
     (folder,) = small[0].glob("rounds-fedavg-*")
