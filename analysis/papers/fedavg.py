@@ -39,6 +39,7 @@ TABLE2: Final = {
     "FedSGD": "FedSGD",
     "E5-Binf": "E=5, B=inf",
     "E20-Binf": "E=20, B=inf",
+    "E5-B10-rate0.2": "E=5, B=10, rate 0.2",
     "E1-B10-rate0.2": "E=1, B=10, rate 0.2",
     "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
 }
@@ -48,6 +49,7 @@ ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
 ALL_OF_TABLE2: Final = (
     "table2",
     "table2-rates",
+    "table2-rate-5",
     "table2-fedsgd",
     "table2-5-inf",
     "table2-20-inf",
