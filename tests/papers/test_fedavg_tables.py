@@ -66,6 +66,7 @@ def test_the_reported_rounds_are_those_of_the_paper() -> None:
         234,
         None,
         None,
+        None,
     ]
 
 
