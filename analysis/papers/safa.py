@@ -222,13 +222,14 @@ def _draw_loss(axes: Axes, runs: Sequence[Run], target: Target, style: Any) -> N
         color = style.colors.palette[i]
         rows = target.tables[f"{kind}_loss"].rows
         reported = [rows[f"cr={_short(crash)} round {number}"].reported for number in LOSS_ROUNDS]
-        label = f"{NAMES[kind]}, cr {crash:g}"
-        axes.scatter(LOSS_ROUNDS, reported, marker="x", color=color, zorder=3, label=label)
+        axes.scatter(LOSS_ROUNDS, reported, marker="x", color=color, zorder=3)
+        axes.plot([], [], color=color, label=f"{NAMES[kind]}, cr {crash:g}")
         for run in runs:
             if (run.strategy, crash_of(run), fraction_of(run)) == (kind, crash, 0.3):
                 tested = by_round(run)
                 axes.plot(tested.index, tested["loss"], color=color)
     axes.set_yscale("log")
+    axes.set_yticks([0.1, 0.2, 0.5, 1.0], ["0.1", "0.2", "0.5", "1"])
     axes.set_xlabel("round")
     axes.set_ylabel("loss on the test set (nats)")
     axes.set_title("Loss at C = 0.3")
