@@ -66,7 +66,8 @@ def run_side_by_side(
     ):
         away = execution.executor == "ray"
         all_whole = options.timing_only or (away and len(cases) >= pool.workers)
-        if all_whole or any(map(_is_batched, cases)):
+        whole = {case.label for case in cases if all_whole or _is_batched(case)}
+        if whole:
             pool.ahead = 1
 
         def one(case: Case) -> Outcome | None:
@@ -74,9 +75,7 @@ def run_side_by_side(
                 return None
             place, report = folder / case.label, watch(case)
             run = _run_shared
-            if _is_batched(case):
-                case = _by_itself(case)
-            if all_whole or _is_batched(case):
+            if case.label in whole:
                 run = run_whole_away if away else run_whole_here
             try:
                 return outcome_of(
@@ -85,7 +84,9 @@ def run_side_by_side(
             except KeyboardInterrupt:
                 return None
 
-        futures = [threads.submit(one, case) for case in cases]
+        futures = [
+            threads.submit(one, _by_itself(case) if _is_batched(case) else case) for case in cases
+        ]
         try:
             for future in as_completed(futures):
                 outcome = future.result()

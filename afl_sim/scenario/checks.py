@@ -79,14 +79,8 @@ def impossible_combinations(
                 ("training", "proximal"),
                 f"the strategy has a proximal term of its own ({own:g}); expected one of the two",
             )
-    numerics, execution = sections.get("numerics"), sections.get("execution")
-    if numerics is not None and execution is not None and execution.executor != "inline":
-        reason = one_process(numerics, cases * sections.get("replications", 1))
-        if reason is not None:
-            yield Finding(
-                ("execution", "executor"),
-                f"got {execution.executor!r}, but {reason}; expected inline, without --workers",
-            )
+    runs = cases * sections.get("replications", 1)
+    yield from _idle_workers(sections.get("numerics"), sections.get("execution"), runs)
     yield from _compressed_beside_own(training, strategy)
     yield from _queued_beside_own(sections.get("clients"), training, strategy)
     stop = sections.get("stop")
@@ -168,6 +162,17 @@ def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, 
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             yield from distributions_in(item, (*path, i))
+
+
+def _idle_workers(numerics: Any, execution: Any, runs: int) -> Iterator[Finding]:
+    if numerics is None or execution is None or execution.executor == "inline":
+        return
+    reason = one_process(numerics, runs)
+    if reason is not None:
+        yield Finding(
+            ("execution", "executor"),
+            f"got {execution.executor!r}, but {reason}; expected inline, without --workers",
+        )
 
 
 def one_process(numerics: Any, runs: int) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 from afl_sim.recording import Run
 from analysis.papers.safa_rounds import (
     ROUNDS,
+    Round,
     by_arrival,
     distribution,
     fedavg_round_seconds,
@@ -67,7 +68,7 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
     for run in studies.get("rounds-safa", ()):
         crash, found = crash_of(run), rounds(run)
         row = f"cr={_short(crash)}"
-        synced = [answered.synced / 100 for answered in found]
+        synced = sync_ratios(found)
         _add(quantities["sync_ratio"], row, float(np.mean(synced)))
         _add(quantities["steady_sync_ratio"], row, float(np.mean(synced[CYCLE:])))
         for fraction in FRACTIONS:
@@ -95,13 +96,17 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
     return quantities | _other_seeds(studies)
 
 
+def sync_ratios(found: Sequence[Round]) -> list[float]:
+    """The share of the 100 clients that were sent the global model, round by round."""
+    return [answered.synced / 100 for answered in found]
+
+
 def _other_seeds(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
     """Cells of which there are more seeds: the values, and their standard deviation."""
     spread: Rows = {}
     for run in studies.get("spread-safa", ()):
         crash = _short(crash_of(run))
-        ratio = float(np.mean([answered.synced / 100 for answered in rounds(run)]))
-        _add(spread, SPREAD["safa", crash], ratio)
+        _add(spread, SPREAD["safa", crash], float(np.mean(sync_ratios(rounds(run)))))
     for run in studies.get("spread-fedavg", ()):
         _add(spread, SPREAD["fedavg", ".1"], fedavg_round_seconds(run))
     for run in studies.get("spread-accuracy", ()):
