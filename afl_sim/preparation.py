@@ -194,6 +194,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.numerics.precision,
         scenario.numerics.device,
         training.gradient_noise,
+        scenario.numerics.mode == "batched",
     )
     return Recipe(
         scenario.data,

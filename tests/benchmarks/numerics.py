@@ -60,18 +60,19 @@ def local_training(
     model: str, steps: int, precision: str, group: int
 ) -> Callable[[], Mapping[str, float]]:
     """The same tasks, one by one (``group`` 0) or in groups."""
-    scenario = reference(f"model={model}", f"numerics.precision={precision}")
+    mode = "batched" if group else "exact"
+    scenario = reference(f"model={model}", f"numerics={{mode: {mode}, precision: {precision}}}")
     ExitStack().enter_context(deterministic())  # for as long as the process lives
     prepared = prepare(scenario)
     assert prepared.dataset is not None
     trainer, _ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
-    batched = BatchedTrainer(trainer)
     start = prepared.initial
     anchor = start[: prepared.layout.num_parameters]
     tasks = [LocalTask(client, 0, steps, start, anchor) for client in range(_TASKS)]
 
     def work() -> Mapping[str, float]:
         if group:
+            batched = BatchedTrainer(trainer)
             for first in range(0, _TASKS, group):
                 batched.train(tasks[first : first + group], 1.0)
         else:

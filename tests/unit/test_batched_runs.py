@@ -300,8 +300,7 @@ def test_a_run_repeats_itself_and_keeps_the_schedule(strategy: str) -> None:
     assert_same(first, simulate(scenario))
     exact = simulate(load_scenario(SMALLEST, [f"strategy={STRATEGIES[strategy]}", *SMALL, UNEQUAL]))
     assert first.summary["schedule_digest"] == exact.summary["schedule_digest"]
-    assert first.summary["model_digest"] != exact.summary["model_digest"]
-    # Measured: at most 2e-7 over these strategies.
+    # Measured: at most 2e-7 over these strategies; on some processors the bits are the same.
     assert first.summary["final"]["loss"] == pytest.approx(exact.summary["final"]["loss"], abs=1e-5)
     assert first.summary["numerics"]["class"] == "batched/float32/cpu"
 

@@ -208,18 +208,21 @@ def test_rows_are_clipped_each_by_its_own_norm() -> None:
     ("model", "clients", "bound"), [("logistic", 8, 1e-6), ("lenet", 4, 5e-4), ("cnn", 2, 5e-4)]
 )
 def test_ten_steps_are_near_those_of_exact_float32(model: str, clients: int, bound: float) -> None:
-    scenario = load_scenario(
-        SMALLEST, [f"model={model}", "training.batch_size=32", "training.optimizer.lr=0.05"]
-    )
-    prepared = prepare(scenario)
-    assert prepared.dataset is not None
-    local, _ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
+    trainers = []
+    for mode in ("exact", "batched"):
+        chosen = (f"model={model}", "training.batch_size=32", "training.optimizer.lr=0.05")
+        scenario = load_scenario(SMALLEST, [*chosen, f"numerics.mode={mode}"])
+        prepared = prepare(scenario)
+        assert prepared.dataset is not None
+        local, _ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
+        trainers.append(local)
+    exact, stacked = trainers
     start = prepared.initial
-    anchor = start[: local.layout.num_parameters]
+    anchor = start[: exact.layout.num_parameters]
     tasks = [LocalTask(client, 0, 10, start, anchor) for client in range(clients)]
-    together = BatchedTrainer(local).train(tasks, 1.0)
+    together = BatchedTrainer(stacked).train(tasks, 1.0)
     for task, result in zip(tasks, together, strict=True):
-        alone = local.train(task.client, 0, 10, start, anchor, 1.0)
+        alone = exact.train(task.client, 0, 10, start, anchor, 1.0)
         assert float((alone.delta - result.delta).abs().max()) < bound
         assert float(alone.delta.abs().max()) > 10 * bound
 
