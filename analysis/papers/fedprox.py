@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 SHARES: Final = (0.0, 0.5, 0.9)
 ROWS: Final = {  # of the figure: study -> what is drawn, its name
-    "figure1": ("loss", "training loss"),
-    "figure7": ("accuracy", "test accuracy (%)"),
-    "rounds100": ("accuracy", "test accuracy (%)"),
+    "figure1": ("loss", "training loss, E = 20"),
+    "figure7": ("accuracy", "test accuracy (%), E = 20"),
+    "rounds100": ("accuracy", "test accuracy (%), E = 10"),
 }
 LOOKS: Final = {
     "FedAvg": (PALETTE[0], "-"),
