@@ -73,16 +73,20 @@ def inline(task: TrainingTask) -> Any:
 
 
 @pytest.mark.parametrize(
-    "strategy",
+    ("strategy", "model"),
     [
-        "{kind: fedavg, clients_per_round: 4, deadline: 1.5, partial: keep}",
-        "{kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5}",
-        "{kind: ringmaster, delay_threshold: 4}",
-        "{kind: fedat, tiers: 2, clients_per_round: 3}",
+        ("{kind: fedavg, clients_per_round: 4, deadline: 1.5, partial: keep}", "logistic"),
+        (
+            "{kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5}",
+            "logistic",
+        ),
+        ("{kind: ringmaster, delay_threshold: 4}", "logistic"),
+        ("{kind: fedat, tiers: 2, clients_per_round: 3}", "logistic"),
+        ("{kind: fedasync, concurrency: 4}", "lenet"),
     ],
 )
-def test_two_workers_make_the_bits_of_one_process(strategy: str) -> None:
-    settings = [*SETTINGS, f"strategy={strategy}"]
+def test_two_workers_make_the_bits_of_one_process(strategy: str, model: str) -> None:
+    settings = [*SETTINGS, f"strategy={strategy}", f"model={model}"]
     alone = simulate(load_scenario(SMALLEST, settings))
     spread = simulate(load_scenario(SMALLEST, [*settings, *PROCESSES]))
     for key in ("schedule_digest", "model_digest", "final", "time_to_accuracy"):
