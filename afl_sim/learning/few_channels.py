@@ -122,13 +122,8 @@ class _PooledConvolution(torch.autograd.Function):
         windows = patches.as_strided((2 * h, rows * depth, length), (depth * length, length, 1))
         kernels = weight.permute(0, 2, 3, 1).reshape(1, out, -1)  # (1, O, K L C)
         full = torch.bmm(kernels.expand(2 * h, -1, -1), windows)
-        # Of every pair that is pooled, the second makes way for how much it is above the first.
-        upper, lower = full.view(h, 2, out, w, 2, batch).unbind(1)
-        halved = torch.maximum(upper, lower)
-        lower.sub_(upper)
-        left, right = halved.unbind(3)
-        pooled = torch.maximum(left, right)
-        right.sub_(left)
+        halved = _larger(*full.view(h, 2, out, w, 2, batch).unbind(1))
+        pooled = _larger(*halved.unbind(3))
         pooled.add_(bias[:, None, None]).relu_()  # the largest is the same without the bias
         ctx.save_for_backward(windows, weight, full, halved, pooled)
         ctx.height, ctx.width = height, width
@@ -141,13 +136,9 @@ class _PooledConvolution(torch.autograd.Function):
         out, channels, rows, columns = weight.shape
         grad = torch.ops.aten.threshold_backward(_batch_innermost(grad), pooled, 0)
         h, _, w, batch = grad.shape
-        left, right = halved.unbind(3)
-        _where_positive(grad, right, 0, grad_input=right)
-        torch.sub(grad, right, out=left)
-        upper, lower = full.view(h, 2, out, w, 2, batch).unbind(1)
-        _where_positive(halved, lower, 0, grad_input=lower)
-        torch.sub(halved, lower, out=upper)
-        # `full` is now the gradient of what it was.
+        _to_the_larger(grad, *halved.unbind(3))
+        _to_the_larger(halved, *full.view(h, 2, out, w, 2, batch).unbind(1))
+        # `halved` and `full` are now the gradients of what they were.
         kernels = torch.bmm(full, windows.transpose(1, 2)).sum(0).view(out, rows, columns, channels)
         grad_maps = None
         if ctx.needs_input_grad[0]:
@@ -160,6 +151,19 @@ class _PooledConvolution(torch.autograd.Function):
                 grad_maps[row : row + 2 * h].baddbmm_(kernel.expand(2 * h, -1, -1), patches)
             grad_maps = grad_maps.view(height, channels, width, batch).permute(3, 1, 0, 2)
         return grad_maps, kernels.permute(0, 3, 1, 2), grad.sum((0, 2, 3))
+
+
+def _larger(first: Tensor, second: Tensor) -> Tensor:
+    """Entry by entry; the second makes way for how much it is above the first."""
+    larger = torch.maximum(first, second)
+    second.sub_(first)
+    return larger
+
+
+def _to_the_larger(grad: Tensor, first: Tensor, second: Tensor) -> None:
+    """Back from `_larger`, into the memory of the two; of equal ones the first has the gradient."""
+    _where_positive(grad, second, 0, grad_input=second)
+    torch.sub(grad, second, out=first)
 
 
 def _batch_innermost(maps: Tensor) -> Tensor:

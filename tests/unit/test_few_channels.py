@@ -62,7 +62,7 @@ def test_outputs_and_gradients_are_those_of_the_three_operations(
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_convolution_by_hand(layout: torch.memory_format) -> None:
-    """A kernel of (1, 2) on three rows of four: the third row of sums falls out of the pooling."""
+    """A kernel of (1, 2) on three rows of three: pooling leaves out the last of differences."""
     convolution = nn.Conv2d(1, 1, (1, 2))
     with torch.no_grad():
         convolution.weight.copy_(torch.tensor([[[[1.0, -1.0]]]]))
