@@ -42,6 +42,7 @@ TABLE2: Final = {
     "E5-B10-rate0.2": "E=5, B=10, rate 0.2",
     "E1-B10-rate0.2": "E=1, B=10, rate 0.2",
     "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
+    "FedSGD-rate0.3": "FedSGD, rate 0.3",
     "FedSGD-rate0.4": "FedSGD, rate 0.4",
 }
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
@@ -52,7 +53,7 @@ ALL_OF_TABLE2: Final = (
     "table2-rates",
     "table2-rate-5",
     "table2-fedsgd",
-    "table2-fedsgd-rate",
+    "table2-fedsgd-rates",
     "table2-5-inf",
     "table2-20-inf",
 )

@@ -68,6 +68,7 @@ def test_the_reported_rounds_are_those_of_the_paper() -> None:
         None,
         None,
         None,
+        None,
     ]
 
 
