@@ -53,7 +53,8 @@ ALL_OF_TABLE2: Final = (
     "table2-rates",
     "table2-rate-5",
     "table2-fedsgd",
-    "table2-fedsgd-rates",
+    "table2-fedsgd-0.3",
+    "table2-fedsgd-0.4",
     "table2-5-inf",
     "table2-20-inf",
 )
