@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor
+
+_FIXED: Final = {
+    "raw": (0.0, 1.0),
+    "unit": (0.0, 255.0),
+    "centred": (127.5, 255.0),
+    "unit_norm": (0.0, 1.0),
+}
+"""Shift and scale where they are not statistics."""
 
 
 def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
@@ -13,17 +23,17 @@ def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor
     on the number of threads nor on the machine.
 
     Args:
-        how: standard | unit | raw | pixelwise | unit_norm, as in `DataSpec.normalize`. For
-            unit_norm nothing comes of it: see `of_unit_norm`.
+        how: standard | unit | centred | raw | pixelwise | unit_norm, as in `DataSpec.normalize`.
+            For unit_norm nothing comes of it: see `of_unit_norm`.
         train: uint8 (samples, C, H, W), the published training set.
         pool: uint8 (samples, C, H, W), what is shared out to clients.
 
     Returns:
         Two float32 tensors of shape (1, C, 1, 1), or (1, C, H, W) for pixelwise.
     """
-    if how in ("raw", "unit", "unit_norm"):
-        none = torch.zeros(1, 1, 1, 1)
-        return none, none + (255.0 if how == "unit" else 1.0)
+    if how in _FIXED:
+        shift, scale = _FIXED[how]
+        return torch.full((1, 1, 1, 1), shift), torch.full((1, 1, 1, 1), scale)
     if how == "pixelwise":
         mean, deviation = _moments(pool, (0,))
         return mean.float(), (deviation + 0.001 * 255).float()

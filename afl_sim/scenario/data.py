@@ -113,11 +113,12 @@ class DataSpec(Section):
         "on, rounded up for each client and drawn by the scenario's seed after the partition; "
         "`evaluation.on: client_test` uses them (no unit).",
     )
-    normalize: Literal["standard", "unit", "raw", "pixelwise", "unit_norm"] = Field(
+    normalize: Literal["standard", "unit", "centred", "raw", "pixelwise", "unit_norm"] = Field(
         default="standard",
         description="standard: the training set's mean and standard deviation per channel; unit: "
-        "[0, 1]; raw: 0 to 255; pixelwise: (x - mean) / (std + 0.001) for each pixel over the pool "
-        "(held-out shares included), x in [0, 1]; unit_norm: each image scaled to L2 norm 1.",
+        "[0, 1]; centred: [-0.5, 0.5]; raw: 0 to 255; pixelwise: (x - mean) / (std + 0.001) for "
+        "each pixel over the pool (held-out shares included), x in [0, 1]; unit_norm: each image "
+        "scaled to L2 norm 1.",
     )
 
     @field_validator("root")

@@ -286,7 +286,7 @@ def images(samples: int = 40, channels: int = 3) -> torch.Tensor:
     return torch.from_numpy(random.integers(0, 256, (samples, channels, 4, 4), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("how", ["standard", "unit", "raw", "pixelwise"])
+@pytest.mark.parametrize("how", ["standard", "unit", "centred", "raw", "pixelwise"])
 def test_normalisation_is_its_formula(how: str) -> None:
     train, pool = images(), torch.cat([images(), images(7)])
     unit = pool.numpy().astype(np.float64) / 255
@@ -294,6 +294,7 @@ def test_normalisation_is_its_formula(how: str) -> None:
     expected = {
         "raw": unit * 255,
         "unit": unit,
+        "centred": unit - 0.5,
         "standard": (unit - reference.mean((0, 2, 3), keepdims=True))
         / reference.std((0, 2, 3), keepdims=True),
         "pixelwise": (unit - unit.mean(0)) / (unit.std(0) + 0.001),
