@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
 from analysis.papers.heterogeneity import table
-from analysis.papers.reaching import by_setting, rounds_to, values
+from analysis.papers.reaching import Values, by_setting, rounds_to, values
 from analysis.theme import Style, new_figure, themed
 
 TABLE1: Final = {
@@ -39,45 +39,49 @@ TABLE2: Final = {
     "FedSGD": "FedSGD",
     "E5-Binf": "E=5, B=inf",
     "E20-Binf": "E=20, B=inf",
+}
+RATES: Final = {
     "E5-B10-rate0.2": "E=5, B=10, rate 0.2",
     "E1-B10-rate0.2": "E=1, B=10, rate 0.2",
     "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
-    "FedSGD-rate0.3": "FedSGD, rate 0.3",
-    "FedSGD-rate0.4": "FedSGD, rate 0.4",
 }
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
 ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
-ALL_OF_TABLE2: Final = (
-    "table2",
-    "table2-rates",
-    "table2-rate-5",
-    "table2-fedsgd",
-    "table2-fedsgd-0.3",
-    "table2-fedsgd-0.4",
-    "table2-5-inf",
-    "table2-20-inf",
-)
+ALL_OF_TABLE2: Final = ("table2", "table2-fedsgd", "table2-5-inf", "table2-20-inf")
+UNIT: Final = "unit-"
+"""Begins the names of studies with pixels in [0, 1], which others have in [-0.5, 0.5]."""
+
 Settings = Mapping[str, Sequence[Run]]
 
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """Rounds to 97 % and 99 %, the search of learning rates, and two orderings."""
-    first, second = _settings(studies, ALL_OF_TABLE1), _settings(studies, ALL_OF_TABLE2)
+    unit = {name.removeprefix(UNIT): runs for name, runs in studies.items() if name.startswith(UNIT)}
+    choices = by_setting(unit.get("table1-choices", ()))
+    rates = _settings(unit, ("table2-rates", "table2-rate-5"))
+    first, second = _tables(studies), _tables(unit)
+    to_97, to_99 = first["rounds_to_97"], first["rounds_to_99"]
+    second["rounds_other_choices"] = table(choices, CHOICES, rounds_to(0.97))
+    second["rounds_to_99"] |= table(rates, RATES, rounds_to(0.99))
+    return {
+        **first,
+        **{f"unit_{quantity}": found for quantity, found in second.items()},
+        "more_clients_fewer_rounds": _falls(to_97, [TABLE1[k] for k in ("C0", "C0.1", "C0.2")]),
+        "more_epochs_fewer_rounds": _falls(to_99, [TABLE2[k] for k in ("E1-B10", "E5-B10")]),
+    }
+
+
+def _tables(studies: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Values]]:
+    """Both tables and the search of rates, with one scale of pixels."""
     searched = by_setting(studies.get("learning-rates", ()))
     shards = {label: runs for label, runs in searched.items() if label.startswith("shards")}
     iid = {label: runs for label, runs in searched.items() if label not in shards}
-    choices = by_setting(studies.get("table1-choices", ()))
-    to_97 = {TABLE1[label]: values(runs, rounds_to(0.97)) for label, runs in first.items()}
-    to_99 = {TABLE2[label]: values(runs, rounds_to(0.99)) for label, runs in second.items()}
     return {
-        "rounds_to_97": to_97,
-        "rounds_other_choices": table(choices, CHOICES, rounds_to(0.97)),
-        "rounds_to_99": to_99,
+        "rounds_to_97": table(_settings(studies, ALL_OF_TABLE1), TABLE1, rounds_to(0.97)),
+        "rounds_to_99": table(_settings(studies, ALL_OF_TABLE2), TABLE2, rounds_to(0.99)),
         "rounds_held_out": {_rate(k): values(runs, rounds_to(0.97)) for k, runs in iid.items()},
         "accuracy_held_out": {_rate(k): values(runs, late_accuracy) for k, runs in shards.items()},
-        "more_clients_fewer_rounds": _falls(to_97, [TABLE1[k] for k in ("C0", "C0.1", "C0.2")]),
-        "more_epochs_fewer_rounds": _falls(to_99, [TABLE2[k] for k in ("E1-B10", "E5-B10")]),
     }
 
 

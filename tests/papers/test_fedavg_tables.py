@@ -45,31 +45,36 @@ def test_the_search_of_rates_is_judged_by_rounds_or_by_late_accuracy() -> None:
     assert measured["accuracy_held_out"] == {"C=.1, non-IID, rate 0.05": [pytest.approx(70.0)]}
 
 
-def test_another_choice_is_a_row_of_its_own() -> None:
-    other = curve("C0.1-xavier", [0.1, 0.95, 0.99])
-    measured = fedavg.measure({"table1-choices": [other]})
-    assert measured["rounds_other_choices"] == {
+def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
+    measured = fedavg.measure(
+        {
+            "table1": [curve("C0.1", [0.1, 0.95, 0.99])],
+            "unit-table1": [curve("C0.1", [0.1, 0.99])],
+            "unit-table1-choices": [curve("C0.1-xavier", [0.1, 0.95, 0.99])],
+            "unit-table2": [curve("E1-B10", [0.1, 0.99])],
+            "unit-table2-rates": [curve("E1-B10-rate0.2", [0.1, 0.98, 1.0])],
+            "unit-learning-rates": [curve("iid-0-0.1", [0.1, 0.97])],
+        }
+    )
+    assert measured["rounds_to_97"] == {"C=.1, IID": [pytest.approx(1.5)]}
+    assert measured["unit_rounds_to_97"] == {"C=.1, IID": [pytest.approx(0.87 / 0.89)]}
+    assert measured["unit_rounds_other_choices"] == {
         "C=.1, Xavier's initial weights": [pytest.approx(1.5)]
     }
-    assert measured["rounds_to_97"] == {}
+    assert measured["rounds_to_99"] == {}
+    assert measured["unit_rounds_to_99"] == {
+        "E=1, B=10": [pytest.approx(1.0)],
+        "E=1, B=10, rate 0.2": [pytest.approx(1.5)],
+    }
+    assert measured["unit_rounds_held_out"] == {"C=0, IID, rate 0.1": [pytest.approx(1.0)]}
 
 
 def test_the_reported_rounds_are_those_of_the_paper() -> None:
-    target = find_target("fedavg")
-    table = target.tables["rounds_to_97"]
-    assert [row.reported for row in table.rows.values()] == [316, 87, 77, 75, 70, 664, None]
-    assert [row.reported for row in target.tables["rounds_to_99"].rows.values()] == [
-        20,
-        34,
-        626,
-        179,
-        234,
-        None,
-        None,
-        None,
-        None,
-        None,
-    ]
+    tables = find_target("fedavg").tables
+    first = [row.reported for row in tables["rounds_to_97"].rows.values()]
+    second = [row.reported for row in tables["rounds_to_99"].rows.values()]
+    assert first == [316, 87, 77, 75, 70, 664, None]
+    assert second == [20, 34, 626, 179, 234]
 
 
 def test_the_figure_shows_curves_with_the_reported_rounds() -> None:
