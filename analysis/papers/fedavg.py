@@ -57,7 +57,9 @@ Settings = Mapping[str, Sequence[Run]]
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """Rounds to 97 % and 99 %, the search of learning rates, and two orderings."""
-    unit = {name.removeprefix(UNIT): runs for name, runs in studies.items() if name.startswith(UNIT)}
+    unit = {
+        name.removeprefix(UNIT): runs for name, runs in studies.items() if name.startswith(UNIT)
+    }
     choices = by_setting(unit.get("table1-choices", ()))
     rates = _settings(unit, ("table2-rates", "table2-rate-5"))
     first, second = _tables(studies), _tables(unit)

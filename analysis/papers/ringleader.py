@@ -22,9 +22,9 @@ QUARTERS: Final = ("first", "second", "third", "last")
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """The tables and claims of target.yaml."""
-    schedule, trained = (
+    schedule, trained, tenth = (
         {method: _of(method, studies.get(study, ())) for method in METHODS}
-        for study in ("schedule", "convergence")
+        for study in ("schedule", "convergence", "tenth")
     )
     norms = {
         method: np.array([quarters(run) for run in runs]).reshape(-1, 4)
@@ -45,6 +45,12 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
         },
         "accuracy_with_other_steps": {
             step_of(run): [accuracy_at_end(run)] for run in studies.get("steps", ())
+        },
+        "tenth_last_quarter": {
+            method: [quarters(run)[-1] for run in runs] for method, runs in tenth.items()
+        },
+        "tenth_accuracy": {
+            method: list(map(accuracy_at_end, runs)) for method, runs in tenth.items()
         },
         "steps_per_unit": {
             method: list(map(steps_per_unit, runs)) for method, runs in schedule.items()

@@ -62,6 +62,24 @@ def test_every_other_step_has_its_rows() -> None:
         assert case.label.endswith(f"-{case.scenario.strategy.lr:g}")
 
 
+def test_a_tenth_of_the_steps_has_rows_by_method() -> None:
+    target = find_target("ringleader")
+    study = check_study(target.file("tenth"), target.settings_at("full", "tenth"))
+    published = check_study(target.file("convergence"), target.settings_at("full", "convergence"))
+    for case in study.cases:
+        (step,) = {
+            other.scenario.strategy.lr
+            for other in published.cases
+            if other.scenario.strategy.kind == case.scenario.strategy.kind
+        }
+        assert case.scenario.strategy.lr == pytest.approx(step / 10)
+    runs = [trained(case.scenario.strategy.kind, [9.0, 5.0, 5.0, 5.0, 2.0]) for case in study.cases]
+    found = ringleader.measure({"tenth": runs})
+    assert list(found["tenth_accuracy"]) == list(target.tables["tenth_accuracy"].rows)
+    assert found["tenth_last_quarter"]["malenia"] == pytest.approx([2.0] * 3)
+    assert found["squared_gradient_norm"]["malenia, last quarter"] == []
+
+
 @pytest.fixture(scope="module")
 def schedules() -> list[Run]:
     """The three methods on the target's fleet, for 1,500 time units and without training."""
