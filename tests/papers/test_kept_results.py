@@ -24,6 +24,7 @@ def test_a_target_has_a_page_and_an_analysis(name: str) -> None:
     assert callable(module.draw) or target.figure is None
     readme = (target.folder / "README.md").read_text(encoding="utf-8")
     assert f"afl-sim reproduce {name}" in readme
+    assert "\n<!-- results: made by docs/generate.py -->\n" in readme  # docs/generate.py fills it
 
 
 @pytest.mark.parametrize("name", NAMES)
