@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from afl_sim.recording import Run
 from analysis.papers.heterogeneity import table
@@ -110,7 +111,13 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
                 _draw_setting(axes, runs, rows[label], reported, goal, index, style)
             axes.axhline(100 * goal, color=style.colors.faint, linewidth=0.8)
             axes.set(title=title, xlabel="rounds", ylabel="best test accuracy so far (%)")
+            starts = (rounds_to(least)(run) for runs in settings.values() for run in runs)
+            left = min((start for start in starts if start), default=1.0)
             axes.set(xscale="log", ylim=(100 * least, 100 * goal + 0.5))
+            axes.set_xlim(left=0.9 * left)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
     return figure
 
@@ -131,7 +138,8 @@ def _draw_setting(
         label = name if number == 0 else None
         axes.plot(rounds[1:], 100 * best[1:], color=color, linewidth=1.2, label=label)
     if reported is not None:
-        axes.plot([reported], [100 * goal], "X", color=color, markersize=8, clip_on=False)
+        (cross,) = axes.plot([reported], [100 * goal], "X", color=color, markersize=9, zorder=3)
+        cross.set(clip_on=False, markeredgecolor=style.colors.page)
 
 
 def _settings(studies: Mapping[str, Sequence[Run]], names: Sequence[str]) -> Settings:
