@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from analysis.theme import Look, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 SPEED: Final = "mean compute time per task (s)"
 SPEED_GROUPS: Final = 8
@@ -37,9 +38,14 @@ def scale_seconds(axes: Axes, seconds: Iterable[float]) -> None:
     axes.set_xlim(low / 1.15, high * 1.15)
     narrow = axes.get_position().width * axes.figure.get_figwidth() < 2.6
     subs = (1, 2, 5) if high < (30 if narrow else 300) * low else (1,)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    axes.xaxis.set_major_formatter(PLAIN)
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    plain_decades(axes.xaxis, subs)
+
+
+def plain_decades(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Ticks of a logarithmic axis at plain numbers: these multiples of each power of ten."""
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axis.set_major_formatter(PLAIN)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def virtual_time(axes: Axes, ticks: int = 6) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from afl_sim.recording import Run
+from analysis.figures.panels import plain_decades
 from analysis.papers.heterogeneity import table
 from analysis.papers.reaching import Values, by_setting, rounds_to, values
 from analysis.theme import Style, new_figure, themed
@@ -115,9 +115,7 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
             left = min((start for start in starts if start), default=1.0)
             axes.set(xscale="log", ylim=(100 * least, 100 * goal + 0.5))
             axes.set_xlim(left=0.9 * left)
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            plain_decades(axes.xaxis)
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
     return figure
 

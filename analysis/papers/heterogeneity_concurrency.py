@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from afl_sim.recording import Run
+from analysis.figures.panels import plain_decades
 from analysis.papers.heterogeneity import along, differences, draw_line, table
 from analysis.papers.reaching import by_setting, seconds_to, updates_to
 from analysis.theme import label_legend, new_figure, themed
@@ -59,8 +59,7 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
                 draw_line(axes, found, f"buffer {b}", index, style)
             axes.set(xlabel="clients that train at once", ylabel=name)
             axes.set(xscale="log", yscale="log", xticks=CONCURRENCIES, xticklabels=CONCURRENCIES)
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            plain_decades(axes.yaxis)
             axes.minorticks_off()
         label_legend(figure, panels[0], style)
     return figure
