@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from afl_sim.blame import told
+from afl_sim.code import code_digest
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording import Run, RunFolder, load_run
 from afl_sim.recording.folder import SCENARIO
@@ -24,12 +25,14 @@ class Outcome:
         label: the case's label.
         run: its run folder, or None if there is none.
         reused: whether a finished run was found instead of running it.
+        other_code: whether what was found was made by other code than would run it now.
         error: why it failed, or None.
     """
 
     label: str
     run: Run | None
     reused: bool = False
+    other_code: bool = False
     error: AflSimError | None = None
 
     @property
@@ -64,7 +67,8 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
     found = existing(place)
     if found is None or found.status != "complete" or options.force:
         return None
-    return Outcome(case.label, found, reused=True)
+    other_code = found.manifest.get("code") != code_digest(case.scenario)
+    return Outcome(case.label, found, reused=True, other_code=other_code)
 
 
 def run_case(

@@ -156,7 +156,7 @@ def _simulate(
             cpu=numerics["cpu_capability"],
             command=command,
             timing_only=timing_only,
-            code=code_digest(),
+            code=code_digest(scenario),
         )
         folder = RunFolder.create(out, dump_scenario(scenario), manifest)
         simulation = None
@@ -210,7 +210,7 @@ def resume(
     numerics = fingerprint(scenario.numerics)
     for what, then, now in (
         ("numerics", found.manifest.get("numerics"), numerics),
-        ("code", found.manifest.get("code"), code_digest()),
+        ("code", found.manifest.get("code"), code_digest(scenario)),
     ):
         if then != now and not force:
             raise RunFolderError(
@@ -223,7 +223,7 @@ def resume(
         folder = RunFolder.open(found.path)
         with folder.locked():
             folder.forget_results()
-            again = {"numerics": numerics, "code": code_digest(), "forced": force}
+            again = {"numerics": numerics, "code": code_digest(scenario), "forced": force}
             resumed = [*found.manifest.get("resumed", []), again]
             folder.write_json("manifest.json", {**found.manifest, "resumed": resumed})
             recorder = Recorder(folder, scenario)

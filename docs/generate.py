@@ -18,6 +18,7 @@ import zoo
 
 import scenarios
 from afl_sim.catalogue import catalogue
+from afl_sim.learning.fedopt import FedAdagrad, FedAdam, FedOpt, FedYogi
 from afl_sim.scenario import json_schema
 from afl_sim.strategies import Strategy, strategies
 
@@ -68,6 +69,8 @@ SECTIONS = (
     ("numerics", "Numerics"),
     ("execution", "Execution"),
 )
+WEIGHTS = ("Constant", "Polynomial", "Hinge")
+FEDOPT = (FedAdagrad, FedAdam, FedYogi)
 SCENARIO_HEAD = """\
 # Scenario reference
 
@@ -94,15 +97,60 @@ A `sweep:` makes the file a study. `sweep: {strategy: [...], training.batch_size
 every combination, an entry replacing the whole block it names;
 `sweep: {cases: [{label: a, set: {training.optimizer.lr: 0.03}}]}` runs the cases listed.
 """
+OWN_MODEL = """
+### A model of your own
+
+`kind: module:factory` names a function (or class) that returns a `torch.nn.Module`; every other key of the
+block is a keyword argument to it. `input_shape` (channels, height, width) and `classes` are given to
+it where it has parameters of those names. The module is looked for in the working folder and among what
+is installed.
+
+```python
+# file: narrow.py
+from torch import nn
+
+
+def build(input_shape, classes, width=32):
+    inputs = input_shape[0] * input_shape[1] * input_shape[2]
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, classes))
+```
+
+```yaml
+model: {kind: "narrow:build", width: 64}
+```
+"""
 STRATEGIES_HEAD = """\
 # Strategies
 
 One file each in `afl_sim/strategies/`, to be read beside the paper. This page is generated from
 the code by `python docs/generate.py`. How to write your own: see the README.
 
-The update rules are the papers' own. What could not be checked against a paper's text or its
-authors' code is named in the last column, and the strategy then follows the form stated on this
+An update rule is its paper's where the paper's text or its authors' code could be read. What could
+not be checked so is named in the last column, and the strategy then follows the form stated on this
 page. `afl-sim list strategies` prints the same.
+
+**Staleness** of an update is the number of versions that the server made between the version that
+the client downloaded and the moment at which its update is aggregated, its own excluded: on an
+`aggregated` row of the events, `version - 1 - base_version`.
+"""
+STALENESS_HEAD = """
+## Staleness weights
+
+Where a strategy has a key `staleness`, it is the weight s(tau) of an update of staleness tau, one of
+the three of Xie, Koyejo, Gupta (arXiv 1903.03934), section 5.2: `staleness: {kind: hinge, a: 10, b: 4}`.
+"""
+SERVER_OPTIMIZERS = """
+## Server optimizers
+
+`server_optimizer: {kind: FedAdam, lr: 0.03}` lets an optimizer make the server's step. It gets the
+pseudo-gradient that the strategy's table names. Strategies without that key refuse one: their rules need
+a step of their own. Besides the classes of `torch.optim`, with their own arguments, there are the
+three of Reddi et al., "Adaptive Federated Optimization" (ICLR 2021, arXiv 2003.00295), Algorithm 2,
+known from secondary sources: `m <- beta1 m + (1 - beta1) g`, `w <- w - lr m / (sqrt(v) + tau)`, v
+beginning at `tau^2`.
+
+| kind | v | keys with their defaults |
+|---|---|---|
 """
 
 
@@ -113,19 +161,22 @@ def scenario_page(schema: dict[str, Any]) -> str:
         parts.append(f"\n## {f'`{title}`' if title else 'Top level'}\n")
         if names is None:
             parts.append(_table(schema, schema["$defs"], skip=("sweep",)))
-            continue
-        for name in (names,) if isinstance(names, str) else names:
-            definition = schema["$defs"][name]
-            if not isinstance(names, str):
-                kind = definition["properties"]["kind"]
-                shown = kind.get("const") or kind.get("default")
-                parts.append(f"\n### `{shown}`\n\n{_first_paragraph(definition)}\n")
-            parts.append(
-                _table(
-                    definition, schema["$defs"], skip=() if isinstance(names, str) else ("kind",)
-                )
-            )
+        elif isinstance(names, str):
+            definition = schema["$defs"][names]
+            parts += [f"{_first_paragraph(definition)}\n\n", _table(definition, schema["$defs"])]
+        else:
+            parts += [_kind(schema["$defs"][name], schema["$defs"]) for name in names]
+        if title == "model":
+            parts.append(OWN_MODEL)
     return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+def _kind(definition: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """One of the kinds that a block can be of."""
+    kind = definition["properties"]["kind"]
+    shown = kind.get("const") or kind.get("default")
+    table = _table(definition, definitions, skip=("kind",))
+    return f"\n### `{shown}`\n\n{_first_paragraph(definition)}\n\n{table}"
 
 
 def strategies_page(schema: dict[str, Any]) -> str:
@@ -139,7 +190,11 @@ def strategies_page(schema: dict[str, Any]) -> str:
         file = Path(inspect.getfile(cls)).relative_to(ROOT)
         parts.append(
             f"## {name}\n\n{doc}\n\nSource: [`{file}`](../{file})\n\n"
-            + _table(definition, schema["$defs"], skip=("kind",))
+            + _table(
+                definition,
+                schema["$defs"],
+                skip=("kind", "server_optimizer") if cls.optimizer_gets == "nothing" else ("kind",),
+            )
         )
     parts.insert(
         1,
@@ -147,7 +202,17 @@ def strategies_page(schema: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|\n" + "\n".join(rows),
     )
     parts.insert(2, zoo.table())
+    parts += [STALENESS_HEAD, *(_kind(schema["$defs"][name], schema["$defs"]) for name in WEIGHTS)]
+    parts.append(SERVER_OPTIMIZERS + "\n".join(map(_optimizer, FEDOPT)))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+def _optimizer(cls: type[FedOpt]) -> str:
+    """The row of an adaptive server optimizer."""
+    keys = list(inspect.signature(cls).parameters.values())[1:]
+    shown = ", ".join(f"`{key.name}: {json.dumps(key.default)}`" for key in keys)
+    v = str(inspect.getdoc(cls)).partition("\n")[0].rstrip(".")
+    return f"| `{cls.__name__}` | {_cell(v)} | {shown} |"
 
 
 def _about(cls: type[Strategy]) -> str:
@@ -174,18 +239,27 @@ def _table(
             default = "see below"
         section = definitions.get(field.get("$ref", "").rpartition("/")[2], {})
         text = field.get("description") or section.get("description", "")
+        if any(value not in text for value in _values(field)[1:]):
+            shown = ", ".join(f"`{value}`" for value in _values(field))
+            text += f"{'' if text.endswith('.') else '.'} One of {shown}."
         rows.append(f"| `{key}` | {default} | {_cell(text)} |")
     if not rows:
         return "No keys.\n"
     return "| key | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
+def _values(field: dict[str, Any]) -> list[str]:
+    """The words that a key can have, where there are only these."""
+    forms = [form for form in field.get("anyOf", [field]) if form.get("type") != "null"]
+    return forms[0].get("enum", []) if len(forms) == 1 else []
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return text.replace("``", "`").replace("|", "\\|").replace("\n", " ")
 
 
 def _first_paragraph(definition: dict[str, Any]) -> str:
-    return str(definition.get("description", "")).partition("\n\n")[0]
+    return str(definition.get("description", "")).partition("\n\n")[0].replace("``", "`")
 
 
 def pages() -> dict[Path, str]:

@@ -17,7 +17,9 @@ Published figures and tables, reported beside measured. `afl-sim reproduce` list
 `afl-sim reproduce NAME` runs what is missing at small scale, prints its tables and draws its figure;
 `--scale full` takes the published settings. Tolerances and their reasons stand in each
 `target.yaml`, written before the runs that they judge; a number that misses says by how much.
-*Unconfirmed* numbers are known neither from the paper's text nor from its authors' code.
+*Unconfirmed* numbers are remembered: they were read neither in the paper, nor in its authors' code,
+nor in a secondary source. Where it was a secondary source, the target's README says so.
+*Minutes of computation* are the wall times of a target's runs added up; up to two ran at a time.
 
 This page is generated from the results kept in `scenarios/papers/*/results` by
 `python docs/generate.py`; `afl-sim reproduce NAME --keep` writes those, and

@@ -33,8 +33,9 @@ One short file for each way in which a fleet can be heterogeneous, the question 
 what came out. Run one with `afl-sim run NAME`, change it with `--set`, see where it lies with
 `afl-sim list scenarios`.
 
-The fleets have 100 clients with 100 samples of MNIST each (label skew by Dirichlet 0.3) and train a
-perceptron of 50,890 parameters, so that a file takes a minute of one core. Figures are means over
+Unless a section says otherwise the fleets have 100 clients with 100 samples of MNIST each (label
+skew by Dirichlet 0.3) and train a perceptron of 50,890 parameters, so that a file takes a minute of
+one core; `million-clients` is for `--timing-only`. Figures are means over
 the replications in the file, which share nothing but the settings, with the lowest and the highest
 of them; differences smaller than those ranges are not to be believed. *To 80 %* is virtual time to
 an accuracy of 80 % on 2,000 test images; *worst class* is the accuracy at the end on the digit that

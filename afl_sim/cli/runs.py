@@ -233,6 +233,10 @@ def _outcome_line(outcome: Any) -> str:
         return f"{outcome.label}: failed: {outcome.error}"
     summary = outcome.run.summary
     wall = summary["wall_seconds"]["total"]
-    how = "finished before, reused" if outcome.reused else f"{summary['status']} in {wall:.1f} s"
+    how = f"{summary['status']} in {wall:.1f} s"
+    if outcome.reused:
+        how = "finished before, reused"
+    if outcome.other_code:
+        how = "finished before with other code, reused (--force runs it again)"
     reason = f": {summary['reason']}" if "reason" in summary else ""
     return f"{outcome.label}: {how}{reason}"

@@ -171,7 +171,8 @@ def _part(target: Target, name: str, asked: Asked) -> Part:
         study = check([*settings, *asked.execution])
     timing = "-timing" if timing_only else ""
     folder = output_folder(target.name, asked.out)
-    place = folder / f"{name}-{study_id(study)}-{code_digest()[:8]}{timing}"
+    code = code_digest(*(case.scenario for case in study.cases))
+    place = folder / f"{name}-{study_id(study)}-{code[:8]}{timing}"
     options = Options(
         place,
         timing_only,

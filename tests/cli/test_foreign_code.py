@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,27 @@ def test_a_module_that_ends_the_program_when_it_is_imported_is_said_to(
         assert message.startswith(f"wrong.yaml:{at + 1}: {block}.kind: cannot import ")
         assert message.endswith("it ended the program with sys.exit(0)")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_knows_the_code_of_its_own_strategy(afl_sim: Command, tmp_path: Path) -> None:
+    own = tmp_path / "foreign.py"
+    own.write_text(STRATEGIES)
+    line = ("run", SMALLEST, "--timing-only", *QUICK, "--set", "strategy={kind: 'foreign:Fails'}")
+    first, second = afl_sim.batch([line, line])
+    assert first.succeeded().err.startswith("smallest: complete")
+    assert second.succeeded().err == "smallest: finished before, reused\n"
+
+    own.write_text(f"{STRATEGIES}\n# changed\n")
+    place = Path(first.out.rpartition("results: ")[2].strip())
+    broken = tmp_path / "broken"
+    shutil.copytree(tmp_path / place, broken)
+    (broken / "summary.json").unlink()
+    third, refused, fourth, fifth = afl_sim.batch(
+        [line, ("resume", broken), (*line, "--force"), line]
+    )
+    reused = "smallest: finished before with other code, reused (--force runs it again)\n"
+    assert third.succeeded().err == reused
+    (message,) = refused.errors
+    assert (refused.code, f"{broken} was begun with other code" in message) == (2, True)
+    assert fourth.succeeded().err.startswith("smallest: complete")
+    assert fifth.succeeded().err == "smallest: finished before, reused\n"

@@ -56,7 +56,7 @@ def test_finished_runs_are_reused_and_other_code_runs_anew(
     reproduce(target, Asked(), tell=told.append)
     reproduce(target, Asked(), tell=told.append)
     assert [outcome.reused for outcome in told] == [False, False, True, True]
-    monkeypatch.setattr(running, "code_digest", lambda: "other" * 4)
+    monkeypatch.setattr(running, "code_digest", lambda *scenarios: "other" * 4)
     reproduce(target, Asked(), tell=told.append)
     assert [outcome.reused for outcome in told[4:]] == [False, False]
 
