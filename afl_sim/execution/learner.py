@@ -73,6 +73,7 @@ class TrainingLearner:
         self._guard = guard
         self.rejected = 0
         self._uses_own = strategy.uses_own()
+        self._keeps_state = type(strategy).client_state is not Strategy.client_state
         self._goes_on = self._uses_own or feeds_back
         self._live: dict[Any, None] = {}  # tasks not yet used, in order of dispatch
         # Tasks that were used; whoever holds one may use it again.
@@ -94,7 +95,9 @@ class TrainingLearner:
         """Submit the task, or, where a poll will say how many steps it has, prepare it."""
         own = None
         if self._goes_on:
-            own = self._own.get(dispatch.client) if after is None else after.job.future
+            own = None if after is None else after.job.future
+            if own is None:  # what it is to go on from crashed, or there is nothing such
+                own = self._own.get(dispatch.client)
         if own is not None:
             self._finish_soon(own)
         self._prepare(dispatch, self._model.vector, self._model.state, own)
@@ -134,6 +137,9 @@ class TrainingLearner:
         if self._guard is not None:
             sound = [self._guard.accepts(update) for update in numbers]
             self.rejected += sound.count(False)
+            for dispatch, accepted in zip(updates, sound, strict=True):
+                if self._keeps_state and not accepted:
+                    self._take_back(dispatch)
             numbers, results = (list(compress(each, sound)) for each in (numbers, results))
         if not self._model.aggregate(numbers, [result.vector for result in results], context):
             self._diverged(version, None, "the global model is not finite")
@@ -143,6 +149,16 @@ class TrainingLearner:
         for future in self._to_finish:
             future.result()
         self._to_finish.clear()
+
+    def _take_back(self, dispatch: Any) -> None:
+        """Whose update was refused goes on from the state before, so that the server's fits it."""
+        if self._own.get(dispatch.client) is not dispatch.job.future:
+            return  # it has gone on already
+        before = dispatch.job.task.after
+        if before is None:
+            del self._own[dispatch.client]
+        else:
+            self._own[dispatch.client] = before
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """Have the current model evaluated; a version is computed once, however often asked for.
@@ -225,6 +241,8 @@ class TrainingLearner:
                 dispatch.job.future = Known(result)
             elif not dispatch.pollable:
                 dispatch.job.future = self._executor.submit(dispatch.job.task, due_us)
+            if self._keeps_state and dispatch.arrived:
+                self._own[dispatch.client] = dispatch.job.future
         again = set(snapshot.again)
         for dispatch in used:
             key = dispatch.client, dispatch.task

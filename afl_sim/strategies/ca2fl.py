@@ -10,8 +10,16 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import Concurrency, Population, ServerView, State, Strategy, Update
-from afl_sim.strategies.fedbuff import buffers, check_buffer
+from afl_sim.strategies.base import (
+    Concurrency,
+    Population,
+    ServerView,
+    State,
+    Strategy,
+    Update,
+    check_at_most,
+)
+from afl_sim.strategies.fedbuff import buffers
 from afl_sim.strategies.registry import register
 
 
@@ -40,7 +48,7 @@ class CA2FL(Strategy):
     server_lr: PositiveFloat = Field(1.0, description="eta: the server's learning rate")
 
     def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        return check_buffer(self.concurrency, self.buffer_size, clients)
+        return check_at_most("concurrency", self.concurrency, clients)
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
         return buffers(server, self.concurrency, self.buffer_size)

@@ -11,8 +11,15 @@ from torch import Tensor
 
 from afl_sim.learning.optimizers import OPTIMIZERS
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import Concurrency, ServerView, State, Strategy, Update
-from afl_sim.strategies.fedbuff import buffers, check_buffer
+from afl_sim.strategies.base import (
+    Concurrency,
+    ServerView,
+    State,
+    Strategy,
+    Update,
+    check_at_most,
+)
+from afl_sim.strategies.fedbuff import buffers
 from afl_sim.strategies.registry import register
 from afl_sim.strategies.server_optimizer import server_step
 
@@ -26,10 +33,16 @@ class FADAS(Strategy):
     ``v <- beta2 v + (1 - beta2) Delta^2``, ``vhat <- max(vhat, v)`` and
     ``w <- w + eta_t m / (sqrt(vhat) + eps)``, m and vhat bias-corrected as the authors' code does
     (torch's Adam with ``amsgrad``). The delay-adaptive ``eta_t`` is eta divided by the largest
-    staleness in the buffer where that exceeds tau_c, else eta.
+    staleness in the buffer, tau_max, where that exceeds tau_c, else eta. A secondary source has
+    ``min(eta, 1/tau_max)`` there.
     """
 
-    about = About("Wang et al., ICML 2024", "semi-synchronous", keeps="AMSGrad's moments")
+    about = About(
+        "Wang et al., ICML 2024",
+        "semi-synchronous",
+        keeps="AMSGrad's moments",
+        unconfirmed="the delay-adaptive step",
+    )
     optimizer_gets = "nothing"
 
     concurrency: Concurrency = Field(20, description="clients that train at once, or all")
@@ -43,7 +56,7 @@ class FADAS(Strategy):
     )
 
     def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        return check_buffer(self.concurrency, self.buffer_size, clients)
+        return check_at_most("concurrency", self.concurrency, clients)
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
         return buffers(server, self.concurrency, self.buffer_size)

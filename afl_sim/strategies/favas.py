@@ -26,6 +26,8 @@ class FAVAS(Strategy):
     sampled clients start anew at w. With E the steps done, ``alpha_i`` is ``E[E and K]``
     (``expected``) or ``P(E > 0)`` times the steps done (``stochastic``).
 
+    Where fewer than s answer, because others are away or their updates are lost, s is their number.
+
     The paper takes the expectations from the law of the steps. Here they are the client's means
     over its polls so far, this one included, so that any law will do.
     """

@@ -29,6 +29,7 @@ class FedAsync(Strategy):
     Xie, Koyejo, Gupta, "Asynchronous Federated Optimization", OPT 2020 (arXiv 1903.03934),
     Algorithm 1: ``w <- (1 - alpha_t) w + alpha_t w_new`` with ``alpha_t = alpha s(tau)``, the local
     objective having the proximal term ``rho/2 ||w - w_base||^2``. ``alpha`` itself never changes.
+    tau is 0 for a model that is up to date, for which the paper's t - tau is 1 in Algorithm 1.
 
     The paper leaves open which client is sent the next model; here it is drawn uniformly from the
     idle ones, or is the same client with ``concurrency: all``.

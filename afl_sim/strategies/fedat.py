@@ -33,7 +33,8 @@ class FedAT(Strategy):
     the count of the fast one opposite it. Tier models start at the initial model.
 
     The paper profiles clients to make tiers; here they are made of equal size, once, by the mean
-    round trip. Its compression of updates is a setting of the training, not of this strategy.
+    round trip. Its compression of updates and its clients' proximal term are settings of the
+    training (``compression``, ``proximal``), not of this strategy.
     """
 
     about = About(

@@ -36,6 +36,8 @@ class FedAvg(Strategy):
 
     A round ends when all have answered; with ``over_selection``, when the first
     ``clients_per_round`` have (Bonawitz et al., MLSys 2019); with ``deadline``, at the latest then.
+    With ``partial: keep`` those that are late are asked for what they have done, but for those that
+    are away, and the round ends when they have sent it.
 
     With ``weighting: population`` those who did not answer count with the global model, so that
     ``w <- w + sum_k (n_k / n) (w_k - w)``, n being the samples of all clients.
@@ -103,9 +105,10 @@ class FedAvg(Strategy):
             in_time = set(arrived)
             late = [task for task in cohort if task not in in_time]
             if self.partial == "keep":
-                recalled = yield server.wait([server.recall(task) for task in late])
-                late = [task for task in recalled if not task.steps]
+                asked = [task for task in late if not server.is_paused(task)]
+                recalled = yield server.wait([server.recall(task) for task in asked])
                 arrived = arrived + [task for task in recalled if task.steps]
+                late = [task for task in late if task not in set(arrived)]
             for task in late:
                 if self.late == "cancel":
                     server.cancel(task)

@@ -49,20 +49,6 @@ def buffers(
                 server.send()
 
 
-def check_buffer(
-    concurrency: Concurrency, size: int, clients: int
-) -> Iterable[tuple[tuple[str, ...], str]]:
-    """Complaints about a concurrency beyond the population, or a buffer beyond the concurrency."""
-    yield from check_at_most("concurrency", concurrency, clients)
-    most = in_parallel(concurrency, clients)
-    if size > most:
-        yield (
-            ("buffer_size",),
-            f"{size} updates are more than {most} concurrent clients can fill; "
-            f"expected at most {most}",
-        )
-
-
 @register("fedbuff")
 class FedBuff(Strategy):
     """The server steps once ``buffer_size`` updates have arrived.
@@ -94,7 +80,7 @@ class FedBuff(Strategy):
     )
 
     def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        yield from check_buffer(self.concurrency, self.buffer_size, clients)
+        yield from check_at_most("concurrency", self.concurrency, clients)
         yield from check_one_rate("server_lr", self.server_lr, 1.0, self.server_optimizer)
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:

@@ -43,8 +43,8 @@ class FedFix(Strategy):
             yield server.sleep(self.interval)
             arrived = server.arrivals()
             periods = {
-                update.client: math.ceil(
-                    round(server.expected_seconds(update.client) / self.interval, 9)
+                update.client: max(  # tasks that take no time contribute once in an interval, too
+                    1, math.ceil(round(server.expected_seconds(update.client) / self.interval, 9))
                 )
                 for update in arrived
             }

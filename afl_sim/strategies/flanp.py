@@ -37,13 +37,15 @@ class FLANP(Strategy):
     A stage is over when the squared gradient is within the statistical accuracy of its m clients,
     which shrinks as 1/m: here when the squared norm of the mean update is at most
     ``threshold / m``, or, where no threshold is given, after ``stage_rounds`` rounds. The delta_i
-    are kept from stage to stage; the paper leaves that open.
+    are kept from stage to stage; the paper leaves that open. A client that misses rounds goes on
+    with the Delta of the last that it was in, so that the delta_i go on adding up to 0. Where all
+    of the m fastest have left for good, the next stage begins.
     """
 
     about = About(
         "Reisizadeh et al., 2022 (arXiv 2012.14453)",
         "synchronous",
-        keeps="the mean update, and each client its gradient tracking variable",
+        keeps="the mean updates of recent rounds, and each client its gradient tracking variable",
         unconfirmed="the measure by which a stage is over, FedGATE's update",
     )
 
@@ -66,41 +68,59 @@ class FLANP(Strategy):
         by_speed = sorted(range(server.clients), key=server.expected_seconds)
         active, rounds = self.initial_clients, 0
         while True:
+            while active < server.clients and all(map(server.is_gone, by_speed[:active])):
+                active, rounds = self._more(active, server.clients), 0
             yield server.wait_idle(among=by_speed[:active])
             cohort = server.pick(active, among=by_speed[:active])
             arrived = yield server.wait(server.dispatch_many(cohort))
             rounds += 1
-            over = rounds == self.stage_rounds
-            if self.threshold is not None and arrived:
-                over = server.measure(_mean_squared, arrived) <= self.threshold / active
+            over = rounds >= self.stage_rounds
+            if self.threshold is not None:
+                over = bool(arrived) and (
+                    server.measure(_mean_squared, arrived) <= self.threshold / active
+                )
             yield server.aggregate(arrived, active=active)
             if over:
-                rounds = 0
-                active = min(max(active + 1, round(active * self.growth)), server.clients)
+                active, rounds = self._more(active, server.clients), 0
+
+    def _more(self, active: int, clients: int) -> int:
+        """m in the next stage."""
+        return min(max(active + 1, round(active * self.growth)), clients)
 
     def initial_state(self, params: Tensor, population: Population) -> State:
-        return torch.zeros_like(params)  # Delta of the last round
+        return {
+            "rounds": 0,
+            "last": {},  # client -> the last round that it was in
+            "means": {},  # round -> Delta, of the rounds that were somebody's last
+        }
 
     def correction(self, params: Tensor, state: State, client: Client) -> Tensor | None:
-        return None if client.state is None else -_tracking(state, client.state)
+        return None if client.state is None else -_tracking(state, client.id, client.state)
 
     def client_state(self, params: Tensor, state: State, client: Client, work: Work) -> Tensor:
         delta = torch.zeros_like(params)
         if client.state is not None:
-            delta = _tracking(state, client.state)
+            delta = _tracking(state, client.id, client.state)
         return torch.cat([delta, -work.delta / work.lr, torch.tensor([float(work.steps)])])
 
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
         size = len(params)
-        sent = [
-            update.client_state[size : 2 * size]
+        sent = {
+            update.client: update.client_state[size : 2 * size]
             for update in updates
             if update.steps and update.client_state is not None
-        ]
+        }
         mean = torch.stack([update.delta for update in updates]).mean(0)
-        return params + self.gamma * mean, torch.stack(sent).mean(0) if sent else state
+        model = params + self.gamma * mean
+        if not sent:
+            return model, state
+        now = state["rounds"]
+        last = {**state["last"], **dict.fromkeys(sent, now)}
+        means = {**state["means"], now: torch.stack(list(sent.values())).mean(0)}
+        kept = {number: means[number] for number in sorted(set(last.values()))}
+        return model, {"rounds": now + 1, "last": last, "means": kept}
 
 
 def _mean_squared(updates: Sequence[Update]) -> float:
@@ -108,7 +128,8 @@ def _mean_squared(updates: Sequence[Update]) -> float:
     return float(torch.stack([update.delta for update in updates]).mean(0).pow(2).sum())
 
 
-def _tracking(mean: Tensor, own: Tensor) -> Tensor:
-    """``delta_i + (Delta_i - Delta) / K``, of what the client kept and the last round's mean."""
+def _tracking(state: State, client: int, own: Tensor) -> Tensor:
+    """``delta_i + (Delta_i - Delta) / K``, of what the client kept and its last round's mean."""
+    mean = state["means"][state["last"][client]]
     size = len(mean)
     return own[:size] + (own[size : 2 * size] - mean) / own[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, count
@@ -76,9 +77,10 @@ class GeneralizedAsyncSGD(Strategy):
         if self.sampling != "speed":
             return None if self.sampling == "uniform" else self.sampling
         seconds = [server.expected_seconds(client) for client in range(server.clients)]
-        if not all(seconds):
+        if not all(0 < each < math.inf for each in seconds):
             raise ScheduleError(
-                f"strategy {self.kind}: sampling by speed needs tasks that take time"
+                f"strategy {self.kind}: sampling by speed needs tasks that take time, of a finite "
+                "mean"
             )
         return [1 / each for each in seconds]
 
@@ -105,7 +107,8 @@ def _sending(server: ServerView, weights: Sequence[float] | None) -> Iterator[in
             client = min(bisect_right(ends, u * ends[-1]), len(ends) - 1)
         if client in gone:
             continue
-        if server.dispatch(client).in_flight:
+        task = server.dispatch(client)
+        if task.in_flight or task.arrived:  # at once, where tasks take no time
             yield client
         else:
             gone.add(client)

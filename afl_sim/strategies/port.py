@@ -16,10 +16,10 @@ from afl_sim.strategies.base import (
     State,
     Strategy,
     Update,
+    check_at_most,
     in_parallel,
     weighted_mean,
 )
-from afl_sim.strategies.fedbuff import check_buffer
 from afl_sim.strategies.registry import register
 
 
@@ -35,7 +35,7 @@ class Port(Strategy):
     weights add up to 1. No aggregated update has a staleness beyond S.
 
     Here a client that is told to report stops after the step it is at, and one that has not done
-    any is let off. Clients are replaced when the server has aggregated.
+    any, or cannot be reached, is let off. Clients are replaced when the server has aggregated.
     """
 
     about = About(
@@ -51,7 +51,14 @@ class Port(Strategy):
     similarity_weight: NonNegativeFloat = Field(1.0, description="b: weight of the agreement")
 
     def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        yield from check_buffer(self.concurrency, self.buffer_size, clients)
+        yield from check_at_most("concurrency", self.concurrency, clients)
+        most = in_parallel(self.concurrency, clients)
+        if self.buffer_size > most:  # nobody is replaced before the server has aggregated
+            yield (
+                ("buffer_size",),
+                f"{self.buffer_size} updates are more than {most} concurrent clients can fill; "
+                f"expected at most {most}",
+            )
         if not self.staleness_weight + self.similarity_weight:
             yield ("staleness_weight",), "0 together with similarity_weight 0 leaves no weight"
 
@@ -65,7 +72,10 @@ class Port(Strategy):
                 task for task in server.in_flight if server.staleness(task) >= self.staleness_bound
             ]
             ended = len(buffer) + len(stale)
-            buffer += yield server.wait([server.recall(task) for task in stale])
+            for task in filter(server.is_paused, stale):
+                server.cancel(task)
+            asked = [server.recall(task) for task in stale if task.in_flight]
+            buffer += yield server.wait(asked)
             early = server.arrivals()
             buffer += early
             for update in buffer:

@@ -43,7 +43,8 @@ class QuAFL(Strategy):
     (arXiv 2206.10032), Algorithm 1. Every ``wait + interaction`` seconds the server samples s
     clients; each has done h <= K steps with learning rate ``lr (s + 1)/s``. Then
     ``w <- w/(s + 1) + s/(s + 1) mean(w_i)``, and each sampled client goes on from
-    ``w_old/(s + 1) + s/(s + 1) w_i``. Clients that reach K steps wait for the next poll.
+    ``w_old/(s + 1) + s/(s + 1) w_i``. Clients that reach K steps wait for the next poll. Where
+    fewer than s answer, because others are away or their updates are lost, the server counts these.
 
     With ``bits`` both directions are quantised: the server sees w_i decoded beside w, the client
     w_old decoded beside w_i. How long a transfer takes is the scenario's, whatever the bits.

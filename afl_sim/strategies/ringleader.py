@@ -75,4 +75,5 @@ class Ringleader(Strategy):
     def refused(
         self, params: Tensor, state: State, context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
-        return params, {} if context["phase"] == 1 else state  # a new table begins, if an empty one
+        # A new table begins, if an empty one.
+        return params, empty(params) if context["phase"] == 1 else state

@@ -140,7 +140,9 @@ class SAFA(Strategy):
         while True:
             fresh = sum(update.client not in before for update in arrived)
             missing = quota - fresh if self.round_ends == "picked" else server.clients
-            left = None if self.deadline is None else self.deadline - (server.now - began)
+            left = None
+            if self.deadline is not None:  # to the microsecond, as the clock counts
+                left = round(self.deadline - (server.now - began), 6)
             if missing <= 0 or not server.in_flight or (left is not None and left <= 0):
                 return
             arrived += yield server.wait(server.in_flight, first=missing, deadline=left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import accumulate, count
 from typing import Any, Literal
@@ -30,7 +31,8 @@ class TiFL(Strategy):
     The paper evaluates each tier on test data of its clients; here a tier's mean training loss in
     its latest round, negated, takes the accuracy's place, and a tier that had no round yet comes
     first. The paper leaves open what happens when all credits are used up; here all get theirs
-    anew.
+    anew. Where only tiers of probability 0 have any left, these are drawn evenly; a tier whose
+    clients have all left for good is not drawn.
     """
 
     about = About(
@@ -65,6 +67,8 @@ class TiFL(Strategy):
                 ("probabilities",),
                 f"expected {self.tiers} numbers, one for each tier, not all of them 0",
             )
+        if self.credits is not None and self.policy == "static":
+            yield ("credits",), "goes with policy: adaptive"
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
         tiers = latency_tiers(server, self.tiers)
@@ -74,14 +78,16 @@ class TiFL(Strategy):
         earlier = list(accuracies)
         tier = 0
         for round_number in count():
+            if not any(credits):
+                credits = [self.credits or math.inf] * self.tiers
             if self.policy == "adaptive" and round_number and not round_number % self.interval:
                 if accuracies[tier] <= earlier[tier]:
                     weights = changed_probabilities(accuracies, credits)
                 earlier = list(accuracies)
-            if not any(w and c for w, c in zip(weights, credits, strict=True)):
+            left = [not all(map(server.is_gone, members)) for members in tiers]
+            if not any(map(operator.and_, left, map(bool, credits))):
                 credits = [self.credits or math.inf] * self.tiers
-            usable = [w if c else 0.0 for w, c in zip(weights, credits, strict=True)]
-            tier = drawn(usable, server.uniform("tier", k=round_number))
+            tier = drawn(usable(weights, credits, left), server.uniform("tier", k=round_number))
             credits[tier] -= 1
             yield server.wait_idle(among=tiers[tier])
             cohort = server.dispatch_many(server.pick(self.clients_per_round, among=tiers[tier]))
@@ -107,6 +113,17 @@ def changed_probabilities(accuracies: Sequence[float], credits: Sequence[float])
     for rank, tier in enumerate(ranked, start=1):
         probabilities[tier] = (len(left) - rank) / pairs if pairs else 1.0
     return probabilities
+
+
+def usable(weights: Sequence[float], credits: Sequence[float], left: Sequence[bool]) -> list[float]:
+    """The weights of the tiers that have credits and clients left; even where all of them are 0.
+
+    Where no tier has any clients left, all tiers count.
+    """
+    there = left if any(left) else [True] * len(left)
+    able = [bool(credit) and here for credit, here in zip(credits, there, strict=True)]
+    kept = [weight if ok else 0.0 for weight, ok in zip(weights, able, strict=True)]
+    return kept if any(kept) else [float(ok) for ok in able]
 
 
 def drawn(weights: Sequence[float], u: float) -> int:

@@ -59,6 +59,14 @@ class Server(Aggregating):
         """The staleness the update would have if it were aggregated now; not sent yet, none."""
         return 0 if dispatch.phase is Phase.WAITING else self.version - dispatch.base_version
 
+    def is_gone(self, client: int) -> bool:
+        """Whether the client has left for good."""
+        return self._presence.back_us(client, int(self._env.now)) is None
+
+    def is_paused(self, dispatch: Dispatch) -> bool:
+        """Whether the task stands still because its client is away."""
+        return self.fleet.is_paused(dispatch)
+
     def expected_seconds(self, client: int) -> float:
         """The mean round trip of the client's tasks, as a profile of the fleet would measure it."""
         return self.fleet.expected_seconds(client)

@@ -344,6 +344,19 @@ def test_a_poll_before_the_first_step_gives_back_the_model_that_was_sent() -> No
     assert_is(fakes.learner.vector, 2, 6)
 
 
+def test_a_polled_client_whose_task_crashed_goes_on_from_the_model_before_that() -> None:
+    fakes = Fakes(QuAFL(clients_per_round=1))
+    first = fakes.send(0, steps=4)
+    fakes.learner.arrive(first)
+    crashed = Dispatch(0, 1, 0, 9, 9, 0, until_polled=True)  # prepared, and never submitted
+    fakes.learner.start(crashed, first)
+    then = Dispatch(0, 2, 0, 1, 1, 0)
+    fakes.learner.start(then, crashed)
+    fakes.learner.aggregate([then], 1, {})
+    # s = 1: it starts halfway between the server's model, 0, and its own, 4.
+    assert [call["start"] for call in fakes.trainer.calls] == [[0, 0], [2, 2]]
+
+
 # -- buffers, checks, evaluations --------------------------------------------------------------
 
 

@@ -105,6 +105,14 @@ def test_fedfix_scales_by_the_server_learning_rate() -> None:
     assert_is(model, 3, 6)  # 0.5 * 3 * 1/2
 
 
+def test_fedfix_counts_tasks_that_take_no_time_once_in_an_interval() -> None:
+    outcome = run(
+        scenario(2, compute={"seconds_per_task": 0}, strategy="fedfix", stop={"versions": 1})
+    )
+    (context,) = {e.context for e in outcome.of("aggregated")}
+    assert json.loads(context or "") == {"periods": {"0": 1, "1": 1}}
+
+
 def test_fedfix_aggregates_at_fixed_times_what_has_arrived() -> None:
     # tau = (1, 2.5) and an interval of 2: client 0 in every one, client 1 in every second.
     outcome = run(

@@ -217,6 +217,23 @@ def test_partial_work_of_no_whole_step_is_no_update() -> None:
     assert [e.client for e in outcome.of("discarded")] == [0]
 
 
+def test_a_client_that_is_away_at_the_deadline_does_not_hold_the_round_up() -> None:
+    away = {"kind": "on_off", "on": {"sequence": [3, 1e6]}, "off": 500, "on_leave": "paused"}
+    outcome = run(
+        scenario(
+            [1, 8],
+            training={"batch_size": 1},
+            strategy={"kind": "fedavg", "clients_per_round": 2, "deadline": 4.0, "partial": "keep"},
+            fleet={"availability": away},
+            stop={"versions": 1},
+        )
+    )
+    assert outcome.story("aggregated", "cancelled") == [
+        (4.0, "cancelled", 1),
+        (4.0, "aggregated", 0),
+    ]
+
+
 def complaints(clients: int, **settings: object) -> dict[str, str]:
     return {".".join(path): text for path, text in FedAvg(**settings).check(clients)}
 

@@ -107,14 +107,18 @@ def test_replaced_before_the_step_who_fills_the_buffer_goes_on_with_the_model_be
     ]
 
 
-def test_check_finds_a_buffer_that_concurrency_cannot_fill() -> None:
+def test_one_client_alone_can_fill_a_buffer() -> None:
+    strategy = {"kind": "fedbuff", "concurrency": 1, "buffer_size": 3}
+    outcome = run(scenario([2], strategy=strategy, stop={"versions": 2}))
+    assert [e.time_us for e in outcome.of("aggregated")] == [6_000_000] * 3 + [12_000_000] * 3
+
+
+def test_check_finds_a_concurrency_beyond_the_clients() -> None:
     def complaints(clients: int = 100, **settings: object) -> list[str]:
         return [".".join(path) for path, _ in FedBuff(**settings).check(clients)]
 
-    assert complaints(concurrency=5, buffer_size=6) == ["buffer_size"]
-    assert complaints(concurrency=5, buffer_size=5) == []
-    assert complaints(clients=8, concurrency="all", buffer_size=9) == ["buffer_size"]
-    assert complaints(clients=8, concurrency="all", buffer_size=8) == []
+    assert complaints(concurrency=5, buffer_size=6) == []
+    assert complaints(clients=8, concurrency="all", buffer_size=9) == []
     assert complaints(clients=8, concurrency=9, buffer_size=2) == ["concurrency"]
 
 

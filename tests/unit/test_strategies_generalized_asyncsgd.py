@@ -132,6 +132,19 @@ def test_clients_that_have_left_for_good_are_drawn_no_more() -> None:
         run(scenario([1] * 3, strategy=strategy, fleet=everybody, stop={"updates": 300}))
 
 
+def test_tasks_that_take_no_time_come_and_go_like_others() -> None:
+    outcome = run(
+        scenario(
+            3,
+            compute={"seconds_per_task": 0},
+            strategy={"kind": "generalized_asyncsgd", "concurrency": 2},
+            server={"aggregation_seconds": 1},
+            stop={"versions": 20},
+        )
+    )
+    assert outcome.ending.rule == "versions"
+
+
 def test_speeds_need_tasks_that_take_time() -> None:
     strategy = {"kind": KIND, "sampling": "speed"}
     with pytest.raises(ScheduleError, match="sampling by speed needs tasks that take time"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from vectors import assert_is, models_after, moved, vec
+from vectors import assert_is, models_after, moved, population, vec
 from world_runs import Outcome, run, scenario
 
 from afl_sim.strategies import IA2SGD, Ringleader
@@ -136,8 +136,14 @@ def test_ia2sgd_starts_with_the_slowest_client_and_then_steps_at_every_arrival()
 
 def test_a_table_whose_gradients_are_all_refused_is_none_of_the_last_one_s() -> None:
     strategy = Ringleader(lr=1.0)
-    old = {0: (vec(5, 5), 1), 1: (vec(7, 7), 1)}
+    start = strategy.initial_state(vec(1, 1), population(2))
+    params, old = strategy.aggregate(
+        vec(1, 1), start, [moved(5, 5), moved(7, 7, client=1)], {"phase": 1}
+    )
+    assert strategy.refused(params, old, {"phase": 2})[1] is old
     params, table = strategy.refused(vec(1, 1), old, {"phase": 1})
     assert_is(params, 1, 1)
-    assert table == {}
-    assert strategy.refused(vec(1, 1), old, {"phase": 2})[1] is old
+    # The next one of phase 2 is alone in the new table: w + (2, 0) / 1.
+    params, table = strategy.aggregate(params, table, [moved(2, 0)], {"phase": 2})
+    assert_is(params, 3, 1)
+    assert list(table["rows"]) == [0]

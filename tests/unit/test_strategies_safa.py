@@ -145,6 +145,12 @@ def test_a_deadline_ends_a_round_with_what_has_arrived() -> None:
     assert [e.time_us for e in outcome.of("dispatched") if e.client == 2] == [0]
 
 
+def test_a_round_is_not_a_microsecond_longer_than_its_deadline() -> None:
+    # The second round begins at 3.2 s, and 5 - (8.2 - 3.2) is not 0 in floating point.
+    outcome = work([3.2, 30], clients_per_round=1, deadline=5.0, stop={"versions": 3})
+    assert [at for at, _, _ in rounds(outcome)] == [3.2, 8.2, 13.2]
+
+
 def test_a_warm_up_makes_a_first_version_of_everybody() -> None:
     outcome = work([1, 2, 30], clients_per_round=1, warm_up_epochs=1, stop={"versions": 2})
     assert rounds(outcome) == [(30.0, [0, 1, 2], [0, 1, 2]), (31.0, [0], [0])]

@@ -11,6 +11,9 @@ import torch
 from vectors import assert_is, moved, population, trained, vec
 from world_runs import Outcome, run, scenario
 
+from afl_sim.execution.guard import Guard
+from afl_sim.execution.replay import ReplayingLearner
+from afl_sim.execution.snapshot import Snapshot
 from afl_sim.strategies import FLANP, FedAvg, FedDyn, Scaffold, Strategy, Update
 from afl_sim.strategies.base import Client, Work
 from afl_sim.testing.toy import Case, calls_of, executor_of, learner_of, targets, turn
@@ -81,7 +84,8 @@ def test_feddyns_server_subtracts_the_mean_drift_of_all_clients() -> None:
 
 def test_flanps_tracking_variable_moves_by_the_gap_to_the_mean_over_k() -> None:
     strategy = FLANP()
-    state = vec(1, 1)  # Delta of the last round
+    # Delta of the last round that it was in; there was one without it since.
+    state = {"rounds": 2, "last": {0: 0, 1: 1}, "means": {0: vec(1, 1), 1: vec(8, 8)}}
     # The client kept delta = (2, 0), Delta_i = (5, 1), K = 4: delta + ((5, 1) - (1, 1))/4 = (3, 0)
     client = Client(0, START, vec(2, 0, 5, 1, 4))
     assert_is(strategy.correction(START, state, client), -3, 0)
@@ -93,14 +97,22 @@ def test_flanps_tracking_variable_moves_by_the_gap_to_the_mean_over_k() -> None:
 def test_flanp_moves_by_the_mean_and_remembers_it_as_gradients() -> None:
     strategy = FLANP(gamma=0.5)
     state = strategy.initial_state(START, population(4))
-    assert_is(state, 0, 0)
     updates = [
         keeping(moved(2, 0), 0, 0, -4, 0, 1),
-        keeping(moved(0, 4), 0, 0, 0, -8, 1),
+        keeping(moved(0, 4, client=1), 0, 0, 0, -8, 1),
     ]
     params, state = strategy.aggregate(START, state, updates, {})
     assert_is(params, 0.5, 1)
-    assert_is(state, -2, -4)
+    assert state["last"] == {0: 0, 1: 0}
+    assert_is(state["means"][0], -2, -4)
+    # The next round is without client 1, for which the first one's mean is kept.
+    _, state = strategy.aggregate(params, state, updates[:1], {})
+    assert state["last"] == {0: 1, 1: 0}
+    assert_is(state["means"][0], -2, -4)
+    assert_is(state["means"][1], -4, 0)
+    # And once it was in another, nobody needs that any more.
+    _, state = strategy.aggregate(params, state, updates[1:], {})
+    assert list(state["means"]) == [1, 2]
 
 
 def test_feddyn_from_a_model_and_a_drift_that_are_not_zero() -> None:
@@ -117,11 +129,14 @@ def test_flanp_keeps_the_mean_of_those_who_did_a_step() -> None:
     # One of two did none: w moves by ((4, -2) + 0)/2, and Delta is the other's own.
     updates = [
         keeping(moved(4, -2), 0, 0, -8, 4, 1),
-        replace(keeping(moved(0, 0), 0, 0, 7, 7, 1), steps=0),
+        replace(keeping(moved(0, 0, client=1), 0, 0, 7, 7, 1), steps=0),
     ]
-    params, state = FLANP().aggregate(vec(1, 1), vec(3, 3), updates, {})
+    start = FLANP().initial_state(START, population(2))
+    params, state = FLANP().aggregate(vec(1, 1), start, updates, {})
     assert_is(params, 3, 0)
-    assert_is(state, -8, 4)
+    assert state["last"] == {0: 0}
+    assert_is(state["means"][0], -8, 4)
+    assert FLANP().aggregate(vec(1, 1), state, updates[1:], {})[1] is state
 
 
 def rounds(strategy: dict[str, Any], seconds: list[float], versions: int) -> list[tuple[int, list]]:
@@ -171,10 +186,11 @@ def test_flanps_threshold_ends_stages_by_the_size_of_the_update() -> None:
 INITIAL_GAP = float((targets(1, "same")[0] - torch.tensor([1.0, -2.0, 0.5])).norm())
 
 
-def distance(strategy: Strategy) -> float:
+def distance(strategy: Strategy, guard: Guard | None = None, availability: Any = "always") -> float:
     """Between the model after 200 rounds and the optimum of clients that differ."""
     case = Case(strategy, versions=200)
-    vector = turn(case, learner_of(case, executor_of(case.clients, "spread"))).vector
+    learner = learner_of(case, executor_of(case.clients, "spread"), guard=guard)
+    vector = turn(case, learner, availability=availability).vector
     assert vector is not None
     return float((vector - targets(case.clients, "spread").mean(0)).norm())
 
@@ -192,6 +208,70 @@ def test_corrected_rounds_of_half_the_clients_settle_at_the_optimum_of_all(
 
 def test_flanp_settles_at_the_optimum_of_all() -> None:
     assert distance(FLANP(stage_rounds=5)) < 1e-5
+
+
+CORRECTED = [
+    Scaffold(clients_per_round=3),
+    FedDyn(clients_per_round=3, alpha=0.5),
+    FLANP(initial_clients=6),
+]
+
+
+class RefusesEarly(Guard):
+    """Refuses a third of the updates of the first ten versions."""
+
+    def accepts(self, update: Update) -> bool:
+        return update.base_version >= 10 or (update.base_version + update.client) % 3 > 0
+
+
+@pytest.mark.parametrize("strategy", CORRECTED)
+def test_updates_that_are_refused_leave_no_offset(strategy: Strategy) -> None:
+    guard = RefusesEarly()
+    assert distance(strategy, guard) < 1e-4
+
+
+@pytest.mark.parametrize("strategy", CORRECTED)
+def test_rounds_that_clients_miss_leave_no_offset(strategy: Strategy) -> None:
+    away = {"kind": "on_off", "on": {"dist": "expon", "scale": 40}, "off": 20}
+    assert distance(strategy, availability=away) < 1e-2
+
+
+@pytest.mark.parametrize("strategy", CORRECTED)
+def test_refused_updates_are_taken_back_in_a_resumed_run_as_well(strategy: Strategy) -> None:
+    case = Case(strategy, versions=12)
+    learner = learner_of(case, executor_of(case.clients, "spread"), guard=RefusesEarly())
+    taken: list[Any] = []
+    turn(case, learner, lambda version: taken.append(learner.snapshot(version).pack()))
+    for version, (facts, arrays) in enumerate(taken[:-1], 1):
+        fresh = learner_of(case, executor_of(case.clients, "spread"), guard=RefusesEarly())
+        replay = ReplayingLearner(fresh, Snapshot.unpack(json.loads(json.dumps(facts)), arrays))
+        turn(case, replay, lambda now, replay=replay: replay.attach(now, lambda: None))
+        assert torch.equal(fresh.vector, learner.vector), version
+
+
+def test_flanp_goes_on_without_the_fastest_once_they_have_left_for_good() -> None:
+    outcome = run(
+        scenario(
+            [1, 2, 3],
+            strategy={"kind": "flanp", "stage_rounds": 100},
+            fleet={"availability": {"kind": "always", "leaves": {"values": [2.5, 1e6, 1e6]}}},
+            stop={"versions": 5},
+        )
+    )
+    assert [(e.version, e.client) for e in outcome.of("aggregated")] == [
+        (1, 0),
+        (2, 0),
+        (3, 1),
+        (4, 1),
+        (5, 1),
+    ]
+
+
+def test_with_a_threshold_no_number_of_rounds_ends_a_stage() -> None:
+    away = {"kind": "on_off", "on": {"sequence": [1.5, 1e6]}, "off": 3}
+    case = Case(FLANP(threshold=1e-30, stage_rounds=1), versions=6)
+    learner = learner_of(case, executor_of(case.clients, "spread"))
+    assert turn(case, learner, availability=away).counts.aggregated == 6  # one client throughout
 
 
 def test_contexts_can_be_written_down() -> None:

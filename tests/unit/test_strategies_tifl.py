@@ -13,7 +13,7 @@ from world_runs import run, scenario
 from afl_sim.errors import ScenarioError
 from afl_sim.simulation import load_scenario, simulate
 from afl_sim.strategies import TiFL
-from afl_sim.strategies.tifl import changed_probabilities, drawn
+from afl_sim.strategies.tifl import changed_probabilities, drawn, usable
 
 
 def test_a_round_is_averaged_by_samples() -> None:
@@ -35,6 +35,27 @@ def test_the_least_accurate_tier_becomes_the_most_probable() -> None:
 def test_a_tier_without_credits_is_out() -> None:
     assert changed_probabilities([0.1, 0.2, 0.3], [0, 1, 1]) == pytest.approx([0, 1, 0])
     assert changed_probabilities([0.1, 0.2, 0.3], [0, 0, 1]) == pytest.approx([0, 0, 1])
+
+
+def test_tiers_of_probability_0_have_their_turn_before_credits_are_renewed() -> None:
+    assert usable([1, 0], [0, 3], [True, True]) == [0, 1]
+    assert usable([1, 3], [2, 3], [True, True]) == [1, 3]
+    assert usable([1, 3], [2, 3], [True, False]) == [1, 0]
+    assert usable([1, 3], [2, 3], [False, False]) == [1, 3]
+
+
+def test_a_tier_that_has_left_for_good_is_drawn_no_more() -> None:
+    outcome = run(
+        scenario(
+            [1, 2, 3, 4],
+            strategy={"kind": "tifl", "tiers": 2, "clients_per_round": 1},
+            fleet={"availability": {"kind": "always", "leaves": {"values": [50, 50, 1e6, 1e6]}}},
+            stop={"versions": 60},
+        )
+    )
+    tiers = [json.loads(e.context or "")["tier"] for e in outcome.of("aggregated")]
+    assert set(tiers[:15]) == {0, 1}
+    assert set(tiers[-30:]) == {1}
 
 
 @pytest.mark.parametrize(("u", "tier"), [(0.01, 0), (0.24, 0), (0.26, 2), (0.99, 2)])
@@ -107,6 +128,15 @@ def test_adaptive_tifl_spreads_its_rounds_by_credits() -> None:
     assert tiers == {0: 3, 1: 3}
 
 
+def test_credits_that_run_out_at_a_look_are_renewed() -> None:
+    settings = "tiers: 2, clients_per_round: 2, policy: adaptive, interval: 2, credits: 1"
+    chosen = load_scenario(SMALL, [f"strategy={{kind: tifl, {settings}}}", "stop={versions: 6}"])
+    run = simulate(chosen)
+    rows = run.events[run.events.kind == "aggregated"].drop_duplicates("version")
+    tiers = [json.loads(context)["tier"] for context in rows.context]
+    assert [sorted(tiers[i : i + 2]) for i in (0, 2, 4)] == [[0, 1]] * 3
+
+
 def test_check_finds_tiers_and_probabilities_that_do_not_fit() -> None:
     def complaints(**settings: object) -> list[str]:
         return [".".join(path) for path, _ in TiFL(**settings).check(10)]
@@ -116,3 +146,5 @@ def test_check_finds_tiers_and_probabilities_that_do_not_fit() -> None:
     assert complaints(tiers=2, clients_per_round=2, probabilities=[1.0]) == ["probabilities"]
     assert complaints(tiers=2, clients_per_round=2, probabilities=[0.0, 0.0]) == ["probabilities"]
     assert complaints(tiers=2, clients_per_round=2, probabilities=[0.9, 0.1]) == []
+    assert complaints(tiers=2, clients_per_round=2, credits=1) == ["credits"]
+    assert complaints(tiers=2, clients_per_round=2, credits=1, policy="adaptive") == []
