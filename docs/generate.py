@@ -112,7 +112,9 @@ from torch import nn
 
 def build(input_shape, classes, width=32):
     inputs = input_shape[0] * input_shape[1] * input_shape[2]
-    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, classes))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, classes)
+    )
 ```
 
 ```yaml
