@@ -1,0 +1,28 @@
+"""docs/runs.md names all that a run records."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from afl_sim.simulation import load_scenario, simulate
+from afl_sim.world.events import KIND_NAMES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text()
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
+
+
+def section(title: str) -> set[str]:
+    """The words in code that a section of the page has."""
+    text = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return set(re.findall(r"`([\w.]+)/?`", text))
+
+
+def test_every_key_column_and_kind_is_explained() -> None:
+    settings = ["stop.updates=5", "evaluation.samples=10", "model=logistic"]
+    run = simulate(load_scenario(SMALLEST, settings))
+    assert set(run.summary) <= section("summary.json")
+    assert set(run.summary["updates"]) <= section("summary.json")
+    assert set(run.events.columns) | set(KIND_NAMES) <= section("events.parquet")
+    others = section("The others") | {"summary.json", "events.parquet"}
+    assert set(run.metrics.columns) | {path.name for path in run.path.iterdir()} <= others
