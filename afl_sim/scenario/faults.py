@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.section import Number, Section, Whole
+from afl_sim.scenario.uses import OncePerClient, ServersOwn, not_nothing
 
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Wait = Annotated[Number, Field(ge=0, le=9e12)]
@@ -63,7 +64,7 @@ class Duplication(Section):
 class Faults(Section):
     """What goes wrong with tasks. By default nothing does."""
 
-    crash: Annotated[Distribution, AfterValidator(_not_certain)] = Field(
+    crash: Annotated[OncePerClient, AfterValidator(_not_certain)] = Field(
         default=Distribution(0.0),
         description="Probability that a task fails at a uniformly drawn moment of its "
         "computation, drawn once for each client (no unit).",
@@ -90,8 +91,12 @@ class Faults(Section):
 class Pauses(Section):
     """A server that is down now and then: meanwhile it receives and sends nothing."""
 
-    every: Distribution = Field(description="How long it is up, drawn each time (seconds).")
-    lasts: Distribution = Field(description="How long it is down, drawn each time (seconds).")
+    every: Annotated[ServersOwn, AfterValidator(not_nothing)] = Field(
+        description="How long it is up, drawn each time (seconds)."
+    )
+    lasts: ServersOwn = Field(
+        description="How long it is down, drawn each time (seconds); 0 is never down."
+    )
 
 
 class Guard(Section):

@@ -262,7 +262,9 @@ def returns(availability: Availability, client: int, now_us: int) -> int | None:
 def build(settings: spec.Availability, streams: Streams) -> Availability | None:
     """The availability that a scenario describes; None where all clients are always there."""
     inner: Availability
-    if isinstance(settings, spec.OnOff):
+    if isinstance(settings, spec.OnOff) and settings.off.constant == 0:
+        inner = Always()  # an absence of no time at all is none
+    elif isinstance(settings, spec.OnOff):
         warm_up = round(settings.warm_up * 1e6)
         inner = OnOff(settings.on, settings.off, warm_up, streams)
     elif isinstance(settings, spec.Diurnal):
