@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ def impossible_combinations(
             f"{server.selection.kind} chooses by training losses, and nothing is trained with "
             "--timing-only; expected another kind",
         )
+    yield from _speeds_without_a_mean(sections)
     data, evaluation = sections.get("data"), sections.get("evaluation")
     if (
         evaluation is not None
@@ -96,6 +98,35 @@ def impossible_combinations(
                 ("stop", "accuracy"),
                 "the model is evaluated at the start and the end alone, so this only rule is never "
                 "reached; expected evaluation.every_seconds or evaluation.every_versions",
+            )
+
+
+def _speeds_without_a_mean(sections: Mapping[str, Any]) -> Iterator[Finding]:
+    """A selection by speed goes by mean round trips, which laws with a heavy tail do not have."""
+    clients, server = sections.get("clients"), sections.get("server")
+    if clients is None or server is None:
+        return
+    selection = server.selection
+    if selection.kind != "weighted" or selection.by != "speed" or selection.exponent == 0:
+        return
+    compute, network = clients.compute, clients.network
+    drawn = {
+        "clients.network.download.jitter": network.download.jitter,
+        "clients.network.upload.jitter": network.upload.jitter,
+        "server.download.jitter": server.download.jitter,
+        "server.upload.jitter": server.upload.jitter,
+    }
+    if compute.max_seconds is None:
+        drawn |= {
+            "clients.compute.jitter": compute.jitter,
+            "clients.compute.jitter_seconds": compute.jitter_seconds,
+        }
+    for key, law in drawn.items():
+        if not all(math.isfinite(law.mean(client)) for client in range(law.length or 1)):
+            yield Finding(
+                ("server", "selection", "by"),
+                f"got 'speed', but {key} has no finite mean, so that a client's mean round trip is "
+                "infinite; expected one that has, or another selection",
             )
 
 

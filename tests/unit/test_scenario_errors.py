@@ -159,6 +159,11 @@ sweep:
             "data: {partition: {kind: sizes, sizes: [5, 5]}}",
             "data.partition.sizes: 2 sizes for 10 clients",
         ),
+        (
+            "server: {selection: {kind: weighted, by: speed}, download: {kind: uncontended, "
+            "jitter: {dist: pareto, b: 0.9, allow_heavy_tail: true}}}",
+            "server.selection.by: got 'speed', but server.download.jitter has no finite mean",
+        ),
         ("server: {upload: {kind: fifo}}", "server.upload.bandwidth: missing"),
         ("server: {download: {kind: shard}}", "server.download.kind: unknown kind 'shard'"),
         ("evaluation: {seconds: 3}", "evaluation.seconds: has no effect"),
