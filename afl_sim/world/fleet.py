@@ -22,6 +22,8 @@ from afl_sim.world.workload import Workload
 Record = Callable[[int, Dispatch, int], None]
 """Logs an event: its kind, the task, and the bytes that were moved."""
 
+_NESTED = 32  # uploads, one inside the other
+
 
 class Fleet(Legs):
     """Takes tasks through their legs and delivers the updates.
@@ -294,7 +296,15 @@ class Fleet(Legs):
                 int(self.env.now) + wait + dispatch.upload_us + dispatch.upload_work_us
             )
         then = self._fail if backoff is None else self._upload_again
-        if wait:
+        # Even at once, whoever has just sent a task is to hold it before it fails, and uploads
+        # that take no time are not to nest too deep.
+        if backoff is None:
+            put_off = dispatch.sent_us == int(self.env.now)
+        else:
+            put_off = not (
+                dispatch.attempt % _NESTED or dispatch.upload_us or dispatch.upload_work_us
+            )
+        if wait or put_off:
             self.put_off(dispatch, wait, then)
         else:
             then(dispatch)

@@ -238,6 +238,30 @@ def test_without_a_wait_a_lost_upload_is_sent_again_at_once() -> None:
     assert outcome.of("lost")
 
 
+def test_uploads_that_take_no_time_may_be_lost_very_often() -> None:
+    loss = {"probability": 0.999, "retries": 1000, "timeout": 0, "backoff": 0}
+    outcome = run(world([1] * 5, {"upload_loss": loss}, seed=1), everyone)
+    attempts = Counter(event.client for event in outcome.of("lost"))
+    assert max(attempts.values()) > 900
+    assert set(at(outcome, "arrived").values()) | set(at(outcome, "failed").values()) == {1}
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "scaffold", "mifa"])
+def test_a_round_that_takes_no_time_does_without_the_uploads_that_are_lost(strategy: str) -> None:
+    loss = {"probability": 0.5, "timeout": 0, "retries": 0}
+    settings = world(
+        6,
+        {"upload_loss": loss},
+        compute={"seconds_per_task": 0},
+        strategy={"kind": strategy, "clients_per_round": 3},
+        stop={"versions": 40},
+    )
+    outcome = run(settings)
+    assert outcome.server.version == 40
+    assert outcome.of("failed")
+    assert outcome.server.idle >= 3  # nobody is left behind with an update that nobody takes
+
+
 def test_a_lost_upload_takes_its_time_on_the_server_s_link_again() -> None:
     loss = {"probability": 0.6, "retries": 1000, "timeout": 1, "backoff": 0}
     link = {"kind": "fifo", "bandwidth": MODEL_BYTES / 2}
