@@ -83,6 +83,11 @@ class Fleet(Legs):
             return False
         return not any(link.queue for link in (self._server_download, self._server_upload))
 
+    @property
+    def varies(self) -> bool:
+        """Whether a task's computation may take another time than it was planned to."""
+        return self._compute.varies
+
     def link_uses(self, time_us: int) -> dict[str, LinkUse]:
         """What the server's contended links were used for until now, by their key."""
         links = {"download": self._server_download, "upload": self._server_upload}

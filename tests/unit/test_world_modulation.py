@@ -187,6 +187,26 @@ def test_away_twice_under_slow_downs_and_hours_only_the_time_there_counts() -> N
     assert found[fast] == [12]
 
 
+@pytest.mark.parametrize("on_leave", ["paused", "lost", "partial"])
+def test_a_client_that_was_away_before_it_began_is_watched_by_the_hours_it_computes_in(
+    on_leave: str,
+) -> None:
+    # The model comes from 0 to 10 and from 85 to 95, 5 s of work are done at 100 and 4.5 more at
+    # 145, when the client leaves; the last half second is done at full speed, from 245 on.
+    on_off = {"kind": "on_off", "on": {"sequence": [10, 60, 1000]}, "off": {"sequence": [75, 100]}}
+    compute = {"seconds_per_task": 10, "hours": {"speed": [1, 0.1], "period_seconds": 200}}
+    availability = {**on_off, "on_leave": on_leave}
+
+    def schedule(server: Any) -> Schedule:
+        yield server.wait([server.dispatch(0)])
+
+    outcome = run(
+        scenario(1, compute=compute, down=20, fleet={"availability": availability}), schedule
+    )
+    ends = outcome.story("arrived", "failed")
+    assert ends == [(245.5, "arrived", 0) if on_leave == "paused" else (10, "failed", 0)]
+
+
 # -- slow-downs ------------------------------------------------------------------------------------
 
 
