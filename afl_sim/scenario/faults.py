@@ -74,8 +74,9 @@ class Faults(Section):
     )
     noticed_after: Wait | None = Field(
         default=None,
-        description="How long after it was sent the server notices that a task has crashed, and "
-        "takes its client for busy (seconds); null: at once.",
+        description="How long after it was sent the server notices that a task has crashed, at the "
+        "latest, or when it asks the client for what it has done; until then it takes the client "
+        "for busy (seconds). null: at once.",
     )
     upload_loss: UploadLoss | None = Field(
         default=None, description="Uploads that are lost; null: none."

@@ -87,8 +87,12 @@ class Churn:
         if self._on_leave != "paused":
             tasks.reverse()  # so that none is begun in the place of one that ends
         for task in tasks:
-            if task.in_flight and not self._fleet.is_paused(task):
+            if self._goes_on(task):
                 self._leave(task)
+
+    def _goes_on(self, dispatch: Dispatch) -> bool:
+        """Whether the client is at it: one that has crashed is not, and the server's to notice."""
+        return dispatch.in_flight and not dispatch.crashed and not self._fleet.is_paused(dispatch)
 
     def _leave(self, dispatch: Dispatch) -> None:
         """What becomes of a task whose client is away from now on."""

@@ -154,14 +154,17 @@ class Fleet(Legs):
     def interrupt(self, dispatch: Dispatch) -> bool:
         """End the computation now, with the steps done so far; follow it by `send_back`.
 
-        False, and nothing changes, where the computation has ended already, or crashed. A client
-        that is away hears of it when its task is resumed.
+        False, and nothing changes, where the computation has ended already; a crash is noticed, and
+        the task fails. A client that is away hears of it when its task is resumed.
         """
         pause = self._paused.get(dispatch)
         if pause is not None:
             pause.recalled = True
             return False
-        if dispatch.crashed or dispatch.phase > Phase.COMPUTING:
+        if dispatch.crashed:
+            self._fail(dispatch)
+            return False
+        if dispatch.phase > Phase.COMPUTING:
             return False
         steps = self.steps_done(dispatch)
         if dispatch.phase is Phase.DOWNLOADING:
