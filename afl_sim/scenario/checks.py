@@ -155,6 +155,12 @@ def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[F
             f"{strategy.kind}'s clients go on from what they kept of their last task, which a "
             "queued one cannot know when it is sent; expected none",
         )
+    elif clients.queue == "fifo" and getattr(strategy, "polls", False):
+        yield Finding(
+            ("clients", "queue"),
+            f"{strategy.kind} polls its clients, and of those that queue tasks none would have a "
+            "turn; expected none",
+        )
     feeds_back = training is not None and training.compression.feeds_back
     if feeds_back and (clients.queue == "fifo" or queues):
         yield Finding(
