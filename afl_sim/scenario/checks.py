@@ -113,9 +113,10 @@ def _speeds_without_a_mean(sections: Mapping[str, Any]) -> Iterator[Finding]:
     drawn = {
         "clients.network.download.jitter": network.download.jitter,
         "clients.network.upload.jitter": network.upload.jitter,
-        "server.download.jitter": server.download.jitter,
-        "server.upload.jitter": server.upload.jitter,
     }
+    for name, link in (("download", server.download), ("upload", server.upload)):
+        if link.bandwidth is not None:  # else it takes no time
+            drawn[f"server.{name}.jitter"] = link.jitter
     if compute.max_seconds is None:
         drawn |= {
             "clients.compute.jitter": compute.jitter,

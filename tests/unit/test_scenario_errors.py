@@ -160,7 +160,7 @@ sweep:
             "data.partition.sizes: 2 sizes for 10 clients",
         ),
         (
-            "server: {selection: {kind: weighted, by: speed}, download: {kind: uncontended, "
+            "server: {selection: {kind: weighted, by: speed}, download: {kind: fifo, bandwidth: 9, "
             "jitter: {dist: pareto, b: 0.9, allow_heavy_tail: true}}}",
             "server.selection.by: got 'speed', but server.download.jitter has no finite mean",
         ),
@@ -191,6 +191,13 @@ def test_one_wrong_setting_is_told_exactly(change: str, told: str) -> None:
     message = only(BASE + change)
     assert message.startswith("8: ")
     assert told in message
+
+
+def test_a_law_that_is_never_drawn_from_may_have_no_mean() -> None:
+    heavy = "{dist: pareto, b: 0.9, allow_heavy_tail: true}"
+    by_speed = "selection: {kind: weighted, by: speed}"
+    link = f"download: {{kind: uncontended, jitter: {heavy}}}"
+    load_study(f"{BASE}server: {{{by_speed}, {link}}}", CATALOGUE)
 
 
 def test_combinations_are_checked_even_beside_other_mistakes() -> None:
