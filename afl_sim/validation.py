@@ -50,6 +50,7 @@ def check_study(
             training.drop_last,
             training.optimizer.model_dump_json(),
             scenario.numerics,
+            getattr(scenario.strategy, "gradient", False),
         )
         if key not in found:
             found[key] = list(problems(scenario, here and not timing_only))

@@ -61,7 +61,9 @@ def scaled_sizes(spec: Quantity, clients: int, total: int, generator: np.random.
     return raise_to_minimum(sizes[:, None], spec.min_samples)[:, 0]
 
 
-def raise_to_minimum(counts: Ints, minimum: int, keep_labels: bool = False) -> Ints:
+def raise_to_minimum(
+    counts: Ints, minimum: int, keep_labels: bool = False, per_label: int = 1
+) -> Ints:
     """Move samples, one at a time, from the largest client to those below a minimum.
 
     A sample moves from the label the giver has most of. Nothing is drawn, so the result is a
@@ -70,8 +72,9 @@ def raise_to_minimum(counts: Ints, minimum: int, keep_labels: bool = False) -> I
     Args:
         counts: int64 (clients, classes).
         minimum: fewest samples of a client.
-        keep_labels: a client gets only labels it has and never gives its last one of a label, so
+        keep_labels: a client gets only labels it has and never gives its last ones of a label, so
             the set of labels of each client stays.
+        per_label: how many of a label those are, with ``keep_labels``.
 
     Raises:
         ScenarioError: it cannot be done.
@@ -84,7 +87,7 @@ def raise_to_minimum(counts: Ints, minimum: int, keep_labels: bool = False) -> I
     if not len(short):
         return counts
     if keep_labels:
-        _raise_within_labels(counts, sizes, short, minimum)
+        _raise_within_labels(counts, sizes, short, minimum, per_label)
         return counts
     givers = [(-int(size), client) for client, size in enumerate(sizes) if size > minimum]
     heapq.heapify(givers)
@@ -99,11 +102,13 @@ def raise_to_minimum(counts: Ints, minimum: int, keep_labels: bool = False) -> I
     return counts
 
 
-def _raise_within_labels(counts: Ints, sizes: Ints, short: Ints, minimum: int) -> None:
+def _raise_within_labels(
+    counts: Ints, sizes: Ints, short: Ints, minimum: int, per_label: int
+) -> None:
     for client in short:
         while sizes[client] < minimum:
             taker = int(client)
-            for giver, label in _chain(counts, sizes, taker, minimum):
+            for giver, label in _chain(counts, sizes, taker, minimum, per_label):
                 counts[giver, label] -= 1
                 counts[taker, label] += 1
                 taker = giver
@@ -111,7 +116,9 @@ def _raise_within_labels(counts: Ints, sizes: Ints, short: Ints, minimum: int) -
             sizes[taker] -= 1
 
 
-def _chain(counts: Ints, sizes: Ints, client: int, minimum: int) -> list[tuple[int, int]]:
+def _chain(
+    counts: Ints, sizes: Ints, client: int, minimum: int, per_label: int
+) -> list[tuple[int, int]]:
     """The shortest chain of (giver, label) that ends at a client with samples to spare.
 
     Each giver hands one sample of a label that the one before it also holds. This is an augmenting
@@ -124,7 +131,7 @@ def _chain(counts: Ints, sizes: Ints, client: int, minimum: int) -> list[tuple[i
     for taker in queue:
         reached = []
         for label in np.flatnonzero(counts[taker]):
-            holders = np.flatnonzero((counts[:, label] > 1) & (taker_of < 0))
+            holders = np.flatnonzero((counts[:, label] > per_label) & (taker_of < 0))
             taker_of[holders], label_of[holders] = taker, label
             reached.extend(holders.tolist())
         giver = max(reached, key=lambda reached_client: sizes[reached_client], default=client)
@@ -135,7 +142,8 @@ def _chain(counts: Ints, sizes: Ints, client: int, minimum: int) -> list[tuple[i
                 giver = int(taker_of[giver])
             return chain[::-1]
         queue.extend(reached)
-    raise _impossible(minimum, " of the labels it was given")
+    spare = "" if per_label == 1 else f", and to leave others {per_label} of each of theirs"
+    raise _impossible(minimum, f" of the labels it was given{spare}")
 
 
 def _impossible(minimum: int, what: str = "") -> ScenarioError:
@@ -250,7 +258,7 @@ def held_labels_counts(
             continue
         counts[holders, label] = available // len(holders)
         counts[holders[: available % len(holders)], label] += 1
-    return raise_to_minimum(counts, spec.min_samples, keep_labels=True)
+    return raise_to_minimum(counts, spec.min_samples, keep_labels=True, per_label=least)
 
 
 def deal_labels(counts: Ints, labels: Ints, generator: np.random.Generator) -> Ints:

@@ -204,7 +204,7 @@ def make_partition(spec: DataSpec, labels: Ints, clients: int, streams: Streams)
         spec: the scenario's ``data`` section.
         labels: int64 (samples,), the labels of what is dealt out (`load_labels`).
         clients: number of clients.
-        streams: the scenario's seed (purpose "partition").
+        streams: the scenario's seed (purposes "partition" and "partition.sizes").
 
     Raises:
         ScenarioError: what is asked for is impossible, one line for each reason.
@@ -230,7 +230,9 @@ def _drawn(
     if isinstance(spec, Sizes):
         return DrawnPartition(np.array(spec.sizes, dtype=np.int64), streams, len(labels))
     if isinstance(spec, Quantity):
-        sizes = scaled_sizes(spec, clients, len(labels), streams.generator(PURPOSE))
+        # Of their own: without it, client 0's samples would be drawn by the same numbers.
+        generator = streams.generator(f"{PURPOSE}.sizes")
+        sizes = scaled_sizes(spec, clients, len(labels), generator)
         return DrawnPartition(sizes, streams, len(labels))
     equal = np.broadcast_to(
         np.int64(spec.samples or 0), clients

@@ -12,14 +12,15 @@ from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.intervals import Intervals, read_intervals
 from afl_sim.scenario.section import Number, Seconds, Section, kind_alone
 from afl_sim.scenario.traces import TraceProblem
+from afl_sim.scenario.uses import Lasting, OncePerClient
 
 
 class _Availability(Section):
-    joins: Distribution = Field(
+    joins: OncePerClient = Field(
         default=Distribution(0.0),
         description="Virtual time at which a client joins, drawn once for each (seconds).",
     )
-    leaves: Distribution | None = Field(
+    leaves: OncePerClient | None = Field(
         default=None,
         description="Virtual time at which a client leaves for good, drawn once for each "
         "(seconds); null: never.",
@@ -43,11 +44,13 @@ class OnOff(_Availability):
     """Each client comes and goes: an alternating renewal process."""
 
     kind: Literal["on_off"] = Field(description="The kind of availability.")
-    on: Distribution = Field(
+    on: Lasting = Field(
         description="How long a client stays, drawn each time (seconds); `{sequence: [...]}` is "
         "indexed by its stays."
     )
-    off: Distribution = Field(description="How long it is away, drawn each time (seconds).")
+    off: Distribution = Field(
+        description="How long it is away, drawn each time (seconds); 0 is never away."
+    )
     warm_up: Annotated[Number, Field(ge=0, le=9e12)] = Field(
         default=0.0,
         description="How long the process has run when the run begins (seconds). All clients were "
@@ -63,7 +66,7 @@ class Diurnal(_Availability):
     share: Annotated[Number, Field(gt=0, le=1)] = Field(
         description="Share of the day in which a client is there (no unit)."
     )
-    phase: Distribution = Field(
+    phase: OncePerClient = Field(
         default=Distribution({"dist": "uniform"}),
         description="When its time begins, as a share of a day, drawn once for each client (its "
         "time zone, no unit).",
@@ -74,7 +77,7 @@ class Bernoulli(_Availability):
     """In every period a client is there or not, by a coin of its own."""
 
     kind: Literal["bernoulli"] = Field(description="The kind of availability.")
-    probability: Distribution = Field(
+    probability: OncePerClient = Field(
         description="Probability of being there in a period, drawn once for each client (no unit); "
         "1 or more is always."
     )

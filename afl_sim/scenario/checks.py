@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ def impossible_combinations(
             f"{server.selection.kind} chooses by training losses, and nothing is trained with "
             "--timing-only; expected another kind",
         )
+    yield from _speeds_without_a_mean(sections)
     data, evaluation = sections.get("data"), sections.get("evaluation")
     if (
         evaluation is not None
@@ -99,6 +101,36 @@ def impossible_combinations(
             )
 
 
+def _speeds_without_a_mean(sections: Mapping[str, Any]) -> Iterator[Finding]:
+    """A selection by speed goes by mean round trips, which laws with a heavy tail do not have."""
+    clients, server = sections.get("clients"), sections.get("server")
+    if clients is None or server is None:
+        return
+    selection = server.selection
+    if selection.kind != "weighted" or selection.by != "speed" or selection.exponent == 0:
+        return
+    compute, network = clients.compute, clients.network
+    drawn = {
+        "clients.network.download.jitter": network.download.jitter,
+        "clients.network.upload.jitter": network.upload.jitter,
+    }
+    for name, link in (("download", server.download), ("upload", server.upload)):
+        if link.bandwidth is not None:  # else it takes no time
+            drawn[f"server.{name}.jitter"] = link.jitter
+    if compute.max_seconds is None:
+        drawn |= {
+            "clients.compute.jitter": compute.jitter,
+            "clients.compute.jitter_seconds": compute.jitter_seconds,
+        }
+    for key, law in drawn.items():
+        if not all(math.isfinite(law.mean(client)) for client in range(law.length or 1)):
+            yield Finding(
+                ("server", "selection", "by"),
+                f"got 'speed', but {key} has no finite mean, so that a client's mean round trip is "
+                "infinite; expected one that has, or another selection",
+            )
+
+
 def _compressed_beside_own(training: Any, strategy: Any) -> Iterator[Finding]:
     """An update stands for the client's model only if the server knows where the client began."""
     uses_own = getattr(type(strategy), "uses_own", None)
@@ -123,6 +155,12 @@ def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[F
             ("clients", "queue"),
             f"{strategy.kind}'s clients go on from what they kept of their last task, which a "
             "queued one cannot know when it is sent; expected none",
+        )
+    elif clients.queue == "fifo" and getattr(strategy, "polls", False):
+        yield Finding(
+            ("clients", "queue"),
+            f"{strategy.kind} polls its clients, and of those that queue tasks none would have a "
+            "turn; expected none",
         )
     feeds_back = training is not None and training.compression.feeds_back
     if feeds_back and (clients.queue == "fifo" or queues):

@@ -13,6 +13,7 @@ from afl_sim.scenario.faults import Faults
 from afl_sim.scenario.modulation import Hours, Slowdowns
 from afl_sim.scenario.network import Network
 from afl_sim.scenario.section import Count, Seconds, Section, default_choice, refuse_many
+from afl_sim.scenario.uses import OncePerClient
 
 
 class Compute(Section):
@@ -22,16 +23,16 @@ class Compute(Section):
     ``max_seconds``, and longer while the client is slowed down or the hour is a slow one.
     """
 
-    seconds_per_sample: Distribution | None = Field(
+    seconds_per_sample: OncePerClient | None = Field(
         default=None,
         description="Speed, drawn once for each client (seconds per sample trained). One of "
         "seconds_per_sample, seconds_per_step and seconds_per_task is given; by default "
         "seconds_per_task is 1.",
     )
-    seconds_per_step: Distribution | None = Field(
+    seconds_per_step: OncePerClient | None = Field(
         default=None, description="Speed, drawn once for each client (seconds per local step)."
     )
-    seconds_per_task: Distribution | None = Field(
+    seconds_per_task: OncePerClient | None = Field(
         default=None, description="Speed, drawn once for each client (seconds per task)."
     )
     jitter: Distribution = Field(

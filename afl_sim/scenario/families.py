@@ -23,6 +23,7 @@ Scalar = Callable[[float], float]
 
 _normal = NormalDist().inv_cdf
 _LOWEST, _HIGHEST = 2.0**-53, 1 - 2.0**-53  # the ends of what a stream can draw
+_TINY = math.ulp(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ def _truncnorm(a: float, b: float) -> Scalar:
     base, span = _cdf(start), _cdf(end) - _cdf(start)
 
     def quantile(u: float) -> float:
-        return min(max(sign * _normal(base + u * span), a), b)
+        p = min(max(base + u * span, _TINY), _HIGHEST)  # which may have been rounded to 0 or 1
+        return min(max(sign * _normal(p), a), b)
 
     return quantile
 

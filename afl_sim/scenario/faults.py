@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.section import Number, Section, Whole
+from afl_sim.scenario.uses import OncePerClient, ServersOwn, not_nothing
 
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Wait = Annotated[Number, Field(ge=0, le=9e12)]
@@ -63,7 +64,7 @@ class Duplication(Section):
 class Faults(Section):
     """What goes wrong with tasks. By default nothing does."""
 
-    crash: Annotated[Distribution, AfterValidator(_not_certain)] = Field(
+    crash: Annotated[OncePerClient, AfterValidator(_not_certain)] = Field(
         default=Distribution(0.0),
         description="Probability that a task fails at a uniformly drawn moment of its "
         "computation, drawn once for each client (no unit).",
@@ -73,8 +74,9 @@ class Faults(Section):
     )
     noticed_after: Wait | None = Field(
         default=None,
-        description="How long after it was sent the server notices that a task has crashed, and "
-        "takes its client for busy (seconds); null: at once.",
+        description="How long after it was sent the server notices that a task has crashed, at the "
+        "latest, or when it asks the client for what it has done; until then it takes the client "
+        "for busy (seconds). null: at once.",
     )
     upload_loss: UploadLoss | None = Field(
         default=None, description="Uploads that are lost; null: none."
@@ -90,8 +92,12 @@ class Faults(Section):
 class Pauses(Section):
     """A server that is down now and then: meanwhile it receives and sends nothing."""
 
-    every: Distribution = Field(description="How long it is up, drawn each time (seconds).")
-    lasts: Distribution = Field(description="How long it is down, drawn each time (seconds).")
+    every: Annotated[ServersOwn, AfterValidator(not_nothing)] = Field(
+        description="How long it is up, drawn each time (seconds)."
+    )
+    lasts: ServersOwn = Field(
+        description="How long it is down, drawn each time (seconds); 0 is never down."
+    )
 
 
 class Guard(Section):

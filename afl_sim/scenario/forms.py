@@ -285,6 +285,8 @@ class FormReader:
             if nested:
                 self.wrong(path, "a list of clients inside a list of clients")
                 return None
+            if self.shuffle(raw, path):
+                return None
             read = self.trace_column(raw, path, "client")
             return None if read is None else list(read[0])
         return self.number(

@@ -10,7 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.network import Rate as Positive
+from afl_sim.scenario.network import SteadyRate
 from afl_sim.scenario.section import Number, Seconds, Section
+from afl_sim.scenario.uses import OncePerClient
 
 
 class Slowdowns(Section):
@@ -20,7 +22,7 @@ class Slowdowns(Section):
     start of the run (with other laws, what is left of the first stay is a whole one).
     """
 
-    factor: Positive = Field(
+    factor: SteadyRate = Field(
         description="How many times longer computing takes while slow, drawn once for each client, "
         "above 0 (no unit)."
     )
@@ -46,7 +48,7 @@ class Hours(Section):
         "as long, 0 computes nothing; 24 numbers are the hours of a day (no unit)."
     )
     period_seconds: Seconds = Field(default=86_400.0, description="The period (seconds).")
-    phase_seconds: Distribution = Field(
+    phase_seconds: OncePerClient = Field(
         default=Distribution(0.0),
         description="How far into its period a client is at the start of the run, drawn once for "
         "each client: its time zone (seconds).",

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.section import Count, Number, Section
+from afl_sim.scenario.uses import OncePerClient
 
 
 def _never_zero(value: Distribution) -> Distribution:
@@ -22,6 +23,9 @@ def _never_zero(value: Distribution) -> Distribution:
 Rate = Annotated[Distribution, AfterValidator(_never_zero)]
 """A rate or factor that is above 0 with probability one."""
 
+SteadyRate = Annotated[OncePerClient, AfterValidator(_never_zero)]
+"""One that is drawn once for each client."""
+
 
 class Link(Section):
     """One direction of a client's own path to the server.
@@ -30,11 +34,11 @@ class Link(Section):
     time that it is lost.
     """
 
-    latency: Distribution = Field(
+    latency: OncePerClient = Field(
         default=Distribution(0.0),
         description="Delay of every transfer, drawn once for each client (seconds).",
     )
-    bandwidth: Rate | None = Field(
+    bandwidth: SteadyRate | None = Field(
         default=None,
         description="Rate, drawn once for each client, above 0 (bytes per second); null: the size "
         "of a transfer does not matter.",

@@ -12,6 +12,7 @@ from afl_sim.scenario.faults import Guard, Pauses
 from afl_sim.scenario.network import ServerLink, UncontendedLink
 from afl_sim.scenario.section import Count, Flag, Number, Seconds, Section, Whole
 from afl_sim.scenario.selection import Selection, UniformSelection
+from afl_sim.scenario.uses import ServersOwn
 
 Share = Annotated[Number, Field(gt=0, le=1)]
 
@@ -19,7 +20,7 @@ Share = Annotated[Number, Field(gt=0, le=1)]
 class Server(Section):
     """The server's own time, and its links."""
 
-    aggregation_seconds: Distribution = Field(
+    aggregation_seconds: ServersOwn = Field(
         default=Distribution(0.0),
         description="How long an aggregation takes, drawn for each (seconds).",
     )
@@ -76,7 +77,7 @@ class Evaluation(Section):
     every_seconds: Seconds | None = Field(
         default=None, description="Virtual time between evaluations (seconds)."
     )
-    seconds: Distribution = Field(
+    seconds: ServersOwn = Field(
         default=Distribution(0.0),
         description="How long the server is busy with an evaluation of every_versions before it "
         "goes on, drawn for each (seconds). Others take it no time.",

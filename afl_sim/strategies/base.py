@@ -161,6 +161,8 @@ class Strategy(BaseModel):
     """Tasks return -g at the downloaded model: the mean gradient over the task's mini-batches."""
     queues_at_clients: ClassVar[bool] = False
     """The schedule sends tasks to clients at work; implies ``clients.queue: fifo``."""
+    polls: ClassVar[bool] = False
+    """The schedule polls clients, which therefore cannot queue tasks."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
     optimizer_gets: ClassVar[Literal["move", "direction", "nothing"]] = "move"

@@ -38,6 +38,7 @@ class FAVAS(Strategy):
         unconfirmed="the rule, stated from memory",
     )
     optimizer_gets = "nothing"
+    polls = True
 
     clients_per_round: PositiveInt = Field(20, description="s: clients polled at a time")
     local_steps: PositiveInt = Field(20, description="K: the most steps between two polls")

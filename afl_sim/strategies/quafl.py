@@ -57,6 +57,7 @@ class QuAFL(Strategy):
         unconfirmed="the quantisation",
     )
     optimizer_gets = "nothing"
+    polls = True
 
     clients_per_round: PositiveInt = Field(5, description="s: clients polled at a time")
     local_steps: PositiveInt = Field(5, description="K: the most steps between two polls")

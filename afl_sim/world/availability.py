@@ -7,13 +7,16 @@ the client and the time, so that it does not matter who asks, or when.
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import lru_cache
 from typing import Protocol
+
+import numpy as np
 
 from afl_sim.scenario import availability as spec
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.intervals import Intervals
 from afl_sim.streams import Streams
-from afl_sim.world.clock import to_microseconds
+from afl_sim.world.clock import CLOCK_END, to_microseconds
 from afl_sim.world.draws import draw
 
 State = tuple[bool, int | None]
@@ -21,6 +24,11 @@ State = tuple[bool, int | None]
 
 _KEY = "clients.availability"
 _KEPT = 1 << 17  # bounded: memory must not grow with the population
+_ONE_BY_ONE = 16  # coins that are looked at singly, before whole blocks of them are
+_BLOCKS = (1 << 10, 1 << 16)  # coins in the first block, and at most
+_COINS = 0xFFFFFFFF  # a stream has no more draws for each client: then they come again
+IN_SIGHT = 1 << 22
+"""Periods without a client after which `Bernoulli` takes it to have left for good."""
 
 
 class Availability(Protocol):
@@ -114,6 +122,9 @@ class Diurnal:
 class Bernoulli:
     """A coin for each client and period.
 
+    A client that would be away for more than `IN_SIGHT` periods on end, or beyond the end of the
+    clock, counts as gone: its next return may be as far off as you like.
+
     Args:
         probability: of being there, drawn once for each client.
         every_us: the length of a period.
@@ -124,15 +135,50 @@ class Bernoulli:
         self._probability = probability
         self._every = every_us
         self._streams = streams
+        self._p = lru_cache(_KEPT)(self._draw_probability)
+        # client -> periods without it, from the first until before the second, and whether it is
+        # there in the second
+        self._absences: dict[int, tuple[int, int, bool]] = {}
 
     def state(self, client: int, now_us: int) -> State:
-        """By the coin of this period."""
-        p = draw(self._probability, self._streams, "availability.probability", client)
+        """By the coin of this period; one that is away is so until a coin falls well."""
+        p = self._p(client)
         if p <= 0 or p >= 1:
             return p >= 1, None
         period = now_us // self._every
-        there = self._streams.uniform("availability.coin", client, period & 0xFFFFFFFF) < p
-        return there, (period + 1) * self._every
+        begin, end, back = self._absences.get(client, (0, 0, False))
+        if not begin <= period < end:
+            if self._streams.uniform("availability.coin", client, period & _COINS) < p:
+                return True, (period + 1) * self._every
+            begin, end, back = period, period + 1, False
+        if not back:
+            last = min(period + IN_SIGHT, CLOCK_END // self._every)
+            end, back = self._search(client, end, last, p)
+            if len(self._absences) >= _KEPT:
+                self._absences.clear()
+            self._absences[client] = begin, end, back
+        return False, end * self._every if back else None
+
+    def _search(self, client: int, at: int, last: int, p: float) -> tuple[int, bool]:
+        """The first period from ``at`` to ``last`` in which the client is there, and true.
+
+        Where there is none, the one up to which they were looked at, and false.
+        """
+        purpose = "availability.coin"
+        for period in range(at, min(at + _ONE_BY_ONE, last + 1)):
+            if self._streams.uniform(purpose, client, period & _COINS) < p:
+                return period, True
+        at, block = at + _ONE_BY_ONE, _BLOCKS[0]
+        while at <= last:
+            periods = np.arange(at, min(at + block, last + 1))
+            found = np.flatnonzero(self._streams.uniforms(purpose, client, periods & _COINS) < p)
+            if len(found):
+                return at + int(found[0]), True
+            at, block = at + block, min(2 * block, _BLOCKS[1])
+        return last + 1, False
+
+    def _draw_probability(self, client: int) -> float:
+        return draw(self._probability, self._streams, "availability.probability", client)
 
 
 class Traced:
@@ -216,7 +262,9 @@ def returns(availability: Availability, client: int, now_us: int) -> int | None:
 def build(settings: spec.Availability, streams: Streams) -> Availability | None:
     """The availability that a scenario describes; None where all clients are always there."""
     inner: Availability
-    if isinstance(settings, spec.OnOff):
+    if isinstance(settings, spec.OnOff) and settings.off.constant == 0:
+        inner = Always()  # an absence of no time at all is none
+    elif isinstance(settings, spec.OnOff):
         warm_up = round(settings.warm_up * 1e6)
         inner = OnOff(settings.on, settings.off, warm_up, streams)
     elif isinstance(settings, spec.Diurnal):

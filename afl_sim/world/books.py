@@ -228,6 +228,10 @@ class Books:
                 self._idle_waits.append(wait)
         self._set_idle_timer()
 
+    def awaited_back_us(self) -> int | None:
+        """When the next client is back, where the server waits for clients to be idle and there."""
+        return self._presence.next_back_us() if self._idle_waits else None
+
     def _set_idle_timer(self) -> None:
         """Look again when a client comes back, if anyone waits for that."""
         back = self._presence.next_back_us()

@@ -64,15 +64,20 @@ class Churn:
         """A client that is there has a task."""
         now = int(self._env.now)
         until = self._availability.state(dispatch.client, now)[1]
-        ends = dispatch.due_us if self._punctual and not dispatch.until_polled else None
-        if until is not None and (ends is None or until < ends):
+        if until is not None and (not self._ends(dispatch) or until < dispatch.due_us):
             wake = Wake(self._env, until - now, dispatch)
             wake.callbacks.append(self._look)
+
+    def _ends(self, dispatch: Dispatch) -> bool:
+        """Whether the task ends when it is due, as far as that is known yet."""
+        if not self._punctual or dispatch.until_polled:
+            return False
+        return dispatch.phase >= Phase.COMPUTING or not self._fleet.varies
 
     def _look(self, event: simpy.Event) -> None:
         dispatch = event.value
         assert isinstance(dispatch, Dispatch)
-        if not dispatch.in_flight or self._fleet.is_paused(dispatch):
+        if not self._goes_on(dispatch):
             return
         if self._availability.state(dispatch.client, int(self._env.now))[0]:
             self.watch(dispatch)
@@ -82,8 +87,12 @@ class Churn:
         if self._on_leave != "paused":
             tasks.reverse()  # so that none is begun in the place of one that ends
         for task in tasks:
-            if task.in_flight and not self._fleet.is_paused(task):
+            if self._goes_on(task):
                 self._leave(task)
+
+    def _goes_on(self, dispatch: Dispatch) -> bool:
+        """Whether the client is at it: one that has crashed is not, and the server's to notice."""
+        return dispatch.in_flight and not dispatch.crashed and not self._fleet.is_paused(dispatch)
 
     def _leave(self, dispatch: Dispatch) -> None:
         """What becomes of a task whose client is away from now on."""

@@ -65,16 +65,24 @@ class Compute:
         total = to_microseconds(seconds, _KEY)  # refuses what is no duration
         if self._rate is None:
             return total
-        steps = self._rate(dispatch.client, begin_us)
         left = max(0.0, seconds * MICROSECONDS - dispatch.worked_us)
-        (end,) = stretch(steps, begin_us, [left])
+        (end,) = self._stretch(dispatch.client, begin_us, [left])
         return round(end) or 1
 
     def work(self, dispatch: Dispatch, elapsed_us: int) -> float:
         """The work that a client whose speed varies does in so long from when it began."""
         assert self._rate is not None
-        begin_us = dispatch.computing_since_us
-        return work_done(self._rate(dispatch.client, begin_us), begin_us, elapsed_us)
+        client, begin_us = dispatch.client, dispatch.computing_since_us
+        if self._hours is not None and self._slowdowns is None:
+            return self._hours.work_done(client, begin_us, elapsed_us)
+        return work_done(self._rate(client, begin_us), begin_us, elapsed_us)
+
+    def _stretch(self, client: int, begin_us: int, work_us: list[float]) -> list[float]:
+        """When each amount of work is done, in microseconds after it begins."""
+        assert self._rate is not None
+        if self._hours is not None and self._slowdowns is None:
+            return self._hours.stretch(client, begin_us, work_us)
+        return stretch(self._rate(client, begin_us), begin_us, work_us)
 
     def _seconds(self, dispatch: Dispatch) -> float:
         """How long the task takes at rate 1."""
@@ -95,9 +103,8 @@ class Compute:
             ends = self._step_ends(dispatch) * MICROSECONDS
             if self._rate is not None:
                 left = ends[ends > dispatch.worked_us] - dispatch.worked_us
-                steps = self._rate(dispatch.client, begin_us)
                 before = len(ends) - len(left)
-                ends = np.array(stretch(steps, begin_us, left.tolist()))
+                ends = np.array(self._stretch(dispatch.client, begin_us, left.tolist()))
                 return before + int(np.searchsorted(np.rint(ends), elapsed_us, "right"))
             return int(np.searchsorted(np.rint(ends), elapsed_us, "right"))
         total = dispatch.compute_us

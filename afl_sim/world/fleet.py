@@ -22,6 +22,8 @@ from afl_sim.world.workload import Workload
 Record = Callable[[int, Dispatch, int], None]
 """Logs an event: its kind, the task, and the bytes that were moved."""
 
+_NESTED = 32  # uploads, one inside the other
+
 
 class Fleet(Legs):
     """Takes tasks through their legs and delivers the updates.
@@ -80,6 +82,11 @@ class Fleet(Legs):
         if self._outages.happen or (self._faults is not None and self._faults.loses_uploads):
             return False
         return not any(link.queue for link in (self._server_download, self._server_upload))
+
+    @property
+    def varies(self) -> bool:
+        """Whether a task's computation may take another time than it was planned to."""
+        return self._compute.varies
 
     def link_uses(self, time_us: int) -> dict[str, LinkUse]:
         """What the server's contended links were used for until now, by their key."""
@@ -147,14 +154,17 @@ class Fleet(Legs):
     def interrupt(self, dispatch: Dispatch) -> bool:
         """End the computation now, with the steps done so far; follow it by `send_back`.
 
-        False, and nothing changes, where the computation has ended already, or crashed. A client
-        that is away hears of it when its task is resumed.
+        False, and nothing changes, where the computation has ended already; a crash is noticed, and
+        the task fails. A client that is away hears of it when its task is resumed.
         """
         pause = self._paused.get(dispatch)
         if pause is not None:
             pause.recalled = True
             return False
-        if dispatch.crashed or dispatch.phase > Phase.COMPUTING:
+        if dispatch.crashed:
+            self._fail(dispatch)
+            return False
+        if dispatch.phase > Phase.COMPUTING:
             return False
         steps = self.steps_done(dispatch)
         if dispatch.phase is Phase.DOWNLOADING:
@@ -294,7 +304,15 @@ class Fleet(Legs):
                 int(self.env.now) + wait + dispatch.upload_us + dispatch.upload_work_us
             )
         then = self._fail if backoff is None else self._upload_again
-        if wait:
+        # Even at once, whoever has just sent a task is to hold it before it fails, and uploads
+        # that take no time are not to nest too deep.
+        if backoff is None:
+            put_off = dispatch.sent_us == int(self.env.now)
+        else:
+            put_off = not (
+                dispatch.attempt % _NESTED or dispatch.upload_us or dispatch.upload_work_us
+            )
+        if wait or put_off:
             self.put_off(dispatch, wait, then)
         else:
             then(dispatch)

@@ -4,18 +4,21 @@ A client's rate is a step function of virtual time, 1 being the speed that its s
 Computing that would take ``w`` microseconds at rate 1 and begins at ``t`` ends when the rate's
 integral from ``t`` on has reached ``w``. The rate is a property of the client and the instant, not
 of who asks: every stay in a state is a draw at its own address, and the steps are walked, never
-sampled.
+sampled. Only whole periods that all are alike are passed over at once, where there are very many.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
+from afl_sim.errors import ScenarioError
 from afl_sim.scenario.modulation import Hours as HoursSpec
 from afl_sim.scenario.modulation import Slowdowns as SlowdownsSpec
 from afl_sim.streams import Streams
-from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.clock import CLOCK_END, MICROSECONDS, to_microseconds
 from afl_sim.world.draws import draw
 
 Steps = Iterator[tuple[int, float]]
@@ -24,6 +27,8 @@ Rate = Callable[[int, int], Steps]
 """The rate of a client from an instant (microseconds) on."""
 
 _KEPT = 1 << 14  # bounded: memory must not grow with the population
+_FEW = 1 << 16  # steps that are walked even where each period is like the one before
+_MOST = 1 << 20  # steps of one task: a few seconds of the simulator's time
 
 
 def stretch(steps: Steps, begin_us: int, work_us: Sequence[float]) -> list[float]:
@@ -33,14 +38,26 @@ def stretch(steps: Steps, begin_us: int, work_us: Sequence[float]) -> list[float
         steps: the rate from ``begin_us`` on.
         begin_us: when the work begins.
         work_us: amounts in ascending order, each the time that it would take at rate 1.
+
+    Raises:
+        ScenarioError: there are too many steps to walk before the work is done.
     """
     ends: list[float] = []
-    done, now = 0.0, begin_us
+    done, now, walked = 0.0, begin_us, 0
     end, rate = next(steps)
     for amount in work_us:
         while amount > done + (end - now) * rate:
+            if now >= CLOCK_END:  # no run comes here: any time beyond is as good as another
+                rate = 1.0
+                break
+            if walked >= _MOST:
+                raise ScenarioError(
+                    f"clients.compute: a task takes more than {_MOST:,} changes of its client's "
+                    "speed; expected slowdowns or hours that last longer, or shorter tasks"
+                )
             done, now = done + (end - now) * rate, end
             end, rate = next(steps)
+            walked += 1
         ends.append(now - begin_us + ((amount - done) / rate if amount > done else 0.0))
     return ends
 
@@ -134,6 +151,10 @@ class Hours:
         self._period = to_microseconds(spec.period_seconds, "clients.compute.hours.period_seconds")
         count = len(spec.speed)
         self._ends = [round(self._period * (i + 1) / count) for i in range(count)]
+        starts = [0, *self._ends[:-1]]
+        parts = zip(starts, self._ends, spec.speed, strict=True)
+        self._work = sum((end - start) * rate for start, end, rate in parts)  # of a period
+        self._few = max(1, _FEW // count)  # periods
         self._phase = lru_cache(_KEPT)(self._draw_phase)
 
     def steps(self, client: int, begin_us: int) -> Steps:
@@ -146,11 +167,34 @@ class Hours:
                     yield midnight + end, rate
             midnight += self._period
 
+    def stretch(self, client: int, begin_us: int, work_us: Sequence[float]) -> list[float]:
+        """`stretch` of work from ``begin_us`` on, however many periods it takes.
+
+        Raises:
+            ScenarioError: it takes longer than a number can hold.
+        """
+        each = self._work
+        walked = bisect_right(work_us, self._few * each)
+        ends = stretch(self.steps(client, begin_us), begin_us, work_us[:walked])
+        for amount in work_us[walked:]:
+            periods, left = divmod(amount, each) if each else (math.inf, 0.0)
+            if not math.isfinite(periods * self._period):
+                raise ScenarioError("clients.compute.hours.speed: so slow that a task never ends")
+            (rest,) = stretch(self.steps(client, begin_us), begin_us, [left])
+            ends.append(periods * self._period + rest)
+        return ends
+
+    def work_done(self, client: int, begin_us: int, elapsed_us: int) -> float:
+        """`work_done` from ``begin_us`` on, however many periods that is."""
+        periods = elapsed_us // self._period
+        if periods <= self._few:
+            return work_done(self.steps(client, begin_us), begin_us, elapsed_us)
+        rest = work_done(self.steps(client, begin_us), begin_us, elapsed_us % self._period)
+        return periods * self._work + rest
+
     def mean(self, client: int) -> float:
         """The rate's mean over a period."""
-        starts = [0, *self._ends[:-1]]
-        parts = zip(starts, self._ends, self._spec.speed, strict=True)
-        return sum((end - start) * rate for start, end, rate in parts) / self._period
+        return self._work / self._period
 
     def _draw_phase(self, client: int) -> int:
         seconds = draw(self._spec.phase_seconds, self._streams, "compute.hours.phase", client)

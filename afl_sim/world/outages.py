@@ -19,7 +19,7 @@ class Outages:
     """
 
     def __init__(self, settings: Pauses | None, streams: Streams) -> None:
-        self.happen = settings is not None
+        self.happen = settings is not None and settings.lasts.constant != 0
         if settings is not None:
             names = ("server.pauses.every", "server.pauses.lasts")
             self._process = OnOff(settings.every, settings.lasts, 0, streams, names)

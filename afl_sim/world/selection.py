@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
+from afl_sim.errors import ScenarioError
 from afl_sim.scenario import selection as spec
 from afl_sim.streams import Streams
 
@@ -32,26 +34,38 @@ class Weighted(_Deaf):
     """Successive draws with probabilities in proportion to weights, nobody twice.
 
     Each client's key is exponential with its weight as its rate, and the smallest keys are taken
-    (Efraimidis, Spirakis, "Weighted random sampling with a reservoir", 2006).
+    (Efraimidis, Spirakis, "Weighted random sampling with a reservoir", 2006). Their logarithms
+    are compared, so that no power of a weight is too large or too small.
 
     Args:
         weight: of a client, at least 0.
         streams: the run's random streams; client c's key in choice k is draw (c, k).
+        exponent: the power of the weight that counts.
     """
 
-    def __init__(self, weight: Callable[[int], float], streams: Streams) -> None:
+    def __init__(
+        self, weight: Callable[[int], float], streams: Streams, exponent: float = 1.0
+    ) -> None:
         self._weight = weight
         self._streams = streams
+        self._exponent = exponent
         self._choices = 0
 
     def choose(self, n: int, clients: Sequence[int]) -> list[int]:
         """Those of the smallest keys, in the order in which they were drawn."""
         uniform = self._streams.uniforms("selection.weighted", clients, self._choices)
         self._choices += 1
-        weights = np.array([self._weight(client) for client in clients])
-        with np.errstate(divide="ignore"):
-            keys = -np.log(uniform) / weights
-        return [clients[i] for i in np.argsort(keys, kind="stable")[:n].tolist()]
+        chance = np.log(-np.log(uniform))
+        keys = chance - np.array([self._log_weight(client) for client in clients])
+        # Among weights beyond all bounds chance decides alone; those of 0 come last, in order.
+        ties = np.where(keys == -math.inf, chance, 0.0)
+        return [clients[i] for i in np.lexsort((ties, keys))[:n].tolist()]
+
+    def _log_weight(self, client: int) -> float:
+        if self._exponent == 0:
+            return 0.0
+        weight = self._weight(client)
+        return self._exponent * (math.log(weight) if weight > 0 else -math.inf)
 
 
 class RoundRobin(_Deaf):
@@ -179,10 +193,9 @@ def build(
         streams: the run's random streams.
     """
     if isinstance(settings, spec.WeightedSelection):
-        exponent = settings.exponent
         if settings.by == "samples":
-            return Weighted(lambda client: _power(samples_of(client), exponent), streams)
-        return Weighted(lambda client: _power(seconds_of(client), -exponent), streams)
+            return Weighted(samples_of, streams, settings.exponent)
+        return Weighted(partial(_finite, seconds_of), streams, -settings.exponent)
     if isinstance(settings, spec.RoundRobin):
         return RoundRobin()
     if isinstance(settings, spec.WithoutReplacement):
@@ -194,6 +207,12 @@ def build(
     return None
 
 
-def _power(base: float, exponent: float) -> float:
-    """0 to a power below 0 is as large as can be."""
-    return base**exponent if base > 0 or exponent >= 0 else 1e300
+def _finite(seconds_of: Callable[[int], float], client: int) -> float:
+    """A client's mean round trip, if it has one."""
+    seconds = seconds_of(client)
+    if not math.isfinite(seconds):
+        raise ScenarioError(
+            f"server.selection.by: client {client}'s tasks take a time without a finite mean, so "
+            "that it has no speed to be weighted by; expected laws that have one, or another kind"
+        )
+    return seconds

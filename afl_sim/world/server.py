@@ -203,8 +203,8 @@ class Server(Aggregating):
     def recall(self, dispatch: Dispatch) -> Dispatch:
         """Have the client stop and send what it has done so far; its update arrives as usual.
 
-        A client that is away does so when it is back. If the update is lost, nobody is sent another
-        task in its place.
+        A client that is away does so when it is back, and a task that has crashed fails now. If the
+        update is lost, nobody is sent another task in its place.
         """
         if dispatch.phase is Phase.WAITING:
             self._withdraw(dispatch)
@@ -216,8 +216,9 @@ class Server(Aggregating):
     def poll(self, client: int) -> Dispatch:
         """Take what the client has done so far; it goes on from there as its next task.
 
-        Returns the polled task, which arrives once it is uploaded. Its successor has the same
-        limit of steps and the server's current version as its base.
+        Returns the polled task, which arrives once it is uploaded, or has failed where a crash of
+        the client comes to light. Its successor has the same limit of steps and the server's
+        current version as its base.
         """
         polled = self._presence.task(client)
         if polled is None or not polled.until_polled or polled.phase is Phase.WAITING:
@@ -225,7 +226,9 @@ class Server(Aggregating):
         if not self._presence.is_there(client, int(self._env.now)):
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled)
-        self._send(client, Order(steps=polled.limit, until_polled=True), after=polled)
+        # A task that turns out to have crashed leaves nothing to go on from.
+        after = None if polled.crashed else polled
+        self._send(client, Order(steps=polled.limit, until_polled=True), after=after)
         return polled
 
     # -- waiting ---------------------------------------------------------------------------------

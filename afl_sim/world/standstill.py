@@ -9,7 +9,8 @@ from afl_sim.world.server import Server
 
 LIMIT = 200_000
 LIMIT_PER_CLIENT = 100
-"""Tasks that come to nothing, or events that change nothing, in a row: no run means that many."""
+"""Tasks that come to nothing, updates that nobody uses, or events that change nothing, in a row: no
+run means that many."""
 
 _COUNTED = ("versions", "updates", "samples")
 
@@ -36,10 +37,12 @@ class Standstill:
         )
         self._version = 0
         self._lost = 0  # tasks that had come to nothing when the version was made
+        self._arrived = 0  # updates that had arrived then
         self._now = -1
         self._tasks = -1
         self._at_once = 0  # events since the clock, or a version that counts, moved
-        self._idly = 0  # events since a task was sent or ended
+        self._idly = 0  # events since a task was sent or ended, or somebody was known to come back
+        self._back_us: int | None = None  # who comes back next, if the server waits for that
 
     def look(self, events: int) -> None:
         """Look on after so many more events.
@@ -51,15 +54,19 @@ class Standstill:
         lost = counts.cancelled + counts.discarded + counts.failed
         moved = server.version != self._version
         if moved:
-            self._version, self._lost = server.version, lost
+            self._version, self._lost, self._arrived = server.version, lost, counts.arrived
         now = round(server.now * MICROSECONDS)
         self._at_once = (
             0 if now != self._now or (moved and self._counted) else self._at_once + events
         )
         self._now = now
         tasks = counts.dispatched + counts.arrived + lost
-        self._idly = 0 if tasks != self._tasks or counts.in_flight else self._idly + events
-        self._tasks = tasks
+        back_us = server.awaited_back_us()
+        # A night is long, but ends. Those who come and go without end are no sign of life.
+        asleep = back_us is not None and back_us == self._back_us
+        alive = tasks != self._tasks or asleep or counts.in_flight or server.in_flight
+        self._idly = 0 if alive else self._idly + events
+        self._tasks, self._back_us = tasks, back_us
         if self._at_once > self._limit:
             self._give_up("virtual time stands still: everything takes no time at all")
         if self._timed:
@@ -68,6 +75,11 @@ class Standstill:
             self._give_up(
                 f"none of the last {lost - self._lost:,} tasks came to anything: all were "
                 "cancelled, discarded or lost, perhaps by a deadline that nobody can meet"
+            )
+        if counts.arrived - self._arrived > self._limit:
+            self._give_up(
+                f"none of the last {counts.arrived - self._arrived:,} updates that arrived was "
+                "used: the server waits for others, perhaps from clients that have left for good"
             )
         if self._idly > self._limit:
             self._give_up("the server goes on waiting, but nobody has a task")

@@ -20,7 +20,8 @@ class Workload:
     Args:
         samples_of: the number of samples a client holds.
         batch_size: samples per mini-batch; None for the client's whole data.
-        epochs: passes over the client's data per task, or None where ``steps`` is given.
+        epochs: passes over the client's data per task, or None where ``steps`` is given; a draw is
+            rounded to whole ones.
         steps: local steps per task, or None where ``epochs`` is given.
         drop_last: skip the last, smaller mini-batch of a pass.
         streams: the run's random streams, for amounts that are drawn per task.
@@ -66,7 +67,7 @@ class Workload:
             if self.steps is not None:
                 return max(1, round(self._draw(self.steps, client, task)))
             assert self.epochs is not None
-            epochs = self._draw(self.epochs, client, task)
+            epochs = max(1, round(self._draw(self.epochs, client, task)))
         return max(1, round(epochs * batches))
 
     def samples(self, client: int, steps: int) -> int:

@@ -26,22 +26,24 @@ seconds = st.sampled_from([0.5, 1, 1.5, 2, 7])  # few values: ties
 
 
 @st.composite
-def laws(draw: st.DrawFn, clients: int) -> Any:
-    """A distribution of durations in any of the forms that a scenario can say."""
+def laws(draw: st.DrawFn, clients: int | None, *, steady: bool = False) -> Any:
+    """A distribution of durations in any of the forms that a scenario can say.
+
+    Without ``clients`` they are the server's own, and ``steady`` ones are drawn once for each.
+    """
     scale = draw(seconds)
-    return draw(
-        st.sampled_from(
-            [
-                scale,
-                {"dist": "expon", "scale": scale},
-                {"dist": "uniform", "scale": scale},
-                {"dist": "randint", "low": 0, "high": 4},
-                {"sequence": [scale, 0, 3]},
-                {"values": draw(st.lists(seconds, min_size=clients, max_size=clients))},
-                {"mixture": [{"weight": 3, "dist": "expon"}, {"weight": 1, "sequence": [9]}]},
-            ]
-        )
-    )
+    forms = [
+        scale,
+        {"dist": "expon", "scale": scale},
+        {"dist": "uniform", "scale": scale},
+        {"dist": "randint", "low": 0, "high": 4},
+        {"mixture": [{"weight": 3, "dist": "expon"}, {"weight": 1, "sequence": [9]}]},
+    ]
+    if not steady:
+        forms.append({"sequence": [scale, 0, 3]})
+    if clients is not None:
+        forms.append({"values": draw(st.lists(seconds, min_size=clients, max_size=clients))})
+    return draw(st.sampled_from(forms))
 
 
 @st.composite
@@ -100,7 +102,7 @@ def client_links(draw: st.DrawFn, clients: int) -> Any:
     """A client's link: latency alone, or every kind of trouble."""
     return draw(
         st.just(0)
-        | laws(clients)
+        | laws(clients, steady=True)
         | st.fixed_dictionaries(
             {
                 "latency": seconds,
@@ -180,7 +182,7 @@ def worlds(draw: st.DrawFn) -> Scenario:
     speed = draw(
         st.sampled_from(
             [
-                {"seconds_per_task": draw(laws(clients))},
+                {"seconds_per_task": draw(laws(clients, steady=True))},
                 {"seconds_per_step": draw(st.sampled_from([0.5, lognormal]))},
                 {"seconds_per_sample": draw(st.sampled_from([0.1, lognormal]))},
             ]
@@ -211,7 +213,7 @@ def worlds(draw: st.DrawFn) -> Scenario:
             "queue": queue,
         },
         server={
-            "aggregation_seconds": draw(st.just(0) | laws(clients)),
+            "aggregation_seconds": draw(st.just(0) | laws(None)),
             "selection": draw(selections),
             **draw(st.fixed_dictionaries({}, optional={"download": server_links})),
             **draw(st.fixed_dictionaries({}, optional={"upload": server_links})),

@@ -408,6 +408,21 @@ def test_what_cannot_be_batched_is_refused_with_its_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_case_whose_strategy_needs_the_optimizer_is_checked_by_itself(tmp_path: Path) -> None:
+    """A gradient method makes no local step, and does without the optimizer."""
+    kept = [old for old in SMALLEST.read_text().splitlines() if not old.startswith("training:")]
+    file = tmp_path / "scenario.yaml"
+    lines = [
+        *kept,
+        "numerics: {mode: batched}",
+        "training: {optimizer: {kind: Adafactor, lr: 0.1}}",
+        "sweep: {strategy: [{kind: asyncsgd, concurrency: 5}, {kind: fedasync, concurrency: 5}]}",
+    ]
+    file.write_text("\n".join(lines))
+    with pytest.raises(ScenarioError, match="Adafactor does not treat each entry"):
+        check_study(file)
+
+
 def test_a_saved_scenario_says_how_it_was_trained(tmp_path: Path) -> None:
     run = simulate(small("fedbuff"), tmp_path / "run", timing_only=True)
     again = load_scenario(run.path / "scenario.yaml")

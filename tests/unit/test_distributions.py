@@ -58,6 +58,15 @@ def test_one_draw_and_many_draws_are_the_same_bits(name: str, parameters: dict[s
     assert all(type(value) in (float, int) for value in one_by_one)
 
 
+@pytest.mark.parametrize(
+    ("a", "b"), [(0, 10), (-3, 40), (-40, 0), (-8.5, 8.5), (30, 99), (-99, -30)]
+)
+def test_a_truncated_normal_draws_up_to_the_ends_of_a_stream(a: float, b: float) -> None:
+    law = D({"dist": "truncnorm", "a": a, "b": b, "loc": 1e4, "scale": 0.5})
+    ends = [1e4 + a / 2, *(law.quantile(u) for u in (2.0**-53, 0.5, 1 - 2.0**-53)), 1e4 + b / 2]
+    assert ends == sorted(ends)
+
+
 def test_any_other_scipy_name_works_too() -> None:
     import scipy.stats
 
@@ -231,6 +240,10 @@ def test_a_distribution_cannot_be_changed() -> None:
         (
             {"trace": "none.csv", "shuffle": True},
             "shuffle: needs by: client; a sample is in no order",
+        ),
+        (
+            {"dist": "expon", "scale": {"trace": "x.csv", "by": "client", "shuffle": True}},
+            "scale.shuffle: only a whole distribution is shuffled, not a part of one",
         ),
     ],
 )

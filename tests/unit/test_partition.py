@@ -12,10 +12,15 @@ import pytest
 from pydantic import ValidationError
 
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.dealing import apportion, balanced_labels, raise_to_minimum
+from afl_sim.learning.dealing import (
+    apportion,
+    balanced_labels,
+    raise_to_minimum,
+    scaled_sizes,
+)
 from afl_sim.learning.partition import Partition, make_partition
 from afl_sim.scenario.data import DataSpec
-from afl_sim.scenario.partitions import Classes
+from afl_sim.scenario.partitions import Classes, Quantity
 from afl_sim.streams import Streams
 
 TEN_LABELS = np.random.default_rng(0).integers(0, 10, 6000)
@@ -218,6 +223,17 @@ def test_classes_with_a_minimum_per_label_refuses_a_label_that_has_too_few() -> 
     assert even[even > 0].min() >= 100
 
 
+def test_classes_keeps_the_minimum_per_label_while_it_makes_up_for_small_clients() -> None:
+    some = {"kind": "classes", "min_per_label": 20, "sigma": 2.0}
+    free = table(deal(**some))
+    minimum = int(np.median(free.sum(axis=1)))
+    kept = table(deal(**some, min_samples=minimum))
+    assert kept.sum(axis=1).min() == minimum
+    assert np.array_equal(kept > 0, free > 0)
+    assert kept[kept > 0].min() >= 20
+    assert kept.sum() == 6000
+
+
 def test_classes_with_samples_shares_them_evenly_over_the_labels() -> None:
     counts = table(deal(kind="classes", per_client=3, samples=100))
     assert [sorted(row)[-3:] for row in counts.tolist()] == [[33, 33, 34]] * 20
@@ -253,6 +269,18 @@ def test_quantity_sizes_follow_their_laws() -> None:
     normal = sizes(law="normal", std=0.25)
     assert normal.mean() == 500
     assert abs(normal.std() / 500 - 0.25) < 5 * 0.25 / np.sqrt(2 * 4000)
+
+
+def test_drawn_sizes_and_the_samples_drawn_have_nothing_in_common() -> None:
+    """Client 0 would draw its samples by the very numbers that made the sizes."""
+    spec = Quantity(kind="quantity", law="power_law", replacement=True)
+    drawn = deal(clients=50, kind="quantity", law="power_law", replacement=True)
+    client_0_s = Streams(1).generator("partition", 0)
+    assert not np.array_equal(drawn.sizes, scaled_sizes(spec, 50, 6000, client_0_s))
+    kept = deal(clients=50, kind="quantity", law="power_law")
+    assert np.array_equal(
+        kept.sizes, scaled_sizes(spec, 50, 6000, Streams(1).generator("partition"))
+    )
 
 
 def test_quantity_bears_an_extreme_spread() -> None:

@@ -148,12 +148,21 @@ sweep:
             "data.pool: train_and_test gives the clients the test set",
         ),
         (
+            "training: {epochs: {values: [1, 2]}}",
+            "training.epochs: written for 2 clients, but clients.count is 10",
+        ),
+        (
             "server: {aggregation_seconds: {values: [1, 2]}}",
-            "server.aggregation_seconds: written for 2 clients, but clients.count is 10",
+            "server.aggregation_seconds: has a value for each client, but this is the server's own",
         ),
         (
             "data: {partition: {kind: sizes, sizes: [5, 5]}}",
             "data.partition.sizes: 2 sizes for 10 clients",
+        ),
+        (
+            "server: {selection: {kind: weighted, by: speed}, download: {kind: fifo, bandwidth: 9, "
+            "jitter: {dist: pareto, b: 0.9, allow_heavy_tail: true}}}",
+            "server.selection.by: got 'speed', but server.download.jitter has no finite mean",
         ),
         ("server: {upload: {kind: fifo}}", "server.upload.bandwidth: missing"),
         ("server: {download: {kind: shard}}", "server.download.kind: unknown kind 'shard'"),
@@ -182,6 +191,13 @@ def test_one_wrong_setting_is_told_exactly(change: str, told: str) -> None:
     message = only(BASE + change)
     assert message.startswith("8: ")
     assert told in message
+
+
+def test_a_law_that_is_never_drawn_from_may_have_no_mean() -> None:
+    heavy = "{dist: pareto, b: 0.9, allow_heavy_tail: true}"
+    by_speed = "selection: {kind: weighted, by: speed}"
+    link = f"download: {{kind: uncontended, jitter: {heavy}}}"
+    load_study(f"{BASE}server: {{{by_speed}, {link}}}", CATALOGUE)
 
 
 def test_combinations_are_checked_even_beside_other_mistakes() -> None:
@@ -401,6 +417,37 @@ def test_importing_the_room_needs_no_torch_no_simpy_and_no_scipy() -> None:
         ("clients.faults.upload_loss={probability: 1.0}", "probability: got 1.0; expected less"),
         ("clients.network.upload.loss=1.0", "upload.loss: got 1.0; expected less than 1"),
         ("server.selection={kind: weighted}", "server.selection.by: missing"),
+        *(
+            (f"{key}: {{sequence: [1, 2]}}}}", f"{told}: a sequence gives each task a number")
+            for key, told in (
+                ("clients.compute={seconds_per_sample", "clients.compute.seconds_per_sample"),
+                ("clients.compute={seconds_per_step", "clients.compute.seconds_per_step"),
+                ("clients.compute={seconds_per_task", "clients.compute.seconds_per_task"),
+                ("clients.network.upload={latency", "clients.network.upload.latency"),
+                ("clients.network.upload={bandwidth", "clients.network.upload.bandwidth"),
+                ("clients.availability={kind: always, joins", "clients.availability.joins"),
+                ("clients.availability={kind: always, leaves", "clients.availability.leaves"),
+                ("clients.faults={crash", "clients.faults.crash"),
+            )
+        ),
+        (
+            "clients.compute.hours={speed: [1], phase_seconds: {mixture: "
+            "[{weight: 1, sequence: [1, 2]}]}}",
+            "clients.compute.hours.phase_seconds: a sequence gives each task a number",
+        ),
+        (
+            "clients.compute.slowdowns={fast_seconds: 1, slow_seconds: 1, factor: {values: "
+            "[2, 2, 2, 2, 2, 2, 2, 2, 2, {sequence: [1, 2]}]}}",
+            "clients.compute.slowdowns.factor: a sequence gives each task a number",
+        ),
+        *(
+            (f"{key}: {{values: {[1] * 10}}}}}", f"{told}: has a value for each client")
+            for key, told in (
+                ("evaluation={every_versions: 1, seconds", "evaluation.seconds"),
+                ("server.pauses={lasts: 1, every", "server.pauses.every"),
+                ("server.pauses={every: 1, lasts", "server.pauses.lasts"),
+            )
+        ),
     ],
 )
 def test_wrong_worlds_are_told_by_their_key(setting: str, told: str) -> None:

@@ -47,7 +47,7 @@ clients:
     jitter_seconds: {dist: halfnorm, scale: {values: [1, 2]}}
   network:
     download: {latency: 0.05, bandwidth: 1.0e6}
-    upload: {latency: {sequence: [0.1, 0.2]}, bandwidth: {dist: lognorm, s: 0.8, scale: 2.5e5}}
+    upload: {jitter: {sequence: [0.1, 0.2]}, bandwidth: {dist: lognorm, s: 0.8, scale: 2.5e5}}
   availability: always
 server:
   aggregation_seconds: {mixture: [{weight: 0.9, dist: expon}, {weight: 0.1, dist: 3.0}]}

@@ -115,6 +115,46 @@ def test_a_coin_may_be_a_client_s_own() -> None:
     assert len(changes(made, 2, 50)) > 5
 
 
+def test_a_coin_that_hardly_ever_falls_well_is_found_or_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    coins = Streams(1).uniforms("availability.coin", 0, range(200_000))
+    first = int((coins < 3e-5).argmax())
+    assert first > 2000  # beyond those that are looked at one by one
+    law = {"kind": "bernoulli", "probability": {"values": [3e-5, 1e-300, 0.5]}}
+    made = built(law)
+    assert returns(made, 0, 0) == first * SECOND
+    assert made.state(0, (first - 1) * SECOND) == (False, first * SECOND)
+    assert made.state(0, first * SECOND) == (True, (first + 1) * SECOND)
+    assert returns(made, 1, 0) is None
+    # What is in sight does not depend on who asked before.
+    monkeypatch.setattr("afl_sim.world.availability.IN_SIGHT", 1000)
+    for asked in ([0, first - 900], [first - 900, 0], [first - 5, first - 900, first - 1500]):
+        again = built(law)
+        found = [returns(again, 0, period * SECOND) for period in asked]
+        assert found == [first * SECOND if first - p <= 1000 else None for p in asked]
+
+
+def test_a_fleet_of_hardly_ever_there_clients_runs() -> None:
+    law = {"kind": "bernoulli", "probability": {"dist": "beta", "a": 0.2, "b": 1}}
+    everyone = {"kind": "fedasync", "concurrency": 10}
+    outcome = run(world([1] * 40, law, strategy=everyone, stop={"updates": 50}))
+    assert outcome.server.counts.aggregated == 50
+
+
+def test_an_absence_of_no_time_at_all_is_none() -> None:
+    def schedule(server: Any) -> Schedule:
+        arrived = yield server.wait(server.dispatch_many([0, 1]))
+        assert len(arrived) == 2
+
+    never = {"kind": "on_off", "on": 2, "off": 0}
+    outcome = run(world([5, 5], never), schedule)
+    assert not outcome.of("unavailable", "failed")
+    assert build(world(1, {**never, "leaves": 3}).clients.availability, Streams(1)) is not None
+    with pytest.raises(ValueError, match=r"on\n.*got 0, which is no time at all"):
+        world(1, {"kind": "on_off", "on": 0, "off": 2})
+
+
 def test_clients_join_late_and_leave_for_good() -> None:
     lives = {"joins": {"values": [0, 2, 9]}, "leaves": {"values": [5, 3, 4]}}
     always = built({"kind": "always", **lives})

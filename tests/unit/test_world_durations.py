@@ -149,6 +149,12 @@ def test_an_amount_of_work_that_is_drawn_changes_the_time() -> None:
     assert found == [[1, 2, 3], [4, 4, 4]]
 
 
+def test_drawn_epochs_are_whole_ones() -> None:
+    epochs = {"values": [{"sequence": [0.4, 2.4, 1.6]}, 2.5]}
+    training = {"epochs": epochs, "batch_size": 4}  # of 3 and of 5 batches
+    assert computing({"seconds_per_step": 1}, training=training) == [[3, 6, 6], [10] * 3]
+
+
 def test_jitter_is_a_factor_and_jitter_seconds_a_term() -> None:
     compute = {
         "seconds_per_task": {"values": [2, 3]},

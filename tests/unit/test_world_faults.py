@@ -114,14 +114,67 @@ def test_tasks_sent_before_crashes_begin_are_safe() -> None:
     assert 10 < len(outcome.of("failed")) < 30
 
 
-def test_a_client_whose_crash_is_unnoticed_does_not_answer_a_poll() -> None:
-    def schedule(server: Any) -> Schedule:
-        task = server.dispatch(0, steps=4, until_polled=True)
-        yield server.sleep(4)
-        arrived = yield server.wait([server.recall(task)])
-        assert (arrived, server.now) == ([], 9)
+UNNOTICED = {"crash": {"values": [1, 0]}, "noticed_after": 9}
 
-    run(world([4, 4], {"crash": {"values": [1, 0]}, "noticed_after": 9}), schedule)
+
+def test_a_server_that_recalls_a_task_notices_that_it_has_crashed() -> None:
+    def schedule(server: Any) -> Schedule:
+        tasks = [server.dispatch(0, steps=4, until_polled=True), server.dispatch(1)]
+        yield server.sleep(4)
+        arrived = yield server.wait([server.recall(task) for task in tasks])
+        assert (arrived, server.now) == ([tasks[1]], 4)
+        assert server.task(0) is None  # nobody is sent another in its place
+
+    outcome = run(world([4, 8], UNNOTICED), schedule)
+    assert at(outcome, "failed") == {0: 4}
+
+
+def test_a_server_that_polls_notices_a_crash_and_has_the_client_begin_anew() -> None:
+    def schedule(server: Any) -> Schedule:
+        first = server.dispatch(0, steps=4, until_polled=True)
+        yield server.sleep(4)
+        assert server.poll(0) is first
+        assert (yield server.wait([first])) == []
+        assert server.now == 4
+        successor = server.task(0)
+        assert (successor.task, successor.limit, successor.in_flight) == (1, 4, True)
+        yield server.sleep(30)
+        assert server.task(0) is not first
+
+    outcome = run(world([4, 4], UNNOTICED), schedule)
+    assert [(e.time_us / SECOND, e.task) for e in outcome.of("failed")][:2] == [(4, 0), (13, 1)]
+
+
+def test_a_wait_for_a_crashed_task_ends_when_another_process_asks_for_it() -> None:
+    def other(server: Any, task: Any) -> Schedule:
+        yield server.sleep(5)
+        server.recall(task)
+
+    def schedule(server: Any) -> Schedule:
+        task = server.dispatch(0)
+        server.spawn(other(server, task))
+        assert (yield server.wait([task])) == []
+        assert server.now == 5
+
+    run(world([4, 4], UNNOTICED), schedule)
+
+
+@pytest.mark.parametrize("on_leave", ["lost", "paused", "partial", "finish"])
+def test_when_a_crash_is_noticed_has_nothing_to_do_with_the_client_s_leave(on_leave: str) -> None:
+    crashed = Streams(6).uniform("faults.crash_moment", 0, 0) * 5
+    assert crashed < 4.5
+    away = {"kind": "on_off", "on": 4.5, "off": 50, "on_leave": on_leave}
+    faults = {"crash": 1 - 1e-9, "noticed_after": 9}
+    settings = world([5], faults, fleet={"availability": away}, seed=6)
+    assert at(run(settings, everyone), "failed") == {0: 9}
+
+
+def test_a_client_that_leaves_before_it_crashes_does_so_when_it_is_back() -> None:
+    crashed = Streams(6).uniform("faults.crash_moment", 0, 0) * 40
+    away = {"kind": "on_off", "on": {"sequence": [2, 1000]}, "off": 50, "on_leave": "paused"}
+    faults = {"crash": 1 - 1e-9, "noticed_after": 9}
+    outcome = run(world([40], faults, fleet={"availability": away}, seed=6), everyone)
+    assert at(outcome, "failed")[0] == pytest.approx(50 + crashed, abs=1e-6)
 
 
 ASYNCHRONOUS = [
@@ -236,6 +289,30 @@ def test_without_a_wait_a_lost_upload_is_sent_again_at_once() -> None:
     outcome = run(world([1] * 20, {"upload_loss": loss}), everyone)
     assert set(at(outcome, "arrived").values()) == {1}
     assert outcome.of("lost")
+
+
+def test_uploads_that_take_no_time_may_be_lost_very_often() -> None:
+    loss = {"probability": 0.999, "retries": 1000, "timeout": 0, "backoff": 0}
+    outcome = run(world([1] * 5, {"upload_loss": loss}, seed=1), everyone)
+    attempts = Counter(event.client for event in outcome.of("lost"))
+    assert max(attempts.values()) > 900
+    assert set(at(outcome, "arrived").values()) | set(at(outcome, "failed").values()) == {1}
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "scaffold", "mifa"])
+def test_a_round_that_takes_no_time_does_without_the_uploads_that_are_lost(strategy: str) -> None:
+    loss = {"probability": 0.5, "timeout": 0, "retries": 0}
+    settings = world(
+        6,
+        {"upload_loss": loss},
+        compute={"seconds_per_task": 0},
+        strategy={"kind": strategy, "clients_per_round": 3},
+        stop={"versions": 40},
+    )
+    outcome = run(settings)
+    assert outcome.server.version == 40
+    assert outcome.of("failed")
+    assert outcome.server.idle >= 3  # nobody is left behind with an update that nobody takes
 
 
 def test_a_lost_upload_takes_its_time_on_the_server_s_link_again() -> None:

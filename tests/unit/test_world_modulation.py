@@ -187,6 +187,26 @@ def test_away_twice_under_slow_downs_and_hours_only_the_time_there_counts() -> N
     assert found[fast] == [12]
 
 
+@pytest.mark.parametrize("on_leave", ["paused", "lost", "partial"])
+def test_a_client_that_was_away_before_it_began_is_watched_by_the_hours_it_computes_in(
+    on_leave: str,
+) -> None:
+    # The model comes from 0 to 10 and from 85 to 95, 5 s of work are done at 100 and 4.5 more at
+    # 145, when the client leaves; the last half second is done at full speed, from 245 on.
+    on_off = {"kind": "on_off", "on": {"sequence": [10, 60, 1000]}, "off": {"sequence": [75, 100]}}
+    compute = {"seconds_per_task": 10, "hours": {"speed": [1, 0.1], "period_seconds": 200}}
+    availability = {**on_off, "on_leave": on_leave}
+
+    def schedule(server: Any) -> Schedule:
+        yield server.wait([server.dispatch(0)])
+
+    outcome = run(
+        scenario(1, compute=compute, down=20, fleet={"availability": availability}), schedule
+    )
+    ends = outcome.story("arrived", "failed")
+    assert ends == [(245.5, "arrived", 0) if on_leave == "paused" else (10, "failed", 0)]
+
+
 # -- slow-downs ------------------------------------------------------------------------------------
 
 
@@ -375,6 +395,43 @@ def test_the_product_of_two_rates_changes_when_either_does() -> None:
 def test_the_rates_long_run_mean_by_hand() -> None:
     assert Slowdowns(laws(4, 6, 2), Streams(1)).mean(0) == (6 + 2 / 4) / 8
     assert Hours(HoursSpec(speed=(1.0, 0.5, 0.0)), Streams(1)).mean(0) == 0.5
+
+
+def test_very_many_periods_are_passed_over_and_few_are_walked() -> None:
+    spec = HoursSpec(speed=(1.0, 0.0, 0.3), period_seconds=0.01, phase_seconds=Distribution(0.004))
+    hours = Hours(spec, Streams(1))
+    each = 10_000 * 1.3 / 3
+    begin = 123_456
+    few = [0.0, 1.0, 3 * each, 20_000.5 * each]
+    assert hours.stretch(0, begin, few) == stretch(hours.steps(0, begin), begin, few)
+    many = [*few, 30_000.25 * each, 40_000 * each]
+    walked = stretch(hours.steps(0, begin), begin, many)
+    found = hours.stretch(0, begin, many)
+    assert found == pytest.approx(walked, rel=1e-9)
+    for elapsed in (0, 9_999, 12_345_678, 345_678_901):
+        walked_work = work_done(hours.steps(0, begin), begin, elapsed)
+        assert hours.work_done(0, begin, elapsed) == pytest.approx(walked_work, rel=1e-9)
+    assert hours.work_done(0, begin, round(found[-1])) == pytest.approx(many[-1], rel=1e-9)
+
+
+def test_a_task_that_outlasts_the_clock_does_no_harm_to_a_run_that_ends_before() -> None:
+    slow = {"seconds_per_task": 1, "hours": {"speed": [1e-30]}}
+    assert run(scenario(3, compute=slow)).server.counts.arrived == 0
+    with pytest.raises(ScenarioError, match=r"beyond .* the end of the clock"):
+        run(scenario(3, compute=slow, stop={"versions": 1}))
+    never = {**slow, "hours": {"speed": [1e-320, 0]}}
+    with pytest.raises(ScenarioError, match=r"hours\.speed: so slow that a task never ends"):
+        run(scenario(3, compute=never))
+    distant = {"slowdowns": {**TAKES_TURNS, "fast_seconds": 1e13, "slow_seconds": 1e13}}
+    assert run(scenario(3, compute={"seconds_per_task": 1e300, **distant})).server.version == 0
+
+
+def test_a_task_through_endless_slow_downs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modulation, "_MOST", 300)
+    brief = {"seconds_per_task": 1e9, "slowdowns": TAKES_TURNS}
+    with pytest.raises(ScenarioError, match="more than 300 changes of its client's speed"):
+        run(scenario(3, compute=brief))
+    assert len(seconds_of({**brief, "seconds_per_task": 700}, 1)[0]) == 1
 
 
 # -- what cannot be --------------------------------------------------------------------------------

@@ -146,3 +146,14 @@ def test_a_client_that_comes_only_while_the_server_is_down_is_never_sent_anythin
     fleet = {"availability": night, "queue": queue}
     outcome = run(world([0.2, 0.2], 3, 7, fleet=fleet, stop={"virtual_seconds": 60}), schedule)
     assert {event.client for event in outcome.of("dispatched")} == {1}
+
+
+def test_a_pause_of_no_time_at_all_is_none() -> None:
+    def schedule(server: Any) -> Schedule:
+        yield server.wait(server.dispatch_many([0]))
+        assert server.now == 5
+
+    outcome = run(world([5], 1, 0), schedule)
+    assert not outcome.of("paused", "resumed")
+    with pytest.raises(ValueError, match=r"every\n.*got 0, which is no time at all"):
+        world([5], 0, 1)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from world_runs import SECOND, Outcome, run, scenario
 
-from afl_sim.errors import ScheduleError
+from afl_sim.errors import ScenarioError, ScheduleError
+from afl_sim.simulation import load_scenario
 from afl_sim.streams import Streams
 from afl_sim.summary import check_balance
 
 Schedule = Iterator[Any]
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
 
 
 def world(durations: Any, *, fleet: dict[str, Any] | None = None, **sections: Any) -> Any:
@@ -390,3 +393,10 @@ def test_clients_that_are_away_are_not_drawn() -> None:
         assert sorted(server.pick(3)) == [0, 1]
 
     run(world([20, 20], fleet=leaving("finish")), schedule)
+
+
+@pytest.mark.parametrize("strategy", ["quafl", "favas"])
+def test_polls_and_queues_are_refused_before_a_run(strategy: str) -> None:
+    settings = [f"strategy={{kind: {strategy}, clients_per_round: 2}}", "clients.queue=fifo"]
+    with pytest.raises(ScenarioError, match=r"clients\.queue: "):
+        load_scenario(SMALLEST, settings)

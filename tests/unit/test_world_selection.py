@@ -49,6 +49,43 @@ def test_a_client_of_no_weight_is_drawn_last() -> None:
     assert {selector.choose(3, [0, 1, 2])[-1] for _ in range(50)} == {0}
 
 
+def test_weights_of_no_bounds_are_drawn_among_by_chance_and_first() -> None:
+    selector = Weighted(lambda client: float(client // 2), Streams(1), -1.0)
+    found = Counter(tuple(selector.choose(2, [0, 1, 2, 3])) for _ in range(400))
+    assert found.keys() == {(0, 1), (1, 0)}
+    assert close(found[0, 1] / 400, 0.5, 400)
+
+
+@pytest.mark.parametrize("exponent", [-1e300, -150, -1, 0, 0.5, 1, 150, 1e300])
+def test_any_power_of_a_weight_is_one(exponent: float) -> None:
+    weights = [600.0, 1.0, 1e-3, 601.0]
+    selector = Weighted(weights.__getitem__, Streams(1), exponent)
+    keys = Streams(1).uniforms("selection.weighted", range(4), 0)
+    order = selector.choose(4, range(4))
+    if abs(exponent) <= 1:  # the keys as they are written in the paper
+        plain = [-math.log(u) / w**exponent for u, w in zip(keys, weights, strict=True)]
+        assert order == sorted(range(4), key=plain.__getitem__)
+    elif abs(exponent) == 150:  # 600 and 601 are near enough for a draw
+        assert order in ([3, 0, 1, 2], [0, 3, 1, 2], [2, 1, 3, 0], [2, 1, 0, 3])
+        assert (order[0] == 2) == (exponent < 0)
+    else:
+        assert sorted(order) == [0, 1, 2, 3]
+
+
+HEAVY = {"dist": "pareto", "b": 0.9, "allow_heavy_tail": True}
+
+
+def test_speeds_without_a_mean_cannot_be_weights() -> None:
+    by_speed = {"kind": "weighted", "by": "speed"}
+    slow = {"seconds_per_task": 1, "jitter": HEAVY}
+    with pytest.raises(ScenarioError, match="client 0's tasks take a time without a finite mean"):
+        run(world(3, by_speed, compute=slow))
+    # Where a client's speed is drawn, or cut off, the mean is there.
+    for compute in ({"seconds_per_task": HEAVY}, {**slow, "max_seconds": 9}):
+        assert run(world(3, by_speed, compute=compute)).server.version > 0
+    assert run(world(3, {**by_speed, "exponent": 0}, compute=slow)).server.version > 0
+
+
 def test_in_a_round_robin_everyone_has_a_turn() -> None:
     selector = RoundRobin()
     assert selector.choose(2, [0, 1, 2, 3, 4]) == [0, 1]

@@ -89,3 +89,71 @@ def test_a_server_may_look_in_as_often_as_it_likes_while_somebody_works() -> Non
 
     outcome = run(scenario([200], stop={"versions": 1}), schedule)
     assert outcome.server.version == 1
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"kind": "fedavg", "clients_per_round": 2},  # waits until somebody is idle and there
+        {"kind": "fedasync", "concurrency": 2},  # has tasks that wait for their clients
+    ],
+    ids=lambda block: block["kind"],
+)
+def test_a_long_night_is_no_standstill(strategy: dict[str, Any]) -> None:
+    day = {"kind": "diurnal", "period": 20_000, "share": 0.25, "phase": 0, "on_leave": "lost"}
+    settings = scenario(
+        [1000] * 3,
+        strategy=strategy,
+        fleet={"availability": day},
+        evaluation={"every_seconds": 1},
+        stop={"versions": 20},
+    )
+    outcome = run(settings)
+    assert outcome.server.version == 20
+    assert outcome.ending.time_us > 20_000 * 1_000_000
+
+
+def test_clients_that_are_never_there_together_are_not_waited_for_for_ever() -> None:
+    def schedule(server: Any) -> Schedule:
+        yield server.sleep(0.5)
+        yield server.wait_idle(2)
+
+    # One is there in even seconds, the other in odd ones.
+    turns = {
+        "kind": "on_off",
+        "on": {"values": [1, {"sequence": [1e-6, 0.9]}]},
+        "off": {"values": [1, {"sequence": [1, 1.1]}]},
+    }
+    settings = scenario([1, 1], fleet={"availability": turns}, stop={"versions": 1})
+    with pytest.raises(ScheduleError, match="goes on waiting, but nobody has a task"):
+        run(settings, schedule)
+
+
+WITHOUT_THE_FIRST = {"kind": "always", "leaves": {"values": [5, 1e9]}}
+
+
+@pytest.mark.parametrize("strategy", ["malenia", "ringleader", "ia2sgd", "mifa"])
+def test_waiting_for_a_client_that_has_left_for_good_is_an_error(strategy: str) -> None:
+    settings = scenario(
+        [9, 2],
+        strategy={"kind": strategy},
+        fleet={"availability": WITHOUT_THE_FIRST},
+        stop={"versions": 50},
+    )
+    with pytest.raises(ScheduleError, match=r"updates that arrived was used: .* left for good"):
+        run(settings)
+    timed = scenario(
+        [9, 2],
+        strategy={"kind": strategy},
+        fleet={"availability": WITHOUT_THE_FIRST},
+        stop={"versions": 50, "virtual_seconds": 5000},
+    )
+    outcome = run(timed)
+    assert outcome.server.counts.buffered > standstill.LIMIT
+
+
+def test_a_large_batch_of_updates_is_no_standstill() -> None:
+    settings = scenario(
+        [1, 1], strategy={"kind": "rennala", "batch_size": 2000}, stop={"versions": 5}
+    )
+    assert run(settings).server.version == 5
