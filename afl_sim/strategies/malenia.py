@@ -46,8 +46,12 @@ class Malenia(Strategy):
     )
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        counts: Counter[int] = Counter()
+
         def enough(batch: list[Any]) -> bool:
-            counts = Counter(update.client for update in batch)
+            if len(batch) == 1:
+                counts.clear()
+            counts[batch[-1].client] += 1
             if len(counts) < server.clients:
                 return False
             return len(counts) / sum(1 / n for n in counts.values()) >= self.batch - 1e-9
