@@ -20,7 +20,7 @@ from afl_sim.execution.pool import WorkerPool
 from afl_sim.execution.worker import Line
 from afl_sim.recording import RunFolder
 from afl_sim.recording.files import writing
-from afl_sim.recording.folder import LOCK
+from afl_sim.recording.locking import LOCK
 from afl_sim.scenario import Case
 from afl_sim.simulation import Progress
 from afl_sim.workers import inline, supply_of
