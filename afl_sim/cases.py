@@ -12,7 +12,7 @@ from afl_sim.code import code_digest
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording import Run, RunFolder, load_run
 from afl_sim.recording.folder import SCENARIO
-from afl_sim.replacement import Replacement
+from afl_sim.replacement import FINISHED, Replacement
 from afl_sim.scenario import Case, scenario_id
 from afl_sim.simulation import Progress, load_scenario, resume, simulate
 from afl_sim.workers import Executors
@@ -119,7 +119,7 @@ def run_case(
             with RunFolder.open(place).locked():
                 if (reused := finished_before(case, place, options)) is not None:
                     return reused  # another process has come to its end with it just now
-                older = until_begun.enter_context(Replacement(found))
+                older = until_begun.enter_context(Replacement(existing(place) or found))
             stop_wanted = _letting_go(older, stop_wanted)
         run = simulate(
             case.scenario,
@@ -150,7 +150,7 @@ def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:
             return run()
     except AflSimError as error:
         left = existing(place)
-        if left is not None and left.status in ("complete", "diverged"):
+        if left is not None and left.status in FINISHED:
             left = None  # an older run, which is there again since the new one did not begin
         return Outcome(label, left, error=error)
 

@@ -8,12 +8,16 @@ import shutil
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording import Run, RunFolder
+from afl_sim.recording import Run, RunFolder, load_run
 from afl_sim.recording.files import reason
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.recording.locking import LOCK
+
+FINISHED: Final = ("complete", "diverged")
+"""Statuses of a run that has come to its end, and has a result to tell."""
 
 
 class Replacement(AbstractContextManager["Replacement"]):
@@ -33,8 +37,9 @@ class Replacement(AbstractContextManager["Replacement"]):
     def __init__(self, old: Run) -> None:
         self._place = old.path.resolve()  # where a link points to
         self._aside = self._place.with_name(f".{self._place.name}.before-{secrets.token_hex(4)}")
+        self._let_go = False
         checkpoint = RunFolder.open(old.path).checkpoint_path
-        self._precious = old.status in ("complete", "diverged") or checkpoint.exists()
+        self._precious = old.status in FINISHED or checkpoint.exists()
         if self._place == Path.cwd():
             raise RunFolderError(f"cannot replace {old.path}: it is the working directory")
         try:
@@ -49,14 +54,23 @@ class Replacement(AbstractContextManager["Replacement"]):
         traceback: TracebackType | None,
     ) -> None:
         there = (self._place / SCENARIO).exists()
-        if error is not None and self._aside.exists() and (self._precious or not there):
-            shutil.rmtree(self._place, ignore_errors=True)
-            with suppress(OSError):  # else it is there under its hidden name
+        if error is not None and not self._let_go and (self._precious or not there):
+            with suppress(OSError, RunFolderError):  # else it stays under its hidden name
+                if there:
+                    self._remove_new()
                 (self._aside / LOCK).unlink(missing_ok=True)
                 os.rename(self._aside, self._place)
         else:
             self.let_go()
 
+    def _remove_new(self) -> None:
+        """Remove what has come in the old run's place, unless it is another process's."""
+        with RunFolder.open(self._place).locked():
+            if load_run(self._place).status not in FINISHED:
+                shutil.rmtree(self._place)
+
     def let_go(self) -> None:
         """Remove the old run; a second call does nothing."""
-        shutil.rmtree(self._aside, ignore_errors=True)
+        if not self._let_go:
+            self._let_go = True
+            shutil.rmtree(self._aside, ignore_errors=True)

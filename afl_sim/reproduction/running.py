@@ -18,6 +18,7 @@ from afl_sim.code import code_digest
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.parallel import Watch
 from afl_sim.recording import Run, load_runs
+from afl_sim.replacement import FINISHED
 from afl_sim.reproduction.results import Results, checked
 from afl_sim.reproduction.target import Scale, Target
 from afl_sim.reproduction.writing import alone_in, write_figure, write_tables
@@ -26,8 +27,6 @@ from afl_sim.scenario.checks import one_process
 from afl_sim.scenario.wording import hint
 from afl_sim.studies import RUNS, Options, Outcome, run_study, study_id
 from afl_sim.validation import check_study
-
-_TO_MEASURE = ("complete", "diverged")  # a run that diverges has a result to tell
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def reproduce(
         failed += [
             f"{part.name}, {outcome.label}: {outcome.error or 'did not come to its end'}"
             for outcome in outcomes
-            if outcome.error or outcome.run is None or outcome.run.status not in _TO_MEASURE
+            if outcome.error or outcome.run is None or outcome.run.status not in FINISHED
         ]
         if asked.stop_wanted is not None and asked.stop_wanted():
             raise KeyboardInterrupt
@@ -169,7 +168,7 @@ def _part(target: Target, name: str, asked: Asked) -> Part:
         resume=True,
         command=asked.command,
         stop_wanted=asked.stop_wanted,
-        finished=_TO_MEASURE,
+        finished=FINISHED,
     )
     return Part(name, study, place, options)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,28 @@ def test_the_run_before_goes_when_the_new_one_has_made_a_version(
         run_study(study, Options(out=out, force=True), quiet)
     assert out.is_symlink()
     assert load_run(out).manifest == {"label": "new"}
+
+
+def test_what_another_process_has_put_there_meanwhile_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path
+) -> None:
+    study, out = single(), tmp_path / "out"
+    run_study(study, Options(out=out), quiet)
+    (out / "mine").touch()
+    held = ExitStack()
+
+    def too_late(scenario: Any, place: Path, **options: Any) -> Run:
+        theirs = RunFolder.create(place, dump_scenario(scenario), {"label": "theirs"})
+        held.enter_context(theirs.locked())
+        raise RunFolderError(f"{place} is in the way")
+
+    monkeypatch.setattr(cases, "simulate", too_late)
+    with held:
+        with pytest.raises(RunFolderError, match="in the way"):
+            run_study(study, Options(out=out, force=True), quiet)
+        assert load_run(out).manifest == {"label": "theirs"}
+    (aside,) = tmp_path.glob(".out.before-*")
+    assert (aside / "mine").exists()
 
 
 def test_what_had_failed_gives_way_to_the_new_failure(runner: Runner, tmp_path: Path) -> None:
