@@ -32,6 +32,21 @@ def code_of(strategy: object, hook: str) -> Iterator[None]:
         raise StrategyError(f"strategy {name}: {hook} raised {told(error, home)}") from error
 
 
+@contextmanager
+def one_error() -> Iterator[None]:
+    """A block in which whatever goes wrong becomes an error of this package, of one line.
+
+    Raises:
+        AflSimError: in place of any other exception.
+    """
+    try:
+        yield
+    except AflSimError:
+        raise
+    except Exception as error:
+        raise AflSimError(told(error)) from error
+
+
 def reason(error: BaseException) -> str:
     """An exception in one line: its message, and its type unless that is one of this package."""
     if isinstance(error, SystemExit):

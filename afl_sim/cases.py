@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from afl_sim.blame import told
+from afl_sim.blame import one_error
 from afl_sim.code import code_digest
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording import Run, RunFolder, load_run
 from afl_sim.recording.folder import SCENARIO
+from afl_sim.replacement import FINISHED, Replacement
 from afl_sim.scenario import Case, scenario_id
 from afl_sim.simulation import Progress, load_scenario, resume, simulate
 from afl_sim.workers import Executors
@@ -38,7 +39,7 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         """Whether the run came to its end."""
-        return self.run is not None and self.run.status == "complete"
+        return self.error is None and self.run is not None and self.run.status == "complete"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Options:
         resume: go on with runs that were broken off, instead of running them again.
         command: the command line, for the manifests.
         stop_wanted: asked after each version; True breaks the study off there.
+        finished: the statuses of a run that is reused.
     """
 
     out: Path | None = None
@@ -60,12 +62,21 @@ class Options:
     resume: bool = False
     command: Sequence[str] | None = None
     stop_wanted: Callable[[], bool] | None = None
+    finished: Collection[str] = ("complete",)
 
 
 def finished_before(case: Case, place: Path, options: Options) -> Outcome | None:
-    """The case's finished run, if there is one that is to be reused."""
+    """The case's finished run, if there is one that is to be reused.
+
+    Raises:
+        RunFolderError: what is to be reused, or gone on with, is another run than the case's.
+    """
     found = existing(place)
-    if found is None or found.status != "complete" or options.force:
+    if found is None or options.force:
+        return None
+    if found.status in options.finished or options.resume:
+        _refuse_other(case, found, options)
+    if found.status not in options.finished:
         return None
     other_code = found.manifest.get("code") != code_digest(case.scenario)
     return Outcome(case.label, found, reused=True, other_code=other_code)
@@ -94,7 +105,6 @@ def run_case(
         return reused
     found = existing(place)
     if found is not None and options.resume and not options.force:
-        _refuse_other(case, place)
         run = resume(
             place,
             progress=progress,
@@ -103,29 +113,46 @@ def run_case(
             executors=executors,
         )
         return Outcome(case.label, run)
-    if found is not None:  # broken off, or to be run again: a run is remade as a whole
-        with RunFolder.open(place).locked():
-            shutil.rmtree(place)
-    run = simulate(
-        case.scenario,
-        place,
-        timing_only=options.timing_only,
-        progress=progress,
-        stop_wanted=options.stop_wanted,
-        command=options.command,
-        executors=executors,
-    )
+    stop_wanted = options.stop_wanted
+    with ExitStack() as until_begun:
+        if found is not None:  # broken off, or to be run again: a run is remade as a whole
+            with RunFolder.open(place).locked():
+                if (reused := finished_before(case, place, options)) is not None:
+                    return reused  # another process has come to its end with it just now
+                older = until_begun.enter_context(Replacement(existing(place) or found))
+            stop_wanted = _letting_go(older, stop_wanted)
+        run = simulate(
+            case.scenario,
+            place,
+            timing_only=options.timing_only,
+            progress=progress,
+            stop_wanted=stop_wanted,
+            command=options.command,
+            executors=executors,
+        )
     return Outcome(case.label, run)
+
+
+def _letting_go(older: Replacement, stop_wanted: Callable[[], bool] | None) -> Callable[[], bool]:
+    """``stop_wanted``, at whose first call the new run has made a version."""
+
+    def asked() -> bool:
+        older.let_go()
+        return stop_wanted is not None and stop_wanted()
+
+    return asked
 
 
 def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:
     """What ``run`` gives; or, whatever it raises, the outcome that says so."""
     try:
-        return run()
+        with one_error():
+            return run()
     except AflSimError as error:
-        return Outcome(label, existing(place), error=error)
-    except Exception as error:
-        return Outcome(label, existing(place), error=AflSimError(told(error)))
+        left = existing(place)
+        if left is not None and left.status in FINISHED:
+            left = None  # an older run, which is there again since the new one did not begin
+        return Outcome(label, left, error=error)
 
 
 def existing(place: Path) -> Run | None:
@@ -138,11 +165,23 @@ def existing(place: Path) -> Run | None:
         return None
 
 
-def _refuse_other(case: Case, place: Path) -> None:
-    """Refuse to resume a run of another scenario.
+def _refuse_other(case: Case, found: Run, options: Options) -> None:
+    """Refuse to take another run for the case's.
 
     Raises:
-        RunFolderError: the folder's scenario is not the case's.
+        RunFolderError: its scenario is not the case's, or one of them trains and the other not.
     """
-    if scenario_id(load_scenario(place / SCENARIO)) != scenario_id(case.scenario):
-        raise RunFolderError(f"{place} holds a run of another scenario; resume that by itself")
+    what = None
+    # Folders of older code do not say which scenario they were made from.
+    made_from = found.manifest.get("scenario_id") or scenario_id(
+        load_scenario(found.path / SCENARIO)
+    )
+    if made_from != scenario_id(case.scenario):
+        what = "a run of another scenario"
+    elif bool(found.manifest.get("timing_only")) != options.timing_only:
+        what = f"a run {'with' if options.timing_only else 'without'} training"
+    if what is not None:
+        raise RunFolderError(
+            f"{found.path} holds {what}; choose another folder, go on with that run by "
+            "`afl-sim resume`, or replace it with --force"
+        )

@@ -159,12 +159,17 @@ class Interruption(AbstractContextManager["Interruption"]):
 
     Args:
         say: shows a line.
+        timing_only: whether nothing is trained, so that there is no checkpoint to write.
+
+    Attributes:
+        say, timing_only: may change from one run to the next.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], timing_only: bool = False) -> None:
+        self.say = say
+        self.timing_only = timing_only
         self._wanted = False
         self._before: dict[int, Any] = {}
 
@@ -186,12 +191,22 @@ class Interruption(AbstractContextManager["Interruption"]):
         """Whether the run is to stop."""
         return self._wanted
 
+    def check(self) -> None:
+        """End here, between two runs, if that is wanted.
+
+        Raises:
+            KeyboardInterrupt: it is.
+        """
+        if self._wanted:
+            raise KeyboardInterrupt
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._wanted:
             raise KeyboardInterrupt
         self._wanted = True
         with suppress(RuntimeError):  # the signal came in the middle of another print
-            self._say("stopping at the next version, with a checkpoint; once more to stop at once")
+            checkpoint = "" if self.timing_only else ", with a checkpoint"
+            self.say(f"stopping at the next version{checkpoint}; once more to stop at once")
 
 
 def fraction_done(scenario: Scenario, progress: Progress) -> float:

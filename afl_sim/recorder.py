@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
 from typing import Any
 
+from afl_sim.errors import AflSimError
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.preparation import Prepared
 from afl_sim.recording import (
@@ -19,17 +22,38 @@ from afl_sim.recording.sinks import open_sinks
 from afl_sim.scenario import Scenario
 
 
-class Recorder:
-    """The logs of a run in its folder."""
+class Recorder(AbstractContextManager["Recorder"]):
+    """The logs of a run in its folder, and the sinks beside it.
+
+    What `close` has not written by the end of a ``with`` block is dropped, and the sinks are closed
+    whichever way it ends. Nothing that was in the folder before is touched until then.
+
+    Raises:
+        InputError: a sink cannot be had.
+        AflSimError: the folder cannot be written.
+    """
 
     def __init__(self, folder: RunFolder, scenario: Scenario) -> None:
         self.folder = folder
-        self.events = EventLog(folder.events_path)
         self.metrics = MetricsLog(folder.metrics_path)
         self._settings = scenario.recording
         self._name = scenario.name
         described = scenario.model_dump(mode="json", by_alias=True)
         self._sinks = open_sinks(scenario.execution.sinks, folder.path, described)
+        try:
+            self.events = EventLog(folder.events_path)
+        except BaseException:
+            self._drop_sinks()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._drop_sinks()
+        self.events.abort()
 
     def add_evaluation(
         self, time_us: int, version: int, updates: int, samples: int, evaluation: Evaluation
@@ -58,12 +82,24 @@ class Recorder:
         write_partition(self.folder.partition_path, counts)
 
     def close(self) -> None:
-        """Write what was logged; a reader sees each file whole or not at all."""
-        self.events.close()
-        self.metrics.close()
-        for sink in self._sinks:
-            sink.close()
-        self._sinks = []
+        """Write what was logged; a reader sees each file whole or not at all.
+
+        Raises:
+            AflSimError: something could not be written; the sinks are closed all the same.
+        """
+        try:
+            self.events.close()
+            self.metrics.close()
+            while self._sinks:
+                self._sinks.pop().close()
+        finally:
+            self._drop_sinks()
+
+    def _drop_sinks(self) -> None:
+        """Close the sinks that are open, when there is another error to report, or nothing."""
+        while self._sinks:
+            with suppress(AflSimError):
+                self._sinks.pop().close()
 
     def write_trace(self) -> None:
         """Write ``trace.json``, if the scenario wants it."""

@@ -29,6 +29,11 @@ from afl_sim.workers import Executors
 from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.world import Ending, World
 
+_OTHER_HISTORY = (
+    "the replayed schedule differs from the checkpoint's: it was made by other code or from "
+    "another scenario; run it again with --force"
+)
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -94,6 +99,7 @@ class Simulation:
         self._executor: Executor | None = None
         self._replay: ReplayingLearner | None = None
         self._restored: dict[str, Any] = {}
+        self._began = perf_counter()
         self._saved_at = monotonic()
         self._checkpoints = executors is not None
         if executors is not None:
@@ -131,30 +137,37 @@ class Simulation:
         return self._world.server.version > 0
 
     def run(self, began: float) -> None:
-        """Turn the clock to the end and write the folder's files."""
+        """Turn the clock to the end and write the folder's files.
+
+        Args:
+            began: the wall time, of `perf_counter`, from which the run counts.
+        """
+        self._began = began
         try:
-            self._run(began)
+            self._run()
         finally:
             if self._executor is not None:
                 self._executor.close()
 
-    def _run(self, began: float) -> None:
+    def _run(self) -> None:
         try:
             ending = self._world.run()
+            if self._replay is not None and not self._replay.attached:
+                raise AflSimError(_OTHER_HISTORY)  # its end has come before the checkpoint
         except DivergedError as error:
-            self._finish("diverged", self._now(), began, str(error))
+            self._finish("diverged", self._now(), str(error))
         except KeyboardInterrupt:
-            self._finish("interrupted", self._now(), began)
+            self._finish("interrupted", self._now())
             raise
         except Exception as error:
             # What can still be written is; the error that came first is the one to report.
             with suppress(Exception):
-                self._finish("failed", self._now(), began, reason(error))
+                self._finish("failed", self._now(), reason(error))
             if isinstance(error, MemoryError):
                 raise AflSimError("not enough memory for this run") from error
             raise
         else:
-            self._finish("complete", ending, began)
+            self._finish("complete", ending)
             shutil.rmtree(self._recorder.folder.checkpoint_path, ignore_errors=True)
 
     # -- checkpoints -----------------------------------------------------------------------------
@@ -188,6 +201,7 @@ class Simulation:
         facts["events"] = len(recorder.events)
         facts["schedule_digest"] = recorder.events.schedule_digest
         facts["metrics"] = [list(row) for row in recorder.metrics.rows]
+        facts["wall_seconds"] = self._wall_seconds()
         save_checkpoint(recorder.folder.checkpoint_path, version, facts, tensors)
         self._saved_at = monotonic()
 
@@ -211,10 +225,7 @@ class Simulation:
             self._restored["events"],
             self._restored["schedule_digest"],
         ):
-            raise AflSimError(
-                "the replayed schedule differs from the checkpoint's: it was made by other code or "
-                "from another scenario; run it again with --force"
-            )
+            raise AflSimError(_OTHER_HISTORY)
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -228,16 +239,16 @@ class Simulation:
             with suppress(DivergedError, *broken_off):
                 self._learner.settle()
 
-    def _finish(self, status: str, ending: Ending, began: float, why: str | None = None) -> None:
+    def _finish(self, status: str, ending: Ending, why: str | None = None) -> None:
         """Write the folder's files. The summary comes last: where another cannot be written (the
         disk is full), it says that the run failed, and why."""
         try:
             self._write_results(status)
         except Exception as error:
             with suppress(Exception):
-                self._write_summary("failed", ending, began, why or reason(error))
+                self._write_summary("failed", ending, why or reason(error))
             raise
-        self._write_summary(status, ending, began, why)
+        self._write_summary(status, ending, why)
 
     def _write_results(self, status: str) -> None:
         recorder, learner = self._recorder, self._learner
@@ -248,8 +259,8 @@ class Simulation:
             recorder.folder.write_model({name: part.numpy() for name, part in named.items()})
         recorder.write_trace()
 
-    def _write_summary(self, status: str, ending: Ending, began: float, why: str | None) -> None:
-        recorder, learner, executor = self._recorder, self._learner, self._executor
+    def _write_summary(self, status: str, ending: Ending, why: str | None) -> None:
+        recorder, learner = self._recorder, self._learner
         server = self._world.server
         summary = summarize(
             name=self._scenario.name,
@@ -274,14 +285,21 @@ class Simulation:
         summary["rejected"] = None if learner is None else learner.rejected
         summary["schedule_digest"] = recorder.events.schedule_digest
         summary["model_digest"] = None if learner is None else model_digest(learner.vector)
-        summary["wall_seconds"] = {
-            "total": perf_counter() - began,
+        summary["wall_seconds"] = self._wall_seconds()
+        summary["numerics"] = fingerprint(self._scenario.numerics)
+        recorder.folder.write_summary(summary)
+
+    def _wall_seconds(self) -> dict[str, float]:
+        """What the run has taken, with what it had when it broke off."""
+        executor = self._executor
+        spent = {
+            "total": perf_counter() - self._began,
             "training": executor.training_seconds if executor else 0.0,
             "evaluation": executor.evaluation_seconds if executor else 0.0,
             "waiting": executor.waiting_seconds if executor else 0.0,
         }
-        summary["numerics"] = fingerprint(self._scenario.numerics)
-        recorder.folder.write_summary(summary)
+        before = self._restored.get("wall_seconds", {})  # a checkpoint of older code has none
+        return {name: seconds + before.get(name, 0.0) for name, seconds in spent.items()}
 
     def _report(self) -> None:
         assert self._watch.progress is not None

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,6 +18,7 @@ from afl_sim.execution.numerics import check_device, deterministic, fingerprint
 from afl_sim.preparation import prepare
 from afl_sim.recorder import Recorder
 from afl_sim.recording import Run, RunFolder, build_manifest, load_run
+from afl_sim.recording.sinks import check_sinks
 from afl_sim.running import Progress, Simulation, Watch
 from afl_sim.scenario import Execution, Override, Scenario, Study, dump_scenario, scenario_id
 from afl_sim.scenario import load_study as _load_study
@@ -147,6 +148,7 @@ def _simulate(
 ) -> Run:
     began = perf_counter()
     check_mode(scenario, timing_only)
+    check_sinks(scenario.execution.sinks)
     device = "cpu" if timing_only else scenario.numerics.device
     with deterministic(device), _chosen(scenario, timing_only, executors) as chosen:
         prepared = prepare(scenario, timing_only)
@@ -157,15 +159,17 @@ def _simulate(
             command=command,
             timing_only=timing_only,
             code=code_digest(scenario),
+            scenario_id=scenario_id(scenario),
         )
         folder = RunFolder.create(out, dump_scenario(scenario), manifest)
         simulation = None
-        with folder.locked():
+        with ExitStack() as held:
             try:
-                recorder = Recorder(folder, scenario)
-                recorder.write_partition(prepared)
-                simulation = Simulation(scenario, prepared, recorder, chosen, watch)
-                simulation.run(began)
+                held.enter_context(folder.locked())
+                with Recorder(folder, scenario) as recorder:
+                    recorder.write_partition(prepared)
+                    simulation = Simulation(scenario, prepared, recorder, chosen, watch)
+                    simulation.run(began)
             except BaseException as error:
                 wrong_input = isinstance(error, InputError)
                 if simulation is None or (wrong_input and not simulation.begun):
@@ -192,11 +196,13 @@ def resume(
         progress, stop_wanted: as for `simulate`.
         execution: where tasks run from here on; by default where they did.
         executors: as for `simulate`.
-        force: go on even if this is other code or other numerics than began the run.
+        force: go on even if this is other code, other numerics or another scenario than began the
+            run.
 
     Raises:
         RunFolderError: there is no such run, another process is writing it, or it was begun by
-            other code or with other numerics.
+            other code, with other numerics or from another scenario than its folder has now.
+        AflSimError: the schedule is not the one that the checkpoint was taken in; it is kept.
     """
     found = load_run(path)
     if found.status == "complete":
@@ -207,14 +213,15 @@ def resume(
         scenario = scenario.model_copy(update={"execution": execution})
     timing_only = bool(found.manifest.get("timing_only"))
     check_mode(scenario, timing_only)
-    numerics = fingerprint(scenario.numerics)
+    numerics, identity = fingerprint(scenario.numerics), scenario_id(scenario)
     for what, then, now in (
-        ("numerics", found.manifest.get("numerics"), numerics),
-        ("code", found.manifest.get("code"), code_digest(scenario)),
+        ("other numerics", found.manifest.get("numerics"), numerics),
+        ("other code", found.manifest.get("code"), code_digest(scenario)),
+        ("another scenario", found.manifest.get("scenario_id", identity), identity),
     ):
         if then != now and not force:
             raise RunFolderError(
-                f"{found.path} was begun with other {what} ({then}; here {now}), so the result "
+                f"{found.path} was begun with {what} ({then}; here {now}), so the result "
                 "might not be the same; --force goes on nevertheless"
             )
     device = "cpu" if timing_only else scenario.numerics.device
@@ -222,13 +229,19 @@ def resume(
         prepared = prepare(scenario, timing_only)
         folder = RunFolder.open(found.path)
         with folder.locked():
-            folder.forget_results()
-            again = {"numerics": numerics, "code": code_digest(scenario), "forced": force}
-            resumed = [*found.manifest.get("resumed", []), again]
-            folder.write_json("manifest.json", {**found.manifest, "resumed": resumed})
-            recorder = Recorder(folder, scenario)
-            watch = Watch(progress, stop_wanted)
-            Simulation(scenario, prepared, recorder, chosen, watch, resume=True).run(began)
+            found = load_run(found.path)
+            if found.status == "complete":  # another process has gone on with it just now
+                return found
+            with Recorder(folder, scenario) as recorder:
+                folder.forget_results()
+                again = {"numerics": numerics, "code": code_digest(scenario), "forced": force}
+                resumed = [*found.manifest.get("resumed", []), again]
+                manifest = {**found.manifest, "resumed": resumed}
+                if force:
+                    manifest["scenario_id"] = identity  # which it is a run of from here on
+                folder.write_json("manifest.json", manifest)
+                watch = Watch(progress, stop_wanted)
+                Simulation(scenario, prepared, recorder, chosen, watch, resume=True).run(began)
     return load_run(folder.path)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from afl_sim.blame import one_error
 from afl_sim.cases import Options, Outcome, finished_before, outcome_of, run_case
 from afl_sim.errors import InputError, RunFolderError
 from afl_sim.parallel import Watch, can_share, run_side_by_side
@@ -56,7 +57,8 @@ def run_study(
         The folder, and what became of each case, in order.
 
     Raises:
-        InputError: nothing could be begun; nothing is left behind.
+        InputError: nothing could be begun; nothing is left behind, and what was there is.
+        AflSimError: the only run failed.
     """
     for case in study.cases:
         check_mode(case.scenario, options.timing_only)
@@ -68,7 +70,8 @@ def run_study(
         (case,) = study.cases
         outcome = finished_before(case, folder, options)
         if outcome is None:
-            outcome = run_case(case, folder, options, watch(case))
+            with one_error():
+                outcome = run_case(case, folder, options, watch(case))
         tell(outcome)
         return folder, [outcome]
     labels = [case.label for case in study.cases]

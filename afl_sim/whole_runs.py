@@ -11,6 +11,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from afl_sim.execution.pool import WorkerPool
 from afl_sim.execution.worker import Line
 from afl_sim.recording import RunFolder
 from afl_sim.recording.files import writing
-from afl_sim.recording.folder import LOCK
+from afl_sim.recording.locking import LOCK
+from afl_sim.replacement import Replacement
 from afl_sim.scenario import Case
 from afl_sim.simulation import Progress
 from afl_sim.workers import inline, supply_of
@@ -71,12 +73,18 @@ def run_whole_away(
     if found is not None and options.resume and not options.force:
         begun = read_folder(place)
     returned = _call(pool, case, options, report, do_away, case, begun)
-    if returned.files is not None:
+    if returned.files is None:
+        return _outcome(returned, case, place)
+    with ExitStack() as until_there:
+        older = None
         if found is not None:
             with RunFolder.open(place).locked():
-                shutil.rmtree(place)
+                older = until_there.enter_context(Replacement(found))
         write_folder(returned.files, place)
-    return _outcome(returned, case, place)
+        made = existing(place)
+        if older is not None and made is not None and made.summary.get("versions"):
+            older.let_go()
+        return _outcome(returned, case, place)
 
 
 def do_here(case: Case, place: Path, options: Options, line: Line) -> Returned:

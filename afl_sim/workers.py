@@ -17,6 +17,7 @@ from afl_sim.execution.worker import Supply
 from afl_sim.learning.batched import BatchedTrainer
 from afl_sim.learning.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.preparation import Prepared, build_runner, compressor_of, recipe_of, worker_runner
+from afl_sim.recording.sinks import check_sinks
 from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
 
 _ROOM_WITHIN = 600.0  # seconds for a cluster that others use, too, to start the first worker
@@ -61,6 +62,7 @@ def check_executor(execution: Execution) -> None:
     Raises:
         InputError: a package that is not installed.
     """
+    check_sinks(execution.sinks)
     if execution.executor == "ray":
         from afl_sim.execution.ray import import_ray
 

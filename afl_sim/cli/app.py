@@ -48,6 +48,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: errors are one message on stderr and an exit code, never a traceback."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:  # a path on the command line need not be text of any encoding
+        reconfigure(errors="surrogateescape")
     if "" not in sys.path:
         sys.path.append("")  # `package.module:Class` may lie in the working directory
     try:

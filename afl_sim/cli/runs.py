@@ -25,6 +25,7 @@ from afl_sim.cli.options import (
 )
 from afl_sim.cli.results import draw_figures, write_report
 from afl_sim.errors import AflSimError, ScenarioError
+from afl_sim.output import say_errors
 
 
 @app.command()
@@ -67,7 +68,7 @@ def run(
     if device is not None:
         settings.append(f"numerics.device={device}")
     study = check_study(find_scenario(scenario), settings, seed, timing_only=timing_only, here=True)
-    with Display() as display, Interruption(display.finish) as interruption:
+    with Display() as display, Interruption(display.finish, timing_only) as interruption:
         options = Options(out, timing_only, force, resume, sys.argv, interruption.wanted)
         display.expect(len(study.cases))
         folder, outcomes = run_study(
@@ -99,18 +100,25 @@ def resume_run(
     mlflow: MlflowOption = False,
 ) -> None:
     """Continue a run that was broken off, to the result that it would have had."""
+    from afl_sim.blame import one_error
     from afl_sim.console import Display, Interruption
     from afl_sim.recording import load_run
     from afl_sim.simulation import load_scenario, resume
     from analysis.compare import print_comparison
 
-    if load_run(run).status == "complete":
+    found = load_run(run)
+    if found.status == "complete":
         print(f"{run} is finished")
         return
     settings = execution_settings(workers, executor, ray_address)
     settings += sink_settings(tensorboard, mlflow)
     scenario = load_scenario(run / "scenario.yaml", settings)
-    with Display() as display, Interruption(display.finish) as interruption:
+    timing_only = bool(found.manifest.get("timing_only"))
+    with (
+        Display() as display,
+        Interruption(display.finish, timing_only) as interruption,
+        one_error(),
+    ):
         done = resume(
             run,
             progress=display.watch_run(scenario.name, scenario),
@@ -172,8 +180,10 @@ def reproduce(
     workers: WorkersOption = None,
 ) -> None:
     """Reproduce a paper's figures and tables: reported beside measured."""
+    from afl_sim.console import Display, Interruption
     from afl_sim.errors import InputError
     from afl_sim.reproduction.listing import overview
+    from afl_sim.reproduction.running import Asked
     from afl_sim.reproduction.target import SCALES, find_target, target_names
 
     if scale not in SCALES:
@@ -186,34 +196,38 @@ def reproduce(
             print(line)
         return
     targets = [find_target(name) for name in chosen]
-    problems = []
-    for target in targets:
+    problems: list[str] = []
+    with Interruption(Display().finish) as interruption:
+        execution = execution_settings(workers, None, None)
+        named: Any = scale
+        asked = Asked(named, out, study or None, execution, sys.argv, interruption.wanted)
         try:
-            _reproduce(target, scale, out, study, keep, execution_settings(workers, None, None))
-        except AflSimError as error:
-            if len(targets) == 1:
-                raise
-            problems.append(str(error))
+            for target in targets:
+                try:
+                    _reproduce(target, asked, keep, interruption)
+                except AflSimError as error:
+                    if len(targets) == 1:
+                        raise
+                    problems.append(str(error))
+                interruption.check()  # it may have come when no run was there to stop
+        except KeyboardInterrupt:
+            for problem in problems:
+                say_errors(problem)
+            raise
     if problems:
         raise AflSimError("\n".join(problems))
 
 
-def _reproduce(
-    target: Any,
-    scale: Any,
-    out: Path | None,
-    studies: list[str] | None,
-    keep: bool,
-    execution: list[str],
-) -> None:
-    from afl_sim.console import Display, Interruption
+def _reproduce(target: Any, asked: Any, keep: bool, interruption: Any) -> None:
+    from afl_sim.console import Display
     from afl_sim.reproduction.pages import print_results
-    from afl_sim.reproduction.running import Asked, reproduce
-    from afl_sim.reproduction.running import keep as keep_results
+    from afl_sim.reproduction.running import reproduce
+    from afl_sim.reproduction.writing import keep as keep_results
 
     print(f"{target.title}\n{target.citation}\n", flush=True)
-    with Display() as display, Interruption(display.finish) as interruption:
-        asked = Asked(scale, out, studies or None, execution, sys.argv, interruption.wanted)
+    with Display() as display:
+        interruption.say = display.finish
+        interruption.timing_only = target.is_timing_only(asked.scale)
         results, written = reproduce(
             target,
             asked,

@@ -33,6 +33,11 @@ class ReplayingLearner:
         self._readings = deque(snapshot.readings)
         self._on = False
 
+    @property
+    def attached(self) -> bool:
+        """Whether the learner has taken over."""
+        return self._on
+
     def attach(self, version: int, check: Callable[[], None]) -> None:
         """Called after each version: takes over at the snapshot's, once ``check`` has passed."""
         if self._on or version != self._snapshot.version:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.files import reason, temporary_path
@@ -46,8 +46,8 @@ def check_columns(path: Path, schema: pa.Schema) -> None:
     """Look at a Parquet file's footer: it has to have the columns of ``schema``."""
     import pyarrow.parquet as pq
 
-    with _told_of_table(path):
-        names = pq.read_schema(path).names
+    with _table_at(path) as content:
+        names = pq.read_schema(content).names
     absent = [name for name in schema.names if name not in names]
     if absent:
         raise RunFolderError(f"{path} is damaged: it lacks the columns {', '.join(absent)}")
@@ -58,8 +58,8 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     import pyarrow.parquet as pq
 
     _require_table(path, schema)
-    with _told_of_table(path):
-        return pq.read_table(path, columns=schema.names, partitioning=None)
+    with _table_at(path) as content:
+        return pq.read_table(content, columns=schema.names, partitioning=None)
 
 
 def first_rows(path: Path, schema: pa.Schema, count: int) -> tuple[pa.Table, int]:
@@ -70,7 +70,7 @@ def first_rows(path: Path, schema: pa.Schema, count: int) -> tuple[pa.Table, int
     _require_table(path, schema)
     batches: list[pa.RecordBatch] = []
     missing = count
-    with _told_of_table(path), pq.ParquetFile(path) as file:
+    with _table_at(path) as content, pq.ParquetFile(content) as file:
         rows = file.iter_batches(batch_size=1 << 16, columns=schema.names)
         while missing > 0 and (batch := next(rows, None)) is not None:
             batches.append(batch.slice(0, missing))
@@ -98,12 +98,17 @@ def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 
 
 @contextmanager
-def _told_of_table(path: Path) -> Iterator[None]:
-    """Where a Parquet file cannot be read, say that it is damaged."""
+def _table_at(path: Path) -> Iterator[BinaryIO]:
+    """A Parquet file, opened here since pyarrow takes only paths that are UTF-8.
+
+    Raises:
+        RunFolderError: it cannot be read.
+    """
     import pyarrow as pa
 
     try:
-        yield
+        with path.open("rb") as file:
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
 

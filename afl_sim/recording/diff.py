@@ -15,7 +15,8 @@ from afl_sim.recording.reading import Run, load_run
 if TYPE_CHECKING:
     import pandas as pd
 
-CONTEXT_ROWS: Final = 3
+_CONTEXT_ROWS: Final = 3  # shown before and after
+_NAME_WIDTH: Final = 80  # of a run's name, so that a line stays within 100 characters
 SHOWN: Final = ("seq", *DIGEST_COLUMNS, "bytes", "steps", "samples")
 
 Row = dict[str, Any]
@@ -51,16 +52,11 @@ class Divergence:
     model_digest_b: str | None
 
 
-def first_divergence(
-    run_a: Run | Path | str, run_b: Run | Path | str, context: int = CONTEXT_ROWS
-) -> Divergence | None:
+def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Divergence | None:
     """Find the first event in which two runs differ, then the first number.
 
     Events are compared in the columns of the schedule digest, without ``evaluated`` rows. When all
     are the same, the models and evaluations are compared.
-
-    Args:
-        context: how many events to show before and after.
 
     Returns:
         None when schedule and model are the same.
@@ -84,9 +80,9 @@ def first_divergence(
     if index is not None:
         row_a, row_b = _row(events_a, index), _row(events_b, index)
         rows = [
-            _rows(events_a, max(0, index - context), index),
-            _rows(events_a, index + 1, index + 1 + context),
-            _rows(events_b, index + 1, index + 1 + context),
+            _rows(events_a, max(0, index - _CONTEXT_ROWS), index),
+            _rows(events_a, index + 1, index + 1 + _CONTEXT_ROWS),
+            _rows(events_b, index + 1, index + 1 + _CONTEXT_ROWS),
         ]
     return Divergence(
         index=index,
@@ -104,18 +100,12 @@ def first_divergence(
     )
 
 
-def format_divergence(
-    divergence: Divergence | None, name_a: str = "A", name_b: str = "B", width: int = 100
-) -> str:
-    """Both sides of a divergence as readable text, the differing columns marked with ``*``.
-
-    Args:
-        width: shorten names so that a line stays within about this many characters.
-    """
+def format_divergence(divergence: Divergence | None, name_a: str = "A", name_b: str = "B") -> str:
+    """Both sides of a divergence as readable text, the differing columns marked with ``*``."""
     if divergence is None:
         return "No difference: the schedules are the same, event for event, and no model differs."
     d = divergence
-    name_a, name_b = (_short(name, width - 20) for name in (name_a, name_b))
+    name_a, name_b = (_short(name) for name in (name_a, name_b))
     lines = []
     if d.index is not None:
         lines += [f"The schedules part at event {d.index}.", f"  A: {name_a}", f"  B: {name_b}", ""]
@@ -239,5 +229,5 @@ def _evaluation(row: Row | None) -> str:
     )
 
 
-def _short(name: str, width: int) -> str:
-    return name if len(name) <= width else "..." + name[3 - width :]
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME_WIDTH else "..." + name[3 - _NAME_WIDTH :]

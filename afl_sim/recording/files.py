@@ -99,8 +99,11 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write indented JSON at once; numbers that are not finite become null (JSON has none)."""
-    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    """Write indented JSON at once; numbers that are not finite become null (JSON has none).
+
+    It is ASCII: a path or a word of the command line need not be text of any encoding.
+    """
+    text = json.dumps(_plain(content), indent=2, allow_nan=False)
     write_text(path, text + "\n")
 
 

@@ -7,18 +7,18 @@ it that a reader must find there. Files that come later are each written whole.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording.files import reason, write_bytes, write_json, write_text
+from afl_sim.recording.locking import lock_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,6 @@ SUMMARY: Final = "summary.json"
 MODEL: Final = "model.safetensors"
 MODEL_ORDER: Final = "order"
 TRACE: Final = "trace.json"
-LOCK: Final = ".lock"
 STUDY: Final = "study.json"
 
 # The rename itself is refused where the place is a mount point or its parent takes no entries.
@@ -73,11 +72,6 @@ class Folder:
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file; numbers that are not finite become null. Returns its path."""
         write_json(self.path / name, content)
-        return self.path / name
-
-    def write_text(self, name: str, content: str) -> Path:
-        """Write a UTF-8 text file and return its path."""
-        write_text(self.path / name, content)
         return self.path / name
 
     def discard(self) -> None:
@@ -122,24 +116,13 @@ class RunFolder(Folder):
             raise RunFolderError(f"{path} is not a run folder: it has no {SCENARIO}")
         return cls(path)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the folder against other processes; a lock ends with the process that holds it.
 
         Raises:
-            RunFolderError: another process is writing to it.
+            RunFolderError: another process is writing to it, or it cannot be locked.
         """
-        with open(self.path / LOCK, "ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunFolderError(f"another process is writing to {self.path}") from None
-            if not _is_at(lock, self.path / LOCK):  # its last holder has just removed it
-                raise RunFolderError(f"another process was writing to {self.path}; try again")
-            try:
-                yield
-            finally:
-                (self.path / LOCK).unlink(missing_ok=True)
+        return lock_of(self.path)
 
     def forget_results(self) -> None:
         """Remove what a run that broke off has left, but for its checkpoints, to go on from them.
@@ -215,18 +198,6 @@ class StudyFolder(Folder):
             files["study.yaml"] = scenario_yaml
         return cls._appear(path, files)
 
-    def run_path(self, label: str) -> Path:
-        """Where the run of that label belongs."""
-        return self.path / label
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether this open file is the one at that place."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:
-        return False
-
 
 def check_free(path: Path) -> None:
     """Raise `RunFolderError` unless ``path`` is missing or an empty folder."""
@@ -284,4 +255,5 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 
 def _json(content: Any) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    # In ASCII, since a word of the command line need not be text of any encoding.
+    return json.dumps(content, indent=2, default=str) + "\n"

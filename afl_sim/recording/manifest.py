@@ -33,7 +33,6 @@ def build_manifest(
     numerics: Mapping[str, Any] | None = None,
     cpu: str | None = None,
     command: Sequence[str] | None = None,
-    directory: Path | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Facts about the package, the machine and the command, for ``manifest.json``.
@@ -43,7 +42,6 @@ def build_manifest(
             caller: nothing here imports torch.
         cpu: the processor's capability as the caller's library names it, such as ``"AVX512"``.
         command: the command line, as a list of words.
-        directory: the folder whose git commit is recorded; default the working directory.
         more: further entries, such as ``label`` or ``scenario_id``.
     """
     return {
@@ -56,7 +54,7 @@ def build_manifest(
         "libraries": {name: installed_version(name) for name in LIBRARIES},
         "numerics": dict(numerics or {}),
         "command": list(command) if command is not None else None,
-        "git_commit": git_commit(directory or Path.cwd()),
+        "git_commit": git_commit(Path.cwd()),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **more,
     }

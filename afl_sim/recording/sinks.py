@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from afl_sim.errors import InputError
+from afl_sim.blame import reason
+from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording.metrics import Evaluation
 
 FOLDER: Final = "tensorboard"
@@ -29,8 +31,19 @@ class Sink(Protocol):
         """Hand over what is left; called once, whichever way the run ended."""
 
 
+def check_sinks(names: Sequence[str]) -> None:
+    """Refuse what is not installed.
+
+    Raises:
+        InputError: it is not; the message names the extra.
+    """
+    for name in names:
+        if find_spec(name) is None:
+            raise InputError(f"execution.sinks: {name} is not installed; the extra [{name}] has it")
+
+
 def open_sinks(names: Sequence[str], folder: Path, scenario: Mapping[str, Any]) -> list[Sink]:
-    """The sinks of a run.
+    """The sinks of a run. What they raise from then on is an `AflSimError`.
 
     Args:
         names: ``tensorboard``, ``mlflow``.
@@ -38,15 +51,43 @@ def open_sinks(names: Sequence[str], folder: Path, scenario: Mapping[str, Any]) 
         scenario: the resolved scenario, which MLflow takes as parameters.
 
     Raises:
-        InputError: the extra is not installed.
+        InputError: the extra is not installed, or nothing can be written there.
     """
-    for name in names:
-        if find_spec(name) is None:
-            raise InputError(f"execution.sinks: {name} is not installed; the extra [{name}] has it")
-    return [
-        TensorBoardSink(folder / FOLDER) if name == "tensorboard" else MlflowSink(scenario)
-        for name in names
-    ]
+    check_sinks(names)
+    opened: list[Sink] = []
+    for name in sorted(names):  # MLflow first: its server may be away, and TensorBoard's files stay
+        try:
+            sink = MlflowSink(scenario) if name == "mlflow" else TensorBoardSink(folder / FOLDER)
+        except Exception as error:
+            for other in opened:
+                with suppress(AflSimError):
+                    other.close()
+            raise InputError(f"execution.sinks: {name} cannot begin: {reason(error)}") from error
+        opened.append(_OneError(name, sink))
+    return opened
+
+
+class _OneError:
+    """A sink whose errors are the package's own: what is on the other side is not ours."""
+
+    def __init__(self, name: str, sink: Sink) -> None:
+        self._name = name
+        self._sink = sink
+
+    def evaluated(self, row: Evaluation) -> None:
+        with self._told():
+            self._sink.evaluated(row)
+
+    def close(self) -> None:
+        with self._told():
+            self._sink.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise AflSimError(f"{self._name} takes no evaluations: {reason(error)}") from error
 
 
 class TensorBoardSink:

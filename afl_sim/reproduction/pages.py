@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from afl_sim.reproduction.judging import Borne, Judged, borne, judged
 from afl_sim.reproduction.results import Results
 from afl_sim.reproduction.target import Target
 from afl_sim.reproduction.words import Table, Tolerance
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _COLUMNS: Final = (
     "quantity",
@@ -66,14 +63,14 @@ def to_markdown(target: Target, results: Results) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def print_results(target: Target, results: Results, console: Console | None = None) -> None:
+def print_results(target: Target, results: Results) -> None:
     """Print the tables, the claims, and what the scale cut."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as Grid
     from rich.text import Text
 
-    console = console or Console()
+    console = Console()
     for table, rows in _by_table(target, results):
         grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         columns = texts(table, rows)

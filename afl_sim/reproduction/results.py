@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from afl_sim.blame import reason
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording.files import write_text
 from afl_sim.reproduction.target import Scale, Target
 from afl_sim.scenario.wording import hint
 
+T = TypeVar("T")
 Values = list[float | None]
 """One value for each replication; None for what was not reached."""
 
@@ -80,13 +82,17 @@ def read_results(path: Path) -> Results | None:
 
 
 def checked(
-    target: Target, scale: Scale, measured: Mapping[str, Any]
+    target: Target, scale: Scale, measured: Any
 ) -> tuple[dict[str, dict[str, Values]], dict[str, list[bool]]]:
     """What a target's ``measure`` gave, as tables and claims of this scale.
 
     Raises:
-        AflSimError: it is not what the target asks for.
+        AflSimError: it is not what the target asks for; the message names quantity and row.
     """
+    if not isinstance(measured, Mapping):
+        raise AflSimError(
+            f"{target.analysis}.measure gave {_kind(measured)}; expected a dict by quantity"
+        )
     known = (*target.tables, *target.claims)
     tables: dict[str, dict[str, Values]] = {}
     claims: dict[str, list[bool]] = {}
@@ -94,7 +100,7 @@ def checked(
         if quantity in target.tables:
             tables[quantity] = _table(target, quantity, found)
         elif quantity in target.claims:
-            claims[quantity] = [bool(truth) for truth in found]
+            claims[quantity] = _each(target, quantity, found, bool)
         else:
             raise AflSimError(
                 f"{target.analysis}: measured {quantity!r}, which {target.name} does not ask for; "
@@ -106,19 +112,44 @@ def checked(
     return tables, claims
 
 
-def _table(target: Target, quantity: str, found: Mapping[str, Any]) -> dict[str, Values]:
+def _table(target: Target, quantity: str, found: Any) -> dict[str, Values]:
     rows = target.tables[quantity].rows
+    if not isinstance(found, Mapping):
+        raise AflSimError(
+            f"{target.analysis}: {quantity} is {_kind(found)}; expected a dict by row"
+        )
     for row in found:
         if row not in rows:
             raise AflSimError(
                 f"{target.analysis}: {quantity} has a row {row!r}, which {target.name} does not "
                 f"ask for; expected one of {', '.join(rows)}{hint(row, rows)}"
             )
-    table = {row: [_number(value) for value in found[row]] for row in rows if row in found}
+    table = {
+        row: _each(target, f"{quantity}, {row}", found[row], _number)
+        for row in rows
+        if row in found
+    }
     for row, values in table.items():
         if any(value is not None and not math.isfinite(value) for value in values):
             raise AflSimError(f"{target.analysis}: {quantity}, {row}: a value is not finite")
     return {row: values for row, values in table.items() if values}
+
+
+def _each(target: Target, what: str, found: Any, read: Callable[[Any], T]) -> list[T]:
+    """One value for each replication."""
+    if isinstance(found, str | bytes | Mapping) or not isinstance(found, Iterable):
+        raise AflSimError(
+            f"{target.analysis}: {what}: {_kind(found)}; expected a list, a value for each "
+            "replication"
+        )
+    try:
+        return [read(value) for value in found]
+    except (TypeError, ValueError) as error:
+        raise AflSimError(f"{target.analysis}: {what}: {reason(error)}") from error
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _number(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Runs what a target lacks, measures it, and writes its results down."""
+"""Runs what a target lacks, measures it, and has its results written down."""
 
 from __future__ import annotations
 
@@ -10,29 +10,23 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from afl_sim.blame import told
-from afl_sim.builtin import scenario_folder
 from afl_sim.cases import finished_before
 from afl_sim.code import code_digest
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.parallel import Watch
 from afl_sim.recording import Run, load_runs
-from afl_sim.recording.files import reason, write_bytes, write_text
-from afl_sim.reproduction.pages import to_csv, to_markdown
-from afl_sim.reproduction.results import Results, checked, read_results
-from afl_sim.reproduction.target import Scale, Target, paper_folder
+from afl_sim.replacement import FINISHED
+from afl_sim.reproduction.results import Results, checked
+from afl_sim.reproduction.target import Scale, Target
+from afl_sim.reproduction.writing import alone_in, write_figure, write_tables
 from afl_sim.scenario import Study
 from afl_sim.scenario.checks import one_process
 from afl_sim.scenario.wording import hint
 from afl_sim.studies import RUNS, Options, Outcome, run_study, study_id
 from afl_sim.validation import check_study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-_TO_MEASURE = ("complete", "diverged")  # a run that diverges has a result to tell
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class Asked:
         only: the studies to run; of the others what is finished counts. None: all.
         execution: settings of where tasks run, ``key.path=value``, for all that can have them.
         command: the command line, for the manifests.
-        stop_wanted: asked after each version; True breaks off there.
+        stop_wanted: asked after each version and each study; True breaks off there.
     """
 
     scale: Scale = "small"
@@ -96,12 +90,15 @@ def reproduce(
         The results, and the files written.
 
     Raises:
-        InputError: a scenario is wrong; nothing was run.
-        AflSimError: runs failed, or what they gave cannot be measured.
+        InputError: a scenario is wrong, or a study is not there; nothing was run.
+        AflSimError: runs failed, or what they gave cannot be measured or drawn.
+        KeyboardInterrupt: `Asked.stop_wanted` said so.
     """
     module = _analysis(target)
+    _check_names(target, asked)
     parts = [_part(target, name, asked) for name in target.studies_at(asked.scale)]
-    wanted = [part for part in parts if _is_wanted(target, part, asked)]
+    chosen = target.studies if asked.only is None else asked.only
+    wanted = [part for part in parts if part.name in chosen or part.finished()]
     expect(sum(len(part.study.cases) for part in wanted))
     failed: list[str] = []
     for part in wanted:
@@ -109,11 +106,29 @@ def reproduce(
         failed += [
             f"{part.name}, {outcome.label}: {outcome.error or 'did not come to its end'}"
             for outcome in outcomes
-            if outcome.run is None or outcome.run.status not in _TO_MEASURE
+            if outcome.error or outcome.run is None or outcome.run.status not in FINISHED
         ]
+        if asked.stop_wanted is not None and asked.stop_wanted():
+            raise KeyboardInterrupt
     if failed:
         raise AflSimError("\n".join(f"{target.name}: {line}" for line in failed))
-    studies = {part.name: load_runs([part.place]) for part in wanted}
+    place = output_folder(target.name, asked.out) / asked.scale
+    with alone_in(place):
+        # What another process has run meanwhile counts: who is the last to write has everything.
+        there = [part for part in parts if part in wanted or part.finished()]
+        return _told(target, asked, module, parts, there, place)
+
+
+def _told(
+    target: Target,
+    asked: Asked,
+    module: ModuleType,
+    parts: Sequence[Part],
+    there: Sequence[Part],
+    place: Path,
+) -> tuple[Results, list[Path]]:
+    """Measure the studies that are there, and write what came of it."""
+    studies = {part.name: load_runs([part.place]) for part in there}
     not_run = {
         part.name: target.studies[part.name].cost for part in parts if part.name not in studies
     }
@@ -128,37 +143,11 @@ def reproduce(
         tables,
         claims,
     )
+    written = write_tables(target, results, place)  # before the figure, which may not come off
     figure = _call(target, module, "draw", studies, target) if target.figure else None
-    return results, _write(target, results, figure, output_folder(target.name, asked.out))
-
-
-def keep(target: Target, results: Results, written: Sequence[Path]) -> list[Path]:
-    """Write results beside the target, and its figure among those of the documentation.
-
-    What is there already of studies that were not run stays. The figure shows only what was run,
-    so that it is left as it is where something stays; that of the small scale gives way to that of
-    the full one.
-
-    Returns:
-        The files.
-
-    Raises:
-        AflSimError: they cannot be written there.
-    """
-    path = target.results(results.scale)
-    _make(path.parent)
-    earlier = read_results(path)
-    here, results = results, results if earlier is None else results.completed_by(earlier)
-    results.write(path)
-    write_text(path.with_suffix(".csv"), to_csv(target, results))
-    kept = [path, path.with_suffix(".csv")]
-    images = scenario_folder().parent / "docs" / "images"
-    best = results.scale == "full" or not target.results("full").exists()
-    if best and results is here and images.is_dir() and target.folder.parent == paper_folder():
-        for picture in (path for path in written if path.suffix == ".png"):
-            kept.append(images / f"papers-{target.name}.png")
-            write_bytes(kept[-1], picture.read_bytes())
-    return kept
+    if figure is not None:
+        written += write_figure(target, figure, place)
+    return results, written
 
 
 def _part(target: Target, name: str, asked: Asked) -> Part:
@@ -179,21 +168,23 @@ def _part(target: Target, name: str, asked: Asked) -> Part:
         resume=True,
         command=asked.command,
         stop_wanted=asked.stop_wanted,
+        finished=FINISHED,
     )
     return Part(name, study, place, options)
 
 
-def _is_wanted(target: Target, part: Part, asked: Asked) -> bool:
-    if asked.only is None:
-        return True
-    for name in asked.only:
+def _check_names(target: Target, asked: Asked) -> None:
+    for name in asked.only or ():
         if name not in target.studies:
             known = ", ".join(target.studies)
             raise InputError(
                 f"{target.name} has no study {name!r}; expected one of {known}"
                 f"{hint(name, target.studies)}"
             )
-    return part.name in asked.only or part.finished()
+        if name not in target.studies_at(asked.scale):
+            raise InputError(
+                f"{target.name}: {name} is left out at small scale; --scale full has it"
+            )
 
 
 def _analysis(target: Target) -> ModuleType:
@@ -256,24 +247,3 @@ def _ran(target: Target, scale: Scale, name: str, runs: Sequence[Run]) -> dict[s
 
 def _minutes(runs: Sequence[Run]) -> float:
     return sum((run.summary.get("wall_seconds") or {}).get("total") or 0.0 for run in runs) / 60
-
-
-def _write(target: Target, results: Results, figure: Figure | None, folder: Path) -> list[Path]:
-    from analysis.drawing import save
-
-    place = folder / results.scale
-    _make(place)
-    results.write(place / "results.json")
-    write_text(place / "table.csv", to_csv(target, results))
-    write_text(place / "table.md", to_markdown(target, results))
-    written = [place / "table.csv", place / "table.md"]
-    if figure is not None:
-        written += save(figure, place / target.name, ("png", "pdf"))
-    return written
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AflSimError(f"cannot make the folder {folder}: {reason(error)}") from error

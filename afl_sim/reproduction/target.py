@@ -63,6 +63,10 @@ class Target:
             name for name, runs in self.studies.items() if scale == "full" or runs.small != "skip"
         ]
 
+    def is_timing_only(self, scale: Scale) -> bool:
+        """Whether none of its studies trains at this scale."""
+        return all(self.studies[name].timing_only for name in self.studies_at(scale))
+
     def settings_at(self, scale: Scale, study: str) -> tuple[Override, ...]:
         """What replaces settings of the study's file at this scale."""
         always = self.settings.get(study, ())

@@ -163,14 +163,17 @@ def _devices(runs: Sequence[Run]) -> dict[str, list[float | None]]:
     return rows
 
 
-def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
+def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure | None:
     """A row of panels for each study that trained, a column for each share of stragglers.
 
-    Where nothing trained: how many samples the devices hold.
+    Where none of these was run: how many samples the devices hold. None where that is not known
+    either.
     """
     shown = [name for name in ROWS if name in studies]
     with themed() as style:
         if not shown:
+            if "devices" not in studies:
+                return None
             figure = new_figure(style.width / 2, 3.0)
             _device_sizes(figure.subplots(), studies["devices"])
             return figure

@@ -152,10 +152,15 @@ def _of(runs: Sequence[Run], name: str, level: float) -> list[Run]:
     ]
 
 
-def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
-    """Losses over time and accuracy by client; without training, the staleness of each client."""
+def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure | None:
+    """Losses over time and accuracy by client; without training, the staleness of each client.
+
+    None where neither was run.
+    """
     with themed() as style:
         if "learning" not in studies:
+            if "staleness" not in studies:
+                return None
             figure = new_figure(style.width, 3.2)
             _staleness_panel(figure.subplots(), studies["staleness"], target)
             return figure

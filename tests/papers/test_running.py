@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,13 @@ from tiny import TARGET, write_target
 from afl_sim.cases import Outcome
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording import load_runs
-from afl_sim.reproduction import running
+from afl_sim.reproduction import running, writing
 from afl_sim.reproduction.listing import overview
 from afl_sim.reproduction.pages import notes
 from afl_sim.reproduction.results import read_results
-from afl_sim.reproduction.running import Asked, keep, reproduce
+from afl_sim.reproduction.running import Asked, reproduce
 from afl_sim.reproduction.target import Target, load_target
+from afl_sim.reproduction.writing import alone_in, keep
 from afl_sim.scenario import Study
 
 
@@ -74,6 +76,92 @@ def test_a_reproduction_that_was_broken_off_goes_on(target: Target, tmp_path: Pa
     assert results.tables == untouched.tables
 
 
+def test_a_stop_between_two_studies_is_not_lost(target: Target) -> None:
+    told: list[Outcome] = []
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(target, Asked("full", stop_wanted=lambda: len(told) == 4), tell=told.append)
+    assert len(told) == 4  # those of the first study
+    results, _ = reproduce(target, Asked("full"), tell=told.append)
+    assert [outcome.reused for outcome in told[4:]] == [True] * 4 + [False] * 4
+    assert set(results.studies) == {"rounds", "long"}
+
+
+def test_a_run_that_diverged_is_a_result_and_not_run_again(target: Target, tmp_path: Path) -> None:
+    reproduce(target, Asked())
+    (study,) = (tmp_path / "runs" / "papers" / "tiny").glob("rounds-*")
+    file = study / "r0" / "summary.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "status": "diverged"}))
+    told: list[Outcome] = []
+    results, _ = reproduce(target, Asked("small", only=["rounds"]), tell=told.append)
+    assert [outcome.reused for outcome in told] == [True, True]
+    assert [run["status"] for run in results.studies["rounds"]["runs"]] == ["diverged", "complete"]
+
+
+def test_what_another_process_has_run_meanwhile_is_in_the_results(
+    target: Target, tmp_path: Path
+) -> None:
+    text = (tmp_path / "tiny_analysis.py").read_text()
+    text = text.replace('studies["rounds"]', 'studies.get("rounds", [])')
+    (tmp_path / "tiny_analysis.py").write_text(text)
+    others: list[Path] = []
+
+    def tell(outcome: Outcome) -> None:
+        if not others:
+            mine, written = reproduce(target, Asked("full", only=["long"]))
+            assert mine.not_run == {"rounds": ""}
+            others.extend(written)
+
+    results, written = reproduce(target, Asked("full", only=["rounds"]), tell=tell)
+    assert others == written
+    assert list(results.studies) == ["rounds", "long"]
+    kept = read_results(written[0].with_name("results.json"))
+    assert kept is not None
+    assert list(kept.studies) == ["rounds", "long"]
+    assert not list(written[0].parent.glob(".*"))
+
+
+def test_two_that_write_results_take_turns(target: Target) -> None:
+    results, written = reproduce(target, Asked())
+    ends: list[str] = []
+
+    def second() -> None:
+        keep(target, results, written)
+        reproduce(target, Asked())
+        ends.append("second")
+
+    other = threading.Thread(target=second)
+    with alone_in(target.results("small").parent), alone_in(written[0].parent):
+        other.start()
+        other.join(0.3)
+        ends.append("first")
+    other.join(60)
+    assert ends == ["first", "second"]
+
+
+def test_the_tables_are_there_where_the_figure_does_not_come_off(
+    target: Target, tmp_path: Path
+) -> None:
+    text = (tmp_path / "tiny_analysis.py").read_text()
+    (tmp_path / "tiny_analysis.py").write_text(text.replace("figure = Figure()", "1 / 0"))
+    with pytest.raises(AflSimError, match=r"tiny_analysis\.draw: ZeroDivisionError"):
+        reproduce(target, Asked())
+    place = tmp_path / "runs" / "papers" / "tiny" / "small"
+    assert sorted(path.name for path in place.iterdir()) == [
+        "results.json",
+        "table.csv",
+        "table.md",
+    ]
+
+
+def test_where_nothing_that_was_run_is_drawn_there_is_no_figure(
+    target: Target, tmp_path: Path
+) -> None:
+    text = (tmp_path / "tiny_analysis.py").read_text()
+    (tmp_path / "tiny_analysis.py").write_text(text.replace("figure = Figure()", "return None"))
+    _, written = reproduce(target, Asked())
+    assert [path.name for path in written] == ["table.csv", "table.md"]
+
+
 def test_workers_are_given_to_all_studies_that_can_have_them(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +194,8 @@ def test_studies_that_are_not_chosen_are_named_with_their_cost(target: Target) -
     assert again.not_run == {}  # it was finished, so it counts
     with pytest.raises(InputError, match="did you mean 'rounds'"):
         reproduce(target, Asked("full", only=["round"]))
+    with pytest.raises(InputError, match="long is left out at small scale; --scale full has it"):
+        reproduce(target, Asked("small", only=["rounds", "long"]))
 
 
 def test_kept_results_stand_beside_the_target_and_give_the_same_table(target: Target) -> None:
@@ -121,6 +211,19 @@ def test_kept_results_stand_beside_the_target_and_give_the_same_table(target: Ta
     assert rows[0]["values"] == "5 5"
     made = json.loads((target.folder / "results" / "small.json").read_text())["made"]
     assert set(made) >= {"date", "command", "minutes", "code", "machine", "torch", "numerics"}
+
+
+def test_the_figure_is_kept_however_the_target_is_named(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "paper_folder", lambda: tmp_path)
+    monkeypatch.setattr(writing, "scenario_folder", lambda: tmp_path / "scenarios")
+    images = tmp_path / "docs" / "images"
+    images.mkdir(parents=True)
+    results, written = reproduce(target, Asked())
+    for named in (target.folder, Path("tiny")):
+        assert keep(load_target(named), results, written)[-1] == images / "papers-tiny.png"
+        (images / "papers-tiny.png").unlink()
 
 
 def test_what_was_kept_of_studies_that_are_not_run_now_stays(target: Target) -> None:
@@ -185,6 +288,27 @@ def test_an_exception_in_the_analysis_names_its_line(target: Target, tmp_path: P
     (tmp_path / "tiny_analysis.py").write_text("def measure(studies):\n    return 1 / 0\n")
     with pytest.raises(AflSimError, match=r"measure: ZeroDivisionError.*tiny_analysis\.py:2"):
         reproduce(target, Asked())
+
+
+@pytest.mark.parametrize(
+    ("gives", "words"),
+    [
+        ("None", "measure gave None; expected a dict by quantity"),
+        ("[1, 2]", "measure gave a list; expected a dict by quantity"),
+        ("{'versions': [5.0]}", "versions is a list; expected a dict by row"),
+        ("{'versions': {'right': 5.0}}", "versions, right: a float; expected a list"),
+        ("{'versions': {'right': ['five']}}", "versions, right: ValueError: could not convert"),
+        ("{'versions': {'right': [[5.0]]}}", "versions, right: TypeError"),
+        ("{'ended': True}", "ended: a bool; expected a list, a value for each replication"),
+    ],
+)
+def test_a_measurement_of_the_wrong_shape_is_named(
+    target: Target, tmp_path: Path, gives: str, words: str
+) -> None:
+    (tmp_path / "tiny_analysis.py").write_text(f"def measure(studies):\n    return {gives}\n")
+    with pytest.raises(AflSimError, match=words) as caught:
+        reproduce(target, Asked())
+    assert "\n" not in str(caught.value)
 
 
 def test_a_run_that_fails_is_named(target: Target) -> None:

@@ -10,7 +10,10 @@ import pytest
 from rich.console import Console
 
 from afl_sim import console, load_scenario
+from afl_sim.cli import runs
 from afl_sim.console import Display, Interruption, fraction_done
+from afl_sim.errors import AflSimError
+from afl_sim.reproduction.target import Target
 from afl_sim.scenario import Case, Scenario
 from afl_sim.simulation import Progress
 
@@ -121,6 +124,36 @@ def test_a_bar_is_taken_down_when_the_run_fails(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match="broken"), display:
         raise ValueError("broken")
     assert display._bar.live.is_started is False
+
+
+@pytest.mark.parametrize("timing_only", [False, True])
+def test_a_checkpoint_is_promised_only_where_there_is_one(timing_only: bool) -> None:
+    said: list[str] = []
+    with Interruption(said.append, timing_only) as interruption:
+        interruption.check()
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+    assert ("checkpoint" in said[0]) is not timing_only
+
+
+def test_ctrl_c_between_two_targets_ends_them_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[str] = []
+
+    def interrupted(target: Target, *rest: object) -> None:
+        begun.append(target.name)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGINT)  # while its figure is drawn, say
+        raise AflSimError(f"{target.name} went wrong")
+
+    monkeypatch.setattr(runs, "_reproduce", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.reproduce(["queueing", "safa", "quafl"])
+    assert begun == ["queueing", "safa"]
+    said = capsys.readouterr().err
+    assert "error: queueing went wrong\nerror: safa went wrong\n" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from afl_sim import load_run
+from afl_sim import load_run, whole_runs
 from afl_sim.cases import Outcome
-from afl_sim.errors import StrategyError
+from afl_sim.errors import AflSimError, StrategyError
 from afl_sim.scenario import Case, Execution, Numerics, Study
 from afl_sim.simulation import load_scenario, load_study, simulate
 from afl_sim.studies import Options, run_study
@@ -142,6 +142,29 @@ def test_runs_without_training_can_be_stopped(tmp_path: Path) -> None:
         run_study(endless, options, lambda case: reports.append)
     assert reports[-1].updates > 0
     assert len(study.cases) == len(list((tmp_path / "out").glob("*/summary.json")))
+
+
+def test_a_whole_run_that_cannot_be_brought_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, place = study_of(tmp_path, FEDBUFF).cases[0], tmp_path / "run"
+    simulate(case.scenario, place, timing_only=True)
+    before = whole_runs.read_folder(tmp_path)
+    returned = whole_runs.Returned(files=whole_runs.read_folder(place))
+    monkeypatch.setattr(whole_runs, "_call", lambda *arguments: returned)
+
+    def full(files: Any, place: Path) -> None:
+        assert not place.exists()
+        raise AflSimError("the disk is full")
+
+    pool: Any = None
+    with monkeypatch.context() as patch:
+        patch.setattr(whole_runs, "write_folder", full)
+        with pytest.raises(AflSimError, match="the disk is full"):
+            run_whole_away(pool, case, place, Options(force=True), None)
+        assert whole_runs.read_folder(tmp_path) == before
+    assert run_whole_away(pool, case, place, Options(force=True), None).succeeded
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_whole_run_is_brought_from_a_workers_own_folder(tmp_path: Path) -> None:

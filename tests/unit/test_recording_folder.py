@@ -4,7 +4,9 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import stat
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import safetensors.numpy
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording import RunFolder, StudyFolder, build_manifest, load_run, load_study
 from afl_sim.recording.files import replacing, write_json, write_text
+from afl_sim.recording.locking import lock_of
 from afl_sim.recording.manifest import git_commit
 
 
@@ -196,8 +199,8 @@ def test_the_model_reads_back_bit_for_bit(tmp_path):
 
 def test_opening_a_folder_goes_on_where_it_is(tmp_path):
     RunFolder.create(tmp_path / "a", "name: a\n", {})
-    RunFolder.open(tmp_path / "a").write_text("note.txt", "more")
-    assert (tmp_path / "a" / "note.txt").read_text() == "more"
+    RunFolder.open(tmp_path / "a").write_json("note.json", "more")
+    assert (tmp_path / "a" / "note.json").read_text() == '"more"\n'
     with pytest.raises(RunFolderError, match="not a run folder"):
         RunFolder.open(tmp_path)
 
@@ -205,7 +208,7 @@ def test_opening_a_folder_goes_on_where_it_is(tmp_path):
 def test_a_study_keeps_the_order_of_its_runs(tmp_path):
     study = StudyFolder.create(tmp_path / "s", "speeds", ["z", "a", "m"], "name: speeds\n")
     for label in ("a", "z"):
-        RunFolder.create(study.run_path(label), f"name: speeds-{label}\n", {})
+        RunFolder.create(study.path / label, f"name: speeds-{label}\n", {})
     runs = load_study(tmp_path / "s")
     assert [run.label for run in runs] == ["z", "a"]
     assert [run.name for run in runs] == ["speeds-z", "speeds-a"]
@@ -222,6 +225,14 @@ def test_the_manifest_alone_holds_date_and_machine(tmp_path):
     assert manifest["libraries"]["numpy"] == np.__version__
     assert manifest["created"].endswith("+00:00")
     json.dumps(manifest)
+
+
+def test_a_command_line_that_is_no_text_is_kept_all_the_same(tmp_path):
+    words = ["afl-sim", "run", "--out", os.fsdecode(b"caf\xe9"), "caf\u00e9"]
+    folder = RunFolder.create(tmp_path / "a", "name: a\n", {"command": words})
+    assert load_run(folder.path).manifest["command"] == words
+    folder.write_json("manifest.json", {"command": words})
+    assert load_run(folder.path).manifest["command"] == words
 
 
 def test_outside_a_repository_there_is_no_commit(tmp_path, monkeypatch):
@@ -260,6 +271,60 @@ def test_a_model_without_a_noted_order_is_read_by_name(tmp_path):
     content = safetensors.numpy.save({name: np.zeros(1) for name in "cab"})
     (folder.path / "model.safetensors").write_bytes(content)
     assert list(load_run(folder.path).model()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.EWOULDBLOCK, "another process is writing to"),
+        (errno.ENOLCK, "cannot lock .*: No locks available"),
+    ],
+)
+def test_a_lock_that_cannot_be_had_says_why(tmp_path, monkeypatch, code, words):
+    folder = RunFolder.create(tmp_path / "run", "name: a\n", {})
+
+    def refuse(lock, how):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RunFolderError, match=words), folder.locked():
+        pass
+
+
+def test_a_folder_that_cannot_be_written_or_is_gone_is_refused_in_words(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", "name: a\n", {})
+    (folder.path / ".lock").mkdir()
+    with pytest.raises(RunFolderError, match=r"cannot write to .*run: "), folder.locked():
+        pass
+    shutil.rmtree(folder.path)
+    with pytest.raises(RunFolderError, match="the folder is not there"), folder.locked():
+        pass
+
+
+def test_a_folder_that_is_moved_takes_its_lock_along(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", "name: a\n", {})
+    with folder.locked():
+        folder.path.rename(tmp_path / "moved")
+        RunFolder.create(tmp_path / "run", "name: b\n", {})
+        (tmp_path / "run" / ".lock").write_text("of who writes there now")
+    assert (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_lock_that_is_waited_for_is_had_when_its_holder_ends(tmp_path):
+    order = []
+
+    def second():
+        with lock_of(tmp_path, wait=True):
+            order.append("second")
+
+    with lock_of(tmp_path):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(0.1)
+        order.append("first")
+    waiting.join(10)
+    assert order == ["first", "second"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_lock_whose_file_was_removed_is_no_lock(tmp_path, monkeypatch):

@@ -5,7 +5,8 @@ import importlib.util
 import pytest
 
 from afl_sim import load_run, load_scenario, simulate
-from afl_sim.errors import InputError
+from afl_sim.errors import AflSimError, InputError
+from afl_sim.recording import sinks
 from afl_sim.recording.metrics import Evaluation
 from afl_sim.recording.sinks import open_sinks, scalars
 from afl_sim.simulation import resume
@@ -69,6 +70,106 @@ def test_without_its_extra_a_sink_is_an_input_error_and_nothing_is_left(tmp_path
     with pytest.raises(InputError, match=r"mlflow is not installed; the extra \[mlflow\] has it"):
         simulate(scenario("execution.sinks=[mlflow]"), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+class Fragile:
+    """A sink whose other side goes away.
+
+    Attributes:
+        fails_at: the evaluation, from 1, that it does not take; or "close".
+        closed: how often it was.
+    """
+
+    def __init__(self, fails_at=None):
+        self.fails_at = fails_at
+        self.taken = self.closed = 0
+
+    def evaluated(self, row):
+        self.taken += 1
+        if self.taken == self.fails_at:
+            raise ConnectionError("the server went away")
+
+    def close(self):
+        self.closed += 1
+        if self.fails_at == "close":
+            raise ConnectionError("the server went away")
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Puts sinks of a test in the place of MLflow's and TensorBoard's."""
+
+    def use(mlflow, tensorboard=None):
+        monkeypatch.setattr(sinks, "find_spec", lambda name: name)
+        for name, sink in (("MlflowSink", mlflow), ("TensorBoardSink", tensorboard)):
+            monkeypatch.setattr(sinks, name, sink if callable(sink) else lambda _, sink=sink: sink)
+        return mlflow
+
+    return use
+
+
+MLFLOW = "execution.sinks=[mlflow]"
+BOTH = "execution.sinks=[tensorboard, mlflow]"
+
+
+@pytest.mark.parametrize("fails_at", [2, "close"])
+def test_a_sink_that_breaks_off_is_one_error_and_the_run_can_go_on(fails_at, tmp_path, opened):
+    sink = opened(Fragile(fails_at))
+    chosen = scenario(MLFLOW, "execution.checkpoint_versions=1")
+    with pytest.raises(AflSimError, match="mlflow takes no evaluations: ConnectionError: the serv"):
+        simulate(chosen, tmp_path / "run")
+    assert sink.closed == 1
+    assert load_run(tmp_path / "run").status == "failed"
+    whole = opened(Fragile())
+    done = resume(tmp_path / "run")
+    assert done.status == "complete"
+    assert whole.taken == len(done.metrics)
+    assert whole.closed == 1
+    assert done.summary["model_digest"] == simulate(scenario()).summary["model_digest"]
+
+
+def test_a_sink_that_cannot_begin_leaves_a_broken_off_run_as_it_was(tmp_path, opened):
+    with pytest.raises(KeyboardInterrupt):
+        simulate(scenario(), tmp_path / "run", stop_wanted=lambda: True)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def away(described):
+        raise ConnectionError("nobody there")
+
+    asked = scenario(BOTH).execution
+    opened(away, Fragile())
+    with pytest.raises(InputError, match="mlflow cannot begin: ConnectionError: nobody there"):
+        resume(tmp_path / "run", execution=asked)
+    with pytest.raises(InputError, match="mlflow cannot begin"):
+        simulate(scenario(BOTH), tmp_path / "new")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_without_the_extra_a_broken_off_run_stays_as_it_was(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        simulate(scenario(), tmp_path / "run", stop_wanted=lambda: True)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setattr(sinks, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="mlflow is not installed"):
+        resume(tmp_path / "run", execution=scenario(MLFLOW).execution)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "breaks", ["recorder.Recorder.write_partition", "recording.EventLog.close", "running.World"]
+)
+def test_sinks_are_closed_whatever_goes_wrong(breaks, tmp_path, monkeypatch, opened):
+    first, second = Fragile(), Fragile("close")
+    opened(first, second)
+
+    def broken(*arguments, **options):
+        raise AflSimError("broken")
+
+    monkeypatch.setattr(f"afl_sim.{breaks}", broken)
+    with pytest.raises(AflSimError, match="broken"):
+        simulate(scenario(BOTH), tmp_path / "run")
+    assert (first.closed, second.closed) == (1, 1)
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_what_was_not_measured_is_no_scalar():

@@ -13,7 +13,7 @@ import pytest
 from afl_sim.errors import AflSimError, RunFolderError, StrategyError
 from afl_sim.learning.training import LocalTrainer
 from afl_sim.recording import Run, RunFolder, load_checkpoint, load_run, save_checkpoint
-from afl_sim.scenario import Scenario
+from afl_sim.scenario import Scenario, scenario_id
 from afl_sim.simulation import load_scenario, resume, simulate
 from afl_sim.strategies import Strategy
 
@@ -364,12 +364,97 @@ def test_other_numerics_or_code_are_refused_unless_forced(what: str, tmp_path: P
     assert json.loads((folder / "manifest.json").read_text())["resumed"][-1]["forced"] is True
 
 
+def changed(folder: Path, old: str, new: str, *, known: bool) -> None:
+    """Change a run's scenario; older folders do not know which it was begun with."""
+    text = (folder / "scenario.yaml").read_text()
+    assert text.count(old) == 1
+    (folder / "scenario.yaml").write_text(text.replace(old, new))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if not known:
+        del manifest["scenario_id"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 def test_a_checkpoint_of_another_history_is_refused(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "run")
-    text = (folder / "scenario.yaml").read_text()
-    (folder / "scenario.yaml").write_text(text.replace("\nseed: 1\n", "\nseed: 2\n"))
+    changed(folder, "\nseed: 1\n", "\nseed: 2\n", known=False)
     with pytest.raises(AflSimError, match="replayed schedule differs"):
         resume(folder)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_run_that_would_end_before_its_checkpoint_is_not_complete(
+    known: bool, tmp_path: Path
+) -> None:
+    folder = interrupted(tmp_path / "run")
+    changed(folder, "updates: 30,", "updates: 9,", known=known)
+    with pytest.raises(AflSimError, match="replayed schedule differs"):
+        resume(folder, force=known)
+    run = load_run(folder)
+    assert run.status == "failed"
+    assert "replayed schedule differs" in run.summary["reason"]
+    changed(folder, "updates: 9,", "updates: 30,", known=True)
+    assert_same(resume(folder, force=known), simulate(small()))
+
+
+def test_a_scenario_that_was_changed_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    assert load_run(folder).manifest["scenario_id"] == scenario_id(small())
+    changed(folder, "updates: 30,", "updates: 36,", known=True)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(RunFolderError, match="begun with another scenario"):
+        resume(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    longer = resume(folder, force=True)
+    assert_same(longer, simulate(small("fedbuff", "stop.updates=36")))
+    assert longer.manifest["resumed"][-1]["forced"] is True
+    assert longer.manifest["scenario_id"] == scenario_id(small("fedbuff", "stop.updates=36"))
+
+
+def test_a_run_that_another_process_has_ended_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = interrupted(tmp_path / "run")
+    real, ended = RunFolder.locked, []
+
+    def later(self: RunFolder) -> Any:
+        if not ended:
+            ended.append(True)
+            ended.append(resume(folder).summary)
+        return real(self)
+
+    monkeypatch.setattr(RunFolder, "locked", later)
+    files = resume(folder)
+    assert files.summary == ended[1]
+    assert len(files.manifest["resumed"]) == 1
+
+
+def test_wall_times_count_from_the_first_beginning(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    found = load_checkpoint(folder / "checkpoint")
+    assert found is not None
+    facts, tensors = found
+    spent = facts["wall_seconds"]
+    assert set(spent) == {"total", "training", "evaluation", "waiting"}
+    assert 0 < spent["training"] < spent["total"]
+    before = {"total": 1000.0, "training": 600.0, "evaluation": 200.0, "waiting": 100.0}
+    save_checkpoint(folder / "checkpoint", 6, {**facts, "wall_seconds": before}, tensors)
+    with pytest.raises(KeyboardInterrupt):
+        resume(folder, stop_wanted=every(2))
+    broken_off = load_run(folder).summary["wall_seconds"]
+    assert all(0 < broken_off[name] - before[name] < 100 for name in ("total", "training"))
+    done = resume(folder).summary["wall_seconds"]
+    assert 0 < done["training"] - broken_off["training"] < 100
+
+
+def test_a_checkpoint_that_knows_no_wall_times_counts_from_there(tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "run")
+    found = load_checkpoint(folder / "checkpoint")
+    assert found is not None
+    facts, tensors = found
+    del facts["wall_seconds"]
+    save_checkpoint(folder / "checkpoint", 6, facts, tensors)
+    assert resume(folder).summary["wall_seconds"]["total"] > 0
 
 
 def test_two_processes_cannot_write_one_run_folder(tmp_path: Path) -> None:

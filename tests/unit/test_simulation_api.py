@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -244,6 +247,34 @@ def test_wrong_input_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
             simulate(too_many, out)
     assert not (tmp_path / "run").exists()
     assert run_folders(temporary) == []
+
+
+def test_a_folder_whose_name_is_no_text_is_as_good_as_another(tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    run = simulate(load_scenario(SMALLEST, SMALL), place, command=["run", str(place)])
+    assert load_run(place).manifest["command"][1] == str(place)
+    assert len(run.events) > 0
+    assert len(run.metrics) > 0
+    assert (place / "trace.json").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_cannot_be_locked_is_not_left_behind(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+
+    def refuse(lock: Any, how: int) -> None:
+        if str(tmp_path) in str(getattr(lock, "name", "")):  # the data's cache is not meant
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(lock, how)
+
+    if there:
+        (tmp_path / "run").mkdir()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RunFolderError, match=r"cannot lock .*: No locks available"):
+        simulate(load_scenario(SMALLEST, SMALL), tmp_path / "run", timing_only=True)
+    assert [path.name for path in tmp_path.rglob("*")] == (["run"] if there else [])
 
 
 def test_a_run_without_training_needs_a_stop_rule_that_it_can_reach(tmp_path: Path) -> None:

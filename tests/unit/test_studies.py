@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from afl_sim import cases, load_run
-from afl_sim.errors import AflSimError, DataError, RunFolderError, ScenarioError
+from afl_sim.errors import AflSimError, DataError, InputError, RunFolderError, ScenarioError
 from afl_sim.recording import EventLog, MetricsLog, Run, RunFolder
 from afl_sim.scenario import Case, Study, dump_scenario, scenario_id
 from afl_sim.simulation import load_study
@@ -189,6 +190,179 @@ def test_another_run_is_not_resumed_in_its_place(runner: Runner, tmp_path: Path)
     with pytest.raises(RunFolderError, match="another scenario"):
         run_study(single("seed=9"), Options(out=out, resume=True), quiet)
     assert load_run(out).status == "interrupted"
+
+
+def test_another_run_that_is_finished_is_not_taken_for_this_one(
+    runner: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run_study(single(), Options(out=out), quiet)
+    with pytest.raises(RunFolderError, match="holds a run of another scenario"):
+        run_study(single("seed=9"), Options(out=out, resume=True), quiet)
+    _, (outcome,) = run_study(single(), Options(out=out, resume=True), quiet)
+    assert outcome.reused
+    with pytest.raises(RunFolderError, match="holds a run with training"):
+        run_study(single(), Options(out=out, resume=True, timing_only=True), quiet)
+    manifest = out / "manifest.json"
+    manifest.write_text('{"timing_only": true}')
+    with pytest.raises(RunFolderError, match="holds a run without training"):
+        run_study(single(), Options(out=out, resume=True), quiet)
+    # The manifest knows what a run was made from, whatever its scenario.yaml says by now.
+    manifest.write_text('{"scenario_id": "01234567"}')
+    with pytest.raises(RunFolderError, match="holds a run of another scenario"):
+        run_study(single(), Options(out=out, resume=True), quiet)
+    _, (outcome,) = run_study(single("seed=9"), Options(out=out, force=True), quiet)
+    assert not outcome.reused
+    assert runner.ran == ["out", "out"]
+
+
+def test_a_study_whose_labels_stay_is_another_where_its_settings_change(
+    runner: Runner, tmp_path: Path
+) -> None:
+    study, out = several(tmp_path), tmp_path / "study"
+    run_study(study, Options(out=out), quiet)
+    changed = load_study(tmp_path / "several.yaml", ["stop.updates=50"])
+    assert [case.label for case in changed.cases] == [case.label for case in study.cases]
+    with pytest.raises(RunFolderError, match="holds a run of another scenario"):
+        run_study(changed, Options(out=out, resume=True), quiet)
+    assert len(runner.ran) == 3
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("error", [DataError("no data"), KeyboardInterrupt(), OSError("?")])
+def test_a_run_that_cannot_begin_leaves_the_one_before(
+    monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path, error: BaseException
+) -> None:
+    study, out = single(), tmp_path / "out"
+    run_study(study, Options(out=out), quiet)
+    (out / "model.safetensors").write_bytes(b"of hours of training")
+    before = contents(tmp_path)
+
+    def refuse(scenario: Any, place: Path, **options: Any) -> Run:
+        assert not place.exists()
+        if not isinstance(error, DataError):  # something of the new run is there by then
+            RunFolder.create(place, dump_scenario(scenario), {})
+        raise error
+
+    monkeypatch.setattr(cases, "simulate", refuse)
+    with pytest.raises((AflSimError, KeyboardInterrupt)) as caught:
+        run_study(study, Options(out=out, force=True), quiet)
+    assert isinstance(error, KeyboardInterrupt) or str(error) in str(caught.value)
+    assert contents(tmp_path) == before
+
+
+def test_the_run_before_goes_when_the_new_one_has_made_a_version(
+    monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path
+) -> None:
+    study, out = single(), tmp_path / "link"
+    (tmp_path / "elsewhere").mkdir()
+    out.symlink_to(tmp_path / "elsewhere")
+    run_study(study, Options(out=out), quiet)
+
+    def begin(scenario: Any, place: Path, stop_wanted: Any, **options: Any) -> Run:
+        assert len(list(tmp_path.glob(".elsewhere.before-*"))) == 1
+        RunFolder.create(place, dump_scenario(scenario), {"label": "new"})
+        assert not stop_wanted()
+        assert not list(tmp_path.glob(".*"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cases, "simulate", begin)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, Options(out=out, force=True), quiet)
+    assert out.is_symlink()
+    assert load_run(out).manifest == {"label": "new"}
+
+
+def test_what_another_process_has_put_there_meanwhile_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path
+) -> None:
+    study, out = single(), tmp_path / "out"
+    run_study(study, Options(out=out), quiet)
+    (out / "mine").touch()
+    held = ExitStack()
+
+    def too_late(scenario: Any, place: Path, **options: Any) -> Run:
+        theirs = RunFolder.create(place, dump_scenario(scenario), {"label": "theirs"})
+        held.enter_context(theirs.locked())
+        raise RunFolderError(f"{place} is in the way")
+
+    monkeypatch.setattr(cases, "simulate", too_late)
+    with held:
+        with pytest.raises(RunFolderError, match="in the way"):
+            run_study(study, Options(out=out, force=True), quiet)
+        assert load_run(out).manifest == {"label": "theirs"}
+    (aside,) = tmp_path.glob(".out.before-*")
+    assert (aside / "mine").exists()
+
+
+def test_what_had_failed_gives_way_to_the_new_failure(runner: Runner, tmp_path: Path) -> None:
+    study, out = single(), tmp_path / "out"
+    for message in ("the first", "the second"):
+        runner.fates["out"] = AflSimError(message)
+        with pytest.raises(AflSimError, match=message):
+            run_study(study, Options(out=out, force=True), quiet)
+        (out / message).touch()
+    assert not (out / "the first").exists()
+
+
+def test_a_failure_before_the_beginning_is_not_told_with_the_older_result(
+    runner: Runner, tmp_path: Path
+) -> None:
+    study, out = several(tmp_path), tmp_path / "study"
+    run_study(study, Options(out=out), quiet)
+    label = study.cases[1].label
+    runner.fates[label] = DataError("no data")
+    _, outcomes = run_study(study, Options(out=out, force=True), quiet)
+    assert [outcome.succeeded for outcome in outcomes] == [True, False, True]
+    assert outcomes[1].run is None
+    assert load_run(out / label).status == "complete"
+
+
+def test_a_run_that_another_process_ends_meanwhile_is_reused(
+    monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path
+) -> None:
+    study = single()
+    place = study_folder(study, Options())
+    runner.fates[place.name] = "interrupted"
+    run_study(study, Options(), quiet)
+    real = RunFolder.locked
+
+    def ends_first(folder: RunFolder) -> Any:
+        folder.write_summary({**SUMMARY, "status": "complete"})
+        return real(folder)
+
+    monkeypatch.setattr(RunFolder, "locked", ends_first)
+    _, (outcome,) = run_study(study, Options(), quiet)
+    assert outcome.reused
+    assert runner.ran == [place.name]
+
+
+def test_a_sink_that_is_not_installed_is_found_before_anything_is_touched(
+    monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run_study(single(), Options(out=out), quiet)
+    before = contents(tmp_path)
+    monkeypatch.setattr("afl_sim.recording.sinks.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="tensorboard is not installed"):
+        run_study(single("execution.sinks=[tensorboard]"), Options(out=out, force=True), quiet)
+    assert contents(tmp_path) == before
+    assert runner.ran == ["out"]
+
+
+def test_whatever_a_single_run_raises_is_one_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> Run:
+        raise LookupError("no such tier")
+
+    monkeypatch.setattr(cases, "simulate", broken)
+    with pytest.raises(AflSimError, match=r"LookupError: no such tier \(.*test_studies.py:\d+\)"):
+        run_study(single(), Options(out=tmp_path / "out"), quiet)
 
 
 def test_what_cannot_be_timed_is_refused_before_anything_is_made(

@@ -1,0 +1,66 @@
+"""One process at a time in a folder; a lock ends with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from afl_sim.errors import RunFolderError
+from afl_sim.recording.files import reason
+
+LOCK: Final = ".lock"
+
+
+@contextmanager
+def lock_of(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder against other processes.
+
+    Args:
+        folder: which.
+        wait: until whoever holds it has come to the end, instead of refusing.
+
+    Raises:
+        RunFolderError: another process holds it, or it cannot be locked.
+    """
+    while True:
+        with _opened(folder) as lock:
+            _take(lock, folder, wait)
+            if _is_at(lock, folder / LOCK):
+                try:
+                    yield
+                finally:
+                    # Where the folder has been moved meanwhile, another may be in its place.
+                    if _is_at(lock, folder / LOCK):
+                        with suppress(OSError):  # one that is left behind holds nobody up
+                            (folder / LOCK).unlink()
+                return
+        if not wait:  # its last holder has just removed it
+            raise RunFolderError(f"another process was writing to {folder}; try again")
+
+
+def _opened(folder: Path) -> BinaryIO:
+    try:
+        return (folder / LOCK).open("ab")
+    except OSError as error:
+        raise RunFolderError(f"cannot write to {folder}: {reason(error)}") from error
+
+
+def _take(lock: BinaryIO, folder: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise RunFolderError(f"another process is writing to {folder}") from None
+    except OSError as error:
+        raise RunFolderError(f"cannot lock {folder}: {reason(error)}") from error
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether this open file is the one at that place."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
