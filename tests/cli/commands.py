@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warm import warm
+
 ROOT = Path(__file__).parents[2]
 SMALLEST = ROOT / "scenarios" / "smallest.yaml"
 QUICK = ("--set", "stop.updates=10", "--set", "evaluation.samples=200")
 
-# Runs several command lines through the entry point in one interpreter, so that torch is imported
-# once. Prints one JSON list of [exit code, stdout, stderr].
+# Runs several command lines through the entry point in one interpreter. Prints one JSON list of
+# [exit code, stdout, stderr].
 _BATCH = """
 import contextlib, io, json, sys
 from afl_sim import cli
@@ -114,10 +116,19 @@ class Command:
         )
         return Result(ended.returncode, ended.stdout, ended.stderr)
 
-    def batch(self, lines: Sequence[Sequence[str | Path]]) -> list[Result]:
-        """Run several command lines one after the other in one interpreter."""
+    def batch(self, lines: Sequence[Sequence[str | Path]], **variables: str) -> list[Result]:
+        """Run several command lines one after the other in one interpreter.
+
+        It is forked from one that has imported everything; with variables of its own, which
+        imports may depend on, it is started anew.
+        """
         wanted = json.dumps([[str(argument) for argument in line] for line in lines])
-        done = self.python(_BATCH, wanted).succeeded()
+        if variables:
+            done = self.python(_BATCH, wanted, **variables)
+        else:
+            forks = warm(ROOT, self.environment)
+            done = Result(*forks.python(_BATCH, wanted, self.folder, self.environment, 300))
+        done.succeeded()
         return [_checked(Result(*result)) for result in json.loads(done.out)]
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -10,8 +16,24 @@ from commands import QUICK, SMALLEST, Command, Result
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session of tests, the same for all workers of pytest-xdist."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def cache(shared: Path) -> Path:
+    folder = shared / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
@@ -39,17 +61,23 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Finished:
-    folder = tmp_path_factory.mktemp("finished")
-    full, timing, again, other = (folder / name for name in ("full", "timing", "again", "other"))
-    full.mkdir()  # an empty folder is as good as none
-    command = Command(folder, cache)
-    results = {"full": command("run", SMALLEST, *QUICK, "--out", full, "--plot").succeeded()}
-    rest = {
-        "timing": ("run", SMALLEST, *QUICK, "--timing-only", "--out", timing),
-        "again": ("run", full / "scenario.yaml", "--out", again),
-        "other": ("run", SMALLEST, *QUICK, "--seed", "2", "--out", "other"),
-    }
-    for name, result in zip(rest, command.batch(list(rest.values())), strict=True):
-        results[name] = result.succeeded()
-    return Finished(full, timing, again, other, results)
+def finished(shared: Path, cache: Path) -> Finished:
+    """Made by the first worker that asks."""
+    names = ("full", "timing", "again", "other")
+    full, timing, again, other = (shared / "finished" / name for name in names)
+    printed = shared / "finished.json"
+    with one_at_a_time(shared):
+        if not printed.exists():
+            shutil.rmtree(shared / "finished", ignore_errors=True)  # another worker failed
+            full.mkdir(parents=True)  # an empty folder is as good as none
+            command = Command(shared / "finished", cache)
+            results = [command("run", SMALLEST, *QUICK, "--out", full, "--plot").succeeded()]
+            rest = (
+                ("run", SMALLEST, *QUICK, "--timing-only", "--out", timing),
+                ("run", full / "scenario.yaml", "--out", again),
+                ("run", SMALLEST, *QUICK, "--seed", "2", "--out", "other"),
+            )
+            results += [result.succeeded() for result in command.batch(rest)]
+            printed.write_text(json.dumps([asdict(result) for result in results]))
+    results = [Result(**result) for result in json.loads(printed.read_text())]
+    return Finished(full, timing, again, other, dict(zip(names, results, strict=True)))

@@ -102,25 +102,3 @@ def test_no_half_file_is_left_when_the_disk_is_full(
     run = load_run(tmp_path / "run")
     assert run.status in {"failed", "unfinished"}
     assert len(everything_in(run.path)) >= 2
-
-
-@pytest.mark.usefixtures("finished")
-def test_a_full_disk_is_told_in_plain_words(afl_sim: Command, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(disk)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("no file system may be mounted here")
-    try:
-        result = afl_sim("run", SMALLEST, *QUICK, "--out", disk / "run")
-        assert result.code == 1
-        (message,) = result.errors
-        assert message.endswith("the disk is full")
-        assert leftovers(disk) == []
-        assert load_run(disk / "run").status in {"failed", "unfinished"}
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)

@@ -37,7 +37,8 @@ def test_a_damaged_cache_is_repaired_before_it_is_used(
     flip(raw / "train-images-idx3-ubyte")
     truncate(raw / "train-labels-idx1-ubyte")
     (raw / "t10k-images-idx3-ubyte").unlink()
-    Command(tmp_path, own)("run", SMALLEST, *QUICK, "--out", "run").succeeded()
+    (result,) = Command(tmp_path, own).batch([("run", SMALLEST, *QUICK, "--out", "run")])
+    result.succeeded()
     for name, digest in SUMS.items():
         assert hashlib.sha256((raw / name).read_bytes()).hexdigest() == digest
     assert digests(tmp_path / "run") == digests(finished.full)
@@ -69,7 +70,8 @@ def test_a_damaged_package_is_told_and_not_used(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
-    result = Command(tmp_path, tmp_path / "file" / "cache")("validate", SMALLEST)
+    command = Command(tmp_path, tmp_path / "file" / "cache")
+    (result,) = command.batch([("validate", SMALLEST)])
     assert result.code == 2
     (message,) = result.errors
     assert "cannot unpack MNIST" in message

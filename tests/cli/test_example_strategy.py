@@ -11,15 +11,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from commands import ROOT
+from commands import ROOT, Command, Result, summary
 
 EXAMPLE = ROOT / "examples" / "my_strategy"
-AFL_SIM = (sys.executable, "-c", "from afl_sim.cli import main; main()")
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which the example's wheel is unpacked on the path."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A module path that has the example's wheel, unpacked."""
     pytest.importorskip("build")
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("example")
@@ -30,51 +29,50 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
-    path = os.pathsep.join(
+    return os.pathsep.join(
         [str(folder / "site"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-    return {**os.environ, "PYTHONPATH": path}
 
 
-def run(command: tuple[object, ...], env: dict[str, str], folder: Path) -> str:
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Command:
+    return Command(tmp_path_factory.mktemp("work"), cache)
+
+
+@pytest.fixture(scope="module")
+def results(command: Command, installed: str) -> list[Result]:
+    """It is listed, is in the schema, and is run by its name and by its path."""
+    runs = [
+        ("run", EXAMPLE / f"{name}.yaml", "--timing-only", "--out", name)
+        for name in ("fleet", "by-path")
+    ]
+    return command.batch([("list", "strategies"), ("schema",), *runs], PYTHONPATH=installed)
+
+
+def test_its_entry_point_gives_it_a_name(results: list[Result]) -> None:
+    listed, schema, *_ = (result.succeeded().out for result in results)
+    (line,) = [line for line in listed.splitlines() if line.startswith("impatient")]
+    assert "semi-synchronous; The server steps with whatever has arrived" in line
+    assert "patience" in json.loads(schema)["$defs"]["Impatient"]["properties"]
+
+
+def test_by_name_and_by_path_it_makes_the_same_run(command: Command, results: list[Result]) -> None:
+    for result in results:
+        result.succeeded()
+    found = [summary(command.folder / name) for name in ("fleet", "by-path")]
+    assert all(run["updates"]["aggregated"] >= 200 for run in found)
+    assert found[0]["schedule_digest"] == found[1]["schedule_digest"]
+
+
+def test_its_own_tests_pass(installed: str, tmp_path: Path) -> None:
+    tests = shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
     done = subprocess.run(
-        [str(part) for part in command],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
         capture_output=True,
         text=True,
-        env=env,
-        cwd=folder,
+        env={**os.environ, "PYTHONPATH": installed},
+        cwd=tmp_path,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_its_entry_point_gives_it_a_name(installed: dict[str, str], tmp_path: Path) -> None:
-    listed = run((*AFL_SIM, "list", "strategies"), installed, tmp_path)
-    (line,) = [line for line in listed.splitlines() if line.startswith("impatient")]
-    assert "semi-synchronous; The server steps with whatever has arrived" in line
-    schema = json.loads(run((*AFL_SIM, "schema"), installed, tmp_path))
-    assert "patience" in schema["$defs"]["Impatient"]["properties"]
-
-
-def test_by_name_and_by_path_it_makes_the_same_run(
-    installed: dict[str, str], tmp_path: Path
-) -> None:
-    digests = set()
-    for name in ("fleet", "by-path"):
-        out = tmp_path / name
-        run(
-            (*AFL_SIM, "run", EXAMPLE / f"{name}.yaml", "--timing-only", "--out", out),
-            installed,
-            tmp_path,
-        )
-        summary = json.loads((out / "summary.json").read_text())
-        assert summary["updates"]["aggregated"] >= 200
-        digests.add(summary["schedule_digest"])
-    assert len(digests) == 1
-
-
-def test_its_own_tests_pass(installed: dict[str, str], tmp_path: Path) -> None:
-    tests = shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
-    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests)
-    assert "passed" in run(command, installed, tmp_path)
+    assert "passed" in done.stdout

@@ -152,7 +152,8 @@ def check(messages: list[str], name: str) -> None:
 
 
 def test_validate_tells_every_mistake_of_every_file_at_once(afl_sim: Command, folder: Path) -> None:
-    result = afl_sim("validate", SMALLEST, *(f"{name}.yaml" for name in WRONG), ".", "quickstrat")
+    line = ("validate", SMALLEST, *(f"{name}.yaml" for name in WRONG), ".", "quickstrat")
+    (result,) = afl_sim.batch([line])
     assert result.code == 2
     assert result.out == f"{SMALLEST}: ok, 1 run\n"
     messages = result.errors

@@ -65,5 +65,5 @@ def test_a_run_goes_on_where_its_progress_cannot_be_shown(
 def test_an_error_that_cannot_be_shown_still_has_its_exit_code(
     afl_sim: Command, nowhere: tuple[int, list[str]]
 ) -> None:
-    ended = start(afl_sim, "run", "nowhere.yaml", stdout=nowhere[0], stderr=nowhere[0])
+    ended = start(afl_sim, "list", "things", stdout=nowhere[0], stderr=nowhere[0])
     assert ended.returncode == 2

@@ -16,6 +16,17 @@ MNIST = {
     for part in ("train", "t10k")
     for kind in ("images-idx3", "labels-idx1")
 }
+WHERE = """
+import importlib.resources
+import os
+
+import afl_sim
+import analysis
+
+print(afl_sim.__file__)
+print(os.path.dirname(analysis.__file__))
+print((importlib.resources.files("analysis.report") / "page.html").is_file())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +84,22 @@ def test_an_installed_wheel_runs_from_another_folder(
     work.mkdir()
     command = Command(work, tmp_path / "cache")
     installed = {"PYTHONPATH": str(site)}
-    where = command.python("import afl_sim, analysis; print(afl_sim.__file__)", **installed)
-    assert where.succeeded().out.strip() == str(site / "afl_sim" / "__init__.py")
+    where = command.python(WHERE, **installed).succeeded().out.splitlines()
+    assert where == [str(site / "afl_sim" / "__init__.py"), str(site / "analysis"), "True"]
 
     assert command("validate", "quickstart", "smallest", **installed).succeeded().out == (
         "quickstart: ok, 3 runs\nsmallest: ok, 1 run\n"
     )
     (work / "mine.yaml").write_text(SMALLEST.read_text())
-    result = command("run", "mine.yaml", *QUICK, "--out", "run", "--plot", **installed)
-    result.succeeded()
+    ran, plotted = command.batch(
+        [
+            ("run", "mine.yaml", *QUICK, "--out", "run"),
+            ("plot", "run", "--figure", "accuracy", "--out", "figures"),
+        ],
+        **installed,
+    )
+    ran.succeeded()
     assert digests(work / "run") == digests(finished.full)
-    assert (work / "run" / "figures" / "accuracy.png").is_file()
+    plotted.succeeded()
+    assert (work / "figures" / "accuracy.png").is_file()
     assert (tmp_path / "cache" / "MNIST").is_dir()

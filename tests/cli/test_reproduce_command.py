@@ -61,4 +61,5 @@ def test_ctrl_c_breaks_off_with_130_and_the_next_call_goes_on(
     assert "Traceback" not in said
     assert not (runs / "small").exists()
     (place / "rounds.yaml").write_text(STUDY)
-    assert afl_sim("reproduce", "tiny").succeeded().err.count("complete in") == 2
+    (again,) = afl_sim.batch([("reproduce", "tiny")])
+    assert again.succeeded().err.count("complete in") == 2

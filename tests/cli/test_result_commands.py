@@ -26,7 +26,7 @@ def test_diff_says_that_equal_runs_are_equal(afl_sim: Command, finished: Finishe
 def test_diff_shows_both_sides_of_the_first_event_that_differs(
     afl_sim: Command, finished: Finished
 ) -> None:
-    result = afl_sim("diff", finished.full, finished.other)
+    (result,) = afl_sim.batch([("diff", finished.full, finished.other)])
     assert result.code == 1
     assert result.err == ""
     found = re.match(r"The schedules part at event (\d+)\.\n", result.out)
@@ -91,7 +91,8 @@ def test_evaluations_go_to_tensorboard_where_it_is_asked_for(
 ) -> None:
     if importlib.util.find_spec("tensorboard") is None:
         pytest.skip("the extra is not installed")
-    afl_sim("run", SMALLEST, *QUICK, "--out", "run", "--tensorboard").succeeded()
+    (result,) = afl_sim.batch([("run", SMALLEST, *QUICK, "--out", "run", "--tensorboard")])
+    result.succeeded()
     assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
     assert digests(tmp_path / "run") == digests(finished.full)
 
@@ -155,7 +156,7 @@ def test_a_reused_run_that_is_damaged_is_told_and_kept(afl_sim: Command, tmp_pat
     (run,) = (tmp_path / "runs").iterdir()
     (run / "summary.json").write_text("{")
     before = everything_in(tmp_path)
-    result = afl_sim(*line)
+    (result,) = afl_sim.batch([line])
     assert result.code == 2
     assert str(run.relative_to(tmp_path)) in result.errors[0]
     assert everything_in(tmp_path) == before
@@ -187,8 +188,8 @@ def test_show_prints_who_holds_which_samples(afl_sim: Command, tmp_path: Path) -
     (tmp_path / "skewed.yaml").write_text(
         SMALLEST.read_text().replace("{kind: iid, samples: 100}", "{kind: shards, per_client: 2}")
     )
-    shown = afl_sim("validate", "skewed.yaml", SMALLEST, "--show").succeeded().out
-    first, second = re.split(r"^.*smallest\.yaml: ok", shown, flags=re.MULTILINE)
+    (shown,) = afl_sim.batch([("validate", "skewed.yaml", SMALLEST, "--show")])
+    first, second = re.split(r"^.*smallest\.yaml: ok", shown.succeeded().out, flags=re.MULTILINE)
     assert first.startswith("skewed.yaml: ok, 1 run\n")
     for table, total in ((first, 60_000), (second, 1_000)):
         rows = [

@@ -166,7 +166,7 @@ def test_a_finished_run_is_not_overwritten_without_force(
     afl_sim: Command, finished: Finished
 ) -> None:
     before = everything_in(finished.full)
-    result = afl_sim("run", SMALLEST, *QUICK, "--out", finished.full)
+    (result,) = afl_sim.batch([("run", SMALLEST, *QUICK, "--out", finished.full)])
     assert result.code == 2
     assert result.out == ""
     assert "not empty" in result.errors[0]

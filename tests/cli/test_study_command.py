@@ -107,7 +107,7 @@ def test_a_study_of_which_nothing_can_begin_leaves_nothing(
     write_study(tmp_path)
     (tmp_path / "file").write_text("precious")
     before = everything_in(tmp_path)
-    result = afl_sim("run", "rates.yaml", *QUICK, "--out", "file/study")
+    (result,) = afl_sim.batch([("run", "rates.yaml", *QUICK, "--out", "file/study")])
     assert result.code == 2
     assert len(result.errors) == 1
     assert everything_in(tmp_path) == before

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,6 +36,20 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWar
 SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
 STUDY = ("sweep", "sweep-map", "differences")
 LONG = "fedasync-with-hinge-staleness-a10-b4-and-a-proximal-term"
+
+
+@pytest.fixture(autouse=True)
+def _drawing_changes_nothing_global_and_opens_no_window():
+    before = dict(mpl.rcParams)
+    yield
+    assert dict(mpl.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+@pytest.fixture
+def _unrendered(monkeypatch):
+    """Figures are drawn and their files written, but empty."""
+    monkeypatch.setattr("analysis.drawing.rendered", lambda figure, form: b"")
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +154,17 @@ def assert_texts_are_apart(figure):
         assert across <= 1 or down <= 1.5, f"{text_a!r} lies on {text_b!r}"
 
 
+def assert_axes_have_units(figure):
+    without = {"label", "class", "client", "round", "loss", "samples", "transfers", "versions"}
+    without |= {"samples trained", "clients from the fastest to the slowest"}
+    without |= {"client (slowest at the top)", "squared gradient norm"}
+    labels = [axes.get_xlabel() for axes in figure.axes] + [a.get_ylabel() for a in figure.axes]
+    labels = [label for label in labels if label]
+    assert labels
+    for label in labels:
+        assert label in without or re.search(r"\((s|%|versions.*|MB)\)$", label), label
+
+
 def titled(figure, title):
     return next(axes for axes in figure.axes if axes.get_title() == title)
 
@@ -154,38 +180,16 @@ def shown_by(name, runs, count):
 
 @pytest.mark.parametrize(("count", "style"), [(1, "paper"), (3, "slides"), (7, "column")])
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in STUDY])
-def test_no_text_lies_on_another_or_leaves_the_figure(runs, name, count, style):
-    assert_texts_are_apart(FIGURES[name].function(shown_by(name, runs, count), style=style))
+def test_axes_have_units_and_no_text_lies_on_another_or_leaves_the_figure(runs, name, count, style):
+    figure = FIGURES[name].function(shown_by(name, runs, count), style=style)
+    assert_axes_have_units(figure)
+    assert_texts_are_apart(figure)
 
 
 @pytest.mark.parametrize("style", ["paper", "column", "slides"])
 @pytest.mark.parametrize("name", [*STUDY, "accuracy", "time-to-accuracy", "stragglers"])
 def test_no_text_lies_on_another_in_a_studys_figures(study, name, style):
     assert_texts_are_apart(FIGURES[name].function(study, style=style))
-
-
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in STUDY])
-def test_every_axis_has_a_unit(runs, name):
-    figure = FIGURES[name].function(runs[:2])
-    without = {"label", "class", "client", "round", "loss", "samples", "transfers", "versions"}
-    without |= {"samples trained", "clients from the fastest to the slowest"}
-    without |= {"client (slowest at the top)", "squared gradient norm"}
-    labels = [axes.get_xlabel() for axes in figure.axes] + [a.get_ylabel() for a in figure.axes]
-    labels = [label for label in labels if label]
-    assert labels
-    for label in labels:
-        assert label in without or re.search(r"\((s|%|versions.*|MB)\)$", label), label
-
-
-def test_drawing_changes_nothing_global_and_opens_no_window(runs):
-    before = dict(mpl.rcParams)
-    for name, kind in FIGURES.items():
-        if name not in STUDY:
-            kind.function(runs[:1])
-    assert dict(mpl.rcParams) == before
-    import matplotlib.pyplot as plt
-
-    assert plt.get_fignums() == []
 
 
 def test_listing_figures_imports_no_plotting_library():
@@ -241,6 +245,7 @@ def test_a_setting_keeps_its_colour_in_every_figure(runs, timing_only):
         assert len({found[label] for found in colors.values()}) == 1
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_all_figures_are_drawn_unless_some_are_named(runs, tmp_path):
     drawn = analysis.draw(runs[:1], tmp_path)
     assert [entry.figure for entry in drawn] == list(FIGURES)
@@ -274,11 +279,13 @@ def test_the_same_runs_give_the_same_bytes(runs, tmp_path):
     assert files[0] == files[1]
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_more_runs_than_fit_one_page_make_further_files(runs, tmp_path):
     (entry,) = analysis.draw(runs, tmp_path, ["timeline"])
     assert [path.name for path in entry.paths] == ["timeline.png", "timeline-2.png"]
 
 
+@pytest.mark.usefixtures("_unrendered")
 def test_a_figure_that_a_run_cannot_supply_says_so(timing_only, runs, tmp_path):
     drawn = {entry.figure: entry for entry in analysis.draw([timing_only], tmp_path)}
     assert drawn["accuracy"].paths == ()

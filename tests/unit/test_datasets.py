@@ -40,11 +40,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package folder with four small files in place of MNIST's, so that unpacking is quick."""
-    folder = tmp_path / "package"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("package")
     sums = []
     for number, name in enumerate(NAMES):
         content = np.random.default_rng(number).bytes(3_000_000 + number)
@@ -52,6 +51,12 @@ def small(tmp_path: Path) -> Path:
         sums.append(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
     (folder / "SHA256SUMS").write_text("".join(sums))
     return folder
+
+
+@pytest.fixture
+def small(packed: Path, tmp_path: Path) -> Path:
+    """A copy of the small package; it may be damaged."""
+    return shutil.copytree(packed, tmp_path / "package")
 
 
 def digests(folder: Path) -> dict[str, str]:

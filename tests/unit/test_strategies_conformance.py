@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,6 +124,9 @@ CASES: dict[str, Case] = {
     ),
 }
 
+# The checks that ask how near a run comes to the optimum, for which some cases need longer ones.
+COME_NEAR = {"a_quadratic_converges", "refused_updates_have_no_part"}
+
 
 def test_every_built_in_strategy_has_a_case() -> None:
     assert {name.split()[0] for name in CASES} == set(strategies())
@@ -131,4 +135,7 @@ def test_every_built_in_strategy_has_a_case() -> None:
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", CASES)
 def test_conforms(name: str, check: str) -> None:
-    CHECKS[check](CASES[name])
+    case = CASES[name]
+    if check not in COME_NEAR:
+        case = replace(case, versions=min(case.versions, Case.versions))
+    CHECKS[check](case)
