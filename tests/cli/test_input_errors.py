@@ -85,9 +85,9 @@ WRONG: dict[str, tuple[bytes | None, list[tuple[int, str | None, list[str]]]]] =
         changed(STRATEGY, "strategy: {kind: fedavg, clients_per_round: 11}"),
         [(line_of(STRATEGY), "strategy.clients_per_round", ["11", "at most 10"])],
     ),
-    "buffer": (
-        changed("buffer_size: 5", "buffer_size: 6"),
-        [(line_of(STRATEGY), "strategy.buffer_size", ["6", "at most 5"])],
+    "crowd": (
+        changed("concurrency: 5", "concurrency: 11"),
+        [(line_of(STRATEGY), "strategy.concurrency", ["11", "at most 10"])],
     ),
     "horizon": (
         changed("{updates: 60}", "{virtual_seconds: 0}"),
