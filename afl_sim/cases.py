@@ -178,7 +178,7 @@ def _refuse_other(case: Case, found: Run, options: Options) -> None:
     )
     if made_from != scenario_id(case.scenario):
         what = "a run of another scenario"
-    elif bool(found.manifest.get("timing_only")) != options.timing_only:
+    elif found.timing_only != options.timing_only:
         what = f"a run {'with' if options.timing_only else 'without'} training"
     if what is not None:
         raise RunFolderError(

@@ -85,15 +85,12 @@ class Recorder(AbstractContextManager["Recorder"]):
         """Write what was logged; a reader sees each file whole or not at all.
 
         Raises:
-            AflSimError: something could not be written; the sinks are closed all the same.
+            AflSimError: something could not be written; the end of the block closes the sinks.
         """
-        try:
-            self.events.close()
-            self.metrics.close()
-            while self._sinks:
-                self._sinks.pop().close()
-        finally:
-            self._drop_sinks()
+        self.events.close()
+        self.metrics.close()
+        while self._sinks:
+            self._sinks.pop().close()
 
     def _drop_sinks(self) -> None:
         """Close the sinks that are open, when there is another error to report, or nothing."""

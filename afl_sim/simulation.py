@@ -211,7 +211,7 @@ def resume(
     scenario = load_scenario(found.path / "scenario.yaml")
     if execution is not None:
         scenario = scenario.model_copy(update={"execution": execution})
-    timing_only = bool(found.manifest.get("timing_only"))
+    timing_only = found.timing_only
     check_mode(scenario, timing_only)
     numerics, identity = fingerprint(scenario.numerics), scenario_id(scenario)
     for what, then, now in (

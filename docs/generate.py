@@ -130,10 +130,7 @@ the code by `python docs/generate.py`. How to write your own: see the README.
 An update rule is its paper's where the paper's text or its authors' code could be read. What could
 not be checked so is named in the last column, and the strategy then follows the form stated on this
 page. `afl-sim list strategies` prints the same.
-
-**Staleness** of an update is the number of versions that the server made between the version that
-the client downloaded and the moment at which its update is aggregated, its own excluded: on an
-`aggregated` row of the events, `version - 1 - base_version`.
+What staleness is, stands in [runs.md](runs.md).
 """
 STALENESS_HEAD = """
 ## Staleness weights
@@ -241,8 +238,9 @@ def _table(
             default = "see below"
         section = definitions.get(field.get("$ref", "").rpartition("/")[2], {})
         text = field.get("description") or section.get("description", "")
-        if any(value not in text for value in _values(field)[1:]):
-            shown = ", ".join(f"`{value}`" for value in _values(field))
+        allowed = _values(field)
+        if any(value not in text for value in allowed[1:]):
+            shown = ", ".join(f"`{value}`" for value in allowed)
             text += f"{'' if text.endswith('.') else '.'} One of {shown}."
         rows.append(f"| `{key}` | {default} | {_cell(text)} |")
     if not rows:

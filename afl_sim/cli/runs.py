@@ -113,10 +113,9 @@ def resume_run(
     settings = execution_settings(workers, executor, ray_address)
     settings += sink_settings(tensorboard, mlflow)
     scenario = load_scenario(run / "scenario.yaml", settings)
-    timing_only = bool(found.manifest.get("timing_only"))
     with (
         Display() as display,
-        Interruption(display.finish, timing_only) as interruption,
+        Interruption(display.finish, found.timing_only) as interruption,
         one_error(),
     ):
         done = resume(

@@ -65,6 +65,11 @@ class Run:
         return str(self.summary.get("status", "unfinished"))
 
     @property
+    def timing_only(self) -> bool:
+        """Whether nothing was trained."""
+        return bool(self.manifest.get("timing_only"))
+
+    @property
     def strategy(self) -> str:
         """The kind of the strategy, such as ``fedbuff``."""
         block = self.scenario.get("strategy")

@@ -102,13 +102,12 @@ class FedAvg(Strategy):
             yield server.wait_idle()
             cohort = self.send(server, server.pick(self._selected(server.clients)))
             arrived = yield server.wait(cohort, first=enough, deadline=self.deadline)
-            in_time = set(arrived)
-            late = [task for task in cohort if task not in in_time]
+            late = _without(cohort, arrived)
             if self.partial == "keep":
                 asked = [task for task in late if not server.is_paused(task)]
                 recalled = yield server.wait([server.recall(task) for task in asked])
                 arrived = arrived + [task for task in recalled if task.steps]
-                late = [task for task in late if task not in set(arrived)]
+                late = _without(late, arrived)
             for task in late:
                 if self.late == "cancel":
                     server.cancel(task)
@@ -144,3 +143,9 @@ class FedAvg(Strategy):
     def _selected(self, clients: int) -> int:
         wanted = per_round(self.clients_per_round, clients) * (1 + self.over_selection)
         return math.ceil(round(wanted, 9))  # 50 * 1.1 is a little above 55 in floating point
+
+
+def _without(tasks: Iterable[Any], arrived: Iterable[Any]) -> list[Any]:
+    """The tasks that are not among those that have arrived, in order."""
+    taken = set(arrived)
+    return [task for task in tasks if task not in taken]

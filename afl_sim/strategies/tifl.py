@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import accumulate, count
 from typing import Any, Literal
@@ -73,20 +72,19 @@ class TiFL(Strategy):
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
         tiers = latency_tiers(server, self.tiers)
         weights = list(self.probabilities or [1.0] * self.tiers)
-        credits = [self.credits or math.inf] * self.tiers
+        full = [self.credits or math.inf] * self.tiers
+        credits = list(full)
         accuracies = [-math.inf] * self.tiers
         earlier = list(accuracies)
         tier = 0
         for round_number in count():
-            if not any(credits):
-                credits = [self.credits or math.inf] * self.tiers
+            left = [not all(map(server.is_gone, members)) for members in tiers]
+            if not any(credit and here for credit, here in zip(credits, left, strict=True)):
+                credits = list(full)
             if self.policy == "adaptive" and round_number and not round_number % self.interval:
                 if accuracies[tier] <= earlier[tier]:
                     weights = changed_probabilities(accuracies, credits)
                 earlier = list(accuracies)
-            left = [not all(map(server.is_gone, members)) for members in tiers]
-            if not any(map(operator.and_, left, map(bool, credits))):
-                credits = [self.credits or math.inf] * self.tiers
             tier = drawn(usable(weights, credits, left), server.uniform("tier", k=round_number))
             credits[tier] -= 1
             yield server.wait_idle(among=tiers[tier])

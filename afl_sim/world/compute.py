@@ -45,6 +45,8 @@ class Compute:
         self._free = self._level.constant == 0 and self._extra.constant == 0
         self._slowdowns = Slowdowns(spec.slowdowns, streams) if spec.slowdowns else None
         self._hours = Hours(spec.hours, streams) if spec.hours else None
+        # Hours by themselves repeat, so that many of their periods can be passed over at once.
+        self._periodic = self._hours if self._slowdowns is None else None
         parts: list[Rate] = [
             part.steps for part in (self._slowdowns, self._hours) if part is not None
         ]
@@ -73,15 +75,15 @@ class Compute:
         """The work that a client whose speed varies does in so long from when it began."""
         assert self._rate is not None
         client, begin_us = dispatch.client, dispatch.computing_since_us
-        if self._hours is not None and self._slowdowns is None:
-            return self._hours.work_done(client, begin_us, elapsed_us)
+        if self._periodic is not None:
+            return self._periodic.work_done(client, begin_us, elapsed_us)
         return work_done(self._rate(client, begin_us), begin_us, elapsed_us)
 
     def _stretch(self, client: int, begin_us: int, work_us: list[float]) -> list[float]:
         """When each amount of work is done, in microseconds after it begins."""
         assert self._rate is not None
-        if self._hours is not None and self._slowdowns is None:
-            return self._hours.stretch(client, begin_us, work_us)
+        if self._periodic is not None:
+            return self._periodic.stretch(client, begin_us, work_us)
         return stretch(self._rate(client, begin_us), begin_us, work_us)
 
     def _seconds(self, dispatch: Dispatch) -> float:

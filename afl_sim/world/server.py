@@ -226,9 +226,7 @@ class Server(Aggregating):
         if not self._presence.is_there(client, int(self._env.now)):
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled)
-        # A task that turns out to have crashed leaves nothing to go on from.
-        after = None if polled.crashed else polled
-        self._send(client, Order(steps=polled.limit, until_polled=True), after=after)
+        self._send(client, Order(steps=polled.limit, until_polled=True), after=polled)
         return polled
 
     # -- waiting ---------------------------------------------------------------------------------
