@@ -104,10 +104,13 @@ def test_the_others_come_to_their_end_when_one_raises_and_one_diverges(tmp_path:
 def test_an_interrupted_study_has_checkpoints_and_goes_on_where_it_was(tmp_path: Path) -> None:
     study = study_of(tmp_path, FEDBUFF, FEDASYNC, QUAFL)
     asked: Counter[int] = Counter()  # by the thread of a run
+    both_under_way = threading.Barrier(2)
 
     def stop_wanted() -> bool:
         asked[threading.get_ident()] += 1
-        return sum(times >= 6 for times in list(asked.values())) >= 2
+        if asked[threading.get_ident()] == 6:
+            both_under_way.wait(timeout=120)  # neither may end before the other is told to stop
+        return asked[threading.get_ident()] >= 6
 
     wanted = Options(out=tmp_path / "out", resume=True, stop_wanted=stop_wanted)
     with pytest.raises(KeyboardInterrupt):
