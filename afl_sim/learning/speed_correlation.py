@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import entr, ndtri
-from scipy.stats import rankdata
 
 from afl_sim.learning.partition import Partition
 from afl_sim.scenario.speed_correlation import SpeedCorrelation
@@ -92,6 +90,8 @@ def contents(counts: Ints, of: str) -> Floats:
         return counts.sum(axis=1).astype(np.float64)
     if of == "main_label":
         return counts.argmax(axis=1).astype(np.float64)
+    from scipy.special import entr
+
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return np.exp(entr(shares).sum(axis=1))
 
@@ -103,6 +103,9 @@ def by_speed(seconds: Sequence[float], strength: float, streams: Streams) -> Int
     normal score of a client's rank by speed, the slowest first. Equally fast clients share a rank,
     and chance decides among them.
     """
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
     count = len(seconds)
     ranks = rankdata(-np.asarray(seconds, dtype=np.float64))  # from 1; ties share their mean
     noise = ndtri(streams.uniforms(PURPOSE, np.arange(count)))

@@ -33,8 +33,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file."""
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
     try:
-        content = yaml.safe_load(_read_text(path))
+        content = yaml.load(_read_text(path), loader)
     except (yaml.YAMLError, RecursionError) as error:
         raise RunFolderError(f"{path} is damaged: not YAML ({_line(error)})") from error
     if not isinstance(content, dict):

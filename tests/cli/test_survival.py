@@ -75,7 +75,7 @@ def test_a_run_that_is_killed_again_and_again_comes_to_the_same_digests(
 ) -> None:
     run = tmp_path / "run"
     rng = random.Random(f"{strategy}/{kills}")
-    updates = 25 * (kills + 2)
+    updates = 15 * (kills + 2)
     line = ("run", SMALLEST, *as_options(settings(strategy, updates)), *PROCESSES)
     started = Started.start(afl_sim, *line, "--out", "run")
     started.wait_until((run / "scenario.yaml").exists)
@@ -98,7 +98,7 @@ def test_a_killed_worker_and_a_second_process_disturb_nothing(
     afl_sim: Command, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    line = ("run", SMALLEST, *as_options(settings("quafl", 120)), *PROCESSES, "--out", "run")
+    line = ("run", SMALLEST, *as_options(settings("quafl", 60)), *PROCESSES, "--out", "run")
     started = Started.start(afl_sim, *line)
     started.wait_until(lambda: version(run) >= 2)
     os.kill(started.workers()[0], signal.SIGKILL)
@@ -113,7 +113,7 @@ def test_a_killed_worker_and_a_second_process_disturb_nothing(
         assert result.errors == [f"another process is writing to {run}"]
     assert "not empty" in results[2].errors[0]
     started.end()
-    assert_whole(run, undisturbed("quafl", 120))
+    assert_whole(run, undisturbed("quafl", 60))
 
 
 def test_workers_start_where_the_temporary_folder_is_too_deep_for_a_socket(
@@ -166,9 +166,9 @@ def test_a_worker_without_memory_is_one_clear_error(afl_sim: Command, tmp_path: 
 def test_ctrl_c_twice_stops_at_once_and_loses_nothing(afl_sim: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     long = [  # a version takes seconds
-        "training.epochs=60",
+        "training.epochs=40",
         "strategy={kind: fedavg, clients_per_round: 4}",
-        "stop.versions=3",
+        "stop.versions=2",
         "evaluation.samples=200",
     ]
     line = ("run", SMALLEST, *as_options(long), *PROCESSES, "--out", "run")

@@ -73,8 +73,16 @@ def test_every_public_name_is_there_and_no_other() -> None:
         afl_sim.simulat  # noqa: B018
 
 
-def test_importing_the_package_loads_no_heavy_library() -> None:
-    code = "import sys, afl_sim; print({'torch', 'scipy', 'simpy', 'pandas'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("afl_sim", {"torch", "scipy", "simpy", "pandas"}),
+        # What every command that runs something imports, and every worker.
+        ("afl_sim.studies", {"scipy", "pandas", "pyarrow", "torchvision", "matplotlib"}),
+    ],
+)
+def test_importing_the_package_loads_no_heavy_library(module: str, heavy: set[str]) -> None:
+    code = f"import sys, {module}; print({heavy} & set(sys.modules))"
     printed = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
