@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from afl_sim.learning.few_channels import pool_few_channels
 from afl_sim.learning.optimizers import OptimizerSpec
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.precision import forward_arithmetic
+from afl_sim.learning.quicker import quicken
 from afl_sim.streams import Streams
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -128,10 +128,9 @@ class LocalTrainer:
     ) -> None:
         self.device = torch.device(settings.device)
         self.model = model.to(self.device)
-        if settings.device == "cpu":  # where both were measured to be faster
-            if settings.precision == "float32" and not settings.batched:
-                pool_few_channels(model)
-            self.model = model.to(memory_format=torch.channels_last)
+        if settings.device == "cpu":
+            pool = settings.precision == "float32" and not settings.batched
+            quicken(model, images.shape[1:], pool)
         self.layout = ParameterVector(model)
         self._weights = list(self.model.parameters())
         self.images = images.to(self.device)

@@ -525,3 +525,48 @@ def test_statistics_that_count_batches_do_not_remember_the_task_before() -> None
     start = local.initial
     first = train(local, 3, start=start)
     assert torch.equal(train(local, 3, start=start).vector, first.vector)
+
+
+# -- orders in memory ------------------------------------------------------------------------------
+
+
+class Flattens(nn.Module):
+    """Convolves and flattens with ``view``, which takes PyTorch's own order in memory alone."""
+
+    def __init__(self, *features: nn.Module, view: bool) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*features)
+        self.head = nn.Linear(3 * 3 * 3, CLASSES)
+        self.view = view
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.features(images)
+        flat = maps.view(-1, 27) if self.view else maps.reshape(-1, 27)
+        return self.head(flat)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])  # with and without a layer of our own
+def test_a_model_that_needs_pytorchs_own_order_in_memory_is_trained(activation: Any) -> None:
+    images = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    sample = images, torch.arange(6) % CLASSES
+    results = []
+    for view in (True, False):
+        torch.manual_seed(4)
+        layers = nn.Conv2d(1, 3, 3), nn.MaxPool2d(2), activation()
+        local = trainer(Flattens(*layers, view=view), sample, batch_size=3)
+        assert len(local.outputs(images)) == 6
+        results.append(train(local, 4))
+    assert results[0].delta.any()
+    torch.testing.assert_close(results[0].vector, results[1].vector, rtol=1e-5, atol=1e-6)
+
+
+def test_a_model_with_parameters_of_five_dimensions_is_trained() -> None:
+    class Deep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.head = nn.Conv3d(1, 2, (1, 1, 3)), nn.Linear(4, CLASSES)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.head(self.convolution(images.unsqueeze(2)).flatten(1))
+
+    assert train(trainer(Deep(), batch_size=5), 2).delta.all()
