@@ -56,6 +56,30 @@ class ParameterVector:
             yield from (b for b in model.buffers() if b.is_floating_point())
 
 
+class Counters:
+    """A model's integer buffers, such as BatchNorm's count of batches, as they were at first.
+
+    They do not travel, so they must not stay from the task before either.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._fresh = [
+            (module, name, buffer.clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+            if not buffer.is_floating_point()
+        ]
+
+    def put_back(self) -> None:
+        """Have the model count anew, also where it has put other tensors in their place."""
+        for module, name, fresh in self._fresh:
+            now = getattr(module, name)
+            if isinstance(now, Tensor) and (now.shape, now.dtype) == (fresh.shape, fresh.dtype):
+                now.copy_(fresh)
+            else:
+                setattr(module, name, fresh.clone())
+
+
 def initial_vector(model: nn.Module, layout: ParameterVector) -> Tensor:
     """The vector of a freshly built model, with a check that it is float32.
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afl_sim.learning.optimizers import OptimizerSpec
-from afl_sim.learning.parameters import ParameterVector
+from afl_sim.learning.parameters import Counters, ParameterVector
 from afl_sim.learning.precision import forward_arithmetic
 from afl_sim.learning.quicker import quicken
 from afl_sim.streams import Streams
@@ -140,8 +140,7 @@ class LocalTrainer:
         self.settings = settings
         self._loss = LOSSES[settings.loss]
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
-        self._counters = [b for b in model.buffers() if not b.is_floating_point()]
-        self._fresh_counters = [b.clone() for b in self._counters]
+        self._counters = Counters(self.model)
 
     @property
     def learning_rate(self) -> float:
@@ -171,23 +170,30 @@ class LocalTrainer:
         count = self.layout.num_parameters
         if steps == 0:
             return LocalResult(start, torch.zeros(count), float("nan"))
-        # Dropout reads torch's global generator, so each task seeds it for itself. On a machine
-        # without a GPU `torch.manual_seed` formats the stack for each kind of GPU, and keeps it.
-        seed_global = torch.manual_seed
-        if self.device.type == "cpu":
-            seed_global = torch.default_generator.manual_seed
-        seed_global(self._streams.integer("dropout", client, task))
+        self.load(start, "dropout", client, task)
         self.model.train()
-        self.layout.write(self.model, start)
-        # BatchNorm's count of batches does not travel, so it must not stay from the task before.
-        for counter, fresh in zip(self._counters, self._fresh_counters, strict=True):
-            counter.copy_(fresh)
         if self.settings.gradient:
             result = self._gradient(client, task, steps, start)
             if correction is None:
                 return result
             return replace(result, delta=result.delta - correction)
         return self._descend(client, task, steps, start, anchor, lr_factor, correction)
+
+    def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
+        """Make the model one of this vector, shape (P + B,), whatever was done with it before.
+
+        Args:
+            vector: its parameters and floating buffers.
+            purpose, client, task: the address of what its layers draw.
+        """
+        # Dropout reads torch's global generator, so whoever uses the model seeds it. On a machine
+        # without a GPU `torch.manual_seed` formats the stack for each kind of GPU, and keeps it.
+        seed_global = torch.manual_seed
+        if self.device.type == "cpu":
+            seed_global = torch.default_generator.manual_seed
+        seed_global(self._streams.integer(purpose, client, task))
+        self.layout.write(self.model, vector)
+        self._counters.put_back()
 
     def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels of a mini-batch, where the model is."""
