@@ -237,6 +237,8 @@ class LocalTrainer:
                 self._add(next(noise), 1.0)
             if shifts:
                 for weight, shift in zip(weights, shifts, strict=True):
+                    if not weight.requires_grad:
+                        continue
                     weight.grad = shift.clone() if weight.grad is None else weight.grad.add_(shift)
             if settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, settings.clip_norm)
