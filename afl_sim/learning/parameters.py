@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.model_checks import check_parameters
 
 
 class ParameterVector:
@@ -15,10 +16,14 @@ class ParameterVector:
 
     The vector has shape (P + B,): P parameters in the order of ``model.parameters()``, then B
     entries of floating buffers (BatchNorm's running statistics). Integer buffers do not travel.
+
+    Raises:
+        ScenarioError: there is nothing to train, or a parameter has no shape yet.
     """
 
     def __init__(self, model: nn.Module) -> None:
         parameters = dict(model.named_parameters())
+        check_parameters(parameters.items())
         buffers = {n: b for n, b in model.named_buffers() if b.is_floating_point()}
         self.names = (*parameters, *buffers)
         self.shapes = tuple(t.shape for t in (*parameters.values(), *buffers.values()))

@@ -14,9 +14,12 @@ from torch import nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models import MODELS, build_model, resolve_model
+from afl_sim.preparation import prepare
+from afl_sim.simulation import load_scenario
 
 MNIST = (1, 28, 28)
 CIFAR = (3, 32, 32)
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
 
 
 def parameters(model: nn.Module) -> int:
@@ -171,6 +174,35 @@ def plain(width):
 def anything(**keywords):
     return nn.Linear(keywords["inputs"], 2)
 
+class Tuples(nn.Linear):
+    def forward(self, images):
+        return super().forward(images.flatten(1)), None
+
+class Fails(nn.Linear):
+    def forward(self, images):
+        return images @ self.weight
+
+def tuples():
+    return Tuples(784, 10)
+
+def few():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 9))
+
+def maps():
+    return nn.Conv2d(1, 10, 5)
+
+def fails():
+    return Fails(784, 10)
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+
+def nothing_to_train():
+    return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(10))
+
+def frozen():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False)
+
 def wrong():
     return [1, 2]
 
@@ -221,6 +253,26 @@ def test_a_factory_that_makes_no_module_is_a_scenario_error(
     spec = resolve_model(f"{factories}:{attribute}")()
     with pytest.raises(ScenarioError, match=message):
         spec.build(MNIST, 10)
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("tuples", r"returns a tuple for two images; expected a tensor of \(2, 10\)"),
+        ("few", r"returns a tensor of \(2, 9\) for two images; expected"),
+        ("maps", r"returns a tensor of \(2, 10, 24, 24\)"),
+        ("fails", r"fails on images of \(2, 1, 28, 28\): RuntimeError: .*my_models.py:"),
+        ("lazy", "parameter '1.weight' has no shape before the model is first used"),
+        ("nothing_to_train", "no parameters to train"),
+        ("frozen", "no parameters to train"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_found_before_a_run(
+    factories: str, factory: str, message: str
+) -> None:
+    settings = ["model={kind: 'my_models:" + factory + "'}"]
+    with pytest.raises(ScenarioError, match=f"model: .*{message}"):
+        prepare(load_scenario(SMALLEST, settings), timing_only=True)
 
 
 @pytest.mark.parametrize(
