@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 import sys
 from pathlib import Path
 
@@ -161,6 +162,9 @@ def test_wrong_settings_are_refused(kind: str, settings: dict, named: str) -> No
 
 
 FACTORIES = """
+import random
+
+import numpy as np
 from torch import nn
 
 def tiny(width=3, input_shape=None, classes=None):
@@ -173,6 +177,11 @@ def plain(width):
 
 def anything(**keywords):
     return nn.Linear(keywords["inputs"], 2)
+
+def drawn():
+    model = nn.Linear(3, 1, bias=False)
+    model.weight.data[0, 0], model.weight.data[0, 1] = np.random.rand(), random.random()
+    return model
 
 class Tuples(nn.Linear):
     def forward(self, images):
@@ -253,6 +262,14 @@ def test_a_factory_that_makes_no_module_is_a_scenario_error(
     spec = resolve_model(f"{factories}:{attribute}")()
     with pytest.raises(ScenarioError, match=message):
         spec.build(MNIST, 10)
+
+
+def test_a_factory_that_draws_of_any_generator_makes_the_model_of_its_seed(factories: str) -> None:
+    spec = resolve_model(f"{factories}:drawn")()
+    before = random.getstate()
+    first, again = (build_model(spec, MNIST, 10, 3).weight.tolist() for _ in range(2))
+    assert first == again != build_model(spec, MNIST, 10, 4).weight.tolist()
+    assert random.getstate() == before
 
 
 @pytest.mark.parametrize(
