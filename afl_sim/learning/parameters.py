@@ -38,7 +38,7 @@ class ParameterVector:
 
     def read(self, model: nn.Module) -> Tensor:
         """A copy of the model's vector."""
-        return torch.cat([t.detach().reshape(-1) for t in self._tensors(model)])
+        return torch.cat([t.detach().reshape(-1).float() for t in self._tensors(model)])
 
     def write(self, model: nn.Module, vector: Tensor) -> None:
         """Load a vector of shape (P + B,) into a model."""
