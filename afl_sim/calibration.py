@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import ValidationError
+from torch import nn
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import deterministic
-from afl_sim.learning.models import MODELS, build_model, resolve_model
+from afl_sim.learning.model_checks import check_model, check_parameters
+from afl_sim.learning.models import MODELS, Shape, build_model, resolve_model
 from afl_sim.learning.optimizers import OPTIMIZERS
 from afl_sim.learning.training import LocalSettings, LocalTrainer
 from afl_sim.scenario.data import DATASETS
@@ -69,12 +72,11 @@ def calibrate(
         repeats: measurements after one that does not count.
 
     Raises:
-        InputError: there is no such model or data set.
+        InputError: there is no such model or data set, or the model cannot be trained on it.
     """
     _check(model, dataset, batch_size, repeats)
     info = DATASETS[dataset]
-    kind = MODELS.get(model) or resolve_model(model)
-    network = build_model(kind.model_validate({"kind": model}), info.input_shape, info.classes, 0)
+    network = _network(model, info.input_shape, info.classes)
     settings = LocalSettings(OPTIMIZERS["SGD"].model_validate({"lr": 0.01}), batch_size)
     generator = torch.Generator().manual_seed(0)
     samples = 4 * batch_size
@@ -108,6 +110,19 @@ def trace_of(found: Sequence[Calibration]) -> str:
         numbers: list[Any] = [getattr(row, name) for name in columns]
         writer.writerow([device, *(f"{n:.6g}" if isinstance(n, float) else n for n in numbers)])
     return text.getvalue()
+
+
+def _network(model: str, shape: Shape, classes: int) -> nn.Module:
+    kind = MODELS.get(model) or resolve_model(model)
+    try:
+        spec = kind.model_validate({"kind": model})
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"{why}; expected a factory that needs no settings") from error
+    network = build_model(spec, shape, classes, 0)
+    check_parameters(network.named_parameters())
+    check_model(network, shape, classes)
+    return network
 
 
 def _check(model: str, dataset: str, batch_size: int, repeats: int) -> None:

@@ -26,6 +26,7 @@ from afl_sim.learning.datasets import (
 )
 from afl_sim.learning.evaluation import Evaluator
 from afl_sim.learning.full_gradient import FullGradient
+from afl_sim.learning.model_checks import check_model
 from afl_sim.learning.models import MODELS, build_model, resolve_model
 from afl_sim.learning.parameters import ParameterVector, initial_vector
 from afl_sim.learning.partition import Partition
@@ -85,13 +86,17 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     dealt = deal_out(scenario, labels, streams)
     check_batches(scenario, dealt.training)
     model = _new_model(scenario.model.model_dump(by_alias=True), scenario.data, streams)
+    layout = ParameterVector(model)
+    initial = initial_vector(model, layout)
+    if scenario.model.model_dump()["kind"] not in MODELS:
+        with _one_at_a_time:
+            check_model(model, scenario.data.info.input_shape, scenario.data.info.classes)
     if scenario.numerics.mode == "batched":
         check_batching(scenario, model)
-    layout = ParameterVector(model)
     prepared = Prepared(
         dealt.training,
         layout,
-        initial_vector(model, layout),
+        initial,
         dataset,
         labels,
         scenario.data.info.classes,

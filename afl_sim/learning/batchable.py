@@ -77,7 +77,7 @@ def _failure(model: nn.Module, shape: Shape) -> str | None:
     try:
         stack = Stack(model, layout, [vector, vector])
         outputs = stack.outputs(torch.zeros(2, 2, *shape))
-        torch.autograd.grad(outputs.sum(), stack.parameters, allow_unused=True)
+        stack.gradients(outputs.sum())
     except Exception as error:  # the user's module may raise anything
         first = (str(error).splitlines() or [""])[0]
         return f"it cannot be mapped over clients by numerics.mode: batched ({first})"

@@ -156,9 +156,7 @@ class Descent:
         """
         parameters = self._stack.parameters
         # Two parameters may be given one and the same gradient: nothing is changed in place.
-        gradients: list[Tensor | None] = list(
-            torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
-        )
+        gradients = self._stack.gradients(losses.sum())
         if self._pull:
             gradients = [
                 g if g is None else g.add(p.detach() - anchor, alpha=self._pull)
@@ -171,8 +169,8 @@ class Descent:
             ]
         if self._shifts:
             gradients = [
-                shift.clone() if g is None else g + shift
-                for g, shift in zip(gradients, self._shifts, strict=True)
+                (shift.clone() if g is None else g + shift) if p.requires_grad else None
+                for p, g, shift in zip(parameters, gradients, self._shifts, strict=True)
             ]
         if self._clip_norm is not None:
             gradients = clipped(gradients, torch.full_like(losses, self._clip_norm))
@@ -217,9 +215,7 @@ class MeanGradient:
 
     def step(self, losses: Tensor, sizes: Tensor, noise: Sequence[Tensor]) -> None:
         """Add each row's gradient, every sample counting once; arguments as `Descent.step`."""
-        gradients = torch.autograd.grad(
-            (losses * sizes).sum(), self._stack.parameters, allow_unused=True
-        )
+        gradients = self._stack.gradients((losses * sizes).sum())
         for total, gradient in zip(self._sums, gradients, strict=True):
             if gradient is not None:
                 total.add_(gradient)

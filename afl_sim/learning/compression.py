@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -44,13 +45,18 @@ class Compressor:
 
         Args:
             delta: shape (P,): the client's update.
-            owed: shape (P,): what its earlier updates lacked; None for nothing.
+            owed: shape (P,): what its earlier updates lacked; None for nothing. So it stays where
+                the update is not finite, or the client would never again send one that is.
             client, task: whose update it is.
         """
         scheme = self.spec.upload
         whole = delta if owed is None else delta + owed
         sent = compressed(scheme, whole, self.streams, "compression.upload", client, task)
-        return sent, whole - sent if self.spec.feeds_back else None
+        if not self.spec.feeds_back:
+            return sent, None
+        left = whole - sent
+        # A sum is cheaper to look at, and finite only where all that it is made of is.
+        return sent, left if math.isfinite(left.sum()) or torch.isfinite(left).all() else owed
 
 
 def compressed(
@@ -74,8 +80,11 @@ def compressed(
 
 
 def top_k(vector: Tensor, k: int) -> Tensor:
-    """The k entries that are largest in absolute value, the others 0; of equal ones the first."""
-    size = vector.abs()
+    """The k entries that are largest in absolute value, the others 0; of equal ones the first.
+
+    What is not a number counts as the largest, so that the server sees it.
+    """
+    size = vector.abs().nan_to_num_(nan=math.inf, posinf=math.inf)
     least = size.topk(k).values[-1]
     chosen = size > least
     equal = torch.nonzero(size == least).flatten()

@@ -63,11 +63,12 @@ class Evaluator:
     def evaluate(self, vector: Tensor) -> Evaluation:
         """Evaluate a model given as a vector of shape (P + B,)."""
         model = self._trainer.model
-        self._trainer.layout.write(model, vector)
+        self._trainer.load(vector, "evaluation.dropout")
         model.eval()
         right = torch.zeros(self._classes, dtype=torch.int64)
         loss = 0.0
-        with torch.inference_mode():
+        # Not in inference mode: what a model keeps from here could not be trained with.
+        with torch.no_grad():
             for images, targets, labels in zip(
                 *(all_of.split(_BATCH) for all_of in (self._images, self._targets, self._labels)),
                 strict=True,

@@ -35,7 +35,7 @@ class FullGradient:
     def squared_norm(self, vector: Tensor) -> float:
         """The squared L2 norm of f's gradient at a model given as a vector of shape (P + B,)."""
         trainer, model = self._trainer, self._trainer.model
-        trainer.layout.write(model, vector)
+        trainer.load(vector, "evaluation.dropout")
         model.eval()
         model.zero_grad()
         for rows, weights in self._batches:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import random
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model, model_validator
 from torch import nn
@@ -259,11 +261,19 @@ def _resolved(block: dict[str, Any]) -> CustomModel:
 def build_model(spec: ModelSpec, input_shape: Shape, classes: int, seed: int) -> nn.Module:
     """Build a model whose initial weights depend on `seed` alone.
 
-    PyTorch's global generator is seeded for the construction and put back afterwards.
+    The global generators of PyTorch, NumPy and Python, of which a factory may draw, are seeded for
+    the construction and put back afterwards.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return spec.build(input_shape, classes)
+    legacy, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            return spec.build(input_shape, classes)
+    finally:
+        np.random.set_state(legacy)  # noqa: NPY002
+        random.setstate(plain)
 
 
 def _size(input_shape: Shape) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.model_checks import check_parameters
 
 
 class ParameterVector:
@@ -15,10 +16,14 @@ class ParameterVector:
 
     The vector has shape (P + B,): P parameters in the order of ``model.parameters()``, then B
     entries of floating buffers (BatchNorm's running statistics). Integer buffers do not travel.
+
+    Raises:
+        ScenarioError: there is nothing to train, or a parameter has no shape yet.
     """
 
     def __init__(self, model: nn.Module) -> None:
         parameters = dict(model.named_parameters())
+        check_parameters(parameters.items())
         buffers = {n: b for n, b in model.named_buffers() if b.is_floating_point()}
         self.names = (*parameters, *buffers)
         self.shapes = tuple(t.shape for t in (*parameters.values(), *buffers.values()))
@@ -33,7 +38,7 @@ class ParameterVector:
 
     def read(self, model: nn.Module) -> Tensor:
         """A copy of the model's vector."""
-        return torch.cat([t.detach().reshape(-1) for t in self._tensors(model)])
+        return torch.cat([t.detach().reshape(-1).float() for t in self._tensors(model)])
 
     def write(self, model: nn.Module, vector: Tensor) -> None:
         """Load a vector of shape (P + B,) into a model."""
@@ -54,6 +59,30 @@ class ParameterVector:
         yield from model.parameters()
         if self.size > self.num_parameters:
             yield from (b for b in model.buffers() if b.is_floating_point())
+
+
+class Counters:
+    """A model's integer buffers, such as BatchNorm's count of batches, as they were at first.
+
+    They do not travel, so they must not stay from the task before either.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._fresh = [
+            (module, name, buffer.clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+            if not buffer.is_floating_point()
+        ]
+
+    def put_back(self) -> None:
+        """Have the model count anew, also where it has put other tensors in their place."""
+        for module, name, fresh in self._fresh:
+            now = getattr(module, name)
+            if isinstance(now, Tensor) and (now.shape, now.dtype) == (fresh.shape, fresh.dtype):
+                now.copy_(fresh)
+            else:
+                setattr(module, name, fresh.clone())
 
 
 def initial_vector(model: nn.Module, layout: ParameterVector) -> Tensor:

@@ -16,7 +16,7 @@ class Stack:
 
     Attributes:
         device: where the model is, and so the rows.
-        parameters: each of shape (rows, ...), as leaves of autograd.
+        parameters: each of shape (rows, ...), as leaves of autograd, if the model trains them.
         buffers: floating buffers, each of shape (rows, ...).
     """
 
@@ -30,9 +30,12 @@ class Stack:
         tensors = [
             part.reshape(-1, *shape) for part, shape in zip(parts, layout.shapes, strict=True)
         ]
-        count = len(list(model.parameters()))
-        self.parameters = [tensor.requires_grad_() for tensor in tensors[:count]]
-        self.buffers = tensors[count:]
+        trained = [parameter.requires_grad for parameter in model.parameters()]
+        self.parameters = [
+            tensor.requires_grad_(wanted)
+            for tensor, wanted in zip(tensors, trained, strict=False)  # buffers follow
+        ]
+        self.buffers = tensors[len(trained) :]
         self._outputs = vmap(self._outputs_of_one)
 
     def outputs(self, images: Tensor) -> Tensor:
@@ -43,6 +46,12 @@ class Stack:
         """
         outputs: Tensor = self._outputs(self.parameters, self.buffers, images)
         return outputs
+
+    def gradients(self, loss: Tensor) -> list[Tensor | None]:
+        """Those of the parameters; None for one that is frozen, or that the loss does not reach."""
+        trained = [parameter for parameter in self.parameters if parameter.requires_grad]
+        found = iter(torch.autograd.grad(loss, trained, allow_unused=True))
+        return [next(found) if p.requires_grad else None for p in self.parameters]
 
     def like_parameters(self, vectors: Sequence[Tensor]) -> list[Tensor]:
         """Vectors of shape (P,), one for each row, in the shapes of the parameters."""
@@ -57,7 +66,9 @@ class Stack:
 
     def keep(self, rows: int) -> None:
         """Let go of all but the first rows."""
-        self.parameters = [p.detach()[:rows].requires_grad_() for p in self.parameters]
+        self.parameters = [
+            p.detach()[:rows].requires_grad_(p.requires_grad) for p in self.parameters
+        ]
         self.buffers = [buffer[:rows] for buffer in self.buffers]
 
     def _outputs_of_one(

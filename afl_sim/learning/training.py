@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from afl_sim.learning.few_channels import pool_few_channels
 from afl_sim.learning.optimizers import OptimizerSpec
-from afl_sim.learning.parameters import ParameterVector
+from afl_sim.learning.parameters import Counters, ParameterVector
 from afl_sim.learning.precision import forward_arithmetic
+from afl_sim.learning.quicker import quicken
 from afl_sim.streams import Streams
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -128,10 +128,9 @@ class LocalTrainer:
     ) -> None:
         self.device = torch.device(settings.device)
         self.model = model.to(self.device)
-        if settings.device == "cpu":  # where both were measured to be faster
-            if settings.precision == "float32" and not settings.batched:
-                pool_few_channels(model)
-            self.model = model.to(memory_format=torch.channels_last)
+        if settings.device == "cpu":
+            pool = settings.precision == "float32" and not settings.batched
+            quicken(model, images.shape[1:], pool)
         self.layout = ParameterVector(model)
         self._weights = list(self.model.parameters())
         self.images = images.to(self.device)
@@ -141,8 +140,7 @@ class LocalTrainer:
         self.settings = settings
         self._loss = LOSSES[settings.loss]
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
-        self._counters = [b for b in model.buffers() if not b.is_floating_point()]
-        self._fresh_counters = [b.clone() for b in self._counters]
+        self._counters = Counters(self.model)
 
     @property
     def learning_rate(self) -> float:
@@ -172,23 +170,30 @@ class LocalTrainer:
         count = self.layout.num_parameters
         if steps == 0:
             return LocalResult(start, torch.zeros(count), float("nan"))
-        # Dropout reads torch's global generator, so each task seeds it for itself. On a machine
-        # without a GPU `torch.manual_seed` formats the stack for each kind of GPU, and keeps it.
-        seed_global = torch.manual_seed
-        if self.device.type == "cpu":
-            seed_global = torch.default_generator.manual_seed
-        seed_global(self._streams.integer("dropout", client, task))
+        self.load(start, "dropout", client, task)
         self.model.train()
-        self.layout.write(self.model, start)
-        # BatchNorm's count of batches does not travel, so it must not stay from the task before.
-        for counter, fresh in zip(self._counters, self._fresh_counters, strict=True):
-            counter.copy_(fresh)
         if self.settings.gradient:
             result = self._gradient(client, task, steps, start)
             if correction is None:
                 return result
             return replace(result, delta=result.delta - correction)
         return self._descend(client, task, steps, start, anchor, lr_factor, correction)
+
+    def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
+        """Make the model one of this vector, shape (P + B,), whatever was done with it before.
+
+        Args:
+            vector: its parameters and floating buffers.
+            purpose, client, task: the address of what its layers draw.
+        """
+        # Dropout reads torch's global generator, so whoever uses the model seeds it. On a machine
+        # without a GPU `torch.manual_seed` formats the stack for each kind of GPU, and keeps it.
+        seed_global = torch.manual_seed
+        if self.device.type == "cpu":
+            seed_global = torch.default_generator.manual_seed
+        seed_global(self._streams.integer(purpose, client, task))
+        self.layout.write(self.model, vector)
+        self._counters.put_back()
 
     def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels of a mini-batch, where the model is."""
@@ -232,6 +237,8 @@ class LocalTrainer:
                 self._add(next(noise), 1.0)
             if shifts:
                 for weight, shift in zip(weights, shifts, strict=True):
+                    if not weight.requires_grad:
+                        continue
                     weight.grad = shift.clone() if weight.grad is None else weight.grad.add_(shift)
             if settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, settings.clip_norm)

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import pytest
 from commands import Command
 
 from afl_sim import load_scenario, simulate
+from afl_sim.calibration import calibrate
+from afl_sim.errors import InputError
 from afl_sim.scenario.devices import read_devices
 
+MODELS = """\
+from torch import nn
+
+def needs_width(width):
+    return nn.Linear(784, width)
+
+class tuples(nn.Linear):
+    def __init__(self):
+        super().__init__(784, 10)
+
+    def forward(self, images):
+        return super().forward(images.flatten(1)), None
+"""
 SCENARIO = """\
 data: {partition: {kind: iid, samples: 100}}
 clients: {count: 5, devices: {trace: here.csv}}
@@ -16,6 +33,21 @@ strategy: {kind: fedasync, concurrency: 1}
 recording: {trace: false}
 stop: {updates: 3}
 """
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [("needs_width", "missing a required argument: 'width'; expected"), ("tuples", "a tuple")],
+)
+def test_a_model_of_ones_own_that_cannot_be_measured_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str, message: str
+) -> None:
+    (tmp_path / "slow_models.py").write_text(MODELS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "slow_models", raising=False)
+    with pytest.raises(InputError, match=message) as caught:
+        calibrate(f"slow_models:{factory}")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_model_is_measured_and_the_trace_drives_a_run(afl_sim: Command, tmp_path: Path) -> None:

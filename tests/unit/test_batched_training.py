@@ -102,6 +102,22 @@ def test_together_clients_come_to_what_they_come_to_alone(settings: dict[str, An
     assert torch.equal(together[2].delta, torch.zeros(len(together[2].delta)))  # it had no steps
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"gradient": True}, {"corrected": True, "optimizer": sgd(weight_decay=0.5)}],
+    ids=str,
+)
+def test_a_frozen_parameter_stays_where_it_is(settings: dict[str, Any]) -> None:
+    model = small_mlp()
+    frozen = next(layer for layer in model if isinstance(layer, nn.Linear)).requires_grad_(False)
+    count = sum(parameter.numel() for parameter in frozen.parameters())
+    alone, together = both_ways(model, **settings)
+    assert_near(alone, together)
+    for result in (*alone, *together):
+        assert not result.delta[:count].any()
+    assert alone[0].delta[count:].any()
+
+
 def test_log_probabilities_are_trained_too() -> None:
     model = nn.Sequential(linear(), nn.LogSoftmax(dim=1))
     assert_near(*both_ways(model, loss="nll"))

@@ -54,6 +54,11 @@ def test_top_k_keeps_the_largest(k: int, expected: list[float]) -> None:
     assert top_k(vec(0, 0, 0), 2).tolist() == [0, 0, 0]
 
 
+def test_top_k_sends_what_is_not_a_number_first() -> None:
+    assert str(top_k(vec(1, math.nan, 2, math.inf), 2).tolist()) == "[0.0, nan, 0.0, inf]"
+    assert str(top_k(vec(1, math.nan, math.nan), 1).tolist()) == "[0.0, nan, 0.0]"
+
+
 @pytest.mark.parametrize(
     ("vector", "levels", "draws", "expected"),
     [
@@ -182,6 +187,18 @@ def test_error_feedback_by_hand() -> None:
     assert third.vector[3:].tolist() == [0, 0]
     without = runner(compressor(upload=TopK(kind="topk", fraction=0.5, error_feedback=False)))
     assert without.train(task(), None).vector.tolist() == [13, 20, 31]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_an_update_that_is_not_finite_leaves_what_is_owed(wrong: float) -> None:
+    feeding_back = compressor(upload=ONE_ENTRY)
+    sent, owed = feeding_back.uploaded(vec(wrong, 1), vec(0, 2), 0, 0)
+    assert not math.isfinite(sent[0])
+    assert owed is not None
+    assert owed.tolist() == [0, 2]
+    assert feeding_back.uploaded(vec(wrong, 1), None, 0, 0)[1] is None
+    # So a client whose update the server's guard refuses can take part again.
+    assert feeding_back.uploaded(vec(1, 1), owed, 0, 1)[0].tolist() == [0, 3]
 
 
 def test_a_gradient_is_compressed_and_leaves_the_model() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 import sys
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from torch import nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models import MODELS, build_model, resolve_model
+from afl_sim.preparation import prepare
+from afl_sim.simulation import load_scenario
 
 MNIST = (1, 28, 28)
 CIFAR = (3, 32, 32)
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
 
 
 def parameters(model: nn.Module) -> int:
@@ -158,6 +162,9 @@ def test_wrong_settings_are_refused(kind: str, settings: dict, named: str) -> No
 
 
 FACTORIES = """
+import random
+
+import numpy as np
 from torch import nn
 
 def tiny(width=3, input_shape=None, classes=None):
@@ -170,6 +177,40 @@ def plain(width):
 
 def anything(**keywords):
     return nn.Linear(keywords["inputs"], 2)
+
+def drawn():
+    model = nn.Linear(3, 1, bias=False)
+    model.weight.data[0, 0], model.weight.data[0, 1] = np.random.rand(), random.random()
+    return model
+
+class Tuples(nn.Linear):
+    def forward(self, images):
+        return super().forward(images.flatten(1)), None
+
+class Fails(nn.Linear):
+    def forward(self, images):
+        return images @ self.weight
+
+def tuples():
+    return Tuples(784, 10)
+
+def few():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 9))
+
+def maps():
+    return nn.Conv2d(1, 10, 5)
+
+def fails():
+    return Fails(784, 10)
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+
+def nothing_to_train():
+    return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(10))
+
+def frozen():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).requires_grad_(False)
 
 def wrong():
     return [1, 2]
@@ -221,6 +262,34 @@ def test_a_factory_that_makes_no_module_is_a_scenario_error(
     spec = resolve_model(f"{factories}:{attribute}")()
     with pytest.raises(ScenarioError, match=message):
         spec.build(MNIST, 10)
+
+
+def test_a_factory_that_draws_of_any_generator_makes_the_model_of_its_seed(factories: str) -> None:
+    spec = resolve_model(f"{factories}:drawn")()
+    before = random.getstate()
+    first, again = (build_model(spec, MNIST, 10, 3).weight.tolist() for _ in range(2))
+    assert first == again != build_model(spec, MNIST, 10, 4).weight.tolist()
+    assert random.getstate() == before
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("tuples", r"returns a tuple for two images; expected a tensor of \(2, 10\)"),
+        ("few", r"returns a tensor of \(2, 9\) for two images; expected"),
+        ("maps", r"returns a tensor of \(2, 10, 24, 24\)"),
+        ("fails", r"fails on images of \(2, 1, 28, 28\): RuntimeError: .*my_models.py:"),
+        ("lazy", "parameter '1.weight' has no shape before the model is first used"),
+        ("nothing_to_train", "no parameters to train"),
+        ("frozen", "no parameters to train"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_found_before_a_run(
+    factories: str, factory: str, message: str
+) -> None:
+    settings = ["model={kind: 'my_models:" + factory + "'}"]
+    with pytest.raises(ScenarioError, match=f"model: .*{message}"):
+        prepare(load_scenario(SMALLEST, settings), timing_only=True)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,17 @@ def test_parameters_of_another_type_are_refused_by_name(dtype: torch.dtype) -> N
         initial_vector(model, ParameterVector(model))
 
 
+def test_the_vector_is_float32_whatever_a_buffer_is() -> None:
+    model = nn.Linear(2, 2)
+    model.register_buffer("scale", torch.tensor([0.5, 2.0], dtype=torch.float64))
+    layout = ParameterVector(model)
+    vector = initial_vector(model, layout)
+    assert vector.dtype == torch.float32
+    layout.write(model, vector * 2)
+    assert model.scale.tolist() == [1.0, 4.0]
+    assert model.scale.dtype == torch.float64
+
+
 def test_a_vector_of_the_wrong_length_is_refused() -> None:
     model = nn.Linear(2, 2)
     with pytest.raises(RuntimeError):
