@@ -16,7 +16,7 @@ from analysis.figures.panels import PLAIN
 from analysis.intervals import differences, intervals
 from analysis.measures import TIME_TO, measure_all, measure_of
 from analysis.registry import CannotDraw, usable
-from analysis.replications import Group, groups, shorten
+from analysis.replications import Group, groups, short_labels, short_names
 from analysis.settings import Swept, series, swept
 from analysis.theme import MARKERS, Style, label_legend, new_figure, note_left_out, themed
 
@@ -126,7 +126,8 @@ def paired_differences(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     names = list(dict.fromkeys(found["measure"]))
     with themed(style) as chosen:
         longest = 20 if chosen.is_narrow else 24
-        short = {group.label: shorten(group.short, longest) for group in shown}
+        names_of = short_names(shown, longest)
+        short = {group.label: name for group, name in zip(shown, names_of, strict=True)}
         wide = max(len(short[row.a]) + len(short[row.b]) for row in found.itertuples()) > 24
         columns = 1 if wide or chosen.is_narrow else 2
         rows = math.ceil(len(names) / columns)
@@ -183,11 +184,13 @@ def _draw_lines(
 ) -> None:
     x = np.array(along.values)
     palette = style.colors.palette
-    for index, (label, places) in enumerate(series(shown, [along]).items()):
+    lines = series(shown, [along])
+    labels = short_labels(list(lines))
+    for index, (label, places) in enumerate(zip(labels, lines.values(), strict=True)):
         order = sorted(places, key=lambda place: x[place])
         color = palette[index % len(palette)]
         marker = MARKERS[index % len(MARKERS)]
-        _draw_series(axes, x[order], rows.iloc[order], color, marker, shorten(label), style, "-")
+        _draw_series(axes, x[order], rows.iloc[order], color, marker, label, style, "-")
     values = sorted(set(along.values))
     if len(values) > 2 and values[0] > 0 and values[-1] >= 8 * values[0]:
         axes.set_xscale("log")
@@ -206,7 +209,7 @@ def _draw_points(axes: Axes, shown: Sequence[Group], rows: pd.DataFrame, style: 
         marker = MARKERS[shown[index].index % len(MARKERS)]
         one = rows.iloc[[index]]
         _draw_series(axes, np.array([index]), one, color, marker, "", style, "")
-    names = [shorten(group.short, 14) for group in shown]
+    names = short_names(shown, 14)
     crowded = len(shown) * max(map(len, names)) > 34
     axes.set_xticks(
         range(len(shown)),

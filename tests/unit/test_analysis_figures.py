@@ -234,6 +234,23 @@ def test_labels_are_short_and_unique(runs):
     assert len(shorten("x" * 100, 20)) == 20
 
 
+@pytest.mark.parametrize("figure", ["time-to-accuracy", "staleness", "sweep"])
+def test_settings_that_differ_in_the_middle_of_their_names_are_told_apart(figure, tmp_path):
+    runs = [
+        fake_run(tmp_path / name, label=name, strategy=f"k{n}", updates=20)
+        for n, name in enumerate(f"fedbuff_seconds={n}_alpha=0.30000" for n in range(3))
+    ]
+    axes = visible_axes(FIGURES[figure].function(runs, style="column"))
+    if figure == "time-to-accuracy":
+        names = [text.get_text() for text in axes[0].get_yticklabels()]
+    elif figure == "sweep":
+        names = [text.get_text() for text in axes[0].get_xticklabels()]
+    else:
+        names = [panel.get_title() or panel.get_title(loc="left") for panel in axes[:3]]
+    assert len(names) == 3
+    assert all(f"s={n}" in name for n, name in enumerate(names))
+
+
 def test_a_setting_keeps_its_colour_in_every_figure(runs, timing_only):
     mixed = [timing_only, *runs[:2]]
     colors = {}
