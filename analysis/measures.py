@@ -102,6 +102,11 @@ def measurements(run: Run) -> dict[str, Any]:
     }
 
 
+def has_ended(run: Run) -> bool:
+    """Whether a run came to its end, be it by diverging: what it lacks then it never reaches."""
+    return run.status in {"complete", "diverged"}
+
+
 def final_accuracy(run: Run) -> float | None:
     """The accuracy of the last evaluation; None without training."""
     return (run.summary.get("final") or {}).get("accuracy")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from afl_sim.recording import Run
 from analysis.figures.panels import PLAIN, virtual_time
-from analysis.measures import times_to_accuracy
+from analysis.measures import has_ended, times_to_accuracy
 from analysis.registry import usable
 from analysis.replications import Group, short_names
 from analysis.series import horizon
@@ -56,7 +56,8 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
 
 
 def _draw_bar(axes: Axes, row: int, group: Group, target: float, style: Style) -> None:
-    found = [times_to_accuracy(run) for run in group.runs]
+    ended = [run for run in group.runs if has_ended(run)]
+    found = [times_to_accuracy(run) for run in ended or group.runs]
     times = [values[target] for values in found if target in values]
     if not times:
         _write(axes, 0.0, row, "no such target", style)

@@ -138,6 +138,18 @@ def test_a_run_that_diverged_gives_no_accuracy_and_is_counted(tmp_path):
     assert interval_cell(row_of(found, "fedavg")) == "median 11.0 (reached in 2 of 3)"
 
 
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_a_run_that_was_broken_off_says_nothing_of_when_it_would_have_come(tmp_path, status):
+    runs = study(tmp_path, fedavg=[10.0, 11.0], fedbuff=[12.0, 13.0, 14.0])
+    runs.append(finished(tmp_path, "fedavg", 2, None, 0.1, status=status))
+    members = groups(runs)
+    row = row_of(intervals(members, ["seconds_to_0.95"]), "fedavg")
+    assert (row["mean"], row["n"], row["runs"]) == (10.5, 2, 3)
+    sentence = sentences(differences(members))[0]
+    assert sentence.startswith("fedbuff reaches 95 % 2 s later than fedavg")
+    assert sentence.endswith("n=2")
+
+
 def test_what_is_not_zero_is_not_written_as_zero(tmp_path):
     runs = [
         finished(tmp_path, kind, seed, 1.0, accuracy)
