@@ -182,6 +182,17 @@ def test_a_study_with_seeds_is_printed_by_setting_with_its_sentences(tmp_path):
     assert len(list(csv.DictReader((tmp_path / "out" / "comparison.csv").open()))) == 6
 
 
+def test_not_reached_is_said_only_of_who_had_the_target_and_came_to_an_end(tmp_path):
+    runs = [
+        finished(tmp_path, "fedavg", 0, None, targets=("0.9",)),
+        finished(tmp_path, "fedbuff", 0, 5.0, targets=("0.95",)),
+        finished(tmp_path, "fedasync", 0, None, targets=("0.95",), status="interrupted"),
+    ]
+    cells = {line.split("  ")[0]: line.split()[-4:] for line in printed(runs).splitlines() if line}
+    assert cells["time to 90 % (s)"] == ["not", "reached", "-", "-"]
+    assert cells["time to 95 % (s)"][1:] == ["-", "5.0", "-"]
+
+
 def test_a_comparison_is_printed_as_csv_markdown_or_latex(tmp_path):
     runs = study(tmp_path, fed_avg=[900.0], fedbuff=[None])
     assert [row["run"] for row in csv.DictReader(io.StringIO(printed(runs, form="csv")))] == [
