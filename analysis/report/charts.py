@@ -10,7 +10,8 @@ import numpy as np
 from afl_sim.recording import Run
 from analysis.figures.learning import has_accuracy
 from analysis.figures.timeline import LEGS, choose_clients, legs
-from analysis.measures import times_to_accuracy
+from analysis.measures import has_events, times_to_accuracy
+from analysis.registry import holds
 from analysis.replications import groups
 from analysis.series import horizon
 from analysis.theme import STYLES, look_of
@@ -25,7 +26,7 @@ def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
     for group in groups(runs):
         color = look_of(group, STYLES["paper"]).color
         for run in group.runs:
-            if not has_accuracy(run):
+            if not holds(run, has_accuracy):
                 continue
             rows = run.metrics[run.metrics["accuracy"].notna()]
             label = group.short if len(group.runs) == 1 else run.label
@@ -50,7 +51,7 @@ def timeline_data(run: Run) -> dict[str, Any] | None:
 
     Of a run with very many tasks only its beginning; ``end`` says until when. None without tasks.
     """
-    if not len(run.tasks):
+    if not has_events(run) or not len(run.tasks):
         return None
     chosen = choose_clients([run], CLIENTS)[::-1]  # the slowest at the top
     mine = run.tasks[run.tasks["client"].isin(chosen)]

@@ -20,7 +20,7 @@ from afl_sim.recording.files import write_text
 from analysis.compare import comparison, interval_texts, over_seeds, texts_of
 from analysis.drawing import pages
 from analysis.intervals import sentences
-from analysis.measures import measure_all
+from analysis.measures import has_events, measure_all
 from analysis.registry import FIGURES, CannotDraw
 from analysis.report.charts import accuracy_data, timeline_data
 from analysis.report.clients import COLUMNS, MOST, client_table, sampled
@@ -179,6 +179,8 @@ def _number(text: str) -> str | None:
 
 
 def _clients(run: Run) -> str:
+    if not has_events(run):
+        return _section("Clients", "<p class='note'>The run has left no events.</p>")
     whole = client_table(run)
     table = sampled(whole)
     headings = ["client", *(COLUMNS[name][0] for name in table.columns)]
@@ -203,9 +205,12 @@ _CONTROLS: Final = """\
 <span class="note span"></span> <span class="note hint">wheel to zoom, drag to move</span>"""
 
 
+_NO_ACCURACY: Final = "No evaluations: the runs did not train (timing only), or have not ended."
+
+
 def _accuracy(data: dict[str, Any] | None) -> str:
     if data is None:
-        return _section("Accuracy", "<p class='note'>The runs did not train: timing only.</p>")
+        return _section("Accuracy", f"<p class='note'>{_NO_ACCURACY}</p>")
     seen: dict[str, str] = {}
     for line in data["lines"]:
         seen.setdefault(line["color"], line["setting"])

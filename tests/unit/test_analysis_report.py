@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from fake_runs import fake_run
 
+from afl_sim.recording import load_run
 from analysis.figures.timeline import choose_clients
 from analysis.report import write_run_report, write_study_report
 from analysis.report.charts import accuracy_data, timeline_data
@@ -150,6 +151,24 @@ def test_a_timing_only_run_and_one_without_tasks_have_a_page(tmp_path):
     assert "did not train" in text
     assert "no evaluations (timing only)" in text
     assert accuracy_data([run]) is None
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_study_has_its_page_though_a_run_of_it_has_left_no_events(failed, tmp_path):
+    runs = [fake_run(tmp_path / f"r{n}", label=f"r{n}", seed=n, updates=20) for n in (1, 2)]
+    for name in ("events.parquet", "metrics.parquet"):
+        (runs[1].path / name).unlink()
+    if failed:
+        summary = json.loads((runs[1].path / "summary.json").read_text()) | {"status": "failed"}
+        (runs[1].path / "summary.json").write_text(json.dumps(summary))
+    else:
+        (runs[1].path / "summary.json").unlink()
+    runs = [load_run(run.path) for run in runs]
+    page = write_study_report("a study", runs, tmp_path / "report.html").read_text()
+    assert ("failed" if failed else "unfinished") in page
+    alone = write_run_report(runs[1]).read_text()
+    assert "The run has left no events." in alone
+    assert "No evaluations" in alone
 
 
 def test_the_timeline_holds_every_leg_of_its_clients(study):
