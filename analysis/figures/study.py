@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MEASURES: Final = ("final_accuracy", "steady_staleness", "steady_utilisation", "steady_throughput")
 _LACKING: Final = "has not ended"
+_NO_VALUES: Final = "none of the measures has a value"
 
 
 def sweep(
@@ -48,7 +49,7 @@ def sweep(
     table = _table(shown, measures)
     names = [name for name in dict.fromkeys(table["measure"]) if _known(table, name)]
     if not names:
-        raise CannotDraw("none of the measures has a value")
+        raise CannotDraw(_NO_VALUES)
     along = swept(shown)[:1]
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow else min(2, len(names))
@@ -75,13 +76,14 @@ def sweep_map(
 ) -> Figure:
     """A heat map per measure over the two numeric settings with the most values.
 
-    Cells hold means over replications, and over whatever else the study varies.
+    Cells hold means over replications, and over whatever else the study varies; none where one of
+    those settings has no mean.
 
     Args:
         measures: as for `sweep`; default the first three of them that have a value.
 
     Raises:
-        CannotDraw: the study does not vary two numeric settings.
+        CannotDraw: the study does not vary two numeric settings, or nothing has a value.
     """
     shown, others = _ended(runs)
     along = swept(shown)[:2]
@@ -89,6 +91,8 @@ def sweep_map(
         raise CannotDraw("no two numeric settings are varied")
     table = _table(shown, measures)
     names = [name for name in dict.fromkeys(table["measure"]) if _known(table, name)][:3]
+    if not names:
+        raise CannotDraw(_NO_VALUES)
     with themed(style) as chosen:
         tall = chosen.is_narrow
         rows, columns = (len(names), 1) if tall else (1, len(names))
@@ -102,7 +106,9 @@ def sweep_map(
                     "value": table.loc[table["measure"] == name, "mean"].to_numpy(),
                 }
             )
-            grid = frame.pivot_table(index="y", columns="x", values="value", dropna=False)
+            # The mean of some of a cell's settings would be of the lucky ones.
+            mean = frame.groupby(["y", "x"])["value"].agg(lambda cell: cell.mean(skipna=False))
+            grid = mean.unstack("x")
             _draw_map(axes, grid, name, chosen)
             axes.set(xlabel=along[0].name, ylabel=along[1].name)
             axes.set_title(measure_of(name).heading, fontsize="small")

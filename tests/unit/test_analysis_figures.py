@@ -591,6 +591,36 @@ def test_two_settings_make_a_heat_map(study):
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("count", "concurrency")
 
 
+def varied(run, status="complete", seconds=None, **settings):
+    """The run of a setting whose summary says so."""
+    run.scenario["clients"].update(settings)
+    run.summary.update(status=status, time_to_accuracy={"0.9": seconds})
+    return run
+
+
+def grid_of(tmp_path, **options):
+    return [
+        varied(fake_run(tmp_path / f"{a}-{b}", updates=5), a=a, b=b, **options)
+        for a in (1, 2)
+        for b in (3, 4)
+    ]
+
+
+def test_a_heat_map_shows_no_mean_of_only_those_who_reached_a_target(tmp_path):
+    runs = grid_of(tmp_path, seconds=10.0)
+    late = fake_run(tmp_path / "late", strategy="fedavg", updates=5)
+    runs.append(varied(late, seconds=None, a=1, b=3))
+    figure = FIGURES["sweep-map"].function(runs, measures=["seconds_to_0.9"])
+    panel = titled(figure, "time to 90 % (s)")
+    assert [text.get_text() for text in panel.texts] == ["-", "10.0", "10.0", "10.0"]
+
+
+def test_a_heat_map_of_runs_that_were_broken_off_says_that_there_is_nothing(tmp_path):
+    runs = grid_of(tmp_path, status="interrupted")
+    with pytest.raises(CannotDraw, match="none of the measures has a value"):
+        FIGURES["sweep-map"].function(runs)
+
+
 def test_numbers_on_a_heat_map_stand_out_even_where_all_are_equal(study):
     figure = FIGURES["sweep-map"].function(study, measures=["max_staleness", "steady_utilisation"])
     for panel in visible_axes(figure):
