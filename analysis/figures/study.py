@@ -18,7 +18,7 @@ from analysis.measures import TIME_TO, measure_all, measure_of
 from analysis.registry import CannotDraw, usable
 from analysis.replications import Group, groups, short_labels, short_names
 from analysis.settings import Swept, series, swept
-from analysis.theme import MARKERS, Style, label_legend, new_figure, note_left_out, themed
+from analysis.theme import LINES, MARKERS, Style, label_legend, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -196,7 +196,8 @@ def _draw_lines(
         order = sorted(places, key=lambda place: x[place])
         color = palette[index % len(palette)]
         marker = MARKERS[index % len(MARKERS)]
-        _draw_series(axes, x[order], rows.iloc[order], color, marker, label, style, "-")
+        line = LINES[index // len(palette) % len(LINES)]
+        _draw_series(axes, x[order], rows.iloc[order], color, marker, label, style, line)
     values = sorted(set(along.values))
     if len(values) > 2 and values[0] > 0 and values[-1] >= 8 * values[0]:
         axes.set_xscale("log")

@@ -621,6 +621,17 @@ def test_a_heat_map_of_runs_that_were_broken_off_says_that_there_is_nothing(tmp_
         FIGURES["sweep-map"].function(runs)
 
 
+def test_no_two_lines_of_a_sweep_look_alike(tmp_path):
+    runs = [
+        varied(fake_run(tmp_path / f"{a}-{b}", updates=5), a=a, b=b)
+        for a in range(9)
+        for b in range(10)
+    ]
+    panel = visible_axes(FIGURES["sweep"].function(runs, measures=["versions"]))[0]
+    lines = [line for line in panel.get_lines() if not line.get_label().startswith("_")]
+    assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 9
+
+
 def test_numbers_on_a_heat_map_stand_out_even_where_all_are_equal(study):
     figure = FIGURES["sweep-map"].function(study, measures=["max_staleness", "steady_utilisation"])
     for panel in visible_axes(figure):
