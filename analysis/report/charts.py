@@ -18,13 +18,15 @@ from analysis.theme import STYLES, look_of
 
 CLIENTS: Final = 60
 MOST_TASKS: Final = 20_000
+DASHES: Final = {"-": "", "--": "7 3", ":": "2 2", "-.": "7 2 2 2"}
+"""A line's dashes as SVG has them, by the name that matplotlib has for it."""
 
 
 def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
     """A line per run: virtual seconds and accuracy (%); None where no run trained."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for group in groups(runs):
-        color = look_of(group, STYLES["paper"]).color
+        look = look_of(group, STYLES["paper"])
         for run in group.runs:
             if not holds(run, has_accuracy):
                 continue
@@ -34,7 +36,8 @@ def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
                 {
                     "label": label,
                     "setting": group.short,
-                    "color": color,
+                    "color": look.color,
+                    "dash": DASHES[look.line],
                     "x": _rounded(rows["time_us"].to_numpy() / 1e6),
                     "y": _rounded(100 * rows["accuracy"].to_numpy()),
                 }

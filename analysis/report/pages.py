@@ -211,10 +211,8 @@ _NO_ACCURACY: Final = "No evaluations: the runs did not train (timing only), or 
 def _accuracy(data: dict[str, Any] | None) -> str:
     if data is None:
         return _section("Accuracy", f"<p class='note'>{_NO_ACCURACY}</p>")
-    seen: dict[str, str] = {}
-    for line in data["lines"]:
-        seen.setdefault(line["color"], line["setting"])
-    keys = "".join(_key(label, f"background: {color}") for color, label in seen.items())
+    seen = {line["setting"]: (line["color"], line["dash"]) for line in data["lines"]}
+    keys = "".join(_key(label, f"background: {_striped(*look)}") for label, look in seen.items())
     box = f'<div class="chart" id="accuracy"><div class="controls">{_CONTROLS}</div>{keys}</div>'
     return _section("Accuracy (%) over virtual time", box)
 
@@ -235,6 +233,16 @@ def _timeline(data: dict[str, Any] | None, run: Run) -> str:
 
 def _key(name: str, style: str) -> str:
     return f'<span class="key"><i style="{style}"></i>{escape(name)}</span>'
+
+
+def _striped(color: str, dash: str) -> str:
+    """A background like a dashed line."""
+    stops, place = [], 0
+    for number, length in enumerate(map(int, dash.split())):
+        ink = "transparent" if number % 2 else color
+        stops.append(f"{ink} {place}px {place + length}px")
+        place += length
+    return f"repeating-linear-gradient(90deg, {', '.join(stops)})" if stops else color
 
 
 def _figures(runs: Sequence[Run], names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from fake_runs import fake_run
 
 from afl_sim.recording import load_run
 from analysis.figures.timeline import choose_clients
-from analysis.report import write_run_report, write_study_report
+from analysis.report import pages, write_run_report, write_study_report
 from analysis.report.charts import accuracy_data, timeline_data
 from analysis.report.clients import client_table, sampled
 from analysis.series import update_share
@@ -169,6 +169,16 @@ def test_a_study_has_its_page_though_a_run_of_it_has_left_no_events(failed, tmp_
     alone = write_run_report(runs[1]).read_text()
     assert "The run has left no events." in alone
     assert "No evaluations" in alone
+
+
+def test_every_setting_of_the_accuracy_chart_has_its_key_and_its_look(tmp_path):
+    runs = [
+        fake_run(tmp_path / f"s{n}", label=f"s{n}", strategy=f"k{n}", updates=5) for n in range(10)
+    ]
+    lines = accuracy_data(runs)["lines"]
+    assert len({(line["color"], line["dash"]) for line in lines}) == 10
+    keys = pages._accuracy({"lines": lines})
+    assert all(f">s{n}</span>" in keys for n in range(10))
 
 
 def test_the_timeline_holds_every_leg_of_its_clients(study):
