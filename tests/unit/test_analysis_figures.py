@@ -331,6 +331,8 @@ def test_wrong_requests_are_input_errors(runs, tmp_path):
         analysis.draw(runs[:1], tmp_path, ["staleness"], formats=["gif"])
     with pytest.raises(InputError, match=r"style 'papper'.*did you mean 'paper'"):
         analysis.draw(runs[:1], tmp_path, ["staleness"], style="papper")
+    with pytest.raises(InputError, match="style 'papper'"):  # though there is nothing to draw
+        analysis.draw(runs[:1], tmp_path, ["sweep"], style="papper")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot make the folder"):
         analysis.draw(runs[:1], tmp_path / "file" / "figures", ["staleness"])
