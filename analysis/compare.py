@@ -12,7 +12,7 @@ from afl_sim.recording import Run
 from afl_sim.recording.files import reason, write_text
 from analysis import tables
 from analysis.intervals import differences, interval_cell, intervals, sentences
-from analysis.measures import MEASURES, TIME_TO, Measured, measure_all, measure_of
+from analysis.measures import MEASURES, TIME_TO, Measured, has_ended, measure_all, measure_of
 from analysis.replications import groups
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FORMATS: Final = ("table", "csv", "markdown", "latex")
 NOT_REACHED: Final = "not reached"
 _NAMES: Final = {"run": "run", "strategy": "strategy", "status": "status"}
+_ASKED: Final = "asked"
 _FOLD: Final = 30  # longer names go on in the next line
 
 
@@ -38,7 +39,8 @@ def comparison(runs: Sequence[Run], measured: Measured | None = None) -> pd.Data
 
     Columns: ``run`` (label), ``strategy``, ``status``, ``seconds_to_<target>`` for every target of
     any run (virtual seconds; missing where it was not reached or not asked for), and the columns
-    of `analysis.measures.MEASURES`. A run that has not ended has its names only.
+    of `analysis.measures.MEASURES`. A run that has not ended has its names only. ``frame.attrs``
+    holds under ``asked`` which of the runs that came to their end have which targets.
     """
     import pandas as pd
 
@@ -57,6 +59,14 @@ def comparison(runs: Sequence[Run], measured: Measured | None = None) -> pd.Data
     frame = pd.DataFrame(rows)
     for name in frame.columns.difference(list(_NAMES)):
         frame[name] = frame[name].astype("Int64" if measure_of(name).whole else "float64")
+    frame.attrs[_ASKED] = {
+        name: [
+            label
+            for run, label in zip(runs, frame["run"], strict=True)
+            if name in measured[run.path] and has_ended(run)
+        ]
+        for name in targets
+    }
     return frame
 
 
@@ -175,11 +185,10 @@ def texts_of(frame: pd.DataFrame) -> tables.Texts:
             continue
         measure = measure_of(name)
         if name.startswith(TIME_TO):
-            # Without training there is nothing to reach.
-            trained = frame["final_accuracy"].notna()
+            asked = frame.attrs.get(_ASKED, {}).get(name, ())
             texts = [
-                measure.text(value, NOT_REACHED if fair else "-")
-                for value, fair in zip(values, trained, strict=True)
+                measure.text(value, NOT_REACHED if run in asked else "-")
+                for value, run in zip(values, frame["run"], strict=True)
             ]
         else:
             texts = [measure.text(value) for value in values]

@@ -67,7 +67,11 @@ def draw(
         InputError: there is no figure, style or format of that name, no run, or the folder
             cannot be made.
     """
+    from analysis.theme import themed
+
     kinds = [_kind(name) for name in (FIGURES if names is None else names)]
+    with themed(style):  # a wrong name is told, even if there is nothing to draw in it
+        pass
     if not runs:
         raise InputError("there are no runs to draw")
     for form in formats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.recording import Run
-from analysis.measures import TIME_TO, Measured, measure_all, measure_of
+from analysis.measures import TIME_TO, Measured, has_ended, measure_all, measure_of
 from analysis.replications import Group, paired_runs, pairs
 from analysis.statistics import Interval, median_time, student_interval
 
@@ -70,9 +70,10 @@ def intervals(
     """One row per setting and measure: ``setting, measure, runs, complete, n, mean, low,
     high, median, asked``.
 
-    Runs that did not come to their end count in ``runs`` and give no value. Of a time to a target
-    ``n`` is the number of runs that reached it. Unless all did, there is no mean: the mean of the
-    others would be of the lucky ones. ``median`` counts what was not reached as later than all.
+    Runs that did not come to their end count in ``runs`` and give no value, but for those that
+    diverged: what they had not reached by then they never will. Of a time to a target ``n`` is the
+    number of runs that reached it. Unless all did, there is no mean: the mean of the others would
+    be of the lucky ones. ``median`` counts what was not reached as later than all.
     ``asked`` tells a target that no run reached from one that no run had.
     """
     import pandas as pd
@@ -89,7 +90,8 @@ def intervals(
                 "complete": sum(run.status == "complete" for run in group.runs),
             }
             if name.startswith(TIME_TO):
-                row |= _of_times([values[name] for _, values in found if name in values])
+                ended = [values for run, values in found if has_ended(run)]
+                row |= _of_times([values[name] for values in ended if name in values])
             else:
                 whole = [values.get(name) for run, values in found if run.status == "complete"]
                 row |= _of_values([value for value in whole if value is not None])
@@ -133,8 +135,13 @@ def differences(members: Sequence[Group], measured: Measured | None = None) -> p
         values = [(measured[one.path], measured[other.path]) for one, other in both]
         shared = {name for one, other in values for name in one if name in other}
         for name in sorted(name for name in shared if name.startswith(TIME_TO)):
-            times = [(x[name], y[name]) for x, y in values if name in x and name in y]
-            rows.append(_time_difference(a, b, name, times))
+            times = [
+                (x[name], y[name])
+                for (x, y), members in zip(values, both, strict=True)
+                if name in x and name in y and all(map(has_ended, members))
+            ]
+            if times:
+                rows.append(_time_difference(a, b, name, times))
         for name in _WORDINGS:
             known = [
                 (one[name], other[name])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run, task_table
 from analysis.statistics import warm_up
 
@@ -98,8 +99,27 @@ def measurements(run: Run) -> dict[str, Any]:
         "max_staleness": staleness.get("max"),
         "idle_fraction": summary.get("idle_fraction"),
         "virtual_seconds": summary.get("virtual_seconds"),
-        **(steady_state(run.events) if summary else {}),
+        **(steady_state(run.events) if summary and has_events(run) else {}),
     }
+
+
+def has_events(run: Run) -> bool:
+    """Whether a run has left its events: not while it goes on, nor if it failed before that.
+
+    Raises:
+        RunFolderError: they should be there and are not, or are damaged.
+    """
+    try:
+        return run.events is not None
+    except RunFolderError:
+        if run.status in {"unfinished", "failed"}:
+            return False
+        raise
+
+
+def has_ended(run: Run) -> bool:
+    """Whether a run came to its end, be it by diverging: what it lacks then it never reaches."""
+    return run.status in {"complete", "diverged"}
 
 
 def final_accuracy(run: Run) -> float | None:

@@ -177,7 +177,7 @@ def usable(
     shown: list[Group] = []
     others: list[str] = []
     for group in groups(runs):
-        fine = [run for run in group.runs if _holds(run, has)]
+        fine = [run for run in group.runs if holds(run, has)]
         others += [run.label for run in group.runs if run not in fine]
         if fine:
             shown.append(group.with_runs(fine))
@@ -186,7 +186,8 @@ def usable(
     return shown, others
 
 
-def _holds(run: Run, has: Callable[[Run], bool]) -> bool:
+def holds(run: Run, has: Callable[[Run], bool]) -> bool:
+    """Whether a run has something; one without the file that it would be in has not."""
     try:
         return has(run)
     except InputError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -86,16 +86,41 @@ def groups(runs: Sequence[Run]) -> list[Group]:
 
 
 def short_labels(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
-    """Labels shortened in the middle, and numbered where two are the same."""
+    """Labels shortened in the middle, or about where they differ; equal ones are numbered."""
     short: list[str] = []
-    for label in labels:
-        candidate = shortened = shorten(label, longest)
+    for candidate in _told_apart(labels, longest):
+        shortened = candidate
         count = 2
         while candidate in short:
             candidate = f"{shortened} ({count})"
             count += 1
         short.append(candidate)
     return short
+
+
+def short_names(members: Sequence[Group], longest: int) -> list[str]:
+    """The groups' labels for where there is little room, still unique."""
+    return short_labels([group.label for group in members], longest)
+
+
+def _told_apart(labels: Sequence[str], longest: int) -> list[str]:
+    """Labels shortened in the middle; those that lose what they differ in there, elsewhere."""
+    short = [shorten(label, longest) for label in labels]
+    for text in dict.fromkeys(short):
+        places = [place for place, found in enumerate(short) if found == text]
+        differing = {labels[place] for place in places}
+        if len(differing) > 1:
+            begin = max(0, _in_common(differing) - longest // 2)
+            for place in places:
+                rest = ("…" if begin else "") + labels[place][begin:]
+                short[place] = rest if len(rest) <= longest else rest[: longest - 1] + "…"
+    return short
+
+
+def _in_common(texts: Collection[str]) -> int:
+    """How many characters the texts begin with alike."""
+    columns = enumerate(zip(*texts, strict=False))
+    return next((n for n, letters in columns if len(set(letters)) > 1), min(map(len, texts)))
 
 
 def shorten(text: str, longest: int = LONGEST_LABEL) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from afl_sim.recording import Run
-from analysis.measures import changes
+from analysis.measures import changes, has_events
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,13 +21,17 @@ _LINK: Final = r'"link_us": (\d+)'
 
 
 def horizon(run: Run) -> float:
-    """Virtual seconds from the beginning to the last event."""
+    """Virtual seconds from the beginning to the last event; as its summary says if it has none."""
+    if not has_events(run):
+        return float(run.summary.get("virtual_seconds") or 0.0)
     return float(run.events["time_us"].iloc[-1]) / _MICRO if len(run.events) else 0.0
 
 
 def client_count(run: Run) -> int:
     """How many clients there are, whether or not they ever got a task."""
-    named = int(run.events["client"].max()) + 1 if run.events["client"].notna().any() else 0
+    named = 0
+    if has_events(run) and run.events["client"].notna().any():
+        named = int(run.events["client"].max()) + 1
     clients = run.scenario.get("clients")
     written = clients.get("count") if isinstance(clients, dict) else None
     return max(named, int(written or 0))

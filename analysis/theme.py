@@ -42,6 +42,7 @@ PALETTE_ON_DARK: Final = (
     "#dcb28f",
     "#c4c4c4",
 )
+LINES: Final = ("-", "--", ":", "-.")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -181,7 +182,7 @@ def look_of(group: Group, style: Style) -> Look:
         group.short,
         palette[index % len(palette)],
         MARKERS[index % len(MARKERS)],
-        ("-", "--", ":", "-.")[index // len(palette) % 4],
+        LINES[index // len(palette) % len(LINES)],
     )
 
 

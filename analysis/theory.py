@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from afl_sim.recording import Run
 
@@ -35,7 +36,8 @@ def mean_staleness(run: Run) -> Oracle | None:
     With m tasks in flight and K updates in a version, each version makes the other tasks older by
     one in all: the long-run mean is ``(m - 1) / K`` for any law of the task times, or ``m / K``
     where who fills a buffer is replaced before the step. Synchronous rounds have none. None where
-    tasks are lost, discarded for their age or polled, and for strategies of other schedules.
+    tasks are lost, discarded for their age or polled, where clients come and go, so that there may
+    be fewer than m, and for strategies of other schedules.
     """
     block = run.scenario.get("strategy")
     if not isinstance(block, dict) or _loses_tasks(run):
@@ -45,7 +47,10 @@ def mean_staleness(run: Run) -> Oracle | None:
         return Oracle(0.0, "0")
     if kind not in {*_ONE_BY_ONE, *_BUFFERED} or block.get("max_staleness") is not None:
         return None
-    clients = int((run.scenario.get("clients") or {}).get("count") or 0)
+    fleet = run.scenario.get("clients") or {}
+    if _comes_and_goes(fleet.get("availability") or {}):
+        return None
+    clients = int(fleet.get("count") or 0)
     concurrency = block.get("concurrency", "all")
     in_flight = clients if concurrency == "all" else concurrency
     if not isinstance(in_flight, int) or (in_flight > clients and kind not in _QUEUEING):
@@ -58,6 +63,10 @@ def mean_staleness(run: Run) -> Oracle | None:
     if block.get("replacement") == "before_step":
         return Oracle(in_flight / buffer, "m / K")
     return Oracle((in_flight - 1) / buffer, "(m − 1) / K")
+
+
+def _comes_and_goes(availability: Mapping[str, Any]) -> bool:
+    return availability.get("kind", "always") != "always" or availability.get("leaves") is not None
 
 
 def _loses_tasks(run: Run) -> bool:

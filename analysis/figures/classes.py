@@ -16,7 +16,7 @@ from analysis.curves import Curve, held, mean_of
 from analysis.figures.learning import LACKING, draw_curve, has_accuracy
 from analysis.figures.panels import virtual_time
 from analysis.registry import usable
-from analysis.replications import Group, shorten
+from analysis.replications import Group, short_names
 from analysis.series import by_speed, compute_seconds
 from analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
 
@@ -46,7 +46,8 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
-        for axes, group in zip(panels, shown, strict=False):
+        names = short_names(shown, 22 if columns > 1 else 36)
+        for axes, group, name in zip(panels, shown, names, strict=False):
             edges, table = _over_time(group)
             mesh = axes.pcolormesh(
                 edges,
@@ -57,7 +58,7 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
                 vmax=100,
                 rasterized=True,
             )
-            axes.set_title(shorten(group.short, 22 if columns > 1 else 36), fontsize="small")
+            axes.set_title(name, fontsize="small")
             axes.yaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5]))
             axes.grid(visible=False)
             virtual_time(axes, 4)

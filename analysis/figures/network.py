@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from afl_sim.recording import Run
 from analysis.figures.panels import virtual_time
 from analysis.registry import usable
-from analysis.replications import shorten
+from analysis.replications import short_names
 from analysis.series import horizon, occupancy, transfers
 from analysis.theme import Style, new_figure, note_left_out, themed
 
@@ -45,10 +45,10 @@ def network(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         figure = new_figure(chosen.width, 0.7 + rows * (0.36 * chosen.height + 0.55))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         step = 3 if limited else 2
-        for row, group in enumerate(shown):
+        names = short_names(shown, 22 if columns > 1 else 30)
+        for row, (group, name) in enumerate(zip(shown, names, strict=True)):
             mine = panels[row * step : (row + 1) * step]
             _draw_run(mine, group.first, chosen)
-            name = shorten(group.short, 22 if columns > 1 else 30)
             mine[0].set_title(f"{name}: bytes" if len(shown) > 1 else "Bytes moved")
         _legend(figure, shown[0].first, chosen)
     note_left_out(figure, others, _LACKING)

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from afl_sim.recording import Run
 from analysis.figures.panels import SPEED, draw_by_speed, scale_seconds, virtual_time
 from analysis.registry import usable
-from analysis.replications import Group, shorten
+from analysis.replications import Group, short_names
 from analysis.series import compute_seconds, mean_in_bins, populations, speeds, staleness_rows
 from analysis.statistics import warm_up
 from analysis.theme import Look, Style, label_legend, look_of, new_figure, note_left_out, themed
@@ -45,7 +45,8 @@ def staleness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     edges = np.arange(0, largest + 1 + width, width) - 0.5
     with themed(style) as chosen:
         figure, panels = _panels(len(shown), chosen)
-        for axes, group, array in zip(panels, shown, values, strict=True):
+        names = _titles(shown, chosen)
+        for axes, group, name, array in zip(panels, shown, names, values, strict=True):
             counts = np.bincount(array // width, minlength=len(edges) - 1)
             axes.bar(
                 edges[:-1],
@@ -57,7 +58,7 @@ def staleness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
                 linewidth=0.4,
             )
             _mark(axes, float(array.mean()), group, chosen, axes.axvline)
-            _describe(axes, group, array, chosen)
+            _describe(axes, group, name, array, chosen)
             axes.grid(axis="x", visible=False)
             axes.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
         panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -122,11 +123,11 @@ def staleness_over_time(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     shown, others = usable(runs, _has_updates, _LACKING)
     with themed(style) as chosen:
         figure, panels = _panels(len(shown), chosen)
-        for axes, group in zip(panels, shown, strict=True):
+        for axes, group, name in zip(panels, shown, _titles(shown, chosen), strict=True):
             table = _pooled(group)
             _draw_spans(axes, table, look_of(group, chosen), chosen)
             _mark(axes, None, group, chosen, axes.axhline)
-            _describe(axes, group, table["staleness"].to_numpy(), chosen)
+            _describe(axes, group, name, table["staleness"].to_numpy(), chosen)
             low, high = axes.get_ylim()
             axes.set_ylim(min(0.0, low), max(1.0, high))
             axes.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2, integer=True))
@@ -184,7 +185,11 @@ def _mark(axes: Axes, mean: float | None, group: Group, style: Style, line: obje
         line(oracle.value, color=color, linewidth=width, linestyle=(0, (1, 1.5)))
 
 
-def _describe(axes: Axes, group: Group, values: np.ndarray, style: Style) -> None:
+def _titles(shown: Sequence[Group], style: Style) -> list[str]:
+    return short_names(shown, 16) if style.is_narrow else [group.short for group in shown]
+
+
+def _describe(axes: Axes, group: Group, name: str, values: np.ndarray, style: Style) -> None:
     text = f"mean {values.mean():.2f}"
     steady = _steady_mean(group)
     if steady is not None and not style.is_narrow:
@@ -194,9 +199,9 @@ def _describe(axes: Axes, group: Group, values: np.ndarray, style: Style) -> Non
         formula = "" if style.is_narrow or oracle.formula == "0" else f"{oracle.formula} = "
         text += f", theory {formula}{oracle.value:.4g}"
     if style.is_narrow:
-        axes.set_title(shorten(group.short, 16), loc="left", fontsize="small", pad=3)
+        axes.set_title(name, loc="left", fontsize="small", pad=3)
     else:
-        axes.set_title(group.short, loc="left", fontsize="medium", pad=4)
+        axes.set_title(name, loc="left", fontsize="medium", pad=4)
         text += f", max {values.max()}, {len(values):,} updates"
     axes.set_title(text, loc="right", fontsize="small", pad=3 if style.is_narrow else 4)
     axes.set_title("", loc="center")

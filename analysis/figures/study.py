@@ -16,9 +16,9 @@ from analysis.figures.panels import PLAIN
 from analysis.intervals import differences, intervals
 from analysis.measures import TIME_TO, measure_all, measure_of
 from analysis.registry import CannotDraw, usable
-from analysis.replications import Group, groups, shorten
+from analysis.replications import Group, groups, short_labels, short_names
 from analysis.settings import Swept, series, swept
-from analysis.theme import MARKERS, Style, label_legend, new_figure, note_left_out, themed
+from analysis.theme import LINES, MARKERS, Style, label_legend, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MEASURES: Final = ("final_accuracy", "steady_staleness", "steady_utilisation", "steady_throughput")
 _LACKING: Final = "has not ended"
+_NO_VALUES: Final = "none of the measures has a value"
 
 
 def sweep(
@@ -48,7 +49,7 @@ def sweep(
     table = _table(shown, measures)
     names = [name for name in dict.fromkeys(table["measure"]) if _known(table, name)]
     if not names:
-        raise CannotDraw("none of the measures has a value")
+        raise CannotDraw(_NO_VALUES)
     along = swept(shown)[:1]
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow else min(2, len(names))
@@ -75,13 +76,14 @@ def sweep_map(
 ) -> Figure:
     """A heat map per measure over the two numeric settings with the most values.
 
-    Cells hold means over replications, and over whatever else the study varies.
+    Cells hold means over replications, and over whatever else the study varies; none where one of
+    those settings has no mean.
 
     Args:
         measures: as for `sweep`; default the first three of them that have a value.
 
     Raises:
-        CannotDraw: the study does not vary two numeric settings.
+        CannotDraw: the study does not vary two numeric settings, or nothing has a value.
     """
     shown, others = _ended(runs)
     along = swept(shown)[:2]
@@ -89,6 +91,8 @@ def sweep_map(
         raise CannotDraw("no two numeric settings are varied")
     table = _table(shown, measures)
     names = [name for name in dict.fromkeys(table["measure"]) if _known(table, name)][:3]
+    if not names:
+        raise CannotDraw(_NO_VALUES)
     with themed(style) as chosen:
         tall = chosen.is_narrow
         rows, columns = (len(names), 1) if tall else (1, len(names))
@@ -102,7 +106,9 @@ def sweep_map(
                     "value": table.loc[table["measure"] == name, "mean"].to_numpy(),
                 }
             )
-            grid = frame.pivot_table(index="y", columns="x", values="value", dropna=False)
+            # The mean of some of a cell's settings would be of the lucky ones.
+            mean = frame.groupby(["y", "x"])["value"].agg(lambda cell: cell.mean(skipna=False))
+            grid = mean.unstack("x")
             _draw_map(axes, grid, name, chosen)
             axes.set(xlabel=along[0].name, ylabel=along[1].name)
             axes.set_title(measure_of(name).heading, fontsize="small")
@@ -126,7 +132,8 @@ def paired_differences(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     names = list(dict.fromkeys(found["measure"]))
     with themed(style) as chosen:
         longest = 20 if chosen.is_narrow else 24
-        short = {group.label: shorten(group.short, longest) for group in shown}
+        names_of = short_names(shown, longest)
+        short = {group.label: name for group, name in zip(shown, names_of, strict=True)}
         wide = max(len(short[row.a]) + len(short[row.b]) for row in found.itertuples()) > 24
         columns = 1 if wide or chosen.is_narrow else 2
         rows = math.ceil(len(names) / columns)
@@ -183,11 +190,14 @@ def _draw_lines(
 ) -> None:
     x = np.array(along.values)
     palette = style.colors.palette
-    for index, (label, places) in enumerate(series(shown, [along]).items()):
+    lines = series(shown, [along])
+    labels = short_labels(list(lines))
+    for index, (label, places) in enumerate(zip(labels, lines.values(), strict=True)):
         order = sorted(places, key=lambda place: x[place])
         color = palette[index % len(palette)]
         marker = MARKERS[index % len(MARKERS)]
-        _draw_series(axes, x[order], rows.iloc[order], color, marker, shorten(label), style, "-")
+        line = LINES[index // len(palette) % len(LINES)]
+        _draw_series(axes, x[order], rows.iloc[order], color, marker, label, style, line)
     values = sorted(set(along.values))
     if len(values) > 2 and values[0] > 0 and values[-1] >= 8 * values[0]:
         axes.set_xscale("log")
@@ -206,7 +216,7 @@ def _draw_points(axes: Axes, shown: Sequence[Group], rows: pd.DataFrame, style: 
         marker = MARKERS[shown[index].index % len(MARKERS)]
         one = rows.iloc[[index]]
         _draw_series(axes, np.array([index]), one, color, marker, "", style, "")
-    names = [shorten(group.short, 14) for group in shown]
+    names = short_names(shown, 14)
     crowded = len(shown) * max(map(len, names)) > 34
     axes.set_xticks(
         range(len(shown)),

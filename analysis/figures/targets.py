@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from afl_sim.recording import Run
 from analysis.figures.panels import PLAIN, virtual_time
-from analysis.measures import times_to_accuracy
+from analysis.measures import has_ended, times_to_accuracy
 from analysis.registry import usable
-from analysis.replications import Group, shorten
+from analysis.replications import Group, short_names
 from analysis.series import horizon
 from analysis.statistics import median_time, student_interval
 from analysis.theme import Style, look_of, new_figure, note_left_out, themed
@@ -46,7 +46,7 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             axes.grid(axis="y", visible=False)
             virtual_time(axes, 4)
             axes.xaxis.set_major_formatter(PLAIN)
-        names = [shorten(group.short, 18 if chosen.is_narrow else 26) for group in shown]
+        names = short_names(shown, 18 if chosen.is_narrow else 26)
         panels[0].set_yticks(range(len(shown)), names)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
         room = 1.45 if all(len(group.runs) == 1 for group in shown) else 1.9  # for what is written
@@ -56,7 +56,8 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
 
 
 def _draw_bar(axes: Axes, row: int, group: Group, target: float, style: Style) -> None:
-    found = [times_to_accuracy(run) for run in group.runs]
+    ended = [run for run in group.runs if has_ended(run)]
+    found = [times_to_accuracy(run) for run in ended or group.runs]
     times = [values[target] for values in found if target in values]
     if not times:
         _write(axes, 0.0, row, "no such target", style)

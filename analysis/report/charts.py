@@ -10,22 +10,25 @@ import numpy as np
 from afl_sim.recording import Run
 from analysis.figures.learning import has_accuracy
 from analysis.figures.timeline import LEGS, choose_clients, legs
-from analysis.measures import times_to_accuracy
+from analysis.measures import has_events, times_to_accuracy
+from analysis.registry import holds
 from analysis.replications import groups
 from analysis.series import horizon
 from analysis.theme import STYLES, look_of
 
 CLIENTS: Final = 60
 MOST_TASKS: Final = 20_000
+DASHES: Final = {"-": "", "--": "7 3", ":": "2 2", "-.": "7 2 2 2"}
+"""A line's dashes as SVG has them, by the name that matplotlib has for it."""
 
 
 def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
     """A line per run: virtual seconds and accuracy (%); None where no run trained."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for group in groups(runs):
-        color = look_of(group, STYLES["paper"]).color
+        look = look_of(group, STYLES["paper"])
         for run in group.runs:
-            if not has_accuracy(run):
+            if not holds(run, has_accuracy):
                 continue
             rows = run.metrics[run.metrics["accuracy"].notna()]
             label = group.short if len(group.runs) == 1 else run.label
@@ -33,7 +36,8 @@ def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
                 {
                     "label": label,
                     "setting": group.short,
-                    "color": color,
+                    "color": look.color,
+                    "dash": DASHES[look.line],
                     "x": _rounded(rows["time_us"].to_numpy() / 1e6),
                     "y": _rounded(100 * rows["accuracy"].to_numpy()),
                 }
@@ -50,7 +54,7 @@ def timeline_data(run: Run) -> dict[str, Any] | None:
 
     Of a run with very many tasks only its beginning; ``end`` says until when. None without tasks.
     """
-    if not len(run.tasks):
+    if not has_events(run) or not len(run.tasks):
         return None
     chosen = choose_clients([run], CLIENTS)[::-1]  # the slowest at the top
     mine = run.tasks[run.tasks["client"].isin(chosen)]

@@ -175,6 +175,7 @@
         const points = line.x.map((x, i) => `${scale(x).toFixed(2)},${level(line.y[i]).toFixed(2)}`);
         make("polyline", {
           points: points.join(" "), fill: "none", stroke: line.color, "stroke-width": 1.8,
+          "stroke-dasharray": line.dash,
         }, inside);
         line.x.forEach((x, i) => {
           const dot = make("circle", {

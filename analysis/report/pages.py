@@ -20,7 +20,7 @@ from afl_sim.recording.files import write_text
 from analysis.compare import comparison, interval_texts, over_seeds, texts_of
 from analysis.drawing import pages
 from analysis.intervals import sentences
-from analysis.measures import measure_all
+from analysis.measures import has_events, measure_all
 from analysis.registry import FIGURES, CannotDraw
 from analysis.report.charts import accuracy_data, timeline_data
 from analysis.report.clients import COLUMNS, MOST, client_table, sampled
@@ -179,6 +179,8 @@ def _number(text: str) -> str | None:
 
 
 def _clients(run: Run) -> str:
+    if not has_events(run):
+        return _section("Clients", "<p class='note'>The run has left no events.</p>")
     whole = client_table(run)
     table = sampled(whole)
     headings = ["client", *(COLUMNS[name][0] for name in table.columns)]
@@ -203,13 +205,14 @@ _CONTROLS: Final = """\
 <span class="note span"></span> <span class="note hint">wheel to zoom, drag to move</span>"""
 
 
+_NO_ACCURACY: Final = "No evaluations: the runs did not train (timing only), or have not ended."
+
+
 def _accuracy(data: dict[str, Any] | None) -> str:
     if data is None:
-        return _section("Accuracy", "<p class='note'>The runs did not train: timing only.</p>")
-    seen: dict[str, str] = {}
-    for line in data["lines"]:
-        seen.setdefault(line["color"], line["setting"])
-    keys = "".join(_key(label, f"background: {color}") for color, label in seen.items())
+        return _section("Accuracy", f"<p class='note'>{_NO_ACCURACY}</p>")
+    seen = {line["setting"]: (line["color"], line["dash"]) for line in data["lines"]}
+    keys = "".join(_key(label, f"background: {_striped(*look)}") for label, look in seen.items())
     box = f'<div class="chart" id="accuracy"><div class="controls">{_CONTROLS}</div>{keys}</div>'
     return _section("Accuracy (%) over virtual time", box)
 
@@ -230,6 +233,16 @@ def _timeline(data: dict[str, Any] | None, run: Run) -> str:
 
 def _key(name: str, style: str) -> str:
     return f'<span class="key"><i style="{style}"></i>{escape(name)}</span>'
+
+
+def _striped(color: str, dash: str) -> str:
+    """A background like a dashed line."""
+    stops, place = [], 0
+    for number, length in enumerate(map(int, dash.split())):
+        ink = "transparent" if number % 2 else color
+        stops.append(f"{ink} {place}px {place + length}px")
+        place += length
+    return f"repeating-linear-gradient(90deg, {', '.join(stops)})" if stops else color
 
 
 def _figures(runs: Sequence[Run], names: Sequence[str]) -> str:

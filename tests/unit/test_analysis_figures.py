@@ -234,6 +234,23 @@ def test_labels_are_short_and_unique(runs):
     assert len(shorten("x" * 100, 20)) == 20
 
 
+@pytest.mark.parametrize("figure", ["time-to-accuracy", "staleness", "sweep"])
+def test_settings_that_differ_in_the_middle_of_their_names_are_told_apart(figure, tmp_path):
+    runs = [
+        fake_run(tmp_path / name, label=name, strategy=f"k{n}", updates=20)
+        for n, name in enumerate(f"fedbuff_seconds={n}_alpha=0.30000" for n in range(3))
+    ]
+    axes = visible_axes(FIGURES[figure].function(runs, style="column"))
+    if figure == "time-to-accuracy":
+        names = [text.get_text() for text in axes[0].get_yticklabels()]
+    elif figure == "sweep":
+        names = [text.get_text() for text in axes[0].get_xticklabels()]
+    else:
+        names = [panel.get_title() or panel.get_title(loc="left") for panel in axes[:3]]
+    assert len(names) == 3
+    assert all(f"s={n}" in name for n, name in enumerate(names))
+
+
 def test_a_setting_keeps_its_colour_in_every_figure(runs, timing_only):
     mixed = [timing_only, *runs[:2]]
     colors = {}
@@ -314,6 +331,8 @@ def test_wrong_requests_are_input_errors(runs, tmp_path):
         analysis.draw(runs[:1], tmp_path, ["staleness"], formats=["gif"])
     with pytest.raises(InputError, match=r"style 'papper'.*did you mean 'paper'"):
         analysis.draw(runs[:1], tmp_path, ["staleness"], style="papper")
+    with pytest.raises(InputError, match="style 'papper'"):  # though there is nothing to draw
+        analysis.draw(runs[:1], tmp_path, ["sweep"], style="papper")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot make the folder"):
         analysis.draw(runs[:1], tmp_path / "file" / "figures", ["staleness"])
@@ -572,6 +591,47 @@ def test_two_settings_make_a_heat_map(study):
     mean = np.mean([run.summary["final"]["accuracy"] for run in cell])
     assert values[1, 2] == pytest.approx(mean)
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("count", "concurrency")
+
+
+def varied(run, status="complete", seconds=None, **settings):
+    """The run of a setting whose summary says so."""
+    run.scenario["clients"].update(settings)
+    run.summary.update(status=status, time_to_accuracy={"0.9": seconds})
+    return run
+
+
+def grid_of(tmp_path, **options):
+    return [
+        varied(fake_run(tmp_path / f"{a}-{b}", updates=5), a=a, b=b, **options)
+        for a in (1, 2)
+        for b in (3, 4)
+    ]
+
+
+def test_a_heat_map_shows_no_mean_of_only_those_who_reached_a_target(tmp_path):
+    runs = grid_of(tmp_path, seconds=10.0)
+    late = fake_run(tmp_path / "late", strategy="fedavg", updates=5)
+    runs.append(varied(late, seconds=None, a=1, b=3))
+    figure = FIGURES["sweep-map"].function(runs, measures=["seconds_to_0.9"])
+    panel = titled(figure, "time to 90 % (s)")
+    assert [text.get_text() for text in panel.texts] == ["-", "10.0", "10.0", "10.0"]
+
+
+def test_a_heat_map_of_runs_that_were_broken_off_says_that_there_is_nothing(tmp_path):
+    runs = grid_of(tmp_path, status="interrupted")
+    with pytest.raises(CannotDraw, match="none of the measures has a value"):
+        FIGURES["sweep-map"].function(runs)
+
+
+def test_no_two_lines_of_a_sweep_look_alike(tmp_path):
+    runs = [
+        varied(fake_run(tmp_path / f"{a}-{b}", updates=5), a=a, b=b)
+        for a in range(9)
+        for b in range(10)
+    ]
+    panel = visible_axes(FIGURES["sweep"].function(runs, measures=["versions"]))[0]
+    lines = [line for line in panel.get_lines() if not line.get_label().startswith("_")]
+    assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 9
 
 
 def test_numbers_on_a_heat_map_stand_out_even_where_all_are_equal(study):

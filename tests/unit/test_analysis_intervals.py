@@ -138,6 +138,18 @@ def test_a_run_that_diverged_gives_no_accuracy_and_is_counted(tmp_path):
     assert interval_cell(row_of(found, "fedavg")) == "median 11.0 (reached in 2 of 3)"
 
 
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_a_run_that_was_broken_off_says_nothing_of_when_it_would_have_come(tmp_path, status):
+    runs = study(tmp_path, fedavg=[10.0, 11.0], fedbuff=[12.0, 13.0, 14.0])
+    runs.append(finished(tmp_path, "fedavg", 2, None, 0.1, status=status))
+    members = groups(runs)
+    row = row_of(intervals(members, ["seconds_to_0.95"]), "fedavg")
+    assert (row["mean"], row["n"], row["runs"]) == (10.5, 2, 3)
+    sentence = sentences(differences(members))[0]
+    assert sentence.startswith("fedbuff reaches 95 % 2 s later than fedavg")
+    assert sentence.endswith("n=2")
+
+
 def test_what_is_not_zero_is_not_written_as_zero(tmp_path):
     runs = [
         finished(tmp_path, kind, seed, 1.0, accuracy)
@@ -168,6 +180,17 @@ def test_a_study_with_seeds_is_printed_by_setting_with_its_sentences(tmp_path):
     (row,) = [r for r in rows if (r["setting"], r["measure"]) == ("fedavg", "seconds_to_0.95")]
     assert float(row["mean"]) == 950.0
     assert len(list(csv.DictReader((tmp_path / "out" / "comparison.csv").open()))) == 6
+
+
+def test_not_reached_is_said_only_of_who_had_the_target_and_came_to_an_end(tmp_path):
+    runs = [
+        finished(tmp_path, "fedavg", 0, None, targets=("0.9",)),
+        finished(tmp_path, "fedbuff", 0, 5.0, targets=("0.95",)),
+        finished(tmp_path, "fedasync", 0, None, targets=("0.95",), status="interrupted"),
+    ]
+    cells = {line.split("  ")[0]: line.split()[-4:] for line in printed(runs).splitlines() if line}
+    assert cells["time to 90 % (s)"] == ["not", "reached", "-", "-"]
+    assert cells["time to 95 % (s)"][1:] == ["-", "5.0", "-"]
 
 
 def test_a_comparison_is_printed_as_csv_markdown_or_latex(tmp_path):

@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 import pytest
 from fake_runs import fake_run
 
+from afl_sim.recording import load_run
 from analysis.figures.timeline import choose_clients
-from analysis.report import write_run_report, write_study_report
+from analysis.report import pages, write_run_report, write_study_report
 from analysis.report.charts import accuracy_data, timeline_data
 from analysis.report.clients import client_table, sampled
 from analysis.series import update_share
@@ -150,6 +151,34 @@ def test_a_timing_only_run_and_one_without_tasks_have_a_page(tmp_path):
     assert "did not train" in text
     assert "no evaluations (timing only)" in text
     assert accuracy_data([run]) is None
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_study_has_its_page_though_a_run_of_it_has_left_no_events(failed, tmp_path):
+    runs = [fake_run(tmp_path / f"r{n}", label=f"r{n}", seed=n, updates=20) for n in (1, 2)]
+    for name in ("events.parquet", "metrics.parquet"):
+        (runs[1].path / name).unlink()
+    if failed:
+        summary = json.loads((runs[1].path / "summary.json").read_text()) | {"status": "failed"}
+        (runs[1].path / "summary.json").write_text(json.dumps(summary))
+    else:
+        (runs[1].path / "summary.json").unlink()
+    runs = [load_run(run.path) for run in runs]
+    page = write_study_report("a study", runs, tmp_path / "report.html").read_text()
+    assert ("failed" if failed else "unfinished") in page
+    alone = write_run_report(runs[1]).read_text()
+    assert "The run has left no events." in alone
+    assert "No evaluations" in alone
+
+
+def test_every_setting_of_the_accuracy_chart_has_its_key_and_its_look(tmp_path):
+    runs = [
+        fake_run(tmp_path / f"s{n}", label=f"s{n}", strategy=f"k{n}", updates=5) for n in range(10)
+    ]
+    lines = accuracy_data(runs)["lines"]
+    assert len({(line["color"], line["dash"]) for line in lines}) == 10
+    keys = pages._accuracy({"lines": lines})
+    assert all(f">s{n}</span>" in keys for n in range(10))
 
 
 def test_the_timeline_holds_every_leg_of_its_clients(study):

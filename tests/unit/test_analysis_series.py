@@ -240,6 +240,20 @@ def test_theory_is_silent_where_tasks_are_lost():
     assert mean_staleness(run) is None
 
 
+def test_theory_is_silent_where_clients_come_and_go():
+    on_off = "{kind: on_off, on: 5, off: {dist: expon, scale: 5}, on_leave: finish}"
+    overrides = ["stop.updates=300", "recording.trace=false", f"clients.availability={on_off}"]
+    overrides.append("strategy={kind: fedasync, concurrency: all}")
+    run = simulate(load_scenario("scenarios/smallest.yaml", overrides), timing_only=True)
+    assert staleness_rows(run)["staleness"].mean() < 8  # of ten clients, not all are there
+    assert mean_staleness(run) is None
+    steady = run_with({"kind": "fedasync", "concurrency": 8})
+    steady.scenario["clients"]["availability"] = {"kind": "always", "leaves": None}
+    assert mean_staleness(steady).value == 7
+    steady.scenario["clients"]["availability"] = {"kind": "always", "leaves": 5.0}
+    assert mean_staleness(steady) is None
+
+
 def groups_of(*blocks):
     return [
         Group(str(index), (SimpleNamespace(scenario=block),), index)
