@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
-from afl_sim.recording.files import reason, write_text
+from afl_sim.recording.files import make_folder, write_text
 from analysis import tables
 from analysis.intervals import differences, interval_cell, intervals, sentences
 from analysis.measures import MEASURES, TIME_TO, Measured, has_ended, measure_all, measure_of
@@ -135,10 +135,7 @@ def write_comparison(
     Raises:
         InputError: the folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {reason(error)}") from error
+    make_folder(folder)
     contents = {"comparison": _written(frame, texts_of(frame))}
     if seeds is not None:
         found = seeds.intervals

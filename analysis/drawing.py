@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
-from afl_sim.recording.files import reason, write_bytes
+from afl_sim.recording.files import make_folder, write_bytes
 from analysis.registry import FIGURES, CannotDraw, FigureKind
 from analysis.replications import groups
 
@@ -77,10 +77,7 @@ def draw(
     for form in formats:
         if form not in FORMATS:
             raise InputError(f"there is no figure format {form!r}: expected png, pdf or svg")
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out_dir}: {reason(error)}") from error
+    make_folder(out_dir)
     return [_draw_one(kind, runs, out_dir, formats, style) for kind in kinds]
 
 

@@ -53,9 +53,11 @@ def report(
 
 def write_report(folder: Path, runs: list[Any], is_study: bool, out: Path | None = None) -> None:
     """Write the page of a run, or those of a study and of its runs."""
+    from afl_sim.recording.files import make_folder
     from analysis.report import REPORT, write_run_report, write_study_report
 
     path = out or folder / REPORT
+    make_folder(path.parent)
     if is_study:
         for run in runs:
             write_run_report(run)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from afl_sim.errors import AflSimError
+from afl_sim.errors import AflSimError, InputError
 
 TEMPORARY = ".tmp"
 
@@ -52,6 +52,18 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise AflSimError(f"cannot write {path}: {reason(error)}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, with those above it, where there is none.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {reason(error)}") from error
 
 
 def publish(handle: BinaryIO, path: Path) -> None:

@@ -101,9 +101,11 @@ def test_a_report_is_written_where_it_is_wanted(
     afl_sim: Command, tmp_path: Path, finished: Finished
 ) -> None:
     before = everything_in(finished.timing)
-    one, two, nowhere = afl_sim.batch(
+    one, deep, blocked, two, nowhere = afl_sim.batch(
         [
             ("report", finished.timing, "--out", "page.html"),
+            ("report", finished.timing, "--out", "new/folder/page.html"),
+            ("report", finished.timing, "--out", "page.html/page.html"),
             ("report", finished.timing, finished.full, "--out", "page.html"),
             ("report", "nowhere"),
         ]
@@ -111,7 +113,9 @@ def test_a_report_is_written_where_it_is_wanted(
     assert one.succeeded().out == "report: page.html\n"
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
     assert everything_in(finished.timing) == before
-    assert (two.code, nowhere.code) == (2, 2)
+    assert deep.succeeded().out == "report: new/folder/page.html\n"
+    assert (blocked.code, two.code, nowhere.code) == (2, 2, 2)
+    assert blocked.errors == ["cannot make the folder page.html: a file of that name is in the way"]
     assert "--out names one file" in two.errors[0]
     assert "nowhere" in nowhere.errors[0]
 

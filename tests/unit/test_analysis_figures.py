@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import matplotlib as mpl
@@ -606,6 +607,14 @@ def grid_of(tmp_path, **options):
         for a in (1, 2)
         for b in (3, 4)
     ]
+
+
+def test_a_target_reached_in_no_time_has_an_axis_of_its_own(tmp_path):
+    run = varied(fake_run(tmp_path / "run", updates=5), seconds=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of an axis without length
+        axes = FIGURES["time-to-accuracy"].function([run]).axes[0]
+    assert axes.get_xlim()[1] > 0
 
 
 def test_a_heat_map_shows_no_mean_of_only_those_who_reached_a_target(tmp_path):
