@@ -85,10 +85,11 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         labels = dataset.labels.numpy()
     dealt = deal_out(scenario, labels, streams)
     check_batches(scenario, dealt.training)
-    model = _new_model(scenario.model.model_dump(by_alias=True), scenario.data, streams)
+    block = scenario.model.model_dump(by_alias=True)
+    model = _new_model(block, scenario.data, streams)
     layout = ParameterVector(model)
     initial = initial_vector(model, layout)
-    if scenario.model.model_dump()["kind"] not in MODELS:
+    if block["kind"] not in MODELS:
         with _one_at_a_time:
             check_model(model, scenario.data.info.input_shape, scenario.data.info.classes)
     if scenario.numerics.mode == "batched":
