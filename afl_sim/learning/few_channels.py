@@ -70,7 +70,7 @@ def with_few_channels_pooled(model: nn.Module) -> nn.Module:
 
 
 def _pooled(module: nn.Module) -> nn.Module:
-    if type(module) is not nn.Sequential or _is_watched(module):
+    if type(module) is not nn.Sequential or is_watched(module):
         return module
     names, before = list(module._modules), list(module)
     layers = [_pooled(layer) for layer in before]
@@ -80,7 +80,7 @@ def _pooled(module: nn.Module) -> nn.Module:
             (type(convolution) is nn.Conv2d and _is_plain(convolution))
             and (type(pooling) is nn.MaxPool2d and _halves(pooling))
             and type(activation) is nn.ReLU
-            and not any(_is_watched(layer) for layer in (convolution, pooling, activation))
+            and not any(is_watched(layer) for layer in (convolution, pooling, activation))
         ):
             layers[index] = PooledConvolution(convolution)
             layers[index + 1], layers[index + 2] = nn.Identity(), nn.Identity()
@@ -109,7 +109,7 @@ def _halves(pooling: nn.MaxPool2d) -> bool:
     )
 
 
-def _is_watched(module: nn.Module) -> bool:
+def is_watched(module: nn.Module) -> bool:
     """Whether somebody looks at what goes through a module, or has it do something else."""
     return any(
         (

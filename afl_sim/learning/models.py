@@ -11,7 +11,8 @@ import importlib
 import inspect
 import random
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -261,19 +262,42 @@ def _resolved(block: dict[str, Any]) -> CustomModel:
 def build_model(spec: ModelSpec, input_shape: Shape, classes: int, seed: int) -> nn.Module:
     """Build a model whose initial weights depend on `seed` alone.
 
-    The global generators of PyTorch, NumPy and Python, of which a factory may draw, are seeded for
-    the construction and put back afterwards.
+    A factory may draw from the global generators of PyTorch, NumPy or Python.
     """
+    with global_generators(seed):
+        return spec.build(input_shape, classes)
+
+
+@contextmanager
+def global_generators(seed: int) -> Iterator[None]:
+    """Seed the global generators of PyTorch, NumPy and Python; afterwards they are as they were."""
     legacy, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
-            return spec.build(input_shape, classes)
+            yield
     finally:
         np.random.set_state(legacy)  # noqa: NPY002
         random.setstate(plain)
+
+
+def count_parameters(spec: ModelSpec, input_shape: Shape, classes: int) -> int:
+    """The parameters of a built-in model, counted without memory for them.
+
+    Raises:
+        ScenarioError: a layer has more entries than can be numbered, or cannot take such samples.
+    """
+    try:
+        with torch.device("meta"):
+            model = spec.build(input_shape, classes)
+    except (RuntimeError, TypeError) as error:  # what PyTorch says to sizes beyond 64 bits
+        raise ScenarioError(
+            f"model: {spec.kind} with a layer of this size has more weights than can be numbered; "
+            "expected smaller layers"
+        ) from error
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _size(input_shape: Shape) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.few_channels import with_few_channels_pooled
+from afl_sim.learning.local_state import tensors_in
 
 # In double precision, of two models that compute the same: the rounding of a deep network with
 # batch normalisation over two samples comes to 1e-8 of its outputs.
@@ -58,20 +57,9 @@ def _reordered(model: nn.Module, pool: bool) -> nn.Module:
 
 def _shares_memory(model: nn.Module) -> bool:
     """Whether two of the model's tensors lie in one memory: another order would part them."""
-    tensors = {id(tensor): tensor for m in model.modules() for tensor in _tensors_in(vars(m))}
+    tensors = {id(tensor): tensor for m in model.modules() for tensor in tensors_in(vars(m))}
     places = [tensor.untyped_storage().data_ptr() for tensor in tensors.values() if tensor.numel()]
     return len(set(places)) < len(places)
-
-
-def _tensors_in(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _tensors_in(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors_in(part)
 
 
 def _same(plain: nn.Module, quick: nn.Module, shape: torch.Size) -> bool:

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afl_sim.learning.local_state import LocalState
 from afl_sim.learning.optimizers import OptimizerSpec
-from afl_sim.learning.parameters import Counters, ParameterVector
+from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.precision import forward_arithmetic
 from afl_sim.learning.quicker import quickened
 from afl_sim.streams import Streams
@@ -140,7 +141,7 @@ class LocalTrainer:
         self.settings = settings
         self._loss = LOSSES[settings.loss]
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
-        self._counters = Counters(self.model)
+        self._local_state = LocalState(self.model)
 
     @property
     def learning_rate(self) -> float:
@@ -192,8 +193,12 @@ class LocalTrainer:
         if self.device.type == "cpu":
             seed_global = torch.default_generator.manual_seed
         seed_global(self._streams.integer(purpose, client, task))
+        self.forget()
         self.layout.write(self.model, vector)
-        self._counters.put_back()
+
+    def forget(self) -> None:
+        """Have the model keep nothing of what was done with it but its vector."""
+        self._local_state.put_back()
 
     def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels of a mini-batch, where the model is."""
