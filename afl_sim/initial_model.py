@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import deterministic
+from afl_sim.execution.runner import NO_MEMORY
 from afl_sim.learning.datasets import made_up
 from afl_sim.learning.model_checks import check_same, check_tensors
 from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, try_model
@@ -64,10 +65,15 @@ def initial_model(
     if not own:
         shape = data.info.input_shape
         _check_memory(count_parameters(_spec(block), shape, data.info.classes))
-    module = new_model(block, data, streams)
-    layout = ParameterVector(module)
-    _check_memory(layout.size)
-    vector = initial_vector(module, layout)
+    try:
+        module = new_model(block, data, streams)
+        layout = ParameterVector(module)
+        _check_memory(layout.size)
+        vector = initial_vector(module, layout)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NO_MEMORY not in str(error):
+            raise
+        raise ScenarioError("model: there is not enough memory for it") from error
     if not own:
         return InitialModel(module, layout, vector, layout.named)
     check_tensors(module)
