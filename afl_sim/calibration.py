@@ -19,9 +19,10 @@ from torch import nn
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import deterministic
+from afl_sim.learning.factories import resolve_model
 from afl_sim.learning.model_checks import check_parameters, check_tensors
 from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, try_model
-from afl_sim.learning.models import MODELS, Shape, build_model, resolve_model
+from afl_sim.learning.models import MODELS, Shape, build_model
 from afl_sim.learning.optimizers import OPTIMIZERS
 from afl_sim.learning.training import LocalSettings, LocalTrainer
 from afl_sim.scenario.data import DATASETS

@@ -13,13 +13,19 @@ from torch import Tensor, nn
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.runner import NO_MEMORY
+from afl_sim.learning.batchable import batching_problems
 from afl_sim.learning.datasets import made_up
+from afl_sim.learning.evaluation import EVALUATION_BATCH
+from afl_sim.learning.factories import resolve_model
 from afl_sim.learning.model_checks import check_same, check_tensors
-from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, try_model
-from afl_sim.learning.models import MODELS, ModelSpec, build_model, count_parameters, resolve_model
+from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, batch_sizes, try_model
+from afl_sim.learning.models import MODELS, ModelSpec, build_model, count_parameters
 from afl_sim.learning.parameters import ParameterVector, initial_vector
+from afl_sim.learning.partition import FixedPartition, Partition
 from afl_sim.learning.state_dict import StateDict
-from afl_sim.scenario import DataSpec
+from afl_sim.learning.training import LocalSettings
+from afl_sim.scenario import DataSpec, Scenario
+from afl_sim.strategies.base import Strategy
 from afl_sim.streams import Streams
 
 # Models are drawn from global generators, and data is read once for all runs of a process.
@@ -83,6 +89,51 @@ def initial_model(
         images, labels = made_up(data, MOST_SAMPLES)
         try_model(module, images, labels, data.info.classes, demands)
     return InitialModel(module, layout, vector, saved.of)
+
+
+def demands_of(
+    scenario: Scenario, settings: LocalSettings, partition: Partition, available: int | None
+) -> Demands:
+    """What a run asks of its model.
+
+    Args:
+        scenario: the run's.
+        settings: how its clients train.
+        partition: who trains on which samples.
+        available: how many samples evaluations could use, if it is known.
+    """
+    evaluation, training = scenario.evaluation, scenario.training
+    tested = [min(available, evaluation.samples or available)] if available else []
+    if evaluation.squared_gradient_norm and isinstance(partition, FixedPartition):
+        tested.append(int(partition.sizes.sum()))  # others may give a sample to several clients
+    last = {samples % EVALUATION_BATCH for samples in tested}
+    return Demands(
+        settings,
+        batch_sizes(partition.sizes, training.samples_per_step, training.drop_last),
+        tuple(sorted(size for size in last if 0 < size <= MOST_SAMPLES)),
+        corrects(scenario.strategy),
+        evaluation.squared_gradient_norm,
+    )
+
+
+def corrects(strategy: Any) -> bool:
+    """Whether a strategy adds something of its own to the clients' gradients."""
+    return type(strategy).correction is not Strategy.correction
+
+
+def check_batching(scenario: Scenario, model: nn.Module) -> None:
+    """Refuse what ``numerics.mode: batched`` cannot train.
+
+    Raises:
+        ScenarioError: one line for the optimizer and one for the model, if they do not fit.
+    """
+    optimizer: Any = scenario.training.optimizer
+    strategy: Any = scenario.strategy
+    used = None if strategy.gradient else optimizer.kind
+    images, _ = made_up(scenario.data, 6)
+    problems = list(batching_problems(model, used, images))
+    if problems:
+        raise ScenarioError("\n".join(problems))
 
 
 def new_model(block: dict[str, Any], data: DataSpec, streams: Streams) -> nn.Module:

@@ -14,29 +14,31 @@ from torch import Tensor
 
 from afl_sim.errors import DataError, ScenarioError
 from afl_sim.execution.runner import TaskRunner
-from afl_sim.initial_model import initial_model, new_model, one_at_a_time
-from afl_sim.learning.batchable import batching_problems
+from afl_sim.initial_model import (
+    check_batching,
+    demands_of,
+    initial_model,
+    new_model,
+    one_at_a_time,
+)
 from afl_sim.learning.client_split import Dealt, deal
 from afl_sim.learning.compression import Compressor
 from afl_sim.learning.datasets import (
     Dataset,
     load_dataset,
     load_labels,
-    made_up,
     open_pool,
     split_pool,
 )
-from afl_sim.learning.evaluation import EVALUATION_BATCH, Evaluator
+from afl_sim.learning.evaluation import Evaluator
 from afl_sim.learning.full_gradient import FullGradient
-from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, batch_sizes
 from afl_sim.learning.parameters import ParameterVector
-from afl_sim.learning.partition import FixedPartition, Partition
+from afl_sim.learning.partition import Partition
 from afl_sim.learning.training import LocalSettings, LocalTrainer, Shards
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.compression import Compression
 from afl_sim.scenario.data import held_out
-from afl_sim.strategies.base import Strategy
 from afl_sim.streams import Streams
 from afl_sim.world.devices import speeds
 
@@ -91,7 +93,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         scenario.model.model_dump(by_alias=True),
         scenario.data,
         streams,
-        _demands(scenario, dealt.training, available),
+        demands_of(scenario, recipe_of(scenario).settings, dealt.training, available),
     )
     if scenario.numerics.mode == "batched":
         check_batching(scenario, model.module)
@@ -108,27 +110,6 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         dealt.testing,
         available,
     )
-
-
-def _demands(scenario: Scenario, partition: Partition, available: int | None) -> Demands:
-    """What this run asks of its model."""
-    evaluation, training = scenario.evaluation, scenario.training
-    tested = [min(available, evaluation.samples or available)] if available else []
-    if evaluation.squared_gradient_norm and isinstance(partition, FixedPartition):
-        tested.append(int(partition.sizes.sum()))  # others may give a sample to several clients
-    last = {samples % EVALUATION_BATCH for samples in tested}
-    return Demands(
-        recipe_of(scenario).settings,
-        batch_sizes(partition.sizes, training.samples_per_step, training.drop_last),
-        tuple(sorted(size for size in last if 0 < size <= MOST_SAMPLES)),
-        corrects(scenario.strategy),
-        evaluation.squared_gradient_norm,
-    )
-
-
-def corrects(strategy: Any) -> bool:
-    """Whether a strategy adds something of its own to the clients' gradients."""
-    return type(strategy).correction is not Strategy.correction
 
 
 def deal_out(scenario: Scenario, labels: npt.NDArray[np.int64], streams: Streams) -> Dealt:
@@ -165,21 +146,6 @@ def check_batches(scenario: Scenario, partition: Partition) -> None:
             f"{batch}; expected training.batch_size of at most {smallest}, or "
             "drop_last: false"
         )
-
-
-def check_batching(scenario: Scenario, model: torch.nn.Module) -> None:
-    """Refuse what ``numerics.mode: batched`` cannot train.
-
-    Raises:
-        ScenarioError: one line for the optimizer and one for the model, if they do not fit.
-    """
-    optimizer: Any = scenario.training.optimizer
-    strategy: Any = scenario.strategy
-    used = None if strategy.gradient else optimizer.kind
-    images, _ = made_up(scenario.data, 6)
-    problems = list(batching_problems(model, used, images))
-    if problems:
-        raise ScenarioError("\n".join(problems))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
+from afl_sim.initial_model import corrects
 from afl_sim.learning.datasets import load_labels
-from afl_sim.preparation import Prepared, corrects, deal_out, prepare, recipe_of
+from afl_sim.preparation import Prepared, deal_out, prepare, recipe_of
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.partition_base import Problem
 from afl_sim.simulation import load_study

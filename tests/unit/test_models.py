@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.models import MODELS, build_model, resolve_model
+from afl_sim.learning.factories import resolve_model
+from afl_sim.learning.models import MODELS, build_model
 from afl_sim.preparation import prepare
 from afl_sim.simulation import load_scenario
 
