@@ -12,6 +12,7 @@ from afl_sim.scenario.clients import SPEEDS
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.explain import Finding, KeyPath
 from afl_sim.scenario.section import given, too_many
+from afl_sim.scenario.tables.clients import without_rows
 from afl_sim.scenario.training import LENGTHS
 
 
@@ -29,6 +30,7 @@ def impossible_combinations(
     if clients is not None:
         yield from _wrong_lengths(sections, clients)
         yield from _wrong_devices(sections, clients)
+        yield from _absent_clients(sections, clients)
         yield from _own_checks(sections, clients)
     server = sections.get("server")
     if timing_only and server is not None and server.selection.reads_results:
@@ -241,6 +243,21 @@ def _wrong_devices(sections: Mapping[str, Any], count: int) -> Iterator[Finding]
             ("clients", "devices", "trace"),
             f"{trace.trace} has {len(trace.devices)} devices, but clients.count is {count}; "
             "expected a row for each client, or by: sample",
+        )
+
+
+def _absent_clients(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:
+    """A client without a row would be away for ever, and nobody would be told."""
+    section = sections.get("clients")
+    availability = None if section is None else section.availability
+    if availability is None or availability.kind != "trace":
+        return
+    clients = min(count, len(availability.intervals))
+    absent = [i for i, each in enumerate(availability.intervals[:clients]) if not each]
+    if absent:
+        yield Finding(
+            ("clients", "availability", "trace"),
+            without_rows(availability.trace, len(absent), clients, absent[0]),
         )
 
 
