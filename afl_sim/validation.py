@@ -78,11 +78,9 @@ def problems(scenario: Scenario, here: bool = False) -> Iterator[Problem]:
 
 
 def _evaluation_problems(scenario: Scenario, prepared: Prepared) -> Iterator[Problem]:
-    """A subset larger than its set; with the user's own files that is known only once a run reads
-    them."""
+    """A set without a sample, or a subset larger than it; of the user's own files that is known
+    only once a run reads them."""
     asked, data = scenario.evaluation.samples, scenario.data
-    if asked is None:
-        return
     held = prepared.evaluated_shards(scenario.evaluation.on)
     if held is not None:
         available = int(held.sizes.sum())
@@ -93,7 +91,13 @@ def _evaluation_problems(scenario: Scenario, prepared: Prepared) -> Iterator[Pro
     else:
         pool = data.info.train + (data.info.test if data.pool == "train_and_test" else 0)
         available = held_out(pool, data.validation)
-    if asked > available:
+    if not available:  # only a share can come to nothing
+        yield (
+            ("data", "validation"),
+            f"a share of {data.validation} comes to no sample, and evaluation.on: validation needs "
+            "some; expected a larger share",
+        )
+    elif asked is not None and asked > available:
         yield (
             ("evaluation", "samples"),
             f"{asked} is more than the {scenario.evaluation.on} set has; expected at most "
