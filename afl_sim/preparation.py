@@ -93,7 +93,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         scenario.model.model_dump(by_alias=True),
         scenario.data,
         streams,
-        demands_of(scenario, recipe_of(scenario).settings, dealt.training, available),
+        demands_of(scenario, settings_of(scenario), dealt.training, available),
     )
     if scenario.numerics.mode == "batched":
         check_batching(scenario, model.module)
@@ -173,12 +173,12 @@ class Recipe:
     stored: Path | None = None
 
 
-def recipe_of(scenario: Scenario) -> Recipe:
-    """The part of a scenario that tasks depend on."""
+def settings_of(scenario: Scenario) -> LocalSettings:
+    """How a scenario's clients train."""
     training = scenario.training
     strategy: Any = scenario.strategy
     optimizer: Any = training.optimizer
-    settings = LocalSettings(
+    return LocalSettings(
         optimizer,
         training.samples_per_step,
         training.loss,
@@ -192,14 +192,18 @@ def recipe_of(scenario: Scenario) -> Recipe:
         training.gradient_noise,
         scenario.numerics.mode == "batched",
     )
+
+
+def recipe_of(scenario: Scenario) -> Recipe:
+    """The part of a scenario that tasks depend on."""
     return Recipe(
         scenario.data,
         scenario.model.model_dump(by_alias=True),
-        settings,
+        settings_of(scenario),
         scenario.evaluation,
         scenario.clients.count,
         scenario.seed,
-        training.compression,
+        scenario.training.compression,
         _client_speeds(scenario),
     )
 

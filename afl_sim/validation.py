@@ -9,7 +9,7 @@ from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
 from afl_sim.initial_model import corrects
 from afl_sim.learning.datasets import load_labels
-from afl_sim.preparation import Prepared, deal_out, prepare, recipe_of
+from afl_sim.preparation import Prepared, deal_out, prepare, settings_of
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.partition_base import Problem
 from afl_sim.simulation import load_study
@@ -45,7 +45,7 @@ def check_study(
             scenario.data,
             scenario.model.model_dump_json(),
             scenario.evaluation,
-            str(recipe_of(scenario).settings),
+            str(settings_of(scenario)),
             corrects(scenario.strategy),
         )
         if key not in found:
@@ -74,11 +74,17 @@ def problems(scenario: Scenario, here: bool = False) -> Iterator[Problem]:
 
 
 def _evaluation_problems(scenario: Scenario, prepared: Prepared) -> Iterator[Problem]:
-    """A subset larger than its set."""
+    """A set without a sample, or a subset larger than it."""
     asked, available = scenario.evaluation.samples, prepared.evaluation_samples
-    if asked is None or available is None:
+    if available is None:
         return
-    if asked > available:
+    if not available:  # only a share can come to nothing
+        yield (
+            ("data", "validation"),
+            f"a share of {scenario.data.validation} comes to no sample, and evaluation.on: "
+            "validation needs some; expected a larger share",
+        )
+    elif asked is not None and asked > available:
         yield (
             ("evaluation", "samples"),
             f"{asked} is more than the {scenario.evaluation.on} set has; expected at most "
