@@ -70,16 +70,18 @@ class LocalState:
         ]
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors in an attribute, or in lists, tuples and dicts of one."""
+def tensors_in(value: Any, around: frozenset[int] = frozenset()) -> Iterator[Tensor]:
+    """The tensors in an attribute, or in lists, tuples and dicts of one.
+
+    Args:
+        value: the attribute's value.
+        around: identities of what holds it; whatever holds itself is not gone through again.
+    """
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from tensors_in(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from tensors_in(part)
+    elif isinstance(value, dict | list | tuple) and id(value) not in around:
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(part, around | {id(value)})
 
 
 def _parts(model: nn.Module) -> Iterator[nn.Module | Tensor]:

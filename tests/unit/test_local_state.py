@@ -145,3 +145,13 @@ def test_only_where_somebody_s_code_runs_are_attributes_looked_after() -> None:
     watched = linear()
     watched[1].register_forward_hook(lambda *_: None)  # type: ignore[index]
     assert runs_foreign_code(watched)
+
+
+def test_a_list_that_holds_itself_is_put_back() -> None:
+    model = Keeps([1])
+    model.kept.append(model.kept)
+    state = LocalState(model)
+    model.kept.append(2)
+    state.put_back()
+    assert len(model.kept) == 2
+    assert model.kept[0] == 1
