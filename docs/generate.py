@@ -120,6 +120,42 @@ def build(input_shape, classes, width=32):
 ```yaml
 model: {kind: "narrow:build", width: 64}
 ```
+
+The model is tried before a run, and by `afl-sim validate`, which imports the module and calls the factory
+too. What cannot work is refused in one line, with the line of the file. A run needs a model that
+
+- maps images of shape (batch, channels, height, width) to a tensor of shape (batch, classes), in training
+  and in evaluation mode;
+- takes every batch that the run makes, also the last one of a client and of an evaluation, which may be a
+  single image. `training.drop_last: true` leaves out the last ones of clients;
+- gives equal outputs for equal calls. A process does the tasks that it happens to get with one model
+  object. If the model kept something in a Python attribute (the state of an LSTM, a number of steps that
+  changes the outputs), results would depend on who did what before. The message names the attribute. What
+  has to be kept belongs in a buffer;
+- draws random numbers from PyTorch's global generator only, which is seeded for each task;
+- has all its parameters and buffers when the factory returns it. The factory is called several times, and
+  has to make a new, equal model each time.
+
+An attribute may change if no output depends on that, as a counter or a cache does. It has its first value
+again at the beginning of each task and of each evaluation.
+
+What travels, is averaged and counts as bytes are the parameters and the persistent floating-point buffers
+(the running statistics of BatchNorm). Buffers of integers and booleans, and those registered with
+`persistent=False`, stay where they are and have their first values again at the beginning of each task and
+each evaluation.
+
+`model.safetensors` in the run folder is the model's state dict, with the first values of the buffers that do
+not travel. It loads strictly:
+
+```python
+from narrow import build
+from safetensors.torch import load_file
+
+module = build(input_shape=(1, 28, 28), classes=10, width=64)
+module.load_state_dict(load_file("model.safetensors"))
+```
+
+Of what `get_extra_state` returns only a tensor is saved.
 """
 STRATEGIES_HEAD = """\
 # Strategies

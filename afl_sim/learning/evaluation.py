@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from afl_sim.learning.full_gradient import FullGradient
+from afl_sim.learning.local_state import runs_foreign_code
 from afl_sim.learning.training import LOSSES, LocalTrainer
 
-_BATCH = 1000  # a large batch halves the time of a small one, and its memory is still modest
+EVALUATION_BATCH = (
+    1000  # a large batch halves the time of a small one, and its memory is still modest
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class Evaluator:
         self._classes = classes
         self._loss = LOSSES[loss]
         self._gradient = gradient
+        # A model may change what it is given, and these images are those of every evaluation.
+        self._foreign = runs_foreign_code(trainer.model)
+        self._copies = True
         self._per_class = torch.bincount(labels, minlength=classes)
 
     def evaluate(self, vector: Tensor) -> Evaluation:
@@ -70,10 +76,16 @@ class Evaluator:
         # Not in inference mode: what a model keeps from here could not be trained with.
         with torch.no_grad():
             for images, targets, labels in zip(
-                *(all_of.split(_BATCH) for all_of in (self._images, self._targets, self._labels)),
+                *(
+                    all_of.split(EVALUATION_BATCH)
+                    for all_of in (self._images, self._targets, self._labels)
+                ),
                 strict=True,
             ):
-                outputs = self._trainer.outputs(images)
+                given = images.clone() if self._copies else images
+                outputs = self._trainer.outputs(given)
+                if self._copies and not self._foreign:  # then one batch tells of all
+                    self._copies = not torch.equal(given, images)
                 loss += float(self._loss(outputs, targets)) * len(labels)
                 correct = labels[outputs.argmax(1).cpu() == labels]
                 right += torch.bincount(correct, minlength=self._classes)

@@ -12,7 +12,7 @@ from afl_sim.scenario.clients import SPEEDS
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.explain import Finding, KeyPath
 from afl_sim.scenario.partial import Partial, fields_of, without_unknown
-from afl_sim.scenario.section import given, too_many
+from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.tables.clients import without_rows
 from afl_sim.scenario.training import LENGTHS
 
@@ -85,6 +85,14 @@ def impossible_combinations(
             yield Finding(
                 ("training", "proximal"),
                 f"the strategy has a proximal term of its own ({own:g}); expected one of the two",
+            )
+    if strategy is not None:
+        own = getattr(strategy, "proximal", 0.0)
+        if isinstance(own, int | float) and own > LARGEST_FLOAT32:
+            yield Finding(
+                ("strategy",),
+                f"its proximal term has the weight {own:g}; expected a number of float32, whose "
+                f"largest is {LARGEST_FLOAT32:.2g}",
             )
     runs = cases * sections.get("replications", 1)
     yield from _idle_workers(sections.get("numerics"), sections.get("execution"), runs)

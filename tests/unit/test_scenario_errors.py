@@ -172,6 +172,23 @@ sweep:
         ("training: {epochs: 0.5}", "training.epochs: got 0.5; expected a whole number"),
         ("training: {steps: 0}", "training.steps: can be 0; expected 1 or more"),
         ("training: {proximal: .nan}", "training.proximal: .nan is not a finite number"),
+        ("training: {steps: 1.0e+18}", "training.steps: got 1e+18; expected at most 1e+09"),
+        ("training: {epochs: 1000000001}", "training.epochs: got 1e+09; expected at most 1e+09"),
+        (
+            "training: {steps: {dist: lognorm, s: 1, scale: 1.0e+18}}",
+            "training.steps: got 1e+18; expected at most 1e+09",
+        ),
+        (
+            "training: {epochs: {values: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1.0e+10]}}",
+            "training.epochs: got 1e+10; expected at most 1e+09",
+        ),
+        *(
+            (
+                f"training: {{{key}: 1.0e+300}}",
+                f"training.{key}: got 1e+300; expected a number of float32, whose largest is 3.4e",
+            )
+            for key in ("proximal", "clip_norm", "gradient_noise")
+        ),
         ("training: {proximal: -1}", "training.proximal: got -1; expected 0 or more"),
         ("training: {optimizer: {kind: SGD, lr: '0.1'}}", "lr: got '0.1'; expected a number"),
         ("training: {optimizer: {kind: SGD, lr: inf}}", "lr: got 'inf'; expected a number"),
@@ -280,6 +297,11 @@ def test_two_proximal_terms_are_refused() -> None:
     assert load_study(text, CATALOGUE).cases
     message = only(text + "training: {proximal: 0.2}")
     assert "8: training.proximal: the strategy has a proximal term of its own (0.1)" in message
+
+
+def test_a_strategy_s_proximal_term_has_a_weight_that_training_can_take() -> None:
+    text = BASE.replace("{kind: average, clients_per_round: 4}", "{kind: buffered, mu: 1.0e+300}")
+    assert "6: strategy: its proximal term has the weight 1e+300; expected a n" in only(text)
 
 
 def test_accuracy_alone_stops_nothing_that_is_only_timed() -> None:
