@@ -83,7 +83,7 @@ A **distribution** (wherever a duration, rate or factor is asked for) is one of
 | form | meaning |
 |---|---|
 | `3.0` | always this number |
-| `{dist: lognorm, s: 0.8, scale: 12}` | any distribution of `scipy.stats`, in its parametrisation; a parameter may be `{values: [...]}` or a trace `by: client`, one per client |
+| `{dist: lognorm, s: 0.8, scale: 12}` | a distribution of `scipy.stats` by name, in its parametrisation (`afl-sim list distributions` names those that can be drawn); a parameter may be `{values: [...]}` or a trace `by: client`, one per client |
 | `{sequence: [3, 1, 4]}` | by the client's task number; the last value holds on; not for what is drawn once for each client |
 | `{values: [...]}` | one entry per client: numbers, or distributions of any form; `shuffle: true` deals the entries out to the clients in an order drawn by the seed |
 | `{trace: phones.csv, column: seconds}` | a column of a CSV or Parquet file, resampled; `by: client` takes row i for client i, and `shuffle: true` in an order drawn by the seed |

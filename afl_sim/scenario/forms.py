@@ -13,11 +13,12 @@ from typing import Any
 from afl_sim.scenario import laws
 from afl_sim.scenario.families import (
     COMMON,
+    FAMILIES,
     Frozen,
     Impossible,
     family_parameters,
     freeze,
-    scipy_families,
+    unfit,
 )
 from afl_sim.scenario.laws import Law
 from afl_sim.scenario.traces import TraceProblem, read_trace
@@ -271,8 +272,9 @@ class FormReader:
             return None
         parameters = family_parameters(name)
         if parameters is None:
-            near = hint(name, COMMON) or hint(name, scipy_families())
-            self.wrong(path, f"scipy.stats has no distribution {show(name)}{near}")
+            near = hint(name, COMMON) or hint(name, FAMILIES)
+            why = unfit(name) or f"scipy.stats has no distribution {show(name)}{near}"
+            self.wrong(path, why)
         return parameters
 
     def parameter(self, raw: Any, path: Path_, nested: bool) -> float | list[float] | None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from afl_sim.elementary import each, log
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario import selection as spec
 from afl_sim.streams import Streams
@@ -55,7 +56,7 @@ class Weighted(_Deaf):
         """Those of the smallest keys, in the order in which they were drawn."""
         uniform = self._streams.uniforms("selection.weighted", clients, self._choices)
         self._choices += 1
-        chance = np.log(-np.log(uniform))
+        chance = each(lambda u: log(-log(u)), uniform)
         keys = chance - np.array([self._log_weight(client) for client in clients])
         # Among weights beyond all bounds chance decides alone; those of 0 come last, in order.
         ties = np.where(keys == -math.inf, chance, 0.0)

@@ -198,7 +198,7 @@ def test_a_distribution_cannot_be_changed() -> None:
         ({"dist": "gamma"}, "gamma is missing its shape 'a'; it takes a, loc, scale"),
         ({"dist": "gamma", "a": 1, "scal": 2}, "scal: unknown key; expected one of"),
         ({"dist": "gamma", "a": -1}, "a: got -1; expected more than 0"),
-        ({"dist": "beta", "a": -1, "b": 2}, "draws no finite numbers"),
+        ({"dist": "beta", "a": -1, "b": 2}, "a: got -1; expected more than 0"),
         ({"dist": "gamma", "a": 1, "scale": 0}, "scale: got 0; expected more than 0"),
         ({"dist": "gamma", "a": "1"}, "a: got '1'; expected a number"),
         ({"dist": "gamma", "a": True}, "a: got true; expected a number"),
