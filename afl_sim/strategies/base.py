@@ -163,6 +163,8 @@ class Strategy(BaseModel):
     """The schedule sends tasks to clients at work; implies ``clients.queue: fifo``."""
     polls: ClassVar[bool] = False
     """The schedule polls clients, which therefore cannot queue tasks."""
+    needs_mean_times: ClassVar[bool] = False
+    """The schedule asks for `Server.expected_seconds`, so that tasks must have a mean duration."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
     optimizer_gets: ClassVar[Literal["move", "direction", "nothing"]] = "move"

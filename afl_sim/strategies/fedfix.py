@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -30,6 +30,8 @@ class FedFix(Strategy):
     """
 
     about = About("Fraboni et al., JMLR 2023 (arXiv 2206.10189)", "semi-synchronous")
+
+    needs_mean_times: ClassVar[bool] = True
 
     interval: PositiveFloat = Field(
         60.0, description="seconds of virtual time from one aggregation to the next"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from afl_sim.elementary import each, log
-from afl_sim.errors import ScenarioError
 from afl_sim.scenario import selection as spec
 from afl_sim.streams import Streams
 
@@ -196,7 +194,7 @@ def build(
     if isinstance(settings, spec.WeightedSelection):
         if settings.by == "samples":
             return Weighted(samples_of, streams, settings.exponent)
-        return Weighted(partial(_finite, seconds_of), streams, -settings.exponent)
+        return Weighted(seconds_of, streams, -settings.exponent)
     if isinstance(settings, spec.RoundRobin):
         return RoundRobin()
     if isinstance(settings, spec.WithoutReplacement):
@@ -206,14 +204,3 @@ def build(
     if isinstance(settings, spec.Oort):
         return Oort(settings, samples_of, streams)
     return None
-
-
-def _finite(seconds_of: Callable[[int], float], client: int) -> float:
-    """A client's mean round trip, if it has one."""
-    seconds = seconds_of(client)
-    if not math.isfinite(seconds):
-        raise ScenarioError(
-            f"server.selection.by: client {client}'s tasks take a time without a finite mean, so "
-            "that it has no speed to be weighted by; expected laws that have one, or another kind"
-        )
-    return seconds
