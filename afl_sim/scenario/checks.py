@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from afl_sim.scenario.clients import SPEEDS
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.explain import Finding, KeyPath
+from afl_sim.scenario.extremes import beyond_all_bounds
 from afl_sim.scenario.round_trips import times_without_a_mean
 from afl_sim.scenario.section import given, too_many
 from afl_sim.scenario.training import LENGTHS
@@ -37,6 +38,7 @@ def impossible_combinations(
             f"{server.selection.kind} chooses by training losses, and nothing is trained with "
             "--timing-only; expected another kind",
         )
+    yield from beyond_all_bounds(sections)
     yield from times_without_a_mean(sections)
     data, evaluation = sections.get("data"), sections.get("evaluation")
     if (

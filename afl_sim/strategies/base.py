@@ -313,6 +313,16 @@ class ServerView(Protocol):
     def aggregate(self, updates: Iterable[Any], **context: Any) -> Any: ...
 
 
+VirtualSeconds = Annotated[float, Field(ge=1e-6, le=9e12)]
+"""A time that the clock can count, at least one microsecond."""
+
+VirtualWait = Annotated[float, Field(ge=0, le=9e12)]
+"""The same, or no time at all."""
+
+LocalSteps = Annotated[int, Field(ge=1, le=10**8)]
+"""Local steps in a task."""
+
+
 def in_parallel(concurrency: Concurrency, clients: int) -> int:
     """The number of clients that ``concurrency`` means in a population of ``clients``."""
     return clients if concurrency == "all" else int(concurrency)

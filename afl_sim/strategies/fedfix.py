@@ -12,7 +12,7 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.async_weighted import Shares, share, shares_state
-from afl_sim.strategies.base import Population, ServerView, State, Strategy, Update
+from afl_sim.strategies.base import Population, ServerView, State, Strategy, Update, VirtualSeconds
 from afl_sim.strategies.registry import register
 
 
@@ -33,7 +33,7 @@ class FedFix(Strategy):
 
     needs_mean_times: ClassVar[bool] = True
 
-    interval: PositiveFloat = Field(
+    interval: VirtualSeconds = Field(
         60.0, description="seconds of virtual time from one aggregation to the next"
     )
     shares: Shares = Field("samples", description="p_i: by samples, or uniform")

@@ -139,6 +139,13 @@ class Compute:
                 seconds /= part.mean(client)
         return seconds
 
+    def usual_seconds(self, client: int) -> float:
+        """The duration at full speed of the client's first task with the median of each jitter."""
+        steps, samples = self._workload.amount(client, 0)
+        amount = {"sample": float(samples), "step": float(steps), "task": 1.0}[self._unit]
+        seconds = self.level(client) * amount * self._jitter.quantile(0.5, client)
+        return min(seconds + self._extra.quantile(0.5, client), self._longest)
+
     def _mean_of_capped(self, client: int, usual: float) -> float:
         steps = self._workload.expected_steps(client) if self._per_step else 1
         laws = self._jitter, self._extra, client, self._longest

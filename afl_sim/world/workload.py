@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.section import MOST_STEPS
 from afl_sim.streams import Streams
 from afl_sim.world.draws import draw
 
@@ -61,14 +63,20 @@ class Workload:
         batches = self.batches(client)
         if not batches:
             return 0
-        if steps is not None:
-            return steps
-        if epochs is None:
-            if self.steps is not None:
-                return max(1, round(self._draw(self.steps, client, task)))
-            assert self.epochs is not None
-            epochs = max(1, round(self._draw(self.epochs, client, task)))
-        return max(1, round(epochs * batches))
+        if steps is None:
+            if epochs is None and self.steps is not None:
+                steps = max(1, round(self._draw(self.steps, client, task)))
+            else:
+                if epochs is None:
+                    assert self.epochs is not None
+                    epochs = max(1, round(self._draw(self.epochs, client, task)))
+                steps = max(1, round(epochs * batches))
+        if steps > MOST_STEPS:
+            raise ScenarioError(
+                f"training: client {client}'s task {task} has {steps:.3g} local steps; expected at "
+                f"most {MOST_STEPS:,}"
+            )
+        return steps
 
     def samples(self, client: int, steps: int) -> int:
         """Samples processed by the first ``steps`` steps of a task."""
