@@ -91,8 +91,8 @@ A **distribution** (wherever a duration, rate or factor is asked for) is one of
 
 Durations must be finite and not negative; a distribution with an infinite mean needs
 `allow_heavy_tail: true`, and is refused where a strategy or a selection goes by mean times. A
-usual draw, the median, is at most 9e12 seconds, the end of the clock. A constant 0 takes no time at all; every other duration is rounded to
-whole microseconds, at least one.
+usual draw, the median, is at most 9e12 seconds, the end of the clock. A constant 0 takes no time at
+all; every other duration is rounded to whole microseconds, at least one.
 
 A `sweep:` makes the file a study. `sweep: {strategy: [...], training.batch_size: [16, 32]}` runs
 every combination, an entry replacing the whole block it names;
