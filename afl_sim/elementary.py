@@ -2,7 +2,7 @@
 
 NumPy's own ``exp``, ``log``, ``power`` and their like choose their code at run time, by what the
 processor can do, and differ in the last bit. The C library's ``exp``, ``log``, ``pow``, ``sin`` and
-``cos`` are the same in glibc 2.31, 2.36, 2.41 and 2.43, while its other functions were rewritten in
+``cos`` are the same from glibc 2.31 to 2.43, while its other functions were rewritten in
 between. So those five come from Python's ``math``, and the others are made of them here by
 additions, multiplications, divisions and square roots, which IEEE 754 rounds in one way.
 """

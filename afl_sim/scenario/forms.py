@@ -304,11 +304,16 @@ class FormReader:
         path: Path_,
     ) -> Law | None:
         made: list[Law] = []
+        known: dict[tuple[float, ...], Law] = {}  # some laws take a while to make
         for client in range(length or 1):
             numbers = {
                 key: value[min(client, len(value) - 1)] if isinstance(value, list) else value
                 for key, value in given.items()
             }
+            key_of = tuple(numbers.values())
+            if key_of in known:
+                made.append(known[key_of])
+                continue
             try:
                 family = freeze(name, numbers)
             except Impossible as impossible:
@@ -319,7 +324,8 @@ class FormReader:
             if (problem := unusable(name, family, heavy)) is not None:
                 self.wrong(path, problem)
                 return None
-            made.append(laws.frozen(family))
+            known[key_of] = laws.frozen(family)
+            made.append(known[key_of])
         return laws.per_client(made) if length else made[0]
 
 

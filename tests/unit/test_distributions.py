@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -324,3 +325,12 @@ def test_parameters_may_be_columns_of_a_trace(tmp_path: Path) -> None:
     assert "scale.column" in refusal(
         {"dist": "halfnorm", "scale": {**column, "column": "scal"}}, tmp_path
     )
+
+
+def test_a_law_that_many_clients_share_is_made_once() -> None:
+    wide = {"dist": "betabinom", "n": 20_000, "a": 2, "b": {"values": [3, 4] * 500}}
+    begin = time.process_time()
+    law = D(wide)
+    assert time.process_time() - begin < 5  # a thousand tables would take a minute
+    assert law.quantile(0.3, client=0) == law.quantile(0.3, client=998)
+    assert law.quantile(0.3, client=0) != law.quantile(0.3, client=1)

@@ -6,6 +6,7 @@ Each probability is made from the one before by a ratio, so that no special func
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left
 from itertools import accumulate
 
@@ -29,7 +30,7 @@ _NEGLIGIBLE = 2.0**-60  # next to 2^-53, the smallest probability of a stream
 
 def listed(low: int, weights: list[float]) -> Scalar:
     """By a table of the probabilities of ``low``, ``low + 1``, ..., in proportion to weights."""
-    sums = list(accumulate(weights))
+    sums = array("d", accumulate(weights))
     total, last = sums[-1], len(sums) - 1
     return lambda u: float(low + min(bisect_left(sums, u * total), last))
 
