@@ -80,10 +80,10 @@ def _partitions() -> Lines:
 
 
 def _distributions() -> Lines:
-    from afl_sim.scenario.families import family_parameters, scipy_families
+    from afl_sim.scenario.families import FAMILIES, family_parameters
 
-    for name, family in scipy_families().items():
-        kind = "continuous" if hasattr(family, "pdf") else "discrete"
+    for name, family in FAMILIES.items():
+        kind = "continuous" if family.continuous else "discrete"
         yield name, f"{kind}; {', '.join(family_parameters(name) or ())}"
 
 

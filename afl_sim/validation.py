@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from afl_sim.errors import InputError
+from afl_sim.execution.null import NullLearner
 from afl_sim.execution.numerics import check_device
 from afl_sim.initial_model import corrects
 from afl_sim.learning.datasets import load_labels
 from afl_sim.preparation import Prepared, deal_out, prepare, settings_of
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.partition_base import Problem
+from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.simulation import load_study
 from afl_sim.streams import Streams
+from afl_sim.world.world import World
 
 _SHOWN = 100  # clients in a printed partition
+_TRIED = 1000  # clients whose tasks are looked at
 
 
 def check_study(
@@ -35,7 +41,7 @@ def check_study(
     Raises:
         ScenarioError: one line for each mistake.
     """
-    found: dict[tuple[object, ...], list[Problem]] = {}
+    found: dict[tuple[object, ...], _Tried] = {}
 
     def inspect(scenario: Scenario) -> list[Problem]:
         # Most cases of a study share their data and model, which need to be tried only once.
@@ -49,28 +55,85 @@ def check_study(
             corrects(scenario.strategy),
         )
         if key not in found:
-            found[key] = list(problems(scenario, here and not timing_only))
-        return found[key]
+            found[key] = _try(scenario, here and not timing_only)
+        tried = found[key]
+        return [*tried.problems, *_endless_tasks(scenario, tried)]
 
     return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect)
 
 
-def problems(scenario: Scenario, here: bool = False) -> Iterator[Problem]:
-    """What shows only once the data, the model and the device are there: (key path, message)."""
+@dataclass(frozen=True)
+class _Tried:
+    """What is known of a scenario's data and model once they are there.
+
+    Attributes:
+        problems: what is wrong with them.
+        samples_of: the samples of a client; None where they could not be dealt out.
+        sizes: the model's numbers of parameters and of buffers.
+    """
+
+    problems: list[Problem]
+    samples_of: Callable[[int], int] | None = None
+    sizes: tuple[int, int] = (0, 0)
+
+
+def _try(scenario: Scenario, here: bool) -> _Tried:
+    """Look for what shows only once the data, the model and the device are there."""
     try:
         if here:
             check_device(scenario.numerics.device)
         prepared = prepare(scenario, timing_only=True)
     except InputError as error:
-        for line in str(error).splitlines():
-            keys, _, message = line.partition(": ")
-            path = tuple(keys.split("."))
-            if path[0] in Scenario.model_fields:
-                yield path, message
-            else:
-                yield ("data",), line
-    else:
-        yield from _evaluation_problems(scenario, prepared)
+        return _Tried(list(_located(error)))
+    parameters = prepared.layout.num_parameters
+    return _Tried(
+        list(_evaluation_problems(scenario, prepared)),
+        prepared.partition.size,
+        (parameters, prepared.layout.size - parameters),
+    )
+
+
+def _located(error: InputError) -> Iterator[Problem]:
+    """The lines of an error, each with the key path that it begins with."""
+    for line in str(error).splitlines():
+        keys, _, message = line.partition(": ")
+        path = tuple(keys.split("."))
+        if path[0] in Scenario.model_fields:
+            yield path, message
+        else:
+            yield ("data",), line
+
+
+def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
+    """Legs of tasks that usually take longer than the clock can count, one line for each leg."""
+    if tried.samples_of is None:
+        return
+    compression = scenario.training.compression
+    strategy: Any = scenario.strategy
+    world = World(
+        scenario,
+        strategy,
+        tried.samples_of,
+        compression.download_bytes(*tried.sizes),
+        NullLearner(),
+        lambda *row: None,
+        update_bytes=compression.upload_bytes(*tried.sizes),
+    )
+    found = set()
+    for client in range(min(scenario.clients.count, _TRIED)):
+        try:
+            legs = world.server.fleet.usual_seconds(client)
+        except InputError as error:
+            yield from _located(error)
+            return
+        for key, seconds in legs.items():
+            if not seconds <= LONGEST_SECONDS and key not in found:
+                found.add(key)
+                yield (
+                    tuple(key.split(".")),
+                    f"client {client}'s tasks usually spend {seconds:.3g} s here; expected at most "
+                    f"{LONGEST_SECONDS:g}, the end of the clock",
+                )
 
 
 def _evaluation_problems(scenario: Scenario, prepared: Prepared) -> Iterator[Problem]:

@@ -83,15 +83,16 @@ A **distribution** (wherever a duration, rate or factor is asked for) is one of
 | form | meaning |
 |---|---|
 | `3.0` | always this number |
-| `{dist: lognorm, s: 0.8, scale: 12}` | any distribution of `scipy.stats`, in its parametrisation; a parameter may be `{values: [...]}` or a trace `by: client`, one per client |
+| `{dist: lognorm, s: 0.8, scale: 12}` | a distribution of `scipy.stats` by name, in its parametrisation (`afl-sim list distributions` names those that can be drawn); a parameter may be `{values: [...]}` or a trace `by: client`, one per client |
 | `{sequence: [3, 1, 4]}` | by the client's task number; the last value holds on; not for what is drawn once for each client |
 | `{values: [...]}` | one entry per client: numbers, or distributions of any form; `shuffle: true` deals the entries out to the clients in an order drawn by the seed |
 | `{trace: phones.csv, column: seconds}` | a column of a CSV or Parquet file, resampled; `by: client` takes for client i row i, or the row with i under `client`, and `shuffle: true` deals them out in an order drawn by the seed; `factor: 0.001` makes seconds of milliseconds; see [traces.md](traces.md) |
 | `{mixture: [{weight: 0.9, dist: ...}, {weight: 0.1, dist: ...}]}` | one of several, with these weights |
 
 Durations must be finite and not negative; a distribution with an infinite mean needs
-`allow_heavy_tail: true`. A constant 0 takes no time at all; every other duration is rounded to
-whole microseconds, at least one.
+`allow_heavy_tail: true`, and is refused where a strategy or a selection goes by mean times. A
+usual draw, the median, is at most 9e12 seconds, the end of the clock. A constant 0 takes no time at
+all; every other duration is rounded to whole microseconds, at least one.
 
 A `sweep:` makes the file a study. `sweep: {strategy: [...], training.batch_size: [16, 32]}` runs
 every combination, an entry replacing the whole block it names;

@@ -11,6 +11,7 @@ import heapq
 import numpy as np
 import numpy.typing as npt
 
+from afl_sim.elementary import each, exp, log
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.partitions import Classes, Dirichlet, Quantity
 
@@ -44,8 +45,7 @@ def apportion(weights: Floats, total: int) -> Ints:
 def lognormal_weights(sigma: float, count: int, generator: np.random.Generator) -> Floats:
     """Lognormal draws, scaled so that the largest is 1, whatever their spread."""
     exponents = sigma * generator.standard_normal(count)
-    weights: Floats = np.exp(exponents - exponents.max())
-    return weights
+    return each(exp, exponents - exponents.max())
 
 
 def scaled_sizes(spec: Quantity, clients: int, total: int, generator: np.random.Generator) -> Ints:
@@ -53,8 +53,8 @@ def scaled_sizes(spec: Quantity, clients: int, total: int, generator: np.random.
     if spec.law == "lognormal":
         weights = lognormal_weights(spec.sigma, clients, generator)
     elif spec.law == "power_law":  # inverse transform of a density x**-exponent on [1, inf)
-        exponents = -np.log1p(-generator.random(clients)) / (spec.exponent - 1)
-        weights = np.exp(exponents - exponents.max())
+        exponents = -each(log, 1 - generator.random(clients)) / (spec.exponent - 1)
+        weights = each(exp, exponents - exponents.max())
     else:
         weights = np.maximum(1 + spec.std * generator.standard_normal(clients), 0)
     sizes = apportion(weights, total)

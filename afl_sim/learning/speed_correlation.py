@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from afl_sim.elementary import each, exp
 from afl_sim.learning.partition import Partition
 from afl_sim.scenario.speed_correlation import SpeedCorrelation
 from afl_sim.streams import Streams
@@ -93,7 +94,7 @@ def contents(counts: Ints, of: str) -> Floats:
     from scipy.special import entr
 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return np.exp(entr(shares).sum(axis=1))
+    return each(exp, entr(shares).sum(axis=1))
 
 
 def by_speed(seconds: Sequence[float], strength: float, streams: Streams) -> Ints:
@@ -104,10 +105,11 @@ def by_speed(seconds: Sequence[float], strength: float, streams: Streams) -> Int
     and chance decides among them.
     """
     from scipy.special import ndtri
-    from scipy.stats import rankdata
 
     count = len(seconds)
-    ranks = rankdata(-np.asarray(seconds, dtype=np.float64))  # from 1; ties share their mean
+    slowest_first = -np.asarray(seconds, dtype=np.float64)
+    _, place, alike = np.unique(slowest_first, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(alike) - (alike - 1) / 2)[place]  # from 1; ties share their mean
     noise = ndtri(streams.uniforms(PURPOSE, np.arange(count)))
     scores = strength * ndtri((ranks - 0.5) / count) + np.sqrt(1 - strength**2) * noise
     return np.lexsort((noise, scores))

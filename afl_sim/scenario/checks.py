@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,9 @@ from pydantic import BaseModel
 from afl_sim.scenario.clients import SPEEDS
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.explain import Finding, KeyPath
+from afl_sim.scenario.extremes import beyond_all_bounds
 from afl_sim.scenario.partial import Partial, fields_of, without_unknown
+from afl_sim.scenario.round_trips import times_without_a_mean
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.tables.clients import without_rows
 from afl_sim.scenario.training import LENGTHS
@@ -42,7 +43,8 @@ def impossible_combinations(
             f"{server.selection.kind} chooses by training losses, and nothing is trained with "
             "--timing-only; expected another kind",
         )
-    yield from without_unknown(_speeds_without_a_mean(parts))
+    yield from beyond_all_bounds(sections)
+    yield from without_unknown(times_without_a_mean(parts))
     data, evaluation = sections.get("data"), sections.get("evaluation")
     if (
         evaluation is not None
@@ -111,36 +113,6 @@ def impossible_combinations(
                 ("stop", "accuracy"),
                 "the model is evaluated at the start and the end alone, so this only rule is never "
                 "reached; expected evaluation.every_seconds or evaluation.every_versions",
-            )
-
-
-def _speeds_without_a_mean(sections: Mapping[str, Any]) -> Iterator[Finding]:
-    """A selection by speed goes by mean round trips, which laws with a heavy tail do not have."""
-    clients, server = sections.get("clients"), sections.get("server")
-    if clients is None or server is None:
-        return
-    selection = server.selection
-    if selection.kind != "weighted" or selection.by != "speed" or selection.exponent == 0:
-        return
-    compute, network = clients.compute, clients.network
-    drawn = {
-        "clients.network.download.jitter": network.download.jitter,
-        "clients.network.upload.jitter": network.upload.jitter,
-    }
-    for name, link in (("download", server.download), ("upload", server.upload)):
-        if link.bandwidth is not None:  # else it takes no time
-            drawn[f"server.{name}.jitter"] = link.jitter
-    if compute.max_seconds is None:
-        drawn |= {
-            "clients.compute.jitter": compute.jitter,
-            "clients.compute.jitter_seconds": compute.jitter_seconds,
-        }
-    for key, law in drawn.items():
-        if not all(math.isfinite(law.mean(client)) for client in range(law.length or 1)):
-            yield Finding(
-                ("server", "selection", "by"),
-                f"got 'speed', but {key} has no finite mean, so that a client's mean round trip is "
-                "infinite; expected one that has, or another selection",
             )
 
 

@@ -84,8 +84,7 @@ class Distribution:
     ) -> npt.NDArray[np.float64]:
         """`quantile` for arrays: ``u`` of any shape, ``clients`` one or of the same shape.
 
-        The values are the same, bit for bit, as those of `quantile`, for all families that have a
-        closed form here.
+        The values are the same, bit for bit, as those of `quantile`.
         """
         us = np.asarray(u, dtype=np.float64)
         who = np.asarray(clients)

@@ -13,11 +13,12 @@ from typing import Any
 from afl_sim.scenario import laws
 from afl_sim.scenario.families import (
     COMMON,
+    FAMILIES,
     Frozen,
     Impossible,
     family_parameters,
     freeze,
-    scipy_families,
+    unfit,
 )
 from afl_sim.scenario.laws import Law
 from afl_sim.scenario.trace_forms import trace_column
@@ -247,8 +248,9 @@ class FormReader:
             return None
         parameters = family_parameters(name)
         if parameters is None:
-            near = hint(name, COMMON) or hint(name, scipy_families())
-            self.wrong(path, f"scipy.stats has no distribution {show(name)}{near}")
+            near = hint(name, COMMON) or hint(name, FAMILIES)
+            why = unfit(name) or f"scipy.stats has no distribution {show(name)}{near}"
+            self.wrong(path, why)
         return parameters
 
     def parameter(self, raw: Any, path: Path_, nested: bool) -> float | list[float] | None:
@@ -278,11 +280,16 @@ class FormReader:
         path: Path_,
     ) -> Law | None:
         made: list[Law] = []
+        known: dict[tuple[float, ...], Law] = {}  # some laws take a while to make
         for client in range(length or 1):
             numbers = {
                 key: value[min(client, len(value) - 1)] if isinstance(value, list) else value
                 for key, value in given.items()
             }
+            key_of = tuple(numbers.values())
+            if key_of in known:
+                made.append(known[key_of])
+                continue
             try:
                 family = freeze(name, numbers)
             except Impossible as impossible:
@@ -293,7 +300,8 @@ class FormReader:
             if (problem := unusable(name, family, heavy)) is not None:
                 self.wrong(path, problem)
                 return None
-            made.append(laws.frozen(family))
+            known[key_of] = laws.frozen(family)
+            made.append(known[key_of])
         return laws.per_client(made) if length else made[0]
 
 

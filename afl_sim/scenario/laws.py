@@ -11,14 +11,13 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
+from afl_sim.elementary import HIGHEST, LOWEST
 from afl_sim.scenario.families import Frozen
 
 Floats = npt.NDArray[np.float64]
 Clients = int | npt.NDArray[np.int64]
 Quantile = Callable[[float, int, int], float]
 Quantiles = Callable[[Floats, Clients, int], Floats]
-
-_LOWEST, _HIGHEST = 2.0**-53, 1 - 2.0**-53
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,8 @@ def frozen(family: Frozen) -> Law:
         quantile=lambda u, client, k: draw(u),
         quantiles=lambda us, clients, k: draws(us.ravel()).reshape(us.shape),
         mean=lambda client: mean,
-        positive=family.low > 0 or (family.continuous and family.low == 0),
+        positive=family.low > 0
+        or (family.continuous and family.low == 0 and draw(LOWEST) > 0),  # not rounded to 0
     )
 
 
@@ -155,7 +155,7 @@ def mixture(weights: Sequence[float], laws: Sequence[Law], length: int | None) -
     def quantile(u: float, client: int, k: int) -> float:
         i = min(bisect_right(ends, u), last)
         inner = (u - starts[i]) / shares[i]
-        return draws[i](min(max(inner, _LOWEST), _HIGHEST), client, k)
+        return draws[i](min(max(inner, LOWEST), HIGHEST), client, k)
 
     constants = {law.constant for law in laws}
     return Law(

@@ -18,6 +18,7 @@ class Mistakes:
     def __init__(self, file: str) -> None:
         self.file = file
         self.lines: dict[str, int] = {}
+        self._misread = False
 
     def add(self, where: str, path: str, message: str) -> None:
         """One at a place (``file:line`` or an option), of a key path."""
@@ -30,11 +31,14 @@ class Mistakes:
     def add_misreadings(self, misreadings: Iterable[Misreading]) -> None:
         """Those of the text itself."""
         for misreading in misreadings:
+            self._misread = True
             self.add(misreading.where, ".".join(map(str, misreading.path)), misreading.message)
 
     def add_findings(self, findings: Iterable[Finding], tree: Node) -> None:
-        """Those of what the text says."""
+        """Those of what the text says, but for what was said of a number that is none."""
         for finding in findings:
+            if self._misread and _said_of_a_misreading(finding, tree):
+                continue
             where, path = locate(finding, tree)
             self.add(where, path, finding.message)
 
@@ -46,15 +50,37 @@ class Mistakes:
         return ScenarioError("\n".join(lines))
 
 
+def _said_of_a_misreading(finding: Finding, tree: Node) -> bool:
+    """Whether a finding is about a value that only stands for what could not be read, or about a
+    block as a whole that has one in it."""
+    node = tree
+    for part in finding.path:
+        child = _child(node, part)
+        if child is None:
+            return node.misread
+        node = child
+    return _has_misread(node)
+
+
+def _child(node: Node, part: str | int) -> Node | None:
+    if isinstance(node.value, dict):
+        return node.value.get(str(part))
+    if isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+        return node.value[part]
+    return None
+
+
+def _has_misread(node: Node) -> bool:
+    if isinstance(node.value, dict):
+        return any(map(_has_misread, node.value.values()))
+    return any(map(_has_misread, node.value)) if isinstance(node.value, list) else node.misread
+
+
 def locate(finding: Finding, tree: Node) -> tuple[str, str]:
     """The place in the file, and the key path as it is written there."""
     node, where, shown = tree, tree.where, []
     for i, part in enumerate(finding.path):
-        value, child = node.value, None
-        if isinstance(value, dict):
-            child = value.get(str(part))
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            child = value[part]
+        child = _child(node, part)
         if child is None:
             shown += [one_line(str(rest), 60) for rest in finding.path[i:]]
             break

@@ -33,6 +33,8 @@ class Node:
             place it now stands in (an entry of a sweep).
         size: number of nodes below and including this one, aliases expanded.
         depth: levels below this one, aliases expanded.
+        misread: whether the text was no readable scalar, which has been noted, and the value only
+            stands for it.
     """
 
     value: Scalar | dict[str, Node] | list[Node]
@@ -41,6 +43,7 @@ class Node:
     origin: str | None = None
     size: int = 1
     depth: int = 0
+    misread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,9 @@ class _Composer:
         if anchor is not None:
             self.anchors[anchor] = None  # being built: an alias inside itself is endless
         if isinstance(event, yaml.ScalarEvent):
-            node = Node(self.scalar(event, path), self.place(line))
+            noted = len(self.misreadings)
+            value = self.scalar(event, path)
+            node = Node(value, self.place(line), misread=len(self.misreadings) > noted)
         elif deep >= MAX_DEPTH:
             self.stop(line, path, f"nested more than {MAX_DEPTH} levels deep")
         elif isinstance(event, yaml.SequenceStartEvent):

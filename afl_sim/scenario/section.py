@@ -52,8 +52,14 @@ Whole = Annotated[int, BeforeValidator(_undisguised_whole)]
 Count = Annotated[Whole, Field(gt=0)]
 """A whole number from 1."""
 
-Seconds = Annotated[Number, Field(gt=0, le=9e12)]
-"""Seconds of virtual time; the clock counts microseconds in 64 bits."""
+LONGEST_SECONDS = 9e12
+"""The longest duration that a file may ask for; the clock counts microseconds in 64 bits."""
+
+MOST_STEPS = 10**8
+"""The most local steps in a task."""
+
+Seconds = Annotated[Number, Field(gt=0, ge=1e-6, le=LONGEST_SECONDS)]
+"""Seconds of virtual time, at least one microsecond."""
 
 Flag = Annotated[bool, Field(strict=True)]
 """true or false, and nothing that could be taken for them."""

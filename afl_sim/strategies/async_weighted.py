@@ -49,17 +49,29 @@ class AsyncWeighted(Strategy):
     shares: Shares = Field("samples", description="p_i: by samples, or uniform")
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
 
+    @property
+    def needs_mean_times(self) -> bool:  # type: ignore[override]
+        return self.weights == "unbiased"
+
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        seconds = [server.expected_seconds(client) for client in range(server.clients)]
-        if not all(seconds):
-            raise ScheduleError(f"strategy {self.kind}: weights need tasks that take time")
-        rate = sum(1 / duration for duration in seconds)
+        slowness = None if self.weights == "identical" else self._slowness(server)
         server.dispatch_many(range(server.clients))
         while True:
             update = yield server.arrival()
             client = update.client
-            yield server.aggregate([update], slowness={client: seconds[client] * rate})
+            if slowness is None:
+                yield server.aggregate([update])
+            else:
+                yield server.aggregate([update], slowness={client: slowness[client]})
             server.dispatch(client)
+
+    def _slowness(self, server: ServerView) -> Sequence[float]:
+        """``tau_i sum_j 1/tau_j`` of each client."""
+        seconds = [server.expected_seconds(client) for client in range(server.clients)]
+        if not all(seconds):
+            raise ScheduleError(f"strategy {self.kind}: weights need tasks that take time")
+        rate = sum(1 / duration for duration in seconds)
+        return [duration * rate for duration in seconds]
 
     def initial_state(self, params: Tensor, population: Population) -> State:
         return shares_state(population, self.shares)

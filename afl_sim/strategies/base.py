@@ -163,6 +163,8 @@ class Strategy(BaseModel):
     """The schedule sends tasks to clients at work; implies ``clients.queue: fifo``."""
     polls: ClassVar[bool] = False
     """The schedule polls clients, which therefore cannot queue tasks."""
+    needs_mean_times: ClassVar[bool] = False
+    """The schedule asks for `Server.expected_seconds`, so that tasks must have a mean duration."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
     optimizer_gets: ClassVar[Literal["move", "direction", "nothing"]] = "move"
@@ -309,6 +311,16 @@ class ServerView(Protocol):
     def wait_idle(self, n: int = 1, among: Sequence[int] | None = None) -> Any: ...
     def spawn(self, schedule: Generator[Any, Any, None]) -> Any: ...
     def aggregate(self, updates: Iterable[Any], **context: Any) -> Any: ...
+
+
+VirtualSeconds = Annotated[float, Field(ge=1e-6, le=9e12)]
+"""A time that the clock can count, at least one microsecond."""
+
+VirtualWait = Annotated[float, Field(ge=0, le=9e12)]
+"""The same, or no time at all."""
+
+LocalSteps = Annotated[int, Field(ge=1, le=10**8)]
+"""Local steps in a task."""
 
 
 def in_parallel(concurrency: Concurrency, clients: int) -> int:

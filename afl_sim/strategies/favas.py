@@ -6,11 +6,18 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import ServerView, State, Strategy, Update
+from afl_sim.strategies.base import (
+    LocalSteps,
+    ServerView,
+    State,
+    Strategy,
+    Update,
+    VirtualWait,
+)
 from afl_sim.strategies.quafl import check_polls
 from afl_sim.strategies.registry import register
 
@@ -41,14 +48,14 @@ class FAVAS(Strategy):
     polls = True
 
     clients_per_round: PositiveInt = Field(20, description="s: clients polled at a time")
-    local_steps: PositiveInt = Field(20, description="K: the most steps between two polls")
+    local_steps: LocalSteps = Field(20, description="K: the most steps between two polls")
     reweighting: Literal["expected", "stochastic"] = Field(
         "expected", description="alpha: the mean number of steps, or P(steps > 0) times the steps"
     )
-    interaction_seconds: NonNegativeFloat = Field(
+    interaction_seconds: VirtualWait = Field(
         3.0, description="seconds of virtual time that an interaction with the clients takes"
     )
-    wait_seconds: NonNegativeFloat = Field(
+    wait_seconds: VirtualWait = Field(
         4.0, description="seconds of virtual time that the server waits between interactions"
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, PositiveInt
@@ -44,6 +44,8 @@ class FedAT(Strategy):
         unconfirmed="the weights of the tiers",
     )
     optimizer_gets = "nothing"
+
+    needs_mean_times: ClassVar[bool] = True
 
     tiers: PositiveInt = Field(5, description="M: latency tiers of equal size")
     clients_per_round: PositiveInt = Field(10, description="clients in a round of a tier")

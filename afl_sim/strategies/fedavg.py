@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from afl_sim.learning.optimizers import AnyOptimizer
@@ -18,6 +18,7 @@ from afl_sim.strategies.base import (
     State,
     Strategy,
     Update,
+    VirtualSeconds,
     check_at_most,
     per_round,
     weighted_mean,
@@ -56,7 +57,7 @@ class FedAvg(Strategy):
     over_selection: NonNegativeFloat = Field(
         0.0, description="extra share of clients sent a task; the round ends without the slowest"
     )
-    deadline: PositiveFloat | None = Field(
+    deadline: VirtualSeconds | None = Field(
         None, description="seconds of virtual time after which a round ends"
     )
     late: Literal["cancel", "discard"] = Field(

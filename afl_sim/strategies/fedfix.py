@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.async_weighted import Shares, share, shares_state
-from afl_sim.strategies.base import Population, ServerView, State, Strategy, Update
+from afl_sim.strategies.base import Population, ServerView, State, Strategy, Update, VirtualSeconds
 from afl_sim.strategies.registry import register
 
 
@@ -31,7 +31,9 @@ class FedFix(Strategy):
 
     about = About("Fraboni et al., JMLR 2023 (arXiv 2206.10189)", "semi-synchronous")
 
-    interval: PositiveFloat = Field(
+    needs_mean_times: ClassVar[bool] = True
+
+    interval: VirtualSeconds = Field(
         60.0, description="seconds of virtual time from one aggregation to the next"
     )
     shares: Shares = Field("samples", description="p_i: by samples, or uniform")

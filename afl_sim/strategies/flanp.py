@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -48,6 +48,8 @@ class FLANP(Strategy):
         keeps="the mean updates of recent rounds, and each client its gradient tracking variable",
         unconfirmed="the measure by which a stage is over, FedGATE's update",
     )
+
+    needs_mean_times: ClassVar[bool] = True
 
     initial_clients: PositiveInt = Field(1, description="m in the first stage")
     growth: float = Field(2.0, gt=1, description="m grows by this factor from stage to stage")

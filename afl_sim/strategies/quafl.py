@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Client,
+    LocalSteps,
     Population,
     ServerView,
     State,
     Strategy,
     Update,
+    VirtualWait,
     check_at_most,
 )
 from afl_sim.strategies.quantization import dither, quantized
@@ -27,11 +29,11 @@ def check_polls(
 ) -> Iterable[tuple[tuple[str, ...], str]]:
     """Complaints about polls of more clients than there are, or with no time in between."""
     yield from check_at_most("clients_per_round", clients_per_round, clients)
-    if period == 0:
+    if period < 1e-6:
         yield (
             ("interaction_seconds",),
-            "0 together with wait_seconds 0 would poll for ever at one instant; "
-            "expected a positive number of seconds",
+            f"{period:g} together with wait_seconds would poll for ever at one instant; "
+            "expected a positive number of seconds, at least a microsecond",
         )
 
 
@@ -60,11 +62,11 @@ class QuAFL(Strategy):
     polls = True
 
     clients_per_round: PositiveInt = Field(5, description="s: clients polled at a time")
-    local_steps: PositiveInt = Field(5, description="K: the most steps between two polls")
-    interaction_seconds: NonNegativeFloat = Field(
+    local_steps: LocalSteps = Field(5, description="K: the most steps between two polls")
+    interaction_seconds: VirtualWait = Field(
         10.0, description="seconds of virtual time that an interaction with the clients takes"
     )
-    wait_seconds: NonNegativeFloat = Field(
+    wait_seconds: VirtualWait = Field(
         0.0, description="seconds of virtual time that the server waits between interactions"
     )
 

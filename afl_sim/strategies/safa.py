@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from afl_sim.strategies.about import About
@@ -17,6 +17,7 @@ from afl_sim.strategies.base import (
     State,
     Strategy,
     Update,
+    VirtualSeconds,
     check_at_most,
     per_round,
 )
@@ -62,7 +63,7 @@ class SAFA(Strategy):
     lag_tolerance: NonNegativeInt = Field(
         5, description="versions that a client's model may lag behind"
     )
-    deadline: PositiveFloat | None = Field(
+    deadline: VirtualSeconds | None = Field(
         None, description="seconds of virtual time after which a round ends"
     )
     warm_up_epochs: NonNegativeInt = Field(

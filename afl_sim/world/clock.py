@@ -8,7 +8,6 @@ evaluation due at the instant of an aggregation sees the model before it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from afl_sim.errors import ScenarioError
 MICROSECONDS: Final = 1_000_000
 CLOCK_END: Final = 2**63 - 1
 """The last microsecond that the event log can hold, some 292,000 years from the start."""
-_FOREVER: Final = math.inf
+_LONGEST: Final = 1e300  # seconds: such a duration never ends, but is a number in microseconds
 _AFTER_WORLD: Final = EventPriority(2)  # SimPy has 0 (urgent) and 1 (normal)
 
 
@@ -34,9 +33,9 @@ def to_microseconds(seconds: float, key: str) -> int:
         key: the scenario key it was drawn from, for the error.
 
     Raises:
-        ScenarioError: if the duration is negative, infinite or not a number.
+        ScenarioError: if the duration is negative, not a number, or too large to be rounded.
     """
-    if not 0.0 <= seconds < _FOREVER:
+    if not 0.0 <= seconds <= _LONGEST:
         raise ScenarioError(f"{key}: drew a duration of {seconds} s; expected a finite number >= 0")
     return round(seconds * MICROSECONDS) or 1
 

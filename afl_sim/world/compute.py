@@ -14,6 +14,7 @@ from afl_sim.world.clock import MICROSECONDS, to_microseconds
 from afl_sim.world.dispatch import Dispatch
 from afl_sim.world.draws import SPEED, draw
 from afl_sim.world.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
+from afl_sim.world.profile import mean_of_capped, mean_of_capped_steps
 from afl_sim.world.workload import Workload
 
 _KEY = "clients.compute"
@@ -121,17 +122,39 @@ class Compute:
         rate 1 divided by the rate's long-run mean.
         """
         steps = self._workload.expected_steps(client)
-        amount = {
-            "sample": float(self._workload.samples(client, max(1, round(steps)))),
-            "step": steps,
-            "task": 1.0,
-        }[self._unit]
-        seconds = self.level(client) * amount * self._jitter.mean(client) + self._extra.mean(client)
-        seconds = min(seconds, self._longest)
+        if self._unit == "task":
+            amount = 1.0
+        elif self._unit == "step" or steps == math.inf:
+            amount = steps
+        else:
+            amount = float(self._workload.samples(client, max(1, round(steps))))
+        usual = self.level(client) * amount
+        if self._longest < math.inf:
+            seconds = self._mean_of_capped(client, usual)
+        else:
+            seconds = usual * self._jitter.mean(client) if usual else 0.0
+            seconds += self._extra.mean(client)
         for part in (self._slowdowns, self._hours):
             if part is not None:
                 seconds /= part.mean(client)
         return seconds
+
+    def usual_seconds(self, client: int) -> float:
+        """The duration at full speed of the client's first task with the median of each jitter."""
+        steps, samples = self._workload.amount(client, 0)
+        amount = {"sample": float(samples), "step": float(steps), "task": 1.0}[self._unit]
+        seconds = self.level(client) * amount * self._jitter.quantile(0.5, client)
+        return min(seconds + self._extra.quantile(0.5, client), self._longest)
+
+    def _mean_of_capped(self, client: int, usual: float) -> float:
+        steps = self._workload.expected_steps(client) if self._per_step else 1
+        laws = self._jitter, self._extra, client, self._longest
+        if usual == math.inf:
+            return self._longest
+        if 1 < steps < math.inf and self._jitters:
+            count = round(steps)
+            return mean_of_capped_steps(usual / count, count, *laws, self._streams)
+        return mean_of_capped(usual, *laws)
 
     def _draw_level(self, client: int) -> float:
         return draw(self._level, self._streams, SPEED, client)

@@ -190,6 +190,17 @@ class Fleet(Legs):
             + self._server_upload.expected_seconds(client, up)
         )
 
+    def usual_seconds(self, client: int) -> dict[str, float]:
+        """About how long each leg of the client's tasks takes, by its key in the scenario."""
+        down, up = self._download_bytes, self._upload_bytes
+        return {
+            "clients.compute": self._compute.usual_seconds(client),
+            "clients.network.download": self._download.usual_seconds(client, down),
+            "clients.network.upload": self._upload.usual_seconds(client, up),
+            "server.download": self._server_download.usual_seconds(client, down),
+            "server.upload": self._server_upload.usual_seconds(client, up),
+        }
+
     def _sent_down(self, dispatch: Dispatch) -> None:
         """The model has left the server's contended link; the client's own path follows."""
         if dispatch.download_us:  # else the log has that instant already

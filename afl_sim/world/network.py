@@ -64,6 +64,10 @@ class ClientLink:
         jitter = self._spec.jitter.mean(client)
         return self._seconds(client, size) * jitter / (1 - self._spec.loss)
 
+    def usual_seconds(self, client: int, size: int) -> float:
+        """The time of a transfer of ``size`` bytes with the median of the jitter."""
+        return self._seconds(client, size) * self._spec.jitter.quantile(0.5, client)
+
     def _seconds(self, client: int, size: int) -> float:
         latency, per_byte = self._terms(client)
         return latency + size * per_byte
@@ -131,3 +135,9 @@ class ServerLink:
         if self._bandwidth is None:
             return 0.0
         return size / self._bandwidth * self._jitter.mean(client)
+
+    def usual_seconds(self, client: int, size: int) -> float:
+        """The time of a transfer that is alone on the link, with the median of the jitter."""
+        if self._bandwidth is None:
+            return 0.0
+        return size / self._bandwidth * self._jitter.quantile(0.5, client)

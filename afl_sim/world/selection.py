@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from afl_sim.errors import ScenarioError
+from afl_sim.elementary import each, log
 from afl_sim.scenario import selection as spec
 from afl_sim.streams import Streams
 
@@ -55,7 +54,7 @@ class Weighted(_Deaf):
         """Those of the smallest keys, in the order in which they were drawn."""
         uniform = self._streams.uniforms("selection.weighted", clients, self._choices)
         self._choices += 1
-        chance = np.log(-np.log(uniform))
+        chance = each(lambda u: log(-log(u)), uniform)
         keys = chance - np.array([self._log_weight(client) for client in clients])
         # Among weights beyond all bounds chance decides alone; those of 0 come last, in order.
         ties = np.where(keys == -math.inf, chance, 0.0)
@@ -195,7 +194,7 @@ def build(
     if isinstance(settings, spec.WeightedSelection):
         if settings.by == "samples":
             return Weighted(samples_of, streams, settings.exponent)
-        return Weighted(partial(_finite, seconds_of), streams, -settings.exponent)
+        return Weighted(seconds_of, streams, -settings.exponent)
     if isinstance(settings, spec.RoundRobin):
         return RoundRobin()
     if isinstance(settings, spec.WithoutReplacement):
@@ -205,14 +204,3 @@ def build(
     if isinstance(settings, spec.Oort):
         return Oort(settings, samples_of, streams)
     return None
-
-
-def _finite(seconds_of: Callable[[int], float], client: int) -> float:
-    """A client's mean round trip, if it has one."""
-    seconds = seconds_of(client)
-    if not math.isfinite(seconds):
-        raise ScenarioError(
-            f"server.selection.by: client {client}'s tasks take a time without a finite mean, so "
-            "that it has no speed to be weighted by; expected laws that have one, or another kind"
-        )
-    return seconds

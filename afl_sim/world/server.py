@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import simpy
 
 from afl_sim.blame import code_of
-from afl_sim.errors import ScheduleError
+from afl_sim.errors import ScenarioError, ScheduleError
 from afl_sim.world import events
 from afl_sim.world.aggregating import Aggregating, Schedule
 from afl_sim.world.clock import MICROSECONDS, Done
@@ -68,8 +69,18 @@ class Server(Aggregating):
         return self.fleet.is_paused(dispatch)
 
     def expected_seconds(self, client: int) -> float:
-        """The mean round trip of the client's tasks, as a profile of the fleet would measure it."""
-        return self.fleet.expected_seconds(client)
+        """The mean round trip of the client's tasks, as a profile of the fleet would measure it.
+
+        Raises:
+            ScenarioError: the tasks have no mean, because a law has too heavy a tail.
+        """
+        seconds = self.fleet.expected_seconds(client)
+        if not seconds < math.inf:
+            raise ScenarioError(
+                f"clients: client {client}'s tasks take a time without a finite mean, so that it "
+                "has no speed to go by; expected laws that have one"
+            )
+        return seconds
 
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """The strategy's own randomness: draw ``k`` on ``client`` of a named stream, in (0, 1)."""

@@ -137,15 +137,16 @@ def errors_in(err: str) -> list[str]:
 HUNGRY = """
 import torch
 
+STEPS = []
+
 class Hungry(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = torch.nn.Linear(784, 10)
-        self.steps = 0
 
     def forward(self, images):
-        self.steps += self.training
-        if self.steps == 40:
+        STEPS.append(self.training)  # of all tasks: what the model itself keeps begins anew
+        if sum(STEPS) > 40:
             torch.empty(1 << 46)
         return self.layer(images.flatten(1))
 """

@@ -172,15 +172,18 @@ sweep:
         ("training: {epochs: 0.5}", "training.epochs: got 0.5; expected a whole number"),
         ("training: {steps: 0}", "training.steps: can be 0; expected 1 or more"),
         ("training: {proximal: .nan}", "training.proximal: .nan is not a finite number"),
-        ("training: {steps: 1.0e+18}", "training.steps: got 1e+18; expected at most 1e+09"),
-        ("training: {epochs: 1000000001}", "training.epochs: got 1e+09; expected at most 1e+09"),
+        ("training: {steps: 1.0e+18}", "training.steps: got 1e+18; expected at most 100000000"),
+        (
+            "training: {epochs: 100000001}",
+            "training.epochs: got 100000001; expected at most 100000000",
+        ),
         (
             "training: {steps: {dist: lognorm, s: 1, scale: 1.0e+18}}",
-            "training.steps: got 1e+18; expected at most 1e+09",
+            "training.steps: usually draws 1e+18; expected at most 100000000",
         ),
         (
             "training: {epochs: {values: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1.0e+10]}}",
-            "training.epochs: got 1e+10; expected at most 1e+09",
+            "training.epochs: client 9: usually draws 1e+10; expected at most 100000000",
         ),
         *(
             (

@@ -1,0 +1,79 @@
+"""Elementary functions with the same bits on every x86-64 processor that has FMA.
+
+NumPy's own ``exp``, ``log``, ``power`` and their like choose their code at run time, by what the
+processor can do, and differ in the last bit. The C library's ``exp``, ``log``, ``pow``, ``sin`` and
+``cos`` are the same from glibc 2.31 to 2.43, while its other functions were rewritten in
+between. So those five come from Python's ``math``, and the others are made of them here by
+additions, multiplications, divisions and square roots, which IEEE 754 rounds in one way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+exp, log, sqrt, sin, cos = math.exp, math.log, math.sqrt, math.sin, math.cos
+
+normal = NormalDist().inv_cdf
+"""The standard normal quantile function."""
+
+LOWEST, HIGHEST = 2.0**-53, 1 - 2.0**-53
+"""The ends of what a stream can draw."""
+
+_SERIES = tuple((-1) ** k / (2 * k + 1) for k in range(12))
+
+
+def log1p(x: float) -> float:
+    """``log(1 + x)`` for x > -1, to about two units in the last place."""
+    above = 1.0 + x
+    kept = above - 1.0
+    return log(above) * (x / kept) if kept else x
+
+
+def expm1(x: float) -> float:
+    """``exp(x) - 1``, to about two units in the last place."""
+    if x < -38:
+        return -1.0
+    above = exp(x)
+    kept = above - 1.0
+    if not kept:
+        return x
+    return kept * (x / log(above)) if x < 1 else kept
+
+
+def tan(x: float) -> float:
+    """The tangent."""
+    return sin(x) / cos(x)
+
+
+def atan(x: float) -> float:
+    """The inverse tangent."""
+    if abs(x) > 1:
+        return math.copysign(math.pi / 2, x) - atan(1 / x)
+    for _ in range(2):  # each time half the angle
+        x = x / (1 + sqrt(1 + x * x))
+    square, total = x * x, 0.0
+    for coefficient in reversed(_SERIES):
+        total = total * square + coefficient
+    return 4 * x * total
+
+
+def atan2(y: float, x: float) -> float:
+    """The angle of the point (x, y), from -pi to pi; 0 at the origin."""
+    if x > 0:
+        return atan(y / x)
+    if y == 0:
+        return math.pi if x < 0 else 0.0
+    return math.copysign(math.pi / 2, y) - atan(x / y)
+
+
+def each(function: Callable[[float], float], values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """A function of an array of numbers, element by element; the result has its shape."""
+    array = np.asarray(values, dtype=np.float64)
+    return np.array([function(x) for x in array.ravel().tolist()], dtype=np.float64).reshape(
+        array.shape
+    )
