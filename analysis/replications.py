@@ -34,8 +34,11 @@ class Group:
     short: str = ""
 
     def with_runs(self, runs: Sequence[Run]) -> Group:
-        """The same group with only some of its runs."""
-        return replace(self, runs=tuple(runs))
+        """The same group with only some of its runs; its labels say how many are left."""
+        if len(runs) == len(self.runs):
+            return replace(self, runs=tuple(runs))
+        count = f" ({len(runs)} of {len(self.runs)} runs)"
+        return replace(self, runs=tuple(runs), label=self.label + count, short=self.short + count)
 
     @property
     def first(self) -> Run:

@@ -202,12 +202,17 @@ def label_legend(figure: Figure, axes: Axes, style: Style) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small")
 
 
+def note(figure: Figure, text: str) -> None:
+    """Leave a note on a figure about what it cannot show by itself; see `notes`."""
+    figure.set_label("; ".join(filter(None, [notes(figure), text])))
+
+
 def note_left_out(figure: Figure, labels: Sequence[str], why: str) -> None:
-    """Leave a note on a figure about the runs that it could not show; see `left_out`."""
+    """Leave a note on a figure about the runs that it could not show."""
     if labels:
-        figure.set_label(f"without {', '.join(labels)}: {why}")
+        note(figure, f"without {', '.join(labels)}: {why}")
 
 
-def left_out(figure: Figure) -> str:
-    """The note that `note_left_out` left; empty where every run is shown."""
+def notes(figure: Figure) -> str:
+    """What `note` left on a figure, in one line; empty where there is nothing to say."""
     return str(figure.get_label() or "")

@@ -54,6 +54,14 @@ colour: lines are means with Student's 95 % intervals, points of a distribution 
 pictures of single runs (the timeline, the network) show the first. `afl-sim report RUN` puts them
 on one page.
 
+Runs of one setting may end at different times. What a run would have done after its end is not
+known, so its last value is not held. Where some seeds have ended, the line goes on lighter as the
+mean of the others. It says of how many, as in `2 of 3`, and so does the line that `plot` prints. It
+has no band there: the seeds that go on are no random choice, but the slow ones. For the same reason
+the line breaks where a seed ends; a jump there is no learning. A run also leaves the mean at an
+evaluation that has no number; a cross marks where a run diverged. The table of `compare` holds the
+mean of what every seed reached in the end.
+
 From Python a figure is a function of runs that returns a matplotlib figure:
 
 ```python

@@ -12,6 +12,8 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.recording import Run
+from analysis.curves import split_at
+from analysis.figures.lines import draw_fewer, name_fewer
 from analysis.figures.panels import SPEED, draw_by_speed, scale_seconds, virtual_time
 from analysis.registry import usable
 from analysis.replications import Group, short_names
@@ -115,7 +117,8 @@ def staleness_over_time(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """One panel per setting: staleness (versions) of what was aggregated over virtual time (s).
 
     The line is the mean in each sixtieth of the run, the band from 5 to 95 % of the updates; the
-    dotted line is the mean that theory expects in the long run.
+    dotted line is the mean that theory expects in the long run. Over replications updates are
+    pooled; the line is lighter where some of them have ended.
 
     Raises:
         CannotDraw: no run has aggregated an update.
@@ -124,16 +127,17 @@ def staleness_over_time(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     with themed(style) as chosen:
         figure, panels = _panels(len(shown), chosen)
         for axes, group, name in zip(panels, shown, _titles(shown, chosen), strict=True):
-            table = _pooled(group)
-            _draw_spans(axes, table, look_of(group, chosen), chosen)
+            tables = [staleness_rows(run) for run in group.runs]
+            _draw_spans(axes, tables, look_of(group, chosen), chosen)
             _mark(axes, None, group, chosen, axes.axhline)
-            _describe(axes, group, name, table["staleness"].to_numpy(), chosen)
+            _describe(axes, group, name, _pooled(group)["staleness"].to_numpy(), chosen)
             low, high = axes.get_ylim()
             axes.set_ylim(min(0.0, low), max(1.0, high))
             axes.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2, integer=True))
         panels[-1].set_xlim(left=0)
         virtual_time(panels[-1])
         figure.supylabel("staleness (versions)", size=mpl.rcParams["axes.labelsize"])
+        name_fewer(figure, panels, chosen)
     note_left_out(figure, others, _LACKING)
     return figure
 
@@ -152,7 +156,8 @@ def _panels(count: int, style: Style) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
 
 
-def _draw_spans(axes: Axes, table: pd.DataFrame, look: Look, style: Style) -> None:
+def _draw_spans(axes: Axes, tables: Sequence[pd.DataFrame], look: Look, style: Style) -> None:
+    table = pd.concat(tables, ignore_index=True)
     at = table["seconds"].to_numpy()
     values = table["staleness"].to_numpy(dtype=float)
     edges = np.linspace(0, at.max() or 1.0, min(SPANS, max(1, len(at) // 5)) + 1)
@@ -166,13 +171,12 @@ def _draw_spans(axes: Axes, table: pd.DataFrame, look: Look, style: Style) -> No
     axes.fill_between(
         centre[known], low[known], high[known], color=look.color, alpha=0.2, linewidth=0
     )
-    axes.plot(
-        centre[known],
-        mean[known],
-        color=look.color,
-        linestyle=look.line,
-        linewidth=1.6 * style.stroke,
-    )
+    # The last span of a run counts as its own, though it ends before the span does.
+    ends = edges[np.searchsorted(edges, [rows["seconds"].max() for rows in tables])]
+    curve = split_at(centre[known], mean[known], ends)
+    width = 1.6 * style.stroke
+    axes.plot(curve.x, curve.y, color=look.color, linestyle=look.line, linewidth=width)
+    draw_fewer(axes, curve, look.label, look.color, look.line, width)
 
 
 def _mark(axes: Axes, mean: float | None, group: Group, style: Style, line: object) -> None:

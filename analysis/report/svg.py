@@ -27,7 +27,7 @@ def inline_svg(figure: Figure, name: str) -> str:
     Args:
         name: goes before every id, as a page holds several figures.
     """
-    text = rendered(figure, "svg", **{"svg.fonttype": "none"}).decode()
+    text = rendered(figure, "svg", settings={"svg.fonttype": "none"}).decode()
     text = text[text.index("<svg") :]
     head, rest = text.split(">", 1)
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
