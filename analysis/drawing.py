@@ -142,8 +142,10 @@ def rendered(figure: Figure, form: str, dpi: int = DPI, settings: Any = None) ->
     """
     import matplotlib as mpl
 
+    from analysis.theme import TRUETYPE
+
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    settings = {"svg.hashsalt": "afl_sim", **(settings or {})}
+    settings = {**TRUETYPE, "svg.hashsalt": "afl_sim", **(settings or {})}
     buffer = io.BytesIO()
     with mpl.rc_context(settings):
         figure.savefig(buffer, format=form, metadata=undated.get(form), dpi=dpi)

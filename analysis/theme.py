@@ -42,6 +42,9 @@ PALETTE_ON_DARK: Final = (
     "#dcb28f",
     "#c4c4c4",
 )
+TRUETYPE: Final[Any] = {"pdf.fonttype": 42, "ps.fonttype": 42}
+"""How files embed fonts: publishers refuse the Type 3 fonts that matplotlib writes by default."""
+
 LINES: Final = ("-", "--", ":", "-.")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -170,9 +173,17 @@ def themed(style: str = "paper") -> Iterator[Style]:
         yield chosen
 
 
+class _Publishable(Figure):
+    """A figure whose files embed TrueType fonts, whoever saves it."""
+
+    def savefig(self, *args: Any, **settings: Any) -> None:
+        with mpl.rc_context(TRUETYPE):
+            super().savefig(*args, **settings)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """A figure that belongs to nobody's window: no backend is chosen, nothing needs closing."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return _Publishable(figsize=(width, height), layout="constrained")
 
 
 def look_of(group: Group, style: Style) -> Look:

@@ -72,6 +72,8 @@ figure = FIGURES["staleness"].function(load_runs(["runs/quickstart"]), style="sl
 figure.savefig("staleness.pdf")
 ```
 
+PDF files embed TrueType fonts, in every style and also for math: IEEE and ACM refuse Type 3 fonts.
+
 The pictures below are of these runs; `python docs/gallery.py` draws them again.
 
 ```

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import matplotlib as mpl
@@ -25,6 +26,7 @@ from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
 from afl_sim.world.events import AGGREGATED, ARRIVED, COMPUTED, DISPATCHED, DOWNLOADED
 from analysis import FIGURES, CannotDraw, theme
 from analysis.curves import curve_of, held
+from analysis.drawing import rendered
 from analysis.figures.classes import label_mixes
 from analysis.figures.timeline import choose_clients, legs, timeline
 from analysis.intervals import differences
@@ -295,6 +297,45 @@ def test_the_same_runs_give_the_same_bytes(runs, tmp_path):
         )
         files.append([path.read_bytes() for path in entry.paths])
     assert files[0] == files[1]
+
+
+def fonts_in(pdf):
+    """The kinds of fonts that a PDF holds, also in compressed streams, and how many programs."""
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    parts = [pdf, *(unpacked(stream) for stream in streams)]
+    kinds = {
+        kind.decode()
+        for part in parts
+        for kind in re.findall(rb"/Subtype\s*/(Type\w+|TrueType|CIDFont\w+)", part)
+    }
+    return kinds, sum(part.count(b"/FontFile2 ") for part in parts)
+
+
+def unpacked(stream):
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:
+        return b""
+
+
+@pytest.mark.parametrize("style", theme.STYLES)
+def test_pdfs_embed_truetype_fonts_in_every_style_and_for_math(runs, style, tmp_path):
+    figure = FIGURES["gradient-norm"].function(runs[:2], style=style)  # powers of ten are math
+    figure.axes[0].set_title(r"$\alpha_i^{-3}\;\mathcal{L}\;\frac{x}{y}\;\sqrt{2}$ − … é")
+    figure.savefig(tmp_path / "plain.pdf")
+    for content in rendered(figure, "pdf"), (tmp_path / "plain.pdf").read_bytes():
+        kinds, programs = fonts_in(content)
+        assert kinds == {"Type0", "CIDFontType2"}
+        assert programs >= 3  # upright, italic and the symbols
+
+
+def test_the_fonts_of_a_pdf_are_found(tmp_path):
+    figure = mpl.figure.Figure()
+    figure.text(0.5, 0.5, "one")
+    figure.savefig(tmp_path / "a.pdf")
+    assert fonts_in((tmp_path / "a.pdf").read_bytes()) == ({"Type3"}, 0)
+    packed = b"stream\n" + zlib.compress(b"<< /Subtype /Type3 >>") + b"\nendstream"
+    assert fonts_in(packed)[0] == {"Type3"}
 
 
 @pytest.mark.usefixtures("_unrendered")
