@@ -126,6 +126,13 @@ def _in_common(texts: Collection[str]) -> int:
     return next((n for n, letters in columns if len(set(letters)) > 1), min(map(len, texts)))
 
 
+def named(labels: Sequence[str], most: int = 6) -> str:
+    """Labels in a sentence; of very many the first, and how many more there are."""
+    if len(labels) <= most:
+        return ", ".join(labels)
+    return f"{', '.join(labels[: most - 1])} and {len(labels) - most + 1:,} more"
+
+
 def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
     """``text`` with its middle left out where it is too long."""
     if len(text) <= longest:

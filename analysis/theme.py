@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from afl_sim.errors import InputError
 from afl_sim.scenario.wording import hint
-from analysis.replications import Group
+from analysis.replications import Group, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -221,7 +221,7 @@ def note(figure: Figure, text: str) -> None:
 def note_left_out(figure: Figure, labels: Sequence[str], why: str) -> None:
     """Leave a note on a figure about the runs that it could not show."""
     if labels:
-        note(figure, f"without {', '.join(labels)}: {why}")
+        note(figure, f"without {named(labels)}: {why}")
 
 
 def notes(figure: Figure) -> str:

@@ -19,7 +19,7 @@ from analysis.figures.lines import SEEN, UNNAMED, draw_curve, key_fewer, name_fe
 from analysis.figures.panels import virtual_time
 from analysis.registry import usable
 from analysis.replications import Group, short_names
-from analysis.series import by_speed, compute_seconds
+from analysis.series import by_speed, compute_seconds, speeds_by_run
 from analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
@@ -87,14 +87,17 @@ def fairness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         CannotDraw: no run has both evaluations and a record of who holds which samples.
     """
     shown, others = usable(runs, _has_shares, _NO_SHARES)
-    members = [run for group in shown for run in group.runs]
+    known = speeds_by_run([run for group in shown for run in group.runs])
     with themed(style) as chosen:
         figure = new_figure(chosen.width, chosen.height * 1.05)
         axes = figure.subplots()
         for group in shown:
             look = look_of(group, chosen)
+            mixes = [label_mixes(known[run.path], run) for run in group.runs]
             for which, line in _TENTHS.items():
-                curve = mean_of([_weighted(members, run, which) for run in group.runs])
+                curve = mean_of(
+                    [_weighted(run, mix[which]) for run, mix in zip(group.runs, mixes, strict=True)]
+                )
                 label = look.label if which == "fastest" else UNNAMED
                 draw_curve(axes, curve, replace(look, line=line, label=label), chosen)
         axes.set_xlim(left=0)
@@ -108,14 +111,14 @@ def fairness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     return figure
 
 
-def label_mixes(members: Sequence[Run], run: Run) -> dict[str, npt.NDArray[np.float64]]:
+def label_mixes(known: pd.Series, run: Run) -> dict[str, npt.NDArray[np.float64]]:
     """The labels that the fastest and the slowest tenth of a run's clients hold, as shares.
 
     Args:
-        members: runs that may know the speed of further clients of the same population.
+        known: the speeds of its population; see `analysis.series.speeds`.
     """
     counts = run.label_counts
-    order = [client for client in by_speed(members, run) if client in counts.index]
+    order = [client for client in by_speed(known, run) if client in counts.index]
     size = max(1, round(TENTH * len(order)))
     mixes = {}
     for which, clients in (("fastest", order[:size]), ("slowest", order[-size:])):
@@ -124,9 +127,9 @@ def label_mixes(members: Sequence[Run], run: Run) -> dict[str, npt.NDArray[np.fl
     return mixes
 
 
-def _weighted(members: Sequence[Run], run: Run, which: str) -> Curve:
+def _weighted(run: Run, mix: npt.NDArray[np.float64]) -> Curve:
     table, seconds = _by_class(run)
-    return Curve(seconds, 100 * np.nan_to_num(table) @ label_mixes(members, run)[which])
+    return Curve(seconds, 100 * np.nan_to_num(table) @ mix)
 
 
 def _by_class(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -123,7 +123,11 @@ def name_fewer(figure: Figure, panels: Sequence[Axes], style: Style, place: str 
         begin = float(_points(line)[0, 0])
         number = f"{begin:,.0f}" if begin >= 100 else f"{begin:.3g}"
         said.setdefault(setting, []).append(f"{count} from {place.format(number)}")
-    shown = [f"{setting} {', '.join(counts)}" for setting, counts in said.items()]
+    brief = {
+        setting: counts if len(counts) < 4 else [counts[0], "…", counts[-1]]
+        for setting, counts in said.items()
+    }
+    shown = [f"{setting} {', '.join(counts)}" for setting, counts in brief.items()]
     more = [f"{len(shown) - _NOTED} more settings"] if len(shown) > _NOTED else []
     note(figure, f"lines of fewer seeds are lighter: {'; '.join(shown[:_NOTED] + more)}")
     figure.draw_without_rendering()

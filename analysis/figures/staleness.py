@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.recording import Run
@@ -17,7 +18,7 @@ from analysis.figures.lines import draw_fewer, name_fewer
 from analysis.figures.panels import SPEED, draw_by_speed, scale_seconds, virtual_time
 from analysis.registry import usable
 from analysis.replications import Group, short_names
-from analysis.series import compute_seconds, mean_in_bins, populations, speeds, staleness_rows
+from analysis.series import compute_seconds, mean_in_bins, speeds_by_run, staleness_rows
 from analysis.statistics import warm_up
 from analysis.theme import Look, Style, label_legend, look_of, new_figure, note_left_out, themed
 from analysis.theory import mean_staleness
@@ -82,7 +83,7 @@ def staleness_by_speed(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     shown, others = usable(
         runs, lambda run: _has_updates(run) and len(compute_seconds(run)) > 0, _LACKING
     )
-    families = populations([run for group in shown for run in group.runs])
+    known = speeds_by_run([run for group in shown for run in group.runs])
     with themed(style) as chosen:
         figure = new_figure(chosen.width, chosen.height)
         axes = figure.subplots()
@@ -90,7 +91,7 @@ def staleness_by_speed(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         for index, group in enumerate(shown):
             points = []
             for run in group.runs:
-                seconds = speeds(next(family for family in families if run in family))
+                seconds = known[run.path]
                 mean = staleness_rows(run).groupby("client")["staleness"].mean()
                 points.append(pd.DataFrame({"seconds": seconds, "staleness": mean}).dropna())
             together = pd.concat(points)
@@ -194,20 +195,25 @@ def _titles(shown: Sequence[Group], style: Style) -> list[str]:
 
 
 def _describe(axes: Axes, group: Group, name: str, values: np.ndarray, style: Style) -> None:
-    text = f"mean {values.mean():.2f}"
-    steady = _steady_mean(group)
-    if steady is not None and not style.is_narrow:
-        text += f" ({steady:.2f} after warm-up)"
-    oracle = mean_staleness(group.first)
+    """The setting's name on the left; on the right as many figures as fit beside it."""
+    oracle, steady = mean_staleness(group.first), _steady_mean(group)
+    mean = f"mean {values.mean():.2f}"
+    warm = mean if steady is None else f"{mean} ({steady:.2f} after warm-up)"
+    theory = formula = ""
     if oracle is not None:
-        formula = "" if style.is_narrow or oracle.formula == "0" else f"{oracle.formula} = "
-        text += f", theory {formula}{oracle.value:.4g}"
+        theory = f", theory {oracle.value:.4g}"
+        formula = theory if oracle.formula == "0" else f", theory {oracle.formula} = {theory[9:]}"
     if style.is_narrow:
         axes.set_title(name, loc="left", fontsize="small", pad=3)
+        axes.set_title(mean + theory, loc="right", fontsize="small", pad=3)
     else:
+        rest = f", max {values.max()}, {len(values):,} updates"
+        texts = (warm + formula + rest, warm + theory + rest, mean + theory + rest, mean + theory)
+        points = font_manager.FontProperties(size="small").get_size_in_points()
+        room = 0.9 * style.width * 72 / (0.58 * points) - 1.2 * len(name)
         axes.set_title(name, loc="left", fontsize="medium", pad=4)
-        text += f", max {values.max()}, {len(values):,} updates"
-    axes.set_title(text, loc="right", fontsize="small", pad=3 if style.is_narrow else 4)
+        text = next((text for text in texts if len(text) <= room), texts[-1])
+        axes.set_title(text, loc="right", fontsize="small", pad=4)
     axes.set_title("", loc="center")
 
 

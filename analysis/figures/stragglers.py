@@ -20,9 +20,8 @@ from analysis.series import (
     compute_seconds,
     idle_share,
     mean_in_bins,
-    populations,
     rounds,
-    speeds,
+    speeds_by_run,
     update_share,
 )
 from analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
@@ -71,13 +70,13 @@ def stragglers(runs: Sequence[Run], *, style: str = "paper") -> Figure:
 def _draw_clients(idle_axes: Axes, share_axes: Axes, shown: Sequence[Group], style: Style) -> None:
     dots = len(shown) <= MOST_CLOUDS
     members = [run for group in shown for run in group.runs]
-    families = populations(members)
+    speeds = speeds_by_run(members)
     everything, largest, unknown = [], 0.0, 0
     for index, group in enumerate(shown):
         above = len(shown) - 1 - index
         seconds, idle, share = [], [], []
         for run in group.runs:
-            known = speeds(next(family for family in families if run in family))
+            known = speeds[run.path]
             unknown = max(unknown, client_count(run) - len(known))
             seconds.append(known)
             idle.append(100 * idle_share(run).reindex(known.index))

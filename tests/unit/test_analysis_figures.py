@@ -30,8 +30,16 @@ from analysis.drawing import rendered
 from analysis.figures.classes import label_mixes
 from analysis.figures.timeline import choose_clients, legs, timeline
 from analysis.intervals import differences
-from analysis.replications import groups, short_labels, shorten
-from analysis.series import by_speed, compute_seconds, horizon, rounds, transfers
+from analysis.replications import groups, named, short_labels, shorten
+from analysis.series import (
+    by_speed,
+    compute_seconds,
+    horizon,
+    rounds,
+    speeds,
+    speeds_by_run,
+    transfers,
+)
 from analysis.statistics import student_interval
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
@@ -450,7 +458,7 @@ def test_one_fleet_has_one_line_and_another_its_own(runs, tmp_path):
 def test_the_heat_map_and_the_samples_are_in_order_of_speed(runs):
     figure = FIGURES["heterogeneity"].function(runs[:1])
     heat, samples = titled(figure, "Labels by client"), titled(figure, "Samples by client")
-    order = by_speed(runs[:1], runs[0])
+    order = by_speed(speeds(runs[:1]), runs[0])
     counts = runs[0].label_counts.loc[order]
     shares = 100 * counts.div(counts.sum(axis=1), axis=0)
     np.testing.assert_allclose(heat.images[0].get_array(), shares.to_numpy().T)
@@ -668,8 +676,9 @@ def test_class_accuracy_is_a_row_for_each_class(runs):
 
 def test_label_mixes_are_those_of_the_fastest_and_slowest_tenth(runs):
     run = runs[0]
-    order = by_speed(runs, run)
-    mixes = label_mixes(runs, run)
+    known = speeds_by_run(runs)[run.path]
+    order = by_speed(known, run)
+    mixes = label_mixes(known, run)
     fastest = run.label_counts.loc[order[:4]].sum()
     np.testing.assert_allclose(mixes["fastest"], fastest / fastest.sum())
     slowest = run.label_counts.loc[order[-4:]].sum()
@@ -683,7 +692,7 @@ def test_fairness_weighs_the_classes_by_the_labels_held(runs, tmp_path):
     object.__setattr__(run, "metrics", metrics)
     (axes,) = FIGURES["fairness"].function([run]).axes
     fast, slow = axes.get_lines()[:2]
-    mixes = label_mixes([run], run)
+    mixes = label_mixes(speeds([run]), run)
     for line, which in ((fast, "fastest"), (slow, "slowest")):
         np.testing.assert_allclose(line.get_ydata(), 100 * mixes[which] @ (np.arange(10) / 10))
     assert (fast.get_linestyle(), slow.get_linestyle()) == ("-", "--")
@@ -811,6 +820,40 @@ def test_no_two_lines_of_a_sweep_look_alike(tmp_path):
     panel = visible_axes(FIGURES["sweep"].function(runs, measures=["versions"]))[0]
     lines = [line for line in panel.get_lines() if not line.get_label().startswith("_")]
     assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 9
+
+
+def test_figures_of_very_many_settings_show_a_part_and_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("analysis.figures.differences.MOST_PAIRS", 3)
+    monkeypatch.setattr("analysis.figures.study.LOOKS", 2)
+    monkeypatch.setattr("analysis.figures.study.MOST_NUMBERS", 12)
+    monkeypatch.setattr("analysis.figures.study.MOST_NAMES", 3)
+    runs = [
+        varied(
+            fake_run(tmp_path / f"{a}{b}-r{n}", label=f"{a}{b}-r{n}", seed=n, updates=5), a=a, b=b
+        )
+        for a in range(3)
+        for b in range(5)
+        for n in (1, 2)
+    ]
+    figure = FIGURES["differences"].function(runs)
+    assert theme.notes(figure) == "the first 3 of 14 pairs of settings"
+    assert all(len(axes.get_yticks()) == 3 for axes in visible_axes(figure))
+    figure = FIGURES["sweep"].function(runs, measures=["versions"])
+    lines = [line for line in figure.axes[0].get_lines() if line.get_label()[0] != "_"]
+    assert [line.get_label() for line in lines] == ["a 0", "a 1"]
+    assert theme.notes(figure) == "the first 2 of 3 lines"
+    figure = FIGURES["sweep-map"].function(runs, measures=["versions"])
+    assert len(figure.axes[0].texts) == 0
+    assert len(figure.axes) == 2  # and its bar of colours
+    for run in runs[:10]:
+        run.scenario["clients"].update(a=f"x{run.label}", b=0)
+    figure = FIGURES["sweep"].function(runs[:10:2], measures=["versions"])
+    assert len(figure.axes[0].get_xticks()) == 3
+
+
+def test_labels_in_a_sentence_are_few():
+    assert named(["a", "b"]) == "a, b"
+    assert named([str(n) for n in range(9)], most=4) == "0, 1, 2 and 6 more"
 
 
 def test_numbers_on_a_heat_map_stand_out_even_where_all_are_equal(study):
