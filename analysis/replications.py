@@ -102,8 +102,14 @@ def short_labels(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[st
 
 
 def short_names(members: Sequence[Group], longest: int) -> list[str]:
-    """The groups' labels for where there is little room, still unique."""
-    return short_labels([group.label for group in members], longest)
+    """The groups' labels for where a figure has little room, still unique."""
+    return list(map(drawable, short_labels([group.label for group in members], longest)))
+
+
+def drawable(text: str) -> str:
+    """``text`` as a figure takes it to mean itself: no formula, and not hidden from a legend."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _told_apart(labels: Sequence[str], longest: int) -> list[str]:

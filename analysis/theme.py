@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from afl_sim.errors import InputError
 from afl_sim.scenario.wording import hint
-from analysis.replications import Group, named
+from analysis.replications import Group, drawable, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +190,7 @@ def look_of(group: Group, style: Style) -> Look:
     """A setting's look, the same in every figure; colours repeat with another line."""
     index, palette = group.index, style.colors.palette
     return Look(
-        group.short,
+        drawable(group.short),
         palette[index % len(palette)],
         MARKERS[index % len(MARKERS)],
         LINES[index // len(palette) % len(LINES)],
@@ -215,6 +215,7 @@ def label_legend(figure: Figure, axes: Axes, style: Style) -> None:
 
 def note(figure: Figure, text: str) -> None:
     """Leave a note on a figure about what it cannot show by itself; see `notes`."""
+    text = text.replace(r"\$", "$")
     figure.set_label("; ".join(filter(None, [notes(figure), text])))
 
 

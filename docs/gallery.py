@@ -84,8 +84,8 @@ there. A table of more than 20 rows shows 20 until you ask for all; it can be se
 `afl-sim report STUDY` writes one page for a study. It also writes the pages of its runs if they are
 at most 20. `--runs` writes them for any number, `--no-runs` for none. The study's page links the
 pages that there are, and shows the command for the others; a run's page links the page of its
-study. Of a large study the figures show 16 settings, spread evenly over the study's order, and
-at most 120 runs; they say so. Tables, `sweep`, `sweep-map` and `differences` are always of all runs.
+study. Of a large study the figures show 16 settings, spread evenly over the study's order, and at
+most 120 runs; they say so. Tables, `sweep`, `sweep-map` and `differences` are always of all runs.
 
 ## The figures
 

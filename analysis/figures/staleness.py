@@ -191,7 +191,11 @@ def _mark(axes: Axes, mean: float | None, group: Group, style: Style, line: obje
 
 
 def _titles(shown: Sequence[Group], style: Style) -> list[str]:
-    return short_names(shown, 16) if style.is_narrow else [group.short for group in shown]
+    return (
+        short_names(shown, 16)
+        if style.is_narrow
+        else [look_of(group, style).label for group in shown]
+    )
 
 
 def _describe(axes: Axes, group: Group, name: str, values: np.ndarray, style: Style) -> None:

@@ -14,7 +14,7 @@ from analysis.curves import split_at
 from analysis.figures.lines import UNNAMED, draw_fewer, name_fewer
 from analysis.figures.panels import SPEED, draw_by_speed, scale_seconds
 from analysis.registry import usable
-from analysis.replications import Group, shorten
+from analysis.replications import Group, drawable, shorten
 from analysis.series import (
     client_count,
     compute_seconds,
@@ -158,7 +158,9 @@ def _draw_last(axes: Axes, group: Group, name_it: bool, style: Style) -> None:
     axes.set_xticks(range(len(often)), [str(client) for client in often.index], fontsize="small")
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="client", ylabel="rounds (%)")
-    axes.set_title("Who is last how often" + (f": {shorten(group.short, 14)}" if name_it else ""))
+    axes.set_title(
+        "Who is last how often" + (f": {drawable(shorten(group.short, 14))}" if name_it else "")
+    )
     if len(last.unique()) > NAMED:
         others, rest = last.nunique() - NAMED, 100 - often.sum()
         axes.annotate(

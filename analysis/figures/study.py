@@ -16,7 +16,7 @@ from analysis.figures.panels import PLAIN
 from analysis.intervals import intervals
 from analysis.measures import TIME_TO, Measured, measure_all, measure_of
 from analysis.registry import LOOKS, CannotDraw, usable
-from analysis.replications import Group, groups, short_labels, short_names
+from analysis.replications import Group, drawable, groups, short_labels, short_names
 from analysis.settings import Swept, series, swept
 from analysis.theme import (
     LINES,
@@ -191,7 +191,7 @@ def _draw_lines(
     x = np.array(along.values)
     palette = style.colors.palette
     lines = dict(list(series(shown, [along]).items())[:LOOKS])
-    labels = short_labels(list(lines))
+    labels = map(drawable, short_labels(list(lines)))
     for index, (label, places) in enumerate(zip(labels, lines.values(), strict=True)):
         order = sorted(places, key=lambda place: x[place])
         color = palette[index % len(palette)]
