@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from afl_sim.recording import Run
+from analysis.measures import has_events
 from analysis.series import bytes_until
 from analysis.statistics import student_interval
 
@@ -87,9 +88,13 @@ def along(run: Run, axis: str) -> npt.NDArray[np.float64]:
 def curve_of(run: Run, axis: str, value: str) -> Curve:
     """One run's evaluations along one of `AXES`; NaN where an evaluation has no number.
 
+    It has no points along bytes if the run has left no events yet.
+
     Args:
         value: ``accuracy`` (drawn in %), ``loss`` or ``squared_gradient_norm``.
     """
+    if axis == "bytes" and not has_events(run):
+        return Curve(np.empty(0), np.empty(0))
     y = run.metrics[value].to_numpy(dtype="float64")
     y = np.where(np.isfinite(y), y, np.nan)
     return Curve(along(run, axis), 100 * y if value == "accuracy" else y)

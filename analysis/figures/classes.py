@@ -128,8 +128,14 @@ def label_mixes(known: pd.Series, run: Run) -> dict[str, npt.NDArray[np.float64]
 
 
 def _weighted(run: Run, mix: npt.NDArray[np.float64]) -> Curve:
+    """Accuracy on those classes of a mix that an evaluation tested; NaN if it tested none."""
     table, seconds = _by_class(run)
-    return Curve(seconds, 100 * np.nan_to_num(table) @ mix)
+    tested = ~np.isnan(table)
+    share = tested @ mix
+    right = np.where(tested, table, 0.0) @ mix
+    return Curve(
+        seconds, 100 * np.divide(right, share, np.full(len(share), np.nan), where=share > 0)
+    )
 
 
 def _by_class(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -149,10 +155,11 @@ def _over_time(
     found = [_by_class(run) for run in group.runs]
     ends = np.array([seconds[-1] for _, seconds in found])
     longest = max(len(seconds) for _, seconds in found)
-    spans = min(_COLUMNS, max(4 * longest, 2))
+    spans = min(_COLUMNS, max(4 * longest, 2)) if ends.max() else 1
     edges = np.unique([*np.linspace(0, ends.max() or 1.0, spans + 1), *ends])
     places = edges[:-1]
-    goes_on = places[None, :] < np.maximum(ends, places[1:2].min(initial=1.0))[:, None]
+    # A run with one evaluation, at the beginning, has at least that.
+    goes_on = (places[None, :] < ends[:, None]) | (places == 0)
     total = np.zeros((len(places), found[0][0].shape[1]))
     for (table, seconds), here in zip(found, goes_on, strict=True):
         values = np.stack([held(seconds, column, places) for column in table.T], axis=1)

@@ -92,6 +92,7 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
                     curve = mean_curve(group.runs, axis, value)
                     draw_curve(axes, curve, look_of(group, chosen), chosen, 0.8)
                 _mark_diverged(axes, shown, axis, value, chosen)
+                _say_if_empty(axes, chosen)
                 axes.set_xlim(left=0)
                 axes.set_ylim(*((0, 101) if value == "accuracy" else (0, None)))
                 axes.set_xlabel(label, fontsize="small")
@@ -126,6 +127,14 @@ def _mark_targets(axes: Axes, run: Run, look: Look, style: Style) -> None:
             markeredgewidth=0.9,
             zorder=4,
         )
+
+
+def _say_if_empty(axes: Axes, style: Style) -> None:
+    """Say why a panel has no line: its runs have no such axis, or no number."""
+    values = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
+    if not any(np.isfinite(each).any() for each in values):
+        text = "no numbers" if any(map(len, values)) else "no events yet"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=style.colors.faint)
 
 
 def _mark_diverged(axes: Axes, shown: Sequence[Group], axis: str, value: str, style: Style) -> None:

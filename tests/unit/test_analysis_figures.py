@@ -8,17 +8,15 @@ import sys
 import warnings
 import zlib
 from pathlib import Path
-from xml.etree import ElementTree
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 import seaborn as sns
 from fake_runs import fake_run
+from figure_checks import assert_texts_are_apart, shown_by, varied, visible_axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
 import analysis
 from afl_sim import load_scenario, simulate
@@ -32,7 +30,6 @@ from analysis.figures.classes import label_mixes
 from analysis.figures.timeline import choose_clients, legs, timeline
 from analysis.intervals import differences
 from analysis.replications import groups, named, short_labels, shorten
-from analysis.report.svg import inline_svg
 from analysis.series import (
     by_speed,
     compute_seconds,
@@ -136,37 +133,6 @@ def by_hand(tmp_path):
     return load_run(folder.path)
 
 
-def texts_on(figure):
-    """Every text that is really drawn, with its box in pixels."""
-    drawn = {}
-    draw = Text.draw
-
-    def record(text, renderer, *args, **kwargs):
-        if text.get_visible() and text.get_text().strip():
-            drawn[text] = None
-        return draw(text, renderer, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Text, "draw", record)
-        FigureCanvasAgg(figure).draw()
-    return [(text.get_text(), text.get_window_extent()) for text in drawn]
-
-
-def assert_texts_are_apart(figure):
-    width, height = figure.canvas.get_width_height()
-    boxes = texts_on(figure)
-    assert len(boxes) > 4
-    for text, box in boxes:
-        assert box.x0 >= -1, text
-        assert box.y0 >= -1, text
-        assert box.x1 <= width + 1, text
-        assert box.y1 <= height + 1, text
-    for (text_a, a), (text_b, b) in itertools.combinations(boxes, 2):
-        across = min(a.x1, b.x1) - max(a.x0, b.x0)
-        down = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert across <= 1 or down <= 1.5, f"{text_a!r} lies on {text_b!r}"
-
-
 def assert_axes_have_units(figure):
     without = {"label", "class", "client", "round", "loss", "samples", "transfers", "versions"}
     without |= {"samples trained", "clients from the fastest to the slowest"}
@@ -180,15 +146,6 @@ def assert_axes_have_units(figure):
 
 def titled(figure, title):
     return next(axes for axes in figure.axes if axes.get_title() == title)
-
-
-def visible_axes(figure):
-    return [axes for axes in figure.axes if axes.get_visible()]
-
-
-def shown_by(name, runs, count):
-    """As many runs as one page takes; the figures of a study need replications."""
-    return runs[: min(count, FIGURES[name].per_page or count)]
 
 
 @pytest.mark.parametrize(("count", "style"), [(1, "paper"), (3, "slides"), (7, "column")])
@@ -245,46 +202,6 @@ def test_labels_are_short_and_unique(runs):
     assert labels[0].startswith("fedasync-with")
     assert labels[0].endswith("term")
     assert len(shorten("x" * 100, 20)) == 20
-
-
-ODD_NAMES = [r"$\foo$", "_hidden", "a $5 to $6", "x^2_3", 'id="a" url(#b) font: 9px']
-
-
-@pytest.fixture(scope="module")
-def oddly_named(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("odd")
-    return [
-        fake_run(folder / f"r{n}", label=name, strategy=("fedavg", f"k{n}")[n > 0], updates=30)
-        for n, name in enumerate(ODD_NAMES)
-    ]
-
-
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in STUDY[1:]])
-def test_names_are_no_formulas_and_hide_from_no_legend(oddly_named, name):
-    runs = shown_by(name, oddly_named, 5)
-    figure = FIGURES[name].function(runs)
-    drawn = [text for text, _ in texts_on(figure)]
-    if name in {
-        "accuracy",
-        "learning",
-        "gradient-norm",
-        "fairness",
-        "stragglers",
-        "staleness-speed",
-    }:
-        assert [label.strip().replace(r"\$", "$") for label in legend_of(figure)] == ODD_NAMES
-    if name != "heterogeneity":  # one fleet, which has no name
-        assert any("foo" in text for text in drawn)
-        assert any("hidden" in text for text in drawn)
-
-
-def test_in_a_page_a_name_stays_as_it_is(oddly_named):
-    text = inline_svg(FIGURES["accuracy"].function(oddly_named), "here")
-    written = [node.text for node in ElementTree.fromstring(text).iter() if node.text]
-    assert set(ODD_NAMES) <= {line.strip() for line in written}
-    ids = re.findall(r' id="([^"]+)"', text.replace('id="a"', ""))
-    assert ids
-    assert all(name.startswith("here-") for name in ids)
 
 
 @pytest.mark.parametrize("figure", ["time-to-accuracy", "staleness", "sweep"])
@@ -554,135 +471,6 @@ def test_replications_share_a_line_of_means_and_a_band(study):
     assert interval.high == pytest.approx(edge[edge[:, 0] == x[at]][:, 1].max())
 
 
-@pytest.fixture(scope="module")
-def ending_apart(tmp_path_factory):
-    """Three seeds of one setting, the first the shortest."""
-    folder = tmp_path_factory.mktemp("apart")
-    lengths = {1: 40, 2: 80, 3: 160}
-    return [
-        fake_run(folder / f"r{seed}", label=f"fedavg-r{seed}", strategy="fedavg", **settings)
-        for seed, updates in lengths.items()
-        for settings in [{"seed": seed, "updates": updates, "tau": 30.0}]
-    ]
-
-
-def lighter(axes):
-    """Lines that are not drawn in their full colour, in order."""
-    return [
-        line for line in axes.get_lines() if (line.get_alpha() or 1) < 1 and len(line.get_xdata())
-    ]
-
-
-def legend_of(figure):
-    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-
-
-@pytest.mark.parametrize("name", ["accuracy", "learning", "gradient-norm", "fairness"])
-def test_seeds_that_go_on_after_others_are_drawn_lighter_to_their_end(ending_apart, name):
-    figure = FIGURES[name].function(ending_apart)
-    ends = [run.metrics["time_us"].iloc[-1] / 1e6 for run in ending_apart]
-    axes = figure.axes[0]
-    whole = axes.get_lines()[0]
-    assert whole.get_xdata()[-1] == ends[0]
-    two, one = lighter(axes)[:2]
-    assert (two.get_xdata()[0], two.get_xdata()[-1]) == (ends[0], ends[1])
-    assert (one.get_xdata()[0], one.get_xdata()[-1]) == (ends[1], ends[2])
-    assert one.get_color() == whole.get_color()
-    if name in {"accuracy", "learning"}:
-        last = 100 * ending_apart[2].summary["final"]["accuracy"]
-        assert one.get_ydata()[-1] == pytest.approx(last)
-    assert legend_of(figure) == ["fedavg", "fewer seeds"]
-    said = f"fedavg 2 of 3 from {ends[0]:.3g} s, 1 of 3 from {ends[1]:.0f} s"
-    assert said in theme.notes(figure)
-    if name != "learning":
-        assert "2 of 3" in [text.get_text() for text in axes.texts]
-    assert_texts_are_apart(figure)
-
-
-def test_every_panel_of_learning_goes_to_the_end_of_the_longest_run(ending_apart):
-    for axes in FIGURES["learning"].function(ending_apart).axes:
-        shown = lighter(axes)[:2]
-        assert len(shown) == 2
-        assert shown[-1].get_xdata()[-1] == max(max(line.get_xdata()) for line in shown)
-        assert shown[-1].get_xdata()[-1] > 2 * axes.get_lines()[0].get_xdata()[-1]
-
-
-def test_a_setting_of_which_runs_are_left_out_says_how_many_are_shown(ending_apart, tmp_path):
-    silent = fake_run(
-        tmp_path / "s", label="fedavg-r9", strategy="fedavg", seed=9, training=False, updates=5
-    )
-    figure = FIGURES["accuracy"].function([*ending_apart[:2], silent])
-    assert legend_of(figure) == ["fedavg (2 of 3 runs)", "fewer seeds"]
-    assert "without fedavg-r9" in theme.notes(figure)
-
-
-def test_seeds_that_end_together_have_no_lighter_lines(study):
-    runs = groups(study)[0].runs
-    figure = FIGURES["accuracy"].function([runs[0], runs[0]])
-    assert legend_of(figure)
-    assert "fewer seeds" not in legend_of(figure)
-    assert theme.notes(figure) == ""
-
-
-def test_classes_are_shown_to_the_end_of_the_longest_run(ending_apart):
-    (axes, _) = FIGURES["class-accuracy"].function(ending_apart).axes
-    ends = [run.metrics["time_us"].iloc[-1] / 1e6 for run in ending_apart]
-    mesh = axes.collections[0]
-    edges = mesh.get_coordinates()[0, :, 0]
-    assert edges[-1] == ends[2]
-    assert set(ends) <= set(edges)
-    table = np.asarray(mesh.get_array())
-    last = [run.metrics["class_accuracy"].iloc[-2][0] for run in ending_apart]
-    assert table[0, -1] == pytest.approx(100 * last[2])  # of the last run alone
-    before = int(np.flatnonzero(edges == ends[0])[0]) - 1
-    values = [
-        100 * held(*seconds_and_class(run, 0), edges[before : before + 1])[0]
-        for run in ending_apart
-    ]
-    assert table[0, before] == pytest.approx(np.mean(values))
-    marks = [line.get_xdata()[0] for line in axes.get_lines()]
-    assert marks == ends[:2]
-    assert [text.get_text() for text in axes.texts] == ["2 of 3", "1 of 3"]
-
-
-def seconds_and_class(run, number):
-    seconds = run.metrics["time_us"].to_numpy() / 1e6
-    return seconds, np.stack(run.metrics["class_accuracy"])[:, number]
-
-
-@pytest.mark.parametrize("name", ["staleness-time", "stragglers"])
-def test_pooled_lines_are_lighter_where_seeds_have_ended(ending_apart, name):
-    axes = FIGURES[name].function(ending_apart).axes[0]
-    shown = lighter(axes)
-    assert len(shown) == (2 if name == "staleness-time" else 4)
-    lasting = [run.metrics["time_us"].iloc[-1] / 1e6 for run in ending_apart]
-    if name == "stragglers":
-        lasting = [rounds(run)["version"].max() for run in ending_apart]
-    step = (lasting[2] / 60) if name == "staleness-time" else 0.5
-    assert shown[0].get_xdata()[0] == pytest.approx(lasting[0], abs=step)
-    assert shown[1].get_xdata()[-1] == pytest.approx(lasting[2], abs=step)
-
-
-def test_a_run_that_diverged_ends_in_a_cross_and_no_longer_counts_in_the_mean(tmp_path):
-    runs = [
-        fake_run(tmp_path / f"r{n}", label=f"a-r{n}", seed=n, updates=40, tau=30.0) for n in (1, 2)
-    ]
-    runs[1].summary["status"] = "diverged"
-    metrics = runs[1].metrics.copy()
-    metrics.loc[8:, ["accuracy", "loss"]] = [np.nan, np.inf]
-    object.__setattr__(runs[1], "metrics", metrics)
-    figure = FIGURES["learning"].function(runs)
-    assert legend_of(figure) == ["a", "diverged", "fewer seeds"]
-    known = metrics["time_us"][7] / 1e6
-    for axes in figure.axes[0], figure.axes[4]:
-        (cross,) = [line for line in axes.get_lines() if line.get_marker() == "X"]
-        assert cross.get_xdata() == [known]
-        assert np.isfinite(axes.get_ylim()).all()
-        whole, rest = axes.get_lines()[0], lighter(axes)[0]
-        assert known <= whole.get_xdata()[-1] == rest.get_xdata()[0] < metrics["time_us"][8] / 1e6
-        assert rest.get_xdata()[-1] == runs[0].metrics["time_us"].iloc[-1] / 1e6
-
-
 def test_what_was_not_reached_is_an_outline_and_says_so(runs):
     late = [runs[0], runs[6]]  # accuracy rises with 10 s and with 70 s
     for run in late:
@@ -813,13 +601,6 @@ def test_two_settings_make_a_heat_map(study):
     mean = np.mean([run.summary["final"]["accuracy"] for run in cell])
     assert values[1, 2] == pytest.approx(mean)
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("count", "concurrency")
-
-
-def varied(run, status="complete", seconds=None, **settings):
-    """The run of a setting whose summary says so."""
-    run.scenario["clients"].update(settings)
-    run.summary.update(status=status, time_to_accuracy={"0.9": seconds})
-    return run
 
 
 def grid_of(tmp_path, **options):
@@ -1011,15 +792,3 @@ def test_sixty_clients_are_named_on_a_timeline(tmp_path):
     figure = timeline([run], clients=60)
     assert len(figure.axes[0].get_yticklabels()) == 61
     assert_texts_are_apart(figure)
-
-
-def test_accuracy_that_is_not_a_number_leaves_a_gap(tmp_path, runs):
-    run = fake_run(tmp_path / "a", updates=30)
-    metrics = run.metrics.copy()
-    metrics.loc[5:, "accuracy"] = np.nan
-    object.__setattr__(run, "metrics", metrics)
-    figure = FIGURES["accuracy"].function([run])
-    assert_texts_are_apart(figure)
-    (line,) = [line for line in figure.axes[0].get_lines() if line.get_label() == run.label]
-    assert np.isfinite(np.asarray(line.get_ydata(), dtype=float)).sum() == 5
-    assert isinstance(metrics, pd.DataFrame)
