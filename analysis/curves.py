@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from afl_sim.recording import Run
+from analysis.measures import has_events
 from analysis.series import bytes_until
 from analysis.statistics import student_interval
 
@@ -27,19 +29,48 @@ POINTS: Final = 200
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """A part of an axis on which only some of the replications have a value.
+
+    Attributes:
+        x, y: shape (points,); y is taken over those that have a value.
+        runs: how many they are.
+    """
+
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+    runs: int
+
+
+@dataclass(frozen=True)
 class Curve:
     """Values over an axis, with an interval over replications where there are several.
 
     Attributes:
-        x, y: shape (points,).
+        x, y: shape (points,), where all replications have a value; NaN marks a gap.
         low, high: ends of Student's 95 % interval of a mean, or the quartiles about a median; None
             for a single run.
+        runs: how many replications there are.
+        fewer: where only some of them have a value, in order.
     """
 
     x: npt.NDArray[np.float64]
     y: npt.NDArray[np.float64]
     low: npt.NDArray[np.float64] | None = None
     high: npt.NDArray[np.float64] | None = None
+    runs: int = 1
+    fewer: tuple[Stretch, ...] = ()
+
+    @property
+    def lowest(self) -> float:
+        """The smallest value anywhere; NaN where there is none."""
+        values = np.concatenate([self.y, *(stretch.y for stretch in self.fewer)])
+        return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
+
+    def scaled(self, factor: float) -> Curve:
+        """The curve with its places multiplied."""
+        fewer = tuple(replace(stretch, x=factor * stretch.x) for stretch in self.fewer)
+        return replace(self, x=factor * self.x, fewer=fewer)
 
 
 def along(run: Run, axis: str) -> npt.NDArray[np.float64]:
@@ -55,62 +86,139 @@ def along(run: Run, axis: str) -> npt.NDArray[np.float64]:
 
 
 def curve_of(run: Run, axis: str, value: str) -> Curve:
-    """One run's evaluations along one of `AXES`.
+    """One run's evaluations along one of `AXES`; NaN where an evaluation has no number.
+
+    It has no points along bytes if the run has left no events yet.
 
     Args:
         value: ``accuracy`` (drawn in %), ``loss`` or ``squared_gradient_norm``.
     """
+    if axis == "bytes" and not has_events(run):
+        return Curve(np.empty(0), np.empty(0))
     y = run.metrics[value].to_numpy(dtype="float64")
+    y = np.where(np.isfinite(y), y, np.nan)
     return Curve(along(run, axis), 100 * y if value == "accuracy" else y)
 
 
 def mean_curve(runs: Sequence[Run], axis: str, value: str) -> Curve:
     """The mean over replications with its interval; a single run's curve as it is.
 
-    Between evaluations a run keeps the value of the last one. The curve ends where the first of
-    the runs does, so that it is everywhere a mean of all.
+    Between evaluations a run keeps the value of the last one. A run has no value before its first
+    evaluation, after its last one, and from an evaluation without a number to the next with one.
+    Where that is so the mean of the others is in `Curve.fewer`. It has no interval there: those
+    that go on are no random choice among the seeds.
     """
     return mean_of([curve_of(run, axis, value) for run in runs])
 
 
 def mean_of(curves: Sequence[Curve]) -> Curve:
     """The mean of curves as `mean_curve` takes it."""
-    if len(curves) == 1:
-        return curves[0]
-    x, values = _together(curves)
-    found = [student_interval(row.tolist()) for row in values]
-    return Curve(
-        x,
-        np.array([interval.mean for interval in found]),
-        np.array([interval.low for interval in found]),
-        np.array([interval.high for interval in found]),
-    )
+
+    def with_interval(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        found = [student_interval(row.tolist()) for row in values]
+        return np.array([(one.low, one.mean, one.high) for one in found]).reshape(-1, 3).T
+
+    return _over(curves, with_interval)
 
 
 def median_curve(runs: Sequence[Run], axis: str, value: str) -> Curve:
     """The median over replications with its quartiles; a single run's curve as it is.
 
-    Values are held and the curve ends as in `mean_curve`.
+    A run has a value where it has one for `mean_curve`.
     """
-    curves = [curve_of(run, axis, value) for run in runs]
+    return _over(
+        [curve_of(run, axis, value) for run in runs],
+        lambda values: np.quantile(values, (0.25, 0.5, 0.75), axis=1),
+    )
+
+
+def split_at(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], ends: Sequence[float]
+) -> Curve:
+    """A line through values pooled over replications, split where the first of them ends.
+
+    Args:
+        ends: where each replication ends; y at an x is of those that end there or later.
+    """
+    has = np.asarray(ends, dtype=float)[None, :] >= x[:, None]
+    where = _stretches(has)
+    counts = [int(has[part].all(axis=0).sum()) for part in where]
+    whole = [part for part, count in zip(where, counts, strict=True) if count == len(ends)]
+    fewer = [
+        Stretch(x[part], y[part], count)
+        for part, count in zip(where, counts, strict=True)
+        if count < len(ends)
+    ]
+    full = whole[0] if whole else slice(0)
+    return Curve(x[full], y[full], runs=len(ends), fewer=tuple(fewer))
+
+
+def _over(
+    curves: Sequence[Curve],
+    summary: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+) -> Curve:
+    """Several curves as one.
+
+    Args:
+        summary: from values, shape (places, curves), to lower end, middle and upper end, shape
+            (3, places).
+    """
     if len(curves) == 1:
         return curves[0]
-    x, values = _together(curves)
-    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=1)
-    return Curve(x, middle, low, high)
+    x = _places(curves)
+    values = np.stack([_known(curve, x) for curve in curves], axis=1)
+    has = ~np.isnan(values)
+    pieces, fewer = [], []
+    for where in _stretches(has):
+        those = has[where].all(axis=0)
+        part = summary(values[where][:, those])
+        if those.all():
+            pieces.append(np.vstack([x[where], part]))
+        else:
+            fewer.append(Stretch(x[where], part[1], int(those.sum())))
+    gap = np.array([[np.nan]] * 4)
+    joined = [piece for each in pieces for piece in (gap, each)][1:]
+    x, low, middle, high = np.hstack(joined) if joined else np.empty((4, 0))
+    return Curve(x, middle, low, high, len(curves), tuple(fewer))
 
 
-def _together(
-    curves: Sequence[Curve],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Places along the axis that all curves cover, and their values there, (places, curves)."""
-    begin = max(float(curve.x[0]) for curve in curves)
-    end = min(float(curve.x[-1]) for curve in curves)
+def _places(curves: Sequence[Curve]) -> npt.NDArray[np.float64]:
+    """Where some curve has a value; of very many places evenly spread ones and the ends."""
     x = np.unique(np.concatenate([curve.x for curve in curves]))
-    x = x[(x >= begin) & (x <= end)]
-    if len(x) > POINTS:
-        x = np.linspace(begin, end, POINTS)
-    return x, np.stack([held(curve.x, curve.y, x) for curve in curves], axis=1)
+    if len(x) <= POINTS:
+        return x
+    ends = [curve.x[at] for curve in curves for at in (0, -1) if len(curve.x)]
+    return np.unique(np.concatenate([np.linspace(x[0], x[-1], POINTS), ends]))
+
+
+def _known(curve: Curve, at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A curve's held values; NaN before its first place and after its last."""
+    if not len(curve.x):
+        return np.full(len(at), np.nan)
+    outside = (at < curve.x[0]) | (at > curve.x[-1])
+    return np.where(outside, np.nan, held(curve.x, curve.y, at))
+
+
+def _stretches(has: npt.NDArray[np.bool_]) -> list[slice]:
+    """Where the same curves have a value, as slices of places.
+
+    A stretch goes on to the next place on either side if its curves have a value there too, so
+    that the end of one curve leaves no hole in the others.
+
+    Args:
+        has: which curves have a value, shape (places, curves).
+    """
+    changes = np.flatnonzero((has[1:] != has[:-1]).any(axis=1)) + 1
+    edges = [0, *changes.tolist(), len(has)]
+    found = []
+    for begin, end in itertools.pairwise(edges):
+        those = has[begin]
+        if not those.any():
+            continue
+        before = begin > 0 and has[begin - 1][those].all()
+        after = end < len(has) and has[end][those].all()
+        found.append(slice(begin - before, end + after))
+    return found
 
 
 def held(

@@ -105,7 +105,7 @@ def _draw_one(
             continue
         stem = kind.name if number == 1 else f"{kind.name}-{number}"
         paths += save(figure, out_dir / stem, formats)
-        notes += filter(None, [theme.left_out(figure)])
+        notes += filter(None, [theme.notes(figure)])
     return Drawn(kind.name, tuple(paths), "; ".join(notes) or None)
 
 
@@ -132,7 +132,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str]) -> list[Path]:
     return paths
 
 
-def rendered(figure: Figure, form: str, dpi: int = DPI, **settings: Any) -> bytes:
+def rendered(figure: Figure, form: str, dpi: int = DPI, settings: Any = None) -> bytes:
     """A figure as the content of a file.
 
     Args:
@@ -142,8 +142,11 @@ def rendered(figure: Figure, form: str, dpi: int = DPI, **settings: Any) -> byte
     """
     import matplotlib as mpl
 
+    from analysis.theme import TRUETYPE
+
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    settings = {**TRUETYPE, "svg.hashsalt": "afl_sim", **(settings or {})}
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "afl_sim", **settings}):
+    with mpl.rc_context(settings):
         figure.savefig(buffer, format=form, metadata=undated.get(form), dpi=dpi)
     return buffer.getvalue()

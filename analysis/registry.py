@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording import Run
-from analysis.replications import Group, groups
+from analysis.replications import Group, groups, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+LOOKS: Final = 32
+"""How many settings one figure can tell apart, by colour and line."""
 
 
 class CannotDraw(AflSimError):
@@ -58,24 +62,28 @@ FIGURES: Final = {
             "Accuracy against virtual time, targets as light lines, bands over replications.",
             "evaluations (a run with training)",
             "analysis.figures.learning:accuracy",
+            per_page=LOOKS,
         ),
         FigureKind(
             "learning",
             "Accuracy and loss against virtual time, versions, samples and bytes.",
             "evaluations (a run with training)",
             "analysis.figures.learning:learning",
+            per_page=LOOKS,
         ),
         FigureKind(
             "gradient-norm",
             "Squared gradient norm of the training objective against virtual time, quartile bands.",
             "evaluation.squared_gradient_norm",
             "analysis.figures.gradient:gradient_norm",
+            per_page=LOOKS,
         ),
         FigureKind(
             "time-to-accuracy",
             "Virtual time to each target, with what did not reach it shown as such.",
             "targets, and evaluations",
             "analysis.figures.targets:time_to_accuracy",
+            per_page=LOOKS,
         ),
         FigureKind(
             "class-accuracy",
@@ -89,6 +97,7 @@ FIGURES: Final = {
             "Accuracy on the labels that the fastest and the slowest tenth of the clients hold.",
             "evaluations, and who holds which samples",
             "analysis.figures.classes:fairness",
+            per_page=LOOKS,
         ),
         FigureKind(
             "heterogeneity",
@@ -101,6 +110,7 @@ FIGURES: Final = {
             "Waiting in rounds, who is last how often, idle time and contribution by speed.",
             "events with finished tasks",
             "analysis.figures.stragglers:stragglers",
+            per_page=LOOKS,
         ),
         FigureKind(
             "staleness",
@@ -114,6 +124,7 @@ FIGURES: Final = {
             "Mean staleness of each client's updates against its speed.",
             "events with aggregated updates",
             "analysis.figures.staleness:staleness_by_speed",
+            per_page=LOOKS,
         ),
         FigureKind(
             "staleness-time",
@@ -152,7 +163,7 @@ FIGURES: Final = {
             "differences",
             "Paired differences between settings, with their intervals.",
             "two settings with two seeds in common",
-            "analysis.figures.study:paired_differences",
+            "analysis.figures.differences:paired_differences",
         ),
     )
 }
@@ -182,7 +193,7 @@ def usable(
         if fine:
             shown.append(group.with_runs(fine))
     if not shown:
-        raise CannotDraw(f"{', '.join(others)}: {lacking}")
+        raise CannotDraw(f"{named(others)}: {lacking}")
     return shown, others
 
 

@@ -34,8 +34,11 @@ class Group:
     short: str = ""
 
     def with_runs(self, runs: Sequence[Run]) -> Group:
-        """The same group with only some of its runs."""
-        return replace(self, runs=tuple(runs))
+        """The same group with only some of its runs; its labels say how many are left."""
+        if len(runs) == len(self.runs):
+            return replace(self, runs=tuple(runs))
+        count = f" ({len(runs)} of {len(self.runs)} runs)"
+        return replace(self, runs=tuple(runs), label=self.label + count, short=self.short + count)
 
     @property
     def first(self) -> Run:
@@ -99,8 +102,14 @@ def short_labels(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[st
 
 
 def short_names(members: Sequence[Group], longest: int) -> list[str]:
-    """The groups' labels for where there is little room, still unique."""
-    return short_labels([group.label for group in members], longest)
+    """The groups' labels for where a figure has little room, still unique."""
+    return list(map(drawable, short_labels([group.label for group in members], longest)))
+
+
+def drawable(text: str) -> str:
+    """``text`` as a figure takes it to mean itself: no formula, and not hidden from a legend."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _told_apart(labels: Sequence[str], longest: int) -> list[str]:
@@ -121,6 +130,13 @@ def _in_common(texts: Collection[str]) -> int:
     """How many characters the texts begin with alike."""
     columns = enumerate(zip(*texts, strict=False))
     return next((n for n, letters in columns if len(set(letters)) > 1), min(map(len, texts)))
+
+
+def named(labels: Sequence[str], most: int = 6) -> str:
+    """Labels in a sentence; of very many the first, and how many more there are."""
+    if len(labels) <= most:
+        return ", ".join(labels)
+    return f"{', '.join(labels[: most - 1])} and {len(labels) - most + 1:,} more"
 
 
 def shorten(text: str, longest: int = LONGEST_LABEL) -> str:

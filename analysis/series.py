@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -62,16 +63,27 @@ def populations(runs: Sequence[Run], with_seed: bool = True) -> list[list[Run]]:
     return list(found.values())
 
 
-def by_speed(runs: Sequence[Run], run: Run) -> list[int]:
+def speeds_by_run(runs: Sequence[Run]) -> dict[Path, pd.Series]:
+    """For each run, by its folder, the `speeds` of its population.
+
+    A run thereby knows of clients that finished a task in other runs only.
+    """
+    found = {}
+    for family in populations(runs):
+        known = speeds(family)
+        found.update({run.path: known for run in family})
+    return found
+
+
+def by_speed(known: pd.Series, run: Run) -> list[int]:
     """A run's clients from the fastest to the slowest; those of unknown speed come last.
 
     Args:
-        runs: runs that may know the speed of further clients of the same population.
+        known: the `speeds` of its population.
     """
-    family = next(family for family in populations(runs) if run in family)
-    known = speeds(family).sort_values(kind="stable").index.tolist()
-    rest = sorted(set(range(client_count(run))) - set(known))
-    return [*known, *rest]
+    order = known.sort_values(kind="stable").index.tolist()
+    rest = sorted(set(range(client_count(run))) - set(order))
+    return [*order, *rest]
 
 
 def has_queues(run: Run) -> bool:

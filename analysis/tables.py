@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +32,22 @@ _LATEX: Final = str.maketrans(
 )
 
 
+# What Markdown reads as more than a letter. A low line within a word is one, and brackets are only
+# a link before another bracket.
+_MARKDOWN: Final = re.compile(r"[|\\`*<>&~$]|(?<![^\W_])_|_(?![^\W_])|(?<=\])[(\[]")
+_BEGINS_FORMULA: Final = tuple("=+-@")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")  # what a run can be called
+
+
 def to_csv(frame: pd.DataFrame) -> str:
-    """A frame in full precision."""
-    return frame.to_csv(index=False)
+    """A frame in full precision.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+    texts = frame.select_dtypes(exclude=["number", "bool"]).columns
+    return frame.assign(**{name: frame[name].map(_no_formula) for name in texts}).to_csv(
+        index=False
+    )
 
 
 def to_markdown(texts: Texts) -> str:
@@ -64,9 +78,15 @@ def _rows(texts: Texts) -> list[list[str]]:
     return [list(row) for row in zip(*(values for _, values in texts), strict=True)]
 
 
+def _no_formula(value: Any) -> Any:
+    is_formula = isinstance(value, str) and value[:1] in _BEGINS_FORMULA
+    return f"'{value}" if is_formula and not _NAME.fullmatch(value) else value
+
+
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_MARKDOWN.sub(r"\\\g<0>", cell) for cell in cells) + " |"
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"
+    # Two hyphens would become a dash.
+    return " & ".join(cell.translate(_LATEX).replace("--", "-{}-") for cell in cells) + r" \\"

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from afl_sim.errors import InputError
 from afl_sim.scenario.wording import hint
-from analysis.replications import Group
+from analysis.replications import Group, drawable, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +42,9 @@ PALETTE_ON_DARK: Final = (
     "#dcb28f",
     "#c4c4c4",
 )
+TRUETYPE: Final[Any] = {"pdf.fonttype": 42, "ps.fonttype": 42}
+"""How files embed fonts: publishers refuse the Type 3 fonts that matplotlib writes by default."""
+
 LINES: Final = ("-", "--", ":", "-.")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -170,16 +173,24 @@ def themed(style: str = "paper") -> Iterator[Style]:
         yield chosen
 
 
+class _Publishable(Figure):
+    """A figure whose files embed TrueType fonts, whoever saves it."""
+
+    def savefig(self, *args: Any, **settings: Any) -> None:
+        with mpl.rc_context(TRUETYPE):
+            super().savefig(*args, **settings)
+
+
 def new_figure(width: float, height: float) -> Figure:
     """A figure that belongs to nobody's window: no backend is chosen, nothing needs closing."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return _Publishable(figsize=(width, height), layout="constrained")
 
 
 def look_of(group: Group, style: Style) -> Look:
     """A setting's look, the same in every figure; colours repeat with another line."""
     index, palette = group.index, style.colors.palette
     return Look(
-        group.short,
+        drawable(group.short),
         palette[index % len(palette)],
         MARKERS[index % len(MARKERS)],
         LINES[index // len(palette) % len(LINES)],
@@ -202,12 +213,18 @@ def label_legend(figure: Figure, axes: Axes, style: Style) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small")
 
 
+def note(figure: Figure, text: str) -> None:
+    """Leave a note on a figure about what it cannot show by itself; see `notes`."""
+    text = text.replace(r"\$", "$")
+    figure.set_label("; ".join(filter(None, [notes(figure), text])))
+
+
 def note_left_out(figure: Figure, labels: Sequence[str], why: str) -> None:
-    """Leave a note on a figure about the runs that it could not show; see `left_out`."""
+    """Leave a note on a figure about the runs that it could not show."""
     if labels:
-        figure.set_label(f"without {', '.join(labels)}: {why}")
+        note(figure, f"without {named(labels)}: {why}")
 
 
-def left_out(figure: Figure) -> str:
-    """The note that `note_left_out` left; empty where every run is shown."""
+def notes(figure: Figure) -> str:
+    """What `note` left on a figure, in one line; empty where there is nothing to say."""
     return str(figure.get_label() or "")

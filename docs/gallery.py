@@ -51,8 +51,15 @@ HEAD = """\
 is missing; `--figure NAME` picks some, `--format png,pdf,svg` and `--style
 paper|column|slides|dark` choose how. Runs of one setting that differ in their seed only share a
 colour: lines are means with Student's 95 % intervals, points of a distribution are pooled, and
-pictures of single runs (the timeline, the network) show the first. `afl-sim report RUN` puts them
-on one page.
+pictures of single runs (the timeline, the network) show the first.
+
+Runs of one setting may end at different times. What a run would have done after its end is not
+known, so its last value is not held. Where some seeds have ended, the line goes on lighter as the
+mean of the others. It says of how many, as in `2 of 3`, and so does the line that `plot` prints. It
+has no band there: the seeds that go on are no random choice, but the slow ones. For the same reason
+the line breaks where a seed ends; a jump there is no learning. A run also leaves the mean at an
+evaluation that has no number; a cross marks where a run diverged. The table of `compare` holds the
+mean of what every seed reached in the end.
 
 From Python a figure is a function of runs that returns a matplotlib figure:
 
@@ -63,6 +70,24 @@ from analysis import FIGURES
 figure = FIGURES["staleness"].function(load_runs(["runs/quickstart"]), style="slides")
 figure.savefig("staleness.pdf")
 ```
+
+PDF files embed TrueType fonts, in every style and also for math: IEEE and ACM refuse Type 3 fonts.
+
+## The report
+
+`afl-sim report RUN` puts the figures of a run on one page, `report.html`, with a chart of accuracy,
+a timeline, and tables of the summary and the clients. The page needs no network. The wheel and a
+finger scroll it everywhere. In the two charts Ctrl and the wheel, two fingers, the buttons, and the
+keys `+`, `-` and `0` zoom; dragging and the arrow keys move. The pointer or a tap tells what is
+there. A table of more than 20 rows shows 20 until you ask for all; it can be searched and sorted.
+
+`afl-sim report STUDY` writes one page for a study. It also writes the pages of its runs if they are
+at most 20. `--runs` writes them for any number, `--no-runs` for none. The study's page links the
+pages that there are, and shows the command for the others; a run's page links the page of its
+study. Of a large study the figures show 16 settings, spread evenly over the study's order, and at
+most 120 runs; they say so. Tables, `sweep`, `sweep-map` and `differences` are always of all runs.
+
+## The figures
 
 The pictures below are of these runs; `python docs/gallery.py` draws them again.
 

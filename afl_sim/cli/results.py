@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from afl_sim.cli.app import app
 from afl_sim.cli.options import RunsArgument
+
+MOST_PAGES: Final = 20
+"""Of how many runs at most a study's report makes pages by default."""
 
 
 @app.command()
@@ -39,8 +42,16 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The file; default report.html in the folder.")
     ] = None,
+    each: Annotated[
+        bool | None,
+        typer.Option(
+            "--runs/--no-runs",
+            help="Also write a page for each run of a study; default up to 20 runs.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Write report.html of runs, and of studies with a report of each run."""
+    """Write report.html of runs and studies; a study's page links those of its runs."""
     from afl_sim.errors import InputError
     from afl_sim.recording import load_runs
     from afl_sim.recording.reading import is_single_run
@@ -48,22 +59,35 @@ def report(
     if out is not None and len(folders) > 1:
         raise InputError("--out names one file; give one run or study")
     for folder in folders:
-        write_report(folder, load_runs([folder]), not is_single_run(folder), out)
+        write_report(folder, load_runs([folder]), not is_single_run(folder), out, each)
 
 
-def write_report(folder: Path, runs: list[Any], is_study: bool, out: Path | None = None) -> None:
-    """Write the page of a run, or those of a study and of its runs."""
+def write_report(
+    folder: Path,
+    runs: list[Any],
+    is_study: bool,
+    out: Path | None = None,
+    each: bool | None = None,
+) -> None:
+    """Write the page of a run, or of a study and, by default, of few runs.
+
+    Args:
+        each: whether a study's runs get pages of their own; None: if they are at most 20.
+    """
     from afl_sim.recording.files import make_folder
-    from analysis.report import REPORT, write_run_report, write_study_report
+    from analysis.report import REPORT, command, write_run_report, write_study_report
 
     path = out or folder / REPORT
     make_folder(path.parent)
-    if is_study:
-        for run in runs:
-            write_run_report(run)
-        write_study_report(folder.resolve().name, runs, path)
-    else:
+    if not is_study:
         write_run_report(runs[0], path)
+    else:
+        each = len(runs) <= MOST_PAGES if each is None else each
+        for run in runs if each else ():
+            write_run_report(run, study=path)
+        write_study_report(folder.resolve().name, runs, path, folder)
+        if not each:
+            print(f"pages of its {len(runs):,} runs: {command('--runs', folder)}")
     print(f"report: {path}")
 
 

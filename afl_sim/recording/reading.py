@@ -27,6 +27,7 @@ from afl_sim.recording.folder import (
     STUDY,
     SUMMARY,
 )
+from afl_sim.recording.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -186,7 +187,8 @@ def load_run(path: Path | str) -> Run:
     name = str(scenario.get("name") or folder.resolve().name)
     in_study = (folder.resolve().parent / STUDY).exists()
     label = folder.resolve().name if in_study else name
-    return Run(folder, name, str(manifest.get("label") or label), scenario, summary, manifest)
+    label = printable(str(manifest.get("label") or label))
+    return Run(folder, printable(name), label, scenario, summary, manifest)
 
 
 def load_study(path: Path | str) -> list[Run]:

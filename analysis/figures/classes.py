@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
@@ -13,19 +14,22 @@ from matplotlib.ticker import MaxNLocator
 
 from afl_sim.recording import Run
 from analysis.curves import Curve, held, mean_of
-from analysis.figures.learning import LACKING, draw_curve, has_accuracy
+from analysis.figures.learning import LACKING, has_accuracy
+from analysis.figures.lines import SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
 from analysis.figures.panels import virtual_time
 from analysis.registry import usable
 from analysis.replications import Group, short_names
-from analysis.series import by_speed, compute_seconds
+from analysis.series import by_speed, compute_seconds, speeds_by_run
 from analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TENTH: Final = 0.1
+_TENTHS: Final = {"fastest": "-", "slowest": "--"}
 _COLUMNS: Final = 200
 _NO_SHARES: Final = "no evaluations by class, or no record of who holds which samples"
 
@@ -33,7 +37,8 @@ _NO_SHARES: Final = "no evaluations by class, or no record of who holds which sa
 def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """One panel per setting: accuracy (%) of each class over virtual time (s), as a heat map.
 
-    Over replications it is their mean, as far as all of them go.
+    Over replications it is their mean. Where some of them have ended it is the mean of the others;
+    a line and a count, such as "2 of 3", show where that begins.
 
     Raises:
         CannotDraw: no run has evaluations by class.
@@ -48,7 +53,7 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             axes.set_visible(False)
         names = short_names(shown, 22 if columns > 1 else 36)
         for axes, group, name in zip(panels, shown, names, strict=False):
-            edges, table = _over_time(group)
+            edges, table, ends = _over_time(group)
             mesh = axes.pcolormesh(
                 edges,
                 np.arange(table.shape[1] + 1) - 0.5,
@@ -58,6 +63,7 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
                 vmax=100,
                 rasterized=True,
             )
+            _mark_ends(axes, ends, edges[-1], chosen)
             axes.set_title(name, fontsize="small")
             axes.yaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5]))
             axes.grid(visible=False)
@@ -81,36 +87,38 @@ def fairness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         CannotDraw: no run has both evaluations and a record of who holds which samples.
     """
     shown, others = usable(runs, _has_shares, _NO_SHARES)
-    members = [run for group in shown for run in group.runs]
+    known = speeds_by_run([run for group in shown for run in group.runs])
     with themed(style) as chosen:
         figure = new_figure(chosen.width, chosen.height * 1.05)
         axes = figure.subplots()
         for group in shown:
             look = look_of(group, chosen)
-            for which, line in (("fastest", "-"), ("slowest", (0, (4, 2)))):
-                curves = [_weighted(members, run, which) for run in group.runs]
-                curve = mean_of(curves)
-                draw_curve(axes, curve, look, chosen)
-                drawn = axes.get_lines()[-1]
-                drawn.set_linestyle(line)
-                drawn.set_label(look.label if which == "fastest" else "_")
+            mixes = [label_mixes(known[run.path], run) for run in group.runs]
+            for which, line in _TENTHS.items():
+                curve = mean_of(
+                    [_weighted(run, mix[which]) for run, mix in zip(group.runs, mixes, strict=True)]
+                )
+                label = look.label if which == "fastest" else UNNAMED
+                draw_curve(axes, curve, replace(look, line=line, label=label), chosen)
         axes.set_xlim(left=0)
         axes.set_ylim(0, 101)
         virtual_time(axes)
         axes.set_ylabel("accuracy on a label mix (%)")
+        key_fewer(axes, chosen)
         _two_legends(figure, axes, chosen)
+        name_fewer(figure, [axes], chosen)
     note_left_out(figure, others, _NO_SHARES)
     return figure
 
 
-def label_mixes(members: Sequence[Run], run: Run) -> dict[str, npt.NDArray[np.float64]]:
+def label_mixes(known: pd.Series, run: Run) -> dict[str, npt.NDArray[np.float64]]:
     """The labels that the fastest and the slowest tenth of a run's clients hold, as shares.
 
     Args:
-        members: runs that may know the speed of further clients of the same population.
+        known: the speeds of its population; see `analysis.series.speeds`.
     """
     counts = run.label_counts
-    order = [client for client in by_speed(members, run) if client in counts.index]
+    order = [client for client in by_speed(known, run) if client in counts.index]
     size = max(1, round(TENTH * len(order)))
     mixes = {}
     for which, clients in (("fastest", order[:size]), ("slowest", order[-size:])):
@@ -119,34 +127,77 @@ def label_mixes(members: Sequence[Run], run: Run) -> dict[str, npt.NDArray[np.fl
     return mixes
 
 
-def _weighted(members: Sequence[Run], run: Run, which: str) -> Curve:
+def _weighted(run: Run, mix: npt.NDArray[np.float64]) -> Curve:
+    """Accuracy on those classes of a mix that an evaluation tested; NaN if it tested none."""
     table, seconds = _by_class(run)
-    return Curve(seconds, 100 * np.nan_to_num(table) @ label_mixes(members, run)[which])
+    tested = ~np.isnan(table)
+    share = tested @ mix
+    right = np.where(tested, table, 0.0) @ mix
+    return Curve(
+        seconds, 100 * np.divide(right, share, np.full(len(share), np.nan), where=share > 0)
+    )
 
 
 def _by_class(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Accuracy by evaluation and class, and when (s) each evaluation was."""
-    rows = run.metrics[run.metrics["class_accuracy"].map(len) > 0]
+    rows = run.metrics[_with_classes(run)]
     table = np.array(rows["class_accuracy"].tolist(), dtype="float64")
     return table, rows["time_us"].to_numpy(dtype="float64") / 1e6
 
 
-def _over_time(group: Group) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Edges of spans of virtual time, and in each the accuracy of every class at its beginning."""
+def _over_time(
+    group: Group,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], list[tuple[float, str]]]:
+    """Edges of spans of virtual time, and in each the accuracy of every class at its beginning.
+
+    Also from where on it is the mean of fewer than all runs, and of how many.
+    """
     found = [_by_class(run) for run in group.runs]
-    end = min(float(seconds[-1]) for _, seconds in found) or 1.0
+    ends = np.array([seconds[-1] for _, seconds in found])
     longest = max(len(seconds) for _, seconds in found)
-    edges = np.linspace(0, end, min(_COLUMNS, max(4 * longest, 2)) + 1)
+    spans = min(_COLUMNS, max(4 * longest, 2)) if ends.max() else 1
+    edges = np.unique([*np.linspace(0, ends.max() or 1.0, spans + 1), *ends])
     places = edges[:-1]
-    rows = [
-        np.stack([held(seconds, column, places) for column in table.T], axis=1)
-        for table, seconds in found
+    # A run with one evaluation, at the beginning, has at least that.
+    goes_on = (places[None, :] < ends[:, None]) | (places == 0)
+    total = np.zeros((len(places), found[0][0].shape[1]))
+    for (table, seconds), here in zip(found, goes_on, strict=True):
+        values = np.stack([held(seconds, column, places) for column in table.T], axis=1)
+        total += np.where(here[:, None], values, 0.0)
+    fewer = [
+        (float(end), f"{int((ends > end).sum())} of {len(ends)}")
+        for end in np.unique(ends)
+        if end < ends.max()
     ]
-    return edges, np.mean(rows, axis=0)
+    return edges, total / goes_on.sum(axis=0)[:, None], fewer
+
+
+def _mark_ends(axes: Axes, ends: Sequence[tuple[float, str]], last: float, style: Style) -> None:
+    """Where runs end: a line, and how many go on if there is room to write it."""
+    for (begin, count), end in zip(ends, [at for at, _ in [*ends[1:], (last, "")]], strict=False):
+        if end - begin < SEEN * last:
+            continue
+        axes.axvline(begin, color=style.colors.page, linewidth=1.2 * style.stroke)
+        if end - begin > 0.12 * last:
+            axes.annotate(
+                count,
+                (begin, 0.03),
+                xycoords=("data", "axes fraction"),
+                xytext=(3 * style.stroke, 0),
+                textcoords="offset points",
+                fontsize="x-small",
+                color=style.colors.ink,
+                bbox={"facecolor": style.colors.page, "edgecolor": "none", "pad": 0.8},
+            )
+
+
+def _with_classes(run: Run) -> pd.Series:
+    """Which evaluations have an accuracy for every class."""
+    return run.metrics["class_accuracy"].map(lambda values: values is not None and len(values) > 0)
 
 
 def _has_classes(run: Run) -> bool:
-    return has_accuracy(run) and bool((run.metrics["class_accuracy"].map(len) > 0).any())
+    return has_accuracy(run) and bool(_with_classes(run).any())
 
 
 def _has_shares(run: Run) -> bool:
@@ -156,7 +207,7 @@ def _has_shares(run: Run) -> bool:
 def _two_legends(figure: Figure, axes: Axes, style: Style) -> None:
     handles = [
         Line2D([], [], color=style.colors.ink, linestyle=line, label=f"{which} tenth")
-        for which, line in (("fastest", "-"), ("slowest", (0, (4, 2))))
+        for which, line in _TENTHS.items()
     ]
     axes.add_artist(axes.legend(handles=handles, loc="lower right", fontsize="small"))
     label_legend(figure, axes, style)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from afl_sim.recording import Run
 from analysis.curves import median_curve
-from analysis.figures.learning import draw_curve
+from analysis.figures.lines import draw_curve, key_fewer, name_fewer
 from analysis.figures.panels import virtual_time
 from analysis.registry import usable
 from analysis.theme import label_legend, look_of, new_figure, note_left_out, themed
@@ -26,8 +26,9 @@ def has_gradient(run: Run) -> bool:
 def gradient_norm(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """One line per setting: ``||grad f||^2`` of the training objective against virtual time (s).
 
-    Over replications the line is their median, as far as all of them go, and the band goes from the
-    lower to the upper quartile.
+    Over replications the line is their median, and the band goes from the lower to the upper
+    quartile. Where some of the replications have ended, or have no number, a lighter line without a
+    band is the median of the others, and says of how many.
 
     Raises:
         CannotDraw: no run has evaluated the gradient.
@@ -44,6 +45,8 @@ def gradient_norm(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         axes.set_yscale("log")
         virtual_time(axes)
         axes.set_ylabel("squared gradient norm")
+        key_fewer(axes, chosen)
         label_legend(figure, axes, chosen)
+        name_fewer(figure, [axes], chosen)
     note_left_out(figure, others, LACKING)
     return figure

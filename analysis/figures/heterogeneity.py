@@ -24,6 +24,7 @@ from analysis.series import (
     leg_seconds,
     populations,
     speeds,
+    speeds_by_run,
 )
 from analysis.theme import Style, look_of, new_figure, note_left_out, themed
 
@@ -148,7 +149,11 @@ def _draw_holdings(
     figure: Figure, above: Axes, below: Axes, members: Sequence[Run], run: Run, style: Style
 ) -> None:
     counts = run.label_counts
-    order = [client for client in by_speed(members, run) if client in counts.index]
+    order = [
+        client
+        for client in by_speed(speeds_by_run(members)[run.path], run)
+        if client in counts.index
+    ]
     table = counts.loc[order].to_numpy(dtype=float)
     columns = np.array_split(np.arange(len(order)), min(MOST_COLUMNS, len(order)))
     samples = table.sum(axis=1)

@@ -11,10 +11,12 @@ from matplotlib import font_manager
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.recording import Run
-from analysis.curves import AXES, Curve, mean_curve
+from analysis.curves import AXES, curve_of, mean_curve
+from analysis.figures.lines import draw_curve, key_fewer, name_fewer
 from analysis.figures.panels import PLAIN, virtual_time
 from analysis.measures import times_to_accuracy
 from analysis.registry import usable
+from analysis.replications import Group
 from analysis.theme import Look, Style, label_legend, look_of, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
@@ -32,9 +34,10 @@ def has_accuracy(run: Run) -> bool:
 def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """One line per setting: test accuracy (%) against virtual time (s).
 
-    Over replications the line is their mean, as far as all of them go, and the band Student's
-    95 % interval. The targets of the scenarios are light lines; a larger mark shows where a single
-    run first met one.
+    Over replications the line is their mean and the band Student's 95 % interval. Where some of
+    the replications have ended, or have no number, a lighter line without a band is the mean of the
+    others, and says of how many. The targets of the scenarios are light lines; a larger mark shows
+    where a single run first met one. A cross ends a run that diverged.
 
     Raises:
         CannotDraw: no run has evaluations.
@@ -48,9 +51,10 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             look = look_of(group, chosen)
             curve = mean_curve(group.runs, "time", "accuracy")
             draw_curve(axes, curve, look, chosen)
-            lowest = min(lowest, float(np.nanmin(curve.y)))
+            lowest = min(lowest, curve.lowest)
             if len(group.runs) == 1:
                 _mark_targets(axes, group.first, look, chosen)
+        _mark_diverged(axes, shown, "time", "accuracy", chosen)
         axes.set_xlim(left=0)
         axes.margins(x=0.02)
         axes.set_ylim(0 if lowest < 40 else math.floor(lowest / 10) * 10, 101)
@@ -58,7 +62,9 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         _draw_targets(axes, targets, 0.7 * chosen.height, chosen)
         virtual_time(axes)
         axes.set_ylabel("accuracy (%)")
+        key_fewer(axes, chosen)
         label_legend(figure, axes, chosen)
+        name_fewer(figure, [axes], chosen)
     note_left_out(figure, others, LACKING)
     return figure
 
@@ -66,7 +72,9 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
 def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """Accuracy (%) above and loss below, against virtual time, versions, samples and bytes.
 
-    Over replications the lines are means, the bands Student's 95 % intervals.
+    Over replications the lines are means, the bands Student's 95 % intervals. Where some of the
+    replications have no value, a lighter line is the mean of the others. A cross ends a run that
+    diverged.
 
     Raises:
         CannotDraw: no run has evaluations.
@@ -83,6 +91,8 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
                 for group in shown:
                     curve = mean_curve(group.runs, axis, value)
                     draw_curve(axes, curve, look_of(group, chosen), chosen, 0.8)
+                _mark_diverged(axes, shown, axis, value, chosen)
+                _say_if_empty(axes, chosen)
                 axes.set_xlim(left=0)
                 axes.set_ylim(*((0, 101) if value == "accuracy" else (0, None)))
                 axes.set_xlabel(label, fontsize="small")
@@ -95,33 +105,12 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             for pair in grid[1:]:
                 for axes, name in zip(pair, ("accuracy (%)", "loss"), strict=True):
                     axes.set_ylabel(name)
-        label_legend(figure, grid[0][0], chosen)
+        first = grid[0][0]
+        key_fewer(first, chosen)
+        label_legend(figure, first, chosen)
+        name_fewer(figure, [first], chosen)
     note_left_out(figure, others, LACKING)
     return figure
-
-
-def draw_curve(axes: Axes, curve: Curve, look: Look, style: Style, scale: float = 1.0) -> None:
-    """A line with marks, and its band where it has one."""
-    axes.plot(
-        curve.x,
-        curve.y,
-        label=look.label,
-        color=look.color,
-        linestyle=look.line,
-        marker=look.marker,
-        markevery=max(1, math.ceil(len(curve.x) / 25)),
-        markersize=4.5 * scale * style.stroke,
-        markeredgecolor=style.colors.page,
-        markeredgewidth=0.4,
-        linewidth=1.6 * scale * style.stroke,
-    )
-    draw_band(axes, curve, look.color)
-
-
-def draw_band(axes: Axes, curve: Curve, color: str, alpha: float = 0.2) -> None:
-    """The band of a curve, where it has one."""
-    if curve.low is not None and curve.high is not None:
-        axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=alpha, linewidth=0)
 
 
 def _mark_targets(axes: Axes, run: Run, look: Look, style: Style) -> None:
@@ -138,6 +127,38 @@ def _mark_targets(axes: Axes, run: Run, look: Look, style: Style) -> None:
             markeredgewidth=0.9,
             zorder=4,
         )
+
+
+def _say_if_empty(axes: Axes, style: Style) -> None:
+    """Say why a panel has no line: its runs have no such axis, or no number."""
+    values = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
+    if not any(np.isfinite(each).any() for each in values):
+        text = "no numbers" if any(map(len, values)) else "no events yet"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=style.colors.faint)
+
+
+def _mark_diverged(axes: Axes, shown: Sequence[Group], axis: str, value: str, style: Style) -> None:
+    """A cross at the last number of every run that diverged."""
+    label = "diverged"
+    for group in shown:
+        for run in group.runs:
+            if run.status != "diverged":
+                continue
+            curve = curve_of(run, axis, value)
+            last = np.flatnonzero(np.isfinite(curve.y))[-1:]
+            axes.plot(
+                curve.x[last],
+                curve.y[last],
+                "X",
+                label=label,
+                linestyle="",
+                color=style.colors.lost,
+                markersize=6.5 * style.stroke,
+                markeredgecolor=style.colors.page,
+                markeredgewidth=0.6,
+                zorder=5,
+            )
+            label = "_"
 
 
 def _draw_targets(axes: Axes, targets: Sequence[float], height: float, style: Style) -> None:

@@ -36,7 +36,9 @@ def scale_seconds(axes: Axes, seconds: Iterable[float]) -> None:
         return
     axes.set_xscale("log")
     axes.set_xlim(low / 1.15, high * 1.15)
-    narrow = axes.get_position().width * axes.figure.get_figwidth() < 2.6
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    narrow = axes.get_position().width * figure.get_figwidth() < 2.6
     subs = (1, 2, 5) if high < (30 if narrow else 300) * low else (1,)
     plain_decades(axes.xaxis, subs)
 

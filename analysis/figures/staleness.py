@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.recording import Run
+from analysis.curves import split_at
+from analysis.figures.lines import draw_fewer, name_fewer
 from analysis.figures.panels import SPEED, draw_by_speed, scale_seconds, virtual_time
 from analysis.registry import usable
 from analysis.replications import Group, short_names
-from analysis.series import compute_seconds, mean_in_bins, populations, speeds, staleness_rows
+from analysis.series import compute_seconds, mean_in_bins, speeds_by_run, staleness_rows
 from analysis.statistics import warm_up
 from analysis.theme import Look, Style, label_legend, look_of, new_figure, note_left_out, themed
 from analysis.theory import mean_staleness
@@ -80,7 +83,7 @@ def staleness_by_speed(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     shown, others = usable(
         runs, lambda run: _has_updates(run) and len(compute_seconds(run)) > 0, _LACKING
     )
-    families = populations([run for group in shown for run in group.runs])
+    known = speeds_by_run([run for group in shown for run in group.runs])
     with themed(style) as chosen:
         figure = new_figure(chosen.width, chosen.height)
         axes = figure.subplots()
@@ -88,7 +91,7 @@ def staleness_by_speed(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         for index, group in enumerate(shown):
             points = []
             for run in group.runs:
-                seconds = speeds(next(family for family in families if run in family))
+                seconds = known[run.path]
                 mean = staleness_rows(run).groupby("client")["staleness"].mean()
                 points.append(pd.DataFrame({"seconds": seconds, "staleness": mean}).dropna())
             together = pd.concat(points)
@@ -115,7 +118,8 @@ def staleness_over_time(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """One panel per setting: staleness (versions) of what was aggregated over virtual time (s).
 
     The line is the mean in each sixtieth of the run, the band from 5 to 95 % of the updates; the
-    dotted line is the mean that theory expects in the long run.
+    dotted line is the mean that theory expects in the long run. Over replications updates are
+    pooled; the line is lighter where some of them have ended.
 
     Raises:
         CannotDraw: no run has aggregated an update.
@@ -124,16 +128,17 @@ def staleness_over_time(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     with themed(style) as chosen:
         figure, panels = _panels(len(shown), chosen)
         for axes, group, name in zip(panels, shown, _titles(shown, chosen), strict=True):
-            table = _pooled(group)
-            _draw_spans(axes, table, look_of(group, chosen), chosen)
+            tables = [staleness_rows(run) for run in group.runs]
+            _draw_spans(axes, tables, look_of(group, chosen), chosen)
             _mark(axes, None, group, chosen, axes.axhline)
-            _describe(axes, group, name, table["staleness"].to_numpy(), chosen)
+            _describe(axes, group, name, _pooled(group)["staleness"].to_numpy(), chosen)
             low, high = axes.get_ylim()
             axes.set_ylim(min(0.0, low), max(1.0, high))
             axes.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2, integer=True))
         panels[-1].set_xlim(left=0)
         virtual_time(panels[-1])
         figure.supylabel("staleness (versions)", size=mpl.rcParams["axes.labelsize"])
+        name_fewer(figure, panels, chosen)
     note_left_out(figure, others, _LACKING)
     return figure
 
@@ -152,7 +157,8 @@ def _panels(count: int, style: Style) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
 
 
-def _draw_spans(axes: Axes, table: pd.DataFrame, look: Look, style: Style) -> None:
+def _draw_spans(axes: Axes, tables: Sequence[pd.DataFrame], look: Look, style: Style) -> None:
+    table = pd.concat(tables, ignore_index=True)
     at = table["seconds"].to_numpy()
     values = table["staleness"].to_numpy(dtype=float)
     edges = np.linspace(0, at.max() or 1.0, min(SPANS, max(1, len(at) // 5)) + 1)
@@ -166,13 +172,12 @@ def _draw_spans(axes: Axes, table: pd.DataFrame, look: Look, style: Style) -> No
     axes.fill_between(
         centre[known], low[known], high[known], color=look.color, alpha=0.2, linewidth=0
     )
-    axes.plot(
-        centre[known],
-        mean[known],
-        color=look.color,
-        linestyle=look.line,
-        linewidth=1.6 * style.stroke,
-    )
+    # The last span of a run counts as its own, though it ends before the span does.
+    ends = edges[np.searchsorted(edges, [rows["seconds"].max() for rows in tables])]
+    curve = split_at(centre[known], mean[known], ends)
+    width = 1.6 * style.stroke
+    axes.plot(curve.x, curve.y, color=look.color, linestyle=look.line, linewidth=width)
+    draw_fewer(axes, curve, look.label, look.color, look.line, width)
 
 
 def _mark(axes: Axes, mean: float | None, group: Group, style: Style, line: object) -> None:
@@ -186,24 +191,33 @@ def _mark(axes: Axes, mean: float | None, group: Group, style: Style, line: obje
 
 
 def _titles(shown: Sequence[Group], style: Style) -> list[str]:
-    return short_names(shown, 16) if style.is_narrow else [group.short for group in shown]
+    return (
+        short_names(shown, 16)
+        if style.is_narrow
+        else [look_of(group, style).label for group in shown]
+    )
 
 
 def _describe(axes: Axes, group: Group, name: str, values: np.ndarray, style: Style) -> None:
-    text = f"mean {values.mean():.2f}"
-    steady = _steady_mean(group)
-    if steady is not None and not style.is_narrow:
-        text += f" ({steady:.2f} after warm-up)"
-    oracle = mean_staleness(group.first)
+    """The setting's name on the left; on the right as many figures as fit beside it."""
+    oracle, steady = mean_staleness(group.first), _steady_mean(group)
+    mean = f"mean {values.mean():.2f}"
+    warm = mean if steady is None else f"{mean} ({steady:.2f} after warm-up)"
+    theory = formula = ""
     if oracle is not None:
-        formula = "" if style.is_narrow or oracle.formula == "0" else f"{oracle.formula} = "
-        text += f", theory {formula}{oracle.value:.4g}"
+        theory = f", theory {oracle.value:.4g}"
+        formula = theory if oracle.formula == "0" else f", theory {oracle.formula} = {theory[9:]}"
     if style.is_narrow:
         axes.set_title(name, loc="left", fontsize="small", pad=3)
+        axes.set_title(mean + theory, loc="right", fontsize="small", pad=3)
     else:
+        rest = f", max {values.max()}, {len(values):,} updates"
+        texts = (warm + formula + rest, warm + theory + rest, mean + theory + rest, mean + theory)
+        points = font_manager.FontProperties(size="small").get_size_in_points()
+        room = 0.9 * style.width * 72 / (0.58 * points) - 1.2 * len(name)
         axes.set_title(name, loc="left", fontsize="medium", pad=4)
-        text += f", max {values.max()}, {len(values):,} updates"
-    axes.set_title(text, loc="right", fontsize="small", pad=3 if style.is_narrow else 4)
+        text = next((text for text in texts if len(text) <= room), texts[-1])
+        axes.set_title(text, loc="right", fontsize="small", pad=4)
     axes.set_title("", loc="center")
 
 

@@ -10,17 +10,18 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.recording import Run
+from analysis.curves import split_at
+from analysis.figures.lines import UNNAMED, draw_fewer, name_fewer
 from analysis.figures.panels import SPEED, draw_by_speed, scale_seconds
 from analysis.registry import usable
-from analysis.replications import Group, shorten
+from analysis.replications import Group, drawable, shorten
 from analysis.series import (
     client_count,
     compute_seconds,
     idle_share,
     mean_in_bins,
-    populations,
     rounds,
-    speeds,
+    speeds_by_run,
     update_share,
 )
 from analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
@@ -40,7 +41,8 @@ def stragglers(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     Lines run through groups of equally many clients; the dashed line is the fair share,
     ``1 / clients``. Settings with synchronous rounds add two panels: the share (%) of each round
     that its clients spend done and waiting for the last, on average, and, thin, the share in which
-    only the last is missing; and which clients of the first such run are last how often.
+    only the last is missing, lighter where some replications have ended; and which clients of the
+    first such run are last how often.
 
     Raises:
         CannotDraw: no run has a finished task.
@@ -53,11 +55,14 @@ def stragglers(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         height = chosen.height * (0.78 * rows if chosen.is_narrow else 0.2 + 0.7 * rows)
         figure = new_figure(chosen.width, height)
         panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
-        if waited:
-            _draw_waiting(panels.pop(0), waited, chosen)
+        waiting = panels.pop(0) if waited else None
+        if waiting is not None:
+            _draw_waiting(waiting, waited, chosen)
             _draw_last(panels.pop(0), waited[0], len(waited) < len(shown), chosen)
         _draw_clients(panels[0], panels[1], shown, chosen)
         label_legend(figure, panels[1], chosen)
+        if waiting is not None:
+            name_fewer(figure, [waiting], chosen, "round {}")
     note_left_out(figure, others, "no finished tasks")
     return figure
 
@@ -65,13 +70,13 @@ def stragglers(runs: Sequence[Run], *, style: str = "paper") -> Figure:
 def _draw_clients(idle_axes: Axes, share_axes: Axes, shown: Sequence[Group], style: Style) -> None:
     dots = len(shown) <= MOST_CLOUDS
     members = [run for group in shown for run in group.runs]
-    families = populations(members)
+    speeds = speeds_by_run(members)
     everything, largest, unknown = [], 0.0, 0
     for index, group in enumerate(shown):
         above = len(shown) - 1 - index
         seconds, idle, share = [], [], []
         for run in group.runs:
-            known = speeds(next(family for family in families if run in family))
+            known = speeds[run.path]
             unknown = max(unknown, client_count(run) - len(known))
             seconds.append(known)
             idle.append(100 * idle_share(run).reindex(known.index))
@@ -113,24 +118,27 @@ def _draw_clients(idle_axes: Axes, share_axes: Axes, shown: Sequence[Group], sty
 def _draw_waiting(axes: Axes, waited: Sequence[Group], style: Style) -> None:
     for group in waited:
         look = look_of(group, style)
-        table = pd.concat([rounds(run) for run in group.runs])
+        tables = [rounds(run) for run in group.runs]
+        table = pd.concat(tables)
         number = table["version"].to_numpy(dtype=float)
         last = number.max()
         bins = int(min(MOST_ROUNDS, last))
         edges = np.linspace(0.5, last + 0.5, bins + 1)
-        for column, width, alpha in (("waiting", 1.6, 1.0), ("alone", 1.2, 0.9)):
+        ends = edges[np.searchsorted(edges, [own["version"].max() for own in tables if len(own)])]
+        for column, stroke, line in (("waiting", 1.6, look.line), ("alone", 1.1, ":")):
             mean = mean_in_bins(number, 100 * table[column].to_numpy(dtype=float), edges)
-            marker = look.marker if bins <= 30 else None
+            curve = split_at((edges[:-1] + edges[1:]) / 2, mean, ends)
             axes.plot(
-                (edges[:-1] + edges[1:]) / 2,
-                mean,
+                curve.x,
+                curve.y,
                 color=look.color,
-                linestyle=look.line if column == "waiting" else ":",
-                linewidth=width * style.stroke,
-                marker=marker if column == "waiting" else None,
+                linestyle=line,
+                linewidth=stroke * style.stroke,
+                marker=look.marker if bins <= 30 and column == "waiting" else None,
                 markersize=4 * style.stroke,
-                alpha=alpha,
             )
+            name = look.label if column == "waiting" else UNNAMED
+            draw_fewer(axes, curve, name, look.color, line, stroke * style.stroke)
     axes.plot(
         [], [], color=style.colors.ink, linewidth=1.6 * style.stroke, label="all others, mean"
     )
@@ -150,7 +158,9 @@ def _draw_last(axes: Axes, group: Group, name_it: bool, style: Style) -> None:
     axes.set_xticks(range(len(often)), [str(client) for client in often.index], fontsize="small")
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="client", ylabel="rounds (%)")
-    axes.set_title("Who is last how often" + (f": {shorten(group.short, 14)}" if name_it else ""))
+    axes.set_title(
+        "Who is last how often" + (f": {drawable(shorten(group.short, 14))}" if name_it else "")
+    )
     if len(last.unique()) > NAMED:
         others, rest = last.nunique() - NAMED, 100 - often.sum()
         axes.annotate(

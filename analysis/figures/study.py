@@ -13,24 +13,39 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from afl_sim.recording import Run
 from analysis.figures.panels import PLAIN
-from analysis.intervals import differences, intervals
-from analysis.measures import TIME_TO, measure_all, measure_of
-from analysis.registry import CannotDraw, usable
-from analysis.replications import Group, groups, short_labels, short_names
+from analysis.intervals import intervals
+from analysis.measures import TIME_TO, Measured, measure_all, measure_of
+from analysis.registry import LOOKS, CannotDraw, usable
+from analysis.replications import Group, drawable, groups, short_labels, short_names
 from analysis.settings import Swept, series, swept
-from analysis.theme import LINES, MARKERS, Style, label_legend, new_figure, note_left_out, themed
+from analysis.theme import (
+    LINES,
+    MARKERS,
+    Style,
+    label_legend,
+    new_figure,
+    note,
+    note_left_out,
+    themed,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MEASURES: Final = ("final_accuracy", "steady_staleness", "steady_utilisation", "steady_throughput")
-_LACKING: Final = "has not ended"
+MOST_NAMES: Final = 40
+MOST_NUMBERS: Final = 200  # cells of a heat map; more leave no room to write in
+LACKING: Final = "has not ended"
 _NO_VALUES: Final = "none of the measures has a value"
 
 
 def sweep(
-    runs: Sequence[Run], *, style: str = "paper", measures: Sequence[str] | None = None
+    runs: Sequence[Run],
+    *,
+    style: str = "paper",
+    measures: Sequence[str] | None = None,
+    measured: Measured | None = None,
 ) -> Figure:
     """A panel per measure, against the setting that takes the most values.
 
@@ -41,12 +56,13 @@ def sweep(
     Args:
         measures: columns of `analysis.comparison`; default the time to the highest target that a
             run reached, final accuracy, staleness, utilisation and throughput without warm-up.
+        measured: what `measure_all` has found of the runs, if that is known already.
 
     Raises:
         CannotDraw: there are fewer than two settings to compare.
     """
-    shown, others = _ended(runs)
-    table = _table(shown, measures)
+    shown, others = ended(runs)
+    table = _table(shown, measures, measured)
     names = [name for name in dict.fromkeys(table["measure"]) if _known(table, name)]
     if not names:
         raise CannotDraw(_NO_VALUES)
@@ -65,14 +81,21 @@ def sweep(
             else:
                 _draw_points(axes, shown, rows_of, chosen)
             axes.set_title(measure_of(name).heading)
-        if along and len(series(shown, along)) > 1:
+        lines = len(series(shown, along)) if along else 0
+        if lines > 1:
             label_legend(figure, panels[0], chosen)
-    note_left_out(figure, others, _LACKING)
+        if lines > LOOKS:
+            note(figure, f"the first {LOOKS} of {lines:,} lines")
+    note_left_out(figure, others, LACKING)
     return figure
 
 
 def sweep_map(
-    runs: Sequence[Run], *, style: str = "paper", measures: Sequence[str] | None = None
+    runs: Sequence[Run],
+    *,
+    style: str = "paper",
+    measures: Sequence[str] | None = None,
+    measured: Measured | None = None,
 ) -> Figure:
     """A heat map per measure over the two numeric settings with the most values.
 
@@ -81,15 +104,16 @@ def sweep_map(
 
     Args:
         measures: as for `sweep`; default the first three of them that have a value.
+        measured: as for `sweep`.
 
     Raises:
         CannotDraw: the study does not vary two numeric settings, or nothing has a value.
     """
-    shown, others = _ended(runs)
+    shown, others = ended(runs)
     along = swept(shown)[:2]
     if len(along) < 2:
         raise CannotDraw("no two numeric settings are varied")
-    table = _table(shown, measures)
+    table = _table(shown, measures, measured)
     names = [name for name in dict.fromkeys(table["measure"]) if _known(table, name)][:3]
     if not names:
         raise CannotDraw(_NO_VALUES)
@@ -112,53 +136,28 @@ def sweep_map(
             _draw_map(axes, grid, name, chosen)
             axes.set(xlabel=along[0].name, ylabel=along[1].name)
             axes.set_title(measure_of(name).heading, fontsize="small")
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others, LACKING)
     return figure
 
 
-def paired_differences(runs: Sequence[Run], *, style: str = "paper") -> Figure:
-    """A panel per measure: the paired differences between settings with their 95 % intervals.
-
-    Pairs share their seeds and so their random draws; zero is no difference.
+def ended(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
+    """The settings of which runs have ended, and the labels of the other runs.
 
     Raises:
-        CannotDraw: no two settings share two seeds, or a target was not always reached.
+        CannotDraw: they are fewer than two.
     """
-    shown, others = _ended(runs)
-    found = differences(shown)
-    found = found[found["low"].notna()]
-    if not len(found):
-        raise CannotDraw("no two settings have two seeds in common")
-    names = list(dict.fromkeys(found["measure"]))
-    with themed(style) as chosen:
-        longest = 20 if chosen.is_narrow else 24
-        names_of = short_names(shown, longest)
-        short = {group.label: name for group, name in zip(shown, names_of, strict=True)}
-        wide = max(len(short[row.a]) + len(short[row.b]) for row in found.itertuples()) > 24
-        columns = 1 if wide or chosen.is_narrow else 2
-        rows = math.ceil(len(names) / columns)
-        most = max(len(found[found["measure"] == name]) for name in names)
-        line = 0.42 if wide else 0.3
-        height = rows * chosen.stroke * (0.85 + line * most)
-        figure = new_figure(chosen.width, height)
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in panels[len(names) :]:
-            axes.set_visible(False)
-        for axes, name in zip(panels, names, strict=False):
-            _draw_differences(axes, found[found["measure"] == name], short, wide, chosen)
-    note_left_out(figure, others, _LACKING)
-    return figure
-
-
-def _ended(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
-    shown, others = usable(runs, lambda run: bool(run.summary), _LACKING)
+    shown, others = usable(runs, lambda run: bool(run.summary), LACKING)
     if len(shown) < 2:
         raise CannotDraw(f"{groups(runs)[0].label}: there is one setting, and none to compare")
     return shown, others
 
 
-def _table(shown: Sequence[Group], measures: Sequence[str] | None) -> pd.DataFrame:
-    measured = measure_all(run for group in shown for run in group.runs)
+def _table(
+    shown: Sequence[Group], measures: Sequence[str] | None, measured: Measured | None
+) -> pd.DataFrame:
+    runs = [run for group in shown for run in group.runs]
+    known = measured or measure_all(runs)
+    measured = {run.path: known[run.path] for run in runs}
     if measures is None:
         reached = {
             name
@@ -180,7 +179,8 @@ def _known(table: pd.DataFrame, name: str) -> bool:
     return bool(rows["mean"].notna().any() or rows["median"].notna().any())
 
 
-def _scaled(rows: pd.DataFrame, column: str) -> np.ndarray:
+def scaled(rows: pd.DataFrame, column: str) -> np.ndarray:
+    """Values of rows of one measure, shares in percent."""
     share = measure_of(rows["measure"].iloc[0]).is_share
     return rows[column].to_numpy(dtype=float) * (100 if share else 1)
 
@@ -190,8 +190,8 @@ def _draw_lines(
 ) -> None:
     x = np.array(along.values)
     palette = style.colors.palette
-    lines = series(shown, [along])
-    labels = short_labels(list(lines))
+    lines = dict(list(series(shown, [along]).items())[:LOOKS])
+    labels = map(drawable, short_labels(list(lines)))
     for index, (label, places) in enumerate(zip(labels, lines.values(), strict=True)):
         order = sorted(places, key=lambda place: x[place])
         color = palette[index % len(palette)]
@@ -216,10 +216,11 @@ def _draw_points(axes: Axes, shown: Sequence[Group], rows: pd.DataFrame, style: 
         marker = MARKERS[shown[index].index % len(MARKERS)]
         one = rows.iloc[[index]]
         _draw_series(axes, np.array([index]), one, color, marker, "", style, "")
-    names = short_names(shown, 14)
+    step = math.ceil(len(shown) / MOST_NAMES)
+    names = short_names(shown, 14)[::step]
     crowded = len(shown) * max(map(len, names)) > 34
     axes.set_xticks(
-        range(len(shown)),
+        range(0, len(shown), step),
         names,
         rotation=35 if crowded else 0,
         ha="right" if crowded else "center",
@@ -239,8 +240,8 @@ def _draw_series(
     style: Style,
     line: str,
 ) -> None:
-    mean, median = _scaled(rows, "mean"), _scaled(rows, "median")
-    low, high = _scaled(rows, "low"), _scaled(rows, "high")
+    mean, median = scaled(rows, "mean"), scaled(rows, "median")
+    low, high = scaled(rows, "low"), scaled(rows, "high")
     known = ~np.isnan(low)
     axes.vlines(x[known], low[known], high[known], color=color, linewidth=1.3 * style.stroke)
     look = {"color": color, "marker": marker, "markersize": 5.5 * style.stroke}
@@ -253,7 +254,9 @@ def _draw_map(axes: Axes, grid: pd.DataFrame, name: str, style: Style) -> None:
     values = grid.to_numpy(dtype=float)
     cmap = mpl.colormaps["viridis"]
     mesh = axes.imshow(values, aspect="auto", origin="lower", cmap=cmap)
-    for (row, column), value in np.ndenumerate(values):
+    if values.size > MOST_NUMBERS:
+        axes.get_figure(root=True).colorbar(mesh, ax=axes, pad=0.02)
+    for (row, column), value in np.ndenumerate(values if values.size <= MOST_NUMBERS else []):
         red, green, blue, _ = cmap(mesh.norm(value))
         is_dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
         ink = style.colors.ink if np.isnan(value) else "#ffffff" if is_dark else "#222222"
@@ -269,27 +272,3 @@ def _draw_map(axes: Axes, grid: pd.DataFrame, name: str, style: Style) -> None:
     axes.set_xticks(range(grid.shape[1]), [f"{value:g}" for value in grid.columns])
     axes.set_yticks(range(grid.shape[0]), [f"{value:g}" for value in grid.index])
     axes.grid(visible=False)
-
-
-def _draw_differences(
-    axes: Axes, rows: pd.DataFrame, short: dict[str, str], wide: bool, style: Style
-) -> None:
-    measure = measure_of(rows["measure"].iloc[0])
-    mean, low, high = (_scaled(rows, column) for column in ("difference", "low", "high"))
-    places = np.arange(len(rows))
-    color = style.colors.legs[1]
-    axes.axvline(0, color=style.colors.ink, linewidth=0.9 * style.stroke)
-    axes.hlines(places, low, high, color=color, linewidth=1.6 * style.stroke)
-    axes.plot(mean, places, "o", color=color, markersize=5.5 * style.stroke)
-    between = " −\n" if wide else " − "
-    names = [f"{short[row.a]}{between}{short[row.b]}" for row in rows.itertuples()]
-    axes.set_yticks(places, names, fontsize="x-small" if wide else "small")
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(PLAIN)
-    name, _, unit = measure.heading.partition(" (")
-    unit = "percentage points" if measure.is_share else unit.rstrip(")")
-    axes.set_title(name)
-    axes.set_xlabel(f"difference ({unit})", fontsize="small")
-    axes.grid(axis="y", visible=False)

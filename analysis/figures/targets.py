@@ -71,8 +71,8 @@ def _draw_bar(axes: Axes, row: int, group: Group, target: float, style: Style) -
     if middle is None:
         length = max(horizon(run) for run in group.runs)
         axes.barh(row, length, 0.62, fill=False, hatch="////", edgecolor=color, linewidth=0.8)
-        why = "not reached" if not reached else "reached" + count
-        _write(axes, length, row, why + (count if not reached else ""), style)
+        why = "reached" if reached else "not reached" if ended else "not reached so far"
+        _write(axes, length, row, why + count, style)
         return
     axes.barh(row, middle, 0.62, color=color)
     end = middle

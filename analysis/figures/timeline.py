@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from afl_sim.recording import Run
 from analysis.figures.panels import virtual_time
 from analysis.registry import usable
-from analysis.replications import shorten
+from analysis.replications import drawable, shorten
 from analysis.series import compute_seconds, has_queues, horizon
 from analysis.theme import Style, new_figure, note_left_out, themed
 
@@ -63,7 +63,7 @@ def timeline(
         for axes, group in zip(panels, shown, strict=True):
             _draw_clients(axes, group.first, chosen_clients, begin, end, chosen)
             _draw_server(axes, group.first, len(chosen_clients), begin, end, chosen)
-            axes.set_title(shorten(group.short, 40 if chosen.is_narrow else 70), pad=4)
+            axes.set_title(drawable(shorten(group.short, 40 if chosen.is_narrow else 70)), pad=4)
             axes.set_xlim(begin, end)
         virtual_time(panels[-1])
         figure.supylabel(

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
+from analysis.figures.lines import draw_line, key_fewer, name_fewer
 from analysis.papers.heterogeneity import NAMES, table
 from analysis.papers.reaching import Values, accuracy_at_end, by_setting, values
 from analysis.theme import label_legend, new_figure, themed
@@ -74,12 +75,14 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
                 label, color = f"{fleet}-{kind}", style.colors.palette[index]
                 if label in settings:
                     curve = mean_curve(settings[label], "time", "accuracy")
-                    axes.plot(curve.x, curve.y, color=color, label=NAMES[kind])
+                    draw_line(axes, curve, NAMES[kind], color, band=False)
                 reported = target.tables["accuracy"].rows[ROWS[label]].reported
                 axes.plot([5000], [reported], "X", color=color, clip_on=False, zorder=3)
             axes.set(title=said, xlabel="virtual time (s)", xlim=(0, 5000), ylim=(0, 100))
         panels[0].set_ylabel("test accuracy (%)")
+        key_fewer(panels[0], style)
         label_legend(figure, panels[0], style)
+        name_fewer(figure, panels, style)
     return figure
 
 

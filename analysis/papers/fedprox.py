@@ -9,7 +9,7 @@ import numpy as np
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
-from analysis.figures.learning import draw_band
+from analysis.figures.lines import draw_line, name_fewer
 from analysis.replications import seed
 from analysis.theme import PALETTE, new_figure, themed
 
@@ -203,6 +203,7 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure | None:
             loc="outside lower center",
             ncols=len(drawn),
         )
+        name_fewer(figure, list(grid.flat), style, "round {}")
     return figure
 
 
@@ -224,8 +225,7 @@ def _panel(axes: Axes, runs: Sequence[Run], share: float, value: str) -> None:
     for name, found in groups.items():
         curve = mean_curve(found, "versions", value)
         color, line = LOOKS[_look(name)]
-        axes.plot(curve.x, curve.y, line, color=color, label=name, linewidth=1.2)
-        draw_band(axes, curve, color, alpha=0.15)
+        draw_line(axes, curve, name, color, line, width=1.2)
 
 
 def _readings(axes: Axes, target: Any, share: float) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
-from analysis.figures.learning import draw_band
+from analysis.figures.lines import draw_line, key_fewer, name_fewer
 from analysis.replications import seed
 from analysis.theme import PALETTE, new_figure, themed
 
@@ -121,15 +122,15 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
                 continue
             for axes, axis, scale in ((left, "time", 1000), (right, "versions", 1)):
                 curve = mean_curve(runs[name], axis, "accuracy")
-                curve = replace(curve, x=curve.x / scale)
-                axes.plot(curve.x, curve.y, line, color=color, label=name)
-                draw_band(axes, curve, color, alpha=0.15)
+                draw_line(axes, curve.scaled(1 / scale), name, color, line)
                 if name == "FLANP":
                     _mark_stages(axes, runs[name], axis, scale, color)
         left.set_xlabel("virtual time (thousands of units)")
         right.set_xlabel("round")
         left.set_ylabel("test accuracy (%)" if trained else "length of the round (units)")
+        key_fewer(right, style)
         right.legend()
+        name_fewer(figure, [left], style, "{} thousand units")
     return figure
 
 
@@ -140,5 +141,5 @@ def _mark_stages(axes: Any, runs: Sequence[Run], axis: str, scale: float, color:
     ends = frame.seconds.cumsum()
     for version in begins:
         x = float(version) if axis == "versions" else float(ends[version])
-        y = curve.y[(abs(curve.x - x)).argmin()]
+        y = curve.y[np.nanargmin(abs(curve.x - x))]
         axes.plot([x / scale], [y], "o", color=color, markersize=4)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
-from analysis.figures.learning import draw_band
+from analysis.figures.lines import draw_line, key_fewer, name_fewer
 from analysis.replications import seed
 from analysis.theme import MARKERS, PALETTE, new_figure, themed
 
@@ -167,9 +167,12 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure | None:
         runs = studies["learning"]
         figure = new_figure(style.width, 6.0)
         grid = figure.add_gridspec(2, len(LEVELS))
+        panels: list[Axes] = []
         for column, level in enumerate(LEVELS):
             axes = figure.add_subplot(grid[0, column])
             _losses(axes, runs, level)
+            key_fewer(axes, style)
+            panels.append(axes)
             axes.set_title(f"Dirichlet alpha {level:g}")
             axes.set_xlabel("virtual time (units)")
             if column == 0:
@@ -178,15 +181,15 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure | None:
         _accuracies(figure.add_subplot(grid[1, :2]), runs)
         if "staleness" in studies:
             _staleness_panel(figure.add_subplot(grid[1, 2]), studies["staleness"], target)
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(METHODS))
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        name_fewer(figure, panels, style, "{} units")
     return figure
 
 
 def _losses(axes: Axes, runs: Sequence[Run], level: float) -> None:
     for color, line, name in zip(PALETTE, LINES, METHODS, strict=False):
         curve = mean_curve(_of(runs, name, level), "time", "loss")
-        axes.plot(curve.x, curve.y, line, color=color, label=name, linewidth=1.6)
-        draw_band(axes, curve, color, alpha=0.15)
+        draw_line(axes, curve, name, color, line, width=1.6)
     axes.set_yscale("log")
     axes.set_yticks([0.4, 0.6, 1, 2], minor=False)
     axes.set_yticks([], minor=True)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from afl_sim.recording import Run
 from analysis.curves import mean_curve
-from analysis.figures.learning import draw_band
+from analysis.figures.lines import draw_line, key_fewer, name_fewer
 from analysis.papers.reaching import accuracy_at_end, by_setting, seconds_to, values
 from analysis.replications import groups
 from analysis.theme import label_legend, look_of, new_figure, themed
@@ -46,12 +46,11 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
         for group in groups(studies.get("mnist", ())):
             look = look_of(group, style)
             curve = mean_curve(group.runs, "time", "accuracy")
-            axes.plot(
-                curve.x, curve.y, color=look.color, linestyle=look.line, label=ROWS[group.label]
-            )
-            draw_band(axes, curve, look.color)
+            draw_line(axes, curve, ROWS[group.label], look.color, look.line)
         axes.set(xlabel="virtual time (s)", ylabel="test accuracy (%)", ylim=(0, 100))
+        key_fewer(axes, style)
         label_legend(figure, axes, style)
+        name_fewer(figure, [axes], style)
     return figure
 
 

@@ -2,64 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from afl_sim.recording import Run
+from analysis.curves import curve_of, mean_curve
 from analysis.figures.learning import has_accuracy
 from analysis.figures.timeline import LEGS, choose_clients, legs
 from analysis.measures import has_events, times_to_accuracy
 from analysis.registry import holds
-from analysis.replications import groups
+from analysis.replications import Group, groups
+from analysis.report.drawn import SETTINGS, spread
 from analysis.series import horizon
 from analysis.theme import STYLES, look_of
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 CLIENTS: Final = 60
 MOST_TASKS: Final = 20_000
+MOST_LINES: Final = 60
 DASHES: Final = {"-": "", "--": "7 3", ":": "2 2", "-.": "7 2 2 2"}
 """A line's dashes as SVG has them, by the name that matplotlib has for it."""
 
 
 def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
-    """A line per run: virtual seconds and accuracy (%); None where no run trained."""
-    lines: list[dict[str, Any]] = []
-    for group in groups(runs):
-        look = look_of(group, STYLES["paper"])
-        for run in group.runs:
-            if not holds(run, has_accuracy):
-                continue
-            rows = run.metrics[run.metrics["accuracy"].notna()]
-            label = group.short if len(group.runs) == 1 else run.label
-            lines.append(
-                {
-                    "label": label,
-                    "setting": group.short,
-                    "color": look.color,
-                    "dash": DASHES[look.line],
-                    "x": _rounded(rows["time_us"].to_numpy() / 1e6),
-                    "y": _rounded(100 * rows["accuracy"].to_numpy()),
-                }
-            )
-    if not lines:
+    """Lines of virtual seconds and accuracy (%); None where no run trained.
+
+    A line per run, or of more than `MOST_LINES` runs one per setting: the mean over its seeds, and
+    where some of them have ended, fainter, the mean of the others. A number that is missing is
+    None; the line has a gap there. Of very many settings it shows those that figures show too.
+    """
+    every = groups(runs)
+    members = []
+    for index, chosen in enumerate(spread(every, SETTINGS)):
+        group = replace(chosen, index=index)  # the colour that it has in the page's figures
+        trained = [run for run in group.runs if holds(run, has_accuracy)]
+        if trained:
+            members.append(group.with_runs(trained))
+    if not members:
         return None
-    end = max(line["x"][-1] for line in lines) or 1.0
+    lines, note = [], ""
+    if sum(len(group.runs) for group in members) <= MOST_LINES:
+        lines = [line for group in members for line in _line_per_run(group)]
+    else:
+        lines = [line for group in members for line in _lines_of_mean(group)]
+        note = "Lines are means over the seeds of a setting, fainter where some seeds have ended."
+    if len(every) > SETTINGS:
+        note = f"{SETTINGS} of {len(every):,} settings, spread evenly over the study. {note}"
+    end = max((x for line in lines for x in line["x"]), default=0.0) or 1.0
     targets = sorted({100 * target for run in runs for target in times_to_accuracy(run)})
-    return {"lines": lines, "targets": targets, "end": 1.02 * end}
+    return {"lines": lines, "targets": targets, "end": 1.02 * end, "note": note}
+
+
+def accuracy_keys(data: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """The legend of the accuracy chart: a name and a style for each setting."""
+    seen = (
+        {line["setting"]: (line["color"], line["dash"]) for line in data["lines"]} if data else {}
+    )
+    return [
+        {"name": setting, "style": f"background: {_striped(*look)}"}
+        for setting, look in seen.items()
+    ]
+
+
+def _line_per_run(group: Group) -> list[dict[str, Any]]:
+    lines = []
+    for run in group.runs:
+        curve = curve_of(run, "time", "accuracy")
+        label = group.short if len(group.runs) == 1 else run.label
+        if run.status != "complete":
+            label += f" ({run.status})"
+        lines.append(_line(group, label, curve.x, curve.y))
+    return lines
+
+
+def _lines_of_mean(group: Group) -> list[dict[str, Any]]:
+    curve = mean_curve(group.runs, "time", "accuracy")
+    if curve.runs == 1:
+        return [_line(group, group.short, curve.x, curve.y)]
+    of_all = f"{group.short}, mean of {curve.runs} seeds"
+    return [
+        _line(group, of_all, curve.x, curve.y),
+        *(
+            _line(
+                group, f"{group.short}, mean of {rest.runs} of {curve.runs} seeds", rest.x, rest.y
+            )
+            | {"faint": True}
+            for rest in curve.fewer
+        ),
+    ]
+
+
+def _line(
+    group: Group, label: str, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+) -> dict[str, Any]:
+    look = look_of(group, STYLES["paper"])
+    there = np.isfinite(x)
+    return {
+        "label": label,
+        "setting": group.short,
+        "color": look.color,
+        "dash": DASHES[look.line],
+        "x": _rounded(x[there]),
+        "y": [None if np.isnan(value) else round(float(value), 6) for value in y[there]],
+    }
 
 
 def timeline_data(run: Run) -> dict[str, Any] | None:
     """What up to 60 clients do: spans by leg and client in virtual seconds, begin after end.
 
-    Of a run with very many tasks only its beginning; ``end`` says until when. None without tasks.
+    Of a run with very many tasks only its beginning: ``end`` says until when, and ``cut`` that it
+    is so. None without tasks.
     """
     if not has_events(run) or not len(run.tasks):
         return None
     chosen = choose_clients([run], CLIENTS)[::-1]  # the slowest at the top
     mine = run.tasks[run.tasks["client"].isin(chosen)]
     end = horizon(run)
-    if len(mine) > MOST_TASKS:
+    cut = len(mine) > MOST_TASKS
+    if cut:
         end = float(mine["dispatched"].iloc[MOST_TASKS]) / 1e6
         mine = mine.iloc[:MOST_TASKS]
     spans: dict[str, list[list[float]]] = {leg: [] for leg in LEGS}
@@ -83,7 +148,28 @@ def timeline_data(run: Run) -> dict[str, Any] | None:
         "lost": lost,
         "versions": versions,
         "end": end or 1.0,
+        "cut": cut,
     }
+
+
+def timeline_keys(data: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """The legend of the timeline."""
+    if data is None:
+        return []
+    names = ["download", "compute", "upload", "idle"]
+    if any(data["legs"]["queueing"]):
+        names.insert(1, "queueing")
+    return [{"name": name, "style": f"background: var(--{name})"} for name in names]
+
+
+def _striped(color: str, dash: str) -> str:
+    """A background like a dashed line."""
+    stops, place = [], 0
+    for number, length in enumerate(map(int, dash.split())):
+        ink = "transparent" if number % 2 else color
+        stops.append(f"{ink} {place}px {place + length}px")
+        place += length
+    return f"repeating-linear-gradient(90deg, {', '.join(stops)})" if stops else color
 
 
 def _rounded(values: Any) -> list[float]:

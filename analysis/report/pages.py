@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any, Final
-from urllib.parse import quote
 
-import pandas as pd
+import jinja2
 import yaml
+from markupsafe import Markup
 
 from afl_sim.recording import Run
 from afl_sim.recording.files import write_text
+from afl_sim.recording.printable import printable
+from afl_sim.recording.reading import is_study
 from analysis.compare import comparison, interval_texts, over_seeds, texts_of
-from analysis.drawing import pages
 from analysis.intervals import sentences
-from analysis.measures import has_events, measure_all
-from analysis.registry import FIGURES, CannotDraw
-from analysis.report.charts import accuracy_data, timeline_data
-from analysis.report.clients import COLUMNS, MOST, client_table, sampled
-from analysis.report.svg import inline_svg
+from analysis.measures import measure_all
+from analysis.registry import FIGURES
+from analysis.report.charts import accuracy_data, accuracy_keys, timeline_data, timeline_keys
+from analysis.report.drawn import WHOLE, drawings
+from analysis.report.links import command, link_to
+from analysis.report.tables import clients_table, runs_table, table_of
 from analysis.series import client_count
-from analysis.tables import Texts
 
 REPORT: Final = "report.html"
+MOST_SENTENCES: Final = 30
 
 # The page has charts of its own for these two.
 _RUN_FIGURES: Final = tuple(
-    name
-    for name in FIGURES
-    if name not in {"accuracy", "timeline", "sweep", "sweep-map", "differences"}
+    name for name in FIGURES if name not in {"accuracy", "timeline"} and name not in WHOLE
 )
-_STUDY_FIGURES: Final = tuple(name for name in FIGURES if name != "accuracy")
+_STUDY_FIGURES: Final = (
+    *WHOLE,
+    *(name for name in FIGURES if name != "accuracy" and name not in WHOLE),
+)
+_INTERVALS: Final = (
+    "Means over replications with Student's 95 % interval; differences are paired on the seeds "
+    "that two settings share. Each interval holds by itself; none is adjusted for their number."
+)
 
 
-def write_run_report(run: Run, path: Path | None = None) -> Path:
+def write_run_report(run: Run, path: Path | None = None, study: Path | None = None) -> Path:
     """Write a run's report.
 
     Args:
         path: the file; default ``report.html`` in the run folder.
+        study: the page of its study, which it links; default that beside it, if there is one.
 
     Returns:
         Its path.
@@ -52,76 +58,124 @@ def write_run_report(run: Run, path: Path | None = None) -> Path:
         AflSimError: it cannot be written; nothing is left behind.
     """
     chosen = path or run.path / REPORT
-    accuracy, timeline = accuracy_data([run]), timeline_data(run)
-    parts = [
-        _section("Summary", _facts(_summary(run))),
-        _accuracy(accuracy),
-        _timeline(timeline, run),
-        _figures([run], _RUN_FIGURES),
-        _clients(run),
-        _section("Scenario", f"<pre>{escape(yaml.safe_dump(run.scenario, sort_keys=False))}</pre>"),
-    ]
-    lead = f"<p>{escape(_description(run))}</p>" if _description(run) else ""
-    data = {"accuracy": accuracy, "timeline": timeline}
-    write_text(chosen, _page(run.label, lead, "\n".join(parts), data))
-    return chosen
+    timeline = timeline_data(run)
+    accuracy = accuracy_data([run])
+    return _write(
+        "run.html",
+        chosen,
+        title=run.label,
+        description=_description(run),
+        study=_study_link(study or _study_page(run), chosen),
+        summary=_summary(run),
+        accuracy_keys=accuracy_keys(accuracy),
+        timeline_keys=timeline_keys(timeline),
+        timeline_note=_timeline_note(timeline, run),
+        figures=drawings([run], _RUN_FIGURES),
+        clients=clients_table(run),
+        scenario=yaml.safe_dump(run.scenario, sort_keys=False),
+        data={"accuracy": accuracy, "timeline": timeline},
+    )
 
 
-def write_study_report(name: str, runs: Sequence[Run], path: Path) -> Path:
-    """Write the report of several runs, with a link to the report of each.
+def write_study_report(
+    name: str, runs: Sequence[Run], path: Path, folder: Path | None = None
+) -> Path:
+    """Write the report of several runs, with a link to the report of each that has one.
 
     Args:
         name: the page's title.
         path: the file.
+        folder: the study, for the command that makes the pages of its runs; default that of the
+            first run.
 
     Raises:
         AflSimError: it cannot be written; nothing is left behind.
     """
-    measured = measure_all(runs)
+    # Copies: a run keeps the events that it has read, and those of all do not fit in memory.
+    measured = measure_all(replace(run) for run in runs)
     frame = comparison(runs, measured)
     seeds = over_seeds(runs, measured, frame)
     accuracy = accuracy_data(runs)
-    parts = []
-    if seeds is not None:
-        parts.append(_section("Settings", _table(interval_texts(seeds.intervals))))
-        lines = "".join(f"<li>{escape(line)}</li>" for line in sentences(seeds.differences))
-        note = (
-            "Means over replications with Student's 95 % interval; differences are paired on the "
-            "seeds that two settings share. Each interval holds by itself; none is adjusted for "
-            "their number."
-        )
-        parts.append(f"<ul>{lines}</ul><p class='note'>{escape(note)}</p>")
-    links = [os.path.relpath(run.path / REPORT, path.parent) for run in runs]
-    parts.append(_section("Runs", _table(texts_of(frame), links)))
-    parts.append(_accuracy(accuracy))
-    parts.append(_figures(runs, _STUDY_FIGURES))
-    lead = f"<p>{escape(_description(runs[0]))}</p>" if _description(runs[0]) else ""
-    write_text(path, _page(name, lead, "\n".join(parts), {"accuracy": accuracy, "timeline": None}))
-    return path
-
-
-def _page(title: str, lead: str, body: str, data: dict[str, Any]) -> str:
-    here = files("analysis.report")
-    read = {name: (here / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js")}
-    # Inside a script element only the end of that element must not appear.
-    embedded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    template = Template((here / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=escape(title),
-        style=read["css"],
-        lead=lead,
-        body=body,
-        data=embedded,
-        script=read["js"],
+    said = sentences(seeds.differences) if seeds else []
+    return _write(
+        "study.html",
+        path,
+        title=printable(name),
+        description=_description(runs[0]),
+        study=None,
+        settings=table_of(interval_texts(seeds.intervals)) if seeds else None,
+        differences=said[:MOST_SENTENCES],
+        differences_note=_differences_note(len(said)) if seeds else "",
+        runs=runs_table(texts_of(frame), runs, path, REPORT),
+        without_page=_without_page(runs, folder or runs[0].path.parent),
+        accuracy_keys=accuracy_keys(accuracy),
+        figures=drawings(runs, _STUDY_FIGURES, {"measured": measured}),
+        data={"accuracy": accuracy, "timeline": None},
     )
 
 
+def _write(template: str, path: Path, **values: Any) -> Path:
+    here = files("analysis.report")
+    style = (here / "page.css").read_text(encoding="utf-8")
+    scripts = [(here / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS]
+    page = _templates().get_template(template)
+    text = page.render(style=Markup(style), script=Markup("\n".join(scripts)), **values)
+    write_text(path, text)
+    return path
+
+
+_SCRIPTS: Final = ("tables", "zoom", "charts")
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    """The templates of this folder; they escape whatever is put in."""
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("analysis", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return found
+
+
 def _description(run: Run) -> str:
-    return " ".join(str(run.scenario.get("description") or "").split())
+    return printable(" ".join(str(run.scenario.get("description") or "").split()))
 
 
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>\n{content}\n</section>"
+def _study_page(run: Run) -> Path | None:
+    """The page of a run's study, if it is there."""
+    page = run.path.parent / REPORT
+    return page if page.is_file() and is_study(page.parent) else None
+
+
+def _study_link(page: Path | None, own: Path) -> Mapping[str, str] | None:
+    if page is None:
+        return None
+    return {"name": printable(page.resolve().parent.name), "link": link_to(page, own)}
+
+
+def _without_page(runs: Sequence[Run], folder: Path) -> Mapping[str, Any] | None:
+    """How many runs have no page, and the commands that make one and all; None if there is none."""
+    lacking = [run for run in runs if not (run.path / REPORT).is_file()]
+    if not lacking:
+        return None
+    return {
+        "count": f"{len(lacking):,}",
+        "one": command(lacking[0].path),
+        "all": command("--runs", folder),
+    }
+
+
+def _differences_note(count: int) -> str:
+    if count <= MOST_SENTENCES:
+        return _INTERVALS
+    return (
+        f"{_INTERVALS} The first {MOST_SENTENCES} of {count:,} differences; "
+        "afl-sim compare prints all, and its --out writes them."
+    )
 
 
 def _summary(run: Run) -> list[tuple[str, str]]:
@@ -139,126 +193,12 @@ def _summary(run: Run) -> list[tuple[str, str]]:
     return facts
 
 
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    rows = (f"<div><dt>{escape(a)}</dt><dd>{escape(b)}</dd></div>" for a, b in facts)
-    return f"<dl>{''.join(rows)}</dl>"
-
-
-def _table(texts: Texts, links: Sequence[str] | None = None) -> str:
-    names = texts[0][1]
-    rows = []
-    for row in range(len(names)):
-        cells = []
-        for column, (_, values) in enumerate(texts):
-            text = escape(values[row])
-            if column == 0 and links is not None:
-                text = f'<a href="{escape(quote(links[row]))}">{text}</a>'
-            number = _number(values[row])
-            value = "" if number is None else f' data-value="{number}"'
-            cells.append(f"<td{value}>{text}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    return _sortable([heading for heading, _ in texts], rows)
-
-
-def _sortable(headings: Sequence[str], rows: Sequence[str]) -> str:
-    head = "".join(f"<th scope='col'>{escape(heading)}</th>" for heading in headings)
-    return (
-        f"<div class='scroll'><table class='sortable'><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _number(text: str) -> str | None:
-    """The number at the beginning of a cell, without its separators."""
-    first = text.partition(" ")[0].replace(",", "")
-    try:
-        float(first)
-    except ValueError:
-        return None
-    return first
-
-
-def _clients(run: Run) -> str:
-    if not has_events(run):
-        return _section("Clients", "<p class='note'>The run has left no events.</p>")
-    whole = client_table(run)
-    table = sampled(whole)
-    headings = ["client", *(COLUMNS[name][0] for name in table.columns)]
-    rows = []
-    for client, values in zip(table.index, table.to_numpy(dtype=float), strict=True):
-        cells = [f"<td>{client}</td>"]
-        for name, value in zip(table.columns, values, strict=True):
-            text = "-" if pd.isna(value) else COLUMNS[name][1].format(value)
-            known = "" if pd.isna(value) else f"{value:.10g}"
-            cells.append(f'<td data-value="{known}">{text}</td>')
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    note = "Click a heading to sort."
-    if len(table) < len(whole) or client_count(run) > MOST:
-        note += f" {len(table):,} of {client_count(run):,} clients, spread over the order of speed."
-    return _section("Clients", _sortable(headings, rows) + f"<p class='note'>{note}</p>")
-
-
-_CONTROLS: Final = """\
-<button type="button" data-zoom="in">zoom in</button>
-<button type="button" data-zoom="out">zoom out</button>
-<button type="button" data-zoom="all">all</button>
-<span class="note span"></span> <span class="note hint">wheel to zoom, drag to move</span>"""
-
-
-_NO_ACCURACY: Final = "No evaluations: the runs did not train (timing only), or have not ended."
-
-
-def _accuracy(data: dict[str, Any] | None) -> str:
+def _timeline_note(data: Mapping[str, Any] | None, run: Run) -> str:
     if data is None:
-        return _section("Accuracy", f"<p class='note'>{_NO_ACCURACY}</p>")
-    seen = {line["setting"]: (line["color"], line["dash"]) for line in data["lines"]}
-    keys = "".join(_key(label, f"background: {_striped(*look)}") for label, look in seen.items())
-    box = f'<div class="chart" id="accuracy"><div class="controls">{_CONTROLS}</div>{keys}</div>'
-    return _section("Accuracy (%) over virtual time", box)
-
-
-def _timeline(data: dict[str, Any] | None, run: Run) -> str:
-    if data is None:
-        return _section("Timeline", "<p class='note'>No client got a task.</p>")
-    names = ["download", "compute", "upload", "idle"]
-    if any(data["legs"]["queueing"]):
-        names.insert(1, "queueing")
-    keys = "".join(_key(name, f"background: var(--{name})") for name in names)
+        return ""
     shown = len(data["clients"])
     note = f"{shown} of {client_count(run):,} clients, the slowest at the top; a cross ends a task "
     note += "that failed or was cancelled; the server's ticks are its versions."
-    box = f'<div class="chart" id="timeline"><div class="controls">{_CONTROLS}</div>{keys}</div>'
-    return _section("Timeline", f"{box}<p class='note'>{note}</p>")
-
-
-def _key(name: str, style: str) -> str:
-    return f'<span class="key"><i style="{style}"></i>{escape(name)}</span>'
-
-
-def _striped(color: str, dash: str) -> str:
-    """A background like a dashed line."""
-    stops, place = [], 0
-    for number, length in enumerate(map(int, dash.split())):
-        ink = "transparent" if number % 2 else color
-        stops.append(f"{ink} {place}px {place + length}px")
-        place += length
-    return f"repeating-linear-gradient(90deg, {', '.join(stops)})" if stops else color
-
-
-def _figures(runs: Sequence[Run], names: Sequence[str]) -> str:
-    drawn, lacking = [], []
-    for name in names:
-        kind = FIGURES[name]
-        for number, page in enumerate(pages(runs, kind.per_page), start=1):
-            try:
-                figure = kind.function(page)
-            except CannotDraw as error:
-                lacking.append(f"{name}: {error}")
-                continue
-            svg = inline_svg(figure, f"{name}-{number}")
-            caption = f"{escape(name)} <span>{escape(kind.description)}</span>"
-            drawn.append(f"<figure><figcaption>{caption}</figcaption>\n{svg}</figure>")
-    notes = "".join(f"<li>{escape(line)}</li>" for line in lacking)
-    if notes:
-        drawn.append(f"<p class='note'>Not drawn:</p><ul class='note'>{notes}</ul>")
-    return _section("Figures", "\n".join(drawn))
+    if data["cut"]:
+        note += f" It shows the run's first {data['end']:,.0f} s: it has very many tasks."
+    return note

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
+from xml.etree import ElementTree
 
 from analysis.drawing import rendered
 from analysis.theme import LIGHT
@@ -20,6 +21,9 @@ VARIABLES: Final = {
 }
 """Colours of the light theme that the page's style replaces."""
 
+_SVG: Final = "http://www.w3.org/2000/svg"
+_XLINK: Final = "http://www.w3.org/1999/xlink"
+
 
 def inline_svg(figure: Figure, name: str) -> str:
     """A figure as an ``svg`` element that fits the width it is given.
@@ -27,16 +31,30 @@ def inline_svg(figure: Figure, name: str) -> str:
     Args:
         name: goes before every id, as a page holds several figures.
     """
-    text = rendered(figure, "svg", **{"svg.fonttype": "none"}).decode()
-    text = text[text.index("<svg") :]
-    head, rest = text.split(">", 1)
-    head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
-    rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL)
-    text = f"{head}>{rest}"
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
-    text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text)
-    for color, variable in VARIABLES.items():
-        text = re.sub(rf"(fill|stroke): ?{color}", rf"\1: {variable}", text)
-    # What has no colour of its own is black: text above all.
-    return re.sub(r"font: (?![^\"]*fill:)", "fill: var(--ink); font: ", text)
+    root = ElementTree.fromstring(rendered(figure, "svg", settings={"svg.fonttype": "none"}))
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    for size in ("width", "height"):
+        root.attrib.pop(size, None)
+    # What is written in the figure is left alone: only attributes change.
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            element.set(key, _on_page(key, value, name))
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _on_page(key: str, value: str, name: str) -> str:
+    """An attribute's value with the figure's name before ids, and the page's colours."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key in {"href", f"{{{_XLINK}}}href"} and value.startswith("#"):
+        return f"#{name}-{value[1:]}"
+    value = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", value)
+    if key == "style":
+        for color, variable in VARIABLES.items():
+            value = re.sub(rf"(fill|stroke): ?{color}", rf"\1: {variable}", value)
+        if "font:" in value and "fill:" not in value:  # text that is black by default
+            value = f"fill: var(--ink); {value}"
+    return value

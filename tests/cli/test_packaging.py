@@ -67,7 +67,10 @@ def test_a_wheel_holds_the_program_its_data_and_nothing_else(wheel: Path) -> Non
     expected |= {"afl_sim/py.typed", f"{info}/licenses/LICENSE", f"{info}/METADATA"}
     for package in ("afl_sim", "analysis"):
         expected |= {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")}
-    expected |= {f"analysis/report/page.{suffix}" for suffix in ("html", "css", "js")}
+    for suffix in ("html", "css", "js"):
+        found = {str(p.relative_to(ROOT)) for p in (ROOT / "analysis").rglob(f"*.{suffix}")}
+        assert found
+        expected |= found
     assert expected <= set(names)
     assert "afl_sim/scenarios/scenario.schema.json" in expected
 

@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 from commands import ROOT, Command
+from doc_blocks import PAGES, blocks, commands, prose
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, its text, and the line of the README it begins in."""
-
-    language: str
-    text: str
-    line: int
-
-    @property
-    def file(self) -> str | None:
-        """The file that it is the content of, from its first line `# file: NAME`."""
-        found = re.match(r"# file: (\S+)\n", self.text)
-        return found[1] if found else None
-
-
-def blocks(text: str) -> list[Block]:
-    """The fenced blocks of a page, in order."""
-    return [
-        Block(found[1], found[2], text[: found.start()].count("\n") + 1)
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    ]
-
-
-def commands(block: Block) -> list[list[str]]:
-    """The command lines of a console block, comments dropped."""
-    return [
-        shlex.split(line.removeprefix("$ "), comments=True)
-        for line in block.text.splitlines()
-        if line.startswith("$ ")
-    ]
 
 
 BLOCKS = blocks(README)
@@ -114,13 +81,9 @@ def test_commands_in_the_text_exist() -> None:
         ), option
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
-)
-def test_links_lead_somewhere(page: str) -> None:
-    place = ROOT / page
-    outside_code = re.sub(r"^```.*?^```$", "", place.read_text(), flags=re.MULTILINE | re.DOTALL)
-    for target in re.findall(r"\]\(([^)\s]+)\)", outside_code):
+@pytest.mark.parametrize("place", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(place: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(place.read_text())):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = target.partition("#")

@@ -6,17 +6,17 @@ import re
 import subprocess
 import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 import seaborn as sns
 from fake_runs import fake_run
+from figure_checks import assert_texts_are_apart, shown_by, varied, visible_axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
 
 import analysis
 from afl_sim import load_scenario, simulate
@@ -25,11 +25,20 @@ from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
 from afl_sim.world.events import AGGREGATED, ARRIVED, COMPUTED, DISPATCHED, DOWNLOADED
 from analysis import FIGURES, CannotDraw, theme
 from analysis.curves import curve_of, held
+from analysis.drawing import rendered
 from analysis.figures.classes import label_mixes
 from analysis.figures.timeline import choose_clients, legs, timeline
 from analysis.intervals import differences
-from analysis.replications import groups, short_labels, shorten
-from analysis.series import by_speed, compute_seconds, horizon, rounds, transfers
+from analysis.replications import groups, named, short_labels, shorten
+from analysis.series import (
+    by_speed,
+    compute_seconds,
+    horizon,
+    rounds,
+    speeds,
+    speeds_by_run,
+    transfers,
+)
 from analysis.statistics import student_interval
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
@@ -124,37 +133,6 @@ def by_hand(tmp_path):
     return load_run(folder.path)
 
 
-def texts_on(figure):
-    """Every text that is really drawn, with its box in pixels."""
-    drawn = {}
-    draw = Text.draw
-
-    def record(text, renderer, *args, **kwargs):
-        if text.get_visible() and text.get_text().strip():
-            drawn[text] = None
-        return draw(text, renderer, *args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Text, "draw", record)
-        FigureCanvasAgg(figure).draw()
-    return [(text.get_text(), text.get_window_extent()) for text in drawn]
-
-
-def assert_texts_are_apart(figure):
-    width, height = figure.canvas.get_width_height()
-    boxes = texts_on(figure)
-    assert len(boxes) > 4
-    for text, box in boxes:
-        assert box.x0 >= -1, text
-        assert box.y0 >= -1, text
-        assert box.x1 <= width + 1, text
-        assert box.y1 <= height + 1, text
-    for (text_a, a), (text_b, b) in itertools.combinations(boxes, 2):
-        across = min(a.x1, b.x1) - max(a.x0, b.x0)
-        down = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert across <= 1 or down <= 1.5, f"{text_a!r} lies on {text_b!r}"
-
-
 def assert_axes_have_units(figure):
     without = {"label", "class", "client", "round", "loss", "samples", "transfers", "versions"}
     without |= {"samples trained", "clients from the fastest to the slowest"}
@@ -168,15 +146,6 @@ def assert_axes_have_units(figure):
 
 def titled(figure, title):
     return next(axes for axes in figure.axes if axes.get_title() == title)
-
-
-def visible_axes(figure):
-    return [axes for axes in figure.axes if axes.get_visible()]
-
-
-def shown_by(name, runs, count):
-    """As many runs as one page takes; the figures of a study need replications."""
-    return runs[: min(count, FIGURES[name].per_page or count)]
 
 
 @pytest.mark.parametrize(("count", "style"), [(1, "paper"), (3, "slides"), (7, "column")])
@@ -297,6 +266,45 @@ def test_the_same_runs_give_the_same_bytes(runs, tmp_path):
     assert files[0] == files[1]
 
 
+def fonts_in(pdf):
+    """The kinds of fonts that a PDF holds, also in compressed streams, and how many programs."""
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    parts = [pdf, *(unpacked(stream) for stream in streams)]
+    kinds = {
+        kind.decode()
+        for part in parts
+        for kind in re.findall(rb"/Subtype\s*/(Type\w+|TrueType|CIDFont\w+)", part)
+    }
+    return kinds, sum(part.count(b"/FontFile2 ") for part in parts)
+
+
+def unpacked(stream):
+    try:
+        return zlib.decompress(stream)
+    except zlib.error:
+        return b""
+
+
+@pytest.mark.parametrize("style", theme.STYLES)
+def test_pdfs_embed_truetype_fonts_in_every_style_and_for_math(runs, style, tmp_path):
+    figure = FIGURES["gradient-norm"].function(runs[:2], style=style)  # powers of ten are math
+    figure.axes[0].set_title(r"$\alpha_i^{-3}\;\mathcal{L}\;\frac{x}{y}\;\sqrt{2}$ − … é")
+    figure.savefig(tmp_path / "plain.pdf")
+    for content in rendered(figure, "pdf"), (tmp_path / "plain.pdf").read_bytes():
+        kinds, programs = fonts_in(content)
+        assert kinds == {"Type0", "CIDFontType2"}
+        assert programs >= 3  # upright, italic and the symbols
+
+
+def test_the_fonts_of_a_pdf_are_found(tmp_path):
+    figure = mpl.figure.Figure()
+    figure.text(0.5, 0.5, "one")
+    figure.savefig(tmp_path / "a.pdf")
+    assert fonts_in((tmp_path / "a.pdf").read_bytes()) == ({"Type3"}, 0)
+    packed = b"stream\n" + zlib.compress(b"<< /Subtype /Type3 >>") + b"\nendstream"
+    assert fonts_in(packed)[0] == {"Type3"}
+
+
 @pytest.mark.usefixtures("_unrendered")
 def test_more_runs_than_fit_one_page_make_further_files(runs, tmp_path):
     (entry,) = analysis.draw(runs, tmp_path, ["timeline"])
@@ -409,7 +417,7 @@ def test_one_fleet_has_one_line_and_another_its_own(runs, tmp_path):
 def test_the_heat_map_and_the_samples_are_in_order_of_speed(runs):
     figure = FIGURES["heterogeneity"].function(runs[:1])
     heat, samples = titled(figure, "Labels by client"), titled(figure, "Samples by client")
-    order = by_speed(runs[:1], runs[0])
+    order = by_speed(speeds(runs[:1]), runs[0])
     counts = runs[0].label_counts.loc[order]
     shares = 100 * counts.div(counts.sum(axis=1), axis=0)
     np.testing.assert_allclose(heat.images[0].get_array(), shares.to_numpy().T)
@@ -452,7 +460,7 @@ def test_replications_share_a_line_of_means_and_a_band(study):
     curves = [curve_of(run, "time", "accuracy") for run in members[0].runs]
     line = axes.get_lines()[0]
     x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
-    assert x[-1] <= min(curve.x[-1] for curve in curves)
+    assert x[-1] == min(curve.x[-1] for curve in curves)
     at = len(x) // 2
     values = [held(curve.x, curve.y, x[at : at + 1])[0] for curve in curves]
     interval = student_interval(values)
@@ -498,8 +506,9 @@ def test_class_accuracy_is_a_row_for_each_class(runs):
 
 def test_label_mixes_are_those_of_the_fastest_and_slowest_tenth(runs):
     run = runs[0]
-    order = by_speed(runs, run)
-    mixes = label_mixes(runs, run)
+    known = speeds_by_run(runs)[run.path]
+    order = by_speed(known, run)
+    mixes = label_mixes(known, run)
     fastest = run.label_counts.loc[order[:4]].sum()
     np.testing.assert_allclose(mixes["fastest"], fastest / fastest.sum())
     slowest = run.label_counts.loc[order[-4:]].sum()
@@ -513,7 +522,7 @@ def test_fairness_weighs_the_classes_by_the_labels_held(runs, tmp_path):
     object.__setattr__(run, "metrics", metrics)
     (axes,) = FIGURES["fairness"].function([run]).axes
     fast, slow = axes.get_lines()[:2]
-    mixes = label_mixes([run], run)
+    mixes = label_mixes(speeds([run]), run)
     for line, which in ((fast, "fastest"), (slow, "slowest")):
         np.testing.assert_allclose(line.get_ydata(), 100 * mixes[which] @ (np.arange(10) / 10))
     assert (fast.get_linestyle(), slow.get_linestyle()) == ("-", "--")
@@ -594,13 +603,6 @@ def test_two_settings_make_a_heat_map(study):
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("count", "concurrency")
 
 
-def varied(run, status="complete", seconds=None, **settings):
-    """The run of a setting whose summary says so."""
-    run.scenario["clients"].update(settings)
-    run.summary.update(status=status, time_to_accuracy={"0.9": seconds})
-    return run
-
-
 def grid_of(tmp_path, **options):
     return [
         varied(fake_run(tmp_path / f"{a}-{b}", updates=5), a=a, b=b, **options)
@@ -641,6 +643,40 @@ def test_no_two_lines_of_a_sweep_look_alike(tmp_path):
     panel = visible_axes(FIGURES["sweep"].function(runs, measures=["versions"]))[0]
     lines = [line for line in panel.get_lines() if not line.get_label().startswith("_")]
     assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}) == 9
+
+
+def test_figures_of_very_many_settings_show_a_part_and_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("analysis.figures.differences.MOST_PAIRS", 3)
+    monkeypatch.setattr("analysis.figures.study.LOOKS", 2)
+    monkeypatch.setattr("analysis.figures.study.MOST_NUMBERS", 12)
+    monkeypatch.setattr("analysis.figures.study.MOST_NAMES", 3)
+    runs = [
+        varied(
+            fake_run(tmp_path / f"{a}{b}-r{n}", label=f"{a}{b}-r{n}", seed=n, updates=5), a=a, b=b
+        )
+        for a in range(3)
+        for b in range(5)
+        for n in (1, 2)
+    ]
+    figure = FIGURES["differences"].function(runs)
+    assert theme.notes(figure) == "the first 3 of 14 pairs of settings"
+    assert all(len(axes.get_yticks()) == 3 for axes in visible_axes(figure))
+    figure = FIGURES["sweep"].function(runs, measures=["versions"])
+    lines = [line for line in figure.axes[0].get_lines() if line.get_label()[0] != "_"]
+    assert [line.get_label() for line in lines] == ["a 0", "a 1"]
+    assert theme.notes(figure) == "the first 2 of 3 lines"
+    figure = FIGURES["sweep-map"].function(runs, measures=["versions"])
+    assert len(figure.axes[0].texts) == 0
+    assert len(figure.axes) == 2  # and its bar of colours
+    for run in runs[:10]:
+        run.scenario["clients"].update(a=f"x{run.label}", b=0)
+    figure = FIGURES["sweep"].function(runs[:10:2], measures=["versions"])
+    assert len(figure.axes[0].get_xticks()) == 3
+
+
+def test_labels_in_a_sentence_are_few():
+    assert named(["a", "b"]) == "a, b"
+    assert named([str(n) for n in range(9)], most=4) == "0, 1, 2 and 6 more"
 
 
 def test_numbers_on_a_heat_map_stand_out_even_where_all_are_equal(study):
@@ -756,15 +792,3 @@ def test_sixty_clients_are_named_on_a_timeline(tmp_path):
     figure = timeline([run], clients=60)
     assert len(figure.axes[0].get_yticklabels()) == 61
     assert_texts_are_apart(figure)
-
-
-def test_accuracy_that_is_not_a_number_leaves_a_gap(tmp_path, runs):
-    run = fake_run(tmp_path / "a", updates=30)
-    metrics = run.metrics.copy()
-    metrics.loc[5:, "accuracy"] = np.nan
-    object.__setattr__(run, "metrics", metrics)
-    figure = FIGURES["accuracy"].function([run])
-    assert_texts_are_apart(figure)
-    (line,) = [line for line in figure.axes[0].get_lines() if line.get_label() == run.label]
-    assert np.isfinite(np.asarray(line.get_ydata(), dtype=float)).sum() == 5
-    assert isinstance(metrics, pd.DataFrame)

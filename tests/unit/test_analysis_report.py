@@ -1,24 +1,27 @@
-"""report.html: what it holds, and what a browser does with it."""
+"""report.html: what it holds. What a browser does with it is in test_report_in_browser.py."""
 
 import html
 import json
+import os
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fake_runs import fake_run
 
+from afl_sim.cli import results
 from afl_sim.recording import load_run
+from analysis import CannotDraw, theme
 from analysis.figures.timeline import choose_clients
-from analysis.report import pages, write_run_report, write_study_report
-from analysis.report.charts import accuracy_data, timeline_data
+from analysis.report import charts, command, drawn, pages, write_run_report, write_study_report
+from analysis.report.charts import accuracy_data, accuracy_keys, timeline_data
 from analysis.report.clients import client_table, sampled
+from analysis.report.links import link_to
 from analysis.series import update_share
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-NASTY = '</script><b>"A & B"</b>'
+NASTY = "</script><!--<script>\u2028<b onclick='x'>\"A & B\"</b>"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ class Elements(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))
-        if tag not in {"meta", "link", "br"}:
+        if tag not in {"meta", "link", "br", "input"}:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -120,12 +123,145 @@ def test_the_page_holds_scenario_summary_figures_and_clients(page, study):
     assert len(re.findall(r"<tr><td>\d+</td>", page)) == 30
 
 
-def test_a_study_links_its_runs_and_says_what_differs(study_page, study):
+def test_a_study_links_the_pages_that_there_are_and_says_how_to_make_the_others(
+    page, study, monkeypatch
+):
+    monkeypatch.setattr(pages, "_STUDY_FIGURES", ())
+    folder = study[0].path.parent
+    text = write_study_report("a study", study, folder / "some.html", folder).read_text()
     for run in study:
-        assert f'<a href="{run.label}/report.html">{run.label}</a>' in study_page
-        assert (run.path.parent / run.label).is_dir()
-    assert "95 % CI [" in study_page
-    assert "differences <span>" in study_page
+        linked = f'<a href="{run.label}/report.html">{run.label}</a>' in text
+        assert linked == (run is study[2])
+    assert "3 of 4 runs have no page of their own" in text
+    assert f"afl-sim report {study[0].path}\nafl-sim report --runs {folder}</pre>" in text
+    assert "95 % CI [" in text
+
+
+def test_a_runs_page_links_its_studys_if_that_is_there(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "_RUN_FIGURES", ())
+    run = study[0]
+    study_page = run.path.parent / "report.html"
+    study_page.unlink(missing_ok=True)
+    (run.path.parent / "study.json").write_text("{}")
+    assert "&larr;" not in write_run_report(run, tmp_path / "a.html").read_text()
+    named = write_run_report(run, run.path / "b.html", study_page).read_text()
+    study_page.write_text("")
+    found = write_run_report(run, run.path / "c.html").read_text()
+    for text in (named, found):
+        assert f'<a href="../report.html">&larr; {study_page.parent.name}</a>' in text
+
+
+def test_no_name_makes_a_link_lead_elsewhere():
+    page = Path("/x/report.html")
+    assert link_to(Path("/x/a b/r#1?.html"), page) == "a%20b/r%231%3F.html"
+    assert link_to(Path("/x/javascript:alert(1)/r"), page) == "javascript%3Aalert%281%29/r"
+    assert link_to(Path("/y/r"), page) == "../y/r"
+    assert link_to(Path("/x/" + os.fsdecode(b"\xff")), page) == "%FF"
+    assert command("--runs", "my study") == "afl-sim report --runs 'my study'"
+
+
+@pytest.mark.parametrize(("each", "made"), [(None, 0), (True, 3), (False, 0)])
+def test_pages_of_very_many_runs_are_made_when_asked_for(each, made, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pages, "_RUN_FIGURES", ())
+    monkeypatch.setattr(pages, "_STUDY_FIGURES", ())
+    monkeypatch.setattr(results, "MOST_PAGES", 2)
+    folder = tmp_path / "study"
+    runs = [fake_run(folder / f"r{n}", label=f"r{n}", seed=n, updates=5) for n in range(3)]
+    results.write_report(folder, runs, True, each=each)
+    assert len(list(folder.glob("*/report.html"))) == made
+    text = (folder / "report.html").read_text()
+    assert text.count("/report.html") == made
+    assert (f"afl-sim report --runs {folder}" in text) == (made == 0)
+    assert (f"afl-sim report --runs {folder}" in capsys.readouterr().out) == (made == 0)
+    results.write_report(folder, runs[:2], True)
+    assert len(list(folder.glob("*/report.html"))) == max(2, made)
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Six settings of three seeds."""
+    return [
+        fake_run(
+            tmp_path / f"k{kind}-r{seed}",
+            label=f"k{kind}-r{seed}",
+            strategy=f"k{kind}",
+            seed=seed,
+            updates=5 + 5 * seed,
+        )
+        for kind in range(6)
+        for seed in range(3)
+    ]
+
+
+def test_figures_of_a_large_study_show_a_part_and_say_which(large, monkeypatch):
+    monkeypatch.setattr(drawn, "SETTINGS", 3)
+    monkeypatch.setattr(drawn, "RUNS", 6)
+    part = drawn.shown(large)
+    assert [run.label for run in part] == ["k0-r0", "k0-r1", "k2-r0", "k2-r1", "k5-r0", "k5-r1"]
+    seen = {}
+
+    def draws(name):
+        def function(runs, **options):
+            seen[name] = ([run.label for run in runs], options)
+            raise CannotDraw("nothing")
+
+        return SimpleNamespace(function=function, per_page=None, description="")
+
+    monkeypatch.setattr(drawn, "FIGURES", {name: draws(name) for name in ("sweep", "staleness")})
+    found = drawn.drawings(large, ("sweep", "staleness"), {"measured": "known"})
+    assert seen["sweep"] == ([run.label for run in large], {"measured": "known"})
+    assert seen["staleness"] == ([run.label for run in part], {})
+    assert found.note == (
+        "The figures show 3 of 6 settings, spread evenly over the study; the first 2 of up to 3 "
+        "seeds of a setting. Only sweep, sweep-map and differences are of all 18 runs."
+    )
+    assert drawn.drawings(part, (), {}).note == ""
+
+
+def test_the_chart_of_a_large_study_has_a_mean_for_each_setting_that_figures_show(
+    large, monkeypatch
+):
+    monkeypatch.setattr(charts, "SETTINGS", 3)
+    monkeypatch.setattr(charts, "MOST_LINES", 8)
+    found = accuracy_data(large)
+    assert "3 of 6 settings" in found["note"]
+    assert "means over the seeds" in found["note"]
+    lines = [line for line in found["lines"] if line["setting"] == "k2"]
+    assert [line["label"] for line in lines] == [
+        "k2, mean of 3 seeds",
+        "k2, mean of 2 of 3 seeds",
+        "k2, mean of 1 of 3 seeds",
+    ]
+    assert [line.get("faint", False) for line in lines] == [False, True, True]
+    colors = dict.fromkeys(line["color"] for line in found["lines"])
+    assert list(colors) == list(theme.PALETTE[:3])  # as in the figures of the page
+    longest = max(large[6:9], key=lambda run: run.metrics["time_us"].iloc[-1])
+    assert lines[-1]["x"][-1] == longest.metrics["time_us"].iloc[-1] / 1e6
+    assert lines[-1]["y"][-1] == pytest.approx(100 * longest.summary["final"]["accuracy"])
+
+
+def test_a_large_study_is_measured_without_keeping_its_events(large, monkeypatch):
+    monkeypatch.setattr(pages, "_STUDY_FIGURES", ())
+    write_study_report("a study", large, large[0].path.parent / "report.html")
+    assert not any("events" in vars(run) for run in large)
+
+
+def test_a_number_that_is_missing_is_a_gap_in_the_chart(tmp_path):
+    run = fake_run(tmp_path / "a", label="a", updates=5, evaluations=4)
+    metrics = run.metrics.copy()
+    metrics.loc[2, "accuracy"] = None
+    object.__setattr__(run, "metrics", metrics)
+    run.summary["status"] = "diverged"
+    (line,) = accuracy_data([run])["lines"]
+    assert [value is None for value in line["y"]] == [False, False, True, False, False]
+    assert len(line["x"]) == 5
+    assert line["label"] == "a (diverged)"
+
+
+def test_a_figure_says_on_the_page_what_it_leaves_out(study, tmp_path):
+    silent = fake_run(tmp_path / "s", label="silent", strategy="other", training=False, updates=5)
+    found = drawn.drawings([study[0], silent], ["learning"])
+    assert found.drawn[0].note == "without silent: no evaluations (timing only)"
 
 
 def test_colours_of_figures_follow_the_page(page):
@@ -136,13 +272,17 @@ def test_colours_of_figures_follow_the_page(page):
     assert "#ffffff" not in figures
 
 
-def test_names_cannot_break_out_of_the_page(tmp_path):
+def test_names_cannot_break_out_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "_RUN_FIGURES", ("learning", "staleness"))
     run = fake_run(tmp_path / "a", label=NASTY, updates=10, clients=12)
     run.scenario["description"] = NASTY
     text = write_run_report(run, tmp_path / "report.html").read_text(encoding="utf-8")
     assert NASTY not in text
     assert Elements(text).open == []
-    assert text.count("</script>") == 2
+    assert text.count("</script>") == text.count("<script") == 2
+    (embedded,) = re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)
+    assert not set(embedded) & set("<>&\u2028\u2029")
+    assert json.loads(embedded)["accuracy"]["lines"][0]["label"].startswith("</script>")
 
 
 def test_a_timing_only_run_and_one_without_tasks_have_a_page(tmp_path):
@@ -175,10 +315,11 @@ def test_every_setting_of_the_accuracy_chart_has_its_key_and_its_look(tmp_path):
     runs = [
         fake_run(tmp_path / f"s{n}", label=f"s{n}", strategy=f"k{n}", updates=5) for n in range(10)
     ]
-    lines = accuracy_data(runs)["lines"]
-    assert len({(line["color"], line["dash"]) for line in lines}) == 10
-    keys = pages._accuracy({"lines": lines})
-    assert all(f">s{n}</span>" in keys for n in range(10))
+    data = accuracy_data(runs)
+    assert len({(line["color"], line["dash"]) for line in data["lines"]}) == 10
+    keys = accuracy_keys(data)
+    assert [key["name"] for key in keys] == [f"s{n}" for n in range(10)]
+    assert len({key["style"] for key in keys}) == 10
 
 
 def test_the_timeline_holds_every_leg_of_its_clients(study):
@@ -226,115 +367,3 @@ def test_of_very_many_clients_some_are_listed_from_fast_to_slow(study, monkeypat
     assert 5 <= len(some) <= 10
     assert table["compute"].idxmin() in some.index
     assert some.index.is_monotonic_increasing
-
-
-# What is put into a copy of the page: errors are kept, and what was done is written to its end.
-CATCH = """<script>
-window.caught = [];
-addEventListener("error", (event) => caught.push(String(event.message)));
-addEventListener("securitypolicyviolation", (event) => caught.push(event.blockedURI));
-console.error = (...words) => caught.push(words.join(" "));
-</script>"""
-ACT = """<script>
-const told = {};
-const column = (table, place) =>
-  [...table.tBodies[0].rows]
-    .map((row) => row.cells[place])
-    .map((cell) => cell.dataset.value ?? cell.textContent);
-const table = document.querySelector("table.sortable");
-const heads = [...table.tHead.rows[0].cells];
-const place = heads.findIndex((head) => head.textContent.startsWith(SORT));
-heads[place].click();
-told.up = column(table, place);
-told.mark = heads[place].getAttribute("aria-sort");
-heads[place].click();
-told.down = column(table, place);
-told.charts = {};
-for (const box of document.querySelectorAll(".chart")) {
-  const svg = box.querySelector("svg");
-  const span = () => [Number(svg.dataset.low), Number(svg.dataset.high)];
-  const edges = svg.getBoundingClientRect();
-  const chart = { whole: span(), shapes: svg.querySelectorAll("path, polyline").length };
-  const middle = { clientX: edges.left + edges.width / 2, bubbles: true, cancelable: true };
-  svg.dispatchEvent(new WheelEvent("wheel", { ...middle, deltaY: -100 }));
-  chart.wheel = span();
-  svg.dispatchEvent(new PointerEvent("pointerdown", { ...middle }));
-  svg.dispatchEvent(new PointerEvent("pointermove", { ...middle, clientX: middle.clientX + 1e6 }));
-  svg.dispatchEvent(new PointerEvent("pointerup", { ...middle }));
-  chart.dragged = span();
-  box.querySelector("[data-zoom=in]").click();
-  chart.button = span();
-  box.querySelector("[data-zoom=all]").click();
-  chart.again = span();
-  told.charts[box.id] = chart;
-}
-const page = () => getComputedStyle(document.body).backgroundColor;
-told.colors = [page()];
-document.getElementById("theme").click();
-told.colors.push(page());
-told.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
-told.errors = caught;
-const pre = document.createElement("pre");
-pre.id = "told";
-pre.textContent = JSON.stringify(told);
-document.body.append(pre);
-</script>"""
-
-
-def seen_by_browser(text, folder, sort):
-    folder.mkdir()
-    path = folder / "page.html"
-    text = text.replace("<head>", "<head>" + CATCH, 1)
-    act = ACT.replace("SORT", json.dumps(sort))
-    path.write_text(text.replace("</body>", act + "</body>"), encoding="utf-8")
-    command = [
-        BROWSER,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        f"--user-data-dir={folder / 'profile'}",
-        "--window-size=1200,900",
-        "--enable-logging=stderr",
-        "--virtual-time-budget=2000",
-        "--dump-dom",
-        path.as_uri(),
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "CONSOLE" not in ended.stderr
-    (told,) = re.findall(r'<pre id="told">(.*?)</pre>', ended.stdout, re.DOTALL)
-    return json.loads(html.unescape(told))
-
-
-@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
-@pytest.mark.parametrize(
-    ("which", "sort", "charts"),
-    [
-        ("page", "compute per task", ["accuracy", "timeline"]),
-        ("study_page", "setting", ["accuracy"]),
-    ],
-)
-def test_in_a_browser_the_table_sorts_and_the_charts_zoom(which, sort, charts, request, tmp_path):
-    told = seen_by_browser(request.getfixturevalue(which), tmp_path / "browser", sort)
-    assert told["errors"] == []
-    assert told["requests"] == []
-    for name, backwards in (("up", False), ("down", True)):
-        values = [float(v) if which == "page" else v for v in told[name] if v != ""]
-        assert len(values) >= 2
-        assert values == sorted(values, reverse=backwards)
-        assert set(told[name][len(values) :]) <= {""}  # the unknown come last either way
-    assert told["mark"] == "ascending"
-    assert list(told["charts"]) == charts
-    for chart in told["charts"].values():
-        low, high = chart["whole"]
-        assert low == 0 < high
-        assert chart["shapes"] > 0
-        inner = chart["wheel"]
-        assert low < inner[0] < inner[1] < high
-        assert inner[1] - inner[0] == pytest.approx(0.8 * (high - low))
-        assert chart["dragged"][0] == 0  # pulled to the right as far as it goes
-        assert chart["dragged"][1] == pytest.approx(0.8 * high)
-        assert chart["button"][1] - chart["button"][0] == pytest.approx(0.4 * high)
-        assert chart["again"] == [low, high]
-    light, dark = told["colors"]
-    assert light != dark

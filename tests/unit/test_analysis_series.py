@@ -18,7 +18,7 @@ from afl_sim.world.events import (
     QUEUED,
     STARTED,
 )
-from analysis.curves import Curve, held, mean_of, median_curve
+from analysis.curves import Curve, held, mean_of, median_curve, split_at
 from analysis.replications import Group
 from analysis.series import (
     bytes_until,
@@ -164,14 +164,72 @@ def test_between_evaluations_a_run_keeps_its_last_value():
     assert held(x, y, np.array([0.0, 9.9, 10.0, 30.0])).tolist() == [1.0, 1.0, 5.0, 6.0]
 
 
-def test_a_mean_curve_goes_as_far_as_all_of_its_runs():
-    long = Curve(np.array([0.0, 10.0, 20.0]), np.array([0.0, 10.0, 20.0]))
-    short = Curve(np.array([0.0, 5.0]), np.array([2.0, 4.0]))
-    mean = mean_of([long, short])
-    assert mean.x.tolist() == [0.0, 5.0]
-    assert mean.y.tolist() == [1.0, 2.0]
+def a_curve(x, y):
+    return Curve(np.array(x, dtype=float), np.array(y, dtype=float))
+
+
+def stretches(curve):
+    return [(part.runs, part.x.tolist(), part.y.tolist()) for part in curve.fewer]
+
+
+def test_a_mean_curve_goes_on_with_those_that_do_and_counts_them():
+    curves = [
+        a_curve([0, 10, 20, 30], [0, 10, 20, 30]),
+        a_curve([0, 5], [2, 4]),
+        a_curve([0, 10, 20], [1, 7, 9]),
+    ]
+    mean = mean_of(curves)
+    assert mean.runs == 3
+    assert mean.x.tolist() == [0, 5]
+    assert mean.y.tolist() == pytest.approx([1, 5 / 3])
     assert (mean.low <= mean.y).all()
-    assert mean_of([long]) is long
+    # Each stretch begins where a run ends, with the others' mean there: no line leads from one
+    # to the other, as if something had been learnt or lost.
+    assert stretches(mean) == [
+        (2, [5, 10, 20], [0.5, 8.5, 14.5]),
+        (1, [20, 30], [20, 30]),
+    ]
+    assert mean.lowest == 0.5
+    assert mean_of(curves[:1]) is curves[0]
+
+
+def test_curves_that_end_together_have_no_lighter_part():
+    mean = mean_of([a_curve([0, 10], [0, 10]), a_curve([0, 4, 10], [2, 4, 6])])
+    assert mean.x.tolist() == [0, 4, 10]
+    assert mean.y.tolist() == [1, 2, 8]
+    assert mean.fewer == ()
+
+
+def test_a_mean_curve_leaves_out_who_has_no_number_and_who_has_not_begun():
+    nan = np.nan
+    late = mean_of([a_curve([0, 10, 20], [0, 10, 20]), a_curve([10, 20], [20, 30])])
+    assert late.x.tolist() == [10, 20]
+    assert stretches(late) == [(1, [0, 10], [0, 10])]
+    gap = mean_of([a_curve([0, 10, 20, 30], [0, 10, 20, 30]), a_curve([0, 10, 20], [2, nan, 8])])
+    assert stretches(gap) == [(1, [0, 10, 20], [0, 10, 20]), (1, [20, 30], [20, 30])]
+    np.testing.assert_array_equal(gap.x, [0, nan, 20])
+    np.testing.assert_array_equal(gap.y, [1, nan, 14])
+    nobody = mean_of([a_curve([0, 10], [nan, nan]), a_curve([0, 10], [nan, nan])])
+    assert len(nobody.x) == 0
+    assert nobody.fewer == ()
+    assert np.isnan(nobody.lowest)
+
+
+def test_a_mean_of_very_many_evaluations_ends_where_its_runs_end():
+    long, short = np.linspace(0, 100, 2001), np.linspace(0, 33.33, 1001)
+    mean = mean_of([a_curve(long, long), a_curve(short, short)])
+    assert len(mean.x) < 220
+    assert mean.x[-1] == 33.33
+    (rest,) = mean.fewer
+    assert (rest.x[0], rest.x[-1], rest.y[-1]) == (33.33, 100, 100)
+
+
+def test_a_pooled_line_is_split_where_runs_end():
+    x = np.arange(6.0)
+    curve = split_at(x, 10 * x, [2.0, 4.0, 5.0])
+    assert curve.x.tolist() == [0, 1, 2]
+    assert stretches(curve) == [(2, [2, 3, 4], [20, 30, 40]), (1, [4, 5], [40, 50])]
+    assert split_at(x, x, [5.0, 5.0]).fewer == ()
 
 
 def run_with(strategy, clients=10, updates=None):
@@ -306,10 +364,11 @@ def test_a_median_curve_holds_values_and_has_its_quartiles_about_it():
         return SimpleNamespace(metrics=frame)
 
     runs = [evaluated((0, 8.0), (4 * SECOND, last)) for last in (1.0, 2.0, 3.0, 4.0)]
-    late = evaluated((0, 8.0), (2 * SECOND, 100.0), (9 * SECOND, 0.0))
+    late = evaluated((0, 8.0), (2 * SECOND, 100.0), (9 * SECOND, 0.5))
     curve = median_curve([*runs, late], "time", "squared_gradient_norm")
     assert curve.x.tolist() == [0, 2, 4]
     assert curve.y.tolist() == [8, 8, 3]
     assert curve.low.tolist() == [8, 8, 2]
     assert curve.high.tolist() == [8, 8, 4]
+    assert stretches(curve) == [(1, [4, 9], [100, 0.5])]
     assert median_curve([late], "time", "squared_gradient_norm").low is None

@@ -174,3 +174,9 @@ def test_a_study_that_has_not_begun_says_so(tmp_path):
     (tmp_path / "study.json").write_text('{"name": "s", "runs": ["a"]}')
     with pytest.raises(RunFolderError, match="no run has begun"):
         load_runs([tmp_path])
+
+
+def test_a_label_holds_nothing_that_a_terminal_would_obey(folder):
+    manifest = json.loads((folder / "manifest.json").read_text()) | {"label": "a\n\x1b[31mb"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert load_run(folder).label == "a\ufffd\ufffd[31mb"
