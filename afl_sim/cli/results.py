@@ -28,9 +28,8 @@ def plot(
     """Draw figures of runs and studies; `afl-sim list figures` describes them."""
     from afl_sim.recording import load_runs
 
-    draw_figures(
-        load_runs(runs), out or runs[0] / "figures", figure, tuple(formats.split(",")), style
-    )
+    found = load_runs(runs)
+    draw_figures(found, out or figures_folder(runs[0]), figure, tuple(formats.split(",")), style)
 
 
 @app.command()
@@ -96,6 +95,18 @@ def diff(
     print(format_divergence(divergence, str(a), str(b)))
     if divergence is not None:
         raise typer.Exit(1)
+
+
+def figures_folder(folder: Path) -> Path:
+    """Where the figures of a run or study go.
+
+    Raises:
+        RunFolderError: a link in its place leads elsewhere.
+    """
+    from afl_sim.recording.files import refuse_link
+
+    refuse_link(folder / "figures")
+    return folder / "figures"
 
 
 def draw_figures(

@@ -23,7 +23,7 @@ from afl_sim.cli.options import (
     execution_settings,
     sink_settings,
 )
-from afl_sim.cli.results import draw_figures, write_report
+from afl_sim.cli.results import draw_figures, figures_folder, write_report
 from afl_sim.errors import AflSimError, ScenarioError
 from afl_sim.output import say_errors
 
@@ -81,7 +81,7 @@ def run(
         print_comparison(runs, folder if study.is_study else None)
     print(f"results: {folder}")
     if plot and runs:
-        draw_figures(runs, folder / "figures", None, ("png",))
+        draw_figures(runs, figures_folder(folder), None, ("png",))
         write_report(folder, runs, study.is_study)
     if not all(outcome.succeeded for outcome in outcomes):
         raise typer.Exit(1)

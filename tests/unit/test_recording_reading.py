@@ -66,11 +66,12 @@ def test_a_run_cannot_be_changed(folder):
 
 def test_a_run_that_has_not_ended_loads_with_what_is_there(tmp_path):
     folder = RunFolder.create(tmp_path / "a", "name: a\nstrategy: {kind: fedavg}\n", {})
-    (folder.path / "events.parquet.tmp").write_bytes(b"half")
     run = load_run(folder.path)
     assert run.status == "unfinished"
     assert run.summary == {}
-    with pytest.raises(RunFolderError, match=r"events\.parquet is not there yet"):
+    with pytest.raises(
+        RunFolderError, match=r"events\.parquet is missing: the run is unfinished; `afl-sim resume"
+    ):
         _ = run.events
     with pytest.raises(RunFolderError, match=r"metrics\.parquet is missing"):
         _ = run.metrics
