@@ -44,6 +44,21 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """How a scenario file was read; with a copy of the file that is enough to read it again.
+
+    Attributes:
+        settings: the overrides, ``key.path=value``.
+        seed: what replaced the file's seed, or None.
+        folder: the file's folder, from which the paths in it go out.
+    """
+
+    settings: tuple[str, ...]
+    seed: int | None
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Options:
     """How a study is run.
 
@@ -55,6 +70,7 @@ class Options:
         command: the command line, for the manifests.
         stop_wanted: asked after each version; True breaks the study off there.
         notice: told in one line what the user should know of runs that are there already.
+        origin: how the scenario file was read, for the index of a study.
         finished: the statuses of a run that is reused.
     """
 
@@ -65,6 +81,7 @@ class Options:
     command: Sequence[str] | None = None
     stop_wanted: Callable[[], bool] | None = None
     notice: Callable[[str], None] | None = None
+    origin: Origin | None = None
     finished: Collection[str] = ("complete",)
 
 

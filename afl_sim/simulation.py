@@ -46,6 +46,7 @@ def load_study(
     *,
     timing_only: bool = False,
     inspect: Callable[[Scenario], Iterable[tuple[tuple[str, ...], str]]] | None = None,
+    base: Path | None = None,
 ) -> Study:
     """Read a scenario file: one case, or with ``sweep`` or ``replications`` several.
 
@@ -55,12 +56,13 @@ def load_study(
         seed: replaces the file's seed.
         timing_only: also refuse what cannot work without training.
         inspect: further checks of each case, as (key path, message).
+        base: the folder from which paths in the file go out; None: its own.
 
     Raises:
         ScenarioError: one line for each mistake in the file.
     """
     return _load_study(
-        source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect
+        source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect, base=base
     )
 
 

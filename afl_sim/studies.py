@@ -8,8 +8,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from afl_sim.begun_studies import index_entries
 from afl_sim.blame import one_error
-from afl_sim.cases import Options, Outcome, existing, finished_before, outcome_of, run_case
+from afl_sim.cases import (
+    Options,
+    Origin,
+    Outcome,
+    existing,
+    finished_before,
+    outcome_of,
+    run_case,
+)
 from afl_sim.errors import InputError, RunFolderError
 from afl_sim.parallel import Watch, can_share, run_side_by_side
 from afl_sim.recording import StudyFolder, check_free
@@ -20,7 +29,7 @@ from afl_sim.scenario import Case, Study, scenario_id
 from afl_sim.simulation import check_mode, run_name
 from afl_sim.workers import check_executor
 
-__all__ = ["RUNS", "Options", "Outcome", "run_study", "study_folder", "study_id"]
+__all__ = ["RUNS", "Options", "Origin", "Outcome", "run_study", "study_folder", "study_id"]
 
 RUNS = Path("runs")
 _NAMED = 5  # runs in a notice
@@ -85,7 +94,8 @@ def run_study(
     labels = [case.label for case in study.cases]
     made = None
     if not (folder / STUDY).is_file():
-        made = StudyFolder.create(folder, study.name, labels, study.source)
+        how = index_entries(options)
+        made = StudyFolder.create(folder, study.name, labels, study.source, how)
     elif _labels_in(folder) != labels:
         raise RunFolderError(
             f"{folder} is in the way: it holds another study; choose another folder or remove it"
@@ -157,10 +167,10 @@ def _tell_what_begins_anew(places: Sequence[Path], options: Options) -> None:
     begun = [place for place in places if existing(place) is not None]
     if begun:
         names = ", ".join(map(str, begun[:_NAMED])) + (", ..." if begun[_NAMED:] else "")
-        what = (
-            "an unfinished run, which begins" if len(begun) == 1 else "unfinished runs that begin"
-        )
-        options.notice(f"{names}: {what} anew; stop now and add --resume to go on instead")
+        what = "holds an unfinished run, which begins"
+        if len(begun) > 1:
+            what = "hold unfinished runs, which begin"
+        options.notice(f"{names} {what} anew; to go on instead, stop now and add --resume")
 
 
 def _labels_in(folder: Path) -> list[str] | None:

@@ -25,11 +25,12 @@ def check_study(
     *,
     timing_only: bool = False,
     here: bool = False,
+    base: Path | None = None,
 ) -> Study:
     """Read a scenario file and try everything up to the start of each run.
 
     Args:
-        source, overrides, seed, timing_only: as for `load_study`.
+        source, overrides, seed, timing_only, base: as for `load_study`.
         here: also refuse what this machine has no device for.
 
     Raises:
@@ -56,7 +57,7 @@ def check_study(
             found[key] = list(problems(scenario, here and not timing_only))
         return found[key]
 
-    return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect)
+    return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
 
 
 def problems(scenario: Scenario, here: bool = False) -> Iterator[Problem]:

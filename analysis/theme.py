@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -202,10 +202,10 @@ def label_legend(figure: Figure, axes: Axes, style: Style) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small")
 
 
-def note_left_out(figure: Figure, labels: Sequence[str], why: str) -> None:
-    """Leave a note on a figure about the runs that it could not show; see `left_out`."""
-    if labels:
-        figure.set_label(f"without {', '.join(labels)}: {why}")
+def note_left_out(figure: Figure, others: str) -> None:
+    """Leave a note on a figure about the runs that it could not show, and why; see `left_out`."""
+    if others:
+        figure.set_label(f"without {others}")
 
 
 def left_out(figure: Figure) -> str:

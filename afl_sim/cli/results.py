@@ -27,8 +27,11 @@ def plot(
 ) -> None:
     """Draw figures of runs and studies; `afl-sim list figures` describes them."""
     from afl_sim.recording import load_runs
+    from afl_sim.recording.reading import not_begun
 
-    found = load_runs(runs)
+    found, absent = load_runs(runs), not_begun(runs)
+    if absent:
+        print(f"not begun: {', '.join(absent)}")
     draw_figures(found, out or figures_folder(runs[0]), figure, tuple(formats.split(",")), style)
 
 
@@ -53,6 +56,7 @@ def report(
 def write_report(folder: Path, runs: list[Any], is_study: bool, out: Path | None = None) -> None:
     """Write the page of a run, or those of a study and of its runs."""
     from afl_sim.recording.files import make_folder
+    from afl_sim.recording.reading import not_begun
     from analysis.report import REPORT, write_run_report, write_study_report
 
     path = out or folder / REPORT
@@ -60,7 +64,7 @@ def write_report(folder: Path, runs: list[Any], is_study: bool, out: Path | None
     if is_study:
         for run in runs:
             write_run_report(run)
-        write_study_report(folder.resolve().name, runs, path)
+        write_study_report(folder.resolve().name, runs, path, not_begun([folder]))
     else:
         write_run_report(runs[0], path)
     print(f"report: {path}")
@@ -78,9 +82,10 @@ def compare(
 ) -> None:
     """Print a table of runs side by side, with intervals where there are replications."""
     from afl_sim.recording import load_runs
+    from afl_sim.recording.reading import not_begun
     from analysis.compare import print_comparison
 
-    print_comparison(load_runs(runs), out, form=form)
+    print_comparison(load_runs(runs), out, form=form, not_begun=not_begun(runs))
 
 
 @app.command()

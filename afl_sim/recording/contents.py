@@ -39,8 +39,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except Unreadable as error:
         misreadings = error.misreadings
     if misreadings:
-        first = misreadings[0]
-        raise RunFolderError(f"{path} is damaged: not YAML ({first.where}: {first.message})")
+        line = misreadings[0].where.rpartition(":")[2]
+        raise RunFolderError(f"{path} is damaged: line {line}: {misreadings[0].message}")
     content = plain(root)
     if not isinstance(content, dict):
         raise RunFolderError(f"{path} is damaged: expected a mapping, found {_kind(content)}")

@@ -20,12 +20,14 @@ from pydantic import (
 )
 
 from afl_sim.errors import RunFolderError
+from afl_sim.scenario.explain import explain
 from afl_sim.scenario.section import kind_alone
-from afl_sim.scenario.wording import one_line, show
+from afl_sim.scenario.wording import one_line
 
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Client = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Figure = Annotated[float, Field(ge=-1e150, le=1e150)]  # its square is finite, too
 Block = dict[str, Any]
 
 
@@ -58,25 +60,25 @@ class LastEvaluation(Document):
     """The numbers of the last evaluation."""
 
     accuracy: Share | None = None
-    loss: float | None = None
+    loss: Figure | None = None
 
 
 class Staleness(Document):
     """Of aggregated updates, in versions."""
 
-    mean: float | None = None
-    p50: float | None = None
-    p95: float | None = None
+    mean: Figure | None = None
+    p50: Figure | None = None
+    p95: Figure | None = None
     max: Whole | None = None
 
 
 class WallSeconds(Document):
     """What a run has taken."""
 
-    total: float | None = None
-    training: float | None = None
-    evaluation: float | None = None
-    waiting: float | None = None
+    total: Figure | None = None
+    training: Figure | None = None
+    evaluation: Figure | None = None
+    waiting: Figure | None = None
 
 
 class Summary(Document):
@@ -84,18 +86,18 @@ class Summary(Document):
 
     name: str
     status: Literal["complete", "interrupted", "diverged", "failed"]
-    virtual_seconds: Annotated[float, Field(ge=0)]
+    virtual_seconds: Annotated[float, Field(ge=0, le=1e150)]
     versions: Whole
     updates: Updates
     final: LastEvaluation
     stopped_by: str | None = None
     reason: str | None = None
     samples_trained: Whole | None = None
-    time_to_accuracy: dict[Annotated[str, AfterValidator(_share_in_words)], float | None] | None = (
-        None
-    )
+    time_to_accuracy: (
+        dict[Annotated[str, AfterValidator(_share_in_words)], Figure | None] | None
+    ) = None
     staleness: Staleness | None = None
-    idle_fraction: float | None = None
+    idle_fraction: Figure | None = None
     schedule_digest: str | None = None
     model_digest: str | None = None
     wall_seconds: WallSeconds | None = None
@@ -116,6 +118,10 @@ class StudyIndex(Document):
 
     name: str | None = None
     runs: list[str] = []
+    settings: list[str] | None = None
+    seed: Whole | None = None
+    folder: str | None = None
+    timing_only: bool | None = None
 
 
 class _Strategy(Document):
@@ -145,6 +151,7 @@ class Described(Document):
     """``scenario.yaml``, as far as it is read without being run."""
 
     name: str | None = None
+    seed: Whole | None = None
     description: str | None = None
     strategy: Annotated[_Strategy | None, BeforeValidator(kind_alone)] = None
     clients: _Clients | None = None
@@ -173,16 +180,10 @@ def check_document(kind: type[Document], content: Mapping[str, Any], path: Path)
         kind.model_validate(content)
     except ValidationError as error:
         wrong = error.errors(include_url=False)
-        absent = [_key(entry["loc"]) for entry in wrong if entry["type"] == "missing"]
+        absent = [".".join(map(str, e["loc"])) for e in wrong if e["type"] == "missing"]
         if absent:
-            raise RunFolderError(f"{path} is damaged: it lacks {', '.join(absent)}") from None
-        first = wrong[0]
-        said = first["msg"].removeprefix("Value error, ")
-        raise RunFolderError(
-            f"{path} is damaged: {one_line(_key(first['loc']), 100)}: "
-            f"{said[:1].lower()}{said[1:]}; found {one_line(show(first['input']))}"
-        ) from None
-
-
-def _key(place: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, place))
+            what = f"it lacks {', '.join(absent)}"
+        else:
+            first = explain(error, content, None, kind)[0]
+            what = f"{'.'.join(map(str, first.path))}: {first.message}"
+        raise RunFolderError(f"{path} is damaged: {one_line(what, 300)}") from None

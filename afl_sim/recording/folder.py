@@ -209,7 +209,12 @@ class StudyFolder(Folder):
 
     @classmethod
     def create(
-        cls, path: Path, name: str, labels: Sequence[str], scenario_yaml: str | None = None
+        cls,
+        path: Path,
+        name: str,
+        labels: Sequence[str],
+        scenario_yaml: str | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> Self:
         """Make the folder of a study.
 
@@ -218,11 +223,12 @@ class StudyFolder(Folder):
             name: the study's name.
             labels: its runs in order; each is a folder name.
             scenario_yaml: the source of the study, kept as ``study.yaml``.
+            more: further entries of ``study.json``; see `afl_sim.recording.documents.StudyIndex`.
 
         Raises:
             RunFolderError: something is in the way, or the place cannot be written.
         """
-        files = {STUDY: _json({"name": name, "runs": list(labels)})}
+        files = {STUDY: _json({"name": name, "runs": list(labels), **(more or {})})}
         if scenario_yaml is not None:
             files[STUDY_SOURCE] = scenario_yaml.encode()
         return cls._appear(path, files)

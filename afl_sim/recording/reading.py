@@ -258,10 +258,18 @@ def is_study(folder: Path) -> bool:
     return (folder / STUDY).is_file() or any(folder.glob(f"*/{SCENARIO}"))
 
 
-def not_begun(folder: Path) -> list[str]:
-    """The labels of a study's runs that have not begun, in the study's order."""
-    begun = set(_run_names(folder))
-    return [one_line(label) for label in _listed(folder) if label not in begun]
+def not_begun(paths: Iterable[Path | str]) -> list[str]:
+    """The labels of runs that have not begun, of those of the paths that are studies.
+
+    Raises:
+        RunFolderError: a study's index is damaged.
+    """
+    labels: list[str] = []
+    for folder in dict.fromkeys(map(Path, paths)):
+        if not is_single_run(folder):
+            begun = set(_run_names(folder))
+            labels += [one_line(label) for label in _listed(folder) if label not in begun]
+    return labels
 
 
 def read_study_index(folder: Path) -> dict[str, Any]:

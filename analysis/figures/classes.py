@@ -66,7 +66,7 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         for axes in panels[::columns]:
             axes.set_ylabel("class")
         figure.colorbar(mesh, ax=list(panels), pad=0.02).set_label("accuracy (%)")
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -99,7 +99,7 @@ def fairness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         virtual_time(axes)
         axes.set_ylabel("accuracy on a label mix (%)")
         _two_legends(figure, axes, chosen)
-    note_left_out(figure, others, _NO_SHARES)
+    note_left_out(figure, others)
     return figure
 
 

@@ -45,5 +45,5 @@ def gradient_norm(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         virtual_time(axes)
         axes.set_ylabel("squared gradient norm")
         label_legend(figure, axes, chosen)
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure

@@ -59,7 +59,7 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         virtual_time(axes)
         axes.set_ylabel("accuracy (%)")
         label_legend(figure, axes, chosen)
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -96,7 +96,7 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
                 for axes, name in zip(pair, ("accuracy (%)", "loss"), strict=True):
                     axes.set_ylabel(name)
         label_legend(figure, grid[0][0], chosen)
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 

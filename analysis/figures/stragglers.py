@@ -58,7 +58,7 @@ def stragglers(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             _draw_last(panels.pop(0), waited[0], len(waited) < len(shown), chosen)
         _draw_clients(panels[0], panels[1], shown, chosen)
         label_legend(figure, panels[1], chosen)
-    note_left_out(figure, others, "no finished tasks")
+    note_left_out(figure, others)
     return figure
 
 

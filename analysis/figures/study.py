@@ -67,7 +67,7 @@ def sweep(
             axes.set_title(measure_of(name).heading)
         if along and len(series(shown, along)) > 1:
             label_legend(figure, panels[0], chosen)
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -112,7 +112,7 @@ def sweep_map(
             _draw_map(axes, grid, name, chosen)
             axes.set(xlabel=along[0].name, ylabel=along[1].name)
             axes.set_title(measure_of(name).heading, fontsize="small")
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -146,11 +146,11 @@ def paired_differences(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             axes.set_visible(False)
         for axes, name in zip(panels, names, strict=False):
             _draw_differences(axes, found[found["measure"] == name], short, wide, chosen)
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others)
     return figure
 
 
-def _ended(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
+def _ended(runs: Sequence[Run]) -> tuple[list[Group], str]:
     shown, others = usable(runs, lambda run: bool(run.summary), _LACKING)
     if len(shown) < 2:
         raise CannotDraw(f"{groups(runs)[0].label}: there is one setting, and none to compare")

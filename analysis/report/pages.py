@@ -55,7 +55,7 @@ def write_run_report(run: Run, path: Path | None = None) -> Path:
     accuracy, timeline = accuracy_data([run]), timeline_data(run)
     parts = [
         _section("Summary", _facts(_summary(run))),
-        _accuracy(accuracy),
+        _accuracy(accuracy, [run]),
         _timeline(timeline, run),
         _figures([run], _RUN_FIGURES),
         _clients(run),
@@ -67,12 +67,15 @@ def write_run_report(run: Run, path: Path | None = None) -> Path:
     return chosen
 
 
-def write_study_report(name: str, runs: Sequence[Run], path: Path) -> Path:
+def write_study_report(
+    name: str, runs: Sequence[Run], path: Path, not_begun: Sequence[str] = ()
+) -> Path:
     """Write the report of several runs, with a link to the report of each.
 
     Args:
         name: the page's title.
         path: the file.
+        not_begun: labels of runs that the study was to have and has not begun.
 
     Raises:
         AflSimError: it cannot be written; nothing is left behind.
@@ -93,7 +96,9 @@ def write_study_report(name: str, runs: Sequence[Run], path: Path) -> Path:
         parts.append(f"<ul>{lines}</ul><p class='note'>{escape(note)}</p>")
     links = [os.path.relpath(run.path / REPORT, path.parent) for run in runs]
     parts.append(_section("Runs", _table(texts_of(frame), links)))
-    parts.append(_accuracy(accuracy))
+    if not_begun:
+        parts.append(f"<p class='note'>Not begun: {escape(', '.join(not_begun))}.</p>")
+    parts.append(_accuracy(accuracy, runs))
     parts.append(_figures(runs, _STUDY_FIGURES))
     lead = f"<p>{escape(_description(runs[0]))}</p>" if _description(runs[0]) else ""
     write_text(path, _page(name, lead, "\n".join(parts), {"accuracy": accuracy, "timeline": None}))
@@ -205,12 +210,15 @@ _CONTROLS: Final = """\
 <span class="note span"></span> <span class="note hint">wheel to zoom, drag to move</span>"""
 
 
-_NO_ACCURACY: Final = "No evaluations: the runs did not train (timing only), or have not ended."
+_NO_ACCURACY: Final = "No evaluations: the runs did not train (timing only)."
+_NOT_FINISHED: Final = "No evaluations yet: not finished, or broken off before its end."
 
 
-def _accuracy(data: dict[str, Any] | None) -> str:
+def _accuracy(data: dict[str, Any] | None, runs: Sequence[Run]) -> str:
     if data is None:
-        return _section("Accuracy", f"<p class='note'>{_NO_ACCURACY}</p>")
+        whole = all(run.status in {"complete", "diverged"} for run in runs)
+        note = _NO_ACCURACY if whole else _NOT_FINISHED
+        return _section("Accuracy", f"<p class='note'>{note}</p>")
     seen = {line["setting"]: (line["color"], line["dash"]) for line in data["lines"]}
     keys = "".join(_key(label, f"background: {_striped(*look)}") for label, look in seen.items())
     box = f'<div class="chart" id="accuracy"><div class="controls">{_CONTROLS}</div>{keys}</div>'
