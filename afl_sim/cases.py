@@ -99,7 +99,7 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
         try:
             found = load_run(place)
         except RunFolderError as error:
-            raise RunFolderError(f"{error}; --force makes the run again") from None
+            raise RunFolderError(f"{error}; `run --force` makes the run again") from None
         tidy(found)
     if found is None:
         return None

@@ -126,6 +126,8 @@ def _draft_of(place: Path) -> Path:
 def _drafts_in(folder: Path, names: set[str]) -> Iterator[Path]:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
+            if not entry.name.endswith(".tmp"):  # most names of a large folder need no more
+                continue
             found = _DRAFT.fullmatch(entry.name)
             if found is not None and (not names or found["place"] in names):
                 yield folder / entry.name

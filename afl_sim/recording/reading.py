@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_LONGEST = 1000  # characters of names in a message
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder, read only.
@@ -201,9 +204,8 @@ def load_head(path: Path | str) -> Run:
     _require_folder(folder)
     if not (folder / SCENARIO).exists():
         if is_study(folder):
-            raise RunFolderError(
-                f"{folder} is a study: name one of its runs ({', '.join(_run_names(folder))})"
-            )
+            names = one_line(", ".join(_run_names(folder)), _LONGEST)
+            raise RunFolderError(f"{folder} is a study: name one of its runs ({names})")
         raise RunFolderError(f"{folder} is not a run folder: it has no {SCENARIO}")
     scenario = read_yaml(folder / SCENARIO)
     check_document(Described, scenario, folder / SCENARIO)

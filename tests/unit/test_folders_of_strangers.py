@@ -103,7 +103,7 @@ def look_at_everything(folder: Path) -> None:
     format_divergence(first_divergence(runs[0], runs[-1]))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_folder_with_other_values_is_read_or_refused_in_one_line(
     study: Path, data: st.DataObject

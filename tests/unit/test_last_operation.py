@@ -101,16 +101,15 @@ def assert_whole_after_each(
     (tmp_path / "as it should be").mkdir()
     expected = digests(undisturbed(tmp_path / "as it should be" / "run"))
     whole = contents(tmp_path / "as it should be")
-    (tmp_path / "count").mkdir()
-    begin(tmp_path / "count" / "run")
+    (tmp_path / "before").mkdir()
+    begin(tmp_path / "before" / "run")
+    shutil.copytree(tmp_path / "before", tmp_path / "count")
     counted = Files(tmp_path / "count")
     with counted.watched():
         act(tmp_path / "count" / "run")
     assert len(counted.done) > 15
     for number in numbers(counted.done):
-        place = tmp_path / str(number)
-        place.mkdir()
-        begin(place / "run")
+        place = shutil.copytree(tmp_path / "before", tmp_path / str(number))
         files = Files(place, number, wrong)
         with suppress(Cut, AflSimError), files.watched():
             act(place / "run")
@@ -138,6 +137,20 @@ def start(run: Path) -> Any:
 
 def timed(run: Path) -> Any:
     return simulate(scenario(), run, timing_only=True)
+
+
+def test_a_run_folder_appears_with_all_that_is_known_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, seen = os.rename, []
+
+    def watch(source: Path, place: Path) -> None:
+        seen.append((Path(place).name, sorted(os.listdir(source))))
+        rename(source, place)
+
+    monkeypatch.setattr(os, "rename", watch)
+    timed(tmp_path / "run")
+    assert seen == [("run", ["manifest.json", "partition.parquet", "scenario.yaml"])]
 
 
 ERROR = pytest.param("error", marks=pytest.mark.slow)
@@ -202,8 +215,8 @@ def test_a_process_that_really_ends_at_an_operation_is_gone_on_with(tmp_path: Pa
     counted = Files(tmp_path)
     with counted.watched():
         whole = start(tmp_path / "whole" / "run")
-    places = [tmp_path / str(number) for number in list(numbers(counted.done))[1::6]]
-    assert len(places) > 5
+    places = [tmp_path / str(number) for number in list(numbers(counted.done))[1::9]]
+    assert len(places) >= 5
     for place in places:
         place.mkdir()
     ended = subprocess.run(
