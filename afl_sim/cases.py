@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from afl_sim.blame import one_error
 from afl_sim.code import code_digest
 from afl_sim.errors import AflSimError, RunFolderError
-from afl_sim.recording import Run, RunFolder, load_run
+from afl_sim.recording import Run, RunFolder, load_head, load_run
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.replacement import FINISHED, Replacement
 from afl_sim.scenario import Case, scenario_id
 from afl_sim.simulation import Progress, load_scenario, resume, simulate
+from afl_sim.upkeep import tidy
 from afl_sim.workers import Executors
 
 
@@ -43,6 +44,21 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """How a scenario file was read; with a copy of the file that is enough to read it again.
+
+    Attributes:
+        settings: the overrides, ``key.path=value``.
+        seed: what replaced the file's seed, or None.
+        folder: the file's folder, from which the paths in it go out.
+    """
+
+    settings: tuple[str, ...]
+    seed: int | None
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Options:
     """How a study is run.
 
@@ -53,6 +69,8 @@ class Options:
         resume: go on with runs that were broken off, instead of running them again.
         command: the command line, for the manifests.
         stop_wanted: asked after each version; True breaks the study off there.
+        notice: told in one line what the user should know of runs that are there already.
+        origin: how the scenario file was read, for the index of a study.
         finished: the statuses of a run that is reused.
     """
 
@@ -62,6 +80,8 @@ class Options:
     resume: bool = False
     command: Sequence[str] | None = None
     stop_wanted: Callable[[], bool] | None = None
+    notice: Callable[[str], None] | None = None
+    origin: Origin | None = None
     finished: Collection[str] = ("complete",)
 
 
@@ -69,10 +89,19 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
     """The case's finished run, if there is one that is to be reused.
 
     Raises:
-        RunFolderError: what is to be reused, or gone on with, is another run than the case's.
+        RunFolderError: what is to be reused, or gone on with, is another run than the case's, or
+            it is damaged.
     """
+    if options.force:
+        return None
     found = existing(place)
-    if found is None or options.force:
+    if found is not None and found.status in options.finished:
+        try:
+            found = load_run(place)
+        except RunFolderError as error:
+            raise RunFolderError(f"{error}; `run --force` makes the run again") from None
+        tidy(found)
+    if found is None:
         return None
     if found.status in options.finished or options.resume:
         _refuse_other(case, found, options)
@@ -103,12 +132,13 @@ def run_case(
     """
     if (reused := finished_before(case, place, options)) is not None:
         return reused
-    found = existing(place)
+    found = existing(place, even_damaged=options.force)
     if found is not None and options.resume and not options.force:
         run = resume(
             place,
             progress=progress,
             stop_wanted=options.stop_wanted,
+            notice=options.notice,
             execution=case.scenario.execution,
             executors=executors,
         )
@@ -119,7 +149,8 @@ def run_case(
             with RunFolder.open(place).locked():
                 if (reused := finished_before(case, place, options)) is not None:
                     return reused  # another process has come to its end with it just now
-                older = until_begun.enter_context(Replacement(existing(place) or found))
+                now = existing(place, even_damaged=options.force)
+                older = until_begun.enter_context(Replacement(now or found))
             stop_wanted = _letting_go(older, stop_wanted)
         run = simulate(
             case.scenario,
@@ -149,20 +180,29 @@ def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:
         with one_error():
             return run()
     except AflSimError as error:
-        left = existing(place)
+        left = None
+        with suppress(RunFolderError):
+            left = existing(place)
         if left is not None and left.status in FINISHED:
             left = None  # an older run, which is there again since the new one did not begin
         return Outcome(label, left, error=error)
 
 
-def existing(place: Path) -> Run | None:
-    """The run in a folder, in whatever state, or None."""
+def existing(place: Path, *, even_damaged: bool = False) -> Run | None:
+    """The run in a folder, in whatever state, or None.
+
+    Raises:
+        RunFolderError: it is damaged, and not wanted ``even_damaged``, as one of which nothing is
+            known.
+    """
     if not (place / SCENARIO).is_file():
         return None
     try:
-        return load_run(place)
+        return load_head(place)
     except RunFolderError:
-        return None
+        if even_damaged:
+            return Run(place, place.name, place.name, {}, {}, {})
+        raise
 
 
 def _refuse_other(case: Case, found: Run, options: Options) -> None:

@@ -12,14 +12,29 @@ from afl_sim.preparation import Prepared
 from afl_sim.recording import (
     EventLog,
     MetricsLog,
+    Run,
     RunFolder,
     load_run,
-    write_partition,
     write_trace,
 )
-from afl_sim.recording.shares import MOST_CLIENTS
+from afl_sim.recording.shares import MOST_CLIENTS, partition_file
 from afl_sim.recording.sinks import open_sinks
 from afl_sim.scenario import Scenario
+
+
+def shares_of(prepared: Prepared) -> bytes:
+    """Who holds which samples, as the content of ``partition.parquet``."""
+    counts = prepared.partition.label_counts(prepared.labels, prepared.classes, MOST_CLIENTS)
+    return partition_file(counts)
+
+
+def trace_of(run: Run, scenario: Scenario) -> None:
+    """Write a run's ``trace.json``, if its scenario wants it."""
+    if scenario.recording.trace:
+        limit = scenario.recording.trace_limit
+        events, total = run.first_events(limit)
+        path = RunFolder.open(run.path).trace_path
+        write_trace(events, path, limit, metrics=run.metrics, name=scenario.name, total=total)
 
 
 class Recorder(AbstractContextManager["Recorder"]):
@@ -36,8 +51,7 @@ class Recorder(AbstractContextManager["Recorder"]):
     def __init__(self, folder: RunFolder, scenario: Scenario) -> None:
         self.folder = folder
         self.metrics = MetricsLog(folder.metrics_path)
-        self._settings = scenario.recording
-        self._name = scenario.name
+        self._scenario = scenario
         described = scenario.model_dump(mode="json", by_alias=True)
         self._sinks = open_sinks(scenario.execution.sinks, folder.path, described)
         try:
@@ -76,11 +90,6 @@ class Recorder(AbstractContextManager["Recorder"]):
         for sink in self._sinks:
             sink.evaluated(self.metrics.rows[-1])
 
-    def write_partition(self, prepared: Prepared) -> None:
-        """Write who holds which samples."""
-        counts = prepared.partition.label_counts(prepared.labels, prepared.classes, MOST_CLIENTS)
-        write_partition(self.folder.partition_path, counts)
-
     def close(self) -> None:
         """Write what was logged; a reader sees each file whole or not at all.
 
@@ -100,14 +109,4 @@ class Recorder(AbstractContextManager["Recorder"]):
 
     def write_trace(self) -> None:
         """Write ``trace.json``, if the scenario wants it."""
-        if self._settings.trace:
-            run = load_run(self.folder.path)
-            events, total = run.first_events(self._settings.trace_limit)
-            write_trace(
-                events,
-                self.folder.trace_path,
-                self._settings.trace_limit,
-                metrics=run.metrics,
-                name=self._name,
-                total=total,
-            )
+        trace_of(load_run(self.folder.path), self._scenario)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
-import shutil
+from collections.abc import Collection
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording import Run, RunFolder, load_run
+from afl_sim.recording import Run, RunFolder, load_head
+from afl_sim.recording.drafts import held_folder, remove_drafts, remove_folder
 from afl_sim.recording.files import reason
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.recording.locking import LOCK
 
 FINISHED: Final = ("complete", "diverged")
 """Statuses of a run that has come to its end, and has a result to tell."""
+
+_ASIDE: Final = re.compile(r"\.(?P<name>.+)\.before-[0-9a-f]{8}", re.DOTALL)
 
 
 class Replacement(AbstractContextManager["Replacement"]):
@@ -26,6 +30,7 @@ class Replacement(AbstractContextManager["Replacement"]):
     The old one goes when the block ends or calls `let_go`. Where an exception ends it before that,
     the old one comes back: it is what a user would lose to a cluster that is away or a mistyped
     setting. What has failed and left no checkpoint is no loss, and gives way to a new failure.
+    Where the process is killed before that, `bring_back` does the same at the next start.
 
     Args:
         old: the run that is there, its lock held by the caller until this is made.
@@ -37,14 +42,16 @@ class Replacement(AbstractContextManager["Replacement"]):
     def __init__(self, old: Run) -> None:
         self._place = old.path.resolve()  # where a link points to
         self._aside = self._place.with_name(f".{self._place.name}.before-{secrets.token_hex(4)}")
+        self._held: int | None = None
         self._let_go = False
-        checkpoint = RunFolder.open(old.path).checkpoint_path
-        self._precious = old.status in FINISHED or checkpoint.exists()
+        self._precious = _is_precious(old)
         if self._place == Path.cwd():
             raise RunFolderError(f"cannot replace {old.path}: it is the working directory")
         try:
+            self._held = held_folder(self._place)
             os.rename(self._place, self._aside)
         except OSError as error:
+            self._release()
             raise RunFolderError(f"cannot replace {old.path}: {reason(error)}") from error
 
     def __exit__(
@@ -54,23 +61,74 @@ class Replacement(AbstractContextManager["Replacement"]):
         traceback: TracebackType | None,
     ) -> None:
         there = (self._place / SCENARIO).exists()
-        if error is not None and not self._let_go and (self._precious or not there):
-            with suppress(OSError, RunFolderError):  # else it stays under its hidden name
-                if there:
-                    self._remove_new()
-                (self._aside / LOCK).unlink(missing_ok=True)
-                os.rename(self._aside, self._place)
-        else:
-            self.let_go()
-
-    def _remove_new(self) -> None:
-        """Remove what has come in the old run's place, unless it is another process's."""
-        with RunFolder.open(self._place).locked():
-            if load_run(self._place).status not in FINISHED:
-                shutil.rmtree(self._place)
+        try:
+            if error is not None and not self._let_go and (self._precious or not there):
+                with suppress(OSError, RunFolderError):  # else it stays under its hidden name
+                    _put_back(self._aside, self._place)
+            else:
+                self.let_go()
+        finally:
+            self._release()
 
     def let_go(self) -> None:
         """Remove the old run; a second call does nothing."""
         if not self._let_go:
             self._let_go = True
-            shutil.rmtree(self._aside, ignore_errors=True)
+            with suppress(OSError):
+                remove_folder(self._aside, self._place)
+
+    def _release(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+
+def bring_back(folder: Path, names: Collection[str]) -> None:
+    """Put runs back that a killed process had set aside for new ones that it did not begin.
+
+    What is left of runs that it was about to remove goes.
+
+    Args:
+        folder: where the runs lie.
+        names: the names of their folders.
+    """
+    remove_drafts(folder, *names)
+    with suppress(OSError):
+        for entry in sorted(os.listdir(folder)):
+            found = _ASIDE.fullmatch(entry)
+            if found is not None and found["name"] in names:
+                with suppress(OSError, RunFolderError):
+                    _settle(folder / entry, folder / found["name"])
+
+
+def _settle(aside: Path, place: Path) -> None:
+    held = held_folder(aside)
+    if held is None:  # its process lives
+        return
+    try:
+        old = load_head(aside)
+        new = load_head(place) if (place / SCENARIO).exists() else None
+        if new is not None and (_has_begun(new) or not _is_precious(old)):
+            remove_folder(aside, place)
+        else:
+            _put_back(aside, place)
+    finally:
+        os.close(held)
+
+
+def _put_back(aside: Path, place: Path) -> None:
+    """Remove what has come in the old run's place, unless it is another process's; then rename."""
+    if (place / SCENARIO).exists():
+        with RunFolder.open(place).locked():
+            if load_head(place).status not in FINISHED:
+                remove_folder(place, place)
+    (aside / LOCK).unlink(missing_ok=True)
+    os.rename(aside, place)
+
+
+def _is_precious(run: Run) -> bool:
+    return run.status in FINISHED or RunFolder.open(run.path).checkpoint_path.exists()
+
+
+def _has_begun(run: Run) -> bool:
+    return _is_precious(run) or bool(run.summary.get("versions"))

@@ -17,11 +17,11 @@ from afl_sim.execution.learner import TrainingLearner
 from afl_sim.execution.null import NullLearner
 from afl_sim.execution.numerics import fingerprint, model_digest
 from afl_sim.execution.replay import ReplayingLearner
-from afl_sim.execution.snapshot import Snapshot
 from afl_sim.execution.tasks import Executor
 from afl_sim.preparation import Prepared
 from afl_sim.recorder import Recorder
-from afl_sim.recording import load_checkpoint, save_checkpoint
+from afl_sim.recording import save_checkpoint
+from afl_sim.restoring import read_snapshot
 from afl_sim.scenario import Scenario
 from afl_sim.strategies.base import Population
 from afl_sim.summary import summarize
@@ -60,10 +60,12 @@ class Watch:
     Attributes:
         progress: told where the run stands, after each version and now and then in between.
         stop_wanted: whether the run is to stop at the next version, with a checkpoint.
+        notice: told in one line what the user should know before the run goes on.
     """
 
     progress: Callable[[Progress], None] | None = None
     stop_wanted: Callable[[], bool] | None = None
+    notice: Callable[[str], None] | None = None
 
 
 class Simulation:
@@ -206,13 +208,14 @@ class Simulation:
         self._saved_at = monotonic()
 
     def _load_checkpoint(self, learner: TrainingLearner) -> None:
-        found = load_checkpoint(self._recorder.folder.checkpoint_path)
+        folder = self._recorder.folder.checkpoint_path
+        found = read_snapshot(folder, self._layout.size, self._watch.notice)
         if found is None:
             return
-        self._restored, tensors = found
+        self._restored, snapshot = found
         for row in self._restored["metrics"]:
             self._recorder.restore_evaluation(*row)
-        self._replay = ReplayingLearner(learner, Snapshot.unpack(self._restored, tensors))
+        self._replay = ReplayingLearner(learner, snapshot)
 
     def _check_prefix(self) -> None:
         """Refuse to go on from a checkpoint of another history.

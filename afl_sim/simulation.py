@@ -16,13 +16,16 @@ from afl_sim.code import code_digest
 from afl_sim.errors import InputError, RunFolderError, ScenarioError
 from afl_sim.execution.numerics import check_device, deterministic, fingerprint
 from afl_sim.preparation import prepare
-from afl_sim.recorder import Recorder
-from afl_sim.recording import Run, RunFolder, build_manifest, load_run
+from afl_sim.recorder import Recorder, shares_of
+from afl_sim.recording import Run, RunFolder, build_manifest, load_head, load_run
+from afl_sim.recording.files import write_bytes
 from afl_sim.recording.sinks import check_sinks
+from afl_sim.replacement import bring_back
 from afl_sim.running import Progress, Simulation, Watch
 from afl_sim.scenario import Execution, Override, Scenario, Study, dump_scenario, scenario_id
 from afl_sim.scenario import load_study as _load_study
 from afl_sim.scenario.checks import only_accuracy
+from afl_sim.upkeep import lost_files, restore, tidy
 from afl_sim.workers import Executors, executors_of
 
 __all__ = [
@@ -43,6 +46,7 @@ def load_study(
     *,
     timing_only: bool = False,
     inspect: Callable[[Scenario], Iterable[tuple[tuple[str, ...], str]]] | None = None,
+    base: Path | None = None,
 ) -> Study:
     """Read a scenario file: one case, or with ``sweep`` or ``replications`` several.
 
@@ -52,12 +56,13 @@ def load_study(
         seed: replaces the file's seed.
         timing_only: also refuse what cannot work without training.
         inspect: further checks of each case, as (key path, message).
+        base: the folder from which paths in the file go out; None: its own.
 
     Raises:
         ScenarioError: one line for each mistake in the file.
     """
     return _load_study(
-        source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect
+        source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect, base=base
     )
 
 
@@ -161,13 +166,12 @@ def _simulate(
             code=code_digest(scenario),
             scenario_id=scenario_id(scenario),
         )
-        folder = RunFolder.create(out, dump_scenario(scenario), manifest)
+        folder = RunFolder.create(out, dump_scenario(scenario), manifest, shares_of(prepared))
         simulation = None
         with ExitStack() as held:
             try:
                 held.enter_context(folder.locked())
                 with Recorder(folder, scenario) as recorder:
-                    recorder.write_partition(prepared)
                     simulation = Simulation(scenario, prepared, recorder, chosen, watch)
                     simulation.run(began)
             except BaseException as error:
@@ -183,6 +187,7 @@ def resume(
     *,
     progress: Callable[[Progress], None] | None = None,
     stop_wanted: Callable[[], bool] | None = None,
+    notice: Callable[[str], None] | None = None,
     execution: Execution | None = None,
     executors: Executors | None = None,
     force: bool = False,
@@ -190,23 +195,32 @@ def resume(
     """Continue a run that was broken off, to the digests that it would have had.
 
     The schedule is replayed up to the latest checkpoint; where there is none the run begins anew.
+    Of a finished run the small files that it has lost are made again.
 
     Args:
         path: the run folder.
         progress, stop_wanted: as for `simulate`.
+        notice: told in one line if a checkpoint is damaged.
         execution: where tasks run from here on; by default where they did.
         executors: as for `simulate`.
         force: go on even if this is other code, other numerics or another scenario than began the
             run.
 
     Raises:
-        RunFolderError: there is no such run, another process is writing it, or it was begun by
-            other code, with other numerics or from another scenario than its folder has now.
+        RunFolderError: there is no such run, another process is writing it, it was begun by other
+            code, with other numerics or from another scenario than its folder has now, or a file
+            is damaged that cannot be made again.
         AflSimError: the schedule is not the one that the checkpoint was taken in; it is kept.
     """
-    found = load_run(path)
+    bring_back(Path(path).parent, {Path(path).name})
+    found = load_head(path)
+    lost: list[str] = []
     if found.status == "complete":
-        return found
+        found = load_run(path)
+        tidy(found)
+        lost = lost_files(found)
+        if not lost:
+            return found
     began = perf_counter()
     scenario = load_scenario(found.path / "scenario.yaml")
     if execution is not None:
@@ -224,23 +238,27 @@ def resume(
                 f"{found.path} was begun with {what} ({then}; here {now}), so the result "
                 "might not be the same; --force goes on nevertheless"
             )
+    if lost:
+        restore(found, scenario, lost)
+        return load_run(path)
     device = "cpu" if timing_only else scenario.numerics.device
     with deterministic(device), _chosen(scenario, timing_only, executors) as chosen:
         prepared = prepare(scenario, timing_only)
         folder = RunFolder.open(found.path)
         with folder.locked():
-            found = load_run(found.path)
+            found = load_head(found.path)
             if found.status == "complete":  # another process has gone on with it just now
-                return found
+                return load_run(found.path)
             with Recorder(folder, scenario) as recorder:
                 folder.forget_results()
+                write_bytes(folder.partition_path, shares_of(prepared))
                 again = {"numerics": numerics, "code": code_digest(scenario), "forced": force}
-                resumed = [*found.manifest.get("resumed", []), again]
+                resumed = [*(found.manifest.get("resumed") or []), again]
                 manifest = {**found.manifest, "resumed": resumed}
                 if force:
                     manifest["scenario_id"] = identity  # which it is a run of from here on
                 folder.write_json("manifest.json", manifest)
-                watch = Watch(progress, stop_wanted)
+                watch = Watch(progress, stop_wanted, notice)
                 Simulation(scenario, prepared, recorder, chosen, watch, resume=True).run(began)
     return load_run(folder.path)
 

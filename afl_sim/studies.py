@@ -8,19 +8,31 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from afl_sim.begun_studies import index_entries
 from afl_sim.blame import one_error
-from afl_sim.cases import Options, Outcome, finished_before, outcome_of, run_case
+from afl_sim.cases import (
+    Options,
+    Origin,
+    Outcome,
+    existing,
+    finished_before,
+    outcome_of,
+    run_case,
+)
 from afl_sim.errors import InputError, RunFolderError
 from afl_sim.parallel import Watch, can_share, run_side_by_side
 from afl_sim.recording import StudyFolder, check_free
-from afl_sim.recording.folder import STUDY
+from afl_sim.recording.files import refuse_link
+from afl_sim.recording.folder import SCENARIO, STUDY
+from afl_sim.replacement import bring_back
 from afl_sim.scenario import Case, Study, scenario_id
 from afl_sim.simulation import check_mode, run_name
 from afl_sim.workers import check_executor
 
-__all__ = ["RUNS", "Options", "Outcome", "run_study", "study_folder", "study_id"]
+__all__ = ["RUNS", "Options", "Origin", "Outcome", "run_study", "study_folder", "study_id"]
 
 RUNS = Path("runs")
+_NAMED = 5  # runs in a notice
 
 
 def study_folder(study: Study, options: Options) -> Path:
@@ -64,12 +76,17 @@ def run_study(
         check_mode(case.scenario, options.timing_only)
         check_executor(case.scenario.execution)
     folder = study_folder(study, options)
+    if study.is_study:
+        bring_back(folder, {case.label for case in study.cases})
+    else:
+        bring_back(folder.parent, {folder.name})
     if options.out is not None and not (options.force or options.resume):
-        check_free(folder)
+        _check_free(folder)
     if not study.is_study:
         (case,) = study.cases
         outcome = finished_before(case, folder, options)
         if outcome is None:
+            _tell_what_begins_anew([folder], options)
             with one_error():
                 outcome = run_case(case, folder, options, watch(case))
         tell(outcome)
@@ -77,7 +94,8 @@ def run_study(
     labels = [case.label for case in study.cases]
     made = None
     if not (folder / STUDY).is_file():
-        made = StudyFolder.create(folder, study.name, labels, study.source)
+        how = index_entries(options)
+        made = StudyFolder.create(folder, study.name, labels, study.source, how)
     elif _labels_in(folder) != labels:
         raise RunFolderError(
             f"{folder} is in the way: it holds another study; choose another folder or remove it"
@@ -110,6 +128,9 @@ def _run_cases(
             outcomes[case.label] = found
             tell(found)
     wanted = [case for case in cases if case.label not in outcomes]
+    for case in wanted:
+        refuse_link(folder / case.label)
+    _tell_what_begins_anew([folder / case.label for case in wanted], options)
     if wanted and can_share(wanted):
         outcomes |= run_side_by_side(wanted, folder, options, watch, tell)
         wanted = []
@@ -119,6 +140,37 @@ def _run_cases(
         outcomes[case.label] = outcome_of(case.label, place, run)
         tell(outcomes[case.label])
     return [outcomes[case.label] for case in cases]
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder that is in use.
+
+    Raises:
+        RunFolderError: it is; a run or study in it may be gone on with.
+    """
+    try:
+        check_free(folder)
+    except RunFolderError:
+        if not any((folder / name).is_file() for name in (SCENARIO, STUDY)):
+            raise
+        what = "run" if (folder / SCENARIO).is_file() else "study"
+        raise RunFolderError(
+            f"{folder} is in the way: it is not empty, but holds a {what}; --resume goes on with "
+            f"it, --force makes it again, or choose another folder"
+        ) from None
+
+
+def _tell_what_begins_anew(places: Sequence[Path], options: Options) -> None:
+    """Say which runs lose what they have: broken off, and not to be gone on with."""
+    if options.notice is None or options.force or options.resume:
+        return
+    begun = [place for place in places if existing(place) is not None]
+    if begun:
+        names = ", ".join(map(str, begun[:_NAMED])) + (", ..." if begun[_NAMED:] else "")
+        what = "holds an unfinished run, which begins"
+        if len(begun) > 1:
+            what = "hold unfinished runs, which begin"
+        options.notice(f"{names} {what} anew; to go on instead, stop now and add --resume")
 
 
 def _labels_in(folder: Path) -> list[str] | None:

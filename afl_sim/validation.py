@@ -31,11 +31,12 @@ def check_study(
     *,
     timing_only: bool = False,
     here: bool = False,
+    base: Path | None = None,
 ) -> Study:
     """Read a scenario file and try everything up to the start of each run.
 
     Args:
-        source, overrides, seed, timing_only: as for `load_study`.
+        source, overrides, seed, timing_only, base: as for `load_study`.
         here: also refuse what this machine has no device for.
 
     Raises:
@@ -59,7 +60,7 @@ def check_study(
         tried = found[key]
         return [*tried.problems, *_endless_tasks(scenario, tried)]
 
-    return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect)
+    return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ appears here by one rename.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,7 +18,8 @@ from afl_sim.errors import AflSimError
 from afl_sim.execution.pool import WorkerPool
 from afl_sim.execution.worker import Line
 from afl_sim.recording import RunFolder
-from afl_sim.recording.files import writing
+from afl_sim.recording.drafts import draft_folder
+from afl_sim.recording.files import write_bytes, writing
 from afl_sim.recording.locking import LOCK
 from afl_sim.replacement import Replacement
 from afl_sim.scenario import Case
@@ -68,7 +67,7 @@ def run_whole_away(
     report: Callable[[Progress], None] | None,
 ) -> Outcome:
     """Have a worker on any machine do a case, and bring the run's folder here."""
-    found = existing(place)
+    found = existing(place, even_damaged=options.force)
     begun = None
     if found is not None and options.resume and not options.force:
         begun = read_folder(place)
@@ -110,11 +109,11 @@ def do_away(case: Case, begun: Files | None, options: Options, line: Line) -> Re
 
 
 def read_folder(folder: Path) -> Files:
-    """Every file of a folder, but for its lock."""
+    """Every file of a folder, but for its lock; links stay where they are."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != LOCK
+        if path.is_file() and not path.is_symlink() and path.name != LOCK
     }
 
 
@@ -124,16 +123,12 @@ def write_folder(files: Files, place: Path) -> None:
     Raises:
         AflSimError: it cannot be written; nothing is left behind.
     """
-    hidden = place.with_name(f".afl-sim-{secrets.token_hex(6)}.tmp")
-    with writing(place):
-        try:
-            for name, content in files.items():
-                path = hidden / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            os.rename(hidden, place)
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
+    with writing(place), draft_folder(place) as draft:
+        for name, content in files.items():
+            path = draft / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, content)
+        os.rename(draft, place)
 
 
 def _call(
@@ -147,7 +142,7 @@ def _call(
     returned: Returned = pool.call(
         function,
         *first,
-        replace(options, stop_wanted=None),
+        replace(options, stop_wanted=None, notice=None),
         supply=supply_of(case.scenario.data),
         on_message=report or (lambda progress: None),
         stop_wanted=options.stop_wanted or (lambda: False),

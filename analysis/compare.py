@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("table", "csv", "markdown", "latex")
 NOT_REACHED: Final = "not reached"
+NOT_BEGUN: Final = "not begun"
 _NAMES: Final = {"run": "run", "strategy": "strategy", "status": "status"}
 _ASKED: Final = "asked"
 _FOLD: Final = 30  # longer names go on in the next line
@@ -34,8 +35,10 @@ class OverSeeds:
     differences: pd.DataFrame
 
 
-def comparison(runs: Sequence[Run], measured: Measured | None = None) -> pd.DataFrame:
-    """One row per run, in the runs' order.
+def comparison(
+    runs: Sequence[Run], measured: Measured | None = None, not_begun: Sequence[str] = ()
+) -> pd.DataFrame:
+    """One row per run, in the runs' order; then one for each label of a run that has not begun.
 
     Columns: ``run`` (label), ``strategy``, ``status``, ``seconds_to_<target>`` for every target of
     any run (virtual seconds; missing where it was not reached or not asked for), and the columns
@@ -56,13 +59,14 @@ def comparison(runs: Sequence[Run], measured: Measured | None = None) -> pd.Data
         }
         for run, label in zip(runs, _labels(runs), strict=True)
     ]
+    rows += [{"run": label, "strategy": "", "status": NOT_BEGUN} for label in not_begun]
     frame = pd.DataFrame(rows)
     for name in frame.columns.difference(list(_NAMES)):
         frame[name] = frame[name].astype("Int64" if measure_of(name).whole else "float64")
     frame.attrs[_ASKED] = {
         name: [
             label
-            for run, label in zip(runs, frame["run"], strict=True)
+            for run, label in zip(runs, frame["run"], strict=False)  # not begun ones come after
             if name in measured[run.path] and has_ended(run)
         ]
         for name in targets
@@ -75,6 +79,7 @@ def print_comparison(
     folder: Path | None = None,
     console: Console | None = None,
     form: str = "table",
+    not_begun: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Print a comparison: a row for each figure, a column for each run.
 
@@ -86,6 +91,7 @@ def print_comparison(
         folder: also write the comparison's files there; see `write_comparison`.
         console: where to print; default standard output.
         form: ``table``, or one of ``csv``, ``markdown``, ``latex`` to print the runs as such.
+        not_begun: labels of further runs, which a study was to have and has not begun.
 
     Returns:
         The table, as `comparison` gives it.
@@ -98,7 +104,7 @@ def print_comparison(
     if form not in FORMATS:
         raise InputError(f"there is no form {form!r} of a comparison; expected {_listed(FORMATS)}")
     measured = measure_all(runs)
-    frame = comparison(runs, measured)
+    frame = comparison(runs, measured, not_begun)
     seeds = over_seeds(runs, measured, frame)
     if folder is not None:
         write_comparison(frame, folder, seeds)
@@ -111,6 +117,9 @@ def print_comparison(
         _print_columns(console, texts_of(frame))
         return frame
     _print_columns(console, interval_texts(seeds.intervals))
+    if not_begun:
+        text = f"Not begun: {', '.join(not_begun)}."
+        console.print(text, markup=False, highlight=False)
     console.print("Means over replications with Student's 95 % interval.\n", highlight=False)
     lines = sentences(seeds.differences)
     for line in lines:
@@ -174,11 +183,12 @@ def texts_of(frame: pd.DataFrame) -> tables.Texts:
     for name in frame.columns:
         values = frame[name]
         if name in _NAMES:
-            if name == "strategy" and all(values == frame["run"]):
+            begun = frame["status"] != NOT_BEGUN
+            if name == "strategy" and all(values[begun] == frame["run"][begun]):
                 continue
             if name == "status" and all(values == "complete"):
                 continue
-            shown.append((_NAMES[name], [str(value) for value in values]))
+            shown.append((_NAMES[name], [str(value) or "-" for value in values]))
             continue
         measure = measure_of(name)
         if name.startswith(TIME_TO):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LOOKS: Final = 32
 """How many settings one figure can tell apart, by colour and line."""
 
+UNFINISHED: Final = "not finished (going on, or broken off: `afl-sim resume` goes on with it)"
+FAILED: Final = "failed before it had left its events and evaluations"
+
 
 class CannotDraw(AflSimError):
     """The runs do not hold what a figure shows; the message says what is missing."""
@@ -172,7 +175,7 @@ FIGURES: Final = {
 
 def usable(
     runs: Sequence[Run], has: Callable[[Run], bool], lacking: str
-) -> tuple[list[Group], list[str]]:
+) -> tuple[list[Group], str]:
     """The settings that a figure can show.
 
     Args:
@@ -180,26 +183,39 @@ def usable(
         lacking: what the others lack, as in "they have ``no evaluations``".
 
     Returns:
-        The groups with the runs to show, and the labels of the runs left out.
+        The groups with the runs to show, and which runs are left out, and why.
 
     Raises:
         CannotDraw: there is none.
     """
     shown: list[Group] = []
-    others: list[str] = []
+    reasons: dict[str, list[str]] = {}  # the labels of the runs left out
     for group in groups(runs):
-        fine = [run for run in group.runs if holds(run, has)]
-        others += [run.label for run in group.runs if run not in fine]
+        fine = []
+        for run in group.runs:
+            why = _why_not(run, has, lacking)
+            if why is None:
+                fine.append(run)
+            else:
+                reasons.setdefault(why, []).append(run.label)
         if fine:
             shown.append(group.with_runs(fine))
+    others = "; ".join(f"{named(labels)}: {why}" for why, labels in reasons.items())
     if not shown:
-        raise CannotDraw(f"{named(others)}: {lacking}")
+        raise CannotDraw(others)
     return shown, others
 
 
 def holds(run: Run, has: Callable[[Run], bool]) -> bool:
     """Whether a run has something; one without the file that it would be in has not."""
+    return _why_not(run, has, "") is None
+
+
+def _why_not(run: Run, has: Callable[[Run], bool], lacking: str) -> str | None:
+    """Why a run cannot be shown; None where it can."""
     try:
-        return has(run)
-    except InputError:
-        return False
+        if has(run):
+            return None
+    except InputError as error:
+        lacking = FAILED if run.status == "failed" else str(error)
+    return UNFINISHED if run.status == "unfinished" else lacking

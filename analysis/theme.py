@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from afl_sim.errors import InputError
 from afl_sim.scenario.wording import hint
-from analysis.replications import Group, drawable, named
+from analysis.replications import Group, drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -219,10 +219,10 @@ def note(figure: Figure, text: str) -> None:
     figure.set_label("; ".join(filter(None, [notes(figure), text])))
 
 
-def note_left_out(figure: Figure, labels: Sequence[str], why: str) -> None:
-    """Leave a note on a figure about the runs that it could not show."""
-    if labels:
-        note(figure, f"without {named(labels)}: {why}")
+def note_left_out(figure: Figure, others: str) -> None:
+    """Leave a note on a figure about the runs that it could not show, and why; see `usable`."""
+    if others:
+        note(figure, f"without {others}")
 
 
 def notes(figure: Figure) -> str:

@@ -58,7 +58,7 @@ def mean_staleness(run: Run) -> Oracle | None:
     if kind in _ONE_BY_ONE:
         return Oracle(in_flight - 1.0, "m − 1")
     buffer = block.get("buffer_size")
-    if not isinstance(buffer, int):
+    if not isinstance(buffer, int) or buffer < 1:
         return None
     if block.get("replacement") == "before_step":
         return Oracle(in_flight / buffer, "m / K")

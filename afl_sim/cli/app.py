@@ -66,6 +66,9 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         sys.exit(failed_output(error))
+    except MemoryError:
+        say_errors("not enough memory")
+        sys.exit(1)
 
 
 def _version(asked: bool) -> None:

@@ -30,10 +30,12 @@ def plot(
 ) -> None:
     """Draw figures of runs and studies; `afl-sim list figures` describes them."""
     from afl_sim.recording import load_runs
+    from afl_sim.recording.reading import not_begun
 
-    draw_figures(
-        load_runs(runs), out or runs[0] / "figures", figure, tuple(formats.split(",")), style
-    )
+    found, absent = load_runs(runs), not_begun(runs)
+    if absent:
+        print(f"not begun: {', '.join(absent)}")
+    draw_figures(found, out or figures_folder(runs[0]), figure, tuple(formats.split(",")), style)
 
 
 @app.command()
@@ -75,6 +77,7 @@ def write_report(
         each: whether a study's runs get pages of their own; None: if they are at most 20.
     """
     from afl_sim.recording.files import make_folder
+    from afl_sim.recording.reading import not_begun
     from analysis.report import REPORT, command, write_run_report, write_study_report
 
     path = out or folder / REPORT
@@ -85,7 +88,7 @@ def write_report(
         each = len(runs) <= MOST_PAGES if each is None else each
         for run in runs if each else ():
             write_run_report(run, study=path)
-        write_study_report(folder.resolve().name, runs, path, folder)
+        write_study_report(folder.resolve().name, runs, path, folder, not_begun([folder]))
         if not each:
             print(f"pages of its {len(runs):,} runs: {command('--runs', folder)}")
     print(f"report: {path}")
@@ -103,9 +106,10 @@ def compare(
 ) -> None:
     """Print a table of runs side by side, with intervals where there are replications."""
     from afl_sim.recording import load_runs
+    from afl_sim.recording.reading import not_begun
     from analysis.compare import print_comparison
 
-    print_comparison(load_runs(runs), out, form=form)
+    print_comparison(load_runs(runs), out, form=form, not_begun=not_begun(runs))
 
 
 @app.command()
@@ -120,6 +124,18 @@ def diff(
     print(format_divergence(divergence, str(a), str(b)))
     if divergence is not None:
         raise typer.Exit(1)
+
+
+def figures_folder(folder: Path) -> Path:
+    """Where the figures of a run or study go.
+
+    Raises:
+        RunFolderError: a link in its place leads elsewhere.
+    """
+    from afl_sim.recording.files import refuse_link
+
+    refuse_link(folder / "figures")
+    return folder / "figures"
 
 
 def draw_figures(

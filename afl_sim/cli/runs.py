@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from afl_sim.cli.options import (
     execution_settings,
     sink_settings,
 )
-from afl_sim.cli.results import draw_figures, write_report
+from afl_sim.cli.studies import outcome_line, run_and_tell, saying_how_to_go_on
 from afl_sim.errors import AflSimError, ScenarioError
 from afl_sim.output import say_errors
 
@@ -56,8 +57,7 @@ def run(
     mlflow: MlflowOption = False,
 ) -> None:
     """Run a scenario, or every combination of a study."""
-    from afl_sim.console import Display, Interruption
-    from afl_sim.studies import Options, run_study
+    from afl_sim.studies import Origin
     from afl_sim.validation import check_study
 
     settings = [
@@ -67,31 +67,24 @@ def run(
     ]
     if device is not None:
         settings.append(f"numerics.device={device}")
-    study = check_study(find_scenario(scenario), settings, seed, timing_only=timing_only, here=True)
-    with Display() as display, Interruption(display.finish, timing_only) as interruption:
-        options = Options(out, timing_only, force, resume, sys.argv, interruption.wanted)
-        display.expect(len(study.cases))
-        folder, outcomes = run_study(
-            study, options, display.watch, lambda done: display.end(done.label, _outcome_line(done))
-        )
-    runs = [outcome.run for outcome in outcomes if outcome.run is not None]
-    if runs:
-        from analysis.compare import print_comparison
-
-        print_comparison(runs, folder if study.is_study else None)
-    print(f"results: {folder}")
-    if plot and runs:
-        draw_figures(runs, folder / "figures", None, ("png",))
-        write_report(folder, runs, study.is_study)
-    if not all(outcome.succeeded for outcome in outcomes):
-        raise typer.Exit(1)
+    path = find_scenario(scenario)
+    study = check_study(path, settings, seed, timing_only=timing_only, here=True)
+    run_and_tell(
+        study,
+        out,
+        timing_only=timing_only,
+        force=force,
+        resume=resume,
+        plot=plot,
+        origin=Origin(tuple(settings), seed, path.resolve().parent),
+    )
 
 
 @app.command("resume")
 def resume_run(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run or study folder.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Go on even with other code or numerics.")
+        bool, typer.Option("--force", help="Go on even with other code or numerics; of a run.")
     ] = False,
     workers: WorkersOption = None,
     executor: ExecutorOption = None,
@@ -99,29 +92,39 @@ def resume_run(
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
 ) -> None:
-    """Continue a run that was broken off, to the result that it would have had."""
+    """Continue a run or study that was broken off, to the result that it would have had."""
     from afl_sim.blame import one_error
     from afl_sim.console import Display, Interruption
-    from afl_sim.recording import load_run
+    from afl_sim.recording import load_head
+    from afl_sim.recording.reading import is_single_run
+    from afl_sim.replacement import bring_back
     from afl_sim.simulation import load_scenario, resume
     from analysis.compare import print_comparison
 
-    found = load_run(run)
-    if found.status == "complete":
-        print(f"{run} is finished")
-        return
     settings = execution_settings(workers, executor, ray_address)
     settings += sink_settings(tensorboard, mlflow)
+    if not is_single_run(run):
+        _resume_study(run, settings, force)
+        return
+    bring_back(run.parent, {run.name})
+    found = load_head(run)
+    if found.status == "complete":
+        with one_error():
+            resume(run, force=force)
+        print(f"{run} is finished")
+        return
     scenario = load_scenario(run / "scenario.yaml", settings)
     with (
         Display() as display,
         Interruption(display.finish, found.timing_only) as interruption,
+        saying_how_to_go_on(display.finish, run),
         one_error(),
     ):
         done = resume(
             run,
             progress=display.watch_run(scenario.name, scenario),
             stop_wanted=interruption.wanted,
+            notice=display.finish,
             execution=scenario.execution,
             force=force,
         )
@@ -129,6 +132,16 @@ def resume_run(
     print(f"results: {run}")
     if done.status != "complete":
         raise typer.Exit(1)
+
+
+def _resume_study(folder: Path, settings: list[str], force: bool) -> None:
+    from afl_sim.begun_studies import read_again
+    from afl_sim.errors import InputError
+
+    if force:
+        raise InputError(f"--force goes with one run; {folder} is a study")
+    study, timing_only, origin = read_again(folder, settings)
+    run_and_tell(study, folder, timing_only=timing_only, resume=True, origin=origin)
 
 
 @app.command()
@@ -212,6 +225,7 @@ def reproduce(
         except KeyboardInterrupt:
             for problem in problems:
                 say_errors(problem)
+            interruption.say(f"to go on: {shlex.join(['afl-sim', *sys.argv[1:]])}")
             raise
     if problems:
         raise AflSimError("\n".join(problems))
@@ -232,24 +246,10 @@ def _reproduce(target: Any, asked: Any, keep: bool, interruption: Any) -> None:
             asked,
             display.expect,
             display.watch,
-            lambda done: display.end(done.label, _outcome_line(done)),
+            lambda done: display.end(done.label, outcome_line(done)),
         )
     print_results(target, results)
     if keep:
         written = [*written, *keep_results(target, results, written)]
     for path in written:
         print(f"written: {path}")
-
-
-def _outcome_line(outcome: Any) -> str:
-    if outcome.error is not None:
-        return f"{outcome.label}: failed: {outcome.error}"
-    summary = outcome.run.summary
-    wall = summary["wall_seconds"]["total"]
-    how = f"{summary['status']} in {wall:.1f} s"
-    if outcome.reused:
-        how = "finished before, reused"
-    if outcome.other_code:
-        how = "finished before with other code, reused (--force runs it again)"
-    reason = f": {summary['reason']}" if "reason" in summary else ""
-    return f"{outcome.label}: {how}{reason}"

@@ -12,7 +12,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ import numpy.typing as npt
 
 Arrays = dict[str, npt.NDArray[Any]]
 _SUMS = "sums.json"
+_STORING = ".storing-"
+_ABANDONED = 3600.0  # seconds after which nobody is storing any more
 
 
 def content_key(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -41,7 +45,8 @@ def store_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     if (folder / _SUMS).is_file():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".storing-", dir=folder.parent))
+    _remove_left_over(folder.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=_STORING, dir=folder.parent))
     try:
         sums = {}
         for name, array in arrays.items():
@@ -57,6 +62,14 @@ def store_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_left_over(parent: Path) -> None:
+    """Remove what processes left that were killed while they stored a set."""
+    for left in parent.glob(f"{_STORING}*"):
+        with suppress(OSError):
+            if time.time() - left.lstat().st_mtime > _ABANDONED:
+                shutil.rmtree(left)
 
 
 def open_arrays(folder: Path, *, check: bool = True) -> Arrays | None:

@@ -4,13 +4,13 @@ Nothing here imports torch, SimPy or a plotting library; pandas and pyarrow are 
 is opened or a table is asked for.
 """
 
-from afl_sim.recording.checkpoint import load_checkpoint, save_checkpoint
+from afl_sim.recording.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from afl_sim.recording.diff import Divergence, first_divergence, format_divergence
 from afl_sim.recording.events import EventLog
 from afl_sim.recording.folder import RunFolder, StudyFolder, check_free
 from afl_sim.recording.manifest import build_manifest
 from afl_sim.recording.metrics import MetricsLog
-from afl_sim.recording.reading import Run, load_run, load_runs, load_study
+from afl_sim.recording.reading import Run, load_head, load_run, load_runs, load_study
 from afl_sim.recording.shares import write_partition
 from afl_sim.recording.tasks import task_table
 from afl_sim.recording.trace import write_trace
@@ -26,7 +26,9 @@ __all__ = [
     "check_free",
     "first_divergence",
     "format_divergence",
+    "latest_checkpoint",
     "load_checkpoint",
+    "load_head",
     "load_run",
     "load_runs",
     "load_study",

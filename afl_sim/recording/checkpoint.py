@@ -1,8 +1,8 @@
 """Checkpoints on disk: whole or not there, the one before kept until the next is.
 
-Each is a folder ``checkpoint/<version>`` with ``facts.json`` and ``tensors.safetensors``, written
-under a hidden name and renamed; the facts hold the digest of the tensors. A damaged one is passed
-over for the one before.
+Each is a folder ``checkpoint/<version>`` with ``facts.json`` and ``tensors.safetensors``, made as a
+draft and renamed; the facts hold the digest of the tensors. A damaged one is passed over for the
+one before.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from afl_sim.errors import AflSimError
+from afl_sim.recording.drafts import draft_folder, remove_drafts
 from afl_sim.recording.files import reason, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -50,24 +51,20 @@ def save_checkpoint(
 
     content = save({name: numpy.ascontiguousarray(array) for name, array in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
-    hidden = folder / f".{number}.tmp"
+    place = folder / str(number)
     try:
-        for left in folder.glob(".*.tmp"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        hidden.mkdir(parents=True)
-        write_bytes(hidden / _TENSORS, content)
-        write_text(hidden / _FACTS, _sealed({**facts, "tensors_sha256": digest}))
-        shutil.rmtree(folder / str(number), ignore_errors=True)
-        os.rename(hidden, folder / str(number))
+        folder.mkdir(exist_ok=True)
+        remove_drafts(folder)
+        with draft_folder(place) as draft:
+            write_bytes(draft / _TENSORS, content)
+            write_text(draft / _FACTS, _sealed({**facts, "tensors_sha256": digest}))
+            _remove(place)
+            os.rename(draft, place)
         _sync(folder)
     except OSError as error:
-        shutil.rmtree(hidden, ignore_errors=True)
         raise AflSimError(f"cannot write a checkpoint in {folder}: {reason(error)}") from error
-    except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise
     for old in _numbers(folder)[:-_KEPT]:
-        shutil.rmtree(folder / str(old), ignore_errors=True)
+        _remove(folder / str(old))
 
 
 def load_checkpoint(
@@ -78,12 +75,23 @@ def load_checkpoint(
     from safetensors.numpy import load
 
     for number in reversed(_numbers(folder)):
-        with suppress(OSError, ValueError, KeyError, TypeError, SafetensorError):
-            facts = _unsealed((folder / str(number) / _FACTS).read_bytes())
-            content = (folder / str(number) / _TENSORS).read_bytes()
+        place = folder / str(number)
+        with suppress(OSError, ValueError, TypeError, SafetensorError, KeyError):
+            facts = _unsealed((place / _FACTS).read_bytes())
+            content = (place / _TENSORS).read_bytes()
             if hashlib.sha256(content).hexdigest() == facts["tensors_sha256"]:
                 return facts, load(content)
     return None
+
+
+def latest_checkpoint(folder: Path) -> int | None:
+    """The number of the latest checkpoint, whole or not; None if there is none."""
+    return max(_numbers(folder), default=None)
+
+
+def _remove(place: Path) -> None:
+    with suppress(OSError):
+        place.unlink() if place.is_symlink() else shutil.rmtree(place)
 
 
 def _sealed(facts: Mapping[str, Any]) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording.files import reason, temporary_path
-from afl_sim.recording.folder import MODEL_ORDER
+from afl_sim.recording.files import reason
+from afl_sim.recording.folder import MODEL_ORDER, SCENARIO, SUMMARY
+from afl_sim.scenario.nodes import Unreadable, compose, plain
+from afl_sim.scenario.text import MAX_BYTES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,45 +33,84 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
+    """The mapping in a YAML file, of the size and depth that an input scenario may have."""
     try:
-        content = yaml.load(_read_text(path), loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise RunFolderError(f"{path} is damaged: not YAML ({_line(error)})") from error
+        root, misreadings = compose(_read_text(path), str(path), quickly=True)
+    except Unreadable as error:
+        misreadings = error.misreadings
+    if misreadings:
+        line = misreadings[0].where.rpartition(":")[2]
+        raise RunFolderError(f"{path} is damaged: line {line}: {misreadings[0].message}")
+    content = plain(root)
     if not isinstance(content, dict):
         raise RunFolderError(f"{path} is damaged: expected a mapping, found {_kind(content)}")
     return content
 
 
-def check_columns(path: Path, schema: pa.Schema) -> None:
-    """Look at a Parquet file's footer: it has to have the columns of ``schema``."""
+def check_columns(path: Path, schema: pa.Schema, most_rows: int | None = None) -> None:
+    """Look at a Parquet file's footer.
+
+    Args:
+        path: the file.
+        schema: the columns that it has to have.
+        most_rows: how many rows it may have; None: as many as fit in this machine's memory.
+
+    Raises:
+        RunFolderError: it lacks columns, they are of other types, or it has too many rows.
+    """
     import pyarrow.parquet as pq
 
-    with _table_at(path) as content:
-        names = pq.read_schema(content).names
+    with _table_at(path) as content, pq.ParquetFile(content) as file:
+        found, rows = file.schema_arrow, file.metadata.num_rows
+    names = found.names
     absent = [name for name in schema.names if name not in names]
     if absent:
         raise RunFolderError(f"{path} is damaged: it lacks the columns {', '.join(absent)}")
+    for field in schema:
+        if names.count(field.name) > 1:
+            raise RunFolderError(f"{path} is damaged: it has two columns {field.name}")
+        kind = found.field(field.name).type
+        if not _can_become(kind, field.type):
+            raise RunFolderError(
+                f"{path} is damaged: the column {field.name} is {kind}; expected {field.type}"
+            )
+    if most_rows is not None and rows > most_rows:
+        raise RunFolderError(
+            f"{path} is damaged: it has {rows:,} rows; expected at most {most_rows:,}"
+        )
+    memory = _memory()
+    if memory is not None and 8 * rows * len(schema) > memory:
+        raise RunFolderError(f"{path} has {rows:,} rows, which this machine's memory cannot hold")
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """The columns of ``schema`` of a Parquet file."""
+def read_table(
+    path: Path, schema: pa.Schema, optional: Collection[str], most_rows: int | None = None
+) -> pa.Table:
+    """The columns of ``schema`` of a Parquet file.
+
+    Args:
+        path: the file.
+        schema: the columns.
+        optional: those in which a value may be absent.
+        most_rows: as for `check_columns`.
+    """
     import pyarrow.parquet as pq
 
-    _require_table(path, schema)
+    _require_table(path, schema, most_rows)
     with _table_at(path) as content:
-        return pq.read_table(content, columns=schema.names, partitioning=None)
+        return _fitted(
+            pq.read_table(content, columns=schema.names, partitioning=None), schema, optional, path
+        )
 
 
-def first_rows(path: Path, schema: pa.Schema, count: int) -> tuple[pa.Table, int]:
+def first_rows(
+    path: Path, schema: pa.Schema, optional: Collection[str], count: int
+) -> tuple[pa.Table, int]:
     """The first ``count`` rows of a Parquet file, no others being read, and how many it has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _require_table(path, schema)
+    _require_table(path, schema, None)
     batches: list[pa.RecordBatch] = []
     missing = count
     with _table_at(path) as content, pq.ParquetFile(content) as file:
@@ -76,7 +118,8 @@ def first_rows(path: Path, schema: pa.Schema, count: int) -> tuple[pa.Table, int
         while missing > 0 and (batch := next(rows, None)) is not None:
             batches.append(batch.slice(0, missing))
             missing -= len(batch)
-        return pa.Table.from_batches(batches, schema), file.metadata.num_rows
+        table = pa.Table.from_batches(batches, None if batches else schema)
+        return _fitted(table, schema, optional, path), file.metadata.num_rows
 
 
 def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
@@ -88,6 +131,7 @@ def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         raise RunFolderError(
             f"{path} is missing: a run has a model once it has ended, and if it trained"
         )
+    _require_regular(path)
     try:
         content = path.read_bytes()
         arrays = load(content)
@@ -105,19 +149,69 @@ def _table_at(path: Path) -> Iterator[BinaryIO]:
     Raises:
         RunFolderError: it cannot be read.
     """
-    import pyarrow as pa
-
+    _require_regular(path)
     try:
         with path.open("rb") as file:
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except RunFolderError:
+        raise
+    except MemoryError as error:
+        raise RunFolderError(f"cannot read {path}: not enough memory") from error
+    except Exception as error:  # Arrow's, and plain ones that it lets out
         raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
 
 
-def _require_table(path: Path, schema: pa.Schema) -> None:
+def _require_table(path: Path, schema: pa.Schema, most_rows: int | None) -> None:
     if not path.exists():
         raise RunFolderError(_missing(path))
-    check_columns(path, schema)
+    check_columns(path, schema, most_rows)
+
+
+def _require_regular(path: Path) -> None:
+    """Refuse what would not end when it is read."""
+    if path.exists() and not path.is_file():
+        raise RunFolderError(f"{path} is damaged: it is no regular file")
+
+
+def _can_become(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column that another tool may have written anew holds values of the wanted kind."""
+    from pyarrow import types
+
+    if types.is_null(found):
+        return True
+    if types.is_dictionary(found):
+        found = found.value_type
+    if types.is_dictionary(wanted):
+        wanted = wanted.value_type
+    if types.is_string(wanted):
+        return bool(types.is_string(found) or types.is_large_string(found))
+    if types.is_list(wanted):
+        lists = types.is_list(found) or types.is_large_list(found)
+        return bool(lists and _can_become(found.value_type, wanted.value_type))
+    if types.is_integer(wanted):
+        return bool(types.is_integer(found))
+    return bool(types.is_integer(found) or types.is_floating(found))
+
+
+def _fitted(table: pa.Table, schema: pa.Schema, optional: Collection[str], path: Path) -> pa.Table:
+    """The table in the types of ``schema``; of dictionaries any will do."""
+    import pyarrow as pa
+
+    fields = []
+    for field in schema:
+        column = table.column(field.name)
+        if field.name not in optional and column.null_count:
+            raise RunFolderError(f"{path} is damaged: values are missing in {field.name}")
+        dictionary = pa.types.is_dictionary(field.type)
+        fields.append(pa.field(field.name, column.type if dictionary else field.type))
+    return table.select(schema.names).cast(pa.schema(fields))
+
+
+def _memory() -> int | None:
+    """This machine's memory in bytes; None where the system does not say."""
+    with suppress(OSError, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
 
 
 def _model_order(content: bytes) -> list[str]:
@@ -129,7 +223,10 @@ def _model_order(content: bytes) -> list[str]:
 
 
 def _read_text(path: Path) -> str:
+    _require_regular(path)
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RunFolderError(f"{path} is damaged: it is larger than {MAX_BYTES >> 20} MiB")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RunFolderError(_missing(path)) from None
@@ -140,9 +237,13 @@ def _read_text(path: Path) -> str:
 
 
 def _missing(path: Path) -> str:
-    if temporary_path(path).exists():
-        return f"{path} is not there yet: the run is going on, or was killed; resume it"
-    return f"{path} is missing: the run has not ended, or the folder is incomplete"
+    folder = path.parent
+    if (folder / SUMMARY).exists() or not (folder / SCENARIO).exists():
+        return f"{path} is missing: the run folder is incomplete"
+    return (
+        f"{path} is missing: the run is unfinished; `afl-sim resume {folder}` goes on with it, "
+        "unless another process does"
+    )
 
 
 def _line(error: Exception) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.errors import AflSimError
-from afl_sim.recording.files import publish, temporary_path, withdraw, writing
+from afl_sim.recording.drafts import Draft
+from afl_sim.recording.files import writing
 from afl_sim.world.events import EVALUATED, KIND_NAMES
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ DIGEST_COLUMNS: Final = COLUMNS[:7]
 NULLABLE: Final = ("client", "task", "base_version", "staleness", "steps", "samples")
 """Columns in which -1 means absent, and is stored as null."""
 
+OPTIONAL: Final = (*NULLABLE, "context")
+"""Columns of ``events.parquet`` in which a value may be absent."""
+
 BLOCK: Final = 8192
 _BLOCKS_PER_ROW_GROUP: Final = 16
 _ROW: Final = struct.Struct(f"<{len(COLUMNS)}q")
@@ -69,13 +73,13 @@ class EventLog:
         self._last_us = 0
         self._hash = hashlib.sha256()
         self._batches: list[pa.RecordBatch] = []
-        self._handle: BinaryIO | None = None
+        self._draft: Draft | None = None
         self._writer: Any = None
         if path is not None:
             with writing(path):
-                self._handle = temporary_path(path).open("wb")
+                self._draft = Draft(path)
                 try:
-                    self._writer = _writer(self._handle)
+                    self._writer = _writer(self._draft.handle)
                 except BaseException:
                     self.abort()
                     raise
@@ -150,26 +154,26 @@ class EventLog:
     def close(self) -> None:
         """Write what is left and give the file its name; a second call does nothing."""
         self._flush()
-        if self.path is None or self._handle is None:
+        if self.path is None or self._draft is None:
             return
         try:
             with writing(self.path):
                 self._write_batches()
                 self._writer.close()
-                publish(self._handle, self.path)
+                self._draft.publish()
         except BaseException:
             self.abort()
             raise
-        self._handle = self._writer = None
+        self._draft = self._writer = None
 
     def abort(self) -> None:
         """Drop the file that was being written; the log takes no more events."""
-        if self.path is not None and self._handle is not None:
+        if self._draft is not None:
             if self._writer is not None:
                 with suppress(Exception):  # it writes its last part, to a disk that may be full
                     self._writer.close()
-            withdraw(self._handle, self.path)
-        self._handle = self._writer = None
+            self._draft.withdraw()
+        self._draft = self._writer = None
         self._batches = []
         self._buffer = bytearray()
 

@@ -1,8 +1,8 @@
 """Files that a reader never sees half of.
 
-Everything is written beside its place under a temporary name, forced to the disk and renamed. When
-anything fails on the way the temporary file goes, whatever stood in its place before stays, and the
-operating system's error becomes one sentence.
+Everything is written as a `Draft` beside its place, forced to the disk and renamed. When anything
+fails on the way, the draft is deleted and the file that was there before stays. The operating
+system's error becomes one sentence.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from afl_sim.errors import AflSimError, InputError
-
-TEMPORARY = ".tmp"
+from afl_sim.errors import AflSimError, InputError, RunFolderError
+from afl_sim.recording.drafts import Draft, remove_drafts
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -31,6 +30,8 @@ _REASONS = {
     errno.ENOTDIR: "a part of the path is not a folder",
     errno.ENAMETOOLONG: "the name is too long",
     errno.ENOENT: "the folder is not there",
+    errno.EISDIR: "it is a folder",
+    errno.ELOOP: "a symbolic link is in the way",
 }
 
 
@@ -38,11 +39,6 @@ def reason(error: OSError) -> str:
     """What went wrong, in a few plain words."""
     code = error.errno if error.errno is not None else 0
     return _REASONS.get(code) or error.strerror or str(error) or type(error).__name__
-
-
-def temporary_path(path: Path) -> Path:
-    """The name under which ``path`` is written until it is whole."""
-    return path.with_name(path.name + TEMPORARY)
 
 
 @contextmanager
@@ -66,20 +62,19 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"cannot make the folder {folder}: {reason(error)}") from error
 
 
-def publish(handle: BinaryIO, path: Path) -> None:
-    """Force an open temporary file to the disk, close it and give it its name."""
-    handle.flush()
-    os.fsync(handle.fileno())
-    handle.close()
-    os.replace(temporary_path(path), path)
+def refuse_link(folder: Path) -> None:
+    """Refuse to write into a folder through a symbolic link.
 
+    What lies in a run folder may come from a stranger, and so may the place that a link leads to.
 
-def withdraw(handle: BinaryIO, path: Path) -> None:
-    """Close and delete the temporary file of ``path``; never raises an `OSError`."""
-    with suppress(OSError):
-        handle.close()
-    with suppress(OSError):
-        temporary_path(path).unlink(missing_ok=True)
+    Raises:
+        RunFolderError: it is a link.
+    """
+    if folder.is_symlink():
+        raise RunFolderError(
+            f"{folder} is a symbolic link, and nothing is written through it: remove the link, or "
+            "put the folder in its place"
+        )
 
 
 @contextmanager
@@ -90,12 +85,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         AflSimError: the file cannot be written (disk full, permission); nothing is left behind.
     """
     with writing(path):
-        handle = temporary_path(path).open("wb")
+        remove_drafts(path.parent, path.name)
+        draft = Draft(path)
         try:
-            yield handle
-            publish(handle, path)
+            yield draft.handle
+            draft.publish()
         except BaseException:
-            withdraw(handle, path)
+            draft.withdraw()
             raise
 
 

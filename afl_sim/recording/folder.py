@@ -1,7 +1,7 @@
 """Making run and study folders.
 
-A folder is built under a hidden name beside its place and appears by one rename, with everything in
-it that a reader must find there. Files that come later are each written whole.
+A folder is built as a draft beside its place and appears by one rename, with everything in it that
+a reader must find there. Files that come later are each written whole.
 """
 
 from __future__ import annotations
@@ -9,15 +9,21 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from afl_sim.errors import AflSimError, RunFolderError
-from afl_sim.recording.files import reason, write_bytes, write_json, write_text
+from afl_sim.recording.drafts import draft_folder, remove_drafts
+from afl_sim.recording.files import (
+    reason,
+    refuse_link,
+    write_bytes,
+    write_json,
+    writing,
+)
 from afl_sim.recording.locking import lock_of
 
 if TYPE_CHECKING:
@@ -34,6 +40,9 @@ MODEL: Final = "model.safetensors"
 MODEL_ORDER: Final = "order"
 TRACE: Final = "trace.json"
 STUDY: Final = "study.json"
+STUDY_SOURCE: Final = "study.yaml"
+CHECKPOINT: Final = "checkpoint"
+TENSORBOARD: Final = "tensorboard"
 
 # The rename itself is refused where the place is a mount point or its parent takes no entries.
 _NO_RENAME: Final = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV}
@@ -52,7 +61,7 @@ class Folder:
         self._made_parents: list[Path] = []
 
     @classmethod
-    def _appear(cls, path: Path, files: Mapping[str, str]) -> Self:
+    def _appear(cls, path: Path, files: Mapping[str, bytes]) -> Self:
         place = path.resolve()
         check_free(place)
         folder = cls(place)
@@ -92,18 +101,28 @@ class RunFolder(Folder):
     """The folder of one run, while it is being written."""
 
     @classmethod
-    def create(cls, path: Path, scenario_yaml: str, manifest: Mapping[str, Any]) -> Self:
-        """Make the folder of a run, which appears with its scenario and manifest inside.
+    def create(
+        cls,
+        path: Path,
+        scenario_yaml: str,
+        manifest: Mapping[str, Any],
+        partition: bytes | None = None,
+    ) -> Self:
+        """Make the folder of a run, which appears with these files inside.
 
         Args:
             path: where; must be missing or an empty folder.
             scenario_yaml: the resolved scenario.
             manifest: see `afl_sim.recording.manifest.build_manifest`.
+            partition: see `afl_sim.recording.shares.partition_file`.
 
         Raises:
             RunFolderError: something is in the way, or the place cannot be written.
         """
-        return cls._appear(path, {MANIFEST: _json(manifest), SCENARIO: scenario_yaml})
+        files = {MANIFEST: _json(manifest)}
+        if partition is not None:
+            files[PARTITION] = partition
+        return cls._appear(path, {**files, SCENARIO: scenario_yaml.encode()})
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -116,13 +135,22 @@ class RunFolder(Folder):
             raise RunFolderError(f"{path} is not a run folder: it has no {SCENARIO}")
         return cls(path)
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Hold the folder against other processes; a lock ends with the process that holds it.
 
+        What killed processes left half written is removed.
+
         Raises:
-            RunFolderError: another process is writing to it, or it cannot be locked.
+            RunFolderError: another process is writing to it, it cannot be locked, or a link in it
+                leads elsewhere.
         """
-        return lock_of(self.path)
+        with lock_of(self.path):
+            for name in (CHECKPOINT, TENSORBOARD):
+                refuse_link(self.path / name)
+            remove_drafts(self.path)
+            remove_drafts(self.path.parent, self.path.name)
+            yield
 
     def forget_results(self) -> None:
         """Remove what a run that broke off has left, but for its checkpoints, to go on from them.
@@ -130,7 +158,8 @@ class RunFolder(Folder):
         Until the run ends again the folder says that it has not.
         """
         for name in (SUMMARY, EVENTS, METRICS, MODEL, TRACE):  # the summary first
-            (self.path / name).unlink(missing_ok=True)
+            with writing(self.path / name):
+                (self.path / name).unlink(missing_ok=True)
 
     @property
     def events_path(self) -> Path:
@@ -154,8 +183,8 @@ class RunFolder(Folder):
 
     @property
     def checkpoint_path(self) -> Path:
-        """The folder of the latest snapshot."""
-        return self.path / "checkpoint"
+        """The folder of the latest snapshots."""
+        return self.path / CHECKPOINT
 
     def write_summary(self, summary: Mapping[str, Any]) -> Path:
         """Write ``summary.json``, the last file of a run, and return its path."""
@@ -180,7 +209,12 @@ class StudyFolder(Folder):
 
     @classmethod
     def create(
-        cls, path: Path, name: str, labels: Sequence[str], scenario_yaml: str | None = None
+        cls,
+        path: Path,
+        name: str,
+        labels: Sequence[str],
+        scenario_yaml: str | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> Self:
         """Make the folder of a study.
 
@@ -189,13 +223,14 @@ class StudyFolder(Folder):
             name: the study's name.
             labels: its runs in order; each is a folder name.
             scenario_yaml: the source of the study, kept as ``study.yaml``.
+            more: further entries of ``study.json``; see `afl_sim.recording.documents.StudyIndex`.
 
         Raises:
             RunFolderError: something is in the way, or the place cannot be written.
         """
-        files = {STUDY: _json({"name": name, "runs": list(labels)})}
+        files = {STUDY: _json({"name": name, "runs": list(labels), **(more or {})})}
         if scenario_yaml is not None:
-            files["study.yaml"] = scenario_yaml
+            files[STUDY_SOURCE] = scenario_yaml.encode()
         return cls._appear(path, files)
 
 
@@ -214,15 +249,14 @@ def check_free(path: Path) -> None:
         raise RunFolderError(f"cannot use {path}: {reason(error)}") from error
 
 
-def _appear(place: Path, files: Mapping[str, str]) -> None:
-    hidden = place.with_name(f".afl-sim-{secrets.token_hex(6)}.tmp")
+def _appear(place: Path, files: Mapping[str, bytes]) -> None:
     try:
         if place.exists() and place == Path.cwd():
             raise OSError(errno.EBUSY, "in use")  # a rename would pull the shell's folder away
-        hidden.mkdir()
-        for name, content in files.items():
-            write_text(hidden / name, content)
-        os.rename(hidden, place)
+        with draft_folder(place) as draft:
+            for name, content in files.items():
+                write_bytes(draft / name, content)
+            os.rename(draft, place)
     except OSError as error:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
             raise RunFolderError(f"{place} is in the way: another run has just made it") from error
@@ -230,9 +264,7 @@ def _appear(place: Path, files: Mapping[str, str]) -> None:
             raise
         # An empty folder that cannot be replaced is filled instead, the scenario last.
         for name, content in files.items():
-            write_text(place / name, content)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+            write_bytes(place / name, content)
 
 
 def _make_parents(place: Path) -> list[Path]:
@@ -254,6 +286,6 @@ def _remove_empty(folders: Sequence[Path]) -> None:
             return
 
 
-def _json(content: Any) -> str:
+def _json(content: Any) -> bytes:
     # In ASCII, since a word of the command line need not be text of any encoding.
-    return json.dumps(content, indent=2, default=str) + "\n"
+    return (json.dumps(content, indent=2, default=str) + "\n").encode()

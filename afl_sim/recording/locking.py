@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.files import reason
@@ -42,14 +45,21 @@ def lock_of(folder: Path, *, wait: bool = False) -> Iterator[None]:
             raise RunFolderError(f"another process was writing to {folder}; try again")
 
 
-def _opened(folder: Path) -> BinaryIO:
+def _opened(folder: Path) -> io.FileIO:
+    def opener(path: str, flags: int) -> int:  # a link that lies there is not followed
+        return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
     try:
-        return (folder / LOCK).open("ab")
+        lock = io.FileIO(folder / LOCK, "r+", opener=opener)
+        if not stat.S_ISREG(os.fstat(lock.fileno()).st_mode):
+            lock.close()
+            raise OSError(errno.EEXIST, "in the way")
+        return lock
     except OSError as error:
-        raise RunFolderError(f"cannot write to {folder}: {reason(error)}") from error
+        raise RunFolderError(f"cannot write to {folder}: {LOCK}: {reason(error)}") from error
 
 
-def _take(lock: BinaryIO, folder: Path, wait: bool) -> None:
+def _take(lock: io.FileIO, folder: Path, wait: bool) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -58,9 +68,9 @@ def _take(lock: BinaryIO, folder: Path, wait: bool) -> None:
         raise RunFolderError(f"cannot lock {folder}: {reason(error)}") from error
 
 
-def _is_at(file: BinaryIO, path: Path) -> bool:
+def _is_at(file: io.FileIO, path: Path) -> bool:
     """Whether this open file is the one at that place."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except OSError:
         return False

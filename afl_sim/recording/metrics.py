@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from afl_sim.recording.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+
+OPTIONAL: Final = ("accuracy", "loss", "class_accuracy", "squared_gradient_norm")
+"""Columns in which a value may be absent."""
 
 
 class Evaluation(NamedTuple):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.contents import (
@@ -16,6 +16,13 @@ from afl_sim.recording.contents import (
     read_model,
     read_table,
     read_yaml,
+)
+from afl_sim.recording.documents import (
+    Described,
+    Manifest,
+    StudyIndex,
+    Summary,
+    check_document,
 )
 from afl_sim.recording.folder import (
     EVENTS,
@@ -27,15 +34,15 @@ from afl_sim.recording.folder import (
     STUDY,
     SUMMARY,
 )
-from afl_sim.recording.printable import printable
+from afl_sim.scenario.wording import one_line
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
-SUMMARY_KEYS: Final = ("name", "status", "virtual_seconds", "versions", "updates", "final")
-"""Keys without which ``summary.json`` is damaged."""
+
+_LONGEST = 1000  # characters of names in a message
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Run:
     def strategy(self) -> str:
         """The kind of the strategy, such as ``fedbuff``."""
         block = self.scenario.get("strategy")
-        return str(block.get("kind", "?") if isinstance(block, dict) else block)
+        return one_line(str(block.get("kind", "?") if isinstance(block, dict) else block))
 
     @property
     def targets(self) -> tuple[float, ...]:
@@ -90,18 +97,25 @@ class Run:
         ``version``, ``base_version``, ``staleness`` (versions), ``bytes``, ``steps``, ``samples``,
         ``context`` (JSON). Values that an event does not have are missing (``<NA>``).
         """
-        from afl_sim.recording.events import schema, to_frame
+        from afl_sim.recording.events import OPTIONAL, schema, to_frame
 
-        return to_frame(read_table(self.path / EVENTS, schema()))
+        path = self.path / EVENTS
+        frame = to_frame(read_table(path, schema(), OPTIONAL))
+        count = (self.scenario.get("clients") or {}).get("count")
+        if count is not None and len(frame) and frame["client"].max() >= count:
+            raise RunFolderError(
+                f"{path} is damaged: it has a client {frame['client'].max()}, of {count} in all"
+            )
+        return frame
 
     def first_events(self, count: int) -> tuple[pd.DataFrame, int]:
         """The first ``count`` rows of `events`, the others not being read, and how many there are.
 
         Of a log of very many events that is all that fits in memory.
         """
-        from afl_sim.recording.events import schema, to_frame
+        from afl_sim.recording.events import OPTIONAL, schema, to_frame
 
-        table, total = first_rows(self.path / EVENTS, schema(), count)
+        table, total = first_rows(self.path / EVENTS, schema(), OPTIONAL, count)
         return to_frame(table), total
 
     @cached_property
@@ -112,9 +126,9 @@ class Run:
         and ``class_accuracy`` (0 to 1), ``loss`` (mean per sample), ``squared_gradient_norm`` (of
         the training objective; missing where the scenario does not ask for it).
         """
-        from afl_sim.recording.metrics import schema
+        from afl_sim.recording.metrics import OPTIONAL, schema
 
-        return read_table(self.path / METRICS, schema()).to_pandas()
+        return read_table(self.path / METRICS, schema(), OPTIONAL).to_pandas()
 
     @cached_property
     def label_counts(self) -> pd.DataFrame:
@@ -125,12 +139,18 @@ class Run:
         import numpy as np
         import pandas as pd
 
-        from afl_sim.recording.shares import schema
+        from afl_sim.recording.shares import MOST_CLIENTS, schema
 
-        if not (self.path / PARTITION).exists():
+        path = self.path / PARTITION
+        if not path.exists():
             return pd.DataFrame()
-        table = read_table(self.path / PARTITION, schema())
-        counts = np.array(table.column("labels").to_pylist(), dtype=np.int64)
+        table = read_table(path, schema(), (), MOST_CLIENTS)
+        try:
+            counts = np.array(table.column("labels").to_pylist(), dtype=np.int64)
+        except (TypeError, ValueError):
+            raise RunFolderError(
+                f"{path} is damaged: labels of clients differ in number, or are missing"
+            ) from None
         index = pd.Index(table.column("client").to_numpy(), name="client")
         return pd.DataFrame(counts, index=index)
 
@@ -168,27 +188,37 @@ def load_run(path: Path | str) -> Run:
         RunFolderError: there is no run folder, or a file in it is damaged or should be there and
             is not; the message names the file.
     """
+    run = load_head(path)
+    # A run fails, too, where the disk is too full for its tables.
+    _check_tables(run.path, bool(run.summary) and run.status != "failed")
+    return run
+
+
+def load_head(path: Path | str) -> Run:
+    """Read a run folder without a look at its tables: enough to go on with the run.
+
+    Raises:
+        RunFolderError: as for `load_run`.
+    """
     folder = Path(path)
     _require_folder(folder)
     if not (folder / SCENARIO).exists():
         if is_study(folder):
-            raise RunFolderError(
-                f"{folder} is a study: name one of its runs ({', '.join(_run_names(folder))})"
-            )
+            names = one_line(", ".join(_run_names(folder)), _LONGEST)
+            raise RunFolderError(f"{folder} is a study: name one of its runs ({names})")
         raise RunFolderError(f"{folder} is not a run folder: it has no {SCENARIO}")
     scenario = read_yaml(folder / SCENARIO)
+    check_document(Described, scenario, folder / SCENARIO)
     manifest = read_json(folder / MANIFEST)
-    ended = (folder / SUMMARY).exists()
-    summary = read_json(folder / SUMMARY) if ended else {}
-    if ended:
-        _check_summary(folder, summary)
-    # A run fails, too, where the disk is too full for its tables.
-    _check_tables(folder, ended and summary["status"] != "failed")
-    name = str(scenario.get("name") or folder.resolve().name)
+    check_document(Manifest, manifest, folder / MANIFEST)
+    summary = {}
+    if (folder / SUMMARY).exists():
+        summary = read_json(folder / SUMMARY)
+        check_document(Summary, summary, folder / SUMMARY)
+    name = scenario.get("name") or folder.resolve().name
     in_study = (folder.resolve().parent / STUDY).exists()
-    label = folder.resolve().name if in_study else name
-    label = printable(str(manifest.get("label") or label))
-    return Run(folder, printable(name), label, scenario, summary, manifest)
+    label = manifest.get("label") or (folder.resolve().name if in_study else name)
+    return Run(folder, one_line(name), one_line(label), scenario, summary, manifest)
 
 
 def load_study(path: Path | str) -> list[Run]:
@@ -230,13 +260,35 @@ def is_study(folder: Path) -> bool:
     return (folder / STUDY).is_file() or any(folder.glob(f"*/{SCENARIO}"))
 
 
+def not_begun(paths: Iterable[Path | str]) -> list[str]:
+    """The labels of runs that have not begun, of those of the paths that are studies.
+
+    Raises:
+        RunFolderError: a study's index is damaged.
+    """
+    labels: list[str] = []
+    for folder in dict.fromkeys(map(Path, paths)):
+        if not is_single_run(folder):
+            begun = set(_run_names(folder))
+            labels += [one_line(label) for label in _listed(folder) if label not in begun]
+    return labels
+
+
+def read_study_index(folder: Path) -> dict[str, Any]:
+    """``study.json``: at least ``runs``, the labels."""
+    index = read_json(folder / STUDY)
+    check_document(StudyIndex, index, folder / STUDY)
+    return {"runs": [], **index}
+
+
+def _listed(folder: Path) -> list[str]:
+    if not (folder / STUDY).is_file():
+        return []
+    return list(dict.fromkeys(read_study_index(folder)["runs"]))
+
+
 def _run_names(folder: Path) -> list[str]:
-    listed: Sequence[str] = ()
-    if (folder / STUDY).is_file():
-        study = read_json(folder / STUDY)
-        listed = study.get("runs") or ()
-        if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-            raise RunFolderError(f"{folder / STUDY} is damaged: `runs` is not a list of names")
+    listed = _listed(folder)
     found = sorted(entry.parent.name for entry in folder.glob(f"*/{SCENARIO}"))
     found = [name for name in found if not name.startswith(".")]
     return [*(name for name in listed if name in found), *(n for n in found if n not in listed)]
@@ -247,12 +299,6 @@ def _require_folder(folder: Path) -> None:
         raise RunFolderError(f"there is no run folder {folder}")
     if not folder.is_dir():
         raise RunFolderError(f"{folder} is not a run folder: it is a file")
-
-
-def _check_summary(folder: Path, summary: dict[str, Any]) -> None:
-    absent = [key for key in SUMMARY_KEYS if key not in summary]
-    if absent:
-        raise RunFolderError(f"{folder / SUMMARY} is damaged: it lacks {', '.join(absent)}")
 
 
 def _check_tables(folder: Path, must: bool) -> None:

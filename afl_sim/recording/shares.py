@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from afl_sim.recording.files import replacing
+from afl_sim.recording.files import write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,14 +29,24 @@ def write_partition(path: Path, counts: npt.NDArray[np.int64]) -> None:
 
     Args:
         path: the file; it appears whole.
-        counts: shape (clients, classes), of the clients from 0 on.
+        counts: as for `partition_file`.
 
     Raises:
         AflSimError: the file cannot be written; nothing is left behind.
+    """
+    write_bytes(path, partition_file(counts))
+
+
+def partition_file(counts: npt.NDArray[np.int64]) -> bytes:
+    """The content of ``partition.parquet``.
+
+    Args:
+        counts: shape (clients, classes), of the clients from 0 on.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = [range(len(counts)), counts.sum(axis=1), counts.tolist()]
-    with replacing(path) as handle:
-        pq.write_table(pa.table(columns, schema=schema()), handle, compression="zstd")
+    content = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema()), content, compression="zstd")
+    return content.getvalue()

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from afl_sim.blame import reason
 from afl_sim.errors import AflSimError, InputError
+from afl_sim.recording.folder import TENSORBOARD
 from afl_sim.recording.metrics import Evaluation
-
-FOLDER: Final = "tensorboard"
 
 
 class Sink(Protocol):
@@ -57,7 +56,9 @@ def open_sinks(names: Sequence[str], folder: Path, scenario: Mapping[str, Any]) 
     opened: list[Sink] = []
     for name in sorted(names):  # MLflow first: its server may be away, and TensorBoard's files stay
         try:
-            sink = MlflowSink(scenario) if name == "mlflow" else TensorBoardSink(folder / FOLDER)
+            sink = (
+                MlflowSink(scenario) if name == "mlflow" else TensorBoardSink(folder / TENSORBOARD)
+            )
         except Exception as error:
             for other in opened:
                 with suppress(AflSimError):

@@ -30,6 +30,7 @@ def load_study(
     *,
     timing_only: bool = False,
     inspect: Callable[[Scenario], Iterable[tuple[tuple[str, ...], str]]] | None = None,
+    base: Path | None = None,
 ) -> Study:
     """Read a scenario file, with its sweep expanded.
 
@@ -42,15 +43,16 @@ def load_study(
         timing_only: also refuse what cannot work when nothing is trained.
         inspect: looks at each valid case for what only other rooms can know, such as the sizes of
             the clients' data; gives (key path, message) for each mistake.
+        base: the folder from which paths in the file go out; None: its own.
 
     Raises:
         ScenarioError: one line for every mistake, ``file:line: key.path: what; expected ...``.
     """
     if isinstance(source, str) and "\n" in source:
-        name, base, text = "<text>", Path(), source
+        name, own, text = "<text>", Path(), source
     else:
         path = Path(source)
-        name, base, text = str(source), path.parent, read_text(path)
+        name, own, text = str(source), path.parent, read_text(path)
     mistakes = Mistakes(name)
     try:
         root, misreadings = compose(text, name)
@@ -65,7 +67,7 @@ def load_study(
     settings = _settings(overrides, seed, mistakes)
     root = _with_name(root, "scenario" if name == "<text>" else Path(name).stem)
     cases = _cases(root, settings, mistakes)
-    reading = Reading(catalogue, base)
+    reading = Reading(catalogue, own if base is None else base)
     scenarios: list[tuple[str, Scenario]] = []
     for label, tree in cases:
         scenario, findings = read_scenario(tree, reading, cases=len(cases), timing_only=timing_only)

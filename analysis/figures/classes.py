@@ -72,7 +72,7 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         for axes in panels[::columns]:
             axes.set_ylabel("class")
         figure.colorbar(mesh, ax=list(panels), pad=0.02).set_label("accuracy (%)")
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -107,7 +107,7 @@ def fairness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         key_fewer(axes, chosen)
         _two_legends(figure, axes, chosen)
         name_fewer(figure, [axes], chosen)
-    note_left_out(figure, others, _NO_SHARES)
+    note_left_out(figure, others)
     return figure
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from afl_sim.recording import Run
 from analysis.figures.panels import PLAIN
-from analysis.figures.study import LACKING, ended, scaled
+from analysis.figures.study import ended, scaled
 from analysis.intervals import differences
 from analysis.measures import Measured, measure_of
 from analysis.registry import CannotDraw
@@ -64,7 +64,7 @@ def paired_differences(
             _draw_differences(axes, found[found["measure"] == name], short, wide, chosen)
     if len(pairs) > MOST_PAIRS:
         note(figure, f"the first {MOST_PAIRS} of {len(pairs):,} pairs of settings")
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 

@@ -48,5 +48,5 @@ def gradient_norm(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         key_fewer(axes, chosen)
         label_legend(figure, axes, chosen)
         name_fewer(figure, [axes], chosen)
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure

@@ -66,7 +66,7 @@ def heterogeneity(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             for axes in panels[2:]:
                 say(axes, "who holds which samples\nwas not recorded", chosen)
         _legend(figure, shown, chosen)
-    note_left_out(figure, others, "no finished tasks")
+    note_left_out(figure, others)
     return figure
 
 

@@ -65,7 +65,7 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         key_fewer(axes, chosen)
         label_legend(figure, axes, chosen)
         name_fewer(figure, [axes], chosen)
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -109,7 +109,7 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         key_fewer(first, chosen)
         label_legend(figure, first, chosen)
         name_fewer(figure, [first], chosen)
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 

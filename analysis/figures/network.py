@@ -51,7 +51,7 @@ def network(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             _draw_run(mine, group.first, chosen)
             mine[0].set_title(f"{name}: bytes" if len(shown) > 1 else "Bytes moved")
         _legend(figure, shown[0].first, chosen)
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others)
     return figure
 
 

@@ -68,7 +68,7 @@ def staleness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         panels[-1].set_xlim(edges[0], edges[-1])
         panels[-1].set_xlabel("staleness (versions" + (f", {width} a bar)" if width > 1 else ")"))
         figure.supylabel("share of updates (%)", size=mpl.rcParams["axes.labelsize"])
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -110,7 +110,7 @@ def staleness_by_speed(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.set(xlabel=SPEED, ylabel="mean staleness (versions)")
         label_legend(figure, axes, chosen)
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -139,7 +139,7 @@ def staleness_over_time(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         virtual_time(panels[-1])
         figure.supylabel("staleness (versions)", size=mpl.rcParams["axes.labelsize"])
         name_fewer(figure, panels, chosen)
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others)
     return figure
 
 

@@ -63,7 +63,7 @@ def stragglers(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         label_legend(figure, panels[1], chosen)
         if waiting is not None:
             name_fewer(figure, [waiting], chosen, "round {}")
-    note_left_out(figure, others, "no finished tasks")
+    note_left_out(figure, others)
     return figure
 
 

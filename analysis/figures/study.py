@@ -86,7 +86,7 @@ def sweep(
             label_legend(figure, panels[0], chosen)
         if lines > LOOKS:
             note(figure, f"the first {LOOKS} of {lines:,} lines")
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 
@@ -136,12 +136,12 @@ def sweep_map(
             _draw_map(axes, grid, name, chosen)
             axes.set(xlabel=along[0].name, ylabel=along[1].name)
             axes.set_title(measure_of(name).heading, fontsize="small")
-    note_left_out(figure, others, LACKING)
+    note_left_out(figure, others)
     return figure
 
 
-def ended(runs: Sequence[Run]) -> tuple[list[Group], list[str]]:
-    """The settings of which runs have ended, and the labels of the other runs.
+def ended(runs: Sequence[Run]) -> tuple[list[Group], str]:
+    """The settings of which runs have ended, and which runs are left out, and why.
 
     Raises:
         CannotDraw: they are fewer than two.

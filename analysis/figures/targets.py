@@ -52,7 +52,7 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         room = 1.45 if all(len(group.runs) == 1 for group in shown) else 1.9  # for what is written
         longest = max(axes.dataLim.x1 for axes in panels) or 1.0  # 0: nothing takes any time
         panels[0].set_xlim(0, room * longest)
-    note_left_out(figure, others, _LACKING)
+    note_left_out(figure, others)
     return figure
 
 

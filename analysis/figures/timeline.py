@@ -70,7 +70,7 @@ def timeline(
             "client (slowest at the top)", size=float(panels[-1].xaxis.label.get_size())
         )
         _legend(figure, chosen, any(has_queues(run) for run in members))
-    note_left_out(figure, others, "no tasks")
+    note_left_out(figure, others)
     return figure
 
 

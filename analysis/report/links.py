@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from urllib.parse import quote
 
-from afl_sim.recording.printable import printable
+from afl_sim.scenario.wording import one_line
 
 
 def link_to(target: Path, page: Path) -> str:
@@ -17,4 +17,4 @@ def link_to(target: Path, page: Path) -> str:
 
 def command(*words: Path | str) -> str:
     """An ``afl-sim report`` command as one types it."""
-    return printable(shlex.join(["afl-sim", "report", *map(str, words)]))
+    return one_line(shlex.join(["afl-sim", "report", *map(str, words)]))

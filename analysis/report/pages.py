@@ -15,12 +15,13 @@ from markupsafe import Markup
 
 from afl_sim.recording import Run
 from afl_sim.recording.files import write_text
-from afl_sim.recording.printable import printable
 from afl_sim.recording.reading import is_study
+from afl_sim.scenario.wording import one_line
 from analysis.compare import comparison, interval_texts, over_seeds, texts_of
 from analysis.intervals import sentences
 from analysis.measures import measure_all
 from analysis.registry import FIGURES
+from analysis.replications import named
 from analysis.report.charts import accuracy_data, accuracy_keys, timeline_data, timeline_keys
 from analysis.report.drawn import WHOLE, drawings
 from analysis.report.links import command, link_to
@@ -68,6 +69,7 @@ def write_run_report(run: Run, path: Path | None = None, study: Path | None = No
         study=_study_link(study or _study_page(run), chosen),
         summary=_summary(run),
         accuracy_keys=accuracy_keys(accuracy),
+        no_accuracy=_no_accuracy([run]),
         timeline_keys=timeline_keys(timeline),
         timeline_note=_timeline_note(timeline, run),
         figures=drawings([run], _RUN_FIGURES),
@@ -78,7 +80,11 @@ def write_run_report(run: Run, path: Path | None = None, study: Path | None = No
 
 
 def write_study_report(
-    name: str, runs: Sequence[Run], path: Path, folder: Path | None = None
+    name: str,
+    runs: Sequence[Run],
+    path: Path,
+    folder: Path | None = None,
+    not_begun: Sequence[str] = (),
 ) -> Path:
     """Write the report of several runs, with a link to the report of each that has one.
 
@@ -87,6 +93,7 @@ def write_study_report(
         path: the file.
         folder: the study, for the command that makes the pages of its runs; default that of the
             first run.
+        not_begun: labels of runs that the study was to have and has not begun.
 
     Raises:
         AflSimError: it cannot be written; nothing is left behind.
@@ -100,7 +107,7 @@ def write_study_report(
     return _write(
         "study.html",
         path,
-        title=printable(name),
+        title=one_line(name),
         description=_description(runs[0]),
         study=None,
         settings=table_of(interval_texts(seeds.intervals)) if seeds else None,
@@ -108,7 +115,9 @@ def write_study_report(
         differences_note=_differences_note(len(said)) if seeds else "",
         runs=runs_table(texts_of(frame), runs, path, REPORT),
         without_page=_without_page(runs, folder or runs[0].path.parent),
+        not_begun=f"Not begun: {named(not_begun)}." if not_begun else "",
         accuracy_keys=accuracy_keys(accuracy),
+        no_accuracy=_no_accuracy(runs),
         figures=drawings(runs, _STUDY_FIGURES, {"measured": measured}),
         data={"accuracy": accuracy, "timeline": None},
     )
@@ -142,7 +151,7 @@ def _templates() -> jinja2.Environment:
 
 
 def _description(run: Run) -> str:
-    return printable(" ".join(str(run.scenario.get("description") or "").split()))
+    return one_line(" ".join(str(run.scenario.get("description") or "").split()))
 
 
 def _study_page(run: Run) -> Path | None:
@@ -154,7 +163,7 @@ def _study_page(run: Run) -> Path | None:
 def _study_link(page: Path | None, own: Path) -> Mapping[str, str] | None:
     if page is None:
         return None
-    return {"name": printable(page.resolve().parent.name), "link": link_to(page, own)}
+    return {"name": one_line(page.resolve().parent.name), "link": link_to(page, own)}
 
 
 def _without_page(runs: Sequence[Run], folder: Path) -> Mapping[str, Any] | None:
@@ -191,6 +200,12 @@ def _summary(run: Run) -> list[tuple[str, str]]:
         if run.summary.get(key):
             facts.append((key.replace("_", " "), str(run.summary[key])[:16]))
     return facts
+
+
+def _no_accuracy(runs: Sequence[Run]) -> str:
+    if all(run.status in {"complete", "diverged"} for run in runs):
+        return "No evaluations: the runs did not train (timing only)."
+    return "No evaluations yet: not finished, or broken off before its end."
 
 
 def _timeline_note(data: Mapping[str, Any] | None, run: Run) -> str:

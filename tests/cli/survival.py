@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -92,9 +93,17 @@ class Started:
         wait_until(lambda: not self.left(), 20, self.left)
 
     def left(self) -> list[Path]:
-        """What is in the temporary folder, but for PyTorch's own cache, which is meant to stay."""
-        entries = sorted(self.temporary.iterdir())
-        return [entry for entry in entries if not entry.name.startswith("torchinductor_")]
+        """What is in the temporary folder, but for what PyTorch and Python leave there.
+
+        PyTorch's cache is meant to stay. Python's `tempfile` tries the folder with a small file,
+        and one that is killed in the middle of that leaves it.
+        """
+        return [
+            entry
+            for entry in sorted(self.temporary.iterdir())
+            if not entry.name.startswith("torchinductor_")
+            if not (_TRIED.fullmatch(entry.name) and _size(entry) in {0, len(b"blat")})
+        ]
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = 240) -> None:
         """Wait for a condition while it runs."""
@@ -104,6 +113,17 @@ class Started:
             return condition()
 
         wait_until(met, seconds)
+
+
+_TRIED = re.compile(r"[a-z0-9_]{8}")
+
+
+def _size(path: Path) -> int | None:
+    """Of a file that is there."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except FileNotFoundError:
+        return None
 
 
 def wait_until(

@@ -49,6 +49,22 @@ def test_the_table_holds_what_the_summaries_say(runs):
     assert pd.isna(frame.loc["clock", "final_accuracy"])
 
 
+def test_settings_that_a_study_has_not_begun_are_listed_as_such(runs, tmp_path):
+    text = printed(runs[:2], not_begun=["fedasync", "quafl"])
+    assert [line.split() for line in text.splitlines() if "not begun" in line] == [
+        ["status", "complete", "complete", "not", "begun", "not", "begun"]
+    ]
+    assert "fedasync" in text
+    assert "quafl" in text
+    assert "strategy" not in text  # those that have begun are named for it
+    print_comparison(runs[:2], tmp_path, Console(file=io.StringIO()), not_begun=["quafl"])
+    table = pd.read_csv(tmp_path / "comparison.csv").set_index("run")
+    assert table.loc["quafl", "status"] == "not begun"
+    assert table.loc["quafl"].drop("status").isna().all()
+    seeds = [fake_run(tmp_path / f"r{n}", label=f"r{n}", seed=n, updates=20) for n in (1, 2)]
+    assert "Not begun: r3, r4.\n" in printed(seeds, not_begun=["r3", "r4"])
+
+
 def test_targets_of_different_runs_are_put_side_by_side(runs, tmp_path):
     other = fake_run(tmp_path / "other", targets=(0.5, 0.9), updates=20)
     columns = [name for name in comparison([runs[1], other]) if name.startswith("seconds_to_")]

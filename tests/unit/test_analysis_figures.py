@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -327,8 +328,25 @@ def test_a_run_that_has_not_ended_is_skipped_not_fatal(tmp_path):
     run = load_run(tmp_path / "a")
     drawn = analysis.draw([run], tmp_path / "figures")
     assert all(entry.skipped and not entry.paths for entry in drawn)
-    with pytest.raises(CannotDraw, match="a: no tasks"):
+    lines = {entry.figure: entry.line for entry in drawn}
+    for figure in ("accuracy", "time-to-accuracy", "timeline", "sweep"):
+        assert "a: not finished (going on, or broken off: `afl-sim resume`" in lines[figure]
+        assert "timing only" not in lines[figure]
+    with pytest.raises(CannotDraw, match="a: not finished"):
         FIGURES["timeline"].function([run])
+
+
+@pytest.mark.usefixtures("_unrendered")
+def test_of_runs_that_are_left_out_each_says_why(timing_only, runs, tmp_path):
+    RunFolder.create(tmp_path / "begun", "name: begun\nstrategy: {kind: fedavg}\n", {})
+    damaged = shutil.copytree(runs[0].path, tmp_path / "damaged")
+    mixed = [runs[0], timing_only, load_run(tmp_path / "begun"), load_run(damaged)]
+    (damaged / "metrics.parquet").write_bytes(b"PAR1")
+    (entry,) = analysis.draw(mixed, tmp_path / "figures", ["accuracy"])
+    assert len(entry.paths) == 1
+    assert "clock: no evaluations (timing only)" in entry.line
+    assert "begun: not finished" in entry.line
+    assert "metrics.parquet is damaged" in entry.line
 
 
 def test_wrong_requests_are_input_errors(runs, tmp_path):

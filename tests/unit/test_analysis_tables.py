@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from afl_sim.recording.printable import printable
+from afl_sim.scenario.wording import one_line
 from analysis.tables import to_csv, to_latex, to_markdown
 
 NAMES = [
@@ -52,7 +52,7 @@ def test_names_that_a_scenario_may_have_are_written_as_they_are():
     assert pd.read_csv(io.StringIO(to_csv(frame)), dtype=str)["run"].tolist() == list(frame["run"])
 
 
-def test_what_cannot_be_seen_is_replaced():
-    assert printable("a b\u00e9\u4e2d-_.") == "a b\u00e9\u4e2d-_."
+def test_what_cannot_be_seen_is_escaped():
+    assert one_line("a b\u00e9\u4e2d-_.") == "a b\u00e9\u4e2d-_."
     for odd in ("\n", "\x1b", "\u2028", "\u202e", "\udcff", "\x00"):
-        assert printable(f"a{odd}b") == "a\ufffdb"
+        assert one_line(f"a{odd}b") == f"a{ascii(odd)[1:-1]}b"

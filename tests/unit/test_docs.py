@@ -113,9 +113,15 @@ def test_other_commands_are_of_known_tools_and_of_files_that_exist() -> None:
 # -- YAML --------------------------------------------------------------------------------------
 
 # Where keys belong that are shown without what they stand in.
-WITHIN = {"devices": "clients", "compute": "clients", "seconds_per_sample": "clients.compute"}
+WITHIN = {
+    "devices": "clients",
+    "compute": "clients",
+    "availability": "clients",
+    "seconds_per_sample": "clients.compute",
+}
 TRACES = {
-    "phones.csv": "seconds_per_sample,upload_latency\n0.01,0.1\n0.02,0.2\n0.03,0.1\n",
+    "phones.csv": "seconds_per_sample,upload_bandwidth\n0.01,9e3\n0.02,9e4\n0.03,1e4\n",
+    "laptops.csv": "ms\n1\n2\n",
     "here.csv": "seconds_per_sample\n0.01\n0.02\n",
     "presence.csv": "client,start,end\n0,0,50000\n1,10,60000\n2,0,86400\n",
 }
@@ -129,8 +135,10 @@ def fragments() -> list[tuple[str, str]]:
             continue
         for block in of("yaml", name):
             first = block.text.split(":")[0]
+            lines = block.text.splitlines()
             alone = block.text.count(f"\n{first}:") > 0
-            found += [(name, t) for t in (block.text.splitlines() if alone else [block.text])]
+            alone |= all(line.split(":")[0] in WITHIN for line in lines)  # one way each
+            found += [(name, text) for text in (lines if alone else [block.text])]
     return found
 
 
@@ -176,7 +184,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_every_python_block_is_known_to_the_tests() -> None:
     found = {name: len(of("python", name)) for name in PAGE if of("python", name)}
     assert found.pop("README.md") >= 2
-    assert found == {"figures.md": 1, "scenario.md": 1, "targets.md": 1}
+    assert found == {"figures.md": 1, "scenario.md": 2, "targets.md": 1}
 
 
 def test_a_figure_is_drawn_as_the_page_says(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +195,24 @@ def test_a_figure_is_drawn_as_the_page_says(run: Run, monkeypatch: pytest.Monkey
     exec(compile(block.text, "docs/figures.md", "exec"), names)
     assert isinstance(names["figure"], matplotlib.figure.Figure)
     assert (folder / "staleness.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_model_of_a_run_is_loaded_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory, loads = of("python", "scenario.md")
+    (tmp_path / str(factory.file)).write_text(factory.text)
+    monkeypatch.syspath_prepend(tmp_path)
+    (model,) = [b.text for b in of("yaml", "scenario.md") if b.text.startswith("model:")]
+    settings = ["stop.updates=10", "evaluation.samples=10"]
+    settings.append(f"model={yaml.safe_load(model)['model']}")
+    run = simulate(load_scenario(SMALLEST, settings), tmp_path / "run")
+    monkeypatch.chdir(run.path)
+    names: dict[str, Any] = {}
+    exec(compile(loads.text, "docs/scenario.md", "exec"), names)
+    held = names["module"].state_dict()
+    assert held.keys() == run.model.keys()
+    assert all((held[name].numpy() == value).all() for name, value in run.model.items())
 
 
 def test_a_targets_module_measures_as_the_page_says(run: Run) -> None:
@@ -213,7 +239,7 @@ OBJECTS: dict[str, tuple[type, ...]] = {
     "client": (Client,),
     "target": (Target,),
 }
-WRITTEN = {"table.csv", "table.md", "comparison.csv", "report.html"}
+WRITTEN = {"study.json", "study.yaml", "table.csv", "table.md", "comparison.csv", "report.html"}
 PLACEHOLDERS = {"package.module"}
 SUFFIXES = ("py", "md", "yaml", "json", "csv", "txt", "html", "parquet", "safetensors")
 

@@ -151,9 +151,41 @@ def test_a_temporary_folder_that_no_socket_fits_in_is_one_clear_error(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/" + "d" * 120)
     monkeypatch.setattr(forkserver, "_SHORT_FOLDERS", ("/no such folder",))
-    with pytest.raises(InputError, match=r"TMPDIR: /d+ is too long .* at most 7\d bytes"):
+    with pytest.raises(InputError, match=r"TMPDIR: /d+ is too long .* at most 5\d bytes"):
         forkserver.start(multiprocessing.get_context("forkserver"), [])
     assert tempfile.gettempdir() == "/" + "d" * 120
+
+
+_STARTS_A_SERVER = """
+import multiprocessing, os, signal, sys
+from afl_sim.execution import forkserver
+if sys.argv[1] == "killed":
+    forkserver.forkserver.ensure_running = lambda: os.kill(os.getpid(), signal.SIGKILL)
+forkserver.start(multiprocessing.get_context("forkserver"), [])
+print(*os.listdir(os.environ["TMPDIR"]))
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "regular"])
+def test_the_fork_server_s_folder_goes_with_the_process_that_made_it(
+    end: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Killed where nothing else of it runs yet: the folder is there, and the server is not.
+    folder = tmp_path_factory.mktemp("t")
+    ended = subprocess.run(
+        [sys.executable, "-c", _STARTS_A_SERVER, end],
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stderr == ""
+    if end == "killed":
+        assert ended.returncode == -signal.SIGKILL
+        wait_for(lambda: not list(folder.iterdir()), 20)
+    else:
+        assert len(ended.stdout.split()) == 1
+        assert not list(folder.iterdir())
 
 
 def test_a_worker_process_that_cannot_be_started_is_one_clear_error(

@@ -11,6 +11,7 @@ from pandas.testing import assert_frame_equal
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import RunFolder, load_run, load_runs, load_study, write_partition
 from afl_sim.recording.events import COLUMNS
+from afl_sim.recording.reading import not_begun
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +67,12 @@ def test_a_run_cannot_be_changed(folder):
 
 def test_a_run_that_has_not_ended_loads_with_what_is_there(tmp_path):
     folder = RunFolder.create(tmp_path / "a", "name: a\nstrategy: {kind: fedavg}\n", {})
-    (folder.path / "events.parquet.tmp").write_bytes(b"half")
     run = load_run(folder.path)
     assert run.status == "unfinished"
     assert run.summary == {}
-    with pytest.raises(RunFolderError, match=r"events\.parquet is not there yet"):
+    with pytest.raises(
+        RunFolderError, match=r"events\.parquet is missing: the run is unfinished; `afl-sim resume"
+    ):
         _ = run.events
     with pytest.raises(RunFolderError, match=r"metrics\.parquet is missing"):
         _ = run.metrics
@@ -82,7 +84,7 @@ def test_a_run_that_has_not_ended_loads_with_what_is_there(tmp_path):
     ("name", "content", "says"),
     [
         ("scenario.yaml", None, "has no scenario.yaml"),
-        ("scenario.yaml", b"a: [", "not YAML"),
+        ("scenario.yaml", b"a: [", "not valid YAML"),
         ("scenario.yaml", b"- 1\n", "expected a mapping, found a list"),
         ("scenario.yaml", b"", "expected a mapping, found nothing"),
         ("scenario.yaml", b"\xff\xfe\x00", "not UTF-8"),
@@ -163,6 +165,15 @@ def test_runs_and_studies_load_mixed_and_once_each(whole, tmp_path):
         load_run(tmp_path / "study")
 
 
+def test_the_runs_that_a_study_has_not_begun_are_known(whole, tmp_path):
+    for label in ("b", "d"):
+        shutil.copytree(whole, tmp_path / "study" / label)
+    index = {"runs": ["a", "b", "\x1b[2Jc", "a"]}
+    (tmp_path / "study" / "study.json").write_text(json.dumps(index))
+    assert not_begun([tmp_path / "study", whole, tmp_path / "study"]) == ["a", "\\x1b[2Jc"]
+    assert not_begun([tmp_path / "study" / "b"]) == []
+
+
 def test_a_study_with_a_damaged_index_says_so(whole, tmp_path):
     shutil.copytree(whole, tmp_path / "study" / "a")
     (tmp_path / "study" / "study.json").write_text('{"runs": 3}')
@@ -179,4 +190,4 @@ def test_a_study_that_has_not_begun_says_so(tmp_path):
 def test_a_label_holds_nothing_that_a_terminal_would_obey(folder):
     manifest = json.loads((folder / "manifest.json").read_text()) | {"label": "a\n\x1b[31mb"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert load_run(folder).label == "a\ufffd\ufffd[31mb"
+    assert load_run(folder).label == r"a\n\x1b[31mb"

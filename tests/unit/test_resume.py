@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -310,8 +311,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
 def test_what_a_killed_process_left_half_written_goes_with_the_next_checkpoint(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / ".4.tmp").mkdir()
-    (tmp_path / ".4.tmp" / "tensors.safetensors").write_bytes(b"half")
+    left = tmp_path / ".4.afl-sim-0123456789ab.tmp"
+    left.mkdir()
+    (left / "tensors.safetensors").write_bytes(b"half")
     save_checkpoint(tmp_path, 5, {"version": 5}, {})
     assert [entry.name for entry in tmp_path.iterdir()] == ["5"]
 
@@ -328,7 +330,8 @@ def test_while_a_run_is_resumed_its_folder_says_that_it_has_not_ended(tmp_path: 
     status, names = seen[0]
     assert status == "unfinished"
     kept = {"scenario.yaml", "manifest.json", "partition.parquet", "checkpoint"}
-    assert names == kept | {".lock", "events.parquet.tmp"}
+    (draft,) = names - kept - {".lock"}
+    assert re.fullmatch(r"\.events\.parquet\.afl-sim-[0-9a-f]{12}\.tmp", draft)
 
 
 def test_without_a_whole_checkpoint_a_run_begins_anew(tmp_path: Path) -> None:

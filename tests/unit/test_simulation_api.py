@@ -19,8 +19,7 @@ import pytest
 import afl_sim
 from afl_sim import Strategy, load_run, load_scenario, simulate
 from afl_sim.errors import AflSimError, RunFolderError, ScenarioError, ScheduleError, StrategyError
-from afl_sim.recording import events as recording_events
-from afl_sim.recording import files
+from afl_sim.recording.drafts import Draft
 from afl_sim.simulation import Progress, check_mode, load_study, resume, run_name
 
 ROOT = Path(__file__).parents[2]
@@ -225,15 +224,14 @@ def test_wrong_input_that_shows_late_leaves_what_was_done(tmp_path: Path) -> Non
 def test_a_run_whose_results_cannot_be_written_says_that_it_failed(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, full = files.publish, True
+    real, full = Draft.publish, True
 
-    def publish(handle: Any, path: Path) -> None:
-        if full and path.name == file:
+    def publish(draft: Draft) -> None:
+        if full and draft.path.name == file:
             raise OSError(28, "No space left on device")
-        real(handle, path)
+        real(draft)
 
-    for module in (files, recording_events):
-        monkeypatch.setattr(module, "publish", publish)
+    monkeypatch.setattr(Draft, "publish", publish)
     scenario = load_scenario(SMALLEST, [*SMALL, "execution.checkpoint_versions=1"])
     with pytest.raises(AflSimError, match=f"cannot write .*{file}: the disk is full"):
         simulate(scenario, tmp_path / "run")

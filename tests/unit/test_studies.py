@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from afl_sim import cases, load_run
+from afl_sim.begun_studies import read_again
 from afl_sim.errors import AflSimError, DataError, InputError, RunFolderError, ScenarioError
 from afl_sim.recording import EventLog, MetricsLog, Run, RunFolder
+from afl_sim.replacement import Replacement, bring_back
 from afl_sim.scenario import Case, Study, dump_scenario, scenario_id
 from afl_sim.simulation import load_study
-from afl_sim.studies import Options, run_study, study_folder
+from afl_sim.studies import Options, Origin, run_study, study_folder
 
 SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
 SUMMARY = {"name": "x", "virtual_seconds": 1.0, "versions": 1, "updates": {}, "final": {}}
@@ -395,3 +398,132 @@ def test_each_run_is_watched_and_told_how_it_was_called(
     assert watched == [case.label for case in study.cases]
     assert all(call["timing_only"] for call in calls)
     assert all(call["command"] == ["afl-sim", "run"] for call in calls)
+
+
+def test_what_begins_anew_is_told_and_what_goes_on_is_not(runner: Runner, tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    study = several(tmp_path)
+    labels = [case.label for case in study.cases]
+    runner.fates = dict.fromkeys(labels[:2], "interrupted")
+    told: list[str] = []
+    run_study(study, Options(out=out, notice=told.append), quiet)
+    assert told == []  # nothing was there
+    place = study_folder(study, Options())
+    place.parent.mkdir()
+    out.rename(place)
+    run_study(study, Options(notice=told.append), quiet)
+    assert told == [
+        f"{place / labels[0]}, {place / labels[1]} hold unfinished runs, which begin anew; to go "
+        "on instead, stop now and add --resume"
+    ]
+    one = single()
+    runner.fates = {study_folder(one, Options()).name: "interrupted"}
+    for options in (Options(), Options(force=True), Options()):
+        run_study(one, replace(options, notice=told.append), quiet)
+    assert told[1:] == [
+        f"{study_folder(one, Options())} holds an unfinished run, which begins anew; to go on "
+        "instead, stop now and add --resume"
+    ]
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_given_folder_that_is_in_use_says_how_to_go_on(
+    many: bool, runner: Runner, tmp_path: Path
+) -> None:
+    study = several(tmp_path) if many else single()
+    out = tmp_path / "out"
+    run_study(study, Options(out=out), quiet)
+    what = "study" if many else "run"
+    with pytest.raises(RunFolderError, match=f"not empty, but holds a {what}; --resume goes on"):
+        run_study(study, Options(out=out), quiet)
+
+
+def test_a_study_is_read_again_from_its_folder(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "files" / "unnamed.yaml"
+    source.parent.mkdir()
+    text = re.sub(r"(?m)^name: .*$", "", SMALLEST.read_text())
+    speeds = "clients: {count: 3, compute: {seconds_per_task: {trace: speeds.csv, column: s}}}"
+    text = re.sub(r"(?m)^clients:\n(  .*\n)+", f"{speeds}\n", text)
+    source.write_text(text + "replications: 2\n")
+    (source.parent / "speeds.csv").write_text("s\n1.5\n2\n3\n")
+    settings = ("strategy.concurrency=2", "stop.updates=7")
+    study = load_study(source, settings, 5)
+    origin = Origin(settings, 5, source.parent)
+    options = Options(out=tmp_path / "study", timing_only=True, origin=origin)
+    runner.fates = {study.cases[1].label: "interrupted"}
+    run_study(study, options, quiet)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    source.write_text("changed since then")
+    again, timing_only, how = read_again(tmp_path / "study", ["execution.workers=2"])
+    assert timing_only
+    assert how == origin
+    assert (again.name, again.source) == (study.name, study.source)
+    assert [(case.label, scenario_id(case.scenario)) for case in again.cases] == [
+        (case.label, scenario_id(case.scenario)) for case in study.cases
+    ]
+    assert again.cases[0].scenario.execution.workers == 2
+
+
+def test_a_study_that_does_not_say_how_it_was_asked_for_says_what_to_do(
+    runner: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    run_study(several(tmp_path), Options(out=out), quiet)
+    for _ in range(2):
+        with pytest.raises(RunFolderError, match=r"afl-sim run SCENARIO --out .*study --resume"):
+            read_again(out)
+        (out / "study.json").unlink(missing_ok=True)
+
+
+def test_a_run_of_a_study_is_not_written_through_a_link(runner: Runner, tmp_path: Path) -> None:
+    study, out = several(tmp_path), tmp_path / "study"
+    run_study(study, Options(out=out), quiet)
+    label = study.cases[1].label
+    (out / label).rename(tmp_path / "mine")
+    (out / label).symlink_to(tmp_path / "mine")
+    before = contents(tmp_path)
+    _, outcomes = run_study(study, Options(out=out, resume=True), quiet)  # all are finished
+    assert all(outcome.reused for outcome in outcomes)
+    with pytest.raises(RunFolderError, match=f"{label} is a symbolic link"):
+        run_study(study, Options(out=out, force=True), quiet)
+    assert contents(tmp_path) == before
+
+
+def test_a_run_that_was_set_aside_by_a_process_that_was_killed_comes_back(
+    runner: Runner, tmp_path: Path
+) -> None:
+    study, out = single(), tmp_path / "out"
+    run_study(study, Options(out=out), quiet)
+    (out / "mine").touch()
+    aside = tmp_path / ".out.before-0123abcd"
+    for new in (None, "begun"):
+        out.rename(aside)
+        if new is not None:
+            RunFolder.create(out, dump_scenario(study.cases[0].scenario), {})
+        _, (outcome,) = run_study(study, Options(out=out, resume=True), quiet)
+        assert outcome.reused
+        assert (out / "mine").exists()
+        assert not aside.exists()
+    out.rename(aside)
+    run_study(study, Options(out=tmp_path / "new"), quiet)
+    (tmp_path / "new").rename(out)  # the new one had come to its end
+    _, (outcome,) = run_study(study, Options(out=out, resume=True), quiet)
+    assert outcome.reused
+    assert not (out / "mine").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_run_that_a_living_process_has_set_aside_is_left_alone(
+    runner: Runner, tmp_path: Path
+) -> None:
+    study, out = single(), tmp_path / "out"
+    run_study(study, Options(out=out), quiet)
+    with RunFolder.open(out).locked():
+        older = Replacement(load_run(out))
+    with older:
+        bring_back(tmp_path, {"out"})
+        assert not out.exists()
+    assert not list(tmp_path.glob(".*"))

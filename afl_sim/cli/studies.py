@@ -1,0 +1,102 @@
+"""What the commands share that run something: progress, interruption, and what came of it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from afl_sim.cli.results import draw_figures, figures_folder, write_report
+
+if TYPE_CHECKING:
+    from afl_sim.scenario import Study
+    from afl_sim.studies import Origin
+
+
+def run_and_tell(
+    study: Study,
+    out: Path | None,
+    *,
+    timing_only: bool,
+    force: bool = False,
+    resume: bool = False,
+    plot: bool = False,
+    origin: Origin | None = None,
+) -> None:
+    """Run a scenario file's cases, with progress, and print what came of them.
+
+    Args:
+        study: the file.
+        out, timing_only, force, resume, origin: see `afl_sim.studies.Options`.
+        plot: also draw the figures and write the reports.
+
+    Raises:
+        typer.Exit: a run did not come to its end.
+    """
+    from afl_sim.console import Display, Interruption
+    from afl_sim.studies import Options, run_study, study_folder
+
+    options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
+    place = study_folder(study, options)
+    with (
+        Display() as display,
+        Interruption(display.finish, timing_only) as interruption,
+        saying_how_to_go_on(display.finish, place),
+    ):
+        options = replace(options, stop_wanted=interruption.wanted, notice=display.finish)
+        display.expect(len(study.cases))
+        folder, outcomes = run_study(
+            study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))
+        )
+    runs = [outcome.run for outcome in outcomes if outcome.run is not None]
+    if runs:
+        from analysis.compare import print_comparison
+
+        print_comparison(runs, folder if study.is_study else None)
+    print(f"results: {folder}")
+    if plot and runs:
+        draw_figures(runs, figures_folder(folder), None, ("png",))
+        write_report(folder, runs, study.is_study)
+    if not all(outcome.succeeded for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def saying_how_to_go_on(say: Callable[[str], None], place: Path) -> Iterator[None]:
+    """Where Ctrl-C or a signal breaks the block off, print the command that goes on with it.
+
+    Args:
+        say: prints a line.
+        place: the folder of the run or study.
+    """
+    from afl_sim.recording.folder import SCENARIO, STUDY
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any((place / name).is_file() for name in (SCENARIO, STUDY)):
+            say(f"to go on: {shlex.join(['afl-sim', 'resume', str(place)])}")
+        raise
+
+
+def outcome_line(outcome: Any) -> str:
+    """How a run of several ended, in one line."""
+    from afl_sim.scenario.wording import one_line
+
+    if outcome.error is not None:
+        return f"{outcome.label}: failed: {outcome.error}"
+    summary = outcome.run.summary
+    wall = (summary.get("wall_seconds") or {}).get("total") or 0.0
+    how = f"{outcome.run.status} in {wall:.1f} s"
+    if outcome.reused:
+        how = "finished before, reused"
+    if outcome.other_code:
+        how = "finished before with other code, reused (--force runs it again)"
+    reason = f": {one_line(summary['reason'])}" if summary.get("reason") else ""
+    return f"{outcome.label}: {how}{reason}"
