@@ -44,7 +44,7 @@ class Curve:
 
 def along(run: Run, axis: str) -> npt.NDArray[np.float64]:
     """Where the run's evaluations lie on one of `AXES`; bytes are in megabytes of 10^6."""
-    metrics = run.metrics
+    metrics = run.evaluations
     seconds = metrics["time_us"].to_numpy(dtype="float64") / 1e6
     if axis == "time":
         return seconds
@@ -60,7 +60,7 @@ def curve_of(run: Run, axis: str, value: str) -> Curve:
     Args:
         value: ``accuracy`` (drawn in %), ``loss`` or ``squared_gradient_norm``.
     """
-    y = run.metrics[value].to_numpy(dtype="float64")
+    y = run.evaluations[value].to_numpy(dtype="float64")
     return Curve(along(run, axis), 100 * y if value == "accuracy" else y)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -43,24 +43,34 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_columns(path: Path, schema: pa.Schema) -> None:
-    """Look at a Parquet file's footer: it has to have the columns of ``schema``."""
+def check_columns(path: Path, schema: pa.Schema, optional: Sequence[str] = ()) -> list[str]:
+    """Look at a Parquet file's footer: it has to have the columns of ``schema``.
+
+    Args:
+        path: the file.
+        schema: the columns, in order.
+        optional: those of them that may be absent.
+
+    Returns:
+        The columns that it has.
+    """
     import pyarrow.parquet as pq
 
     with _table_at(path) as content:
         names = pq.read_schema(content).names
-    absent = [name for name in schema.names if name not in names]
+    absent = [name for name in schema.names if name not in (*names, *optional)]
     if absent:
         raise RunFolderError(f"{path} is damaged: it lacks the columns {', '.join(absent)}")
+    return [name for name in schema.names if name in names]
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """The columns of ``schema`` of a Parquet file."""
+def read_table(path: Path, schema: pa.Schema, optional: Sequence[str] = ()) -> pa.Table:
+    """The columns of ``schema`` of a Parquet file, in which those of ``optional`` may be absent."""
     import pyarrow.parquet as pq
 
-    _require_table(path, schema)
-    with _table_at(path) as content:
-        return pq.read_table(content, columns=schema.names, partitioning=None)
+    columns = _require_table(path, schema, optional)
+    with _table_at(path) as content, pq.ParquetFile(content, pre_buffer=False) as file:
+        return file.read(columns=columns, use_threads=False)
 
 
 def first_rows(path: Path, schema: pa.Schema, count: int) -> tuple[pa.Table, int]:
@@ -71,8 +81,8 @@ def first_rows(path: Path, schema: pa.Schema, count: int) -> tuple[pa.Table, int
     _require_table(path, schema)
     batches: list[pa.RecordBatch] = []
     missing = count
-    with _table_at(path) as content, pq.ParquetFile(content) as file:
-        rows = file.iter_batches(batch_size=1 << 16, columns=schema.names)
+    with _table_at(path) as content, pq.ParquetFile(content, pre_buffer=False) as file:
+        rows = file.iter_batches(batch_size=1 << 16, columns=schema.names, use_threads=False)
         while missing > 0 and (batch := next(rows, None)) is not None:
             batches.append(batch.slice(0, missing))
             missing -= len(batch)
@@ -102,6 +112,9 @@ def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 def _table_at(path: Path) -> Iterator[BinaryIO]:
     """A Parquet file, opened here since pyarrow takes only paths that are UTF-8.
 
+    It must be read in this thread: a thread of Arrow's that lets go of a Python file while the
+    interpreter ends aborts the process.
+
     Raises:
         RunFolderError: it cannot be read.
     """
@@ -114,10 +127,10 @@ def _table_at(path: Path) -> Iterator[BinaryIO]:
         raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
 
 
-def _require_table(path: Path, schema: pa.Schema) -> None:
+def _require_table(path: Path, schema: pa.Schema, optional: Sequence[str] = ()) -> list[str]:
     if not path.exists():
         raise RunFolderError(_missing(path))
-    check_columns(path, schema)
+    return check_columns(path, schema, optional)
 
 
 def _model_order(content: bytes) -> list[str]:

@@ -126,7 +126,7 @@ def _weighted(members: Sequence[Run], run: Run, which: str) -> Curve:
 
 def _by_class(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Accuracy by evaluation and class, and when (s) each evaluation was."""
-    rows = run.metrics[run.metrics["class_accuracy"].map(len) > 0]
+    rows = run.evaluations[run.evaluations["class_accuracy"].map(len) > 0]
     table = np.array(rows["class_accuracy"].tolist(), dtype="float64")
     return table, rows["time_us"].to_numpy(dtype="float64") / 1e6
 

@@ -303,7 +303,7 @@ def test_nested_settings_are_flattened_by_dotted_keys():
 def test_a_median_curve_holds_values_and_has_its_quartiles_about_it():
     def evaluated(*points):
         frame = pd.DataFrame(points, columns=["time_us", "squared_gradient_norm"])
-        return SimpleNamespace(metrics=frame)
+        return SimpleNamespace(evaluations=frame)
 
     runs = [evaluated((0, 8.0), (4 * SECOND, last)) for last in (1.0, 2.0, 3.0, 4.0)]
     late = evaluated((0, 8.0), (2 * SECOND, 100.0), (9 * SECOND, 0.0))
