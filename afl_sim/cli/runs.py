@@ -249,7 +249,8 @@ def _outcome_line(outcome: Any) -> str:
     how = f"{summary['status']} in {wall:.1f} s"
     if outcome.reused:
         how = "finished before, reused"
-    if outcome.other_code:
-        how = "finished before with other code, reused (--force runs it again)"
+    if outcome.others:
+        other = " and ".join(outcome.others)
+        how = f"finished before with other {other}, reused (--force runs it again)"
     reason = f": {summary['reason']}" if "reason" in summary else ""
     return f"{outcome.label}: {how}{reason}"
