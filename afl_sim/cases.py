@@ -10,6 +10,7 @@ from pathlib import Path
 from afl_sim.blame import one_error
 from afl_sim.code import code_digest
 from afl_sim.errors import AflSimError, RunFolderError
+from afl_sim.execution.numerics import fingerprint
 from afl_sim.recording import Run, RunFolder, load_head, load_run
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.replacement import FINISHED, Replacement
@@ -27,14 +28,14 @@ class Outcome:
         label: the case's label.
         run: its run folder, or None if there is none.
         reused: whether a finished run was found instead of running it.
-        other_code: whether what was found was made by other code than would run it now.
+        others: in what it was made otherwise than it would be made now: ``code``, ``numerics``.
         error: why it failed, or None.
     """
 
     label: str
     run: Run | None
     reused: bool = False
-    other_code: bool = False
+    others: tuple[str, ...] = ()
     error: AflSimError | None = None
 
     @property
@@ -107,8 +108,11 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
         _refuse_other(case, found, options)
     if found.status not in options.finished:
         return None
-    other_code = found.manifest.get("code") != code_digest(case.scenario)
-    return Outcome(case.label, found, reused=True, other_code=other_code)
+    now = {"code": code_digest(case.scenario), "numerics": fingerprint(case.scenario.numerics)}
+    if options.timing_only:  # a schedule is the same in all numerics
+        del now["numerics"]
+    others = tuple(name for name, value in now.items() if found.manifest.get(name) != value)
+    return Outcome(case.label, found, reused=True, others=others)
 
 
 def run_case(

@@ -15,6 +15,7 @@ from afl_sim.catalogue import catalogue
 from afl_sim.code import code_digest
 from afl_sim.errors import InputError, RunFolderError, ScenarioError
 from afl_sim.execution.numerics import check_device, deterministic, fingerprint
+from afl_sim.fingerprints import numerics_differences
 from afl_sim.preparation import prepare
 from afl_sim.recorder import Recorder, shares_of
 from afl_sim.recording import Run, RunFolder, build_manifest, load_head, load_run
@@ -228,15 +229,18 @@ def resume(
     timing_only = found.timing_only
     check_mode(scenario, timing_only)
     numerics, identity = fingerprint(scenario.numerics), scenario_id(scenario)
-    for what, then, now in (
-        ("other numerics", found.manifest.get("numerics"), numerics),
-        ("other code", found.manifest.get("code"), code_digest(scenario)),
-        ("another scenario", found.manifest.get("scenario_id", identity), identity),
-    ):
-        if then != now and not force:
+    others = {
+        "other numerics": numerics_differences(found.manifest.get("numerics"), numerics),
+        "other code": _unlike(found.manifest.get("code"), code_digest(scenario)),
+        "another scenario": _unlike(found.manifest.get("scenario_id", identity), identity),
+    }
+    if timing_only:  # a schedule is the same in all numerics
+        del others["other numerics"]
+    for what, differing in others.items():
+        if differing and not force:
             raise RunFolderError(
-                f"{found.path} was begun with {what} ({then}; here {now}), so the result "
-                "might not be the same; --force goes on nevertheless"
+                f"{found.path} was begun with {what} ({differing}), so the result might not be the "
+                "same; --force goes on nevertheless"
             )
     if lost:
         restore(found, scenario, lost)
@@ -261,6 +265,11 @@ def resume(
                 watch = Watch(progress, stop_wanted, notice)
                 Simulation(scenario, prepared, recorder, chosen, watch, resume=True).run(began)
     return load_run(folder.path)
+
+
+def _unlike(then: Any, now: Any) -> str:
+    """Both values where they differ, else nothing."""
+    return "" if then == now else f"{then}, here {now}"
 
 
 def _chosen(

@@ -42,14 +42,15 @@ def summarize(
         versions: models made.
         counts: what happened to the tasks.
         in_flight_us: client-microseconds of the tasks in flight at the end.
-        evaluations: the metrics log's rows.
+        evaluations: the metrics log's rows; those that diverged have no accuracy.
         targets: accuracies whose time is reported.
 
     Raises:
         AflSimError: the counts do not balance, which would be a defect of the simulator.
     """
     check_balance(counts)
-    last = evaluations[-1] if evaluations else None
+    sound = [row for row in evaluations if row.accuracy is not None]
+    last = sound[-1] if sound else None
     return {
         "name": name,
         "status": status,

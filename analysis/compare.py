@@ -115,19 +115,40 @@ def print_comparison(
         return frame
     if seeds is None:
         _print_columns(console, texts_of(frame))
-        return frame
-    _print_columns(console, interval_texts(seeds.intervals))
-    if not_begun:
-        text = f"Not begun: {', '.join(not_begun)}."
-        console.print(text, markup=False, highlight=False)
-    console.print("Means over replications with Student's 95 % interval.\n", highlight=False)
-    lines = sentences(seeds.differences)
-    for line in lines:
-        console.print(line, markup=False, highlight=False)
-    if len(lines) > 1:
-        console.print("Each interval holds by itself; none is adjusted for their number.")
-    console.print()
+    else:
+        _print_columns(console, interval_texts(seeds.intervals))
+        if not_begun:
+            text = f"Not begun: {', '.join(not_begun)}."
+            console.print(text, markup=False, highlight=False)
+        console.print("Means over replications with Student's 95 % interval.\n", highlight=False)
+        lines = sentences(seeds.differences)
+        for line in lines:
+            console.print(line, markup=False, highlight=False)
+        if len(lines) > 1:
+            console.print("Each interval holds by itself; none is adjusted for their number.")
+        console.print()
+    mixed = mixed_numerics(runs)
+    if mixed:
+        console.print(f"{mixed}\n", markup=False, highlight=False)
     return frame
+
+
+def mixed_numerics(runs: Sequence[Run]) -> str:
+    """A sentence that says in what the arithmetic of the runs differs; empty where it does not.
+
+    Runs of different numerics classes are meant to differ, so each class counts by itself. What an
+    older run did not record is not counted.
+    """
+    found: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        entries = {} if run.timing_only else run.summary.get("numerics") or {}
+        for name, value in entries.items():
+            found.setdefault((str(entries.get("class")), name), set()).add(str(value))
+    differing = {name: values for (_, name), values in found.items() if len(values) > 1}
+    if not differing:
+        return ""
+    what = "; ".join(f"{name}: {', '.join(sorted(values))}" for name, values in differing.items())
+    return f"Some of these runs differ in their last digits by their arithmetic alone ({what})."
 
 
 def write_comparison(

@@ -62,7 +62,7 @@ class Measure:
 
 
 def _worst_class(run: Any) -> float | None:
-    shown = run.metrics["class_accuracy"].iloc[-1]
+    shown = run.evaluations["class_accuracy"].iloc[-1]
     return None if shown is None else float(np.min(shown))
 
 

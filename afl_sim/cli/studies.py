@@ -96,7 +96,8 @@ def outcome_line(outcome: Any) -> str:
     how = f"{outcome.run.status} in {wall:.1f} s"
     if outcome.reused:
         how = "finished before, reused"
-    if outcome.other_code:
-        how = "finished before with other code, reused (--force runs it again)"
+    if outcome.others:
+        other = " and ".join(outcome.others)
+        how = f"finished before with other {other}, reused (--force runs it again)"
     reason = f": {one_line(summary['reason'])}" if summary.get("reason") else ""
     return f"{outcome.label}: {how}{reason}"

@@ -177,9 +177,9 @@ class TrainingLearner:
             return
         evaluation = self._evaluated[1].result()
         row, self._pending = self._pending, None
+        self._on_evaluation(*row, evaluation)
         if not math.isfinite(evaluation.loss):
             self._diverged(row[1], None, f"the evaluation loss is {evaluation.loss}")
-        self._on_evaluation(*row, evaluation)
 
     def accuracy(self) -> float:
         """The accuracy of the last evaluation, which is waited for."""
@@ -339,5 +339,5 @@ class TrainingLearner:
         return corrupted(update, dispatch.corruption, self._strategy.gradient)
 
     def _diverged(self, version: int, client: int | None, what: str) -> None:
-        self.divergence = Divergence(version, client)
+        self.divergence = self.divergence or Divergence(version, client)  # the first, which ends it
         raise DivergedError(f"diverged at version {version}: {what}")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import ScenarioError
+from afl_sim.execution.arithmetic import arithmetic_digest, cpu_vendor
 from afl_sim.scenario.settings import Numerics
 
 # Where torch keeps the precision of float32 products: a tree, in which "none" stands for what lies
@@ -174,12 +175,20 @@ def _pin_precision(stack: ExitStack) -> None:
 
 
 def fingerprint(numerics: Numerics) -> dict[str, Any]:
-    """What has to be the same for two runs to agree in every bit."""
+    """What has to be the same for two runs to agree in every bit.
+
+    ``arithmetic`` is a digest of what small cases come to here (`arithmetic_digest`). It stands for
+    whatever else decides which kernels the libraries choose.
+    """
+    with deterministic():
+        arithmetic = arithmetic_digest(numerics.mode, numerics.precision)
     found = {
         "class": f"{numerics.mode}/{numerics.precision}/{numerics.device}",
         "torch": torch.__version__,
         "device": numerics.device,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_vendor": cpu_vendor() if torch.backends.mkl.is_available() else "any",
+        "arithmetic": arithmetic,
         "onednn": torch.backends.mkldnn.is_available(),
         "matmul_precision": "highest",
         "threads": 1,

@@ -23,6 +23,7 @@ from afl_sim.execution.pooled import Pending, PooledExecutor
 from afl_sim.execution.queue import FairQueue
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.worker import Hello, Reply, Request, Supply, call_request, read
+from afl_sim.fingerprints import numerics_differences
 
 _MAX_LOSSES = 5  # of workers in a row, by one task or while they start
 _ASK_EVERY = 0.25  # seconds between questions to a call,
@@ -237,14 +238,17 @@ class WorkerPool:
         Raises:
             InputError: its code or its numerics are not this process's.
         """
-        pairs: list[tuple[str, Any, Any]] = [("code", worker.code, code_digest())]
+        mine = code_digest()
+        found = {"code": "" if worker.code == mine else f"{worker.code}, here {mine}"}
         for each, own in zip(worker.fingerprints, self._fingerprints, strict=True):
-            pairs.append(("numerics", dict(each), dict(own)))
-        for what, theirs, mine in pairs:
-            if theirs != mine:
+            found["numerics"] = numerics_differences(each, own)
+            if found["numerics"]:
+                break
+        for what, differing in found.items():
+            if differing:
                 raise InputError(
-                    f"a worker's {what} differ from this process's, so its results might, too: "
-                    f"worker {theirs}, here {mine}"
+                    f"a worker's {what} differ from this process's, so its results might, too "
+                    f"({differing})"
                 )
 
     def _replace(self, station: _Station, why: BaseException | None) -> None:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -25,6 +26,11 @@ from afl_sim.execution.worker import Reply, Request, Worker, hello
 from afl_sim.scenario.settings import Numerics
 
 _ASK_WITHIN = 5.0  # seconds for an actor to say how far it is
+_MODE = "RAY_AUTH_MODE"  # Ray itself sets it where it decides to use a token
+_TOKEN = (
+    f"a cluster that asks for a token wants {_MODE}=token in the environment, and the token in "
+    "~/.ray/auth_token (or in the file RAY_AUTH_TOKEN_PATH, or in RAY_AUTH_TOKEN)"
+)
 
 Done = Callable[[Reply], None]
 
@@ -79,10 +85,11 @@ def cluster(address: str | None, workers: int) -> Iterator[Cluster]:
                 logging_level="ERROR",
                 **({} if address else local),
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         where = f"the cluster at {address}" if address else "a cluster on this machine"
-        said = " ".join(str(error).split())
-        raise InputError(f"execution.ray_address: cannot use {where}: {said}") from error
+        said = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
+        hint = f"; {_TOKEN}" if address else ""
+        raise InputError(f"execution.ray_address: cannot use {where}: {said}{hint}") from error
     try:
         yield Cluster(ray)
     finally:
@@ -148,7 +155,16 @@ class RaySeat:
 
     def start(self, done: Done) -> None:
         """Ask it to introduce itself, as soon as it is there."""
-        self._hand(done, self._actor.hello.remote(self._numerics))
+
+        def begun(reply: Reply) -> None:
+            if reply.lost and os.environ.get(_MODE) == "token":
+                # Such a cluster takes the command in, and then cannot start a worker for it.
+                why = str(reply.error).rstrip(". ")
+                why += f"; if the cluster has no token, set {_MODE}=disabled"
+                reply = replace(reply, error=AflSimError(why))
+            done(reply)
+
+        self._hand(begun, self._actor.hello.remote(self._numerics))
 
     def submit(self, request: Request, done: Done) -> None:
         """Send a request, and put what it needs into the object store."""

@@ -47,13 +47,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_columns(path: Path, schema: pa.Schema, most_rows: int | None = None) -> None:
+def check_columns(
+    path: Path, schema: pa.Schema, later: Collection[str] = (), most_rows: int | None = None
+) -> list[str]:
     """Look at a Parquet file's footer.
 
     Args:
         path: the file.
-        schema: the columns that it has to have.
+        schema: the columns that it has to have, in order.
+        later: those of them that files of older versions do not have.
         most_rows: how many rows it may have; None: as many as fit in this machine's memory.
+
+    Returns:
+        The columns of ``schema`` that it has.
 
     Raises:
         RunFolderError: it lacks columns, they are of other types, or it has too many rows.
@@ -63,12 +69,14 @@ def check_columns(path: Path, schema: pa.Schema, most_rows: int | None = None) -
     with _table_at(path) as content, pq.ParquetFile(content) as file:
         found, rows = file.schema_arrow, file.metadata.num_rows
     names = found.names
-    absent = [name for name in schema.names if name not in names]
+    absent = [name for name in schema.names if name not in (*names, *later)]
     if absent:
         raise RunFolderError(f"{path} is damaged: it lacks the columns {', '.join(absent)}")
     for field in schema:
         if names.count(field.name) > 1:
             raise RunFolderError(f"{path} is damaged: it has two columns {field.name}")
+        if field.name not in names:
+            continue
         kind = found.field(field.name).type
         if not _can_become(kind, field.type):
             raise RunFolderError(
@@ -81,10 +89,15 @@ def check_columns(path: Path, schema: pa.Schema, most_rows: int | None = None) -
     memory = _memory()
     if memory is not None and 8 * rows * len(schema) > memory:
         raise RunFolderError(f"{path} has {rows:,} rows, which this machine's memory cannot hold")
+    return [name for name in schema.names if name in names]
 
 
 def read_table(
-    path: Path, schema: pa.Schema, optional: Collection[str], most_rows: int | None = None
+    path: Path,
+    schema: pa.Schema,
+    optional: Collection[str],
+    later: Collection[str] = (),
+    most_rows: int | None = None,
 ) -> pa.Table:
     """The columns of ``schema`` of a Parquet file.
 
@@ -92,15 +105,14 @@ def read_table(
         path: the file.
         schema: the columns.
         optional: those in which a value may be absent.
-        most_rows: as for `check_columns`.
+        later: as for `check_columns`, and so is ``most_rows``.
     """
     import pyarrow.parquet as pq
 
-    _require_table(path, schema, most_rows)
-    with _table_at(path) as content:
-        return _fitted(
-            pq.read_table(content, columns=schema.names, partitioning=None), schema, optional, path
-        )
+    columns = _require_table(path, schema, later, most_rows)
+    with _table_at(path) as content, pq.ParquetFile(content, pre_buffer=False) as file:
+        table = file.read(columns=columns, use_threads=False)
+    return _fitted(table, schema, optional, path)
 
 
 def first_rows(
@@ -110,11 +122,11 @@ def first_rows(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _require_table(path, schema, None)
+    _require_table(path, schema)
     batches: list[pa.RecordBatch] = []
     missing = count
-    with _table_at(path) as content, pq.ParquetFile(content) as file:
-        rows = file.iter_batches(batch_size=1 << 16, columns=schema.names)
+    with _table_at(path) as content, pq.ParquetFile(content, pre_buffer=False) as file:
+        rows = file.iter_batches(batch_size=1 << 16, columns=schema.names, use_threads=False)
         while missing > 0 and (batch := next(rows, None)) is not None:
             batches.append(batch.slice(0, missing))
             missing -= len(batch)
@@ -146,6 +158,9 @@ def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 def _table_at(path: Path) -> Iterator[BinaryIO]:
     """A Parquet file, opened here since pyarrow takes only paths that are UTF-8.
 
+    It must be read in this thread: a thread of Arrow's that lets go of a Python file while the
+    interpreter ends aborts the process.
+
     Raises:
         RunFolderError: it cannot be read.
     """
@@ -161,10 +176,12 @@ def _table_at(path: Path) -> Iterator[BinaryIO]:
         raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
 
 
-def _require_table(path: Path, schema: pa.Schema, most_rows: int | None) -> None:
+def _require_table(
+    path: Path, schema: pa.Schema, later: Collection[str] = (), most_rows: int | None = None
+) -> list[str]:
     if not path.exists():
         raise RunFolderError(_missing(path))
-    check_columns(path, schema, most_rows)
+    return check_columns(path, schema, later, most_rows)
 
 
 def _require_regular(path: Path) -> None:
@@ -198,13 +215,13 @@ def _fitted(table: pa.Table, schema: pa.Schema, optional: Collection[str], path:
     import pyarrow as pa
 
     fields = []
-    for field in schema:
+    for field in (schema.field(name) for name in table.column_names):
         column = table.column(field.name)
         if field.name not in optional and column.null_count:
             raise RunFolderError(f"{path} is damaged: values are missing in {field.name}")
         dictionary = pa.types.is_dictionary(field.type)
         fields.append(pa.field(field.name, column.type if dictionary else field.type))
-    return table.select(schema.names).cast(pa.schema(fields))
+    return table.cast(pa.schema(fields))
 
 
 def _memory() -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from afl_sim.fingerprints import numerics_differences
 from afl_sim.recording.events import DIGEST_COLUMNS
 from afl_sim.recording.folder import MODEL
 from afl_sim.recording.reading import Run, load_run
@@ -36,6 +37,7 @@ class Divergence:
         events_a, events_b: how many events each run has that the digest covers.
         evaluation: the first evaluations that differ, of runs with the same schedule.
         model_digest_a, model_digest_b: digests of the final weights; None where there are none.
+        numerics: in what the arithmetic of two runs that trained differs, in words; or empty.
     """
 
     index: int | None
@@ -50,6 +52,7 @@ class Divergence:
     evaluation: tuple[Row | None, Row | None] | None
     model_digest_a: str | None
     model_digest_b: str | None
+    numerics: str = ""
 
 
 def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Divergence | None:
@@ -68,6 +71,10 @@ def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Diverg
     b = run_b if isinstance(run_b, Run) else load_run(run_b)
     events_a, events_b = _scheduled(a.events), _scheduled(b.events)
     index = _first_difference(events_a, events_b)
+    numerics = ""
+    if not (a.timing_only or b.timing_only):
+        known = (run.summary.get("numerics") for run in (a, b))
+        numerics = numerics_differences(*known, whose="in B")
     models = _model_digest(a), _model_digest(b)
     evaluation = None
     if index is None:
@@ -97,6 +104,7 @@ def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Diverg
         evaluation=evaluation,
         model_digest_a=models[0],
         model_digest_b=models[1],
+        numerics=numerics,
     )
 
 
@@ -133,6 +141,8 @@ def format_divergence(divergence: Divergence | None, name_a: str = "A", name_b: 
     if d.model_digest_a != d.model_digest_b:
         lines += ["", f"Model digest A: {d.model_digest_a or 'no model'}"]
         lines += [f"Model digest B: {d.model_digest_b or 'no model'}"]
+    if d.numerics:
+        lines += ["", f"They were computed in other numerics ({d.numerics})."]
     return "\n".join(lines)
 
 

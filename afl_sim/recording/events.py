@@ -1,7 +1,8 @@
 """The event log: what happened when, in order, with a digest over it.
 
 Appending is on the path of every event of a run, so it does one thing: pack ten integers into a
-buffer. Hashing and Parquet see the buffer a block at a time.
+buffer. Parquet sees the buffer a block at a time, in row groups of a fixed number of blocks, so the
+file's bytes depend on the events alone.
 """
 
 from __future__ import annotations
@@ -49,7 +50,19 @@ OPTIONAL: Final = (*NULLABLE, "context")
 """Columns of ``events.parquet`` in which a value may be absent."""
 
 BLOCK: Final = 8192
+"""Rows that are packed into the buffer before they become a part of a table."""
+
 _BLOCKS_PER_ROW_GROUP: Final = 16
+
+# Together a little smaller than delta encoding throughout, and as quick to write. Delta encoding is
+# for columns that change by small steps only, since fastparquet misreads steps of 29 bits or more.
+# In these four a step is smaller than the number of events.
+_ENCODINGS: Final = {
+    **dict.fromkeys(("seq", "task", "version", "base_version"), "DELTA_BINARY_PACKED"),
+    **dict.fromkeys(("time_us", "client"), "PLAIN"),
+}
+_DICTIONARY: Final = ("staleness", "bytes", "steps", "samples")
+
 _ROW: Final = struct.Struct(f"<{len(COLUMNS)}q")
 _BLOCK_BYTES: Final = BLOCK * _ROW.size
 
@@ -70,6 +83,7 @@ class EventLog:
         self._buffer = bytearray()
         self._contexts: dict[int, str] = {}
         self._flushed = 0
+        self._hashed = 0  # bytes of the buffer that are hashed already
         self._last_us = 0
         self._hash = hashlib.sha256()
         self._batches: list[pa.RecordBatch] = []
@@ -135,7 +149,7 @@ class EventLog:
 
         Rows count in order, as little-endian 64-bit integers, -1 where a value is absent.
         """
-        self._flush()
+        self._hash_new()
         return self._hash.hexdigest()
 
     def table(self) -> pa.Table:
@@ -175,7 +189,7 @@ class EventLog:
             self._draft.withdraw()
         self._draft = self._writer = None
         self._batches = []
-        self._buffer = bytearray()
+        self._buffer, self._hashed = bytearray(), 0
 
     def __enter__(self) -> Self:
         return self
@@ -196,16 +210,9 @@ class EventLog:
             return
         if self.path is not None and self._writer is None:
             raise AflSimError(f"the event log {self.path} is closed")
-        rows = np.frombuffer(self._buffer, dtype="<i8").reshape(-1, len(COLUMNS))
-        contexts = self._contexts
-        self._buffer, self._contexts = bytearray(), {}
-        times = rows[:, 0]
-        if times[0] < self._last_us or np.any(times[1:] < times[:-1]):
-            self.abort()
-            raise AflSimError("events were logged out of the order of time")
-        self._last_us = int(times[-1])
-        scheduled = rows[rows[:, 1] != EVALUATED, : len(DIGEST_COLUMNS)]
-        self._hash.update(np.ascontiguousarray(scheduled).data)
+        self._hash_new()
+        rows, contexts = _rows(self._buffer), self._contexts
+        self._buffer, self._contexts, self._hashed = bytearray(), {}, 0
         self._batches.append(_record_batch(rows, self._flushed, contexts))
         self._flushed += len(rows)
         if self.path is not None and len(self._batches) >= _BLOCKS_PER_ROW_GROUP:
@@ -215,6 +222,21 @@ class EventLog:
             except BaseException:
                 self.abort()
                 raise
+
+    def _hash_new(self) -> None:
+        """Hash what was logged since the last call. The buffer is left as it is: a digest that is
+        asked for half-way must not change where the file's blocks end."""
+        if self._hashed == len(self._buffer):
+            return
+        rows = _rows(bytes(memoryview(self._buffer)[self._hashed :]))
+        self._hashed = len(self._buffer)
+        times = rows[:, 0]
+        if times[0] < self._last_us or np.any(times[1:] < times[:-1]):
+            self.abort()
+            raise AflSimError("events were logged out of the order of time")
+        self._last_us = int(times[-1])
+        scheduled = rows[rows[:, 1] != EVALUATED, : len(DIGEST_COLUMNS)]
+        self._hash.update(np.ascontiguousarray(scheduled).data)
 
     def _write_batches(self) -> None:
         import pyarrow as pa
@@ -237,15 +259,12 @@ def schema() -> pa.Schema:
 def _writer(handle: BinaryIO) -> Any:
     import pyarrow.parquet as pq
 
-    # On such columns this is half the size of Parquet's default, dictionaries, in a fifth of the
-    # time.
-    encodings = {name: "DELTA_BINARY_PACKED" for name in ("seq", *COLUMNS) if name != "kind"}
     return pq.ParquetWriter(
         handle,
         schema(),
         compression="zstd",
-        use_dictionary=["kind", "context"],
-        column_encoding=encodings,
+        use_dictionary=["kind", "context", *_DICTIONARY],
+        column_encoding=_ENCODINGS,
     )
 
 
@@ -254,7 +273,7 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
-    frame = table.drop_columns(["kind", *NULLABLE]).to_pandas()
+    frame = table.drop_columns(["kind", *NULLABLE]).to_pandas(use_threads=False)
     for name in NULLABLE:
         column = table.column(name)
         values = column.fill_null(0).to_numpy()
@@ -263,10 +282,15 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     kinds = table.column("kind")
     if not pa.types.is_dictionary(kinds.type):
         kinds = kinds.dictionary_encode()
-    kind = kinds.combine_chunks().to_pandas()
+    kind = kinds.combine_chunks().to_pandas(use_threads=False)
     unknown = [name for name in kind.cat.categories if name not in KIND_NAMES]
     frame["kind"] = kind.cat.set_categories([*KIND_NAMES, *unknown])
     return frame[["seq", *COLUMNS, "context"]]
+
+
+def _rows(packed: bytes | bytearray) -> npt.NDArray[np.int64]:
+    """Packed events as an array of shape (events, columns)."""
+    return np.frombuffer(packed, dtype="<i8").reshape(-1, len(COLUMNS))
 
 
 def _record_batch(

@@ -1,7 +1,12 @@
-"""The metrics log: one row per evaluation of the global model."""
+"""The metrics log: one row per evaluation of the global model.
+
+A number that is absent or not finite is null. Parquet's statistics leave NaN out, so readers that
+trust them lose rows; what was not finite is said in words, in ``status``.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +22,21 @@ if TYPE_CHECKING:
 OPTIONAL: Final = ("accuracy", "loss", "class_accuracy", "squared_gradient_norm")
 """Columns in which a value may be absent."""
 
+OK: Final = "ok"
+DIVERGED: Final = "diverged"
+GRADIENT_DIVERGED: Final = "gradient diverged"
+
+LATER: Final = ("status",)
+"""Columns that older run folders do not have."""
+
 
 class Evaluation(NamedTuple):
-    """One evaluation: when, after how much work, and how good the model was."""
+    """One evaluation: when, after how much work, and how good the model was.
+
+    No number in it is NaN or infinite. ``status`` says why one is missing: `DIVERGED` where the
+    loss was not finite, and then the model has no numbers at all; `GRADIENT_DIVERGED` where only
+    the gradient's norm was not finite; else `OK`.
+    """
 
     time_us: int
     version: int
@@ -27,8 +44,9 @@ class Evaluation(NamedTuple):
     samples: int
     accuracy: float | None
     loss: float | None
-    class_accuracy: tuple[float, ...]
+    class_accuracy: tuple[float | None, ...]
     squared_gradient_norm: float | None = None
+    status: str = OK
 
 
 class MetricsLog:
@@ -51,10 +69,11 @@ class MetricsLog:
         samples: int,
         accuracy: float | None,
         loss: float | None,
-        class_accuracy: Sequence[float] = (),
+        class_accuracy: Sequence[float | None] = (),
         squared_gradient_norm: float | None = None,
+        status: str | None = None,
     ) -> None:
-        """Log one evaluation.
+        """Log one evaluation. A number that is not finite becomes None.
 
         Args:
             time_us: virtual time in microseconds.
@@ -63,19 +82,30 @@ class MetricsLog:
             samples: samples trained so far, of aggregated updates.
             accuracy: share of right answers, 0 to 1.
             loss: mean loss per sample.
-            class_accuracy: share of right answers of each class, 0 to 1.
+            class_accuracy: share of right answers of each class, 0 to 1; None or NaN for a class
+                without samples.
             squared_gradient_norm: of the training objective; None where it was not asked for.
+            status: of a row that was logged before; by default it follows from the numbers.
         """
+        if status is None:
+            status = OK
+            if loss is not None and not math.isfinite(loss):
+                status = DIVERGED
+                accuracy, class_accuracy = None, [None] * len(class_accuracy)
+                squared_gradient_norm = None
+            elif squared_gradient_norm is not None and not math.isfinite(squared_gradient_norm):
+                status = GRADIENT_DIVERGED
         self.rows.append(
             Evaluation(
                 time_us,
                 version,
                 updates,
                 samples,
-                accuracy,
-                loss,
-                tuple(class_accuracy),
-                squared_gradient_norm,
+                _finite(accuracy),
+                _finite(loss),
+                tuple(map(_finite, class_accuracy)),
+                _finite(squared_gradient_norm),
+                status,
             )
         )
 
@@ -91,7 +121,7 @@ class MetricsLog:
 
     def frame(self) -> pd.DataFrame:
         """The evaluations as `Run.metrics` gives them."""
-        return self.table().to_pandas()
+        return to_frame(self.table())
 
     def close(self) -> None:
         """Write the file; a second call does nothing.
@@ -134,5 +164,18 @@ def schema() -> pa.Schema:
             "loss": pa.float64(),
             "class_accuracy": pa.list_(pa.float64()),
             "squared_gradient_norm": pa.float64(),
+            "status": pa.string(),
         }
     )
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """A metrics table as pandas, where a null is NaN."""
+    frame = table.to_pandas(use_threads=False)
+    if "status" not in frame:  # an older run folder, which left evaluations that diverged out
+        frame["status"] = OK
+    return frame
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -124,11 +124,18 @@ class Run:
 
         Columns: ``time_us`` (microseconds), ``version``, ``updates``, ``samples``, ``accuracy``
         and ``class_accuracy`` (0 to 1), ``loss`` (mean per sample), ``squared_gradient_norm`` (of
-        the training objective; missing where the scenario does not ask for it).
+        the training objective; missing where the scenario does not ask for it), ``status`` (``ok``;
+        ``diverged``, and then all numbers of the model are missing; ``gradient diverged``, and then
+        the gradient's norm is).
         """
-        from afl_sim.recording.metrics import OPTIONAL, schema
+        from afl_sim.recording.metrics import LATER, OPTIONAL, schema, to_frame
 
-        return read_table(self.path / METRICS, schema(), OPTIONAL).to_pandas()
+        return to_frame(read_table(self.path / METRICS, schema(), OPTIONAL, LATER))
+
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        """The rows of `metrics` that have an accuracy: all but an evaluation that diverged."""
+        return self.metrics[self.metrics["accuracy"].notna()]
 
     @cached_property
     def label_counts(self) -> pd.DataFrame:
@@ -144,7 +151,7 @@ class Run:
         path = self.path / PARTITION
         if not path.exists():
             return pd.DataFrame()
-        table = read_table(path, schema(), (), MOST_CLIENTS)
+        table = read_table(path, schema(), (), most_rows=MOST_CLIENTS)
         try:
             counts = np.array(table.column("labels").to_pylist(), dtype=np.int64)
         except (TypeError, ValueError):
@@ -310,8 +317,11 @@ def _check_tables(folder: Path, must: bool) -> None:
     """
     from afl_sim.recording import events, metrics
 
-    for name, schema in ((EVENTS, events.schema()), (METRICS, metrics.schema())):
+    for name, schema, later in (
+        (EVENTS, events.schema(), ()),
+        (METRICS, metrics.schema(), metrics.LATER),
+    ):
         if (folder / name).exists():
-            check_columns(folder / name, schema)
+            check_columns(folder / name, schema, later)
         elif must:
             raise RunFolderError(f"{folder / name} is missing: the run folder is incomplete")

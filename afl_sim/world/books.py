@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -174,7 +175,7 @@ class Books:
         self._learner.aggregate(batch, self.version + 1, context)
         self.version += 1
         noted = context if began_us is None else {**context, "began_us": began_us}
-        text = json.dumps(noted, sort_keys=True) if noted else None
+        text = _json(noted) if noted else None
         for dispatch in batch:
             if dispatch.phase is Phase.AGGREGATED:
                 continue  # an update that a method uses again counts once
@@ -246,3 +247,19 @@ class Books:
     def _on_idle_timer(self, _: simpy.Event) -> None:
         self._idle_timer_us = -1
         self._wake_idle_waits()
+
+
+def _json(context: dict[str, Any]) -> str:
+    """The context as JSON, which has no word for numbers that are not finite: they are null."""
+    try:
+        return json.dumps(context, sort_keys=True, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(context), sort_keys=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -90,8 +90,8 @@ def _tables(studies: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Values]
 
 def late_accuracy(run: Run) -> float | None:
     """Mean accuracy (%) of the evaluations in rounds 60 to 100."""
-    rounds = run.metrics["version"].to_numpy()
-    late = run.metrics["accuracy"].to_numpy(dtype="float64")[(rounds >= 60) & (rounds <= 100)]
+    rounds = run.evaluations["version"].to_numpy()
+    late = run.evaluations["accuracy"].to_numpy(dtype="float64")[(rounds >= 60) & (rounds <= 100)]
     return 100 * float(np.mean(late)) if len(late) else None
 
 

@@ -72,7 +72,7 @@ def curves_of(runs: Sequence[Run], value: str = "accuracy") -> dict[tuple[str, f
     """
     curves: dict[tuple[str, float], list[Any]] = {}
     for run in sorted(runs, key=seed):
-        curves.setdefault(method(run), []).append(run.metrics[value].to_numpy())
+        curves.setdefault(method(run), []).append(run.evaluations[value].to_numpy())
     return curves
 
 
@@ -128,7 +128,9 @@ def _sensitivity(runs: Sequence[Run]) -> dict[str, Any]:
     later: dict[str, list[Any]] = {}
     for run in sorted(runs, key=seed):
         # Evaluations are two rounds apart: from round 50 on.
-        later.setdefault(_reading(run.scenario), []).append(run.metrics.accuracy.to_numpy()[25:])
+        later.setdefault(_reading(run.scenario), []).append(
+            run.evaluations.accuracy.to_numpy()[25:]
+        )
     return {
         "sensitivity": {name: [float(a.mean()) for a in each] for name, each in later.items()},
         "lowest": {name: [float(a.min()) for a in each] for name, each in later.items()},

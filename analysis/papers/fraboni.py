@@ -56,7 +56,7 @@ def method(run: Run) -> str:
 
 def final_loss(run: Run) -> float:
     """The federated loss at the end: clients are of one size, so it is the mean over samples."""
-    return float(run.metrics.loss.iloc[-1])
+    return float(run.evaluations.loss.iloc[-1])
 
 
 def accuracy_by_client(run: Run, evaluations: int) -> Floats:
@@ -66,7 +66,7 @@ def accuracy_by_client(run: Run, evaluations: int) -> Floats:
         run: its evaluations are on what clients hold.
         evaluations: how many of the last are averaged.
     """
-    by_class = np.stack(run.metrics.class_accuracy.iloc[-evaluations:].to_numpy())
+    by_class = np.stack(run.evaluations.class_accuracy.iloc[-evaluations:].to_numpy())
     held = run.label_counts.to_numpy().argmax(axis=1)
     means: Floats = by_class.mean(axis=0)[held]
     return means
@@ -77,7 +77,7 @@ def bias(run: Run) -> float:
 
     Over the last fifth of the evaluations: which class has just been trained decides each of them.
     """
-    accuracy = accuracy_by_client(run, len(run.metrics) // 5)
+    accuracy = accuracy_by_client(run, len(run.evaluations) // 5)
     half = len(accuracy) // 2
     return float(accuracy[half:].mean() - accuracy[:half].mean())
 
@@ -201,7 +201,7 @@ def _accuracies(axes: Axes, runs: Sequence[Run]) -> None:
         found = _of(runs, name, 0)
         times = [float(t) for t in _task_times(found[0])]
         accuracy = np.mean(
-            [accuracy_by_client(run, len(run.metrics) // 5) for run in found], axis=0
+            [accuracy_by_client(run, len(run.evaluations) // 5) for run in found], axis=0
         )
         axes.plot(times, 100 * accuracy, line, marker=marker, color=color, markersize=4)
     axes.set_xlabel("time of the client's tasks (units); one class per client")

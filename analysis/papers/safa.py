@@ -138,7 +138,7 @@ def _measure_learning(run: Run, quantities: dict[str, Rows]) -> None:
 def by_round(run: Run) -> pd.DataFrame:
     """Accuracy and loss after each round; version 1 is the warm-up, a part of the first round."""
     tested = run.metrics.drop_duplicates("version", keep="last").set_index("version")
-    tested = tested.loc[tested.index > WARM_UP, ["accuracy", "loss"]]
+    tested = tested.loc[tested.index > WARM_UP, ["accuracy", "loss"]].dropna()
     tested.index = tested.index - WARM_UP
     return tested
 

@@ -10,6 +10,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def lines() -> Iterator[tuple[str, list[str]]]:
     for name, text in PAGE.items():
         for block in blocks(text):
             if block.language == "console":
-                yield from ((name, line) for line in commands(block))
+                yield from ((name, without_assignments(line)) for line in commands(block))
             elif block.language in {"bash", ""}:
                 for line in block.text.splitlines():
                     if line.startswith("afl-sim "):
@@ -57,6 +58,10 @@ def lines() -> Iterator[tuple[str, list[str]]]:
         for span in code(text):
             if re.match(r"afl-sim [a-z]+ [^.…|]", span) and span.split()[1] in COMMANDS:
                 yield name, shlex.split(span)
+
+
+def without_assignments(line: list[str]) -> list[str]:
+    return list(dropwhile(lambda word: re.match(r"[A-Z_]+=", word), line))
 
 
 PLACES = {"NAME", "path/to/folder"}  # of one's own
@@ -100,7 +105,7 @@ def test_other_commands_are_of_known_tools_and_of_files_that_exist() -> None:
         if line[0] == "afl-sim":
             continue
         tool = Path(line[0]).name
-        assert tool in {"make", "python", "ray"}, (page, line)
+        assert tool in {"make", "python", "ray", "chmod"}, (page, line)
         for word in line[1:]:
             if word.endswith(".py") or word.startswith("docs/"):
                 assert (ROOT / word).exists(), (page, line)
@@ -211,8 +216,8 @@ def test_the_model_of_a_run_is_loaded_as_the_page_says(
     names: dict[str, Any] = {}
     exec(compile(loads.text, "docs/scenario.md", "exec"), names)
     held = names["module"].state_dict()
-    assert held.keys() == run.model.keys()
-    assert all((held[name].numpy() == value).all() for name, value in run.model.items())
+    assert held.keys() == run.model().keys()
+    assert all((held[name].numpy() == value).all() for name, value in run.model().items())
 
 
 def test_a_targets_module_measures_as_the_page_says(run: Run) -> None:

@@ -599,7 +599,26 @@ def test_an_evaluation_that_is_not_finite_is_caught() -> None:
     fakes.learner.evaluate(0, 0, 0, 0)
     with pytest.raises(DivergedError, match="version 0: the evaluation loss is inf"):
         fakes.learner.settle()
-    assert fakes.evaluations == []
+    assert len(fakes.evaluations) == 1  # it is logged, and says that it diverged
+
+
+def test_a_run_whose_last_evaluation_diverges_has_diverged() -> None:
+    built = scenario(
+        [1, 2],
+        data={"partition": {"kind": "iid", "samples": 20}},
+        model="logistic",
+        training={"steps": 1, "batch_size": 10, "optimizer": {"kind": "SGD", "lr": 1e38}},
+        strategy={"kind": "fedasync", "concurrency": 1},
+        evaluation={"samples": 50},
+        recording={"trace": False},
+        stop={"versions": 1},
+    )
+    found = simulate(built)
+    assert found.status == "diverged"
+    assert found.metrics["status"].tolist() == ["ok", "diverged"]
+    assert found.metrics["loss"].isna().tolist() == [False, True]
+    assert found.evaluations["version"].tolist() == [0]
+    assert found.summary["final"]["loss"] == found.metrics["loss"].iloc[0]
 
 
 def test_a_task_of_no_steps_has_no_loss_and_is_no_divergence() -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from test_processes import wait_for
+from test_processes import session, wait_for
 
 from afl_sim import __version__
 from afl_sim.cases import Outcome
@@ -44,6 +51,83 @@ def test_a_clients_address_is_refused() -> None:
     execution = "execution={executor: ray, ray_address: 'ray://head:10001'}"
     with pytest.raises(InputError, match=r"got ray://head:10001; expected auto or host:port"):
         simulate(load_scenario(SMALLEST, [execution]))
+
+
+class NoToken(Exception):
+    """What Ray raises where it has no token; it is not a `ConnectionError`."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NoToken("No token was found. Ensure that there is one."), "No token was found"),
+        (ConnectionError("Failed to connect."), "Failed to connect"),
+    ],
+)
+def test_a_cluster_that_does_not_let_the_command_in_is_one_clear_error(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def init(**settings: Any) -> None:
+        raise error
+
+    fake = SimpleNamespace(
+        is_initialized=lambda: False, init=init, exceptions=SimpleNamespace(RayError=NoToken)
+    )
+    monkeypatch.setattr("afl_sim.execution.ray.import_ray", lambda: fake)
+    execution = "execution={executor: ray, ray_address: '10.0.0.1:6379'}"
+    with pytest.raises(InputError) as caught:
+        simulate(load_scenario(SMALLEST, [execution]), tmp_path / "out")
+    assert str(caught.value) == (
+        f"execution.ray_address: cannot use the cluster at 10.0.0.1:6379: {said}; a cluster that "
+        "asks for a token wants RAY_AUTH_MODE=token in the environment, and the token in "
+        "~/.ray/auth_token (or in the file RAY_AUTH_TOKEN_PATH, or in RAY_AUTH_TOKEN)"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_cluster_with_a_token_lets_in_what_has_it(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("", 0))
+        address = f"{socket.gethostbyname(socket.gethostname())}:{free.getsockname()[1]}"
+    homes = {name: tmp_path / name for name in ("head", "command", "stranger")}
+    for name, home in homes.items():
+        (home / ".ray").mkdir(parents=True)
+        if name != "stranger":
+            (home / ".ray" / "auth_token").write_text("1a" * 32)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    plain |= {"PYTHONPATH": str(SMALLEST.parents[1]), "RAY_USAGE_STATS_ENABLED": "0"}
+
+    def environment(home: str) -> dict[str, str]:
+        return {**plain, "HOME": str(homes[home]), "RAY_AUTH_MODE": "token"}
+
+    host, _, port = address.rpartition(":")
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    ray += [f"--node-ip-address={host}", f"--port={port}", "--num-cpus=1"]
+    short = tempfile.mkdtemp(prefix="ray-")  # the path of a socket has room for 107 characters
+    ray += ["--include-dashboard=false", f"--temp-dir={short}"]
+    command = [sys.executable, "-m", "afl_sim.cli", "run", str(SMALLEST), "--executor", "ray"]
+    command += ["--set", "stop.updates=10", "--ray-address", address]
+    head = subprocess.Popen(ray, env=environment("head"), start_new_session=True)
+    try:
+        wait_for(lambda: answers(host, int(port)), 120)
+        taken, refused = (
+            subprocess.run([*command, "--out", tmp_path / home / "out"], env=environment(home))
+            for home in ("command", "stranger")
+        )
+    finally:
+        for process in session(head.pid):
+            os.kill(process, signal.SIGKILL)
+        head.wait()
+        shutil.rmtree(short, ignore_errors=True)
+    assert (taken.returncode, refused.returncode) == (0, 2)
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as asking:
+        return asking.connect_ex((host, port)) == 0
 
 
 def test_the_documented_cluster_is_one_that_ray_accepts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import math
 import os
 import random
 import resource
@@ -84,6 +85,33 @@ def test_asking_for_the_digest_half_way_does_not_change_it():
         _ = log.schedule_digest
     assert log.schedule_digest == digest_by_hand(ROWS)
     assert len(log) == len(ROWS)
+
+
+def test_asking_for_the_digest_half_way_does_not_change_a_byte_of_the_file(tmp_path):
+    def written(name, every):
+        with EventLog(tmp_path / name) as log:
+            for n in range(20 * BLOCK + 5):
+                context = f'{{"n": {n}}}' if n % 5000 == 0 else None
+                log.append(n, n % 5, n % 7, n // 7, n // 50, context=context)
+                if n % every == 0:
+                    _ = log.schedule_digest
+        return (tmp_path / name).read_bytes()
+
+    undisturbed = written("a", 10**9)
+    assert written("b", 1000) == undisturbed
+    assert written("c", 9999) == undisturbed
+    file = pq.ParquetFile(tmp_path / "b").metadata
+    assert [file.row_group(n).num_rows for n in range(2)] == [16 * BLOCK, 4 * BLOCK + 5]
+
+
+def test_a_digest_that_was_asked_for_half_way_still_finds_events_out_of_order(tmp_path):
+    log = EventLog(tmp_path / "events.parquet")
+    log.append(5, DISPATCHED, 0, 0, 0)
+    _ = log.schedule_digest
+    log.append(4, ARRIVED, 0, 0, 0)
+    with pytest.raises(AflSimError, match="order of time"):
+        _ = log.schedule_digest
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_memory_and_file_hold_the_same_rows_over_many_blocks(tmp_path):
@@ -233,7 +261,7 @@ def test_a_disk_that_fills_while_events_stream_gives_one_clear_line(tmp_path, si
 def test_metrics_read_back_as_written(tmp_path):
     log = MetricsLog(tmp_path / "metrics.parquet")
     log.append(0, 0, 0, 0, 0.1, 2.3, [0.0, 0.2])
-    log.append(60_000_000, 3, 30, 18_000, 0.5, float("nan"), [0.4, 0.6], 0.25)
+    log.append(60_000_000, 3, 30, 18_000, 0.5, 1.5, [0.4, 0.6], 0.25)
     log.close()
     log.close()
     rows = pq.read_table(tmp_path / "metrics.parquet").to_pandas()
@@ -245,6 +273,27 @@ def test_metrics_read_back_as_written(tmp_path):
     assert rows["squared_gradient_norm"].iloc[1] == 0.25
     assert log.rows[-1].version == 3
     assert len(log) == 2
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_an_evaluation_that_diverged_has_no_numbers_but_a_word(tmp_path, loss):
+    log = MetricsLog(tmp_path / "metrics.parquet")
+    log.append(0, 0, 0, 0, 0.1, 2.3, [0.0, math.nan], 4.0)
+    log.append(1, 1, 1, 20, 0.1, 2.3, [0.0, 0.2], math.inf)
+    log.append(2, 2, 2, 40, 0.5, loss, [0.4, 0.6], math.nan)
+    log.close()
+    numbers = ("accuracy", "loss", "class_accuracy", "squared_gradient_norm", "status")
+    rows = pq.read_table(tmp_path / "metrics.parquet").select(numbers).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        (0.1, 2.3, [0.0, None], 4.0, "ok"),
+        (0.1, 2.3, [0.0, 0.2], None, "gradient diverged"),
+        (None, None, [None, None], None, "diverged"),
+    ]
+    again = MetricsLog()
+    for row in log.rows:
+        again.append(*row)
+    assert again.rows == log.rows
+    assert log.frame()["loss"].isna().tolist() == [False, False, True]
 
 
 def test_metrics_without_rows_still_have_their_columns(tmp_path):

@@ -1,9 +1,13 @@
 """Reading run folders: whole, unfinished and damaged."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from fake_runs import fake_run
 from pandas.testing import assert_frame_equal
@@ -50,6 +54,29 @@ def test_a_whole_run_reads_into_tables(folder):
     assert run.events is run.events
     assert run.model()["weight"].shape == (4,)
     assert load_run(str(folder)).scenario["strategy"] == {"kind": "fedbuff"}
+
+
+def test_metrics_of_an_older_folder_have_no_status_and_read_as_sound(folder):
+    table = pq.read_table(folder / "metrics.parquet").drop_columns("status")
+    pq.write_table(table, folder / "metrics.parquet")
+    run = load_run(folder)
+    assert set(run.metrics["status"]) == {"ok"}
+    assert len(run.evaluations) == len(run.metrics) > 0
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux to count threads")
+def test_reading_a_run_starts_no_threads(folder):
+    code = f"""
+import os
+import pandas, pyarrow.parquet
+from afl_sim.recording import load_run
+before = len(os.listdir("/proc/self/task"))
+run = load_run({str(folder)!r})
+run.metrics, run.events, run.label_counts, run.tasks, run.first_events(3)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "0\n"
 
 
 @pytest.mark.parametrize("count", [0, 1, 50, 10_000])

@@ -24,5 +24,6 @@ def test_every_key_column_and_kind_is_explained() -> None:
     assert set(run.summary) <= section("summary.json")
     assert set(run.summary["updates"]) <= section("summary.json")
     assert set(run.events.columns) | set(KIND_NAMES) <= section("events.parquet")
-    others = section("The others") | {"summary.json", "events.parquet"}
-    assert set(run.metrics.columns) | {path.name for path in run.path.iterdir()} <= others
+    assert set(run.metrics.columns) <= section("metrics.parquet")
+    others = section("The others") | {"summary.json", "events.parquet", "metrics.parquet"}
+    assert {path.name for path in run.path.iterdir()} <= others

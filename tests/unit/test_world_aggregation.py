@@ -178,6 +178,16 @@ def test_a_context_is_logged_with_its_updates() -> None:
     assert [e.context for e in outcome.of("aggregated")] == ['{"among": [1, 0], "tier": 2}', None]
 
 
+def test_a_number_of_a_context_that_is_not_finite_is_null_in_the_log() -> None:
+    def schedule(server: Any) -> Schedule:
+        tasks = server.dispatch_many([0])
+        yield server.wait(tasks)
+        yield server.aggregate(tasks, pace=float("nan"), tiers=[1, {"far": float("inf")}])
+
+    (logged,) = run(scenario([1]), schedule).of("aggregated")
+    assert logged.context == '{"pace": null, "tiers": [1, {"far": null}]}'
+
+
 def test_results_are_read_only_by_a_schedule_that_declares_it() -> None:
     def schedule(server: Any) -> Schedule:
         server.result((yield from wait_for_one(server)))

@@ -1,0 +1,100 @@
+"""Which bits this machine computes: a digest over small cases of what training is made of.
+
+Libraries choose their kernels by the processor's vendor, its instructions and sizes of its caches,
+and say little about it. The digest sees what they chose, whatever it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Of a layer rows, inputs and outputs; of a convolution channels, filters, kernel, side and groups.
+_LAYERS = ((32, 784, 10), (10, 784, 64), (33, 320, 50), (8, 1024, 32), (64, 70, 100), (1, 70, 50))
+_CONVOLUTIONS = ((1, 10, 5, 16, 1), (10, 20, 5, 12, 1), (3, 16, 3, 12, 1), (8, 16, 1, 8, 1))
+_GROUPED = ((8, 8, 3, 8, 4),)  # as batched training has them
+
+
+@cache
+def arithmetic_digest(mode: str, precision: str) -> str:
+    """Sixteen hex digits that are the same on machines whose kernels round in the same way.
+
+    Computed once in a process, which takes some 30 ms, under the settings of `deterministic`: the
+    caller has entered them.
+
+    Args:
+        mode, precision: of `Numerics`: ``batched`` and ``bf16`` have kernels of their own.
+    """
+    hasher = hashlib.sha256()
+    for result in _results(mode, precision):
+        hasher.update(result.detach().float().contiguous().numpy().tobytes())
+    return hasher.hexdigest()[:16]
+
+
+def _results(mode: str, precision: str) -> Iterator[Tensor]:
+    convolutions = _CONVOLUTIONS + (_GROUPED if mode == "batched" else ())
+    yield from _elementwise()
+    yield from _products()
+    yield from _convolved(convolutions)
+    if precision == "bf16":
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            yield from _products()
+            yield from _convolved(convolutions)
+
+
+def _elementwise() -> Iterator[Tensor]:
+    x = 4 * _values(1031)
+    positive = x.abs() + 0.1
+    yield from (x.exp(), x.tanh(), x.sigmoid(), x.erf(), F.gelu(x), positive.log(), positive.sqrt())
+    yield from (x.sum(), x.mean(), x.norm(), x.var(), x.cumsum(0))
+    rows = 4 * _values(16, 70)
+    yield from (rows.softmax(1), rows.sum(0), F.layer_norm(rows, (70,)))
+    logits = rows.clone().requires_grad_()
+    loss = F.cross_entropy(logits, torch.arange(16))
+    yield from (loss, *torch.autograd.grad(loss, logits))
+
+
+def _products() -> Iterator[Tensor]:
+    for m, k, n in _LAYERS:
+        x, weight, bias = (_values(*shape).requires_grad_() for shape in ((m, k), (n, k), (n,)))
+        out = F.linear(x, weight, bias)
+        yield from (out, *torch.autograd.grad(out.square().sum(), (x, weight, bias)))
+    yield torch.bmm(_values(4, 20, 250), _values(4, 250, 64))
+    yield _values(50, 70) @ _values(70)
+
+
+def _convolved(shapes: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
+    for channels, filters, kernel, side, groups in shapes:
+        shape = (filters, channels // groups, kernel, kernel)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            x = _values(2, channels, side, side).to(memory_format=layout).requires_grad_()
+            weight, bias = _values(*shape).requires_grad_(), _values(filters).requires_grad_()
+            out = F.conv2d(x, weight, bias, groups=groups)
+            yield from (out, *torch.autograd.grad(out.square().sum(), (x, weight, bias)))
+
+
+def _values(*shape: int) -> Tensor:
+    """Numbers from -1 to 1 in a fixed disorder, the same to the bit on every machine."""
+    count = torch.Size(shape).numel()
+    mixed = (torch.arange(1, count + 1) * 2_654_435_761) % 2**32
+    return ((mixed.double() / 2**31) - 1).float().reshape(shape)
+
+
+@cache
+def cpu_vendor() -> str:
+    """Who made the processor, such as ``GenuineIntel``: by that MKL chooses its kernels."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                name, _, value = line.partition(":")
+                if name.strip() in {"vendor_id", "CPU implementer"}:
+                    return value.strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
