@@ -109,7 +109,7 @@ class Simulation:
                 strategy,
                 self._executor,
                 prepared.initial,
-                self._layout.num_parameters,
+                self._layout,
                 Population(scenario.clients.count, size),
                 scenario.training.lr_schedule.factor,
                 recorder.add_evaluation,

@@ -145,7 +145,7 @@ class BatchedExecutor:
             begin(
                 task,
                 None if task.after is None else task.after.result().vector,
-                trainer.layout.num_parameters,
+                trainer.layout,
                 self._compressor,
             )
             for task in tasks

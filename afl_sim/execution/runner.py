@@ -16,6 +16,7 @@ from afl_sim.execution.tasks import TrainingTask
 from afl_sim.learning.batched import BatchedTrainer
 from afl_sim.learning.compression import Compressor
 from afl_sim.learning.evaluation import Evaluation, Evaluator
+from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.training import LocalResult, LocalTrainer
 from afl_sim.strategies.base import Client, Strategy, Work
 
@@ -47,7 +48,7 @@ class TaskRunner:
             own: the vector of the client's last task, if it goes on from that: the model, shape
                 (P + B,), and what it kept.
         """
-        begun = begin(task, own, self._trainer.layout.num_parameters, self._compressor)
+        begun = begin(task, own, self._trainer.layout, self._compressor)
         corrected = () if begun.correction is None else (begun.correction,)
         with told_as(f"client {task.client}'s task {task.task}"):
             result = self._trainer.train(
@@ -87,9 +88,10 @@ class Begun:
 
 
 def begin(
-    task: TrainingTask, own: Tensor | None, count: int, compressor: Compressor | None
+    task: TrainingTask, own: Tensor | None, layout: ParameterVector, compressor: Compressor | None
 ) -> Begun:
-    """Where a task begins; ``own`` is as for `TaskRunner.train`, ``count`` is P."""
+    """Where a task begins; ``own`` is as for `TaskRunner.train`."""
+    count = layout.num_parameters
     size, params, base = len(task.base), task.base[:count], task.base
     if compressor is not None:
         params = compressor.downloaded(params, task.client, task.task)
@@ -100,7 +102,7 @@ def begin(
     strategy, state = task.origin
     client = Client(task.client, None if own is None else own[:count], kept)
     with code_of(strategy, "starting_point"):
-        start = strategy.starting_point(params, state, client)
+        start = layout.with_frozen(strategy.starting_point(params, state, client), params)
     with code_of(strategy, "correction"):
         correction = strategy.correction(params, state, client)
     return Begun(torch.cat([start, task.base[count:]]), params, correction, client)

@@ -165,9 +165,9 @@ class Strategy(BaseModel):
     """The schedule polls clients, which therefore cannot queue tasks."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
-    optimizer_gets: ClassVar[Literal["move", "direction", "nothing"]] = "move"
-    """What ``server_optimizer`` gets: the move that `aggregate` makes; a direction that `aggregate`
-    hands to it; or nothing, where the rule needs a step of its own and a setting is refused."""
+    optimizer_gets: ClassVar[Literal["direction", "nothing"]] = "direction"
+    """What ``server_optimizer`` gets: what `direction` gives; or nothing, where the rule needs a
+    step of its own and a setting is refused."""
 
     @model_validator(mode="before")
     @classmethod
@@ -222,6 +222,17 @@ class Strategy(BaseModel):
             context: the plain values that the schedule passed to ``server.aggregate``.
         """
         raise NotImplementedError
+
+    def direction(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        """Where ``server_optimizer`` is to go, and the next state. A pure function, as `aggregate`.
+
+        The optimizer gets the negative of this vector, shape (P,), as its gradient. By default that
+        is the move that `aggregate` makes. A rule with a rate of its own leaves the rate out.
+        """
+        after, state = self.aggregate(params, state, updates, context)
+        return after - params, state
 
     def refused(
         self, params: Tensor, state: State, context: Mapping[str, Any]
