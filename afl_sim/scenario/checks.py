@@ -245,9 +245,8 @@ def _wrong_devices(sections: Mapping[str, Any], count: int) -> Iterator[Finding]
 
 
 def _own_checks(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
-    for name in ("data", "strategy"):
-        section = sections.get(name)
-        check = getattr(section, "check", None)
+    for name, method in (("data", "problems"), ("strategy", "check")):
+        check = getattr(sections.get(name), method, None)
         if check is None:
             continue
         try:
