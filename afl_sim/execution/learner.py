@@ -19,6 +19,7 @@ from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, Trainin
 from afl_sim.learning.evaluation import Evaluation
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.training import LocalResult
+from afl_sim.purity import Watch
 from afl_sim.strategies.base import Population, Reading, State, Strategy, Update
 
 
@@ -84,6 +85,7 @@ class TrainingLearner:
         self._to_finish: list[Future[LocalResult]] = []  # by the end of the next aggregation
         self._evaluated: tuple[int, Future[Evaluation]] | None = None
         self._pending: tuple[int, int, int, int] | None = None  # the evaluation not yet reported
+        self._watch = Watch(Strategy)
         self._model = ServerModel(strategy, initial, layout, population)
         self.divergence: Divergence | None = None
 
@@ -265,7 +267,8 @@ class TrainingLearner:
     ) -> Any:
         """The value of a function of updates, which a replay will not compute again."""
         updates = [self._update(each, each.job.future.result(), version) for each in dispatches]
-        value = function(updates)
+        with self._watch.hook(self._strategy, "measure", updates=updates):
+            value = function(updates)
         tensors: dict[str, Tensor] = {}
         to_plain(value, "measured", tensors, {})  # refuses what no checkpoint can keep
         if tensors:

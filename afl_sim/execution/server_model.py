@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from afl_sim.blame import code_of
 from afl_sim.errors import StrategyError
 from afl_sim.learning.parameters import ParameterVector
+from afl_sim.purity import Watch
 from afl_sim.strategies.base import Population, State, Strategy, Update
 from afl_sim.strategies.server_optimizer import server_step
 
@@ -38,8 +38,10 @@ class ServerModel:
         self._layout = layout
         self._count = layout.num_parameters
         self.vector = initial
-        with code_of(strategy, "initial_state"):
-            self.state: State = strategy.initial_state(initial[: self._count], population)
+        self._watch = Watch(Strategy)
+        params = initial[: self._count]
+        with self._watch.hook(strategy, "initial_state", params=params):
+            self.state: State = strategy.initial_state(params, population)
         self.moments: Any = None
 
     def aggregate(
@@ -58,12 +60,11 @@ class ServerModel:
         strategy, layout, before = self._strategy, self._layout, self.vector[: self._count]
         optimizer = strategy.server_optimizer if updates else None
         hook = "refused" if not updates else "aggregate" if optimizer is None else "direction"
-        with code_of(strategy, hook):
-            if not updates:
-                params, self.state = strategy.refused(before, self.state, context)
-            else:
-                rule = getattr(strategy, hook)
-                params, self.state = rule(before, self.state, updates, context)
+        arguments: dict[str, Any] = {"params": before, "state": self.state}
+        arguments |= {"updates": updates, "context": context} if updates else {"context": context}
+        with self._watch.hook(strategy, hook, **arguments):
+            params, state = getattr(strategy, hook)(*arguments.values())
+        self.state = state
         self._check(params, hook)
         if optimizer is None:
             params = layout.with_frozen(params, before)  # a mean of equal numbers is rounded, too

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from afl_sim.errors import TaskError
 from afl_sim.learning.full_gradient import FullGradient
 from afl_sim.learning.training import LOSSES, LocalTrainer
 
@@ -58,6 +59,7 @@ class Evaluator:
         self._classes = classes
         self._loss = LOSSES[loss]
         self._gradient = gradient
+        self._copies: bool | None = None  # whether the model writes into what it is given
         self._per_class = torch.bincount(labels, minlength=classes)
 
     def evaluate(self, vector: Tensor) -> Evaluation:
@@ -73,7 +75,7 @@ class Evaluator:
                 *(all_of.split(_BATCH) for all_of in (self._images, self._targets, self._labels)),
                 strict=True,
             ):
-                outputs = self._trainer.outputs(images)
+                outputs = self._outputs(images)
                 loss += float(self._loss(outputs, targets)) * len(labels)
                 correct = labels[outputs.argmax(1).cpu() == labels]
                 right += torch.bincount(correct, minlength=self._classes)
@@ -84,3 +86,24 @@ class Evaluator:
             tuple((right / self._per_class).tolist()),
             None if self._gradient is None else self._gradient.squared_norm(vector),
         )
+
+    def _outputs(self, images: Tensor) -> Tensor:
+        """What the model makes of images of the set, which stay as they are.
+
+        Raises:
+            TaskError: the model writes into them, and did not when it was first used.
+        """
+        if self._copies is not False:
+            copy = images.clone()
+            outputs = self._trainer.outputs(copy)
+            if self._copies is None:
+                self._copies = copy._version > 0 or not torch.equal(copy, images)
+            return outputs
+        before = images._version
+        outputs = self._trainer.outputs(images)
+        if images._version != before:
+            raise TaskError(
+                "the model writes into the images of an evaluation, and did not at first; expected "
+                "a model that always does or never"
+            )
+        return outputs

@@ -23,8 +23,9 @@ from afl_sim.execution.tasks import TrainingTask
 from afl_sim.learning.optimizers import OPTIMIZERS
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.preparation import prepare
+from afl_sim.purity import Watch
 from afl_sim.simulation import load_scenario, simulate
-from afl_sim.strategies import Population, Update, strategies
+from afl_sim.strategies import Population, Strategy, Update, strategies
 from afl_sim.streams import Streams
 from afl_sim.testing import Case
 from afl_sim.testing.toy import executor_of, learner_of, turn
@@ -163,6 +164,7 @@ def test_no_rule_moves_frozen_parameters(kind: str) -> None:
                 None if version == 0 else base * 1.001,
                 layout,
                 None,
+                Watch(Strategy),
             )
             assert torch.equal(begun.start[:count][~trained], frozen)
             (update,) = updates_of(begun.start[:count], version, trained)[:1]
