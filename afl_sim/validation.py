@@ -14,6 +14,7 @@ from afl_sim.scenario.data import held_out
 from afl_sim.scenario.partition_base import Problem
 from afl_sim.simulation import load_study
 from afl_sim.streams import Streams
+from afl_sim.trial import standing_still
 
 _SHOWN = 100  # clients in a printed partition
 
@@ -54,7 +55,7 @@ def check_study(
         )
         if key not in found:
             found[key] = list(problems(scenario, here and not timing_only))
-        return found[key]
+        return found[key] or list(standing_still(scenario))
 
     return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect)
 

@@ -50,16 +50,27 @@ class AsyncWeighted(Strategy):
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        seconds = [server.expected_seconds(client) for client in range(server.clients)]
-        if not all(seconds):
-            raise ScheduleError(f"strategy {self.kind}: weights need tasks that take time")
-        rate = sum(1 / duration for duration in seconds)
+        slowness = self._slowness(server) if self.weights == "unbiased" else None
         server.dispatch_many(range(server.clients))
         while True:
             update = yield server.arrival()
             client = update.client
-            yield server.aggregate([update], slowness={client: seconds[client] * rate})
+            if slowness is None:
+                yield server.aggregate([update])
+            else:
+                yield server.aggregate([update], slowness={client: slowness[client]})
             server.dispatch(client)
+
+    def _slowness(self, server: ServerView) -> list[float]:
+        """``tau_i sum_j 1/tau_j`` of every client."""
+        seconds = [server.expected_seconds(client) for client in range(server.clients)]
+        if not all(seconds):
+            raise ScheduleError(
+                f"strategy {self.kind}: weights: unbiased needs tasks that take time, and client "
+                f"{seconds.index(0)}'s take none"
+            )
+        rate = sum(1 / duration for duration in seconds)
+        return [duration * rate for duration in seconds]
 
     def initial_state(self, params: Tensor, population: Population) -> State:
         return shares_state(population, self.shares)

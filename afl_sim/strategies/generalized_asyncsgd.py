@@ -78,9 +78,10 @@ class GeneralizedAsyncSGD(Strategy):
             return None if self.sampling == "uniform" else self.sampling
         seconds = [server.expected_seconds(client) for client in range(server.clients)]
         if not all(0 < each < math.inf for each in seconds):
+            odd = next(i for i, each in enumerate(seconds) if not 0 < each < math.inf)
             raise ScheduleError(
                 f"strategy {self.kind}: sampling by speed needs tasks that take time, of a finite "
-                "mean"
+                f"mean; client {odd}'s take {seconds[odd]:g} s"
             )
         return [1 / each for each in seconds]
 
