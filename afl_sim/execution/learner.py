@@ -337,6 +337,7 @@ class TrainingLearner:
             result.vector[: self._count],
             result.loss,
             kept if self._uses_own and len(kept) else None,
+            self._lr_factor(dispatch.base_version),
         )
         if dispatch.corruption is None:
             return update

@@ -84,6 +84,7 @@ def impossible_combinations(
     runs = cases * sections.get("replications", 1)
     yield from _idle_workers(sections.get("numerics"), sections.get("execution"), runs)
     yield from _compressed_beside_own(training, strategy)
+    yield from _other_than_plain_sgd(training, strategy)
     yield from _queued_beside_own(sections.get("clients"), training, strategy)
     stop = sections.get("stop")
     if stop is not None and only_accuracy(stop):
@@ -142,6 +143,26 @@ def _compressed_beside_own(training: Any, strategy: Any) -> Iterator[Finding]:
             f"{strategy.kind}'s clients keep a model or a state of their own, which would have to "
             "travel as well; expected none",
         )
+
+
+def _other_than_plain_sgd(training: Any, strategy: Any) -> Iterator[Finding]:
+    """A rule that takes a gradient out of local work knows only how plain SGD made it."""
+    if training is None or not getattr(strategy, "plain_sgd", False):
+        return
+    optimizer = training.optimizer
+    why = (
+        f"{strategy.kind}'s rule takes a client's work for steps w - lr g; expected SGD without "
+        "momentum, at a rate above 0"
+    )
+    if optimizer.kind != "SGD":
+        yield Finding(("training", "optimizer", "kind"), f"got {optimizer.kind!r}, but {why}")
+        return
+    if getattr(optimizer, "momentum", 0.0):
+        yield Finding(
+            ("training", "optimizer", "momentum"), f"got {optimizer.momentum:g}, but {why}"
+        )
+    if getattr(optimizer, "lr", 1.0) == 0:
+        yield Finding(("training", "optimizer", "lr"), f"got 0, but {why}")
 
 
 def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[Finding]:

@@ -31,6 +31,10 @@ ClientsPerRound = Annotated[StrictInt, Field(ge=1)] | Annotated[float, Field(gt=
 """A whole number of clients, or a fraction of the population with a decimal point (1.0 is all)."""
 
 
+LEAST_RATE = 1e-30
+"""A schedule may make a rate smaller than this. No gradient can then be told from a step."""
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """What one client's task contributes to an aggregation.
@@ -47,6 +51,7 @@ class Update:
         params: shape (P,): the local model after training; for a gradient method, where it took g.
         loss: the mean training loss over the task; NaN where no step was done.
         client_state: what the client keeps after the task (`Strategy.client_state`), if anything.
+        lr_factor: the factor of ``training.lr_schedule`` on the task's learning rate.
     """
 
     client: int
@@ -58,6 +63,7 @@ class Update:
     params: Tensor
     loss: float
     client_state: Tensor | None = None
+    lr_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,9 @@ class Strategy(BaseModel):
     """The schedule polls clients, which therefore cannot queue tasks."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
+    plain_sgd: ClassVar[bool] = False
+    """The rule takes local work for steps ``w <- w - lr g`` (it divides by `Work.lr`), so that
+    another local optimizer, momentum or a rate of 0 is refused."""
     optimizer_gets: ClassVar[Literal["direction", "nothing"]] = "direction"
     """What ``server_optimizer`` gets: what `direction` gives; or nothing, where the rule needs a
     step of its own and a setting is refused."""
