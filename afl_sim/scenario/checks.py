@@ -13,6 +13,7 @@ from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.explain import Finding, KeyPath
 from afl_sim.scenario.section import given, too_many
 from afl_sim.scenario.training import LENGTHS
+from afl_sim.scenario.wording import show
 
 
 def impossible_combinations(
@@ -36,6 +37,15 @@ def impossible_combinations(
             ("server", "selection"),
             f"{server.selection.kind} chooses by training losses, and nothing is trained with "
             "--timing-only; expected another kind",
+        )
+    strategy = sections.get("strategy")
+    if timing_only and strategy is not None and getattr(strategy, "reads_results", False):
+        key = getattr(strategy, "results_key", "kind")
+        yield Finding(
+            ("strategy", key),
+            f"got {show(getattr(strategy, key, None))}, with which {strategy.kind} reads training "
+            "results, and nothing is trained with --timing-only; expected another setting or "
+            "strategy",
         )
     yield from _speeds_without_a_mean(sections)
     data, evaluation = sections.get("data"), sections.get("evaluation")
@@ -73,7 +83,7 @@ def impossible_combinations(
                 "expected evaluation.on: validation, with a share held out by data.validation, or "
                 "client_test, with one kept by data.client_test",
             )
-    training, strategy = sections.get("training"), sections.get("strategy")
+    training = sections.get("training")
     if training is not None and strategy is not None and training.proximal > 0:
         own = getattr(strategy, "proximal", 0.0)
         if isinstance(own, int | float) and own > 0:

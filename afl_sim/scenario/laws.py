@@ -18,7 +18,7 @@ Clients = int | npt.NDArray[np.int64]
 Quantile = Callable[[float, int, int], float]
 Quantiles = Callable[[Floats, Clients, int], Floats]
 
-_LOWEST, _HIGHEST = 2.0**-53, 1 - 2.0**-53
+_LOWEST, HIGHEST = 2.0**-53, 1 - 2.0**-53
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def mixture(weights: Sequence[float], laws: Sequence[Law], length: int | None) -
     def quantile(u: float, client: int, k: int) -> float:
         i = min(bisect_right(ends, u), last)
         inner = (u - starts[i]) / shares[i]
-        return draws[i](min(max(inner, _LOWEST), _HIGHEST), client, k)
+        return draws[i](min(max(inner, _LOWEST), HIGHEST), client, k)
 
     constants = {law.constant for law in laws}
     return Law(

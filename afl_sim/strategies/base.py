@@ -171,6 +171,8 @@ class Strategy(BaseModel):
     """The schedule polls clients, which therefore cannot queue tasks."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
+    results_key: ClassVar[str] = "kind"
+    """The key by which it comes to read results, for messages."""
     plain_sgd: ClassVar[bool] = False
     """The rule takes local work for steps ``w <- w - lr g`` (it divides by `Work.lr`), so that
     another local optimizer, momentum or a rate of 0 is refused."""

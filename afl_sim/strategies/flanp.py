@@ -54,6 +54,7 @@ class FLANP(Strategy):
     )
 
     plain_sgd: ClassVar[bool] = True
+    results_key: ClassVar[str] = "threshold"
 
     initial_clients: PositiveInt = Field(1, description="m in the first stage")
     growth: float = Field(2.0, gt=1, description="m grows by this factor from stage to stage")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import accumulate, count
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
@@ -39,6 +39,8 @@ class TiFL(Strategy):
         "synchronous",
         unconfirmed="the rule, known from a secondary source",
     )
+
+    results_key: ClassVar[str] = "policy"
 
     tiers: PositiveInt = Field(5, description="latency tiers of equal size")
     clients_per_round: PositiveInt = Field(10, description="clients in a round")
