@@ -54,7 +54,8 @@ def save_checkpoint(
     try:
         for left in folder.glob(".*.tmp"):  # by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        hidden.mkdir(parents=True)
+        folder.mkdir(exist_ok=True)  # in the run's folder, which is not made anew
+        hidden.mkdir()
         write_bytes(hidden / _TENSORS, content)
         write_text(hidden / _FACTS, _sealed({**facts, "tensors_sha256": digest}))
         shutil.rmtree(folder / str(number), ignore_errors=True)

@@ -11,8 +11,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -91,6 +91,8 @@ class Folder:
 class RunFolder(Folder):
     """The folder of one run, while it is being written."""
 
+    _held: int | None = None  # a descriptor of the folder, while it is locked
+
     @classmethod
     def create(cls, path: Path, scenario_yaml: str, manifest: Mapping[str, Any]) -> Self:
         """Make the folder of a run, which appears with its scenario and manifest inside.
@@ -116,13 +118,36 @@ class RunFolder(Folder):
             raise RunFolderError(f"{path} is not a run folder: it has no {SCENARIO}")
         return cls(path)
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Hold the folder against other processes; a lock ends with the process that holds it.
 
         Raises:
             RunFolderError: another process is writing to it, or it cannot be locked.
         """
-        return lock_of(self.path)
+        with lock_of(self.path):
+            # While it is open, no other folder can be taken for it.
+            self._held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                yield
+            finally:
+                os.close(self._held)
+                self._held = None
+
+    def check_there(self) -> None:
+        """Look whether the folder that is held is still in its place.
+
+        Raises:
+            AflSimError: it is not.
+        """
+        if self._held is None:
+            return
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self._held), os.stat(self.path)):
+                return
+        raise AflSimError(
+            f"{self.path} was removed or moved while the run went on; nothing more is written to it"
+        )
 
     def forget_results(self) -> None:
         """Remove what a run that broke off has left, but for its checkpoints, to go on from them.
@@ -197,6 +222,18 @@ class StudyFolder(Folder):
         if scenario_yaml is not None:
             files["study.yaml"] = scenario_yaml
         return cls._appear(path, files)
+
+
+def check_study_there(path: Path) -> None:
+    """Look whether a study that goes on still has its folder.
+
+    Raises:
+        AflSimError: it has not; a run in it would make it anew.
+    """
+    if not (path / STUDY).is_file():
+        raise AflSimError(
+            f"{path} was removed or moved while the study went on; nothing more is run"
+        )
 
 
 def check_free(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -395,3 +396,17 @@ def test_each_run_is_watched_and_told_how_it_was_called(
     assert watched == [case.label for case in study.cases]
     assert all(call["timing_only"] for call in calls)
     assert all(call["command"] == ["afl-sim", "run"] for call in calls)
+
+
+def test_a_study_whose_folder_is_removed_runs_nothing_more(runner: Runner, tmp_path: Path) -> None:
+    study, folder = several(tmp_path), tmp_path / "results" / "study"
+    told = []
+
+    def remove(outcome: Any) -> None:
+        told.append(outcome.label)
+        shutil.rmtree(folder)
+
+    with pytest.raises(AflSimError, match="study was removed or moved while the study went on"):
+        run_study(study, Options(folder), lambda case: None, remove)
+    assert told == runner.ran == ["r0"]
+    assert list((tmp_path / "results").iterdir()) == []
