@@ -19,8 +19,10 @@ from torch import nn
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import deterministic
-from afl_sim.learning.model_checks import check_model, check_parameters
-from afl_sim.learning.models import MODELS, Shape, build_model, resolve_model
+from afl_sim.learning.factories import resolve_model
+from afl_sim.learning.model_checks import check_parameters, check_tensors
+from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, try_model
+from afl_sim.learning.models import MODELS, Shape, build_model
 from afl_sim.learning.optimizers import OPTIMIZERS
 from afl_sim.learning.training import LocalSettings, LocalTrainer
 from afl_sim.scenario.data import DATASETS
@@ -83,6 +85,9 @@ def calibrate(
     images = torch.randn(samples, *info.input_shape, generator=generator)
     labels = torch.randint(info.classes, (samples,), generator=generator)
     with deterministic():
+        if model not in MODELS:
+            tried = images[:MOST_SAMPLES], labels[:MOST_SAMPLES]
+            try_model(network, *tried, info.classes, Demands(settings, {batch_size: None}))
         trainer = LocalTrainer(network, images, labels, _One(samples), Streams(0), settings)
         start = trainer.layout.read(network)
         anchor = start[: trainer.layout.num_parameters]
@@ -121,7 +126,7 @@ def _network(model: str, shape: Shape, classes: int) -> nn.Module:
         raise InputError(f"{why}; expected a factory that needs no settings") from error
     network = build_model(spec, shape, classes, 0)
     check_parameters(network.named_parameters())
-    check_model(network, shape, classes)
+    check_tensors(network)
     return network
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from afl_sim.learning.models import MODELS, resolve_model
+from afl_sim.learning.factories import resolve_model
+from afl_sim.learning.models import MODELS
 from afl_sim.learning.optimizers import OPTIMIZERS
 from afl_sim.scenario.catalogue import Catalogue
 from afl_sim.strategies import resolve_strategy, strategies

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,13 @@ from torch import Tensor
 
 from afl_sim.errors import DataError, ScenarioError
 from afl_sim.execution.runner import TaskRunner
-from afl_sim.learning.batchable import batching_problems
+from afl_sim.initial_model import (
+    check_batching,
+    demands_of,
+    initial_model,
+    new_model,
+    one_at_a_time,
+)
 from afl_sim.learning.client_split import Dealt, deal
 from afl_sim.learning.compression import Compressor
 from afl_sim.learning.datasets import (
@@ -26,19 +32,15 @@ from afl_sim.learning.datasets import (
 )
 from afl_sim.learning.evaluation import Evaluator
 from afl_sim.learning.full_gradient import FullGradient
-from afl_sim.learning.model_checks import check_model
-from afl_sim.learning.models import MODELS, build_model, resolve_model
-from afl_sim.learning.parameters import ParameterVector, initial_vector
+from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.partition import Partition
 from afl_sim.learning.training import LocalSettings, LocalTrainer, Shards
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.compression import Compression
+from afl_sim.scenario.data import held_out
 from afl_sim.streams import Streams
 from afl_sim.world.devices import speeds
-
-# Models are drawn from torch's global generator, and data is read once for all runs of a process.
-_one_at_a_time = Lock()
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,24 @@ class Prepared:
         partition: who trains on which samples.
         layout: how the model lies in its vector.
         initial: shape (P + B,): the initial model.
+        saved: the tensors that are saved of a model given as such a vector, by name.
         dataset: the samples; None for a run without training.
         labels: int64 (samples,): the labels of what the partition deals out.
         classes: how many labels there are.
         testing: which samples clients keep for tests; None where they keep none.
+        evaluation_samples: how many the set has that ``evaluation.on`` names; None where only the
+            user's own files tell.
     """
 
     partition: Partition
     layout: ParameterVector
     initial: Tensor
+    saved: Callable[[Tensor], dict[str, Tensor]]
     dataset: Dataset | None
     labels: npt.NDArray[np.int64]
     classes: int
-    testing: Partition | None = None
-
-    def evaluated_shards(self, on: str) -> Partition | None:
-        """The clients' samples that ``evaluation.on`` names; None where it names another set."""
-        return {"client_test": self.testing, "client_train": self.partition}.get(on)
+    testing: Partition | None
+    evaluation_samples: int | None
 
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
@@ -80,32 +83,33 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     if timing_only:
         labels = load_labels(scenario.data, streams)
     else:
-        with _one_at_a_time:
+        with one_at_a_time:
             dataset = load_dataset(scenario.data, streams)
         labels = dataset.labels.numpy()
     dealt = deal_out(scenario, labels, streams)
     check_batches(scenario, dealt.training)
-    block = scenario.model.model_dump(by_alias=True)
-    model = _new_model(block, scenario.data, streams)
-    layout = ParameterVector(model)
-    initial = initial_vector(model, layout)
-    if block["kind"] not in MODELS:
-        with _one_at_a_time:
-            check_model(model, scenario.data.info.input_shape, scenario.data.info.classes)
+    available = _evaluation_samples(scenario, dataset, dealt)
+    model = initial_model(
+        scenario.model.model_dump(by_alias=True),
+        scenario.data,
+        streams,
+        demands_of(scenario, settings_of(scenario), dealt.training, available),
+    )
     if scenario.numerics.mode == "batched":
-        check_batching(scenario, model)
-    prepared = Prepared(
+        check_batching(scenario, model.module)
+    if dataset is not None:
+        _check_evaluation(scenario, available)
+    return Prepared(
         dealt.training,
-        layout,
-        initial,
+        model.layout,
+        model.vector,
+        model.saved,
         dataset,
         labels,
         scenario.data.info.classes,
         dealt.testing,
+        available,
     )
-    if dataset is not None:
-        _check_evaluation(scenario, dataset, prepared)
-    return prepared
 
 
 def deal_out(scenario: Scenario, labels: npt.NDArray[np.int64], streams: Streams) -> Dealt:
@@ -144,20 +148,6 @@ def check_batches(scenario: Scenario, partition: Partition) -> None:
         )
 
 
-def check_batching(scenario: Scenario, model: torch.nn.Module) -> None:
-    """Refuse what ``numerics.mode: batched`` cannot train.
-
-    Raises:
-        ScenarioError: one line for the optimizer and one for the model, if they do not fit.
-    """
-    optimizer: Any = scenario.training.optimizer
-    strategy: Any = scenario.strategy
-    used = None if strategy.gradient else optimizer.kind
-    problems = list(batching_problems(model, used, scenario.data.info.input_shape))
-    if problems:
-        raise ScenarioError("\n".join(problems))
-
-
 @dataclass(frozen=True)
 class Recipe:
     """What a worker process needs to do a run's tasks; it can be pickled.
@@ -183,12 +173,12 @@ class Recipe:
     stored: Path | None = None
 
 
-def recipe_of(scenario: Scenario) -> Recipe:
-    """The part of a scenario that tasks depend on."""
+def settings_of(scenario: Scenario) -> LocalSettings:
+    """How a scenario's clients train."""
     training = scenario.training
     strategy: Any = scenario.strategy
     optimizer: Any = training.optimizer
-    settings = LocalSettings(
+    return LocalSettings(
         optimizer,
         training.samples_per_step,
         training.loss,
@@ -202,14 +192,18 @@ def recipe_of(scenario: Scenario) -> Recipe:
         training.gradient_noise,
         scenario.numerics.mode == "batched",
     )
+
+
+def recipe_of(scenario: Scenario) -> Recipe:
+    """The part of a scenario that tasks depend on."""
     return Recipe(
         scenario.data,
         scenario.model.model_dump(by_alias=True),
-        settings,
+        settings_of(scenario),
         scenario.evaluation,
         scenario.clients.count,
         scenario.seed,
-        training.compression,
+        scenario.training.compression,
         _client_speeds(scenario),
     )
 
@@ -233,7 +227,7 @@ def build_runner(
         testing: which it keeps for tests, if any.
     """
     streams = Streams(recipe.seed)
-    model = _new_model(recipe.model, recipe.data, streams)
+    model = new_model(recipe.model, recipe.data, streams)
     trainer = LocalTrainer(
         model, dataset.images, dataset.labels, partition, streams, recipe.settings
     )
@@ -295,22 +289,27 @@ class _Rows:
         return self.rows[self.partition.indices(client)]
 
 
-def _new_model(block: dict[str, Any], data: DataSpec, streams: Streams) -> torch.nn.Module:
-    kind = block["kind"]
-    spec = (MODELS.get(kind) or resolve_model(kind)).model_validate(block)
-    with _one_at_a_time:
-        return build_model(spec, data.info.input_shape, data.info.classes, streams.integer("init"))
+def _evaluation_samples(scenario: Scenario, dataset: Dataset | None, dealt: Dealt) -> int | None:
+    """How many samples the set has that ``evaluation.on`` names.
 
-
-def _check_evaluation(scenario: Scenario, dataset: Dataset, prepared: Prepared) -> None:
-    settings = scenario.evaluation
-    shards = prepared.evaluated_shards(settings.on)
+    None where that is known only once the user's own files are read.
+    """
+    on, data = scenario.evaluation.on, scenario.data
+    shards = {"client_test": dealt.testing, "client_train": dealt.training}.get(on)
     if shards is not None:
-        available = int(shards.sizes.sum())
-    elif settings.on == "validation":
-        available = len(dataset.validation_labels)
-    else:
-        available = len(dataset.test_labels)
+        return int(shards.sizes.sum())
+    if dataset is not None:
+        return len(dataset.validation_labels if on == "validation" else dataset.test_labels)
+    if data.root is not None:
+        return None
+    if on == "test":
+        return data.info.test
+    pool = data.info.train + (data.info.test if data.pool == "train_and_test" else 0)
+    return held_out(pool, data.validation)
+
+
+def _check_evaluation(scenario: Scenario, available: int | None) -> None:
+    settings = scenario.evaluation
     if not available:
         raise DataError(f"evaluation.on: the {settings.on} set has no samples")
     if settings.samples is not None and settings.samples > available:

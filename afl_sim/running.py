@@ -91,7 +91,7 @@ class Simulation:
         self._scenario = scenario
         self._recorder = recorder
         self._watch = watch
-        self._layout = prepared.layout
+        self._layout, self._saved = prepared.layout, prepared.saved
         strategy: Any = scenario.strategy
         size = prepared.partition.size
         compression = scenario.training.compression
@@ -265,8 +265,8 @@ class Simulation:
         self._settle(status)
         recorder.close()
         if learner is not None and status == "complete":
-            named = self._layout.named(learner.vector)
-            recorder.folder.write_model({name: part.numpy() for name, part in named.items()})
+            tensors = self._saved(learner.vector)
+            recorder.folder.write_model({name: part.numpy() for name, part in tensors.items()})
         recorder.write_trace()
 
     def _write_summary(self, status: str, ending: Ending, why: str | None) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
+from afl_sim.initial_model import corrects
 from afl_sim.learning.datasets import load_labels
-from afl_sim.preparation import Prepared, deal_out, prepare
+from afl_sim.preparation import Prepared, deal_out, prepare, settings_of
 from afl_sim.scenario import Override, Scenario, Study
-from afl_sim.scenario.data import held_out
 from afl_sim.scenario.partition_base import Problem
 from afl_sim.simulation import load_study
 from afl_sim.streams import Streams
@@ -40,18 +40,14 @@ def check_study(
 
     def inspect(scenario: Scenario) -> list[Problem]:
         # Most cases of a study share their data and model, which need to be tried only once.
-        training = scenario.training
         key = (
             scenario.seed,
             scenario.clients.count,
             scenario.data,
             scenario.model.model_dump_json(),
             scenario.evaluation,
-            training.samples_per_step,
-            training.drop_last,
-            training.optimizer.model_dump_json(),
-            scenario.numerics,
-            getattr(scenario.strategy, "gradient", False),
+            str(settings_of(scenario)),
+            corrects(scenario.strategy),
         )
         if key not in found:
             found[key] = list(problems(scenario, here and not timing_only))
@@ -79,22 +75,17 @@ def problems(scenario: Scenario, here: bool = False) -> Iterator[Problem]:
 
 
 def _evaluation_problems(scenario: Scenario, prepared: Prepared) -> Iterator[Problem]:
-    """A subset larger than its set; with the user's own files that is known only once a run reads
-    them."""
-    asked, data = scenario.evaluation.samples, scenario.data
-    if asked is None:
+    """A set without a sample, or a subset larger than it."""
+    asked, available = scenario.evaluation.samples, prepared.evaluation_samples
+    if available is None:
         return
-    held = prepared.evaluated_shards(scenario.evaluation.on)
-    if held is not None:
-        available = int(held.sizes.sum())
-    elif data.root is not None:
-        return
-    elif scenario.evaluation.on == "test":
-        available = data.info.test
-    else:
-        pool = data.info.train + (data.info.test if data.pool == "train_and_test" else 0)
-        available = held_out(pool, data.validation)
-    if asked > available:
+    if not available:  # only a share can come to nothing
+        yield (
+            ("data", "validation"),
+            f"a share of {scenario.data.validation} comes to no sample, and evaluation.on: "
+            "validation needs some; expected a larger share",
+        )
+    elif asked is not None and asked > available:
         yield (
             ("evaluation", "samples"),
             f"{asked} is more than the {scenario.evaluation.on} set has; expected at most "

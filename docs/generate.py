@@ -86,7 +86,7 @@ A **distribution** (wherever a duration, rate or factor is asked for) is one of
 | `{dist: lognorm, s: 0.8, scale: 12}` | any distribution of `scipy.stats`, in its parametrisation; a parameter may be `{values: [...]}` or a trace `by: client`, one per client |
 | `{sequence: [3, 1, 4]}` | by the client's task number; the last value holds on; not for what is drawn once for each client |
 | `{values: [...]}` | one entry per client: numbers, or distributions of any form; `shuffle: true` deals the entries out to the clients in an order drawn by the seed |
-| `{trace: phones.csv, column: seconds}` | a column of a CSV or Parquet file, resampled; `by: client` takes row i for client i, and `shuffle: true` in an order drawn by the seed |
+| `{trace: phones.csv, column: seconds}` | a column of a CSV or Parquet file, resampled; `by: client` takes for client i row i, or the row with i under `client`, and `shuffle: true` deals them out in an order drawn by the seed; `factor: 0.001` makes seconds of milliseconds; see [traces.md](traces.md) |
 | `{mixture: [{weight: 0.9, dist: ...}, {weight: 0.1, dist: ...}]}` | one of several, with these weights |
 
 Durations must be finite and not negative; a distribution with an infinite mean needs
@@ -120,6 +120,42 @@ def build(input_shape, classes, width=32):
 ```yaml
 model: {kind: "narrow:build", width: 64}
 ```
+
+The model is tried before a run, and by `afl-sim validate`, which imports the module and calls the factory
+too. What cannot work is refused in one line, with the line of the file. A run needs a model that
+
+- maps images of shape (batch, channels, height, width) to a tensor of shape (batch, classes), in training
+  and in evaluation mode;
+- takes every batch that the run makes, also the last one of a client and of an evaluation, which may be a
+  single image. `training.drop_last: true` leaves out the last ones of clients;
+- gives equal outputs for equal calls. A process does the tasks that it happens to get with one model
+  object. If the model kept something in a Python attribute (the state of an LSTM, a number of steps that
+  changes the outputs), results would depend on who did what before. The message names the attribute. What
+  has to be kept belongs in a buffer;
+- draws random numbers from PyTorch's global generator only, which is seeded for each task;
+- has all its parameters and buffers when the factory returns it. The factory is called several times, and
+  has to make a new, equal model each time.
+
+An attribute may change if no output depends on that, as a counter or a cache does. It has its first value
+again at the beginning of each task and of each evaluation.
+
+What travels, is averaged and counts as bytes are the parameters and the persistent floating-point buffers
+(the running statistics of BatchNorm). Buffers of integers and booleans, and those registered with
+`persistent=False`, stay where they are and have their first values again at the beginning of each task and
+each evaluation.
+
+`model.safetensors` in the run folder is the model's state dict, with the first values of the buffers that do
+not travel. It loads strictly:
+
+```python
+from narrow import build
+from safetensors.torch import load_file
+
+module = build(input_shape=(1, 28, 28), classes=10, width=64)
+module.load_state_dict(load_file("model.safetensors"))
+```
+
+Of what `get_extra_state` returns only a tensor is saved.
 """
 STRATEGIES_HEAD = """\
 # Strategies

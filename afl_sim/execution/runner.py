@@ -21,7 +21,7 @@ from afl_sim.learning.training import LocalResult, LocalTrainer
 from afl_sim.purity import Watch
 from afl_sim.strategies.base import Client, Strategy, Work
 
-_NO_MEMORY = "can't allocate memory"  # PyTorch's words
+NO_MEMORY = "can't allocate memory"  # PyTorch's words
 
 
 class TaskRunner:
@@ -161,7 +161,7 @@ def told_as(what: str) -> Iterator[None]:
     except AflSimError:
         raise
     except Exception as error:
-        if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+        if isinstance(error, MemoryError) or NO_MEMORY in str(error):
             raise TaskError(
                 f"not enough memory for {what}; try fewer --workers, or a smaller "
                 "training.batch_size"

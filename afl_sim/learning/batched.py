@@ -76,6 +76,7 @@ class BatchedTrainer:
         self, running: list[LocalTask], lr_factor: float, results: dict[LocalTask, LocalResult]
     ) -> None:
         trainer = self._trainer
+        trainer.forget()
         trainer.model.train()
         stack = Stack(trainer.model, self.layout, [task.start for task in running])
         work: Descent | MeanGradient

@@ -89,9 +89,10 @@ def split(
     counts = np.array([kept_of(int(size), share) for size in distinct], dtype=np.int64)[which]
     if np.any(counts >= sizes):
         client = int(np.argmax(counts >= sizes))
+        smaller = "a smaller share" if np.all(sizes > 1) else "0"  # one sample cannot be shared
         raise ScenarioError(
             f"data.client_test: a share of {share}, rounded up, leaves client {client} none of its "
-            f"{sizes[client]} samples to train on; expected a smaller share, or a larger "
+            f"{sizes[client]} samples to train on; expected {smaller}, or a larger "
             "data.partition.min_samples"
         )
     owner = np.repeat(np.arange(partition.clients), sizes)

@@ -102,6 +102,7 @@ def quantized(vector: Tensor, uniform: Tensor, levels: int, bucket: int) -> Tens
         bucket: consecutive entries that share a norm.
     """
     count = len(vector)
+    bucket = min(bucket, count)
     padded = torch.nn.functional.pad(vector, (0, -count % bucket)).view(-1, bucket)
     # In double precision: in single, |v| s / ||v|| can round to a level that it is not on.
     norms = padded.double().norm(dim=1, keepdim=True)

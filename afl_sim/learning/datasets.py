@@ -263,3 +263,16 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
         classes=spec.info.classes,
         input_shape=spec.info.input_shape,
     )
+
+
+def made_up(spec: DataSpec, count: int) -> tuple[Tensor, Tensor]:
+    """Images of random pixels, normalised as the data set's, and random labels.
+
+    Returns:
+        float32 (count, channels, height, width) and int64 (count,), the same for the same spec.
+    """
+    draws = torch.Generator().manual_seed(0)
+    shape = (count, *spec.info.input_shape)
+    pixels = torch.randint(256, shape, generator=draws, dtype=torch.uint8)
+    labels = torch.randint(spec.info.classes, (count,), generator=draws)
+    return _converted(spec, pixels, *normalization(spec.normalize, pixels, pixels)), labels

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from afl_sim.errors import TaskError
 from afl_sim.learning.full_gradient import FullGradient
+from afl_sim.learning.local_state import runs_foreign_code
 from afl_sim.learning.training import LOSSES, LocalTrainer
 
-_BATCH = 1000  # a large batch halves the time of a small one, and its memory is still modest
+EVALUATION_BATCH = (
+    1000  # a large batch halves the time of a small one, and its memory is still modest
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Evaluator:
         self._classes = classes
         self._loss = LOSSES[loss]
         self._gradient = gradient
-        self._copies: bool | None = None  # whether the model writes into what it is given
+        # A model may change what it is given, and these images are those of every evaluation.
+        self._foreign = runs_foreign_code(trainer.model)
+        self._copies = True
         self._per_class = torch.bincount(labels, minlength=classes)
 
     def evaluate(self, vector: Tensor) -> Evaluation:
@@ -72,10 +76,16 @@ class Evaluator:
         # Not in inference mode: what a model keeps from here could not be trained with.
         with torch.no_grad():
             for images, targets, labels in zip(
-                *(all_of.split(_BATCH) for all_of in (self._images, self._targets, self._labels)),
+                *(
+                    all_of.split(EVALUATION_BATCH)
+                    for all_of in (self._images, self._targets, self._labels)
+                ),
                 strict=True,
             ):
-                outputs = self._outputs(images)
+                given = images.clone() if self._copies else images
+                outputs = self._trainer.outputs(given)
+                if self._copies and not self._foreign:  # then one batch tells of all
+                    self._copies = not torch.equal(given, images)
                 loss += float(self._loss(outputs, targets)) * len(labels)
                 correct = labels[outputs.argmax(1).cpu() == labels]
                 right += torch.bincount(correct, minlength=self._classes)
@@ -86,24 +96,3 @@ class Evaluator:
             tuple((right / self._per_class).tolist()),
             None if self._gradient is None else self._gradient.squared_norm(vector),
         )
-
-    def _outputs(self, images: Tensor) -> Tensor:
-        """What the model makes of images of the set, which stay as they are.
-
-        Raises:
-            TaskError: the model writes into them, and did not when it was first used.
-        """
-        if self._copies is not False:
-            copy = images.clone()
-            outputs = self._trainer.outputs(copy)
-            if self._copies is None:
-                self._copies = copy._version > 0 or not torch.equal(copy, images)
-            return outputs
-        before = images._version
-        outputs = self._trainer.outputs(images)
-        if images._version != before:
-            raise TaskError(
-                "the model writes into the images of an evaluation, and did not at first; expected "
-                "a model that always does or never"
-            )
-        return outputs

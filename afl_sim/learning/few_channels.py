@@ -9,6 +9,7 @@ docs/performance.md.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -51,28 +52,41 @@ class PooledConvolution(nn.Conv2d):
         )
 
 
-def pool_few_channels(model: nn.Module) -> None:
-    """Replace what `PooledConvolution` does faster, in a model's `torch.nn.Sequential` parts.
+def with_few_channels_pooled(model: nn.Module) -> nn.Module:
+    """The model with `PooledConvolution` in each place where it does the same faster.
 
-    Only where all convolutions have few channels: between this layout and PyTorch's, maps are
-    copied. The parameters stay the same objects, under the same names.
+    Such a place is in a `torch.nn.Sequential` that is the model, or is itself in such a place: only
+    there is it certain that PyTorch calls the layers one after another. A module of somebody's own
+    may call the layers that it holds in any way, so nothing inside it is replaced. All convolutions
+    must have few channels, because maps are copied between this layout and PyTorch's.
+
+    Args:
+        model: it is not changed. Its parameters are in the new model too, under the same names.
     """
     convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
     if any(module.out_channels > _MOST_CHANNELS for module in convolutions):
-        return
-    for layers in list(model.modules()):
-        if type(layers) is not nn.Sequential:
-            continue
-        for index in range(len(layers) - 2):
-            convolution, pooling, activation = (layers[i] for i in range(index, index + 3))
-            if (
-                (type(convolution) is nn.Conv2d and _is_plain(convolution))
-                and (type(pooling) is nn.MaxPool2d and _halves(pooling))
-                and type(activation) is nn.ReLU
-                and not any(_has_hooks(layer) for layer in (convolution, pooling, activation))
-            ):
-                layers[index] = PooledConvolution(convolution)
-                layers[index + 1] = layers[index + 2] = nn.Identity()
+        return model
+    return _pooled(model)
+
+
+def _pooled(module: nn.Module) -> nn.Module:
+    if type(module) is not nn.Sequential or is_watched(module):
+        return module
+    names, before = list(module._modules), list(module)
+    layers = [_pooled(layer) for layer in before]
+    for index in range(len(layers) - 2):
+        convolution, pooling, activation = layers[index : index + 3]
+        if (
+            (type(convolution) is nn.Conv2d and _is_plain(convolution))
+            and (type(pooling) is nn.MaxPool2d and _halves(pooling))
+            and type(activation) is nn.ReLU
+            and not any(is_watched(layer) for layer in (convolution, pooling, activation))
+        ):
+            layers[index] = PooledConvolution(convolution)
+            layers[index + 1], layers[index + 2] = nn.Identity(), nn.Identity()
+    if all(new is old for new, old in zip(layers, before, strict=True)):
+        return module
+    return nn.Sequential(OrderedDict(zip(names, layers, strict=True))).train(module.training)
 
 
 def _is_plain(convolution: nn.Conv2d) -> bool:
@@ -95,14 +109,17 @@ def _halves(pooling: nn.MaxPool2d) -> bool:
     )
 
 
-def _has_hooks(module: nn.Module) -> bool:
-    """Whether somebody watches what goes through a module."""
+def is_watched(module: nn.Module) -> bool:
+    """Whether somebody looks at what goes through a module, or has it do something else."""
     return any(
         (
             module._forward_hooks,
             module._forward_pre_hooks,
             module._backward_hooks,
             module._backward_pre_hooks,
+            "forward" in vars(module),
+            vars(module).get("_compiled_call_impl"),
+            nn.modules.module._has_any_global_hook(),
         )
     )
 

@@ -1,42 +1,13 @@
-"""Whether a model of the user's own does what training asks of it, found before anything runs."""
+"""What can be told of a model of the user's own without using it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
-from afl_sim.blame import told
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.models import Shape
-
-
-def check_model(model: nn.Module, shape: Shape, classes: int) -> None:
-    """Try a model on two samples, without training it.
-
-    Args:
-        model: it is left as it was.
-        shape: one sample as (channels, height, width).
-        classes: number of labels.
-
-    Raises:
-        ScenarioError: it fails, or what it returns are no numbers for each sample and label.
-    """
-    training = model.training
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            outputs = model.eval()(torch.zeros(2, *shape))
-    except Exception as error:  # the user's module may raise anything
-        raise ScenarioError(f"model: it fails on images of {(2, *shape)}: {told(error)}") from error
-    model.train(training)
-    expected = f"expected a tensor of (2, {classes}), a row for each"
-    if not isinstance(outputs, Tensor):
-        kind = type(outputs).__name__
-        raise ScenarioError(f"model: it returns a {kind} for two images; {expected}")
-    found = tuple(outputs.shape)
-    if len(found) != 2 or found[0] != 2 or found[1] < classes:
-        raise ScenarioError(f"model: it returns a tensor of {found} for two images; {expected}")
 
 
 def check_parameters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
@@ -55,3 +26,76 @@ def check_parameters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
         trained |= parameter.requires_grad
     if not trained:
         raise ScenarioError("model: it has no parameters to train; expected some")
+
+
+def check_tensors(model: nn.Module) -> None:
+    """Refuse a parameter or a persistent buffer that no value can be written to.
+
+    Raises:
+        ScenarioError: one is an expanded view: several of its entries are one number in memory.
+    """
+    state = model.state_dict(keep_vars=True)
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if (isinstance(tensor, nn.Parameter) or name in state) and _overlaps(tensor):
+            what = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
+            raise ScenarioError(
+                f"model: {what} {name!r} is an expanded view, whose entries share memory, so that "
+                "PyTorch cannot load it; expected .clone() after .expand()"
+            )
+
+
+def check_same(model: nn.Module, again: nn.Module, kind: str) -> None:
+    """Refuse a factory that does not make the same model of the same seed each time.
+
+    Args:
+        model, again: what two calls with one seed have made.
+        kind: the factory's name.
+
+    Raises:
+        ScenarioError: they differ, or have something in common.
+    """
+    first, second = dict(_state_of(model)), dict(_state_of(again))
+    shared = {id(value): name for name, value in first.items() if isinstance(value, Tensor)}
+    for name, value in second.items():
+        if shared.get(id(value)) is not None:
+            raise ScenarioError(
+                f"model: {kind} returns {name!r} of the model that it has made before; expected a "
+                "new model from every call"
+            )
+    for name in first.keys() | second.keys():
+        if name not in first or name not in second or not _equal(first[name], second[name]):
+            raise ScenarioError(
+                f"model: {kind} makes another {name!r} when it is called again with the same "
+                "seed; expected one that draws from the global generators of PyTorch, NumPy and "
+                "Python alone"
+            )
+
+
+def _state_of(model: nn.Module) -> Iterator[tuple[str, Tensor | np.ndarray]]:
+    """The arrays of a model: parameters, buffers and plain attributes."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor | np.ndarray):
+                yield f"{path}.{name}".lstrip("."), value
+
+
+def _equal(value: Tensor | np.ndarray, other: Tensor | np.ndarray) -> bool:
+    if isinstance(value, Tensor) and isinstance(other, Tensor):
+        if (value.shape, value.dtype) != (other.shape, other.dtype):
+            return False
+        same = value.detach() == other.detach()
+        return bool((same | (value.detach() != value.detach())).all())  # NaN is left out
+    return np.array_equal(value, other)
+
+
+def _overlaps(tensor: Tensor) -> bool:
+    """Whether two entries of a tensor are in one place of its memory."""
+    reach = 0
+    for step, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if step <= reach:
+                return True
+            reach += step * (size - 1)
+    return False

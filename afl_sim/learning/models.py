@@ -1,4 +1,4 @@
-"""The models a scenario can name, and how a user's own factory is called.
+"""The models a scenario can name.
 
 Every built-in model ends in logits of shape (batch, classes) and takes images of shape
 (batch, channels, height, width). Weights are initialised by PyTorch's defaults from its global
@@ -7,19 +7,17 @@ generator; `build_model` seeds that generator for the moment.
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import random
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import nn
 
-from afl_sim.blame import reason
 from afl_sim.errors import ScenarioError
 
 Shape = tuple[int, int, int]
@@ -180,100 +178,45 @@ MODELS: dict[str, type[ModelSpec]] = {
 }
 
 
-class CustomModel(ModelSpec):
-    """A user's own factory: every other key of the block is a keyword argument to it.
-
-    The factory is also given ``input_shape`` and ``classes`` if it has parameters of those names
-    that the block leaves unset.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    factory: ClassVar[Callable[..., Any]]
-
-    @model_validator(mode="after")
-    def _arguments_fit(self) -> Self:
-        signature = _signature(type(self).factory)
-        if signature is not None:
-            try:
-                signature.bind(**self._arguments((1, 1, 1), 1))
-            except TypeError as error:
-                raise ValueError(f"{self.kind}{signature}: {error}") from None
-        return self
-
-    def __reduce__(self) -> Any:
-        """Pickled by the factory's name: the class was made when that was resolved."""
-        return _resolved, (self.model_dump(by_alias=True),)
-
-    def _arguments(self, input_shape: Shape, classes: int) -> dict[str, Any]:
-        given = dict(self.model_extra or {})
-        signature = _signature(type(self).factory)
-        offered = {"input_shape": input_shape, "classes": classes}
-        named = signature.parameters if signature is not None else {}
-        return {name: value for name, value in offered.items() if name in named} | given
-
-    def build(self, input_shape: Shape, classes: int) -> nn.Module:
-        try:
-            module = type(self).factory(**self._arguments(input_shape, classes))
-        except (Exception, SystemExit) as error:
-            raise ScenarioError(f"model: {self.kind} failed: {reason(error)}") from error
-        if not isinstance(module, nn.Module):
-            raise ScenarioError(
-                f"model: {self.kind} returned {type(module).__name__}; expected a torch.nn.Module"
-            )
-        return module
-
-
-def resolve_model(name: str) -> type[CustomModel]:
-    """The spec class of a user's own factory, ``package.module:factory``.
-
-    Raises:
-        ScenarioError: no such module or attribute, it fails to import, or it cannot be called.
-    """
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise ScenarioError(f"{name!r} is not of the form package.module:factory")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # the user's module may raise anything at all
-        raise ScenarioError(f"cannot import {module_name!r}: {reason(error)}") from error
-    factory: Any = module
-    for part in attribute.split("."):
-        factory = getattr(factory, part, None)
-    if factory is None:
-        raise ScenarioError(f"module {module_name!r} has no {attribute!r}")
-    if not callable(factory):
-        raise ScenarioError(f"{name} cannot be called; expected a function returning a module")
-    literal: Any = Literal[name]
-    spec = create_model(
-        "CustomModel",
-        __base__=CustomModel,
-        __doc__=inspect.getdoc(factory),
-        kind=(literal, Field(default=name, description="A factory of the user's own.")),
-    )
-    spec.factory = staticmethod(factory)
-    return spec
-
-
-def _resolved(block: dict[str, Any]) -> CustomModel:
-    return resolve_model(block["kind"]).model_validate(block)
-
-
 def build_model(spec: ModelSpec, input_shape: Shape, classes: int, seed: int) -> nn.Module:
     """Build a model whose initial weights depend on `seed` alone.
 
-    The global generators of PyTorch, NumPy and Python, of which a factory may draw, are seeded for
-    the construction and put back afterwards.
+    A factory may draw from the global generators of PyTorch, NumPy or Python.
     """
+    with global_generators(seed):
+        return spec.build(input_shape, classes)
+
+
+@contextmanager
+def global_generators(seed: int) -> Iterator[None]:
+    """Seed the global generators of PyTorch, NumPy and Python; afterwards they are as they were."""
     legacy, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             random.seed(seed)
-            return spec.build(input_shape, classes)
+            yield
     finally:
         np.random.set_state(legacy)  # noqa: NPY002
         random.setstate(plain)
+
+
+def count_parameters(spec: ModelSpec, input_shape: Shape, classes: int) -> int:
+    """The parameters of a built-in model, counted without memory for them.
+
+    Raises:
+        ScenarioError: a layer has more entries than can be numbered, or cannot take such samples.
+    """
+    try:
+        with torch.device("meta"):
+            model = spec.build(input_shape, classes)
+    except (RuntimeError, TypeError) as error:  # what PyTorch says to sizes beyond 64 bits
+        raise ScenarioError(
+            f"model: {spec.kind} with a layer of this size has more weights than can be numbered; "
+            "expected smaller layers"
+        ) from error
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _size(input_shape: Shape) -> int:
@@ -295,10 +238,3 @@ def _refuse_if_too_small(kind: str, rows: int, columns: int, shape: Shape, least
         raise ScenarioError(
             f"model: {kind} needs images of at least {least}x{least}, got {shape[1]}x{shape[2]}"
         )
-
-
-def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(factory)
-    except (TypeError, ValueError):  # some builtins have none
-        return None

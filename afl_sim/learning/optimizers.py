@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +23,7 @@ from pydantic_core import CoreSchema
 from torch import Tensor
 
 from afl_sim.learning.fedopt import FedAdagrad, FedAdam, FedYogi
+from afl_sim.scenario.section import within_float32
 from afl_sim.scenario.wording import hint
 
 # Those that need a closure, sparse gradients, or matrices cannot take a plain step.
@@ -135,14 +137,17 @@ def __getattr__(name: str) -> type[OptimizerSpec]:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+Factor = Annotated[float, AfterValidator(within_float32)]
+
+
 def _type_of(default: Any) -> Any:
     if default is None:
-        return float | None
+        return Factor | None
     if isinstance(default, bool):
         return bool
     if isinstance(default, tuple):
-        return tuple[tuple(float | None if item is None else float for item in default)]  # type: ignore[misc]
-    return type(default) if isinstance(default, str) else float
+        return tuple[tuple(Factor | None if item is None else Factor for item in default)]  # type: ignore[misc]
+    return type(default) if isinstance(default, str) else Factor
 
 
 OPTIMIZERS: dict[str, type[OptimizerSpec]] = {

@@ -1,4 +1,4 @@
-"""A model as one flat float32 vector: parameters first, then floating buffers."""
+"""A model as one flat float32 vector: parameters first, then the floating buffers that travel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class ParameterVector:
     """The layout of a model's vector, and the way in and out.
 
     The vector has shape (P + B,): P parameters in the order of ``model.parameters()``, then B
-    entries of floating buffers (BatchNorm's running statistics). Integer buffers do not travel.
+    entries of floating buffers (BatchNorm's running statistics). Integer buffers do not travel, and
+    non-persistent ones, which are no part of the state dict, do not either.
 
     Attributes:
         trained: for each parameter, whether it is trained; the others are frozen.
@@ -27,7 +28,7 @@ class ParameterVector:
     def __init__(self, model: nn.Module) -> None:
         parameters = dict(model.named_parameters())
         check_parameters(parameters.items())
-        buffers = {n: b for n, b in model.named_buffers() if b.is_floating_point()}
+        buffers = dict(_travelling_buffers(model))
         self.names = (*parameters, *buffers)
         self.shapes = tuple(t.shape for t in (*parameters.values(), *buffers.values()))
         self.sizes = tuple(shape.numel() for shape in self.shapes)
@@ -42,13 +43,13 @@ class ParameterVector:
 
     def read(self, model: nn.Module) -> Tensor:
         """A copy of the model's vector."""
-        return torch.cat([t.detach().reshape(-1).float() for t in self._tensors(model)])
+        return torch.cat([t.detach().reshape(-1).float() for t in self.tensors(model)])
 
     def write(self, model: nn.Module, vector: Tensor) -> None:
         """Load a vector of shape (P + B,) into a model."""
         parts = vector.split(self.sizes)
         with torch.no_grad():
-            for tensor, part in zip(self._tensors(model), parts, strict=True):
+            for tensor, part in zip(self.tensors(model), parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
 
     def trained_parts(self, vector: Tensor) -> list[Tensor]:
@@ -85,34 +86,30 @@ class ParameterVector:
             for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
         }
 
-    def _tensors(self, model: nn.Module) -> Iterator[Tensor]:
+    def tensors(self, model: nn.Module) -> Iterator[Tensor]:
+        """The model's own tensors, in the order of the vector."""
         yield from model.parameters()
         if self.size > self.num_parameters:
-            yield from (b for b in model.buffers() if b.is_floating_point())
+            yield from (buffer for _, buffer in _travelling_buffers(model))
 
 
-class Counters:
-    """A model's integer buffers, such as BatchNorm's count of batches, as they were at first.
+def travels(module: nn.Module, name: str, buffer: Tensor) -> bool:
+    """Whether a module's buffer is a part of the model's vector.
 
-    They do not travel, so they must not stay from the task before either.
+    It must belong to the state dict, and it must be of numbers that can be averaged.
     """
+    return buffer.is_floating_point() and name not in module._non_persistent_buffers_set
 
-    def __init__(self, model: nn.Module) -> None:
-        self._fresh = [
-            (module, name, buffer.clone())
-            for module in model.modules()
-            for name, buffer in module.named_buffers(recurse=False)
-            if not buffer.is_floating_point()
-        ]
 
-    def put_back(self) -> None:
-        """Have the model count anew, also where it has put other tensors in their place."""
-        for module, name, fresh in self._fresh:
-            now = getattr(module, name)
-            if isinstance(now, Tensor) and (now.shape, now.dtype) == (fresh.shape, fresh.dtype):
-                now.copy_(fresh)
-            else:
-                setattr(module, name, fresh.clone())
+def _travelling_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Each once, under its first name, in the order of ``model.named_buffers()``."""
+    seen = set()
+    for path, module in model.named_modules():
+        for name, buffer in module._buffers.items():
+            if buffer is None or buffer in seen or not travels(module, name, buffer):
+                continue
+            seen.add(buffer)
+            yield (f"{path}.{name}" if path else name), buffer
 
 
 def initial_vector(model: nn.Module, layout: ParameterVector) -> Tensor:

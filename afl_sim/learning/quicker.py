@@ -1,4 +1,4 @@
-"""Orders of a model's numbers in memory that are faster on a CPU than PyTorch's own."""
+"""Faster forms of a model on a CPU, used only where they are seen to compute the same."""
 
 from __future__ import annotations
 
@@ -6,36 +6,118 @@ import copy
 from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from afl_sim.learning.few_channels import pool_few_channels
+from afl_sim.learning.few_channels import with_few_channels_pooled
+from afl_sim.learning.local_state import tensors_in
+
+# In double precision, of two models that compute the same: the rounding of a deep network with
+# batch normalisation over two samples comes to 1e-8 of its outputs.
+_OF_EACH, _OF_ALL = 1e-6, 1e-9
+_MOST_WEIGHTS = 30_000_000  # copies and gradients in double precision then take a gigabyte
+_TRIALS = ((2, False), (2, True), (1, False))  # batch sizes, and whether in training mode
+_SHIFT = 0.1  # of the weights: layers that start at zero would hide what lies behind them
 
 
-def quicken(model: nn.Module, shape: torch.Size, pool: bool) -> None:
-    """Have a model's convolutions take the order in memory that was measured to be faster.
+def quickened(model: nn.Module, shape: torch.Size, pool: bool) -> nn.Module:
+    """The model in the form that was measured to be faster; the model as it is if there is none.
 
-    What is then in it are the same numbers, but not every module can take it: ``view`` wants
-    PyTorch's own order. So a copy is tried first; where that fails, the model stays as it is.
+    The faster form has convolutions in another order in memory (channels last) and perhaps other
+    layers. Not every module can take it: ``view`` wants PyTorch's own order, and dropout on maps
+    draws in the order of the memory. So a copy is compared with the original first: outputs,
+    gradients and buffers, in double precision, on random images, in training and evaluation mode.
+
+    Very large models are left alone: trying them would take too much memory.
 
     Args:
-        model: it is changed in place.
+        model: its parameters are put into the other order in place; the modules that it consists of
+            are not changed.
         shape: one sample as (channels, height, width).
-        pool: whether its layers may be replaced too (`pool_few_channels`).
+        pool: whether layers may be replaced too (`with_few_channels_pooled`).
     """
     if not any(tensor.dim() >= 4 for tensor in chain(model.parameters(), model.buffers())):
-        return
+        return model
     try:
-        trial = copy.deepcopy(model)
-        _reorder(trial, pool)
-        with torch.random.fork_rng(devices=[]):
-            for training in (True, False):
-                trial.train(training)(torch.zeros(2, *shape)).sum().backward()
+        if sum(weight.numel() for weight in model.parameters()) > _MOST_WEIGHTS:
+            return model
+        if _shares_memory(model):
+            return model
+        plain = copy.deepcopy(model).double()
+        same = _same(plain, _reordered(copy.deepcopy(plain), pool), shape)
     except Exception:  # the user's module may raise anything
-        return
-    _reorder(model, pool)
+        return model
+    return _reordered(model, pool) if same else model
 
 
-def _reorder(model: nn.Module, pool: bool) -> None:
+def _reordered(model: nn.Module, pool: bool) -> nn.Module:
     if pool:
-        pool_few_channels(model)
-    model.to(memory_format=torch.channels_last)
+        model = with_few_channels_pooled(model)
+    return model.to(memory_format=torch.channels_last)
+
+
+def _shares_memory(model: nn.Module) -> bool:
+    """Whether two of the model's tensors lie in one memory: another order would part them."""
+    tensors = {id(tensor): tensor for m in model.modules() for tensor in tensors_in(vars(m))}
+    places = [tensor.untyped_storage().data_ptr() for tensor in tensors.values() if tensor.numel()]
+    return len(set(places)) < len(places)
+
+
+def _same(plain: nn.Module, quick: nn.Module, shape: torch.Size) -> bool:
+    """Whether two models of the same weights compute the same; the weights are changed."""
+    draws = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight, other in zip(plain.parameters(), quick.parameters(), strict=True):
+            weight.add_(torch.rand(weight.shape, generator=draws) - 0.5, alpha=_SHIFT)
+            other.copy_(weight)
+    for model in (plain, quick):
+        model.requires_grad_(True)  # gradients tell what frozen layers compute, too
+    # A copy may go on using layers of the original, and then its own have no gradient.
+    unseen = {name for name, weight in plain.named_parameters() if weight.dim() >= 4}
+    with torch.random.fork_rng(devices=[]):
+        for size, training in _TRIALS:
+            images = torch.randn(size, *shape, generator=draws, dtype=torch.float64)
+            try:
+                expected = _Pass(plain, images, training)
+            except Exception:
+                if size == 1:  # which some normalisations refuse
+                    continue
+                raise
+            if not expected.agrees(_Pass(quick, images, training)):
+                return False
+            unseen -= {name for name, w in plain.named_parameters() if w.grad is not None}
+    return not unseen
+
+
+class _Pass:
+    """What a model makes of images: outputs and buffers, and the gradients of a loss."""
+
+    def __init__(self, model: nn.Module, images: Tensor, training: bool) -> None:
+        torch.manual_seed(0)
+        model.train(training).zero_grad()
+        outputs = model(images.clone())
+        towards = torch.linspace(-1, 1, outputs.numel(), dtype=outputs.dtype).view(outputs.shape)
+        loss = (outputs * (outputs + towards)).sum()
+        if loss.requires_grad:
+            loss.backward()
+        self._results = [outputs.detach(), *(buffer.clone() for buffer in model.buffers())]
+        self._gradients = [weight.grad for weight in model.parameters()]
+
+    def agrees(self, other: _Pass) -> bool:
+        """Whether two passes are the same but for rounding."""
+        mine, others = self._gradients, other._gradients
+        pairs = [
+            (a, b) for a, b in zip(mine, others, strict=True) if a is not None or b is not None
+        ]
+        if any(a is None or b is None for a, b in pairs):
+            return False
+        steepest = max((float(a.norm()) for a, _ in pairs if a is not None), default=0.0)
+        return all(
+            a is not None and b is not None and _close(a, b, _OF_ALL * steepest) for a, b in pairs
+        ) and all(_close(a, b, 0.0) for a, b in zip(self._results, other._results, strict=True))
+
+
+def _close(mine: Tensor, other: Tensor, within: float) -> bool:
+    if not mine.is_floating_point():
+        return torch.equal(mine, other)
+    apart = float((mine - other).norm())
+    return apart <= _OF_EACH * float(mine.norm()) + within  # and false for what is not a number

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from afl_sim.learning.parameters import ParameterVector
 
@@ -25,7 +27,7 @@ class Stack:
     ) -> None:
         self.device = next(model.parameters()).device
         self._model = model
-        self._names = layout.names
+        self._places = _places_of(model, layout.tensors(model))
         parts = torch.stack(list(vectors)).to(self.device).split(layout.sizes, dim=1)
         tensors = [
             part.reshape(-1, *shape) for part, shape in zip(parts, layout.shapes, strict=True)
@@ -74,6 +76,43 @@ class Stack:
     def _outputs_of_one(
         self, parameters: list[Tensor], buffers: list[Tensor], images: Tensor
     ) -> Tensor:
-        tensors = dict(zip(self._names, (*parameters, *buffers), strict=True))
-        outputs: Tensor = functional_call(self._model, tensors, (images,))
+        with _put_in(self._places, (*parameters, *buffers)):
+            outputs: Tensor = self._model(images)
         return outputs
+
+
+class _Place:
+    """Where a module keeps one of its tensors."""
+
+    def __init__(self, registry: dict[str, Any], name: str) -> None:
+        self.registry = registry
+        self.name = name
+        self.tensor = registry[name]
+
+
+def _places_of(model: nn.Module, tensors: Iterable[Tensor]) -> list[list[_Place]]:
+    """For each tensor the places that have it: several where modules share it."""
+    places: dict[int, list[_Place]] = {id(tensor): [] for tensor in tensors}
+    for module in model.modules():
+        for registry in (module._parameters, module._buffers):
+            for name, tensor in registry.items():
+                if id(tensor) in places:
+                    places[id(tensor)].append(_Place(registry, name))
+    return list(places.values())
+
+
+@contextmanager
+def _put_in(places: Sequence[Sequence[_Place]], tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Have a model compute with other tensors in place of its own.
+
+    `torch.func.functional_call` leaves them in a module that is used twice.
+    """
+    try:
+        for there, tensor in zip(places, tensors, strict=True):
+            for place in there:
+                place.registry[place.name] = tensor
+        yield
+    finally:
+        for there in places:
+            for place in there:
+                place.registry[place.name] = place.tensor

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afl_sim.learning.local_state import LocalState
 from afl_sim.learning.optimizers import OptimizerSpec
-from afl_sim.learning.parameters import Counters, ParameterVector
+from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.precision import forward_arithmetic
-from afl_sim.learning.quicker import quicken
+from afl_sim.learning.quicker import quickened
 from afl_sim.streams import Streams
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -104,14 +105,14 @@ class LocalTrainer:
     """Trains clients' tasks with one model object that is loaded anew for each.
 
     Args:
-        model: the architecture; its parameters are scratch space, and layers of it may be replaced
-            by others that compute the same.
+        model: the architecture; its parameters are scratch space.
         images: shape (N, C, H, W), float32; labels: shape (N,), int64.
         shards: which samples a client holds.
         streams: the run's random streams.
         settings: how every client trains.
 
     Attributes:
+        model: what is trained: the architecture, or a faster form of it (`quickened`).
         layout: how the model lies in its vector.
         arithmetic: the context of a forward pass.
         device: where the model, the images and the labels are. Vectors come and go on the CPU.
@@ -130,8 +131,8 @@ class LocalTrainer:
         self.model = model.to(self.device)
         if settings.device == "cpu":
             pool = settings.precision == "float32" and not settings.batched
-            quicken(model, images.shape[1:], pool)
-        self.layout = ParameterVector(model)
+            self.model = quickened(model, images.shape[1:], pool)
+        self.layout = ParameterVector(self.model)
         self._weights = list(self.model.parameters())
         self.images = images.to(self.device)
         self.labels = labels.to(self.device)
@@ -140,7 +141,7 @@ class LocalTrainer:
         self.settings = settings
         self._loss = LOSSES[settings.loss]
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
-        self._counters = Counters(self.model)
+        self._local_state = LocalState(self.model)
 
     @property
     def learning_rate(self) -> float:
@@ -192,8 +193,12 @@ class LocalTrainer:
         if self.device.type == "cpu":
             seed_global = torch.default_generator.manual_seed
         seed_global(self._streams.integer(purpose, client, task))
+        self.forget()
         self.layout.write(self.model, vector)
-        self._counters.put_back()
+
+    def forget(self) -> None:
+        """Have the model keep nothing of what was done with it but its vector."""
+        self._local_state.put_back()
 
     def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels of a mini-batch, where the model is."""

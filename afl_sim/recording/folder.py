@@ -194,7 +194,7 @@ class RunFolder(Folder):
         import numpy
         from safetensors.numpy import save
 
-        whole = {name: numpy.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        whole = {name: numpy.asarray(tensor, order="C") for name, tensor in tensors.items()}
         # The format sorts the arrays in its own way.
         write_bytes(self.path / MODEL, save(whole, {MODEL_ORDER: json.dumps(list(whole))}))
         return self.path / MODEL

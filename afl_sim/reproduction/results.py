@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from afl_sim.blame import reason
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording.files import write_text
@@ -74,11 +76,21 @@ def read_results(path: Path) -> Results | None:
         InputError: it does not hold results.
     """
     try:
-        return Results(**json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        TypeAdapter(Results).validate_python(found)  # a number stays as it is written
+        results = Results(**found)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "".join(f"{part}." for part in first["loc"])[:-1] or "the whole"
+        raise InputError(f"{path} is damaged: {where}: {first['msg']}") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
+    for key in ("date", "code"):
+        if not isinstance(results.made.get(key), str):
+            raise InputError(f"{path} is damaged: made.{key}: expected text")
+    return results
 
 
 def checked(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+from pydantic import BeforeValidator, Field
 
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.intervals import Intervals, read_intervals
 from afl_sim.scenario.section import Number, Seconds, Section, kind_alone
-from afl_sim.scenario.traces import TraceProblem
+from afl_sim.scenario.trace_block import Factor, NumberedClients, TraceBlock
 from afl_sim.scenario.uses import Lasting, OncePerClient
 
 
@@ -86,47 +85,39 @@ class Bernoulli(_Availability):
     )
 
 
-class TracedAvailability(_Availability):
+class TracedAvailability(TraceBlock, _Availability):
     """Measured intervals from a file."""
 
     kind: Literal["trace"] = Field(description="The kind of availability.")
     trace: str = Field(
         description="A CSV or Parquet file with the columns client, start, end (seconds): client "
         "`client` is there from start until before end. The clients of the file are numbered from "
-        "0; client i of the run takes the intervals of client i modulo their number."
+        "0, and each has a row; client i of the run takes the intervals of client i modulo their "
+        "number."
     )
     repeat: Seconds | None = Field(
         default=None,
         description="The intervals begin anew after this time (seconds); null: after its last "
         "interval a client is gone.",
     )
+    factor: Factor = Field(
+        default=1.0,
+        description="What makes seconds of the numbers under start and end: 0.001 if they are "
+        "milliseconds (seconds per unit of the file).",
+    )
+    number_clients: NumberedClients = None
     sha256: str | None = Field(
         default=None, description="Of the file; filled in when it is read, and then checked."
     )
-    _intervals: Intervals = PrivateAttr(default=())
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _read(cls, raw: Any, handler: Any, info: ValidationInfo) -> Self:
-        made: Self = handler(raw)
-        base = getattr(info.context, "base", None) or Path()
-        path = (base / made.trace).absolute()
-        try:
-            intervals, digest = read_intervals(path, made.repeat)
-            if made.sha256 not in (None, digest):
-                raise TraceProblem("sha256", f"{path} has changed: its sha256 is now {digest}")
-        except TraceProblem as problem:
-            mistake = PydanticCustomError("scenario", problem.message)
-            details = InitErrorDetails(type=mistake, loc=(problem.key,), input=raw)
-            raise ValidationError.from_exception_data(cls.__name__, [details]) from None
-        read = made.model_copy(update={"trace": str(path), "sha256": digest})
-        read._intervals = intervals
-        return read
+    def _load(self, path: Path) -> tuple[Intervals, str]:
+        return read_intervals(path, self.repeat, self.factor, self.number_clients)
 
     @property
     def intervals(self) -> Intervals:
         """For each client of the file its intervals in order, (start, end) in microseconds."""
-        return self._intervals
+        intervals: Intervals = self._content
+        return intervals
 
 
 Availability = Annotated[

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from afl_sim.scenario.clients import SPEEDS
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.explain import Finding, KeyPath
-from afl_sim.scenario.section import given, too_many
+from afl_sim.scenario.partial import Partial, fields_of, without_unknown
+from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
+from afl_sim.scenario.tables.clients import without_rows
 from afl_sim.scenario.training import LENGTHS
 from afl_sim.scenario.wording import show
 
@@ -22,14 +24,17 @@ def impossible_combinations(
     """What cannot work in these sections.
 
     Args:
-        sections: the valid ones among a scenario's attributes, by name.
+        sections: a scenario's attributes, by name, as far as they are valid.
         clients: the number of clients, where it is known.
         cases: how many cases the study has.
         timing_only: whether nothing will be trained.
     """
+    parts = sections
+    sections = {name: part for name, part in parts.items() if not isinstance(part, Partial)}
     if clients is not None:
-        yield from _wrong_lengths(sections, clients)
-        yield from _wrong_devices(sections, clients)
+        yield from _wrong_lengths(parts, clients)
+        yield from without_unknown(_wrong_devices(parts, clients))
+        yield from without_unknown(_absent_clients(parts, clients))
         yield from _own_checks(sections, clients)
     server = sections.get("server")
     if timing_only and server is not None and server.selection.reads_results:
@@ -47,7 +52,7 @@ def impossible_combinations(
             "results, and nothing is trained with --timing-only; expected another setting or "
             "strategy",
         )
-    yield from _speeds_without_a_mean(sections)
+    yield from without_unknown(_speeds_without_a_mean(parts))
     data, evaluation = sections.get("data"), sections.get("evaluation")
     if (
         evaluation is not None
@@ -91,11 +96,19 @@ def impossible_combinations(
                 ("training", "proximal"),
                 f"the strategy has a proximal term of its own ({own:g}); expected one of the two",
             )
+    if strategy is not None:
+        own = getattr(strategy, "proximal", 0.0)
+        if isinstance(own, int | float) and own > LARGEST_FLOAT32:
+            yield Finding(
+                ("strategy",),
+                f"its proximal term has the weight {own:g}; expected a number of float32, whose "
+                f"largest is {LARGEST_FLOAT32:.2g}",
+            )
     runs = cases * sections.get("replications", 1)
     yield from _idle_workers(sections.get("numerics"), sections.get("execution"), runs)
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
-    yield from _queued_beside_own(sections.get("clients"), training, strategy)
+    yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
     stop = sections.get("stop")
     if stop is not None and only_accuracy(stop):
         if timing_only:
@@ -225,9 +238,9 @@ def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, 
     """Every distribution in a section, with its key path."""
     if isinstance(value, Distribution):
         yield path, value
-    elif isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
-            yield from distributions_in(getattr(value, name), (*path, field.alias or name))
+    elif isinstance(value, BaseModel | Partial):
+        for key, part in fields_of(value):
+            yield from distributions_in(part, (*path, key))
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             yield from distributions_in(item, (*path, i))
@@ -272,6 +285,21 @@ def _wrong_devices(sections: Mapping[str, Any], count: int) -> Iterator[Finding]
             ("clients", "devices", "trace"),
             f"{trace.trace} has {len(trace.devices)} devices, but clients.count is {count}; "
             "expected a row for each client, or by: sample",
+        )
+
+
+def _absent_clients(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:
+    """A client without a row would be away for ever, and nobody would be told."""
+    section = sections.get("clients")
+    availability = None if section is None else section.availability
+    if availability is None or availability.kind != "trace":
+        return
+    clients = min(count, len(availability.intervals))
+    absent = [i for i, each in enumerate(availability.intervals[:clients]) if not each]
+    if absent:
+        yield Finding(
+            ("clients", "availability", "trace"),
+            without_rows(availability.trace, len(absent), clients, absent[0]),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from afl_sim.scenario.explain import Finding, KeyPath
+from afl_sim.scenario.partial import Partial, fields_of
 from afl_sim.scenario.wording import show
 
 
@@ -22,12 +23,11 @@ def quiet_conversions(written: Any, read: Any, path: KeyPath = ()) -> Iterator[F
         read: the validated value.
         path: where both stand.
     """
-    if isinstance(read, BaseModel):
+    if isinstance(read, BaseModel | Partial):
         if isinstance(written, dict):
-            for name, field in type(read).model_fields.items():
-                key = field.alias or name
+            for key, value in fields_of(read):
                 if key in written:
-                    yield from quiet_conversions(written[key], getattr(read, name), (*path, key))
+                    yield from quiet_conversions(written[key], value, (*path, key))
     elif isinstance(written, list) and isinstance(read, list | tuple):
         if len(written) == len(read):
             for i, (item, result) in enumerate(zip(written, read, strict=True)):

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final
 
-from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+from pydantic import Field, model_validator
 
-from afl_sim.scenario.section import Section
-from afl_sim.scenario.traces import TraceProblem, number, rows_of
+from afl_sim.scenario.tables import (
+    CLIENT,
+    ClientColumn,
+    NumberClients,
+    Numbers,
+    Table,
+    TableProblems,
+    open_table,
+    stamp,
+)
+from afl_sim.scenario.trace_block import Factor, NumberedClients, TraceBlock
+from afl_sim.scenario.traces import By
 from afl_sim.scenario.wording import hint
 
 SPEEDS: Final = ("seconds_per_sample", "seconds_per_step", "seconds_per_task")
@@ -24,7 +31,6 @@ WEIGHT: Final = "weight"
 NOTES: Final = ("device", "model", "batch_size", "fastest", "slowest", "repeats")
 """Columns that say where a row comes from; they are not read."""
 _POSITIVE: Final = ("download_bandwidth", "upload_bandwidth", WEIGHT)
-_MOST_PROBLEMS: Final = 20
 
 
 @dataclass(frozen=True)
@@ -45,81 +51,72 @@ class Devices:
         return len(self.weights)
 
 
-class DeviceProblems(Exception):
-    """A trace cannot be used; ``messages`` says why, one for each mistake."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a trace of devices is read.
 
-    def __init__(self, messages: list[str]) -> None:
-        super().__init__("\n".join(messages))
-        self.messages = messages
+    Attributes:
+        by: client: each row is a client, the one that a column ``client`` says, or the next one.
+        factor: by column, what each number is multiplied by.
+        number_clients: how the ids of the column ``client`` become the numbers of clients.
+    """
+
+    by: By = "sample"
+    factor: tuple[tuple[str, float], ...] = ()
+    number_clients: NumberClients = None
 
 
-def read_devices(path: Path) -> Devices:
+def read_devices(path: Path, reading: Reading = Reading()) -> Devices:
     """The devices of a CSV file with a header row, or of a Parquet file.
 
     Raises:
-        DeviceProblems: it cannot be read so; with file and line for each mistake.
+        TableProblems: it cannot be read so; with file and line for each mistake.
     """
-    try:
-        stat = path.stat()
-        return _read(path, stat.st_mtime_ns, stat.st_size)
-    except FileNotFoundError:
-        raise DeviceProblems([f"there is no file {path}"]) from None
-    except IsADirectoryError:
-        raise DeviceProblems([f"{path} is a folder; expected a CSV or Parquet file"]) from None
-    except UnicodeDecodeError:
-        raise DeviceProblems([f"{path} is not UTF-8 text"]) from None
-    except TraceProblem as problem:
-        raise DeviceProblems([problem.message]) from None
-    except (OSError, csv.Error, ValueError) as error:
-        raise DeviceProblems([f"cannot read {path}: {error}"]) from None
+    return _read(path, reading, stamp(path))
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, modified_ns: int, size: int) -> Devices:
-    content = path.read_bytes()
-    rows = rows_of(path, content)
-    header, place = next(rows)
-    _check_header(header, f"{path}:{place}")
-    wanted = [(i, name) for i, name in enumerate(header) if name not in NOTES]
-    values: dict[str, list[float]] = {name: [] for _, name in wanted}
-    problems: list[str] = []
-    for cells, line in rows:
-        for index, name in wanted:
-            cell = cells[index] if index < len(cells) else ""
-            value = number(cell)
-            if not (value > 0 if name in _POSITIVE else value >= 0) or value == math.inf:
-                expected = "above 0" if name in _POSITIVE else "0 or more"
-                problems.append(
-                    f"{path}:{line}: {name} is {cell!r}; expected a finite number {expected}"
-                )
-            values[name].append(value)
-    if problems:
-        more = len(problems) - _MOST_PROBLEMS
-        problems[_MOST_PROBLEMS:] = [f"{path}: and {more} more mistakes"] if more > 0 else []
-        raise DeviceProblems(problems)
-    count = len(values[wanted[0][1]])
-    if not count:
-        raise DeviceProblems([f"{path} has no rows"])
-    weights = values.pop(WEIGHT, [1.0] * count)
+def _read(path: Path, reading: Reading, unchanged: tuple[int, int]) -> Devices:
+    table = open_table(path)
+    _check_header(table, reading)
+    factors = dict(reading.factor)
+    names = [name for name in table.names if name not in NOTES]
+    kinds = [
+        Numbers(name, above_zero=name in _POSITIVE, factor=factors.get(name, 1.0))
+        for name in names
+        if name != CLIENT
+    ]
+    clients = ClientColumn(table, reading.number_clients)
+    own = CLIENT in names
+    columns: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    ids, lines = [], []
+    for line, cells in table.rows([*columns, CLIENT] if own else list(columns)):
+        for i, kind in enumerate(kinds):
+            columns[kind.name].append(kind.read(table, line, cells[i]))
+        if own:
+            ids.append(clients.read(line, cells[-1]))
+            lines.append(line)
+    table.refuse_mistakes()
+    table.refuse_no_rows(columns[kinds[0].name])
+    if own:
+        order = clients.one_row_each([each for each in ids if each is not None], lines)
+        columns = {name: [values[row] for row in order] for name, values in columns.items()}
+    weights = columns.pop(WEIGHT, None) or [1.0] * len(next(iter(columns.values())))
     total = math.fsum(weights)
     return Devices(
-        {name: tuple(column) for name, column in values.items()},
+        {name: tuple(values) for name, values in columns.items()},
         tuple(weight / total for weight in weights),
-        hashlib.sha256(content).hexdigest(),
+        table.sha256,
     )
 
 
-def _check_header(header: list[str], place: str) -> None:
-    known = (*SPEEDS, *LINKS, WEIGHT, *NOTES)
+def _check_header(table: Table, reading: Reading) -> None:
+    header, place = table.names, table.header
+    known = (*SPEEDS, *LINKS, WEIGHT, CLIENT, *NOTES)
     problems = [
         f"{place}: unknown column {name!r}; expected some of {', '.join(known)}{hint(name, known)}"
         for name in header
         if name not in known
-    ]
-    problems += [
-        f"{place}: column {name!r} twice"
-        for name in dict.fromkeys(header)
-        if header.count(name) > 1
     ]
     speeds = [name for name in header if name in SPEEDS]
     if len(speeds) > 1:
@@ -128,11 +125,28 @@ def _check_header(header: list[str], place: str) -> None:
         problems.append(
             f"{place}: says nothing of a device; expected one of {', '.join((*SPEEDS, *LINKS))}"
         )
+    if CLIENT in header and reading.by == "sample":
+        problems.append(
+            f"{place}: has a column 'client', which only by: client reads; expected by: client, or "
+            "the name 'device' for the column"
+        )
     if problems:
-        raise DeviceProblems(problems)
+        raise TableProblems(problems)
+    if reading.number_clients is not None:
+        table.need(CLIENT, ("number_clients",))
+    for name, _ in reading.factor:
+        if name not in header or name not in (*SPEEDS, *LINKS):
+            measured = [each for each in header if each in SPEEDS or each in LINKS]
+            raise TableProblems(
+                [
+                    f"{table.path} has no such column of measurements; expected some of "
+                    f"{', '.join(measured)}{hint(name, measured)}"
+                ],
+                ("factor", name),
+            )
 
 
-class DeviceTrace(Section):
+class DeviceTrace(TraceBlock):
     """Measured devices: what the file has columns for takes the place of the keys of that name."""
 
     trace: str = Field(
@@ -140,39 +154,37 @@ class DeviceTrace(Section):
         "seconds_per_sample (or seconds_per_step, seconds_per_task), download_latency, "
         "download_bandwidth, upload_latency, upload_bandwidth, weight; see docs/traces.md."
     )
-    by: Literal["sample", "client"] = Field(
+    by: By = Field(
         default="sample",
         description="sample: each client is one of the devices, drawn by the scenario's seed in "
-        "proportion to weight; client: client i is the device in row i.",
+        "proportion to weight; client: client i is the device in row i, or in the row with i under "
+        "`client`.",
     )
+    factor: dict[str, Factor] = Field(
+        default={},
+        description="By column, what gives its numbers the scenario's unit: "
+        "{seconds_per_sample: 0.001} if the file has milliseconds (no unit).",
+    )
+    number_clients: NumberedClients = None
     sha256: str | None = Field(
         default=None, description="Of the file; filled in when it is read, and then checked."
     )
-    _devices: Devices | None = PrivateAttr(default=None)
 
-    @model_validator(mode="wrap")
+    @model_validator(mode="before")
     @classmethod
-    def _read(cls, raw: Any, handler: Any, info: ValidationInfo) -> Self:
-        made: Self = handler({"trace": raw} if isinstance(raw, str) else raw)
-        path = ((getattr(info.context, "base", None) or Path()) / made.trace).absolute()
-        key = "trace"
-        try:
-            devices = read_devices(path)
-            if made.sha256 not in (None, devices.sha256):
-                key = "sha256"
-                raise DeviceProblems([f"{path} has changed: its sha256 is now {devices.sha256}"])
-        except DeviceProblems as problems:
-            details = [
-                InitErrorDetails(type=PydanticCustomError("scenario", why), loc=(key,), input=raw)
-                for why in problems.messages
-            ]
-            raise ValidationError.from_exception_data(cls.__name__, details) from None
-        read = made.model_copy(update={"trace": str(path), "sha256": devices.sha256})
-        read._devices = devices
-        return read
+    def _file_alone(cls, raw: Any) -> Any:
+        return {"trace": raw} if isinstance(raw, str) else raw
+
+    def _load(self, path: Path) -> tuple[Devices, str]:
+        if self.number_clients is not None and self.by == "sample":
+            why = "needs by: client; a sample belongs to no client"
+            raise TableProblems([why], ("number_clients",))
+        factor = tuple(sorted(self.factor.items()))
+        devices = read_devices(path, Reading(self.by, factor, self.number_clients))
+        return devices, devices.sha256
 
     @property
     def devices(self) -> Devices:
         """What the file says."""
-        assert self._devices is not None
-        return self._devices
+        devices: Devices = self._content
+        return devices

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from afl_sim.scenario.catalogue import Catalogue
 from afl_sim.scenario.lookup import Spec, child, field_of, keys_of, kinds_of, specs_at
 from afl_sim.scenario.scenario import Scenario
-from afl_sim.scenario.wording import hint, show
+from afl_sim.scenario.wording import exact, hint, show
 
 KeyPath = tuple[str | int, ...]
 
@@ -27,10 +27,10 @@ class Finding:
 
 
 _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
-    "greater_than": lambda c: f"more than {c['gt']:g}",
-    "greater_than_equal": lambda c: f"{c['ge']:g} or more",
-    "less_than": lambda c: f"less than {_limit(c['lt'])}",
-    "less_than_equal": lambda c: f"at most {_limit(c['le'])}",
+    "greater_than": lambda c: f"more than {exact(c['gt'])}",
+    "greater_than_equal": lambda c: f"{exact(c['ge'])} or more",
+    "less_than": lambda c: f"less than {exact(c['lt'])}",
+    "less_than_equal": lambda c: f"at most {exact(c['le'])}",
     "multiple_of": lambda c: f"a multiple of {c['multiple_of']}",
     "literal_error": lambda c: _alternatives(c["expected"]),
     "enum": lambda c: _alternatives(c["expected"]),
@@ -58,11 +58,6 @@ _EXPECTED_BY_PREFIX = {
     "dataclass_": "a block of keys",
     "none_": "nothing",
 }
-
-
-def _limit(value: float) -> str:
-    exponent = value.bit_length() - 1 if isinstance(value, int) else 0
-    return f"2**{exponent}" if exponent >= 40 and value == 2**exponent else f"{value:g}"
 
 
 def _alternatives(text: str) -> str:
@@ -195,7 +190,8 @@ def _read(location: KeyPath, data: Any, absent: bool) -> tuple[int, KeyPath]:
         cost, path = _read(rest, child(data, part), absent)
         ways.append((cost, (part, *path)))
     elif absent and not rest:
-        ways.append((0, (part,)))
+        # A value that is no block has no keys, unless it is one key's short form of the block.
+        ways.append((0 if isinstance(data, dict) else 2, (part,)))
     tag = isinstance(data, dict) and part in (data.get("kind"), None)
     if not present or tag:
         cost, path = _read(rest, data, absent)

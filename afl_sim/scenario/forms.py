@@ -20,7 +20,7 @@ from afl_sim.scenario.families import (
     scipy_families,
 )
 from afl_sim.scenario.laws import Law
-from afl_sim.scenario.traces import TraceProblem, read_trace
+from afl_sim.scenario.trace_forms import trace_column
 from afl_sim.scenario.wording import hint, show
 
 Path_ = tuple[str | int, ...]
@@ -148,7 +148,7 @@ class FormReader:
         shuffle = self.shuffle(raw, path)
         if shuffle and by == "sample":
             self.wrong((*path, "shuffle"), "needs by: client; a sample is in no order")
-        read = self.trace_column(raw, path, by)
+        read = trace_column(self, raw, path, by)
         if read is None:
             return None
         values, form = read
@@ -156,30 +156,6 @@ class FormReader:
             rows = [laws.constant(value) for value in values]
             return laws.shuffled(rows), {**form, "shuffle": True}
         return laws.numbers(values) if by == "client" else laws.sample(values), form
-
-    def trace_column(
-        self, raw: dict[str, Any], path: Path_, by: str
-    ) -> tuple[tuple[float, ...], dict[str, Any]] | None:
-        """The numbers of a trace, and its canonical form."""
-        self.known_keys(raw, ("trace", "column", "by", "sha256", "shuffle"), path)
-        for key in ("trace", "column", "sha256"):
-            if not isinstance(raw.get(key), str | None) or raw.get(key) == "":
-                self.wrong((*path, key), f"got {show(raw[key])}; expected text")
-                return None
-        if raw["trace"] is None:
-            self.wrong((*path, "trace"), "got nothing; expected the name of a file")
-            return None
-        file = (self.base / raw["trace"]).absolute()
-        try:
-            values, digest = read_trace(file, raw.get("column"))
-        except TraceProblem as problem:
-            self.wrong((*path, problem.key), problem.message)
-            return None
-        if raw.get("sha256") not in (None, digest):
-            self.wrong((*path, "sha256"), f"{file} has changed: its sha256 is now {digest}")
-            return None
-        form = {"trace": str(file), "column": raw.get("column"), "by": by, "sha256": digest}
-        return values, {key: value for key, value in form.items() if value is not None}
 
     def _mixture(self, raw: dict[str, Any], path: Path_, nested: bool) -> tuple[Law, Form] | None:
         self.known_keys(raw, ("mixture",), path)
@@ -287,7 +263,7 @@ class FormReader:
                 return None
             if self.shuffle(raw, path):
                 return None
-            read = self.trace_column(raw, path, "client")
+            read = trace_column(self, raw, path, "client")
             return None if read is None else list(read[0])
         return self.number(
             raw, path, "a number, or one for each client: {values: [...]} or a trace by: client"

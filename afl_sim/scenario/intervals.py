@@ -2,88 +2,82 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from afl_sim.scenario.traces import TraceProblem, number, rows_of
+from afl_sim.scenario.tables import (
+    CLIENT,
+    ClientColumn,
+    NumberClients,
+    Numbers,
+    open_table,
+    stamp,
+)
+from afl_sim.scenario.tables.clients import Id
+from afl_sim.scenario.wording import exact
 
 Intervals = tuple[tuple[tuple[int, int], ...], ...]
 """For each client its intervals in order, (start, end) in microseconds; none touch."""
 
-COLUMNS = ("client", "start", "end")
-_LONGEST = 9e12  # seconds: the clock counts microseconds in 64 bits
-_MOST_CLIENTS = 10_000_000
+COLUMNS: Final = (CLIENT, "start", "end")
+_LONGEST: Final = 9e12  # seconds: the clock counts microseconds in 64 bits
 
 
-def read_intervals(path: Path, repeat: float | None) -> tuple[Intervals, str]:
+def read_intervals(
+    path: Path,
+    repeat: float | None = None,
+    factor: float = 1.0,
+    number_clients: NumberClients = None,
+) -> tuple[Intervals, str]:
     """The intervals of a file with the columns client, start, end, and its sha256.
 
     Args:
-        path: a CSV file with a header row, or a ``.parquet`` file; clients are numbered from 0,
-            times are seconds, rows are in any order.
-        repeat: the time after which all begins anew, which no interval may pass; or None.
+        path: a CSV file with a header row, or a ``.parquet`` file; rows are in any order.
+        repeat: the time after which all begins anew (seconds), which no interval may pass; or None.
+        factor: what makes seconds of the numbers in the file.
+        number_clients: how the ids in the file become the numbers of clients.
+
+    Returns:
+        For each client up to the last in the file its intervals; a client without a row has none.
 
     Raises:
-        TraceProblem: the file cannot be read so.
+        TableProblems: the file cannot be read so.
     """
-    try:
-        stat = path.stat()
-        return _read(path, repeat, stat.st_mtime_ns, stat.st_size)
-    except FileNotFoundError:
-        raise TraceProblem("trace", f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise TraceProblem("trace", f"{path} is a folder; expected a CSV or Parquet file") from None
-    except UnicodeDecodeError:
-        raise TraceProblem("trace", f"{path} is not UTF-8 text") from None
-    except (OSError, csv.Error, ValueError) as error:
-        raise TraceProblem("trace", f"cannot read {path}: {error}") from None
+    return _read(path, repeat, factor, number_clients, stamp(path))
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, repeat: float | None, modified_ns: int, size: int) -> tuple[Intervals, str]:
-    content = path.read_bytes()
-    rows = rows_of(path, content)
-    header, place = next(rows)
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise TraceProblem(
-            "trace",
-            f"{path}:{place}: no column '{missing[0]}'; expected the columns {', '.join(COLUMNS)}",
-        )
-    places = [header.index(name) for name in COLUMNS]
-    found: dict[int, list[tuple[int, int]]] = {}
-    for row, line in rows:
-        cells = [row[i] if i < len(row) else "" for i in places]
-        client, start, end = _checked(cells, repeat, f"{path}:{line}")
-        found.setdefault(client, []).append((start, end))
-    if not found:
-        raise TraceProblem("trace", f"{path} has no rows")
-    clients = range(max(found) + 1)
-    return tuple(_joined(found.get(client, [])) for client in clients), hashlib.sha256(
-        content
-    ).hexdigest()
-
-
-def _checked(cells: list[Any], repeat: float | None, place: str) -> tuple[int, int, int]:
-    client = number(cells[0])
-    if not (0 <= client < _MOST_CLIENTS and client == int(client)):
-        raise TraceProblem("trace", f"{place}: client {cells[0]!r}; expected a whole number from 0")
-    seconds = []
-    for name, cell in zip(COLUMNS[1:], cells[1:], strict=True):
-        value = number(cell)
-        if not 0 <= value <= _LONGEST:
-            raise TraceProblem("trace", f"{place}: {name} {cell!r}; expected seconds from 0")
-        seconds.append(value)
-    start, end = seconds
-    if end <= start:
-        raise TraceProblem("trace", f"{place}: end {end:g} is not after start {start:g}")
-    if repeat is not None and end > repeat:
-        raise TraceProblem("trace", f"{place}: end {end:g} is after the repeat of {repeat:g}")
-    first = round(start * 1e6)
-    return int(client), first, max(first + 1, round(end * 1e6))
+def _read(
+    path: Path,
+    repeat: float | None,
+    factor: float,
+    number_clients: NumberClients,
+    unchanged: tuple[int, int],
+) -> tuple[Intervals, str]:
+    table = open_table(path)
+    for name in COLUMNS:
+        table.need(name)
+    clients = ClientColumn(table, number_clients)
+    times = [Numbers(name, most=_LONGEST, factor=factor) for name in COLUMNS[1:]]
+    found: dict[Id, list[tuple[int, int]]] = {}
+    for line, cells in table.rows(COLUMNS):
+        client = clients.read(line, cells[0])
+        start, end = (each.read(table, line, cells[i]) for i, each in enumerate(times, start=1))
+        if end <= start:
+            table.wrong(line, f"end {exact(end)} is not after start {exact(start)}")
+        elif repeat is not None and end > repeat:
+            table.wrong(line, f"end {exact(end)} is after the repeat of {exact(repeat)}")
+        elif client is not None and start < end:  # neither is NaN
+            first = round(start * 1e6)
+            found.setdefault(client, []).append((first, max(first + 1, round(end * 1e6))))
+    table.refuse_mistakes()
+    table.refuse_no_rows(found)
+    numbers = clients.numbers(found)
+    rows: list[list[tuple[int, int]]] = [[] for _ in range(max(numbers.values()) + 1)]
+    for client, intervals in found.items():
+        rows[numbers[client]] += intervals
+    return tuple(_joined(intervals) for intervals in rows), table.sha256
 
 
 def _joined(intervals: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

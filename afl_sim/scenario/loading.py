@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from afl_sim.scenario.catalogue import Catalogue, Reading
 from afl_sim.scenario.checks import exclusive_keys, impossible_combinations
+from afl_sim.scenario.clients import Clients
 from afl_sim.scenario.coercion import quiet_conversions
-from afl_sim.scenario.explain import Finding, explain
+from afl_sim.scenario.explain import Finding, KeyPath, explain
 from afl_sim.scenario.mistakes import Mistakes, locate
 from afl_sim.scenario.nodes import Node, Unreadable, compose, plain
 from afl_sim.scenario.overrides import CannotSet, Override, parse_override, put
+from afl_sim.scenario.partial import valid_part
 from afl_sim.scenario.scenario import NAME_LENGTH, Scenario
 from afl_sim.scenario.study import MAX_RUNS, Case, Study, expand, replicate, sanitised, unique
 from afl_sim.scenario.text import read_text
@@ -99,38 +100,31 @@ def read_scenario(
         scenario = Scenario.model_validate(data, context=reading)
     except ValidationError as error:
         findings = explain(error, data, reading.catalogue)
-        sections = _valid_sections(data, {f.path[0] for f in findings if f.path}, reading)
+        sections = _valid_sections(data, [f.path for f in findings], reading)
     else:
         sections = {name: getattr(scenario, name) for name in Scenario.model_fields}
     for name, section in sections.items():
         if name in data:
             findings += quiet_conversions(data[name], section, (name,))
     findings += exclusive_keys(data)
-    clients = sections["clients"].count if "clients" in sections else _written_count(data)
+    fleet = sections.get("clients")
+    clients = fleet.count if isinstance(fleet, Clients) else _written_count(data)
     findings += impossible_combinations(sections, clients, cases=cases, timing_only=timing_only)
     return (None, findings) if findings else (scenario, [])
 
 
-def _valid_sections(data: Any, wrong: set[str | int], reading: Reading) -> dict[str, Any]:
-    # One section's mistake must not hide that two others do not go together.
+def _valid_sections(data: Any, wrong: list[KeyPath], reading: Reading) -> dict[str, Any]:
+    # One mistake must not hide that two other settings do not go together.
     sections: dict[str, Any] = {}
     for name, field in Scenario.model_fields.items():
-        if name in wrong:
-            continue
+        below = [path[1:] for path in wrong if path and path[0] == name]
         if name in data:
-            sections[name] = _adapter(name).validate_python(data[name], context=reading)
-        elif not field.is_required() and not field.validate_default:
+            section = valid_part(Scenario, name, data[name], reading, below)
+            if section is not None:
+                sections[name] = section
+        elif not below and not field.is_required() and not field.validate_default:
             sections[name] = field.get_default(call_default_factory=True)
     return sections
-
-
-@cache
-def _adapter(name: str) -> TypeAdapter[Any]:
-    field = Scenario.model_fields[name]
-    whole: Any = field.annotation
-    for part in field.metadata:
-        whole = Annotated[whole, part]
-    return TypeAdapter(whole)
 
 
 def _written_count(data: dict[str, Any]) -> int | None:

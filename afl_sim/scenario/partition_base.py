@@ -70,20 +70,31 @@ class PerClient(PartitionBase):
         if self.replacement:
             return
         if self.samples is not None:
-            yield from too_many(("samples",), clients, self.samples, total)
+            share = "; `replacement: true` lets clients share samples"
+            yield from too_many(("samples",), clients, self.samples, total, share)
         else:
-            yield from too_many(("min_samples",), clients, self.min_samples, total)
+            share = "; `samples` with `replacement: true` lets clients share samples"
+            yield from too_many(("min_samples",), clients, self.min_samples, total, share)
 
 
-def too_many(key: tuple[str, ...], clients: int, each: int, total: int | None) -> Iterator[Problem]:
-    """A complaint if there are fewer samples than the clients are to hold."""
-    if total is not None and clients * each > total:
-        hint = "; `replacement: true` lets clients share samples" if key == ("samples",) else ""
-        yield (
-            key,
-            f"{clients} clients x {each} samples = {clients * each}, but there are {total} to "
-            f"deal out; expected at most {total // clients}{hint}",
-        )
+def too_many(
+    key: tuple[str, ...], clients: int, each: int, total: int | None, share: str = ""
+) -> Iterator[Problem]:
+    """A complaint if there are fewer samples than the clients are to hold.
+
+    Args:
+        key: what says how many each client is to hold, to be blamed.
+        clients: their number.
+        each: samples that each is to hold.
+        total: samples to deal out, or None where the files must be read to know.
+        share: how more clients could have as many samples, for the message.
+    """
+    if total is None or clients * each <= total:
+        return
+    found = f"{clients} clients x {each} samples = {clients * each}, but there are {total} to "
+    most = total // clients
+    expected = f"{most}" if most else f"{total // each or total} clients"
+    yield key, f"{found}deal out; expected at most {expected}{share}"
 
 
 def labels_left_over(

@@ -132,12 +132,23 @@ def _distribution() -> Schema:
         "required": ["values"],
         "additionalProperties": False,
     }
+    factor = {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "description": "What gives the numbers of the column the scenario's unit.",
+    }
+    number_clients = {
+        "enum": ["in_order", None],
+        "description": "Whether the ids in the column client are numbered by their order.",
+    }
     trace_per_client = {
         "type": "object",
         "properties": {
             "trace": {"type": "string"},
             "column": {"type": "string"},
             "by": {"const": "client"},
+            "factor": factor,
+            "number_clients": number_clients,
             "sha256": {"type": "string"},
         },
         "required": ["trace", "by"],
@@ -182,6 +193,8 @@ def _distribution() -> Schema:
                 trace={"type": "string"},
                 column={"type": "string"},
                 by={"enum": ["sample", "client"]},
+                factor=factor,
+                number_clients=number_clients,
                 sha256={"type": "string"},
                 shuffle=shuffle,
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 
@@ -29,6 +29,22 @@ def _undisguised_whole(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_undisguised)]
 """A finite number."""
+
+LARGEST_FLOAT32 = 3.4028234663852886e38
+
+
+def within_float32(value: float) -> float:
+    """Refuse a number that training, which is in float32, would take for infinite."""
+    if abs(value) > LARGEST_FLOAT32:
+        raise PydanticCustomError(
+            "scenario",
+            f"got {value:g}; expected a number of float32, whose largest is {LARGEST_FLOAT32:.2g}",
+        )
+    return value
+
+
+Float32 = Annotated[Number, AfterValidator(within_float32)]
+"""A finite number that training computes with."""
 
 Whole = Annotated[int, BeforeValidator(_undisguised_whole)]
 """A whole number; 3.0 is one."""

@@ -33,7 +33,7 @@ def read_text(path: Path, expected: str = "a scenario file") -> str:
             raise refuse(f"larger than {MAX_BYTES // 2**20} MiB; long lists belong in a trace file")
         content = path.read_bytes()
     except FileNotFoundError:
-        raise refuse(f"there is no such file{_near_file(path)}") from None
+        raise refuse(f"there is no such file{near_file(path)}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise refuse(f"cannot be read: {reason}") from None
@@ -47,7 +47,8 @@ def read_text(path: Path, expected: str = "a scenario file") -> str:
         raise refuse(f"not UTF-8 text (byte 0x{content[error.start]:02x})", line) from None
 
 
-def _near_file(path: Path) -> str:
+def near_file(path: Path) -> str:
+    """``; did you mean 'x'?`` for the file with the nearest name beside it, or nothing."""
     try:
         names = [item.name for item in path.parent.iterdir()]
     except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,6 +22,7 @@ from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.section import (
     Count,
     Flag,
+    Float32,
     Number,
     Section,
     default_choice,
@@ -76,9 +78,18 @@ RateSchedule = Annotated[
 ]
 
 
+MOST_REPETITIONS = 10**9
+"""Steps or epochs of a task; with any number of samples their product stays within 64 bits."""
+
+
 def _whole(value: Distribution) -> Distribution:
     if not value.positive:
         raise PydanticCustomError("scenario", "can be 0; expected 1 or more")
+    typical = value.quantiles(np.full(value.length or 1, 0.5), np.arange(value.length or 1)).max()
+    if typical > MOST_REPETITIONS:
+        raise PydanticCustomError(
+            "scenario", f"got {typical:g}; expected at most {MOST_REPETITIONS:g}"
+        )
     if value.constant is not None and (value.constant < 1 or not value.constant.is_integer()):
         raise PydanticCustomError(
             "scenario", f"got {value.constant:g}; expected a whole number of 1 or more"
@@ -116,15 +127,15 @@ class Training(Section):
         default=ConstantRate(),
         description="Factor on the learning rate, a function of the version a task starts from.",
     )
-    proximal: Number = Field(
+    proximal: Float32 = Field(
         default=0.0,
         ge=0,
         description="Weight mu of the proximal term mu/2 * ||w - w_base||^2 (no unit).",
     )
-    clip_norm: Number | None = Field(
+    clip_norm: Float32 | None = Field(
         default=None, gt=0, description="Largest L2 norm of a step's gradient; null: no limit."
     )
-    gradient_noise: Number = Field(
+    gradient_noise: Float32 = Field(
         default=0.0,
         ge=0,
         description="Standard deviation of the normal noise that is added to every entry of each "

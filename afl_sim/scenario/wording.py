@@ -23,6 +23,15 @@ def one_line(text: str, longest: int = 2000) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def exact(value: float) -> str:
+    """A number as short as it can be written without rounding it."""
+    if isinstance(value, int):
+        exponent = value.bit_length() - 1
+        return f"2**{exponent}" if exponent >= 40 and value == 2**exponent else str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value).removesuffix(".0")
+
+
 def show(raw: Any) -> str:
     """A value as a message quotes it, short."""
     if raw is None:

@@ -79,10 +79,11 @@ class FedAvg(Strategy):
         problems = check_at_most("clients_per_round", self.clients_per_round, clients)
         yield from problems
         if not problems and self._selected(clients) > clients:
+            room = clients / per_round(self.clients_per_round, clients) - 1
             yield (
                 ("over_selection",),
                 f"a round would select {self._selected(clients)} of {clients} clients; "
-                f"expected at most {clients}",
+                f"expected at most {math.floor(1000 * room) / 1000:g}",
             )
         if self.weighting == "population" and self.server_optimizer is not None:
             yield ("server_optimizer",), "goes with weighting: samples or uniform"

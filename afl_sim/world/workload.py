@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.training import MOST_REPETITIONS
 from afl_sim.streams import Streams
 from afl_sim.world.draws import draw
 
@@ -61,14 +63,16 @@ class Workload:
         batches = self.batches(client)
         if not batches:
             return 0
-        if steps is not None:
-            return steps
-        if epochs is None:
+        if steps is None and epochs is None:
             if self.steps is not None:
-                return max(1, round(self._draw(self.steps, client, task)))
-            assert self.epochs is not None
-            epochs = max(1, round(self._draw(self.epochs, client, task)))
-        return max(1, round(epochs * batches))
+                steps = self._draw("steps", self.steps, client, task)
+            else:
+                assert self.epochs is not None
+                epochs = self._draw("epochs", self.epochs, client, task)
+        if steps is None:
+            assert epochs is not None
+            steps = max(1, round(epochs * batches))
+        return steps
 
     def samples(self, client: int, steps: int) -> int:
         """Samples processed by the first ``steps`` steps of a task."""
@@ -104,5 +108,11 @@ class Workload:
 
         return usual
 
-    def _draw(self, amount: Distribution, client: int, task: int) -> float:
-        return draw(amount, self.streams, "training.amount", client, task)
+    def _draw(self, key: str, amount: Distribution, client: int, task: int) -> int:
+        drawn = draw(amount, self.streams, "training.amount", client, task)
+        if drawn > MOST_REPETITIONS:
+            raise ScenarioError(
+                f"training.{key}: {drawn:g} of them were drawn for client {client}'s task {task}; "
+                f"expected a law whose draws stay below {MOST_REPETITIONS:g}"
+            )
+        return max(1, round(drawn))

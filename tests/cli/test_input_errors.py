@@ -101,6 +101,16 @@ WRONG: dict[str, tuple[bytes | None, list[tuple[int, str | None, list[str]]]]] =
         changed("{samples: 1000}", "{samples: 10001}"),
         [(line_of("evaluation:"), "evaluation.samples", ["10001", "at most 10000"])],
     ),
+    "share": (
+        GOOD.replace("{samples: 1000}", "{on: validation}")
+        .replace("data: {", "data: {validation: 1e-6, ")
+        .encode(),
+        [(line_of("data:"), "data.validation", ["1e-06", "no sample"])],
+    ),
+    "many": (
+        changed("count: 10", "count: 60001"),
+        [(line_of("partition"), "data.partition.samples", ["60001", "at most 600 clients"])],
+    ),
     "batch": (
         changed("batch_size: 10", "batch_size: 101, drop_last: true"),
         [(line_of("batch_size"), "training.drop_last", ["100 samples", "at most 100"])],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import write_target
 
-from afl_sim.errors import AflSimError
+from afl_sim.errors import AflSimError, InputError
 from afl_sim.reproduction.judging import Judged, judged
 from afl_sim.reproduction.pages import notes, texts, to_csv, to_markdown, verdict
 from afl_sim.reproduction.results import Results, checked, read_results
@@ -139,6 +141,32 @@ def test_results_are_read_as_they_were_written(target: Target, tmp_path: Path) -
     assert read_results(tmp_path / "results.json") == found
     assert '"right": [5.0, null, 0.1]' in (tmp_path / "results.json").read_text()
     assert read_results(tmp_path / "nothing.json") is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ({"tables": 3}, "tables: "),
+        ({"tables": {"versions": {"right": ["x"]}}}, "tables.versions.right.0: "),
+        ({"made": {}}, "made.date: expected text"),
+        ({"claims": [1]}, "claims: "),
+        ({"more": 1}, "unexpected keyword argument"),
+        (None, "the whole: "),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_damaged_results_are_refused_with_the_file_and_the_place(
+    damage: dict[str, Any] | str | None, words: str, target: Target, tmp_path: Path
+) -> None:
+    file = tmp_path / "results.json"
+    results(target, {"versions": {"right": [5.0]}}).write(file)
+    whole = json.loads(file.read_text())
+    text = json.dumps({**whole, **damage} if isinstance(damage, dict) else damage)
+    file.write_text(damage if isinstance(damage, str) else text)
+    with pytest.raises(InputError) as found:
+        read_results(file)
+    assert str(found.value).startswith(f"{file} is damaged: ")
+    assert words in str(found.value)
 
 
 @pytest.mark.parametrize(

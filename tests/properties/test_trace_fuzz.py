@@ -14,9 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afl_sim.scenario.devices import DeviceProblems, read_devices
+from afl_sim.errors import ScenarioError
+from afl_sim.scenario import load_study
+from afl_sim.scenario.devices import Reading, read_devices
 from afl_sim.scenario.intervals import read_intervals
-from afl_sim.scenario.traces import TraceProblem, read_trace
+from afl_sim.scenario.tables import TableProblems
+from afl_sim.scenario.traces import Column, read_trace
 
 quiet = settings(deadline=None, max_examples=150)
 NAMES = ["client", "start", "end", "seconds_per_task", "weight", "upload_bandwidth", "stat", ""]
@@ -39,36 +42,42 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
 
 def read_all(file: Path, repeat: float | None = None) -> None:
     """Read it as each kind of trace; whichever way it goes, hold it to its promises."""
-    try:
-        intervals, _ = read_intervals(file, repeat)
-    except TraceProblem as problem:
-        refused(file, problem.message)
-    else:
-        assert any(intervals)
-        for each in intervals:
-            assert all(start < end for start, end in each)
-            assert all(a[1] < b[0] for a, b in itertools.pairwise(each))
-            assert repeat is None or not each or each[-1][1] <= repeat * 1e6 + 1
-    try:
-        devices = read_devices(file)
-    except DeviceProblems as problems:
-        for message in problems.messages:
-            refused(file, message)
-    else:
-        assert sum(devices.weights) == pytest.approx(1)
-        assert all(value >= 0 for column in devices.columns.values() for value in column)
-    try:
-        values, _ = read_trace(file, None)
-    except TraceProblem as problem:
-        refused(file, problem.message)
-    else:
-        assert values
-        assert all(value >= 0 for value in values)
+    for number_clients in (None, "in_order"):
+        try:
+            intervals, _ = read_intervals(file, repeat, 1.0, number_clients)
+        except TableProblems as problems:
+            refused(file, problems)
+        else:
+            assert any(intervals)
+            assert number_clients is None or all(intervals)
+            for each in intervals:
+                assert all(start < end for start, end in each)
+                assert all(a[1] < b[0] for a, b in itertools.pairwise(each))
+                assert repeat is None or not each or each[-1][1] <= repeat * 1e6 + 1
+    for reading in (Reading(), Reading("client"), Reading("client", (), "in_order")):
+        try:
+            devices = read_devices(file, reading)
+        except TableProblems as problems:
+            refused(file, problems)
+        else:
+            assert sum(devices.weights) == pytest.approx(1)
+            assert all(value >= 0 for column in devices.columns.values() for value in column)
+    for column in (Column(), Column("start"), Column("end", "client", 0.001, "in_order")):
+        try:
+            values, _ = read_trace(file, column)
+        except TableProblems as problems:
+            refused(file, problems)
+        else:
+            assert values
+            assert all(value >= 0 for value in values)
 
 
-def refused(file: Path, message: str) -> None:
-    assert str(file) in message
-    assert "Traceback" not in message
+def refused(file: Path, problems: TableProblems) -> None:
+    assert 1 <= len(problems.messages) <= 21
+    assert len(set(problems.messages)) == len(problems.messages)
+    for message in problems.messages:
+        assert str(file) in message
+        assert "Traceback" not in message
 
 
 @quiet
@@ -130,6 +139,46 @@ def test_intervals_are_the_same_from_either_kind_of_file(tmp_path: Path) -> None
 def test_a_wrong_row_of_a_parquet_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "x.parquet"
     pq.write_table(pa.table({"client": [0, 1.5], "start": [0, 0], "end": [1, 1]}), file)
-    with pytest.raises(TraceProblem) as found:
+    with pytest.raises(TableProblems) as found:
         read_intervals(file, None)
-    assert found.value.message == f"{file}:2: client 1.5; expected a whole number from 0"
+    assert found.value.messages == [f"{file}:2: client is 1.5; expected a whole number from 0"]
+
+
+SCENARIO = """\
+clients:
+  count: 2
+  compute: {seconds_per_task: {trace: x.csv, column: seconds_per_task}}
+  devices: {trace: x.csv, by: client}
+  availability: {kind: trace, trace: x.csv, repeat: 3}
+strategy: {kind: fedasync, concurrency: 1}
+stop: {updates: 1}
+"""
+LINES = {"compute": 3, "devices": 4, "availability": 5}
+TEXT = st.text(
+    st.sampled_from("0123456789.,;\t\r\n\"'-e client start end seconds_per_task\x00\ufeffé"),
+    max_size=60,
+)
+
+
+@quiet
+@given(text=st.text(max_size=40) | TEXT, headed=st.booleans(), part=st.sampled_from([*LINES]))
+def test_any_text_is_read_or_refused_in_one_error_with_file_and_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str, headed: bool, part: str
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    header = "client,start,end\n" if part == "availability" else "client,seconds_per_task\n"
+    content = (header if headed else "") + text
+    (folder / "x.csv").write_bytes(content.encode("utf-8", "surrogatepass"))
+    file = folder / "fleet.yaml"
+    lines = SCENARIO.splitlines(keepends=True)
+    others = {line - 1 for name, line in LINES.items() if name != part}
+    kept = [line if i not in others else "\n" for i, line in enumerate(lines)]
+    file.write_text("".join(kept), encoding="utf-8")
+    try:
+        load_study(file, None)
+    except ScenarioError as error:
+        told = str(error).splitlines()
+        assert 1 <= len(told) <= 21
+        assert len(set(told)) == len(told)
+        for line in told:
+            assert line.startswith(f"{file}:{LINES[part]}: clients.{part}."), line

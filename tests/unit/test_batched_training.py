@@ -273,20 +273,94 @@ class Branches(nn.Module):
 def test_a_model_that_cannot_be_batched_is_refused(layer: nn.Module, words: str) -> None:
     model = nn.Sequential(nn.Identity(), layer, nn.Flatten(), nn.LazyLinear(CLASSES))
     model(torch.zeros(2, 1, 2, 2))
-    (problem,) = batching_problems(model, "SGD", (1, 2, 2))
+    (problem,) = batching_problems(model, "SGD", torch.rand(6, 1, 2, 2))
     assert problem.startswith(f"model: {words}")
     assert problem.endswith("; expected another model, or numerics.mode: exact")
+
+
+class OwnStatistics(nn.Module):
+    """As batch normalisation keeps them, in a buffer that is set anew."""
+
+    def __init__(self, persistent: bool, whole: bool) -> None:
+        super().__init__()
+        self.register_buffer(
+            "mean", torch.zeros(1, dtype=torch.int64 if whole else None), persistent
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.mean = self.mean + len(images)
+        return images.flatten(1) - self.mean
+
+
+@pytest.mark.parametrize(("persistent", "whole"), [(True, False), (False, False), (True, True)])
+def test_a_buffer_that_training_changes_is_refused(persistent: bool, whole: bool) -> None:
+    model = nn.Sequential(OwnStatistics(persistent, whole), nn.Linear(4, CLASSES))
+    (problem,) = batching_problems(model, "SGD", torch.rand(6, 1, 2, 2))
+    assert problem.startswith("model: buffer '0.mean' changes in training, which numerics.mode")
+    assert model[0].mean.tolist() == [0]
+
+
+class HoldsItsWeights(nn.Module):
+    """Keeps them in a list of its own, past which nothing can be put in their place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, CLASSES)
+        self.weights = [self.linear.weight]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.linear(images.flatten(1), self.weights[0], self.linear.bias)
+
+
+def test_a_model_that_stacking_would_change_is_refused() -> None:
+    (problem,) = batching_problems(HoldsItsWeights(), "SGD", torch.rand(6, 1, 2, 2))
+    assert problem.startswith("model: numerics.mode: batched computes something else than it does")
+
+
+class Twice(nn.Module):
+    """One layer under two names, and a weight that two layers share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.again = self.first
+        self.tied = nn.Linear(4, 4, bias=False)
+        self.tied.weight = self.first.weight
+        self.out = nn.Linear(4, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = torch.tanh(self.again(torch.tanh(self.first(images.flatten(1)))))
+        return self.out(self.tied(hidden))
+
+
+def test_a_layer_that_is_used_twice_is_trained_and_is_the_model_s_own_afterwards() -> None:
+    torch.manual_seed(2)
+    model = Twice()
+    weights = list(model.parameters())
+    assert list(batching_problems(model, "SGD", torch.rand(6, 1, 2, 2))) == []
+    local = trainer(model, batch_size=5, batched=True)
+    task = LocalTask(0, 0, 4, local.initial, local.initial)
+    other = LocalTask(1, 0, 4, local.initial * 1.1, local.initial * 1.1)
+    results = BatchedTrainer(local).train([task, other], 1.0)
+    assert all(a is b for a, b in zip(model.parameters(), weights, strict=True))
+    for each, result in zip((task, other), results, strict=True):
+        alone = local.train(each.client, 0, 4, each.start, each.anchor, 1.0)
+        torch.testing.assert_close(result.vector, alone.vector, rtol=1e-4, atol=1e-5)
+        assert float(alone.delta.norm()) > 0.01
+    local.load(local.initial, "evaluation.dropout")
+    assert model(torch.rand(2, 1, 1, 4)).shape == (2, CLASSES)
 
 
 @pytest.mark.parametrize("layer", [nn.Dropout(0.0), nn.GroupNorm(1, 1), nn.InstanceNorm2d(1)])
 def test_a_model_that_can_be_batched_is_taken(layer: nn.Module) -> None:
     model = nn.Sequential(layer, nn.Flatten(), nn.Linear(4, CLASSES))
     before = [p.clone() for p in model.parameters()]
-    assert list(batching_problems(model, "SGD", (1, 2, 2))) == []
+    assert list(batching_problems(model, "SGD", torch.rand(6, 1, 2, 2))) == []
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 def test_an_optimizer_that_mixes_entries_is_refused_unless_no_client_takes_a_step() -> None:
-    (problem,) = batching_problems(linear(), "Adafactor", (1, 1, 4))
+    (problem,) = batching_problems(linear(), "Adafactor", torch.rand(6, 1, 1, 4))
     assert problem.startswith("training.optimizer.kind: Adafactor does not treat each entry")
-    assert not list(batching_problems(linear(), None, (1, 1, 4)))
+    assert not list(batching_problems(linear(), None, torch.rand(6, 1, 1, 4)))

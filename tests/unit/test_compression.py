@@ -359,3 +359,9 @@ def test_a_strategy_whose_clients_keep_models_refuses_compressed_updates() -> No
         )
     )
     assert run.status == "complete"
+
+
+def test_a_bucket_beyond_the_vector_is_one_that_holds_all_of_it() -> None:
+    vector, uniform = vec(0.3, -0.4, 1.2), vec(0.1, 0.5, 0.9)
+    expected = quantized(vector, uniform, 4, 3)
+    assert torch.equal(quantized(vector, uniform, 4, 10**15), expected)

@@ -17,7 +17,9 @@ from pydantic import ValidationError
 from world_runs import MODEL_BYTES, SECOND, run, scenario
 
 from afl_sim.errors import ScenarioError
-from afl_sim.scenario.devices import DeviceProblems, read_devices
+from afl_sim.scenario import scenario_id
+from afl_sim.scenario.devices import read_devices
+from afl_sim.scenario.tables import TableProblems
 from afl_sim.simulation import load_scenario
 from afl_sim.streams import Streams
 from afl_sim.world.devices import with_devices
@@ -108,7 +110,7 @@ def test_parquet_reads_like_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("", ["phones.csv:1: says nothing of a device"]),
+        ("", ["phones.csv is empty; expected a header row"]),
         ("device,weight\na,1\n", ["phones.csv:1: says nothing of a device"]),
         ("seconds_per_task\n", ["phones.csv has no rows"]),
         (
@@ -121,13 +123,14 @@ def test_parquet_reads_like_csv(tmp_path: Path) -> None:
         ),
         ("upload_latency,upload_latency\n1,2\n", ["phones.csv:1: column 'upload_latency' twice"]),
         (
-            "seconds_per_task,upload_bandwidth\n1,5\n\nfast,0\n2\n-1,inf\n",
+            "seconds_per_task,upload_bandwidth\n1,5\n\nfast,0\n2\n-1,inf\n,3\n",
             [
-                "phones.csv:4: seconds_per_task is 'fast'; expected a finite number 0 or more",
+                "phones.csv:4: seconds_per_task is 'fast'; expected a finite number, 0 or more",
                 "phones.csv:4: upload_bandwidth is '0'; expected a finite number above 0",
-                "phones.csv:5: upload_bandwidth is ''; expected a finite number above 0",
-                "phones.csv:6: seconds_per_task is '-1'; expected a finite number 0 or more",
+                "phones.csv:5: 1 cell; expected 2, as in the header",
+                "phones.csv:6: seconds_per_task is '-1'; expected a finite number, 0 or more",
                 "phones.csv:6: upload_bandwidth is 'inf'; expected a finite number above 0",
+                "phones.csv:7: seconds_per_task is ''; expected a finite number, 0 or more",
             ],
         ),
         ("weight,seconds_per_task\n0,1\n", ["phones.csv:2: weight is '0'"]),
@@ -136,7 +139,7 @@ def test_parquet_reads_like_csv(tmp_path: Path) -> None:
 def test_mistakes_are_named_by_file_and_line(
     text: str, messages: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(DeviceProblems) as found:
+    with pytest.raises(TableProblems) as found:
         read_devices(trace(tmp_path, text))
     assert len(found.value.messages) == len(messages)
     for said, wanted in zip(found.value.messages, messages, strict=True):
@@ -144,14 +147,14 @@ def test_mistakes_are_named_by_file_and_line(
 
 
 def test_of_very_many_mistakes_the_first_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DeviceProblems) as found:
+    with pytest.raises(TableProblems) as found:
         read_devices(trace(tmp_path, "seconds_per_task\n" + "x\n" * 500))
     assert len(found.value.messages) == 21
     assert found.value.messages[-1].endswith("and 480 more mistakes")
 
 
 def test_a_misspelt_column_gets_a_suggestion(tmp_path: Path) -> None:
-    with pytest.raises(DeviceProblems, match="did you mean 'seconds_per_sample'"):
+    with pytest.raises(TableProblems, match="did you mean 'seconds_per_sample'"):
         read_devices(trace(tmp_path, "seconds_per_sampel\n1\n"))
 
 
@@ -163,9 +166,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     ):
         if content is not None:
             (tmp_path / name).write_bytes(content)
-        with pytest.raises(DeviceProblems, match=message):
+        with pytest.raises(TableProblems, match=message):
             read_devices(tmp_path / name)
-    with pytest.raises(DeviceProblems, match="is a folder"):
+    with pytest.raises(TableProblems, match="is a folder"):
         read_devices(tmp_path)
 
 
@@ -207,6 +210,76 @@ def test_a_trace_that_has_changed_since_is_refused(tmp_path: Path) -> None:
         scenario(2, fleet={"devices": again})
 
 
+def test_a_resolved_scenario_keeps_the_units_and_the_numbering_of_its_devices(
+    tmp_path: Path,
+) -> None:
+    trace(tmp_path, "client,seconds_per_task,upload_bandwidth\n9,9,8\n3,1500,16\n")
+    devices = {
+        "trace": str(tmp_path / "phones.csv"),
+        "by": "client",
+        "factor": {"seconds_per_task": 0.001, "upload_bandwidth": 125},
+        "number_clients": "in_order",
+    }
+    built = scenario(2, fleet={"devices": devices})
+    again = scenario(2, fleet={"devices": json.loads(built.clients.devices.model_dump_json())})
+    for each in (built, again):
+        assert each.clients.devices.devices.columns == {
+            "seconds_per_task": (1.5, 0.009),
+            "upload_bandwidth": (2000, 1000),
+        }
+    assert scenario_id(built) == scenario_id(again)
+    assert scenario_id(scenario(2, fleet={"devices": {**devices, "factor": {}}})) != scenario_id(
+        built
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (
+            "by: sample, number_clients: in_order",
+            "3: clients.devices.number_clients: needs by: client",
+        ),
+        ("by: client, number_clients: in_order", "3: clients.devices.number_clients: "),
+        ("by: client, factor: 2", "3: clients.devices.factor: got 2; expected a block of keys"),
+        (
+            "by: client, factor: {seconds_per_taks: 2}",
+            "3: clients.devices.factor.seconds_per_taks: ",
+        ),
+        (
+            "by: client, factor: {upload_latency: -1}",
+            "3: clients.devices.factor.upload_latency: got -1; expected more than 0",
+        ),
+    ],
+)
+def test_keys_beside_a_trace_are_told_by_their_name(keys: str, told: str, tmp_path: Path) -> None:
+    trace(tmp_path)
+    file = tmp_path / "fleet.yaml"
+    file.write_text(SCENARIO.format(count=2, by="any").replace("by: any", keys))
+    with pytest.raises(ScenarioError) as found:
+        load_scenario(file)
+    (line,) = str(found.value).splitlines()
+    assert line.startswith(f"{file}:{told}")
+
+
+def test_a_trace_may_be_named_alone(tmp_path: Path) -> None:
+    built = scenario(3, fleet={"devices": str(trace(tmp_path))})
+    assert (
+        built.clients.devices
+        == scenario(
+            3, fleet={"devices": {"trace": str(trace(tmp_path)), "by": "sample"}}
+        ).clients.devices
+    )
+    file = tmp_path / "fleet.yaml"
+    file.write_text(
+        SCENARIO.replace("{{trace: phones.csv, by: {by}}}", "fones.csv").format(count=2)
+    )
+    with pytest.raises(
+        ScenarioError, match=r"fleet\.yaml:3: clients\.devices\S*: there is no file"
+    ):
+        load_scenario(file)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=80) | st.binary(max_size=80))
 def test_whatever_a_file_holds_it_is_read_or_refused_with_its_name(
@@ -219,7 +292,7 @@ def test_whatever_a_file_holds_it_is_read_or_refused_with_its_name(
         file.write_bytes(whole)
         try:
             assert len(read_devices(file)) > 0
-        except DeviceProblems as problems:
+        except TableProblems as problems:
             refused = problems.messages
         else:
             refused = [str(file)]

@@ -256,10 +256,10 @@ def test_refusals_say_where_and_what_was_expected(form: Any, said: str) -> None:
     [
         ("a,b\n1,2\n", None, "column: missing"),
         ("a,b\n1,2\n", "bb", "did you mean 'b'?"),
-        ("a\n1\nx\n", "a", "line 3: got 'x'; expected a finite number, 0 or more"),
-        ("a\n-1\n", "a", "line 2: got '-1'"),
+        ("a\n1\nx\n", "a", "t.csv:3: a is 'x'; expected a finite number, 0 or more"),
+        ("a\n-1\n", "a", "t.csv:2: a is '-1'"),
         ("a\n", "a", "has no rows"),
-        ("", "a", "has no column 'a'"),
+        ("", "a", "t.csv is empty; expected a header row"),
     ],
 )
 def test_bad_traces_are_refused(tmp_path: Path, text: str, column: str | None, said: str) -> None:
@@ -272,7 +272,9 @@ def test_missing_and_unreadable_traces_are_refused(tmp_path: Path) -> None:
     assert "there is no file" in refusal({"trace": "no.csv"}, tmp_path)
     assert "is a folder" in refusal({"trace": "."}, tmp_path)
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
-    assert "not UTF-8" in refusal({"trace": "b.csv"}, tmp_path)
+    assert "is UTF-16 text; expected UTF-8" in refusal({"trace": "b.csv"}, tmp_path)
+    (tmp_path / "b.csv").write_bytes(b"a\n\xe9\n")
+    assert "b.csv:2: not UTF-8 text (byte 0xe9)" in refusal({"trace": "b.csv"}, tmp_path)
     (tmp_path / "b.parquet").write_bytes(b"nothing like it")
     assert "not readable as Parquet" in refusal({"trace": "b.parquet"}, tmp_path)
 
@@ -311,6 +313,49 @@ def test_a_shuffled_list_waits_for_its_order() -> None:
     assert not dealt.shuffles
     assert D(dealt.form) == dealt
     assert not D({"values": [1, 2], "shuffle": False}).shuffles
+
+
+def test_a_column_keeps_its_unit_and_whose_numbers_are_whose(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("client,ms,late\nb,1500,1\na,9,2\n")
+    own = {"trace": "t.csv", "column": "ms", "by": "client", "number_clients": "in_order"}
+    read = D({**own, "factor": 0.001}, tmp_path)
+    assert [read.mean(client) for client in range(2)] == [0.009, 1.5]
+    for again in (D(read.form), pickle.loads(pickle.dumps(read))):
+        assert again == read
+        assert again.mean(0) == 0.009
+    assert "factor" not in D({**own, "factor": 1}, tmp_path).form
+    sampled = D({"trace": "t.csv", "column": "ms", "factor": 0.001}, tmp_path)
+    assert sampled.mean() == (0.009 + 1.5) / 2
+    assert set(sampled.form) == {"trace", "column", "by", "factor", "sha256"}
+    scale = D({"dist": "halfnorm", "scale": {**own, "factor": 0.001}}, tmp_path)
+    assert scale == D({"dist": "halfnorm", "scale": {"values": [0.009, 1.5]}})
+    assert D({**own, "shuffle": True}, tmp_path).reordered([1, 0]).mean(0) == 1500
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"factor": 0}, ["factor: got 0; expected a number above 0"]),
+        ({"factor": "ms"}, ["factor: got 'ms'; expected a number above 0"]),
+        ({"factor": math.inf}, ["factor: got inf; expected a finite number"]),
+        ({"number_clients": "inorder"}, ["number_clients: got 'inorder'; expected in_order; did"]),
+        ({"number_clients": "in_order"}, ["number_clients: needs by: client; a sample belongs"]),
+        (
+            {"number_clients": "in_order", "by": "client"},
+            ["number_clients: ", "no column 'client'"],
+        ),
+        (
+            {"factor": -1, "sha256": 3, "colum": "a"},
+            ["colum: unknown key", "sha256: got 3; expected text", "factor: got -1"],
+        ),
+    ],
+)
+def test_keys_beside_a_column_are_told_by_their_name(
+    keys: dict[str, Any], told: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("a\n1\n2\n")
+    message = refusal({"trace": "t.csv", **keys}, tmp_path)
+    assert all(each in message for each in told)
 
 
 def test_parameters_may_be_columns_of_a_trace(tmp_path: Path) -> None:

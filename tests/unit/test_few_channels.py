@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small_training import Held, trainer
 from torch import Tensor, nn
 
-from afl_sim.learning.few_channels import PooledConvolution, pool_few_channels
+from afl_sim.learning.few_channels import PooledConvolution, with_few_channels_pooled
 from afl_sim.learning.models import Cnn, LeNet
 
 IMAGES = (1, 28, 28)
@@ -127,7 +127,7 @@ def test_maps_that_do_not_fit_are_refused_by_pytorch(shape: tuple[int, ...]) -> 
 def test_a_model_keeps_its_parameters_and_their_names() -> None:
     model = LeNet().build(IMAGES, 10)
     before = dict(model.named_parameters())
-    pool_few_channels(model)
+    model = with_few_channels_pooled(model)
     assert [type(layer) for layer in model] == [
         PooledConvolution,
         nn.Identity,
@@ -154,6 +154,12 @@ def _watched() -> nn.MaxPool2d:
     return pooling
 
 
+def _altered() -> nn.ReLU:
+    activation = nn.ReLU()
+    activation.forward = torch.tanh  # type: ignore[method-assign, assignment]
+    return activation
+
+
 @pytest.mark.parametrize(
     "layers",
     [
@@ -173,19 +179,25 @@ def _watched() -> nn.MaxPool2d:
         (_convolution(), nn.AvgPool2d(2), nn.ReLU()),
         (_convolution(), nn.MaxPool2d(2), nn.Tanh()),
         (_convolution(), _watched(), nn.ReLU()),
+        (_convolution(), nn.MaxPool2d(2), _altered()),
         (_convolution(), nn.ReLU(), nn.MaxPool2d(2)),
     ],
 )
 def test_what_is_something_else_is_left_alone(layers: tuple[nn.Module, ...]) -> None:
     model = nn.Sequential(*layers)
-    pool_few_channels(model)
+    assert with_few_channels_pooled(model) is model
     assert tuple(model) == layers
+
+
+def test_a_chain_that_somebody_watches_is_left_alone() -> None:
+    model = nn.Sequential(nn.Sequential(_convolution(), nn.MaxPool2d(2), nn.ReLU()), nn.Flatten())
+    model[0].register_forward_pre_hook(lambda *_: None)
+    assert with_few_channels_pooled(model) is model
 
 
 def test_a_model_with_a_wide_convolution_is_left_alone() -> None:
     model = Cnn(channels=(10, 50), padding=0).build(IMAGES, 10)
-    pool_few_channels(model)
-    assert not any(isinstance(layer, PooledConvolution) for layer in model)
+    assert with_few_channels_pooled(model) is model
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.models import MODELS, build_model, resolve_model
+from afl_sim.learning.factories import resolve_model
+from afl_sim.learning.models import MODELS, build_model
 from afl_sim.preparation import prepare
 from afl_sim.simulation import load_scenario
 
@@ -159,6 +160,36 @@ def test_xavier_bounds_all_weights_of_a_perceptron_and_clears_its_biases() -> No
 def test_wrong_settings_are_refused(kind: str, settings: dict, named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         MODELS[kind](**settings)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ("{kind: mlp, hidden: [1000000000]}", "it has 795,000,000,010 parameters; to train it"),
+        ("{kind: mlp, hidden: [5, 1000000000000000000]}", "more weights than can be numbered"),
+        ("{kind: cnn, hidden: 1000000000}", "it has 3,147,000,052,106 parameters"),
+    ],
+)
+def test_a_model_that_no_memory_could_hold_is_refused_before_any_is_taken(
+    block: str, message: str
+) -> None:
+    with pytest.raises(ScenarioError, match=f"^model: .*{message}") as caught:
+        prepare(load_scenario(SMALLEST, [f"model={block}"]), timing_only=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+)
+def test_a_lack_of_memory_for_a_model_is_one_clear_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> nn.Module:
+        raise error
+
+    monkeypatch.setattr("afl_sim.initial_model.build_model", out_of_memory)
+    with pytest.raises(ScenarioError, match=r"^model: there is not enough memory for it$"):
+        prepare(load_scenario(SMALLEST), timing_only=True)
 
 
 FACTORIES = """

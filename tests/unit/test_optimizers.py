@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from pydantic import BaseModel, ValidationError
@@ -52,6 +54,29 @@ def test_the_factor_multiplies_the_learning_rate_only(name: str) -> None:
         k: v for k, v in scaled.items() if k not in ("lr", "params")
     }
     assert spec.lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("SGD", {"lr": 1e300}),
+        ("SGD", {"momentum": 1e39}),
+        ("SGD", {"weight_decay": math.inf}),
+        ("Adam", {"betas": (0.9, -1e300)}),
+        ("Adafactor", {"eps": (None, 1e300)}),
+        ("RMSprop", {"eps": 1e300}),
+    ],
+)
+def test_arguments_beyond_float32_are_refused_by_name(name: str, arguments: dict) -> None:
+    with pytest.raises(ValidationError) as caught:
+        OPTIMIZERS[name](**arguments)
+    (error,) = caught.value.errors()
+    assert error["loc"][0] == next(iter(arguments))
+    assert "expected a number of float32, whose largest is 3.4e+38" in error["msg"]
+
+
+def test_the_largest_number_of_float32_is_a_number() -> None:
+    OPTIMIZERS["SGD"](lr=torch.finfo(torch.float32).max)
 
 
 def test_arguments_reach_torch() -> None:

@@ -43,6 +43,24 @@ def test_integer_buffers_do_not_travel() -> None:
     assert int(counter) == 5
 
 
+def test_non_persistent_buffers_do_not_travel() -> None:
+    model = with_buffers()
+    model[2].register_buffer("cache", torch.ones(100_000), persistent=False)
+    layout = ParameterVector(model)
+    assert layout.names == ParameterVector(with_buffers()).names
+    assert layout.num_bytes == ParameterVector(with_buffers()).num_bytes
+    vector = layout.read(model) + 1
+    layout.write(model, vector)
+    assert torch.equal(layout.read(model), vector)
+    assert bool((model[2].cache == 1).all())
+
+
+def test_a_buffer_that_is_saved_under_one_of_its_names_travels() -> None:
+    model = with_buffers()
+    model[0].register_buffer("mean", model[1].running_mean, persistent=False)
+    assert ParameterVector(model).names == ParameterVector(with_buffers()).names
+
+
 def test_reading_gives_the_elements_in_order() -> None:
     model = nn.Linear(2, 2)
     with torch.no_grad():

@@ -312,6 +312,9 @@ def test_explicit_sizes_are_those_sizes() -> None:
     ("clients", "partition", "message"),
     [
         (7000, {"kind": "iid"}, "data.partition.min_samples: 7000 clients x 1 samples = 7000"),
+        (6001, {"kind": "iid"}, "partition.min_samples: .*at most 6000 clients"),
+        (6001, {"kind": "iid", "samples": 60}, "partition.samples: .*at most 100 clients"),
+        (6001, {"kind": "quantity"}, "partition.min_samples: .*at most 6000 clients$"),
         (10, {"kind": "iid", "samples": 601}, "data.partition.samples: .*at most 600"),
         (10, {"kind": "dirichlet", "alpha": 1, "min_samples": 601}, "partition.min_samples: "),
         (5, {"kind": "dirichlet", "alpha": 0}, "partition.alpha: 5 clients hold 5 labels"),

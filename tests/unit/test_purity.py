@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from small_training import CLASSES, Held, data, sgd, trainer
-from torch import Tensor, nn
+from torch import Tensor
 from vectors import flat_layout, moved, population, vec
 
-from afl_sim.errors import StrategyError, TaskError
+from afl_sim.errors import StrategyError
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.server_model import ServerModel
 from afl_sim.execution.tasks import TrainingTask
-from afl_sim.learning.evaluation import Evaluator
 from afl_sim.learning.training import LocalResult
 from afl_sim.strategies import Strategy, Update
 from afl_sim.testing import CHECKS, Case
@@ -312,49 +310,3 @@ def test_the_checks_find_a_hook_that_is_not_pure() -> None:
         CHECKS["hooks_are_pure"](Case(Draws()))
     with pytest.raises(AssertionError, match="aggregate changed params"):
         CHECKS["aggregate_is_pure"](Case(InPlace()))
-
-
-# -- models ----------------------------------------------------------------------------------------
-
-
-class Rectified(nn.Module):
-    """Writes into the images that it is given, as ReLU(inplace=True) does."""
-
-    def __init__(self, shift: float = 0.0, once: bool = False) -> None:
-        super().__init__()
-        torch.manual_seed(2)
-        self.linear = nn.Linear(4, CLASSES)
-        self.shift, self.once, self.calls = shift, once, 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.calls += 1
-        if self.once and self.calls == 1:
-            return self.linear(images.flatten(1).relu())
-        images.add_(self.shift).relu_()
-        return self.linear(images.flatten(1))
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.25, -9.0])
-@pytest.mark.parametrize("positive", [False, True])
-def test_a_model_may_write_into_its_images_and_the_data_stay(shift: float, positive: bool) -> None:
-    images, labels = data(2300)
-    images = images.abs() if positive else images
-    kept = images.clone()
-    local = trainer(Rectified(shift), (images, labels), Held(samples=2300), optimizer=sgd())
-    evaluator = Evaluator(local, images, labels, CLASSES, "cross_entropy")
-    first = evaluator.evaluate(local.initial)
-    assert evaluator.evaluate(local.initial) == first
-    assert torch.equal(images, kept)
-    with torch.no_grad():
-        right = Rectified(shift)(images.clone()).argmax(1) == labels
-    assert first.accuracy == pytest.approx(float(right.float().mean()))
-    local.train(0, 0, 3, local.initial, local.initial[: local.layout.num_parameters], 1.0)
-    assert torch.equal(images, kept)
-
-
-def test_a_model_that_writes_into_images_only_later_is_an_error() -> None:
-    images, labels = data(2300)
-    local = trainer(Rectified(once=True), (images, labels), Held(samples=2300), optimizer=sgd())
-    evaluator = Evaluator(local, images, labels, CLASSES, "cross_entropy")
-    with pytest.raises(TaskError, match="writes into the images of an evaluation"):
-        evaluator.evaluate(local.initial)

@@ -173,6 +173,23 @@ sweep:
         ("training: {epochs: 0.5}", "training.epochs: got 0.5; expected a whole number"),
         ("training: {steps: 0}", "training.steps: can be 0; expected 1 or more"),
         ("training: {proximal: .nan}", "training.proximal: .nan is not a finite number"),
+        ("training: {steps: 1.0e+18}", "training.steps: got 1e+18; expected at most 1e+09"),
+        ("training: {epochs: 1000000001}", "training.epochs: got 1e+09; expected at most 1e+09"),
+        (
+            "training: {steps: {dist: lognorm, s: 1, scale: 1.0e+18}}",
+            "training.steps: got 1e+18; expected at most 1e+09",
+        ),
+        (
+            "training: {epochs: {values: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1.0e+10]}}",
+            "training.epochs: got 1e+10; expected at most 1e+09",
+        ),
+        *(
+            (
+                f"training: {{{key}: 1.0e+300}}",
+                f"training.{key}: got 1e+300; expected a number of float32, whose largest is 3.4e",
+            )
+            for key in ("proximal", "clip_norm", "gradient_noise")
+        ),
         ("training: {proximal: -1}", "training.proximal: got -1; expected 0 or more"),
         ("training: {optimizer: {kind: SGD, lr: '0.1'}}", "lr: got '0.1'; expected a number"),
         ("training: {optimizer: {kind: SGD, lr: inf}}", "lr: got 'inf'; expected a number"),
@@ -209,6 +226,73 @@ def test_combinations_are_checked_even_beside_other_mistakes() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("clients", "told"),
+    [
+        (
+            "availability: {kind: diurnal, share: 2}\n"
+            "  compute: {seconds_per_task: {values: [1, 2, 3]}}",
+            ["5: clients.availability.share", "6: clients.compute.seconds_per_task: written for 3"],
+        ),
+        (  # in the same block, and deeper
+            "compute: {jitter_per: epoch, jitter: {values: [1, 2]}, slowdowns: {factor: 2, "
+            "fast_seconds: 0, slow_seconds: {values: [3, 4, 5]}}}",
+            [
+                "5: clients.compute.jitter: written for 2",
+                "5: clients.compute.jitter_per: got 'epoch'",
+                "5: clients.compute.slowdowns.fast_seconds: can be 0",
+                "5: clients.compute.slowdowns.slow_seconds: written for 3",
+            ],
+        ),
+        (  # in a block that has a key too many, or lacks one
+            "availability: {kind: on_off, on: {values: [1, 2]}, of: 3}",
+            [
+                "5: clients.availability.of: unknown key",
+                "5: clients.availability.off: missing",
+                "5: clients.availability.on: written for 2",
+            ],
+        ),
+        (  # what no part shows is not made up
+            "queue: lifo\n  availability: {kind: always, joins: {values: [0, x]}}",
+            ["5: clients.queue: got 'lifo'", "6: clients.availability.joins.values.1: got 'x'"],
+        ),
+        (
+            "faults: {crash: 1}\n"
+            "  compute: {seconds_per_step: 1, seconds_per_sample: {values: [1]}}",
+            [
+                "5: clients.faults.crash: every task",
+                "6: clients.compute.seconds_per_sample: written for 1",
+                "6: clients.compute: has both seconds_per_sample and seconds_per_step",
+            ],
+        ),
+    ],
+)
+def test_a_mistake_hides_no_other_in_its_section(clients: str, told: list[str]) -> None:
+    found = lines(BASE.replace("compute: {seconds_per_task: 2.0}", clients).replace("10", "50"))
+    assert len(found) == len(told)
+    assert [line[: len(start)] for line, start in zip(sorted(found), told, strict=True)] == told
+
+
+def test_a_part_without_a_mistake_is_checked_with_other_sections() -> None:
+    text = BASE.replace("count: 10", "count: 10\n  queue: lifo") + (
+        "server: {selection: {kind: weighted, by: speed}}\n"
+    )
+    heavy = "clients.compute.jitter={dist: pareto, b: 0.9, allow_heavy_tail: true}"
+    found = lines(text, heavy)
+    assert [line.split(": got")[0] for line in found] == [
+        "5: clients.queue",
+        "9: server.selection.by",
+    ]
+
+
+def test_bounds_are_told_as_they_are() -> None:
+    assert "expected at most 9e+12" in only(BASE, "stop.virtual_seconds=1e13")
+    assert "expected at most 10000" in only(BASE, "replications=10001")
+    assert "expected at most 1048576" in only(
+        BASE, "training.compression.upload={kind: qsgd, levels: 1048577}"
+    )
+
+
 def test_two_proximal_terms_are_refused() -> None:
     text = BASE.replace("{kind: average, clients_per_round: 4}", "{kind: buffered, mu: 0.1}")
     assert load_study(text, CATALOGUE).cases
@@ -229,6 +313,11 @@ def test_two_proximal_terms_are_refused() -> None:
 )
 def test_a_law_that_stays_among_probabilities_is_one(law: Any) -> None:
     assert load_study(BASE, CATALOGUE, [f"clients.faults.crash={law}"]).cases
+
+
+def test_a_strategy_s_proximal_term_has_a_weight_that_training_can_take() -> None:
+    text = BASE.replace("{kind: average, clients_per_round: 4}", "{kind: buffered, mu: 1.0e+300}")
+    assert "6: strategy: its proximal term has the weight 1e+300; expected a n" in only(text)
 
 
 def test_accuracy_alone_stops_nothing_that_is_only_timed() -> None:

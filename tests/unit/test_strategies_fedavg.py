@@ -245,6 +245,11 @@ def test_check_finds_rounds_larger_than_the_population() -> None:
     assert "at most 10" in complaints(10, clients_per_round=11)["clients_per_round"]
     assert complaints(10, clients_per_round=5, over_selection=1.0) == {}
     assert "11 of 10" in complaints(10, clients_per_round=5, over_selection=1.1)["over_selection"]
+    for per_round in range(1, 11):
+        told = complaints(10, clients_per_round=per_round, over_selection=10)["over_selection"]
+        most = float(told.rpartition("at most ")[2])
+        assert complaints(10, clients_per_round=per_round, over_selection=most) == {}
+        assert complaints(10, clients_per_round=per_round, over_selection=most + 0.101)
 
 
 def test_check_finds_partial_work_that_nobody_could_have() -> None:

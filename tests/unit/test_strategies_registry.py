@@ -11,7 +11,7 @@ import pytest
 from vectors import vec
 
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.models import resolve_model
+from afl_sim.learning.factories import resolve_model
 from afl_sim.strategies import FedAvg, FedBuff, Strategy, register, registry, resolve_strategy
 from afl_sim.strategies.registry import strategies
 

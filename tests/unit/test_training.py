@@ -27,6 +27,7 @@ from small_training import (
 )
 from torch import Tensor, nn
 
+from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.evaluation import Evaluator
 from afl_sim.learning.full_gradient import FullGradient
@@ -247,6 +248,19 @@ def test_training_processes_as_many_samples_as_virtual_time_counts(
     epoch = seen(workload.task_steps(1, 0), samples=samples, batch_size=size, drop_last=drop_last)
     visited = [sample for batch in epoch for sample in batch]
     assert len(set(visited)) == len(visited)  # one epoch repeats nothing
+
+
+@pytest.mark.parametrize("key", ["steps", "epochs"])
+def test_a_draw_of_more_work_than_can_be_counted_names_its_key(key: str) -> None:
+    law = Distribution({"sequence": [1, 1e18]})
+    amounts = {"epochs": None, "steps": None, key: law}
+    workload = Workload(
+        lambda client: 40, 10, amounts["epochs"], amounts["steps"], False, Streams(0)
+    )
+    assert workload.task_steps(3, 0) in (1, 4)
+    told = rf"^training\.{key}: 1e\+18 of them were drawn for client 3's task 1; expected"
+    with pytest.raises(ScenarioError, match=told):
+        workload.task_steps(3, 1)
 
 
 # -- proximal term, clipping, learning rate --------------------------------------------------------

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from world_runs import SECOND, Outcome, run, scenario
 
-from afl_sim.errors import ScheduleError
+from afl_sim.errors import ScenarioError, ScheduleError
+from afl_sim.scenario import dump_scenario, scenario_id
 from afl_sim.scenario.availability import TracedAvailability
+from afl_sim.simulation import load_scenario
 from afl_sim.streams import Streams
 from afl_sim.world.availability import Availability, build, returns
 
@@ -217,13 +219,16 @@ def test_a_trace_is_part_of_the_scenario_by_its_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("client,start\n0,1\n", "phones.csv:1: no column 'end'; expected the columns client"),
+        ("client,start\n0,1\n", "phones.csv:1: no column 'end'; the file has client, start"),
         ("client,start,end\n", "phones.csv has no rows"),
-        ("client,start,end\n0,1,2\nx,1,2\n", "phones.csv:3: client 'x'; expected a whole number"),
-        ("client,start,end\n-1,1,2\n", "phones.csv:2: client '-1'"),
-        ("client,start,end\n0,1\n", "phones.csv:2: end ''; expected seconds"),
-        ("client,start,end\n0,nan,2\n", "phones.csv:2: start 'nan'; expected seconds"),
-        ("client,start,end\n0,-1,2\n", "phones.csv:2: start '-1'; expected seconds"),
+        (
+            "client,start,end\n0,1,2\nx,1,2\n",
+            "phones.csv:3: client is 'x'; expected a whole number",
+        ),
+        ("client,start,end\n-1,1,2\n", "phones.csv:2: client is '-1'"),
+        ("client,start,end\n0,1\n", "phones.csv:2: 2 cells; expected 3"),
+        ("client,start,end\n0,nan,2\n", "phones.csv:2: start is 'nan'; expected a number from 0"),
+        ("client,start,end\n0,-1,2\n", "phones.csv:2: start is '-1'; expected a number from 0"),
         ("client,start,end\n0,2,2\n", "phones.csv:2: end 2 is not after start 2"),
         ("client,start,end\n0,1,11\n", "phones.csv:2: end 11 is after the repeat of 10"),
     ],
@@ -232,6 +237,104 @@ def test_a_wrong_trace_is_told_with_its_line(text: str, told: str, tmp_path: Pat
     with pytest.raises(ValueError, match="phones") as caught:
         world(2, trace(tmp_path, text, repeat=10))
     assert told in str(caught.value)
+
+
+FLEET = """\
+clients:
+  count: {count}
+  availability: {block}
+strategy: {{kind: fedasync, concurrency: 1}}
+stop: {{updates: 6}}
+"""
+
+
+def fleet(tmp_path: Path, count: int, text: str, keys: str = "") -> Path:
+    """A scenario file with a trace beside it."""
+    (tmp_path / "phones.csv").write_text(text)
+    file = tmp_path / "fleet.yaml"
+    block = f"{{kind: trace, trace: phones.csv, {keys}}}"
+    file.write_text(FLEET.format(count=count, block=block))
+    return file
+
+
+FROM_ONE = "client,start,end\n1,0,1000000\n2,0,1000000\n"
+
+
+def test_clients_that_would_be_away_for_ever_are_refused(tmp_path: Path) -> None:
+    for count, text, told in (
+        (2, FROM_ONE, "of clients 0 to 1, 1 has no row; the first is client 0."),
+        (9, FROM_ONE, "of clients 0 to 2, 1 has no row; the first is client 0."),
+        (9, "client,start,end\n0,0,9\n4,0,9\n", "of clients 0 to 4, 3 have no row; the first is"),
+    ):
+        with pytest.raises(ScenarioError) as caught:
+            load_scenario(fleet(tmp_path, count, text))
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path}/fleet.yaml:3: clients.availability.trace: ")
+        assert told in message
+        assert "number_clients: in_order" in message
+
+
+def test_rows_of_clients_that_the_run_does_not_have_are_left_aside(tmp_path: Path) -> None:
+    text = "client,start,end\n0,0,9\n1,1,9\n7,2,9\n"  # a gap, but none among clients 0 and 1
+    loaded = load_scenario(fleet(tmp_path, 2, text)).clients.availability
+    assert isinstance(loaded, TracedAvailability)
+    assert loaded.intervals[:2] == (((0, 9_000_000),), ((1_000_000, 9_000_000),))
+
+
+def test_clients_of_a_trace_may_be_numbered_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    from_zero = FROM_ONE.replace("1,0", "0,0").replace("2,0", "1,0")
+    plain = load_scenario(fleet(tmp_path, 2, from_zero)).clients.availability
+    named = fleet(tmp_path, 2, FROM_ONE, "number_clients: in_order")
+    loaded = load_scenario(named).clients.availability
+    assert isinstance(loaded, TracedAvailability)
+    assert isinstance(plain, TracedAvailability)
+    assert loaded.intervals == plain.intervals
+    assert [there(built(loaded.model_dump()), client, 0) for client in range(2)] == [True, True]
+
+
+def test_a_resolved_scenario_keeps_the_unit_and_the_numbering_of_its_trace(tmp_path: Path) -> None:
+    text = "client,start,end\n1,9,5000\n2,0,7001\n"
+    keys = "factor: 0.001, number_clients: in_order, repeat: 10"
+    loaded = load_scenario(fleet(tmp_path, 2, text, keys))
+    written = tmp_path / "resolved.yaml"
+    written.write_text(dump_scenario(loaded))
+    again = load_scenario(written)
+    assert again == loaded
+    assert scenario_id(again) == scenario_id(loaded)
+    first, second = loaded.clients.availability, again.clients.availability
+    assert isinstance(first, TracedAvailability)
+    assert isinstance(second, TracedAvailability)
+    assert first.intervals == second.intervals == (((9_000, 5_000_000),), ((0, 7_001_000),))
+    plain = load_scenario(fleet(tmp_path, 2, "client,start,end\n0,0,1\n1,0,1\n"))
+    assert not {"factor", "number_clients"} & plain.clients.availability.model_dump().keys()
+
+
+def test_every_mistake_of_a_trace_is_told_once_under_its_key(tmp_path: Path) -> None:
+    text = "client,start,end\n1,0,x\n-2,0,1\n3,5,4\nq,1,2\n"
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(fleet(tmp_path, 2, text))
+    place = f"{tmp_path}/fleet.yaml:3: clients.availability.trace: {tmp_path}/phones.csv"
+    told = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in (each.removeprefix(place) for each in told)] == [
+        ":2", ":3", ":4", ":5",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("factor: 0", "clients.availability.factor: got 0; expected more than 0"),
+        ("factor: {start: 2}", "clients.availability.factor: got a block; expected a number"),
+        ("number_clients: by_name", "number_clients: got 'by_name'; expected in_order"),
+        ("sha256: abc", "clients.availability.sha256: "),
+        ("trce: 1", "clients.availability.trce: unknown key"),
+    ],
+)
+def test_keys_beside_a_trace_are_told_by_their_name(keys: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(fleet(tmp_path, 2, INTERVALS, keys))
+    (line,) = str(caught.value).splitlines()
+    assert told in line
 
 
 # -- choosing among those that are there ---------------------------------------------------------

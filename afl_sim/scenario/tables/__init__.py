@@ -1,0 +1,17 @@
+"""Tables in files: the one way in which every trace is opened, checked and read."""
+
+from afl_sim.scenario.tables.cells import Numbers
+from afl_sim.scenario.tables.clients import CLIENT, ClientColumn, NumberClients
+from afl_sim.scenario.tables.opening import open_table, stamp
+from afl_sim.scenario.tables.table import Table, TableProblems
+
+__all__ = [
+    "CLIENT",
+    "ClientColumn",
+    "NumberClients",
+    "Numbers",
+    "Table",
+    "TableProblems",
+    "open_table",
+    "stamp",
+]

@@ -1,0 +1,83 @@
+"""Blocks of a scenario that read a table: what they have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+from afl_sim.scenario.section import Number, Section
+from afl_sim.scenario.tables import NumberClients, TableProblems
+
+Factor = Annotated[Number, Field(gt=0)]
+"""What the numbers of a column are multiplied by, so that they have the scenario's unit."""
+
+NumberedClients = Annotated[
+    NumberClients,
+    Field(
+        description="How the ids in the column `client` become the numbers of clients. null: they "
+        "are the numbers, from 0; in_order: the clients of the file are numbered by the order of "
+        "their ids, whole numbers by their value, other ids as text."
+    ),
+]
+
+_LEFT_OUT = ("factor", "number_clients")
+
+
+class TraceBlock(Section):
+    """A block with the keys ``trace`` and ``sha256``, whose file is read when it is validated."""
+
+    _content: Any = PrivateAttr(default=None)
+
+    def _load(self, path: Path) -> tuple[Any, str]:
+        """What the file says to such a block, and its sha256.
+
+        Raises:
+            TableProblems: it cannot be read so.
+        """
+        raise NotImplementedError
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, raw: Any, handler: Any, info: ValidationInfo) -> Self:
+        made: Any = handler(raw)
+        path = ((getattr(info.context, "base", None) or Path()) / made.trace).absolute()
+        try:
+            content, digest = made._load(path)
+            if made.sha256 not in (None, digest):
+                message = f"{path} has changed: its sha256 is now {digest}"
+                raise TableProblems([message], ("sha256",))
+        except TableProblems as problems:
+            details = [
+                InitErrorDetails(
+                    type=PydanticCustomError("scenario", "{why}", {"why": why}),
+                    loc=problems.key,
+                    input=raw,
+                )
+                for why in problems.messages
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+        read: Self = made.model_copy(update={"trace": str(path), "sha256": digest})
+        read._content = content
+        return read
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A scenario that does not use these keys keeps the identity that it had without them.
+        written: dict[str, Any] = handler(self)
+        for name in _LEFT_OUT:
+            field = type(self).model_fields.get(name)
+            if field is not None and getattr(self, name) == field.get_default(
+                call_default_factory=True
+            ):
+                written.pop(name, None)
+        return written
