@@ -16,6 +16,7 @@ from pathlib import Path
 from afl_sim.cases import Options, Outcome, outcome_of, run_case
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.pool import WorkerPool
+from afl_sim.recording.folder import check_study_there
 from afl_sim.scenario import Case
 from afl_sim.simulation import Progress
 from afl_sim.whole_runs import run_whole_away, run_whole_here
@@ -75,6 +76,7 @@ def run_side_by_side(
         def one(case: Case) -> Outcome | None:
             if _stopping(options):
                 return None
+            check_study_there(folder)
             place, report = folder / case.label, watch(case)
             run = _run_shared
             if case.label in whole:

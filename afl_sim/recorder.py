@@ -72,7 +72,12 @@ class Recorder(AbstractContextManager["Recorder"]):
     def add_evaluation(
         self, time_us: int, version: int, updates: int, samples: int, evaluation: Evaluation
     ) -> None:
-        """Take the numbers of one evaluation."""
+        """Take the numbers of one evaluation.
+
+        Raises:
+            AflSimError: the folder is gone, or a sink takes nothing.
+        """
+        self.folder.check_there()
         self.restore_evaluation(
             time_us,
             version,

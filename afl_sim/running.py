@@ -29,6 +29,7 @@ from afl_sim.workers import Executors
 from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.world import Ending, World
 
+_LOOKS = 1.0  # seconds of wall time from one look at whether the folder is there to the next
 _OTHER_HISTORY = (
     "the replayed schedule differs from the checkpoint's: it was made by other code or from "
     "another scenario; run it again with --force"
@@ -103,6 +104,7 @@ class Simulation:
         self._restored: dict[str, Any] = {}
         self._began = perf_counter()
         self._saved_at = monotonic()
+        self._look_at = monotonic() + _LOOKS
         self._checkpoints = executors is not None
         if executors is not None:
             self._executor = executors(scenario, prepared)
@@ -111,7 +113,7 @@ class Simulation:
                 strategy,
                 self._executor,
                 prepared.initial,
-                self._layout.num_parameters,
+                self._layout,
                 Population(scenario.clients.count, size),
                 scenario.training.lr_schedule.factor,
                 recorder.add_evaluation,
@@ -162,6 +164,7 @@ class Simulation:
             self._finish("interrupted", self._now())
             raise
         except Exception as error:
+            self._recorder.folder.check_there()  # else that is why
             # What can still be written is; the error that came first is the one to report.
             with suppress(Exception):
                 self._finish("failed", self._now(), reason(error))
@@ -179,6 +182,9 @@ class Simulation:
             self._replay.attach(version, self._check_prefix)
             if version < self._restored["version"]:
                 return
+        if monotonic() >= self._look_at:
+            self._recorder.folder.check_there()
+            self._look_at = monotonic() + _LOOKS
         stop = self._watch.stop_wanted is not None and self._watch.stop_wanted()
         if self._checkpoints and (stop or self._is_time(version)):
             self._save_checkpoint(version)
@@ -195,6 +201,7 @@ class Simulation:
 
     def _save_checkpoint(self, version: int) -> None:
         assert self._learner is not None
+        self._recorder.folder.check_there()
         snapshot = self._learner.snapshot(version)
         if snapshot is None:
             return
@@ -244,10 +251,13 @@ class Simulation:
 
     def _finish(self, status: str, ending: Ending, why: str | None = None) -> None:
         """Write the folder's files. The summary comes last: where another cannot be written (the
-        disk is full), it says that the run failed, and why."""
+        disk is full), it says that the run failed, and why. A folder that is gone is not made anew.
+        """
+        self._recorder.folder.check_there()
         try:
             self._write_results(status)
         except Exception as error:
+            self._recorder.folder.check_there()
             with suppress(Exception):
                 self._write_summary("failed", ending, why or reason(error))
             raise

@@ -23,7 +23,7 @@ from afl_sim.errors import InputError, RunFolderError
 from afl_sim.parallel import Watch, can_share, run_side_by_side
 from afl_sim.recording import StudyFolder, check_free
 from afl_sim.recording.files import refuse_link
-from afl_sim.recording.folder import SCENARIO, STUDY
+from afl_sim.recording.folder import SCENARIO, STUDY, check_study_there
 from afl_sim.replacement import bring_back
 from afl_sim.scenario import Case, Study, scenario_id
 from afl_sim.simulation import check_mode, run_name
@@ -135,6 +135,7 @@ def _run_cases(
         outcomes |= run_side_by_side(wanted, folder, options, watch, tell)
         wanted = []
     for case in wanted:
+        check_study_there(folder)
         place = folder / case.label
         run = partial(run_case, case, place, options, watch(case))
         outcomes[case.label] = outcome_of(case.label, place, run)

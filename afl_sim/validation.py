@@ -18,6 +18,7 @@ from afl_sim.scenario.partition_base import Problem
 from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.simulation import load_study
 from afl_sim.streams import Streams
+from afl_sim.trial import standing_still
 from afl_sim.world.world import World
 
 _SHOWN = 100  # clients in a printed partition
@@ -58,7 +59,8 @@ def check_study(
         if key not in found:
             found[key] = _try(scenario, here and not timing_only)
         tried = found[key]
-        return [*tried.problems, *_endless_tasks(scenario, tried)]
+        wrong = [*tried.problems, *_endless_tasks(scenario, tried)]
+        return wrong or list(standing_still(scenario))
 
     return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
 

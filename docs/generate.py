@@ -179,7 +179,9 @@ SERVER_OPTIMIZERS = """
 ## Server optimizers
 
 `server_optimizer: {kind: FedAdam, lr: 0.03}` lets an optimizer make the server's step. It gets the
-pseudo-gradient that the strategy's table names. Strategies without that key refuse one: their rules need
+pseudo-gradient that the strategy's table names. The step is torch's own on the model: the optimizer sees
+each parameter as a tensor in its shape, and frozen parameters (`requires_grad` is false) stay as they
+are. Strategies without that key refuse one: their rules need
 a step of their own. Besides the classes of `torch.optim`, with their own arguments, there are the
 three of Reddi et al., "Adaptive Federated Optimization" (ICLR 2021, arXiv 2003.00295), Algorithm 2,
 known from secondary sources: `m <- beta1 m + (1 - beta1) g`, `w <- w - lr m / (sqrt(v) + tau)`, v

@@ -151,6 +151,9 @@ def validate(
     show: Annotated[
         bool, typer.Option("--show", help="Print who holds which samples, as a table.")
     ] = False,
+    timing_only: Annotated[
+        bool, typer.Option("--timing-only", help="Also refuse what cannot do without training.")
+    ] = False,
 ) -> None:
     """Find everything that can be known wrong before a run."""
     from afl_sim.validation import check_study, show_partition
@@ -158,7 +161,7 @@ def validate(
     problems = []
     for name in scenarios:
         try:
-            study = check_study(find_scenario(name), settings or [])
+            study = check_study(find_scenario(name), settings or [], timing_only=timing_only)
         except ScenarioError as error:
             problems.append(str(error))
             continue

@@ -21,6 +21,8 @@ from afl_sim.learning.batched import BatchedTrainer, LocalTask
 from afl_sim.learning.compression import Compressor
 from afl_sim.learning.evaluation import Evaluation, Evaluator
 from afl_sim.learning.training import LocalResult
+from afl_sim.purity import Watch
+from afl_sim.strategies.base import Strategy
 
 
 class GroupedResult:
@@ -72,6 +74,7 @@ class BatchedExecutor:
         compressor: Compressor | None = None,
     ) -> None:
         self._compressor = compressor
+        self._watch = Watch(Strategy)
         self._trainer = trainer
         self._evaluator = evaluator
         self._group = group
@@ -145,8 +148,9 @@ class BatchedExecutor:
             begin(
                 task,
                 None if task.after is None else task.after.result().vector,
-                trainer.layout.num_parameters,
+                trainer.layout,
                 self._compressor,
+                self._watch,
             )
             for task in tasks
         ]
@@ -158,7 +162,7 @@ class BatchedExecutor:
         with told_as(f"the group of client {who}"):
             results = trainer.train(local, tasks[0].lr_factor)
         for future, task, at, result in zip(group, tasks, begun, results, strict=True):
-            future.value = conclude(task, at, result, trainer, self._compressor)
+            future.value = conclude(task, at, result, trainer, self._compressor, self._watch)
             future.task = None  # lets go of the base version
             self._waiting.pop(future, None)
         self.training_seconds += perf_counter() - began

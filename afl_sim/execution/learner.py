@@ -17,7 +17,9 @@ from afl_sim.execution.server_model import ServerModel
 from afl_sim.execution.snapshot import Snapshot, to_plain
 from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, TrainingTask, ended
 from afl_sim.learning.evaluation import Evaluation
+from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.training import LocalResult
+from afl_sim.purity import Watch
 from afl_sim.strategies.base import Population, Reading, State, Strategy, Update
 
 
@@ -41,7 +43,7 @@ class TrainingLearner:
         strategy: the update rule.
         executor: where tasks run.
         initial: shape (P + B,): the initial model.
-        num_parameters: P.
+        layout: how the model lies in its vector.
         population: the clients and the samples that each holds.
         lr_factor: the learning-rate schedule, a function of the base version.
         on_evaluation: takes (time_us, version, updates, samples, evaluation).
@@ -55,7 +57,7 @@ class TrainingLearner:
         strategy: Strategy,
         executor: Executor,
         initial: Tensor,
-        num_parameters: int,
+        layout: ParameterVector,
         population: Population,
         lr_factor: Callable[[int], float],
         on_evaluation: Callable[[int, int, int, int, Evaluation], None],
@@ -65,7 +67,7 @@ class TrainingLearner:
     ) -> None:
         self._strategy = strategy
         self._executor = executor
-        self._count = num_parameters
+        self._count = layout.num_parameters
         self._population = population
         self._lr_factor = lr_factor
         self._on_evaluation = on_evaluation
@@ -83,7 +85,8 @@ class TrainingLearner:
         self._to_finish: list[Future[LocalResult]] = []  # by the end of the next aggregation
         self._evaluated: tuple[int, Future[Evaluation]] | None = None
         self._pending: tuple[int, int, int, int] | None = None  # the evaluation not yet reported
-        self._model = ServerModel(strategy, initial, num_parameters, population)
+        self._watch = Watch(Strategy)
+        self._model = ServerModel(strategy, initial, layout, population)
         self.divergence: Divergence | None = None
 
     @property
@@ -264,7 +267,8 @@ class TrainingLearner:
     ) -> Any:
         """The value of a function of updates, which a replay will not compute again."""
         updates = [self._update(each, each.job.future.result(), version) for each in dispatches]
-        value = function(updates)
+        with self._watch.hook(self._strategy, "measure", updates=updates):
+            value = function(updates)
         tensors: dict[str, Tensor] = {}
         to_plain(value, "measured", tensors, {})  # refuses what no checkpoint can keep
         if tensors:
@@ -333,6 +337,7 @@ class TrainingLearner:
             result.vector[: self._count],
             result.loss,
             kept if self._uses_own and len(kept) else None,
+            self._lr_factor(dispatch.base_version),
         )
         if dispatch.corruption is None:
             return update

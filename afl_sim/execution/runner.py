@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from afl_sim.blame import code_of, told
+from afl_sim.blame import told
 from afl_sim.errors import AflSimError, TaskError
 from afl_sim.execution.memory import keep_freed_memory
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.learning.batched import BatchedTrainer
 from afl_sim.learning.compression import Compressor
 from afl_sim.learning.evaluation import Evaluation, Evaluator
+from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.training import LocalResult, LocalTrainer
+from afl_sim.purity import Watch
 from afl_sim.strategies.base import Client, Strategy, Work
 
 NO_MEMORY = "can't allocate memory"  # PyTorch's words
@@ -38,6 +40,7 @@ class TaskRunner:
         self._trainer = trainer
         self._evaluator = evaluator
         self._compressor = compressor
+        self._watch = Watch(Strategy)
 
     def train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
         """Do a training task.
@@ -47,7 +50,7 @@ class TaskRunner:
             own: the vector of the client's last task, if it goes on from that: the model, shape
                 (P + B,), and what it kept.
         """
-        begun = begin(task, own, self._trainer.layout.num_parameters, self._compressor)
+        begun = begin(task, own, self._trainer.layout, self._compressor, self._watch)
         corrected = () if begun.correction is None else (begun.correction,)
         with told_as(f"client {task.client}'s task {task.task}"):
             result = self._trainer.train(
@@ -59,7 +62,7 @@ class TaskRunner:
                 task.lr_factor,
                 *corrected,
             )
-        return conclude(task, begun, result, self._trainer, self._compressor)
+        return conclude(task, begun, result, self._trainer, self._compressor, self._watch)
 
     def evaluate(self, vector: Tensor) -> Evaluation:
         """Evaluate a model given as a vector of shape (P + B,)."""
@@ -87,9 +90,14 @@ class Begun:
 
 
 def begin(
-    task: TrainingTask, own: Tensor | None, count: int, compressor: Compressor | None
+    task: TrainingTask,
+    own: Tensor | None,
+    layout: ParameterVector,
+    compressor: Compressor | None,
+    watch: Watch,
 ) -> Begun:
-    """Where a task begins; ``own`` is as for `TaskRunner.train`, ``count`` is P."""
+    """Where a task begins; ``own`` is as for `TaskRunner.train`."""
+    count = layout.num_parameters
     size, params, base = len(task.base), task.base[:count], task.base
     if compressor is not None:
         params = compressor.downloaded(params, task.client, task.task)
@@ -99,9 +107,10 @@ def begin(
         return Begun(base, params, owed=kept)
     strategy, state = task.origin
     client = Client(task.client, None if own is None else own[:count], kept)
-    with code_of(strategy, "starting_point"):
-        start = strategy.starting_point(params, state, client)
-    with code_of(strategy, "correction"):
+    arguments = {"params": params, "state": state, "client": client}
+    with watch.hook(strategy, "starting_point", **arguments):
+        start = layout.with_frozen(strategy.starting_point(params, state, client), params)
+    with watch.hook(strategy, "correction", **arguments):
         correction = strategy.correction(params, state, client)
     return Begun(torch.cat([start, task.base[count:]]), params, correction, client)
 
@@ -112,6 +121,7 @@ def conclude(
     result: LocalResult,
     trainer: LocalTrainer | BatchedTrainer,
     compressor: Compressor | None,
+    watch: Watch,
 ) -> LocalResult:
     """The result as the server gets it, and behind its model what the client keeps for itself."""
     if compressor is not None and compressor.compresses_updates:
@@ -122,7 +132,8 @@ def conclude(
     kept = client.state
     if task.steps and type(strategy).client_state is not Strategy.client_state:
         work = Work(task.steps, trainer.learning_rate * task.lr_factor, result.delta)
-        with code_of(strategy, "client_state"):
+        arguments = {"params": begun.anchor, "state": state, "client": client, "work": work}
+        with watch.hook(strategy, "client_state", **arguments):
             kept = strategy.client_state(begun.anchor, state, client, work)
     if kept is None:
         return result

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from afl_sim.blame import code_of
 from afl_sim.errors import StrategyError
+from afl_sim.learning.parameters import ParameterVector
+from afl_sim.purity import Watch
 from afl_sim.strategies.base import Population, State, Strategy, Update
 from afl_sim.strategies.server_optimizer import server_step
 
@@ -21,23 +22,26 @@ class ServerModel:
     Args:
         strategy: the update rule.
         initial: shape (P + B,): the initial model.
-        num_parameters: P.
+        layout: how the model lies in its vector.
         population: the clients and the samples that each holds.
 
     Attributes:
         vector: shape (P + B,): the model; every version is a new tensor.
         state: the strategy's state.
-        moments: the state of ``server_optimizer``, where it takes the rule's move; else None.
+        moments: the state of ``server_optimizer``, if there is one and it has made a step.
     """
 
     def __init__(
-        self, strategy: Strategy, initial: Tensor, num_parameters: int, population: Population
+        self, strategy: Strategy, initial: Tensor, layout: ParameterVector, population: Population
     ) -> None:
         self._strategy = strategy
-        self._count = num_parameters
+        self._layout = layout
+        self._count = layout.num_parameters
         self.vector = initial
-        with code_of(strategy, "initial_state"):
-            self.state: State = strategy.initial_state(initial[:num_parameters], population)
+        self._watch = Watch(Strategy)
+        params = initial[: self._count]
+        with self._watch.hook(strategy, "initial_state", params=params):
+            self.state: State = strategy.initial_state(params, population)
         self.moments: Any = None
 
     def aggregate(
@@ -53,17 +57,20 @@ class ServerModel:
         Raises:
             StrategyError: what the rule returns is no model.
         """
-        before = self.vector[: self._count]
-        hook = "aggregate" if updates else "refused"
-        with code_of(self._strategy, hook):
-            if updates:
-                params, self.state = self._strategy.aggregate(before, self.state, updates, context)
-            else:
-                params, self.state = self._strategy.refused(before, self.state, context)
+        strategy, layout, before = self._strategy, self._layout, self.vector[: self._count]
+        optimizer = strategy.server_optimizer if updates else None
+        hook = "refused" if not updates else "aggregate" if optimizer is None else "direction"
+        arguments: dict[str, Any] = {"params": before, "state": self.state}
+        arguments |= {"updates": updates, "context": context} if updates else {"context": context}
+        with self._watch.hook(strategy, hook, **arguments):
+            params, state = getattr(strategy, hook)(*arguments.values())
+        self.state = state
         self._check(params, hook)
-        optimizer = self._strategy.server_optimizer
-        if optimizer is not None and updates and self._strategy.optimizer_gets == "move":
-            params, self.moments = server_step(optimizer, before, self.moments, params - before)
+        if optimizer is None:
+            params = layout.with_frozen(params, before)  # a mean of equal numbers is rounded, too
+        else:
+            parts = layout.trained_parts
+            params, self.moments = server_step(optimizer, before, self.moments, params, parts)
         # A sum is cheaper to look at, and finite only where all that it is made of is.
         if not (math.isfinite(params.sum()) or torch.isfinite(params).all()):
             return False

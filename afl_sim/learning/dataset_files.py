@@ -1,18 +1,20 @@
-"""The files of a data set, read by torchvision: 8-bit images and labels, checked."""
+"""The files of a data set: 8-bit images and labels, read and checked."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from afl_sim.errors import DataError
+from afl_sim.learning.arrays import Arrays
+from afl_sim.learning.file_formats import read_cifar, read_idx
 from afl_sim.learning.mnist_cache import cache_folder, locked, unpack_mnist
 from afl_sim.scenario.data import DataSpec
 
+_COMPARED = 64  # images of each set that are compared with their files
 _READERS = {
     "mnist": "MNIST",
     "fashion_mnist": "FashionMNIST",
@@ -20,24 +22,15 @@ _READERS = {
     "emnist": "EMNIST",
     "cifar10": "CIFAR10",
 }
-_LABEL_HEADER = 8  # bytes before the labels in an IDX file
-_FIRST_FILE = {
-    "mnist": "MNIST/raw/train-images-idx3-ubyte",
-    "fashion_mnist": "FashionMNIST/raw/train-images-idx3-ubyte",
-    "kmnist": "KMNIST/raw/train-images-idx3-ubyte",
-    "emnist": "EMNIST/raw/emnist-{split}-train-images-idx3-ubyte",
-    "cifar10": "cifar-10-batches-py/data_batch_1",
-}
+"""The classes of torchvision that download a data set; the folders of most have their names."""
 
 
 def read_images(spec: DataSpec, cache: Path, *, train: bool) -> tuple[Tensor, Tensor]:
     """Images as uint8 (samples, C, H, W), and labels."""
     folder = _folder(spec, cache)
-    reader = _open(spec, folder, train=train)
-    images = torch.as_tensor(reader.data)
-    # The MNIST family comes as (N, H, W), CIFAR as (N, H, W, C).
-    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
-    labels = _checked_labels(spec, folder, reader.targets)
+    found, targets = _read(spec, folder, train=train, images=True)
+    images = torch.from_numpy(found)
+    labels = _checked_labels(spec, folder, targets)
     if len(images) != len(labels):
         raise _unreadable(spec, folder, f"{len(images)} images with {len(labels)} labels")
     if (shape := tuple(images.shape[1:])) != spec.info.input_shape:
@@ -48,13 +41,47 @@ def read_images(spec: DataSpec, cache: Path, *, train: bool) -> tuple[Tensor, Te
 def read_labels(spec: DataSpec, cache: Path, *, train: bool) -> Tensor:
     """Labels alone: int64, shape (samples,)."""
     folder = _folder(spec, cache)
-    if spec.dataset != "mnist" or spec.root is not None:
-        return _checked_labels(spec, folder, _open(spec, folder, train=train).targets)
-    name = f"{'train' if train else 't10k'}-labels-idx1-ubyte"
-    # The file's contents are known by their checksum; torchvision takes longer to import than this
-    # takes to read.
-    content = np.fromfile(folder / "MNIST" / "raw" / name, dtype=np.uint8, offset=_LABEL_HEADER)
-    return _checked_labels(spec, folder, content)
+    _, targets = _read(spec, folder, train=train, images=False)
+    return _checked_labels(spec, folder, targets)
+
+
+def made_from(arrays: Arrays, spec: DataSpec, cache: Path) -> bool:
+    """Whether stored arrays are those of these files, as far as some of the images show.
+
+    Their own digests say only that they are as somebody stored them.
+    """
+    folder = _folder(spec, cache)
+    (train, labels), (test, test_labels) = (
+        tuple(map(torch.from_numpy, _read_once(spec, folder, train=part, images=True)))
+        for part in (True, False)
+    )
+    if spec.pool == "train_and_test":
+        train, labels = torch.cat([train, test]), torch.cat([labels, test_labels])
+    expected = {"images": train, "labels": labels, "test_images": test, "test_labels": test_labels}
+    if arrays.keys() != expected.keys():
+        return False
+    for name, source in expected.items():
+        stored = torch.from_numpy(arrays[name])
+        if stored.shape != source.shape:
+            return False
+        if source.ndim == 1:
+            if not torch.equal(stored, source.long()):
+                return False
+            continue
+        rows = torch.linspace(0, len(source) - 1, _COMPARED).long()
+        pair = [part[rows].flatten(1).float() for part in (source, stored)]
+        if spec.normalize == "pixelwise":
+            pair = [part.T for part in pair]
+        if stored.dtype != torch.float32 or not _alike(*pair):
+            return False
+    return True
+
+
+def _alike(source: Tensor, stored: Tensor) -> bool:
+    """Whether in every row the one is a growing function of the other, as of a normalised image."""
+    ordered, places = source.sort(dim=1)
+    rises, steps = stored.gather(1, places).diff(dim=1), ordered.diff(dim=1)
+    return torch.equal(rises.sign(), steps.sign())
 
 
 def _checked_labels(spec: DataSpec, folder: Path, targets: Any) -> Tensor:
@@ -89,35 +116,85 @@ def _folder(spec: DataSpec, cache: Path) -> Path:
     )
 
 
-def _open(spec: DataSpec, folder: Path, *, train: bool) -> Any:
-    """Torchvision's reader, its files read; it downloads only if the scenario says so."""
-    options: dict[str, Any] = {"root": folder, "train": train}
-    if spec.dataset == "emnist":
-        options["split"] = spec.split or "balanced"
-    import torchvision.datasets
+def _read(spec: DataSpec, folder: Path, *, train: bool, images: bool) -> tuple[Any, Any]:
+    """Images as (samples, C, H, W), if they are wanted, and labels as the files have them.
 
-    reader = getattr(torchvision.datasets, _READERS[spec.dataset])
+    What is missing is downloaded, if the scenario says so.
+    """
     try:
-        return reader(**options)
-    except Exception as error:  # a damaged file makes the readers raise nearly anything
+        return _read_once(spec, folder, train=train, images=images)
+    except Exception as error:  # a damaged file makes torchvision's reader raise nearly anything
         if not spec.download:
             raise _unreadable(spec, folder, error) from error
     try:
         with locked(folder):
-            return reader(**options, download=True)
+            _torchvisions(spec, folder, train=train, download=True)
+        return _read_once(spec, folder, train=train, images=images)
     except Exception as error:
         raise _unreadable(spec, folder, error) from error
+
+
+def _read_once(spec: DataSpec, folder: Path, *, train: bool, images: bool) -> tuple[Any, Any]:
+    if spec.dataset == "cifar10":
+        if not spec.check:
+            return read_cifar(folder / _first_file(spec).parent, train=train)
+        reader = _torchvisions(spec, folder, train=train)  # it compares MD5 sums, then reads
+        return reader.data.transpose(0, 3, 1, 2).copy(), reader.targets
+    pictures, labels = (folder / name for name in _idx_files(spec, train=train))
+    for path in (pictures, labels):
+        if not path.exists():
+            raise FileNotFoundError(f"{path.name} was not found{_instead(path)}")
+    # The readers of torchvision prefer what its old versions left in a folder `processed`, whatever
+    # that holds, to these files.
+    return read_idx(pictures, 3)[:, None] if images else None, read_idx(labels, 1)
+
+
+def _idx_files(spec: DataSpec, *, train: bool) -> tuple[str, str]:
+    """Images and labels, relative to the root."""
+    if spec.dataset == "emnist":
+        part = f"emnist-{spec.split or 'balanced'}-{'train' if train else 'test'}"
+    else:
+        part = "train" if train else "t10k"
+    start = f"{_READERS[spec.dataset]}/raw/{part}"
+    return f"{start}-images-idx3-ubyte", f"{start}-labels-idx1-ubyte"
+
+
+def _instead(path: Path) -> str:
+    """What lies in place of a missing file, in words."""
+    if path.with_name(f"{path.name}.gz").exists():
+        return f", only {path.name}.gz, which has to be unpacked"
+    processed = path.parent.parent / "processed"
+    if processed.is_dir():
+        return f"; {processed}, of an old version of torchvision, is not read"
+    return ""
+
+
+def _torchvisions(spec: DataSpec, folder: Path, *, train: bool, download: bool = False) -> Any:
+    """Torchvision's reader, which downloads what is missing if it is asked to."""
+    options: dict[str, Any] = {"root": folder, "train": train, "download": download}
+    if spec.dataset == "emnist":
+        options["split"] = spec.split or "balanced"
+    import torchvision.datasets
+
+    return getattr(torchvision.datasets, _READERS[spec.dataset])(**options)
 
 
 def _unreadable(spec: DataSpec, folder: Path, why: object) -> DataError:
     reason = " ".join(str(why).split()) or type(why).__name__
     tried = " or download it" if spec.download else ""
     other = "" if spec.download else ", or data.download: true"
+    if spec.dataset == "cifar10" and spec.check and (folder / _first_file(spec)).exists():
+        other = (
+            ". Only files whose MD5 sums are the published ones are taken; data.check: false "
+            "reads others in the same format, such as a part of the data set"
+        )
     return DataError(
         f"cannot read {spec.info.title} from {folder}{tried}: {reason}; expected "
         f"{folder / _first_file(spec)} and the files beside it{other}"
     )
 
 
-def _first_file(spec: DataSpec) -> str:
-    return _FIRST_FILE[spec.dataset].format(split=spec.split or "balanced")
+def _first_file(spec: DataSpec) -> Path:
+    if spec.dataset == "cifar10":
+        return Path("cifar-10-batches-py/data_batch_1")
+    return Path(_idx_files(spec, train=True)[0])

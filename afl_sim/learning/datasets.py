@@ -1,4 +1,4 @@
-"""Data sets as whole tensors, read by torchvision.
+"""Data sets as whole tensors.
 
 torchvision's per-item transforms cost more than training a small CNN, so a data set is converted
 once from its 8-bit source to one normalised float32 tensor, which everything in a process shares.
@@ -6,6 +6,7 @@ once from its 8-bit source to one normalised float32 tensor, which everything in
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from afl_sim.errors import DataError
 from afl_sim.learning.arrays import Arrays, content_key, open_arrays, store_arrays
-from afl_sim.learning.dataset_files import cache_for, read_images, read_labels
+from afl_sim.learning.dataset_files import cache_for, made_from, read_images, read_labels
 from afl_sim.learning.mnist_cache import cache_folder
 from afl_sim.learning.normalization import normalization, normalized, of_unit_norm
 from afl_sim.scenario.data import DataSpec, held_out
@@ -172,11 +173,13 @@ def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
     if spec.dataset != "mnist" or spec.root is not None:
         return _convert_pool(spec, cache)
     # The packaged files are known by their digests, so their conversion is worth keeping: it saves
-    # later starts from importing torchvision, and lets processes share one copy.
+    # later starts the conversion, and lets processes share one copy.
     folder = cache / "arrays" / f"mnist-{spec.normalize}-{spec.pool}-{_STORED_FORM}"
     arrays = open_arrays(folder)
     if arrays is not None:
-        return dataset_of_arrays(spec, arrays, folder)
+        if made_from(arrays, spec, cache):
+            return dataset_of_arrays(spec, arrays, folder)
+        shutil.rmtree(folder, ignore_errors=True)
     pool = _convert_pool(spec, cache)
     return store_pool(pool, folder) or pool
 
@@ -204,15 +207,19 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
 def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
     """Keep a pool as memory maps in ``folder``; the pool on those maps, or None if it cannot."""
     arrays = {name: getattr(pool, name).numpy() for name in _STORED}
-    try:
-        store_arrays(folder, arrays)
-    except OSError:
-        return None
-    mapped = open_arrays(folder, check=False)
-    if mapped is None:
-        return None
-    tensors: dict[str, Any] = {n: torch.from_numpy(array) for n, array in mapped.items()}
-    return replace(pool, **tensors, stored=folder)
+    for _ in range(2):
+        try:
+            store_arrays(folder, arrays)
+        except OSError:
+            return None
+        mapped = open_arrays(folder, check=False)
+        if mapped is None:
+            return None
+        if all(np.array_equal(mapped.get(name, ()), array) for name, array in arrays.items()):
+            tensors: dict[str, Any] = {n: torch.from_numpy(mapped[n]) for n in _STORED}
+            return replace(pool, **tensors, stored=folder)
+        shutil.rmtree(folder, ignore_errors=True)  # another set lay there under this name
+    return None
 
 
 def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Dataset:

@@ -18,6 +18,9 @@ class ParameterVector:
     entries of floating buffers (BatchNorm's running statistics). Integer buffers do not travel, and
     non-persistent ones, which are no part of the state dict, do not either.
 
+    Attributes:
+        trained: for each parameter, whether it is trained; the others are frozen.
+
     Raises:
         ScenarioError: there is nothing to train, or a parameter has no shape yet.
     """
@@ -30,6 +33,7 @@ class ParameterVector:
         self.shapes = tuple(t.shape for t in (*parameters.values(), *buffers.values()))
         self.sizes = tuple(shape.numel() for shape in self.shapes)
         self.num_parameters = sum(p.numel() for p in parameters.values())
+        self.trained = tuple(parameter.requires_grad for parameter in parameters.values())
         self.size = sum(self.sizes)
 
     @property
@@ -47,6 +51,32 @@ class ParameterVector:
         with torch.no_grad():
             for tensor, part in zip(self.tensors(model), parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
+
+    def trained_parts(self, vector: Tensor) -> list[Tensor]:
+        """The trained parameters as views of a vector, each in the shape that the model has."""
+        return [
+            part.view(shape)
+            for part, shape, trained in zip(
+                vector[: self.num_parameters].split(self.sizes[: len(self.trained)]),
+                self.shapes,
+                self.trained,
+                strict=False,  # buffers follow
+            )
+            if trained
+        ]
+
+    def with_frozen(self, vector: Tensor, kept: Tensor) -> Tensor:
+        """A vector in which the frozen parameters are those of another, bit for bit.
+
+        Args:
+            vector: shape (P,); it is not changed, and returned where nothing is frozen.
+            kept: shape (P,): has the frozen parameters.
+        """
+        if all(self.trained):
+            return vector
+        sizes = self.sizes[: len(self.trained)]
+        pairs = zip(vector.split(sizes), kept.split(sizes), self.trained, strict=True)
+        return torch.cat([new if trained else old for new, old, trained in pairs])
 
     def named(self, vector: Tensor) -> dict[str, Tensor]:
         """The vector's parts under the names of the model's state dict."""

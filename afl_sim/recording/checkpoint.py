@@ -53,7 +53,7 @@ def save_checkpoint(
     digest = hashlib.sha256(content).hexdigest()
     place = folder / str(number)
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)  # in the run's folder, which is not made anew
         remove_drafts(folder)
         with draft_folder(place) as draft:
             write_bytes(draft / _TENSORS, content)

@@ -100,6 +100,8 @@ class Folder:
 class RunFolder(Folder):
     """The folder of one run, while it is being written."""
 
+    _held: int | None = None  # a descriptor of the folder, while it is locked
+
     @classmethod
     def create(
         cls,
@@ -150,7 +152,28 @@ class RunFolder(Folder):
                 refuse_link(self.path / name)
             remove_drafts(self.path)
             remove_drafts(self.path.parent, self.path.name)
-            yield
+            # While it is open, no other folder can be taken for it.
+            self._held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                yield
+            finally:
+                os.close(self._held)
+                self._held = None
+
+    def check_there(self) -> None:
+        """Look whether the folder that is held is still in its place.
+
+        Raises:
+            AflSimError: it is not.
+        """
+        if self._held is None:
+            return
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self._held), os.stat(self.path)):
+                return
+        raise AflSimError(
+            f"{self.path} was removed or moved while the run went on; nothing more is written to it"
+        )
 
     def forget_results(self) -> None:
         """Remove what a run that broke off has left, but for its checkpoints, to go on from them.
@@ -232,6 +255,18 @@ class StudyFolder(Folder):
         if scenario_yaml is not None:
             files[STUDY_SOURCE] = scenario_yaml.encode()
         return cls._appear(path, files)
+
+
+def check_study_there(path: Path) -> None:
+    """Look whether a study that goes on still has its folder.
+
+    Raises:
+        AflSimError: it has not; a run in it would make it anew.
+    """
+    if not (path / STUDY).is_file():
+        raise AflSimError(
+            f"{path} was removed or moved while the study went on; nothing more is run"
+        )
 
 
 def check_free(path: Path) -> None:

@@ -16,6 +16,7 @@ from afl_sim.scenario.round_trips import times_without_a_mean
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.tables.clients import without_rows
 from afl_sim.scenario.training import LENGTHS
+from afl_sim.scenario.wording import show
 
 
 def impossible_combinations(
@@ -42,6 +43,15 @@ def impossible_combinations(
             ("server", "selection"),
             f"{server.selection.kind} chooses by training losses, and nothing is trained with "
             "--timing-only; expected another kind",
+        )
+    strategy = sections.get("strategy")
+    if timing_only and strategy is not None and getattr(strategy, "reads_results", False):
+        key = getattr(strategy, "results_key", "kind")
+        yield Finding(
+            ("strategy", key),
+            f"got {show(getattr(strategy, key, None))}, with which {strategy.kind} reads training "
+            "results, and nothing is trained with --timing-only; expected another setting or "
+            "strategy",
         )
     yield from beyond_all_bounds(sections)
     yield from without_unknown(times_without_a_mean(parts))
@@ -80,7 +90,7 @@ def impossible_combinations(
                 "expected evaluation.on: validation, with a share held out by data.validation, or "
                 "client_test, with one kept by data.client_test",
             )
-    training, strategy = sections.get("training"), sections.get("strategy")
+    training = sections.get("training")
     if training is not None and strategy is not None and training.proximal > 0:
         own = getattr(strategy, "proximal", 0.0)
         if isinstance(own, int | float) and own > 0:
@@ -99,6 +109,7 @@ def impossible_combinations(
     runs = cases * sections.get("replications", 1)
     yield from _idle_workers(sections.get("numerics"), sections.get("execution"), runs)
     yield from _compressed_beside_own(training, strategy)
+    yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
     stop = sections.get("stop")
     if stop is not None and only_accuracy(stop):
@@ -127,6 +138,26 @@ def _compressed_beside_own(training: Any, strategy: Any) -> Iterator[Finding]:
             f"{strategy.kind}'s clients keep a model or a state of their own, which would have to "
             "travel as well; expected none",
         )
+
+
+def _other_than_plain_sgd(training: Any, strategy: Any) -> Iterator[Finding]:
+    """A rule that takes a gradient out of local work knows only how plain SGD made it."""
+    if training is None or not getattr(strategy, "plain_sgd", False):
+        return
+    optimizer = training.optimizer
+    why = (
+        f"{strategy.kind}'s rule takes a client's work for steps w - lr g; expected SGD without "
+        "momentum, at a rate above 0"
+    )
+    if optimizer.kind != "SGD":
+        yield Finding(("training", "optimizer", "kind"), f"got {optimizer.kind!r}, but {why}")
+        return
+    if getattr(optimizer, "momentum", 0.0):
+        yield Finding(
+            ("training", "optimizer", "momentum"), f"got {optimizer.momentum:g}, but {why}"
+        )
+    if getattr(optimizer, "lr", 1.0) == 0:
+        yield Finding(("training", "optimizer", "lr"), f"got 0, but {why}")
 
 
 def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[Finding]:
@@ -245,9 +276,8 @@ def _absent_clients(sections: Mapping[str, Any], count: int) -> Iterator[Finding
 
 
 def _own_checks(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
-    for name in ("data", "strategy"):
-        section = sections.get(name)
-        check = getattr(section, "check", None)
+    for name, method in (("data", "problems"), ("strategy", "check")):
+        check = getattr(sections.get(name), method, None)
         if check is None:
             continue
         try:

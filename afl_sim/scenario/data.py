@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from afl_sim.scenario.partition_base import Problem
 from afl_sim.scenario.partitions import Iid, PartitionSpec
-from afl_sim.scenario.section import Section
+from afl_sim.scenario.section import LaterSection
 from afl_sim.scenario.speed_correlation import SpeedCorrelation
 
 
@@ -61,8 +61,10 @@ SHARED_SAMPLES = (
 )
 
 
-class DataSpec(Section):
+class DataSpec(LaterSection):
     """The ``data:`` section of a scenario."""
+
+    _later = ("check",)
 
     dataset: Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"] = Field(
         default="mnist",
@@ -83,6 +85,11 @@ class DataSpec(Section):
         default=False,
         description="Let torchvision download what is missing, into `root` or else the cache. "
         "Nothing is ever downloaded without this.",
+    )
+    check: bool = Field(
+        default=True,
+        description="Take CIFAR-10's files only if their MD5 sums are the published ones. false: "
+        "also read others in the same format, such as a part of the data set. cifar10 only.",
     )
     pool: Literal["train", "train_and_test"] = Field(
         default="train",
@@ -136,6 +143,15 @@ class DataSpec(Section):
             raise ValueError(f"split is for dataset: emnist; {self.dataset} has none")
         return self
 
+    @model_validator(mode="after")
+    def _check_is_cifars(self) -> Self:
+        if not self.check and self.dataset != "cifar10":
+            raise ValueError(
+                f"check: false is for dataset: cifar10; the files of {self.dataset} are compared "
+                "with no sums, unless they are the package's own"
+            )
+        return self
+
     @property
     def info(self) -> DatasetInfo:
         """Shape, classes and published sizes of the data set."""
@@ -149,7 +165,7 @@ class DataSpec(Section):
         pool = self.info.train + (self.info.test if self.pool == "train_and_test" else 0)
         return pool - held_out(pool, self.validation)
 
-    def check(self, clients: int) -> Iterator[Problem]:
+    def problems(self, clients: int) -> Iterator[Problem]:
         """What cannot work with this many clients, as (key path inside ``data``, message).
 
         With a `root` of the user's own the number of samples is known only once it is read, so

@@ -9,15 +9,21 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions import Distribution
 from afl_sim.scenario.section import Number, Section, Whole
-from afl_sim.scenario.uses import OncePerClient, ServersOwn, not_nothing
+from afl_sim.scenario.uses import OncePerClient, ServersOwn, largest, not_nothing
 
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Wait = Annotated[Number, Field(ge=0, le=9e12)]
 
 
-def _not_certain(value: Distribution) -> Distribution:
+def _probable(value: Distribution) -> Distribution:
     if value.constant is not None and value.constant >= 1:
         raise PydanticCustomError("scenario", "every task would crash; expected less than 1")
+    if (most := largest(value)) > 1:
+        raise PydanticCustomError(
+            "scenario",
+            f"can be {most:.3g}, which is no probability; expected numbers from 0 to 1, or a law "
+            "that stays there, such as beta",
+        )
     return value
 
 
@@ -64,7 +70,7 @@ class Duplication(Section):
 class Faults(Section):
     """What goes wrong with tasks. By default nothing does."""
 
-    crash: Annotated[OncePerClient, AfterValidator(_not_certain)] = Field(
+    crash: Annotated[OncePerClient, AfterValidator(_probable)] = Field(
         default=Distribution(0.0),
         description="Probability that a task fails at a uniformly drawn moment of its "
         "computation, drawn once for each client (no unit).",

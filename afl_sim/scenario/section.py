@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from pydantic_core import PydanticCustomError
 
 
@@ -12,6 +20,27 @@ class Section(BaseModel):
     """A frozen block of a scenario that knows all its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LaterSection(Section):
+    """A block that has got keys since runs of it were first recorded.
+
+    A scenario that does not use such a key keeps the identity that it had without it: its default
+    is not written out.
+    """
+
+    _later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        for name in self._later:
+            field = type(self).model_fields.get(name)
+            if field is not None and getattr(self, name) == field.get_default(
+                call_default_factory=True
+            ):
+                written.pop(name, None)
+        return written
 
 
 def _undisguised(value: Any) -> Any:

@@ -8,14 +8,12 @@ from typing import Annotated, Any, Self
 from pydantic import (
     Field,
     PrivateAttr,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
-    model_serializer,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
-from afl_sim.scenario.section import Number, Section
+from afl_sim.scenario.section import LaterSection, Number
 from afl_sim.scenario.tables import NumberClients, TableProblems
 
 Factor = Annotated[Number, Field(gt=0)]
@@ -30,12 +28,11 @@ NumberedClients = Annotated[
     ),
 ]
 
-_LEFT_OUT = ("factor", "number_clients")
 
-
-class TraceBlock(Section):
+class TraceBlock(LaterSection):
     """A block with the keys ``trace`` and ``sha256``, whose file is read when it is validated."""
 
+    _later = ("factor", "number_clients")
     _content: Any = PrivateAttr(default=None)
 
     def _load(self, path: Path) -> tuple[Any, str]:
@@ -69,15 +66,3 @@ class TraceBlock(Section):
         read: Self = made.model_copy(update={"trace": str(path), "sha256": digest})
         read._content = content
         return read
-
-    @model_serializer(mode="wrap")
-    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A scenario that does not use these keys keeps the identity that it had without them.
-        written: dict[str, Any] = handler(self)
-        for name in _LEFT_OUT:
-            field = type(self).model_fields.get(name)
-            if field is not None and getattr(self, name) == field.get_default(
-                call_default_factory=True
-            ):
-                written.pop(name, None)
-        return written

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+from afl_sim.elementary import HIGHEST
 from afl_sim.scenario.distributions import Distribution
 
 
@@ -35,6 +36,26 @@ def not_nothing(value: Distribution) -> Distribution:
     if value.constant == 0:
         raise PydanticCustomError("scenario", "got 0, which is no time at all; expected more")
     return value
+
+
+def largest(value: Distribution) -> float:
+    """The largest number that can be drawn, for any client."""
+    return _largest(value.form)
+
+
+def _largest(form: Any) -> float:
+    if not isinstance(form, dict):
+        return float(form)
+    if "mixture" in form:
+        parts = ({k: v for k, v in part.items() if k != "weight"} for part in form["mixture"])
+        return max(_largest(part) for part in parts)
+    for several in ("values", "sequence"):
+        if several in form:
+            return max(map(_largest, form[several]))
+    if len(form) == 1 and not isinstance(form.get("dist", ""), str):
+        return _largest(form["dist"])  # a number in a mixture
+    law = Distribution(form)
+    return max(law.quantile(HIGHEST, client) for client in range(law.length or 1))
 
 
 def _changes(form: Any) -> bool:

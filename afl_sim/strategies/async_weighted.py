@@ -54,7 +54,7 @@ class AsyncWeighted(Strategy):
         return self.weights == "unbiased"
 
     def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        slowness = None if self.weights == "identical" else self._slowness(server)
+        slowness = self._slowness(server) if self.weights == "unbiased" else None
         server.dispatch_many(range(server.clients))
         while True:
             update = yield server.arrival()
@@ -65,11 +65,14 @@ class AsyncWeighted(Strategy):
                 yield server.aggregate([update], slowness={client: slowness[client]})
             server.dispatch(client)
 
-    def _slowness(self, server: ServerView) -> Sequence[float]:
-        """``tau_i sum_j 1/tau_j`` of each client."""
+    def _slowness(self, server: ServerView) -> list[float]:
+        """``tau_i sum_j 1/tau_j`` of every client."""
         seconds = [server.expected_seconds(client) for client in range(server.clients)]
         if not all(seconds):
-            raise ScheduleError(f"strategy {self.kind}: weights need tasks that take time")
+            raise ScheduleError(
+                f"strategy {self.kind}: weights: unbiased needs tasks that take time, and client "
+                f"{seconds.index(0)}'s take none"
+            )
         rate = sum(1 / duration for duration in seconds)
         return [duration * rate for duration in seconds]
 

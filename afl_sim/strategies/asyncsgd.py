@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from afl_sim.strategies.base import (
     in_parallel,
 )
 from afl_sim.strategies.registry import register
-from afl_sim.strategies.server_optimizer import check_one_rate, take_step
+from afl_sim.strategies.server_optimizer import check_one_rate
 
 LR = 0.05
 
@@ -43,7 +44,6 @@ class AsyncSGD(Strategy):
         keeps="nothing (a server optimizer, its moments)",
     )
     gradient: ClassVar[bool] = True
-    optimizer_gets = "direction"
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")
     lr: PositiveFloat = Field(LR, description="gamma: the server's step size")
@@ -66,5 +66,10 @@ class AsyncSGD(Strategy):
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
         for update in updates:
-            params, state = take_step(self.server_optimizer, self.lr, params, state, update.delta)
+            params = params + self.lr * update.delta
         return params, state
+
+    def direction(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        return torch.stack([update.delta for update in updates]).sum(0), state

@@ -31,6 +31,10 @@ ClientsPerRound = Annotated[StrictInt, Field(ge=1)] | Annotated[float, Field(gt=
 """A whole number of clients, or a fraction of the population with a decimal point (1.0 is all)."""
 
 
+LEAST_RATE = 1e-30
+"""A schedule may make a rate smaller than this. No gradient can then be told from a step."""
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """What one client's task contributes to an aggregation.
@@ -47,6 +51,7 @@ class Update:
         params: shape (P,): the local model after training; for a gradient method, where it took g.
         loss: the mean training loss over the task; NaN where no step was done.
         client_state: what the client keeps after the task (`Strategy.client_state`), if anything.
+        lr_factor: the factor of ``training.lr_schedule`` on the task's learning rate.
     """
 
     client: int
@@ -58,6 +63,7 @@ class Update:
     params: Tensor
     loss: float
     client_state: Tensor | None = None
+    lr_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +173,14 @@ class Strategy(BaseModel):
     """The schedule asks for `Server.expected_seconds`, so that tasks must have a mean duration."""
     reads_results: ClassVar[bool] = False
     """The schedule reads results (`Server.result`), so it cannot run without training."""
-    optimizer_gets: ClassVar[Literal["move", "direction", "nothing"]] = "move"
-    """What ``server_optimizer`` gets: the move that `aggregate` makes; a direction that `aggregate`
-    hands to it; or nothing, where the rule needs a step of its own and a setting is refused."""
+    results_key: ClassVar[str] = "kind"
+    """The key by which it comes to read results, for messages."""
+    plain_sgd: ClassVar[bool] = False
+    """The rule takes local work for steps ``w <- w - lr g`` (it divides by `Work.lr`), so that
+    another local optimizer, momentum or a rate of 0 is refused."""
+    optimizer_gets: ClassVar[Literal["direction", "nothing"]] = "direction"
+    """What ``server_optimizer`` gets: what `direction` gives; or nothing, where the rule needs a
+    step of its own and a setting is refused."""
 
     @model_validator(mode="before")
     @classmethod
@@ -224,6 +235,17 @@ class Strategy(BaseModel):
             context: the plain values that the schedule passed to ``server.aggregate``.
         """
         raise NotImplementedError
+
+    def direction(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        """Where ``server_optimizer`` is to go, and the next state. A pure function, as `aggregate`.
+
+        The optimizer gets the negative of this vector, shape (P,), as its gradient. By default that
+        is the move that `aggregate` makes. A rule with a rate of its own leaves the rate out.
+        """
+        after, state = self.aggregate(params, state, updates, context)
+        return after - params, state
 
     def refused(
         self, params: Tensor, state: State, context: Mapping[str, Any]

@@ -75,4 +75,6 @@ class FADAS(Strategy):
         )
         stalest = max(update.staleness for update in updates)
         adapt = self.delay_threshold is not None and stalest > self.delay_threshold
-        return server_step(amsgrad, params, state, mean, 1 / stalest if adapt else 1.0)
+        factor = 1 / stalest if adapt else 1.0
+        # AMSGrad without decay treats each entry by itself, so the vector need not be cut up.
+        return server_step(amsgrad, params, state, mean, lambda vector: [vector], factor)

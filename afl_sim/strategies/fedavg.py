@@ -25,7 +25,6 @@ from afl_sim.strategies.base import (
 )
 from afl_sim.strategies.registry import register
 from afl_sim.strategies.rounds import everyone_trains
-from afl_sim.strategies.server_optimizer import server_step
 
 
 @register("fedavg")
@@ -49,7 +48,6 @@ class FedAvg(Strategy):
         "synchronous",
         keeps="nothing (a server optimizer, its moments)",
     )
-    optimizer_gets = "direction"
 
     clients_per_round: ClientsPerRound = Field(
         10, description="clients averaged per round: a count, or a fraction of them (1.0 is all)"
@@ -134,13 +132,18 @@ class FedAvg(Strategy):
             for update in updates:
                 model = model.add(update.params - params, alpha=update.num_samples / state)
             return model, state
-        uniform = self.weighting == "uniform"
-        weights = [1 if uniform else update.num_samples for update in updates]
-        if self.server_optimizer is None:
-            return weighted_mean([update.params for update in updates], weights), state
+        return weighted_mean([update.params for update in updates], self._weights(updates)), state
+
+    def direction(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
         # mean(w_k) - w, but exactly 0 where nobody has moved: Adam would magnify its rounding.
-        mean = weighted_mean([update.params - params for update in updates], weights)
-        return server_step(self.server_optimizer, params, state, mean)
+        moves = [update.params - params for update in updates]
+        return weighted_mean(moves, self._weights(updates)), state
+
+    def _weights(self, updates: Sequence[Update]) -> list[int]:
+        uniform = self.weighting == "uniform"
+        return [1 if uniform else update.num_samples for update in updates]
 
     def _selected(self, clients: int) -> int:
         wanted = per_round(self.clients_per_round, clients) * (1 + self.over_selection)

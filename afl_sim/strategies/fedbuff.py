@@ -21,7 +21,7 @@ from afl_sim.strategies.base import (
     in_parallel,
 )
 from afl_sim.strategies.registry import register
-from afl_sim.strategies.server_optimizer import check_one_rate, take_step
+from afl_sim.strategies.server_optimizer import check_one_rate
 from afl_sim.strategies.staleness import Polynomial, StalenessWeight
 
 
@@ -66,7 +66,6 @@ class FedBuff(Strategy):
         "semi-synchronous",
         keeps="nothing (a server optimizer, its moments)",
     )
-    optimizer_gets = "direction"
 
     concurrency: Concurrency = Field(20, description="clients that train at once, or all")
     buffer_size: PositiveInt = Field(10, description="K: updates per server step")
@@ -90,6 +89,11 @@ class FedBuff(Strategy):
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
+        step, state = self.direction(params, state, updates, context)
+        return params + self.server_lr * step, state
+
+    def direction(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
         weighted = [self.staleness(u.staleness) * u.delta for u in updates]
-        step = torch.stack(weighted).sum(0) / self.buffer_size
-        return take_step(self.server_optimizer, self.server_lr, params, state, step)
+        return torch.stack(weighted).sum(0) / self.buffer_size, state

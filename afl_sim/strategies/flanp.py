@@ -11,6 +11,7 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
+    LEAST_RATE,
     Client,
     Population,
     ServerView,
@@ -40,6 +41,9 @@ class FLANP(Strategy):
     are kept from stage to stage; the paper leaves that open. A client that misses rounds goes on
     with the Delta of the last that it was in, so that the delta_i go on adding up to 0. Where all
     of the m fastest have left for good, the next stage begins.
+
+    Delta_i is a gradient only where the local optimizer is plain SGD: others, momentum and a rate
+    of 0 are refused.
     """
 
     about = About(
@@ -50,6 +54,8 @@ class FLANP(Strategy):
     )
 
     needs_mean_times: ClassVar[bool] = True
+    plain_sgd: ClassVar[bool] = True
+    results_key: ClassVar[str] = "threshold"
 
     initial_clients: PositiveInt = Field(1, description="m in the first stage")
     growth: float = Field(2.0, gt=1, description="m grows by this factor from stage to stage")
@@ -99,7 +105,11 @@ class FLANP(Strategy):
     def correction(self, params: Tensor, state: State, client: Client) -> Tensor | None:
         return None if client.state is None else -_tracking(state, client.id, client.state)
 
-    def client_state(self, params: Tensor, state: State, client: Client, work: Work) -> Tensor:
+    def client_state(
+        self, params: Tensor, state: State, client: Client, work: Work
+    ) -> Tensor | None:
+        if work.lr < LEAST_RATE:
+            return client.state
         delta = torch.zeros_like(params)
         if client.state is not None:
             delta = _tracking(state, client.id, client.state)

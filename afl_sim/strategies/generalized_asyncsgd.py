@@ -82,7 +82,8 @@ class GeneralizedAsyncSGD(Strategy):
         seconds = [server.expected_seconds(client) for client in range(server.clients)]
         if not all(seconds):
             raise ScheduleError(
-                f"strategy {self.kind}: sampling by speed needs tasks that take time"
+                f"strategy {self.kind}: sampling by speed needs tasks that take time, and client "
+                f"{seconds.index(0)}'s take none"
             )
         return [1 / each for each in seconds]
 

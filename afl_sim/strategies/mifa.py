@@ -11,6 +11,7 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
+    LEAST_RATE,
     ClientsPerRound,
     Population,
     ServerView,
@@ -30,8 +31,10 @@ class MIFA(Strategy):
     Gu, Huang, Zhang, Huang, "Fast Federated Learning in the Presence of Arbitrary Device
     Unavailability", NeurIPS 2021 (arXiv 2106.04159), memory-augmented impatient federated
     averaging: an active client sets ``G_i <- (w - w_i)/eta``, and
-    ``w <- w - eta (1/N) sum_i G_i`` over all N clients. With a constant local learning rate eta
-    cancels: the table holds each client's last delta, and w moves by ``server_lr`` times its mean.
+    ``w <- w - eta (1/N) sum_i G_i`` over all N clients. The table holds each client's last delta
+    over the factor that ``training.lr_schedule`` had then, and w moves by the mean of that, times
+    the factor that it has now, times ``server_lr``. So eta cancels but for its schedule, and any
+    local optimizer will do.
 
     The first step waits until there is a G_i of every client. Who is active is for the scenario to
     say; ``clients_per_round`` limits it to a random sample of those.
@@ -75,5 +78,9 @@ class MIFA(Strategy):
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
-        table = {**state, **{update.client: update.delta for update in updates}}
-        return params + self.server_lr * torch.stack(list(table.values())).mean(0), table
+        table = dict(state)
+        for update in updates:
+            scale = update.lr_factor
+            table[update.client] = update.delta / scale if scale >= LEAST_RATE else update.delta
+        now = updates[-1].lr_factor  # a round's updates are all of one version
+        return params + self.server_lr * now * torch.stack(list(table.values())).mean(0), table

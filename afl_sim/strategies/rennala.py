@@ -21,7 +21,7 @@ from afl_sim.strategies.base import (
     in_parallel,
 )
 from afl_sim.strategies.registry import register
-from afl_sim.strategies.server_optimizer import check_one_rate, take_step
+from afl_sim.strategies.server_optimizer import check_one_rate
 
 LR = 0.05
 Late = Literal["cancel", "discard"]
@@ -75,7 +75,6 @@ class Rennala(Strategy):
         keeps="nothing (a server optimizer, its moments)",
     )
     gradient: ClassVar[bool] = True
-    optimizer_gets = "direction"
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")
     batch_size: PositiveInt = Field(10, description="B: gradients per step")
@@ -100,5 +99,10 @@ class Rennala(Strategy):
     def aggregate(
         self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
     ) -> tuple[Tensor, State]:
-        mean = torch.stack([update.delta for update in updates]).sum(0) / self.batch_size
-        return take_step(self.server_optimizer, self.lr, params, state, mean)
+        mean, state = self.direction(params, state, updates, context)
+        return params + self.lr * mean, state
+
+    def direction(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        return torch.stack([update.delta for update in updates]).sum(0) / self.batch_size, state

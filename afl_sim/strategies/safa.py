@@ -138,6 +138,7 @@ class SAFA(Strategy):
     ) -> Generator[Any, Any, None]:
         """Add a round's arrivals; ``before`` are the clients picked in the last round."""
         began, quota = server.now, per_round(self.clients_per_round, server.clients)
+        arrived += server.arrivals()  # at once, where tasks take no time
         while True:
             fresh = sum(update.client not in before for update in arrived)
             missing = quota - fresh if self.round_ends == "picked" else server.clients

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
+    LEAST_RATE,
     Client,
     ClientsPerRound,
     Population,
@@ -36,7 +37,8 @@ class Scaffold(Strategy):
     ``x <- x + eta_g mean(y_i - x)`` over the round and ``c <- c + (1/N) sum (c_i+ - c_i)``. All
     control variates begin at 0.
 
-    Option II assumes plain SGD as the local optimizer.
+    Option II presumes plain SGD as the local optimizer: others, momentum and a rate of 0 are
+    refused.
     """
 
     about = About(
@@ -45,6 +47,7 @@ class Scaffold(Strategy):
         keeps="a control variate, and each client another",
         unconfirmed="the rule, known from a secondary source",
     )
+    plain_sgd: ClassVar[bool] = True
 
     clients_per_round: ClientsPerRound = Field(
         10, description="clients in a round: a count, or a fraction of them (1.0 is all)"
@@ -65,6 +68,8 @@ class Scaffold(Strategy):
 
     def client_state(self, params: Tensor, state: State, client: Client, work: Work) -> Tensor:
         own = _own(client, state["c"])
+        if work.lr < LEAST_RATE:
+            return torch.cat([own, torch.zeros_like(own)])
         new = own - state["c"] - work.delta / (work.steps * work.lr)
         return torch.cat([new, new - own])  # what it keeps, and what it tells the server
 

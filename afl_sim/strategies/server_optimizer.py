@@ -6,6 +6,7 @@ The negative of the aggregated update is the pseudo-gradient that the optimizer 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -17,7 +18,8 @@ def server_step(
     spec: OptimizerSpec,
     params: Tensor,
     optimizer_state: Any,
-    update: Tensor,
+    direction: Tensor,
+    parts: Callable[[Tensor], list[Tensor]],
     lr_factor: float = 1.0,
 ) -> tuple[Tensor, Any]:
     """One step of the server's optimizer.
@@ -26,30 +28,25 @@ def server_step(
         spec: the optimizer and its arguments.
         params: shape (P,): the global model.
         optimizer_state: what the last step returned, or None before the first.
-        update: shape (P,): the direction to move in, the negative of the pseudo-gradient.
+        direction: shape (P,): where to go, the negative of the pseudo-gradient.
+        parts: gives the tensors that are trained as views of a vector of shape (P,)
+            (`ParameterVector.trained_parts`). The rest of the model stays as it is.
         lr_factor: a factor on the optimizer's learning rate in this step.
 
     Returns:
         The new model and the optimizer's new state; no argument is changed.
     """
-    weights = params.clone().requires_grad_()
-    optimizer = spec.build([weights], lr_factor)
+    model = params.clone()
+    weights = [part.detach().requires_grad_() for part in parts(model)]
+    optimizer = spec.build(weights, lr_factor)
     if optimizer_state is not None:
         saved = optimizer.state_dict()
         saved["state"] = copy.deepcopy(optimizer_state)
         optimizer.load_state_dict(saved)
-    weights.grad = -update
+    for weight, part in zip(weights, parts(-direction), strict=True):
+        weight.grad = part
     optimizer.step()
-    return weights.detach(), copy.deepcopy(optimizer.state_dict()["state"])
-
-
-def take_step(
-    spec: OptimizerSpec | None, lr: float, params: Tensor, optimizer_state: Any, update: Tensor
-) -> tuple[Tensor, Any]:
-    """``w + lr update``, or where there is one a step of the server's optimizer in its place."""
-    if spec is None:
-        return params + lr * update, optimizer_state
-    return server_step(spec, params, optimizer_state, update)
+    return model, copy.deepcopy(optimizer.state_dict()["state"])
 
 
 def check_one_rate(

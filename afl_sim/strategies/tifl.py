@@ -41,6 +41,7 @@ class TiFL(Strategy):
     )
 
     needs_mean_times: ClassVar[bool] = True
+    results_key: ClassVar[str] = "policy"
 
     tiers: PositiveInt = Field(5, description="latency tiers of equal size")
     clients_per_round: PositiveInt = Field(10, description="clients in a round")

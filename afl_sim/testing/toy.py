@@ -10,11 +10,10 @@ import atexit
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from afl_sim.catalogue import catalogue
 from afl_sim.execution.guard import Guard
@@ -26,6 +25,7 @@ from afl_sim.execution.processes import ProcessSeat
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import Executor
 from afl_sim.learning.evaluation import Evaluation
+from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.training import LocalResult
 from afl_sim.recording.events import EventLog
 from afl_sim.scenario import Numerics, Reading, Scenario
@@ -84,6 +84,14 @@ class Trail:
     staleness: list[int] = field(default_factory=list)
 
 
+def layout() -> ParameterVector:
+    """Three parameters, and a buffer."""
+    model = nn.Module()
+    model.weight = nn.Parameter(INITIAL.clone())
+    model.register_buffer("gradient", torch.zeros(1))
+    return ParameterVector(model)
+
+
 class Quadratics:
     """Stands where a `LocalTrainer` stands.
 
@@ -93,7 +101,7 @@ class Quadratics:
         targets: shape (clients, 3): t_i.
     """
 
-    layout = SimpleNamespace(num_parameters=SIZE)
+    layout = layout()
     learning_rate = LR
 
     def __init__(self, targets: Tensor) -> None:
@@ -213,7 +221,7 @@ def learner_of(
         strategy or case.strategy,
         executor,
         torch.cat([INITIAL, torch.tensor([float(case.strategy.gradient)])]),
-        SIZE,
+        layout(),
         Population(case.clients, samples_of),
         lambda base_version: 1.0,
         lambda *row: None,

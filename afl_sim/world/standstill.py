@@ -24,12 +24,13 @@ class Standstill:
     Args:
         server: what is watched.
         scenario: for its stop rules.
+        limit: in place of `LIMIT`.
     """
 
-    def __init__(self, server: Server, scenario: Scenario) -> None:
+    def __init__(self, server: Server, scenario: Scenario, limit: int | None = None) -> None:
         stop = scenario.stop
         self._server = server
-        self._limit = LIMIT + LIMIT_PER_CLIENT * server.clients
+        self._limit = (LIMIT if limit is None else limit) + LIMIT_PER_CLIENT * server.clients
         self._timed = stop.virtual_seconds is not None
         # Whether more versions can end the run at one and the same instant.
         self._counted = any(getattr(stop, rule) is not None for rule in _COUNTED) or (

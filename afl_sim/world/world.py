@@ -92,6 +92,8 @@ class World:
         self._progress = progress
         self._after_version = after_version
         self._rule: str | None = None
+        self._looked = 0  # events so far, in steps
+        self._unseen = 0  # versions since
         self._evaluated: tuple[int, int] | None = None
         self.env = simpy.Environment(initial_time=0)
         self._background = Background(self.env)
@@ -164,8 +166,12 @@ class World:
         """The clock, in microseconds."""
         return int(self.env.now)
 
-    def run(self) -> Ending:
+    def run(self, at_most: int | None = None) -> Ending:
         """Turn the clock until a stop rule is reached.
+
+        Args:
+            at_most: give up after about so many events; half as many that lead nowhere are too
+                many. By default a run may have any number.
 
         Raises:
             ScheduleError: if the schedule broke a rule, came to rest before any stop rule, or goes
@@ -186,6 +192,9 @@ class World:
         if self._outages.happen:
             self.env.process(self._pauses())
         self.server.spawn(self._schedule())
+        self._at_most = at_most
+        limit = None if at_most is None else at_most // 2
+        self._standstill = Standstill(self.server, self._scenario, limit)
         end_us = self._turn(horizon)
         if self._evaluated != (end_us, self.server.version):
             self._evaluate(end_us)
@@ -207,13 +216,12 @@ class World:
         env, step, peek = self.env, self.env.step, self.env.peek
         end = min(horizon, CLOCK_END)
         steps = 0
-        standstill = Standstill(self.server, self._scenario)
         try:
             while self._rule is None and peek() < end:
                 step()
                 steps += 1
                 if not steps & 0xFFF:
-                    standstill.look(0x1000)
+                    self._look(0x1000)
                     if self._progress is not None:
                         self._progress()
         except RunEnded:
@@ -249,6 +257,14 @@ class World:
             )
         return int(horizon)
 
+    def _look(self, events: int) -> None:
+        """Look on after so many more events, or versions that came without any."""
+        self._standstill.look(events)
+        self._looked += events
+        self._unseen = 0
+        if self._at_most is not None and self._looked >= self._at_most:
+            self._end("none")
+
     def _where(self) -> str:
         """The line at which the running process stands."""
         process: Any = self.env.active_process
@@ -263,6 +279,9 @@ class World:
             self._evaluate()
         if self._progress is not None:
             self._progress()
+        self._unseen += 1
+        if self._unseen == 0x1800:  # so many in so few events, perhaps in one that never ends
+            self._look(self._unseen)
         stop, server = self._scenario.stop, self.server
         reached = {
             "versions": (stop.versions, server.version),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from vectors import flat_layout
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.batched import BatchedExecutor, GroupedResult
@@ -69,8 +70,7 @@ def assert_same(run: Run, other: Run) -> None:
 class Notes:
     """Training that notes which (client, task) are together; a model ends one beyond its start."""
 
-    class layout:
-        num_parameters = 1
+    layout = flat_layout(1)
 
     def __init__(self) -> None:
         self.groups: list[list[tuple[int, int]]] = []
@@ -187,7 +187,7 @@ def learning(group: int, strategy: Strategy) -> tuple[Notes, TrainingLearner]:
         strategy,
         executor,
         torch.zeros(1),
-        1,
+        flat_layout(1),
         Population(10, lambda client: 1),
         lambda base_version: 1.0,
         lambda *row: None,

@@ -129,7 +129,7 @@ def test_clients_that_share_samples_keep_none(tmp_path: Path) -> None:
     drawn = {"kind": "iid", "samples": 9, "replacement": True}
     with pytest.raises(ScenarioError, match=r"data\.client_test: clients that draw"):
         dealt(0.1, **drawn)
-    ((path, message),) = spec(0.1, **drawn).check(5)
+    ((path, message),) = spec(0.1, **drawn).problems(5)
     assert path == ("client_test",)
     assert "with replacement" in message
 

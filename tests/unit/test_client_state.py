@@ -8,6 +8,7 @@ import pytest
 import torch
 from small_training import data, linear, sgd, trainer
 from torch import Tensor
+from vectors import flat_layout
 
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import TrainingTask
@@ -115,7 +116,7 @@ class Idle:
     learning_rate = 0.5
 
     def __init__(self) -> None:
-        self.layout = type("Layout", (), {"num_parameters": 1})
+        self.layout = flat_layout(1)
         self.corrections: list[Any] = []
 
     def train(

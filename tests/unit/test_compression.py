@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor
-from vectors import vec
+from vectors import flat_layout, vec
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.inline import InlineExecutor
@@ -141,14 +141,10 @@ def test_random_rounding_is_a_function_of_client_and_task() -> None:
 # -- what a client keeps ---------------------------------------------------------------------------
 
 
-class Layout:
-    num_parameters = 2
-
-
 class AlwaysTheSame:
     """Training that moves a model of two parameters by (3, 2), and its buffer by 1."""
 
-    layout = Layout
+    layout = flat_layout(2, buffers=1)
 
     def train(
         self, client: int, task: int, steps: int, start: Tensor, anchor: Tensor, lr_factor: float
@@ -225,7 +221,7 @@ def test_what_is_owed_counts_once_an_update_has_arrived() -> None:
         strategy,
         executor,
         vec(0, 0, 0),
-        2,
+        flat_layout(2, buffers=1),
         Population(3, lambda client: 1),
         lambda base_version: 1.0,
         lambda *row: None,
@@ -259,7 +255,7 @@ def test_a_strategy_does_not_see_what_is_owed() -> None:
         strategy,
         InlineExecutor(trainer, trainer, compressor(upload=ONE_ENTRY)),
         vec(0, 0, 0),
-        2,
+        flat_layout(2, buffers=1),
         Population(1, lambda client: 1),
         lambda base_version: 1.0,
         lambda *row: None,

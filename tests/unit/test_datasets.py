@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import gzip
 import hashlib
 import multiprocessing
@@ -20,7 +21,17 @@ from pydantic import ValidationError
 
 from afl_sim.errors import DataError
 from afl_sim.learning import dataset_files, mnist_cache
-from afl_sim.learning.datasets import load_dataset, load_labels, normalization, split_pool
+from afl_sim.learning.arrays import store_arrays
+from afl_sim.learning.dataset_files import made_from, read_images, read_labels
+from afl_sim.learning.datasets import (
+    Dataset,
+    load_dataset,
+    load_labels,
+    normalization,
+    split_pool,
+    store_pool,
+)
+from afl_sim.learning.file_formats import read_cifar
 from afl_sim.learning.mnist_cache import cache_folder, unpack_mnist
 from afl_sim.learning.normalization import of_unit_norm
 from afl_sim.scenario.data import DATASETS, DataSpec
@@ -384,6 +395,123 @@ def test_a_users_own_copy_needs_no_cache_folder(
         load_labels(DataSpec(), Streams(1))
 
 
+def write_legacy(root: Path, title: str) -> None:
+    """What a torchvision of 2019 kept in place of the IDX files, here all of it zeros."""
+    (root / title / "processed").mkdir(parents=True)
+    for name in ("training.pt", "test.pt"):
+        zeros = torch.zeros(12, 28, 28, dtype=torch.uint8), torch.zeros(12).long()
+        torch.save(zeros, root / title / "processed" / name)
+
+
+def test_files_of_an_old_torchvision_in_the_cache_replace_nothing(
+    cache: Path, tmp_path: Path
+) -> None:
+    write_legacy(tmp_path, "MNIST")
+    assert not torchvision.datasets.MNIST(tmp_path, train=True).data.any()  # it would believe them
+    shutil.copytree(cache / "MNIST" / "raw", tmp_path / "MNIST" / "raw")
+    for train in (True, False):
+        images, labels = read_images(DataSpec(), tmp_path, train=train)
+        right, targets = read_images(DataSpec(), cache, train=train)
+        assert torch.equal(images, right)
+        assert torch.equal(labels, targets)
+        assert torch.equal(read_labels(DataSpec(), tmp_path, train=train), targets)
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_files_of_an_old_torchvision_in_a_root_replace_nothing(
+    tmp_path: Path, dataset: str
+) -> None:
+    write_legacy(tmp_path, DATASETS[dataset].title)
+    with pytest.raises(DataError, match=r"was not found; .*processed, of an old .* is not read"):
+        load_dataset(raw(dataset, tmp_path), Streams(1))
+    pictures = write_mnist_like(tmp_path, dataset, 10)
+    data = load_dataset(raw(dataset, tmp_path), Streams(1))
+    assert np.array_equal(data.images[:, 0].numpy(), pictures)
+    assert load_labels(raw(dataset, tmp_path), Streams(1)).tolist() == data.labels.tolist()
+
+
+def test_packed_files_are_named_where_unpacked_ones_are_missing(tmp_path: Path) -> None:
+    write_mnist_like(tmp_path, "kmnist", 10)
+    path = tmp_path / "KMNIST" / "raw" / "t10k-images-idx3-ubyte"
+    path.rename(path.with_name(f"{path.name}.gz"))
+    with pytest.raises(DataError, match=r"only t10k-images-idx3-ubyte\.gz, which has to be unp"):
+        load_dataset(raw("kmnist", tmp_path), Streams(1))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "begins with nothing; expected an IDX file of 1 dimension"),
+        (b"\0\0\x09\x01\0\0\0\x0c" + bytes(12), "begins with 00 00 09 01"),
+        (b"\0\0\x08\x03\0\0\0\x0c" + bytes(12), "begins with 00 00 08 03; .* 00 00 08 01"),
+        (b"\0\0\x08\x01\0\0", "begins with 00 00 08 01"),
+        (b"\0\0\x08\x01\0\0\0\x0c" + bytes(11), "holds 11 bytes of data; its header says 12"),
+        (
+            b"\0\0\x08\x01\xff\xff\xff\xff" + bytes(12),
+            "holds 12 bytes of data; its header says 4294967295",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_idx_file_is_said(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    write_mnist_like(tmp_path, "kmnist", 10)
+    (tmp_path / "KMNIST" / "raw" / "train-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(DataError, match=f"train-labels-idx1-ubyte {message}"):
+        load_labels(raw("kmnist", tmp_path), Streams(1))
+
+
+# Arrays that are kept
+
+
+STORED = ("images", "labels", "test_images", "test_labels")
+
+
+def arrays_of(data: Dataset) -> dict[str, np.ndarray]:
+    """Copies of what is stored of a data set."""
+    return {name: getattr(data, name).numpy().copy() for name in STORED}
+
+
+@pytest.mark.parametrize("normalize", ["standard", "pixelwise", "unit_norm"])
+@pytest.mark.parametrize("pool", ["train", "train_and_test"])
+def test_arrays_are_known_for_those_of_their_files(
+    tmp_path: Path, normalize: str, pool: str
+) -> None:
+    write_mnist_like(tmp_path, "kmnist", 10)
+    spec = raw("kmnist", tmp_path, normalize=normalize, pool=pool)
+    right = arrays_of(load_dataset(spec, Streams(1)))
+    assert made_from(right, spec, tmp_path)
+    black, turned, labels = (dict(right) for _ in range(3))
+    black["test_images"] = np.zeros_like(right["test_images"])
+    turned["images"] = right["images"][::-1].copy()
+    labels["labels"] = right["labels"][::-1].copy()
+    part = {name: array[:3] for name, array in right.items()}
+    wide = {name: array.astype(np.float64) for name, array in right.items()}
+    for wrong in (black, turned, labels, part, wide, {"pictures": right["images"]}):
+        assert not made_from(wrong, spec, tmp_path)
+
+
+def test_foreign_arrays_in_the_cache_are_made_anew(cache: Path, tmp_path: Path) -> None:
+    right = load_dataset(DataSpec(), Streams(1), cache)
+    black = arrays_of(right)
+    black["images"][:] = 0
+    assert right.stored is not None
+    store_arrays(tmp_path / "arrays" / right.stored.name, black)  # with digests of their own
+    data = load_dataset(DataSpec(), Streams(1), tmp_path)
+    assert torch.equal(data.images, right.images)
+    assert made_from(arrays_of(data), DataSpec(), tmp_path)
+
+
+def test_another_set_under_the_name_of_a_pool_is_not_shared(cache: Path, tmp_path: Path) -> None:
+    write_mnist_like(tmp_path, "kmnist", 10)
+    data = load_dataset(raw("kmnist", tmp_path), Streams(1))
+    store_arrays(tmp_path / "place", {"images": np.zeros((12, 1, 28, 28), np.float32)})
+    shared = store_pool(data, tmp_path / "place")
+    assert shared is not None
+    assert torch.equal(shared.images, data.images)
+    assert shared.stored == tmp_path / "place"
+
+
 def test_emnist_letters_count_from_zero(tmp_path: Path) -> None:
     write_mnist_like(tmp_path, "emnist", 26, first_label=1)
     data = load_dataset(raw("emnist", tmp_path, split="letters"), Streams(1))
@@ -440,6 +568,56 @@ def test_a_damaged_cifar_batch_is_an_error(tmp_path: Path, monkeypatch: pytest.M
     flip(tmp_path / "cifar-10-batches-py" / "data_batch_2")
     with pytest.raises(DataError, match=r"cannot read CIFAR10 .*corrupted"):
         load_dataset(raw("cifar10", tmp_path), Streams(1))
+
+
+def test_a_part_of_cifar_is_read_where_the_scenario_asks_for_no_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        pictures = write_cifar(tmp_path, patched)
+    with pytest.raises(DataError, match=r"MD5 sums are the published.*data\.check: false reads"):
+        load_dataset(raw("cifar10", tmp_path), Streams(1))
+    data = load_dataset(raw("cifar10", tmp_path, check=False), Streams(1))
+    assert np.array_equal(data.images.numpy(), pictures)
+    assert data.labels.tolist() == [label for n in range(5) for label in (n, 7, 8, 9)]
+    assert data.test_labels.tolist() == [5, 7, 8, 9]
+    labels = load_labels(raw("cifar10", tmp_path, check=False), Streams(1))
+    assert labels.tolist() == data.labels.tolist()
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("keys", [str, str.encode])
+@pytest.mark.parametrize("labels", [list, np.array, lambda all_of: list(np.array(all_of))])
+def test_batches_may_be_pickled_in_any_usual_way(
+    tmp_path: Path, protocol: int, keys: Any, labels: Any
+) -> None:
+    images = np.arange(2 * 3072).reshape(2, 3072).astype(np.uint8)
+    batch = {keys("data"): images, keys("labels"): labels([3, 4])}
+    (tmp_path / "test_batch").write_bytes(pickle.dumps(batch, protocol=protocol))
+    found, numbers = read_cifar(tmp_path, train=False)
+    assert np.array_equal(found.reshape(2, 3072), images)
+    assert numbers == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (collections.OrderedDict(data=1), "asks for collections.OrderedDict"),
+        ([1, 2], "holds no images"),
+        ({"data": np.zeros((2, 3072)), "labels": [1, 2]}, "holds no images"),
+        ({"data": np.zeros((2, 30), np.uint8), "labels": [1, 2]}, "has 30 bytes for an image"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [1]}, "as long as its 2 images"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [1, "b"]}, "no whole numbers"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [1, 10]}, "labels from 1 to 10"),
+    ],
+)
+def test_what_is_no_batch_of_cifar_is_an_error(tmp_path: Path, batch: Any, message: str) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        (folder / name).write_bytes(pickle.dumps(batch))
+    with pytest.raises(DataError, match=message):
+        load_dataset(raw("cifar10", tmp_path, check=False), Streams(1))
 
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "kmnist", "emnist", "cifar10"])
@@ -532,6 +710,7 @@ def test_a_failed_download_is_an_error_in_one_line(
         ({"normalize": "std"}, "normalize"),
         ({"root": ""}, "root"),
         ({"roots": "x"}, "roots"),
+        ({"check": False}, "check: false is for dataset: cifar10"),
     ],
 )
 def test_wrong_sections_are_refused(section: dict[str, Any], message: str) -> None:

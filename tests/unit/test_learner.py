@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_training import CLASSES, Held, data, sgd, trainer
 from torch import Tensor, nn
-from vectors import assert_is, vec
+from vectors import assert_is, flat_layout, vec
 from world_runs import scenario
 
 from afl_sim.errors import DivergedError, StrategyError, TaskError
@@ -27,14 +27,10 @@ from afl_sim.world.dispatch import Dispatch
 from afl_sim.world.world import World
 
 
-class Layout:
-    num_parameters = 2
-
-
 class FakeTrainer:
     """Training that adds the number of steps to each entry, and notes what it was asked for."""
 
-    layout = Layout
+    layout = flat_layout(2)
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
@@ -83,7 +79,7 @@ class Fakes:
             strategy,
             options.pop("executor", self.executor),
             vec(0, 0) if initial is None else initial,
-            2,
+            flat_layout(2),
             Population(10, options.pop("samples_of", lambda client: 1)),
             options.pop("lr_factor", lambda base_version: 1.0),
             lambda *row: self.evaluations.append(row),
@@ -526,7 +522,7 @@ def learner_with_real_training(
         FedAvg(),
         executor,
         local.initial,
-        local.layout.num_parameters,
+        local.layout,
         Population(len(held), lambda client: len(held[client])),
         lambda base_version: 1.0,
         lambda *row: None,

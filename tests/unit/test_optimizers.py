@@ -7,13 +7,15 @@ import math
 import pytest
 import torch
 from pydantic import BaseModel, ValidationError
-from vectors import vec
+from vectors import flat_layout, vec
 
 from afl_sim.learning import fedopt
 from afl_sim.learning.optimizers import OPTIMIZERS, AnyOptimizer
 from afl_sim.strategies.server_optimizer import server_step
 
 UPDATES = [vec(1.0, -2.0, 0.5), vec(0.3, 0.3, -1.0), vec(-2.0, 0.0, 0.1), vec(0.5, 0.5, 0.5)]
+
+WHOLE, ONE = (flat_layout(size).trained_parts for size in (3, 1))
 
 
 def class_of(name: str) -> type[torch.optim.Optimizer]:
@@ -93,7 +95,7 @@ def test_stepping_from_a_carried_state_is_one_optimizer_that_never_stopped(name:
     for update in UPDATES:
         weights.grad = -update
         reference.step()
-        params, state = server_step(spec, params, state, update)
+        params, state = server_step(spec, params, state, update, WHOLE)
         assert torch.equal(params, weights.detach())
     assert not torch.equal(params, vec(1.0, 2.0, 3.0))
 
@@ -101,13 +103,13 @@ def test_stepping_from_a_carried_state_is_one_optimizer_that_never_stopped(name:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_server_step_changes_neither_model_nor_state_nor_update(name: str) -> None:
     spec = OPTIMIZERS[name](lr=0.1)
-    params, state = server_step(spec, vec(1, 2, 3), None, UPDATES[0])
+    params, state = server_step(spec, vec(1, 2, 3), None, UPDATES[0], WHOLE)
     kept, update = params.clone(), UPDATES[1].clone()
-    first, first_state = server_step(spec, params, state, update)
-    server_step(spec, first, first_state, update)
+    first, first_state = server_step(spec, params, state, update, WHOLE)
+    server_step(spec, first, first_state, update, WHOLE)
     assert torch.equal(params, kept)
     assert torch.equal(update, UPDATES[1])
-    assert torch.equal(server_step(spec, params, state, update)[0], first)
+    assert torch.equal(server_step(spec, params, state, update, WHOLE)[0], first)
 
 
 def test_an_optimizer_is_chosen_by_kind() -> None:
@@ -152,8 +154,8 @@ def test_a_specification_is_frozen() -> None:
 def two_steps(name: str, first: float, second: float, **arguments: object) -> tuple[float, float]:
     """A parameter that begins at 0, after two server steps."""
     spec = OPTIMIZERS[name](lr=1.0, **arguments)
-    after, state = server_step(spec, vec(0.0), None, vec(first))
-    return float(after), float(server_step(spec, after, state, vec(second))[0])
+    after, state = server_step(spec, vec(0.0), None, vec(first), ONE)
+    return float(after), float(server_step(spec, after, state, vec(second), ONE)[0])
 
 
 # With tau = 1, beta1 = beta2 = 1/2: m = first / 2, then m / 2 + second / 2; v begins at 1.

@@ -376,14 +376,14 @@ def test_more_shared_samples_than_there_are_is_refused() -> None:
 
 def test_what_is_known_before_reading_files_is_checked_before_reading_them() -> None:
     spec = DataSpec.model_validate({"partition": {"kind": "iid", "samples": 600}})
-    assert list(spec.check(100)) == []
-    ((path, message),) = spec.check(101)
+    assert list(spec.problems(100)) == []
+    ((path, message),) = spec.problems(101)
     assert path == ("partition", "samples")
     assert "60600" in message
     assert "60000" in message
     held_out = spec.model_copy(update={"validation": 0.5})
-    assert "30000" in next(iter(held_out.check(100)))[1]
-    assert list(spec.model_copy(update={"root": "/my/copy"}).check(101)) == []
+    assert "30000" in next(iter(held_out.problems(100)))[1]
+    assert list(spec.model_copy(update={"root": "/my/copy"}).problems(101)) == []
 
 
 def test_a_kind_alone_may_be_written_as_a_word_and_iid_is_the_default() -> None:

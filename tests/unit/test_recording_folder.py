@@ -13,7 +13,14 @@ import pytest
 import safetensors.numpy
 
 from afl_sim.errors import AflSimError, RunFolderError
-from afl_sim.recording import RunFolder, StudyFolder, build_manifest, load_run, load_study
+from afl_sim.recording import (
+    RunFolder,
+    StudyFolder,
+    build_manifest,
+    load_run,
+    load_study,
+    save_checkpoint,
+)
 from afl_sim.recording.files import replacing, write_json, write_text
 from afl_sim.recording.locking import lock_of
 from afl_sim.recording.manifest import git_commit
@@ -341,3 +348,23 @@ def test_a_lock_whose_file_was_removed_is_no_lock(tmp_path, monkeypatch):
     monkeypatch.undo()
     with folder.locked():
         assert (folder.path / ".lock").exists()
+
+
+def test_a_folder_that_is_held_and_gone_is_told(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", "name: x\n", {})
+    with folder.locked():
+        folder.check_there()
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        with pytest.raises(AflSimError, match="run was removed or moved while the run went on"):
+            folder.check_there()
+        (tmp_path / "run").mkdir()  # another in its place is not it
+        with pytest.raises(AflSimError, match="was removed or moved"):
+            folder.check_there()
+    folder.check_there()  # nobody holds it
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_checkpoint_does_not_make_the_folder_of_its_run(tmp_path):
+    with pytest.raises(AflSimError, match="the folder is not there"):
+        save_checkpoint(tmp_path / "run" / "checkpoint", 1, {}, {})
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scenario_fakes import BASE, CATALOGUE
@@ -302,6 +303,21 @@ def test_two_proximal_terms_are_refused() -> None:
     assert "8: training.proximal: the strategy has a proximal term of its own (0.1)" in message
 
 
+@pytest.mark.parametrize(
+    "law",
+    [
+        0.5,
+        "{dist: beta, a: 2, b: 5}",
+        "{dist: uniform, loc: 0.25, scale: 0.75}",
+        "{dist: truncnorm, a: 0, b: 1}",
+        "{values: [0, 1, 0.5, 0, 0, 0, 0, 0, 0, 0]}",
+        "{mixture: [{weight: 3, dist: 0.1}, {weight: 1, dist: beta, a: 9, b: 1}]}",
+    ],
+)
+def test_a_law_that_stays_among_probabilities_is_one(law: Any) -> None:
+    assert load_study(BASE, CATALOGUE, [f"clients.faults.crash={law}"]).cases
+
+
 def test_a_strategy_s_proximal_term_has_a_weight_that_training_can_take() -> None:
     text = BASE.replace("{kind: average, clients_per_round: 4}", "{kind: buffered, mu: 1.0e+300}")
     assert "6: strategy: its proximal term has the weight 1e+300; expected a n" in only(text)
@@ -506,6 +522,18 @@ def test_importing_the_room_needs_no_torch_no_simpy_and_no_scipy() -> None:
         ("clients.availability={kind: on_off, on: 3}", "clients.availability.off: missing"),
         ("clients.availability=diurnl", "did you mean 'diurnal'?"),
         ("clients.faults.crash=1", "clients.faults.crash: every task would crash"),
+        *(
+            (f"clients.faults.crash={law}", f"clients.faults.crash: can be {most}, which is no pr")
+            for law, most in (
+                ("{dist: expon, scale: 0.05}", "1.84"),
+                ("{dist: lognorm, s: 1, scale: 0.1}", "368"),
+                ("{dist: uniform, loc: 0.1, scale: 1}", "1.1"),
+                ("{mixture: [{weight: 1, dist: 1.5}, {weight: 9, dist: beta, a: 1, b: 2}]}", "1.5"),
+                ("{mixture: [{weight: 1, dist: expon}, {weight: 9, dist: 0}]}", "36.7"),
+                ("{values: [0, 0, 0, 0, 0, 0, 0, 0, 0, 2]}", "2"),
+                ("{values: [0, 0, 0, 0, 0, 0, 0, 0, 0, {dist: uniform, scale: 3}]}", "3"),
+            )
+        ),
         ("clients.faults.upload_loss={probability: 1.0}", "probability: got 1.0; expected less"),
         ("clients.network.upload.loss=1.0", "upload.loss: got 1.0; expected less than 1"),
         ("server.selection={kind: weighted}", "server.selection.by: missing"),

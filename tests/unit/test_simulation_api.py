@@ -7,6 +7,7 @@ import fcntl
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -309,3 +310,43 @@ def test_what_is_recorded_is_a_setting(tmp_path: Path) -> None:
     first = run.metrics[run.metrics.accuracy >= 0.2].iloc[0]
     assert times["0.2"] == first.time_us / 1e6
     assert json.loads((run.path / "summary.json").read_text()) == run.summary
+
+
+@pytest.mark.parametrize("timing_only", [False, True])
+@pytest.mark.parametrize("settings", [(), ("execution.checkpoint_versions=1",)])
+def test_a_folder_that_is_removed_while_its_run_goes_on_ends_it_and_is_not_made_anew(
+    tmp_path: Path, timing_only: bool, settings: tuple[str, ...]
+) -> None:
+    out = tmp_path / "runs" / "run"
+    seen = []
+
+    def remove(progress: Progress) -> None:
+        seen.append(progress.version)
+        if progress.version == 3:
+            shutil.rmtree(out)
+
+    with pytest.raises(AflSimError, match="run was removed or moved while the run went on; noth"):
+        simulate(
+            load_scenario(SMALLEST, [*SMALL, "stop={versions: 6}", *settings]),
+            out,
+            timing_only=timing_only,
+            progress=remove,
+        )
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert seen[-1] >= 3
+    if settings and not timing_only:
+        assert seen[-1] == 3  # at the checkpoint of that version
+
+
+def test_a_run_whose_folder_is_moved_leaves_another_in_its_place_alone(tmp_path: Path) -> None:
+    def exchange(progress: Progress) -> None:
+        if progress.version == 3:
+            (tmp_path / "run").rename(tmp_path / "kept")
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "precious").write_text("")
+
+    built = load_scenario(SMALLEST, [*SMALL, "stop={versions: 6}"])
+    with pytest.raises(AflSimError, match="was removed or moved"):
+        simulate(built, tmp_path / "run", progress=exchange)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["precious"]
+    assert load_run(tmp_path / "kept").status == "unfinished"

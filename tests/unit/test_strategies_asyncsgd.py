@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydantic import ValidationError
-from vectors import assert_is, models_after, moved, step, vec
+from vectors import assert_is, models_after, moved, server_steps, step, vec
 from world_runs import run, scenario
 
 from afl_sim.strategies import AsyncSGD, DelayAdaptive
@@ -25,7 +25,7 @@ def test_gradients_of_one_instant_are_all_applied_in_full() -> None:
 def test_a_server_optimizer_takes_the_step_in_place_of_lr() -> None:
     strategy = AsyncSGD(server_optimizer={"kind": "SGD", "lr": 1.0, "momentum": 0.5})
     # v = g, then 0.5 v + g: moves by (1, 2) and then by (1.5, 3).
-    first, second = models_after(strategy, vec(0, 0), [moved(1, 2)], [moved(1, 2)])
+    first, second = server_steps(strategy, vec(0, 0), [moved(1, 2)], [moved(1, 2)])
     assert_is(first, 1, 2)
     assert_is(second, 2.5, 5)
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 from vectors import assert_is, models_after, moved, vec
 from world_runs import run, scenario
 
+from afl_sim.simulation import load_scenario, simulate
 from afl_sim.strategies import CA2FL, FADAS, MIFA
+
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
 
 
 def test_ca2fls_first_step_is_the_mean_of_the_buffer() -> None:
@@ -133,6 +140,30 @@ def test_mifa_weighs_all_clients_alike() -> None:
 def test_mifa_takes_a_clients_last_update_before_the_first_step() -> None:
     batch = [moved(9, 9, client=0), moved(2, 0, client=0), moved(0, 4, client=1)]
     assert_is(models_after(MIFA(), vec(0, 0), batch)[0], 1, 2)
+
+
+def test_mifas_table_holds_gradients_where_the_local_rate_is_scheduled() -> None:
+    # G_0 = (4, 0), G_1 = (0, 8) at rate 1; then client 1 alone at rate 1/4, its delta (0, 1):
+    # G_1 = (0, 4), and w moves by 1/4 ((4, 0) + (0, 4))/2.
+    first = [moved(4, 0, client=0), moved(0, 8, client=1)]
+    second = [replace(moved(0, 1, client=1), lr_factor=0.25)]
+    models = models_after(MIFA(), vec(0, 0), first, second)
+    assert_is(models[0], 2, 4)
+    assert_is(models[1], 2.5, 4.5)
+
+
+def test_mifa_follows_the_schedule_of_a_run() -> None:
+    settings = ["strategy={kind: mifa}", "training.optimizer.lr=0.1", "stop={versions: 2}"]
+    constant, falling = (
+        simulate(load_scenario(SMALLEST, [*settings, f"training.lr_schedule={schedule}"]))
+        for schedule in ("constant", "{kind: step, every: 1, factor: 1.0e-6}")
+    )
+    # The second step is 1e-6 as large as the first, not as large.
+    end = [run.model() for run in (constant, falling)]
+    only = simulate(load_scenario(SMALLEST, [*settings[:2], "stop={versions: 1}"])).model()
+    for name, tensor in only.items():
+        np.testing.assert_allclose(end[1][name], tensor, atol=1e-5)
+        assert not np.allclose(end[0][name], tensor, atol=1e-5)
 
 
 def test_mifas_rounds_last_as_long_as_their_slowest_client() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from vectors import assert_is, models_after, moved, step, vec
+from vectors import assert_is, models_after, moved, server_steps, step, vec
 from world_runs import Outcome, run, scenario
 
 from afl_sim.strategies import Malenia, Rennala
@@ -38,7 +38,7 @@ def test_rennala_weighs_neither_samples_nor_staleness() -> None:
 
 def test_rennala_with_a_server_optimizer_hands_it_the_mean() -> None:
     strategy = Rennala(batch_size=2, server_optimizer={"kind": "SGD", "lr": 0.5})
-    assert_is(step(strategy, vec(0, 0), [moved(2, 0), moved(0, 4)]), 0.5, 1)
+    assert_is(server_steps(strategy, vec(0, 0), [moved(2, 0), moved(0, 4)])[0], 0.5, 1)
 
 
 def test_malenia_averages_within_each_client_first() -> None:

@@ -211,3 +211,10 @@ def test_a_version_whose_updates_are_all_refused_has_its_deprecated_and_its_goin
 def test_check_finds_rounds_larger_than_the_population() -> None:
     assert [p for p, _ in SAFA(clients_per_round=3).check(2)] == [("clients_per_round",)]
     assert not list(SAFA().check(2))
+
+
+def test_a_round_of_clients_that_take_no_time_is_over_at_once() -> None:
+    strategy = {"kind": "safa", "clients_per_round": 2}
+    outcome = run(scenario([0, 0, 0], strategy=strategy, stop={"versions": 3}))
+    assert outcome.ending.time_us == 0
+    assert [e.version for e in outcome.of("aggregated")] == [1, 1, 1, 2, 2, 2, 3, 3, 3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ import torch
 from vectors import assert_is, moved, population, trained, vec
 from world_runs import Outcome, run, scenario
 
+from afl_sim.errors import ScenarioError
 from afl_sim.execution.guard import Guard
 from afl_sim.execution.replay import ReplayingLearner
 from afl_sim.execution.snapshot import Snapshot
+from afl_sim.simulation import load_scenario
 from afl_sim.strategies import FLANP, FedAvg, FedDyn, Scaffold, Strategy, Update
 from afl_sim.strategies.base import Client, Work
 from afl_sim.testing.toy import Case, calls_of, executor_of, learner_of, targets, turn
@@ -277,3 +280,56 @@ def test_with_a_threshold_no_number_of_rounds_ends_a_stage() -> None:
 def test_contexts_can_be_written_down() -> None:
     (context,) = {json.dumps(call.context) for call in calls_of(Case(FLANP(), versions=3))}
     assert context == '{"active": 1}'
+
+
+# -- rules that take local work for plain SGD ------------------------------------------------------
+
+SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
+
+
+@pytest.mark.parametrize("kind", ["scaffold", "flanp"])
+@pytest.mark.parametrize(
+    ("optimizer", "key", "found"),
+    [
+        ("{kind: Adam, lr: 0.01}", "kind", "got 'Adam'"),
+        ("{kind: SGD, lr: 0.1, momentum: 0.9}", "momentum", "got 0.9"),
+        ("{kind: SGD, lr: 0}", "lr", "got 0"),
+    ],
+)
+def test_other_local_optimizers_are_refused(
+    kind: str, optimizer: str, key: str, found: str
+) -> None:
+    settings = [f"strategy={{kind: {kind}}}", f"training.optimizer={optimizer}"]
+    if kind == "scaffold":
+        settings[0] = "strategy={kind: scaffold, clients_per_round: 3}"
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(SMALLEST, settings)
+    assert f"training.optimizer.{key}: {found}, but {kind}'s rule takes" in str(caught.value)
+    assert "expected SGD without momentum, at a rate above 0" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["scaffold", "flanp"])
+def test_sgd_with_weight_decay_and_a_schedule_is_plain(kind: str) -> None:
+    settings = ["strategy={kind: flanp}"] if kind == "flanp" else []
+    optimizer = "training.optimizer={kind: SGD, lr: 0.1, weight_decay: 0.01}"
+    load_scenario(SMALLEST, [*settings, optimizer, "training.lr_schedule={kind: inverse_sqrt}"])
+
+
+def test_rules_that_count_models_or_updates_take_any_local_optimizer() -> None:
+    for kind in ("feddyn", "mifa", "quafl", "asofed"):
+        strategy = f"strategy={{kind: {kind}}}"
+        if kind in ("feddyn", "quafl"):
+            strategy = f"strategy={{kind: {kind}, clients_per_round: 3}}"
+        load_scenario(SMALLEST, [strategy, "training.optimizer={kind: Adam, lr: 0.01}"])
+
+
+def test_a_rate_that_a_schedule_has_made_vanish_teaches_nothing() -> None:
+    # Else the change over the rate would be 0/0.
+    work = Work(4, 1e-40, vec(0, 0))
+    state = {"c": vec(1, 2), "clients": 4}
+    kept = Scaffold().client_state(START, state, Client(0, START, vec(3, 0, 9, 9)), work)
+    assert_is(kept, 3, 0, 0, 0)
+    own = vec(2, 0, 5, 1, 4)
+    tracked = {"rounds": 1, "last": {0: 0}, "means": {0: vec(1, 1)}}
+    assert FLANP().client_state(START, tracked, Client(0, START, own), work) is own
+    assert FLANP().client_state(START, tracked, Client(0, None), work) is None

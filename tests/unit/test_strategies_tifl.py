@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from vectors import assert_is, step, trained, vec
 from world_runs import run, scenario
 
 from afl_sim.errors import ScenarioError
-from afl_sim.simulation import load_scenario, simulate
+from afl_sim.simulation import load_scenario, load_study, simulate
 from afl_sim.strategies import TiFL
 from afl_sim.strategies.tifl import changed_probabilities, drawn, usable
 
@@ -148,3 +149,26 @@ def test_check_finds_tiers_and_probabilities_that_do_not_fit() -> None:
     assert complaints(tiers=2, clients_per_round=2, probabilities=[0.9, 0.1]) == []
     assert complaints(tiers=2, clients_per_round=2, credits=1) == ["credits"]
     assert complaints(tiers=2, clients_per_round=2, credits=1, policy="adaptive") == []
+
+
+@pytest.mark.parametrize(
+    ("strategy", "key", "found"),
+    [
+        ("{kind: flanp, threshold: 0.1}", "threshold", "got 0.1, with which flanp reads"),
+        (
+            "{kind: tifl, tiers: 2, clients_per_round: 2, policy: adaptive}",
+            "policy",
+            "got 'adaptive', with which tifl reads",
+        ),
+    ],
+)
+def test_what_reads_results_is_refused_with_its_line_where_nothing_is_trained(
+    tmp_path: Path, strategy: str, key: str, found: str
+) -> None:
+    path = tmp_path / "timed.yaml"
+    path.write_text(f"clients: {{count: 6}}\nstrategy: {strategy}\nstop: {{updates: 9}}\n")
+    assert load_study(path).cases
+    with pytest.raises(ScenarioError, match=rf"timed\.yaml:2: strategy\.{key}: {found}"):
+        load_study(path, timing_only=True)
+    plain = "strategy={kind: flanp}"
+    assert load_study(path, [plain], timing_only=True).cases

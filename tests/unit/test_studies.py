@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -527,3 +528,17 @@ def test_a_run_that_a_living_process_has_set_aside_is_left_alone(
         bring_back(tmp_path, {"out"})
         assert not out.exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_study_whose_folder_is_removed_runs_nothing_more(runner: Runner, tmp_path: Path) -> None:
+    study, folder = several(tmp_path), tmp_path / "results" / "study"
+    told = []
+
+    def remove(outcome: Any) -> None:
+        told.append(outcome.label)
+        shutil.rmtree(folder)
+
+    with pytest.raises(AflSimError, match="study was removed or moved while the study went on"):
+        run_study(study, Options(folder), lambda case: None, remove)
+    assert told == runner.ran == ["r0"]
+    assert list((tmp_path / "results").iterdir()) == []

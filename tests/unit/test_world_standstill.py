@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from world_runs import run, scenario
 
-from afl_sim.errors import ScheduleError
+from afl_sim.catalogue import catalogue
+from afl_sim.errors import ScenarioError, ScheduleError
+from afl_sim.scenario import Reading, Scenario
+from afl_sim.strategies import strategies
+from afl_sim.trial import may_take_no_time, standing_still
+from afl_sim.validation import check_study
 from afl_sim.world import standstill
 
 Schedule = Iterator[Any]
@@ -50,6 +56,112 @@ def test_rounds_that_come_to_nothing_are_no_error_where_others_do_not() -> None:
     settings = scenario(slow, strategy=often, stop={"versions": 12})
     outcome = run(settings)
     assert outcome.server.counts.cancelled == 199 * 12 > standstill.LIMIT + 100
+
+
+# A strategy that waits by itself, and so goes on where nothing takes time.
+WAITS = {"favas", "fedfix", "quafl"}
+_TIERS: dict[str, Any] = {"tiers": 2, "clients_per_round": 2}
+_BUFFER: dict[str, Any] = {"concurrency": 4, "buffer_size": 2}
+_ROUND: dict[str, Any] = {"clients_per_round": 2}
+FEW = {
+    "fedat": _TIERS,
+    "tifl": _TIERS,
+    "fedbuff": _BUFFER,
+    "ca2fl": _BUFFER,
+    "fadas": _BUFFER,
+    "port": _BUFFER,
+    "quafl": _ROUND,
+    "favas": _ROUND,
+    "fedavg": _ROUND,
+    "fedprox": _ROUND,
+    "scaffold": _ROUND,
+    "feddyn": _ROUND,
+    "fedasync": {"concurrency": 4},
+}
+
+
+def without_time(kind: str, stop: dict[str, Any], **settings: Any) -> Scenario:
+    """Six clients whose tasks take no time at all."""
+    return scenario([0] * 6, strategy={"kind": kind, **FEW.get(kind, {}), **settings}, stop=stop)
+
+
+@pytest.mark.parametrize("kind", sorted(strategies()))
+def test_every_strategy_copes_with_tasks_that_take_no_time_or_says_so_before_a_run(
+    kind: str,
+) -> None:
+    built = without_time(kind, {"updates": 50})
+    complaints = list(standing_still(built))
+    if kind == "async_weighted":
+        ((path, message),) = complaints
+        assert path == ("clients", "compute")
+        assert "weights: unbiased needs tasks that take time, and client 0's take none" in message
+        return
+    assert complaints == []
+    outcome = run(built)
+    assert outcome.ending.rule == "updates"
+    assert (outcome.ending.time_us > 0) == (kind in WAITS)
+
+
+@pytest.mark.parametrize("kind", ["fedasync", "fedfix"])
+def test_a_horizon_that_is_never_reached_is_told_before_a_run(kind: str) -> None:
+    complaints = list(standing_still(without_time(kind, {"virtual_seconds": 1000})))
+    if kind in WAITS:
+        assert complaints == []
+        return
+    ((path, message),) = complaints
+    assert path == ("clients", "compute")
+    assert "virtual time stands still" in message
+    assert message.endswith("expected durations above 0")
+
+
+def test_weights_that_need_no_durations_ask_for_none() -> None:
+    built = without_time("async_weighted", {"updates": 20}, weights="identical")
+    assert list(standing_still(built)) == []
+    assert run(built).ending.rule == "updates"
+    by_speed = without_time("generalized_asyncsgd", {"updates": 20}, sampling="speed")
+    ((_, message),) = standing_still(by_speed)
+    assert "sampling by speed needs tasks that take time" in message
+
+
+def test_versions_that_come_without_an_event_are_told_from_progress() -> None:
+    def never_waits(server: Any) -> Schedule:  # one step of the clock, which has no end
+        while True:
+            server.dispatch(0)
+            yield server.aggregate(server.arrivals())
+
+    with pytest.raises(ScheduleError, match="virtual time stands still"):
+        run(scenario([0], stop={"virtual_seconds": 5}), never_waits)
+
+
+@pytest.mark.parametrize(
+    ("settings", "may"),
+    [
+        ({"compute": {"seconds_per_task": 0}}, True),
+        ({"compute": {"seconds_per_task": {"values": [0, 1, 1]}}}, True),
+        ({"compute": {"seconds_per_task": 1, "jitter": {"dist": "poisson", "mu": 2}}}, True),
+        ({"compute": {"seconds_per_task": 1, "jitter": {"dist": "gamma", "a": 2}}}, False),
+        ({"compute": {"seconds_per_task": 0, "jitter_seconds": {"dist": "expon"}}}, False),
+        ({"compute": {"seconds_per_task": 0}, "network": {"upload": {"latency": 0.1}}}, False),
+        ({"compute": {"seconds_per_task": 0}, "network": {"upload": {"bandwidth": 5}}}, False),
+    ],
+)
+def test_whether_tasks_may_take_no_time(settings: dict[str, Any], may: bool) -> None:
+    fields = {"name": "x", "clients": {"count": 3, **settings}, "strategy": "asyncsgd"}
+    built = Scenario.model_validate(
+        {**fields, "stop": {"updates": 5}}, context=Reading(catalogue())
+    )
+    assert may_take_no_time(built) == may
+
+
+def test_it_is_told_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "still.yaml"
+    path.write_text(
+        "clients:\n  count: 4\n  compute: {seconds_per_task: 0}\n"
+        "strategy: {kind: fedasync, concurrency: 2}\nstop: {virtual_seconds: 10}\n"
+    )
+    with pytest.raises(ScenarioError, match=r"still.yaml:3: clients.compute: tasks may take no t"):
+        check_study(path, timing_only=True)
+    assert check_study(path, ["stop={updates: 9}"], timing_only=True)
 
 
 @pytest.mark.parametrize("strategy", [None, "fedavg"])

@@ -6,14 +6,35 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from afl_sim.execution.server_model import ServerModel
+from afl_sim.learning.parameters import ParameterVector
 from afl_sim.strategies import Population, Strategy, Update
 
 
 def vec(*numbers: float) -> Tensor:
     """A parameter vector."""
     return torch.tensor(numbers, dtype=torch.float32)
+
+
+def flat_layout(parameters: int, buffers: int = 0) -> ParameterVector:
+    """The layout of a model of one vector of parameters, and perhaps one of buffers."""
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.zeros(parameters))
+    if buffers:
+        model.register_buffer("statistics", torch.zeros(buffers))
+    return ParameterVector(model)
+
+
+def server_steps(strategy: Strategy, start: Tensor, *rounds: Sequence[Update]) -> list[Tensor]:
+    """The models that the server makes of rounds of updates, its optimizer taking the steps."""
+    server = ServerModel(strategy, start, flat_layout(len(start)), population(2))
+    models = []
+    for updates in rounds:
+        assert server.aggregate(updates, [update.params for update in updates], {})
+        models.append(server.vector)
+    return models
 
 
 def trained(
