@@ -121,7 +121,7 @@ class FedAvg(Strategy):
 
     def send(self, server: ServerView, clients: list[int], number: int) -> list[Any]:
         """Send the model out in a round of this number; returns the tasks that it waits for."""
-        return server.dispatch_many(clients)
+        return [server.dispatch(client, retry=False) for client in clients]
 
     def initial_state(self, params: Tensor, population: Population) -> State:
         if self.weighting != "population":

@@ -75,10 +75,11 @@ class FedProx(FedAvg):
         cohort = []
         for client in clients:
             if client not in slow:
-                cohort.append(server.dispatch(client))
+                cohort.append(server.dispatch(client, retry=False))
                 continue
             drawn = server.uniform("straggler_epochs", client, server.version)
-            task = server.dispatch(client, epochs=1 + int(drawn * self.straggler_epochs))
+            epochs = 1 + int(drawn * self.straggler_epochs)
+            task = server.dispatch(client, epochs=epochs, retry=False)
             if self.partial == "keep":
                 cohort.append(task)
             else:
