@@ -102,7 +102,9 @@ class Simulation:
         self._began = perf_counter()
         self._saved_at = monotonic()
         self._checkpoints = executors is not None
-        if executors is not None:
+        if executors is None:
+            scenario = scenario.model_copy(update={"stop": scenario.stop.untrained})
+        else:
             self._executor = executors(scenario, prepared)
             refused = scenario.server.guard
             self._learner = TrainingLearner(

@@ -27,6 +27,8 @@ from afl_sim.cli.results import draw_figures, write_report
 from afl_sim.errors import AflSimError, ScenarioError
 from afl_sim.output import say_errors
 
+_ACCURACY_IGNORED = "stop.accuracy is ignored: with --timing-only nothing is trained"
+
 
 @app.command()
 def run(
@@ -71,6 +73,8 @@ def run(
     with Display() as display, Interruption(display.finish, timing_only) as interruption:
         options = Options(out, timing_only, force, resume, sys.argv, interruption.wanted)
         display.expect(len(study.cases))
+        if timing_only and any(case.scenario.stop.accuracy is not None for case in study.cases):
+            display.finish(_ACCURACY_IGNORED)
         folder, outcomes = run_study(
             study, options, display.watch, lambda done: display.end(done.label, _outcome_line(done))
         )
@@ -118,6 +122,8 @@ def resume_run(
         Interruption(display.finish, found.timing_only) as interruption,
         one_error(),
     ):
+        if found.timing_only and scenario.stop.accuracy is not None:
+            display.finish(_ACCURACY_IGNORED)
         done = resume(
             run,
             progress=display.watch_run(scenario.name, scenario),
