@@ -20,6 +20,7 @@ from afl_sim.execution.replay import ReplayingLearner
 from afl_sim.execution.snapshot import Snapshot
 from afl_sim.execution.tasks import Executor
 from afl_sim.preparation import Prepared
+from afl_sim.pulse import Pulse
 from afl_sim.recorder import Recorder
 from afl_sim.recording import load_checkpoint, save_checkpoint
 from afl_sim.scenario import Scenario
@@ -59,7 +60,8 @@ class Watch:
 
     Attributes:
         progress: told where the run stands, after each version and now and then in between.
-        stop_wanted: whether the run is to stop at the next version, with a checkpoint.
+        stop_wanted: whether the run is to stop: asked after each version, where there is a
+            checkpoint, and between events where no version comes.
     """
 
     progress: Callable[[Progress], None] | None = None
@@ -121,6 +123,8 @@ class Simulation:
             )
             if resume and self._checkpoints:
                 self._load_checkpoint(self._learner)
+        report = self._report if watch.progress is not None else None
+        self._pulse = Pulse(report, watch.stop_wanted)
         self._world = World(
             scenario,
             strategy,
@@ -128,9 +132,10 @@ class Simulation:
             compression.download_bytes(*sizes),
             self._replay or self._learner or NullLearner(),
             recorder.events.append,
-            self._report if watch.progress is not None else None,
+            report,
             self._after_version,
             compression.upload_bytes(*sizes),
+            self._pulse.between_events,
         )
 
     @property
@@ -153,7 +158,8 @@ class Simulation:
 
     def _run(self) -> None:
         try:
-            ending = self._world.run()
+            with self._pulse:
+                ending = self._world.run()
             if self._replay is not None and not self._replay.attached:
                 raise AflSimError(_OTHER_HISTORY)  # its end has come before the checkpoint
         except DivergedError as error:
@@ -179,7 +185,7 @@ class Simulation:
             self._replay.attach(version, self._check_prefix)
             if version < self._restored["version"]:
                 return
-        stop = self._watch.stop_wanted is not None and self._watch.stop_wanted()
+        stop = self._pulse.version_made()
         if self._checkpoints and (stop or self._is_time(version)):
             self._save_checkpoint(version)
         if stop:

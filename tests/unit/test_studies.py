@@ -14,7 +14,7 @@ from afl_sim import cases, load_run
 from afl_sim.errors import AflSimError, DataError, InputError, RunFolderError, ScenarioError
 from afl_sim.recording import EventLog, MetricsLog, Run, RunFolder
 from afl_sim.scenario import Case, Study, dump_scenario, scenario_id
-from afl_sim.simulation import load_study
+from afl_sim.simulation import Progress, load_study
 from afl_sim.studies import Options, run_study, study_folder
 
 SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
@@ -263,10 +263,11 @@ def test_the_run_before_goes_when_the_new_one_has_made_a_version(
     out.symlink_to(tmp_path / "elsewhere")
     run_study(study, Options(out=out), quiet)
 
-    def begin(scenario: Any, place: Path, stop_wanted: Any, **options: Any) -> Run:
-        assert len(list(tmp_path.glob(".elsewhere.before-*"))) == 1
+    def begin(scenario: Any, place: Path, progress: Any, **options: Any) -> Run:
         RunFolder.create(place, dump_scenario(scenario), {"label": "new"})
-        assert not stop_wanted()
+        progress(Progress(1.0, 0, 0, 0, None))
+        assert len(list(tmp_path.glob(".elsewhere.before-*"))) == 1
+        progress(Progress(2.0, 1, 5, 50, None))
         assert not list(tmp_path.glob(".*"))
         raise KeyboardInterrupt
 
