@@ -19,6 +19,9 @@ from afl_sim.recording.locking import LOCK
 FINISHED: Final = ("complete", "diverged")
 """Statuses of a run that has come to its end, and has a result to tell."""
 
+_MOST_BYTES: Final = 100
+"""Of the old run's name, in the hidden one."""
+
 
 class Replacement(AbstractContextManager["Replacement"]):
     """A ``with`` block that makes a run where another run is, which waits under a hidden name.
@@ -36,7 +39,9 @@ class Replacement(AbstractContextManager["Replacement"]):
 
     def __init__(self, old: Run) -> None:
         self._place = old.path.resolve()  # where a link points to
-        self._aside = self._place.with_name(f".{self._place.name}.before-{secrets.token_hex(4)}")
+        # A name may have as many bytes as a file system takes, so that nothing can be added to it.
+        beginning = os.fsencode(self._place.name)[:_MOST_BYTES].decode(errors="ignore")
+        self._aside = self._place.with_name(f".{beginning}.before-{secrets.token_hex(4)}")
         self._let_go = False
         checkpoint = RunFolder.open(old.path).checkpoint_path
         self._precious = old.status in FINISHED or checkpoint.exists()

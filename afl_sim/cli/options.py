@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 ScenarioArgument = Annotated[
-    str, typer.Argument(help="A scenario file, or the name of a built-in scenario.")
+    str,
+    typer.Argument(
+        help="A scenario file, or the name of a built-in scenario; a file of that name comes first."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afl_sim.builtin import find_scenario
+from afl_sim.builtin import find_scenario, hides_built_in
 from afl_sim.cli.app import app
 from afl_sim.cli.options import (
     DeviceOption,
@@ -25,7 +25,7 @@ from afl_sim.cli.options import (
 )
 from afl_sim.cli.results import draw_figures, write_report
 from afl_sim.errors import AflSimError, ScenarioError
-from afl_sim.output import say_errors
+from afl_sim.output import Unfailing, say_errors
 
 _ACCURACY_IGNORED = "stop.accuracy is ignored: with --timing-only nothing is trained"
 
@@ -69,7 +69,8 @@ def run(
     ]
     if device is not None:
         settings.append(f"numerics.device={device}")
-    study = check_study(find_scenario(scenario), settings, seed, timing_only=timing_only, here=True)
+    file = _scenario_file(scenario)
+    study = check_study(file, settings, seed, timing_only=timing_only, here=True)
     with Display() as display, Interruption(display.finish, timing_only) as interruption:
         options = Options(out, timing_only, force, resume, sys.argv, interruption.wanted)
         display.expect(len(study.cases))
@@ -151,7 +152,7 @@ def validate(
     problems = []
     for name in scenarios:
         try:
-            study = check_study(find_scenario(name), settings or [])
+            study = check_study(_scenario_file(name), settings or [])
         except ScenarioError as error:
             problems.append(str(error))
             continue
@@ -245,6 +246,16 @@ def _reproduce(target: Any, asked: Any, keep: bool, interruption: Any) -> None:
         written = [*written, *keep_results(target, results, written)]
     for path in written:
         print(f"written: {path}")
+
+
+def _scenario_file(name: str) -> Path:
+    file = find_scenario(name)
+    if hides_built_in(name):
+        print(
+            f"{name}: the file of this name here is meant, not the built-in scenario",
+            file=Unfailing(sys.stderr),
+        )
+    return file
 
 
 def _outcome_line(outcome: Any) -> str:

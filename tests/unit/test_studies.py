@@ -278,6 +278,23 @@ def test_the_run_before_goes_when_the_new_one_has_made_a_version(
     assert load_run(out).manifest == {"label": "new"}
 
 
+@pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "x" + "ä" * 127])
+def test_a_run_of_the_longest_name_can_be_replaced(
+    runner: Runner, tmp_path: Path, name: str
+) -> None:
+    study, out = single(), tmp_path / name
+    run_study(study, Options(out=out), quiet)
+    (out / "older").touch()
+    runner.fates[name] = DataError("no data")
+    with pytest.raises(DataError):
+        run_study(study, Options(out=out, force=True), quiet)
+    assert (out / "older").exists()  # it is back
+    del runner.fates[name]
+    run_study(study, Options(out=out, force=True), quiet)
+    assert not (out / "older").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_what_another_process_has_put_there_meanwhile_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path
 ) -> None:
