@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from afl_sim.processors import usable_processors
 
 ScenarioArgument = Annotated[
     str,
@@ -51,7 +52,7 @@ def execution_settings(
     if executor == "ray" and ray_address is not None and workers in (None, "auto"):
         workers = "1024"  # as many as the cluster has processors
     if workers == "auto" or (workers is None and executor == "ray"):
-        workers = str(len(os.sched_getaffinity(0)))
+        workers = str(usable_processors())
     if executor is None and workers is not None and workers != "1":
         executor = "processes"
     settings = [] if executor is None else [f"execution.executor={executor}"]
