@@ -147,7 +147,6 @@ def run_case(
             executors=executors,
         )
         return Outcome(case.label, run)
-    stop_wanted = options.stop_wanted
     with ExitStack() as until_begun:
         if found is not None:  # broken off, or to be run again: a run is remade as a whole
             with RunFolder.open(place).locked():
@@ -155,27 +154,31 @@ def run_case(
                     return reused  # another process has come to its end with it just now
                 now = existing(place, even_damaged=options.force)
                 older = until_begun.enter_context(Replacement(now or found))
-            stop_wanted = _letting_go(older, stop_wanted)
+            progress = _letting_go(older, progress)
         run = simulate(
             case.scenario,
             place,
             timing_only=options.timing_only,
             progress=progress,
-            stop_wanted=stop_wanted,
+            stop_wanted=options.stop_wanted,
             command=options.command,
             executors=executors,
         )
     return Outcome(case.label, run)
 
 
-def _letting_go(older: Replacement, stop_wanted: Callable[[], bool] | None) -> Callable[[], bool]:
-    """``stop_wanted``, at whose first call the new run has made a version."""
+def _letting_go(
+    older: Replacement, progress: Callable[[Progress], None] | None
+) -> Callable[[Progress], None]:
+    """``progress``, which lets go of the older run when the new one has made a version."""
 
-    def asked() -> bool:
-        older.let_go()
-        return stop_wanted is not None and stop_wanted()
+    def told(now: Progress) -> None:
+        if now.version:
+            older.let_go()
+        if progress is not None:
+            progress(now)
 
-    return asked
+    return told
 
 
 def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:

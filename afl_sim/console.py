@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock, Thread, get_ident
 from time import monotonic
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 from afl_sim.output import Unfailing
+from afl_sim.pulse import end_what_is_stuck, stuck
 
 if TYPE_CHECKING:
     from afl_sim.scenario import Case, Scenario
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
 _LINE_EVERY = 5.0  # wall seconds between lines where there is no terminal
 _DRAW_EVERY = 0.1  # wall seconds between updates of a bar
+_SILENCE = 30.0  # wall seconds without an event after which a schedule is told of
 
 
 class Display(AbstractContextManager["Display"]):
     """A progress bar per run in progress on a terminal; on a pipe, a line every few seconds.
 
-    Runs may report from several threads.
+    Runs may report from several threads. One whose schedule comes to no event does not report; a
+    line says so, and where it is.
     """
 
     def __init__(self) -> None:
@@ -39,8 +42,10 @@ class Display(AbstractContextManager["Display"]):
         self._runs = 1
         self._ended = 0
         self._printed = monotonic()
+        self._over = Event()
 
     def __enter__(self) -> Self:
+        Thread(target=self._tell_of_silence, name="display", daemon=True).start()
         if self._console.is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -60,6 +65,7 @@ class Display(AbstractContextManager["Display"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._over.set()
         if self._bar is not None:
             self._bar.__exit__(kind, error, traceback)
 
@@ -79,6 +85,7 @@ class Display(AbstractContextManager["Display"]):
         with self._lock:
             if not self._lines:  # what was silent before it began is not its silence
                 self._printed = line.began
+            line.thread = get_ident()
             self._lines[label] = line
             if self._bar is not None:
                 line.task = self._bar.add_task(label, total=1.0, text="")
@@ -86,6 +93,7 @@ class Display(AbstractContextManager["Display"]):
         def report(progress: Progress) -> None:
             now = monotonic()
             with self._lock:
+                line.silent = False
                 line.share = fraction_done(scenario, progress)
                 line.text = _text(progress, now - line.began)
                 if self._bar is not None:
@@ -109,6 +117,17 @@ class Display(AbstractContextManager["Display"]):
     def finish(self, text: str) -> None:
         """Print a line."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _tell_of_silence(self) -> None:
+        while not self._over.wait(_SILENCE / 5):
+            silent = stuck(_SILENCE)
+            for label, line in list(self._lines.items()):
+                if line.thread in silent and not line.silent:
+                    line.silent = True
+                    self.finish(
+                        f"{label}: the schedule has come to no event for over {_SILENCE:.0f} s; "
+                        f"it is at {silent[line.thread]}"
+                    )
 
     def _draw(self, line: _RunLine, now: float) -> None:
         if now - line.drawn >= _DRAW_EVERY:
@@ -144,6 +163,8 @@ class _RunLine:
         share: how much of it is done, 0 to 1.
         text: its figures.
         task: its bar on a terminal.
+        thread: which turns its clock, unless a worker does.
+        silent: whether a line has said that it comes to no event.
     """
 
     label: str
@@ -152,10 +173,15 @@ class _RunLine:
     share: float = 0.0
     text: str = "not begun"
     task: Any = None
+    thread: int = 0
+    silent: bool = False
 
 
 class Interruption(AbstractContextManager["Interruption"]):
-    """Ctrl-C and SIGTERM: the first stops at the next version, with a checkpoint; the second now.
+    """Ctrl-C, SIGTERM and SIGHUP: the first stops at the next version, with a checkpoint.
+
+    Where no version comes it stops all the same, soon; the second stops at once. A SIGHUP that is
+    ignored when this begins, as `nohup` has it, stays ignored.
 
     Args:
         say: shows a line.
@@ -165,17 +191,19 @@ class Interruption(AbstractContextManager["Interruption"]):
         say, timing_only: may change from one run to the next.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self, say: Callable[[str], None], timing_only: bool = False) -> None:
         self.say = say
         self.timing_only = timing_only
         self._wanted = False
+        self._over = Event()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         for number in self._SIGNALS:
-            self._before[number] = signal.signal(number, self._receive)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
@@ -184,6 +212,7 @@ class Interruption(AbstractContextManager["Interruption"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._over.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -204,6 +233,9 @@ class Interruption(AbstractContextManager["Interruption"]):
         if self._wanted:
             raise KeyboardInterrupt
         self._wanted = True
+        Thread(
+            target=end_what_is_stuck, args=(lambda: not self._over.is_set(),), daemon=True
+        ).start()
         with suppress(RuntimeError):  # the signal came in the middle of another print
             checkpoint = "" if self.timing_only else ", with a checkpoint"
             self.say(f"stopping at the next version{checkpoint}; once more to stop at once")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -22,6 +23,7 @@ FINISHED: Final = ("complete", "diverged")
 """Statuses of a run that has come to its end, and has a result to tell."""
 
 _ASIDE: Final = re.compile(r"\.(?P<name>.+)\.before-[0-9a-f]{8}", re.DOTALL)
+_MOST_BYTES: Final = 100  # of the old run's name, in the hidden one
 
 
 class Replacement(AbstractContextManager["Replacement"]):
@@ -41,7 +43,8 @@ class Replacement(AbstractContextManager["Replacement"]):
 
     def __init__(self, old: Run) -> None:
         self._place = old.path.resolve()  # where a link points to
-        self._aside = self._place.with_name(f".{self._place.name}.before-{secrets.token_hex(4)}")
+        hidden = f".{_shown(self._place.name)}.before-{secrets.token_hex(4)}"
+        self._aside = self._place.with_name(hidden)
         self._held: int | None = None
         self._let_go = False
         self._precious = _is_precious(old)
@@ -93,12 +96,22 @@ def bring_back(folder: Path, names: Collection[str]) -> None:
         names: the names of their folders.
     """
     remove_drafts(folder, *names)
+    place_of = {_shown(name): folder / name for name in names}
     with suppress(OSError):
         for entry in sorted(os.listdir(folder)):
             found = _ASIDE.fullmatch(entry)
-            if found is not None and found["name"] in names:
+            if found is not None and found["name"] in place_of:
                 with suppress(OSError, RunFolderError):
-                    _settle(folder / entry, folder / found["name"])
+                    _settle(folder / entry, place_of[found["name"]])
+
+
+def _shown(name: str) -> str:
+    """What stands for a name in a hidden one, which may not be longer than a file system takes."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _MOST_BYTES:
+        return name
+    beginning = encoded[:_MOST_BYTES].decode(errors="ignore")
+    return f"{beginning}~{hashlib.sha256(encoded).hexdigest()[:12]}"
 
 
 def _settle(aside: Path, place: Path) -> None:

@@ -19,6 +19,7 @@ from afl_sim.execution.numerics import fingerprint, model_digest
 from afl_sim.execution.replay import ReplayingLearner
 from afl_sim.execution.tasks import Executor
 from afl_sim.preparation import Prepared
+from afl_sim.pulse import Pulse
 from afl_sim.recorder import Recorder
 from afl_sim.recording import save_checkpoint
 from afl_sim.restoring import read_snapshot
@@ -60,7 +61,8 @@ class Watch:
 
     Attributes:
         progress: told where the run stands, after each version and now and then in between.
-        stop_wanted: whether the run is to stop at the next version, with a checkpoint.
+        stop_wanted: whether the run is to stop: asked after each version, where there is a
+            checkpoint, and between events where no version comes.
         notice: told in one line what the user should know before the run goes on.
     """
 
@@ -106,7 +108,9 @@ class Simulation:
         self._saved_at = monotonic()
         self._look_at = monotonic() + _LOOKS
         self._checkpoints = executors is not None
-        if executors is not None:
+        if executors is None:
+            scenario = scenario.model_copy(update={"stop": scenario.stop.untrained})
+        else:
             self._executor = executors(scenario, prepared)
             refused = scenario.server.guard
             self._learner = TrainingLearner(
@@ -123,6 +127,8 @@ class Simulation:
             )
             if resume and self._checkpoints:
                 self._load_checkpoint(self._learner)
+        report = self._report if watch.progress is not None else None
+        self._pulse = Pulse(report, watch.stop_wanted)
         self._world = World(
             scenario,
             strategy,
@@ -130,9 +136,10 @@ class Simulation:
             compression.download_bytes(*sizes),
             self._replay or self._learner or NullLearner(),
             recorder.events.append,
-            self._report if watch.progress is not None else None,
+            report,
             self._after_version,
             compression.upload_bytes(*sizes),
+            self._pulse.between_events,
         )
 
     @property
@@ -155,7 +162,8 @@ class Simulation:
 
     def _run(self) -> None:
         try:
-            ending = self._world.run()
+            with self._pulse:
+                ending = self._world.run()
             if self._replay is not None and not self._replay.attached:
                 raise AflSimError(_OTHER_HISTORY)  # its end has come before the checkpoint
         except DivergedError as error:
@@ -185,7 +193,7 @@ class Simulation:
         if monotonic() >= self._look_at:
             self._recorder.folder.check_there()
             self._look_at = monotonic() + _LOOKS
-        stop = self._watch.stop_wanted is not None and self._watch.stop_wanted()
+        stop = self._pulse.version_made()
         if self._checkpoints and (stop or self._is_time(version)):
             self._save_checkpoint(version)
         if stop:

@@ -113,7 +113,8 @@ def simulate(
             as the `Run`.
         timing_only: compute the schedule and train nothing.
         progress: called after each version and now and then in between.
-        stop_wanted: asked after each version; True breaks the run off there, with a checkpoint.
+        stop_wanted: asked after each version, and between events where none comes for a second;
+            True breaks the run off there: after a version with a checkpoint, else with the last.
         command: the command line, for the manifest.
         executors: where tasks run (`afl_sim.workers`); by default as the scenario says.
 

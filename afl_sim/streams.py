@@ -12,6 +12,7 @@ and purpose, the counter is ``client * 2**32 + k``.
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +20,20 @@ import numpy.typing as npt
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _TO_UNIT = 2.0**-52  # with the half added below, neither 0 nor 1 can come out
+
+
+def stochastic_round(value: float, u: float) -> int:
+    """Round to one of the two whole numbers beside ``value``, so that the mean is ``value``.
+
+    A whole number stays as it is, whatever ``u`` is.
+
+    Args:
+        value: what to round; what it differs from a decimal number by in floating point is ignored.
+        u: a uniform draw in (0, 1).
+    """
+    value = round(value, 9)
+    below = math.floor(value)
+    return below + (u < value - below)
 
 
 class Streams:

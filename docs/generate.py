@@ -78,6 +78,10 @@ Every key of a scenario file, with its default. `afl-sim validate FILE` checks a
 `afl-sim schema` prints the JSON Schema that editors use. This page is generated from the code by
 `python docs/generate.py`.
 
+Commands take a scenario file or the name of a built-in scenario (`quickstart`,
+`papers/safa/rounds-safa`). A file of that name comes first, and the command says so; a folder of that
+name does not count.
+
 A **distribution** (wherever a duration, rate or factor is asked for) is one of
 
 | form | meaning |

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from afl_sim.processors import usable_processors
+
 ScenarioArgument = Annotated[
-    str, typer.Argument(help="A scenario file, or the name of a built-in scenario.")
+    str,
+    typer.Argument(
+        help="A scenario file, or the name of a built-in scenario; a file of that name comes first."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -48,7 +52,7 @@ def execution_settings(
     if executor == "ray" and ray_address is not None and workers in (None, "auto"):
         workers = "1024"  # as many as the cluster has processors
     if workers == "auto" or (workers is None and executor == "ray"):
-        workers = str(len(os.sched_getaffinity(0)))
+        workers = str(usable_processors())
     if executor is None and workers is not None and workers != "1":
         executor = "processes"
     settings = [] if executor is None else [f"execution.executor={executor}"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afl_sim.builtin import find_scenario
+from afl_sim.builtin import find_scenario, hides_built_in
 from afl_sim.cli.app import app
 from afl_sim.cli.options import (
     DeviceOption,
@@ -24,9 +24,9 @@ from afl_sim.cli.options import (
     execution_settings,
     sink_settings,
 )
-from afl_sim.cli.studies import outcome_line, run_and_tell, saying_how_to_go_on
+from afl_sim.cli.studies import ACCURACY_IGNORED, outcome_line, run_and_tell, saying_how_to_go_on
 from afl_sim.errors import AflSimError, ScenarioError
-from afl_sim.output import say_errors
+from afl_sim.output import Unfailing, say_errors
 
 
 @app.command()
@@ -67,7 +67,7 @@ def run(
     ]
     if device is not None:
         settings.append(f"numerics.device={device}")
-    path = find_scenario(scenario)
+    path = _scenario_file(scenario)
     study = check_study(path, settings, seed, timing_only=timing_only, here=True)
     run_and_tell(
         study,
@@ -120,6 +120,8 @@ def resume_run(
         saying_how_to_go_on(display.finish, run),
         one_error(),
     ):
+        if found.timing_only and scenario.stop.accuracy is not None:
+            display.finish(ACCURACY_IGNORED)
         done = resume(
             run,
             progress=display.watch_run(scenario.name, scenario),
@@ -161,7 +163,7 @@ def validate(
     problems = []
     for name in scenarios:
         try:
-            study = check_study(find_scenario(name), settings or [], timing_only=timing_only)
+            study = check_study(_scenario_file(name), settings or [], timing_only=timing_only)
         except ScenarioError as error:
             problems.append(str(error))
             continue
@@ -256,3 +258,13 @@ def _reproduce(target: Any, asked: Any, keep: bool, interruption: Any) -> None:
         written = [*written, *keep_results(target, results, written)]
     for path in written:
         print(f"written: {path}")
+
+
+def _scenario_file(name: str) -> Path:
+    file = find_scenario(name)
+    if hides_built_in(name):
+        print(
+            f"{name}: the file of this name here is meant, not the built-in scenario",
+            file=Unfailing(sys.stderr),
+        )
+    return file

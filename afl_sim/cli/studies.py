@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -17,6 +17,8 @@ from afl_sim.cli.results import draw_figures, figures_folder, write_report
 if TYPE_CHECKING:
     from afl_sim.scenario import Study
     from afl_sim.studies import Origin
+
+ACCURACY_IGNORED: Final = "stop.accuracy is ignored: with --timing-only nothing is trained"
 
 
 def run_and_tell(
@@ -51,6 +53,8 @@ def run_and_tell(
     ):
         options = replace(options, stop_wanted=interruption.wanted, notice=display.finish)
         display.expect(len(study.cases))
+        if timing_only and any(case.scenario.stop.accuracy is not None for case in study.cases):
+            display.finish(ACCURACY_IGNORED)
         folder, outcomes = run_study(
             study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))
         )

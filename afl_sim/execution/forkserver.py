@@ -28,15 +28,17 @@ _WATCH = ("/bin/sh", "-c", 'read -r _; exec rm -rf -- "$0"')
 
 
 def start(context: ForkServerContext, modules: list[str]) -> None:
-    """Start the fork server, unless it runs; it imports ``modules`` and leaves Ctrl-C to others.
+    """Start the fork server, unless it runs; it imports ``modules``.
+
+    It leaves Ctrl-C and SIGHUP, which a whole terminal gets, to others.
 
     Raises:
         InputError: there is no folder for its socket.
         OSError: it cannot be started.
     """
     context.set_forkserver_preload(modules)
-    # It ignores Ctrl-C once it is ready, but not yet while it imports.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # It ignores Ctrl-C once it is ready, but not yet while it imports; SIGHUP it never would.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         _temporary_folder(_place(), os.getpid())
         forkserver.ensure_running()

@@ -25,6 +25,7 @@ from afl_sim.execution import forkserver
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.pipes import Parcel, pack, receive, send
 from afl_sim.execution.worker import Reply, Request, Worker, hello, portable
+from afl_sim.pulse import end_what_is_stuck
 from afl_sim.scenario.settings import Numerics
 
 _TELL_EVERY = 0.2  # seconds between messages of a call
@@ -124,8 +125,9 @@ class ProcessSeat:
 
 
 def _serve(pipe: Connection, numerics: Sequence[Numerics]) -> None:
-    """Answer requests until the end of the process, leaving Ctrl-C to its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Answer requests until the end of the process, leaving Ctrl-C and SIGHUP to its parent."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     requests: SimpleQueue[Parcel] = SimpleQueue()
     line = _PipeLine(pipe)
     Thread(target=_receive, args=(pipe, requests, line), daemon=True).start()
@@ -159,6 +161,7 @@ def _receive(pipe: Connection, requests: SimpleQueue[Parcel], line: _PipeLine) -
                 requests.put(received)
             else:
                 line.number_to_stop = received.note
+                Thread(target=end_what_is_stuck, args=(line.stop_wanted,), daemon=True).start()
     finally:  # for lack of memory, too: a worker that hears nothing is no worker
         os._exit(1)
 

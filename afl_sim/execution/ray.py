@@ -23,6 +23,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.worker import Reply, Request, Worker, hello
+from afl_sim.pulse import end_what_is_stuck
 from afl_sim.scenario.settings import Numerics
 
 _ASK_WITHIN = 5.0  # seconds for an actor to say how far it is
@@ -253,7 +254,12 @@ class _RayWorker:
             return self._worker.do(what, build, base, strategy_and_state, arguments)
 
     def exchange(self, stop: bool) -> Any:
-        self._line.stop |= stop
+        if stop and not self._line.stop:
+            self._line.stop = True
+            watch = threading.Thread(
+                target=end_what_is_stuck, args=(self._line.stop_wanted,), daemon=True
+            )
+            watch.start()
         return self._line.message
 
 

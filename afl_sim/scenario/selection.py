@@ -75,7 +75,9 @@ class Oort(_Selection):
 
     kind: Literal["oort"] = Field(description="The kind of selection.")
     exploration: Annotated[Number, Field(ge=0, le=1)] = Field(
-        default=0.1, description="Share of clients drawn from those not heard of yet (no unit)."
+        default=0.1,
+        description="Mean share of the chosen clients that are drawn from those not heard of yet, "
+        "however many are chosen at a time (no unit).",
     )
     preferred_seconds: Seconds | None = Field(
         default=None, description="T: the round trip that is not penalised (seconds); null: any."

@@ -57,7 +57,9 @@ class Stop(Section):
         default=None, description="Samples trained in aggregated updates (samples)."
     )
     accuracy: Share | None = Field(
-        default=None, description="Accuracy reached in an evaluation (share, 0.95 is 95 %)."
+        default=None,
+        description="Accuracy reached in an evaluation (share, 0.95 is 95 %). With --timing-only "
+        "it is ignored where there is another rule.",
     )
 
     @model_validator(mode="after")
@@ -66,6 +68,11 @@ class Stop(Section):
             names = ", ".join(type(self).model_fields)
             raise PydanticCustomError("scenario", f"no stop rule; expected at least one of {names}")
         return self
+
+    @property
+    def untrained(self) -> Self:
+        """The rules for a run that trains nothing and so has no accuracy."""
+        return self if self.accuracy is None else self.model_copy(update={"accuracy": None})
 
 
 class Evaluation(Section):

@@ -351,7 +351,10 @@ def in_parallel(concurrency: Concurrency, clients: int) -> int:
 
 
 def per_round(clients_per_round: float, clients: int) -> int:
-    """The number of clients that a count or a fraction of the population means, at least 1."""
+    """The number of clients that a count or a fraction of the population means, at least 1.
+
+    A fraction is rounded once for the whole run, as the size of a cohort in FedAvg's paper is.
+    """
     if isinstance(clients_per_round, int):
         return clients_per_round
     return max(1, round(clients_per_round * clients))

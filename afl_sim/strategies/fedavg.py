@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
@@ -50,10 +51,13 @@ class FedAvg(Strategy):
     )
 
     clients_per_round: ClientsPerRound = Field(
-        10, description="clients averaged per round: a count, or a fraction of them (1.0 is all)"
+        10,
+        description="clients averaged per round: a count, or a rounded fraction (1.0 is all)",
     )
     over_selection: NonNegativeFloat = Field(
-        0.0, description="extra share of clients sent a task; the round ends without the slowest"
+        0.0,
+        description="extra share of clients sent a task, rounded up to whole clients; the round "
+        "ends without the slowest",
     )
     deadline: VirtualSeconds | None = Field(
         None, description="seconds of virtual time after which a round ends"
@@ -98,9 +102,9 @@ class FedAvg(Strategy):
         if self.warm_up_epochs:
             yield server.aggregate((yield everyone_trains(server, self.warm_up_epochs)))
         enough = per_round(self.clients_per_round, server.clients)
-        while True:
+        for number in count():
             yield server.wait_idle()
-            cohort = self.send(server, server.pick(self._selected(server.clients)))
+            cohort = self.send(server, server.pick(self._selected(server.clients)), number)
             arrived = yield server.wait(cohort, first=enough, deadline=self.deadline)
             late = _without(cohort, arrived)
             if self.partial == "keep":
@@ -115,9 +119,9 @@ class FedAvg(Strategy):
                     server.discard(task)
             yield server.aggregate(arrived)
 
-    def send(self, server: ServerView, clients: list[int]) -> list[Any]:
-        """Send the round's model out; returns the tasks that the round waits for."""
-        return server.dispatch_many(clients)
+    def send(self, server: ServerView, clients: list[int], number: int) -> list[Any]:
+        """Send the model out in a round of this number; returns the tasks that it waits for."""
+        return [server.dispatch(client, retry=False) for client in clients]
 
     def initial_state(self, params: Tensor, population: Population) -> State:
         if self.weighting != "population":

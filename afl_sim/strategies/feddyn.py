@@ -49,7 +49,7 @@ class FedDyn(Strategy):
     optimizer_gets = "nothing"
 
     clients_per_round: ClientsPerRound = Field(
-        10, description="clients in a round: a count, or a fraction of them (1.0 is all)"
+        10, description="clients in a round: a count, or a rounded fraction (1.0 is all)"
     )
     alpha: PositiveFloat = Field(0.1, description="weight of the regularizer")
 

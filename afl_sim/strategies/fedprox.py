@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from afl_sim.strategies.about import About
 from afl_sim.strategies.base import ServerView
 from afl_sim.strategies.fedavg import FedAvg
 from afl_sim.strategies.registry import register
+from afl_sim.streams import stochastic_round
 
 
 @register("fedprox")
@@ -20,7 +22,9 @@ class FedProx(FedAvg):
     Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020, Algorithm 2. In the
     paper's experiments an exact share of each round's selection are stragglers, which run a number
     of epochs drawn uniformly from 1 to E. FedProx aggregates their partial work; the paper's FedAvg
-    is ``mu: 0, partial: drop``, which sends them a task and does without its result.
+    is ``mu: 0, partial: drop``, which sends them a task and does without its result. Where the
+    share is no whole number of clients, it is rounded up or down at random in each round, so that
+    it holds in the mean.
     """
 
     about = About(
@@ -31,7 +35,10 @@ class FedProx(FedAvg):
 
     mu: NonNegativeFloat = Field(0.0, description="weight of the proximal term")
     stragglers: float = Field(
-        0.0, ge=0, le=1, description="share of each round's selection that does partial work"
+        0.0,
+        ge=0,
+        le=1,
+        description="mean share of each round's selection that does partial work",
     )
     straggler_epochs: PositiveInt = Field(
         1, description="E: a straggler's epochs are drawn uniformly from 1 to E"
@@ -47,18 +54,20 @@ class FedProx(FedAvg):
     def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
         yield from super().check(clients)
         selected = self._selected(clients)
-        if self.partial == "drop" and 0 < selected <= round(self.stragglers * selected):
+        most = math.ceil(round(self.stragglers * selected, 9))
+        if self.partial == "drop" and 0 < selected <= most:
             yield (
                 ("stragglers",),
-                f"partial: drop would lose all {selected} updates of every round; "
-                "expected a smaller share",
+                f"partial: drop would lose all {selected} updates of a round; expected at most "
+                f"{(selected - 1) / selected:g}",
             )
 
     def _check_keep(self) -> Iterable[tuple[tuple[str, ...], str]]:
         return ()  # keeping is this method's point, deadline or not
 
-    def send(self, server: ServerView, clients: list[int]) -> list[Any]:
-        count = round(self.stragglers * len(clients))
+    def send(self, server: ServerView, clients: list[int], number: int) -> list[Any]:
+        u = server.uniform("straggler_count", k=number)
+        count = stochastic_round(self.stragglers * len(clients), u)
         ranked = sorted(
             clients, key=lambda client: server.uniform("stragglers", client, server.version)
         )
@@ -66,10 +75,11 @@ class FedProx(FedAvg):
         cohort = []
         for client in clients:
             if client not in slow:
-                cohort.append(server.dispatch(client))
+                cohort.append(server.dispatch(client, retry=False))
                 continue
-            u = server.uniform("straggler_epochs", client, server.version)
-            task = server.dispatch(client, epochs=1 + int(u * self.straggler_epochs))
+            drawn = server.uniform("straggler_epochs", client, server.version)
+            epochs = 1 + int(drawn * self.straggler_epochs)
+            task = server.dispatch(client, epochs=epochs, retry=False)
             if self.partial == "keep":
                 cohort.append(task)
             else:

@@ -58,7 +58,11 @@ class FLANP(Strategy):
     results_key: ClassVar[str] = "threshold"
 
     initial_clients: PositiveInt = Field(1, description="m in the first stage")
-    growth: float = Field(2.0, gt=1, description="m grows by this factor from stage to stage")
+    growth: float = Field(
+        2.0,
+        gt=1,
+        description="m grows by this factor from stage to stage, rounded, by at least one client",
+    )
     stage_rounds: PositiveInt = Field(10, description="rounds in a stage, if no threshold is given")
     threshold: PositiveFloat | None = Field(
         None, description="a stage ends at |mean update|^2 <= threshold / m; reads results"

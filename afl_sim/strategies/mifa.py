@@ -48,7 +48,8 @@ class MIFA(Strategy):
     )
 
     clients_per_round: ClientsPerRound = Field(
-        1.0, description="active clients in a round: a count, or a fraction of them (1.0 is all)"
+        1.0,
+        description="active clients in a round: a count, or a rounded fraction (1.0 is all)",
     )
     server_lr: PositiveFloat = Field(1.0, description="a factor on the mean update")
 

@@ -58,7 +58,7 @@ class SAFA(Strategy):
     optimizer_gets = "nothing"
 
     clients_per_round: ClientsPerRound = Field(
-        0.3, description="clients picked in a round: a count, or a fraction of them"
+        0.3, description="clients picked in a round: a count, or a rounded fraction"
     )
     lag_tolerance: NonNegativeInt = Field(
         5, description="versions that a client's model may lag behind"

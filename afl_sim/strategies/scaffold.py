@@ -50,7 +50,7 @@ class Scaffold(Strategy):
     plain_sgd: ClassVar[bool] = True
 
     clients_per_round: ClientsPerRound = Field(
-        10, description="clients in a round: a count, or a fraction of them (1.0 is all)"
+        10, description="clients in a round: a count, or a rounded fraction (1.0 is all)"
     )
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
 

@@ -128,7 +128,7 @@ class Books:
             self._throw_away(dispatch)
             if dispatch.waiter is not None:
                 dispatch.waiter.give_up(dispatch)
-        elif dispatch.waiter is not None:
+        elif dispatch.waiter is not None and not dispatch.waiter.triggered:
             dispatch.waiter.arrive(dispatch)
         elif self._reader is not None:
             reader, self._reader = self._reader, None

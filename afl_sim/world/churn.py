@@ -91,8 +91,8 @@ class Churn:
                 self._leave(task)
 
     def _goes_on(self, dispatch: Dispatch) -> bool:
-        """Whether the client is at it: one that has crashed is not, and the server's to notice."""
-        return dispatch.in_flight and not dispatch.crashed and not self._fleet.is_paused(dispatch)
+        """Whether the client is at it: one that is lost is not, and the server's to notice."""
+        return dispatch.in_flight and not dispatch.lost and not self._fleet.is_paused(dispatch)
 
     def _leave(self, dispatch: Dispatch) -> None:
         """What becomes of a task whose client is away from now on."""

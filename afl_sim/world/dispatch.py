@@ -74,7 +74,6 @@ class Dispatch:
         "compute_us",
         "computing_since_us",
         "corruption",
-        "crashed",
         "download_bytes",
         "download_us",
         "download_work_us",
@@ -83,6 +82,7 @@ class Dispatch:
         "leg_ends_us",
         "limit",
         "link_us",
+        "lost",
         "order",
         "pending",
         "phase",
@@ -137,7 +137,7 @@ class Dispatch:
         self.upload_bytes = 0
         self.attempt = 0  # uploads that were lost
         self.corruption: float | None = None  # what the update's numbers come multiplied by
-        self.crashed = False  # which the server has not noticed yet
+        self.lost = False  # it has come to nothing, which the server has not noticed yet
         self.due_us = sent_us  # when the update arrives, if it never has to wait for a link
         self.arrival = -1  # the arrival's ordinal over the whole run
         self.unwanted = False  # discard on arrival

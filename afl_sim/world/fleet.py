@@ -133,6 +133,9 @@ class Fleet(Legs):
             elapsed = int(self.env.now) - dispatch.computing_since_us
             dispatch.worked_us += self._compute.work(dispatch, elapsed)
         super().pause(dispatch)
+        pause = self._paused[dispatch]
+        if pause.then == self._reach:
+            pause.left_us = 0  # the server may be up before the client is back
 
     def _go_on_computing(self, dispatch: Dispatch, pause: Pause, now: int) -> None:
         """What is left takes as long as the client's speed from now on makes it."""
@@ -154,14 +157,14 @@ class Fleet(Legs):
     def interrupt(self, dispatch: Dispatch) -> bool:
         """End the computation now, with the steps done so far; follow it by `send_back`.
 
-        False, and nothing changes, where the computation has ended already; a crash is noticed, and
-        the task fails. A client that is away hears of it when its task is resumed.
+        False, and nothing changes, where the computation or the task has ended already; a crash is
+        noticed, and the task fails. A client that is away hears of it when its task is resumed.
         """
         pause = self._paused.get(dispatch)
         if pause is not None:
             pause.recalled = True
             return False
-        if dispatch.crashed:
+        if dispatch.lost and dispatch.in_flight:
             self._fail(dispatch)
             return False
         if dispatch.phase > Phase.COMPUTING:
@@ -257,10 +260,14 @@ class Fleet(Legs):
         if faults is not None and faults.is_lost(dispatch.client, dispatch.task, dispatch.attempt):
             self._lose(dispatch, faults)
             return
+        self._reach(dispatch)
+
+    def _reach(self, dispatch: Dispatch) -> None:
+        """The update arrives now, or as soon as the server is up."""
         now = int(self.env.now)
         up = self._outages.up_us(now)
         if up > now:
-            self.put_off(dispatch, up - now, self._arrive)
+            self.put_off(dispatch, up - now, self._reach)
         else:
             self._arrive(dispatch)
 
@@ -277,7 +284,8 @@ class Fleet(Legs):
         if faults is not None:
             delay = faults.duplicate_us(dispatch.client, dispatch.task)
             if delay is not None:
-                again = self.env.timeout(delay)
+                now = int(self.env.now)
+                again = self.env.timeout(self._outages.up_us(now + delay) - now)
                 again.callbacks.append(
                     lambda _: self._record(events.DUPLICATE, dispatch, dispatch.upload_bytes)
                 )
@@ -299,7 +307,7 @@ class Fleet(Legs):
         assert self._faults is not None
         left = dispatch.sent_us + self._faults.noticed_us - int(self.env.now)
         if left > 0:
-            dispatch.crashed = True
+            dispatch.lost = True
             self.put_off(dispatch, left, self._fail)
         else:
             self._fail(dispatch)

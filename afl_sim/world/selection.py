@@ -11,7 +11,7 @@ import numpy as np
 
 from afl_sim.elementary import each, log
 from afl_sim.scenario import selection as spec
-from afl_sim.streams import Streams
+from afl_sim.streams import Streams, stochastic_round
 
 
 class Selector(Protocol):
@@ -137,7 +137,7 @@ class Oort:
     Args:
         settings: exploration and the penalty on slow clients.
         samples_of: the number of samples a client holds.
-        streams: the run's random streams.
+        streams: the run's random streams; draw (0, k) rounds the number explored in choice k.
     """
 
     def __init__(
@@ -148,12 +148,21 @@ class Oort:
         self._explore = Weighted(lambda client: 1.0, streams)
         self._heard: dict[int, tuple[float, float, int]] = {}  # loss, seconds, when
         self._updates = 0
+        self._streams = streams
+        self._choices = 0
 
     def choose(self, n: int, clients: Sequence[int]) -> list[int]:
-        """The known clients of the highest utility, and the share of others."""
+        """The known clients of the highest utility, and the share of others.
+
+        Servers that choose one client at a time explore in that share of their choices. Where one
+        kind has too few clients, the other kind fills the rest.
+        """
         known = [client for client in clients if client in self._heard]
         others = [client for client in clients if client not in self._heard]
-        explored = min(max(math.ceil(self._spec.exploration * n), n - len(known)), len(others))
+        u = self._streams.uniform("selection.exploration", 0, self._choices)
+        self._choices += 1
+        wanted = stochastic_round(self._spec.exploration * n, u)
+        explored = min(max(wanted, n - len(known)), len(others))
         useful = sorted(known, key=self._utility, reverse=True)[: n - explored]
         return useful + self._explore.choose(explored, others)
 

@@ -63,10 +63,10 @@ class Sending(Books):
             time_us = begin
         return None
 
-    def _withdraw(self, dispatch: Dispatch) -> None:
-        """A task is no longer wanted that waits for its client: it was never sent."""
+    def _withdraw(self, dispatch: Dispatch, phase: Phase) -> None:
+        """A task that waits for its client is no longer wanted: it was never sent."""
         dispatch.pending = None
-        dispatch.phase = Phase.CANCELLED
+        dispatch.phase = phase
         del self._waiting[dispatch]
         self._take(dispatch)
         if dispatch.waiter is not None:
@@ -77,6 +77,7 @@ class Sending(Books):
         now = int(self._env.now)
         heard = self._outages.up_us(now)
         if heard > now:
+            dispatch.lost = True
             self.fleet.halt(dispatch)
             self.fleet.put_off(dispatch, heard - now, self.fail)
             return

@@ -187,7 +187,7 @@ class Server(Aggregating):
             self.discard(dispatch)
             return
         if dispatch.phase is Phase.WAITING:
-            self._withdraw(dispatch)
+            self._withdraw(dispatch, Phase.CANCELLED)
             return
         self._end_flight(dispatch)
         dispatch.phase = Phase.CANCELLED
@@ -214,11 +214,12 @@ class Server(Aggregating):
     def recall(self, dispatch: Dispatch) -> Dispatch:
         """Have the client stop and send what it has done so far; its update arrives as usual.
 
-        A client that is away does so when it is back, and a task that has crashed fails now. If the
-        update is lost, nobody is sent another task in its place.
+        A client that is away does so when it is back. A task that has crashed fails now, as one
+        does that was never sent because its client is away. If the update is lost, nobody is sent
+        another task in its place. A task that has arrived or failed needs no more recalling.
         """
         if dispatch.phase is Phase.WAITING:
-            self._withdraw(dispatch)
+            self._withdraw(dispatch, Phase.FAILED)
         else:
             dispatch.order = replace(dispatch.order, retry=False)
             self.call_back(dispatch)

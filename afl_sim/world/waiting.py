@@ -15,7 +15,8 @@ class Wait(simpy.Event):
     """Comes with the list of updates that arrived, in order of arrival.
 
     It is over when ``first`` updates have arrived, when ``deadline_us`` microseconds have passed,
-    or when nothing that it waits for can arrive any more.
+    or when nothing that it waits for can arrive any more. What arrives or fails after that, but
+    before the waiting process goes on, is left to that process.
 
     Args:
         env: the SimPy environment.
@@ -42,7 +43,7 @@ class Wait(simpy.Event):
         self._taken = taken
         early: list[Dispatch] = []
         for dispatch in dispatches:
-            if dispatch.waiter not in (None, self):
+            if dispatch.waiter not in (None, self) and not dispatch.waiter.triggered:
                 raise ScheduleError(f"two waits for {dispatch}; only one can be given its update")
             if dispatch.in_flight:
                 dispatch.waiter = self
@@ -82,11 +83,14 @@ class Wait(simpy.Event):
             self._end()
 
     def _end(self) -> None:
-        for dispatch in (*self._awaited, *self.arrived):
+        for dispatch in self.arrived:
             dispatch.waiter = None
-        self._awaited.clear()
         self.succeed(self.arrived)
 
     def _take(self, _: simpy.Event) -> None:
+        for dispatch in self._awaited:
+            if dispatch.waiter is self:
+                dispatch.waiter = None
+        self._awaited.clear()
         for dispatch in self.arrived:
             self._taken(dispatch)

@@ -34,6 +34,7 @@ from afl_sim.world.standstill import Standstill
 from afl_sim.world.workload import Workload
 
 _NO_EVENT = "Invalid yield value"  # SimPy's words
+_EVENTS = 1 << 12  # between two looks at whether the run stands still
 
 
 class Scheduled(Protocol):
@@ -67,9 +68,10 @@ class World:
         model_bytes: size of the model that a client downloads, in bytes.
         learner: the numeric half of the run.
         log: takes one event row (`afl_sim.recording.EventLog.append`).
-        progress: called now and then.
+        progress: called with each version.
         after_version: called with each version that does not end the run, once all is recorded.
         update_bytes: size of the update that a client uploads, in bytes; that of the model if None.
+        between_events: called now and then; returns after how many more events to call it again.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class World:
         progress: Callable[[], None] | None = None,
         after_version: Callable[[int], None] | None = None,
         update_bytes: int | None = None,
+        between_events: Callable[[], int] = lambda: _EVENTS,
     ) -> None:
         streams = self._streams = Streams(scenario.seed)
         scenario = self._scenario = with_shuffles(scenario, streams, "")
@@ -91,6 +94,7 @@ class World:
         self._log = log
         self._progress = progress
         self._after_version = after_version
+        self._between_events = between_events
         self._rule: str | None = None
         self._looked = 0  # events so far, in steps
         self._unseen = 0  # versions since
@@ -215,15 +219,16 @@ class World:
     def _turn(self, horizon: float) -> int:
         env, step, peek = self.env, self.env.step, self.env.peek
         end = min(horizon, CLOCK_END)
-        steps = 0
+        steps, look_at = 0, 1
         try:
             while self._rule is None and peek() < end:
                 step()
                 steps += 1
-                if not steps & 0xFFF:
-                    self._look(0x1000)
-                    if self._progress is not None:
-                        self._progress()
+                if steps == look_at:
+                    if not steps % _EVENTS:
+                        self._look(_EVENTS)  # never by the wall clock: a run may fail by it
+                    next_look = steps - steps % _EVENTS + _EVENTS
+                    look_at = min(steps + self._between_events(), next_look)
         except RunEnded:
             pass
         except AflSimError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import platform
 import re
 import statistics
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter, process_time
+
+from afl_sim.processors import usable_processors
 
 REFERENCE = Path(__file__).parent / "reference.yaml"
 
@@ -132,19 +133,16 @@ def machine() -> str:
 
     capability = torch.backends.cpu.get_cpu_capability()
     return (
-        f"{_processor()}, {cores()} cores ({capability}), "
+        f"{_processor()}, {usable_processors()} cores ({capability}), "
         f"Python {platform.python_version()}, torch {torch.__version__.partition('+')[0]}"
     )
 
 
 def machine_name() -> str:
     """The class of machine as a file name."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{_processor()} {cores()} cores".lower()).strip("-")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return re.sub(r"[^a-z0-9]+", "-", f"{_processor()} {usable_processors()} cores".lower()).strip(
+        "-"
+    )
 
 
 def _processor() -> str:

@@ -6,7 +6,9 @@ import statistics
 from functools import partial
 
 from contenders import by_afl_sim
-from measuring import Section, Turn, alternate, cores, main, median_ratio
+from measuring import Section, Turn, alternate, main, median_ratio
+
+from afl_sim.processors import usable_processors
 
 _UPDATES = 120
 
@@ -44,7 +46,7 @@ def measure(quick: bool) -> Section:
 
 def worker_counts() -> list[int]:
     """1, 2, 4, ... and the number of cores."""
-    most = cores()
+    most = usable_processors()
     return sorted({most, *(2**i for i in range(most.bit_length()) if 2**i <= most)})
 
 

@@ -171,3 +171,14 @@ def test_a_finished_run_is_not_overwritten_without_force(
     assert result.out == ""
     assert "not empty" in result.errors[0]
     assert everything_in(finished.full) == before
+
+
+def test_a_run_without_training_says_that_it_ignores_an_accuracy(
+    afl_sim: Command, tmp_path: Path
+) -> None:
+    rules = ("--set", "stop={updates: 5, accuracy: 0.9}", "--timing-only", "--out", tmp_path / "a")
+    (result,) = afl_sim.batch([("run", SMALLEST, *rules)])
+    first, last = result.succeeded().err.splitlines()
+    assert first == "stop.accuracy is ignored: with --timing-only nothing is trained"
+    assert last.startswith("smallest: complete")
+    assert summary(tmp_path / "a")["stopped_by"] == "updates"

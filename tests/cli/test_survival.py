@@ -187,6 +187,19 @@ def test_ctrl_c_twice_stops_at_once_and_loses_nothing(afl_sim: Command, tmp_path
     assert_whole(run, simulated(long))
 
 
+def test_a_terminal_that_is_closed_leaves_a_checkpoint(afl_sim: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    endless = ("--set", "stop.updates=100000000")
+    started = Started.start(afl_sim, "run", SMALLEST, *endless, *PROCESSES, "--out", "run")
+    started.wait_until(lambda: version(run) >= 1)
+    for process in started.session():  # the workers get the signal, too
+        os.kill(process, signal.SIGHUP)
+    _, err = started.end(130)
+    assert err.splitlines()[-1] == "error: interrupted"
+    assert summary(run)["status"] == "interrupted"
+    assert version(run) == summary(run)["versions"]
+
+
 def simulated(chosen: list[str]) -> tuple[str, str | None]:
     run = simulate(load_scenario(SMALLEST, chosen))
     return run.summary["schedule_digest"], run.summary["model_digest"]

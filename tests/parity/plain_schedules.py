@@ -17,15 +17,14 @@ def fedavg(
     while True:
         while len(loop.busy) == loop.clients:
             loop.instant()
-        cohort = [loop.dispatch(client) for client in loop.pick(sent)]
+        cohort = [loop.dispatch(client, retry=False) for client in loop.pick(sent)]
         came = loop.wait(cohort, m, deadline)
         left = [task for task in cohort if task not in came]
         if keep is not None:
             for task in left:
                 loop.recall(task, keep)
-            partial = loop.wait(left, len(left))
-            came += [task for task in partial if task.steps != 0]
-            left = [task for task in partial if task.steps == 0]
+            came += [task for task in loop.wait(left, len(left)) if task.steps != 0]
+            left = [task for task in left if task not in came]
         for task in left:
             if late == "cancel" or task.leg == len(ENDS):
                 loop.cancel(task)
@@ -37,27 +36,27 @@ def fedavg(
 def fedasync(loop: EventLoop, concurrency: int, max_staleness: int | None) -> None:
     """Each arrival makes a version, or is discarded if it is too stale."""
     for client in loop.pick(concurrency):
-        loop.dispatch(client)
+        loop.dispatch(client, drawn=True)
     while True:
         task = loop.take()
         if max_staleness is not None and loop.version - task.base > max_staleness:
             loop.drop(task)
         else:
             loop.aggregate([task])
-        loop.dispatch(loop.pick(1)[0])
+        loop.dispatch(loop.pick(1)[0], drawn=True)
 
 
 def fedbuff(loop: EventLoop, concurrency: int, k: int) -> None:
     """Every k arrivals make a version; the k-th's replacement is sent after it."""
     for client in loop.pick(concurrency):
-        loop.dispatch(client)
+        loop.dispatch(client, drawn=True)
     buffer: list[Task] = []
     while True:
         buffer.append(loop.take())
         if len(buffer) == k:
             loop.aggregate(buffer)
             buffer = []
-        loop.dispatch(loop.pick(1)[0])
+        loop.dispatch(loop.pick(1)[0], drawn=True)
 
 
 def ringmaster(loop: EventLoop, workers: int, r: int) -> None:
@@ -79,23 +78,24 @@ def ringmaster(loop: EventLoop, workers: int, r: int) -> None:
 
 def fedat(loop: EventLoop, tiers: Sequence[Sequence[int]], m: int) -> None:
     """Each tier does synchronous rounds of m clients at its own pace."""
-    cohorts = [[loop.dispatch(c) for c in loop.pick(m, members)] for members in tiers]
-    came: list[list[Task]] = [[] for _ in tiers]
+    cohorts = [[loop.dispatch(c, retry=False) for c in loop.pick(m, members)] for members in tiers]
+    under_way = [len(cohort) for cohort in cohorts]
     while True:
+        loop.ended.clear()
         loop.instant()
         ready = []
-        for task in loop.inbox:
+        for task in loop.ended:
             tier = next(i for i, cohort in enumerate(cohorts) if task in cohort)
-            came[tier].append(task)
-            if len(came[tier]) == len(cohorts[tier]):
+            under_way[tier] -= 1
+            if not under_way[tier]:
                 ready.append(tier)
-        loop.inbox.clear()
         for tier in ready:
-            for task in came[tier]:
+            came = [task for task in loop.inbox if task in cohorts[tier]]
+            for task in came:
                 loop.free(task)
-            loop.aggregate(came[tier])
-            came[tier] = []
-            cohorts[tier] = [loop.dispatch(c) for c in loop.pick(m, tiers[tier])]
+            loop.aggregate(came)
+            cohort = [loop.dispatch(c, retry=False) for c in loop.pick(m, tiers[tier])]
+            cohorts[tier], under_way[tier] = cohort, len(cohort)
 
 
 def quafl(loop: EventLoop, s: int, limit: int, period: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import plain_schedules
 import pytest
-from event_loop import EventLoop, Row
+from event_loop import EventLoop, Faults, Row
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from world_runs import SECOND, Outcome, run, scenario, scripted
@@ -28,6 +28,7 @@ class Fleet:
     seed: int
     versions: int
     horizon: int
+    faults: Faults
 
     @property
     def clients(self) -> int:
@@ -47,6 +48,7 @@ class Fleet:
             versions=self.versions,
             horizon=self.horizon * SECOND,
             aggregation=self.aggregation * SECOND,
+            faults=self.faults,
         )
         loop.run(schedule, *arguments)
         return loop
@@ -61,12 +63,48 @@ class Fleet:
                 compute=compute or scripted(self.seconds),
                 down=self.down,
                 up=self.up,
+                fleet={"faults": blocks(self.faults)},
                 server={"aggregation_seconds": self.aggregation},
                 stop={"versions": self.versions, "virtual_seconds": self.horizon},
                 seed=self.seed,
                 **sections,
             )
         )
+
+
+def blocks(faults: Faults) -> dict[str, Any]:
+    """What a scenario says of them."""
+    lost = {
+        "probability": faults.loss,
+        "retries": faults.retries,
+        "timeout": faults.timeout / SECOND,
+        "backoff": faults.backoff / SECOND,
+    }
+    twice = {"probability": faults.duplication, "delay": faults.copy_later / SECOND}
+    return {
+        "crash": faults.crash,
+        "noticed_after": faults.noticed / SECOND,
+        "upload_loss": lost if faults.loss else None,
+        "corruption": {"probability": faults.corruption} if faults.corruption else None,
+        "duplication": twice if faults.duplication else None,
+    }
+
+
+@st.composite
+def faults(draw: st.DrawFn) -> Faults:
+    """Most of them in whole seconds, for ties with deadlines and arrivals."""
+    some = st.sampled_from([0, 0.3])
+    return Faults(
+        crash=draw(some),
+        noticed=draw(st.sampled_from([0, 1, 2, 5])) * SECOND,
+        loss=draw(some),
+        retries=draw(st.sampled_from([0, 2])),
+        timeout=draw(st.integers(1, 2)) * SECOND,
+        backoff=draw(st.integers(0, 1)) * SECOND,
+        corruption=draw(some),
+        duplication=draw(some),
+        copy_later=draw(st.integers(1, 3)) * SECOND,
+    )
 
 
 @st.composite
@@ -82,6 +120,7 @@ def fleets(draw: st.DrawFn, fastest: int = 0, aggregation: int = 1) -> Fleet:
         seed=draw(st.integers(0, 10_000)),
         versions=draw(st.integers(1, 15)),
         horizon=draw(st.sampled_from([5, 12, 40])),
+        faults=draw(st.just(Faults()) | faults()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import reject
@@ -13,6 +14,9 @@ from afl_sim.scenario import Scenario
 
 KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
 """Their clients go on from what they have of their own, which does not go with queues."""
+
+RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
+"""They ask clients for what they have done so far."""
 
 KINDS = (
     *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl", "asyncsgd"),
@@ -47,11 +51,11 @@ def laws(draw: st.DrawFn, clients: int | None, *, steady: bool = False) -> Any:
 
 
 @st.composite
-def strategies(draw: st.DrawFn, clients: int) -> dict[str, Any]:
-    """Any strategy, with any of its ways to treat a task."""
+def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
+    """Any of these strategies, with any of its ways to treat a task."""
     some = st.integers(1, clients)
     concurrency = draw(some | st.just("all"))
-    kind = draw(st.sampled_from(KINDS))
+    kind = draw(st.sampled_from(kinds))
     block: dict[str, Any] = {"kind": kind}
     if kind in ("fedavg", "fedprox"):
         m = draw(some)
@@ -60,7 +64,7 @@ def strategies(draw: st.DrawFn, clients: int) -> dict[str, Any]:
         block["deadline"] = draw(st.none() | seconds)
         block["late"] = draw(st.sampled_from(["cancel", "discard"]))
         block["partial"] = "drop"
-        if block["deadline"] or block["over_selection"]:
+        if block["deadline"] or block["over_selection"] or kind == "fedprox":
             block["partial"] = draw(st.sampled_from(["drop", "keep"]))
         if kind == "fedprox":
             block["stragglers"] = draw(st.sampled_from([0, 0.5, 1]))
@@ -142,21 +146,26 @@ def availabilities(draw: st.DrawFn, clients: int) -> dict[str, Any]:
     return block
 
 
-faults = st.fixed_dictionaries(
-    {},
-    optional={
-        "crash": st.sampled_from([0, 0.4]),
-        "upload_loss": st.fixed_dictionaries(
-            {
-                "probability": st.just(0.5),
-                "retries": st.sampled_from([0, 2]),
-                "timeout": st.sampled_from([0, 1.5]),
-            }
-        ),
-        "corruption": st.just({"probability": 0.5}),
-        "duplication": st.just({"probability": 0.5, "delay": {"dist": "expon"}}),
-    },
+FAULTS: dict[str, st.SearchStrategy[Any]] = {
+    "crash": st.sampled_from([0.4, 0.1]),
+    "crash_from": st.sampled_from([0, 4]),
+    "noticed_after": st.sampled_from([1, 3.5, 30]),
+    "upload_loss": st.fixed_dictionaries(
+        {
+            "probability": st.sampled_from([0.5, 0.1]),
+            "retries": st.sampled_from([0, 2]),
+            "timeout": st.sampled_from([0, 1.5]),
+            "backoff": st.sampled_from([0, 1]),
+        }
+    ),
+    "corruption": st.just({"probability": 0.5}),
+    "duplication": st.just({"probability": 0.5, "delay": {"dist": "expon"}}),
+}
+faults = st.fixed_dictionaries({}, optional=FAULTS)
+late_crashes = st.fixed_dictionaries(
+    {name: FAULTS.pop(name) for name in ("crash", "noticed_after")}, optional=FAULTS
 )
+"""Tasks crash, and the server notices later; perhaps with other faults."""
 
 
 selections = st.sampled_from(
@@ -175,7 +184,11 @@ pauses = st.fixed_dictionaries(
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> Scenario:
+def worlds(
+    draw: st.DrawFn,
+    kinds: Sequence[str] = KINDS,
+    faults: st.SearchStrategy[dict[str, Any]] = faults,
+) -> Scenario:
     """A scenario of a few clients that ends soon."""
     clients = draw(st.integers(1, 7))
     lognormal = {"dist": "lognorm", "s": 1.0, "scale": 0.1}
@@ -197,7 +210,7 @@ def worlds(draw: st.DrawFn) -> Scenario:
     evaluation = draw(st.sampled_from([{}, {"every_seconds": 1.5}, {"every_versions": 2}]))
     stop = {"virtual_seconds": draw(st.sampled_from([5, 60])), "versions": draw(st.integers(1, 25))}
     stop |= draw(st.sampled_from([{}, {"updates": 29}, {"samples": 700}]))
-    strategy = draw(strategies(clients))
+    strategy = draw(strategies(clients, kinds))
     queue = "none" if strategy["kind"] in KEEPING else draw(st.sampled_from(["none", "fifo"]))
     if strategy.get("stragglers") == 1 and strategy["partial"] == "drop":
         queue = "none"  # nobody is waited for: rounds would follow each other without an end

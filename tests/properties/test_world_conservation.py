@@ -6,8 +6,10 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
-from random_worlds import KINDS, outcome_of, worlds
+from hypothesis import strategies as st
+from random_worlds import KINDS, RECALLING, late_crashes, outcome_of, worlds
 from world_runs import SECOND, Event, Outcome
 
 from afl_sim.scenario import Scenario
@@ -21,6 +23,9 @@ from afl_sim.world.availability import build
 
 NO_STEP = ("lost", "corrupted", "duplicate", "queued", "started")
 OF_NO_TASK = ("evaluated", "available", "unavailable", "paused", "resumed")
+AT_THE_CLIENT = (
+    *("downloaded", "queued", "started", "computed", "lost", "available", "unavailable"),
+)
 LEGS = ("dispatched", "downloaded", "computed", "arrived")
 ENDS_IN_FLIGHT = ("cancelled", "failed")
 ENDS_AT_THE_SERVER = ("aggregated", "discarded")
@@ -127,6 +132,51 @@ def check_presence(outcome: Outcome, world: Scenario) -> None:
             assert left[event.client] == event.time_us
 
 
+def check_pauses(outcome: Outcome) -> None:
+    """A server that is down does nothing."""
+    down = False
+    for event in outcome.events:
+        if event.kind in ("paused", "resumed"):
+            assert down == (event.kind == "resumed")
+            down = event.kind == "paused"
+        elif down:
+            assert event.kind in AT_THE_CLIENT or event.kind == "evaluated"
+
+
+def check_faults(tasks: dict[tuple[int, int], list[Event]], world: Scenario, recalls: bool) -> None:
+    """What goes wrong is what was drawn at the task's address."""
+    faults, streams = world.clients.faults, Streams(world.seed)
+    noticed = (faults.noticed_after or 0) * SECOND
+    stays = world.clients.availability.on_leave == "finish" or (
+        build(world.clients.availability, streams) is None
+    )
+    for (client, task), rows in tasks.items():
+        kinds = [row.kind for row in rows]
+        crashes = (
+            rows[0].time_us >= faults.crash_from * SECOND
+            and streams.uniform("faults.crash", client, task) < faults.crash.constant
+        )
+        if crashes and not recalls and world.clients.availability.on_leave != "partial":
+            assert not {"computed", "arrived"} & set(kinds)
+            if stays and "failed" in kinds:
+                assert rows[kinds.index("failed")].time_us >= rows[0].time_us + noticed
+        lost, attempts = kinds.count("lost"), 0
+        if faults.upload_loss is not None:
+            u = streams.uniform("faults.upload_loss", client, task)
+            attempts = next(k for k in range(99) if u >= faults.upload_loss.probability ** (k + 1))
+            assert lost <= min(attempts, faults.upload_loss.retries + 1)
+        if "arrived" in kinds:
+            assert lost == attempts
+        corrupt = faults.corruption is not None and (
+            streams.uniform("faults.corruption", client, task) < faults.corruption.probability
+        )
+        assert ("corrupted" in kinds) == (corrupt and "arrived" in kinds)
+        assert kinds.count("duplicate") <= ("arrived" in kinds)
+        if faults.duplication is not None and "duplicate" in kinds:
+            u = streams.uniform("faults.duplication", client, task)
+            assert u < faults.duplication.probability
+
+
 def check_conservation(outcome: Outcome) -> None:
     counts = outcome.server.counts
     check_balance(counts)
@@ -150,16 +200,16 @@ def test_worlds_are_drawn_of_every_strategy() -> None:
     assert sorted(KINDS) == sorted(strategies())
 
 
-@settings(max_examples=400, deadline=None)
-@given(worlds())
-def test_every_world_keeps_its_books(world: Scenario) -> None:
+def check_books(world: Scenario) -> None:
+    """All of it."""
     outcome = outcome_of(world)
     kind = world.strategy.kind  # type: ignore[attr-defined]
     check_time(outcome, world.stop)
     check_conservation(outcome)
     tasks = tasks_of(outcome.events)
     for rows in tasks.values():
-        check_story(rows, recalls=kind in ("quafl", "favas", "port", "fedavg", "fedprox"))
+        check_story(rows, recalls=kind in RECALLING)
+    check_faults(tasks, world, recalls=kind in RECALLING)
     sent = Counter(client for client, _ in tasks)
     assert sent.keys() <= set(range(world.clients.count))
     assert set(tasks) == {(client, task) for client in sent for task in range(sent[client])}
@@ -174,6 +224,20 @@ def test_every_world_keeps_its_books(world: Scenario) -> None:
         check_places(outcome.events, polled=kind == "quafl")
         assert not outcome.of("queued", "started")
     check_presence(outcome, world)
+    check_pauses(outcome)
+
+
+@settings(max_examples=400, deadline=None)
+@given(worlds())
+def test_every_world_keeps_its_books(world: Scenario) -> None:
+    check_books(world)
+
+
+@pytest.mark.parametrize("kind", RECALLING)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_books_are_kept_where_crashes_are_noticed_late(kind: str, data: st.DataObject) -> None:
+    check_books(data.draw(worlds([kind], late_crashes)))
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import torch
@@ -59,3 +60,38 @@ class KillsItsWorkerOnce(Plain):
         if version == 2 and not Path(self.file).exists():
             Path(self.file).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class WaitsForAFile(Plain):
+    """Makes some versions, and no more until the file is there; it only sleeps."""
+
+    file: str = ""
+    versions: int = 3
+
+    def schedule(self, server: Any) -> Any:
+        plain = super().schedule(server)
+        answer = None
+        while True:
+            answer = yield plain.send(answer)
+            if server.version == self.versions:
+                while not Path(self.file).exists():
+                    yield server.sleep(0.001)
+
+
+class NeverYields(Plain):
+    """Goes round without an event."""
+
+    def schedule(self, server: Any) -> Any:
+        server.dispatch(0)
+        rounds = 0
+        while True:
+            rounds += 1
+        yield
+
+
+class AggregatesForLong(Plain):
+    """Its rule takes half a second."""
+
+    def aggregate(self, params: Any, state: Any, updates: Sequence[Any], context: Any) -> Any:
+        sleep(0.5)
+        return super().aggregate(params, state, updates, context)

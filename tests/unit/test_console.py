@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
+from time import sleep
 
 import pytest
 from rich.console import Console
@@ -156,10 +158,13 @@ def test_ctrl_c_between_two_targets_ends_them_all(
     assert "error: queueing went wrong\nerror: safa went wrong\n" in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_asks_and_the_second_insists(number: signal.Signals) -> None:
     said: list[str] = []
-    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(n) for n in SIGNALS]
     with Interruption(said.append) as interruption:
         assert not interruption.wanted()
         os.kill(os.getpid(), number)
@@ -169,4 +174,35 @@ def test_the_first_signal_asks_and_the_second_insists(number: signal.Signals) ->
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert len(said) == 1
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(n) for n in SIGNALS] == before
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        with Interruption(lambda text: None) as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interruption.wanted()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_that_comes_to_no_event_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks: list[float] = []
+    me = threading.get_ident()
+
+    def stuck(seconds: float) -> dict[int, str]:
+        looks.append(seconds)
+        return {me: "mine.py:7"} if len(looks) > 1 else {}
+
+    monkeypatch.setattr(console, "_SILENCE", 0.05)
+    monkeypatch.setattr(console, "stuck", stuck)
+    with Display() as display:
+        display.watch(Case("one", stopping("{updates: 60}")))
+        while len(looks) < 5:
+            sleep(0.01)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["one: the schedule has come to no event for over 0 s; it is at mine.py:7"]

@@ -300,6 +300,21 @@ def test_accuracy_ends_a_run_with_training() -> None:
     assert (run.metrics.accuracy.iloc[:-1] < 0.4).all()
 
 
+@pytest.mark.parametrize("target", [0.05, 0.9999])
+def test_a_run_without_training_ignores_an_accuracy_beside_another_rule(target: float) -> None:
+    rules = [*SMALL, f"stop.accuracy={target}", "evaluation.every_versions=1"]
+    timing = simulate(load_scenario(SMALLEST, rules), timing_only=True)
+    assert timing.summary["stopped_by"] == "updates"
+    assert timing.scenario["stop"]["accuracy"] == target  # as it was asked for
+    plain = simulate(load_scenario(SMALLEST, SMALL), timing_only=True)
+    assert timing.summary["schedule_digest"] == plain.summary["schedule_digest"]
+    trained = simulate(load_scenario(SMALLEST, rules))
+    if target > 0.9:  # not reached
+        assert trained.summary["schedule_digest"] == timing.summary["schedule_digest"]
+    else:
+        assert trained.summary["stopped_by"] == "accuracy"
+
+
 def test_what_is_recorded_is_a_setting(tmp_path: Path) -> None:
     settings = [*SMALL, "recording.trace=false", "evaluation.targets=[0.2, 0.99]"]
     run = simulate(load_scenario(SMALLEST, settings), tmp_path / "run")

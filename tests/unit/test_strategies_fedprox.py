@@ -57,6 +57,20 @@ def test_stragglers_are_an_exact_share_of_every_round(share: float, count: int) 
     assert Counter(e.version for e in outcome.of("aggregated"))[1] == 10
 
 
+@pytest.mark.parametrize(("size", "share"), [(1, 0.5), (1, 0.1), (3, 0.5), (7, 0.3)])
+def test_a_share_that_is_no_whole_number_of_clients_holds_in_the_mean(
+    size: int, share: float
+) -> None:
+    versions = 400
+    outcome = rounds(versions, clients_per_round=size, stragglers=share, straggler_epochs=4)
+    slow = Counter(e.version for e in outcome.of("aggregated") if e.steps < 5 * EPOCH)
+    wanted, below = share * size, int(share * size)
+    assert {slow[version] for version in range(1, versions + 1)} == {below, below + 1}
+    part = wanted - below
+    error = 5 * (part * (1 - part) / versions) ** 0.5
+    assert slow.total() / versions == pytest.approx(wanted, rel=0, abs=error)
+
+
 def test_a_straggler_runs_each_number_of_epochs_from_one_to_e() -> None:
     outcome = rounds(versions=30, stragglers=1.0, straggler_epochs=4)
     epochs = Counter(e.steps / EPOCH for e in outcome.of("aggregated"))
@@ -113,7 +127,8 @@ def test_check_finds_rounds_that_would_lose_everything() -> None:
         return [".".join(path) for path, _ in FedProx(clients_per_round=10, **settings).check(100)]
 
     assert complaints(stragglers=1.0, partial="drop") == ["stragglers"]
-    assert complaints(stragglers=0.96, partial="drop") == ["stragglers"]  # round(9.6) is all 10
+    assert complaints(stragglers=0.96, partial="drop") == ["stragglers"]  # 9.6 is all 10 in some
+    assert complaints(stragglers=0.91, partial="drop") == ["stragglers"]
     assert complaints(stragglers=0.9, partial="drop") == []
     assert complaints(stragglers=1.0, partial="keep") == []
     assert complaints() == []  # keeping is the default, deadline or not

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from afl_sim.streams import Streams
+from afl_sim.streams import Streams, stochastic_round
 
 PURPOSES = ("compute.level", "compute.jitter", "selection", "a", "")
 index = st.integers(0, 2**32 - 1)
@@ -236,3 +236,20 @@ def test_draws_of_one_seed_are_what_they_always_were() -> None:
     assert streams.integer("init") == 3724116029092901298
     raw = streams.generator("batches", 3, 1).bit_generator.random_raw(2)
     assert raw.tolist() == [418202280695024535, 15255831214057637648]
+
+
+# -- rounding at random --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.0, 0.001, 0.1, 0.5, 0.9, 1.0, 2.25, 7.999, 1e6 + 0.125])
+def test_the_mean_of_a_number_rounded_at_random_is_the_number(value: float) -> None:
+    cells = 1000
+    found = [stochastic_round(value, (i + 0.5) / cells) for i in range(cells)]
+    assert sum(found) / cells == pytest.approx(value, rel=0, abs=1e-9)
+    assert set(found) <= {int(value), int(value) + 1}
+
+
+@pytest.mark.parametrize("value", [3, 0.1 * 30, 0.29 * 100, 1e9])
+def test_a_whole_number_is_not_rounded_at_random(value: float) -> None:
+    # 0.1 * 30 is a little more than 3 in floating point, 0.29 * 100 a little less than 29.
+    assert {stochastic_round(value, u) for u in (2**-53, 0.5, 1 - 2**-53)} == {round(value)}

@@ -18,7 +18,7 @@ from afl_sim.errors import AflSimError, DataError, InputError, RunFolderError, S
 from afl_sim.recording import EventLog, MetricsLog, Run, RunFolder
 from afl_sim.replacement import Replacement, bring_back
 from afl_sim.scenario import Case, Study, dump_scenario, scenario_id
-from afl_sim.simulation import load_study
+from afl_sim.simulation import Progress, load_study
 from afl_sim.studies import Options, Origin, run_study, study_folder
 
 SMALLEST = Path(__file__).parents[2] / "scenarios" / "smallest.yaml"
@@ -267,10 +267,11 @@ def test_the_run_before_goes_when_the_new_one_has_made_a_version(
     out.symlink_to(tmp_path / "elsewhere")
     run_study(study, Options(out=out), quiet)
 
-    def begin(scenario: Any, place: Path, stop_wanted: Any, **options: Any) -> Run:
-        assert len(list(tmp_path.glob(".elsewhere.before-*"))) == 1
+    def begin(scenario: Any, place: Path, progress: Any, **options: Any) -> Run:
         RunFolder.create(place, dump_scenario(scenario), {"label": "new"})
-        assert not stop_wanted()
+        progress(Progress(1.0, 0, 0, 0, None))
+        assert len(list(tmp_path.glob(".elsewhere.before-*"))) == 1
+        progress(Progress(2.0, 1, 5, 50, None))
         assert not list(tmp_path.glob(".*"))
         raise KeyboardInterrupt
 
@@ -279,6 +280,23 @@ def test_the_run_before_goes_when_the_new_one_has_made_a_version(
         run_study(study, Options(out=out, force=True), quiet)
     assert out.is_symlink()
     assert load_run(out).manifest == {"label": "new"}
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "x" + "ä" * 127])
+def test_a_run_of_the_longest_name_can_be_replaced(
+    runner: Runner, tmp_path: Path, name: str
+) -> None:
+    study, out = single(), tmp_path / name
+    run_study(study, Options(out=out), quiet)
+    (out / "older").touch()
+    runner.fates[name] = DataError("no data")
+    with pytest.raises(DataError):
+        run_study(study, Options(out=out, force=True), quiet)
+    assert (out / "older").exists()  # it is back
+    del runner.fates[name]
+    run_study(study, Options(out=out, force=True), quiet)
+    assert not (out / "older").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_what_another_process_has_put_there_meanwhile_is_left_alone(

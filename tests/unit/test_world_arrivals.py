@@ -204,6 +204,30 @@ def test_waiting_for_nothing_or_for_what_is_there_ends_at_once() -> None:
     run(scenario([2, 1, 1]), schedule)
 
 
+def test_a_task_that_fails_just_as_its_wait_is_over_is_not_sent_anew() -> None:
+    # Client 1's task arrives at 3 s, the very instant at which client 0 is known to have crashed.
+    def schedule(server: Any) -> Schedule:
+        tasks = [server.dispatch(1), server.dispatch(0)]
+        assert (yield server.wait(tasks, first=1)) == tasks[:1]
+        assert server.idle == 2
+        yield server.sleep(20)
+
+    faults = {"crash": {"values": [1, 0]}, "noticed_after": 3}
+    outcome = run(scenario([2, 3], fleet={"faults": faults}), schedule)
+    assert [event.client for event in outcome.of("dispatched")] == [1, 0]
+    assert [event.client for event in outcome.of("failed")] == [0]
+
+
+def test_what_arrives_just_after_its_wait_is_over_goes_to_the_inbox() -> None:
+    def schedule(server: Any) -> Schedule:
+        tasks = server.dispatch_many([0, 1, 2])
+        assert (yield server.wait(tasks, first=1)) == tasks[:1]
+        assert (yield server.arrival()) is tasks[1]
+        assert (yield server.wait(tasks[2:])) == tasks[2:]
+
+    run(scenario([3, 3, 3]), schedule)
+
+
 def test_an_awaited_arrival_does_not_go_to_the_inbox() -> None:
     read = []
 

@@ -445,6 +445,19 @@ def test_a_task_that_was_never_sent_is_taken_back_without_a_trace(word: str) -> 
     assert [event.kind for event in outcome.events] == ["evaluated", "evaluated"]
 
 
+@pytest.mark.parametrize("word", ["cancel", "discard", "recall"])
+def test_a_recalled_task_that_was_never_sent_can_be_given_up_like_one_that_failed(
+    word: str,
+) -> None:
+    def schedule(server: Any) -> Schedule:
+        task = server.recall(server.dispatch(0))
+        getattr(server, word)(task)
+        assert server.idle == 1
+        yield server.sleep(20)
+
+    run(world([1], {"kind": "always", "joins": 7}), schedule)
+
+
 def test_a_client_that_has_left_for_good_is_sent_nothing() -> None:
     def schedule(server: Any) -> Schedule:
         yield server.sleep(2)

@@ -160,6 +160,77 @@ def test_a_wait_for_a_crashed_task_ends_when_another_process_asks_for_it() -> No
     run(world([4, 4], UNNOTICED), schedule)
 
 
+def test_a_task_that_has_failed_needs_no_recall() -> None:
+    def schedule(server: Any) -> Schedule:
+        tasks = server.dispatch_many([0, 1])
+        arrived = yield server.wait(tasks)
+        assert (arrived, server.now) == ([tasks[1]], 9)
+        for task in tasks:
+            server.recall(task)
+            server.recall(task)
+        yield server.sleep(40)
+        assert server.idle == 2
+
+    outcome = run(world([4, 8], UNNOTICED), schedule)
+    assert [(e.client, e.task) for e in outcome.of("failed")] == [(0, 0)]
+    check_balance(outcome.server.counts)
+
+
+def test_a_round_of_fedavg_sends_nobody_a_second_task_that_no_round_waits_for() -> None:
+    # Client 0 is away at the deadline, so that it is not asked; back again, it crashes while the
+    # round still waits for client 1's partial work.
+    stays = {
+        "kind": "on_off",
+        "on": {"values": [2, 999]},
+        "off": {"values": [4, 1]},
+        "on_leave": "paused",
+    }
+    settings = world(
+        [16, 10],
+        {"crash": {"values": [1, 0]}},
+        up=20,
+        strategy={"kind": "fedavg", "clients_per_round": 2, "deadline": 5, "partial": "keep"},
+        stop={"virtual_seconds": 24.5},
+        fleet={"availability": stays},
+        training={"steps": 10},
+        seed=3,
+    )
+    crash = 16 * Streams(3).uniform("faults.crash_moment", 0, 0)
+    assert 2 < crash < 20
+    outcome = run(settings)
+    assert [(event.client, event.task) for event in outcome.of("failed")] == [(0, 0)]
+    assert Counter(event.client for event in outcome.of("dispatched"))[0] == 1
+
+
+RECALLS = [
+    {"kind": "fedprox", "clients_per_round": 1},
+    {"kind": "fedprox", "clients_per_round": 3, "stragglers": 0.5, "straggler_epochs": 3},
+    {"kind": "fedavg", "clients_per_round": 3, "partial": "keep", "deadline": 5},
+    {"kind": "fedavg", "clients_per_round": 2, "partial": "keep", "over_selection": 0.5},
+    {"kind": "port", "concurrency": 3, "buffer_size": 1, "staleness_bound": 1},
+    {"kind": "favas", "clients_per_round": 2, "interaction_seconds": 2},
+    {"kind": "quafl", "clients_per_round": 2, "interaction_seconds": 2},
+]
+
+
+@pytest.mark.parametrize("noticed_after", [1.0, 3.0, 30.0])
+@pytest.mark.parametrize("strategy", RECALLS, ids=lambda block: block["kind"])
+def test_a_late_crash_fails_once_under_strategies_that_recall(
+    strategy: dict[str, Any], noticed_after: float
+) -> None:
+    settings = world(
+        3,
+        {"crash": 0.3, "noticed_after": noticed_after},
+        compute={"seconds_per_task": 1, "jitter": {"dist": "expon"}},
+        strategy=strategy,
+        stop={"virtual_seconds": 600},
+    )
+    outcome = run(settings)
+    tasks = [(event.client, event.task) for event in outcome.of("failed")]
+    assert len(set(tasks)) == len(tasks) > 5
+    check_balance(outcome.server.counts)
+
+
 @pytest.mark.parametrize("on_leave", ["lost", "paused", "partial", "finish"])
 def test_when_a_crash_is_noticed_has_nothing_to_do_with_the_client_s_leave(on_leave: str) -> None:
     crashed = Streams(6).uniform("faults.crash_moment", 0, 0) * 5

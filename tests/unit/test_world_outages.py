@@ -9,6 +9,7 @@ import pytest
 from world_runs import SECOND, run, scenario
 
 from afl_sim.errors import ScheduleError
+from afl_sim.streams import Streams
 
 Schedule = Iterator[Any]
 
@@ -67,6 +68,82 @@ def test_a_failure_is_heard_of_when_the_server_is_up() -> None:
     availability = {"kind": "on_off", "on": 4, "off": 9}
     outcome = run(world([6], [3, 100], [4, 1], fleet={"availability": availability}), schedule)
     assert outcome.story("unavailable", "failed") == [(4, "unavailable", 0), (7, "failed", 0)]
+
+
+LEAVES = {"kind": "on_off", "on": 5, "off": {"sequence": [3, 1000]}}
+
+
+@pytest.mark.parametrize("on_leave", ["lost", "paused", "partial", "finish"])
+def test_a_task_that_crashes_while_the_server_is_down_is_lost_whatever_its_client_does(
+    on_leave: str,
+) -> None:
+    # It crashes after 2.97 of 6 s, the server is down from 1 to 7 s, and its client leaves at 5 s.
+    crash = Streams(11).uniform("faults.crash_moment", 0, 0) * 6
+    assert 1 < crash < 5
+    fleet = {
+        "availability": {**LEAVES, "on_leave": on_leave},
+        "faults": {"crash": 1 - 1e-9},
+    }
+
+    def schedule(server: Any) -> Schedule:
+        assert (yield server.wait([server.dispatch(0, steps=6)])) == []
+        assert server.now == 7
+
+    outcome = run(world([6], [1, 100], [6, 1], fleet=fleet, seed=11), schedule)
+    assert outcome.story("computed", "arrived", "failed") == [(7, "failed", 0)]
+
+
+@pytest.mark.parametrize("on_leave", ["lost", "paused", "partial", "finish"])
+def test_a_task_whose_upload_is_given_up_while_the_server_is_down_fails_when_it_is_up(
+    on_leave: str,
+) -> None:
+    # Uploads end at 2 s, when the server is down until 7 s; the client leaves at 5 s, until 8 s.
+    loss = {"probability": 1 - 1e-9, "retries": 0, "timeout": 1}
+    fleet = {"availability": {**LEAVES, "on_leave": on_leave}, "faults": {"upload_loss": loss}}
+
+    def schedule(server: Any) -> Schedule:
+        assert (yield server.wait([server.dispatch(0)])) == []
+        assert server.now == 7
+
+    outcome = run(world([2], [1, 100], [6, 1], fleet=fleet), schedule)
+    assert outcome.story("arrived", "failed") == [(7, "failed", 0)]
+
+
+def test_an_update_of_a_client_that_was_away_does_not_arrive_while_the_server_is_down() -> None:
+    # Uploaded at 2 s. The server is down from 1 to 7 s and from 9 to 15 s, the client away from 4
+    # to 10 s: both are there at 15 s.
+    stays = {"kind": "on_off", "on": {"sequence": [4, 99]}, "off": 6, "on_leave": "paused"}
+
+    def schedule(server: Any) -> Schedule:
+        yield server.wait([server.dispatch(0)])
+
+    settings = world([2], [1, 2, 100], [6, 6, 1], fleet={"availability": stays})
+    assert run(settings, schedule).story("computed", "arrived") == [
+        (2, "computed", 0),
+        (15, "arrived", 0),
+    ]
+
+
+def test_a_second_copy_of_an_update_arrives_when_the_server_is_up() -> None:
+    def schedule(server: Any) -> Schedule:
+        yield server.wait([server.dispatch(0)])
+        yield server.sleep(20)
+
+    fleet = {"faults": {"duplication": {"probability": 1, "delay": 3}}}
+    outcome = run(world([2], [4, 100], [6, 1], fleet=fleet), schedule)
+    assert outcome.story("arrived", "duplicate") == [(2, "arrived", 0), (10, "duplicate", 0)]
+
+
+def test_an_update_that_waited_for_the_server_arrives_when_its_client_is_back() -> None:
+    # As above, but the server is up from 7 s on.
+    fleet = {"availability": {"kind": "on_off", "on": 4, "off": 6, "on_leave": "paused"}}
+
+    def schedule(server: Any) -> Schedule:
+        yield server.wait([server.dispatch(0)])
+
+    outcome = run(world([2], [1, 100], [6, 1], fleet=fleet), schedule)
+    (arrived,) = outcome.of("arrived")
+    assert arrived.time_us == 10 * SECOND + 1  # what goes on takes a microsecond at least
 
 
 def test_a_client_that_comes_back_is_sent_its_task_when_the_server_is_up_and_it_is_there() -> None:

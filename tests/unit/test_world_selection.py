@@ -132,6 +132,55 @@ def test_oort_takes_useful_clients_and_explores_others() -> None:
     assert len(selector.choose(4, [0, 4, 5, 6, 7])) == 4
 
 
+def oort_that_knows(known: int, exploration: float, seed: int = 1) -> Oort:
+    """A selector that has heard of clients 0, 1, ... so many."""
+    selector = Oort(
+        OortSettings(kind="oort", exploration=exploration), lambda client: 10.0, Streams(seed)
+    )
+    for client in range(known):
+        selector.hear(client, 1.0, 1.0)
+    return selector
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 10])
+@pytest.mark.parametrize("exploration", [0.1, 0.5, 0.85])
+def test_oort_explores_its_share_however_many_it_chooses(n: int, exploration: float) -> None:
+    selector = oort_that_knows(20, exploration)
+    trials = 2000
+    explored = [
+        sum(client >= 20 for client in selector.choose(n, range(40))) for _ in range(trials)
+    ]
+    wanted = exploration * n
+    below = math.floor(wanted)
+    assert set(explored) <= {below, below + 1}
+    # Each choice is a coin between two whole numbers: five standard errors.
+    part = wanted - below
+    error = 5 * math.sqrt(part * (1 - part) / trials)
+    assert sum(explored) / trials == pytest.approx(wanted, rel=0, abs=error + 1e-12)
+
+
+def test_oort_explores_never_always_or_exactly_where_that_is_what_the_share_says() -> None:
+    for exploration, n, count in ((0.0, 1, 0), (1.0, 1, 1), (0.0, 6, 0), (1.0, 6, 6), (0.5, 6, 3)):
+        selector = oort_that_knows(20, exploration)
+        for _ in range(50):
+            assert sum(client >= 20 for client in selector.choose(n, range(40))) == count
+
+
+def test_oort_fills_up_from_the_other_kind_where_one_has_too_few() -> None:
+    assert sorted(oort_that_knows(2, 0.0).choose(5, range(9)))[:2] == [0, 1]
+    assert len(set(oort_that_knows(2, 0.0).choose(5, range(9)))) == 5
+    assert sorted(oort_that_knows(8, 1.0).choose(5, range(9)))[-1] == 8
+    assert len(set(oort_that_knows(8, 1.0).choose(5, range(9)))) == 5
+    assert sorted(oort_that_knows(3, 0.5).choose(9, range(3))) == [0, 1, 2]
+    assert oort_that_knows(3, 0.5).choose(9, []) == []
+
+
+def test_the_number_that_oort_explores_is_drawn_at_the_address_of_the_choice() -> None:
+    selector = oort_that_knows(20, 0.3, seed=5)
+    found = [selector.choose(1, range(40))[0] >= 20 for _ in range(200)]
+    assert found == [u < 0.3 for u in Streams(5).uniforms("selection.exploration", 0, range(200))]
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_client_that_diverges_is_not_sought_out(loss: float) -> None:
     chance = PowerOfChoice(4, lambda client: 1.0, Streams(1))
@@ -213,6 +262,34 @@ def test_clients_are_chosen_by_their_samples() -> None:
 
 
 # -- selections that read results ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"kind": "fedasync", "concurrency": 4},
+        {"kind": "fedbuff", "concurrency": 8, "buffer_size": 3},
+        {"kind": "fedavg", "clients_per_round": 3},
+    ],
+    ids=lambda block: block["kind"],
+)
+def test_oort_sends_its_share_of_tasks_to_clients_that_it_has_not_heard_of(strategy: Any) -> None:
+    settings = world(
+        400,
+        {"kind": "oort", "exploration": 0.1},
+        compute={"seconds_per_task": 1, "jitter": {"dist": "expon"}},
+        strategy=strategy,
+        stop={"updates": 800},
+    )
+    known: set[int] = set()
+    firsts = []
+    for event in run(settings).of("dispatched", "arrived"):
+        if event.kind == "arrived":
+            known.add(event.client)
+        elif len(known) > 30:  # so many that there is always somebody known who is idle
+            firsts.append(event.client not in known)
+    assert len(known) < 200
+    assert close(sum(firsts) / len(firsts), 0.1, len(firsts))
 
 
 @pytest.mark.parametrize("selection", ["{kind: power_of_choice, candidates: 6}", "oort"])

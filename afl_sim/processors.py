@@ -1,0 +1,16 @@
+"""How many processors there are to work on."""
+
+from __future__ import annotations
+
+import os
+
+
+def usable_processors() -> int:
+    """Processors that this process may use; where the system cannot say, all that it has."""
+    count = getattr(os, "process_cpu_count", None)  # Python 3.13
+    if count is not None:
+        return count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    if affinity is not None:
+        return len(affinity(0))
+    return os.cpu_count() or 1
