@@ -13,10 +13,11 @@ from afl_sim.recording import (
     EventLog,
     MetricsLog,
     RunFolder,
-    load_run,
     write_partition,
     write_trace,
 )
+from afl_sim.recording.contents import first_rows
+from afl_sim.recording.events import schema
 from afl_sim.recording.shares import MOST_CLIENTS
 from afl_sim.recording.sinks import open_sinks
 from afl_sim.scenario import Scenario
@@ -101,13 +102,16 @@ class Recorder(AbstractContextManager["Recorder"]):
     def write_trace(self) -> None:
         """Write ``trace.json``, if the scenario wants it."""
         if self._settings.trace:
-            run = load_run(self.folder.path)
-            events, total = run.first_events(self._settings.trace_limit)
+            limit, rows = self._settings.trace_limit, self.metrics.rows
+            events, total = first_rows(self.folder.events_path, schema(), limit)
             write_trace(
                 events,
                 self.folder.trace_path,
-                self._settings.trace_limit,
-                metrics=run.metrics,
+                limit,
+                metrics={
+                    "time_us": [row.time_us for row in rows],
+                    "accuracy": [row.accuracy for row in rows],
+                },
                 name=self._name,
                 total=total,
             )

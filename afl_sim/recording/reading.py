@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.contents import (
     check_columns,
-    first_rows,
     read_json,
     read_model,
     read_table,
@@ -92,16 +91,6 @@ class Run:
         from afl_sim.recording.events import schema, to_frame
 
         return to_frame(read_table(self.path / EVENTS, schema()))
-
-    def first_events(self, count: int) -> tuple[pd.DataFrame, int]:
-        """The first ``count`` rows of `events`, the others not being read, and how many there are.
-
-        Of a log of very many events that is all that fits in memory.
-        """
-        from afl_sim.recording.events import schema, to_frame
-
-        table, total = first_rows(self.path / EVENTS, schema(), count)
-        return to_frame(table), total
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
