@@ -246,23 +246,30 @@ def _writer(handle: BinaryIO) -> Any:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """An event table as pandas: ``kind`` a category, absent integers ``<NA>`` of ``Int64``."""
+    """An event table, or columns of one, as pandas.
+
+    ``kind`` is a category; absent integers are ``<NA>`` of ``Int64``.
+    """
     import pandas as pd
     import pyarrow as pa
 
-    frame = table.drop_columns(["kind", *NULLABLE]).to_pandas()
-    for name in NULLABLE:
+    names = table.column_names
+    nullable = [name for name in NULLABLE if name in names]
+    has_kind = "kind" in names
+    frame = table.drop_columns([*nullable, *(["kind"] if has_kind else [])]).to_pandas()
+    for name in nullable:
         column = table.column(name)
         values = column.fill_null(0).to_numpy()
         absent = column.is_null().to_numpy()
         frame[name] = pd.arrays.IntegerArray(values.copy(), absent.copy())
-    kinds = table.column("kind")
-    if not pa.types.is_dictionary(kinds.type):
-        kinds = kinds.dictionary_encode()
-    kind = kinds.combine_chunks().to_pandas()
-    unknown = [name for name in kind.cat.categories if name not in KIND_NAMES]
-    frame["kind"] = kind.cat.set_categories([*KIND_NAMES, *unknown])
-    return frame[["seq", *COLUMNS, "context"]]
+    if has_kind:
+        kinds = table.column("kind")
+        if not pa.types.is_dictionary(kinds.type):
+            kinds = kinds.dictionary_encode()
+        kind = kinds.combine_chunks().to_pandas()
+        unknown = [name for name in kind.cat.categories if name not in KIND_NAMES]
+        frame["kind"] = kind.cat.set_categories([*KIND_NAMES, *unknown])
+    return frame[names]
 
 
 def _record_batch(

@@ -92,6 +92,20 @@ class Run:
 
         return to_frame(read_table(self.path / EVENTS, schema()))
 
+    def event_columns(self, *names: str) -> pd.DataFrame:
+        """Some columns of `events`, for what needs no more; the run does not keep them.
+
+        All columns of a million events take about 100 MB.
+        """
+        import pyarrow as pa
+
+        from afl_sim.recording.events import schema, to_frame
+
+        if "events" in self.__dict__:
+            return self.events[list(names)]
+        wanted = pa.schema([schema().field(name) for name in names])
+        return to_frame(read_table(self.path / EVENTS, wanted))
+
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """One row per evaluation; no rows in a run without training.

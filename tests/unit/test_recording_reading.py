@@ -60,6 +60,16 @@ def test_the_first_events_are_read_without_the_others(folder, count):
     assert_frame_equal(to_frame(first), events[:count])
 
 
+def test_columns_of_the_events_are_read_alone_and_not_kept(folder):
+    run = load_run(folder)
+    names = [["time_us", "kind", "staleness"], ["context"], ["client", "seq"]]
+    found = [run.event_columns(*some) for some in names]
+    assert "events" not in vars(run)
+    for some, columns in zip(names, found, strict=True):
+        assert_frame_equal(columns, run.events[some])
+        assert_frame_equal(run.event_columns(*some), run.events[some])
+
+
 def test_a_run_cannot_be_changed(folder):
     with pytest.raises(AttributeError):
         load_run(folder).name = "other"
