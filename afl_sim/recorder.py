@@ -17,6 +17,8 @@ from afl_sim.recording import (
     load_run,
     write_trace,
 )
+from afl_sim.recording.contents import first_rows
+from afl_sim.recording.events import OPTIONAL, schema
 from afl_sim.recording.shares import MOST_CLIENTS, partition_file
 from afl_sim.recording.sinks import open_sinks
 from afl_sim.scenario import Scenario
@@ -32,9 +34,16 @@ def trace_of(run: Run, scenario: Scenario) -> None:
     """Write a run's ``trace.json``, if its scenario wants it."""
     if scenario.recording.trace:
         limit = scenario.recording.trace_limit
-        events, total = run.first_events(limit)
-        path = RunFolder.open(run.path).trace_path
-        write_trace(events, path, limit, metrics=run.metrics, name=scenario.name, total=total)
+        folder = RunFolder.open(run.path)
+        events, total = first_rows(folder.events_path, schema(), OPTIONAL, limit)
+        write_trace(
+            events,
+            folder.trace_path,
+            limit,
+            metrics=run.metrics,
+            name=scenario.name,
+            total=total,
+        )
 
 
 class Recorder(AbstractContextManager["Recorder"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +11,7 @@ import numpy as np
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run, task_table
+from afl_sim.recording.events import COLUMNS
 from analysis.statistics import warm_up
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def measurements(run: Run) -> dict[str, Any]:
     was not reached.
     """
     summary = run.summary
+    events = _steady_events(run) if summary else None
     updates = summary.get("updates") or {}
     staleness = summary.get("staleness") or {}
     return {
@@ -99,7 +101,7 @@ def measurements(run: Run) -> dict[str, Any]:
         "max_staleness": staleness.get("max"),
         "idle_fraction": summary.get("idle_fraction"),
         "virtual_seconds": summary.get("virtual_seconds"),
-        **(steady_state(run.events) if summary and has_events(run) else {}),
+        **({} if events is None else steady_state(events)),
     }
 
 
@@ -109,11 +111,26 @@ def has_events(run: Run) -> bool:
     Raises:
         RunFolderError: they should be there and are not, or are damaged.
     """
+    return _unless_unended(run, lambda: run.events) is not None
+
+
+def _steady_events(run: Run) -> pd.DataFrame | None:
+    """What `steady_state` needs of a run's events; None where it has left none.
+
+    The run does not keep them: a study has many runs.
+    """
+    few = _unless_unended(run, lambda: run.event_columns("time_us", "kind", "staleness"))
+    if few is not None and _some_queued(few):
+        return run.event_columns(*COLUMNS)
+    return few
+
+
+def _unless_unended(run: Run, read: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
     try:
-        return run.events is not None
+        return read()
     except RunFolderError:
         if run.status in {"unfinished", "failed"}:
-            return False
+            return None
         raise
 
 
@@ -145,6 +162,13 @@ def steady_state(events: pd.DataFrame) -> dict[str, float | None]:
     (`analysis.statistics.warm_up`). Utilisation is the clients at work, on average, over the most
     that were at work at once in the whole run, where tasks that wait in their client's queue are in
     flight but not at work; throughput is aggregated updates per second.
+
+    Args:
+        events: as `Run.events` gives them; where no task was ``queued``, the columns ``time_us``,
+            ``kind`` and ``staleness`` are enough.
+
+    Returns:
+        The figures by column of `MEASURES`, None where there is none.
     """
     empty = dict.fromkeys(
         ("warm_up_seconds", "steady_staleness", "steady_utilisation", "steady_throughput")
@@ -191,12 +215,16 @@ def changes(events: pd.DataFrame, steps: dict[str, int]) -> npt.NDArray[np.int64
 
 def _queueing(events: pd.DataFrame, begin: float, end: float) -> float:
     """Microseconds from ``begin`` to ``end`` that tasks waited in their clients' queues, in all."""
-    if not (events["kind"] == "queued").any():
+    if not _some_queued(events):
         return 0.0
     tasks = task_table(events)
     since = tasks["downloaded"].astype("float64")
     until = tasks["started"].fillna(tasks["ended"]).astype("float64").fillna(end)
     return float((until.clip(begin, end) - since.clip(begin, end)).sum())
+
+
+def _some_queued(events: pd.DataFrame) -> bool:
+    return bool((events["kind"] == "queued").any())
 
 
 def _integral(

@@ -269,23 +269,30 @@ def _writer(handle: BinaryIO) -> Any:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """An event table as pandas: ``kind`` a category, absent integers ``<NA>`` of ``Int64``."""
+    """An event table, or columns of one, as pandas.
+
+    ``kind`` is a category; absent integers are ``<NA>`` of ``Int64``.
+    """
     import pandas as pd
     import pyarrow as pa
 
-    frame = table.drop_columns(["kind", *NULLABLE]).to_pandas(use_threads=False)
-    for name in NULLABLE:
+    names = table.column_names
+    nullable = [name for name in NULLABLE if name in names]
+    plain = [name for name in names if name != "kind" and name not in nullable]
+    frame = table.select(plain).to_pandas(use_threads=False)
+    for name in nullable:
         column = table.column(name)
         values = column.fill_null(0).to_numpy()
         absent = column.is_null().to_numpy()
         frame[name] = pd.arrays.IntegerArray(values.copy(), absent.copy())
-    kinds = table.column("kind")
-    if not pa.types.is_dictionary(kinds.type):
-        kinds = kinds.dictionary_encode()
-    kind = kinds.combine_chunks().to_pandas(use_threads=False)
-    unknown = [name for name in kind.cat.categories if name not in KIND_NAMES]
-    frame["kind"] = kind.cat.set_categories([*KIND_NAMES, *unknown])
-    return frame[["seq", *COLUMNS, "context"]]
+    if "kind" in names:
+        kinds = table.column("kind")
+        if not pa.types.is_dictionary(kinds.type):
+            kinds = kinds.dictionary_encode()
+        kind = kinds.combine_chunks().to_pandas(use_threads=False)
+        unknown = [name for name in kind.cat.categories if name not in KIND_NAMES]
+        frame["kind"] = kind.cat.set_categories([*KIND_NAMES, *unknown])
+    return frame[names]
 
 
 def _rows(packed: bytes | bytearray) -> npt.NDArray[np.int64]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.contents import (
     check_columns,
-    first_rows,
     read_json,
     read_model,
     read_table,
@@ -108,15 +107,19 @@ class Run:
             )
         return frame
 
-    def first_events(self, count: int) -> tuple[pd.DataFrame, int]:
-        """The first ``count`` rows of `events`, the others not being read, and how many there are.
+    def event_columns(self, *names: str) -> pd.DataFrame:
+        """Some columns of `events`, for what needs no more; the run does not keep them.
 
-        Of a log of very many events that is all that fits in memory.
+        All columns of a million events take about 100 MB.
         """
+        import pyarrow as pa
+
         from afl_sim.recording.events import OPTIONAL, schema, to_frame
 
-        table, total = first_rows(self.path / EVENTS, schema(), OPTIONAL, count)
-        return to_frame(table), total
+        if "events" in self.__dict__:
+            return self.events[list(names)]
+        wanted = pa.schema([schema().field(name) for name in names])
+        return to_frame(read_table(self.path / EVENTS, wanted, OPTIONAL))
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

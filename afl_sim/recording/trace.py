@@ -4,18 +4,27 @@ One microsecond of the trace is one microsecond of virtual time. Clients have a 
 slice per task and slices inside it for its legs; the server has its aggregations, slices where
 they take time, and counters.
 
+The trace's events are made one by one as they are written, out of NumPy columns: a list of them all
+would take ten times the memory of what they are made of.
+
 Format: Google's "Trace Event Format": complete (X), instant (i), counter (C), metadata (M) events.
 """
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from afl_sim.recording.columns import Column, Columns, columns_of
 from afl_sim.recording.files import replacing
-from afl_sim.recording.tasks import task_table
+from afl_sim.recording.tasks import FATES, task_columns
+from afl_sim.recording.versions import version_columns
+from afl_sim.world.events import ARRIVED, CANCELLED, DISPATCHED, FAILED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +40,15 @@ LEGS: Final = (
     ("compute", "computed"),
     ("upload", "arrived"),
 )
+_ARGUMENTS: Final = ("base_version", "version", "staleness", "steps", "samples", "bytes")
+_UNUSED: Final = ("cancelled", "failed", "in flight", "discarded")
 
-Slices = list[tuple[int, int, int, dict[str, Any]]]
+Entry = tuple[int, int, int, dict[str, Any]]
+"""An event after what it is sorted by. Of slices that begin together the outer one comes first: the
+longer, then the shallower. Points come after slices."""
+
+Waiting = list[tuple[int, int, int, int, dict[str, Any]]]
+"""A heap of such events, those that are equal in the order in which they were made."""
 
 
 def write_trace(
@@ -40,7 +56,7 @@ def write_trace(
     path: Path,
     limit: int = 200_000,
     *,
-    metrics: pd.DataFrame | None = None,
+    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None = None,
     name: str = "run",
     total: int | None = None,
 ) -> None:
@@ -50,47 +66,49 @@ def write_trace(
         events: as `Run.events` gives them, or an event log's table.
         path: the file to write; it appears whole.
         limit: draw no more than this many events, the first ones; the trace says so.
-        metrics: evaluations, for a counter of accuracy.
+        metrics: evaluations (columns ``time_us`` and ``accuracy``), for a counter of accuracy.
         name: what the trace calls the run.
         total: how many events the run has, where ``events`` are only its first.
 
     Raises:
         AflSimError: the file cannot be written; nothing is left behind.
     """
-    import pandas as pd
-
     total = len(events) if total is None else total
-    events = events[:limit] if isinstance(events, pd.DataFrame) else _frame(events.slice(0, limit))
+    drawn = min(limit, len(events))
     about = {
         "run": name,
         "clock": "virtual time",
         "events": total,
-        "events_drawn": len(events),
+        "events_drawn": drawn,
     }
     encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
     with replacing(path) as handle:
         head = json.dumps(about)
         handle.write(b'{"displayTimeUnit":"ms","otherData":' + head.encode())
         handle.write(b',"traceEvents":[\n')
-        for index, event in enumerate(trace_events(events, metrics)):
+        for index, event in enumerate(_trace_events(events[:drawn], metrics)):
             handle.write((",\n" if index else "").encode() + encode(event).encode())
         handle.write(b"\n]}\n")
 
 
-def trace_events(
-    events: pd.DataFrame, metrics: pd.DataFrame | None = None
+def _trace_events(
+    events: pd.DataFrame | pa.Table, metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None
 ) -> Iterator[dict[str, Any]]:
     """The trace's events: metadata first, then all others in order of time.
 
     Slices of one track lie inside each other or apart. Tasks of one client that overlap in time
     (an upload under way while the next task computes) get a second track.
     """
-    end_us = int(events["time_us"].iloc[-1]) if len(events) else 0
-    slices, tracks = _client_slices(events, end_us)
-    versions = _aggregations(events)
+    columns = columns_of(events)
+    end_us = int(columns["time_us"][-1]) if len(columns["time_us"]) else 0
+    tasks = task_columns(columns)
+    ends = np.where(tasks["ended"] >= 0, tasks["ended"], np.maximum(end_us, tasks["dispatched"]))
+    track_of, tracks = _client_tracks(tasks, ends)
+    versions = version_columns(columns, events)
+    made_on = _server_tracks(versions)
     yield _metadata(SERVER_PID, 0, "process_name", name="server")
     yield _metadata(SERVER_PID, 0, "process_sort_index", sort_index=0)
-    for track in sorted({1, *(event["tid"] for *_, event in versions if "tid" in event)}):
+    for track in sorted({1, *made_on}):
         title = "aggregation" if track == 1 else f"aggregation ({track})"
         yield _metadata(SERVER_PID, track, "thread_name", name=title)
     yield _metadata(CLIENTS_PID, 0, "process_name", name="clients")
@@ -100,86 +118,119 @@ def trace_events(
         title = f"client {client}" if lane == 0 else f"client {client} ({lane + 1})"
         yield _metadata(CLIENTS_PID, track, "thread_name", name=title)
         yield _metadata(CLIENTS_PID, track, "thread_sort_index", sort_index=order)
-    timed = slices
-    timed += versions
-    timed += _points(_in_flight(events))
+    timed = [
+        _tasks(tasks, ends, track_of),
+        _aggregations(versions, made_on),
+        _points(_in_flight(columns)),
+    ]
     if metrics is not None:
-        timed += _points(_accuracy(metrics, end_us))
-    # Of slices that begin together the outer one comes first: the longer, then the shallower.
-    timed.sort(key=lambda entry: entry[:3])
-    for _, _, _, event in timed:
-        yield event
+        timed.append(_points(_accuracy(metrics, end_us)))
+    for entry in heapq.merge(*timed, key=lambda entry: entry[:3]):
+        yield entry[3]
 
 
-def _client_slices(events: pd.DataFrame, end_us: int) -> tuple[Slices, dict[tuple[int, int], int]]:
-    table = task_table(events)
-    columns = {name: _plain_list(table[name]) for name in table.columns}
+# -- clients -------------------------------------------------------------------------------------
+
+
+def _client_tracks(tasks: Columns, ends: Column) -> tuple[list[int], dict[tuple[int, int], int]]:
+    """Each task's track, and the track of each client's lane."""
     tracks: dict[tuple[int, int], int] = {}
-    free_from: dict[int, list[int]] = {}  # by client: when each of its tracks is free again
-    slices: Slices = []
-    for index in range(len(table)):
-        row = {name: values[index] for name, values in columns.items()}
-        begin = row["dispatched"]
-        end = row["ended"] if row["ended"] is not None else max(end_us, begin)
-        lanes = free_from.setdefault(row["client"], [])
-        lane = _free_lane(lanes, begin, end)
-        track = tracks.setdefault((row["client"], lane), len(tracks) + 1)
-        fate = row["fate"]
-        title = f"task {row['task']}"
-        if fate in {"cancelled", "failed", "in flight", "discarded"}:
-            title += f" ({fate})"
-        slices.append(_slice(track, title, "task", begin, end, depth=0, args=_task_args(row)))
-        for leg, leg_begin, leg_end in _legs(row, begin, end):
-            slices.append(_slice(track, leg, "leg", leg_begin, leg_end, depth=1))
-    return slices, tracks
+    free_from: dict[int, list[int]] = {}  # by client: when each of its lanes is free again
+    track_of = []
+    for client, begin, end in zip(
+        tasks["client"].tolist(), tasks["dispatched"].tolist(), ends.tolist(), strict=True
+    ):
+        lane = _free_lane(free_from.setdefault(client, []), begin, end)
+        track_of.append(tracks.setdefault((client, lane), len(tracks) + 1))
+    return track_of, tracks
 
 
-def _legs(row: dict[str, Any], begin: int, end: int) -> Iterator[tuple[str, int, int]]:
+def _tasks(tasks: Columns, ends: Column, track_of: Sequence[int]) -> Iterator[Entry]:
+    """The slices of tasks and their legs, in order; those that begin later wait for their time."""
+    waiting: Waiting = []
+    made = 0
+    for index, track in enumerate(track_of):
+        task = {name: int(column[index]) for name, column in tasks.items()}
+        while waiting and waiting[0][0] < task["dispatched"]:
+            yield _next(waiting)
+        for begin, minus, depth, event in _task(task, int(ends[index]), track):
+            heapq.heappush(waiting, (begin, minus, depth, made, event))
+            made += 1
+    while waiting:
+        yield _next(waiting)
+
+
+def _next(waiting: Waiting) -> Entry:
+    begin, minus, depth, _, event = heapq.heappop(waiting)
+    return begin, minus, depth, event
+
+
+def _task(task: dict[str, int], end: int, track: int) -> Iterator[Entry]:
+    fate = FATES[task["fate"]]
+    title = f"task {task['task']}" + (f" ({fate})" if fate in _UNUSED else "")
+    known = {name: task[name] for name in _ARGUMENTS if task[name] >= 0}
+    begin = task["dispatched"]
+    yield _slice(track, title, "task", begin, end, depth=0, args={"outcome": fate, **known})
+    for leg, leg_begin, leg_end in _legs(task, begin, end):
+        yield _slice(track, leg, "leg", leg_begin, leg_end, depth=1)
+
+
+def _legs(task: dict[str, int], begin: int, end: int) -> Iterator[tuple[str, int, int]]:
     """The legs of a task that took time; the one under way ends with the task."""
     for leg, milestone in LEGS:
-        reached = row[milestone]
-        leg_end = end if reached is None else min(reached, end)
+        reached = task[milestone]
+        leg_end = end if reached < 0 else min(reached, end)
         if leg_end > begin:
             yield leg, begin, leg_end
-        if reached is None:
+        if reached < 0:
             return
         begin = leg_end
 
 
-def _task_args(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("base_version", "version", "staleness", "steps", "samples", "bytes")
-    args = {name: row[name] for name in names if row[name] is not None}
-    return {"outcome": row["fate"], **args}
+# -- the server ----------------------------------------------------------------------------------
 
 
-def _aggregations(events: pd.DataFrame) -> Slices:
-    """A slice for each version that took time to make, an instant for each other one."""
-    rows = events[(events["kind"] == "aggregated").to_numpy()]
-    grouped = rows.groupby("version")
-    columns = (
-        grouped["time_us"].last().tolist(),
-        grouped.size().tolist(),
-        _plain_list(grouped["staleness"].mean()),
-        _plain_list(grouped["context"].first()),
-    )
-    entries: Slices = []
+def _server_tracks(versions: Mapping[str, Any]) -> list[int]:
+    """Each version's track; an aggregation that took no time is on the first."""
     lanes: list[int] = []  # when each of the server's tracks is free again
-    for version, time_us, count, mean, context in zip(grouped.groups, *columns, strict=True):
-        args: dict[str, Any] = {"updates": count}
-        if mean is not None:
-            args["mean_staleness"] = round(mean, 6)
-            entries += _points([_counter("staleness", time_us, mean=args["mean_staleness"])])
-        event = {"name": f"version {version}", "cat": "aggregation", "ts": time_us, "tid": 1}
-        began_us = json.loads(context).get("began_us") if context else None
-        if began_us is None:
-            entries += _points([{**event, "ph": "i", "s": "p", "pid": SERVER_PID, "args": args}])
-            continue
-        lane = _free_lane(lanes, began_us, time_us)
-        event |= {"ph": "X", "ts": began_us, "dur": time_us - began_us, "tid": 1 + lane}
-        entries.append(
-            (began_us, began_us - time_us, 0, {**event, "pid": SERVER_PID, "args": args})
+    return [
+        1 if began < 0 else 1 + _free_lane(lanes, began, ended)
+        for began, ended in zip(
+            versions["began"].tolist(), versions["time_us"].tolist(), strict=True
         )
-    return entries
+    ]
+
+
+def _aggregations(versions: Mapping[str, Any], made_on: Sequence[int]) -> Iterator[Entry]:
+    """A slice for each version that took time to make, an instant for each other one."""
+    began, ended = versions["began"], versions["time_us"]
+    took = began >= 0
+    # Two events for each version: its staleness, and its aggregation.
+    begin = np.stack([ended, np.where(took, began, ended)], axis=1).ravel()
+    minus = np.stack([np.zeros_like(ended), np.where(took, began - ended, 0)], axis=1).ravel()
+    depth = np.stack([np.full_like(ended, 2), np.where(took, 0, 2)], axis=1).ravel()
+    for place in np.lexsort((depth, minus, begin)).tolist():  # stable
+        index, is_aggregation = divmod(place, 2)
+        mean = float(versions["mean"][index])
+        key = int(begin[place]), int(minus[place]), int(depth[place])
+        if is_aggregation:
+            yield (*key, _aggregation(versions, index, made_on[index]))
+        elif mean == mean:
+            yield (*key, _counter("staleness", key[0], mean=round(mean, 6)))
+
+
+def _aggregation(versions: Mapping[str, Any], index: int, track: int) -> dict[str, Any]:
+    args: dict[str, Any] = {"updates": int(versions["count"][index])}
+    mean = float(versions["mean"][index])
+    if mean == mean:
+        args["mean_staleness"] = round(mean, 6)
+    began, ended = int(versions["began"][index]), int(versions["time_us"][index])
+    title = f"version {versions['version'][index]}"
+    if began < 0:
+        kind = {"ts": ended, "tid": track, "ph": "i", "s": "p"}
+    else:
+        kind = {"ts": began, "tid": track, "ph": "X", "dur": ended - began}
+    return {"name": title, "cat": "aggregation", **kind, "pid": SERVER_PID, "args": args}
 
 
 def _free_lane(lanes: list[int], begin: int, end: int) -> int:
@@ -189,29 +240,29 @@ def _free_lane(lanes: list[int], begin: int, end: int) -> int:
     return lane
 
 
-def _in_flight(events: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    change = (
-        events["kind"]
-        .astype(str)
-        .map({"dispatched": 1, "arrived": -1, "cancelled": -1, "failed": -1})
-    )
-    count = change.fillna(0).astype("int64").cumsum().to_numpy()
-    last = dict(zip(events["time_us"].tolist(), count.tolist(), strict=True))  # the last at a time
-    before = None
-    for time_us, tasks in last.items():
-        if tasks != before:
-            yield _counter("in flight", time_us, tasks=tasks)
-            before = tasks
+def _in_flight(columns: Columns) -> Iterator[dict[str, Any]]:
+    kind, time_us = columns["kind"], columns["time_us"]
+    change = (kind == DISPATCHED).astype(np.int64) - np.isin(kind, (ARRIVED, CANCELLED, FAILED))
+    count = np.cumsum(change)
+    last = np.append(time_us[1:] != time_us[:-1], True)[: len(time_us)]  # the last at a time
+    changed = np.append(True, np.diff(count[last]) != 0)[: np.count_nonzero(last)]
+    for at, tasks in zip(time_us[last][changed], count[last][changed], strict=True):
+        yield _counter("in flight", int(at), tasks=int(tasks))
 
 
-def _accuracy(metrics: pd.DataFrame, end_us: int) -> Iterator[dict[str, Any]]:
+def _accuracy(
+    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame, end_us: int
+) -> Iterator[dict[str, Any]]:
     for time_us, accuracy in zip(metrics["time_us"], metrics["accuracy"], strict=True):
-        if accuracy == accuracy and time_us <= end_us:
+        if accuracy is not None and accuracy == accuracy and time_us <= end_us:
             yield _counter("accuracy", int(time_us), accuracy=float(accuracy))
 
 
-def _points(events: Iterable[dict[str, Any]]) -> Slices:
-    return [(event["ts"], 0, 2, event) for event in events]
+# -- events --------------------------------------------------------------------------------------
+
+
+def _points(events: Iterable[dict[str, Any]]) -> Iterator[Entry]:
+    return ((event["ts"], 0, 2, event) for event in events)
 
 
 def _slice(
@@ -222,7 +273,7 @@ def _slice(
     end: int,
     depth: int,
     args: dict[str, Any] | None = None,
-) -> tuple[int, int, int, dict[str, Any]]:
+) -> Entry:
     event: dict[str, Any] = {
         "name": name,
         "cat": category,
@@ -243,14 +294,3 @@ def _counter(name: str, time_us: int, **values: float) -> dict[str, Any]:
 
 def _metadata(pid: int, tid: int, kind: str, **args: Any) -> dict[str, Any]:
     return {"name": kind, "ph": "M", "ts": 0, "pid": pid, "tid": tid, "args": args}
-
-
-def _plain_list(column: pd.Series) -> list[Any]:
-    """A column as Python values, None where absent."""
-    return column.astype("object").where(column.notna(), None).tolist()
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    from afl_sim.recording.events import to_frame
-
-    return to_frame(table)

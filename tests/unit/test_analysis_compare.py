@@ -7,8 +7,10 @@ import pytest
 from fake_runs import fake_run
 from rich.console import Console
 
+from afl_sim import load_scenario, simulate
 from afl_sim.recording import RunFolder, load_run
 from analysis import comparison, print_comparison, write_comparison
+from analysis.measures import measurements, steady_state
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,18 @@ def test_settings_that_a_study_has_not_begun_are_listed_as_such(runs, tmp_path):
     assert table.loc["quafl"].drop("status").isna().all()
     seeds = [fake_run(tmp_path / f"r{n}", label=f"r{n}", seed=n, updates=20) for n in (1, 2)]
     assert "Not begun: r3, r4.\n" in printed(seeds, not_begun=["r3", "r4"])
+
+
+@pytest.mark.parametrize("queue", ["none", "fifo"])
+def test_measuring_a_run_does_not_keep_its_events(queue):
+    settings = [f"clients.queue={queue}", "strategy.concurrency=9", "recording.trace=false"]
+    run = simulate(load_scenario("scenarios/smallest.yaml", settings), timing_only=True)
+    found = measurements(run)
+    assert "events" not in vars(run)
+    assert (run.events["kind"] == "queued").any() == (queue == "fifo")
+    expected = steady_state(run.events)
+    assert expected["steady_utilisation"] > 0
+    assert {name: found[name] for name in expected} == expected
 
 
 def test_targets_of_different_runs_are_put_side_by_side(runs, tmp_path):

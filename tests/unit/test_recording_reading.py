@@ -14,7 +14,8 @@ from pandas.testing import assert_frame_equal
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import RunFolder, load_run, load_runs, load_study, write_partition
-from afl_sim.recording.events import COLUMNS
+from afl_sim.recording.contents import first_rows
+from afl_sim.recording.events import COLUMNS, OPTIONAL, schema, to_frame
 from afl_sim.recording.reading import not_begun
 
 
@@ -72,7 +73,7 @@ import pandas, pyarrow.parquet
 from afl_sim.recording import load_run
 before = len(os.listdir("/proc/self/task"))
 run = load_run({str(folder)!r})
-run.metrics, run.events, run.label_counts, run.tasks, run.first_events(3)
+run.metrics, run.events, run.label_counts, run.tasks, run.event_columns("seq")
 print(len(os.listdir("/proc/self/task")) - before)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -81,10 +82,20 @@ print(len(os.listdir("/proc/self/task")) - before)
 
 @pytest.mark.parametrize("count", [0, 1, 50, 10_000])
 def test_the_first_events_are_read_without_the_others(folder, count):
-    first, total = load_run(folder).first_events(count)
+    first, total = first_rows(folder / "events.parquet", schema(), OPTIONAL, count)
     events = load_run(folder).events
     assert total == len(events) > 50
-    assert_frame_equal(first, events[:count])
+    assert_frame_equal(to_frame(first), events[:count])
+
+
+def test_columns_of_the_events_are_read_alone_and_not_kept(folder):
+    run = load_run(folder)
+    names = [["time_us", "kind", "staleness"], ["context"], ["client", "seq"]]
+    found = [run.event_columns(*some) for some in names]
+    assert "events" not in vars(run)
+    for some, columns in zip(names, found, strict=True):
+        assert_frame_equal(columns, run.events[some])
+        assert_frame_equal(run.event_columns(*some), run.events[some])
 
 
 def test_a_run_cannot_be_changed(folder):

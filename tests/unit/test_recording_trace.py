@@ -1,6 +1,7 @@
 """Task tables, Chrome traces, and where two runs part."""
 
 import json
+import tracemalloc
 from collections import defaultdict
 
 import pytest
@@ -14,6 +15,8 @@ from afl_sim.recording import (
     task_table,
     write_trace,
 )
+from afl_sim.recording.columns import columns_of
+from afl_sim.recording.events import COLUMNS
 from afl_sim.world.events import (
     AGGREGATED,
     ARRIVED,
@@ -281,6 +284,30 @@ def test_a_limit_draws_the_first_events_and_says_so(tmp_path):
     end = log.frame()["time_us"].iloc[149]
     for event in trace["traceEvents"]:
         assert event["ts"] + event.get("dur", 0) <= end
+
+
+def test_a_trace_takes_little_more_memory_than_the_events_it_draws(tmp_path):
+    log = EventLog()
+    fake_log(log, updates=2000)
+    events = log.table()
+    write_trace(events, tmp_path / "trace.json")  # imports
+    tracemalloc.start()
+    try:
+        write_trace(events, tmp_path / "trace.json")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 150 * len(events)  # bytes; a list of its events took 630 for each
+
+
+def test_a_table_and_its_frame_are_the_same_integers_and_the_same_trace(log, tmp_path):
+    fake_log(again := EventLog(), updates=50)
+    for events in (log, again):
+        table, frame = columns_of(events.table()), columns_of(events.frame())
+        assert {name: table[name].tolist() for name in COLUMNS} == {
+            name: frame[name].tolist() for name in COLUMNS
+        }
+        assert read_trace(tmp_path, events.table()) == read_trace(tmp_path, events.frame())
 
 
 def test_an_empty_log_makes_a_valid_trace(tmp_path):

@@ -1,0 +1,63 @@
+"""Events as NumPy columns, for what goes through all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from afl_sim.recording.events import COLUMNS
+from afl_sim.world.events import KIND_NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+Column = npt.NDArray[np.int64]
+Columns = Mapping[str, Column]
+
+
+def columns_of(events: pd.DataFrame | pa.Table) -> dict[str, Column]:
+    """The integers of events by column, as `afl_sim.recording.EventLog.append` took them.
+
+    A value that is absent is -1, and so is a kind that is unknown.
+
+    Args:
+        events: as `Run.events` gives them, or an event log's table.
+    """
+    columns: dict[str, Column] = {}
+    for name in COLUMNS:
+        if name == "kind":
+            columns[name] = _kinds(events)
+        elif hasattr(events, "schema"):
+            columns[name] = events.column(name).fill_null(-1).to_numpy()
+        else:
+            columns[name] = events[name].to_numpy(dtype=np.int64, na_value=-1)
+    return columns
+
+
+def contexts_of(events: pd.DataFrame | pa.Table, rows: Column) -> Iterator[str | None]:
+    """The contexts of some rows, in the order of ``rows``."""
+    if hasattr(events, "schema"):
+        yield from (text.as_py() for text in events.column("context").take(rows))
+    else:
+        for text in events["context"].to_numpy()[rows]:
+            yield text if isinstance(text, str) else None
+
+
+def _kinds(events: pd.DataFrame | pa.Table) -> Column:
+    import pandas as pd
+    import pyarrow as pa
+
+    if not hasattr(events, "schema"):
+        return pd.Categorical(events["kind"], categories=KIND_NAMES).codes.astype(np.int64)
+    kinds = events.column("kind")
+    if not pa.types.is_dictionary(kinds.type):
+        kinds = kinds.dictionary_encode()
+    whole = kinds.combine_chunks()
+    codes = {name: code for code, name in enumerate(KIND_NAMES)}
+    code_of = np.array([codes.get(name, -1) for name in whole.dictionary.to_pylist()], np.int64)
+    found: Column = code_of[whole.indices.to_numpy()]
+    return found
