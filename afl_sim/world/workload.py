@@ -72,9 +72,10 @@ class Workload:
                     epochs = max(1, round(self._draw(self.epochs, client, task)))
                 steps = max(1, round(epochs * batches))
         if steps > MOST_STEPS:
+            key = "epochs" if self.steps is None else "steps"
             raise ScenarioError(
-                f"training: client {client}'s task {task} has {steps:.3g} local steps; expected at "
-                f"most {MOST_STEPS:,}"
+                f"training.{key}: client {client}'s task {task} has {steps:.3g} local steps; "
+                f"expected at most {MOST_STEPS:,}"
             )
         return steps
 

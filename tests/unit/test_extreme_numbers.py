@@ -76,7 +76,7 @@ def clients(inside: str) -> str:
         (TEXT + "training: {epochs: 1e300}", "5: training.epochs: got 1e+300; expected at most"),
         (
             TEXT + f"training: {{steps: {HEAVY}}}",
-            "5: training: client ",
+            "5: training.steps: client ",
         ),
         (
             TEXT + "server: {download: {kind: fifo, bandwidth: 1e-300}}",

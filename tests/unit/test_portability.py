@@ -37,6 +37,7 @@ LINUX_ONLY = {
 """By module; a name may be asked for by ``getattr`` with another way beside it."""
 
 LINUX_FOLDERS = ("/proc/", "/sys/", "/dev/shm")
+WITH_ANOTHER_WAY = {"afl_sim/execution/arithmetic.py": {"/proc/cpuinfo"}}  # `platform` names it too
 
 
 def linux_only(file: Path) -> Iterator[str]:
@@ -49,7 +50,11 @@ def linux_only(file: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module in LINUX_ONLY:
             names = {alias.name for alias in node.names} & LINUX_ONLY[node.module]
             yield from (f"{place}: {node.module}.{name}" for name in names)
-        elif isinstance(node, ast.Constant) and str(node.value).startswith(LINUX_FOLDERS):
+        elif (
+            isinstance(node, ast.Constant)
+            and str(node.value).startswith(LINUX_FOLDERS)
+            and node.value not in WITH_ANOTHER_WAY.get(str(file.relative_to(ROOT)), ())
+        ):
             yield f"{place}: {node.value}"
 
 
