@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -202,7 +203,7 @@ def existing(place: Path, *, even_damaged: bool = False) -> Run | None:
         RunFolderError: it is damaged, and not wanted ``even_damaged``, as one of which nothing is
             known.
     """
-    if not (place / SCENARIO).is_file():
+    if not os.path.isfile(place / SCENARIO):  # False also of a name that is too long
         return None
     try:
         return load_head(place)

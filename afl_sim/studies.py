@@ -156,8 +156,8 @@ def _check_free(folder: Path) -> None:
             raise
         what = "run" if (folder / SCENARIO).is_file() else "study"
         raise RunFolderError(
-            f"{folder} is in the way: it is not empty, but holds a {what}; --resume goes on with "
-            f"it, --force makes it again, or choose another folder"
+            f"{folder} already holds a {what}: --resume keeps what is finished of it and goes on "
+            "with the rest, --force makes it again; or choose another folder"
         ) from None
 
 

@@ -13,7 +13,7 @@ from afl_sim.recording.files import make_folder, write_text
 from analysis import tables
 from analysis.intervals import differences, interval_cell, intervals, sentences
 from analysis.measures import MEASURES, TIME_TO, Measured, has_ended, measure_all, measure_of
-from analysis.replications import groups
+from analysis.replications import groups, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,11 +240,7 @@ def interval_texts(found: pd.DataFrame) -> tables.Texts:
 
 def _labels(runs: Sequence[Run]) -> list[str]:
     """The runs' labels; where two are the same, their folders tell them apart."""
-    labels = [run.label for run in runs]
-    return [
-        label if labels.count(label) == 1 else f"{label} ({run.path.name})"
-        for run, label in zip(runs, labels, strict=True)
-    ]
+    return told_apart([run.label for run in runs], [run.path for run in runs])
 
 
 def _listed(names: Sequence[str]) -> str:

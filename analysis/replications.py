@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from afl_sim.recording import Run
+from afl_sim.scenario.wording import one_line
 
 # What does not change what is measured: the seed is what replications differ in.
 IGNORED: Final = ("name", "description", "seed", "replications", "execution", "recording")
@@ -75,11 +78,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
         copies[key, seed(run)] = copy + 1
         found.setdefault((key, copy), []).append(run)
     members = list(found.values())
-    labels = [_label(group) for group in members]
-    labels = [
-        label if labels.count(label) == 1 else f"{label} ({group[0].path.name})"
-        for label, group in zip(labels, members, strict=True)
-    ]
+    labels = told_apart([_label(group) for group in members], [group[0].path for group in members])
     return [
         Group(label, tuple(group), index, short)
         for index, (label, group, short) in enumerate(
@@ -88,17 +87,48 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     ]
 
 
+def told_apart(labels: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """The labels, those that are the same with what tells their folders apart."""
+    apart = list(labels)
+    for label in dict.fromkeys(labels):
+        places = [place for place, found in enumerate(labels) if found == label]
+        if len(places) > 1:
+            for place, name in zip(places, _names([paths[p] for p in places]), strict=True):
+                apart[place] = f"{label} ({name})"
+    return _numbered(apart)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Of each path the shortest end that no other has, without the end that all have alike."""
+    parts = [path.resolve().parts for path in paths]
+    while all(parts) and len({each[-1] for each in parts}) == 1:
+        parts = [each[:-1] for each in parts]
+    count = Counter(end for each in parts for end in _ends(each))
+    return [
+        one_line(str(Path(*next((e for e in _ends(each) if count[e] == 1), each))))
+        for each in parts
+    ]
+
+
+def _ends(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    return (parts[-length:] for length in range(1, len(parts) + 1))
+
+
+def _numbered(labels: Sequence[str]) -> list[str]:
+    """The labels, those that come again with a number."""
+    unique: list[str] = []
+    for label in labels:
+        candidate, count = label, 2
+        while candidate in unique:
+            candidate = f"{label} ({count})"
+            count += 1
+        unique.append(candidate)
+    return unique
+
+
 def short_labels(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
     """Labels shortened in the middle, or about where they differ; equal ones are numbered."""
-    short: list[str] = []
-    for candidate in _told_apart(labels, longest):
-        shortened = candidate
-        count = 2
-        while candidate in short:
-            candidate = f"{shortened} ({count})"
-            count += 1
-        short.append(candidate)
-    return short
+    return _numbered(_shortened(labels, longest))
 
 
 def short_names(members: Sequence[Group], longest: int) -> list[str]:
@@ -112,7 +142,7 @@ def drawable(text: str) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def _told_apart(labels: Sequence[str], longest: int) -> list[str]:
+def _shortened(labels: Sequence[str], longest: int) -> list[str]:
     """Labels shortened in the middle; those that lose what they differ in there, elsewhere."""
     short = [shorten(label, longest) for label in labels]
     for text in dict.fromkeys(short):

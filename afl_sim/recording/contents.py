@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.files import reason
-from afl_sim.recording.folder import MODEL_ORDER, SCENARIO, SUMMARY
+from afl_sim.recording.folder import MANIFEST, MODEL_ORDER, SCENARIO, SUMMARY
 from afl_sim.scenario.nodes import Unreadable, compose, plain
 from afl_sim.scenario.text import MAX_BYTES
 
@@ -258,6 +258,8 @@ def _missing(path: Path) -> str:
     folder = path.parent
     if (folder / SUMMARY).exists() or not (folder / SCENARIO).exists():
         return f"{path} is missing: the run folder is incomplete"
+    if path.name == MANIFEST:
+        return f"{path} is missing: the run cannot go on without it; `run --force` makes it again"
     return (
         f"{path} is missing: the run is unfinished; `afl-sim resume {folder}` goes on with it, "
         "unless another process does"

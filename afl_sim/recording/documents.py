@@ -100,6 +100,7 @@ class Summary(Document):
     schedule_digest: str | None = None
     model_digest: str | None = None
     wall_seconds: WallSeconds | None = None
+    numerics: Block | None = None
 
 
 class Manifest(Document):
@@ -109,6 +110,7 @@ class Manifest(Document):
     label: str | None = None
     command: list[str] | None = None
     libraries: Block | None = None
+    numerics: Block | None = None
     resumed: list[Any] | None = None
 
 

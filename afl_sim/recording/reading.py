@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +102,11 @@ class Run:
         path = self.path / EVENTS
         frame = to_frame(read_table(path, schema(), OPTIONAL))
         count = (self.scenario.get("clients") or {}).get("count")
-        if count is not None and len(frame) and frame["client"].max() >= count:
+        named = frame["client"].dropna()
+        wrong = named[~named.between(0, inf if count is None else count, inclusive="left")]
+        if len(wrong):
             raise RunFolderError(
-                f"{path} is damaged: it has a client {frame['client'].max()}, of {count} in all"
+                f"{path} is damaged: it has a client {wrong.iloc[0]}, of {count} in all"
             )
         return frame
 
@@ -133,7 +136,12 @@ class Run:
         """
         from afl_sim.recording.metrics import LATER, OPTIONAL, schema, to_frame
 
-        return to_frame(read_table(self.path / METRICS, schema(), OPTIONAL, LATER))
+        path = self.path / METRICS
+        frame = to_frame(read_table(path, schema(), OPTIONAL, LATER))
+        classes = {len(row) for row in frame["class_accuracy"] if row is not None and len(row)}
+        if len(classes) > 1:
+            raise RunFolderError(f"{path} is damaged: evaluations are of different classes")
+        return frame
 
     @property
     def evaluations(self) -> pd.DataFrame:

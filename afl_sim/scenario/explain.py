@@ -111,7 +111,8 @@ def _expected(kind: str, context: dict[str, Any]) -> str | None:
 def _wrong_value(path: KeyPath, expected: list[str], data: Any) -> Finding:
     value = _at(path, data)
     wanted = " or ".join(dict.fromkeys(expected))
-    near = hint(value, re.findall(r"[\w.-]+", wanted)) if isinstance(value, str) else ""
+    words = re.findall(r"[\w.-]+", wanted)
+    near = hint(value, words) if isinstance(value, str) and value not in words else ""
     return Finding(path, f"got {show(value)}; expected {wanted}{near}")
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run
+from afl_sim.recording.folder import PARTITION
 from analysis.curves import Curve, held, mean_of
 from analysis.figures.learning import LACKING, has_accuracy
 from analysis.figures.lines import SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
@@ -201,7 +203,16 @@ def _has_classes(run: Run) -> bool:
 
 
 def _has_shares(run: Run) -> bool:
-    return _has_classes(run) and not run.label_counts.empty and len(compute_seconds(run)) > 0
+    if not _has_classes(run) or run.label_counts.empty or not len(compute_seconds(run)):
+        return False
+    labels = run.label_counts.shape[1]
+    classes = len(run.metrics["class_accuracy"][_with_classes(run)].iloc[0])
+    if labels != classes:
+        raise RunFolderError(
+            f"{run.path / PARTITION} is damaged: it counts {labels} labels, and evaluations have "
+            f"{classes} classes"
+        )
+    return True
 
 
 def _two_legends(figure: Figure, axes: Axes, style: Style) -> None:

@@ -50,8 +50,9 @@ def sweep(
     """A panel per measure, against the setting that takes the most values.
 
     Lines join what differs in that setting only; bars are Student's 95 % intervals over
-    replications. Without a numeric setting the groups stand side by side. A time to a target has a
-    point only where all runs reached it, or else, hollow, at the median.
+    replications. Without a numeric setting the groups stand side by side. A hollow point is of
+    fewer than all runs, and says of how many: the mean of those that came to their end or, of a
+    time to a target, the median where not all runs reached it.
 
     Args:
         measures: columns of `analysis.comparison`; default the time to the highest target that a
@@ -241,12 +242,26 @@ def _draw_series(
     line: str,
 ) -> None:
     mean, median = scaled(rows, "mean"), scaled(rows, "median")
+    fewer = (rows["n"] < rows["runs"]).to_numpy()
     low, high = scaled(rows, "low"), scaled(rows, "high")
     known = ~np.isnan(low)
     axes.vlines(x[known], low[known], high[known], color=color, linewidth=1.3 * style.stroke)
     look = {"color": color, "marker": marker, "markersize": 5.5 * style.stroke}
-    axes.plot(x, mean, linestyle=line, linewidth=1.5 * style.stroke, label=label or None, **look)
-    axes.plot(x, np.where(np.isnan(mean), median, np.nan), linestyle="", mfc="none", **look)
+    named = {"linestyle": line, "linewidth": 1.5 * style.stroke, "label": label or None}
+    (drawn,) = axes.plot(x, mean, **named, **look)
+    drawn.set_markevery(np.flatnonzero(~fewer & ~np.isnan(mean)).tolist())
+    hollow = np.where(np.isnan(mean), median, np.where(fewer, mean, np.nan))
+    axes.plot(x, hollow, linestyle="", mfc=style.colors.page, **look)
+    for place, value, n, runs in zip(x, hollow, rows["n"], rows["runs"], strict=True):
+        if n < runs and not np.isnan(value):
+            axes.annotate(
+                f"{n} of {runs}",
+                (place, value),
+                xytext=(5 * style.stroke, 5 * style.stroke),
+                textcoords="offset points",
+                fontsize="x-small",
+                color=style.colors.ink,
+            )
 
 
 def _draw_map(axes: Axes, grid: pd.DataFrame, name: str, style: Style) -> None:

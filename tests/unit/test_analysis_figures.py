@@ -609,6 +609,23 @@ def test_a_sweep_is_drawn_along_the_setting_with_the_most_values(study):
     assert accuracy.get_lines()[0].get_ydata()[0] == pytest.approx(100 * np.mean(first))
 
 
+def test_a_point_of_fewer_than_all_seeds_is_hollow_and_says_of_how_many(tmp_path):
+    runs = [
+        varied(fake_run(tmp_path / f"{a}-{seed}", updates=5, seed=seed), a=a, seconds=10.0 * a)
+        for a in (1, 2, 3)
+        for seed in (1, 2, 3)
+    ]
+    runs[3].summary["status"] = "diverged"
+    runs[4].summary["status"] = "diverged"
+    figure = FIGURES["sweep"].function(runs, measures=["final_accuracy"])
+    axes = titled(figure, "final accuracy (%)")
+    whole, hollow = axes.get_lines()
+    assert whole.get_markevery() == [0, 2]
+    there = ~np.isnan(np.asarray(hollow.get_ydata(), dtype=float))
+    assert there.tolist() == [False, True, False]
+    assert [text.get_text() for text in axes.texts] == ["1 of 3"]
+
+
 def test_two_settings_make_a_heat_map(study):
     fedavg = [run for run in study if run.strategy == "fedavg"]
     figure = FIGURES["sweep-map"].function(fedavg)

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,7 +14,7 @@ from afl_sim.errors import InputError
 from afl_sim.recording.reading import Run
 from analysis import print_comparison
 from analysis.intervals import differences, interval_cell, intervals, sentences
-from analysis.replications import groups
+from analysis.replications import groups, told_apart
 
 
 def finished(tmp_path, strategy, seed, time, accuracy=0.9, status="complete", targets=("0.95",)):
@@ -209,3 +210,33 @@ def test_a_comparison_is_printed_as_csv_markdown_or_latex(tmp_path):
     assert all(line.endswith(r"\\") for line in (latex[2], latex[4], latex[5]))
     with pytest.raises(InputError, match=r"no form 'html'.*table, csv, markdown or latex"):
         printed(runs, form="html")
+
+
+def test_two_studies_of_the_same_settings_are_told_apart_by_their_folders(tmp_path):
+    runs = [
+        *study(tmp_path / "old", fedavg=[900.0, 950.0], fedbuff=[700.0, 800.0]),
+        *study(tmp_path / "new", fedavg=[500.0, 540.0], fedbuff=[300.0, 320.0]),
+    ]
+    text = printed(runs, folder=tmp_path / "out")
+    for name, mean in (("fedavg (old)", "925.0"), ("fedavg (new)", "520.0")):
+        assert name in text
+        assert f"{mean} [" in text
+    rows = list(csv.DictReader((tmp_path / "out" / "intervals.csv").open()))
+    found = {r["setting"]: float(r["mean"]) for r in rows if r["measure"] == "seconds_to_0.95"}
+    assert found == {
+        "fedavg (old)": 925.0,
+        "fedbuff (old)": 750.0,
+        "fedavg (new)": 520.0,
+        "fedbuff (new)": 310.0,
+    }
+    table = list(csv.DictReader((tmp_path / "out" / "comparison.csv").open()))
+    assert len({row["run"] for row in table}) == len(table) == 8
+
+
+def test_labels_are_told_apart_by_the_shortest_end_of_their_folders():
+    folders = ["/a/x/one", "/a/y/one", "/b/x/two"]
+    labels = told_apart(["s", "s", "t"], [Path(folder) for folder in folders])
+    assert labels == ["s (x)", "s (y)", "t"]
+    labels = told_apart(["s"] * 3, [Path(folder) for folder in ("/a/x/one", "/b/x/one", "/a/z")])
+    assert labels == ["s (a/x/one)", "s (b/x/one)", "s (z)"]
+    assert told_apart(["s", "s", "s (x)"], [*map(Path, folders)]) == ["s (x)", "s (y)", "s (x) (2)"]

@@ -122,7 +122,7 @@ def test_what_did_not_come_to_its_end_is_no_success_and_not_reused(
 def test_a_given_folder_must_be_free(runner: Runner, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_study(single(), Options(out=out), quiet)
-    with pytest.raises(RunFolderError, match="not empty"):
+    with pytest.raises(RunFolderError, match="already holds a run"):
         run_study(single(), Options(out=out), quiet)
     _, (outcome,) = run_study(single(), Options(out=out, force=True), quiet)
     assert outcome.succeeded
@@ -453,7 +453,9 @@ def test_a_given_folder_that_is_in_use_says_how_to_go_on(
     out = tmp_path / "out"
     run_study(study, Options(out=out), quiet)
     what = "study" if many else "run"
-    with pytest.raises(RunFolderError, match=f"not empty, but holds a {what}; --resume goes on"):
+    with pytest.raises(
+        RunFolderError, match=f"already holds a {what}: --resume keeps what is finished"
+    ):
         run_study(study, Options(out=out), quiet)
 
 

@@ -272,12 +272,20 @@ def test_a_decimal_comma_is_told_and_not_cut_off(tmp_path: Path) -> None:
 def test_rows_of_other_lengths_are_mistakes_with_their_lines(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     row = ROWS[kind]
-    file.write_text(f'{HEADERS[kind]}\n\n{row},x\n"a\nb",1,2,3,4\n{row}\n{row},\n')
+    file.write_text(f'\n{HEADERS[kind]}\n{row},x\n"a\nb",1,2,3,4\n{row}\n{row},\n')
     width = row.count(",") + 1
     assert refusal(lambda: read_as(kind, file)) == [
         f"{file}:3: {width + 1} cells; expected {width}, as in the header",
         f"{file}:4: 5 cells; expected {width}, as in the header",
         f"{file}:7: {width + 1} cells; expected {width}, as in the header",
+    ]
+
+
+def test_an_empty_line_between_rows_would_move_those_below_it(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\nseconds\n5\n\n7\n\n\n9\n\n\n")
+    assert refusal(lambda: column(file)) == [
+        f"{file}:{line}: an empty line; expected a cell" for line in (4, 6, 7)
     ]
 
 

@@ -89,7 +89,8 @@ class ClientColumn:
         absent = clients - len(rows)
         if absent:
             first = next(client for client in range(clients) if client not in rows)
-            raise TableProblems([without_rows(str(self._table.path), absent, clients, first)])
+            path = f"{self._table.path}: the largest client is {clients - 1:,}"
+            raise TableProblems([without_rows(path, absent, clients, first)])
         return [rows[client] for client in range(clients)]
 
 

@@ -73,7 +73,10 @@ class CsvTable(Table):
         for row, (line, cells) in enumerate(self._lines, start=1):
             if row > limits.MAX_ROWS:
                 raise too_many_rows(self.path)
-            if len(cells) != width:
+            if not cells:
+                if width == 1:  # else it is no row at all
+                    self.wrong(line, "an empty line; expected a cell")
+            elif len(cells) != width:
                 self.wrong(line, _wrong_length(cells, width))
             else:
                 yield line, [cells[place] for place in wanted]
@@ -87,10 +90,11 @@ def _wrong_length(cells: list[str], width: int) -> str:
 
 
 def _split(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the line in which it begins."""
+    """The rows, each with the line in which it begins; those between that are blank are empty."""
     text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     reader = csv.reader(text, strict=True)  # strict: an open quotation would swallow the rest
-    line = 1
+    line, blank = 1, 0
+    began = False
     while True:
         try:
             cells = next(reader)
@@ -100,6 +104,10 @@ def _split(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
             raise not_utf8(path, content) from None
         except csv.Error as error:
             raise TableProblems([f"{path}:{line}: not readable as CSV: {error}"]) from None
-        if cells:
+        if not cells:
+            blank += began
+        else:
+            yield from ((each, []) for each in range(line - blank, line))
             yield line, [cell.strip() for cell in cells]
+            began, blank = True, 0
         line = reader.line_num + 1
