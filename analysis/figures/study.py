@@ -252,6 +252,8 @@ def _draw_series(
     drawn.set_markevery(np.flatnonzero(~fewer & ~np.isnan(mean)).tolist())
     hollow = np.where(np.isnan(mean), median, np.where(fewer, mean, np.nan))
     axes.plot(x, hollow, linestyle="", mfc=style.colors.page, **look)
+    if (~np.isnan(hollow)).any():
+        axes.margins(y=0.12)  # for what is written above a point
     for place, value, n, runs in zip(x, hollow, rows["n"], rows["runs"], strict=True):
         if n < runs and not np.isnan(value):
             axes.annotate(
