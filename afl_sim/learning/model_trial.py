@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from afl_sim.blame import reason, told
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.batch_sizes import BatchSizes, sizes_to_try
 from afl_sim.learning.full_gradient import FullGradient
 from afl_sim.learning.local_state import LocalState
 from afl_sim.learning.models import global_generators
@@ -22,7 +23,6 @@ from afl_sim.learning.training import LocalSettings, LocalTrainer
 from afl_sim.streams import Streams
 
 MOST_SAMPLES = 256  # in a batch that is tried: larger ones fail for lack of memory only
-_OF_ALL_SIZES = 128  # samples of the batches that are tried between the smallest and the largest
 _MODES = {False: "evaluation", True: "training"}
 
 
@@ -44,33 +44,6 @@ class Demands:
     evaluated: tuple[int, ...] = ()
     corrected: bool = False
     full_gradient: bool = False
-
-
-def batch_sizes(
-    held: npt.NDArray[np.int64], batch: int | None, drop_last: bool
-) -> dict[int, tuple[int, int]]:
-    """Every size of a mini-batch, with the first client who has it and the samples it holds.
-
-    Args:
-        held: how many samples each client holds.
-        batch: samples in a mini-batch; None for all that a client has.
-        drop_last: whether the last, smaller mini-batch is left out, unless it is the only one.
-    """
-    clients, samples = np.flatnonzero(held), held[held > 0]
-    if batch is None:
-        parts = [(samples, samples > 0)]
-    else:
-        rest = samples % batch
-        parts = [
-            (np.full_like(samples, batch), samples >= batch),
-            (rest, (rest > 0) & ((samples < batch) | (not drop_last))),
-        ]
-    found: dict[int, tuple[int, int]] = {}
-    for sizes, there in parts:
-        different, first = np.unique(sizes[there], return_index=True)
-        for size, place in zip(different.tolist(), first.tolist(), strict=True):
-            found[size] = int(clients[there][place]), int(samples[there][place])
-    return dict(sorted(found.items()))
 
 
 def try_model(
@@ -121,11 +94,7 @@ class _Trial:
         self._check_batch(2, False)
         for size in self._demands.evaluated:
             self._check_batch(size, False, ", as the last batch of an evaluation is")
-        budget = _OF_ALL_SIZES
-        for size in self._trained:
-            budget -= size
-            if budget < 0 and size != self._trained[-1] and size != self._trained[0]:
-                continue
+        for size in sizes_to_try(self._trained, MOST_SAMPLES):
             holder, who = self._demands.holders.get(size), ""
             if holder is not None:
                 who = f", as of client {holder[0]}, who holds {holder[1]} samples"
@@ -180,7 +149,8 @@ class _Trial:
         anchor, shards = self._vector[:count], _Everything(size)
         data = self._images[:size], self._labels[:size], shards, Streams(0)
         try:
-            trainer = LocalTrainer(self._model, *data, settings)
+            sizes = BatchSizes((size,), self._demands.evaluated)
+            trainer = LocalTrainer(self._model, *data, settings, sizes)
             trainer.train(0, 0, 2, self._vector, anchor, 1.0, correction)
             if self._demands.full_gradient:
                 FullGradient(trainer, shards, 1).squared_norm(self._vector)

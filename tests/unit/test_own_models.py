@@ -16,8 +16,8 @@ from torch.nn.utils import parametrizations
 from afl_sim import simulate
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import model_digest
+from afl_sim.learning.batch_sizes import batch_sizes
 from afl_sim.learning.evaluation import Evaluator
-from afl_sim.learning.model_trial import batch_sizes
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.state_dict import StateDict
 from afl_sim.preparation import prepare
