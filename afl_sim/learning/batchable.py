@@ -99,7 +99,9 @@ def _failure(model: nn.Module, images: Tensor, sizes: Sequence[int]) -> str | No
                     return f"buffer {name!r} changes in training, {_FILLED}"
             for name, now, given in _parts(layout, model, vector):
                 if not torch.equal(now, given):
-                    return f"parameter {name!r} changes in a forward pass, {_FILLED}"
+                    return (
+                        f"parameter {name!r} changes in a forward pass over a mini-batch, {_FILLED}"
+                    )
         local_state.put_back()
         stack = Stack(model, layout, vectors)
         outputs = stack.outputs(rows.clone())

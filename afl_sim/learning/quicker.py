@@ -108,15 +108,21 @@ def _same_in_batches(
 
     An order that is taken for another shows in all images, so rounding is not mistaken for it.
     """
-    trained = [(size, True) for size in sizes_to_try(sizes.trained, _MOST_SAMPLES)]
-    evaluated = [(size, False) for size in sizes_to_try(sizes.evaluated, _MOST_SAMPLES)]
     draws = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
-        for size, training in (*trained, *evaluated):
+        for size in sizes_to_try(sizes.trained, _MOST_SAMPLES):
             images = torch.randn(size, *shape, generator=draws)
-            with torch.set_grad_enabled(training):
-                expected = _Pass(plain, images, training)
-                if not expected.is_near(_Pass(quick, images, training)):
+            if not _Pass(plain, images, True).is_near(_Pass(quick, images, True)):
+                return False
+        with torch.no_grad():
+            for size in sizes_to_try(sizes.evaluated, _MOST_SAMPLES):
+                images = torch.randn(size, *shape, generator=draws)
+                found = _Pass(quick, images, False)
+                # Two images take less time than all, and mostly come to the same with others.
+                two = _Pass(plain, images[[0, -1]], False)
+                if not (
+                    two.is_near(found.of([0, -1])) or _Pass(plain, images, False).is_near(found)
+                ):
                     return False
     return True
 
@@ -147,6 +153,12 @@ class _Pass:
         return all(
             a is not None and b is not None and _close(a, b, _OF_ALL * steepest) for a, b in pairs
         ) and all(_close(a, b, 0.0) for a, b in zip(self._results, other._results, strict=True))
+
+    def of(self, images: list[int]) -> _Pass:
+        """The outputs for some of the images only."""
+        chosen = copy.copy(self)
+        chosen._results = [self._results[0][images]]
+        return chosen
 
     def is_near(self, other: _Pass) -> bool:
         """Whether two passes are the same but for rounding in float32."""

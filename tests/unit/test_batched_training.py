@@ -387,7 +387,9 @@ class MeanInAParameter(nn.Module):
 def test_a_parameter_that_a_forward_pass_changes_is_refused() -> None:
     model = MeanInAParameter()
     (problem,) = batching_problems(model, "SGD", torch.rand(6, 1, 2, 2))
-    assert problem.startswith("model: parameter 'mean' changes in a forward pass, which numerics")
+    assert problem.startswith(
+        "model: parameter 'mean' changes in a forward pass over a mini-batch, which "
+    )
     assert not model.mean.any()
 
 
