@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+Clients = npt.NDArray[np.int64]
+
+_BLOCK = 1 << 20  # clients looked at together
 _BETWEEN = 128  # samples of the batches that are tried between the smallest and the largest
 
 
@@ -37,7 +40,7 @@ def batch_sizes(
         batch: samples in a mini-batch; None for all that a client has.
         drop_last: whether the last, smaller mini-batch is left out, unless it is the only one.
     """
-    clients, samples = np.flatnonzero(held), held[held > 0]
+    clients, samples = _first_of_each(held)
     if batch is None:
         parts = [(samples, samples > 0)]
     else:
@@ -52,6 +55,21 @@ def batch_sizes(
         for size, place in zip(different.tolist(), first.tolist(), strict=True):
             found[size] = int(clients[there][place]), int(samples[there][place])
     return dict(sorted(found.items()))
+
+
+def _first_of_each(held: npt.NDArray[np.int64]) -> tuple[Clients, Clients]:
+    """The first client with each number of samples above 0, in the order of clients."""
+    if held.strides == (0,):  # one number for all of them, however many
+        held = held[:1]
+    first: dict[int, int] = {}
+    for begin in range(0, len(held), _BLOCK):
+        values, places = np.unique(held[begin : begin + _BLOCK], return_index=True)
+        for value, place in zip(values.tolist(), places.tolist(), strict=True):
+            first.setdefault(value, begin + place)
+    first.pop(0, None)
+    found = np.array(sorted((client, value) for value, client in first.items()), dtype=np.int64)
+    clients, samples = found.reshape(-1, 2).T
+    return clients, samples
 
 
 def sizes_to_try(sizes: Iterable[int], most: int) -> list[int]:

@@ -25,7 +25,6 @@ from afl_sim.scenario.section import kind_alone
 from afl_sim.scenario.wording import one_line
 
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
-Client = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Figure = Annotated[float, Field(ge=-1e150, le=1e150)]  # its square is finite, too
 Block = dict[str, Any]
@@ -129,7 +128,7 @@ class _Strategy(Document):
 
 
 class _Clients(Document):
-    count: Client | None = None
+    count: Whole | None = None
     availability: Block | None = None
 
 

@@ -98,7 +98,10 @@ def task_columns(events: Columns) -> dict[str, Column]:
 
 def _keys(events: Columns) -> npt.NDArray[np.uint64]:
     """One number for each client and task."""
-    clients, tasks = events["client"].astype(np.uint64), events["task"].astype(np.uint64)
+    client = events["client"]
+    if client.size and client.max() >= 1 << 31:  # no room beside the task: their order will do
+        client = np.unique(client, return_inverse=True)[1]
+    clients, tasks = client.astype(np.uint64), events["task"].astype(np.uint64)
     keys: npt.NDArray[np.uint64] = (clients << np.uint64(32)) + tasks
     return keys
 

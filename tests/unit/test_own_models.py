@@ -123,6 +123,18 @@ def test_the_sizes_of_batches_are_those_that_clients_have(
     assert batch_sizes(np.array([64, 33, 0, 5, 33]), batch, drop_last) == expected
 
 
+def test_the_batches_of_any_number_of_equal_clients_are_those_of_the_first() -> None:
+    held = np.broadcast_to(np.int64(33), 10**15)  # an array of them would not fit anywhere
+    assert batch_sizes(held, 32, False) == {1: (0, 33), 32: (0, 33)}
+
+
+def test_clients_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("afl_sim.learning.batch_sizes._BLOCK", 2)
+    held = np.array([0, 5, 5, 0, 64, 33, 33, 5])
+    assert batch_sizes(held, 32, False) == {1: (5, 33), 5: (1, 5), 32: (4, 64)}
+    assert batch_sizes(held[:1], 32, False) == {}
+
+
 PLAIN_SGD = "training.optimizer={kind: SGD, lr: 0.1}"
 
 

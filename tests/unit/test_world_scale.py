@@ -12,8 +12,9 @@ import pytest
 from world_runs import scenario
 
 from afl_sim.execution.null import NullLearner
-from afl_sim.recording import events
+from afl_sim.recording import events, load_run
 from afl_sim.recording.events import EventLog
+from afl_sim.simulation import load_scenario, simulate
 from afl_sim.streams import Streams
 from afl_sim.world.idle import IdleClients
 from afl_sim.world.world import World
@@ -131,3 +132,17 @@ def test_queues_cost_nothing_where_there_are_no_tasks(small: float, tmp_path: Pa
     queues = {"kind": "generalized_asyncsgd", "concurrency": 200}
     found = memory_of(100_000_000, 3000, tmp_path, queues)
     assert found < small + 3200 * 0.0015
+
+
+def test_ten_billion_clients_that_draw_on_demand_are_simulated_and_read(tmp_path: Path) -> None:
+    settings = [
+        "clients={count: 10000000000, compute: {seconds_per_task: 1.0}}",
+        "data.partition={kind: iid, samples: 10, replacement: true}",
+        "stop.updates=20",
+    ]
+    large = load_scenario("scenarios/smallest.yaml", settings)
+    run = simulate(large, tmp_path / "run", timing_only=True)
+    tasks = load_run(run.path).tasks
+    assert int((tasks["fate"] == "aggregated").sum()) == 20
+    assert tasks["client"].max() > 2**32
+    assert len(tasks) == run.summary["updates"]["dispatched"]
