@@ -19,6 +19,7 @@ from torch import nn
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import deterministic
+from afl_sim.learning.batch_sizes import BatchSizes
 from afl_sim.learning.factories import resolve_model
 from afl_sim.learning.model_checks import check_parameters, check_tensors
 from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, try_model
@@ -88,7 +89,9 @@ def calibrate(
         if model not in MODELS:
             tried = images[:MOST_SAMPLES], labels[:MOST_SAMPLES]
             try_model(network, *tried, info.classes, Demands(settings, {batch_size: None}))
-        trainer = LocalTrainer(network, images, labels, _One(samples), Streams(0), settings)
+        data = images, labels, _One(samples)
+        sizes = BatchSizes((batch_size,))
+        trainer = LocalTrainer(network, *data, Streams(0), settings, sizes)
         start = trainer.layout.read(network)
         anchor = start[: trainer.layout.num_parameters]
 

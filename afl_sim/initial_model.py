@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.runner import NO_MEMORY
+from afl_sim.learning.batch_sizes import batch_sizes
 from afl_sim.learning.batchable import batching_problems
 from afl_sim.learning.datasets import made_up
 from afl_sim.learning.evaluation import EVALUATION_BATCH
 from afl_sim.learning.factories import resolve_model
 from afl_sim.learning.model_checks import check_same, check_tensors
-from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, batch_sizes, try_model
+from afl_sim.learning.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.learning.models import MODELS, ModelSpec, build_model, count_parameters
 from afl_sim.learning.parameters import ParameterVector, initial_vector
 from afl_sim.learning.partition import FixedPartition, Partition
@@ -121,8 +122,13 @@ def corrects(strategy: Any) -> bool:
     return type(strategy).correction is not Strategy.correction
 
 
-def check_batching(scenario: Scenario, model: nn.Module) -> None:
+def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> None:
     """Refuse what ``numerics.mode: batched`` cannot train.
+
+    Args:
+        scenario: the run's.
+        model: its model; it is tried, and left as it was.
+        demands: what the run asks of it.
 
     Raises:
         ScenarioError: one line for the optimizer and one for the model, if they do not fit.
@@ -130,8 +136,9 @@ def check_batching(scenario: Scenario, model: nn.Module) -> None:
     optimizer: Any = scenario.training.optimizer
     strategy: Any = scenario.strategy
     used = None if strategy.gradient else optimizer.kind
-    images, _ = made_up(scenario.data, 6)
-    problems = list(batching_problems(model, used, images))
+    sizes = list(demands.holders)
+    images, _ = made_up(scenario.data, min(max(6, *sizes), MOST_SAMPLES))
+    problems = list(batching_problems(model, used, images, sizes))
     if problems:
         raise ScenarioError("\n".join(problems))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from afl_sim.initial_model import (
     new_model,
     one_at_a_time,
 )
+from afl_sim.learning.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
 from afl_sim.learning.client_split import Dealt, deal
 from afl_sim.learning.compression import Compressor
 from afl_sim.learning.datasets import (
@@ -30,8 +31,9 @@ from afl_sim.learning.datasets import (
     open_pool,
     split_pool,
 )
-from afl_sim.learning.evaluation import Evaluator
+from afl_sim.learning.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.full_gradient import FullGradient
+from afl_sim.learning.models import MODELS
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.partition import Partition
 from afl_sim.learning.training import LocalSettings, LocalTrainer, Shards
@@ -89,14 +91,10 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     dealt = deal_out(scenario, labels, streams)
     check_batches(scenario, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
-    model = initial_model(
-        scenario.model.model_dump(by_alias=True),
-        scenario.data,
-        streams,
-        demands_of(scenario, settings_of(scenario), dealt.training, available),
-    )
+    demands = demands_of(scenario, settings_of(scenario), dealt.training, available)
+    model = initial_model(scenario.model.model_dump(by_alias=True), scenario.data, streams, demands)
     if scenario.numerics.mode == "batched":
-        check_batching(scenario, model.module)
+        check_batching(scenario, model.module, demands)
     if dataset is not None:
         _check_evaluation(scenario, available)
     return Prepared(
@@ -215,8 +213,16 @@ def compressor_of(recipe: Recipe) -> Compressor | None:
     return Compressor(recipe.compression, Streams(recipe.seed), recipe.settings.gradient)
 
 
+class _SizedShards(Shards, Protocol):
+    """Which samples a client holds, and how many."""
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Samples of each client, shape (clients,)."""
+
+
 def build_runner(
-    recipe: Recipe, dataset: Dataset, partition: Shards, testing: Shards | None = None
+    recipe: Recipe, dataset: Dataset, partition: _SizedShards, testing: Shards | None = None
 ) -> tuple[LocalTrainer, Evaluator]:
     """What does the tasks of a recipe with this data.
 
@@ -228,9 +234,6 @@ def build_runner(
     """
     streams = Streams(recipe.seed)
     model = new_model(recipe.model, recipe.data, streams)
-    trainer = LocalTrainer(
-        model, dataset.images, dataset.labels, partition, streams, recipe.settings
-    )
     chosen = recipe.evaluation
     shards = {"client_test": testing, "client_train": partition}.get(chosen.on)
     if shards is not None:
@@ -245,12 +248,36 @@ def build_runner(
         order = streams.generator("evaluation").permutation(len(labels))
         subset = torch.from_numpy(np.sort(order[: chosen.samples]))
         images, labels = images[subset], labels[subset]
+    sizes = UNKNOWN
+    if recipe.model["kind"] not in MODELS:  # no other goes by how many samples there are
+        sizes = _batch_sizes(recipe, partition.sizes, len(labels))
+    trainer = LocalTrainer(
+        model, dataset.images, dataset.labels, partition, streams, recipe.settings, sizes
+    )
     gradient = None
     if chosen.squared_gradient_norm:
         gradient = FullGradient(trainer, partition, recipe.clients)
     return trainer, Evaluator(
         trainer, images, labels, dataset.classes, recipe.settings.loss, gradient
     )
+
+
+def _batch_sizes(recipe: Recipe, held: npt.NDArray[np.int64], evaluated: int) -> BatchSizes:
+    """The batches that a recipe's model will get.
+
+    Args:
+        recipe: the run's.
+        held: samples of each client.
+        evaluated: how many samples evaluations use.
+    """
+    settings = recipe.settings
+    trained = batch_sizes(held, settings.batch_size, settings.drop_last)
+    totals = [evaluated]
+    if recipe.evaluation.squared_gradient_norm:
+        totals.append(int(held.sum()))
+    parts = {min(EVALUATION_BATCH, total) for total in totals}
+    rests = {total % EVALUATION_BATCH for total in totals}
+    return BatchSizes(tuple(trained), tuple(sorted((parts | rests) - {0})))
 
 
 def worker_runner(recipe: Recipe) -> TaskRunner:
@@ -265,8 +292,8 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
     labels = pool.labels.numpy()[rows]
     dealt = deal(recipe.data, labels, recipe.clients, recipe.speeds, streams)
-    training: Shards = dealt.training
-    testing: Shards | None = dealt.testing
+    training: _SizedShards = dealt.training
+    testing: _SizedShards | None = dealt.testing
     if len(held_out):
         # The pool stays whole, so that it stays shared; clients' indices are put through instead.
         aside = torch.from_numpy(held_out)
@@ -282,8 +309,12 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
 class _Rows:
     """A partition of some rows of a pool, seen as a partition of the pool."""
 
-    partition: Shards
+    partition: _SizedShards
     rows: npt.NDArray[np.int64]
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        return self.partition.sizes
 
     def indices(self, client: int) -> npt.NDArray[np.int64]:
         return self.rows[self.partition.indices(client)]

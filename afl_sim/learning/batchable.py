@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from afl_sim.learning.local_state import LocalState
+from afl_sim.blame import reason
+from afl_sim.learning.batch_sizes import sizes_to_try
+from afl_sim.learning.local_state import LocalState, runs_foreign_code
+from afl_sim.learning.nearness import near
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.stack import Stack
 
@@ -35,15 +39,20 @@ ELEMENTWISE = frozenset(
 
 
 _FILLED = "which numerics.mode: batched fills up with samples of weight 0"
+_ROWS = 6  # images of the first trial, half of them for each of two models
+_OF_EACH, _OF_ALL = 1e-6, 1e-9  # rounding in double precision
 
 
-def batching_problems(model: nn.Module, optimizer: str | None, images: Tensor) -> Iterator[str]:
+def batching_problems(
+    model: nn.Module, optimizer: str | None, images: Tensor, sizes: Sequence[int] = ()
+) -> Iterator[str]:
     """Why a model or an optimizer cannot be trained batched, as ``key: message``.
 
     Args:
         model: what would be trained; it is tried, and left as it was.
         optimizer: the name of a torch.optim class; None where no client takes a step.
-        images: shape (N, C, H, W), N even: such as it would be trained on.
+        images: shape (N, C, H, W), N >= 6: such as it would be trained on.
+        sizes: of the mini-batches that it would be trained on; those above N count as N.
     """
     if optimizer is not None and optimizer not in ELEMENTWISE:
         yield (
@@ -51,7 +60,7 @@ def batching_problems(model: nn.Module, optimizer: str | None, images: Tensor) -
             "itself, which numerics.mode: batched needs; expected one of "
             f"{', '.join(sorted(ELEMENTWISE))}"
         )
-    reason = next(_unsuitable_layers(model), None) or _failure(model, images)
+    reason = next(_unsuitable_layers(model), None) or _failure(model, images, sizes)
     if reason is not None:
         yield f"model: {reason}; expected another model, or numerics.mode: exact"
 
@@ -70,13 +79,13 @@ def _unsuitable_layers(model: nn.Module) -> Iterator[str]:
             yield (f"layer {name} ({kind}) takes statistics over a mini-batch, {_FILLED}")
 
 
-def _failure(model: nn.Module, images: Tensor) -> str | None:
-    """What goes wrong when two copies of the model are mapped over at once."""
+def _failure(model: nn.Module, images: Tensor, sizes: Sequence[int]) -> str | None:
+    """What goes wrong when models are mapped over at once, or mini-batches are filled up."""
     layout, local_state = ParameterVector(model), LocalState(model)
     first = layout.read(model)
     draws = torch.Generator().manual_seed(0)
     vectors = [first, first + 0.1 * (torch.rand(len(first), generator=draws) - 0.5)]
-    rows = images.unflatten(0, (2, -1))
+    rows = images[:_ROWS].unflatten(0, (2, -1))
     try:
         alone = []
         for vector, row in zip(vectors, rows, strict=True):
@@ -88,6 +97,11 @@ def _failure(model: nn.Module, images: Tensor) -> str | None:
             for name, buffer in model.named_buffers():
                 if name not in before or not torch.equal(buffer, before[name]):
                     return f"buffer {name!r} changes in training, {_FILLED}"
+            for name, now, given in _parts(layout, model, vector):
+                if not torch.equal(now, given):
+                    return (
+                        f"parameter {name!r} changes in a forward pass over a mini-batch, {_FILLED}"
+                    )
         local_state.put_back()
         stack = Stack(model, layout, vectors)
         outputs = stack.outputs(rows.clone())
@@ -100,9 +114,85 @@ def _failure(model: nn.Module, images: Tensor) -> str | None:
         layout.write(model, first)
     for row, (expected, gradients) in enumerate(alone):
         mine = [None if gradient is None else gradient[row] for gradient in found]
-        if not (_near([outputs[row].detach()], [expected]) and _near(mine, gradients)):
+        if not (near([outputs[row].detach()], [expected]) and near(mine, gradients)):
             return "numerics.mode: batched computes something else than it does alone"
-    return None
+    return _mixing(model, vectors[1], images, sizes)
+
+
+def _parts(
+    layout: ParameterVector, model: nn.Module, vector: Tensor
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Each parameter's name, what it is now, and what a vector of shape (P + B,) says."""
+    given = layout.named(vector)
+    for name, parameter in model.named_parameters():
+        yield name, parameter.detach(), given[name]
+
+
+def _mixing(model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[int]) -> str | None:
+    """How the model goes wrong on a mini-batch that is filled up.
+
+    Args:
+        model: it is left as it was.
+        vector: shape (P + B,): the weights that it is tried with.
+        images: shape (N, C, H, W).
+        sizes: of the run's mini-batches.
+    """
+    kinds = [[_ROWS // 2, _ROWS]]
+    # PyTorch's own layers do not go by how many samples there are.
+    if runs_foreign_code(model):
+        kinds.append(sizes_to_try(sizes, len(images)))
+    exact = _OF_EACH, _OF_ALL
+    try:
+        try:
+            double = copy.deepcopy(model).double()
+            apart = all(_keeps_apart(double, vector, images.double(), k, *exact) for k in kinds)
+        except Exception:  # it cannot be copied, or something in it is float32 for good
+            apart = all(_keeps_apart(model, vector, images, k) for k in kinds)
+    except Exception as error:  # the user's module may raise anything
+        return f"it fails on a mini-batch {_FILLED} ({reason(error)})"
+    if apart:
+        return None
+    return f"its output for a sample depends on the other samples of the mini-batch, {_FILLED}"
+
+
+def _keeps_apart(
+    model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[int], *within: float
+) -> bool:
+    """Whether what is added to smaller mini-batches, up to the largest, changes nothing for them.
+
+    Args:
+        model: it is left as it was.
+        vector: shape (P + B,): the weights that it is tried with.
+        images: shape (N, C, H, W).
+        sizes: of mini-batches, in ascending order.
+        within: the bounds of `near`.
+    """
+    layout, local_state = ParameterVector(model), LocalState(model)
+    first, parameters = layout.read(model), list(model.parameters())
+
+    def outputs_of(size: int) -> Tensor:
+        local_state.put_back()
+        layout.write(model, vector)
+        outputs: Tensor = model.train()(images[:size].clone())
+        return outputs
+
+    *smaller, largest = sizes or [0]
+    if not smaller:
+        return True
+    try:
+        filled = outputs_of(largest)
+        parts = [filled[:size] for size in smaller]
+        found = [(part.detach(), _gradients(part, parameters)) for part in parts]
+        for size, (outputs, gradients) in zip(smaller, found, strict=True):
+            alone = outputs_of(size)
+            if not near([outputs], [alone.detach()], *within):
+                return False
+            if not near(gradients, _gradients(alone, parameters), *within):
+                return False
+    finally:
+        local_state.put_back()
+        layout.write(model, first)
+    return True
 
 
 def _loss(outputs: Tensor) -> Tensor:
@@ -113,14 +203,5 @@ def _loss(outputs: Tensor) -> Tensor:
 
 def _gradients(outputs: Tensor, parameters: list[nn.Parameter]) -> list[Tensor | None]:
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    found = iter(torch.autograd.grad(_loss(outputs), trained, allow_unused=True))
+    found = iter(torch.autograd.grad(_loss(outputs), trained, retain_graph=True, allow_unused=True))
     return [next(found) if parameter.requires_grad else None for parameter in parameters]
-
-
-def _near(mine: Sequence[Tensor | None], others: Sequence[Tensor | None]) -> bool:
-    """Whether tensors are the same but for rounding in float32, which may switch some ReLU."""
-    if [each is None for each in mine] != [each is None for each in others]:
-        return False
-    pairs = [(a, b) for a, b in zip(mine, others, strict=True) if a is not None and b is not None]
-    whole = max((float(b.norm()) for _, b in pairs), default=0.0)
-    return all(float((a - b).norm()) <= 0.05 * float(b.norm()) + 1e-3 * whole for a, b in pairs)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from afl_sim.blame import reason, told
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.batch_sizes import BatchSizes, sizes_to_try
 from afl_sim.learning.full_gradient import FullGradient
 from afl_sim.learning.local_state import LocalState
 from afl_sim.learning.models import global_generators
@@ -22,11 +23,7 @@ from afl_sim.learning.training import LocalSettings, LocalTrainer
 from afl_sim.streams import Streams
 
 MOST_SAMPLES = 256  # in a batch that is tried: larger ones fail for lack of memory only
-_OF_ALL_SIZES = 128  # samples of the batches that are tried between the smallest and the largest
-_BLOCK = 1 << 20  # clients looked at together
 _MODES = {False: "evaluation", True: "training"}
-
-Clients = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -47,48 +44,6 @@ class Demands:
     evaluated: tuple[int, ...] = ()
     corrected: bool = False
     full_gradient: bool = False
-
-
-def batch_sizes(
-    held: npt.NDArray[np.int64], batch: int | None, drop_last: bool
-) -> dict[int, tuple[int, int]]:
-    """Every size of a mini-batch, with the first client who has it and the samples it holds.
-
-    Args:
-        held: how many samples each client holds.
-        batch: samples in a mini-batch; None for all that a client has.
-        drop_last: whether the last, smaller mini-batch is left out, unless it is the only one.
-    """
-    clients, samples = _first_of_each(held)
-    if batch is None:
-        parts = [(samples, samples > 0)]
-    else:
-        rest = samples % batch
-        parts = [
-            (np.full_like(samples, batch), samples >= batch),
-            (rest, (rest > 0) & ((samples < batch) | (not drop_last))),
-        ]
-    found: dict[int, tuple[int, int]] = {}
-    for sizes, there in parts:
-        different, first = np.unique(sizes[there], return_index=True)
-        for size, place in zip(different.tolist(), first.tolist(), strict=True):
-            found[size] = int(clients[there][place]), int(samples[there][place])
-    return dict(sorted(found.items()))
-
-
-def _first_of_each(held: npt.NDArray[np.int64]) -> tuple[Clients, Clients]:
-    """The first client with each number of samples above 0, in the order of clients."""
-    if held.strides == (0,):  # one number for all of them, however many
-        held = held[:1]
-    first: dict[int, int] = {}
-    for begin in range(0, len(held), _BLOCK):
-        values, places = np.unique(held[begin : begin + _BLOCK], return_index=True)
-        for value, place in zip(values.tolist(), places.tolist(), strict=True):
-            first.setdefault(value, begin + place)
-    first.pop(0, None)
-    found = np.array(sorted((client, value) for value, client in first.items()), dtype=np.int64)
-    clients, samples = found.reshape(-1, 2).T
-    return clients, samples
 
 
 def try_model(
@@ -139,11 +94,7 @@ class _Trial:
         self._check_batch(2, False)
         for size in self._demands.evaluated:
             self._check_batch(size, False, ", as the last batch of an evaluation is")
-        budget = _OF_ALL_SIZES
-        for size in self._trained:
-            budget -= size
-            if budget < 0 and size != self._trained[-1] and size != self._trained[0]:
-                continue
+        for size in sizes_to_try(self._trained, MOST_SAMPLES):
             holder, who = self._demands.holders.get(size), ""
             if holder is not None:
                 who = f", as of client {holder[0]}, who holds {holder[1]} samples"
@@ -198,7 +149,8 @@ class _Trial:
         anchor, shards = self._vector[:count], _Everything(size)
         data = self._images[:size], self._labels[:size], shards, Streams(0)
         try:
-            trainer = LocalTrainer(self._model, *data, settings)
+            sizes = BatchSizes((size,), self._demands.evaluated)
+            trainer = LocalTrainer(self._model, *data, settings, sizes)
             trainer.train(0, 0, 2, self._vector, anchor, 1.0, correction)
             if self._demands.full_gradient:
                 FullGradient(trainer, shards, 1).squared_norm(self._vector)

@@ -8,24 +8,33 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from afl_sim.learning.batch_sizes import UNKNOWN, BatchSizes, sizes_to_try
 from afl_sim.learning.few_channels import with_few_channels_pooled
-from afl_sim.learning.local_state import tensors_in
+from afl_sim.learning.local_state import runs_foreign_code, tensors_in
+from afl_sim.learning.nearness import near
 
 # In double precision, of two models that compute the same: the rounding of a deep network with
 # batch normalisation over two samples comes to 1e-8 of its outputs.
 _OF_EACH, _OF_ALL = 1e-6, 1e-9
+_OF_OUTPUTS = 1e-3  # in float32
 _MOST_WEIGHTS = 30_000_000  # copies and gradients in double precision then take a gigabyte
 _TRIALS = ((2, False), (2, True), (1, False))  # batch sizes, and whether in training mode
+_MOST_SAMPLES = 1000  # of a batch that is tried in float32: as many as evaluations take at once
 _SHIFT = 0.1  # of the weights: layers that start at zero would hide what lies behind them
 
 
-def quickened(model: nn.Module, shape: torch.Size, pool: bool) -> nn.Module:
+def quickened(
+    model: nn.Module, shape: torch.Size, pool: bool, sizes: BatchSizes = UNKNOWN
+) -> nn.Module:
     """The model in the form that was measured to be faster; the model as it is if there is none.
 
     The faster form has convolutions in another order in memory (channels last) and perhaps other
     layers. Not every module can take it: ``view`` wants PyTorch's own order, and dropout on maps
     draws in the order of the memory. So a copy is compared with the original first: outputs,
     gradients and buffers, in double precision, on random images, in training and evaluation mode.
+    A class of somebody's own may go by how many images there are, so it is tried with batches of
+    the sizes that it will get, too: in float32, where each costs no more than a step of that size.
+    If the faster form fails where the other does not, the model stays as it is.
 
     Very large models are left alone: trying them would take too much memory.
 
@@ -34,6 +43,7 @@ def quickened(model: nn.Module, shape: torch.Size, pool: bool) -> nn.Module:
             are not changed.
         shape: one sample as (channels, height, width).
         pool: whether layers may be replaced too (`with_few_channels_pooled`).
+        sizes: the batches that it will get.
     """
     if not any(tensor.dim() >= 4 for tensor in chain(model.parameters(), model.buffers())):
         return model
@@ -43,7 +53,10 @@ def quickened(model: nn.Module, shape: torch.Size, pool: bool) -> nn.Module:
         if _shares_memory(model):
             return model
         plain = copy.deepcopy(model).double()
-        same = _same(plain, _reordered(copy.deepcopy(plain), pool), shape)
+        quick = _reordered(copy.deepcopy(plain), pool)
+        same = _same(plain, quick, shape)
+        if same and runs_foreign_code(model):
+            same = _same_in_batches(plain.float(), quick.float(), shape, sizes)
     except Exception:  # the user's module may raise anything
         return model
     return _reordered(model, pool) if same else model
@@ -88,6 +101,32 @@ def _same(plain: nn.Module, quick: nn.Module, shape: torch.Size) -> bool:
     return not unseen
 
 
+def _same_in_batches(
+    plain: nn.Module, quick: nn.Module, shape: torch.Size, sizes: BatchSizes
+) -> bool:
+    """Whether two models of the same weights in float32 compute the same for batches of a run.
+
+    An order that is taken for another shows in all images, so rounding is not mistaken for it.
+    """
+    draws = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        for size in sizes_to_try(sizes.trained, _MOST_SAMPLES):
+            images = torch.randn(size, *shape, generator=draws)
+            if not _Pass(plain, images, True).is_near(_Pass(quick, images, True)):
+                return False
+        with torch.no_grad():
+            for size in sizes_to_try(sizes.evaluated, _MOST_SAMPLES):
+                images = torch.randn(size, *shape, generator=draws)
+                found = _Pass(quick, images, False)
+                # Two images take less time than all, and mostly come to the same with others.
+                two = _Pass(plain, images[[0, -1]], False)
+                if not (
+                    two.is_near(found.of([0, -1])) or _Pass(plain, images, False).is_near(found)
+                ):
+                    return False
+    return True
+
+
 class _Pass:
     """What a model makes of images: outputs and buffers, and the gradients of a loss."""
 
@@ -114,6 +153,17 @@ class _Pass:
         return all(
             a is not None and b is not None and _close(a, b, _OF_ALL * steepest) for a, b in pairs
         ) and all(_close(a, b, 0.0) for a, b in zip(self._results, other._results, strict=True))
+
+    def of(self, images: list[int]) -> _Pass:
+        """The outputs for some of the images only."""
+        chosen = copy.copy(self)
+        chosen._results = [self._results[0][images]]
+        return chosen
+
+    def is_near(self, other: _Pass) -> bool:
+        """Whether two passes are the same but for rounding in float32."""
+        (mine, *_), (theirs, *_) = self._results, other._results
+        return near([theirs], [mine], _OF_OUTPUTS) and near(other._gradients, self._gradients)
 
 
 def _close(mine: Tensor, other: Tensor, within: float) -> bool:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from afl_sim.learning.batch_sizes import UNKNOWN, BatchSizes
 from afl_sim.learning.local_state import LocalState
 from afl_sim.learning.optimizers import OptimizerSpec
 from afl_sim.learning.parameters import ParameterVector
@@ -110,6 +111,7 @@ class LocalTrainer:
         shards: which samples a client holds.
         streams: the run's random streams.
         settings: how every client trains.
+        sizes: the batches that it will get, as far as they are known.
 
     Attributes:
         model: what is trained: the architecture, or a faster form of it (`quickened`).
@@ -126,12 +128,13 @@ class LocalTrainer:
         shards: Shards,
         streams: Streams,
         settings: LocalSettings,
+        sizes: BatchSizes = UNKNOWN,
     ) -> None:
         self.device = torch.device(settings.device)
         self.model = model.to(self.device)
         if settings.device == "cpu":
             pool = settings.precision == "float32" and not settings.batched
-            self.model = quickened(model, images.shape[1:], pool)
+            self.model = quickened(model, images.shape[1:], pool, sizes)
         self.layout = ParameterVector(self.model)
         self._weights = list(self.model.parameters())
         self.images = images.to(self.device)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from afl_sim.learning.batch_sizes import UNKNOWN, BatchSizes
 from afl_sim.learning.optimizers import OPTIMIZERS, OptimizerSpec
 from afl_sim.learning.training import LocalSettings, LocalTrainer
 from afl_sim.streams import Streams
@@ -86,12 +87,13 @@ def trainer(
     sample: tuple[Tensor, Tensor] | None = None,
     shards: Any = None,
     seed: int = SEED,
+    sizes: BatchSizes = UNKNOWN,
     **settings: Any,
 ) -> Trainer:
     images, labels = sample if sample is not None else data()
     settings.setdefault("optimizer", sgd())
     shards = shards or Held(samples=len(labels))
-    return Trainer(model, images, labels, shards, Streams(seed), LocalSettings(**settings))
+    return Trainer(model, images, labels, shards, Streams(seed), LocalSettings(**settings), sizes)
 
 
 def addressed_batches(

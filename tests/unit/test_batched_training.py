@@ -301,6 +301,119 @@ def test_a_buffer_that_training_changes_is_refused(persistent: bool, whole: bool
     assert model[0].mean.tolist() == [0]
 
 
+class WithoutTheMean(nn.Module):
+    """Takes the mean of the mini-batch away, and keeps nothing."""
+
+    def __init__(self, share: float = 1.0, from_size: int = 0) -> None:
+        super().__init__()
+        self.share = share
+        self.from_size = from_size
+        self.out = nn.Linear(4, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.flatten(1)
+        if self.training and len(pixels) >= self.from_size:
+            pixels = pixels - self.share * pixels.mean(0)
+        return self.out(pixels)
+
+
+class NormalisesByHand(nn.Module):
+    """Batch normalisation as a function: no layer and no buffer tells of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(4, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(nn.functional.batch_norm(images.flatten(1), None, None, training=True))
+
+
+class OnlyItsGradientMixes(nn.Module):
+    """What is taken away is added again, without its gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(4, 4)
+        self.out = nn.Linear(4, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.hidden(images.flatten(1))
+        mean = hidden.mean(0)
+        return self.out(hidden - mean + mean.detach())
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes"),
+    [
+        (WithoutTheMean(), ()),
+        (WithoutTheMean(share=0.01), ()),
+        (NormalisesByHand(), ()),
+        (OnlyItsGradientMixes(), ()),
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, CLASSES), nn.Softmax(dim=0)), ()),
+        (WithoutTheMean(from_size=9), (4, 10)),
+        (WithoutTheMean(from_size=9), (10, 12)),
+    ],
+    ids=["mean", "little", "function", "gradient", "softmax", "larger", "both"],
+)
+def test_a_model_that_mixes_samples_of_a_mini_batch_is_refused(
+    model: nn.Module, sizes: tuple[int, ...]
+) -> None:
+    before = [p.clone() for p in model.parameters()]
+    (problem,) = batching_problems(model, "SGD", torch.rand(12, 1, 2, 2), sizes)
+    assert problem.startswith(
+        "model: its output for a sample depends on the other samples of the mini-batch, which "
+        "numerics.mode: batched fills up with samples of weight 0"
+    )
+    assert problem.endswith("; expected another model, or numerics.mode: exact")
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+class MeanInAParameter(nn.Module):
+    """A running mean in a frozen parameter, which no list of buffers has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(4), requires_grad=False)
+        self.out = nn.Linear(4, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.flatten(1)
+        if self.training:
+            with torch.no_grad():
+                self.mean.mul_(0.9).add_(0.1 * pixels.mean(0))
+        return self.out(pixels - self.mean)
+
+
+def test_a_parameter_that_a_forward_pass_changes_is_refused() -> None:
+    model = MeanInAParameter()
+    (problem,) = batching_problems(model, "SGD", torch.rand(6, 1, 2, 2))
+    assert problem.startswith(
+        "model: parameter 'mean' changes in a forward pass over a mini-batch, which "
+    )
+    assert not model.mean.any()
+
+
+class GoesByTheNumberOfImages(nn.Module):
+    """Takes another way for larger batches, to the same place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(256, 4)
+        self.norm = nn.LayerNorm(4)
+        self.out = nn.Linear(4, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = self.words((images.flatten(1) * 255).long())
+        summed = values.sum(1) if len(images) > 4 else values.mean(1) * 4
+        return self.out(self.norm(summed))
+
+
+@pytest.mark.parametrize("sizes", [(), (1,), (12,), (1, 3, 7, 12), (12, 400)], ids=str)
+def test_a_model_that_keeps_samples_apart_is_taken_in_all_sizes(sizes: tuple[int, ...]) -> None:
+    model = GoesByTheNumberOfImages()
+    assert list(batching_problems(model, "SGD", torch.rand(12, 1, 2, 2), sizes)) == []
+
+
 class HoldsItsWeights(nn.Module):
     """Keeps them in a list of its own, past which nothing can be put in their place."""
 

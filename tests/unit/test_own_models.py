@@ -16,8 +16,8 @@ from torch.nn.utils import parametrizations
 from afl_sim import simulate
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import model_digest
+from afl_sim.learning.batch_sizes import batch_sizes
 from afl_sim.learning.evaluation import Evaluator
-from afl_sim.learning.model_trial import batch_sizes
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.state_dict import StateDict
 from afl_sim.preparation import prepare
@@ -129,7 +129,7 @@ def test_the_batches_of_any_number_of_equal_clients_are_those_of_the_first() -> 
 
 
 def test_clients_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("afl_sim.learning.model_trial._BLOCK", 2)
+    monkeypatch.setattr("afl_sim.learning.batch_sizes._BLOCK", 2)
     held = np.array([0, 5, 5, 0, 64, 33, 33, 5])
     assert batch_sizes(held, 32, False) == {1: (5, 33), 5: (1, 5), 32: (4, 64)}
     assert batch_sizes(held[:1], 32, False) == {}

@@ -12,6 +12,7 @@ from small_training import CLASSES, Held, addressed_batches, plain_loop, trainer
 from torch import Tensor, nn
 
 from afl_sim.execution.numerics import deterministic
+from afl_sim.learning.batch_sizes import BatchSizes
 from afl_sim.learning.few_channels import PooledConvolution
 from afl_sim.learning.models import Cnn, LeNet
 from afl_sim.learning.quicker import quickened
@@ -220,3 +221,57 @@ def test_trying_a_model_draws_nothing_from_the_global_generator() -> None:
     quickened(model, torch.Size(SHAPE), pool=True)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(model.buffers(), buffers, strict=True))
+
+
+class Branches(Model):
+    """Goes by strides, or asks for one order, in some batches only."""
+
+    def __init__(self, branch: str, least: int, training: bool) -> None:
+        super().__init__()
+        self.branch = branch
+        self.least = least
+        self.when = training
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.net[0](x)
+        if len(x) < self.least or self.training != self.when:
+            return self.out(maps.flatten(1)[:, :4])
+        if self.branch == "view":
+            return self.out(maps.view(len(x), -1)[:, :4])
+        return self.out(torch.as_strided(maps, (len(x), 4), (maps[0].numel(), 1)))
+
+
+@pytest.mark.parametrize(
+    ("least", "training", "sizes"),
+    [
+        (3, True, BatchSizes((3,))),
+        (7, True, BatchSizes((3, 8))),
+        (100, True, BatchSizes((1, 100))),
+        (100, False, BatchSizes((), (100,))),
+        (70, False, BatchSizes((8,), (70, 1000))),
+    ],
+    ids=["smallest", "largest", "large", "evaluation", "last of an evaluation"],
+)
+@pytest.mark.parametrize("branch", ["view", "as_strided"])
+def test_a_model_that_branches_on_the_batch_size_stays_as_it_is(
+    branch: str, least: int, training: bool, sizes: BatchSizes
+) -> None:
+    torch.manual_seed(2)
+    model = Branches(branch, least, training)
+    before = [weight.clone() for weight in model.parameters()]
+    assert quickened(model, torch.Size(SHAPE), True, sizes) is model
+    assert not is_reordered(model)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))
+
+
+def test_a_model_that_takes_any_batch_is_quickened_whatever_the_sizes() -> None:
+    model = Branches("view", 10_000, True)
+    sizes = BatchSizes((1, 3, 33, 64), (500, 1000))
+    assert is_reordered(quickened(model, torch.Size(SHAPE), True, sizes))
+
+
+def test_a_trainer_is_told_which_batches_it_will_get() -> None:
+    draws = torch.Generator().manual_seed(3)
+    sample = torch.randn(6, *SHAPE, generator=draws), torch.tensor([0, 1, 2, 0, 1, 2])
+    told = trainer(Branches("view", 3, True), sample, sizes=BatchSizes((6,)), batch_size=6)
+    assert told.train(0, 0, 1, told.initial, told.initial, 1.0).delta.any()

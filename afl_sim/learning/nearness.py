@@ -1,0 +1,31 @@
+"""Whether two computations came to the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def near(
+    mine: Sequence[Tensor | None],
+    others: Sequence[Tensor | None],
+    of_each: float = 0.05,
+    of_all: float = 1e-3,
+) -> bool:
+    """Whether tensors are the same but for rounding, by their norms.
+
+    The default is for float32, where rounding may switch some ReLU.
+
+    Args:
+        mine, others: tensors of the same shapes; None in one must be None in the other.
+        of_each: the largest difference as a share of the norm of each tensor of ``others``;
+        of_all: what is added to it, as a share of the norm of the largest of them.
+    """
+    if [each is None for each in mine] != [each is None for each in others]:
+        return False
+    pairs = [(a, b) for a, b in zip(mine, others, strict=True) if a is not None and b is not None]
+    whole = max((float(b.norm()) for _, b in pairs), default=0.0)
+    return all(
+        float((a - b).norm()) <= of_each * float(b.norm()) + of_all * whole for a, b in pairs
+    )
