@@ -169,7 +169,7 @@ def test_a_finished_run_is_not_overwritten_without_force(
     (result,) = afl_sim.batch([("run", SMALLEST, *QUICK, "--out", finished.full)])
     assert result.code == 2
     assert result.out == ""
-    assert "not empty" in result.errors[0]
+    assert "already holds a run" in result.errors[0]
     assert everything_in(finished.full) == before
 
 

@@ -111,7 +111,7 @@ def test_a_killed_worker_and_a_second_process_disturb_nothing(
         assert result.code == 2
     for result in results[:2]:
         assert result.errors == [f"another process is writing to {run}"]
-    assert "not empty" in results[2].errors[0]
+    assert "already holds a run" in results[2].errors[0]
     started.end()
     assert_whole(run, undisturbed("quafl", 60))
 

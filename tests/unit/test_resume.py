@@ -355,11 +355,13 @@ def test_a_finished_run_is_returned_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "summary.json").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("what", ["numerics", "code"])
-def test_other_numerics_or_code_are_refused_unless_forced(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("what", "value"), [("numerics", {"class": "other"}), ("code", "other")])
+def test_other_numerics_or_code_are_refused_unless_forced(
+    what: str, value: Any, tmp_path: Path
+) -> None:
     folder = interrupted(tmp_path / "run")
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest[what] = "other"
+    manifest[what] = value
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(RunFolderError, match=f"begun with other {what}"):
         resume(folder)
