@@ -18,6 +18,7 @@ from afl_sim.scenario.tables import (
     Numbers,
     Table,
     TableProblems,
+    numbers_by_column,
     open_table,
     stamp,
 )
@@ -80,27 +81,13 @@ def _read(path: Path, reading: Reading, unchanged: tuple[int, int]) -> Devices:
     table = open_table(path)
     _check_header(table, reading)
     factors = dict(reading.factor)
-    names = [name for name in table.names if name not in NOTES]
     kinds = [
         Numbers(name, above_zero=name in _POSITIVE, factor=factors.get(name, 1.0))
-        for name in names
-        if name != CLIENT
+        for name in table.names
+        if name not in (*NOTES, CLIENT)
     ]
-    clients = ClientColumn(table, reading.number_clients)
-    own = CLIENT in names
-    columns: dict[str, list[float]] = {kind.name: [] for kind in kinds}
-    ids, lines = [], []
-    for line, cells in table.rows([*columns, CLIENT] if own else list(columns)):
-        for i, kind in enumerate(kinds):
-            columns[kind.name].append(kind.read(table, line, cells[i]))
-        if own:
-            ids.append(clients.read(line, cells[-1]))
-            lines.append(line)
-    table.refuse_mistakes()
-    table.refuse_no_rows(columns[kinds[0].name])
-    if own:
-        order = clients.one_row_each([each for each in ids if each is not None], lines)
-        columns = {name: [values[row] for row in order] for name, values in columns.items()}
+    clients = ClientColumn(table, reading.number_clients) if CLIENT in table.names else None
+    columns = numbers_by_column(table, kinds, clients)
     weights = columns.pop(WEIGHT, None) or [1.0] * len(next(iter(columns.values())))
     total = math.fsum(weights)
     return Devices(

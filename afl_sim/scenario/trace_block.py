@@ -14,7 +14,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from afl_sim.scenario.section import LaterSection, Number
-from afl_sim.scenario.tables import NumberClients, TableProblems
+from afl_sim.scenario.tables import NumberClients, TableProblems, refuse_changed
 
 Factor = Annotated[Number, Field(gt=0)]
 """What the numbers of a column are multiplied by, so that they have the scenario's unit."""
@@ -50,9 +50,7 @@ class TraceBlock(LaterSection):
         path = ((getattr(info.context, "base", None) or Path()) / made.trace).absolute()
         try:
             content, digest = made._load(path)
-            if made.sha256 not in (None, digest):
-                message = f"{path} has changed: its sha256 is now {digest}"
-                raise TableProblems([message], ("sha256",))
+            refuse_changed(path, made.sha256, digest)
         except TableProblems as problems:
             details = [
                 InitErrorDetails(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-from afl_sim.scenario.tables import NumberClients, TableProblems
+from afl_sim.scenario.tables import NumberClients, TableProblems, refuse_changed
 from afl_sim.scenario.traces import By, Column, read_trace
 from afl_sim.scenario.wording import exact, hint, show
 
@@ -48,12 +48,10 @@ def trace_column(
     column = Column(raw.get("column"), by, factor, number_clients)
     try:
         values, digest = read_trace(file, column)
+        refuse_changed(file, raw.get("sha256"), digest)
     except TableProblems as problems:
         for message in problems.messages:
             reader.wrong((*path, *problems.key), message)
-        return None
-    if raw.get("sha256") not in (None, digest):
-        reader.wrong((*path, "sha256"), f"{file} has changed: its sha256 is now {digest}")
         return None
     form = {
         "trace": str(file),

@@ -14,6 +14,7 @@ from afl_sim.scenario.tables import (
     Numbers,
     Table,
     TableProblems,
+    numbers_by_column,
     open_table,
     stamp,
 )
@@ -53,24 +54,12 @@ def read_trace(path: Path, column: Column) -> tuple[tuple[float, ...], str]:
 def _read(path: Path, column: Column, unchanged: tuple[int, int]) -> tuple[tuple[float, ...], str]:
     table = open_table(path)
     name = _chosen(table, column)
-    wanted = Numbers(name, factor=column.factor)
-    names = [name]
+    clients = None
     if column.by == "client" and CLIENT in table.names and name != CLIENT:
-        names.append(CLIENT)
+        clients = ClientColumn(table, column.number_clients)
     elif column.number_clients is not None:
         table.need(CLIENT, ("number_clients",))
-    clients = ClientColumn(table, column.number_clients)
-    values, ids, lines = [], [], []
-    for line, cells in table.rows(names):
-        values.append(wanted.read(table, line, cells[0]))
-        if len(names) > 1:
-            ids.append(clients.read(line, cells[1]))
-            lines.append(line)
-    table.refuse_mistakes()
-    table.refuse_no_rows(values)
-    if ids:
-        order = clients.one_row_each([each for each in ids if each is not None], lines)
-        values = [values[row] for row in order]
+    values = numbers_by_column(table, [Numbers(name, factor=column.factor)], clients)[name]
     return tuple(values), table.sha256
 
 

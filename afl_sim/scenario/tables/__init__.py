@@ -1,9 +1,9 @@
 """Tables in files: the one way in which every trace is opened, checked and read."""
 
 from afl_sim.scenario.tables.cells import Numbers
-from afl_sim.scenario.tables.clients import CLIENT, ClientColumn, NumberClients
+from afl_sim.scenario.tables.clients import CLIENT, ClientColumn, NumberClients, numbers_by_column
 from afl_sim.scenario.tables.opening import open_table, stamp
-from afl_sim.scenario.tables.table import Table, TableProblems
+from afl_sim.scenario.tables.table import Table, TableProblems, refuse_changed
 
 __all__ = [
     "CLIENT",
@@ -12,6 +12,8 @@ __all__ = [
     "Numbers",
     "Table",
     "TableProblems",
+    "numbers_by_column",
     "open_table",
+    "refuse_changed",
     "stamp",
 ]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
-from afl_sim.scenario.tables.cells import number
+from afl_sim.scenario.tables.cells import Numbers, number
 from afl_sim.scenario.tables.table import Table, TableProblems
 from afl_sim.scenario.wording import show
 
@@ -92,6 +92,36 @@ class ClientColumn:
             path = f"{self._table.path}: the largest client is {clients - 1:,}"
             raise TableProblems([without_rows(path, absent, clients, first)])
         return [rows[client] for client in range(clients)]
+
+
+def numbers_by_column(
+    table: Table, kinds: Sequence[Numbers], clients: ClientColumn | None = None
+) -> dict[str, list[float]]:
+    """The numbers of some columns, by name.
+
+    Args:
+        table: it is read to its end.
+        kinds: the columns, and what their numbers are.
+        clients: reads the column `CLIENT`, and the numbers come in the order of the clients; None
+            if they come in the order of the rows.
+
+    Raises:
+        TableProblems: a cell is wrong, there are no rows, or a client has none or two.
+    """
+    columns: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    ids, lines = [], []
+    for line, cells in table.rows([*columns, CLIENT] if clients is not None else list(columns)):
+        for kind, cell in zip(kinds, cells, strict=False):
+            columns[kind.name].append(kind.read(table, line, cell))
+        if clients is not None:
+            ids.append(clients.read(line, cells[-1]))
+            lines.append(line)
+    table.refuse_mistakes()
+    table.refuse_no_rows(columns[kinds[0].name])
+    if clients is not None:
+        order = clients.one_row_each([each for each in ids if each is not None], lines)
+        columns = {name: [values[row] for row in order] for name, values in columns.items()}
+    return columns
 
 
 def without_rows(path: str, absent: int, clients: int, first: int) -> str:

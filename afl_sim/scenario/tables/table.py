@@ -28,6 +28,21 @@ class TableProblems(Exception):
         self.key = key
 
 
+def refuse_changed(path: Path, sha256: str | None, now: str) -> None:
+    """Refuse a file that is no longer the one that a scenario was resolved with.
+
+    Args:
+        path: the file.
+        sha256: of what it held then; None if it has not been read before.
+        now: of what it holds.
+
+    Raises:
+        TableProblems: they differ.
+    """
+    if sha256 not in (None, now):
+        raise TableProblems([f"{path} has changed: its sha256 is now {now}"], ("sha256",))
+
+
 class Table(ABC):
     """An open table. It collects the mistakes in its rows, so that all are told at once.
 
