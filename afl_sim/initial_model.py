@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import RLock
@@ -25,6 +24,7 @@ from afl_sim.learning.parameters import ParameterVector, initial_vector
 from afl_sim.learning.partition import FixedPartition, Partition
 from afl_sim.learning.state_dict import StateDict
 from afl_sim.learning.training import LocalSettings
+from afl_sim.machine import physical_memory
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.strategies.base import Strategy
 from afl_sim.streams import Streams
@@ -32,9 +32,8 @@ from afl_sim.streams import Streams
 # Models are drawn from global generators, and data is read once for all runs of a process.
 one_at_a_time = RLock()
 
-_VECTORS = (
-    4  # the model, its gradient, the global model and an update: the least that training holds
-)
+# The model, its gradient, the global model and an update: the least that training holds.
+_VECTORS = 4
 
 
 @dataclass(frozen=True)
@@ -158,17 +157,9 @@ def _spec(block: dict[str, Any]) -> ModelSpec:
 
 def _check_memory(numbers: int) -> None:
     """Refuse what could not be trained even if nothing else were in this machine's memory."""
-    needed, there = 4 * _VECTORS * numbers, _memory()
+    needed, there = 4 * _VECTORS * numbers, physical_memory()
     if there is not None and needed > there:
         raise ScenarioError(
             f"model: it has {numbers:,} parameters; to train it takes {needed / 2**30:,.0f} GiB at "
             f"least, and this machine has {there / 2**30:,.0f} GiB; expected a smaller model"
         )
-
-
-def _memory() -> int | None:
-    """Bytes of memory that this machine has, where it can be told."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from afl_sim.errors import RunFolderError
+from afl_sim.machine import physical_memory
 from afl_sim.recording.files import reason
 from afl_sim.recording.folder import MANIFEST, MODEL_ORDER, SCENARIO, SUMMARY
 from afl_sim.scenario.nodes import Unreadable, compose, plain
@@ -86,7 +86,7 @@ def check_columns(
         raise RunFolderError(
             f"{path} is damaged: it has {rows:,} rows; expected at most {most_rows:,}"
         )
-    memory = _memory()
+    memory = physical_memory()
     if memory is not None and 8 * rows * len(schema) > memory:
         raise RunFolderError(f"{path} has {rows:,} rows, which this machine's memory cannot hold")
     return [name for name in schema.names if name in names]
@@ -223,13 +223,6 @@ def _fitted(table: pa.Table, schema: pa.Schema, optional: Collection[str], path:
         dictionary = pa.types.is_dictionary(field.type)
         fields.append(pa.field(field.name, column.type if dictionary else field.type))
     return table.cast(pa.schema(fields))
-
-
-def _memory() -> int | None:
-    """This machine's memory in bytes; None where the system does not say."""
-    with suppress(OSError, ValueError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return None
 
 
 def _model_order(content: bytes) -> list[str]:

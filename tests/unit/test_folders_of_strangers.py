@@ -297,7 +297,7 @@ def test_a_table_that_another_tool_has_written_anew_is_read(study: Path, tmp_pat
 def test_a_log_that_does_not_fit_in_memory_says_so(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("afl_sim.recording.contents._memory", lambda: 1000)
+    monkeypatch.setattr("afl_sim.recording.contents.physical_memory", lambda: 1000)
     with pytest.raises(RunFolderError, match=r"rows, which this machine's memory cannot hold"):
         load_run(study / "a")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from afl_sim.cli.options import execution_settings
-from afl_sim.processors import usable_processors
+from afl_sim.machine import usable_processors
 
 ROOT = Path(__file__).parents[2]
 

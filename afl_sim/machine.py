@@ -1,4 +1,4 @@
-"""How many processors there are to work on."""
+"""What this machine has to work with: processors and memory."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def usable_processors() -> int:
     if affinity is not None:
         return len(affinity(0))
     return os.cpu_count() or 1
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory that this machine has; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
