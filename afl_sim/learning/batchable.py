@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from afl_sim.blame import reason
 from afl_sim.learning.batch_sizes import sizes_to_try
 from afl_sim.learning.local_state import LocalState, runs_foreign_code
-from afl_sim.learning.nearness import near
+from afl_sim.learning.nearness import IN_DOUBLE, near
 from afl_sim.learning.parameters import ParameterVector
 from afl_sim.learning.stack import Stack
 
@@ -40,7 +40,6 @@ ELEMENTWISE = frozenset(
 
 _FILLED = "which numerics.mode: batched fills up with samples of weight 0"
 _ROWS = 6  # images of the first trial, half of them for each of two models
-_OF_EACH, _OF_ALL = 1e-6, 1e-9  # rounding in double precision
 
 
 def batching_problems(
@@ -141,11 +140,10 @@ def _mixing(model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[in
     # PyTorch's own layers do not go by how many samples there are.
     if runs_foreign_code(model):
         kinds.append(sizes_to_try(sizes, len(images)))
-    exact = _OF_EACH, _OF_ALL
     try:
         try:
             double = copy.deepcopy(model).double()
-            apart = all(_keeps_apart(double, vector, images.double(), k, *exact) for k in kinds)
+            apart = all(_keeps_apart(double, vector, images.double(), k, *IN_DOUBLE) for k in kinds)
         except Exception:  # it cannot be copied, or something in it is float32 for good
             apart = all(_keeps_apart(model, vector, images, k) for k in kinds)
     except Exception as error:  # the user's module may raise anything

@@ -11,9 +11,8 @@ from afl_sim.learning.full_gradient import FullGradient
 from afl_sim.learning.local_state import runs_foreign_code
 from afl_sim.learning.training import LOSSES, LocalTrainer
 
-EVALUATION_BATCH = (
-    1000  # a large batch halves the time of a small one, and its memory is still modest
-)
+# A large batch halves the time of a small one, and its memory is still modest.
+EVALUATION_BATCH = 1000
 
 
 @dataclass(frozen=True)

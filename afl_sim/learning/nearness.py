@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from torch import Tensor
+
+IN_DOUBLE: Final = (1e-6, 1e-9)
+"""Bounds of `near` for double precision, of two models that compute the same.
+
+The rounding of a deep network with batch normalisation over two samples comes to 1e-8 of its
+outputs.
+"""
 
 
 def near(

@@ -11,11 +11,8 @@ from torch import Tensor, nn
 from afl_sim.learning.batch_sizes import UNKNOWN, BatchSizes, sizes_to_try
 from afl_sim.learning.few_channels import with_few_channels_pooled
 from afl_sim.learning.local_state import runs_foreign_code, tensors_in
-from afl_sim.learning.nearness import near
+from afl_sim.learning.nearness import IN_DOUBLE, near
 
-# In double precision, of two models that compute the same: the rounding of a deep network with
-# batch normalisation over two samples comes to 1e-8 of its outputs.
-_OF_EACH, _OF_ALL = 1e-6, 1e-9
 _OF_OUTPUTS = 1e-3  # in float32
 _MOST_WEIGHTS = 30_000_000  # copies and gradients in double precision then take a gigabyte
 _TRIALS = ((2, False), (2, True), (1, False))  # batch sizes, and whether in training mode
@@ -142,17 +139,10 @@ class _Pass:
         self._gradients = [weight.grad for weight in model.parameters()]
 
     def agrees(self, other: _Pass) -> bool:
-        """Whether two passes are the same but for rounding."""
-        mine, others = self._gradients, other._gradients
-        pairs = [
-            (a, b) for a, b in zip(mine, others, strict=True) if a is not None or b is not None
-        ]
-        if any(a is None or b is None for a, b in pairs):
-            return False
-        steepest = max((float(a.norm()) for a, _ in pairs if a is not None), default=0.0)
-        return all(
-            a is not None and b is not None and _close(a, b, _OF_ALL * steepest) for a, b in pairs
-        ) and all(_close(a, b, 0.0) for a, b in zip(self._results, other._results, strict=True))
+        """Whether two passes in double precision are the same but for rounding."""
+        return near(other._gradients, self._gradients, *IN_DOUBLE) and all(
+            _close(a, b) for a, b in zip(self._results, other._results, strict=True)
+        )
 
     def of(self, images: list[int]) -> _Pass:
         """The outputs for some of the images only."""
@@ -166,8 +156,7 @@ class _Pass:
         return near([theirs], [mine], _OF_OUTPUTS) and near(other._gradients, self._gradients)
 
 
-def _close(mine: Tensor, other: Tensor, within: float) -> bool:
+def _close(mine: Tensor, other: Tensor) -> bool:
     if not mine.is_floating_point():
         return torch.equal(mine, other)
-    apart = float((mine - other).norm())
-    return apart <= _OF_EACH * float(mine.norm()) + within  # and false for what is not a number
+    return near([other], [mine], IN_DOUBLE[0], 0.0)
