@@ -11,6 +11,7 @@ from afl_sim.recorder import shares_of, trace_of
 from afl_sim.recording import Run, RunFolder
 from afl_sim.recording.files import write_bytes
 from afl_sim.recording.locking import LOCK
+from afl_sim.recording.trace import trace_is_closed
 from afl_sim.scenario import Scenario
 
 
@@ -43,7 +44,11 @@ def lost_files(run: Run) -> list[str]:
     if not partition:
         names.append(folder.partition_path.name)
     recording = run.scenario.get("recording")
-    if isinstance(recording, dict) and recording.get("trace") and not _is_closed(folder):
+    if (
+        isinstance(recording, dict)
+        and recording.get("trace")
+        and not trace_is_closed(folder.trace_path)
+    ):
         names.append(folder.trace_path.name)
     return names
 
@@ -66,16 +71,3 @@ def restore(run: Run, scenario: Scenario, names: list[str]) -> None:
             write_bytes(folder.partition_path, shares_of(prepared))
         if folder.trace_path.name in names:
             trace_of(run, scenario)
-
-
-def _is_closed(folder: RunFolder) -> bool:
-    """Whether the trace is there to its last bracket; it may be too large to be read for this."""
-    try:
-        with folder.trace_path.open("rb") as file:
-            file.seek(-len(_END), 2)
-            return file.read() == _END
-    except OSError:
-        return False
-
-
-_END = b"\n]}\n"

@@ -43,6 +43,8 @@ LEGS: Final = (
 _ARGUMENTS: Final = ("base_version", "version", "staleness", "steps", "samples", "bytes")
 _UNUSED: Final = ("cancelled", "failed", "in flight", "discarded")
 
+_END: Final = b"\n]}\n"
+
 Entry = tuple[int, int, int, dict[str, Any]]
 """An event after what it is sorted by. Of slices that begin together the outer one comes first: the
 longer, then the shallower. Points come after slices."""
@@ -88,7 +90,17 @@ def write_trace(
         handle.write(b',"traceEvents":[\n')
         for index, event in enumerate(_trace_events(events[:drawn], metrics)):
             handle.write((",\n" if index else "").encode() + encode(event).encode())
-        handle.write(b"\n]}\n")
+        handle.write(_END)
+
+
+def trace_is_closed(path: Path) -> bool:
+    """Whether a trace is there to its last bracket; it may be too large to be read for this."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_END), 2)
+            return file.read() == _END
+    except OSError:
+        return False
 
 
 def _trace_events(
