@@ -41,16 +41,14 @@ def read_again(folder: Path, settings: Sequence[str] = ()) -> tuple[Study, bool,
         RunFolderError: the folder does not say how the study was asked for.
         ScenarioError: the file, or what it names, is no longer right.
     """
-    if not (folder / STUDY).is_file():
+    index = read_study_index(folder) if (folder / STUDY).is_file() else None
+    if index is None or index.get("settings") is None or index.get("folder") is None:
+        why = "does not say how the study was asked for"
+        if index is None:
+            why = f"has no {STUDY}, so it does not say what belongs to the study"
         raise RunFolderError(
-            f"{folder} has no {STUDY}, so it does not say what belongs to the study; go on with it "
-            f"by `afl-sim run SCENARIO --out {folder} --resume`, or resume its runs one by one"
-        )
-    index = read_study_index(folder)
-    if index.get("settings") is None or index.get("folder") is None:
-        raise RunFolderError(
-            f"{folder} does not say how the study was asked for; go on with it by `afl-sim run "
-            f"SCENARIO --out {folder} --resume`, or resume its runs one by one"
+            f"{folder} {why}; go on with it by `afl-sim run SCENARIO --out {folder} --resume`, or "
+            "resume its runs one by one"
         )
     origin = Origin(tuple(index["settings"]), index.get("seed"), Path(index["folder"]))
     timing_only = bool(index.get("timing_only"))

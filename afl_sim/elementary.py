@@ -45,11 +45,6 @@ def expm1(x: float) -> float:
     return kept * (x / log(above)) if x < 1 else kept
 
 
-def tan(x: float) -> float:
-    """The tangent."""
-    return sin(x) / cos(x)
-
-
 def atan(x: float) -> float:
     """The inverse tangent."""
     if abs(x) > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -98,8 +97,7 @@ def write_study_report(
     Raises:
         AflSimError: it cannot be written; nothing is left behind.
     """
-    # Copies: a run keeps the events that it has read, and those of all do not fit in memory.
-    measured = measure_all(replace(run) for run in runs)
+    measured = measure_all(runs)
     frame = comparison(runs, measured)
     seeds = over_seeds(runs, measured, frame)
     accuracy = accuracy_data(runs)
