@@ -9,7 +9,6 @@ once and none ever sees half a file. Every start hashes what it is about to read
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import importlib.resources
@@ -20,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources.abc import Traversable
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from afl_sim.errors import DataError
 
@@ -51,10 +52,10 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock (flock): one process at a time, released even by kill -9."""
+    """Hold a folder's lock: one process at a time. The lock ends with its process, however."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_descriptor(lock.fileno())
         yield
 
 
