@@ -9,7 +9,8 @@ from torch import Tensor
 
 from afl_sim.learning.models.local_state import runs_foreign_code
 from afl_sim.learning.training.full_gradient import FullGradient
-from afl_sim.learning.training.local_training import LOSSES, LocalTrainer
+from afl_sim.learning.training.local_training import LocalTrainer
+from afl_sim.learning.training.losses import LOSSES
 
 # A large batch halves the time of a small one, and its memory is still modest.
 EVALUATION_BATCH = 1000

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from afl_sim.learning.training.local_training import SAMPLE_LOSSES, LocalTrainer, Shards
+from afl_sim.learning.training.local_training import LocalTrainer, Shards
+from afl_sim.learning.training.losses import SAMPLE_LOSSES
 
 _BATCH = 1000
 

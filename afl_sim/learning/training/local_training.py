@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
@@ -17,32 +16,10 @@ from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.models.precision import forward_arithmetic
 from afl_sim.learning.models.quicker import quickened
+from afl_sim.learning.training.losses import LOSSES
+from afl_sim.learning.training.mini_batches import mini_batches
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.streams import Streams
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-def _mean_squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-    return F.mse_loss(outputs, F.one_hot(labels, outputs.shape[1]).to(outputs.dtype))
-
-
-def _squared_errors(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
-    return F.mse_loss(outputs, targets, reduction=reduction).mean(1)
-
-
-LOSSES: dict[str, Loss] = {
-    "cross_entropy": F.cross_entropy,
-    "nll": F.nll_loss,  # for models that end in log_softmax
-    "mse": _mean_squared_error,  # against one-hot labels
-}
-SAMPLE_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "cross_entropy": F.cross_entropy,
-    "nll": F.nll_loss,
-    "mse": _squared_errors,
-}
-"""The same losses sample by sample, with ``reduction="none"``."""
 
 
 class Shards(Protocol):
@@ -289,20 +266,14 @@ class LocalTrainer:
 
     def batch_indices(self, client: int, task: int, steps: int) -> Iterator[Tensor]:
         """The task's mini-batches: pass after pass over the client's data, ``steps`` in all."""
-        settings = self.settings
-        held = self._shards.indices(client)
-        size = settings.batch_size or len(held)
-        last = (
-            len(held) - len(held) % size if settings.drop_last and len(held) >= size else len(held)
+        order = self._streams.generator("batches", client, task) if self.settings.shuffle else None
+        return mini_batches(
+            self._shards.indices(client),
+            self.settings.batch_size,
+            self.settings.drop_last,
+            steps,
+            order,
         )
-        order = self._streams.generator("batches", client, task) if settings.shuffle else None
-        while True:
-            visit = torch.from_numpy(held.copy() if order is None else order.permutation(held))
-            for begin in range(0, last, size):
-                if not steps:
-                    return
-                steps -= 1
-                yield visit[begin : min(begin + size, last)]
 
     def noise(self, client: int, task: int) -> Iterator[Tensor]:
         """The noise of the task's gradients, one vector of shape (P,) after another."""
