@@ -24,8 +24,7 @@ from afl_sim.learning.data.datasets import (
 )
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.partition.client_split import Dealt, deal
-from afl_sim.learning.partition.partition import Partition
+from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.partition.by_speed import correlated
-from afl_sim.learning.partition.partition import FixedPartition, Partition, cut, make_partition
+from afl_sim.learning.partition.making import make_partition
+from afl_sim.learning.partition.partition import FixedPartition, Partition, cut
 from afl_sim.scenario.sections.data import SHARED_SAMPLES, DataSpec
 from afl_sim.streams import Streams
 
