@@ -22,14 +22,20 @@ from afl_sim.execution.code_digest import code_digest
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.workers.pooled import Pending, PooledExecutor
 from afl_sim.execution.workers.queue import FairQueue
-from afl_sim.execution.workers.worker import Hello, Reply, Request, Supply, call_request, read
+from afl_sim.execution.workers.worker import (
+    Hello,
+    OnReply,
+    Reply,
+    Request,
+    Supply,
+    call_request,
+    read,
+)
 from afl_sim.recording.fingerprints import numerics_differences
 
 _MAX_LOSSES = 5  # of workers in a row, by one task or while they start
 _ASK_EVERY = 0.25  # seconds between questions to a call,
 _CALLS = 32  # or more where there are more of them than this
-
-Done = Callable[[Reply], None]
 
 
 class Seat(Protocol):
@@ -38,10 +44,10 @@ class Seat(Protocol):
     ``done`` is called once for each request, from any thread.
     """
 
-    def start(self, done: Done) -> None:
+    def start(self, done: OnReply) -> None:
         """Begin; the reply is a `Hello`."""
 
-    def submit(self, request: Request, done: Done) -> None:
+    def submit(self, request: Request, done: OnReply) -> None:
         """Hand over a request."""
 
     def ask(self, stop: bool) -> Any:
@@ -213,7 +219,7 @@ class WorkerPool:
         with self.lock:
             self._stations.append(station)
 
-    def _later(self, step: Callable[..., None], *first: Any) -> Done:
+    def _later(self, step: Callable[..., None], *first: Any) -> OnReply:
         """What a seat may call from any thread: the step is done by the pool's own."""
         return lambda reply: self._inbox.put(partial(step, *first, reply))
 

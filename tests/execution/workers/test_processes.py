@@ -30,7 +30,8 @@ from afl_sim.execution.workers.pooled import PooledExecutor
 from afl_sim.execution.workers.processes import ProcessSeat
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.executors import pooled, worker_pool
-from afl_sim.run.preparation import build_runner, prepare, recipe_of
+from afl_sim.run.preparation import prepare
+from afl_sim.run.recipe import build_runner, recipe_of
 from afl_sim.scenario import Execution, Numerics
 
 SMALLEST = ROOT / "scenarios" / "smallest.yaml"
