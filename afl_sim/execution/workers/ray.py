@@ -12,12 +12,13 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from afl_sim.errors import AflSimError, InputError
