@@ -11,8 +11,9 @@ from afl_sim.execution.local.batched import BatchedExecutor
 from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.execution.numerics import fingerprint
 from afl_sim.execution.tasks import Executor
-from afl_sim.execution.workers.pool import Seat, WorkerPool
+from afl_sim.execution.workers.pool import WorkerPool
 from afl_sim.execution.workers.processes import ProcessSeat
+from afl_sim.execution.workers.seats import Seat
 from afl_sim.execution.workers.worker import Supply
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer

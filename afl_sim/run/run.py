@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from time import monotonic, perf_counter
 
 from afl_sim.errors import AflSimError, DivergedError
@@ -46,20 +47,17 @@ def run(
     Raises:
         RunFolderError: the checkpoint does not belong to such a run; the clock was not turned.
     """
-    half: NumericHalf
+    scenario = prepared.scenario
     if executors is None:
-        half = TimingOnly(prepared.scenario, began)
-        return _finished(prepared, recorder, half, observer)
-    training = half = Training(prepared, executors(prepared.scenario, prepared), recorder, began)
-    try:
+        return _turned(prepared, recorder, TimingOnly(scenario, began), observer)
+    with closing(executors(scenario, prepared)) as executor:
+        training = Training(prepared, executor, recorder, began)
         if resume:
             training.go_on_from_checkpoint(observer.notice)
-        return _finished(prepared, recorder, half, observer)
-    finally:
-        training.close()
+        return _turned(prepared, recorder, training, observer)
 
 
-def _finished(
+def _turned(
     prepared: Prepared, recorder: Recorder, half: NumericHalf, observer: Observer
 ) -> Finished:
     clock = _Clock(prepared, recorder, half, observer)

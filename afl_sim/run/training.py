@@ -53,9 +53,6 @@ class NumericHalf(Protocol):
     def wall(self) -> WallTime:
         """The time that the run has taken until now, with what it took before it was resumed."""
 
-    def close(self) -> None:
-        """Let go of the executor; what is unfinished is abandoned."""
-
 
 class TimingOnly:
     """A run that trains nothing and whose schedule alone is wanted.
@@ -89,9 +86,6 @@ class TimingOnly:
     def wall(self) -> WallTime:
         """Nothing but the total."""
         return WallTime(perf_counter() - self._began)
-
-    def close(self) -> None:
-        """There is no executor."""
 
 
 class Training:
@@ -192,7 +186,3 @@ class Training:
             executor.waiting_seconds,
         )
         return spent + self._before
-
-    def close(self) -> None:
-        """Let go of the executor; what is unfinished is abandoned."""
-        self._executor.close()

@@ -160,7 +160,7 @@ def test_a_temporary_folder_that_no_socket_fits_in_is_one_clear_error(
 
 _STARTS_A_SERVER = """
 import multiprocessing, os, signal, sys
-from afl_sim.execution import forkserver
+from afl_sim.execution.workers import forkserver
 if sys.argv[1] == "killed":
     forkserver.forkserver.ensure_running = lambda: os.kill(os.getpid(), signal.SIGKILL)
 forkserver.start(multiprocessing.get_context("forkserver"), [])
