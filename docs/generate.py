@@ -19,8 +19,8 @@ import papers
 import zoo
 
 import scenarios
-from afl_sim.catalogue import catalogue
-from afl_sim.learning.fedopt import FedAdagrad, FedAdam, FedOpt, FedYogi
+from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedOpt, FedYogi
+from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import json_schema
 from afl_sim.strategies import Strategy, strategies
 
@@ -167,7 +167,7 @@ Of what `get_extra_state` returns only a tensor is saved.
 STRATEGIES_HEAD = """\
 # Strategies
 
-One file each in `afl_sim/strategies/`, to be read beside the paper. This page is generated from
+One file each in `afl_sim/strategies/methods/`, to be read beside the paper. This page is generated from
 the code by `python docs/generate.py`. How to write your own: see the README.
 
 An update rule is its paper's where the paper's text or its authors' code could be read. What could
