@@ -1,6 +1,6 @@
 """The notebook examples/tutorial.ipynb as a page, docs/notebook.md, with its figures.
 
-python docs/notebook.py            execute the notebook, keep what it prints and draws, write the page
+python docs/notebook.py            execute the notebook, keep its outputs, write the page
 python docs/notebook.py --check    exit with 1 if the page is not that of the notebook
 """
 
@@ -21,7 +21,7 @@ NOTEBOOK = ROOT / "examples" / "tutorial.ipynb"
 PAGE = ROOT / "docs" / "notebook.md"
 IMAGES = ROOT / "docs" / "images"
 NOTE = """\
-*This page is the notebook [examples/tutorial.ipynb](../examples/tutorial.ipynb), with what it prints
+*This page is the notebook [tutorial.ipynb](../examples/tutorial.ipynb), with what it prints
 and draws. `python docs/notebook.py` executes the notebook and writes this page.*
 """
 
