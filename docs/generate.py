@@ -1,8 +1,8 @@
 """Writes the reference pages and the JSON Schema from the code, and the papers from their results.
 
 python docs/generate.py           write docs/scenario.md, docs/strategies.md, docs/papers.md,
-                                  docs/commands.md, the results in papers' READMEs, the schema,
-                                  the grid
+                                  docs/commands.md, docs/api/methods.md, the results in papers'
+                                  READMEs, the schema, the grid
 python docs/generate.py --check   exit with 1 if one of them is out of date
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cli_page
+import formulas
 import papers
 import zoo
 
@@ -317,6 +318,7 @@ def pages() -> dict[Path, str]:
         zoo.GRID: zoo.grid(),
         scenarios.PAGE: scenarios.page(),
         cli_page.PAGE: cli_page.page(),
+        formulas.PAGE: formulas.page(),
         **papers.pages(),
     }
 

@@ -23,6 +23,7 @@ DOCS = ROOT / "docs"
 BUILD = ROOT / "build" / "docs"
 STAGE = BUILD / "docs"
 CONFIG = "zensical.toml"
+PROJECT = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]  # pages of the navigation as well
 ASSETS = {".png", ".svg", ".css"}
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".json": "json"}
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -30,11 +31,16 @@ LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 API = re.compile(r"^<!-- (::: .*?) *-->$", re.MULTILINE | re.DOTALL)
 
 
-def stage() -> None:
-    """Copy the pages of docs/, and make a page of each file that they link to."""
+def stage() -> list[str]:
+    """Copy the pages of docs/, and make a page of each file that they link to.
+
+    Returns:
+        Links that lead nowhere. The build itself looks at links to pages only.
+    """
     shutil.rmtree(BUILD, ignore_errors=True)
     staged: dict[Path, Path] = {}  # a file or folder of the repository: its page
     waiting: list[Path] = []
+    broken: list[str] = []
 
     def page_of(file: Path) -> Path:
         if file not in staged:
@@ -42,7 +48,7 @@ def stage() -> None:
             waiting.append(file)
         return staged[file]
 
-    for page in sorted(DOCS.rglob("*.md")):
+    for page in [*sorted(DOCS.rglob("*.md")), *PROJECT]:
         page_of(page)
     while waiting:
         file = waiting.pop(0)
@@ -51,10 +57,11 @@ def stage() -> None:
         if file.suffix in ASSETS:
             shutil.copyfile(file, target)
         else:
-            target.write_text(relinked(text_of(file), file, target, page_of), encoding="utf-8")
+            target.write_text(relinked(text_of(file), file, page_of, broken), encoding="utf-8")
     for asset in DOCS.glob("*.css"):
         shutil.copyfile(asset, STAGE / asset.name)
     shutil.copyfile(DOCS / CONFIG, BUILD / CONFIG)
+    return broken
 
 
 def place_of(file: Path) -> Path:
@@ -80,8 +87,11 @@ def text_of(file: Path) -> str:
     return f"# {name}\n\n{fence}{LANGUAGES.get(file.suffix, 'text')}\n{text.rstrip()}\n{fence}\n"
 
 
-def relinked(text: str, file: Path, target: Path, page_of: Callable[[Path], Path]) -> str:
+def relinked(
+    text: str, file: Path, page_of: Callable[[Path], Path], broken: list[str]
+) -> str:
     """The page with its links turned to the pages of the site, and its API entries in effect."""
+    target = page_of(file)
 
     def turned(found: re.Match[str]) -> str:
         path, hash_, anchor = found[1].partition("#")
@@ -89,7 +99,8 @@ def relinked(text: str, file: Path, target: Path, page_of: Callable[[Path], Path
             return found[1]
         linked = ((file if file.is_dir() else file.parent) / path).resolve()
         if not (linked.exists() and linked.is_relative_to(ROOT)):
-            return found[1]  # the build says that it is broken
+            broken.append(f"{file.relative_to(ROOT)}: {found[1]}")
+            return found[1]
         return os.path.relpath(page_of(linked), target.parent) + hash_ + anchor
 
     parts: list[str] = []
@@ -119,10 +130,12 @@ def unlisted() -> list[str]:
 
 def main() -> int:
     """Stage the pages and build them strictly."""
-    if (wrong := unlisted()) and 0:
+    if wrong := unlisted():
         print(f"docs/{CONFIG}: each page of docs/ stands once in nav; wrong: {', '.join(wrong)}")
         return 1
-    stage()
+    if broken := stage():
+        print("links that lead nowhere:", *broken, sep="\n")
+        return 1
     path = os.pathsep.join([str(DOCS), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
     return subprocess.call(command, cwd=BUILD, env=os.environ | {"PYTHONPATH": path})
