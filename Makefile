@@ -25,7 +25,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python docs/site.py
+	$(BIN)/python docs/build_site.py
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python tests/benchmarks/bench.py

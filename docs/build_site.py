@@ -1,6 +1,6 @@
 """Builds the documentation site in build/docs/site, and fails on any broken link or anchor.
 
-python docs/site.py        what `make docs` runs
+python docs/build_site.py        what `make docs` runs
 
 The pages of docs/ are written to be read on a forge, where a link may lead to any file of the
 repository. The site has no repository around it, so the pages are copied to build/docs/docs first,
@@ -87,9 +87,7 @@ def text_of(file: Path) -> str:
     return f"# {name}\n\n{fence}{LANGUAGES.get(file.suffix, 'text')}\n{text.rstrip()}\n{fence}\n"
 
 
-def relinked(
-    text: str, file: Path, page_of: Callable[[Path], Path], broken: list[str]
-) -> str:
+def relinked(text: str, file: Path, page_of: Callable[[Path], Path], broken: list[str]) -> str:
     """The page with its links turned to the pages of the site, and its API entries in effect."""
     target = page_of(file)
 
