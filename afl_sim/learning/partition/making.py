@@ -45,12 +45,12 @@ def make_partition(spec: DataSpec, labels: Ints, clients: int, streams: Streams)
 
     Args:
         spec: the scenario's ``data`` section.
-        labels: int64 (samples,), the labels of what is dealt out (`load_labels`).
+        labels: int64 (samples,), the labels of the training set (`load_labels`).
         clients: number of clients.
         streams: the scenario's seed (purposes "partition" and "partition.sizes").
 
     Raises:
-        ScenarioError: what is asked for is impossible, one line for each reason.
+        ScenarioError: the scenario asks for something impossible; one line for each reason.
     """
     classes = spec.info.classes
     problems = list(spec.partition.check(clients, len(labels), classes))
@@ -67,13 +67,13 @@ def make_partition(spec: DataSpec, labels: Ints, clients: int, streams: Streams)
 def _drawn(
     spec: PartitionSpec, labels: Ints, clients: int, classes: int, streams: Streams
 ) -> Partition | None:
-    """The partition of a spec that asks for replacement, else None."""
+    """The partition if samples are drawn with replacement, else None."""
     if isinstance(spec, Shards | Shared) or not spec.replacement:
         return None
     if isinstance(spec, Sizes):
         return DrawnPartition(np.array(spec.sizes, dtype=np.int64), streams, len(labels))
     if isinstance(spec, Quantity):
-        # Of their own: without it, client 0's samples would be drawn by the same numbers.
+        # A stream of their own: else the same random numbers would draw client 0's samples.
         generator = streams.generator(f"{PURPOSE}.sizes")
         sizes = scaled_sizes(spec, clients, len(labels), generator)
         return DrawnPartition(sizes, streams, len(labels))
@@ -105,7 +105,7 @@ def _shared(
 def _dealt(
     spec: PartitionSpec, labels: Ints, clients: int, classes: int, generator: np.random.Generator
 ) -> FixedPartition | SharedPartition:
-    """A partition in which every sample goes to one client at most, or all to everybody."""
+    """A partition in which each sample belongs to at most one client, or to all of them."""
     total = len(labels)
     if isinstance(spec, Shared):
         return _shared(spec, clients, total, generator)

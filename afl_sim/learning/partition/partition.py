@@ -22,7 +22,7 @@ PURPOSE = "partition"
 
 
 class Partition(Protocol):
-    """What the rest of the system asks of a partition."""
+    """Which client holds which samples, in the form that the other packages use."""
 
     @property
     def clients(self) -> int:
@@ -30,17 +30,19 @@ class Partition(Protocol):
 
     @property
     def sizes(self) -> Ints:
-        """Samples of each client, int64 (clients,); read-only, and free where all are equal."""
+        """Samples of each client, int64 (clients,); read-only. Equal sizes take no memory."""
 
     def size(self, client: int) -> int:
         """Samples of one client."""
 
     def indices(self, client: int) -> Ints:
-        """Indices of a client's samples into the training set, int64; always in the same order."""
+        """Indices of a client's samples in the training set, int64, always in the same order."""
 
     def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
-        """Samples by client and label, int64 (clients, classes); of the first clients only if so
-        asked, as the table of very many clients does not fit in memory."""
+        """Samples by client and label, int64 (clients, classes).
+
+        With ``first``, of the first clients only: a table of very many would not fit in memory.
+        """
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class SharedPartition:
 
 @dataclass(frozen=True)
 class _OnDemand(ABC):
-    """What partitions have in common whose clients draw their samples when asked for them."""
+    """The common part of partitions whose samples are drawn when they are asked for."""
 
     sizes: Ints
     streams: Streams
@@ -114,7 +116,7 @@ class _OnDemand(ABC):
 
     @abstractmethod
     def indices(self, client: int) -> Ints:
-        """Indices of a client's samples, drawn anew, and the same each time."""
+        """Indices of a client's samples; they are drawn at each call, and always the same."""
 
     def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
         shown = self.clients if first is None else min(first, self.clients)
@@ -126,7 +128,7 @@ class _OnDemand(ABC):
 
 @dataclass(frozen=True)
 class DrawnPartition(_OnDemand):
-    """Clients that draw their samples on demand, with replacement, from the whole training set."""
+    """Samples are drawn on demand, with replacement, from the whole training set."""
 
     total: int
 
@@ -137,7 +139,7 @@ class DrawnPartition(_OnDemand):
 
 @dataclass(frozen=True)
 class DrawnByLabel(_OnDemand):
-    """Clients that draw their samples on demand, with replacement, each from a mixture of labels.
+    """Samples are drawn on demand, with replacement, from a mixture of labels of each client.
 
     Attributes:
         spec: Dirichlet (a mixture drawn from the Dirichlet distribution; alpha 0 is one label) or
@@ -177,7 +179,7 @@ class DrawnByLabel(_OnDemand):
 
 
 def cut(order: Ints, sizes: Ints) -> FixedPartition:
-    """Give each client in turn as many of these samples as its size says."""
+    """Give each client in turn the next samples, as many as its size says."""
     flat = order.astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     for array in (flat, offsets):
