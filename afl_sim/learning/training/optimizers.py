@@ -85,7 +85,7 @@ class PlainSGD:
 
 
 class OptimizerSpec(BaseModel):
-    """An optimizer and its arguments; there is one such class for each optimizer."""
+    """An optimizer and its arguments."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
