@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Pages whose blocks tests/cli/test_readme.py runs one after the other, as a reader would.
+PAGES_RUN = ["README.md", "docs/studies.md", "docs/python.md"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The documentation: every block works or is checked, and every name in it exists.
 
-The README's blocks are run by tests/cli/test_readme.py.
+The blocks of the README and of the pages that go on from it are run by tests/cli/test_readme.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import matplotlib.figure
 import pytest
 import yaml
-from doc_blocks import PAGES, ROOT, Block, blocks, code, commands
+from doc_blocks import PAGES, PAGES_RUN, ROOT, Block, blocks, code, commands
 from typer.main import get_command
 
 from afl_sim.catalogue import catalogue
@@ -32,6 +32,7 @@ from afl_sim.validation import check_study
 from afl_sim.world.server import Server
 from analysis import FIGURES
 
+FOLLOWED = {Path(name).name for name in PAGES_RUN}
 PAGE = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 SMALLEST = ROOT / "scenarios" / "smallest.yaml"
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
@@ -136,7 +137,7 @@ def fragments() -> list[tuple[str, str]]:
     """Parts of scenarios that pages show; a key that is shown twice makes two of them."""
     found = []
     for name in PAGE:
-        if name in {"README.md", "targets.md"}:  # run as they are; no scenario
+        if name in FOLLOWED or name == "targets.md":  # run as they are; no scenario
             continue
         for block in of("yaml", name):
             first = block.text.split(":")[0]
@@ -188,7 +189,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_every_python_block_is_known_to_the_tests() -> None:
     found = {name: len(of("python", name)) for name in PAGE if of("python", name)}
-    assert found.pop("README.md") >= 2
+    assert sum(found.pop(name, 0) for name in FOLLOWED) >= 2
     assert found == {"figures.md": 1, "scenario.md": 2, "targets.md": 1}
 
 
