@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from afl_sim.recording import Run, load_run, load_runs, load_study
+    from afl_sim.run.api import load_scenario, simulate
     from afl_sim.scenario import Scenario
-    from afl_sim.simulation import load_scenario, simulate
     from afl_sim.strategies import About, Client, Population, Strategy, Update, register
 
 __version__ = "0.1.0"
@@ -30,10 +30,10 @@ _HOMES = {
     "Update": "afl_sim.strategies",
     "load_run": "afl_sim.recording",
     "load_runs": "afl_sim.recording",
-    "load_scenario": "afl_sim.simulation",
+    "load_scenario": "afl_sim.run.api",
     "load_study": "afl_sim.recording",
     "register": "afl_sim.strategies",
-    "simulate": "afl_sim.simulation",
+    "simulate": "afl_sim.run.api",
 }
 
 __all__ = [

@@ -4,9 +4,9 @@ Reads runs through `afl_sim.recording` only. Plotting libraries are imported whe
 so that listing what there is stays quick.
 """
 
-from analysis.compare import comparison, print_comparison, write_comparison
-from analysis.drawing import Drawn, draw
-from analysis.registry import FIGURES, CannotDraw, FigureKind
+from afl_sim.analysis.compare import comparison, print_comparison, write_comparison
+from afl_sim.analysis.drawing import Drawn, draw
+from afl_sim.analysis.registry import FIGURES, CannotDraw, FigureKind
 
 __all__ = [
     "FIGURES",

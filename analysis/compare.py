@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from afl_sim.analysis import tables
+from afl_sim.analysis.intervals import differences, interval_cell, intervals, sentences
+from afl_sim.analysis.measures import (
+    MEASURES,
+    TIME_TO,
+    Measured,
+    has_ended,
+    measure_all,
+    measure_of,
+)
+from afl_sim.analysis.replications import groups, told_apart
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
 from afl_sim.recording.files import make_folder, write_text
-from analysis import tables
-from analysis.intervals import differences, interval_cell, intervals, sentences
-from analysis.measures import MEASURES, TIME_TO, Measured, has_ended, measure_all, measure_of
-from analysis.replications import groups, told_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +36,7 @@ _FOLD: Final = 30  # longer names go on in the next line
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """Settings over their replications; see `analysis.intervals`."""
+    """Settings over their replications; see `afl_sim.analysis.intervals`."""
 
     intervals: pd.DataFrame
     differences: pd.DataFrame
@@ -42,8 +49,8 @@ def comparison(
 
     Columns: ``run`` (label), ``strategy``, ``status``, ``seconds_to_<target>`` for every target of
     any run (virtual seconds; missing where it was not reached or not asked for), and the columns
-    of `analysis.measures.MEASURES`. A run that has not ended has its names only. ``frame.attrs``
-    holds under ``asked`` which of the runs that came to their end have which targets.
+    of `afl_sim.analysis.measures.MEASURES`. A run that has not ended has its names only.
+    ``frame.attrs`` holds under ``asked`` which of the finished runs have which targets.
     """
     import pandas as pd
 

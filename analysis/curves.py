@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from afl_sim.analysis.measures import has_events
+from afl_sim.analysis.series import bytes_until
+from afl_sim.analysis.statistics import student_interval
 from afl_sim.recording import Run
-from analysis.measures import has_events
-from analysis.series import bytes_until
-from analysis.statistics import student_interval
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -133,7 +133,9 @@ def median_curve(runs: Sequence[Run], axis: str, value: str) -> Curve:
 
 
 def split_at(
-    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], ends: Sequence[float]
+    x: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    ends: Sequence[float] | npt.NDArray[np.float64],
 ) -> Curve:
     """A line through values pooled over replications, split where the first of them ends.
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from afl_sim.analysis.registry import FIGURES, CannotDraw, FigureKind
+from afl_sim.analysis.replications import groups
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
 from afl_sim.recording.files import make_folder, write_bytes
-from analysis.registry import FIGURES, CannotDraw, FigureKind
-from analysis.replications import groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def draw(
         out_dir: where the files go, as ``<figure>.<format>``.
         names: which figures, keys of `FIGURES`; default all.
         formats: ``png``, ``pdf``, ``svg``.
-        style: a key of `analysis.theme.STYLES`.
+        style: a key of `afl_sim.analysis.theme.STYLES`.
 
     Returns:
         One entry a figure. A figure that the runs cannot supply says so there; it is no error.
@@ -67,7 +67,7 @@ def draw(
         InputError: there is no figure, style or format of that name, no run, or the folder
             cannot be made.
     """
-    from analysis.theme import themed
+    from afl_sim.analysis.theme import themed
 
     kinds = [_kind(name) for name in (FIGURES if names is None else names)]
     with themed(style):  # a wrong name is told, even if there is nothing to draw in it
@@ -93,7 +93,7 @@ def _kind(name: str) -> FigureKind:
 def _draw_one(
     kind: FigureKind, runs: Sequence[Run], out_dir: Path, formats: Sequence[str], style: str
 ) -> Drawn:
-    from analysis import theme
+    from afl_sim.analysis import theme
 
     paths: list[Path] = []
     notes: list[str] = []
@@ -142,7 +142,7 @@ def rendered(figure: Figure, form: str, dpi: int = DPI, settings: Any = None) ->
     """
     import matplotlib as mpl
 
-    from analysis.theme import TRUETYPE
+    from afl_sim.analysis.theme import TRUETYPE
 
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     settings = {**TRUETYPE, "svg.hashsalt": "afl_sim", **(settings or {})}

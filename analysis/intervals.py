@@ -7,10 +7,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from afl_sim.analysis.measures import TIME_TO, Measured, has_ended, measure_all, measure_of
+from afl_sim.analysis.replications import Group, paired_runs, pairs
+from afl_sim.analysis.statistics import Interval, median_time, student_interval
 from afl_sim.recording import Run
-from analysis.measures import TIME_TO, Measured, has_ended, measure_all, measure_of
-from analysis.replications import Group, paired_runs, pairs
-from analysis.statistics import Interval, median_time, student_interval
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from afl_sim.analysis.statistics import warm_up
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run, task_table
 from afl_sim.recording.events import COLUMNS
-from analysis.statistics import warm_up
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -159,9 +159,9 @@ def steady_state(events: pd.DataFrame) -> dict[str, float | None]:
     """Staleness, utilisation and throughput once the warm-up is over.
 
     The warm-up ends where MSER-5 cuts the staleness of the aggregated updates, in their order
-    (`analysis.statistics.warm_up`). Utilisation is the clients at work, on average, over the most
-    that were at work at once in the whole run, where tasks that wait in their client's queue are in
-    flight but not at work; throughput is aggregated updates per second.
+    (`afl_sim.analysis.statistics.warm_up`). Utilisation is the mean number of clients at work, over
+    the most that were at work at once in the whole run. A task that waits in its client's queue is
+    in flight, but not at work. Throughput is aggregated updates per second.
 
     Args:
         events: as `Run.events` gives them; where no task was ``queued``, the columns ``time_us``,

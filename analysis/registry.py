@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from afl_sim.analysis.replications import Group, groups, named
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording import Run
-from analysis.replications import Group, groups, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,109 +64,109 @@ FIGURES: Final = {
             "accuracy",
             "Accuracy against virtual time, targets as light lines, bands over replications.",
             "evaluations (a run with training)",
-            "analysis.figures.learning:accuracy",
+            "afl_sim.analysis.figures.learning:accuracy",
             per_page=LOOKS,
         ),
         FigureKind(
             "learning",
             "Accuracy and loss against virtual time, versions, samples and bytes.",
             "evaluations (a run with training)",
-            "analysis.figures.learning:learning",
+            "afl_sim.analysis.figures.learning:learning",
             per_page=LOOKS,
         ),
         FigureKind(
             "gradient-norm",
             "Squared gradient norm of the training objective against virtual time, quartile bands.",
             "evaluation.squared_gradient_norm",
-            "analysis.figures.gradient:gradient_norm",
+            "afl_sim.analysis.figures.gradient:gradient_norm",
             per_page=LOOKS,
         ),
         FigureKind(
             "time-to-accuracy",
             "Virtual time to each target, with what did not reach it shown as such.",
             "targets, and evaluations",
-            "analysis.figures.targets:time_to_accuracy",
+            "afl_sim.analysis.figures.targets:time_to_accuracy",
             per_page=LOOKS,
         ),
         FigureKind(
             "class-accuracy",
             "Accuracy of each class over virtual time, one panel per setting.",
             "evaluations (a run with training)",
-            "analysis.figures.classes:class_accuracy",
+            "afl_sim.analysis.figures.classes:class_accuracy",
             per_page=6,
         ),
         FigureKind(
             "fairness",
             "Accuracy on the labels that the fastest and the slowest tenth of the clients hold.",
             "evaluations, and who holds which samples",
-            "analysis.figures.classes:fairness",
+            "afl_sim.analysis.figures.classes:fairness",
             per_page=LOOKS,
         ),
         FigureKind(
             "heterogeneity",
             "The clients: speeds, where the time of tasks goes, what labels and samples they hold.",
             "events with finished tasks",
-            "analysis.figures.heterogeneity:heterogeneity",
+            "afl_sim.analysis.figures.heterogeneity:heterogeneity",
         ),
         FigureKind(
             "stragglers",
             "Waiting in rounds, who is last how often, idle time and contribution by speed.",
             "events with finished tasks",
-            "analysis.figures.stragglers:stragglers",
+            "afl_sim.analysis.figures.stragglers:stragglers",
             per_page=LOOKS,
         ),
         FigureKind(
             "staleness",
             "How stale updates were, one panel per setting, with the mean that theory expects.",
             "events with aggregated updates",
-            "analysis.figures.staleness:staleness",
+            "afl_sim.analysis.figures.staleness:staleness",
             per_page=6,
         ),
         FigureKind(
             "staleness-speed",
             "Mean staleness of each client's updates against its speed.",
             "events with aggregated updates",
-            "analysis.figures.staleness:staleness_by_speed",
+            "afl_sim.analysis.figures.staleness:staleness_by_speed",
             per_page=LOOKS,
         ),
         FigureKind(
             "staleness-time",
             "Staleness over virtual time: mean and spread, with the mean that theory expects.",
             "events with aggregated updates",
-            "analysis.figures.staleness:staleness_over_time",
+            "afl_sim.analysis.figures.staleness:staleness_over_time",
             per_page=6,
         ),
         FigureKind(
             "timeline",
             "What 20 clients and the server do over virtual time, with versions and failures.",
             "events",
-            "analysis.figures.timeline:timeline",
+            "afl_sim.analysis.figures.timeline:timeline",
             per_page=4,
         ),
         FigureKind(
             "network",
             "Bytes by direction, transfers under way, queues and load of the server's links.",
             "transfers that take time",
-            "analysis.figures.network:network",
+            "afl_sim.analysis.figures.network:network",
             per_page=4,
         ),
         FigureKind(
             "sweep",
             "Measures against one setting that a study varies, with intervals over replications.",
             "runs of at least two settings",
-            "analysis.figures.study:sweep",
+            "afl_sim.analysis.figures.study:sweep",
         ),
         FigureKind(
             "sweep-map",
             "A measure over two numeric settings of a study, as a heat map.",
             "a study of two numeric settings",
-            "analysis.figures.study:sweep_map",
+            "afl_sim.analysis.figures.study:sweep_map",
         ),
         FigureKind(
             "differences",
             "Paired differences between settings, with their intervals.",
             "two settings with two seeds in common",
-            "analysis.figures.differences:paired_differences",
+            "afl_sim.analysis.figures.differences:paired_differences",
         ),
     )
 }

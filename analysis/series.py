@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
+from afl_sim.analysis.measures import changes, has_events
 from afl_sim.recording import Run
-from analysis.measures import changes, has_events
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from analysis.replications import Group
+from afl_sim.analysis.replications import Group
 
 _ABSENT: Final = object()
 

@@ -13,9 +13,9 @@ import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.replications import Group, drawable
 from afl_sim.errors import InputError
 from afl_sim.scenario.wording import hint
-from analysis.replications import Group, drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

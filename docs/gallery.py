@@ -12,9 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from afl_sim.analysis.drawing import rendered
+from afl_sim.analysis.registry import FIGURES
 from afl_sim.recording import load_runs
-from analysis.drawing import rendered
-from analysis.registry import FIGURES
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -66,7 +66,7 @@ In Python a figure is a function that takes runs and returns a matplotlib figure
 
 ```python
 from afl_sim.recording import load_runs
-from analysis import FIGURES
+from afl_sim.analysis import FIGURES
 
 figure = FIGURES["staleness"].function(load_runs(["runs/quickstart"]), style="slides")
 figure.savefig("staleness.pdf")

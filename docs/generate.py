@@ -17,8 +17,8 @@ import papers
 import zoo
 
 import scenarios
-from afl_sim.catalogue import catalogue
-from afl_sim.learning.fedopt import FedAdagrad, FedAdam, FedOpt, FedYogi
+from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedOpt, FedYogi
+from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import json_schema
 from afl_sim.strategies import Strategy, strategies
 
@@ -164,9 +164,9 @@ A result of `get_extra_state` is saved only if it is a tensor.
 STRATEGIES_HEAD = """\
 # Strategies
 
-Each strategy is one file in `afl_sim/strategies/`, which can be read side by side with the paper. This page
-is generated from the code by `python docs/generate.py`. [schedules.md](schedules.md) explains how to write
-your own.
+Each strategy is one file in `afl_sim/strategies/methods/`, which can be read side by side with the paper.
+This page is generated from the code by `python docs/generate.py`. [schedules.md](schedules.md) explains how
+to write your own.
 
 If the paper's text or its authors' code could be read, the update rule is that of the paper. The last
 column names what could not be checked in this way; there the strategy follows the form given on this page.

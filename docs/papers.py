@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from afl_sim.reproduction.pages import to_markdown, verdict
-from afl_sim.reproduction.results import Results, read_results
-from afl_sim.reproduction.target import SCALES, Scale, Target, find_target, target_names
+from afl_sim.papers.pages import to_markdown, verdict
+from afl_sim.papers.results import Results, read_results
+from afl_sim.papers.target import SCALES, Scale, Target, find_target, target_names
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: made by docs/generate.py -->", "<!-- end of results -->"

@@ -222,7 +222,7 @@ def draw(folders: list[Path]) -> None:
         theme = next(theme for theme in THEMES if theme.name == folder.name)
         if theme.picture is None:
             continue
-        plot = [sys.executable, "-m", "afl_sim.cli", "plot"]
+        plot = [sys.executable, "-m", "afl_sim", "plot"]
         subprocess.run([*plot, str(folder), "--figure", theme.picture], check=True)
         drawn = folder / "figures" / f"{theme.picture}.png"
         picture(theme).write_bytes(drawn.read_bytes())

@@ -8,9 +8,9 @@ import zoo
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from afl_sim.analysis.drawing import rendered
+from afl_sim.analysis.theme import Style, new_figure, themed
 from afl_sim.strategies import strategies
-from analysis.drawing import rendered
-from analysis.theme import Style, new_figure, themed
 
 IMAGE = zoo.ROOT / "docs" / "images" / "zoo.png"
 TARGETS = {"0.8": ("80 %", "o"), "0.9": ("90 %", "D")}

@@ -1,4 +1,4 @@
-"""Makes the helpers beside this file importable from every folder of tests."""
+"""What holds for all tests. Their helpers are in `support`."""
 
 import signal
 

@@ -9,8 +9,8 @@ import typer
 import typer.core
 
 from afl_sim import __version__
+from afl_sim.cli.output import failed_output, say_errors
 from afl_sim.errors import AflSimError
-from afl_sim.output import failed_output, say_errors
 
 # As help shows them: in the order in which they are needed.
 _ORDER = (

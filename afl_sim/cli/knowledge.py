@@ -19,9 +19,9 @@ def calibrate(
     repeats: Annotated[int, typer.Option(help="Measurements; their median counts.")] = 9,
 ) -> None:
     """Measure this machine's seconds per sample, one thread, and write them as a device trace."""
-    from afl_sim.calibration import calibrate as measure
-    from afl_sim.calibration import trace_of
     from afl_sim.recording.files import write_text
+    from afl_sim.run.calibration import calibrate as measure
+    from afl_sim.run.calibration import trace_of
 
     found = []
     for model in models:
@@ -70,7 +70,7 @@ def list_kinds(
     ],
 ) -> None:
     """List what a scenario can name, a line each."""
-    from afl_sim.listing import listing
+    from afl_sim.cli.listing import listing
 
     rows = list(listing(what))
     width = max((len(name) for name, _ in rows), default=0)
@@ -83,7 +83,7 @@ def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
     import json
 
-    from afl_sim.catalogue import catalogue
+    from afl_sim.run.kinds import catalogue
     from afl_sim.scenario import json_schema
 
     print(json.dumps(json_schema(catalogue()), indent=2))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from afl_sim.machine import usable_processors
+from afl_sim.recording.machine import usable_processors
 
 ScenarioArgument = Annotated[
     str,

@@ -76,9 +76,9 @@ def write_report(
     Args:
         each: whether a study's runs get pages of their own; None: if they are at most 20.
     """
+    from afl_sim.analysis.report import REPORT, command, write_run_report, write_study_report
     from afl_sim.recording.files import make_folder
     from afl_sim.recording.reading import not_begun
-    from analysis.report import REPORT, command, write_run_report, write_study_report
 
     path = out or folder / REPORT
     make_folder(path.parent)
@@ -105,9 +105,9 @@ def compare(
     ] = "table",
 ) -> None:
     """Print a table of runs side by side, with intervals where there are replications."""
+    from afl_sim.analysis.compare import print_comparison
     from afl_sim.recording import load_runs
     from afl_sim.recording.reading import not_begun
-    from analysis.compare import print_comparison
 
     print_comparison(load_runs(runs), out, form=form, not_begun=not_begun(runs))
 
@@ -146,7 +146,7 @@ def draw_figures(
     style: str = "paper",
 ) -> None:
     """Draw what the runs can supply, and print a line for each figure."""
-    from analysis.drawing import draw
+    from afl_sim.analysis.drawing import draw
 
     for drawn in draw(runs, folder, names, formats, style):
         print(drawn.line)

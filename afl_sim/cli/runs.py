@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from afl_sim.builtin import find_scenario, hides_built_in
 from afl_sim.cli.app import app
 from afl_sim.cli.options import (
     DeviceOption,
@@ -24,9 +23,10 @@ from afl_sim.cli.options import (
     execution_settings,
     sink_settings,
 )
+from afl_sim.cli.output import Unfailing, say_errors
 from afl_sim.cli.studies import ACCURACY_IGNORED, outcome_line, run_and_tell, saying_how_to_go_on
 from afl_sim.errors import AflSimError, ScenarioError
-from afl_sim.output import Unfailing, say_errors
+from afl_sim.scenario.bundled import find_scenario, hides_built_in
 
 
 @app.command()
@@ -57,8 +57,8 @@ def run(
     mlflow: MlflowOption = False,
 ) -> None:
     """Run a scenario, or every combination of a study."""
-    from afl_sim.studies import Origin
-    from afl_sim.validation import check_study
+    from afl_sim.run.validation import check_study
+    from afl_sim.study.study import Origin
 
     settings = [
         *(settings or []),
@@ -93,13 +93,13 @@ def resume_run(
     mlflow: MlflowOption = False,
 ) -> None:
     """Continue a run or study that was broken off, to the result that it would have had."""
-    from afl_sim.blame import one_error
-    from afl_sim.console import Display, Interruption
+    from afl_sim.analysis.compare import print_comparison
+    from afl_sim.cli.display import Display, Interruption
     from afl_sim.recording import load_head
     from afl_sim.recording.reading import is_single_run
-    from afl_sim.replacement import bring_back
-    from afl_sim.simulation import load_scenario, resume
-    from analysis.compare import print_comparison
+    from afl_sim.recording.replacement import bring_back
+    from afl_sim.run.api import load_scenario, resume
+    from afl_sim.user_code import one_error
 
     settings = execution_settings(workers, executor, ray_address)
     settings += sink_settings(tensorboard, mlflow)
@@ -137,8 +137,8 @@ def resume_run(
 
 
 def _resume_study(folder: Path, settings: list[str], force: bool) -> None:
-    from afl_sim.begun_studies import read_again
     from afl_sim.errors import InputError
+    from afl_sim.study.begun import read_again
 
     if force:
         raise InputError(f"--force goes with one run; {folder} is a study")
@@ -158,7 +158,7 @@ def validate(
     ] = False,
 ) -> None:
     """Find everything that can be known wrong before a run."""
-    from afl_sim.validation import check_study, show_partition
+    from afl_sim.run.validation import check_study, show_partition
 
     problems = []
     for name in scenarios:
@@ -197,11 +197,11 @@ def reproduce(
     workers: WorkersOption = None,
 ) -> None:
     """Reproduce a paper's figures and tables: reported beside measured."""
-    from afl_sim.console import Display, Interruption
+    from afl_sim.cli.display import Display, Interruption
     from afl_sim.errors import InputError
-    from afl_sim.reproduction.listing import overview
-    from afl_sim.reproduction.running import Asked
-    from afl_sim.reproduction.target import SCALES, find_target, target_names
+    from afl_sim.papers.overview import overview
+    from afl_sim.papers.reproducing import Asked
+    from afl_sim.papers.target import SCALES, find_target, target_names
 
     if scale not in SCALES:
         raise InputError(f"there is no scale {scale!r}; expected {' or '.join(SCALES)}")
@@ -237,10 +237,10 @@ def reproduce(
 
 
 def _reproduce(target: Any, asked: Any, keep: bool, interruption: Any) -> None:
-    from afl_sim.console import Display
-    from afl_sim.reproduction.pages import print_results
-    from afl_sim.reproduction.running import reproduce
-    from afl_sim.reproduction.writing import keep as keep_results
+    from afl_sim.cli.display import Display
+    from afl_sim.papers.pages import print_results
+    from afl_sim.papers.reproducing import reproduce
+    from afl_sim.papers.writing import keep as keep_results
 
     print(f"{target.title}\n{target.citation}\n", flush=True)
     with Display() as display:

@@ -16,7 +16,7 @@ from afl_sim.cli.results import draw_figures, figures_folder, write_report
 
 if TYPE_CHECKING:
     from afl_sim.scenario import Study
-    from afl_sim.studies import Origin
+    from afl_sim.study.study import Origin
 
 ACCURACY_IGNORED: Final = "stop.accuracy is ignored: with --timing-only nothing is trained"
 
@@ -35,14 +35,14 @@ def run_and_tell(
 
     Args:
         study: the file.
-        out, timing_only, force, resume, origin: see `afl_sim.studies.Options`.
+        out, timing_only, force, resume, origin: see `afl_sim.study.study.Options`.
         plot: also draw the figures and write the reports.
 
     Raises:
         typer.Exit: a run did not come to its end.
     """
-    from afl_sim.console import Display, Interruption
-    from afl_sim.studies import Options, run_study, study_folder
+    from afl_sim.cli.display import Display, Interruption
+    from afl_sim.study.study import Options, run_study, study_folder
 
     options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
     place = study_folder(study, options)
@@ -60,7 +60,7 @@ def run_and_tell(
         )
     runs = [outcome.run for outcome in outcomes if outcome.run is not None]
     if runs:
-        from analysis.compare import print_comparison
+        from afl_sim.analysis.compare import print_comparison
 
         print_comparison(runs, folder if study.is_study else None)
     print(f"results: {folder}")

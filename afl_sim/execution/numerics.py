@@ -15,7 +15,7 @@ from torch import Tensor
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.arithmetic import arithmetic_digest, cpu_vendor
-from afl_sim.scenario.settings import Numerics
+from afl_sim.scenario.sections.settings import Numerics
 
 # Where torch keeps the precision of float32 products: a tree, in which "none" stands for what lies
 # above. Parents come first, so that each can be read as it was set and not as it inherits.

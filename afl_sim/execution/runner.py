@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from afl_sim.blame import told
 from afl_sim.errors import AflSimError, TaskError
 from afl_sim.execution.memory import keep_freed_memory
 from afl_sim.execution.tasks import TrainingTask
-from afl_sim.learning.batched import BatchedTrainer
-from afl_sim.learning.compression import Compressor
-from afl_sim.learning.evaluation import Evaluation, Evaluator
-from afl_sim.learning.parameters import ParameterVector
-from afl_sim.learning.training import LocalResult, LocalTrainer
-from afl_sim.purity import Watch
+from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.training.batched_training import BatchedTrainer
+from afl_sim.learning.training.compressors import Compressor
+from afl_sim.learning.training.evaluation import Evaluation, Evaluator
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.strategies.base import Client, Strategy, Work
+from afl_sim.strategies.purity import Watch
+from afl_sim.user_code import told
 
 NO_MEMORY = "can't allocate memory"  # PyTorch's words
 

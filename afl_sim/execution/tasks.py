@@ -9,8 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from afl_sim.learning.evaluation import Evaluation
-from afl_sim.learning.training import LocalResult
+from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State, Strategy
 
 T_co = TypeVar("T_co", covariant=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.recording.events import COLUMNS
-from afl_sim.world.events import KIND_NAMES
+from afl_sim.world.event_kinds import KIND_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from afl_sim.errors import RunFolderError
-from afl_sim.machine import physical_memory
 from afl_sim.recording.files import reason
 from afl_sim.recording.folder import MANIFEST, MODEL_ORDER, SCENARIO, SUMMARY
-from afl_sim.scenario.nodes import Unreadable, compose, plain
-from afl_sim.scenario.text import MAX_BYTES
+from afl_sim.recording.machine import physical_memory
+from afl_sim.scenario.yaml.nodes import Unreadable, compose, plain
+from afl_sim.scenario.yaml.text import MAX_BYTES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from afl_sim.fingerprints import numerics_differences
 from afl_sim.recording.events import DIGEST_COLUMNS
+from afl_sim.recording.fingerprints import numerics_differences
 from afl_sim.recording.folder import MODEL
 from afl_sim.recording.reading import Run, load_run
 

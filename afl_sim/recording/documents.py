@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from afl_sim.errors import RunFolderError
-from afl_sim.scenario.explain import explain
+from afl_sim.scenario.mistakes.explain import explain
 from afl_sim.scenario.section import kind_alone
 from afl_sim.scenario.wording import one_line
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from afl_sim.errors import AflSimError
 from afl_sim.recording.drafts import Draft
 from afl_sim.recording.files import writing
-from afl_sim.world.events import EVALUATED, KIND_NAMES
+from afl_sim.world.event_kinds import EVALUATED, KIND_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +118,7 @@ class EventLog:
 
         Args:
             time_us: virtual time in microseconds, never smaller than the event before it.
-            kind: a code of `afl_sim.world.events`.
+            kind: a code of `afl_sim.world.event_kinds`.
             client: the client's index.
             task: the client's task number, from 0.
             version: the server's version when the row is logged.

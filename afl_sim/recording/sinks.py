@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from afl_sim.blame import reason
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording.folder import TENSORBOARD
 from afl_sim.recording.metrics import Evaluation
+from afl_sim.user_code import reason
 
 
 class Sink(Protocol):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.recording.columns import Column, Columns, columns_of
-from afl_sim.world.events import ARRIVED, DISPATCHED, DOWNLOADED, KIND_NAMES
+from afl_sim.world.event_kinds import ARRIVED, DISPATCHED, DOWNLOADED, KIND_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd

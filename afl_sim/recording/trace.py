@@ -24,7 +24,7 @@ from afl_sim.recording.columns import Column, Columns, columns_of
 from afl_sim.recording.files import replacing
 from afl_sim.recording.tasks import FATES, task_columns
 from afl_sim.recording.versions import version_columns
-from afl_sim.world.events import ARRIVED, CANCELLED, DISPATCHED, FAILED
+from afl_sim.world.event_kinds import ARRIVED, CANCELLED, DISPATCHED, FAILED
 
 if TYPE_CHECKING:
     import pandas as pd

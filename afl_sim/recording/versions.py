@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afl_sim.recording.columns import Columns, contexts_of
-from afl_sim.world.events import AGGREGATED
+from afl_sim.world.event_kinds import AGGREGATED
 
 if TYPE_CHECKING:
     import pandas as pd

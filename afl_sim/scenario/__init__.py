@@ -1,18 +1,18 @@
 """What a scenario file may say: models, distributions, and loading with line numbers."""
 
-from afl_sim.scenario.availability import AlwaysAvailable
 from afl_sim.scenario.catalogue import Catalogue, Reading, UncheckedBlock
-from afl_sim.scenario.clients import Clients, Compute
-from afl_sim.scenario.data import DataSpec
-from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.dumping import dump_scenario, scenario_id
 from afl_sim.scenario.loading import load_study
-from afl_sim.scenario.network import FifoLink, Link, Network, SharedLink, UncontendedLink
 from afl_sim.scenario.overrides import Override
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.schema import json_schema
 from afl_sim.scenario.section import Section
-from afl_sim.scenario.settings import (
+from afl_sim.scenario.sections.availability import AlwaysAvailable
+from afl_sim.scenario.sections.clients import Clients, Compute
+from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.network import FifoLink, Link, Network, SharedLink, UncontendedLink
+from afl_sim.scenario.sections.settings import (
     Evaluation,
     Execution,
     Numerics,
@@ -20,8 +20,8 @@ from afl_sim.scenario.settings import (
     Server,
     Stop,
 )
+from afl_sim.scenario.sections.training import ConstantRate, InverseSqrtRate, StepRate, Training
 from afl_sim.scenario.study import Case, Study
-from afl_sim.scenario.training import ConstantRate, InverseSqrtRate, StepRate, Training
 
 __all__ = [
     "AlwaysAvailable",

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from afl_sim.scenario.scalars import resolve
 from afl_sim.scenario.scenario import Scenario
+from afl_sim.scenario.yaml.scalars import resolve
 
 
 class _Dumper(yaml.SafeDumper):

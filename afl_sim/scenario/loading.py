@@ -9,17 +9,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from afl_sim.scenario.catalogue import Catalogue, Reading
-from afl_sim.scenario.checks import exclusive_keys, impossible_combinations
-from afl_sim.scenario.clients import Clients
-from afl_sim.scenario.coercion import quiet_conversions
-from afl_sim.scenario.explain import Finding, KeyPath, explain
-from afl_sim.scenario.mistakes import Mistakes, locate
-from afl_sim.scenario.nodes import Node, Unreadable, compose, plain
+from afl_sim.scenario.checks.combinations import exclusive_keys, impossible_combinations
+from afl_sim.scenario.mistakes.coercion import quiet_conversions
+from afl_sim.scenario.mistakes.explain import Finding, KeyPath, explain
+from afl_sim.scenario.mistakes.partial import valid_part
+from afl_sim.scenario.mistakes.report import Mistakes, locate
 from afl_sim.scenario.overrides import CannotSet, Override, parse_override, put
-from afl_sim.scenario.partial import valid_part
 from afl_sim.scenario.scenario import NAME_LENGTH, Scenario
+from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.study import MAX_RUNS, Case, Study, expand, replicate, sanitised, unique
-from afl_sim.scenario.text import read_text
+from afl_sim.scenario.yaml.nodes import Node, Unreadable, compose, plain
+from afl_sim.scenario.yaml.text import read_text
 
 
 def load_study(

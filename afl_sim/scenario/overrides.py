@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from afl_sim.scenario.nodes import MAX_DEPTH, Misreading, Node, Unreadable, compose
-from afl_sim.scenario.scalars import Scalar
 from afl_sim.scenario.scenario import DEFAULT_MODEL
-from afl_sim.scenario.training import DEFAULT_OPTIMIZER
+from afl_sim.scenario.sections.training import DEFAULT_OPTIMIZER
 from afl_sim.scenario.wording import one_line, show
+from afl_sim.scenario.yaml.nodes import MAX_DEPTH, Misreading, Node, Unreadable, compose
+from afl_sim.scenario.yaml.scalars import Scalar
 
 DEFAULT_BLOCKS: dict[tuple[str, ...], dict[str, Scalar]] = {
     ("model",): DEFAULT_MODEL,

@@ -7,11 +7,18 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
 
 from afl_sim.scenario.catalogue import model_block, strategy_block
-from afl_sim.scenario.clients import Clients
-from afl_sim.scenario.data import DataSpec
 from afl_sim.scenario.section import Count, Section, Whole
-from afl_sim.scenario.settings import Evaluation, Execution, Numerics, Recording, Server, Stop
-from afl_sim.scenario.training import Training
+from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.settings import (
+    Evaluation,
+    Execution,
+    Numerics,
+    Recording,
+    Server,
+    Stop,
+)
+from afl_sim.scenario.sections.training import Training
 
 NAME_LENGTH = 200
 DEFAULT_MODEL: dict[str, Any] = {"kind": "lenet"}

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from afl_sim.scenario.catalogue import Catalogue
-from afl_sim.scenario.distributions import Distribution
-from afl_sim.scenario.families import COMMON
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.families import COMMON
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.study import NOT_SWEPT
 

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from afl_sim.scenario.explain import Finding
-from afl_sim.scenario.nodes import Node
+from afl_sim.scenario.mistakes.explain import Finding
 from afl_sim.scenario.overrides import CannotSet, put
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.wording import hint, show
+from afl_sim.scenario.yaml.nodes import Node
 from afl_sim.streams import Streams
 
 MAX_RUNS = 10_000

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
-from afl_sim.learning.optimizers import AnyOptimizer
+from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.strategies.about import About
 
 State = Any
@@ -283,7 +283,7 @@ class Strategy(BaseModel):
 
 
 class ServerView(Protocol):
-    """The words of a schedule; `afl_sim.world.server.Server` documents each."""
+    """The words of a schedule; `afl_sim.world.server.server.Server` documents each."""
 
     version: int
 

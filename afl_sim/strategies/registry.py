@@ -7,9 +7,9 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TypeVar
 
-from afl_sim.blame import reason
 from afl_sim.errors import ScenarioError
 from afl_sim.strategies.base import Strategy
+from afl_sim.user_code import reason
 
 ENTRY_POINTS = "afl_sim.strategies"
 

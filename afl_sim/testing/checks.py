@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from afl_sim.errors import ScheduleError
-from afl_sim.execution.null import NullLearner
-from afl_sim.execution.replay import ReplayingLearner
-from afl_sim.execution.snapshot import Snapshot
+from afl_sim.global_model.null import NullLearner
+from afl_sim.global_model.replay import ReplayingLearner
+from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.strategies.base import Strategy
 from afl_sim.testing.comparing import close, same
 from afl_sim.testing.pure import aggregate_is_pure, hooks_are_pure
@@ -31,7 +31,7 @@ from afl_sim.testing.toy import (
     targets,
     turn,
 )
-from afl_sim.world.statistics import Counts
+from afl_sim.world.server.statistics import Counts
 
 Check = Callable[[Case], None]
 _COMES_AND_GOES = {"kind": "on_off", "on": {"dist": "expon", "scale": 8}, "off": 3}

@@ -15,24 +15,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from afl_sim.catalogue import catalogue
-from afl_sim.execution.guard import Guard
-from afl_sim.execution.inline import InlineExecutor
-from afl_sim.execution.learner import TrainingLearner
+from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.execution.numerics import fingerprint
-from afl_sim.execution.pool import WorkerPool
-from afl_sim.execution.processes import ProcessSeat
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import Executor
-from afl_sim.learning.evaluation import Evaluation
-from afl_sim.learning.parameters import ParameterVector
-from afl_sim.learning.training import LocalResult
+from afl_sim.execution.workers.pool import WorkerPool
+from afl_sim.execution.workers.processes import ProcessSeat
+from afl_sim.global_model.guard import Guard
+from afl_sim.global_model.learner import TrainingLearner
+from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.recording.events import EventLog
+from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Numerics, Reading, Scenario
 from afl_sim.strategies.base import Population, Strategy, Update
 from afl_sim.streams import Streams
-from afl_sim.world.events import AGGREGATED
-from afl_sim.world.statistics import Counts
+from afl_sim.world.event_kinds import AGGREGATED
+from afl_sim.world.server.statistics import Counts
 from afl_sim.world.world import World
 
 SIZE = 3

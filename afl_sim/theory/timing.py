@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.catalogue import catalogue
-from afl_sim.execution.null import NullLearner
+from afl_sim.global_model.null import NullLearner
+from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Reading, Scenario
 from afl_sim.world.clock import MICROSECONDS
-from afl_sim.world.events import AGGREGATED, COMPUTED, DISPATCHED, DOWNLOADED, STARTED
+from afl_sim.world.event_kinds import AGGREGATED, COMPUTED, DISPATCHED, DOWNLOADED, STARTED
 from afl_sim.world.world import World
 
 Floats = npt.NDArray[np.float64]

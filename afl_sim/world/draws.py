@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.streams import Streams
 
 SPEED = "compute.level"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from afl_sim.world.dispatch import Dispatch
+from afl_sim.world.tasks.task import Dispatch
 
 
 class Learner(Protocol):

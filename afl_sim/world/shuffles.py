@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from afl_sim.scenario.distributions import Distribution
+from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.streams import Streams
 
 S = TypeVar("S", bound=BaseModel)

@@ -13,25 +13,25 @@ import simpy
 from afl_sim.errors import AflSimError, ScenarioError, ScheduleError
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.streams import Streams
-from afl_sim.world import events
-from afl_sim.world.aggregating import Schedule
-from afl_sim.world.availability import build as build_availability
-from afl_sim.world.churn import Churn
+from afl_sim.world import event_kinds
+from afl_sim.world.availability.outages import Outages
+from afl_sim.world.availability.timelines import build as build_availability
+from afl_sim.world.clients.churn import Churn
+from afl_sim.world.clients.devices import with_devices
+from afl_sim.world.clients.fleet import Fleet
+from afl_sim.world.clients.queueing import QueueingFleet
+from afl_sim.world.clients.selection import build as build_selector
 from afl_sim.world.clock import CLOCK_END, MICROSECONDS, Background, to_microseconds
-from afl_sim.world.compute import Compute
-from afl_sim.world.devices import with_devices
 from afl_sim.world.draws import draw
-from afl_sim.world.faults import build as build_faults
-from afl_sim.world.fleet import Fleet
 from afl_sim.world.learner import Learner
-from afl_sim.world.network import ClientLink, ServerLink
-from afl_sim.world.outages import Outages
-from afl_sim.world.queueing import QueueingFleet
-from afl_sim.world.selection import build as build_selector
-from afl_sim.world.server import Server
+from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.server.aggregating import Schedule
+from afl_sim.world.server.server import Server
+from afl_sim.world.server.standstill import Standstill
 from afl_sim.world.shuffles import with_shuffles
-from afl_sim.world.standstill import Standstill
-from afl_sim.world.workload import Workload
+from afl_sim.world.tasks.compute import Compute
+from afl_sim.world.tasks.faults import build as build_faults
+from afl_sim.world.tasks.workload import Workload
 
 _NO_EVENT = "Invalid yield value"  # SimPy's words
 _EVENTS = 1 << 12  # between two looks at whether the run stands still
@@ -312,7 +312,7 @@ class World:
 
     def _pauses(self) -> Generator[simpy.Event, None, None]:
         while not self._background.alone or self.time_us == 0:
-            for kind in (events.PAUSED, events.RESUMED):
+            for kind in (event_kinds.PAUSED, event_kinds.RESUMED):
                 until = self._outages.state(self.time_us)[1]
                 yield from self._background.sleep(until - self.time_us, first=True)
                 self._log(self.time_us, kind, -1, -1, self.server.version)
@@ -330,7 +330,7 @@ class World:
         self._evaluated = (now, server.version)
         counts = server.counts
         self._learner.evaluate(now, server.version, counts.aggregated, counts.samples)
-        self._log(now, events.EVALUATED, -1, -1, server.version)
+        self._log(now, event_kinds.EVALUATED, -1, -1, server.version)
         target = self._scenario.stop.accuracy
         if target is not None and self._learner.accuracy() >= target:
             self._end("accuracy")

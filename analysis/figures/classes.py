@@ -12,17 +12,17 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from afl_sim.analysis.curves import Curve, held, mean_of
+from afl_sim.analysis.figures.learning import LACKING, has_accuracy
+from afl_sim.analysis.figures.lines import SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
+from afl_sim.analysis.figures.panels import virtual_time
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.replications import Group, short_names
+from afl_sim.analysis.series import by_speed, compute_seconds, speeds_by_run
+from afl_sim.analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run
 from afl_sim.recording.folder import PARTITION
-from analysis.curves import Curve, held, mean_of
-from analysis.figures.learning import LACKING, has_accuracy
-from analysis.figures.lines import SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
-from analysis.figures.panels import virtual_time
-from analysis.registry import usable
-from analysis.replications import Group, short_names
-from analysis.series import by_speed, compute_seconds, speeds_by_run
-from analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -117,7 +117,7 @@ def label_mixes(known: pd.Series, run: Run) -> dict[str, npt.NDArray[np.float64]
     """The labels that the fastest and the slowest tenth of a run's clients hold, as shares.
 
     Args:
-        known: the speeds of its population; see `analysis.series.speeds`.
+        known: the speeds of its population; see `afl_sim.analysis.series.speeds`.
     """
     counts = run.label_counts
     order = [client for client in by_speed(known, run) if client in counts.index]
@@ -217,7 +217,7 @@ def _has_shares(run: Run) -> bool:
 
 def _two_legends(figure: Figure, axes: Axes, style: Style) -> None:
     handles = [
-        Line2D([], [], color=style.colors.ink, linestyle=line, label=f"{which} tenth")
+        Line2D([], [], color=style.colors.ink, ls=line, label=f"{which} tenth")
         for which, line in _TENTHS.items()
     ]
     axes.add_artist(axes.legend(handles=handles, loc="lower right", fontsize="small"))

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from afl_sim.analysis.figures.panels import PLAIN
+from afl_sim.analysis.figures.study import ended, scaled
+from afl_sim.analysis.intervals import differences
+from afl_sim.analysis.measures import Measured, measure_of
+from afl_sim.analysis.registry import CannotDraw
+from afl_sim.analysis.replications import short_names
+from afl_sim.analysis.theme import Style, new_figure, note, note_left_out, themed
 from afl_sim.recording import Run
-from analysis.figures.panels import PLAIN
-from analysis.figures.study import ended, scaled
-from analysis.intervals import differences
-from analysis.measures import Measured, measure_of
-from analysis.registry import CannotDraw
-from analysis.replications import short_names
-from analysis.theme import Style, new_figure, note, note_left_out, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

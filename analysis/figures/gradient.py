@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from afl_sim.analysis.curves import median_curve
+from afl_sim.analysis.figures.lines import draw_curve, key_fewer, name_fewer
+from afl_sim.analysis.figures.panels import virtual_time
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.theme import label_legend, look_of, new_figure, note_left_out, themed
 from afl_sim.recording import Run
-from analysis.curves import median_curve
-from analysis.figures.lines import draw_curve, key_fewer, name_fewer
-from analysis.figures.panels import virtual_time
-from analysis.registry import usable
-from analysis.theme import label_legend, look_of, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,11 +12,10 @@ import seaborn as sns
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from afl_sim.recording import Run
-from analysis.figures.panels import PLAIN, SPEED, say, scale_seconds
-from analysis.registry import usable
-from analysis.replications import Group
-from analysis.series import (
+from afl_sim.analysis.figures.panels import PLAIN, SPEED, say, scale_seconds
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.replications import Group
+from afl_sim.analysis.series import (
     LEGS,
     by_speed,
     compute_seconds,
@@ -26,7 +25,8 @@ from analysis.series import (
     speeds,
     speeds_by_run,
 )
-from analysis.theme import Style, look_of, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, look_of, new_figure, note_left_out, themed
+from afl_sim.recording import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,14 +10,22 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.ticker import MaxNLocator
 
+from afl_sim.analysis.curves import AXES, curve_of, mean_curve
+from afl_sim.analysis.figures.lines import draw_curve, key_fewer, name_fewer
+from afl_sim.analysis.figures.panels import PLAIN, virtual_time
+from afl_sim.analysis.measures import times_to_accuracy
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.replications import Group
+from afl_sim.analysis.theme import (
+    Look,
+    Style,
+    label_legend,
+    look_of,
+    new_figure,
+    note_left_out,
+    themed,
+)
 from afl_sim.recording import Run
-from analysis.curves import AXES, curve_of, mean_curve
-from analysis.figures.lines import draw_curve, key_fewer, name_fewer
-from analysis.figures.panels import PLAIN, virtual_time
-from analysis.measures import times_to_accuracy
-from analysis.registry import usable
-from analysis.replications import Group
-from analysis.theme import Look, Style, label_legend, look_of, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.transforms import Bbox
 
-from analysis.curves import Curve
-from analysis.theme import Look, Style, note
+from afl_sim.analysis.curves import Curve
+from afl_sim.analysis.theme import Look, Style, note
 
 if TYPE_CHECKING:
     import numpy.typing as npt

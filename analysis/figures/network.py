@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from afl_sim.analysis.figures.panels import virtual_time
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.replications import short_names
+from afl_sim.analysis.series import horizon, occupancy, transfers
+from afl_sim.analysis.theme import Style, new_figure, note_left_out, themed
 from afl_sim.recording import Run
-from analysis.figures.panels import virtual_time
-from analysis.registry import usable
-from analysis.replications import short_names
-from analysis.series import horizon, occupancy, transfers
-from analysis.theme import Style, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def network(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         step = 3 if limited else 2
         names = short_names(shown, 22 if columns > 1 else 30)
         for row, (group, name) in enumerate(zip(shown, names, strict=True)):
-            mine = panels[row * step : (row + 1) * step]
+            mine = list(panels[row * step : (row + 1) * step])
             _draw_run(mine, group.first, chosen)
             mine[0].set_title(f"{name}: bytes" if len(shown) > 1 else "Bytes moved")
         _legend(figure, shown[0].first, chosen)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from analysis.theme import Look, Style
+from afl_sim.analysis.theme import Look, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

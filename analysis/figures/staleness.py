@@ -12,16 +12,24 @@ import pandas as pd
 from matplotlib import font_manager
 from matplotlib.ticker import MaxNLocator
 
+from afl_sim.analysis.curves import split_at
+from afl_sim.analysis.figures.lines import draw_fewer, name_fewer
+from afl_sim.analysis.figures.panels import SPEED, draw_by_speed, scale_seconds, virtual_time
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.replications import Group, short_names
+from afl_sim.analysis.series import compute_seconds, mean_in_bins, speeds_by_run, staleness_rows
+from afl_sim.analysis.statistics import warm_up
+from afl_sim.analysis.theme import (
+    Look,
+    Style,
+    label_legend,
+    look_of,
+    new_figure,
+    note_left_out,
+    themed,
+)
+from afl_sim.analysis.theory import mean_staleness
 from afl_sim.recording import Run
-from analysis.curves import split_at
-from analysis.figures.lines import draw_fewer, name_fewer
-from analysis.figures.panels import SPEED, draw_by_speed, scale_seconds, virtual_time
-from analysis.registry import usable
-from analysis.replications import Group, short_names
-from analysis.series import compute_seconds, mean_in_bins, speeds_by_run, staleness_rows
-from analysis.statistics import warm_up
-from analysis.theme import Look, Style, label_legend, look_of, new_figure, note_left_out, themed
-from analysis.theory import mean_staleness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +44,7 @@ def staleness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """One panel per setting: the share of aggregated updates (%) at each staleness (versions).
 
     The dashed line is the mean, the dotted one what theory expects of it, where it says something
-    (`analysis.theory`). Panels share the axis of staleness; the share's is each their own.
+    (`afl_sim.analysis.theory`). Panels share the axis of staleness; the share's is each their own.
 
     Raises:
         CannotDraw: no run has aggregated an update.

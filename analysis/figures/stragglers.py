@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from afl_sim.recording import Run
-from analysis.curves import split_at
-from analysis.figures.lines import UNNAMED, draw_fewer, name_fewer
-from analysis.figures.panels import SPEED, draw_by_speed, scale_seconds
-from analysis.registry import usable
-from analysis.replications import Group, drawable, shorten
-from analysis.series import (
+from afl_sim.analysis.curves import split_at
+from afl_sim.analysis.figures.lines import UNNAMED, draw_fewer, name_fewer
+from afl_sim.analysis.figures.panels import SPEED, draw_by_speed, scale_seconds
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.replications import Group, drawable, shorten
+from afl_sim.analysis.series import (
     client_count,
     compute_seconds,
     idle_share,
@@ -24,7 +23,8 @@ from analysis.series import (
     speeds_by_run,
     update_share,
 )
-from analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
+from afl_sim.recording import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

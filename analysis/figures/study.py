@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from afl_sim.recording import Run
-from analysis.figures.panels import PLAIN
-from analysis.intervals import intervals
-from analysis.measures import TIME_TO, Measured, measure_all, measure_of
-from analysis.registry import LOOKS, CannotDraw, usable
-from analysis.replications import Group, drawable, groups, short_labels, short_names
-from analysis.settings import Swept, series, swept
-from analysis.theme import (
+from afl_sim.analysis.figures.panels import PLAIN
+from afl_sim.analysis.intervals import intervals
+from afl_sim.analysis.measures import TIME_TO, Measured, measure_all, measure_of
+from afl_sim.analysis.registry import LOOKS, CannotDraw, usable
+from afl_sim.analysis.replications import Group, drawable, groups, short_labels, short_names
+from afl_sim.analysis.settings import Swept, series, swept
+from afl_sim.analysis.theme import (
     LINES,
     MARKERS,
     Style,
@@ -28,6 +27,7 @@ from analysis.theme import (
     note_left_out,
     themed,
 )
+from afl_sim.recording import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -246,8 +246,12 @@ def _draw_series(
     low, high = scaled(rows, "low"), scaled(rows, "high")
     known = ~np.isnan(low)
     axes.vlines(x[known], low[known], high[known], color=color, linewidth=1.3 * style.stroke)
-    look = {"color": color, "marker": marker, "markersize": 5.5 * style.stroke}
-    named = {"linestyle": line, "linewidth": 1.5 * style.stroke, "label": label or None}
+    look: dict[str, Any] = {"color": color, "marker": marker, "markersize": 5.5 * style.stroke}
+    named: dict[str, Any] = {
+        "linestyle": line,
+        "linewidth": 1.5 * style.stroke,
+        "label": label or None,
+    }
     (drawn,) = axes.plot(x, mean, **named, **look)
     drawn.set_markevery(np.flatnonzero(~fewer & ~np.isnan(mean)).tolist())
     hollow = np.where(np.isnan(mean), median, np.where(fewer, mean, np.nan))
@@ -272,7 +276,9 @@ def _draw_map(axes: Axes, grid: pd.DataFrame, name: str, style: Style) -> None:
     cmap = mpl.colormaps["viridis"]
     mesh = axes.imshow(values, aspect="auto", origin="lower", cmap=cmap)
     if values.size > MOST_NUMBERS:
-        axes.get_figure(root=True).colorbar(mesh, ax=axes, pad=0.02)
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.colorbar(mesh, ax=axes, pad=0.02)
     for (row, column), value in np.ndenumerate(values if values.size <= MOST_NUMBERS else []):
         red, green, blue, _ = cmap(mesh.norm(value))
         is_dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from afl_sim.analysis.figures.panels import PLAIN, virtual_time
+from afl_sim.analysis.measures import has_ended, times_to_accuracy
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.replications import Group, short_names
+from afl_sim.analysis.series import horizon
+from afl_sim.analysis.statistics import median_time, student_interval
+from afl_sim.analysis.theme import Style, look_of, new_figure, note_left_out, themed
 from afl_sim.recording import Run
-from analysis.figures.panels import PLAIN, virtual_time
-from analysis.measures import has_ended, times_to_accuracy
-from analysis.registry import usable
-from analysis.replications import Group, short_names
-from analysis.series import horizon
-from analysis.statistics import median_time, student_interval
-from analysis.theme import Style, look_of, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

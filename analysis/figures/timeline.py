@@ -10,12 +10,12 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from afl_sim.analysis.figures.panels import virtual_time
+from afl_sim.analysis.registry import usable
+from afl_sim.analysis.replications import drawable, shorten
+from afl_sim.analysis.series import compute_seconds, has_queues, horizon
+from afl_sim.analysis.theme import Style, new_figure, note_left_out, themed
 from afl_sim.recording import Run
-from analysis.figures.panels import virtual_time
-from analysis.registry import usable
-from analysis.replications import drawable, shorten
-from analysis.series import compute_seconds, has_queues, horizon
-from analysis.theme import Style, new_figure, note_left_out, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.curves import mean_curve
+from afl_sim.analysis.figures.lines import draw_line, key_fewer, name_fewer
+from afl_sim.analysis.papers.heterogeneity import NAMES, table
+from afl_sim.analysis.papers.reaching import Values, accuracy_at_end, by_setting, values
+from afl_sim.analysis.theme import label_legend, new_figure, themed
 from afl_sim.recording import Run
-from analysis.curves import mean_curve
-from analysis.figures.lines import draw_line, key_fewer, name_fewer
-from analysis.papers.heterogeneity import NAMES, table
-from analysis.papers.reaching import Values, accuracy_at_end, by_setting, values
-from analysis.theme import label_legend, new_figure, themed
 
 SERVERS: Final = ("fedavg", "quafl", "fedbuff", "favas")
 FLEETS: Final = {

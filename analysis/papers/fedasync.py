@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.papers.heterogeneity import along, differences, draw_line, table
+from afl_sim.analysis.papers.reaching import accuracy_at_end, by_setting, updates_to, values
+from afl_sim.analysis.statistics import student_interval
+from afl_sim.analysis.theme import label_legend, new_figure, themed
 from afl_sim.recording import Run
-from analysis.papers.heterogeneity import along, differences, draw_line, table
-from analysis.papers.reaching import accuracy_at_end, by_setting, updates_to, values
-from analysis.statistics import student_interval
-from analysis.theme import label_legend, new_figure, themed
 
 FUNCTIONS: Final = ("constant", "polynomial", "hinge")
 ALPHAS: Final = ("0.3", "0.6", "0.9")

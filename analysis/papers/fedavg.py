@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.figures.panels import plain_decades
+from afl_sim.analysis.papers.heterogeneity import table
+from afl_sim.analysis.papers.reaching import Values, by_setting, rounds_to, values
+from afl_sim.analysis.theme import Style, new_figure, themed
 from afl_sim.recording import Run
-from analysis.figures.panels import plain_decades
-from analysis.papers.heterogeneity import table
-from analysis.papers.reaching import Values, by_setting, rounds_to, values
-from analysis.theme import Style, new_figure, themed
 
 TABLE1: Final = {
     "C0": "C=0 (one client), IID",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from afl_sim.analysis.curves import mean_curve
+from afl_sim.analysis.figures.lines import draw_line, name_fewer
+from afl_sim.analysis.replications import seed
+from afl_sim.analysis.theme import PALETTE, new_figure, themed
 from afl_sim.recording import Run
-from analysis.curves import mean_curve
-from analysis.figures.lines import draw_line, name_fewer
-from analysis.replications import seed
-from analysis.theme import PALETTE, new_figure, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from afl_sim.analysis.curves import mean_curve
+from afl_sim.analysis.figures.lines import draw_line, key_fewer, name_fewer
+from afl_sim.analysis.replications import seed
+from afl_sim.analysis.theme import MARKERS, PALETTE, new_figure, themed
 from afl_sim.recording import Run
-from analysis.curves import mean_curve
-from analysis.figures.lines import draw_line, key_fewer, name_fewer
-from analysis.replications import seed
-from analysis.theme import MARKERS, PALETTE, new_figure, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

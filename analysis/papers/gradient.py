@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from afl_sim.analysis.figures.gradient import gradient_norm
+from afl_sim.analysis.theme import new_figure, themed
 from afl_sim.recording import Run
-from analysis.figures.gradient import gradient_norm
-from analysis.theme import new_figure, themed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from afl_sim.analysis.papers.reaching import Values, paired_differences, seconds_to, values
+from afl_sim.analysis.statistics import median_time, student_interval
+from afl_sim.analysis.theme import MARKERS, Style, label_legend, new_figure, themed
 from afl_sim.recording import Run
-from analysis.papers.reaching import Values, paired_differences, seconds_to, values
-from analysis.statistics import median_time, student_interval
-from analysis.theme import MARKERS, Style, label_legend, new_figure, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.papers.heterogeneity import NAMES, along, differences, draw_line, table
+from afl_sim.analysis.papers.reaching import by_setting, seconds_to
+from afl_sim.analysis.theme import label_legend, new_figure, themed
 from afl_sim.recording import Run
-from analysis.papers.heterogeneity import NAMES, along, differences, draw_line, table
-from analysis.papers.reaching import by_setting, seconds_to
-from analysis.theme import label_legend, new_figure, themed
 
 KINDS: Final = ("fedavg", "fedbuff")
 BANDWIDTHS: Final = {"100k": 100, "10k": 10, "1k": 1}

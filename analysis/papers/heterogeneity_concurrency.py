@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.figures.panels import plain_decades
+from afl_sim.analysis.papers.heterogeneity import along, differences, draw_line, table
+from afl_sim.analysis.papers.reaching import by_setting, seconds_to, updates_to
+from afl_sim.analysis.theme import label_legend, new_figure, themed
 from afl_sim.recording import Run
-from analysis.figures.panels import plain_decades
-from analysis.papers.heterogeneity import along, differences, draw_line, table
-from analysis.papers.reaching import by_setting, seconds_to, updates_to
-from analysis.theme import label_legend, new_figure, themed
 
 CONCURRENCIES: Final = (5, 10, 20, 40)
 BUFFERS: Final = (1, 5, 10)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.papers.heterogeneity import NAMES, differences, draw_times, table
+from afl_sim.analysis.papers.reaching import accuracy_at_end, by_setting, seconds_to
 from afl_sim.recording import Run
-from analysis.papers.heterogeneity import NAMES, differences, draw_times, table
-from analysis.papers.reaching import accuracy_at_end, by_setting, seconds_to
 
 KINDS: Final = ("fedavg", "fedbuff", "fedasync")
 STRENGTHS: Final = ("0.0", "0.5", "1.0")

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.papers.heterogeneity import NAMES, differences, draw_times, table
+from afl_sim.analysis.papers.reaching import by_setting, seconds_to, updates_to
+from afl_sim.analysis.series import staleness_rows
 from afl_sim.recording import Run
-from analysis.papers.heterogeneity import NAMES, differences, draw_times, table
-from analysis.papers.reaching import by_setting, seconds_to, updates_to
-from analysis.series import staleness_rows
 
 KINDS: Final = ("fedavg", "fedbuff", "fedasync", "safa", "favas")
 SIGMAS: Final = ("0", "0.7", "1.4", "2.1")

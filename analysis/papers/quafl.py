@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from afl_sim.analysis.curves import mean_curve
+from afl_sim.analysis.figures.lines import draw_line, key_fewer, name_fewer
+from afl_sim.analysis.papers.reaching import accuracy_at_end, by_setting, seconds_to, values
+from afl_sim.analysis.replications import groups
+from afl_sim.analysis.theme import label_legend, look_of, new_figure, themed
 from afl_sim.recording import Run
-from analysis.curves import mean_curve
-from analysis.figures.lines import draw_line, key_fewer, name_fewer
-from analysis.papers.reaching import accuracy_at_end, by_setting, seconds_to, values
-from analysis.replications import groups
-from analysis.theme import label_legend, look_of, new_figure, themed
 
 ROWS: Final = {
     "quafl": "QuAFL",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from afl_sim.analysis.series import staleness_rows
 from afl_sim.recording import Run
-from analysis.series import staleness_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from afl_sim.reproduction.target import Target
+    from afl_sim.analysis.papers.reported import Target
 
 WARM_UP: Final = 0.2
 """The share of the updates, at the beginning, that is left out."""
@@ -74,7 +74,7 @@ def figures(run: Run) -> dict[str, float]:
 
 def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
     """Throughput, and the delays of fast and slow clients, with the closed forms as lines."""
-    from analysis import theme
+    from afl_sim.analysis import theme
 
     measured = measure(studies)
     panels = {

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from afl_sim.analysis.measures import times_to_accuracy
+from afl_sim.analysis.replications import groups, seed
 from afl_sim.recording import Run
-from analysis.measures import times_to_accuracy
-from analysis.replications import groups, seed
 
 Values = list[float | None]
 """One value for each replication; None where there is none, such as a target not reached."""

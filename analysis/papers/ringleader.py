@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from afl_sim.analysis.papers.gradient import gradient_norms
+from afl_sim.analysis.papers.reaching import accuracy_at_end
 from afl_sim.recording import Run
-from analysis.papers.gradient import gradient_norms
-from analysis.papers.reaching import accuracy_at_end
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from afl_sim.reproduction.target import Target
+    from afl_sim.analysis.papers.reported import Target
 
 METHODS: Final = ("ringleader", "malenia", "ia2sgd")
 QUARTERS: Final = ("first", "second", "third", "last")

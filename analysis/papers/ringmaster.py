@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from afl_sim.analysis.papers.gradient import gradient_norms
 from afl_sim.recording import Run
-from analysis.papers.gradient import gradient_norms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from afl_sim.reproduction.target import Target
+    from afl_sim.analysis.papers.reported import Target
 
 METHODS: Final = {
     "ringmaster": "ringmaster",

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from afl_sim.recording import Run
-from analysis.papers.safa_rounds import (
+from afl_sim.analysis.papers.safa_rounds import (
     ROUNDS,
     Round,
     by_arrival,
@@ -20,6 +19,7 @@ from analysis.papers.safa_rounds import (
     round_seconds,
     rounds,
 )
+from afl_sim.recording import Run
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from afl_sim.reproduction.target import Target
+    from afl_sim.analysis.papers.reported import Target
 
 FRACTIONS: Final = (0.1, 0.3, 0.5, 0.7, 1.0)
 CRASHES: Final = (0.1, 0.3, 0.5, 0.7)
@@ -52,7 +52,7 @@ def cell(fraction: float, crash: float) -> str:
 
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
-    """The quantities of the target; see `afl_sim.reproduction`."""
+    """The quantities of the target; see `afl_sim.papers`."""
     quantities: dict[str, Rows] = {
         "safa_round_seconds": {},
         "fedavg_round_seconds": {},
@@ -155,7 +155,7 @@ def fraction_of(run: Run) -> float:
 
 def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
     """Round lengths and synchronisation ratio against C and cr, with the published points."""
-    from analysis import theme
+    from afl_sim.analysis import theme
 
     measured, trained = measure(studies), learning(studies)
     with theme.themed() as style:
@@ -175,7 +175,7 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
 
 
 def _draw_rounds(axes: Axes, measured: Rows, rows: Mapping[str, Any], style: Any) -> None:
-    from analysis import theme
+    from afl_sim.analysis import theme
 
     for i, crash in enumerate(CRASHES):
         color = style.colors.palette[i]
@@ -226,7 +226,8 @@ def _draw_loss(axes: Axes, runs: Sequence[Run], target: Target, style: Any) -> N
     for i, (kind, crash) in enumerate(looks):
         color = style.colors.palette[i]
         rows = target.tables[f"{kind}_loss"].rows
-        reported = [rows[f"cr={_short(crash)} round {number}"].reported for number in LOSS_ROUNDS]
+        labels = [f"cr={_short(crash)} round {number}" for number in LOSS_ROUNDS]
+        reported = np.array([rows[label].reported for label in labels], dtype=float)
         axes.scatter(LOSS_ROUNDS, reported, marker="x", color=color, zorder=3)
         axes.plot([], [], color=color, label=f"{NAMES[kind]}, cr {crash:g}")
         for run in runs:

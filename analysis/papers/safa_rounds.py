@@ -81,10 +81,10 @@ def rounds(run: Run) -> list[Round]:
             answers.setdefault(version, []).append((client, seconds, samples))
     found = []
     for version, rows in sorted(answers.items()):
-        clients, seconds, samples = zip(*rows, strict=True)
+        clients, durations, sizes = zip(*rows, strict=True)
         stay = staying[version - 1]
         synced = sum(str(client) not in stay for client in went_out[version - 1])
-        found.append(Round(clients, seconds, samples, synced))
+        found.append(Round(clients, durations, sizes, synced))
     return found
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from afl_sim.analysis.curves import curve_of, mean_curve
+from afl_sim.analysis.figures.learning import has_accuracy
+from afl_sim.analysis.figures.timeline import LEGS, choose_clients, legs
+from afl_sim.analysis.measures import has_events, times_to_accuracy
+from afl_sim.analysis.registry import holds
+from afl_sim.analysis.replications import Group, groups
+from afl_sim.analysis.report.drawn import SETTINGS, spread
+from afl_sim.analysis.series import horizon
+from afl_sim.analysis.theme import STYLES, look_of
 from afl_sim.recording import Run
-from analysis.curves import curve_of, mean_curve
-from analysis.figures.learning import has_accuracy
-from analysis.figures.timeline import LEGS, choose_clients, legs
-from analysis.measures import has_events, times_to_accuracy
-from analysis.registry import holds
-from analysis.replications import Group, groups
-from analysis.report.drawn import SETTINGS, spread
-from analysis.series import horizon
-from analysis.theme import STYLES, look_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt

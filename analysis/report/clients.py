@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from afl_sim.analysis.series import client_count, idle_share, speeds, staleness_rows, update_share
 from afl_sim.recording import Run
-from analysis.series import client_count, idle_share, speeds, staleness_rows, update_share
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from afl_sim.analysis.drawing import pages
+from afl_sim.analysis.registry import FIGURES, CannotDraw
+from afl_sim.analysis.replications import groups
+from afl_sim.analysis.report.svg import inline_svg
+from afl_sim.analysis.theme import notes
 from afl_sim.recording import Run
-from analysis.drawing import pages
-from analysis.registry import FIGURES, CannotDraw
-from analysis.replications import groups
-from analysis.report.svg import inline_svg
-from analysis.theme import notes
 
 SETTINGS: Final = 16
 RUNS: Final = 120

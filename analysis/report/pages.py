@@ -12,20 +12,25 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from afl_sim.analysis.compare import comparison, interval_texts, over_seeds, texts_of
+from afl_sim.analysis.intervals import sentences
+from afl_sim.analysis.measures import measure_all
+from afl_sim.analysis.registry import FIGURES
+from afl_sim.analysis.replications import named
+from afl_sim.analysis.report.charts import (
+    accuracy_data,
+    accuracy_keys,
+    timeline_data,
+    timeline_keys,
+)
+from afl_sim.analysis.report.drawn import WHOLE, drawings
+from afl_sim.analysis.report.links import command, link_to
+from afl_sim.analysis.report.tables import clients_table, runs_table, table_of
+from afl_sim.analysis.series import client_count
 from afl_sim.recording import Run
 from afl_sim.recording.files import write_text
 from afl_sim.recording.reading import is_study
 from afl_sim.scenario.wording import one_line
-from analysis.compare import comparison, interval_texts, over_seeds, texts_of
-from analysis.intervals import sentences
-from analysis.measures import measure_all
-from analysis.registry import FIGURES
-from analysis.replications import named
-from analysis.report.charts import accuracy_data, accuracy_keys, timeline_data, timeline_keys
-from analysis.report.drawn import WHOLE, drawings
-from analysis.report.links import command, link_to
-from analysis.report.tables import clients_table, runs_table, table_of
-from analysis.series import client_count
 
 REPORT: Final = "report.html"
 MOST_SENTENCES: Final = 30
@@ -122,7 +127,7 @@ def write_study_report(
 
 
 def _write(template: str, path: Path, **values: Any) -> Path:
-    here = files("analysis.report")
+    here = files("afl_sim.analysis.report")
     style = (here / "page.css").read_text(encoding="utf-8")
     scripts = [(here / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS]
     page = _templates().get_template(template)
@@ -138,7 +143,7 @@ _SCRIPTS: Final = ("tables", "zoom", "charts")
 def _templates() -> jinja2.Environment:
     """The templates of this folder; they escape whatever is put in."""
     found = jinja2.Environment(
-        loader=jinja2.PackageLoader("analysis", "report"),
+        loader=jinja2.PackageLoader("afl_sim.analysis", "report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
-from analysis.drawing import rendered
-from analysis.theme import LIGHT
+from afl_sim.analysis.drawing import rendered
+from afl_sim.analysis.theme import LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from afl_sim.analysis.measures import has_events
+from afl_sim.analysis.report.clients import COLUMNS, MOST, client_table, sampled
+from afl_sim.analysis.report.links import link_to
+from afl_sim.analysis.series import client_count
+from afl_sim.analysis.tables import Texts
 from afl_sim.recording import Run
-from analysis.measures import has_events
-from analysis.report.clients import COLUMNS, MOST, client_table, sampled
-from analysis.report.links import link_to
-from analysis.series import client_count
-from analysis.tables import Texts
 
 if TYPE_CHECKING:
     pass

@@ -10,10 +10,10 @@ from hand_written import asynchronous_run
 from measuring import REFERENCE
 
 from afl_sim import load_scenario, simulate
-from afl_sim.learning.models import build_model
-from afl_sim.preparation import prepare
+from afl_sim.learning.models.built_in import build_model
+from afl_sim.run.api import Progress
+from afl_sim.run.preparation import prepare
 from afl_sim.scenario import Scenario
-from afl_sim.simulation import Progress
 
 Work = Callable[[], Mapping[str, float]]
 

@@ -11,8 +11,8 @@ from contenders import reference
 from measuring import Section, alternate, main, median_ratio
 
 from afl_sim.execution.numerics import deterministic
-from afl_sim.learning.batched import BatchedTrainer, LocalTask
-from afl_sim.preparation import build_runner, prepare, recipe_of
+from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
+from afl_sim.run.preparation import build_runner, prepare, recipe_of
 
 _TASKS = 16
 # Steps of each task in a turn.

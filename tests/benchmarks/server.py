@@ -14,7 +14,7 @@ from measuring import Section, main
 from torch import Tensor
 
 from afl_sim.execution.numerics import deterministic
-from afl_sim.execution.snapshot import Snapshot
+from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.recording import save_checkpoint
 from afl_sim.strategies.base import Population, Update
 

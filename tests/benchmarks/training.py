@@ -9,7 +9,7 @@ from contenders import by_afl_sim, by_hand, gemm, reference
 from measuring import Section, Turn, alternate, main, median_ratio
 from torch.utils.flop_counter import FlopCounterMode
 
-from afl_sim.learning.models import build_model
+from afl_sim.learning.models.built_in import build_model
 
 # Updates in a turn: short enough to meet the same state of the machine as the turn before.
 _UPDATES = {"lenet": 60, "cnn": 8}

@@ -8,11 +8,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from commands import QUICK, SMALLEST, Command, Result
+from finished import Finished
 
 
 @pytest.fixture(scope="session")
@@ -40,24 +41,6 @@ def cache(shared: Path) -> Path:
 def afl_sim(tmp_path: Path, cache: Path) -> Command:
     """The command, in an empty folder."""
     return Command(tmp_path, cache)
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Runs that are there to be looked at; nobody writes to them.
-
-    Attributes:
-        full, timing: the smallest scenario, trained and with --timing-only.
-        again: the full run's own resolved scenario, run.
-        other: the same with another seed.
-        results: what each command printed, by the same names.
-    """
-
-    full: Path
-    timing: Path
-    again: Path
-    other: Path
-    results: dict[str, Result]
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import QUICK, SMALLEST, Command, everything_in, leftovers, summary
+from commands import ENDLESS, QUICK, SMALLEST, Command, everything_in, leftovers, summary
 
 from afl_sim import load_run
-
-ENDLESS = ("--set", "stop.updates=100000000", "--set", "evaluation.samples=200")
 
 
 def wait_for(folder: Path, name: str, process: subprocess.Popen[str]) -> None:

@@ -9,9 +9,9 @@ import pytest
 from commands import Command
 
 from afl_sim import load_scenario, simulate
-from afl_sim.calibration import calibrate
 from afl_sim.errors import InputError
-from afl_sim.scenario.devices import read_devices
+from afl_sim.run.calibration import calibrate
+from afl_sim.scenario.traces.devices import read_devices
 
 MODELS = """\
 from torch import nn

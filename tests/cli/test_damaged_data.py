@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import ROOT, SMALLEST, Command, digests
-from conftest import QUICK, Finished
+from commands import QUICK, ROOT, SMALLEST, Command, digests
+from finished import Finished
 
 SUMS = dict(
     reversed(line.split())
-    for line in (ROOT / "afl_sim" / "learning" / "mnist" / "SHA256SUMS").read_text().splitlines()
+    for line in (ROOT / "afl_sim" / "learning" / "data" / "mnist" / "SHA256SUMS")
+    .read_text()
+    .splitlines()
 )
 
 
@@ -50,7 +52,7 @@ def test_a_damaged_package_is_told_and_not_used(tmp_path: Path) -> None:
     shutil.copytree(
         ROOT / "afl_sim", copy / "afl_sim", ignore=shutil.ignore_patterns("__pycache__")
     )
-    flip(copy / "afl_sim" / "learning" / "mnist" / "train-labels-idx1-ubyte.gz")
+    flip(copy / "afl_sim" / "learning" / "data" / "mnist" / "train-labels-idx1-ubyte.gz")
     (tmp_path / "work").mkdir()
     command = Command(tmp_path / "work", tmp_path / "cache")
     result = command("run", SMALLEST, *QUICK, "--out", "run", PYTHONPATH=str(copy))

@@ -10,8 +10,8 @@ import pytest
 from commands import ROOT
 
 MODULES = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for package in ("afl_sim", "analysis")
+    ".".join((*above, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    for package, above in (("afl_sim", ()), ("analysis", ("afl_sim",)))
     for path in (ROOT / package).rglob("*.py")
     if ">>> " in path.read_text()
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import QUICK, ROOT, SMALLEST, Command, digests
-from conftest import Finished
+from finished import Finished
 
 MNIST = {
     f"{part}-{kind}-ubyte.gz"
@@ -21,11 +21,11 @@ import importlib.resources
 import os
 
 import afl_sim
-import analysis
+from afl_sim import analysis
 
 print(afl_sim.__file__)
 print(os.path.dirname(analysis.__file__))
-print((importlib.resources.files("analysis.report") / "page.html").is_file())
+print((importlib.resources.files("afl_sim.analysis.report") / "page.html").is_file())
 """
 
 
@@ -51,24 +51,23 @@ def test_a_wheel_holds_the_program_its_data_and_nothing_else(wheel: Path) -> Non
         (info,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
         for name in names:
-            if name.startswith("afl_sim/scenarios/"):
-                source = ROOT / name.removeprefix("afl_sim/")
-            elif name.startswith(("afl_sim/", "analysis/")):
+            if name.startswith("afl_sim/"):
                 source = ROOT / name
             else:
                 continue
             assert archive.read(name) == source.read_bytes()
     assert "afl-sim = afl_sim.cli:main" in entry_points
     assert len(names) == len(set(names))
-    assert {name.partition("/")[0] for name in names} == {"afl_sim", "analysis", info}
+    assert {name.partition("/")[0] for name in names} == {"afl_sim", info}
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
-    expected = {f"afl_sim/learning/mnist/{name}" for name in MNIST | {"SHA256SUMS"}}
+    expected = {f"afl_sim/learning/data/mnist/{name}" for name in MNIST | {"SHA256SUMS"}}
     expected |= {f"afl_sim/{path.relative_to(ROOT)}" for path in (ROOT / "scenarios").rglob("*.*")}
     expected |= {"afl_sim/py.typed", f"{info}/licenses/LICENSE", f"{info}/METADATA"}
-    for package in ("afl_sim", "analysis"):
-        expected |= {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob("*.py")}
-    for suffix in ("html", "css", "js"):
-        found = {str(p.relative_to(ROOT)) for p in (ROOT / "analysis").rglob(f"*.{suffix}")}
+    package = ROOT / "afl_sim"
+    expected |= {str(path.relative_to(ROOT)) for path in package.rglob("*.py")}
+    for suffix in ("py", "html", "css", "js"):
+        drawing = (package / "analysis").resolve()
+        found = {f"afl_sim/{p.relative_to(ROOT)}" for p in drawing.rglob(f"*.{suffix}")}
         assert found
         expected |= found
     assert expected <= set(names)
@@ -88,7 +87,11 @@ def test_an_installed_wheel_runs_from_another_folder(
     command = Command(work, tmp_path / "cache")
     installed = {"PYTHONPATH": str(site)}
     where = command.python(WHERE, **installed).succeeded().out.splitlines()
-    assert where == [str(site / "afl_sim" / "__init__.py"), str(site / "analysis"), "True"]
+    assert where == [
+        str(site / "afl_sim" / "__init__.py"),
+        str(site / "afl_sim" / "analysis"),
+        "True",
+    ]
 
     assert command("validate", "quickstart", "smallest", **installed).succeeded().out == (
         "quickstart: ok, 3 runs\nsmallest: ok, 1 run\n"

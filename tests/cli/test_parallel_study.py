@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from commands import SMALLEST, Command, leftovers, summary
-from test_broken_off_runs import ENDLESS
+from commands import ENDLESS, SMALLEST, Command, leftovers, summary
 
 STUDY = SMALLEST.read_text() + "replications: 3\n"
 WORKERS = ("--workers", "2", "--out", "study")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from pathlib import Path
 
 from commands import Command
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "papers"))
 from tiny import STUDY, write_target
 
 

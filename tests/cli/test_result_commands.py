@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import QUICK, SMALLEST, Command, digests, everything_in
-from conftest import Finished
+from finished import Finished
 
 from afl_sim import load_run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 from commands import QUICK, SMALLEST, Command, digests, everything_in, leftovers, summary
-from conftest import Finished
+from finished import Finished
 
 from afl_sim import load_run
 

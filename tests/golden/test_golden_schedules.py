@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from golden_schedules import STRATEGIES, facts, golden, scenario
 
-from afl_sim.simulation import simulate
+from afl_sim.run.api import simulate
 from afl_sim.strategies import strategies
 
 

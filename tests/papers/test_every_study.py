@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from synthetic import run_of
 
+from afl_sim.papers.results import checked
+from afl_sim.papers.target import find_target, target_names
 from afl_sim.recording import Run
-from afl_sim.reproduction.results import checked
-from afl_sim.reproduction.target import find_target, target_names
-from afl_sim.simulation import load_study
+from afl_sim.run.api import load_study
 
 EVALUATIONS = 101
 TASKS = 100

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from curves import curve
 
-from afl_sim.reproduction.target import find_target
-from analysis.papers import fedavg
+from afl_sim.analysis.papers import fedavg
+from afl_sim.papers.target import find_target
 
 
 def test_each_cell_is_the_crossing_of_its_own_runs() -> None:

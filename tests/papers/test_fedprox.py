@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from synthetic import run_of
 
+from afl_sim.analysis.papers.fedprox import draw, measure, roughness
+from afl_sim.papers.judging import judged
+from afl_sim.papers.reproducing import Asked, reproduce
+from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.reproduction.judging import judged
-from afl_sim.reproduction.running import Asked, reproduce
-from afl_sim.reproduction.target import find_target
-from afl_sim.simulation import load_study
-from analysis.papers.fedprox import draw, measure, roughness
+from afl_sim.run.api import load_study
 
 TARGET = find_target("fedprox")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from synthetic import run_of
 
+from afl_sim.analysis.papers.flanp import draw, measure
+from afl_sim.papers.judging import borne, judged
+from afl_sim.papers.reproducing import Asked, reproduce
+from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.reproduction.judging import borne, judged
-from afl_sim.reproduction.running import Asked, reproduce
-from afl_sim.reproduction.target import find_target
-from afl_sim.simulation import load_study
-from analysis.papers.flanp import draw, measure
+from afl_sim.run.api import load_study
 
 TARGET = find_target("flanp")
 

@@ -10,12 +10,19 @@ from typing import Any
 import pytest
 from synthetic import run_of
 
+from afl_sim.analysis.papers.fraboni import (
+    LEVELS,
+    METHODS,
+    accuracy_by_client,
+    draw,
+    measure,
+    method,
+)
+from afl_sim.papers.judging import judged
+from afl_sim.papers.reproducing import Asked, reproduce
+from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.reproduction.judging import judged
-from afl_sim.reproduction.running import Asked, reproduce
-from afl_sim.reproduction.target import find_target
-from afl_sim.simulation import load_study, simulate
-from analysis.papers.fraboni import LEVELS, METHODS, accuracy_by_client, draw, measure, method
+from afl_sim.run.api import load_study, simulate
 
 TARGET = find_target("fraboni")
 
@@ -118,7 +125,7 @@ def test_bias_and_losses_are_compared_seed_by_seed() -> None:
 
 
 def test_every_client_of_the_learning_study_holds_one_class_of_its_own() -> None:
-    from afl_sim.preparation import prepare
+    from afl_sim.run.preparation import prepare
 
     case = load_study(TARGET.file("learning")).cases[0]
     prepared = prepare(case.scenario, timing_only=True)

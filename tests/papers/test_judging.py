@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from tiny import write_target
 
+from afl_sim.analysis.statistics import prediction_interval, quartiles
 from afl_sim.errors import AflSimError, InputError
-from afl_sim.reproduction.judging import Judged, judged
-from afl_sim.reproduction.pages import notes, texts, to_csv, to_markdown, verdict
-from afl_sim.reproduction.results import Results, checked, read_results
-from afl_sim.reproduction.target import Target, load_target
-from afl_sim.reproduction.words import Row, Table, Tolerance
-from analysis.statistics import prediction_interval, quartiles
+from afl_sim.papers.judging import Judged, judged
+from afl_sim.papers.pages import notes, texts, to_csv, to_markdown, verdict
+from afl_sim.papers.results import Results, checked, read_results
+from afl_sim.papers.target import Target, load_target
+from afl_sim.papers.words import Row, Table, Tolerance
 
 MADE = {
     "date": "2020-02-02",

@@ -6,12 +6,12 @@ import importlib
 
 import pytest
 
-from afl_sim.builtin import find_scenario
-from afl_sim.reproduction.judging import judged
-from afl_sim.reproduction.pages import to_csv
-from afl_sim.reproduction.results import read_results
-from afl_sim.reproduction.target import SCALES, Scale, find_target, paper_folder, target_names
-from afl_sim.validation import check_study
+from afl_sim.papers.judging import judged
+from afl_sim.papers.pages import to_csv
+from afl_sim.papers.results import read_results
+from afl_sim.papers.target import SCALES, Scale, find_target, paper_folder, target_names
+from afl_sim.run.validation import check_study
+from afl_sim.scenario.bundled import find_scenario
 
 NAMES = target_names()
 

@@ -8,9 +8,7 @@ import pandas as pd
 import pytest
 from curves import curve
 
-from afl_sim.reproduction.target import find_target
-from afl_sim.validation import check_study
-from analysis.papers import (
+from afl_sim.analysis.papers import (
     favas,
     fedasync,
     heterogeneity_concurrency,
@@ -18,8 +16,10 @@ from analysis.papers import (
     heterogeneity_tail,
     quafl,
 )
-from analysis.papers.heterogeneity import draw_line
-from analysis.theme import new_figure, themed
+from afl_sim.analysis.papers.heterogeneity import draw_line
+from afl_sim.analysis.theme import new_figure, themed
+from afl_sim.papers.target import find_target
+from afl_sim.run.validation import check_study
 
 OWN = {
     "fedasync": "axes",

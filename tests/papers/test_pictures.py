@@ -3,8 +3,8 @@
 from curves import curve
 from matplotlib.figure import Figure
 
-from analysis.papers import fedprox, quafl
-from analysis.theme import notes
+from afl_sim.analysis.papers import fedprox, quafl
+from afl_sim.analysis.theme import notes
 
 
 def test_quafls_curves_go_on_with_the_seeds_that_do() -> None:

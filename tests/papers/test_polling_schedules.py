@@ -10,11 +10,11 @@ import pytest
 from scipy.stats import poisson
 
 from afl_sim import simulate
+from afl_sim.analysis.papers import favas
+from afl_sim.analysis.statistics import prediction_interval
+from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.reproduction.target import find_target
-from afl_sim.validation import check_study
-from analysis.papers import favas
-from analysis.statistics import prediction_interval
+from afl_sim.run.validation import check_study
 
 
 def timed(name: str, label: str, setting: str) -> Run:

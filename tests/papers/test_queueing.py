@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from afl_sim import simulate
-from afl_sim.reproduction.target import find_target
+from afl_sim.analysis.papers import queueing
+from afl_sim.papers.target import find_target
+from afl_sim.run.validation import check_study
 from afl_sim.theory.formulas import mean_queue, network_rate
 from afl_sim.theory.jackson import probabilities
-from afl_sim.validation import check_study
-from analysis.papers import queueing
 
 TIMES = [1.0] * 5 + [4.0] * 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from curves import curve
 
-from analysis.papers.reaching import by_setting, paired_differences, rounds_to, seconds_to
+from afl_sim.analysis.papers.reaching import by_setting, paired_differences, rounds_to, seconds_to
 
 
 def test_a_crossing_lies_between_the_evaluations_around_it() -> None:

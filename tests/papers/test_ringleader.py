@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from afl_sim import simulate
+from afl_sim.analysis.papers import ringleader
+from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.reproduction.target import find_target
+from afl_sim.run.validation import check_study
 from afl_sim.streams import Streams
-from afl_sim.validation import check_study
-from analysis.papers import ringleader
 
 
 def trained(kind: str, norms: list[float], label: str = "") -> Any:

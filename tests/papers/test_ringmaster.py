@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from afl_sim import simulate
-from afl_sim.reproduction.target import find_target
-from afl_sim.validation import check_study
-from analysis.papers import ringmaster
+from afl_sim.analysis.papers import ringmaster
+from afl_sim.papers.target import find_target
+from afl_sim.run.validation import check_study
 
 
 def test_the_workers_are_those_of_the_paper() -> None:

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from tiny import TARGET, write_target
 
-from afl_sim.cases import Outcome
 from afl_sim.errors import AflSimError, InputError
+from afl_sim.papers import reproducing, writing
+from afl_sim.papers.overview import overview
+from afl_sim.papers.pages import notes
+from afl_sim.papers.reproducing import Asked, reproduce
+from afl_sim.papers.results import read_results
+from afl_sim.papers.target import Target, load_target
+from afl_sim.papers.writing import alone_in, keep
 from afl_sim.recording import load_runs
-from afl_sim.reproduction import running, writing
-from afl_sim.reproduction.listing import overview
-from afl_sim.reproduction.pages import notes
-from afl_sim.reproduction.results import read_results
-from afl_sim.reproduction.running import Asked, reproduce
-from afl_sim.reproduction.target import Target, load_target
-from afl_sim.reproduction.writing import alone_in, keep
 from afl_sim.scenario import Study
+from afl_sim.study.case import Outcome
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_finished_runs_are_reused_and_other_code_runs_anew(
     reproduce(target, Asked(), tell=told.append)
     reproduce(target, Asked(), tell=told.append)
     assert [outcome.reused for outcome in told] == [False, False, True, True]
-    monkeypatch.setattr(running, "code_digest", lambda *scenarios: "other" * 4)
+    monkeypatch.setattr(reproducing, "code_digest", lambda *scenarios: "other" * 4)
     reproduce(target, Asked(), tell=told.append)
     assert [outcome.reused for outcome in told[4:]] == [False, False]
 
@@ -177,7 +177,7 @@ def test_workers_are_given_to_all_studies_that_can_have_them(
         asked.append(study.cases[0].scenario.execution.executor)
         raise AflSimError("not run")
 
-    monkeypatch.setattr(running, "run_study", not_run)
+    monkeypatch.setattr(reproducing, "run_study", not_run)
     changed, workers = load_target(target.folder), ("execution.executor=processes",)
     for only in ("rounds", "long", "alone"):
         with pytest.raises(AflSimError, match="not run"):
@@ -326,7 +326,7 @@ def test_a_run_that_fails_is_named(target: Target) -> None:
 def test_the_overview_tells_cost_and_state(
     target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("afl_sim.reproduction.target.paper_folder", lambda: tmp_path)
+    monkeypatch.setattr("afl_sim.papers.target.paper_folder", lambda: tmp_path)
     before = list(overview())
     assert before[0] == "tiny: Rounds of a tiny fleet"
     assert before[1:] == [

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from tiny import TARGET, write_target
 
 from afl_sim.errors import InputError, ScenarioError
-from afl_sim.reproduction.target import find_target, load_target
-from afl_sim.reproduction.words import Row
-from afl_sim.validation import check_study
+from afl_sim.papers.target import find_target, load_target
+from afl_sim.papers.words import Row
+from afl_sim.run.validation import check_study
 
 
 def changed(tmp_path: Path, old: str, new: str) -> Path:
@@ -94,7 +95,7 @@ def test_a_mistake_is_told_once_with_its_line(tmp_path: Path, name: str) -> None
 
 
 def test_the_target_of_the_documentation_is_one(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "targets.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
     place = tmp_path / "mine"
     place.mkdir()
     (place / "target.yaml").write_text(page.split("```yaml\n")[1].split("```")[0])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from afl_sim.scenario.families import Frozen, freeze
+from afl_sim.scenario.distributions.families import Frozen, freeze
 
 BORDER = st.floats(0.4, 2.5)
 """Factors on the shape at which the mean ceases to exist."""

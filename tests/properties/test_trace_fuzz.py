@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario import load_study
-from afl_sim.scenario.devices import Reading, read_devices
-from afl_sim.scenario.intervals import read_intervals
-from afl_sim.scenario.tables import TableProblems
-from afl_sim.scenario.traces import Column, read_trace
+from afl_sim.scenario.traces.columns import Column, read_trace
+from afl_sim.scenario.traces.devices import Reading, read_devices
+from afl_sim.scenario.traces.intervals import read_intervals
+from afl_sim.scenario.traces.tables import TableProblems
 
 quiet = settings(deadline=None, max_examples=150)
 NAMES = ["client", "start", "end", "seconds_per_task", "weight", "upload_bandwidth", "stat", ""]

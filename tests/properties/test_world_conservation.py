@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from random_worlds import KINDS, RECALLING, late_crashes, outcome_of, worlds
 from world_runs import SECOND, Event, Outcome
 
+from afl_sim.run.summary import check_balance
 from afl_sim.scenario import Scenario
 from afl_sim.strategies import strategies
-from afl_sim.strategies.ringmaster import Ringmaster
+from afl_sim.strategies.methods.ringmaster import Ringmaster
 from afl_sim.streams import Streams
-from afl_sim.summary import check_balance
-from afl_sim.world.availability import build
+from afl_sim.world.availability.timelines import build
 
 # -- what holds in all of them -------------------------------------------------------------------
 

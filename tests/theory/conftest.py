@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from intervals import COMPARISONS, Comparisons
+from comparisons import COMPARISONS, Comparisons
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from intervals import COMPARISONS, FALSE_ALARM, REPLICATIONS, Comparisons, interval
+from comparisons import COMPARISONS, FALSE_ALARM, REPLICATIONS, Comparisons, interval
 
 
 def test_an_interval_covers_as_often_as_its_level_says() -> None:

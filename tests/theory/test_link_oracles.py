@@ -12,7 +12,7 @@ from math import factorial
 from typing import Any
 
 import pytest
-from intervals import Comparisons, interval
+from comparisons import Comparisons, interval
 from timing import EXPONENTIAL, LAWS, Updates, replicated, updates_of
 from world_runs import MODEL_BYTES
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
-from intervals import COMPARISONS, Comparisons
+from comparisons import COMPARISONS, Comparisons
+from places import ROOT
 from scipy.integrate import quad
 
 from afl_sim.errors import InputError
@@ -16,7 +16,7 @@ from afl_sim.theory.oracle import Oracle
 from afl_sim.theory.oracles import chosen, oracles
 from afl_sim.theory.report import Row, measure
 
-PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
+PAGE = ROOT / "docs" / "theory.md"
 
 
 @pytest.mark.parametrize("oracle", oracles(), ids=lambda oracle: oracle.name)

@@ -1,3 +1,0 @@
-from afl_sim.cli import main
-
-main()

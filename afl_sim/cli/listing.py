@@ -1,0 +1,108 @@
+"""What ``afl-sim list`` prints: the names a scenario can use, a line each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+
+from afl_sim.errors import InputError
+
+Lines = Iterable[tuple[str, str]]
+
+
+def listing(what: str) -> Lines:
+    """Pairs of name and description.
+
+    Raises:
+        InputError: there is no such list.
+    """
+    lists: dict[str, Callable[[], Lines]] = {
+        "strategies": _strategies,
+        "models": _models,
+        "datasets": _datasets,
+        "partitions": _partitions,
+        "distributions": _distributions,
+        "figures": _figures,
+        "papers": _papers,
+        "scenarios": _scenarios,
+    }
+    if what not in lists:
+        from afl_sim.scenario.wording import hint
+
+        expected = f"expected one of {', '.join(lists)}{hint(what, lists)}"
+        raise InputError(f"cannot list {what!r}; {expected}")
+    return lists[what]()
+
+
+def first_line(thing: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def _strategies() -> Lines:
+    from afl_sim.strategies import strategies
+
+    for name, cls in sorted(strategies().items()):
+        about = vars(cls).get("about")
+        if about is None:
+            yield name, first_line(cls)
+            continue
+        doubt = f" Unconfirmed: {about.unconfirmed}." if about.unconfirmed else ""
+        yield (
+            name,
+            f"{about.timing}; {first_line(cls)} Keeps {about.keeps}. {about.citation}.{doubt}",
+        )
+
+
+def _models() -> Lines:
+    from afl_sim.learning.models.built_in import MODELS
+
+    return [(name, first_line(cls)) for name, cls in MODELS.items()]
+
+
+def _datasets() -> Lines:
+    from afl_sim.scenario.sections.data import DATASETS
+
+    for name, info in DATASETS.items():
+        shape = "x".join(map(str, info.input_shape))
+        where = "comes with the package" if name == "mnist" else "needs data.root or data.download"
+        yield (
+            name,
+            f"{info.title}: {info.train:,} + {info.test:,} images of {shape}, "
+            f"{info.classes} classes; {where}",
+        )
+
+
+def _partitions() -> Lines:
+    from afl_sim.scenario.sections.partitions import PARTITIONS
+
+    return [(name, first_line(cls)) for name, cls in PARTITIONS.items()]
+
+
+def _distributions() -> Lines:
+    from afl_sim.scenario.distributions.families import FAMILIES, family_parameters
+
+    for name, family in FAMILIES.items():
+        kind = "continuous" if family.continuous else "discrete"
+        yield name, f"{kind}; {', '.join(family_parameters(name) or ())}"
+
+
+def _figures() -> Lines:
+    from afl_sim.analysis.registry import FIGURES
+
+    return [(name, figure.description) for name, figure in FIGURES.items()]
+
+
+def _papers() -> Lines:
+    from afl_sim.papers.overview import papers
+
+    return papers()
+
+
+def _scenarios() -> Lines:
+    import yaml
+
+    from afl_sim.scenario.bundled import scenario_folder
+
+    for file in sorted(scenario_folder().glob("*.yaml")):
+        yield file.stem, " ".join(str(yaml.safe_load(file.read_text())["description"]).split())

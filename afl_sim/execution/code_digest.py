@@ -1,0 +1,57 @@
+"""Which code makes a result: this package's, and that of strategies and models from elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from afl_sim.scenario import Scenario
+from afl_sim.strategies import Strategy
+
+_PACKAGE = f"{__name__.partition('.')[0]}."
+
+
+def code_digest(*scenarios: Scenario) -> str:
+    """16 hex digits that stand for the package's source and the scenarios' own modules.
+
+    Those are the modules that a strategy (with its base classes) or a model is defined in, if not
+    in this package. What they import in turn is not looked at.
+    """
+    package = _package_digest()
+    modules = sorted({name for scenario in scenarios for name in _own_modules(scenario)})
+    if not modules:
+        return package
+    hasher = hashlib.sha256(package.encode())
+    for name in modules:
+        hasher.update(f"\n{name}\n".encode())
+        file = getattr(sys.modules.get(name), "__file__", None)  # a notebook's module has none
+        if file is not None:
+            with suppress(OSError):
+                hasher.update(Path(file).read_bytes())
+    return hasher.hexdigest()[:16]
+
+
+def _own_modules(scenario: Scenario) -> Iterator[str]:
+    for cls in type(scenario.strategy).__mro__:
+        if issubclass(cls, Strategy) and not cls.__module__.startswith(_PACKAGE):
+            yield cls.__module__
+    module, colon, _ = str(getattr(scenario.model, "kind", "")).partition(":")
+    if colon:
+        yield module
+
+
+@cache
+def _package_digest() -> str:
+    hasher = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    drawing = package / "analysis"  # makes no result
+    for file in sorted(package.rglob("*.py")):
+        if file.is_relative_to(drawing):
+            continue
+        hasher.update(f"{file.relative_to(package)}\n".encode())
+        hasher.update(file.read_bytes())
+    return hasher.hexdigest()[:16]

@@ -1,0 +1,168 @@
+"""The executor of batched numerics: tasks that are outstanding together are trained together.
+
+A result depends, in its last bits, on the tasks that were trained with it. So groups are made by a
+rule that only the schedule enters: when a result is first asked for, those of the tasks submitted,
+not cancelled and not yet trained that have the same learning rate, earliest due first, up to the
+group's size. A client that goes on from its own model waits for the task before.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+from torch import Tensor
+
+from afl_sim.execution.runner import begin, conclude, told_as
+from afl_sim.execution.tasks import Known, TrainingTask
+from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
+from afl_sim.learning.training.compressors import Compressor
+from afl_sim.learning.training.evaluation import Evaluation, Evaluator
+from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.strategies.base import Strategy
+from afl_sim.strategies.purity import Watch
+
+
+class GroupedResult:
+    """A future that is trained in a group when it, or one that it is grouped with, is asked for.
+
+    Attributes:
+        order: when it is due, then its client and task.
+        task: what to train; None once that is done.
+        value: the result, once it is there.
+    """
+
+    __slots__ = ("_executor", "order", "task", "value")
+
+    def __init__(self, executor: BatchedExecutor, task: TrainingTask, due_us: int) -> None:
+        self._executor = executor
+        self.order = (due_us, task.client, task.task)
+        self.task: TrainingTask | None = task
+        self.value: LocalResult | None = None
+
+    def result(self) -> LocalResult:
+        """Train, unless that is done, and return the result."""
+        if self.value is None:
+            self._executor.finish(self)
+        assert self.value is not None
+        return self.value
+
+    @property
+    def before(self) -> GroupedResult | None:
+        """The client's own last task, if this one goes on from it and it is not yet trained."""
+        after = None if self.task is None else self.task.after
+        return after if isinstance(after, GroupedResult) and after.value is None else None
+
+
+class BatchedExecutor:
+    """Runs tasks in this process, in groups.
+
+    Args:
+        trainer: trains the groups.
+        evaluator: does the evaluations.
+        group: tasks in a group, at most.
+        compressor: what of models and updates arrives; None for all.
+    """
+
+    def __init__(
+        self,
+        trainer: BatchedTrainer,
+        evaluator: Evaluator,
+        group: int,
+        compressor: Compressor | None = None,
+    ) -> None:
+        self._compressor = compressor
+        self._watch = Watch(Strategy)
+        self._trainer = trainer
+        self._evaluator = evaluator
+        self._group = group
+        self._waiting: dict[GroupedResult, None] = {}
+        self.training_seconds = 0.0
+        self.evaluation_seconds = 0.0
+        self.waiting_seconds = 0.0
+
+    def submit(self, task: TrainingTask, due_us: int) -> GroupedResult:
+        """Take on a task, which may be trained from now on."""
+        future = GroupedResult(self, task, due_us)
+        self._waiting[future] = None
+        return future
+
+    def evaluate(self, vector: Tensor, due_us: int) -> Known[Evaluation]:
+        """Evaluate a model now, so that it need not be kept."""
+        began = perf_counter()
+        with told_as("an evaluation"):
+            evaluation = self._evaluator.evaluate(vector)
+        self.evaluation_seconds += perf_counter() - began
+        return Known(evaluation)
+
+    def cancel(self, future: Any) -> None:
+        """Train the task with no group; it still is if its result is asked for."""
+        if isinstance(future, GroupedResult):
+            self._waiting.pop(future, None)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def kept(self, future: Any) -> LocalResult | None:
+        """A result that is there: trained again, with other tasks, it would have other bits."""
+        return future.value if isinstance(future, GroupedResult | Known) else None
+
+    def finish(self, wanted: GroupedResult) -> None:
+        """Train a task with a group, after the tasks that its client goes on from."""
+        chain = [wanted]
+        while (before := chain[-1].before) is not None:
+            chain.append(before)
+        for future in reversed(chain):
+            if future.value is None:  # else it was beside one before
+                self._train(self._group_of(future))
+
+    def _group_of(self, wanted: GroupedResult) -> list[GroupedResult]:
+        assert wanted.task is not None
+        if wanted.task.steps == 0:
+            return [wanted]
+        others = heapq.nsmallest(
+            self._group - 1, self._fitting(wanted), key=lambda future: future.order
+        )
+        return sorted([wanted, *others], key=lambda future: future.order)
+
+    def _fitting(self, wanted: GroupedResult) -> Iterator[GroupedResult]:
+        assert wanted.task is not None
+        for future in self._waiting:
+            task = future.task
+            assert task is not None
+            if (
+                future is not wanted
+                and task.steps
+                and task.lr_factor == wanted.task.lr_factor
+                and future.before is None
+            ):
+                yield future
+
+    def _train(self, group: list[GroupedResult]) -> None:
+        began = perf_counter()
+        trainer = self._trainer
+        tasks = [future.task for future in group if future.task is not None]
+        begun = [
+            begin(
+                task,
+                None if task.after is None else task.after.result().vector,
+                trainer.layout,
+                self._compressor,
+                self._watch,
+            )
+            for task in tasks
+        ]
+        local = [
+            LocalTask(task.client, task.task, task.steps, at.start, at.anchor, at.correction)
+            for task, at in zip(tasks, begun, strict=True)
+        ]
+        who = ", ".join(f"{task.client}'s task {task.task}" for task in tasks)
+        with told_as(f"the group of client {who}"):
+            results = trainer.train(local, tasks[0].lr_factor)
+        for future, task, at, result in zip(group, tasks, begun, results, strict=True):
+            future.value = conclude(task, at, result, trainer, self._compressor, self._watch)
+            future.task = None  # lets go of the base version
+            self._waiting.pop(future, None)
+        self.training_seconds += perf_counter() - began

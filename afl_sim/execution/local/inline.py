@@ -1,0 +1,79 @@
+"""The inline executor: this process trains, and only what is asked for."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from torch import Tensor
+
+from afl_sim.execution.runner import TaskRunner
+from afl_sim.execution.tasks import Known, TrainingTask
+from afl_sim.learning.training.compressors import Compressor
+from afl_sim.learning.training.evaluation import Evaluation, Evaluator
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+
+
+class LazyResult:
+    """A future whose task runs when its result is first asked for."""
+
+    def __init__(self, executor: InlineExecutor, task: TrainingTask) -> None:
+        self._executor = executor
+        self._task: TrainingTask | None = task
+        self._result: LocalResult | None = None
+
+    def result(self) -> LocalResult:
+        """Train, unless that is done, and return the result."""
+        # A client that goes on from its own model needs the tasks before: oldest first, in a loop,
+        # because a chain of updates that nobody asked for can be long.
+        chain = [self]
+        while (task := chain[-1]._task) is not None and isinstance(task.after, LazyResult):
+            if task.after._task is None:
+                break
+            chain.append(task.after)
+        for future in reversed(chain):
+            future._run()
+        assert self._result is not None
+        return self._result
+
+    def _run(self) -> None:
+        if self._task is not None:
+            self._result = self._executor.run(self._task)
+            self._task = None  # lets go of the base version
+
+
+class InlineExecutor:
+    """Runs tasks in this process, one after another."""
+
+    def __init__(
+        self, trainer: LocalTrainer, evaluator: Evaluator, compressor: Compressor | None = None
+    ) -> None:
+        self._runner = TaskRunner(trainer, evaluator, compressor)
+        self.training_seconds = 0.0
+        self.evaluation_seconds = 0.0
+        self.waiting_seconds = 0.0
+
+    def submit(self, task: TrainingTask, due_us: int) -> LazyResult:
+        """Take on a task. One that is never asked for is never trained."""
+        return LazyResult(self, task)
+
+    def evaluate(self, vector: Tensor, due_us: int) -> Known[Evaluation]:
+        """Evaluate a model now, so that it need not be kept."""
+        began = perf_counter()
+        evaluation = self._runner.evaluate(vector)
+        self.evaluation_seconds += perf_counter() - began
+        return Known(evaluation)
+
+    def cancel(self, future: Any) -> None:
+        """Nothing to do: it would not have been trained."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def run(self, task: TrainingTask) -> LocalResult:
+        """Do a task whose predecessor is done."""
+        began = perf_counter()
+        own = None if task.after is None else task.after.result().vector
+        result = self._runner.train(task, own)
+        self.training_seconds += perf_counter() - began
+        return result

@@ -1,0 +1,189 @@
+"""One run's share of a worker pool: its tasks, and what it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from threading import Condition, Lock
+from time import perf_counter
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from afl_sim.execution.tasks import TrainingTask
+from afl_sim.execution.workers.queue import FairQueue
+from afl_sim.execution.workers.worker import Request, Supply, train_request
+
+
+class Pool(Protocol):
+    """What a run needs of the pool that it shares."""
+
+    lock: Lock
+    queue: FairQueue[Pending]
+
+    def next_number(self) -> int:
+        """The next number in the order of submission."""
+
+    def wake(self) -> None:
+        """There may be something to hand to a worker."""
+
+    def check(self) -> None:
+        """Raise the error that has ended the pool, if one has."""
+
+    def remove(self, run: PooledExecutor) -> None:
+        """Forget a run and what it has in the queue."""
+
+
+class Pending:
+    """A task given to a pool, and in time its result.
+
+    Args:
+        run: whose task it is.
+        request: makes what a worker is asked, once the task's predecessor is done.
+        order: when the result is due, then the order of submission.
+    """
+
+    def __init__(
+        self, run: PooledExecutor, request: Callable[[], Request], order: tuple[int, int]
+    ) -> None:
+        self.run = run
+        self.request: Callable[[], Request] | None = request
+        self.order = order
+        self.followers: list[Pending] = []
+        self.cancelled = False  # need not begin
+        self.dropped = False  # was taken out of the queue for that reason
+        self.losses = 0  # workers that died over it
+        self.done = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    def result(self) -> Any:
+        """Wait for the result, and take it."""
+        self.run.wait(self)
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class PooledExecutor:
+    """Runs one run's tasks in a pool's workers. Its methods but for four are the engine's.
+
+    Args:
+        pool: whose workers.
+        number: the run's, in the pool.
+        build: the pickled callable that makes the run's `TaskRunner`.
+        supply: what workers need for that.
+    """
+
+    def __init__(self, pool: Pool, number: int, build: bytes, supply: Supply | None) -> None:
+        self._pool = pool
+        self._build = build
+        self._supply = supply
+        self._closed = False
+        self.number = number
+        self.changed = Condition(pool.lock)
+        self.training_seconds = 0.0
+        self.evaluation_seconds = 0.0
+        self.waiting_seconds = 0.0
+
+    def submit(self, task: TrainingTask, due_us: int) -> Pending:
+        """Take on a task; it begins when a worker is free and nothing more urgent waits."""
+        request = partial(train_request, self._build, self._supply, task)
+        return self.take_on(request, due_us, task.after)
+
+    def evaluate(self, vector: Tensor, due_us: int) -> Pending:
+        """Take on an evaluation, which is as urgent as an arrival at this instant."""
+        request = partial(Request, "evaluate", self._build, vector, supply=self._supply)
+        return self.take_on(request, due_us)
+
+    def take_on(self, request: Callable[[], Request], due_us: int, after: Any = None) -> Pending:
+        """Take on anything, perhaps not before another of this run's tasks is done."""
+        with self._pool.lock:
+            pending = Pending(self, request, (due_us, self._pool.next_number()))
+            if isinstance(after, Pending) and not after.done:
+                after.followers.append(pending)
+                self._want(after)
+            else:
+                self._push(pending)
+        self._pool.wake()
+        return pending
+
+    def cancel(self, future: Any) -> None:
+        """Forget a task that has not begun; a result on its way is ignored."""
+        with self._pool.lock:
+            if not future.followers:
+                future.cancelled = True
+
+    def wait(self, pending: Pending, seconds: float | None = None) -> bool:
+        """Wait until a task is done, or at most that long; returns whether it is done.
+
+        Raises:
+            AflSimError: the workers keep dying, or are of another kind.
+        """
+        if pending.done:
+            return True
+        began = perf_counter()
+        with self._pool.lock:
+            self._want(pending)
+            self._pool.wake()
+            while not pending.done:
+                self._pool.check()
+                if not self.changed.wait(seconds):
+                    break
+        self.waiting_seconds += perf_counter() - began
+        return pending.done
+
+    def close(self) -> None:
+        """Let go: what is unfinished is abandoned. The workers stay for the other runs."""
+        with self._pool.lock:
+            self._closed = True
+            self._pool.remove(self)
+
+    # -- for the pool, which holds its lock ----------------------------------------------------
+
+    def begin(self, pending: Pending) -> Request | None:
+        """What to ask for a task that was taken in hand; None if it is not wanted after all."""
+        if pending.cancelled:
+            pending.dropped = True
+        else:
+            assert pending.request is not None
+            try:
+                return pending.request()
+            except Exception as error:  # of the task before it
+                self.settle(pending, error=error)
+        self._pool.queue.release(self.number)
+        return None
+
+    def count(self, what: str, seconds: float) -> None:
+        """Add to the time that workers spent on this run."""
+        if what == "evaluate":
+            self.evaluation_seconds += seconds
+        else:
+            self.training_seconds += seconds
+
+    def settle(
+        self, pending: Pending, value: Any = None, error: BaseException | None = None
+    ) -> None:
+        """A task is done: whoever waits for it goes on."""
+        pending.value, pending.error, pending.done = value, error, True
+        pending.request = None  # lets go of the base version
+        for follower in pending.followers:
+            self._push(follower)
+        pending.followers = []
+        self.changed.notify_all()
+
+    def put_back(self, pending: Pending) -> None:
+        """A task that was in hand waits again."""
+        self._pool.queue.release(self.number)
+        self._push(pending)
+
+    def _want(self, pending: Pending) -> None:
+        """A task is wanted after all."""
+        pending.cancelled = False
+        if pending.dropped:
+            pending.dropped = False
+            self._push(pending)
+
+    def _push(self, pending: Pending) -> None:
+        if not self._closed and not pending.done:
+            self._pool.queue.push(self.number, pending.order, pending)

@@ -1,0 +1,204 @@
+"""What a worker is asked, does and answers, whatever kind of process it is."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from afl_sim.execution.code_digest import code_digest
+from afl_sim.execution.numerics import fingerprint
+from afl_sim.execution.runner import TaskRunner
+from afl_sim.execution.tasks import TrainingTask
+from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.scenario.sections.settings import Numerics
+from afl_sim.strategies.base import State, Strategy
+
+Vector = npt.NDArray[np.float32]
+
+_RUNNERS_KEPT = 8  # each holds a model, a partition and perhaps a copy of some samples
+
+
+@dataclass(frozen=True, eq=False)
+class Supply:
+    """Something large that a machine without this one's files needs, and needs once.
+
+    Attributes:
+        name: tells supplies apart.
+        load: gives it, here.
+        install: takes it, there; it can be pickled.
+    """
+
+    name: str
+    load: Callable[[], Any]
+    install: Callable[[Any], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One thing that a worker is asked for.
+
+    Attributes:
+        what: ``train``, ``evaluate`` or ``call``.
+        build: the pickled callable that makes the run's `TaskRunner`; workers know the run by it.
+        base: shape (P + B,): the global model; many requests have the same one.
+        origin: the strategy and its state at that version, where clients do not begin at ``base``.
+        arguments: what is this request's alone.
+        supply: what the worker needs for it.
+    """
+
+    what: str
+    build: bytes = b""
+    base: Tensor | None = None
+    origin: tuple[Strategy, State] | None = None
+    arguments: tuple[Any, ...] = ()
+    supply: Supply | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of a request.
+
+    Attributes:
+        value: the answer.
+        seconds: how long the worker was at it.
+        error: what the task raised, or why the worker is gone, if that is known.
+        lost: whether it is gone: what it had in hand is to be done again.
+    """
+
+    value: Any = None
+    seconds: float = 0.0
+    error: BaseException | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A worker's first words: its process, its code, and the numerics of its machine."""
+
+    pid: int
+    code: str
+    fingerprints: Sequence[Mapping[str, Any]]
+
+
+class Line(Protocol):
+    """A call's way of talking with whoever waits for it."""
+
+    def tell(self, message: Any) -> None:
+        """Leave a message; a later one may replace it before it is read."""
+
+    def stop_wanted(self) -> bool:
+        """Whether the call should come to its end early."""
+
+
+def hello(numerics: Sequence[Numerics]) -> Hello:
+    """Introduce this process."""
+    return Hello(os.getpid(), code_digest(), [fingerprint(each) for each in numerics])
+
+
+def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Request:
+    """Ask for a training task; the task that it goes on from is done."""
+    own = None if task.after is None else task.after.result().vector.numpy()
+    alone = (task.client, task.task, task.steps, task.lr_factor, own)
+    return Request("train", build, task.base, task.origin, alone, supply)
+
+
+def call_request(
+    supply: Supply | None, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Request:
+    """Ask for ``function(*arguments, line)``."""
+    return Request("call", arguments=(pickle.dumps((function, arguments)),), supply=supply)
+
+
+def read(request: Request, value: Any) -> Any:
+    """The answer to a request, as the engine wants it."""
+    if request.what != "train":
+        return value
+    vector, delta, loss = value
+    return LocalResult(torch.from_numpy(_owned(vector)), torch.from_numpy(_owned(delta)), loss)
+
+
+class Worker:
+    """Does what it is asked, one thing at a time.
+
+    Args:
+        line: how a call talks with whoever waits for it.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._runners: OrderedDict[bytes, TaskRunner] = OrderedDict()
+
+    def do(
+        self,
+        what: str,
+        build: bytes,
+        base: Vector | None,
+        origin: tuple[Strategy, State] | None,
+        arguments: tuple[Any, ...],
+    ) -> Reply:
+        """Do one thing; whatever it raises is in the reply."""
+        began = perf_counter()
+        try:
+            value = self._do(what, build, base, origin, arguments)
+        except Exception as error:
+            return Reply(seconds=perf_counter() - began, error=portable(error))
+        return Reply(value, perf_counter() - began)
+
+    def _do(
+        self,
+        what: str,
+        build: bytes,
+        base: Vector | None,
+        origin: tuple[Strategy, State] | None,
+        arguments: tuple[Any, ...],
+    ) -> Any:
+        if what == "call":
+            function, given = pickle.loads(arguments[0])
+            return function(*given, self._line)
+        assert base is not None
+        runner, vector = self._runner(build), torch.from_numpy(_owned(base))
+        if what == "evaluate":
+            return runner.evaluate(vector)
+        client, task, steps, lr_factor, own = arguments
+        result = runner.train(
+            TrainingTask(client, task, steps, vector, lr_factor, origin),
+            None if own is None else torch.from_numpy(_owned(own)),
+        )
+        return result.vector.numpy(), result.delta.numpy(), result.loss
+
+    def _runner(self, build: bytes) -> TaskRunner:
+        """The run's runner: one of the last few, or made now."""
+        runner = self._runners.pop(build, None)
+        if runner is None:
+            runner = pickle.loads(build)()
+            while len(self._runners) >= _RUNNERS_KEPT:
+                self._runners.popitem(last=False)
+        self._runners[build] = runner
+        return runner
+
+
+def _owned(array: Vector) -> Vector:
+    """The array itself if it may be written to, as torch wants, else a copy."""
+    return array if array.flags.writeable else array.copy()
+
+
+def portable(error: Exception) -> Exception:
+    """The error, or one like it, such that another process can read it."""
+    told = "".join(traceback.format_exception(error))
+    try:
+        copy: Exception = pickle.loads(pickle.dumps(error))
+    except Exception:
+        copy = RuntimeError(f"{type(error).__name__}: {error}")
+    copy.add_note(f"in a worker:\n{told}")
+    return copy

@@ -1,0 +1,173 @@
+"""A run's numbers at the end of an aggregation: enough to go on from, and no more.
+
+The schedule is not in it: it is computed again, without training, up to the same event. Tasks that
+were in flight or not yet used are not in it either, only the models they start from: tasks are
+pure, so they are trained again, to the same bits. Batched training is the exception, where the bits
+depend on the group that a task was trained in: of a group that is partly used, the rest is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from afl_sim.errors import StrategyError
+from afl_sim.execution.tasks import Future, ended
+from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.strategies.base import State
+
+Arrays = dict[str, npt.NDArray[Any]]
+_RESULT = ("vector", "delta", "loss")
+
+
+@dataclass
+class Snapshot:
+    """The learning side at one version.
+
+    Attributes:
+        version: the server's version.
+        vector: shape (P + B,): the global model.
+        state: the strategy's state.
+        moments: the state of a server optimizer that takes the strategy's move.
+        bases: the models, and the strategy's states where clients do not begin at the model, of
+            earlier versions that tasks still start from.
+        own: client -> the model (P + B,) with which it ended its last task that arrived.
+        before: (client, task) -> the model (P + B,) from which that unfinished task goes on.
+        results: (client, task) -> the result of a task not yet used, where another training of it
+            would not come to the same bits.
+        evaluation: the last evaluation and its version.
+        rejected: updates that the server has refused.
+        again: (client, task) of updates that were used and that the schedule still holds, so that
+            it may use them again.
+        readings: the plain values that the schedule has read out of results, in order.
+    """
+
+    version: int
+    vector: Tensor
+    state: State
+    moments: Any = None
+    bases: dict[int, tuple[Tensor, State]] = field(default_factory=dict)
+    own: dict[int, Tensor] = field(default_factory=dict)
+    before: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    results: dict[tuple[int, int], LocalResult] = field(default_factory=dict)
+    evaluation: tuple[int, Evaluation] | None = None
+    rejected: int = 0
+    again: list[tuple[int, int]] = field(default_factory=list)
+    readings: list[Any] = field(default_factory=list)
+
+    def origin(self, dispatch: Any) -> tuple[Tensor, State, Future[LocalResult] | None]:
+        """What a task was sent with: the model, the state beside it, and what it goes on from."""
+        base, state = self.bases[dispatch.base_version]
+        before = self.before.get((dispatch.client, dispatch.task))
+        return base, state, None if before is None else ended(before)
+
+    def pack(self) -> tuple[dict[str, Any], Arrays]:
+        """Plain facts and named arrays, for a checkpoint on disk."""
+        tensors: dict[str, Tensor] = {"vector": self.vector}
+        names: dict[int, str] = {}
+        facts: dict[str, Any] = {
+            "version": self.version,
+            "rejected": self.rejected,
+            "state": to_plain(self.state, "state", tensors, names),
+            "moments": to_plain(self.moments, "moments", tensors, names),
+            "bases": {
+                str(version): to_plain(state, f"base.{version}.state", tensors, names)
+                for version, (_, state) in self.bases.items()
+            },
+        }
+        tensors |= {f"base.{version}": base for version, (base, _) in self.bases.items()}
+        tensors |= {f"own.{client}": vector for client, vector in self.own.items()}
+        tensors |= {f"before.{c}.{task}": vector for (c, task), vector in self.before.items()}
+        for (client, task), result in self.results.items():
+            loss = torch.tensor([result.loss], dtype=torch.float64)
+            for part, tensor in zip(_RESULT, (result.vector, result.delta, loss), strict=True):
+                tensors[f"result.{client}.{task}.{part}"] = tensor
+        facts["again"] = self.again
+        facts["readings"] = [to_plain(value, "readings", {}, {}) for value in self.readings]
+        if self.evaluation is not None:
+            version, evaluation = self.evaluation
+            facts["evaluation"] = [
+                version,
+                evaluation.accuracy,
+                evaluation.loss,
+                list(evaluation.class_accuracy),
+                evaluation.squared_gradient_norm,
+            ]
+        return facts, {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+
+    @classmethod
+    def unpack(cls, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Snapshot:
+        """The snapshot that `pack` took apart."""
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+        state = _from_plain(facts["state"], tensors)
+        moments = _from_plain(facts["moments"], tensors)
+        snapshot = cls(facts["version"], tensors["vector"], state, moments)
+        snapshot.rejected = facts["rejected"]
+        for version, state in facts["bases"].items():
+            base = tensors[f"base.{version}"]
+            snapshot.bases[int(version)] = (base, _from_plain(state, tensors))
+        for name, tensor in tensors.items():
+            kind, *address = name.split(".")
+            if kind == "own":
+                snapshot.own[int(address[0])] = tensor
+            elif kind == "before":
+                snapshot.before[int(address[0]), int(address[1])] = tensor
+            elif kind == "result" and address[2] == _RESULT[0]:
+                vector, delta, loss = (
+                    tensors[f"result.{address[0]}.{address[1]}.{part}"] for part in _RESULT
+                )
+                result = LocalResult(vector, delta, float(loss))
+                snapshot.results[int(address[0]), int(address[1])] = result
+        snapshot.again = [(client, task) for client, task in facts["again"]]
+        snapshot.readings = [_from_plain(value, {}) for value in facts["readings"]]
+        if "evaluation" in facts:
+            version, accuracy, loss, by_class, norm = facts["evaluation"]
+            snapshot.evaluation = (version, Evaluation(accuracy, loss, tuple(by_class), norm))
+        return snapshot
+
+
+def to_plain(value: Any, name: str, tensors: dict[str, Tensor], names: dict[int, str]) -> Any:
+    """A state as JSON, its tensors put aside under names.
+
+    A tensor that is there already keeps its first name: the states of successive versions share
+    most of what a table holds.
+    """
+    if isinstance(value, Tensor):
+        known = names.setdefault(id(value), name)
+        tensors[known] = value
+        return {"tensor": known}
+    if isinstance(value, Mapping):
+        pairs = [
+            [key, to_plain(item, f"{name}.{i}", tensors, names)]
+            for i, (key, item) in enumerate(value.items())
+        ]
+        return {"dict": pairs}
+    if isinstance(value, list | tuple):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        items = [to_plain(item, f"{name}.{i}", tensors, names) for i, item in enumerate(value)]
+        return {kind: items}
+    if value is None or isinstance(value, bool | int | float | str):
+        return {"plain": value}
+    raise StrategyError(
+        f"the strategy's state holds a {type(value).__name__}, which no checkpoint can keep; "
+        "expected tensors, numbers and words, in dicts, lists and tuples"
+    )
+
+
+def _from_plain(value: dict[str, Any], tensors: Mapping[str, Tensor]) -> Any:
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _from_plain(item, tensors) for key, item in content}
+    if kind in ("list", "tuple"):
+        items = [_from_plain(item, tensors) for item in content]
+        return tuple(items) if kind == "tuple" else items
+    return content

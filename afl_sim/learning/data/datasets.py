@@ -1,0 +1,278 @@
+"""Data sets as whole tensors.
+
+torchvision's per-item transforms cost more than training a small CNN, so a data set is converted
+once from its 8-bit source to one normalised float32 tensor, which everything in a process shares.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from afl_sim.errors import DataError
+from afl_sim.learning.data.arrays import Arrays, content_key, open_arrays, store_arrays
+from afl_sim.learning.data.dataset_files import cache_for, made_from, read_images, read_labels
+from afl_sim.learning.data.mnist_cache import cache_folder
+from afl_sim.learning.data.normalization import normalization, normalized, of_unit_norm
+from afl_sim.scenario.sections.data import DataSpec, held_out
+from afl_sim.scenario.sections.partitions import Iid
+from afl_sim.streams import Streams
+
+_supplied: dict[DataSpec, Dataset] = {}  # pools that came from another process
+_STORED = ("images", "labels", "test_images", "test_labels")
+_STORED_FORM = "v1"  # changes with anything that changes what is stored
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in memory. Its tensors are shared by the whole process: never write to them.
+
+    Attributes:
+        name: the scenario's name for it.
+        images: float32 (samples, channels, height, width), normalised: what the partition deals
+            out, that is the pool without its held-out share, in the order of the files.
+        labels: int64 (samples,).
+        validation_images, validation_labels: the held-out share; possibly no samples.
+        test_images, test_labels: the published test set, normalised alike.
+        classes: number of labels.
+        input_shape: (channels, height, width).
+        stored: folder of the pool's memory maps (`afl_sim.learning.data.arrays`), if there is one.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    classes: int
+    input_shape: tuple[int, int, int]
+    stored: Path | None = None
+
+
+def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) -> Dataset:
+    """Read, normalise and split a data set; it is read and normalised once per process.
+
+    Args:
+        spec: the scenario's ``data`` section.
+        streams: the scenario's seed, which draws the held-out share (purpose "validation").
+        cache: folder for unpacked and downloaded files; `cache_folder()` if None.
+
+    Raises:
+        DataError: the files are missing or damaged, or could not be downloaded.
+    """
+    pool = _pool(spec, cache)
+    training, validation = split_pool(len(pool.labels), spec.validation, streams)
+    if not len(validation):
+        return pool
+    kept, aside = torch.from_numpy(training), torch.from_numpy(validation)
+    return replace(
+        pool,
+        images=pool.images[kept],
+        labels=pool.labels[kept],
+        validation_images=pool.images[aside],
+        validation_labels=pool.labels[aside],
+    )
+
+
+def load_labels(
+    spec: DataSpec, streams: Streams, cache: Path | None = None
+) -> npt.NDArray[np.int64]:
+    """The same as `load_dataset(...).labels`, int64 (samples,), without holding the images.
+
+    Raises:
+        DataError: as `load_dataset`.
+    """
+    unsplit = _unsplit(spec)
+    if (supplied := _supplied.get(unsplit)) is not None:
+        labels = supplied.labels
+    else:
+        labels = _read_pool_labels(unsplit, cache_for(spec, cache))
+    training, _ = split_pool(len(labels), spec.validation, streams)
+    return labels.numpy()[training]
+
+
+@lru_cache(maxsize=2)
+def _read_pool_labels(spec: DataSpec, cache: Path) -> Tensor:
+    # Once per process: checking MNIST's files takes as long as a short run without training.
+    labels = read_labels(spec, cache, train=True)
+    if spec.pool == "train_and_test":
+        labels = torch.cat([labels, read_labels(spec, cache, train=False)])
+    return labels
+
+
+def split_pool(
+    pool: int, share: float, streams: Streams
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Indices of the samples to train on and of those held out, each in the order of the files.
+
+    Raises:
+        DataError: nothing would be left to train on.
+    """
+    count = held_out(pool, share)
+    if count >= pool:
+        raise DataError(f"data.validation: {share} of {pool} samples leaves none to train on")
+    order = streams.generator("validation").permutation(pool) if count else np.arange(pool)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def supply_pool(spec: DataSpec, arrays: Arrays) -> None:
+    """Have this process use these arrays of another as the pool of ``spec``, and read no files.
+
+    Args:
+        spec: a scenario's ``data`` section.
+        arrays: what `pool_arrays` gave there; nobody writes to them.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable")
+        _supplied[_unsplit(spec)] = dataset_of_arrays(spec, arrays, None)
+
+
+def pool_arrays(spec: DataSpec) -> Arrays:
+    """The whole pool as arrays, for a process that has not got its files."""
+    pool = _pool(spec, None)
+    return {name: np.asarray(getattr(pool, name).numpy()) for name in _STORED}
+
+
+def open_pool(spec: DataSpec, stored: Path) -> Dataset:
+    """The pool that was supplied to this process, or that another has stored on this machine.
+
+    Raises:
+        DataError: the stored data is gone.
+    """
+    if (supplied := _supplied.get(_unsplit(spec))) is not None:
+        return supplied
+    arrays = open_arrays(stored, check=False)
+    if arrays is None:
+        raise DataError(f"the data stored in {stored} is gone")
+    return dataset_of_arrays(spec, arrays, stored)
+
+
+def _unsplit(spec: DataSpec) -> DataSpec:
+    """What the pool depends on, the partition and the held-out shares being none of it."""
+    return spec.model_copy(update={"partition": Iid(), "validation": 0.0, "client_test": 0.0})
+
+
+def _pool(spec: DataSpec, cache: Path | None) -> Dataset:
+    unsplit = _unsplit(spec)
+    return _supplied.get(unsplit) or _read_pool(unsplit, cache_for(spec, cache))
+
+
+@lru_cache(maxsize=2)
+def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
+    if spec.dataset != "mnist" or spec.root is not None:
+        return _convert_pool(spec, cache)
+    # The packaged files are known by their digests, so their conversion is worth keeping: it saves
+    # later starts the conversion, and lets processes share one copy.
+    folder = cache / "arrays" / f"mnist-{spec.normalize}-{spec.pool}-{_STORED_FORM}"
+    arrays = open_arrays(folder)
+    if arrays is not None:
+        if made_from(arrays, spec, cache):
+            return dataset_of_arrays(spec, arrays, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    pool = _convert_pool(spec, cache)
+    return store_pool(pool, folder) or pool
+
+
+def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
+    """A folder that holds the whole pool as memory maps, for other processes to open.
+
+    Raises:
+        DataError: the cache folder cannot be written.
+    """
+    pool = _read_pool(_unsplit(spec), cache or cache_folder())
+    if pool.stored is None:
+        contents = {name: getattr(pool, name).numpy() for name in _STORED}
+        folder = (cache or cache_folder()) / "arrays" / f"{spec.dataset}-{content_key(contents)}"
+        mapped = store_pool(pool, folder)
+        if mapped is None:
+            raise DataError(
+                f"cannot store {spec.info.title} in {folder} for the worker processes; set "
+                "AFL_SIM_CACHE to a folder that can be written"
+            )
+        return folder
+    return pool.stored
+
+
+def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
+    """Keep a pool as memory maps in ``folder``; the pool on those maps, or None if it cannot."""
+    arrays = {name: getattr(pool, name).numpy() for name in _STORED}
+    for _ in range(2):
+        try:
+            store_arrays(folder, arrays)
+        except OSError:
+            return None
+        mapped = open_arrays(folder, check=False)
+        if mapped is None:
+            return None
+        if all(np.array_equal(mapped.get(name, ()), array) for name, array in arrays.items()):
+            tensors: dict[str, Any] = {n: torch.from_numpy(mapped[n]) for n in _STORED}
+            return replace(pool, **tensors, stored=folder)
+        shutil.rmtree(folder, ignore_errors=True)  # another set lay there under this name
+    return None
+
+
+def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Dataset:
+    """The pool that was stored, without a share held out."""
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return Dataset(
+        name=spec.dataset,
+        validation_images=tensors["images"][:0],
+        validation_labels=tensors["labels"][:0],
+        classes=spec.info.classes,
+        input_shape=spec.info.input_shape,
+        stored=folder,
+        **tensors,
+    )
+
+
+def _converted(spec: DataSpec, images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    images = normalized(images, shift, scale)
+    return of_unit_norm(images) if spec.normalize == "unit_norm" else images
+
+
+def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
+    train, labels = read_images(spec, cache, train=True)
+    test, test_labels = read_images(spec, cache, train=False)
+    if spec.pool == "train_and_test":
+        everything = torch.cat([train, test])
+        shift, scale = normalization(spec.normalize, train, everything)
+        images = _converted(spec, everything, shift, scale)
+        labels, test_images = torch.cat([labels, test_labels]), images[len(train) :]
+    else:
+        shift, scale = normalization(spec.normalize, train, train)
+        images, test_images = (_converted(spec, part, shift, scale) for part in (train, test))
+    return Dataset(
+        name=spec.dataset,
+        images=images,
+        labels=labels,
+        validation_images=images[:0],
+        validation_labels=labels[:0],
+        test_images=test_images,
+        test_labels=test_labels,
+        classes=spec.info.classes,
+        input_shape=spec.info.input_shape,
+    )
+
+
+def made_up(spec: DataSpec, count: int) -> tuple[Tensor, Tensor]:
+    """Images of random pixels, normalised as the data set's, and random labels.
+
+    Returns:
+        float32 (count, channels, height, width) and int64 (count,), the same for the same spec.
+    """
+    draws = torch.Generator().manual_seed(0)
+    shape = (count, *spec.info.input_shape)
+    pixels = torch.randint(256, shape, generator=draws, dtype=torch.uint8)
+    labels = torch.randint(spec.info.classes, (count,), generator=draws)
+    return _converted(spec, pixels, *normalization(spec.normalize, pixels, pixels)), labels

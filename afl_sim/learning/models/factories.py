@@ -1,0 +1,100 @@
+"""Models of the user's own: how ``package.module:factory`` is found and called."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, create_model, model_validator
+from torch import nn
+
+from afl_sim.errors import ScenarioError
+from afl_sim.learning.models.built_in import ModelSpec, Shape
+from afl_sim.user_code import reason
+
+
+class CustomModel(ModelSpec):
+    """A user's own factory: every other key of the block is a keyword argument to it.
+
+    The factory is also given ``input_shape`` and ``classes`` if it has parameters of those names
+    that the block leaves unset.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    factory: ClassVar[Callable[..., Any]]
+
+    @model_validator(mode="after")
+    def _arguments_fit(self) -> Self:
+        signature = _signature(type(self).factory)
+        if signature is not None:
+            try:
+                signature.bind(**self._arguments((1, 1, 1), 1))
+            except TypeError as error:
+                raise ValueError(f"{self.kind}{signature}: {error}") from None
+        return self
+
+    def __reduce__(self) -> Any:
+        """Pickled by the factory's name: the class was made when that was resolved."""
+        return _resolved, (self.model_dump(by_alias=True),)
+
+    def _arguments(self, input_shape: Shape, classes: int) -> dict[str, Any]:
+        given = dict(self.model_extra or {})
+        signature = _signature(type(self).factory)
+        offered = {"input_shape": input_shape, "classes": classes}
+        named = signature.parameters if signature is not None else {}
+        return {name: value for name, value in offered.items() if name in named} | given
+
+    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+        try:
+            module = type(self).factory(**self._arguments(input_shape, classes))
+        except (Exception, SystemExit) as error:
+            raise ScenarioError(f"model: {self.kind} failed: {reason(error)}") from error
+        if not isinstance(module, nn.Module):
+            raise ScenarioError(
+                f"model: {self.kind} returned {type(module).__name__}; expected a torch.nn.Module"
+            )
+        return module
+
+
+def resolve_model(name: str) -> type[CustomModel]:
+    """The spec class of a user's own factory, ``package.module:factory``.
+
+    Raises:
+        ScenarioError: no such module or attribute, it fails to import, or it cannot be called.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ScenarioError(f"{name!r} is not of the form package.module:factory")
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # the user's module may raise anything at all
+        raise ScenarioError(f"cannot import {module_name!r}: {reason(error)}") from error
+    factory: Any = module
+    for part in attribute.split("."):
+        factory = getattr(factory, part, None)
+    if factory is None:
+        raise ScenarioError(f"module {module_name!r} has no {attribute!r}")
+    if not callable(factory):
+        raise ScenarioError(f"{name} cannot be called; expected a function returning a module")
+    literal: Any = Literal[name]
+    spec = create_model(
+        "CustomModel",
+        __base__=CustomModel,
+        __doc__=inspect.getdoc(factory),
+        kind=(literal, Field(default=name, description="A factory of the user's own.")),
+    )
+    spec.factory = staticmethod(factory)
+    return spec
+
+
+def _resolved(block: dict[str, Any]) -> CustomModel:
+    return resolve_model(block["kind"]).model_validate(block)
+
+
+def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(factory)
+    except (TypeError, ValueError):  # some builtins have none
+        return None

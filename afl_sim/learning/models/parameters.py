@@ -1,0 +1,124 @@
+"""A model as one flat float32 vector: parameters first, then the floating buffers that travel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from afl_sim.errors import ScenarioError
+from afl_sim.learning.models.model_checks import check_parameters
+
+
+class ParameterVector:
+    """The layout of a model's vector, and the way in and out.
+
+    The vector has shape (P + B,): P parameters in the order of ``model.parameters()``, then B
+    entries of floating buffers (BatchNorm's running statistics). Integer buffers do not travel, and
+    non-persistent ones, which are no part of the state dict, do not either.
+
+    Attributes:
+        trained: for each parameter, whether it is trained; the others are frozen.
+
+    Raises:
+        ScenarioError: there is nothing to train, or a parameter has no shape yet.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        parameters = dict(model.named_parameters())
+        check_parameters(parameters.items())
+        buffers = dict(_travelling_buffers(model))
+        self.names = (*parameters, *buffers)
+        self.shapes = tuple(t.shape for t in (*parameters.values(), *buffers.values()))
+        self.sizes = tuple(shape.numel() for shape in self.shapes)
+        self.num_parameters = sum(p.numel() for p in parameters.values())
+        self.trained = tuple(parameter.requires_grad for parameter in parameters.values())
+        self.size = sum(self.sizes)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the model in transit: four for each entry of the vector."""
+        return 4 * self.size
+
+    def read(self, model: nn.Module) -> Tensor:
+        """A copy of the model's vector."""
+        return torch.cat([t.detach().reshape(-1).float() for t in self.tensors(model)])
+
+    def write(self, model: nn.Module, vector: Tensor) -> None:
+        """Load a vector of shape (P + B,) into a model."""
+        parts = vector.split(self.sizes)
+        with torch.no_grad():
+            for tensor, part in zip(self.tensors(model), parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))
+
+    def trained_parts(self, vector: Tensor) -> list[Tensor]:
+        """The trained parameters as views of a vector, each in the shape that the model has."""
+        return [
+            part.view(shape)
+            for part, shape, trained in zip(
+                vector[: self.num_parameters].split(self.sizes[: len(self.trained)]),
+                self.shapes,
+                self.trained,
+                strict=False,  # buffers follow
+            )
+            if trained
+        ]
+
+    def with_frozen(self, vector: Tensor, kept: Tensor) -> Tensor:
+        """A vector in which the frozen parameters are those of another, bit for bit.
+
+        Args:
+            vector: shape (P,); it is not changed, and returned where nothing is frozen.
+            kept: shape (P,): has the frozen parameters.
+        """
+        if all(self.trained):
+            return vector
+        sizes = self.sizes[: len(self.trained)]
+        pairs = zip(vector.split(sizes), kept.split(sizes), self.trained, strict=True)
+        return torch.cat([new if trained else old for new, old, trained in pairs])
+
+    def named(self, vector: Tensor) -> dict[str, Tensor]:
+        """The vector's parts under the names of the model's state dict."""
+        parts = vector.split(self.sizes)
+        return {
+            name: part.reshape(shape)
+            for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
+        }
+
+    def tensors(self, model: nn.Module) -> Iterator[Tensor]:
+        """The model's own tensors, in the order of the vector."""
+        yield from model.parameters()
+        if self.size > self.num_parameters:
+            yield from (buffer for _, buffer in _travelling_buffers(model))
+
+
+def travels(module: nn.Module, name: str, buffer: Tensor) -> bool:
+    """Whether a module's buffer is a part of the model's vector.
+
+    It must belong to the state dict, and it must be of numbers that can be averaged.
+    """
+    return buffer.is_floating_point() and name not in module._non_persistent_buffers_set
+
+
+def _travelling_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Each once, under its first name, in the order of ``model.named_buffers()``."""
+    seen = set()
+    for path, module in model.named_modules():
+        for name, buffer in module._buffers.items():
+            if buffer is None or buffer in seen or not travels(module, name, buffer):
+                continue
+            seen.add(buffer)
+            yield (f"{path}.{name}" if path else name), buffer
+
+
+def initial_vector(model: nn.Module, layout: ParameterVector) -> Tensor:
+    """The vector of a freshly built model, with a check that it is float32.
+
+    Raises:
+        ScenarioError: if a parameter has another type.
+    """
+    for name, tensor in model.named_parameters():
+        if tensor.dtype != torch.float32:
+            raise ScenarioError(f"model: parameter {name!r} is {tensor.dtype}; expected float32")
+    return layout.read(model)

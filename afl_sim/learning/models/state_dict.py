@@ -1,0 +1,64 @@
+"""What is saved of a model of the user's own: its state dict, which loads strictly."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from afl_sim.errors import ScenarioError
+from afl_sim.learning.models.local_state import LocalState
+from afl_sim.learning.models.parameters import ParameterVector
+
+_WHOLE: Final = {
+    torch.bool,
+    *(torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+    *(torch.int8, torch.int16, torch.int32, torch.int64),
+    torch.complex64,
+}
+"""What safetensors holds beside floating-point numbers."""
+
+
+class StateDict:
+    """A model's state dict, for any vector.
+
+    PyTorch makes it. So it has a weight that is tied, or whose module is used twice, under each of
+    its names, and what the user's own hooks make of it. Buffers that do not travel are as built.
+
+    Args:
+        model: it is kept, and changed whenever it is asked.
+        layout: of its vector.
+
+    Raises:
+        ScenarioError: a buffer is of a type that no file can hold.
+    """
+
+    def __init__(self, model: nn.Module, layout: ParameterVector) -> None:
+        self._model = model
+        self._layout = layout
+        self._local_state = LocalState(model)
+        for name, value in self._tensors().items():
+            if not value.is_floating_point() and value.dtype not in _WHOLE:
+                raise ScenarioError(
+                    f"model: {name!r} is {value.dtype}, which model.safetensors cannot hold; "
+                    "expected another type, or persistent=False"
+                )
+
+    def of(self, vector: Tensor) -> dict[str, Tensor]:
+        """The tensors by name, those of the vector of shape (P + B,) first, in its order.
+
+        Floating-point numbers are float32, as everywhere in a run.
+        """
+        self._local_state.put_back()
+        self._layout.write(self._model, vector)
+        tensors = self._tensors()
+        order = [name for name in self._layout.names if name in tensors]
+        return {
+            name: tensors[name].float() if tensors[name].is_floating_point() else tensors[name]
+            for name in dict.fromkeys((*order, *tensors))
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        state = self._model.state_dict()
+        return {name: value for name, value in state.items() if isinstance(value, Tensor)}

@@ -1,0 +1,104 @@
+"""What each client trains on, and what of its samples it keeps for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from afl_sim.errors import ScenarioError
+from afl_sim.learning.partition.by_speed import correlated
+from afl_sim.learning.partition.partition import FixedPartition, Partition, cut, make_partition
+from afl_sim.scenario.sections.data import SHARED_SAMPLES, DataSpec
+from afl_sim.streams import Streams
+
+Ints = npt.NDArray[np.int64]
+PURPOSE = "client_test"
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A training set in the hands of clients.
+
+    Attributes:
+        training: what each client trains on.
+        testing: what each client keeps for tests; None where clients keep nothing.
+    """
+
+    training: Partition
+    testing: Partition | None = None
+
+
+def deal(
+    spec: DataSpec, labels: Ints, clients: int, seconds: Sequence[float], streams: Streams
+) -> Dealt:
+    """Deal the training set out to clients, each of which keeps some of it for tests.
+
+    Args:
+        spec, labels, clients, streams: as for `make_partition`.
+        seconds: each client's persistent time per sample, step or task; it matters only where
+            data goes with speed, and may be empty elsewhere.
+
+    Raises:
+        ScenarioError: what is asked for is impossible, one line for each reason.
+    """
+    partition = make_partition(spec, labels, clients, streams)
+    dealt = Dealt(partition)
+    if spec.client_test:
+        if not isinstance(partition, FixedPartition):
+            raise ScenarioError(f"data.client_test: {SHARED_SAMPLES}")
+        dealt = Dealt(*split(partition, spec.client_test, streams))
+    if spec.speed_correlation is None:
+        return dealt
+    handed = correlated(
+        partition, labels, spec.info.classes, seconds, spec.speed_correlation, streams
+    )
+    return Dealt(
+        replace(handed, parts=dealt.training),
+        None if dealt.testing is None else replace(handed, parts=dealt.testing),
+    )
+
+
+def kept_of(samples: int, share: float) -> int:
+    """How many of a client's samples are for tests: the share, rounded up.
+
+    So it trains on ``floor((1 - share) * samples)``, as papers that write ``int(0.9 * n)`` have it.
+    The share is the decimal number as written: 0.1 of 70 samples is 7, though ``0.1 * 70`` in
+    floating point is a little more.
+    """
+    exact = Fraction(str(share)) * samples
+    return -(-exact.numerator // exact.denominator)
+
+
+def split(
+    partition: FixedPartition, share: float, streams: Streams
+) -> tuple[FixedPartition, FixedPartition]:
+    """Split every client's samples into those to train on and those to test on.
+
+    Which ones is drawn by the seed (purpose "client_test"); a larger share keeps the samples that a
+    smaller one does, and more. Both parts stay in the order in which the client held them.
+
+    Raises:
+        ScenarioError: a client would have nothing to train on.
+    """
+    sizes = partition.sizes
+    distinct, which = np.unique(sizes, return_inverse=True)
+    counts = np.array([kept_of(int(size), share) for size in distinct], dtype=np.int64)[which]
+    if np.any(counts >= sizes):
+        client = int(np.argmax(counts >= sizes))
+        smaller = "a smaller share" if np.all(sizes > 1) else "0"  # one sample cannot be shared
+        raise ScenarioError(
+            f"data.client_test: a share of {share}, rounded up, leaves client {client} none of its "
+            f"{sizes[client]} samples to train on; expected {smaller}, or a larger "
+            "data.partition.min_samples"
+        )
+    owner = np.repeat(np.arange(partition.clients), sizes)
+    draws = streams.generator(PURPOSE).random(len(owner))
+    order = np.lexsort((draws, owner))
+    rank = np.empty(len(owner), dtype=np.int64)
+    rank[order] = np.arange(len(owner)) - partition.offsets[owner]
+    test = rank < counts[owner]
+    return cut(partition.flat[~test], sizes - counts), cut(partition.flat[test], counts)

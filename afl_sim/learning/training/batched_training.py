@@ -1,0 +1,262 @@
+"""Local training of many clients at once: their models stacked, one pass through all of them.
+
+Every parameter has a leading axis, a row for each client, and `torch.func.vmap` maps the model over
+it. Losses, gradients, clipping and proximal terms stay apart by rows, and so does any optimizer
+that treats each entry of a tensor by itself. Stacked products are summed in another order than
+single ones, so the bits differ from those of exact training, and with the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from afl_sim.learning.training.local_training import SAMPLE_LOSSES, LocalResult, LocalTrainer
+from afl_sim.learning.training.stack import Stack
+
+
+@dataclass(frozen=True, eq=False)
+class LocalTask:
+    """One client's part of a group.
+
+    Attributes:
+        client, task: the address of the task's randomness.
+        steps: mini-batches to process.
+        start: shape (P + B,): where the client begins.
+        anchor: shape (P,): the global model that the proximal term pulls towards.
+        correction: shape (P,): added to every gradient, or None.
+    """
+
+    client: int
+    task: int
+    steps: int
+    start: Tensor
+    anchor: Tensor
+    correction: Tensor | None = None
+
+
+class BatchedTrainer:
+    """Trains groups of tasks, with the data and settings of a `LocalTrainer`.
+
+    Mini-batches that are smaller than the largest of their step are filled up with samples of
+    weight 0. A client whose steps are done leaves the stack.
+    """
+
+    def __init__(self, trainer: LocalTrainer) -> None:
+        self.layout = trainer.layout
+        self.learning_rate = trainer.learning_rate
+        self._trainer = trainer
+        self._loss = SAMPLE_LOSSES[trainer.settings.loss]
+
+    def train(self, tasks: Sequence[LocalTask], lr_factor: float) -> list[LocalResult]:
+        """Do tasks together; the results are in their order.
+
+        Args:
+            tasks: what to do.
+            lr_factor: a factor on the optimizer's learning rate, for all of them.
+        """
+        results: dict[LocalTask, LocalResult] = {}
+        for task in tasks:
+            if task.steps == 0:
+                nothing = torch.zeros_like(task.anchor)
+                results[task] = LocalResult(task.start, nothing, float("nan"))
+        # The longest first: whoever is done is then at the end of the stack.
+        running = sorted((task for task in tasks if task.steps), key=lambda task: -task.steps)
+        if running:
+            self._run(running, lr_factor, results)
+        return [results[task] for task in tasks]
+
+    def _run(
+        self, running: list[LocalTask], lr_factor: float, results: dict[LocalTask, LocalResult]
+    ) -> None:
+        trainer = self._trainer
+        trainer.forget()
+        trainer.model.train()
+        stack = Stack(trainer.model, self.layout, [task.start for task in running])
+        work: Descent | MeanGradient
+        if trainer.settings.gradient:
+            work = MeanGradient(stack, trainer)
+        else:
+            work = Descent(stack, trainer, running, lr_factor)
+        batches = [trainer.batch_indices(task.client, task.task, task.steps) for task in running]
+        noisy = running if trainer.settings.gradient_noise else []
+        noises = [trainer.noise(task.client, task.task) for task in noisy]
+        total = torch.zeros(len(running), device=trainer.device)
+        samples = torch.zeros(len(running), dtype=torch.int64)
+        for done in range(1, running[0].steps + 1):
+            visits = [next(batch) for batch in batches]
+            sizes = torch.tensor([len(visit) for visit in visits])
+            losses = self._losses(stack, visits, sizes)
+            counts = sizes.to(trainer.device)
+            work.step(losses, counts, [next(noise) for noise in noises])
+            total += losses.detach() * counts
+            samples += sizes
+            staying = sum(task.steps > done for task in running)
+            if staying == len(running):
+                continue
+            for row in range(staying, len(running)):
+                seen = int(samples[row])
+                end, delta = work.result(row, running[row], seen)
+                results[running[row]] = LocalResult(end, delta, float(total[row]) / seen)
+            work.keep(staying)
+            running, batches = running[:staying], batches[:staying]
+            noises = noises[:staying]
+            total, samples = total[:staying], samples[:staying]
+
+    def _losses(self, stack: Stack, visits: list[Tensor], sizes: Tensor) -> Tensor:
+        """Each row's mean loss over its mini-batch, shape (rows,)."""
+        # A client's own first sample fills up: whatever is wrong with it is in its batch anyway.
+        width = int(sizes.max())
+        indices = torch.stack([F.pad(v, (0, width - len(v)), value=int(v[0])) for v in visits])
+        weights = (torch.arange(width) < sizes[:, None]) / sizes[:, None]
+        trainer = self._trainer
+        images, labels = trainer.samples(indices.flatten())
+        with trainer.arithmetic:
+            outputs = stack.outputs(images.unflatten(0, indices.shape))
+        losses = self._loss(outputs.flatten(0, 1).float(), labels, reduction="none")
+        return (losses.view(indices.shape) * weights.to(trainer.device)).sum(1)
+
+
+class Descent:
+    """Steps of the optimizer, on all rows at once."""
+
+    def __init__(
+        self, stack: Stack, trainer: LocalTrainer, tasks: Sequence[LocalTask], lr_factor: float
+    ) -> None:
+        settings = trainer.settings
+        self._stack = stack
+        self._stepper = partial(settings.optimizer.stepper, lr_factor=lr_factor)
+        self._optimizer: Any = self._stepper(stack.parameters)
+        self._clip_norm = settings.clip_norm
+        self._pull = settings.proximal
+        self._anchors: Sequence[Tensor] = []
+        self._shifts: Sequence[Tensor] = []
+        if self._pull:
+            self._anchors = stack.like_parameters([task.anchor for task in tasks])
+        if any(task.correction is not None for task in tasks):
+            self._shifts = stack.like_parameters(
+                [
+                    torch.zeros_like(task.anchor) if task.correction is None else task.correction
+                    for task in tasks
+                ]
+            )
+
+    def step(self, losses: Tensor, sizes: Tensor, noise: Sequence[Tensor]) -> None:
+        """Move every row's model along the gradient of its loss.
+
+        Args:
+            losses: shape (rows,): the mean loss over each row's mini-batch.
+            sizes: shape (rows,): samples in it.
+            noise: for each row what is added to its gradient, shape (P,); or nothing.
+        """
+        parameters = self._stack.parameters
+        # Two parameters may be given one and the same gradient: nothing is changed in place.
+        gradients = self._stack.gradients(losses.sum())
+        if self._pull:
+            gradients = [
+                g if g is None else g.add(p.detach() - anchor, alpha=self._pull)
+                for p, g, anchor in zip(parameters, gradients, self._anchors, strict=True)
+            ]
+        if noise:
+            gradients = [
+                g if g is None else g + part
+                for g, part in zip(gradients, self._stack.like_parameters(noise), strict=True)
+            ]
+        if self._shifts:
+            gradients = [
+                (shift.clone() if g is None else g + shift) if p.requires_grad else None
+                for p, g, shift in zip(parameters, gradients, self._shifts, strict=True)
+            ]
+        if self._clip_norm is not None:
+            gradients = clipped(gradients, torch.full_like(losses, self._clip_norm))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._optimizer.step()
+
+    def result(self, row: int, task: LocalTask, samples: int) -> tuple[Tensor, Tensor]:
+        """The row's model (P + B,), and how far its parameters have come (P,)."""
+        end, count = self._stack.vector(row), len(task.anchor)
+        return end, end[:count] - task.start[:count]
+
+    def keep(self, rows: int) -> None:
+        """Let go of all but the first rows."""
+        before, optimizer = self._stack.parameters, self._optimizer
+        self._stack.keep(rows)
+        self._anchors = [anchor[:rows] for anchor in self._anchors]
+        self._shifts = [shift[:rows] for shift in self._shifts]
+        self._optimizer = self._stepper(self._stack.parameters)
+        if isinstance(optimizer, torch.optim.Optimizer):
+            state: dict[Tensor, dict[str, Any]] = self._optimizer.state
+            for old, new in zip(before, self._stack.parameters, strict=True):
+                if old in optimizer.state:
+                    state[new] = {
+                        name: _first_rows(value, rows, old.shape)
+                        for name, value in optimizer.state[old].items()
+                    }
+
+
+def _first_rows(value: Any, rows: int, shape: torch.Size) -> Any:
+    """The part of an optimizer's state that belongs to the first rows of a parameter."""
+    return value[:rows] if isinstance(value, Tensor) and value.shape == shape else value
+
+
+class MeanGradient:
+    """No step: gradients at the starting points, added up."""
+
+    def __init__(self, stack: Stack, trainer: LocalTrainer) -> None:
+        self._stack = stack
+        self._clip_norm = trainer.settings.clip_norm
+        self._sums = [torch.zeros_like(parameter) for parameter in stack.parameters]
+
+    def step(self, losses: Tensor, sizes: Tensor, noise: Sequence[Tensor]) -> None:
+        """Add each row's gradient, every sample counting once; arguments as `Descent.step`."""
+        gradients = self._stack.gradients((losses * sizes).sum())
+        for total, gradient in zip(self._sums, gradients, strict=True):
+            if gradient is not None:
+                total.add_(gradient)
+        if noise:
+            parts = self._stack.like_parameters(noise)
+            for total, gradient, part in zip(self._sums, gradients, parts, strict=True):
+                if gradient is not None:
+                    total.add_(part * along_rows(sizes, part))
+
+    def result(self, row: int, task: LocalTask, samples: int) -> tuple[Tensor, Tensor]:
+        """The model (P + B,) where the gradient was taken, and -g (P,)."""
+        sums: list[Tensor | None] = [total[row : row + 1] for total in self._sums]
+        if self._clip_norm is not None:
+            limits = torch.tensor([self._clip_norm * samples], device=self._stack.device)
+            sums = clipped(sums, limits)
+        gradient = torch.cat([total.reshape(-1) for total in sums if total is not None]).cpu()
+        count = len(gradient)
+        end = torch.cat([task.start[:count], self._stack.vector(row)[count:]])
+        delta = gradient / -samples
+        return end, delta if task.correction is None else delta - task.correction
+
+    def keep(self, rows: int) -> None:
+        """Let go of all but the first rows."""
+        self._sums = [total[:rows] for total in self._sums]
+        self._stack.keep(rows)
+
+
+def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor | None]:
+    """Gradients whose rows are scaled to a norm of at most ``limits``, shape (rows,).
+
+    As `torch.nn.utils.clip_grad_norm_` does it for one model.
+    """
+    norms = [
+        torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients if g is not None
+    ]
+    norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    factors = (limits / (norm + 1e-6)).clamp(max=1.0)
+    return [g if g is None else g * along_rows(factors, g) for g in gradients]
+
+
+def along_rows(values: Tensor, like: Tensor) -> Tensor:
+    """Values of shape (rows,), shaped so that each goes with a row of ``like``."""
+    return values.view(-1, *[1] * (like.dim() - 1))

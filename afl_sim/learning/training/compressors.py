@@ -1,0 +1,116 @@
+"""How compression changes a vector's numbers.
+
+Its bytes are in `afl_sim.scenario.sections.compression`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from afl_sim.scenario.sections.compression import BFloat16, Compression, NoCompression, Qsgd, TopK
+from afl_sim.streams import Streams
+
+Scheme = NoCompression | BFloat16 | TopK | Qsgd
+
+
+@dataclass(frozen=True)
+class Compressor:
+    """What arrives of what is sent, either way.
+
+    Args:
+        spec: the scenario's ``training.compression``.
+        streams: the run's random streams; random rounding has an address for each client and task.
+        gradient: whether an update is a gradient, which leaves the client's model as it was.
+    """
+
+    spec: Compression
+    streams: Streams
+    gradient: bool = False
+
+    @property
+    def compresses_updates(self) -> bool:
+        """Whether the server gets other updates than clients make."""
+        return self.spec.upload.kind != "none"
+
+    def downloaded(self, params: Tensor, client: int, task: int) -> Tensor:
+        """The parameters, shape (P,), that a client gets."""
+        scheme = self.spec.download
+        return compressed(scheme, params, self.streams, "compression.download", client, task)
+
+    def uploaded(
+        self, delta: Tensor, owed: Tensor | None, client: int, task: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """The update, shape (P,), that the server gets, and what the client owes it from now on.
+
+        Args:
+            delta: shape (P,): the client's update.
+            owed: shape (P,): what its earlier updates lacked; None for nothing. So it stays where
+                the update is not finite, or the client would never again send one that is.
+            client, task: whose update it is.
+        """
+        scheme = self.spec.upload
+        whole = delta if owed is None else delta + owed
+        sent = compressed(scheme, whole, self.streams, "compression.upload", client, task)
+        if not self.spec.feeds_back:
+            return sent, None
+        left = whole - sent
+        # A sum is cheaper to look at, and finite only where all that it is made of is.
+        return sent, left if math.isfinite(left.sum()) or torch.isfinite(left).all() else owed
+
+
+def compressed(
+    scheme: Scheme, vector: Tensor, streams: Streams, purpose: str, client: int, task: int
+) -> Tensor:
+    """The vector that comes out at the other end.
+
+    Args:
+        scheme: how it is compressed.
+        vector: shape (P,), float32; it is not changed.
+        streams, purpose, client, task: the address of random rounding.
+    """
+    if isinstance(scheme, BFloat16):
+        return vector.to(torch.bfloat16).to(torch.float32)
+    if isinstance(scheme, TopK):
+        return top_k(vector, scheme.entries(len(vector)))
+    if isinstance(scheme, Qsgd):
+        uniform = streams.generator(purpose, client, task).random(len(vector), dtype="float32")
+        return quantized(vector, torch.from_numpy(uniform), scheme.levels, scheme.bucket)
+    return vector
+
+
+def top_k(vector: Tensor, k: int) -> Tensor:
+    """The k entries that are largest in absolute value, the others 0; of equal ones the first.
+
+    What is not a number counts as the largest, so that the server sees it.
+    """
+    size = vector.abs().nan_to_num_(nan=math.inf, posinf=math.inf)
+    least = size.topk(k).values[-1]
+    chosen = size > least
+    equal = torch.nonzero(size == least).flatten()
+    chosen[equal[: k - int(chosen.sum())]] = True
+    return torch.where(chosen, vector, torch.zeros_like(vector))
+
+
+def quantized(vector: Tensor, uniform: Tensor, levels: int, bucket: int) -> Tensor:
+    """QSGD's rounding: each entry to one of the two levels next to it, its mean being the entry.
+
+    Args:
+        vector: shape (P,).
+        uniform: shape (P,): draws from [0, 1).
+        levels: s, the number of positive levels.
+        bucket: consecutive entries that share a norm.
+    """
+    count = len(vector)
+    bucket = min(bucket, count)
+    padded = torch.nn.functional.pad(vector, (0, -count % bucket)).view(-1, bucket)
+    # In double precision: in single, |v| s / ||v|| can round to a level that it is not on.
+    norms = padded.double().norm(dim=1, keepdim=True)
+    scaled = padded.double().abs() * (levels / torch.where(norms > 0, norms, 1.0))
+    low = scaled.floor()
+    draws = torch.nn.functional.pad(uniform.double(), (0, -count % bucket), value=1.0)
+    level = low + (draws.view(-1, bucket) < scaled - low)
+    return (padded.sign() * level * (norms / levels)).float().view(-1)[:count]

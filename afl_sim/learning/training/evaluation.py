@@ -1,0 +1,97 @@
+"""How good a global model is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from afl_sim.learning.models.local_state import runs_foreign_code
+from afl_sim.learning.training.full_gradient import FullGradient
+from afl_sim.learning.training.local_training import LOSSES, LocalTrainer
+
+# A large batch halves the time of a small one, and its memory is still modest.
+EVALUATION_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on held-out samples.
+
+    Attributes:
+        accuracy: share of samples classified correctly.
+        loss: mean loss per sample.
+        class_accuracy: the accuracy on the samples of each class; NaN for a class without any.
+        squared_gradient_norm: ``||grad f||^2`` over what the clients hold (`FullGradient`), where
+            it is asked for.
+    """
+
+    accuracy: float
+    loss: float
+    class_accuracy: tuple[float, ...]
+    squared_gradient_norm: float | None = None
+
+
+class Evaluator:
+    """Evaluates vectors on a fixed set of samples.
+
+    Args:
+        trainer: whose model object is used as scratch space.
+        images: shape (N, C, H, W); labels: shape (N,).
+        classes: the number of classes.
+        loss: a key of `LOSSES`.
+        gradient: gives the gradient's norm, where it is wanted too.
+    """
+
+    def __init__(
+        self,
+        trainer: LocalTrainer,
+        images: Tensor,
+        labels: Tensor,
+        classes: int,
+        loss: str,
+        gradient: FullGradient | None = None,
+    ) -> None:
+        self._trainer = trainer
+        self._images = images.to(trainer.device)
+        self._labels = labels  # counted on the CPU, because CUDA's counting is not deterministic
+        self._targets = labels.to(trainer.device)
+        self._classes = classes
+        self._loss = LOSSES[loss]
+        self._gradient = gradient
+        # A model may change what it is given, and these images are those of every evaluation.
+        self._foreign = runs_foreign_code(trainer.model)
+        self._copies = True
+        self._per_class = torch.bincount(labels, minlength=classes)
+
+    def evaluate(self, vector: Tensor) -> Evaluation:
+        """Evaluate a model given as a vector of shape (P + B,)."""
+        model = self._trainer.model
+        self._trainer.load(vector, "evaluation.dropout")
+        model.eval()
+        right = torch.zeros(self._classes, dtype=torch.int64)
+        loss = 0.0
+        # Not in inference mode: what a model keeps from here could not be trained with.
+        with torch.no_grad():
+            for images, targets, labels in zip(
+                *(
+                    all_of.split(EVALUATION_BATCH)
+                    for all_of in (self._images, self._targets, self._labels)
+                ),
+                strict=True,
+            ):
+                given = images.clone() if self._copies else images
+                outputs = self._trainer.outputs(given)
+                if self._copies and not self._foreign:  # then one batch tells of all
+                    self._copies = not torch.equal(given, images)
+                loss += float(self._loss(outputs, targets)) * len(labels)
+                correct = labels[outputs.argmax(1).cpu() == labels]
+                right += torch.bincount(correct, minlength=self._classes)
+        total = len(self._labels)
+        return Evaluation(
+            float(right.sum()) / total,
+            loss / total,
+            tuple((right / self._per_class).tolist()),
+            None if self._gradient is None else self._gradient.squared_norm(vector),
+        )

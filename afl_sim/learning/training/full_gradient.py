@@ -1,0 +1,67 @@
+"""The gradient of what is minimised, over all that the clients hold."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from afl_sim.learning.training.local_training import SAMPLE_LOSSES, LocalTrainer, Shards
+
+_BATCH = 1000
+
+
+class FullGradient:
+    """The gradient of ``f = sum_i (n_i / n) f_i``, f_i being the mean loss over client i's samples.
+
+    So every sample counts once for each client that holds it, and with clients of equal size f is
+    the plain mean of the f_i. The model is in evaluation mode (no dropout, BatchNorm's running
+    statistics), and proximal terms are not part of f.
+
+    Args:
+        trainer: whose model object is used as scratch space, and whose samples are gone through.
+        shards: which samples a client holds.
+        clients: how many clients there are.
+    """
+
+    def __init__(self, trainer: LocalTrainer, shards: Shards, clients: int) -> None:
+        self._trainer = trainer
+        self._shards = shards
+        self._clients = clients
+        self._loss = SAMPLE_LOSSES[trainer.settings.loss]
+
+    def squared_norm(self, vector: Tensor) -> float:
+        """The squared L2 norm of f's gradient at a model given as a vector of shape (P + B,)."""
+        trainer, model = self._trainer, self._trainer.model
+        trainer.load(vector, "evaluation.dropout")
+        model.eval()
+        model.zero_grad()
+        for rows, weights in self._batches:
+            images, labels = trainer.samples(rows)
+            losses = self._loss(trainer.outputs(images), labels, reduction="none")
+            losses.dot(weights).backward()  # gradients add up
+        total = sum(
+            float(p.grad.double().square().sum()) for p in model.parameters() if p.grad is not None
+        )
+        model.zero_grad()
+        return float(total)
+
+    @cached_property
+    def _batches(self) -> list[tuple[Tensor, Tensor]]:
+        """The samples that somebody holds, and the share of each in f."""
+        counts = np.zeros(len(self._trainer.labels), dtype=np.int64)
+        for client in range(self._clients):
+            np.add.at(counts, self._shards.indices(client), 1)
+        held = np.flatnonzero(counts)
+        shares = (counts[held] / counts.sum()).astype(np.float32)
+        device = self._trainer.device
+        return [
+            (torch.from_numpy(rows), torch.from_numpy(weights).to(device))
+            for rows, weights in zip(
+                np.split(held, range(_BATCH, len(held), _BATCH)),
+                np.split(shares, range(_BATCH, len(held), _BATCH)),
+                strict=True,
+            )
+        ]

@@ -1,0 +1,328 @@
+"""Local training: a pure function of parameters, the client's data, an address and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
+from afl_sim.learning.models.local_state import LocalState
+from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.precision import forward_arithmetic
+from afl_sim.learning.models.quicker import quickened
+from afl_sim.learning.training.optimizers import OptimizerSpec
+from afl_sim.streams import Streams
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def _mean_squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+    return F.mse_loss(outputs, F.one_hot(labels, outputs.shape[1]).to(outputs.dtype))
+
+
+def _squared_errors(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
+    return F.mse_loss(outputs, targets, reduction=reduction).mean(1)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": F.cross_entropy,
+    "nll": F.nll_loss,  # for models that end in log_softmax
+    "mse": _mean_squared_error,  # against one-hot labels
+}
+SAMPLE_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "cross_entropy": F.cross_entropy,
+    "nll": F.nll_loss,
+    "mse": _squared_errors,
+}
+"""The same losses sample by sample, with ``reduction="none"``."""
+
+
+class Shards(Protocol):
+    """Which samples a client holds."""
+
+    def indices(self, client: int) -> npt.NDArray[np.int64]:
+        """Indices into the training pool, in a fixed order."""
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """How every client trains.
+
+    Attributes:
+        optimizer: the local optimizer, made anew for each task.
+        batch_size: samples per mini-batch; None for all of the client's data.
+        loss: a key of `LOSSES`.
+        shuffle: visit the data in a new random order in each pass.
+        drop_last: skip the last, smaller mini-batch of a pass.
+        clip_norm: largest gradient norm, or None.
+        proximal: mu of the proximal term ``mu/2 ||w - w_global||^2``.
+        gradient: return -g at the starting point (the mean over the task's mini-batches, each
+            sample counting once) instead of training.
+        precision: of the forward passes, in evaluations too: float32 or bf16.
+        device: where models are trained and evaluated: cpu or cuda.
+        gradient_noise: standard deviation of the noise added to each entry of a step's gradient.
+        batched: whether models are stacked, and trained by a `BatchedTrainer`.
+    """
+
+    optimizer: OptimizerSpec
+    batch_size: int | None = 32
+    loss: str = "cross_entropy"
+    shuffle: bool = True
+    drop_last: bool = False
+    clip_norm: float | None = None
+    proximal: float = 0.0
+    gradient: bool = False
+    precision: str = "float32"
+    device: str = "cpu"
+    gradient_noise: float = 0.0
+    batched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What a task produced.
+
+    Attributes:
+        vector: shape (P + B,): the local model after training; what a client keeps for itself
+            follows, where a strategy makes it keep something.
+        delta: shape (P,): parameters minus their starting point, or -g of a gradient task.
+        loss: mean training loss per sample processed; NaN if no step was done.
+    """
+
+    vector: Tensor
+    delta: Tensor
+    loss: float
+
+
+class LocalTrainer:
+    """Trains clients' tasks with one model object that is loaded anew for each.
+
+    Args:
+        model: the architecture; its parameters are scratch space.
+        images: shape (N, C, H, W), float32; labels: shape (N,), int64.
+        shards: which samples a client holds.
+        streams: the run's random streams.
+        settings: how every client trains.
+        sizes: the batches that it will get, as far as they are known.
+
+    Attributes:
+        model: what is trained: the architecture, or a faster form of it (`quickened`).
+        layout: how the model lies in its vector.
+        arithmetic: the context of a forward pass.
+        device: where the model, the images and the labels are. Vectors come and go on the CPU.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        shards: Shards,
+        streams: Streams,
+        settings: LocalSettings,
+        sizes: BatchSizes = UNKNOWN,
+    ) -> None:
+        self.device = torch.device(settings.device)
+        self.model = model.to(self.device)
+        if settings.device == "cpu":
+            pool = settings.precision == "float32" and not settings.batched
+            self.model = quickened(model, images.shape[1:], pool, sizes)
+        self.layout = ParameterVector(self.model)
+        self._weights = list(self.model.parameters())
+        self.images = images.to(self.device)
+        self.labels = labels.to(self.device)
+        self._shards = shards
+        self._streams = streams
+        self.settings = settings
+        self._loss = LOSSES[settings.loss]
+        self.arithmetic = forward_arithmetic(settings.precision, settings.device)
+        self._local_state = LocalState(self.model)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the local optimizer, before any factor."""
+        return float(self.settings.optimizer.model_dump()["lr"])
+
+    def train(
+        self,
+        client: int,
+        task: int,
+        steps: int,
+        start: Tensor,
+        anchor: Tensor,
+        lr_factor: float,
+        correction: Tensor | None = None,
+    ) -> LocalResult:
+        """Do ``steps`` local steps.
+
+        Args:
+            client, task: the address of the task's randomness.
+            steps: mini-batches to process.
+            start: shape (P + B,): where the client begins.
+            anchor: shape (P,): the global model that the proximal term pulls towards.
+            lr_factor: a factor on the optimizer's learning rate.
+            correction: shape (P,): added to every gradient.
+        """
+        count = self.layout.num_parameters
+        if steps == 0:
+            return LocalResult(start, torch.zeros(count), float("nan"))
+        self.load(start, "dropout", client, task)
+        self.model.train()
+        if self.settings.gradient:
+            result = self._gradient(client, task, steps, start)
+            if correction is None:
+                return result
+            return replace(result, delta=result.delta - correction)
+        return self._descend(client, task, steps, start, anchor, lr_factor, correction)
+
+    def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
+        """Make the model one of this vector, shape (P + B,), whatever was done with it before.
+
+        Args:
+            vector: its parameters and floating buffers.
+            purpose, client, task: the address of what its layers draw.
+        """
+        # Dropout reads torch's global generator, so whoever uses the model seeds it. On a machine
+        # without a GPU `torch.manual_seed` formats the stack for each kind of GPU, and keeps it.
+        seed_global = torch.manual_seed
+        if self.device.type == "cpu":
+            seed_global = torch.default_generator.manual_seed
+        seed_global(self._streams.integer(purpose, client, task))
+        self.forget()
+        self.layout.write(self.model, vector)
+
+    def forget(self) -> None:
+        """Have the model keep nothing of what was done with it but its vector."""
+        self._local_state.put_back()
+
+    def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and labels of a mini-batch, where the model is."""
+        there = indices.to(self.device)
+        return self.images.index_select(0, there), self.labels.index_select(0, there)
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """What the model makes of images, in float32."""
+        with self.arithmetic:
+            outputs: Tensor = self.model(images)
+        return outputs.float()
+
+    def _descend(
+        self,
+        client: int,
+        task: int,
+        steps: int,
+        start: Tensor,
+        anchor: Tensor,
+        lr_factor: float,
+        correction: Tensor | None,
+    ) -> LocalResult:
+        settings, weights = self.settings, self._weights
+        optimizer = settings.optimizer.stepper(weights, lr_factor)
+        pull = settings.proximal
+        anchors = self._like_weights(anchor, weights) if pull else []
+        shifts = [] if correction is None else self._like_weights(correction, weights)
+        noise = self.noise(client, task)
+        total = torch.zeros((), device=self.device)
+        samples = 0
+        for batch in self.batch_indices(client, task, steps):
+            images, labels = self.samples(batch)
+            optimizer.zero_grad()
+            loss = self._loss(self.outputs(images), labels)
+            loss.backward()
+            if pull:
+                for weight, anchor_part in zip(weights, anchors, strict=True):
+                    if weight.grad is not None:
+                        weight.grad.add_(weight.detach() - anchor_part, alpha=pull)
+            if settings.gradient_noise:
+                self._add(next(noise), 1.0)
+            if shifts:
+                for weight, shift in zip(weights, shifts, strict=True):
+                    if not weight.requires_grad:
+                        continue
+                    weight.grad = shift.clone() if weight.grad is None else weight.grad.add_(shift)
+            if settings.clip_norm is not None:
+                nn.utils.clip_grad_norm_(weights, settings.clip_norm)
+            optimizer.step()
+            total += loss.detach() * len(labels)
+            samples += len(labels)
+        end = self.layout.read(self.model).cpu()
+        count = self.layout.num_parameters
+        return LocalResult(end, end[:count] - start[:count], float(total) / samples)
+
+    def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
+        weights = self._weights
+        for weight in weights:
+            weight.grad = None
+        total = torch.zeros((), device=self.device)
+        samples = 0
+        noise = self.noise(client, task)
+        for batch in self.batch_indices(client, task, steps):
+            images, labels = self.samples(batch)
+            loss = self._loss(self.outputs(images), labels) * len(labels)
+            loss.backward()  # gradients add up
+            if self.settings.gradient_noise:
+                self._add(next(noise), len(labels))
+            total += loss.detach()
+            samples += len(labels)
+        if self.settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(weights, self.settings.clip_norm * samples)
+        gradient = torch.cat(
+            [
+                torch.zeros_like(w).reshape(-1) if w.grad is None else w.grad.reshape(-1)
+                for w in weights
+            ]
+        ).cpu()
+        for weight in weights:
+            weight.grad = None
+        end, count = start, len(gradient)
+        if count < self.layout.size:
+            end = torch.cat([start[:count], self.layout.read(self.model)[count:].cpu()])
+        return LocalResult(end, gradient.div_(-samples), float(total) / samples)
+
+    def batch_indices(self, client: int, task: int, steps: int) -> Iterator[Tensor]:
+        """The task's mini-batches: pass after pass over the client's data, ``steps`` in all."""
+        settings = self.settings
+        held = self._shards.indices(client)
+        size = settings.batch_size or len(held)
+        last = (
+            len(held) - len(held) % size if settings.drop_last and len(held) >= size else len(held)
+        )
+        order = self._streams.generator("batches", client, task) if settings.shuffle else None
+        while True:
+            visit = torch.from_numpy(held.copy() if order is None else order.permutation(held))
+            for begin in range(0, last, size):
+                if not steps:
+                    return
+                steps -= 1
+                yield visit[begin : min(begin + size, last)]
+
+    def noise(self, client: int, task: int) -> Iterator[Tensor]:
+        """The noise of the task's gradients, one vector of shape (P,) after another."""
+        draws = self._streams.generator("gradient_noise", client, task)
+        scale = np.float32(self.settings.gradient_noise)
+        while True:
+            drawn = draws.standard_normal(self.layout.num_parameters, dtype=np.float32)
+            yield torch.from_numpy(drawn * scale)
+
+    def _add(self, vector: Tensor, factor: float) -> None:
+        """Add a multiple of a vector to the gradients; a weight without any has none to add to."""
+        for weight, part in zip(
+            self._weights, self._like_weights(vector, self._weights), strict=True
+        ):
+            if weight.grad is not None:
+                weight.grad.add_(part, alpha=factor)
+
+    def _like_weights(self, vector: Tensor, weights: list[nn.Parameter]) -> list[Tensor]:
+        parts = vector.split([weight.numel() for weight in weights])
+        return [
+            torch.empty_like(w).copy_(part.view(w.shape))
+            for w, part in zip(weights, parts, strict=True)
+        ]

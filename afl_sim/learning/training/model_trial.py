@@ -1,0 +1,274 @@
+"""A model of the user's own is put through what a run will ask of it, before anything runs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.batch_sizes import BatchSizes, sizes_to_try
+from afl_sim.learning.models.built_in import global_generators
+from afl_sim.learning.models.local_state import LocalState
+from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.training.full_gradient import FullGradient
+from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer
+from afl_sim.streams import Streams
+from afl_sim.user_code import reason, told
+
+MOST_SAMPLES = 256  # in a batch that is tried: larger ones fail for lack of memory only
+_MODES = {False: "evaluation", True: "training"}
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What a run asks of a model.
+
+    Attributes:
+        settings: how clients train.
+        holders: the sizes of their mini-batches, each with a client that has it: its number and
+            how many samples it holds. None where there are no clients.
+        evaluated: sizes of the batches of evaluations.
+        corrected: whether the strategy adds something to gradients.
+        full_gradient: whether evaluations take the gradient over all samples.
+    """
+
+    settings: LocalSettings
+    holders: Mapping[int, tuple[int, int] | None]
+    evaluated: tuple[int, ...] = ()
+    corrected: bool = False
+    full_gradient: bool = False
+
+
+def try_model(
+    model: nn.Module, images: Tensor, labels: Tensor, classes: int, demands: Demands
+) -> None:
+    """Try a model on some samples.
+
+    Args:
+        model: it is left as it was.
+        images: shape (N, C, H, W): such as the data set has; `MOST_SAMPLES` of them.
+        labels: shape (N,): theirs.
+        classes: number of labels.
+        demands: what a run asks of it.
+
+    Raises:
+        ScenarioError: it fails, it returns no numbers for each sample and label, or what it returns
+            depends on what it was called with before.
+    """
+    with global_generators(0):
+        trial = _Trial(model, images, labels, classes, demands)
+        trial.check_batches()
+        trial.check_memory(training=False)
+        if demands.holders:
+            trial.check_memory(training=True)
+        trial.check_steps()
+        trial.put_back()
+
+
+class _Trial:
+    def __init__(
+        self, model: nn.Module, images: Tensor, labels: Tensor, classes: int, demands: Demands
+    ) -> None:
+        self._model = model
+        self._images = images
+        self._labels = labels
+        self._classes = classes
+        self._demands = demands
+        self._layout = ParameterVector(model)
+        self._vector = self._layout.read(model)
+        self._weights = dict(model.named_parameters())
+        self._local_state = LocalState(model)
+        self._trained = [size for size in demands.holders if size <= MOST_SAMPLES]
+        if demands.holders and not self._trained:
+            self._trained = [MOST_SAMPLES]  # a part of a batch
+
+    def check_batches(self) -> None:
+        """Batches of two in evaluation, and those sizes that the run makes."""
+        self._check_batch(2, False)
+        for size in self._demands.evaluated:
+            self._check_batch(size, False, ", as the last batch of an evaluation is")
+        for size in sizes_to_try(self._trained, MOST_SAMPLES):
+            holder, who = self._demands.holders.get(size), ""
+            if holder is not None:
+                who = f", as of client {holder[0]}, who holds {holder[1]} samples"
+            self._check_batch(size, True, who)
+
+    def _check_batch(self, size: int, training: bool, who: str = "") -> None:
+        images, mode = self._images[:size], " in training mode" if training else ""
+        outputs = self._call(images, training, anew=True, who=who)
+        count = {1: "one image", 2: "two images"}.get(size, f"{size} images")
+        expected = f"expected a tensor of ({size}, {self._classes}), a row for each"
+        if not isinstance(outputs, Tensor):
+            kind = type(outputs).__name__
+            raise ScenarioError(f"model: it returns a {kind} for {count}{mode}; {expected}")
+        found = tuple(outputs.shape)
+        if len(found) != 2 or found[0] != size or found[1] < self._classes:
+            raise ScenarioError(
+                f"model: it returns a tensor of {found} for {count}{mode}; {expected}"
+            )
+
+    def check_memory(self, training: bool) -> None:
+        """The same call again, and again after others that began anew.
+
+        Which tasks a process has done before depends on how the work is spread.
+        """
+        images, others = self._images_for(training)
+        alone = self._call(images, training, anew=True)
+        drawn = _drawn()
+        try:
+            same = _same_bits(alone, self._call(images, training))
+            if same:
+                self._call(others, training, anew=True)
+                self._call(self._images_for(not training)[1], not training)
+                same = _same_bits(alone, self._call(images, training))
+        except ScenarioError:  # what is kept does not even fit
+            same = False
+        if not same:
+            raise ScenarioError(
+                f"model: in {_MODES[training]} mode its outputs depend on earlier calls: "
+                f"{self._what_is_kept(drawn)}"
+            )
+
+    def check_steps(self) -> None:
+        """Two steps of local training, and what else takes gradients."""
+        if not self._trained:
+            return
+        count, size = self._layout.num_parameters, self._trained[-1]
+        settings = replace(
+            self._demands.settings, device="cpu", batch_size=size, drop_last=False, batched=False
+        )
+        self.put_back()
+        correction = torch.zeros(count) if self._demands.corrected else None
+        anchor, shards = self._vector[:count], _Everything(size)
+        data = self._images[:size], self._labels[:size], shards, Streams(0)
+        try:
+            sizes = BatchSizes((size,), self._demands.evaluated)
+            trainer = LocalTrainer(self._model, *data, settings, sizes)
+            trainer.train(0, 0, 2, self._vector, anchor, 1.0, correction)
+            if self._demands.full_gradient:
+                FullGradient(trainer, shards, 1).squared_norm(self._vector)
+        except Exception as error:
+            raise ScenarioError(f"model: {self._why_no_step(error)}") from error
+
+    def put_back(self) -> None:
+        """Leave the model as it was."""
+        self._local_state.put_back()
+        self._layout.write(self._model, self._vector)
+        self._model.zero_grad()
+
+    def _why_no_step(self, error: Exception) -> str:
+        settings = self._demands.settings
+        for name, weight in self._weights.items():
+            if weight.grad is not None and weight.grad.is_sparse:
+                takers = {
+                    f"training.optimizer {settings.optimizer.kind}": not settings.gradient,
+                    "a strategy of gradients": settings.gradient,
+                    "a proximal term": settings.proximal > 0,
+                    "training.gradient_noise": settings.gradient_noise > 0,
+                    "training.clip_norm": settings.clip_norm is not None,
+                    "the strategy's correction": self._demands.corrected,
+                    "evaluation.squared_gradient_norm": self._demands.full_gradient,
+                }
+                named = " or ".join(taker for taker, there in takers.items() if there)
+                return (
+                    f"parameter {name!r} has sparse gradients, which {named} cannot take "
+                    f"({reason(error)}); expected sparse=False in its layer"
+                )
+        return f"a training step on {self._trained[-1]} images fails: {told(error)}"
+
+    def _images_for(self, training: bool) -> tuple[Tensor, Tensor]:
+        """Images that a batch in this mode may have, and as many others."""
+        size = min(self._trained[0], MOST_SAMPLES // 8) if training and self._trained else 2
+        return self._images[:size], self._images[-size:]
+
+    def _call(self, images: Tensor, training: bool, anew: bool = False, who: str = "") -> Any:
+        """What the model returns for images, with its initial weights and buffers.
+
+        Args:
+            images: shape (N, C, H, W).
+            training: whether the model is in training mode.
+            anew: whether the attributes of its modules are as they were at first, too.
+            who: whose batch it is, for the message.
+
+        Raises:
+            ScenarioError: the user's module raised something.
+        """
+        if anew:
+            self._local_state.put_back()
+        else:
+            self._local_state.put_buffers_back()
+        self._layout.write(self._model, self._vector)
+        torch.manual_seed(0)
+        try:
+            with torch.set_grad_enabled(training):
+                outputs = self._model.train(training)(images.clone())
+        except Exception as error:  # it may be anything
+            mode = " in training mode" if training else ""
+            advice = "; expected another training.batch_size, or drop_last: true"
+            raise ScenarioError(
+                f"model: it fails{mode} on images of {tuple(images.shape)}{who}: {told(error)}"
+                f"{advice if training and who else ''}"
+            ) from error
+        self._check_layout()
+        return outputs
+
+    def _check_layout(self) -> None:
+        now = dict(self._model.named_parameters())
+        for name in (*now, *self._weights):
+            if now.get(name) is not self._weights.get(name):
+                raise ScenarioError(
+                    f"model: parameter {name!r} is made or replaced when the model is used, so "
+                    "that it would never be trained; expected __init__ to make all parameters"
+                )
+        layout = ParameterVector(self._model)
+        before = dict(zip(self._layout.names, self._layout.shapes, strict=True))
+        after = dict(zip(layout.names, layout.shapes, strict=True))
+        for name in (*after, *before):
+            if after.get(name) != before.get(name):
+                raise ScenarioError(
+                    f"model: buffer {name!r} is made or gets another shape when the model is used, "
+                    "so that it cannot travel; expected one of a fixed shape, or persistent=False"
+                )
+
+    def _what_is_kept(self, drawn: object) -> str:
+        changed = self._local_state.changed()
+        if changed:
+            return (
+                f"{' and '.join(changed[:3])} {'have' if len(changed) > 1 else 'has'} changed; "
+                "expected what is kept to be a registered buffer, or nothing to be kept"
+            )
+        if drawn != _drawn():
+            return (
+                "it draws from NumPy's or Python's global generator; expected PyTorch's, which is "
+                "seeded for each task"
+            )
+        return "something outside its modules is kept; expected nothing to be kept"
+
+
+class _Everything:
+    """A single client's samples."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def indices(self, client: int) -> npt.NDArray[np.int64]:
+        return np.arange(self._count)
+
+
+def _drawn() -> object:
+    """Where the global generators of NumPy and Python are."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return kind, np.asarray(keys).tobytes(), rest, random.getstate()
+
+
+def _same_bits(outputs: Tensor, others: Tensor) -> bool:
+    alike = (outputs.shape, outputs.dtype) == (others.shape, others.dtype)
+    first, second = (each.detach().contiguous().view(torch.uint8) for each in (outputs, others))
+    return alike and torch.equal(first, second)

@@ -1,0 +1,120 @@
+"""Where runs have their tasks done: in this process, or by workers that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+from afl_sim.execution.local.batched import BatchedExecutor
+from afl_sim.execution.local.inline import InlineExecutor
+from afl_sim.execution.numerics import fingerprint
+from afl_sim.execution.tasks import Executor
+from afl_sim.execution.workers.pool import Seat, WorkerPool
+from afl_sim.execution.workers.processes import ProcessSeat
+from afl_sim.execution.workers.worker import Supply
+from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
+from afl_sim.learning.training.batched_training import BatchedTrainer
+from afl_sim.recording.sinks import check_sinks
+from afl_sim.run.preparation import Prepared, build_runner, compressor_of, recipe_of, worker_runner
+from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
+
+_ROOM_WITHIN = 600.0  # seconds for a cluster that others use, too, to start the first worker
+
+Executors = Callable[[Scenario, Prepared], Executor]
+"""Makes the executor of a run."""
+
+
+def inline(scenario: Scenario, prepared: Prepared) -> Executor:
+    """An executor in this process."""
+    assert prepared.dataset is not None
+    recipe = recipe_of(scenario)
+    trainer, evaluator = build_runner(
+        recipe, prepared.dataset, prepared.partition, prepared.testing
+    )
+    compressor = compressor_of(recipe)
+    if scenario.numerics.mode == "batched":
+        group = scenario.numerics.group
+        return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor)
+    return InlineExecutor(trainer, evaluator, compressor)
+
+
+def pooled(pool: WorkerPool) -> Executors:
+    """Executors that share a pool's workers."""
+
+    def executor(scenario: Scenario, prepared: Prepared) -> Executor:
+        recipe = replace(recipe_of(scenario), stored=stored_pool(scenario.data))
+        return pool.executor(partial(worker_runner, recipe), supply_of(scenario.data))
+
+    return executor
+
+
+def supply_of(data: DataSpec) -> Supply:
+    """A data set, for workers on machines that have not got it."""
+    pool = data.model_dump_json(exclude={"partition", "validation", "client_test"})
+    return Supply(pool, partial(pool_arrays, data), partial(supply_pool, data))
+
+
+def check_executor(execution: Execution) -> None:
+    """Refuse what cannot work here.
+
+    Raises:
+        InputError: a package that is not installed.
+    """
+    check_sinks(execution.sinks)
+    if execution.executor == "ray":
+        from afl_sim.execution.workers.ray import import_ray
+
+        import_ray()
+
+
+@contextmanager
+def executors_of(execution: Execution, numerics: Sequence[Numerics]) -> Iterator[Executors]:
+    """What the section ``execution`` asks for, for as long as the block lasts.
+
+    Tasks that are trained together stay in this process, whatever it asks for.
+    """
+    if execution.executor == "inline" or any(each.mode == "batched" for each in numerics):
+        yield inline
+        return
+    with worker_pool(execution, numerics) as pool:
+        yield pooled(pool)
+
+
+@contextmanager
+def worker_pool(execution: Execution, numerics: Sequence[Numerics]) -> Iterator[WorkerPool]:
+    """Workers for as long as the block lasts; Ctrl-C ends them at once.
+
+    Args:
+        execution: which kind, and how many.
+        numerics: of the runs.
+
+    Raises:
+        InputError: there is no such cluster, or it computes in other numerics.
+    """
+    if execution.executor == "ray":
+        from afl_sim.execution.workers.ray import cluster
+
+        with cluster(execution.ray_address, execution.workers) as found:
+            workers = max(1, min(execution.workers, found.processors))
+            with _running(partial(found.seat, numerics), workers, numerics) as pool:
+                pool.wait_for_worker(_ROOM_WITHIN)
+                yield pool
+        return
+    with _running(partial(ProcessSeat, numerics), execution.workers, numerics) as pool:
+        yield pool
+
+
+@contextmanager
+def _running(
+    open_seat: Callable[[], Seat], workers: int, numerics: Sequence[Numerics]
+) -> Iterator[WorkerPool]:
+    pool = WorkerPool(open_seat, workers, [fingerprint(each) for each in numerics])
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        pool.abort()
+        raise
+    finally:
+        pool.close()

@@ -1,0 +1,165 @@
+"""The model that a run starts from: built, measured, and tried if it is the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
+
+from torch import Tensor, nn
+
+from afl_sim.errors import ScenarioError
+from afl_sim.execution.numerics import deterministic
+from afl_sim.execution.runner import NO_MEMORY
+from afl_sim.learning.data.batch_sizes import batch_sizes
+from afl_sim.learning.data.datasets import made_up
+from afl_sim.learning.models.built_in import MODELS, ModelSpec, build_model, count_parameters
+from afl_sim.learning.models.factories import resolve_model
+from afl_sim.learning.models.model_checks import check_same, check_tensors
+from afl_sim.learning.models.parameters import ParameterVector, initial_vector
+from afl_sim.learning.models.state_dict import StateDict
+from afl_sim.learning.partition.partition import FixedPartition, Partition
+from afl_sim.learning.training.batchable import batching_problems
+from afl_sim.learning.training.evaluation import EVALUATION_BATCH
+from afl_sim.learning.training.local_training import LocalSettings
+from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
+from afl_sim.recording.machine import physical_memory
+from afl_sim.scenario import DataSpec, Scenario
+from afl_sim.strategies.base import Strategy
+from afl_sim.streams import Streams
+
+# Models are drawn from global generators, and data is read once for all runs of a process.
+one_at_a_time = RLock()
+
+# The model, its gradient, the global model and an update: the least that training holds.
+_VECTORS = 4
+
+
+@dataclass(frozen=True)
+class InitialModel:
+    """What a run needs to know of its model.
+
+    Attributes:
+        module: the model as it was built, or as it was left by a trial.
+        layout: how it lies in its vector.
+        vector: shape (P + B,): its initial vector.
+        saved: the tensors that are saved of a vector, by name.
+    """
+
+    module: nn.Module
+    layout: ParameterVector
+    vector: Tensor
+    saved: Callable[[Tensor], dict[str, Tensor]]
+
+
+def initial_model(
+    block: dict[str, Any], data: DataSpec, streams: Streams, demands: Demands
+) -> InitialModel:
+    """Build a scenario's model, and try what a run will ask of it.
+
+    Args:
+        block: the scenario's ``model``, as plain data.
+        data: its ``data``.
+        streams: the run's random streams.
+        demands: what the run asks of the model.
+
+    Raises:
+        ScenarioError: it cannot be built or trained, or is too large for this machine.
+    """
+    own = block["kind"] not in MODELS
+    if not own:
+        shape = data.info.input_shape
+        _check_memory(count_parameters(_spec(block), shape, data.info.classes))
+    try:
+        module = new_model(block, data, streams)
+        layout = ParameterVector(module)
+        _check_memory(layout.size)
+        vector = initial_vector(module, layout)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NO_MEMORY not in str(error):
+            raise
+        raise ScenarioError("model: there is not enough memory for it") from error
+    if not own:
+        return InitialModel(module, layout, vector, layout.named)
+    check_tensors(module)
+    saved = StateDict(module, layout)
+    check_same(module, new_model(block, data, streams), block["kind"])
+    with one_at_a_time, deterministic():
+        images, labels = made_up(data, MOST_SAMPLES)
+        try_model(module, images, labels, data.info.classes, demands)
+    return InitialModel(module, layout, vector, saved.of)
+
+
+def demands_of(
+    scenario: Scenario, settings: LocalSettings, partition: Partition, available: int | None
+) -> Demands:
+    """What a run asks of its model.
+
+    Args:
+        scenario: the run's.
+        settings: how its clients train.
+        partition: who trains on which samples.
+        available: how many samples evaluations could use, if it is known.
+    """
+    evaluation, training = scenario.evaluation, scenario.training
+    tested = [min(available, evaluation.samples or available)] if available else []
+    if evaluation.squared_gradient_norm and isinstance(partition, FixedPartition):
+        tested.append(int(partition.sizes.sum()))  # others may give a sample to several clients
+    last = {samples % EVALUATION_BATCH for samples in tested}
+    return Demands(
+        settings,
+        batch_sizes(partition.sizes, training.samples_per_step, training.drop_last),
+        tuple(sorted(size for size in last if 0 < size <= MOST_SAMPLES)),
+        corrects(scenario.strategy),
+        evaluation.squared_gradient_norm,
+    )
+
+
+def corrects(strategy: Any) -> bool:
+    """Whether a strategy adds something of its own to the clients' gradients."""
+    return type(strategy).correction is not Strategy.correction
+
+
+def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> None:
+    """Refuse what ``numerics.mode: batched`` cannot train.
+
+    Args:
+        scenario: the run's.
+        model: its model; it is tried, and left as it was.
+        demands: what the run asks of it.
+
+    Raises:
+        ScenarioError: one line for the optimizer and one for the model, if they do not fit.
+    """
+    optimizer: Any = scenario.training.optimizer
+    strategy: Any = scenario.strategy
+    used = None if strategy.gradient else optimizer.kind
+    sizes = list(demands.holders)
+    images, _ = made_up(scenario.data, min(max(6, *sizes), MOST_SAMPLES))
+    problems = list(batching_problems(model, used, images, sizes))
+    if problems:
+        raise ScenarioError("\n".join(problems))
+
+
+def new_model(block: dict[str, Any], data: DataSpec, streams: Streams) -> nn.Module:
+    """The model of a scenario's ``model`` block, with the weights that the seed gives."""
+    with one_at_a_time:
+        return build_model(
+            _spec(block), data.info.input_shape, data.info.classes, streams.integer("init")
+        )
+
+
+def _spec(block: dict[str, Any]) -> ModelSpec:
+    kind = block["kind"]
+    return (MODELS.get(kind) or resolve_model(kind)).model_validate(block)
+
+
+def _check_memory(numbers: int) -> None:
+    """Refuse what could not be trained even if nothing else were in this machine's memory."""
+    needed, there = 4 * _VECTORS * numbers, physical_memory()
+    if there is not None and needed > there:
+        raise ScenarioError(
+            f"model: it has {numbers:,} parameters; to train it takes {needed / 2**30:,.0f} GiB at "
+            f"least, and this machine has {there / 2**30:,.0f} GiB; expected a smaller model"
+        )

@@ -1,0 +1,60 @@
+"""Trying a schedule before a run where tasks may take no time: not every schedule copes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from afl_sim.errors import AflSimError
+from afl_sim.global_model.null import NullLearner
+from afl_sim.scenario import Scenario
+from afl_sim.scenario.sections.network import Link
+from afl_sim.scenario.sections.partition_base import Problem
+from afl_sim.world.world import World
+
+_EVENTS = 1 << 14
+_EVENTS_PER_CLIENT = 200
+_MOST_EVENTS = 1 << 18
+
+
+def standing_still(scenario: Scenario) -> Iterator[Problem]:
+    """What goes wrong at the start of a run whose tasks may take no time, as (key path, message).
+
+    Nothing is computed, and nothing tried where every task takes time.
+    """
+    strategy: Any = scenario.strategy
+    reads = strategy.reads_results or scenario.server.selection.reads_results
+    if reads or not may_take_no_time(scenario):
+        return
+    samples = scenario.training.samples_per_step or 1
+    world = World(scenario, strategy, lambda client: samples, 1, NullLearner(), lambda *event: None)
+    try:
+        many = _EVENTS + _EVENTS_PER_CLIENT * scenario.clients.count
+        world.run(at_most=min(many, _MOST_EVENTS))
+    except AflSimError as error:
+        yield (
+            ("clients", "compute"),
+            f"tasks may take no time at all, and {error}; expected durations above 0",
+        )
+
+
+def may_take_no_time(scenario: Scenario) -> bool:
+    """Whether a task can come back at the instant at which it was sent."""
+    clients, server = scenario.clients, scenario.server
+    compute, network = clients.compute, clients.network
+    if clients.devices is not None:
+        return False
+    takes_time = (
+        (compute.speed.positive and compute.jitter.positive)
+        or compute.jitter_seconds.positive
+        or any(_takes_time(link) for link in (network.download, network.upload))
+        or any(
+            link.bandwidth is not None and link.jitter.positive
+            for link in (server.download, server.upload)
+        )
+    )
+    return not takes_time
+
+
+def _takes_time(link: Link) -> bool:
+    return link.jitter.positive and (link.bandwidth is not None or link.latency.positive)

@@ -1,0 +1,73 @@
+"""The folder of a finished run: what a kill has left in it, and what it has lost."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+
+from afl_sim.errors import RunFolderError
+from afl_sim.recording import Run, RunFolder
+from afl_sim.recording.files import write_bytes
+from afl_sim.recording.locking import LOCK
+from afl_sim.recording.trace import trace_is_closed
+from afl_sim.run.preparation import prepare
+from afl_sim.run.recorder import shares_of, trace_of
+from afl_sim.scenario import Scenario
+
+
+def tidy(run: Run) -> None:
+    """Remove what a process has left that was killed after a run's last file was there.
+
+    Nothing is changed while another process holds the folder, or where it cannot be written.
+    """
+    folder = RunFolder.open(run.path)
+    checkpoint = folder.checkpoint_path
+    if checkpoint.exists() or (run.path / LOCK).exists() or list(run.path.glob(".*.tmp")):
+        with suppress(RunFolderError), folder.locked():
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def lost_files(run: Run) -> list[str]:
+    """The files of a finished run that are missing or damaged, and that `restore` can make again.
+
+    Raises:
+        RunFolderError: another file is missing or damaged: it would take the whole run again.
+    """
+    folder = RunFolder.open(run.path)
+    if not run.timing_only:
+        run.model()
+    names = []
+    try:
+        partition = not run.label_counts.empty
+    except RunFolderError:
+        partition = False
+    if not partition:
+        names.append(folder.partition_path.name)
+    recording = run.scenario.get("recording")
+    if (
+        isinstance(recording, dict)
+        and recording.get("trace")
+        and not trace_is_closed(folder.trace_path)
+    ):
+        names.append(folder.trace_path.name)
+    return names
+
+
+def restore(run: Run, scenario: Scenario, names: list[str]) -> None:
+    """Make files of a finished run again.
+
+    Args:
+        run: which.
+        scenario: its own.
+        names: as `lost_files` gives them.
+
+    Raises:
+        AflSimError: another process writes to the folder, or it cannot be written.
+    """
+    folder = RunFolder.open(run.path)
+    with folder.locked():
+        if folder.partition_path.name in names:
+            prepared = prepare(scenario, run.timing_only)
+            write_bytes(folder.partition_path, shares_of(prepared))
+        if folder.trace_path.name in names:
+            trace_of(run, scenario)

@@ -1,0 +1,197 @@
+"""Checking scenario files before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from afl_sim.errors import InputError
+from afl_sim.execution.numerics import check_device
+from afl_sim.global_model.null import NullLearner
+from afl_sim.learning.data.datasets import load_labels
+from afl_sim.run.api import load_study
+from afl_sim.run.initial_model import corrects
+from afl_sim.run.preparation import Prepared, deal_out, prepare, settings_of
+from afl_sim.run.schedule_trial import standing_still
+from afl_sim.scenario import Override, Scenario, Study
+from afl_sim.scenario.section import LONGEST_SECONDS
+from afl_sim.scenario.sections.partition_base import Problem
+from afl_sim.streams import Streams
+from afl_sim.world.world import World
+
+_SHOWN = 100  # clients in a printed partition
+_TRIED = 1000  # clients whose tasks are looked at
+
+
+def check_study(
+    source: Path | str,
+    overrides: Sequence[str | Override] = (),
+    seed: int | None = None,
+    *,
+    timing_only: bool = False,
+    here: bool = False,
+    base: Path | None = None,
+) -> Study:
+    """Read a scenario file and try everything up to the start of each run.
+
+    Args:
+        source, overrides, seed, timing_only, base: as for `load_study`.
+        here: also refuse what this machine has no device for.
+
+    Raises:
+        ScenarioError: one line for each mistake.
+    """
+    found: dict[tuple[object, ...], _Tried] = {}
+
+    def inspect(scenario: Scenario) -> list[Problem]:
+        # Most cases of a study share their data and model, which need to be tried only once.
+        key = (
+            scenario.seed,
+            scenario.clients.count,
+            scenario.data,
+            scenario.model.model_dump_json(),
+            scenario.evaluation,
+            str(settings_of(scenario)),
+            corrects(scenario.strategy),
+        )
+        if key not in found:
+            found[key] = _try(scenario, here and not timing_only)
+        tried = found[key]
+        wrong = [*tried.problems, *_endless_tasks(scenario, tried)]
+        return wrong or list(standing_still(scenario))
+
+    return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What is known of a scenario's data and model once they are there.
+
+    Attributes:
+        problems: what is wrong with them.
+        samples_of: the samples of a client; None where they could not be dealt out.
+        sizes: the model's numbers of parameters and of buffers.
+    """
+
+    problems: list[Problem]
+    samples_of: Callable[[int], int] | None = None
+    sizes: tuple[int, int] = (0, 0)
+
+
+def _try(scenario: Scenario, here: bool) -> _Tried:
+    """Look for what shows only once the data, the model and the device are there."""
+    try:
+        if here:
+            check_device(scenario.numerics.device)
+        prepared = prepare(scenario, timing_only=True)
+    except InputError as error:
+        return _Tried(list(_located(error)))
+    parameters = prepared.layout.num_parameters
+    return _Tried(
+        list(_evaluation_problems(scenario, prepared)),
+        prepared.partition.size,
+        (parameters, prepared.layout.size - parameters),
+    )
+
+
+def _located(error: InputError) -> Iterator[Problem]:
+    """The lines of an error, each with the key path that it begins with."""
+    for line in str(error).splitlines():
+        keys, _, message = line.partition(": ")
+        path = tuple(keys.split("."))
+        if path[0] in Scenario.model_fields:
+            yield path, message
+        else:
+            yield ("data",), line
+
+
+def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
+    """Legs of tasks that usually take longer than the clock can count, one line for each leg."""
+    if tried.samples_of is None:
+        return
+    compression = scenario.training.compression
+    strategy: Any = scenario.strategy
+    world = World(
+        scenario,
+        strategy,
+        tried.samples_of,
+        compression.download_bytes(*tried.sizes),
+        NullLearner(),
+        lambda *row: None,
+        update_bytes=compression.upload_bytes(*tried.sizes),
+    )
+    found = set()
+    for client in range(min(scenario.clients.count, _TRIED)):
+        try:
+            legs = world.server.fleet.usual_seconds(client)
+        except InputError as error:
+            yield from _located(error)
+            return
+        for key, seconds in legs.items():
+            if not seconds <= LONGEST_SECONDS and key not in found:
+                found.add(key)
+                yield (
+                    tuple(key.split(".")),
+                    f"client {client}'s tasks usually spend {seconds:.3g} s here; expected at most "
+                    f"{LONGEST_SECONDS:g}, the end of the clock",
+                )
+
+
+def _evaluation_problems(scenario: Scenario, prepared: Prepared) -> Iterator[Problem]:
+    """A set without a sample, or a subset larger than it."""
+    asked, available = scenario.evaluation.samples, prepared.evaluation_samples
+    if available is None:
+        return
+    if not available:  # only a share can come to nothing
+        yield (
+            ("data", "validation"),
+            f"a share of {scenario.data.validation} comes to no sample, and evaluation.on: "
+            "validation needs some; expected a larger share",
+        )
+    elif asked is not None and asked > available:
+        yield (
+            ("evaluation", "samples"),
+            f"{asked} is more than the {scenario.evaluation.on} set has; expected at most "
+            f"{available}",
+        )
+
+
+def show_partition(study: Study) -> None:
+    """Print who holds which samples, for each different partition of a study."""
+    from rich.console import Console
+
+    console = Console()
+    shown = set()
+    for case in study.cases:
+        scenario = case.scenario
+        goes_with_speed = scenario.data.speed_correlation is not None
+        fleet = scenario.clients if goes_with_speed else scenario.clients.count
+        key = (scenario.data, fleet, scenario.seed)
+        if key not in shown:
+            shown.add(key)
+            console.print(_table(scenario, case.label))
+
+
+def _table(scenario: Scenario, label: str) -> object:
+    from rich.table import Table
+
+    streams = Streams(scenario.seed)
+    labels = load_labels(scenario.data, streams)
+    partition = deal_out(scenario, labels, streams).training
+    classes = scenario.data.info.classes
+    counts = partition.label_counts(labels, classes, first=_SHOWN)
+    table = Table(
+        title=f"{label}: {scenario.data.dataset}, {scenario.data.partition.kind}, "
+        f"{partition.clients} clients",
+        caption=f"the first {_SHOWN} clients" if partition.clients > _SHOWN else None,
+    )
+    table.add_column("client", justify="right")
+    table.add_column("samples", justify="right")
+    for name in range(classes):
+        table.add_column(str(name), justify="right")
+    for client, row in enumerate(counts):
+        cells = [str(count) if count else "·" for count in row]
+        table.add_row(str(client), str(int(row.sum())), *cells)
+    return table

@@ -1,0 +1,288 @@
+"""Combinations of settings that cannot work, each setting being fine by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from afl_sim.scenario.checks.extremes import beyond_all_bounds
+from afl_sim.scenario.checks.round_trips import times_without_a_mean
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.mistakes.explain import Finding, KeyPath
+from afl_sim.scenario.mistakes.partial import Partial, fields_of, without_unknown
+from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
+from afl_sim.scenario.sections.clients import SPEEDS
+from afl_sim.scenario.sections.training import LENGTHS
+from afl_sim.scenario.traces.tables.clients import without_rows
+from afl_sim.scenario.wording import show
+
+
+def impossible_combinations(
+    sections: Mapping[str, Any], clients: int | None, *, cases: int = 1, timing_only: bool = False
+) -> Iterator[Finding]:
+    """What cannot work in these sections.
+
+    Args:
+        sections: a scenario's attributes, by name, as far as they are valid.
+        clients: the number of clients, where it is known.
+        cases: how many cases the study has.
+        timing_only: whether nothing will be trained.
+    """
+    parts = sections
+    sections = {name: part for name, part in parts.items() if not isinstance(part, Partial)}
+    if clients is not None:
+        yield from _wrong_lengths(parts, clients)
+        yield from without_unknown(_wrong_devices(parts, clients))
+        yield from without_unknown(_absent_clients(parts, clients))
+        yield from _own_checks(sections, clients)
+    server = sections.get("server")
+    if timing_only and server is not None and server.selection.reads_results:
+        yield Finding(
+            ("server", "selection"),
+            f"{server.selection.kind} chooses by training losses, and nothing is trained with "
+            "--timing-only; expected another kind",
+        )
+    strategy = sections.get("strategy")
+    if timing_only and strategy is not None and getattr(strategy, "reads_results", False):
+        key = getattr(strategy, "results_key", "kind")
+        yield Finding(
+            ("strategy", key),
+            f"got {show(getattr(strategy, key, None))}, with which {strategy.kind} reads training "
+            "results, and nothing is trained with --timing-only; expected another setting or "
+            "strategy",
+        )
+    yield from beyond_all_bounds(sections)
+    yield from without_unknown(times_without_a_mean(parts))
+    data, evaluation = sections.get("data"), sections.get("evaluation")
+    if (
+        evaluation is not None
+        and evaluation.every_versions is None
+        and evaluation.seconds.constant != 0
+    ):
+        yield Finding(
+            ("evaluation", "seconds"),
+            "has no effect: only the evaluations of every_versions take the server time; "
+            "expected evaluation.every_versions as well",
+        )
+    if data is not None and evaluation is not None:
+        if evaluation.on == "validation" and data.validation == 0:
+            yield Finding(
+                ("evaluation", "on"),
+                "got 'validation', but data.validation is 0; expected a share held out there",
+            )
+        if evaluation.on == "client_test" and data.client_test == 0:
+            yield Finding(
+                ("evaluation", "on"),
+                "got 'client_test', but data.client_test is 0; expected a share kept there",
+            )
+        if evaluation.on == "client_train" and getattr(data.partition, "replacement", False):
+            yield Finding(
+                ("evaluation", "on"),
+                "got 'client_train', but the clients draw their samples with replacement; expected "
+                "a partition that gives each sample to one client",
+            )
+        if evaluation.on == "test" and data.pool == "train_and_test":
+            yield Finding(
+                ("data", "pool"),
+                "train_and_test gives the clients the test set, which evaluation.on: test needs; "
+                "expected evaluation.on: validation, with a share held out by data.validation, or "
+                "client_test, with one kept by data.client_test",
+            )
+    training = sections.get("training")
+    if training is not None and strategy is not None and training.proximal > 0:
+        own = getattr(strategy, "proximal", 0.0)
+        if isinstance(own, int | float) and own > 0:
+            yield Finding(
+                ("training", "proximal"),
+                f"the strategy has a proximal term of its own ({own:g}); expected one of the two",
+            )
+    if strategy is not None:
+        own = getattr(strategy, "proximal", 0.0)
+        if isinstance(own, int | float) and own > LARGEST_FLOAT32:
+            yield Finding(
+                ("strategy",),
+                f"its proximal term has the weight {own:g}; expected a number of float32, whose "
+                f"largest is {LARGEST_FLOAT32:.2g}",
+            )
+    runs = cases * sections.get("replications", 1)
+    yield from _idle_workers(sections.get("numerics"), sections.get("execution"), runs)
+    yield from _compressed_beside_own(training, strategy)
+    yield from _other_than_plain_sgd(training, strategy)
+    yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
+    stop = sections.get("stop")
+    if stop is not None and only_accuracy(stop):
+        if timing_only:
+            yield Finding(
+                ("stop", "accuracy"),
+                "nothing is trained with --timing-only, so this is never reached; expected another "
+                "rule beside it, such as virtual_seconds or updates",
+            )
+        elif evaluation is not None and not evaluation.goes_on:
+            yield Finding(
+                ("stop", "accuracy"),
+                "the model is evaluated at the start and the end alone, so this only rule is never "
+                "reached; expected evaluation.every_seconds or evaluation.every_versions",
+            )
+
+
+def _compressed_beside_own(training: Any, strategy: Any) -> Iterator[Finding]:
+    """An update stands for the client's model only if the server knows where the client began."""
+    uses_own = getattr(type(strategy), "uses_own", None)
+    if training is None or uses_own is None or not uses_own():
+        return
+    if training.compression.upload.kind != "none":
+        yield Finding(
+            ("training", "compression", "upload"),
+            f"{strategy.kind}'s clients keep a model or a state of their own, which would have to "
+            "travel as well; expected none",
+        )
+
+
+def _other_than_plain_sgd(training: Any, strategy: Any) -> Iterator[Finding]:
+    """A rule that takes a gradient out of local work knows only how plain SGD made it."""
+    if training is None or not getattr(strategy, "plain_sgd", False):
+        return
+    optimizer = training.optimizer
+    why = (
+        f"{strategy.kind}'s rule takes a client's work for steps w - lr g; expected SGD without "
+        "momentum, at a rate above 0"
+    )
+    if optimizer.kind != "SGD":
+        yield Finding(("training", "optimizer", "kind"), f"got {optimizer.kind!r}, but {why}")
+        return
+    if getattr(optimizer, "momentum", 0.0):
+        yield Finding(
+            ("training", "optimizer", "momentum"), f"got {optimizer.momentum:g}, but {why}"
+        )
+    if getattr(optimizer, "lr", 1.0) == 0:
+        yield Finding(("training", "optimizer", "lr"), f"got 0, but {why}")
+
+
+def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[Finding]:
+    """A queued task was sent before the client knew what it keeps after those in front of it."""
+    if clients is None or strategy is None:
+        return
+    queues = getattr(strategy, "queues_at_clients", False)
+    uses_own = getattr(type(strategy), "uses_own", None)
+    if clients.queue == "fifo" and uses_own is not None and uses_own():
+        yield Finding(
+            ("clients", "queue"),
+            f"{strategy.kind}'s clients go on from what they kept of their last task, which a "
+            "queued one cannot know when it is sent; expected none",
+        )
+    elif clients.queue == "fifo" and getattr(strategy, "polls", False):
+        yield Finding(
+            ("clients", "queue"),
+            f"{strategy.kind} polls its clients, and of those that queue tasks none would have a "
+            "turn; expected none",
+        )
+    feeds_back = training is not None and training.compression.feeds_back
+    if feeds_back and (clients.queue == "fifo" or queues):
+        yield Finding(
+            ("training", "compression", "upload", "error_feedback"),
+            "what a client has not sent is added to its next update, which a queued task cannot "
+            "know when it is sent; expected false where clients queue tasks",
+        )
+
+
+def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Keys of which a block gives several though one is wanted; ``data`` need not be valid."""
+    clients = data.get("clients")
+    compute = clients.get("compute") if isinstance(clients, dict) else None
+    for path, block, names in (
+        (("training",), data.get("training"), LENGTHS),
+        (("clients", "compute"), compute, SPEEDS),
+    ):
+        message = too_many(given(block, names), names)
+        if message is not None:
+            yield Finding(path, message)
+
+
+def only_accuracy(stop: Any) -> bool:
+    """Whether a stop section has no rule but an accuracy."""
+    rules = [name for name, value in vars(stop).items() if value is not None]
+    return rules == ["accuracy"]
+
+
+def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Distribution]]:
+    """Every distribution in a section, with its key path."""
+    if isinstance(value, Distribution):
+        yield path, value
+    elif isinstance(value, BaseModel | Partial):
+        for key, part in fields_of(value):
+            yield from distributions_in(part, (*path, key))
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from distributions_in(item, (*path, i))
+
+
+def _idle_workers(numerics: Any, execution: Any, runs: int) -> Iterator[Finding]:
+    if numerics is None or execution is None or execution.executor == "inline":
+        return
+    reason = one_process(numerics, runs)
+    if reason is not None:
+        yield Finding(
+            ("execution", "executor"),
+            f"got {execution.executor!r}, but {reason}; expected inline, without --workers",
+        )
+
+
+def one_process(numerics: Any, runs: int) -> str | None:
+    """Why so many runs with these numerics have no use for worker processes; None if they have."""
+    if numerics.device == "cuda":
+        return "numerics.device: cuda trains in the one process that has the GPU"
+    if numerics.mode == "batched" and runs == 1:  # a worker can do one of several
+        return "numerics.mode: batched trains a run in one process"
+    return None
+
+
+def _wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
+    for name, section in sections.items():
+        for path, distribution in distributions_in(section, (name,)):
+            if distribution.length not in (None, clients):
+                yield Finding(
+                    path,
+                    f"written for {distribution.length} clients, but clients.count is {clients}; "
+                    "expected one value for each client",
+                )
+
+
+def _wrong_devices(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:
+    section = sections.get("clients")
+    trace = None if section is None else section.devices
+    if trace is not None and trace.by == "client" and len(trace.devices) != count:
+        yield Finding(
+            ("clients", "devices", "trace"),
+            f"{trace.trace} has {len(trace.devices)} devices, but clients.count is {count}; "
+            "expected a row for each client, or by: sample",
+        )
+
+
+def _absent_clients(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:
+    """A client without a row would be away for ever, and nobody would be told."""
+    section = sections.get("clients")
+    availability = None if section is None else section.availability
+    if availability is None or availability.kind != "trace":
+        return
+    clients = min(count, len(availability.intervals))
+    absent = [i for i, each in enumerate(availability.intervals[:clients]) if not each]
+    if absent:
+        yield Finding(
+            ("clients", "availability", "trace"),
+            without_rows(availability.trace, len(absent), clients, absent[0]),
+        )
+
+
+def _own_checks(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
+    for name, method in (("data", "problems"), ("strategy", "check")):
+        check = getattr(sections.get(name), method, None)
+        if check is None:
+            continue
+        try:
+            found = [((name, *path), str(message)) for path, message in check(clients)]
+        except Exception as error:  # a strategy from elsewhere may raise anything
+            found = [((name,), f"its own check failed: {error}")]
+        for path, message in found:
+            yield Finding(path, message)

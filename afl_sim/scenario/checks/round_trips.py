@@ -1,0 +1,57 @@
+"""Who goes by the mean time of clients' tasks, and whether there is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.mistakes.explain import Finding
+
+
+def times_without_a_mean(sections: Mapping[str, Any]) -> Iterator[Finding]:
+    """A strategy or a selection that goes by mean round trips, where a law of theirs has no mean.
+
+    Args:
+        sections: the valid ones among a scenario's attributes, by name.
+    """
+    clients, server = sections.get("clients"), sections.get("server")
+    if clients is None or server is None:
+        return
+    strategy = sections.get("strategy")
+    who: list[tuple[tuple[str, ...], str, str]] = []
+    if strategy is not None and getattr(strategy, "needs_mean_times", False):
+        who.append((("strategy",), f"{strategy.kind} goes by mean round trips", "strategy"))
+    selection = server.selection
+    if selection.kind == "weighted" and selection.by == "speed" and selection.exponent != 0:
+        who.append((("server", "selection", "by"), "got 'speed'", "selection"))
+    if not who:
+        return
+    for key, law in _drawn_per_task(clients, server, sections.get("training")).items():
+        if not all(math.isfinite(law.mean(client)) for client in range(law.length or 1)):
+            for path, begin, another in who:
+                yield Finding(
+                    path,
+                    f"{begin}, but {key} has no finite mean, so that a client's mean round trip is "
+                    f"infinite; expected one that has, or another {another}",
+                )
+
+
+def _drawn_per_task(clients: Any, server: Any, training: Any) -> dict[str, Distribution]:
+    """The laws from which a round trip is drawn anew for each task, by their keys."""
+    compute, network = clients.compute, clients.network
+    found = {
+        "clients.network.download.jitter": network.download.jitter,
+        "clients.network.upload.jitter": network.upload.jitter,
+    }
+    for name, link in (("download", server.download), ("upload", server.upload)):
+        if link.bandwidth is not None:  # else it takes no time
+            found[f"server.{name}.jitter"] = link.jitter
+    if compute.max_seconds is None:
+        found["clients.compute.jitter"] = compute.jitter
+        found["clients.compute.jitter_seconds"] = compute.jitter_seconds
+        if training is not None and compute.unit != "task":
+            amount = "steps" if training.epochs is None else "epochs"
+            found[f"training.{amount}"] = training.steps or training.epochs
+    return found

@@ -1,0 +1,75 @@
+"""Distributions by what they are drawn for: a form whose entries could not all count is refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.elementary import HIGHEST
+
+
+def _no_sequence(value: Distribution) -> Distribution:
+    if _changes(value.form):
+        raise PydanticCustomError(
+            "scenario",
+            "a sequence gives each task a number of its own, but this is drawn once for each "
+            "client, so that only the first would count; expected a number or another distribution",
+        )
+    return value
+
+
+def _no_list(value: Distribution) -> Distribution:
+    if value.length is not None:
+        raise PydanticCustomError(
+            "scenario",
+            "has a value for each client, but this is the server's own, so that only the first "
+            "would count; expected one number or distribution",
+        )
+    return value
+
+
+def not_nothing(value: Distribution) -> Distribution:
+    """Refuse a duration that is always 0."""
+    if value.constant == 0:
+        raise PydanticCustomError("scenario", "got 0, which is no time at all; expected more")
+    return value
+
+
+def largest(value: Distribution) -> float:
+    """The largest number that can be drawn, for any client."""
+    return _largest(value.form)
+
+
+def _largest(form: Any) -> float:
+    if not isinstance(form, dict):
+        return float(form)
+    if "mixture" in form:
+        parts = ({k: v for k, v in part.items() if k != "weight"} for part in form["mixture"])
+        return max(_largest(part) for part in parts)
+    for several in ("values", "sequence"):
+        if several in form:
+            return max(map(_largest, form[several]))
+    if len(form) == 1 and not isinstance(form.get("dist", ""), str):
+        return _largest(form["dist"])  # a number in a mixture
+    law = Distribution(form)
+    return max(law.quantile(HIGHEST, client) for client in range(law.length or 1))
+
+
+def _changes(form: Any) -> bool:
+    """Whether a form has a sequence in it of more than one number."""
+    if isinstance(form, dict):
+        return len(set(form.get("sequence", ()))) > 1 or any(map(_changes, form.values()))
+    return isinstance(form, list | tuple) and any(map(_changes, form))
+
+
+OncePerClient = Annotated[Distribution, AfterValidator(_no_sequence)]
+"""What is drawn once for each client and stays."""
+
+ServersOwn = Annotated[Distribution, AfterValidator(_no_list)]
+"""What the server draws for itself."""
+
+Lasting = Annotated[Distribution, AfterValidator(not_nothing)]
+"""A duration that is drawn again and again, and is not always 0."""

@@ -1,0 +1,200 @@
+"""Validation errors in plain English: what was wrong, what was expected, the nearest name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from afl_sim.scenario.catalogue import Catalogue
+from afl_sim.scenario.mistakes.lookup import Spec, child, field_of, keys_of, kinds_of, specs_at
+from afl_sim.scenario.scenario import Scenario
+from afl_sim.scenario.wording import exact, hint, show
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One mistake: the key path to blame, the message, and whether the key itself is wrong."""
+
+    path: KeyPath
+    message: str
+    key_is_wrong: bool = False
+
+
+_EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
+    "greater_than": lambda c: f"more than {exact(c['gt'])}",
+    "greater_than_equal": lambda c: f"{exact(c['ge'])} or more",
+    "less_than": lambda c: f"less than {exact(c['lt'])}",
+    "less_than_equal": lambda c: f"at most {exact(c['le'])}",
+    "multiple_of": lambda c: f"a multiple of {c['multiple_of']}",
+    "literal_error": lambda c: _alternatives(c["expected"]),
+    "enum": lambda c: _alternatives(c["expected"]),
+    "string_pattern_mismatch": lambda c: _pattern(c["pattern"]),
+    "string_too_short": lambda c: f"text of at least {c['min_length']} characters",
+    "string_too_long": lambda c: f"text of at most {c['max_length']} characters",
+    "too_short": lambda c: f"at least {c['min_length']} entries",
+    "too_long": lambda c: f"at most {c['max_length']} entries",
+    "finite_number": lambda c: "a finite number",
+}
+
+_EXPECTED_BY_PREFIX = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "decimal_": "a number",
+    "bool_": "true or false",
+    "string_": "text",
+    "list_": "a list",
+    "tuple_": "a list",
+    "set_": "a list",
+    "frozen_set_": "a list",
+    "dict_": "a block of keys",
+    "mapping_": "a block of keys",
+    "model_": "a block of keys",
+    "dataclass_": "a block of keys",
+    "none_": "nothing",
+}
+
+
+def _alternatives(text: str) -> str:
+    names = re.findall(r"'([^']*)'", text)
+    if not names:
+        return text
+    return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+
+
+def _pattern(pattern: str) -> str:
+    if pattern == r"^[A-Za-z0-9._-]+$":
+        return "only letters, digits, '.', '_' and '-'"
+    return f"text that matches {pattern}"
+
+
+def explain(
+    error: ValidationError, data: Any, catalogue: Catalogue | None, root: Spec = Scenario
+) -> list[Finding]:
+    """Every mistake of a failed validation of ``data`` as a ``root``, in order.
+
+    Errors of the alternatives of one union are told as one.
+    """
+    findings: list[Finding] = []
+    alternatives: dict[KeyPath, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        kind, context = detail["type"], detail.get("ctx") or {}
+        path = real_path(detail["loc"], data, absent=kind in ("missing", "scenario"))
+        expected = _expected(kind, context)
+        if expected is not None:
+            if path not in alternatives:
+                alternatives[path] = []
+                findings.append(Finding(path, ""))  # its text comes when all alternatives are known
+            alternatives[path].append(expected)
+        else:
+            findings.append(_structural(path, kind, context, detail["msg"], data, catalogue, root))
+    return [
+        finding if finding.message else _wrong_value(finding.path, alternatives[finding.path], data)
+        for finding in findings
+    ]
+
+
+def _expected(kind: str, context: dict[str, Any]) -> str | None:
+    if kind in _EXPECTED:
+        return _EXPECTED[kind](context)
+    for prefix, expected in _EXPECTED_BY_PREFIX.items():
+        if kind.startswith(prefix):
+            return expected
+    return None
+
+
+def _wrong_value(path: KeyPath, expected: list[str], data: Any) -> Finding:
+    value = _at(path, data)
+    wanted = " or ".join(dict.fromkeys(expected))
+    words = re.findall(r"[\w.-]+", wanted)
+    near = hint(value, words) if isinstance(value, str) and value not in words else ""
+    return Finding(path, f"got {show(value)}; expected {wanted}{near}")
+
+
+def _structural(
+    path: KeyPath,
+    kind: str,
+    context: dict[str, Any],
+    message: str,
+    data: Any,
+    catalogue: Catalogue | None,
+    root: Spec,
+) -> Finding:
+    block = path[:-1] if kind in ("missing", "extra_forbidden") else path
+    specs = specs_at(block, data, catalogue, root)
+    if kind == "missing":
+        field = next(
+            (f for spec in specs if (f := field_of(spec, str(path[-1]))) is not None), None
+        )
+        about = (
+            f"; expected: {field.description}"
+            if field and field.description
+            else "; this key is required"
+        )
+        return Finding(path, f"missing{about}")
+    if kind == "extra_forbidden":
+        keys = keys_of(specs)
+        near = hint(str(path[-1]), keys)
+        expected = f"; expected one of {', '.join(keys)}" if keys else ""
+        return Finding(path, f"unknown key{expected}{near}", key_is_wrong=True)
+    if kind == "union_tag_invalid":
+        tag, kinds = context["tag"], re.findall(r"'([^']*)'", context["expected_tags"])
+        return Finding(
+            (*path, "kind"),
+            f"unknown kind {show(tag)}; expected one of {', '.join(kinds)}{hint(tag, kinds)}",
+        )
+    if kind == "union_tag_not_found":
+        return Finding((*path, "kind"), f"missing; expected one of {', '.join(kinds_of(specs))}")
+    for prefix in ("Value error, ", "Assertion failed, "):
+        message = message.removeprefix(prefix)
+    if message.startswith("Input should be "):
+        message = (
+            f"got {show(_at(path, data))}; expected {message.removeprefix('Input should be ')}"
+        )
+    return Finding(path, message)
+
+
+def _at(path: Sequence[str | int], data: Any) -> Any:
+    for part in path:
+        data = child(data, part)
+    return data
+
+
+def real_path(location: Sequence[str | int], data: Any, *, absent: bool) -> KeyPath:
+    """The keys of the file in an error's location, which also names the unions it went through.
+
+    Of all ways to read the location, the one that takes the fewest of its parts for such names; a
+    name that is the block's own ``kind`` is the likeliest.
+
+    Args:
+        location: keys, indices and union labels, from the top.
+        data: the scenario as plain data.
+        absent: whether the last part is a key that need not be there.
+    """
+    return _read(tuple(location), data, absent)[1]
+
+
+def _read(location: KeyPath, data: Any, absent: bool) -> tuple[int, KeyPath]:
+    if not location:
+        return 0, ()
+    part, rest = location[0], location[1:]
+    present = (isinstance(data, dict) and part in data) or (
+        isinstance(data, list) and isinstance(part, int) and part < len(data)
+    )
+    ways: list[tuple[int, KeyPath]] = []
+    if present:
+        cost, path = _read(rest, child(data, part), absent)
+        ways.append((cost, (part, *path)))
+    elif absent and not rest:
+        # A value that is no block has no keys, unless it is one key's short form of the block.
+        ways.append((0 if isinstance(data, dict) else 2, (part,)))
+    tag = isinstance(data, dict) and part in (data.get("kind"), None)
+    if not present or tag:
+        cost, path = _read(rest, data, absent)
+        ways.append((cost + (1 if tag else 3), path))
+    return min(ways, key=lambda way: way[0])

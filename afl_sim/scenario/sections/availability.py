@@ -1,0 +1,129 @@
+"""When clients can be reached, and what becomes of the work of one that leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.uses import Lasting, OncePerClient
+from afl_sim.scenario.section import Number, Seconds, Section, kind_alone
+from afl_sim.scenario.traces.intervals import Intervals, read_intervals
+from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, TraceBlock
+
+
+class _Availability(Section):
+    joins: OncePerClient = Field(
+        default=Distribution(0.0),
+        description="Virtual time at which a client joins, drawn once for each (seconds).",
+    )
+    leaves: OncePerClient | None = Field(
+        default=None,
+        description="Virtual time at which a client leaves for good, drawn once for each "
+        "(seconds); null: never.",
+    )
+    on_leave: Literal["lost", "paused", "partial", "finish"] = Field(
+        default="lost",
+        description="What becomes of the task of a client that leaves. lost: it fails; paused: it "
+        "goes on when the client is back; partial: the client sends the steps that it has done (a "
+        "task without a step fails, one that waits for a poll is paused); finish: it stays until "
+        "its task is done.",
+    )
+
+
+class AlwaysAvailable(_Availability):
+    """Clients that are there from when they join until they leave for good."""
+
+    kind: Literal["always"] = Field(default="always", description="The kind of availability.")
+
+
+class OnOff(_Availability):
+    """Each client comes and goes: an alternating renewal process."""
+
+    kind: Literal["on_off"] = Field(description="The kind of availability.")
+    on: Lasting = Field(
+        description="How long a client stays, drawn each time (seconds); `{sequence: [...]}` is "
+        "indexed by its stays."
+    )
+    off: Distribution = Field(
+        description="How long it is away, drawn each time (seconds); 0 is never away."
+    )
+    warm_up: Annotated[Number, Field(ge=0, le=9e12)] = Field(
+        default=0.0,
+        description="How long the process has run when the run begins (seconds). All clients were "
+        "there at its start: with 0 they are there now, with a long time it is stationary.",
+    )
+
+
+class Diurnal(_Availability):
+    """A share of every day, at hours that depend on the client's time zone."""
+
+    kind: Literal["diurnal"] = Field(description="The kind of availability.")
+    period: Seconds = Field(default=86_400.0, description="Length of a day (seconds).")
+    share: Annotated[Number, Field(gt=0, le=1)] = Field(
+        description="Share of the day in which a client is there (no unit)."
+    )
+    phase: OncePerClient = Field(
+        default=Distribution({"dist": "uniform"}),
+        description="When its time begins, as a share of a day, drawn once for each client (its "
+        "time zone, no unit).",
+    )
+
+
+class Bernoulli(_Availability):
+    """In every period a client is there or not, by a coin of its own."""
+
+    kind: Literal["bernoulli"] = Field(description="The kind of availability.")
+    probability: OncePerClient = Field(
+        description="Probability of being there in a period, drawn once for each client (no unit); "
+        "1 or more is always."
+    )
+    every_seconds: Annotated[Number, Field(ge=1e-3, le=9e12)] = Field(
+        default=1.0, description="Length of a period (seconds)."
+    )
+
+
+class TracedAvailability(TraceBlock, _Availability):
+    """Measured intervals from a file."""
+
+    kind: Literal["trace"] = Field(description="The kind of availability.")
+    trace: str = Field(
+        description="A CSV or Parquet file with the columns client, start, end (seconds): client "
+        "`client` is there from start until before end. The clients of the file are numbered from "
+        "0, and each has a row; client i of the run takes the intervals of client i modulo their "
+        "number."
+    )
+    repeat: Seconds | None = Field(
+        default=None,
+        description="The intervals begin anew after this time (seconds); null: after its last "
+        "interval a client is gone.",
+    )
+    factor: Factor = Field(
+        default=1.0,
+        description="What makes seconds of the numbers under start and end: 0.001 if they are "
+        "milliseconds (seconds per unit of the file).",
+    )
+    number_clients: NumberedClients = None
+    sha256: str | None = Field(
+        default=None, description="Of the file; filled in when it is read, and then checked."
+    )
+
+    def _load(self, path: Path) -> tuple[Intervals, str]:
+        return read_intervals(path, self.repeat, self.factor, self.number_clients)
+
+    @property
+    def intervals(self) -> Intervals:
+        """For each client of the file its intervals in order, (start, end) in microseconds."""
+        intervals: Intervals = self._content
+        return intervals
+
+
+Availability = Annotated[
+    Annotated[
+        AlwaysAvailable | OnOff | Diurnal | Bernoulli | TracedAvailability,
+        Field(discriminator="kind"),
+    ],
+    BeforeValidator(kind_alone),
+]

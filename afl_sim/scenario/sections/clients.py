@@ -1,0 +1,107 @@
+"""The ``clients:`` section: how many, how fast, how well connected, when there."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.uses import OncePerClient
+from afl_sim.scenario.section import Count, Seconds, Section, default_choice, refuse_many
+from afl_sim.scenario.sections.availability import AlwaysAvailable, Availability
+from afl_sim.scenario.sections.faults import Faults
+from afl_sim.scenario.sections.modulation import Hours, Slowdowns
+from afl_sim.scenario.sections.network import Network
+from afl_sim.scenario.traces.devices import SPEEDS, DeviceTrace
+
+
+class Compute(Section):
+    """How long local training takes: a persistent speed for each client, and jitter per task.
+
+    A task of n samples in m steps takes ``speed * (n, m or 1) * jitter + jitter_seconds``, at most
+    ``max_seconds``, and longer while the client is slowed down or the hour is a slow one.
+    """
+
+    seconds_per_sample: OncePerClient | None = Field(
+        default=None,
+        description="Speed, drawn once for each client (seconds per sample trained). One of "
+        "seconds_per_sample, seconds_per_step and seconds_per_task is given; by default "
+        "seconds_per_task is 1.",
+    )
+    seconds_per_step: OncePerClient | None = Field(
+        default=None, description="Speed, drawn once for each client (seconds per local step)."
+    )
+    seconds_per_task: OncePerClient | None = Field(
+        default=None, description="Speed, drawn once for each client (seconds per task)."
+    )
+    jitter: Distribution = Field(
+        default=Distribution(1.0),
+        description="A factor on the compute time, drawn for each task or step (no unit).",
+    )
+    jitter_seconds: Distribution = Field(
+        default=Distribution(0.0),
+        description="Time added to the compute time, drawn for each task (seconds).",
+    )
+    jitter_per: Literal["task", "step"] = Field(
+        default="task", description="Whether `jitter` is drawn once for a task or for every step."
+    )
+    max_seconds: Seconds | None = Field(
+        default=None,
+        description="The longest that a task's computation takes, however slow the client; its "
+        "work is done by then all the same (seconds at full speed); null: any time.",
+    )
+    slowdowns: Slowdowns | None = Field(
+        default=None, description="Slow-downs that come and go; null: none."
+    )
+    hours: Hours | None = Field(
+        default=None, description="A speed that depends on the hour; null: it does not."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_speed(cls, block: Any) -> Any:
+        return default_choice(block, SPEEDS, {"seconds_per_task": 1.0})
+
+    @model_validator(mode="after")
+    def _one_speed(self) -> Self:
+        refuse_many(self, SPEEDS)
+        return self
+
+    @property
+    def speed(self) -> Distribution:
+        """The persistent speed, in seconds per `unit`."""
+        found = self.seconds_per_sample or self.seconds_per_step or self.seconds_per_task
+        assert found is not None
+        return found
+
+    @property
+    def unit(self) -> Literal["sample", "step", "task"]:
+        """What `speed` counts."""
+        if self.seconds_per_sample is not None:
+            return "sample"
+        return "step" if self.seconds_per_step is not None else "task"
+
+
+class Clients(Section):
+    """The fleet."""
+
+    count: Count = Field(description="Number of clients.")
+    compute: Compute = Field(default=Compute(), description="How long local training takes.")
+    network: Network = Field(default=Network(), description="How long transfers take.")
+    devices: DeviceTrace | None = Field(
+        default=None,
+        description="Measured devices, whose speeds and links take the place of what `compute` and "
+        "`network` say; null: none.",
+    )
+    availability: Availability = Field(
+        default=AlwaysAvailable(), description="When clients can be reached."
+    )
+    queue: Literal["none", "fifo"] = Field(
+        default="none",
+        description="What a client does that is sent a task while it has one. none: it cannot be "
+        "sent one. fifo: it queues it, and computes its tasks one at a time, first in, first out; "
+        "wherever clients are drawn, those at work are drawn as well. A strategy that needs queues "
+        "implies fifo.",
+    )
+    faults: Faults = Field(default=Faults(), description="What goes wrong with tasks.")

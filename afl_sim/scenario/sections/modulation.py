@@ -1,0 +1,63 @@
+"""What makes a client's speed vary in the course of time: slow-downs, and the hour of the day."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.uses import OncePerClient
+from afl_sim.scenario.section import Number, Seconds, Section
+from afl_sim.scenario.sections.network import Rate as Positive
+from afl_sim.scenario.sections.network import SteadyRate
+
+
+class Slowdowns(Section):
+    """Slow-downs that come and go: a client is fast for a while, then slow, then fast again.
+
+    With exponential laws the state is a two-state Markov process. It is at equilibrium from the
+    start of the run (with other laws, what is left of the first stay is a whole one).
+    """
+
+    factor: SteadyRate = Field(
+        description="How many times longer computing takes while slow, drawn once for each client, "
+        "above 0 (no unit)."
+    )
+    fast_seconds: Positive = Field(description="How long a client stays fast, above 0 (seconds).")
+    slow_seconds: Positive = Field(description="How long a client stays slow, above 0 (seconds).")
+
+    @model_validator(mode="after")
+    def _finite_means(self) -> Self:
+        for name in ("fast_seconds", "slow_seconds"):
+            law: Distribution = getattr(self, name)
+            if not all(math.isfinite(law.mean(client)) for client in range(law.length or 1)):
+                raise PydanticCustomError(
+                    "scenario", f"{name} has no finite mean; expected one, for an equilibrium"
+                )
+        return self
+
+
+class Hours(Section):
+    """A speed that depends on the hour: a step function of time that repeats for ever."""
+
+    speed: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], Field(min_length=1)] = Field(
+        description="Relative speed in each of so many equal parts of the period: 0.5 takes twice "
+        "as long, 0 computes nothing; 24 numbers are the hours of a day (no unit)."
+    )
+    period_seconds: Seconds = Field(default=86_400.0, description="The period (seconds).")
+    phase_seconds: OncePerClient = Field(
+        default=Distribution(0.0),
+        description="How far into its period a client is at the start of the run, drawn once for "
+        "each client: its time zone (seconds).",
+    )
+
+    @model_validator(mode="after")
+    def _some_speed(self) -> Self:
+        if not any(self.speed):
+            raise PydanticCustomError(
+                "scenario", "speed is 0 at every hour; expected a number above 0 among them"
+            )
+        return self

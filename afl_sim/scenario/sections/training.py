@@ -1,0 +1,162 @@
+"""The ``training:`` section: what a client does with the model it is sent."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from afl_sim.scenario.catalogue import optimizer_block
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.section import (
+    Count,
+    Flag,
+    Float32,
+    Number,
+    Section,
+    default_choice,
+    kind_alone,
+    refuse_many,
+)
+from afl_sim.scenario.sections.compression import Compression
+
+
+class ConstantRate(Section):
+    """The optimizer's own learning rate throughout."""
+
+    kind: Literal["constant"] = Field(default="constant", description="The kind of schedule.")
+
+    def factor(self, base_version: int) -> float:
+        """The factor on the learning rate of a task that starts from ``base_version``."""
+        return 1.0
+
+
+class StepRate(Section):
+    """The learning rate is multiplied by ``factor`` after every ``every`` versions."""
+
+    kind: Literal["step"] = Field(description="The kind of schedule.")
+    every: Count = Field(description="Versions between two changes (versions).")
+    # The key is `factor`; the attribute leaves that name to the method all schedules share.
+    each: Number = Field(
+        alias="factor",
+        gt=0,
+        le=1,
+        description="Factor on the learning rate at each change (no unit).",
+    )
+
+    def factor(self, base_version: int) -> float:
+        """The factor on the learning rate of a task that starts from ``base_version``."""
+        return float(self.each ** (base_version // self.every))
+
+
+class InverseSqrtRate(Section):
+    """The learning rate falls as ``1 / sqrt(1 + version / scale)``."""
+
+    kind: Literal["inverse_sqrt"] = Field(description="The kind of schedule.")
+    scale: Number = Field(
+        default=1.0, gt=0, description="Versions after which the rate is 0.71 of what it was."
+    )
+
+    def factor(self, base_version: int) -> float:
+        """The factor on the learning rate of a task that starts from ``base_version``."""
+        return 1 / math.sqrt(1 + base_version / self.scale)
+
+
+RateSchedule = Annotated[
+    Annotated[ConstantRate | StepRate | InverseSqrtRate, Field(discriminator="kind")],
+    BeforeValidator(kind_alone),
+]
+
+
+def _whole(value: Distribution) -> Distribution:
+    if not value.positive:
+        raise PydanticCustomError("scenario", "can be 0; expected 1 or more")
+    if value.constant is not None and (value.constant < 1 or not value.constant.is_integer()):
+        raise PydanticCustomError(
+            "scenario", f"got {value.constant:g}; expected a whole number of 1 or more"
+        )
+    return value
+
+
+DEFAULT_OPTIMIZER: dict[str, Any] = {"kind": "SGD", "lr": 0.05}
+LENGTHS = ("epochs", "steps")
+Repetitions = Annotated[Distribution, AfterValidator(_whole)]
+
+
+class Training(Section):
+    """Local training of one task."""
+
+    epochs: Repetitions | None = Field(
+        default=None,
+        description="Passes over the client's data, drawn for each task and rounded to a whole "
+        "number, at least 1 (epochs). Either this or `steps`; by default 1.",
+    )
+    steps: Repetitions | None = Field(
+        default=None,
+        description="Local optimizer steps, drawn for each task and rounded to a whole number, at "
+        "least 1 (steps).",
+    )
+    batch_size: Count | Literal["full"] = Field(
+        default=32, description="Samples in a step; `full`: all that the client has."
+    )
+    optimizer: Annotated[SerializeAsAny[BaseModel], BeforeValidator(optimizer_block)] = Field(
+        default=DEFAULT_OPTIMIZER,
+        validate_default=True,
+        description="A torch.optim class and its arguments; made anew for each task.",
+    )
+    lr_schedule: RateSchedule = Field(
+        default=ConstantRate(),
+        description="Factor on the learning rate, a function of the version a task starts from.",
+    )
+    proximal: Float32 = Field(
+        default=0.0,
+        ge=0,
+        description="Weight mu of the proximal term mu/2 * ||w - w_base||^2 (no unit).",
+    )
+    clip_norm: Float32 | None = Field(
+        default=None, gt=0, description="Largest L2 norm of a step's gradient; null: no limit."
+    )
+    gradient_noise: Float32 = Field(
+        default=0.0,
+        ge=0,
+        description="Standard deviation of the normal noise that is added to every entry of each "
+        "step's gradient, before it is clipped (no unit).",
+    )
+    shuffle: Flag = Field(
+        default=True, description="Whether each epoch visits the samples in a new random order."
+    )
+    drop_last: Flag = Field(
+        default=False, description="Whether a last batch smaller than batch_size is left out."
+    )
+    compression: Compression = Field(
+        default=Compression(),
+        description="How models and updates are compressed: numbers and bytes.",
+    )
+    loss: Literal["cross_entropy", "nll", "mse"] = Field(
+        default="cross_entropy",
+        description="cross_entropy of logits, nll of log-probabilities, mse to one-hot labels.",
+    )
+
+    @property
+    def samples_per_step(self) -> int | None:
+        """Samples in a step; None for all that the client has."""
+        return None if self.batch_size == "full" else self.batch_size
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_epochs(cls, block: Any) -> Any:
+        return default_choice(block, LENGTHS, {"epochs": 1.0})
+
+    @model_validator(mode="after")
+    def _epochs_or_steps(self) -> Self:
+        refuse_many(self, LENGTHS)
+        return self

@@ -1,0 +1,145 @@
+"""The column ``client`` of a table: whose row each row is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal
+
+from afl_sim.scenario.traces.tables.cells import Numbers, number
+from afl_sim.scenario.traces.tables.table import Table, TableProblems
+from afl_sim.scenario.wording import show
+
+CLIENT: Final = "client"
+MOST_CLIENTS: Final = 10_000_000
+NumberClients = Literal["in_order"] | None
+"""None: the ids are the numbers of the clients, from 0; in_order: they are numbered by order."""
+
+Id = int | str
+_WHOLE = re.compile(r"[+-]?[0-9]{1,100}\Z")
+
+
+class ClientColumn:
+    """Reads the ids of a table's rows, and then says which client each is.
+
+    Args:
+        table: to which mistakes are added.
+        number_clients: how ids become the numbers of clients.
+    """
+
+    def __init__(self, table: Table, number_clients: NumberClients) -> None:
+        self._table = table
+        self._in_order = number_clients == "in_order"
+
+    def read(self, line: int, cell: Any) -> Id | None:
+        """The id in a cell; None, and a mistake of the table's, if it is no proper one."""
+        whole = _whole(cell)
+        if self._in_order:
+            text = cell if isinstance(cell, str) else ""
+            if whole is not None:
+                return text or whole  # 7 and 007 may be two names, if others are no numbers
+            if text and math.isnan(number(text)) and text.lower() != "nan":
+                return text
+            self._table.wrong(line, f"client is {show(cell)}; expected a whole number or a name")
+            return None
+        if whole is None or not 0 <= whole < MOST_CLIENTS:
+            named = isinstance(cell, str) and cell and math.isnan(number(cell))
+            other = " (or number_clients: in_order, for names)" if named else ""
+            self._table.wrong(
+                line, f"client is {show(cell)}; expected a whole number from 0{other}"
+            )
+            return None
+        return whole
+
+    def numbers(self, ids: Iterable[Id]) -> dict[Id, int]:
+        """Which client each id is.
+
+        In order, ids that are all whole numbers are ordered as numbers, so that 2 is before 10, and
+        `7` and `007` are one; else all are ordered as text, by the codes of their characters.
+        """
+        found = dict.fromkeys(ids)
+        wholes = {each: _whole(each) for each in found}
+        if not self._in_order:
+            return {each: whole for each, whole in wholes.items() if whole is not None}
+        if None in wholes.values():
+            return {each: i for i, each in enumerate(sorted(found, key=str))}
+        ranks = {whole: i for i, whole in enumerate(sorted(set(wholes.values())))}  # type: ignore[type-var]
+        return {each: ranks[whole] for each, whole in wholes.items()}
+
+    def one_row_each(self, ids: Sequence[Id], lines: Sequence[int]) -> list[int]:
+        """For clients 0, 1, ... the index of their row.
+
+        Args:
+            ids: of the rows.
+            lines: of the rows.
+
+        Raises:
+            TableProblems: a client has two rows, or one has none.
+        """
+        numbers = self.numbers(ids)
+        rows: dict[int, int] = {}
+        for row, each in enumerate(ids):
+            first = rows.setdefault(numbers[each], row)
+            if first != row:
+                place = f"{self._table.path.name}:{lines[first]}"
+                self._table.wrong(lines[row], f"client {show(each)} has a row already, {place}")
+        self._table.refuse_mistakes()
+        clients = max(rows) + 1
+        absent = clients - len(rows)
+        if absent:
+            first = next(client for client in range(clients) if client not in rows)
+            path = f"{self._table.path}: the largest client is {clients - 1:,}"
+            raise TableProblems([without_rows(path, absent, clients, first)])
+        return [rows[client] for client in range(clients)]
+
+
+def numbers_by_column(
+    table: Table, kinds: Sequence[Numbers], clients: ClientColumn | None = None
+) -> dict[str, list[float]]:
+    """The numbers of some columns, by name.
+
+    Args:
+        table: it is read to its end.
+        kinds: the columns, and what their numbers are.
+        clients: reads the column `CLIENT`, and the numbers come in the order of the clients; None
+            if they come in the order of the rows.
+
+    Raises:
+        TableProblems: a cell is wrong, there are no rows, or a client has none or two.
+    """
+    columns: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    ids, lines = [], []
+    for line, cells in table.rows([*columns, CLIENT] if clients is not None else list(columns)):
+        for kind, cell in zip(kinds, cells, strict=False):
+            columns[kind.name].append(kind.read(table, line, cell))
+        if clients is not None:
+            ids.append(clients.read(line, cells[-1]))
+            lines.append(line)
+    table.refuse_mistakes()
+    table.refuse_no_rows(columns[kinds[0].name])
+    if clients is not None:
+        order = clients.one_row_each([each for each in ids if each is not None], lines)
+        columns = {name: [values[row] for row in order] for name, values in columns.items()}
+    return columns
+
+
+def without_rows(path: str, absent: int, clients: int, first: int) -> str:
+    """The refusal of a table that says nothing of some clients."""
+    verb = "has" if absent == 1 else "have"
+    return (
+        f"{path}: of clients 0 to {clients - 1:,}, {absent:,} {verb} no row; the first is client "
+        f"{first:,}. Clients are counted from 0; expected a row for each, or number_clients: "
+        "in_order, which numbers the clients of the file by the order of their ids"
+    )
+
+
+def _whole(cell: Any) -> int | None:
+    """The cell as a whole number, exact however large it is; None if it is none."""
+    if isinstance(cell, int):
+        return None if isinstance(cell, bool) else cell
+    if isinstance(cell, str) and _WHOLE.match(cell):
+        return int(cell)
+    value = number(cell)
+    # Beyond 2**53 a floating-point number stands for several whole ones.
+    return int(value) if abs(value) < 2**53 and value == int(value) else None

@@ -1,0 +1,66 @@
+"""Blocks of a scenario that read a table: what they have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+from afl_sim.scenario.section import LaterSection, Number
+from afl_sim.scenario.traces.tables import NumberClients, TableProblems, refuse_changed
+
+Factor = Annotated[Number, Field(gt=0)]
+"""What the numbers of a column are multiplied by, so that they have the scenario's unit."""
+
+NumberedClients = Annotated[
+    NumberClients,
+    Field(
+        description="How the ids in the column `client` become the numbers of clients. null: they "
+        "are the numbers, from 0; in_order: the clients of the file are numbered by the order of "
+        "their ids, whole numbers by their value, other ids as text."
+    ),
+]
+
+
+class TraceBlock(LaterSection):
+    """A block with the keys ``trace`` and ``sha256``, whose file is read when it is validated."""
+
+    _later = ("factor", "number_clients")
+    _content: Any = PrivateAttr(default=None)
+
+    def _load(self, path: Path) -> tuple[Any, str]:
+        """What the file says to such a block, and its sha256.
+
+        Raises:
+            TableProblems: it cannot be read so.
+        """
+        raise NotImplementedError
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, raw: Any, handler: Any, info: ValidationInfo) -> Self:
+        made: Any = handler(raw)
+        path = ((getattr(info.context, "base", None) or Path()) / made.trace).absolute()
+        try:
+            content, digest = made._load(path)
+            refuse_changed(path, made.sha256, digest)
+        except TableProblems as problems:
+            details = [
+                InitErrorDetails(
+                    type=PydanticCustomError("scenario", "{why}", {"why": why}),
+                    loc=problems.key,
+                    input=raw,
+                )
+                for why in problems.messages
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, details) from None
+        read: Self = made.model_copy(update={"trace": str(path), "sha256": digest})
+        read._content = content
+        return read

@@ -1,0 +1,75 @@
+"""FedAT: synchronous rounds within latency tiers, asynchronous between them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from afl_sim.strategies.about import About
+from afl_sim.strategies.base import (
+    Population,
+    ServerView,
+    State,
+    Strategy,
+    Update,
+    weighted_mean,
+)
+from afl_sim.strategies.registry import register
+from afl_sim.strategies.toolkit.rounds import rounds
+from afl_sim.strategies.toolkit.tiers import check_tiers, latency_tiers
+
+
+@register("fedat")
+class FedAT(Strategy):
+    """Each latency tier runs FedAvg at its own pace; slow tiers weigh more.
+
+    Chai et al., "FedAT: A High-Performance and Communication-Efficient Federated Learning System
+    with Asynchronous Tiers", SC 2021, Algorithm 2. With T_m the number of updates of tier m (tier 1
+    is the fastest) and T their sum, ``w = sum_m (T_(M+1-m) / T) w_m``: the weight of a slow tier is
+    the count of the fast one opposite it. Tier models start at the initial model.
+
+    The paper profiles clients to make tiers; here they are made of equal size, once, by the mean
+    round trip. Its compression of updates and its clients' proximal term are settings of the
+    training (``compression``, ``proximal``), not of this strategy.
+    """
+
+    about = About(
+        "Chai et al., SC 2021",
+        "semi-synchronous",
+        keeps="a model and a count for each tier",
+        unconfirmed="the weights of the tiers",
+    )
+    optimizer_gets = "nothing"
+
+    needs_mean_times: ClassVar[bool] = True
+
+    tiers: PositiveInt = Field(5, description="M: latency tiers of equal size")
+    clients_per_round: PositiveInt = Field(10, description="clients in a round of a tier")
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        return check_tiers(self.tiers, self.clients_per_round, clients)
+
+    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        for tier, members in enumerate(latency_tiers(server, self.tiers)):
+            server.spawn(rounds(server, self.clients_per_round, among=members, tier=tier))
+        yield from ()
+
+    def initial_state(self, params: Tensor, population: Population) -> State:
+        return {"models": params.repeat(self.tiers, 1), "counts": [0] * self.tiers}
+
+    def aggregate(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        tier = context["tier"]
+        models = state["models"].clone()
+        models[tier] = weighted_mean(
+            [update.params for update in updates], [update.num_samples for update in updates]
+        )
+        counts = list(state["counts"])
+        counts[tier] += 1
+        weights = torch.tensor(counts[::-1], dtype=models.dtype) / sum(counts)
+        return weights @ models, {"models": models, "counts": counts}

@@ -1,0 +1,126 @@
+"""QuAFL: the server polls clients that never wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from afl_sim.strategies.about import About
+from afl_sim.strategies.base import (
+    Client,
+    LocalSteps,
+    Population,
+    ServerView,
+    State,
+    Strategy,
+    Update,
+    VirtualWait,
+    check_at_most,
+)
+from afl_sim.strategies.registry import register
+from afl_sim.strategies.toolkit.quantization import dither, quantized
+
+
+def check_polls(
+    clients_per_round: int, period: float, clients: int
+) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Complaints about polls of more clients than there are, or with no time in between."""
+    yield from check_at_most("clients_per_round", clients_per_round, clients)
+    if period < 1e-6:
+        yield (
+            ("interaction_seconds",),
+            f"{period:g} together with wait_seconds would poll for ever at one instant; "
+            "expected a positive number of seconds, at least a microsecond",
+        )
+
+
+@register("quafl")
+class QuAFL(Strategy):
+    """The server averages with sampled clients, whatever they have done so far.
+
+    Zakerinia et al., "QuAFL: Communication-Efficient Federated Learning with Quantization"
+    (arXiv 2206.10032), Algorithm 1. Every ``wait + interaction`` seconds the server samples s
+    clients; each has done h <= K steps with learning rate ``lr (s + 1)/s``. Then
+    ``w <- w/(s + 1) + s/(s + 1) mean(w_i)``, and each sampled client goes on from
+    ``w_old/(s + 1) + s/(s + 1) w_i``. Clients that reach K steps wait for the next poll. Where
+    fewer than s answer, because others are away or their updates are lost, the server counts these.
+
+    With ``bits`` both directions are quantised: the server sees w_i decoded beside w, the client
+    w_old decoded beside w_i. How long a transfer takes is the scenario's, whatever the bits.
+    """
+
+    about = About(
+        "Zakerinia et al., arXiv 2206.10032",
+        "semi-synchronous",
+        keeps="each client its own model",
+        unconfirmed="the quantisation",
+    )
+    optimizer_gets = "nothing"
+    polls = True
+
+    clients_per_round: PositiveInt = Field(5, description="s: clients polled at a time")
+    local_steps: LocalSteps = Field(5, description="K: the most steps between two polls")
+    interaction_seconds: VirtualWait = Field(
+        10.0, description="seconds of virtual time that an interaction with the clients takes"
+    )
+    wait_seconds: VirtualWait = Field(
+        0.0, description="seconds of virtual time that the server waits between interactions"
+    )
+
+    bits: PositiveInt | None = Field(
+        None, le=24, description="bits that an element is sent in; not quantised if null"
+    )
+    quantization_step: PositiveFloat = Field(
+        1e-3, description="distance of neighbouring values of a quantised element"
+    )
+
+    @property
+    def lr_scale(self) -> float:
+        return (self.clients_per_round + 1) / self.clients_per_round
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        period = self.interaction_seconds + self.wait_seconds
+        return check_polls(self.clients_per_round, period, clients)
+
+    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        for client in range(server.clients):
+            server.dispatch(client, steps=self.local_steps, until_polled=True)
+        while True:
+            yield server.sleep(self.wait_seconds + self.interaction_seconds)
+            polled = [server.poll(client) for client in server.sample(self.clients_per_round)]
+            arrived = yield server.wait(polled)
+            if self.bits is None:
+                yield server.aggregate(arrived)
+            else:
+                u = server.uniform("quantization", k=server.version)
+                yield server.aggregate(arrived, seed=int(u * 2**53))
+
+    def initial_state(self, params: Tensor, population: Population) -> State:
+        return {"seed": 0}  # of the last aggregation's dither
+
+    def aggregate(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        total, state = params, {"seed": context.get("seed", 0)}
+        for update in updates:
+            total = total + self._sent(update.params, params, state, "up", update.client)
+        return total / (len(updates) + 1), state
+
+    def starting_point(self, params: Tensor, state: State, client: Client) -> Tensor:
+        if client.params is None:
+            return params
+        s = self.clients_per_round
+        received = self._sent(params, client.params, state, "down", client.id)
+        return received / (s + 1) + client.params * (s / (s + 1))
+
+    def _sent(
+        self, vector: Tensor, key: Tensor, state: State, direction: str, client: int
+    ) -> Tensor:
+        """A vector after its way to whoever has ``key``."""
+        if self.bits is None:
+            return vector
+        noise = dither(state["seed"], direction, client, len(vector))
+        return quantized(vector, key, self.quantization_step, self.bits, noise)

@@ -1,0 +1,133 @@
+"""TiFL: synchronous rounds, each within one latency tier."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import accumulate, count
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from afl_sim.strategies.about import About
+from afl_sim.strategies.base import ServerView, State, Strategy, Update, weighted_mean
+from afl_sim.strategies.registry import register
+from afl_sim.strategies.toolkit.tiers import check_tiers, latency_tiers
+
+
+@register("tifl")
+class TiFL(Strategy):
+    """Each round draws a latency tier and trains some of its clients, as FedAvg does.
+
+    Chai et al., "TiFL: A Tier-based Federated Learning System", HPDC 2020 (arXiv 2001.09249).
+    ``static`` draws tiers with fixed probabilities. ``adaptive`` (Algorithm 2) gives each tier a
+    number of credits, one of which a round costs, and looks at the tiers' accuracies every
+    ``interval`` rounds: if the current tier's has not risen, the n tiers that have credits left are
+    drawn with probabilities (n - 1, n - 2, ..., 0) / (n (n - 1) / 2) from the least accurate to the
+    most accurate.
+
+    The paper evaluates each tier on test data of its clients; here a tier's mean training loss in
+    its latest round, negated, takes the accuracy's place, and a tier that had no round yet comes
+    first. The paper leaves open what happens when all credits are used up; here all get theirs
+    anew. Where only tiers of probability 0 have any left, these are drawn evenly; a tier whose
+    clients have all left for good is not drawn.
+    """
+
+    about = About(
+        "Chai et al., HPDC 2020 (arXiv 2001.09249)",
+        "synchronous",
+        unconfirmed="the rule, known from a secondary source",
+    )
+
+    needs_mean_times: ClassVar[bool] = True
+    results_key: ClassVar[str] = "policy"
+
+    tiers: PositiveInt = Field(5, description="latency tiers of equal size")
+    clients_per_round: PositiveInt = Field(10, description="clients in a round")
+    policy: Literal["static", "adaptive"] = Field(
+        "static", description="how a round's tier is drawn; adaptive reads training losses"
+    )
+    probabilities: tuple[NonNegativeFloat, ...] | None = Field(
+        None, description="weights of the tiers, the fastest first; equal if null"
+    )
+    interval: PositiveInt = Field(20, description="I: rounds between looks at the accuracies")
+    credits: PositiveInt | None = Field(
+        None, description="rounds that each tier may have (adaptive); no limit if null"
+    )
+
+    @property
+    def reads_results(self) -> bool:  # type: ignore[override]
+        return self.policy == "adaptive"
+
+    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+        yield from check_tiers(self.tiers, self.clients_per_round, clients)
+        if self.probabilities is not None and (
+            len(self.probabilities) != self.tiers or not sum(self.probabilities)
+        ):
+            yield (
+                ("probabilities",),
+                f"expected {self.tiers} numbers, one for each tier, not all of them 0",
+            )
+        if self.credits is not None and self.policy == "static":
+            yield ("credits",), "goes with policy: adaptive"
+
+    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+        tiers = latency_tiers(server, self.tiers)
+        weights = list(self.probabilities or [1.0] * self.tiers)
+        full = [self.credits or math.inf] * self.tiers
+        credits = list(full)
+        accuracies = [-math.inf] * self.tiers
+        earlier = list(accuracies)
+        tier = 0
+        for round_number in count():
+            left = [not all(map(server.is_gone, members)) for members in tiers]
+            if not any(credit and here for credit, here in zip(credits, left, strict=True)):
+                credits = list(full)
+            if self.policy == "adaptive" and round_number and not round_number % self.interval:
+                if accuracies[tier] <= earlier[tier]:
+                    weights = changed_probabilities(accuracies, credits)
+                earlier = list(accuracies)
+            tier = drawn(usable(weights, credits, left), server.uniform("tier", k=round_number))
+            credits[tier] -= 1
+            yield server.wait_idle(among=tiers[tier])
+            cohort = server.dispatch_many(server.pick(self.clients_per_round, among=tiers[tier]))
+            arrived = yield server.wait(cohort)
+            if self.policy == "adaptive" and arrived:
+                losses = [server.result(update).loss for update in arrived]
+                accuracies[tier] = -sum(losses) / len(losses)
+            yield server.aggregate(arrived, tier=tier)
+
+    def aggregate(
+        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
+    ) -> tuple[Tensor, State]:
+        samples = [update.num_samples for update in updates]
+        return weighted_mean([update.params for update in updates], samples), state
+
+
+def changed_probabilities(accuracies: Sequence[float], credits: Sequence[float]) -> list[float]:
+    """The tiers' probabilities by rank: the less accurate, the more probable (Algorithm 2)."""
+    left = [tier for tier, credit in enumerate(credits) if credit]
+    ranked = sorted(left, key=lambda tier: accuracies[tier])
+    pairs = len(left) * (len(left) - 1) / 2
+    probabilities = [0.0] * len(credits)
+    for rank, tier in enumerate(ranked, start=1):
+        probabilities[tier] = (len(left) - rank) / pairs if pairs else 1.0
+    return probabilities
+
+
+def usable(weights: Sequence[float], credits: Sequence[float], left: Sequence[bool]) -> list[float]:
+    """The weights of the tiers that have credits and clients left; even where all of them are 0.
+
+    Where no tier has any clients left, all tiers count.
+    """
+    there = left if any(left) else [True] * len(left)
+    able = [bool(credit) and here for credit, here in zip(credits, there, strict=True)]
+    kept = [weight if ok else 0.0 for weight, ok in zip(weights, able, strict=True)]
+    return kept if any(kept) else [float(ok) for ok in able]
+
+
+def drawn(weights: Sequence[float], u: float) -> int:
+    """The index that a uniform number in (0, 1) falls on, each as wide as its weight."""
+    edges = list(accumulate(weights))
+    return next(i for i, edge in enumerate(edges) if u * edges[-1] < edge)

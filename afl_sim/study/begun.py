@@ -1,0 +1,64 @@
+"""A study that was broken off, read again as it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from afl_sim.errors import RunFolderError
+from afl_sim.recording.folder import STUDY, STUDY_SOURCE
+from afl_sim.recording.reading import read_study_index
+from afl_sim.run.validation import check_study
+from afl_sim.scenario import Study
+from afl_sim.study.case import Options, Origin
+
+
+def index_entries(options: Options) -> dict[str, Any]:
+    """What ``study.json`` says of how the study was asked for."""
+    origin = options.origin
+    if origin is None:
+        return {}
+    return {
+        "settings": list(origin.settings),
+        "seed": origin.seed,
+        "folder": str(origin.folder),
+        "timing_only": options.timing_only,
+    }
+
+
+def read_again(folder: Path, settings: Sequence[str] = ()) -> tuple[Study, bool, Origin]:
+    """Read the scenario file of a study from its folder.
+
+    Args:
+        folder: the study's.
+        settings: further ones, ``key.path=value``.
+
+    Returns:
+        The study, whether it is without training, and how it was read at first.
+
+    Raises:
+        RunFolderError: the folder does not say how the study was asked for.
+        ScenarioError: the file, or what it names, is no longer right.
+    """
+    index = read_study_index(folder) if (folder / STUDY).is_file() else None
+    if index is None or index.get("settings") is None or index.get("folder") is None:
+        why = "does not say how the study was asked for"
+        if index is None:
+            why = f"has no {STUDY}, so it does not say what belongs to the study"
+        raise RunFolderError(
+            f"{folder} {why}; go on with it by `afl-sim run SCENARIO --out {folder} --resume`, or "
+            "resume its runs one by one"
+        )
+    origin = Origin(tuple(index["settings"]), index.get("seed"), Path(index["folder"]))
+    timing_only = bool(index.get("timing_only"))
+    name = [] if index.get("name") is None else [f"name='{index['name']}'"]
+    study = check_study(
+        folder / STUDY_SOURCE,
+        [*name, *origin.settings, *settings],
+        origin.seed,
+        timing_only=timing_only,
+        here=True,
+        base=origin.folder,
+    )
+    return study, timing_only, origin

@@ -1,0 +1,131 @@
+"""Runs of a study side by side, on one pool of workers.
+
+Each run in progress has a thread, which turns its clock; the workers train for all of them. Where
+nothing is trained, where the workers are a cluster and there is a run for each of them, and where a
+run trains its tasks together, whole runs are done by workers instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from afl_sim.execution.numerics import deterministic
+from afl_sim.execution.workers.pool import WorkerPool
+from afl_sim.recording.folder import check_study_there
+from afl_sim.run.api import Progress
+from afl_sim.run.executors import pooled, worker_pool
+from afl_sim.scenario import Case
+from afl_sim.study.case import Options, Outcome, outcome_of, run_case
+from afl_sim.study.whole_runs import run_whole_away, run_whole_here
+
+Watch = Callable[[Case], Callable[[Progress], None] | None]
+
+
+def can_share(cases: Sequence[Case]) -> bool:
+    """Whether these cases ask for the same workers."""
+    execution = cases[0].scenario.execution
+    return execution.executor != "inline" and all(
+        case.scenario.execution == execution for case in cases
+    )
+
+
+def run_side_by_side(
+    cases: Sequence[Case],
+    folder: Path,
+    options: Options,
+    watch: Watch,
+    tell: Callable[[Outcome], None],
+) -> dict[str, Outcome]:
+    """Run cases, as many at once as there are workers; the others go on when one fails.
+
+    Args:
+        cases: which; they `can_share` workers.
+        folder: the study's.
+        options, watch, tell: as for `afl_sim.study.study.run_study`.
+
+    Returns:
+        What became of each, by label.
+
+    Raises:
+        KeyboardInterrupt: `Options.stop_wanted` said so, and every run in progress has written
+            its checkpoint; or it came from outside, and they were broken off.
+    """
+    execution = cases[0].scenario.execution
+    if options.timing_only:
+        workers = min(execution.workers, len(cases))
+        execution = execution.model_copy(update={"workers": workers})
+    # A schedule is the same in all numerics, so its workers may be on any machines.
+    asked = () if options.timing_only else (case.scenario.numerics for case in cases)
+    numerics = tuple(dict.fromkeys(asked))
+    outcomes: dict[str, Outcome] = {}
+    with (
+        deterministic(),
+        worker_pool(execution, numerics) as pool,
+        ThreadPoolExecutor(min(pool.workers, len(cases)), "run") as threads,
+    ):
+        away = execution.executor == "ray"
+        all_whole = options.timing_only or (away and len(cases) >= pool.workers)
+        whole = {case.label for case in cases if all_whole or _is_batched(case)}
+        if whole:
+            pool.ahead = 1
+
+        def one(case: Case) -> Outcome | None:
+            if _stopping(options):
+                return None
+            check_study_there(folder)
+            place, report = folder / case.label, watch(case)
+            run = _run_shared
+            if case.label in whole:
+                run = run_whole_away if away else run_whole_here
+            try:
+                return outcome_of(
+                    case.label, place, partial(run, pool, case, place, options, report)
+                )
+            except KeyboardInterrupt:
+                return None
+
+        futures = [
+            threads.submit(one, _by_itself(case) if _is_batched(case) else case) for case in cases
+        ]
+        try:
+            for future in as_completed(futures):
+                outcome = future.result()
+                if outcome is not None:
+                    outcomes[outcome.label] = outcome
+                    tell(outcome)
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            pool.abort()
+            raise
+    if len(outcomes) < len(cases):
+        raise KeyboardInterrupt
+    return outcomes
+
+
+def _is_batched(case: Case) -> bool:
+    return case.scenario.numerics.mode == "batched"
+
+
+def _by_itself(case: Case) -> Case:
+    """The case as it can be resumed alone: in one process."""
+    execution = case.scenario.execution.model_copy(update={"executor": "inline", "workers": 1})
+    return replace(case, scenario=case.scenario.model_copy(update={"execution": execution}))
+
+
+def _run_shared(
+    pool: WorkerPool,
+    case: Case,
+    place: Path,
+    options: Options,
+    report: Callable[[Progress], None] | None,
+) -> Outcome:
+    """The clock is turned here, and the workers train."""
+    return run_case(case, place, options, report, pooled(pool))
+
+
+def _stopping(options: Options) -> bool:
+    return options.stop_wanted is not None and options.stop_wanted()

@@ -1,0 +1,182 @@
+"""Running scenario files: where folders go, what is reused, and studies of several runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from afl_sim.errors import InputError, RunFolderError
+from afl_sim.recording import StudyFolder, check_free
+from afl_sim.recording.files import refuse_link
+from afl_sim.recording.folder import SCENARIO, STUDY, check_study_there
+from afl_sim.recording.replacement import bring_back
+from afl_sim.run.api import check_mode, run_name
+from afl_sim.run.executors import check_executor
+from afl_sim.scenario import Case, Study, scenario_id
+from afl_sim.study.begun import index_entries
+from afl_sim.study.case import (
+    Options,
+    Origin,
+    Outcome,
+    existing,
+    finished_before,
+    outcome_of,
+    run_case,
+)
+from afl_sim.study.side_by_side import Watch, can_share, run_side_by_side
+from afl_sim.user_code import one_error
+
+__all__ = ["RUNS", "Options", "Origin", "Outcome", "run_study", "study_folder", "study_id"]
+
+RUNS = Path("runs")
+_NAMED = 5  # runs in a notice
+
+
+def study_folder(study: Study, options: Options) -> Path:
+    """Where the results of a scenario file go."""
+    if options.out is not None:
+        return options.out
+    suffix = "-timing" if options.timing_only else ""
+    if not study.is_study:
+        return RUNS / (run_name(study.cases[0].scenario) + suffix)
+    return RUNS / f"{study.name}-{study_id(study)}{suffix}"
+
+
+def study_id(study: Study) -> str:
+    """Eight hex digits that tell studies apart: of the labels and identities of their cases."""
+    identity = "".join(f"{case.label}:{scenario_id(case.scenario)};" for case in study.cases)
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
+
+
+def run_study(
+    study: Study,
+    options: Options,
+    watch: Watch,
+    tell: Callable[[Outcome], None] = lambda outcome: None,
+) -> tuple[Path, list[Outcome]]:
+    """Run every case of a scenario file; the others go on when one fails.
+
+    Args:
+        study: the file, with one case or several.
+        options: where to and how.
+        watch: called before each run; returns what is told of its progress.
+        tell: called with each outcome as soon as it is there.
+
+    Returns:
+        The folder, and what became of each case, in order.
+
+    Raises:
+        InputError: nothing could be begun; nothing is left behind, and what was there is.
+        AflSimError: the only run failed.
+    """
+    for case in study.cases:
+        check_mode(case.scenario, options.timing_only)
+        check_executor(case.scenario.execution)
+    folder = study_folder(study, options)
+    if study.is_study:
+        bring_back(folder, {case.label for case in study.cases})
+    else:
+        bring_back(folder.parent, {folder.name})
+    if options.out is not None and not (options.force or options.resume):
+        _check_free(folder)
+    if not study.is_study:
+        (case,) = study.cases
+        outcome = finished_before(case, folder, options)
+        if outcome is None:
+            _tell_what_begins_anew([folder], options)
+            with one_error():
+                outcome = run_case(case, folder, options, watch(case))
+        tell(outcome)
+        return folder, [outcome]
+    labels = [case.label for case in study.cases]
+    made = None
+    if not (folder / STUDY).is_file():
+        how = index_entries(options)
+        made = StudyFolder.create(folder, study.name, labels, study.source, how)
+    elif _labels_in(folder) != labels:
+        raise RunFolderError(
+            f"{folder} is in the way: it holds another study; choose another folder or remove it"
+        )
+    try:
+        outcomes = _run_cases(study.cases, folder, options, watch, tell)
+    except InputError:
+        if made is not None:
+            made.discard()
+        raise
+    if all(outcome.run is None for outcome in outcomes) and outcomes[0].error is not None:
+        if made is not None:
+            made.discard()  # no run came to be: leave nothing
+        raise outcomes[0].error
+    return folder, outcomes
+
+
+def _run_cases(
+    cases: Sequence[Case],
+    folder: Path,
+    options: Options,
+    watch: Watch,
+    tell: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """Run all that is not there yet, side by side or one after the other."""
+    outcomes: dict[str, Outcome] = {}
+    for case in cases:
+        found = finished_before(case, folder / case.label, options)
+        if found is not None:
+            outcomes[case.label] = found
+            tell(found)
+    wanted = [case for case in cases if case.label not in outcomes]
+    for case in wanted:
+        refuse_link(folder / case.label)
+    _tell_what_begins_anew([folder / case.label for case in wanted], options)
+    if wanted and can_share(wanted):
+        outcomes |= run_side_by_side(wanted, folder, options, watch, tell)
+        wanted = []
+    for case in wanted:
+        check_study_there(folder)
+        place = folder / case.label
+        run = partial(run_case, case, place, options, watch(case))
+        outcomes[case.label] = outcome_of(case.label, place, run)
+        tell(outcomes[case.label])
+    return [outcomes[case.label] for case in cases]
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder that is in use.
+
+    Raises:
+        RunFolderError: it is; a run or study in it may be gone on with.
+    """
+    try:
+        check_free(folder)
+    except RunFolderError:
+        if not any((folder / name).is_file() for name in (SCENARIO, STUDY)):
+            raise
+        what = "run" if (folder / SCENARIO).is_file() else "study"
+        raise RunFolderError(
+            f"{folder} already holds a {what}: --resume keeps what is finished of it and goes on "
+            "with the rest, --force makes it again; or choose another folder"
+        ) from None
+
+
+def _tell_what_begins_anew(places: Sequence[Path], options: Options) -> None:
+    """Say which runs lose what they have: broken off, and not to be gone on with."""
+    if options.notice is None or options.force or options.resume:
+        return
+    begun = [place for place in places if existing(place) is not None]
+    if begun:
+        names = ", ".join(map(str, begun[:_NAMED])) + (", ..." if begun[_NAMED:] else "")
+        what = "holds an unfinished run, which begins"
+        if len(begun) > 1:
+            what = "hold unfinished runs, which begin"
+        options.notice(f"{names} {what} anew; to go on instead, stop now and add --resume")
+
+
+def _labels_in(folder: Path) -> list[str] | None:
+    try:
+        content = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+        return [str(label) for label in content["runs"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

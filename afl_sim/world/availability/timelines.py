@@ -1,0 +1,284 @@
+"""When each client can be reached, computed on demand: a client nobody asks about costs nothing.
+
+A client is there during half-open intervals of integer microseconds. Everything is a function of
+the client and the time, so that it does not matter who asks, or when.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.sections import availability as spec
+from afl_sim.scenario.traces.intervals import Intervals
+from afl_sim.streams import Streams
+from afl_sim.world.clock import CLOCK_END, to_microseconds
+from afl_sim.world.draws import draw
+
+State = tuple[bool, int | None]
+"""Whether a client is there, and until when (microseconds) that is known; None is for ever."""
+
+_KEY = "clients.availability"
+_KEPT = 1 << 17  # bounded: memory must not grow with the population
+_ONE_BY_ONE = 16  # coins that are looked at singly, before whole blocks of them are
+_BLOCKS = (1 << 10, 1 << 16)  # coins in the first block, and at most
+_COINS = 0xFFFFFFFF  # a stream has no more draws for each client: then they come again
+IN_SIGHT = 1 << 22
+"""Periods without a client after which `Bernoulli` takes it to have left for good."""
+
+
+class Availability(Protocol):
+    """When clients are there."""
+
+    def state(self, client: int, now_us: int) -> State:
+        """Whether the client is there, and until when at least that stays so."""
+
+
+class Always:
+    """Clients that never leave."""
+
+    def state(self, client: int, now_us: int) -> State:
+        """There, for ever."""
+        return True, None
+
+
+class OnOff:
+    """An alternating renewal process for each client, all of them on at its start.
+
+    Args:
+        on, off: how long a client stays and is away; k counts its stays.
+        warm_up_us: how long the process has run at time 0.
+        streams: the run's random streams.
+        purposes: the names of the draws of stays and absences.
+    """
+
+    def __init__(
+        self,
+        on: Distribution,
+        off: Distribution,
+        warm_up_us: int,
+        streams: Streams,
+        purposes: tuple[str, str] = ("availability.on", "availability.off"),
+    ) -> None:
+        self._purposes = purposes
+        self._on = on
+        self._off = off
+        self._warm_up_us = warm_up_us
+        self._streams = streams
+        self._cycles: dict[int, tuple[int, int, int, int]] = {}  # client -> cycle last looked at
+
+    def state(self, client: int, now_us: int) -> State:
+        """In or after which stay the client is."""
+        cycle = self._cycles.get(client)
+        if cycle is None or now_us < cycle[1]:
+            cycle = self._cycle(client, 0, -self._warm_up_us)
+        while now_us >= cycle[3]:
+            cycle = self._cycle(client, cycle[0] + 1, cycle[3])
+        if len(self._cycles) >= _KEPT:
+            self._cycles.clear()
+        self._cycles[client] = cycle
+        return (True, cycle[2]) if now_us < cycle[2] else (False, cycle[3])
+
+    def _cycle(self, client: int, k: int, begin: int) -> tuple[int, int, int, int]:
+        """Its number, when the client came, left, and comes again."""
+        durations = [
+            to_microseconds(draw(law, self._streams, purpose, client, k), purpose)
+            for law, purpose in zip((self._on, self._off), self._purposes, strict=True)
+        ]
+        left = begin + durations[0]
+        return k, begin, left, left + durations[1]
+
+
+class Diurnal:
+    """The same share of each period, from a time of day that differs between clients.
+
+    Args:
+        period_us: a day.
+        share: of the day in which a client is there.
+        phase: when its time begins, as a share of the day.
+        streams: the run's random streams.
+    """
+
+    def __init__(self, period_us: int, share: float, phase: Distribution, streams: Streams) -> None:
+        self._period = period_us
+        self._on = max(1, round(share * period_us))
+        self._phase = phase
+        self._streams = streams
+
+    def state(self, client: int, now_us: int) -> State:
+        """By the client's time of day."""
+        if self._on >= self._period:
+            return True, None
+        phase = draw(self._phase, self._streams, "availability.phase", client)
+        day = (now_us - round(phase * self._period)) % self._period
+        there = day < self._on
+        return there, now_us - day + (self._on if there else self._period)
+
+
+class Bernoulli:
+    """A coin for each client and period.
+
+    A client that would be away for more than `IN_SIGHT` periods on end, or beyond the end of the
+    clock, counts as gone: its next return may be as far off as you like.
+
+    Args:
+        probability: of being there, drawn once for each client.
+        every_us: the length of a period.
+        streams: the run's random streams.
+    """
+
+    def __init__(self, probability: Distribution, every_us: int, streams: Streams) -> None:
+        self._probability = probability
+        self._every = every_us
+        self._streams = streams
+        self._p = lru_cache(_KEPT)(self._draw_probability)
+        # client -> periods without it, from the first until before the second, and whether it is
+        # there in the second
+        self._absences: dict[int, tuple[int, int, bool]] = {}
+
+    def state(self, client: int, now_us: int) -> State:
+        """By the coin of this period; one that is away is so until a coin falls well."""
+        p = self._p(client)
+        if p <= 0 or p >= 1:
+            return p >= 1, None
+        period = now_us // self._every
+        begin, end, back = self._absences.get(client, (0, 0, False))
+        if not begin <= period < end:
+            if self._streams.uniform("availability.coin", client, period & _COINS) < p:
+                return True, (period + 1) * self._every
+            begin, end, back = period, period + 1, False
+        if not back:
+            last = min(period + IN_SIGHT, CLOCK_END // self._every)
+            end, back = self._search(client, end, last, p)
+            if len(self._absences) >= _KEPT:
+                self._absences.clear()
+            self._absences[client] = begin, end, back
+        return False, end * self._every if back else None
+
+    def _search(self, client: int, at: int, last: int, p: float) -> tuple[int, bool]:
+        """The first period from ``at`` to ``last`` in which the client is there, and true.
+
+        Where there is none, the one up to which they were looked at, and false.
+        """
+        purpose = "availability.coin"
+        for period in range(at, min(at + _ONE_BY_ONE, last + 1)):
+            if self._streams.uniform(purpose, client, period & _COINS) < p:
+                return period, True
+        at, block = at + _ONE_BY_ONE, _BLOCKS[0]
+        while at <= last:
+            periods = np.arange(at, min(at + block, last + 1))
+            found = np.flatnonzero(self._streams.uniforms(purpose, client, periods & _COINS) < p)
+            if len(found):
+                return at + int(found[0]), True
+            at, block = at + block, min(2 * block, _BLOCKS[1])
+        return last + 1, False
+
+    def _draw_probability(self, client: int) -> float:
+        return draw(self._probability, self._streams, "availability.probability", client)
+
+
+class Traced:
+    """Measured intervals.
+
+    Args:
+        intervals: for each client of the trace, in order, in microseconds.
+        repeat_us: after which they begin anew, or None.
+    """
+
+    def __init__(self, intervals: Intervals, repeat_us: int | None) -> None:
+        self._intervals = intervals
+        self._repeat = repeat_us
+
+    def state(self, client: int, now_us: int) -> State:
+        """By the interval that is, or comes next."""
+        intervals = self._intervals[client % len(self._intervals)]
+        if not intervals:
+            return False, None
+        turn = 0 if self._repeat is None else now_us - now_us % self._repeat
+        time = now_us - turn
+        at = bisect_right(intervals, (time, 1 << 63)) - 1
+        if at >= 0 and time < intervals[at][1]:
+            return True, turn + intervals[at][1]
+        if at + 1 < len(intervals):
+            return False, turn + intervals[at + 1][0]
+        return False, None if self._repeat is None else turn + self._repeat + intervals[0][0]
+
+
+class Lifetimes:
+    """Clients that join late, or leave for good, and are otherwise as another availability says.
+
+    Args:
+        inner: that other one.
+        joins, leaves: virtual seconds, drawn once for each client.
+        streams: the run's random streams.
+    """
+
+    def __init__(
+        self,
+        inner: Availability,
+        joins: Distribution,
+        leaves: Distribution | None,
+        streams: Streams,
+    ) -> None:
+        self._inner = inner
+        self._joins = joins
+        self._leaves = leaves
+        self._streams = streams
+
+    def state(self, client: int, now_us: int) -> State:
+        """Before, during or after its life."""
+        join = self._instant(self._joins, "joins", client)
+        if self._leaves is not None:
+            leave = self._instant(self._leaves, "leaves", client)
+            if now_us >= leave or join >= leave:
+                return False, None
+        if now_us < join:
+            return False, join
+        there, until = self._inner.state(client, now_us)
+        if self._leaves is not None and (until is None or until > leave):
+            until = leave
+        return there, until
+
+    def _instant(self, law: Distribution, name: str, client: int) -> int:
+        seconds = draw(law, self._streams, f"availability.{name}", client)
+        return to_microseconds(seconds, f"{_KEY}.{name}") if seconds else 0
+
+
+def returns(availability: Availability, client: int, now_us: int) -> int | None:
+    """When a client that is away is there again; None if never."""
+    there, until = availability.state(client, now_us)
+    while not there:
+        if until is None:
+            return None
+        now_us = until
+        there, until = availability.state(client, now_us)
+    return now_us
+
+
+def build(settings: spec.Availability, streams: Streams) -> Availability | None:
+    """The availability that a scenario describes; None where all clients are always there."""
+    inner: Availability
+    if isinstance(settings, spec.OnOff) and settings.off.constant == 0:
+        inner = Always()  # an absence of no time at all is none
+    elif isinstance(settings, spec.OnOff):
+        warm_up = round(settings.warm_up * 1e6)
+        inner = OnOff(settings.on, settings.off, warm_up, streams)
+    elif isinstance(settings, spec.Diurnal):
+        period = to_microseconds(settings.period, f"{_KEY}.period")
+        inner = Diurnal(period, settings.share, settings.phase, streams)
+    elif isinstance(settings, spec.Bernoulli):
+        every = to_microseconds(settings.every_seconds, f"{_KEY}.every_seconds")
+        inner = Bernoulli(settings.probability, every, streams)
+    elif isinstance(settings, spec.TracedAvailability):
+        repeat = settings.repeat
+        repeat_us = None if repeat is None else to_microseconds(repeat, f"{_KEY}.repeat")
+        inner = Traced(settings.intervals, repeat_us)
+    else:
+        inner = Always()
+    if settings.joins.constant == 0 and settings.leaves is None:
+        return None if isinstance(inner, Always) else inner
+    return Lifetimes(inner, settings.joins, settings.leaves, streams)

@@ -1,0 +1,83 @@
+"""Clients that are devices of a trace: speed and links of each come from one row."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.laws import Law, elementwise
+from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.traces.devices import SPEEDS, Devices
+from afl_sim.streams import Streams
+from afl_sim.world.draws import SPEED, draw
+from afl_sim.world.shuffles import with_shuffles
+
+
+def with_devices(clients: Clients, streams: Streams) -> Clients:
+    """The ``clients`` section, with what the trace says in place of what it has columns for.
+
+    Args:
+        clients: the scenario's section.
+        streams: the run's random streams; which device a client is is a draw of ``"devices"``.
+    """
+    if clients.devices is None:
+        return clients
+    devices = clients.devices.devices
+    row = _drawn(devices, streams) if clients.devices.by == "sample" else _own
+    columns = {name: _column(name, values, row) for name, values in devices.columns.items()}
+    compute: dict[str, Any] = {name: columns[name] for name in SPEEDS if name in columns}
+    if compute:
+        compute = {**dict.fromkeys(SPEEDS), **compute}
+    network = {}
+    for name in ("download", "upload"):
+        found = {
+            key: columns[f"{name}_{key}"]
+            for key in ("latency", "bandwidth")
+            if f"{name}_{key}" in columns
+        }
+        network[name] = getattr(clients.network, name).model_copy(update=found)
+    return clients.model_copy(
+        update={
+            "compute": clients.compute.model_copy(update=compute),
+            "network": clients.network.model_copy(update=network),
+        }
+    )
+
+
+def speeds(clients: Clients, streams: Streams) -> tuple[float, ...]:
+    """The persistent speed of every client, in seconds per sample, step or task."""
+    clients = with_shuffles(clients, streams, "clients")
+    speed = with_devices(clients, streams).compute.speed
+    return tuple(draw(speed, streams, SPEED, client) for client in range(clients.count))
+
+
+def _own(client: int) -> int:
+    return client
+
+
+def _drawn(devices: Devices, streams: Streams) -> Callable[[int], int]:
+    """The row of a client: the same whatever is asked of it."""
+    ends = list(accumulate(devices.weights))
+    last = len(ends) - 1
+
+    def row(client: int) -> int:
+        return min(bisect_right(ends, streams.uniform("devices", client)), last)
+
+    return row
+
+
+def _column(name: str, values: tuple[float, ...], row: Callable[[int], int]) -> Distribution:
+    def quantile(u: float, client: int, k: int) -> float:
+        return values[row(client)]
+
+    law = Law(
+        quantile=quantile,
+        quantiles=elementwise(quantile),
+        mean=lambda client: values[row(client)],
+        positive=min(values) > 0,
+        constant=values[0] if min(values) == max(values) else None,
+    )
+    return Distribution.of(law, {"device": name})

@@ -1,0 +1,188 @@
+"""Which idle clients can be reached, found out no sooner than somebody wants them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from afl_sim.errors import ScheduleError
+from afl_sim.world.availability.timelines import Availability, returns
+from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.selection import Selector
+from afl_sim.world.tasks.task import Dispatch, Phase
+
+_AWAY = Dispatch(-1, -1, -1, 0, 0, 0)
+_AWAY.phase = Phase.CANCELLED
+"""Stands in `IdleClients.busy` for the task of a client that is known to be away."""
+
+
+class Presence:
+    """The clients that are idle and there.
+
+    A client drawn and found away is set aside until it is back, so that it is asked about once.
+    Others are not asked about, and cost nothing.
+
+    Args:
+        idle: the clients without a task.
+        availability: when clients are there; None is always.
+    """
+
+    def __init__(self, idle: IdleClients, availability: Availability | None) -> None:
+        self._idle = idle
+        self._availability = availability
+        self._away: dict[int, int] = {}  # client -> when it is back, in microseconds
+        self._back: list[tuple[int, int]] = []  # the same by time; entries may be out of date
+        self._gone: dict[int, None] = {}  # those set aside that never come back
+        self.selector: Selector | None = None  # None chooses uniformly
+
+    @property
+    def idle(self) -> int:
+        """The number of clients without a task, there or not."""
+        return len(self._idle) + len(self._away) + len(self._gone)
+
+    def everyone_is_gone(self, now_us: int) -> bool:
+        """Whether all idle clients have left for good."""
+        if self._availability is None or self.has(1, now_us):
+            return False
+        return bool(self._gone) and self._next_back() is None
+
+    def accepts(self, client: int) -> bool:
+        """Whether the client can be sent a task, now or when it is there."""
+        return client in self._idle or client in self._away or client in self._gone
+
+    def task(self, client: int) -> Dispatch | None:
+        """The task that the client has, if any."""
+        found = self._idle.busy.get(client)
+        return None if found is _AWAY else found
+
+    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+        """The tasks that are at the same client, in the order in which it does them."""
+        return [dispatch]
+
+    def is_there(self, client: int, now_us: int) -> bool:
+        """Whether the client can be reached, idle or not."""
+        return self._availability is None or self._availability.state(client, now_us)[0]
+
+    def back_us(self, client: int, now_us: int) -> int | None:
+        """The first instant from this one on at which a client is there; None if never."""
+        if self._availability is None:
+            return now_us
+        return returns(self._availability, client, now_us)
+
+    def start(self, client: int, dispatch: Dispatch) -> None:
+        """The client has a task."""
+        if self._availability is not None and self._away.pop(client, None) is None:
+            self._gone.pop(client, None)
+        self._idle.start(client, dispatch)
+
+    def end(self, dispatch: Dispatch) -> bool:
+        """A task is over; whether that leaves its client idle."""
+        if self._idle.busy.get(dispatch.client) is not dispatch:
+            return False  # it has gone on to another
+        self._idle.end(dispatch.client)
+        return True
+
+    def draw(self, n: int, now_us: int, among: Sequence[int] | None = None) -> list[int]:
+        """``n`` different idle clients that are there, uniformly or as the selector chooses them.
+
+        Fewer, where fewer are there.
+        """
+        if self.selector is not None:
+            return self.selector.choose(n, self._candidates(now_us, among))
+        if self._availability is None:
+            return self._idle.draw(n, among)
+        self._welcome(now_us)
+        chosen: list[int] = []
+        while len(chosen) < n:
+            found = self._idle.draw(n - len(chosen), among)
+            if not found:
+                break
+            for client in found:
+                self._idle.start(client, _AWAY)  # not to be drawn again
+                if self._availability.state(client, now_us)[0]:
+                    chosen.append(client)
+                else:
+                    self._set_aside(client, now_us)
+        for client in chosen:
+            self._idle.end(client)
+        return chosen
+
+    def has(self, n: int, now_us: int, among: Sequence[int] | None = None) -> bool:
+        """Whether ``n`` clients are idle and there."""
+        if self.selector is not None:
+            return len(self._candidates(now_us, among)) >= n
+        if self._availability is not None:
+            return len(self.draw(n, now_us, among)) >= n
+        if among is None:
+            return len(self._idle) >= n
+        return sum(1 for client in among if client in self._idle) >= n
+
+    def _candidates(self, now_us: int, among: Sequence[int] | None) -> list[int]:
+        """All that are idle and there, in order."""
+        self._welcome(now_us)
+        if among is None:
+            idle = self._idle.listed()
+        else:
+            idle = sorted(client for client in among if client in self._idle)
+        found = []
+        for client in idle:
+            if self.is_there(client, now_us):
+                found.append(client)
+            else:
+                self._idle.start(client, _AWAY)
+                self._set_aside(client, now_us)
+        return found
+
+    def workers(self, n: int, now_us: int) -> list[int]:
+        """`draw`, and where fewer than ``n`` are there, those that are back first."""
+        chosen = self.draw(n, now_us)
+        waiting: list[tuple[int, int]] = []
+        while len(chosen) < n and self._next_back() is not None:
+            waiting.append(heapq.heappop(self._back))
+            if waiting[-1][1] not in chosen[-len(waiting) :]:
+                chosen.append(waiting[-1][1])
+        for entry in waiting:  # still away, whether or not they are sent a task
+            heapq.heappush(self._back, entry)
+        return chosen
+
+    def one(self, now_us: int) -> int:
+        """An idle client: one that is there, else the one that is back first, else one gone.
+
+        Raises:
+            ScheduleError: no client is idle.
+        """
+        found = self.workers(1, now_us) or list(self._gone)[:1]
+        if not found:
+            raise ScheduleError("no client is idle")
+        return found[0]
+
+    def sample(self, n: int, now_us: int) -> list[int]:
+        """``n`` different clients out of all that are there, idle or not."""
+        if self._availability is None:
+            return self._idle.sample(n)
+        order = self._idle.sample(self._idle.population)
+        return [client for client in order if self.is_there(client, now_us)][:n]
+
+    def next_back_us(self) -> int | None:
+        """When the next of the clients set aside is back; None if none ever is."""
+        return self._next_back()
+
+    def _welcome(self, now_us: int) -> None:
+        """Those whose time has come are idle like others."""
+        while (back := self._next_back()) is not None and back <= now_us:
+            client = heapq.heappop(self._back)[1]
+            del self._away[client]
+            self._idle.end(client)
+
+    def _next_back(self) -> int | None:
+        while self._back and self._away.get(self._back[0][1]) != self._back[0][0]:
+            heapq.heappop(self._back)  # it was sent a task meanwhile
+        return self._back[0][0] if self._back else None
+
+    def _set_aside(self, client: int, now_us: int) -> None:
+        back = self.back_us(client, now_us)
+        if back is None:
+            self._gone[client] = None
+        else:
+            self._away[client] = back
+            heapq.heappush(self._back, (back, client))

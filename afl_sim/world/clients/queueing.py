@@ -1,0 +1,143 @@
+"""Clients that queue tasks: each computes one at a time, first in, first out.
+
+What is queued are computations. A model is downloaded while others are computed, joins the queue
+when it has arrived, and its update is uploaded while the next is computed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from afl_sim.world import event_kinds
+from afl_sim.world.availability.timelines import Availability
+from afl_sim.world.clients.fleet import Fleet
+from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.presence import Presence
+from afl_sim.world.tasks.task import Dispatch, Phase
+
+
+class QueueingFleet(Fleet):
+    """Takes tasks through their legs, and through their client's queue before they are computed.
+
+    A task that has to wait there has a ``queued`` row, and a ``started`` one when its turn comes. A
+    client without tasks has no queue.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._queues: dict[int, deque[Dispatch]] = {}  # the first is the one that is computed
+
+    @property
+    def punctual(self) -> bool:
+        """Whether no task can arrive later than it is due when it is sent: others come first."""
+        return False
+
+    def plan(self, dispatch: Dispatch) -> None:
+        """Draw the legs' durations; it is due at the earliest after those that are before it."""
+        super().plan(dispatch)
+        queue = self._queues.get(dispatch.client)
+        if queue:
+            free_us = queue[-1].due_us - _upload_us(queue[-1])
+            begin_us = dispatch.due_us - _upload_us(dispatch) - dispatch.compute_us
+            dispatch.due_us += max(0, free_us - begin_us)
+
+    def halt(self, dispatch: Dispatch) -> None:
+        """Stop working on a task at once; its place on a link or in a queue is free for others."""
+        super().halt(dispatch)
+        self._leave(dispatch)
+
+    def resume(self, dispatch: Dispatch) -> bool:
+        """Go on where the task was interrupted; its turn may have come meanwhile."""
+        recalled = super().resume(dispatch)
+        if dispatch.phase is Phase.QUEUED and self._queues[dispatch.client][0] is dispatch:
+            self._begin(dispatch)
+        return recalled
+
+    def _downloaded(self, dispatch: Dispatch) -> None:
+        self._record(event_kinds.DOWNLOADED, dispatch, dispatch.download_bytes)
+        queue = self._queues.setdefault(dispatch.client, deque())
+        queue.append(dispatch)
+        if len(queue) == 1:
+            self._start_computing(dispatch)
+        else:
+            dispatch.phase = Phase.QUEUED
+            dispatch.queued_since_us = int(self.env.now)
+            dispatch.pending = None
+            self._record(event_kinds.QUEUED, dispatch, 0)
+
+    def _start_uploading(self, dispatch: Dispatch) -> None:
+        super()._start_uploading(dispatch)
+        self._leave(dispatch)
+
+    def _leave(self, dispatch: Dispatch) -> None:
+        """The task is out of its client's queue; if it was the first, it is the next one's turn."""
+        queue = self._queues.get(dispatch.client)
+        if queue is None or dispatch not in queue:
+            return
+        self._note_waiting(dispatch)
+        first = queue[0] is dispatch
+        queue.remove(dispatch)
+        if not queue:
+            del self._queues[dispatch.client]
+        elif first and not self.is_paused(queue[0]):
+            self._begin(queue[0])
+
+    def _begin(self, dispatch: Dispatch) -> None:
+        self._note_waiting(dispatch)
+        self._record(event_kinds.STARTED, dispatch, 0)
+        self._start_computing(dispatch)
+
+    def _note_waiting(self, dispatch: Dispatch) -> None:
+        if dispatch.queued_since_us >= 0:
+            dispatch.queued_us = int(self.env.now) - dispatch.queued_since_us
+            dispatch.queued_since_us = -1
+
+
+class QueueingPresence(Presence):
+    """Clients that are there can be drawn and sent tasks, whether or not they have any.
+
+    Args:
+        idle: the clients to draw from; those at work stay among them.
+        availability: when clients are there; None is always.
+    """
+
+    def __init__(self, idle: IdleClients, availability: Availability | None) -> None:
+        super().__init__(idle, availability)
+        self._tasks: dict[int, dict[Dispatch, None]] = {}  # client -> its tasks, oldest first
+
+    @property
+    def idle(self) -> int:
+        """The number of clients without a task, there or not."""
+        return self._idle.population - len(self._tasks)
+
+    def accepts(self, client: int) -> bool:
+        """Whether the client can be sent a task: everyone can."""
+        return 0 <= client < self._idle.population
+
+    def task(self, client: int) -> Dispatch | None:
+        """The oldest of the client's tasks, if it has any."""
+        return next(iter(self._tasks.get(client, ())), None)
+
+    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+        """The tasks of the same client that have been sent, oldest first."""
+        tasks = self._tasks.get(dispatch.client, ())
+        return [task for task in tasks if task.phase is not Phase.WAITING]
+
+    def start(self, client: int, dispatch: Dispatch) -> None:
+        """The client has one more task."""
+        self._tasks.setdefault(client, {})[dispatch] = None
+
+    def end(self, dispatch: Dispatch) -> bool:
+        """A task is over; whether that leaves its client idle."""
+        tasks = self._tasks.get(dispatch.client, {})
+        if dispatch not in tasks:
+            return False
+        del tasks[dispatch]
+        if not tasks:
+            del self._tasks[dispatch.client]
+        return not tasks
+
+
+def _upload_us(dispatch: Dispatch) -> int:
+    return dispatch.upload_us + dispatch.upload_work_us

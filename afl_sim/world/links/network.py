@@ -1,0 +1,143 @@
+"""How long transfers take: delay belongs to a link, not to its ends.
+
+A transfer crosses two links, one after the other: a download first the server's and then the
+client's own, an upload first the client's own and then the server's.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import simpy
+
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.sections import network as spec
+from afl_sim.streams import Streams
+from afl_sim.world.clock import to_microseconds
+from afl_sim.world.draws import draw
+from afl_sim.world.links.contended import FifoLink, Link, SharedLink
+
+_RATES_KEPT = 1 << 14
+
+
+class ClientLink:
+    """Every client's own path in one direction: ``(latency + bytes / bandwidth) * jitter``.
+
+    A transfer that is lost is repeated at once. The number of attempts is geometric and comes from
+    one draw; jitter is the same for all of them.
+
+    Args:
+        link: latency in seconds and bandwidth in bytes per second, each drawn once per client.
+        name: ``"download"`` or ``"upload"``, the link's key in the scenario.
+        streams: the run's random streams.
+    """
+
+    def __init__(self, link: spec.Link, name: str, streams: Streams) -> None:
+        self._spec = link
+        self._name = name
+        self._key = f"clients.network.{name}"
+        self._streams = streams
+        self._free = link.bandwidth is None and link.latency.constant == 0
+        self._steady = link.jitter.constant == 1 and link.loss == 0
+        self._terms = lru_cache(_RATES_KEPT)(self._draw_terms)
+        self._steady_us = lru_cache(_RATES_KEPT)(self._round)
+
+    def transfer(self, client: int, task: int, size: int) -> tuple[int, int]:
+        """Microseconds and bytes of the transfer of ``size`` bytes for a client's task.
+
+        0 microseconds mean that the transfer takes no time at all.
+        """
+        if self._steady:
+            return (0 if self._free else self._steady_us(client, size)), size
+        attempts = self._attempts(client, task)
+        if self._free or self._spec.jitter.constant == 0:
+            return 0, attempts * size
+        factor = draw(
+            self._spec.jitter, self._streams, f"network.{self._name}.jitter", client, task
+        )
+        seconds = self._seconds(client, size) * factor * attempts
+        return to_microseconds(seconds, self._key), attempts * size
+
+    def expected_seconds(self, client: int, size: int) -> float:
+        """The mean time of a transfer of ``size`` bytes, repetitions included."""
+        jitter = self._spec.jitter.mean(client)
+        return self._seconds(client, size) * jitter / (1 - self._spec.loss)
+
+    def usual_seconds(self, client: int, size: int) -> float:
+        """The time of a transfer of ``size`` bytes with the median of the jitter."""
+        return self._seconds(client, size) * self._spec.jitter.quantile(0.5, client)
+
+    def _seconds(self, client: int, size: int) -> float:
+        latency, per_byte = self._terms(client)
+        return latency + size * per_byte
+
+    def _round(self, client: int, size: int) -> int:
+        return to_microseconds(self._seconds(client, size), self._key)
+
+    def _attempts(self, client: int, task: int) -> int:
+        """1 + the number of losses, P(more than k) = loss ** k."""
+        loss = self._spec.loss
+        if loss == 0:
+            return 1
+        u = self._streams.uniform(f"network.{self._name}.loss", client, task)
+        return 1 + int(math.log(u) / math.log(loss))
+
+    def _draw_terms(self, client: int) -> tuple[float, float]:
+        bandwidth = self._spec.bandwidth
+        per_byte = (
+            1.0 / self._draw(bandwidth, "bandwidth", client) if bandwidth is not None else 0.0
+        )
+        return self._draw(self._spec.latency, "latency", client), per_byte
+
+    def _draw(self, law: Distribution, what: str, client: int) -> float:
+        return draw(law, self._streams, f"network.{self._name}.{what}", client)
+
+
+class ServerLink:
+    """The server's own link in one direction.
+
+    Args:
+        env: the SimPy environment.
+        link: its bandwidth and discipline.
+        name: ``"download"`` or ``"upload"``, the link's key in the scenario.
+        streams: the run's random streams.
+
+    Attributes:
+        queue: where transfers contend; None where each has the link to itself.
+    """
+
+    def __init__(
+        self, env: simpy.Environment, link: spec.ServerLink, name: str, streams: Streams
+    ) -> None:
+        self._bandwidth = link.bandwidth
+        self._jitter = link.jitter
+        self._name = name
+        self._streams = streams
+        self.queue: Link | None = None
+        if isinstance(link, spec.FifoLink):
+            self.queue = FifoLink(env, link.slots)
+        elif isinstance(link, spec.SharedLink):
+            self.queue = SharedLink(env)
+
+    def work(self, client: int, task: int, size: int) -> int:
+        """Microseconds that ``size`` bytes would take alone; 0 is no time at all."""
+        if self._bandwidth is None or self._jitter.constant == 0:
+            return 0
+        seconds = size / self._bandwidth
+        if self._jitter.constant != 1:
+            purpose = f"server.{self._name}.jitter"
+            seconds *= draw(self._jitter, self._streams, purpose, client, task)
+        return to_microseconds(seconds, f"server.{self._name}")
+
+    def expected_seconds(self, client: int, size: int) -> float:
+        """The mean time of a transfer that is alone on the link."""
+        if self._bandwidth is None:
+            return 0.0
+        return size / self._bandwidth * self._jitter.mean(client)
+
+    def usual_seconds(self, client: int, size: int) -> float:
+        """The time of a transfer that is alone on the link, with the median of the jitter."""
+        if self._bandwidth is None:
+            return 0.0
+        return size / self._bandwidth * self._jitter.quantile(0.5, client)

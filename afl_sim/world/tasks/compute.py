@@ -1,0 +1,177 @@
+"""How long a client computes: a persistent speed per client and jitter per task or step."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, reduce
+
+import numpy as np
+import numpy.typing as npt
+
+from afl_sim.scenario.sections.clients import Compute as ComputeSpec
+from afl_sim.streams import Streams
+from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.draws import SPEED, draw
+from afl_sim.world.tasks.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
+from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps
+from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.workload import Workload
+
+_KEY = "clients.compute"
+_LEVELS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
+
+
+class Compute:
+    """Durations of local training, in virtual time.
+
+    A task takes ``level * amount * jitter + jitter_seconds`` seconds, but no longer than allowed.
+    The level is drawn once per client; the amount is samples, steps or 1, as the level's unit says;
+    the jitter is drawn per task or per step. Where the client's speed varies in the course of time
+    (see `afl_sim.world.tasks.modulation`), that is the time at rate 1.
+
+    Attributes:
+        varies: whether a duration depends on when the computation begins.
+    """
+
+    def __init__(self, spec: ComputeSpec, workload: Workload, streams: Streams) -> None:
+        self._workload = workload
+        self._streams = streams
+        self._unit, self._level = spec.unit, spec.speed
+        self._jitter = spec.jitter
+        self._extra = spec.jitter_seconds
+        self._per_step = spec.jitter_per == "step"
+        self._longest = math.inf if spec.max_seconds is None else spec.max_seconds
+        self._jitters = self._jitter.constant != 1
+        self._extends = self._extra.constant != 0
+        self._free = self._level.constant == 0 and self._extra.constant == 0
+        self._slowdowns = Slowdowns(spec.slowdowns, streams) if spec.slowdowns else None
+        self._hours = Hours(spec.hours, streams) if spec.hours else None
+        # Hours by themselves repeat, so that many of their periods can be passed over at once.
+        self._periodic = self._hours if self._slowdowns is None else None
+        parts: list[Rate] = [
+            part.steps for part in (self._slowdowns, self._hours) if part is not None
+        ]
+        self._rate = reduce(product, parts) if parts else None
+        self.varies = self._rate is not None
+        self.level = lru_cache(_LEVELS_KEPT)(self._draw_level)
+
+    def microseconds(self, dispatch: Dispatch, begin_us: int) -> int:
+        """How long the client computes on this task; 0 means that it takes no time at all.
+
+        Args:
+            dispatch: the task.
+            begin_us: when the computation begins, or goes on after `Dispatch.worked_us` of work.
+        """
+        if self._free or not dispatch.steps:
+            return 0
+        seconds = self._seconds(dispatch)
+        total = to_microseconds(seconds, _KEY)  # refuses what is no duration
+        if self._rate is None:
+            return total
+        left = max(0.0, seconds * MICROSECONDS - dispatch.worked_us)
+        (end,) = self._stretch(dispatch.client, begin_us, [left])
+        return round(end) or 1
+
+    def work(self, dispatch: Dispatch, elapsed_us: int) -> float:
+        """The work that a client whose speed varies does in so long from when it began."""
+        assert self._rate is not None
+        client, begin_us = dispatch.client, dispatch.computing_since_us
+        if self._periodic is not None:
+            return self._periodic.work_done(client, begin_us, elapsed_us)
+        return work_done(self._rate(client, begin_us), begin_us, elapsed_us)
+
+    def _stretch(self, client: int, begin_us: int, work_us: list[float]) -> list[float]:
+        """When each amount of work is done, in microseconds after it begins."""
+        assert self._rate is not None
+        if self._periodic is not None:
+            return self._periodic.stretch(client, begin_us, work_us)
+        return stretch(self._rate(client, begin_us), begin_us, work_us)
+
+    def _seconds(self, dispatch: Dispatch) -> float:
+        """How long the task takes at rate 1."""
+        if self._per_step:
+            return float(self._step_ends(dispatch)[-1])
+        client, task = dispatch.client, dispatch.task
+        seconds = self.level(client) * self._amount(dispatch)
+        if self._jitters:
+            seconds *= draw(self._jitter, self._streams, "compute.jitter", client, task)
+        if self._extends:
+            seconds += draw(self._extra, self._streams, "compute.jitter_seconds", client, task)
+        return min(seconds, self._longest)
+
+    def steps_done(self, dispatch: Dispatch, elapsed_us: int) -> int:
+        """Local steps completed ``elapsed_us`` microseconds after the computation began."""
+        begin_us = dispatch.computing_since_us
+        if (self._per_step or self._rate is not None) and not self._free and dispatch.steps:
+            ends = self._step_ends(dispatch) * MICROSECONDS
+            if self._rate is not None:
+                left = ends[ends > dispatch.worked_us] - dispatch.worked_us
+                before = len(ends) - len(left)
+                ends = np.array(self._stretch(dispatch.client, begin_us, left.tolist()))
+                return before + int(np.searchsorted(np.rint(ends), elapsed_us, "right"))
+            return int(np.searchsorted(np.rint(ends), elapsed_us, "right"))
+        total = dispatch.compute_us
+        if dispatch.until_polled:
+            total = self.microseconds(dispatch, begin_us)
+        return dispatch.steps if elapsed_us >= total else dispatch.steps * elapsed_us // total
+
+    def expected_seconds(self, client: int) -> float:
+        """The mean duration of the client's tasks, its persistent speed being known.
+
+        Where the speed varies, that is the mean over many tasks computed back to back: the time at
+        rate 1 divided by the rate's long-run mean.
+        """
+        steps = self._workload.expected_steps(client)
+        if self._unit == "task":
+            amount = 1.0
+        elif self._unit == "step" or steps == math.inf:
+            amount = steps
+        else:
+            amount = float(self._workload.samples(client, max(1, round(steps))))
+        usual = self.level(client) * amount
+        if self._longest < math.inf:
+            seconds = self._mean_of_capped(client, usual)
+        else:
+            seconds = usual * self._jitter.mean(client) if usual else 0.0
+            seconds += self._extra.mean(client)
+        for part in (self._slowdowns, self._hours):
+            if part is not None:
+                seconds /= part.mean(client)
+        return seconds
+
+    def usual_seconds(self, client: int) -> float:
+        """The duration at full speed of the client's first task with the median of each jitter."""
+        steps, samples = self._workload.amount(client, 0)
+        amount = {"sample": float(samples), "step": float(steps), "task": 1.0}[self._unit]
+        seconds = self.level(client) * amount * self._jitter.quantile(0.5, client)
+        return min(seconds + self._extra.quantile(0.5, client), self._longest)
+
+    def _mean_of_capped(self, client: int, usual: float) -> float:
+        steps = self._workload.expected_steps(client) if self._per_step else 1
+        laws = self._jitter, self._extra, client, self._longest
+        if usual == math.inf:
+            return self._longest
+        if 1 < steps < math.inf and self._jitters:
+            count = round(steps)
+            return mean_of_capped_steps(usual / count, count, *laws, self._streams)
+        return mean_of_capped(usual, *laws)
+
+    def _draw_level(self, client: int) -> float:
+        return draw(self._level, self._streams, SPEED, client)
+
+    def _amount(self, dispatch: Dispatch) -> float:
+        if self._unit == "sample":
+            return dispatch.samples
+        return dispatch.steps if self._unit == "step" else 1.0
+
+    def _step_ends(self, dispatch: Dispatch) -> npt.NDArray[np.float64]:
+        """When each step ends at rate 1, in seconds after the computation began."""
+        client, task = dispatch.client, dispatch.task
+        if not self._per_step:
+            return self._seconds(dispatch) * np.arange(1, dispatch.steps + 1) / dispatch.steps
+        mean_step = self.level(client) * self._amount(dispatch) / dispatch.steps
+        uniform = self._streams.generator("compute.jitter", client, task).random(dispatch.steps)
+        ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, task))
+        if self._extends:
+            ends += draw(self._extra, self._streams, "compute.jitter_seconds", client, task)
+        return ends if ends[-1] <= self._longest else ends * (self._longest / ends[-1])

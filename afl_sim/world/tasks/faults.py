@@ -1,0 +1,84 @@
+"""What goes wrong with a client's task: each a function of the client and the task's number."""
+
+from __future__ import annotations
+
+import math
+
+from afl_sim.errors import ScenarioError
+from afl_sim.scenario.sections import faults as spec
+from afl_sim.streams import Streams
+from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.draws import draw
+
+
+class Faults:
+    """The faults of clients' tasks.
+
+    Args:
+        settings: their probabilities.
+        streams: the run's random streams.
+    """
+
+    def __init__(self, settings: spec.Faults, streams: Streams) -> None:
+        self._spec = settings
+        self._streams = streams
+        loss = settings.upload_loss
+        self.loses_uploads = loss is not None and loss.probability > 0
+        self.from_us = round(settings.crash_from * MICROSECONDS)
+        self.noticed_us = round((settings.noticed_after or 0) * MICROSECONDS)
+
+    def crash_us(self, client: int, task: int, compute_us: int) -> int | None:
+        """How long after its computation began the task crashes; None if it does not."""
+        if self._spec.crash.constant == 0:
+            return None
+        p = draw(self._spec.crash, self._streams, "faults.crash_probability", client)
+        if not 0 <= p <= 1:
+            raise ScenarioError(f"clients.faults.crash: drew {p:g}; expected a probability")
+        if self._streams.uniform("faults.crash", client, task) >= p:
+            return None
+        return max(1, int(self._streams.uniform("faults.crash_moment", client, task) * compute_us))
+
+    def is_lost(self, client: int, task: int, attempt: int) -> bool:
+        """Whether the task's upload is lost, the ``attempt``-th counted from 0."""
+        loss = self._spec.upload_loss
+        if loss is None or loss.probability == 0:
+            return False
+        u = self._streams.uniform("faults.upload_loss", client, task)
+        return u < loss.probability ** (attempt + 1)
+
+    def timeout_us(self) -> int:
+        """How long a client waits for an answer; 0 is no time at all."""
+        assert self._spec.upload_loss is not None
+        return round(self._spec.upload_loss.timeout * MICROSECONDS)
+
+    def backoff_us(self, attempt: int) -> int | None:
+        """How long it waits then, before it tries again; None if it gives up."""
+        loss = self._spec.upload_loss
+        assert loss is not None
+        if attempt >= loss.retries:
+            return None
+        return round(min(loss.backoff * 2.0**attempt, 9e12) * MICROSECONDS)
+
+    def corruption(self, client: int, task: int) -> float | None:
+        """The factor, or NaN, that the update comes multiplied by; None if it is sound."""
+        fault = self._spec.corruption
+        if fault is None or self._streams.uniform("faults.corruption", client, task) >= (
+            fault.probability
+        ):
+            return None
+        return math.nan if fault.kind == "nan" else fault.factor
+
+    def duplicate_us(self, client: int, task: int) -> int | None:
+        """How long after the update a copy of it arrives; None if none does."""
+        fault = self._spec.duplication
+        if fault is None or self._streams.uniform("faults.duplication", client, task) >= (
+            fault.probability
+        ):
+            return None
+        seconds = draw(fault.delay, self._streams, "faults.duplication_delay", client, task)
+        return to_microseconds(seconds, "clients.faults.duplication.delay") if seconds else 0
+
+
+def build(settings: spec.Faults, streams: Streams) -> Faults | None:
+    """The faults that a scenario describes; None where nothing goes wrong."""
+    return None if settings == spec.Faults() else Faults(settings, streams)

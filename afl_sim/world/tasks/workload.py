@@ -1,0 +1,117 @@
+"""How much a task is: local steps and the samples they process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from afl_sim.errors import ScenarioError
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.section import MOST_STEPS
+from afl_sim.streams import Streams
+from afl_sim.world.draws import draw
+
+_CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The amount of work in a client's task.
+
+    Args:
+        samples_of: the number of samples a client holds.
+        batch_size: samples per mini-batch; None for the client's whole data.
+        epochs: passes over the client's data per task, or None where ``steps`` is given; a draw is
+            rounded to whole ones.
+        steps: local steps per task, or None where ``epochs`` is given.
+        drop_last: skip the last, smaller mini-batch of a pass.
+        streams: the run's random streams, for amounts that are drawn per task.
+    """
+
+    samples_of: Callable[[int], int]
+    batch_size: int | None
+    epochs: Distribution | None
+    steps: Distribution | None
+    drop_last: bool
+    streams: Streams
+
+    def batches(self, client: int) -> int:
+        """Mini-batches in one pass over the client's data."""
+        samples = self.samples_of(client)
+        if self.batch_size is None:
+            return 1 if samples else 0
+        whole, rest = divmod(samples, self.batch_size)
+        return whole + bool(rest and not (self.drop_last and whole))
+
+    def amount(
+        self, client: int, task: int, epochs: float | None = None, steps: int | None = None
+    ) -> tuple[int, int]:
+        """Local steps of a client's ``task``-th task and the samples that they process.
+
+        ``epochs`` or ``steps`` override the draw.
+        """
+        if epochs is None and steps is None and self._constant:
+            return self._usual(client)
+        steps = self.task_steps(client, task, epochs, steps)
+        return steps, self.samples(client, steps)
+
+    def task_steps(
+        self, client: int, task: int, epochs: float | None = None, steps: int | None = None
+    ) -> int:
+        """Local steps of a client's ``task``-th task; ``epochs`` or ``steps`` override the draw."""
+        batches = self.batches(client)
+        if not batches:
+            return 0
+        if steps is None:
+            if epochs is None and self.steps is not None:
+                steps = max(1, round(self._draw(self.steps, client, task)))
+            else:
+                if epochs is None:
+                    assert self.epochs is not None
+                    epochs = max(1, round(self._draw(self.epochs, client, task)))
+                steps = max(1, round(epochs * batches))
+        if steps > MOST_STEPS:
+            key = "epochs" if self.steps is None else "steps"
+            raise ScenarioError(
+                f"training.{key}: client {client}'s task {task} has {steps:.3g} local steps; "
+                f"expected at most {MOST_STEPS:,}"
+            )
+        return steps
+
+    def samples(self, client: int, steps: int) -> int:
+        """Samples processed by the first ``steps`` steps of a task."""
+        held = self.samples_of(client)
+        if not held:
+            return 0
+        if self.batch_size is None:
+            return steps * held
+        batches = self.batches(client)
+        passes, extra = divmod(steps, batches)
+        in_pass = min(held, batches * self.batch_size)
+        return passes * in_pass + min(extra * self.batch_size, in_pass)
+
+    def expected_steps(self, client: int) -> float:
+        """The mean number of steps of the client's tasks."""
+        if self.steps is not None:
+            return self.steps.mean(client)
+        assert self.epochs is not None
+        return self.epochs.mean(client) * self.batches(client)
+
+    @cached_property
+    def _constant(self) -> bool:
+        """Whether a client's tasks are all alike."""
+        amount = self.steps or self.epochs
+        return amount is not None and amount.constant is not None
+
+    @cached_property
+    def _usual(self) -> Callable[[int], tuple[int, int]]:
+        @lru_cache(_CLIENTS_KEPT)
+        def usual(client: int) -> tuple[int, int]:
+            steps = self.task_steps(client, 0)
+            return steps, self.samples(client, steps)
+
+        return usual
+
+    def _draw(self, amount: Distribution, client: int, task: int) -> float:
+        return draw(amount, self.streams, "training.amount", client, task)

@@ -1,0 +1,56 @@
+"""constraints.txt pins versions that install together, whichever extras are asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from importlib.util import find_spec
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from places import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONSTRAINTS = ROOT / "constraints.txt"
+PIP = [
+    sys.executable,
+    "-m",
+    "pip",
+    "install",
+    "--dry-run",
+    "--quiet",
+    "--disable-pip-version-check",
+]
+
+
+def required() -> list[str]:
+    """What the package needs, and what each of its extras does."""
+    extras = PROJECT["optional-dependencies"].values()
+    return [*PROJECT["dependencies"], *(line for extra in extras for line in extra)]
+
+
+def pins() -> dict[str, str]:
+    lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+    assert all(line.count("==") == 1 for line in lines)
+    return {canonicalize_name(name): version for name, version in (x.split("==") for x in lines)}
+
+
+def test_every_requirement_is_pinned_within_its_range() -> None:
+    pinned = pins()
+    assert list(pinned) == sorted(pinned)
+    for line in required():
+        requirement = Requirement(line)
+        version = pinned[canonicalize_name(requirement.name)]
+        assert version in requirement.specifier, f"{line}, pinned to {version}"
+
+
+@pytest.mark.skipif(find_spec("pip") is None, reason="pip is not installed")
+def test_all_extras_install_together_under_the_constraints() -> None:
+    """If all of them do, then so does each: its packages are among those found for all."""
+    one = [*PIP, "--no-deps", "--ignore-installed", "--retries=0", "--timeout=15"]
+    if subprocess.run([*one, f"six=={pins()['six']}"], capture_output=True).returncode:
+        pytest.skip("no package index can be reached")
+    found = subprocess.run([*PIP, "-c", CONSTRAINTS, *required()], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr

@@ -1,0 +1,67 @@
+"""What tests look at in figures: the texts that are drawn, legends, lighter lines."""
+
+import itertools
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from afl_sim.analysis import FIGURES
+
+
+def texts_on(figure):
+    """Every text that is really drawn, with its box in pixels."""
+    drawn = {}
+    draw = Text.draw
+
+    def record(text, renderer, *args, **kwargs):
+        if text.get_visible() and text.get_text().strip():
+            drawn[text] = None
+        return draw(text, renderer, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", record)
+        FigureCanvasAgg(figure).draw()
+    return [(text.get_text(), text.get_window_extent()) for text in drawn]
+
+
+def assert_texts_are_apart(figure):
+    width, height = figure.canvas.get_width_height()
+    boxes = texts_on(figure)
+    assert len(boxes) > 4
+    for text, box in boxes:
+        assert box.x0 >= -1, text
+        assert box.y0 >= -1, text
+        assert box.x1 <= width + 1, text
+        assert box.y1 <= height + 1, text
+    for (text_a, a), (text_b, b) in itertools.combinations(boxes, 2):
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        down = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert across <= 1 or down <= 1.5, f"{text_a!r} lies on {text_b!r}"
+
+
+def lighter(axes):
+    """Lines that are not drawn in their full colour, in order."""
+    return [
+        line for line in axes.get_lines() if (line.get_alpha() or 1) < 1 and len(line.get_xdata())
+    ]
+
+
+def legend_of(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def visible_axes(figure):
+    return [axes for axes in figure.axes if axes.get_visible()]
+
+
+def shown_by(name, runs, count):
+    """As many runs as one page takes; the figures of a study need replications."""
+    return runs[: min(count, FIGURES[name].per_page or count)]
+
+
+def varied(run, status="complete", seconds=None, **settings):
+    """The run of a setting whose summary says so."""
+    run.scenario["clients"].update(settings)
+    run.summary.update(status=status, time_to_accuracy={"0.9": seconds})
+    return run

@@ -1,0 +1,160 @@
+"""Runs of the world alone: no data, no model, durations written down by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from afl_sim.global_model.null import NullLearner
+from afl_sim.recording.events import EventLog
+from afl_sim.run.kinds import catalogue
+from afl_sim.scenario import Catalogue, Reading, Scenario
+from afl_sim.world.event_kinds import KIND_NAMES
+from afl_sim.world.server.server import Server
+from afl_sim.world.world import Ending, World
+
+SECOND = 1_000_000
+SAMPLES = 10
+MODEL_BYTES = 1000
+HORIZON = 1000
+"""Seconds that a run without a stop rule of its own lasts."""
+
+_catalogue: Callable[[], Catalogue] = cache(catalogue)
+
+
+class Event(NamedTuple):
+    """One row of the log; -1 stands for what the row does not have."""
+
+    time_us: int
+    kind: str
+    client: int
+    task: int
+    version: int
+    base_version: int
+    staleness: int
+    bytes: int
+    steps: int
+    samples: int
+    context: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind."""
+
+    events: list[Event]
+    ending: Ending
+    server: Server
+    schedule_digest: str
+
+    def of(self, *kinds: str) -> list[Event]:
+        """The rows of these kinds."""
+        return [event for event in self.events if event.kind in kinds]
+
+    def story(self, *kinds: str) -> list[tuple[float, str, int]]:
+        """(seconds, kind, client) of the rows of these kinds, or of all but ``evaluated``."""
+        return [
+            (event.time_us / SECOND, event.kind, event.client)
+            for event in self.events
+            if (event.kind in kinds if kinds else event.kind != "evaluated")
+        ]
+
+
+class Script:
+    """A hand-written schedule, standing where a strategy stands."""
+
+    reads_results = False
+
+    def __init__(self, body: Callable[[Any], Iterator[Any]]) -> None:
+        self._body = body
+        self.finished = False
+
+    def schedule(self, server: Any) -> Iterator[Any]:
+        yield from self._body(server)
+        self.finished = True
+
+
+class MadeUpLosses(NullLearner):
+    """Trains nothing, but has losses for schedules that read them: a function of the task."""
+
+    def result(self, dispatch: Any, version: int) -> Any:
+        loss = 1 + (7 * dispatch.client + 3 * dispatch.task) % 5  # few values: ties
+        return SimpleNamespace(loss=float(loss))
+
+
+def scripted(durations: Sequence[Sequence[float] | float]) -> dict[str, Any]:
+    """A compute block: for each client the seconds of its tasks, the last one held for ever."""
+    each = [d if isinstance(d, int | float) else {"sequence": list(d)} for d in durations]
+    return {"seconds_per_task": 0, "jitter_seconds": {"values": each}}
+
+
+def link(spec: Any) -> dict[str, Any]:
+    """A client's link: its keys, or its latency alone."""
+    keys = {"latency", "bandwidth", "jitter", "loss"}
+    return spec if isinstance(spec, dict) and keys & spec.keys() else {"latency": spec}
+
+
+def scenario(
+    clients: int | Sequence[Sequence[float] | float],
+    *,
+    strategy: Any = "fedavg",
+    compute: dict[str, Any] | None = None,
+    down: Any = 0,
+    up: Any = 0,
+    stop: dict[str, Any] | None = None,
+    fleet: dict[str, Any] | None = None,
+    **sections: Any,
+) -> Scenario:
+    """A scenario; ``clients`` is their number, or the seconds that each one's tasks take.
+
+    ``down`` and ``up`` are latencies, or whole links; ``fleet`` has more blocks of ``clients``.
+    """
+    if not isinstance(clients, int):
+        compute, clients = scripted(clients), len(clients)
+    if strategy == "fedavg":
+        strategy = {"kind": "fedavg", "clients_per_round": 1}
+    fields = {
+        "clients": {
+            "count": clients,
+            "compute": compute or {},
+            "network": {"download": link(down), "upload": link(up)},
+            **(fleet or {}),
+        },
+        "strategy": strategy,
+        "stop": stop or {"virtual_seconds": HORIZON},
+        **sections,
+    }
+    return Scenario.model_validate(fields, context=Reading(_catalogue()))
+
+
+def run(
+    scenario: Scenario,
+    schedule: Callable[[Any], Iterator[Any]] | None = None,
+    *,
+    samples_of: Callable[[int], int] = lambda client: SAMPLES,
+    model_bytes: int = MODEL_BYTES,
+) -> Outcome:
+    """Run the world on a hand-written schedule, or on the scenario's own strategy.
+
+    A hand-written schedule has to come to its end, assertions and all, unless a stop rule
+    of the scenario cuts it short.
+    """
+    strategy: Any = scenario.strategy if schedule is None else Script(schedule)
+    log = EventLog()
+    events: list[Event] = []
+
+    def append(*row: Any) -> None:
+        log.append(*row)
+        padded = (*row, *(-1, -1, 0, -1, -1, None)[len(row) - 5 :])
+        events.append(Event(padded[0], KIND_NAMES[padded[1]], *padded[2:]))
+
+    guided = scenario.server.selection.reads_results
+    learner = MadeUpLosses() if guided else NullLearner()
+    world = World(scenario, strategy, samples_of, model_bytes, learner, append)
+    ending = world.run()
+    if schedule is not None and ending.time_us == HORIZON * SECOND:
+        assert strategy.finished, "the schedule is stuck"
+    return Outcome(events, ending, world.server, log.schedule_digest)

@@ -1,0 +1,271 @@
+"""Runs that would never end are told from runs that only take long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from world_runs import run, scenario
+
+from afl_sim.errors import ScenarioError, ScheduleError
+from afl_sim.run.kinds import catalogue
+from afl_sim.run.schedule_trial import may_take_no_time, standing_still
+from afl_sim.run.validation import check_study
+from afl_sim.scenario import Reading, Scenario
+from afl_sim.strategies import strategies
+from afl_sim.world.server import standstill
+
+Schedule = Iterator[Any]
+EARLY = {"kind": "fedavg", "clients_per_round": 2, "deadline": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def _low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "LIMIT", 2_000)
+
+
+def one_by_one(server: Any) -> Schedule:
+    server.dispatch_many(range(server.clients))
+    while True:
+        update = yield server.arrival()
+        yield server.aggregate([update])
+        server.dispatch(update.client)
+
+
+@pytest.mark.parametrize("late", ["cancel", "discard"])
+@pytest.mark.parametrize("stop", ["versions", "updates", "samples"])
+def test_a_deadline_that_nobody_meets_is_an_error(late: str, stop: str) -> None:
+    settings = scenario([3, 2, 2], strategy={**EARLY, "late": late}, stop={stop: 10})
+    with pytest.raises(ScheduleError, match=r"0 versions: none of the last .* tasks .* deadline"):
+        run(settings)
+
+
+def test_a_deadline_that_nobody_meets_is_no_error_where_time_is_up_at_last() -> None:
+    settings = scenario([3, 2, 2], strategy=EARLY, stop={"virtual_seconds": 3000})
+    outcome = run(settings)
+    assert outcome.ending.rule == "virtual_seconds"
+    assert outcome.server.counts.cancelled > 2 * standstill.LIMIT
+
+
+def test_rounds_that_come_to_nothing_are_no_error_where_others_do_not() -> None:
+    # One task in two hundred is in time.
+    often = {"kind": "fedavg", "clients_per_round": 1, "deadline": 1.0}
+    slow = [[*([5.0] * 199), 0.5] * 12]
+    settings = scenario(slow, strategy=often, stop={"versions": 12})
+    outcome = run(settings)
+    assert outcome.server.counts.cancelled == 199 * 12 > standstill.LIMIT + 100
+
+
+# A strategy that waits by itself, and so goes on where nothing takes time.
+WAITS = {"favas", "fedfix", "quafl"}
+_TIERS: dict[str, Any] = {"tiers": 2, "clients_per_round": 2}
+_BUFFER: dict[str, Any] = {"concurrency": 4, "buffer_size": 2}
+_ROUND: dict[str, Any] = {"clients_per_round": 2}
+FEW = {
+    "fedat": _TIERS,
+    "tifl": _TIERS,
+    "fedbuff": _BUFFER,
+    "ca2fl": _BUFFER,
+    "fadas": _BUFFER,
+    "port": _BUFFER,
+    "quafl": _ROUND,
+    "favas": _ROUND,
+    "fedavg": _ROUND,
+    "fedprox": _ROUND,
+    "scaffold": _ROUND,
+    "feddyn": _ROUND,
+    "fedasync": {"concurrency": 4},
+}
+
+
+def without_time(kind: str, stop: dict[str, Any], **settings: Any) -> Scenario:
+    """Six clients whose tasks take no time at all."""
+    return scenario([0] * 6, strategy={"kind": kind, **FEW.get(kind, {}), **settings}, stop=stop)
+
+
+@pytest.mark.parametrize("kind", sorted(strategies()))
+def test_every_strategy_copes_with_tasks_that_take_no_time_or_says_so_before_a_run(
+    kind: str,
+) -> None:
+    built = without_time(kind, {"updates": 50})
+    complaints = list(standing_still(built))
+    if kind == "async_weighted":
+        ((path, message),) = complaints
+        assert path == ("clients", "compute")
+        assert "weights: unbiased needs tasks that take time, and client 0's take none" in message
+        return
+    assert complaints == []
+    outcome = run(built)
+    assert outcome.ending.rule == "updates"
+    assert (outcome.ending.time_us > 0) == (kind in WAITS)
+
+
+@pytest.mark.parametrize("kind", ["fedasync", "fedfix"])
+def test_a_horizon_that_is_never_reached_is_told_before_a_run(kind: str) -> None:
+    complaints = list(standing_still(without_time(kind, {"virtual_seconds": 1000})))
+    if kind in WAITS:
+        assert complaints == []
+        return
+    ((path, message),) = complaints
+    assert path == ("clients", "compute")
+    assert "virtual time stands still" in message
+    assert message.endswith("expected durations above 0")
+
+
+def test_weights_that_need_no_durations_ask_for_none() -> None:
+    built = without_time("async_weighted", {"updates": 20}, weights="identical")
+    assert list(standing_still(built)) == []
+    assert run(built).ending.rule == "updates"
+    by_speed = without_time("generalized_asyncsgd", {"updates": 20}, sampling="speed")
+    ((_, message),) = standing_still(by_speed)
+    assert "sampling by speed needs tasks that take time" in message
+
+
+def test_versions_that_come_without_an_event_are_told_from_progress() -> None:
+    def never_waits(server: Any) -> Schedule:  # one step of the clock, which has no end
+        while True:
+            server.dispatch(0)
+            yield server.aggregate(server.arrivals())
+
+    with pytest.raises(ScheduleError, match="virtual time stands still"):
+        run(scenario([0], stop={"virtual_seconds": 5}), never_waits)
+
+
+@pytest.mark.parametrize(
+    ("settings", "may"),
+    [
+        ({"compute": {"seconds_per_task": 0}}, True),
+        ({"compute": {"seconds_per_task": {"values": [0, 1, 1]}}}, True),
+        ({"compute": {"seconds_per_task": 1, "jitter": {"dist": "poisson", "mu": 2}}}, True),
+        ({"compute": {"seconds_per_task": 1, "jitter": {"dist": "gamma", "a": 2}}}, False),
+        ({"compute": {"seconds_per_task": 0, "jitter_seconds": {"dist": "expon"}}}, False),
+        ({"compute": {"seconds_per_task": 0}, "network": {"upload": {"latency": 0.1}}}, False),
+        ({"compute": {"seconds_per_task": 0}, "network": {"upload": {"bandwidth": 5}}}, False),
+    ],
+)
+def test_whether_tasks_may_take_no_time(settings: dict[str, Any], may: bool) -> None:
+    fields = {"name": "x", "clients": {"count": 3, **settings}, "strategy": "asyncsgd"}
+    built = Scenario.model_validate(
+        {**fields, "stop": {"updates": 5}}, context=Reading(catalogue())
+    )
+    assert may_take_no_time(built) == may
+
+
+def test_it_is_told_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "still.yaml"
+    path.write_text(
+        "clients:\n  count: 4\n  compute: {seconds_per_task: 0}\n"
+        "strategy: {kind: fedasync, concurrency: 2}\nstop: {virtual_seconds: 10}\n"
+    )
+    with pytest.raises(ScenarioError, match=r"still.yaml:3: clients.compute: tasks may take no t"):
+        check_study(path, timing_only=True)
+    assert check_study(path, ["stop={updates: 9}"], timing_only=True)
+
+
+@pytest.mark.parametrize("strategy", [None, "fedavg"])
+def test_a_world_without_time_never_reaches_a_horizon(strategy: str | None) -> None:
+    settings = scenario([0, 0, 0], stop={"virtual_seconds": 5})
+    with pytest.raises(ScheduleError, match="virtual time stands still: everything takes no time"):
+        run(settings, None if strategy else one_by_one)
+
+
+@pytest.mark.parametrize("stop", ["versions", "updates"])
+def test_a_world_without_time_may_reach_another_rule(stop: str) -> None:
+    outcome = run(scenario([0, 0, 0], stop={stop: 6_000}), one_by_one)
+    assert (outcome.ending.time_us, outcome.ending.rule) == (0, stop)
+
+
+def test_much_may_happen_at_one_instant() -> None:
+    settings = scenario(3_000, compute={"seconds_per_task": 1.0}, stop={"virtual_seconds": 2})
+    outcome = run(settings, one_by_one)
+    assert outcome.server.version == 3_000
+
+
+def test_a_server_that_waits_while_nobody_has_a_task_is_an_error() -> None:
+    def schedule(server: Any) -> Schedule:
+        while True:
+            yield server.sleep(1)
+
+    with pytest.raises(ScheduleError, match="goes on waiting, but nobody has a task"):
+        run(scenario([1], stop={"versions": 1}), schedule)
+
+
+def test_a_server_may_look_in_as_often_as_it_likes_while_somebody_works() -> None:
+    def schedule(server: Any) -> Schedule:
+        update = server.dispatch(0)
+        while not server.arrivals():
+            yield server.sleep(0.01)
+        yield server.aggregate([update])
+
+    outcome = run(scenario([200], stop={"versions": 1}), schedule)
+    assert outcome.server.version == 1
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"kind": "fedavg", "clients_per_round": 2},  # waits until somebody is idle and there
+        {"kind": "fedasync", "concurrency": 2},  # has tasks that wait for their clients
+    ],
+    ids=lambda block: block["kind"],
+)
+def test_a_long_night_is_no_standstill(strategy: dict[str, Any]) -> None:
+    day = {"kind": "diurnal", "period": 20_000, "share": 0.25, "phase": 0, "on_leave": "lost"}
+    settings = scenario(
+        [1000] * 3,
+        strategy=strategy,
+        fleet={"availability": day},
+        evaluation={"every_seconds": 1},
+        stop={"versions": 20},
+    )
+    outcome = run(settings)
+    assert outcome.server.version == 20
+    assert outcome.ending.time_us > 20_000 * 1_000_000
+
+
+def test_clients_that_are_never_there_together_are_not_waited_for_for_ever() -> None:
+    def schedule(server: Any) -> Schedule:
+        yield server.sleep(0.5)
+        yield server.wait_idle(2)
+
+    # One is there in even seconds, the other in odd ones.
+    turns = {
+        "kind": "on_off",
+        "on": {"values": [1, {"sequence": [1e-6, 0.9]}]},
+        "off": {"values": [1, {"sequence": [1, 1.1]}]},
+    }
+    settings = scenario([1, 1], fleet={"availability": turns}, stop={"versions": 1})
+    with pytest.raises(ScheduleError, match="goes on waiting, but nobody has a task"):
+        run(settings, schedule)
+
+
+WITHOUT_THE_FIRST = {"kind": "always", "leaves": {"values": [5, 1e9]}}
+
+
+@pytest.mark.parametrize("strategy", ["malenia", "ringleader", "ia2sgd", "mifa"])
+def test_waiting_for_a_client_that_has_left_for_good_is_an_error(strategy: str) -> None:
+    settings = scenario(
+        [9, 2],
+        strategy={"kind": strategy},
+        fleet={"availability": WITHOUT_THE_FIRST},
+        stop={"versions": 50},
+    )
+    with pytest.raises(ScheduleError, match=r"updates that arrived was used: .* left for good"):
+        run(settings)
+    timed = scenario(
+        [9, 2],
+        strategy={"kind": strategy},
+        fleet={"availability": WITHOUT_THE_FIRST},
+        stop={"versions": 50, "virtual_seconds": 5000},
+    )
+    outcome = run(timed)
+    assert outcome.server.counts.buffered > standstill.LIMIT
+
+
+def test_a_large_batch_of_updates_is_no_standstill() -> None:
+    settings = scenario(
+        [1, 1], strategy={"kind": "rennala", "batch_size": 2000}, stop={"versions": 5}
+    )
+    assert run(settings).server.version == 5
