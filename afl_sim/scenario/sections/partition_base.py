@@ -19,8 +19,8 @@ class PartitionBase(Section):
     min_samples: int = Field(
         default=1,
         ge=1,
-        description="The fewest samples any client may hold; a partition that cannot keep this "
-        "is refused (samples).",
+        description="Smallest number of samples that a client may hold; a partition that cannot "
+        "satisfy this is refused (samples).",
     )
 
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
@@ -51,13 +51,14 @@ class PerClient(PartitionBase):
     samples: int | None = Field(
         default=None,
         ge=1,
-        description="Samples of each client. Without it every sample is dealt out; with it, and "
-        "without replacement, a random part of the training set is used (samples).",
+        description="Number of samples of each client. Without it all samples are distributed; "
+        "with it, and without replacement, a random part of the training set is used (samples).",
     )
     replacement: bool = Field(
         default=False,
-        description="Each client draws its `samples` on its own, on demand and with replacement: "
-        "the way to have more clients than samples. Clients then share samples.",
+        description="Whether each client draws its `samples` independently, on demand and with "
+        "replacement. This allows more clients than samples; different clients may hold the "
+        "same samples.",
     )
 
     @model_validator(mode="after")

@@ -134,27 +134,29 @@ def _check_header(table: Table, reading: Reading) -> None:
 
 
 class DeviceTrace(TraceBlock):
-    """Measured devices: what the file has columns for takes the place of the keys of that name."""
+    """Measured devices: each column of the file replaces the key of the same name."""
 
     trace: str = Field(
-        description="A CSV or Parquet file, a row for each device, with any of the columns "
+        description="A CSV or Parquet file with one row for each device and any of the columns "
         "seconds_per_sample (or seconds_per_step, seconds_per_task), download_latency, "
         "download_bandwidth, upload_latency, upload_bandwidth, weight; see docs/traces.md."
     )
     by: By = Field(
         default="sample",
-        description="sample: each client is one of the devices, drawn by the scenario's seed in "
-        "proportion to weight; client: client i is the device in row i, or in the row with i under "
-        "`client`.",
+        description="sample: each client is one of the devices, drawn with the scenario's seed in "
+        "proportion to weight; client: client i is the device in row i, or in the row with i "
+        "in the column `client`.",
     )
     factor: dict[str, Factor] = Field(
         default={},
-        description="By column, what gives its numbers the scenario's unit: "
+        description="For each column the factor that converts its values to the scenario's unit: "
         "{seconds_per_sample: 0.001} if the file has milliseconds (no unit).",
     )
     number_clients: NumberedClients = None
     sha256: str | None = Field(
-        default=None, description="Of the file; filled in when it is read, and then checked."
+        default=None,
+        description="SHA-256 of the file; filled in when the file is read, and "
+        "checked from then on.",
     )
 
     @model_validator(mode="before")
