@@ -1,8 +1,8 @@
 """Runs of a study side by side, on one pool of workers.
 
-Each run in progress has a thread, which turns its clock; the workers train for all of them. Where
-nothing is trained, where the workers are a cluster and there is a run for each of them, and where a
-run trains its tasks together, whole runs are done by workers instead.
+Each run in progress has a thread, which turns its clock; the workers train for all of them. In
+three cases workers do whole runs instead: if nothing is trained, if the workers are a cluster and
+there is a run for each of them, and if a run trains its tasks together.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _run_shared(
     options: Options,
     report: Callable[[Progress], None] | None,
 ) -> Outcome:
-    """The clock is turned here, and the workers train."""
+    """The clock runs here, and the workers train."""
     return run_case(case, place, options, report, pooled(pool))
 
 

@@ -116,7 +116,7 @@ def test_a_report_is_written_where_it_is_wanted(
     assert deep.succeeded().out == "report: new/folder/page.html\n"
     assert (blocked.code, two.code, nowhere.code) == (2, 2, 2)
     assert blocked.errors == ["cannot make the folder page.html: a file of that name is in the way"]
-    assert "--out names one file" in two.errors[0]
+    assert "--out names a single file" in two.errors[0]
     assert "nowhere" in nowhere.errors[0]
 
 

@@ -154,7 +154,7 @@ def test_what_is_reused_says_that_it_was_made_in_other_numerics(tmp_path: Path) 
         made_with(tmp_path / str(timing_only), arithmetic="12ab")
         run(timing_only)
     assert lines[1] == (
-        "smallest: finished before with other numerics, reused (--force runs it again)"
+        "smallest: finished run reused; it was made with other numerics (--force runs it again)"
     )
     assert lines[3] == "smallest: finished before, reused"
 

@@ -1,4 +1,4 @@
-"""When clients can be reached, and what becomes of the work of one that leaves."""
+"""When clients are available, and what happens to the work of a client that leaves."""
 
 from __future__ import annotations
 

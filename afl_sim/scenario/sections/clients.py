@@ -1,4 +1,4 @@
-"""The ``clients:`` section: how many, how fast, how well connected, when there."""
+"""The ``clients:`` section: number, speed, network and availability of the clients."""
 
 from __future__ import annotations
 

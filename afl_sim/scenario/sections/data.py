@@ -56,8 +56,8 @@ EMNIST_SPLITS: dict[str, DatasetInfo] = {
 
 
 SHARED_SAMPLES = (
-    "clients that draw their samples with replacement share them, so that one would train on what "
-    "another is tested on; expected 0, or a partition without replacement"
+    "clients that draw their samples with replacement share them, so one would train on the test "
+    "samples of another; expected 0, or a partition without replacement"
 )
 
 
@@ -149,8 +149,8 @@ class DataSpec(LaterSection):
     def _check_is_cifars(self) -> Self:
         if not self.check and self.dataset != "cifar10":
             raise ValueError(
-                f"check: false is for dataset: cifar10; the files of {self.dataset} are compared "
-                "with no sums, unless they are the package's own"
+                "check: false is for dataset: cifar10; no checksums are compared for the files "
+                f"of {self.dataset}, except those of the package"
             )
         return self
 
@@ -175,7 +175,7 @@ class DataSpec(LaterSection):
         """
         total = self.train_samples if self.root is None else None
         if total is not None and total < 1:
-            yield ("validation",), f"a share of {self.validation} leaves nothing to train on"
+            yield ("validation",), f"a share of {self.validation} leaves no samples for training"
             return
         for path, message in self.partition.check(clients, total, self.info.classes):
             yield ("partition", *path), message

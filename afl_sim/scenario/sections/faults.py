@@ -1,4 +1,4 @@
-"""What goes wrong: with clients' tasks, with what they send, and with the server."""
+"""Faults of clients' tasks, of their updates, and of the server."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _probable(value: Distribution) -> Distribution:
     if (most := largest(value)) > 1:
         raise PydanticCustomError(
             "scenario",
-            f"can be {most:.3g}, which is no probability; expected numbers from 0 to 1, or a law "
-            "that stays there, such as beta",
+            f"can be {most:.3g}, which is not a probability; expected a number from 0 to 1, or a "
+            "distribution on that interval, such as beta",
         )
     return value
 

@@ -1,4 +1,4 @@
-"""What makes a client's speed vary in the course of time: slow-downs, and the hour of the day."""
+"""Variation of a client's speed in time: slowdowns, and the time of day."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Slowdowns(Section):
             law: Distribution = getattr(self, name)
             if not all(math.isfinite(law.mean(client)) for client in range(law.length or 1)):
                 raise PydanticCustomError(
-                    "scenario", f"{name} has no finite mean; expected one, for an equilibrium"
+                    "scenario",
+                    f"{name} has no finite mean; expected a finite mean, because the "
+                    "process starts in equilibrium",
                 )
         return self
 

@@ -1,4 +1,4 @@
-"""How models travel: each client's own path, and the links of the server that all share."""
+"""How models are sent: each client's own link, and the links of the server that all share."""
 
 from __future__ import annotations
 

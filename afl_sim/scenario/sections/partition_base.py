@@ -113,8 +113,8 @@ def labels_left_over(
 Order = Annotated[
     Literal["shuffled", "file"],
     Field(
-        description="`shuffled` deals samples out at random; `file` gives each client a contiguous "
-        "stretch in the order of the files.",
+        description="`shuffled` distributes samples at random; `file` gives each client "
+        "consecutive samples in the order of the files.",
     ),
 ]
 
@@ -122,4 +122,6 @@ Order = Annotated[
 def no_file_order(order: str, replacement: bool) -> None:
     """Refuse contiguous stretches of samples that are drawn with replacement."""
     if order == "file" and replacement:
-        raise ValueError("order: file gives contiguous stretches, replacement: true random draws")
+        raise ValueError(
+            "order: file gives consecutive samples, but replacement: true draws at random"
+        )

@@ -122,8 +122,8 @@ class Classes(PerClient):
             for key, usual in (("min_per_label", 1), ("sigma", 0)):
                 if getattr(self, key) != usual:
                     raise ValueError(
-                        f"{key} shares out every sample, `samples` gives each client as many; "
-                        "expected one of the two"
+                        f"{key} distributes all samples, but `samples` gives each client the same "
+                        "number; expected one of the two"
                     )
         return self
 
@@ -247,7 +247,7 @@ class Shared(PartitionBase):
         if self.samples is not None:
             key, wanted = ("samples",), self.samples
         if total is not None and wanted > total:
-            yield key, f"{wanted} samples for everybody, but there are {total}"
+            yield key, f"{wanted} samples for every client, but there are {total}"
 
 
 PARTITIONS: dict[str, type[PartitionBase]] = {

@@ -1,4 +1,4 @@
-"""The ``training:`` section: what a client does with the model it is sent."""
+"""The ``training:`` section: local training at a client."""
 
 from __future__ import annotations
 

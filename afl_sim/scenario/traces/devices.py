@@ -1,4 +1,4 @@
-"""Traces of devices: a row is one device, and a client is one of them in all that the row says."""
+"""Traces of devices: each row is a device, and each client is one of the devices."""
 
 from __future__ import annotations
 
@@ -110,12 +110,13 @@ def _check_header(table: Table, reading: Reading) -> None:
         problems.append(f"{place}: has {speeds[0]} and {speeds[1]}; expected one of them")
     if not problems and not any(name in SPEEDS or name in LINKS for name in header):
         problems.append(
-            f"{place}: says nothing of a device; expected one of {', '.join((*SPEEDS, *LINKS))}"
+            f"{place}: has no measurements of a device; expected one of "
+            f"{', '.join((*SPEEDS, *LINKS))}"
         )
     if CLIENT in header and reading.by == "sample":
         problems.append(
-            f"{place}: has a column 'client', which only by: client reads; expected by: client, or "
-            "the name 'device' for the column"
+            f"{place}: has a column 'client', which is read only with by: client; expected by: "
+            "client, or the name 'device' for the column"
         )
     if problems:
         raise TableProblems(problems)
