@@ -91,8 +91,8 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
     """The case's finished run, if there is one that is to be reused.
 
     Raises:
-        RunFolderError: what is to be reused, or gone on with, is another run than the case's, or
-            it is damaged.
+        RunFolderError: the run that would be reused or continued is not that of the case, or it is
+            damaged.
     """
     if options.force:
         return None

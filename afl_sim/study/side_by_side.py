@@ -51,8 +51,8 @@ def run_side_by_side(
         What became of each, by label.
 
     Raises:
-        KeyboardInterrupt: `Options.stop_wanted` said so, and every run in progress has written
-            its checkpoint; or it came from outside, and they were broken off.
+        KeyboardInterrupt: `Options.stop_wanted` said so, and every run in progress has written its
+            checkpoint; or the interrupt came from outside, and the runs were interrupted.
     """
     execution = cases[0].scenario.execution
     if options.timing_only:

@@ -145,7 +145,7 @@ def _check_free(folder: Path) -> None:
     """Refuse a folder that is in use.
 
     Raises:
-        RunFolderError: it is; a run or study in it may be gone on with.
+        RunFolderError: it holds something. A run or study in it can be continued.
     """
     try:
         check_free(folder)

@@ -559,7 +559,7 @@ def test_a_study_whose_folder_is_removed_runs_nothing_more(runner: Runner, tmp_p
         told.append(outcome.label)
         shutil.rmtree(folder)
 
-    with pytest.raises(AflSimError, match="study was removed or moved while the study went on"):
+    with pytest.raises(AflSimError, match="study was removed or moved during the study"):
         run_study(study, Options(folder), lambda case: None, remove)
     assert told == runner.ran == ["r0"]
     assert list((tmp_path / "results").iterdir()) == []

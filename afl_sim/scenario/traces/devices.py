@@ -36,7 +36,7 @@ _POSITIVE: Final = ("download_bandwidth", "upload_bandwidth", WEIGHT)
 
 @dataclass(frozen=True)
 class Devices:
-    """What a trace says of its devices.
+    """The devices of a trace.
 
     Attributes:
         columns: by name, a value for each device: seconds, or bytes per second.
