@@ -40,7 +40,9 @@ _EVENTS = 1 << 12  # between two looks at whether the run stands still
 class Scheduled(Protocol):
     """What has a schedule: the half of a strategy that virtual time sees."""
 
-    reads_results: bool
+    @property
+    def reads_results(self) -> bool:
+        """Whether the schedule reads training results."""
 
     def schedule(self, server: Server) -> Schedule:
         """The server's process."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import ROOT, Command
-from doc_blocks import PAGES, PAGES_RUN, blocks, commands, prose
+from doc_blocks import PAGES, READ_IN_ORDER, blocks, commands, prose
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -19,7 +19,9 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 BLOCKS = blocks(README)
 # In the order in which they are read: a page may use what the pages before it have made.
-FOLLOWED = {name: blocks((ROOT / name).read_text()) for name in PAGES_RUN}
+FOLLOWED = {
+    str(page.relative_to(ROOT)): blocks(page.read_text(encoding="utf-8")) for page in READ_IN_ORDER
+}
 
 
 def test_there_is_something_to_run() -> None:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from places import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+# Every block of these is run, in the order of the page (tests/cli/test_guides.py).
+GUIDES = [DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
 # Pages whose blocks tests/cli/test_readme.py runs one after the other, as a reader would.
-PAGES_RUN = ["README.md", "docs/studies.md", "docs/python.md"]
+READ_IN_ORDER = [ROOT / "README.md", DOCS / "studies.md", DOCS / "python.md"]
 
 
 @dataclass(frozen=True)
