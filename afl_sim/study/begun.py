@@ -1,4 +1,4 @@
-"""A study that was broken off, read again as it was asked for."""
+"""An interrupted study, read again with its original settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from afl_sim.study.case import Options, Origin
 
 
 def index_entries(options: Options) -> dict[str, Any]:
-    """What ``study.json`` says of how the study was asked for."""
+    """How the study was started, from ``study.json``."""
     origin = options.origin
     if origin is None:
         return {}
@@ -38,16 +38,16 @@ def read_again(folder: Path, settings: Sequence[str] = ()) -> tuple[Study, bool,
         The study, whether it is without training, and how it was read at first.
 
     Raises:
-        RunFolderError: the folder does not say how the study was asked for.
+        RunFolderError: the folder does not state how the study was started.
         ScenarioError: the file, or what it names, is no longer right.
     """
     index = read_study_index(folder) if (folder / STUDY).is_file() else None
     if index is None or index.get("settings") is None or index.get("folder") is None:
-        why = "does not say how the study was asked for"
+        why = "does not state how the study was started"
         if index is None:
-            why = f"has no {STUDY}, so it does not say what belongs to the study"
+            why = f"has no {STUDY}, so the runs of the study are unknown"
         raise RunFolderError(
-            f"{folder} {why}; go on with it by `afl-sim run SCENARIO --out {folder} --resume`, or "
+            f"{folder} {why}; continue it with `afl-sim run SCENARIO --out {folder} --resume`, or "
             "resume its runs one by one"
         )
     origin = Origin(tuple(index["settings"]), index.get("seed"), Path(index["folder"]))

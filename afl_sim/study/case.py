@@ -1,4 +1,4 @@
-"""One case of a scenario file: found finished, gone on with, or run."""
+"""One case of a scenario file: found finished, continued, or run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from afl_sim.user_code import one_error
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case of a study.
+    """The outcome of one case of a study.
 
     Attributes:
         label: the case's label.
         run: its run folder, or None if there is none.
         reused: whether a finished run was found instead of running it.
-        others: in what it was made otherwise than it would be made now: ``code``, ``numerics``.
+        others: how it differs from a run that would be made now: ``code``, ``numerics``.
         error: why it failed, or None.
     """
 
@@ -67,10 +67,10 @@ class Options:
         out: the run folder, or for a study its folder; None for ``runs/<name>-<id>``.
         timing_only: train nothing.
         force: run again what has a finished folder.
-        resume: go on with runs that were broken off, instead of running them again.
+        resume: continue interrupted runs instead of running them again.
         command: the command line, for the manifests.
-        stop_wanted: asked after each version; True breaks the study off there.
-        notice: told in one line what the user should know of runs that are there already.
+        stop_wanted: called after each version; if it returns True, the study is interrupted there.
+        notice: receives one line with what the user should know about existing runs.
         origin: how the scenario file was read, for the index of a study.
         finished: the statuses of a run that is reused.
     """
@@ -90,8 +90,8 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
     """The case's finished run, if there is one that is to be reused.
 
     Raises:
-        RunFolderError: what is to be reused, or gone on with, is another run than the case's, or
-            it is damaged.
+        RunFolderError: the run that would be reused or continued is not that of the case, or it is
+            damaged.
     """
     if options.force:
         return None
@@ -100,7 +100,7 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
         try:
             found = load_run(place)
         except RunFolderError as error:
-            raise RunFolderError(f"{error}; `run --force` makes the run again") from None
+            raise RunFolderError(f"{error}; `run --force` repeats the run") from None
         tidy(found)
     if found is None:
         return None
@@ -120,7 +120,7 @@ def run_case(
     progress: Callable[[Progress], None] | None = None,
     executors: Executors | None = None,
 ) -> Outcome:
-    """Run a case, go on with it, or find it finished.
+    """Run a case, continue it, or find it finished.
 
     Args:
         case: what to run.
@@ -214,6 +214,6 @@ def _refuse_other(case: Case, found: Run, options: Options) -> None:
         what = f"a run {'with' if options.timing_only else 'without'} training"
     if what is not None:
         raise RunFolderError(
-            f"{found.path} holds {what}; choose another folder, go on with that run by "
-            "`afl-sim resume`, or replace it with --force"
+            f"{found.path} holds {what}; choose another folder, continue that run with `afl-sim "
+            "resume`, or replace it with --force"
         )

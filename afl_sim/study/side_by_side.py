@@ -1,8 +1,8 @@
 """Runs of a study side by side, on one pool of workers.
 
-Each run in progress has a thread, which turns its clock; the workers train for all of them. Where
-nothing is trained, where the workers are a cluster and there is a run for each of them, and where a
-run trains its tasks together, whole runs are done by workers instead.
+Each run in progress has a thread, which turns its clock; the workers train for all of them. In
+three cases workers do whole runs instead: if nothing is trained, if the workers are a cluster and
+there is a run for each of them, and if a run trains its tasks together.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def run_side_by_side(
         What became of each, by label.
 
     Raises:
-        KeyboardInterrupt: `Options.stop_wanted` said so, and every run in progress has written
-            its checkpoint; or it came from outside, and they were broken off.
+        KeyboardInterrupt: `Options.stop_wanted` said so, and every run in progress has written its
+            checkpoint; or the interrupt came from outside, and the runs were interrupted.
     """
     execution = cases[0].scenario.execution
     if options.timing_only:
@@ -124,7 +124,7 @@ def _run_shared(
     options: Options,
     report: Callable[[Progress], None] | None,
 ) -> Outcome:
-    """The clock is turned here, and the workers train."""
+    """The clock runs here, and the workers train."""
     return run_case(case, place, options, report, pooled(pool))
 
 

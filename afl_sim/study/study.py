@@ -97,9 +97,7 @@ def run_study(
         how = index_entries(options)
         made = StudyFolder.create(folder, study.name, labels, study.source, how)
     elif _labels_in(folder) != labels:
-        raise RunFolderError(
-            f"{folder} is in the way: it holds another study; choose another folder or remove it"
-        )
+        raise RunFolderError(f"{folder} holds another study; choose another folder or remove it")
     try:
         outcomes = _run_cases(study.cases, folder, options, progress_of, tell)
     except InputError:
@@ -147,7 +145,7 @@ def _check_free(folder: Path) -> None:
     """Refuse a folder that is in use.
 
     Raises:
-        RunFolderError: it is; a run or study in it may be gone on with.
+        RunFolderError: it holds something. A run or study in it can be continued.
     """
     try:
         check_free(folder)
@@ -156,13 +154,13 @@ def _check_free(folder: Path) -> None:
             raise
         what = "run" if (folder / SCENARIO).is_file() else "study"
         raise RunFolderError(
-            f"{folder} already holds a {what}: --resume keeps what is finished of it and goes on "
-            "with the rest, --force makes it again; or choose another folder"
+            f"{folder} already holds a {what}: --resume keeps what is finished and continues the "
+            "rest, --force runs it again; or choose another folder"
         ) from None
 
 
 def _tell_what_begins_anew(places: Sequence[Path], options: Options) -> None:
-    """Say which runs lose what they have: broken off, and not to be gone on with."""
+    """Announce the unfinished runs that begin anew because they are not resumed."""
     if options.notice is None or options.force or options.resume:
         return
     begun = [place for place in places if existing(place) is not None]
@@ -171,7 +169,7 @@ def _tell_what_begins_anew(places: Sequence[Path], options: Options) -> None:
         what = "holds an unfinished run, which begins"
         if len(begun) > 1:
             what = "hold unfinished runs, which begin"
-        options.notice(f"{names} {what} anew; to go on instead, stop now and add --resume")
+        options.notice(f"{names} {what} anew; to continue instead, stop now and add --resume")
 
 
 def _labels_in(folder: Path) -> list[str] | None:

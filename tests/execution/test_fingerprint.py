@@ -154,7 +154,7 @@ def test_what_is_reused_says_that_it_was_made_in_other_numerics(tmp_path: Path) 
         made_with(tmp_path / str(timing_only), arithmetic="12ab")
         run(timing_only)
     assert lines[1] == (
-        "smallest: finished before with other numerics, reused (--force runs it again)"
+        "smallest: finished run reused; it was made with other numerics (--force runs it again)"
     )
     assert lines[3] == "smallest: finished before, reused"
 
@@ -174,9 +174,9 @@ def test_diff_and_compare_say_in_what_the_arithmetic_differs(tmp_path: Path) -> 
     runs = [load_run(tmp_path / name) for name in "ab"]
     text = format_divergence(first_divergence(*runs))
     assert text.endswith(
-        "They were computed in other numerics (cpu_vendor: GenuineIntel, in B AuthenticAMD)."
+        "They were computed with different numerics (cpu_vendor: GenuineIntel, in B AuthenticAMD)."
     )
-    says = "by their arithmetic alone (cpu_vendor: AuthenticAMD, GenuineIntel)."
+    says = "only because of their arithmetic (cpu_vendor: AuthenticAMD, GenuineIntel)."
     assert says in compared(runs)
     made_with(tmp_path / "b", cpu_vendor="GenuineIntel")
     runs = [load_run(tmp_path / name) for name in "ab"]

@@ -72,7 +72,7 @@ WRONG = {
         "tables.1.rows.all",
         "no tolerance",
     ),
-    "format": ('"{:.1f}"', '"{:.1"', "tables.0.format", "cannot write a number"),
+    "format": ('"{:.1f}"', '"{:.1"', "tables.0.format", "cannot format a number"),
     "twice": ("quantity: ended", "quantity: seconds", "claims.0.quantity", "twice"),
     "quoted": ("wrong: {reported: 8", 'wrong: {reported: "8"', "wrong.reported", "a number"),
 }

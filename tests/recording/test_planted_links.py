@@ -78,7 +78,7 @@ def test_resume_refuses_a_link_in_the_place_of_a_folder(name: str, run: Path, vi
 def test_a_lock_that_is_a_link_is_refused(there: bool, run: Path, victim: Path) -> None:
     (run / ".lock").symlink_to(victim / ("notes.txt" if there else "new"))
     with (
-        pytest.raises(RunFolderError, match=r"\.lock: a symbolic link is in the way"),
+        pytest.raises(RunFolderError, match=r"\.lock: a symbolic link is in its place"),
         RunFolder.open(run).locked(),
     ):
         pass

@@ -116,7 +116,9 @@ BOTH = "execution.sinks=[tensorboard, mlflow]"
 def test_a_sink_that_breaks_off_is_one_error_and_the_run_can_go_on(fails_at, tmp_path, opened):
     sink = opened(Fragile(fails_at))
     chosen = scenario(MLFLOW, "execution.checkpoint_versions=1")
-    with pytest.raises(AflSimError, match="mlflow takes no evaluations: ConnectionError: the serv"):
+    with pytest.raises(
+        AflSimError, match="mlflow does not accept evaluations: ConnectionError: the serv"
+    ):
         simulate(chosen, tmp_path / "run")
     assert sink.closed == 1
     assert load_run(tmp_path / "run").status == "failed"
@@ -138,7 +140,7 @@ def test_a_sink_that_cannot_begin_leaves_a_broken_off_run_as_it_was(tmp_path, op
 
     asked = scenario(BOTH).execution
     opened(away, Fragile())
-    with pytest.raises(InputError, match="mlflow cannot begin: ConnectionError: nobody there"):
+    with pytest.raises(InputError, match="mlflow cannot start: ConnectionError: nobody there"):
         resume(tmp_path / "run", execution=asked)
     with pytest.raises(InputError, match="mlflow cannot begin"):
         simulate(scenario(BOTH), tmp_path / "new")
