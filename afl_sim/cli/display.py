@@ -191,7 +191,8 @@ class Interruption(AbstractContextManager["Interruption"]):
         say, timing_only: may change from one run to the next.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, *([] if _HANGUP is None else [_HANGUP]))
 
     def __init__(self, say: Callable[[str], None], timing_only: bool = False) -> None:
         self.say = say
@@ -202,7 +203,7 @@ class Interruption(AbstractContextManager["Interruption"]):
 
     def __enter__(self) -> Self:
         for number in self._SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            if number != self._HANGUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._receive)
         return self
 

@@ -24,6 +24,7 @@ from afl_sim.recording.files import (
     write_json,
     writing,
 )
+from afl_sim.recording.holding import close, open_folder
 from afl_sim.recording.locking import lock_of
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Folder:
 class RunFolder(Folder):
     """The folder of one run, while it is being written."""
 
-    _held: int | None = None  # a descriptor of the folder, while it is locked
+    _there: os.stat_result | None = None  # the folder that is locked
 
     @classmethod
     def create(
@@ -153,12 +154,13 @@ class RunFolder(Folder):
             remove_drafts(self.path)
             remove_drafts(self.path.parent, self.path.name)
             # While it is open, no other folder can be taken for it.
-            self._held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = open_folder(self.path, through_link=True)
             try:
+                self._there = os.stat(self.path if descriptor is None else descriptor)
                 yield
             finally:
-                os.close(self._held)
-                self._held = None
+                close(descriptor)
+                self._there = None
 
     def check_there(self) -> None:
         """Check that the folder that is held is still in its place.
@@ -166,10 +168,10 @@ class RunFolder(Folder):
         Raises:
             AflSimError: it is not.
         """
-        if self._held is None:
+        if self._there is None:
             return
         with suppress(OSError):
-            if os.path.samestat(os.fstat(self._held), os.stat(self.path)):
+            if os.path.samestat(self._there, os.stat(self.path)):
                 return
         raise AflSimError(
             f"{self.path} was removed or moved during the run; nothing more is written to it"

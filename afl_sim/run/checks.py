@@ -12,7 +12,7 @@ import numpy as np
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import check_device
-from afl_sim.learning.partition.partition import Partition
+from afl_sim.learning.partition import Partition
 from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.kinds import strategy_of
 from afl_sim.scenario import Execution, Scenario

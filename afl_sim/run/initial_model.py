@@ -19,7 +19,7 @@ from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.models.model_checks import check_same, check_tensors
 from afl_sim.learning.models.parameters import ParameterVector, initial_vector
 from afl_sim.learning.models.state_dict import StateDict
-from afl_sim.learning.partition.partition import FixedPartition, Partition
+from afl_sim.learning.partition import FixedPartition, Partition
 from afl_sim.learning.training.batchable import batching_problems
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_training import LocalSettings

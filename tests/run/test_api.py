@@ -272,8 +272,10 @@ def test_a_folder_that_cannot_be_locked_is_not_left_behind(
 ) -> None:
     real = fcntl.flock
 
-    def refuse(lock: Any, how: int) -> None:
-        if str(tmp_path) in str(getattr(lock, "name", "")):  # the data's cache is not meant
+    def refuse(lock: int, how: int) -> None:
+        held = os.fstat(lock)
+        ours = (path.lstat() for path in tmp_path.rglob(".lock"))
+        if any(os.path.samestat(held, path) for path in ours):  # the data's cache is not meant
             raise OSError(errno.ENOLCK, "No locks available")
         real(lock, how)
 

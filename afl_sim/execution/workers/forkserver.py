@@ -14,10 +14,13 @@ import subprocess
 import tempfile
 from functools import cache
 from multiprocessing import forkserver, util
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from afl_sim.errors import InputError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext  # not on Windows
 
 _LONGEST_SOCKET = 103  # bytes that the address of a socket may have; Linux takes four more
 _WITHIN = "/pymp-01234567/listener-01234567"  # what `multiprocessing` adds to the folder

@@ -19,7 +19,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
-from afl_sim.errors import AflSimError
+from afl_sim.errors import AflSimError, InputError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.pulse import end_what_is_stuck
 from afl_sim.execution.workers import forkserver
@@ -56,6 +56,11 @@ class ProcessSeat:
         Raises:
             AflSimError: it cannot be started.
         """
+        if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+            raise InputError(
+                "this system cannot start worker processes, for want of a fork server; expected "
+                "execution.executor: inline"
+            )
         context = multiprocessing.get_context("forkserver")
         self._waiting.append(done)
         try:

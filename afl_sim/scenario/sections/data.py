@@ -1,7 +1,7 @@
 """What the ``data:`` section of a scenario may say: data set, partition, hold-out, normalisation.
 
 Only the words are here. ``afl_sim.learning.data.datasets`` reads the files and
-``afl_sim.learning.partition.partition`` deals the samples out.
+``afl_sim.learning.partition`` deals the samples out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The ways of dealing a training set out to clients, as a scenario may say them.
 
-Only the words are here; ``afl_sim.learning.partition.partition`` does the dealing.
+Only the words are here; ``afl_sim.learning.partition`` does the dealing.
 """
 
 from __future__ import annotations
