@@ -192,12 +192,12 @@ class TrainingLearner:
     def measure(
         self, function: Callable[[Sequence[Update]], Any], dispatches: Sequence[Any], version: int
     ) -> Any:
-        """The value of a function of updates, which a replay will not compute again."""
+        """The value of a function of updates; a replay reads it from the snapshot."""
         updates = [self._update(each, each.job.future.result(), version) for each in dispatches]
         with self._watch.hook(self._strategy, "measure", updates=updates):
             value = function(updates)
         tensors: dict[str, Tensor] = {}
-        to_plain(value, "measured", tensors, {})  # refuses what no checkpoint can keep
+        to_plain(value, "measured", tensors, {})  # refuses what a checkpoint cannot hold
         if tensors:
             raise StrategyError(
                 f"strategy {self._strategy.kind}: measured a tensor; expected plain numbers"
@@ -242,5 +242,5 @@ class TrainingLearner:
         return corrupted(update, dispatch.corruption, self._strategy.gradient)
 
     def _diverged(self, version: int, client: int | None, what: str) -> NoReturn:
-        self.divergence = self.divergence or Divergence(version, client)  # the first, which ends it
+        self.divergence = self.divergence or Divergence(version, client)  # the first ends the run
         raise DivergedError(f"diverged at version {version}: {what}")

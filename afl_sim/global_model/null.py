@@ -1,4 +1,4 @@
-"""No training at all: the schedule alone is the product (``--timing-only``)."""
+"""The learner of a run without training (``--timing-only``)."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class TimingOnly:
         self._began = began
 
     def replays(self, version: int) -> bool:
-        """Nothing was recorded before: without training, a run begins anew."""
+        """Nothing was recorded before: without training, a run starts again from the beginning."""
         return False
 
     def save_checkpoint(self, version: int, stop: bool) -> None:
