@@ -14,6 +14,7 @@ from afl_sim.run.observer import Observer, Progress
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.training import NumericHalf, TimingOnly, Training
+from afl_sim.scenario import Scenario
 from afl_sim.user_code import reason
 from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.world import Ending, World
@@ -62,23 +63,33 @@ def _turned(
 ) -> Finished:
     clock = _Clock(prepared, recorder, half, observer)
     recorder.keep = True
-    status, ending, why, error = clock.turn()
+    # No variable here holds the error: its traceback holds this frame, and both would stay.
+    return _finished(prepared.scenario, half, clock.world, *clock.turn())
+
+
+def _finished(
+    scenario: Scenario,
+    half: NumericHalf,
+    world: World,
+    status: Status,
+    ending: Ending,
+    why: str | None,
+    error: BaseException | None,
+) -> Finished:
     if status != "complete":
         half.settle()
-    world = clock.world
-    server = world.server
-    ended_us = ending.time_us
-    uses = server.fleet.link_uses(ended_us)
+    server, time_us = world.server, ending.time_us
+    uses = server.fleet.link_uses(time_us)
     return Finished(
-        scenario=prepared.scenario,
+        scenario=scenario,
         status=status,
         reason=why,
         error=error,
         stopped_by=ending.rule,
-        time_us=ended_us,
+        time_us=time_us,
         versions=server.version,
         counts=server.counts,
-        in_flight_us=sum(task.busy_us(ended_us) for task in server.under_way),
+        in_flight_us=sum(task.busy_us(time_us) for task in server.under_way),
         links={name: use.as_dict() for name, use in uses.items()},
         trained=half.trained(),
         wall=half.wall(),
