@@ -98,7 +98,7 @@ def _finished(
 
 
 class _Clock:
-    """Turns the clock, and looks up from it after each version and now and then in between.
+    """Turns the clock; reports progress, has checkpoints written, and stops the run if it should.
 
     Args:
         prepared: what the run starts from.
@@ -134,7 +134,7 @@ class _Clock:
         )
 
     def turn(self) -> tuple[Status, Ending, str | None, BaseException | None]:
-        """Turn it to the end; returns how the run ended, when, why, and the error that ended it."""
+        """Turn the clock to the end; returns how and when the run ended, why, and its error."""
         try:
             with self._pulse:
                 ending = self.world.run()
@@ -155,7 +155,7 @@ class _Clock:
         return Ending(self.world.time_us, "none")
 
     def _on_version(self) -> None:
-        """A version is made; that of an aggregation that ends the run, too."""
+        """Report a version, even the one with which the run ends."""
         if not self._has_version:
             self._has_version = True
             if self._observer.first_version is not None:
@@ -164,10 +164,10 @@ class _Clock:
             self._report()
 
     def _after_version(self, version: int) -> None:
-        """A version is made and recorded, and the run goes on.
+        """Do what is due after a version with which the run does not end.
 
         Raises:
-            KeyboardInterrupt: the observer wants the run to stop.
+            KeyboardInterrupt: the run should stop.
         """
         if self._half.replays(version):
             return
