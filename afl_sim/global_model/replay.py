@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from afl_sim.errors import AflSimError
+from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.snapshot import Snapshot
 
@@ -28,8 +29,8 @@ class ReplayingLearner:
     def __init__(self, learner: TrainingLearner, snapshot: Snapshot) -> None:
         self._learner = learner
         self._snapshot = snapshot
-        self._live: dict[Any, int] = {}  # unfinished tasks, in order of dispatch: when due
-        self._used: WeakKeyDictionary[Any, None] = WeakKeyDictionary()
+        self._live: dict[Dispatched, int] = {}  # unfinished tasks, in order of dispatch: when due
+        self._used: WeakKeyDictionary[Dispatched, None] = WeakKeyDictionary()
         self._readings = deque(snapshot.readings)
         self._on = False
 
@@ -49,33 +50,35 @@ class ReplayingLearner:
         self._live.clear()
         self._on = True
 
-    def start(self, dispatch: Any, after: Any) -> None:
+    def start(self, dispatch: Dispatched, after: Dispatched | None) -> None:
         """Note a task that may be unfinished at the snapshot."""
         if self._on:
             self._learner.start(dispatch, after)
         else:
             self._live[dispatch] = dispatch.due_us
 
-    def recall(self, dispatch: Any) -> None:
+    def recall(self, dispatch: Dispatched) -> None:
         """Note when the task is due now; the dispatch has the steps that were done."""
         if self._on:
             self._learner.recall(dispatch)
         else:
             self._live[dispatch] = dispatch.due_us
 
-    def arrive(self, dispatch: Any) -> None:
+    def arrive(self, dispatch: Dispatched) -> None:
         """Do nothing: the snapshot has what clients keep."""
         if self._on:
             self._learner.arrive(dispatch)
 
-    def drop(self, dispatch: Any) -> None:
+    def drop(self, dispatch: Dispatched) -> None:
         """Forget a task that is no longer needed."""
         if self._on:
             self._learner.drop(dispatch)
         else:
             self._live.pop(dispatch, None)
 
-    def aggregate(self, updates: Sequence[Any], version: int, context: Mapping[str, Any]) -> None:
+    def aggregate(
+        self, updates: Sequence[Dispatched], version: int, context: Mapping[str, Any]
+    ) -> None:
         """Note the tasks that were used; versions up to the snapshot are not made again."""
         if self._on:
             self._learner.aggregate(updates, version, context)
@@ -98,14 +101,17 @@ class ReplayingLearner:
         """The last accuracy; before the snapshot, a value too low for any stop rule."""
         return self._learner.accuracy() if self._on else -1.0
 
-    def result(self, dispatch: Any, version: int) -> Any:
+    def result(self, dispatch: Dispatched, version: int) -> Any:
         """The result that was read at this point before."""
         if self._on:
             return self._learner.result(dispatch, version)
         return self._learner.reading(dispatch, version, self._next_reading())
 
     def measure(
-        self, function: Callable[[Sequence[Any]], Any], dispatches: Sequence[Any], version: int
+        self,
+        function: Callable[[Sequence[Any]], Any],
+        dispatches: Sequence[Dispatched],
+        version: int,
     ) -> Any:
         """The value that was measured at this point before."""
         if self._on:

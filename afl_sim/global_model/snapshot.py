@@ -20,6 +20,7 @@ from torch import Tensor
 
 from afl_sim.errors import StrategyError
 from afl_sim.execution.tasks import Future, ended
+from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.learning.training.evaluation import Evaluation
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State
@@ -63,7 +64,7 @@ class Snapshot:
     again: list[tuple[int, int]] = field(default_factory=list)
     readings: list[Any] = field(default_factory=list)
 
-    def origin(self, dispatch: Any) -> tuple[Tensor, State, Future[LocalResult] | None]:
+    def origin(self, dispatch: Dispatched) -> tuple[Tensor, State, Future[LocalResult] | None]:
         """What a task starts from: the model, the strategy's state, and the task before, if any."""
         base, state = self.bases[dispatch.base_version]
         before = self.before.get((dispatch.client, dispatch.task))
