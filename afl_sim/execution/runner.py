@@ -1,4 +1,4 @@
-"""Doing a task: the same few lines wherever tasks run."""
+"""Does a task: the same code wherever tasks run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TaskRunner:
     Args:
         trainer: does the local steps.
         evaluator: does the evaluations.
-        compressor: what of models and updates arrives; None for all.
+        compressor: compresses models and updates; None if nothing is compressed.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class TaskRunner:
         """Do a training task.
 
         Args:
-            task: the task; its ``after`` is not looked at.
-            own: the vector of the client's last task, if it goes on from that: the model, shape
-                (P + B,), and what it kept.
+            task: the task; its ``after`` is ignored.
+            own: the vector of the client's last task, if the client goes on from it: the model,
+                shape (P + B,), and then what the client kept.
         """
         begun = begin(task, own, self._trainer.layout, self._compressor, self._watch)
         corrected = () if begun.correction is None else (begun.correction,)
@@ -75,11 +75,11 @@ class Begun:
     """A task whose client is about to train.
 
     Attributes:
-        start: shape (P + B,): where it begins.
-        anchor: shape (P,): the global model it downloaded.
+        start: shape (P + B,): the model that training starts from.
+        anchor: shape (P,): the global model that the client downloaded.
         correction: shape (P,): added to every gradient, or None.
-        client: what the client has kept; None where the strategy does not ask for it.
-        owed: shape (P,): what its earlier updates lacked, or None.
+        client: what the client has kept; None if the strategy does not use it.
+        owed: shape (P,): what compression removed from its earlier updates, or None.
     """
 
     start: Tensor
@@ -96,7 +96,7 @@ def begin(
     compressor: Compressor | None,
     watch: Watch,
 ) -> Begun:
-    """Where a task begins; ``own`` is as for `TaskRunner.train`."""
+    """Prepare a task for training; ``own`` is as for `TaskRunner.train`."""
     count = layout.num_parameters
     size, params, base = len(task.base), task.base[:count], task.base
     if compressor is not None:
@@ -123,7 +123,7 @@ def conclude(
     compressor: Compressor | None,
     watch: Watch,
 ) -> LocalResult:
-    """The result as the server gets it, and behind its model what the client keeps for itself."""
+    """The result as the server gets it; its vector ends with what the client keeps for itself."""
     if compressor is not None and compressor.compresses_updates:
         return _uploaded(task, begun, result, compressor)
     if task.origin is None or begun.client is None:
@@ -155,7 +155,7 @@ def _uploaded(
 
 @contextmanager
 def told_as(what: str) -> Iterator[None]:
-    """Turn what a model, an optimizer or the lack of memory raises into one clear error."""
+    """Turn an exception of a model or an optimizer, or a lack of memory, into one clear error."""
     try:
         yield
     except AflSimError:

@@ -125,7 +125,9 @@ def broken_off(folder: Path, timing_only: bool = False) -> Path:
 def test_resume_refuses_another_arithmetic_and_names_it(tmp_path: Path) -> None:
     folder = broken_off(tmp_path / "run")
     made_with(folder, arithmetic="12ab", cpu_vendor="GenuineMaker")
-    says = r"begun with other numerics \(cpu_vendor: GenuineMaker, here .*; arithmetic: 12ab, here"
+    says = (
+        r"started with other numerics \(cpu_vendor: GenuineMaker, here .*; arithmetic: 12ab, here"
+    )
     with pytest.raises(RunFolderError, match=says):
         resume(folder)
     made_with(folder, arithmetic=None, cpu_vendor=fingerprint(Numerics())["cpu_vendor"])

@@ -432,16 +432,16 @@ def test_what_begins_anew_is_told_and_what_goes_on_is_not(runner: Runner, tmp_pa
     out.rename(place)
     run_study(study, Options(notice=told.append), quiet)
     assert told == [
-        f"{place / labels[0]}, {place / labels[1]} hold unfinished runs, which begin anew; to "
-        "continue instead, stop now and add --resume"
+        f"{place / labels[0]}, {place / labels[1]} hold unfinished runs, which start "
+        "again from the beginning; to continue instead, stop now and add --resume"
     ]
     one = single()
     runner.fates = {study_folder(one, Options()).name: "interrupted"}
     for options in (Options(), Options(force=True), Options()):
         run_study(one, replace(options, notice=told.append), quiet)
     assert told[1:] == [
-        f"{study_folder(one, Options())} holds an unfinished run, which begins anew; to "
-        "continue instead, stop now and add --resume"
+        f"{study_folder(one, Options())} holds an unfinished run, which starts again from "
+        "the beginning; to continue instead, stop now and add --resume"
     ]
 
 
