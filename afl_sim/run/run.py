@@ -301,7 +301,7 @@ class Simulation:
                 "version": learner.divergence.version,
                 "client": learner.divergence.client,
             }
-        uses = server.fleet.link_uses(ending.time_us)
+        uses = self._world.link_uses(ending.time_us)
         summary["links"] = {name: use.as_dict() for name, use in uses.items()}
         summary["rejected"] = None if learner is None else learner.rejected
         summary["schedule_digest"] = recorder.events.schedule_digest
