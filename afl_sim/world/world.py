@@ -41,7 +41,7 @@ class Scheduled(Protocol):
     def queues_at_clients(self) -> bool:
         """Whether the schedule sends tasks to clients at work, which queue them."""
 
-    def schedule(self, server: Server) -> Schedule:
+    def schedule(self, server: Any) -> Schedule:  # it sees the server as a `ServerView`
         """The server's process."""
 
 
@@ -72,6 +72,7 @@ class World:
         model_bytes: int,
         learner: Learner,
         log: Log,
+        *,
         progress: Callable[[], None] | None = None,
         after_version: Callable[[int], None] | None = None,
         update_bytes: int | None = None,

@@ -280,7 +280,7 @@ def test_plain_strategies_keep_no_client_models() -> None:
     fakes.learner.arrive(sent)
     fakes.learner.drop(sent)
     assert sent.job is None
-    assert fakes.learner._own == {}
+    assert fakes.learner._tasks.own == {}
 
 
 # -- recall and poll -----------------------------------------------------------------------------

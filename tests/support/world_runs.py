@@ -14,7 +14,8 @@ from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Catalogue, Reading, Scenario
 from afl_sim.world.event_kinds import KIND_NAMES
 from afl_sim.world.server.server import Server
-from afl_sim.world.world import Ending, World
+from afl_sim.world.stopping import Ending
+from afl_sim.world.world import World
 
 SECOND = 1_000_000
 SAMPLES = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import simpy
 
@@ -27,7 +27,9 @@ _DRAWN = Order(drawn=True)
 class Server:
     """The server, as a schedule sees it.
 
-    Methods that return a SimPy event are waited for with ``yield``; the others happen at once.
+    Methods that return a SimPy event are waited for with ``yield``; the others happen at once. What
+    the words mean to the author of a strategy is documented in `afl_sim.strategies`, by the
+    protocol `ServerView`.
 
     Args:
         parts: what does the work.
@@ -105,11 +107,7 @@ class Server:
         return self._sender.fleet.is_paused(task)
 
     def expected_seconds(self, client: int) -> float:
-        """The mean round trip of the client's tasks, as a profile of the clients would measure it.
-
-        Raises:
-            ScenarioError: the tasks have no mean, because a law has too heavy a tail.
-        """
+        """The mean round trip of the client's tasks, in seconds."""
         return self._durations.expected_seconds(client)
 
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
@@ -120,21 +118,13 @@ class Server:
         """What a schedule may know of an update that has arrived: its loss, no tensor.
 
         When an interrupted run is resumed, its schedule is replayed and gets the same again.
-
-        Raises:
-            ScheduleError: unless the strategy declares ``reads_results``.
         """
         return self._results.read(task)
 
     def measure(self, function: Callable[[Sequence[Any]], T], updates: Iterable[Task]) -> T:
         """``function`` of the numbers (`afl_sim.Update`) of updates that have arrived.
 
-        For what the loss alone does not tell, such as the norm of the mean update. The function is
-        pure and returns plain numbers or words. A replay of the schedule gets the same again.
-
-        Raises:
-            ScheduleError: unless the strategy declares ``reads_results``.
-            StrategyError: the function raised an exception, or returned a tensor.
+        A replay of the schedule gets the same again.
         """
         return self._results.measure(function, updates)
 
@@ -143,9 +133,7 @@ class Server:
     def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:
         """``n`` idle and available clients, uniformly at random; fewer if there are fewer.
 
-        If clients queue tasks, those that have one can be picked as well, here and below. The
-        scenario's `server.selection` may choose otherwise, here and wherever clients are drawn
-        except in `sample`.
+        The scenario's `server.selection` may choose otherwise, except in `sample`.
         """
         return self._presence.draw(n, int(self._env.now), among)
 
@@ -163,41 +151,60 @@ class Server:
 
     # -- sending and taking back -----------------------------------------------------------------
 
+    @overload
     def dispatch(
         self,
-        client: int,
+        clients: int,
         *,
         epochs: float | None = None,
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
-    ) -> Task:
-        """Send the current model to an idle client and have it train.
+    ) -> Task: ...
+    @overload
+    def dispatch(
+        self,
+        clients: Iterable[int],
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+        retry: bool = True,
+    ) -> list[Task]: ...
+    def dispatch(
+        self,
+        clients: int | Iterable[int],
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+        retry: bool = True,
+    ) -> Task | list[Task]:
+        """Send the current model to an idle client, or to several in turn, and have them train.
 
-        If clients queue tasks, a client that is not idle can be sent another: it computes them one
-        at a time, first in, first out. A client that is away is sent the model that is current when
-        it is back. If it has left for good, the returned task has failed already.
-
-        Args:
-            client: the client's index.
-            epochs, steps: the amount of work, in place of the scenario's.
-            until_polled: compute up to that many steps and keep the result until `poll`.
-            retry: if the task fails and nothing waits for it, send the client another.
+        Returns the task; for several clients, the list of tasks. A client that is away is sent the
+        model that is current when it is back. If it has left for good, the task has failed already.
         """
-        if not self._presence.accepts(client):
-            raise ScheduleError(
-                f"client {client} cannot be sent a task: it has one, or there is no such client"
-            )
         if until_polled and self._queues:
             raise ScheduleError(
                 "clients that queue tasks cannot be polled: a task that waits for a poll would "
                 "keep the others waiting"
             )
-        return self._sender.request(client, Order(epochs, steps, until_polled, retry=retry))
+        order = Order(epochs, steps, until_polled, retry=retry)
+        if isinstance(clients, Iterable):
+            return [self._dispatch(client, order) for client in clients]
+        return self._dispatch(clients, order)
+
+    def _dispatch(self, client: int, order: Order) -> Task:
+        if not self._presence.accepts(client):
+            raise ScheduleError(
+                f"client {client} cannot be sent a task: it has one, or there is no such client"
+            )
+        return self._sender.request(client, order)
 
     def dispatch_many(self, clients: Iterable[int]) -> list[Task]:
-        """`dispatch` to each client in turn."""
-        return [self.dispatch(client) for client in clients]
+        """An older word for `dispatch` of several clients."""
+        return self.dispatch(clients)
 
     def send(self, n: int = 1) -> list[Task]:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
