@@ -46,6 +46,9 @@ class Fleet(Legs):
         outages: when the server is down.
         faults: what goes wrong; None if nothing does.
         reports: whom the clients report to.
+
+    Attributes:
+        plan: draws how long each leg of a task will take, and so when its update is due.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Fleet(Legs):
         reports: Reports,
     ) -> None:
         super().__init__(env)
+        self.plan: Callable[[Task], None] = durations.plan
         self._workload = workload
         self._durations = durations
         self._compute = durations.compute
@@ -80,10 +84,6 @@ class Fleet(Legs):
     def varies(self) -> bool:
         """Whether a computation may take longer or shorter than was planned."""
         return self._compute.varies
-
-    def plan(self, task: Task) -> None:
-        """Draw how long each leg will take, and so when the update is due at the earliest."""
-        self._durations.plan(task)
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import simpy
 
@@ -103,7 +104,5 @@ class Inbox:
         self._learner.drop(task)
         self._free(task)
 
-    def _take_value(self, event: simpy.Event) -> None:
-        task = event.value
-        assert isinstance(task, Task)
-        self._free(task)
+    def _take_value(self, event: Any) -> None:
+        self._free(event.value)

@@ -50,9 +50,11 @@ class Ledger:
 
     def arrive(self, task: Task) -> None:
         """The update is at the server; the clients log the row of its arrival."""
-        self._end(task)
-        task.arrival = self.counts.arrived
-        self.counts.arrived += 1
+        counts = self.counts
+        del self.in_flight[task]
+        counts.busy_us += task.busy_us(int(self._env.now))
+        task.arrival = counts.arrived
+        counts.arrived += 1
 
     def fail(self, task: Task) -> None:
         """The task has failed, and the server has noticed."""
