@@ -17,7 +17,8 @@ from afl_sim.run.training import NumericHalf, TimingOnly, Training
 from afl_sim.scenario import Scenario
 from afl_sim.user_code import reason
 from afl_sim.world.clock import MICROSECONDS
-from afl_sim.world.world import Ending, World
+from afl_sim.world.stopping import Ending
+from afl_sim.world.world import World
 
 _LOOK_EVERY = 1.0  # seconds of wall time between two looks whether the folder is still there
 
@@ -79,7 +80,7 @@ def _finished(
     if status != "complete":
         half.settle()
     server, time_us = world.server, ending.time_us
-    uses = server.fleet.link_uses(time_us)
+    uses = world.link_uses(time_us)
     return Finished(
         scenario=scenario,
         status=status,
@@ -127,10 +128,10 @@ class _Clock:
             compression.download_bytes(*sizes),
             half.learner,
             recorder.events.append,
-            self._on_version if followed else None,
-            self._after_version,
-            compression.upload_bytes(*sizes),
-            self._pulse.between_events,
+            progress=self._on_version if followed else None,
+            after_version=self._after_version,
+            update_bytes=compression.upload_bytes(*sizes),
+            between_events=self._pulse.between_events,
         )
 
     def turn(self) -> tuple[Status, Ending, str | None, BaseException | None]:

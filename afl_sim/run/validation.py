@@ -129,7 +129,7 @@ def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
     found = set()
     for client in range(min(scenario.clients.count, _TRIED)):
         try:
-            legs = world.server.fleet.usual_seconds(client)
+            legs = world.usual_seconds(client)
         except InputError as error:
             yield from _located(error)
             return

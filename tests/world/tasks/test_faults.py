@@ -468,7 +468,7 @@ def test_a_run_in_which_everything_crashes_is_given_up(monkeypatch: pytest.Monke
         3, {"crash": 1 - 1e-9}, strategy={"kind": "fedasync", "concurrency": 2},
         stop={"updates": 10},
     )  # fmt: skip
-    with pytest.raises(ScheduleError, match=r"none of the last \S+ tasks came to anything"):
+    with pytest.raises(ScheduleError, match=r"none of the last \S+ tasks was of use"):
         run(settings)
 
 

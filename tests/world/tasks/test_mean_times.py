@@ -77,7 +77,7 @@ def test_a_schedule_that_asks_for_a_mean_that_is_none_is_told_so() -> None:
     compute = {"seconds_per_sample": 1, "jitter": PARETO}
     steps = {"seconds_per_sample": 1}, {"training": {"steps": PARETO}}
     for settings in (scenario(2, compute=compute), scenario(2, compute=steps[0], **steps[1])):
-        with pytest.raises(ScenarioError, match="client 1's tasks take a time without a finite"):
+        with pytest.raises(ScenarioError, match="the tasks of client 1 have no finite mean"):
             run(settings, schedule)
 
 
