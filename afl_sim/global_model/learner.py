@@ -20,7 +20,7 @@ from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.evaluation import Evaluation
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Population, Reading, State, Strategy, Update
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class TrainingLearner:
         self._to_finish: list[Future[LocalResult]] = []  # by the end of the next aggregation
         self._evaluated: tuple[int, Future[Evaluation]] | None = None
         self._pending: tuple[int, int, int, int] | None = None  # the evaluation not yet reported
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
         self._model = ServerModel(strategy, initial, layout, population)
         self.divergence: Divergence | None = None
 
@@ -267,7 +267,7 @@ class TrainingLearner:
     ) -> Any:
         """The value of a function of updates, which a replay will not compute again."""
         updates = [self._update(each, each.job.future.result(), version) for each in dispatches]
-        with self._watch.hook(self._strategy, "measure", updates=updates):
+        with self._purity.hook(self._strategy, "measure", updates=updates):
             value = function(updates)
         tensors: dict[str, Tensor] = {}
         to_plain(value, "measured", tensors, {})  # refuses what no checkpoint can keep
