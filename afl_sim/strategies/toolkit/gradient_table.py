@@ -12,7 +12,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from afl_sim.strategies.base import Update
+from afl_sim.strategies.inputs import Update
 
 
 class Table(TypedDict):

@@ -32,4 +32,5 @@ def quantized(vector: Tensor, key: Tensor, step: float, bits: int, dither: Tenso
     sent = torch.floor(vector.double() / step + dither)
     near = torch.round(key.double() / step)
     offset = torch.remainder(sent - near + count // 2, count) - count // 2
-    return ((near + offset) * step).to(vector.dtype)
+    decoded: Tensor = (near + offset) * step
+    return decoded.to(vector.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from afl_sim.strategies.base import ServerView
+from afl_sim.strategies.server_view import ServerView
 
 
 def latency_tiers(server: ServerView, tiers: int) -> list[list[int]]:
