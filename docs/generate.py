@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import papers
+import schedule_words
 import zoo
 
 import scenarios
 from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedOpt, FedYogi
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import json_schema
-from afl_sim.strategies import Strategy, strategies
+from afl_sim.strategies import GradientStrategy, Strategy, strategies
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = (
@@ -231,7 +232,7 @@ def strategies_page(schema: dict[str, Any]) -> str:
         rows.append(f"| [`{name}`](#{name}) | {_cell(doc.partition(chr(10))[0])} | {_about(cls)} |")
         file = Path(inspect.getfile(cls)).relative_to(ROOT)
         parts.append(
-            f"## {name}\n\n{doc}\n\nSource: [`{file}`](../{file})\n\n"
+            f"## {name}\n\n{doc}\n\n{_rule(cls)}Source: [`{file}`](../{file})\n\n"
             + _table(
                 definition,
                 schema["$defs"],
@@ -244,9 +245,17 @@ def strategies_page(schema: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|\n" + "\n".join(rows),
     )
     parts.insert(2, zoo.table())
+    parts.append(f"\n## Gradient methods\n\n{inspect.getdoc(GradientStrategy)}\n")
     parts += [STALENESS_HEAD, *(_kind(schema["$defs"][name], schema["$defs"]) for name in WEIGHTS)]
     parts.append(SERVER_OPTIMIZERS + "\n".join(map(_optimizer, FEDOPT)))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+def _rule(cls: type[Strategy]) -> str:
+    """The formula of a strategy's update rule, and whether it is a gradient method."""
+    kind = "It is a [gradient method](#gradient-methods).\n\n" if cls.gradient else ""
+    formula = inspect.getdoc(cls.aggregate) or ""
+    return f"{kind}Update rule: {formula}\n\n" if "$" in formula else kind
 
 
 def _optimizer(cls: type[FedOpt]) -> str:
@@ -314,6 +323,7 @@ def pages() -> dict[Path, str]:
         ROOT / "scenarios" / "scenario.schema.json": json.dumps(schema, indent=2) + "\n",
         zoo.GRID: zoo.grid(),
         scenarios.PAGE: scenarios.page(),
+        schedule_words.PAGE: schedule_words.page(),
         **papers.pages(),
     }
 
