@@ -91,7 +91,8 @@ class Streams:
             t = x * x + z
             x = t >> half | t << half
             bits = t ^ (x * x + y) >> half
-        return ((bits >> np.uint64(12)).astype(np.float64) + 0.5) * _TO_UNIT
+        draws: npt.NDArray[np.float64] = (bits >> np.uint64(12)).astype(np.float64)
+        return (draws + 0.5) * _TO_UNIT
 
     def integer(self, purpose: str, client: int = 0, k: int = 0) -> int:
         """An integer in ``[0, 2**63)``, for seeding another generator (torch's, per task)."""

@@ -76,13 +76,14 @@ class Curve:
 def along(run: Run, axis: str) -> npt.NDArray[np.float64]:
     """Where the run's evaluations lie on one of `AXES`; bytes are in megabytes of 10^6."""
     metrics = run.metrics
-    seconds = metrics["time_us"].to_numpy(dtype="float64") / 1e6
+    seconds: npt.NDArray[np.float64] = metrics["time_us"].to_numpy(dtype="float64") / 1e6
     if axis == "time":
         return seconds
     if axis == "bytes":
         return bytes_until(run, seconds) / 1e6
     column = {"versions": "version", "samples": "samples"}[axis]
-    return metrics[column].to_numpy(dtype="float64")
+    reached: npt.NDArray[np.float64] = metrics[column].to_numpy(dtype="float64")
+    return reached
 
 
 def curve_of(run: Run, axis: str, value: str) -> Curve:

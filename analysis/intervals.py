@@ -161,7 +161,8 @@ def sentences(found: pd.DataFrame) -> list[str]:
     chosen = found["measure"].str.startswith(TIME_TO) | (found["measure"] == "final_accuracy")
     if not chosen.any():
         chosen = found["measure"] == "virtual_seconds"
-    return found.loc[chosen, "sentence"].tolist()
+    sentences: list[str] = found.loc[chosen, "sentence"].tolist()
+    return sentences
 
 
 def _complete(members: tuple[Run, Run]) -> bool:

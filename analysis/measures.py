@@ -210,7 +210,8 @@ def changes(events: pd.DataFrame, steps: dict[str, int]) -> npt.NDArray[np.int64
     """For each event what its kind adds to a count."""
     categories: Sequence[str] = events["kind"].cat.categories
     by_code = np.array([steps.get(name, 0) for name in categories] + [0], dtype=np.int64)
-    return by_code[events["kind"].cat.codes.to_numpy()]
+    codes: npt.NDArray[np.int8] = events["kind"].cat.codes.to_numpy()
+    return by_code[codes]
 
 
 def _queueing(events: pd.DataFrame, begin: float, end: float) -> float:

@@ -54,7 +54,8 @@ class FigureKind:
     def function(self) -> Draws:
         """The function that draws it, from runs to a matplotlib figure."""
         module, _, name = self.path.partition(":")
-        return getattr(importlib.import_module(module), name)
+        function: Draws = getattr(importlib.import_module(module), name)
+        return function
 
 
 FIGURES: Final = {

@@ -264,4 +264,5 @@ def occupancy(
     count = np.clip(np.cumsum(steps[order]) - least, 0, most)
     # The integral of the count up to each moment, then to the bins' edges.
     area = np.append(0.0, np.cumsum(np.diff(moments) * count[:-1]))
-    return np.diff(np.interp(edges, moments, area)) / np.diff(edges)
+    mean: npt.NDArray[np.float64] = np.diff(np.interp(edges, moments, area)) / np.diff(edges)
+    return mean

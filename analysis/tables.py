@@ -45,9 +45,9 @@ def to_csv(frame: pd.DataFrame) -> str:
     Text that a spreadsheet would take for a formula gets an apostrophe before it.
     """
     texts = frame.select_dtypes(exclude=["number", "bool"]).columns
-    return frame.assign(**{name: frame[name].map(_no_formula) for name in texts}).to_csv(
-        index=False
-    )
+    safe = frame.assign(**{name: frame[name].map(_no_formula) for name in texts})
+    written: str = safe.to_csv(index=False)
+    return written
 
 
 def to_markdown(texts: Texts) -> str:

@@ -1,7 +1,8 @@
 """Writes the reference pages and the JSON Schema from the code, and the papers from their results.
 
-python docs/generate.py           write docs/scenario.md, docs/strategies.md, docs/papers.md, the
-                                  results in papers' READMEs, the schema, the grid
+python docs/generate.py           write docs/scenario.md, docs/strategies.md, docs/papers.md,
+                                  docs/commands.md, docs/api/methods.md, the results in papers'
+                                  READMEs, the schema, the grid
 python docs/generate.py --check   exit with 1 if one of them is out of date
 """
 
@@ -13,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cli_page
+import formulas
 import papers
 import schedule_words
 import zoo
@@ -324,6 +327,8 @@ def pages() -> dict[Path, str]:
         zoo.GRID: zoo.grid(),
         scenarios.PAGE: scenarios.page(),
         schedule_words.PAGE: schedule_words.page(),
+        cli_page.PAGE: cli_page.page(),
+        formulas.PAGE: formulas.page(),
         **papers.pages(),
     }
 

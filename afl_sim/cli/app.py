@@ -55,7 +55,7 @@ def main() -> None:
         sys.path.append("")  # `package.module:Class` may lie in the working directory
     try:
         try:
-            app()
+            app(prog_name=app.info.name)  # also where it was started as `python -m afl_sim`
         finally:
             sys.stdout.flush()
     except AflSimError as error:

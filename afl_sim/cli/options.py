@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from afl_sim.recording.machine import usable_processors
-
 ScenarioArgument = Annotated[
     str,
     typer.Argument(
@@ -52,6 +50,8 @@ def execution_settings(
     if executor == "ray" and ray_address is not None and workers in (None, "auto"):
         workers = "1024"  # as many as the cluster has processors
     if workers == "auto" or (workers is None and executor == "ray"):
+        from afl_sim.recording.machine import usable_processors
+
         workers = str(usable_processors())
     if executor is None and workers is not None and workers != "1":
         executor = "processes"

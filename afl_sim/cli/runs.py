@@ -26,7 +26,6 @@ from afl_sim.cli.options import (
 from afl_sim.cli.output import Unfailing, say_errors
 from afl_sim.cli.studies import ACCURACY_IGNORED, outcome_line, run_and_tell, saying_how_to_go_on
 from afl_sim.errors import AflSimError, ScenarioError
-from afl_sim.scenario.bundled import find_scenario, hides_built_in
 
 
 @app.command()
@@ -261,6 +260,8 @@ def _reproduce(target: Any, asked: Any, keep: bool, interruption: Any) -> None:
 
 
 def _scenario_file(name: str) -> Path:
+    from afl_sim.scenario.bundled import find_scenario, hides_built_in
+
     file = find_scenario(name)
     if hides_built_in(name):
         print(

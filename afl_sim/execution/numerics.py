@@ -27,6 +27,9 @@ _PRECISIONS = (
 )
 
 
+_backends: Any = torch.backends  # torch leaves functions of these two without types
+_cuda: Any = torch.cuda
+
 _counting = Lock()
 _blocks = 0  # of `deterministic` that are entered now
 _process = ExitStack()  # puts back what the first of them set for the whole process
@@ -144,7 +147,7 @@ def check_device(device: str) -> None:
             f"numerics.device: got 'cuda', but PyTorch {torch.__version__} ({built}) finds no GPU "
             "here; expected cpu, or a machine with an NVIDIA GPU and its driver"
         )
-    if torch.cuda.is_initialized() and os.environ.get(_WORKSPACE) not in _WORKSPACES:
+    if _cuda.is_initialized() and os.environ.get(_WORKSPACE) not in _WORKSPACES:
         raise ScenarioError(
             "numerics.device: got 'cuda', but this process has used the GPU before without "
             f"{_WORKSPACE}={_WORKSPACES[0]} in its environment; expected that from the start"
@@ -187,9 +190,9 @@ def fingerprint(numerics: Numerics) -> dict[str, Any]:
         "torch": torch.__version__,
         "device": numerics.device,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cpu_vendor": cpu_vendor() if torch.backends.mkl.is_available() else "any",
+        "cpu_vendor": cpu_vendor() if _backends.mkl.is_available() else "any",
         "arithmetic": arithmetic,
-        "onednn": torch.backends.mkldnn.is_available(),
+        "onednn": _backends.mkldnn.is_available(),
         "matmul_precision": "highest",
         "threads": 1,
     }
@@ -205,7 +208,7 @@ def _gpu() -> dict[str, Any]:
     return {
         "gpu": torch.cuda.get_device_name() if there else None,
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": _backends.cudnn.version(),
         "cublas_workspace": _workspace(),
     }
 

@@ -1,25 +1,26 @@
-"""The numeric half of a run: the global model, its versions, and the results that make them."""
+"""The numeric half of a run: results become versions of the global model."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NoReturn
 
 from torch import Tensor
 
 from afl_sim.errors import DivergedError, StrategyError
-from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, TrainingTask, ended
+from afl_sim.execution.tasks import Executor, Future
+from afl_sim.global_model.client_tasks import ClientTasks
+from afl_sim.global_model.evaluations import Evaluations
 from afl_sim.global_model.guard import Guard, corrupted
 from afl_sim.global_model.server_model import ServerModel
 from afl_sim.global_model.snapshot import Snapshot, to_plain
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.evaluation import Evaluation
 from afl_sim.learning.training.local_training import LocalResult
-from afl_sim.strategies.base import Population, Reading, State, Strategy, Update
+from afl_sim.strategies.base import Population, Reading, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
 
 
@@ -29,7 +30,7 @@ class Divergence:
 
     Attributes:
         version: the version that was being made, or evaluated.
-        client: whose update it was, or None where the server's step or the evaluation diverged.
+        client: whose update it was; None if the server's step or the evaluation diverged.
     """
 
     version: int
@@ -37,19 +38,24 @@ class Divergence:
 
 
 class TrainingLearner:
-    """Submits a task when the world dispatches it and asks for its result when it is aggregated.
+    """Submits a task when the world dispatches it, and asks for its result at the aggregation.
 
     Args:
         strategy: the update rule.
-        executor: where tasks run.
+        executor: runs the tasks.
         initial: shape (P + B,): the initial model.
         layout: how the model lies in its vector.
         population: the clients and the samples that each holds.
         lr_factor: the learning-rate schedule, a function of the base version.
         on_evaluation: takes (time_us, version, updates, samples, evaluation).
-        kept: where a result depends on more than its task, what of a future's is there already.
-        guard: which updates are refused; None where all are used, and what is not finite diverges.
-        feeds_back: whether clients keep what compression left out of their updates.
+        kept: gives the result of a future that has one, or None. It is set if a result depends on
+            more than its task, so that a snapshot must save the results that are there.
+        guard: refuses updates; None if all are used, and one that is not finite ends the run.
+        feeds_back: whether clients keep what compression removed from their updates.
+
+    Attributes:
+        rejected: updates that the guard has refused.
+        divergence: where the numbers stopped being finite; None if they did not.
     """
 
     def __init__(
@@ -66,27 +72,18 @@ class TrainingLearner:
         feeds_back: bool = False,
     ) -> None:
         self._strategy = strategy
-        self._executor = executor
         self._count = layout.num_parameters
         self._population = population
         self._lr_factor = lr_factor
-        self._on_evaluation = on_evaluation
-        self._kept = kept
         self._guard = guard
-        self.rejected = 0
         self._uses_own = strategy.uses_own()
         self._keeps_state = type(strategy).client_state is not Strategy.client_state
-        self._goes_on = self._uses_own or feeds_back
-        self._live: dict[Any, None] = {}  # tasks not yet used, in order of dispatch
-        # Tasks that were used; whoever holds one may use it again.
-        self._used: WeakKeyDictionary[Any, None] = WeakKeyDictionary()
         self._readings: list[Any] = []
-        self._own: dict[int, Future[LocalResult]] = {}  # client -> its last task that arrived
-        self._to_finish: list[Future[LocalResult]] = []  # by the end of the next aggregation
-        self._evaluated: tuple[int, Future[Evaluation]] | None = None
-        self._pending: tuple[int, int, int, int] | None = None  # the evaluation not yet reported
         self._purity = PurityCheck(Strategy)
         self._model = ServerModel(strategy, initial, layout, population)
+        self._tasks = ClientTasks(strategy, executor, lr_factor, kept, feeds_back)
+        self._evaluations = Evaluations(executor, on_evaluation)
+        self.rejected = 0
         self.divergence: Divergence | None = None
 
     @property
@@ -95,40 +92,20 @@ class TrainingLearner:
         return self._model.vector
 
     def start(self, dispatch: Any, after: Any) -> None:
-        """Submit the task, or, where a poll will say how many steps it has, prepare it."""
-        own = None
-        if self._goes_on:
-            own = None if after is None else after.job.future
-            if own is None:  # what it is to go on from crashed, or there is nothing such
-                own = self._own.get(dispatch.client)
-        if own is not None:
-            self._finish_soon(own)
-        self._prepare(dispatch, self._model.vector, self._model.state, own)
-        if not dispatch.pollable:
-            dispatch.job.future = self._executor.submit(dispatch.job.task, dispatch.due_us)
+        """Submit the task; or only prepare it, if a poll decides how many steps it has."""
+        self._tasks.start(dispatch, after, self._model.vector, self._model.state)
 
     def recall(self, dispatch: Any) -> None:
         """Submit the task with the steps that were done."""
-        job: Job = dispatch.job
-        job.task = replace(job.task, steps=dispatch.steps)
-        if job.future is not None:
-            self._executor.cancel(job.future)
-        job.future = self._executor.submit(job.task, dispatch.due_us)
+        self._tasks.recall(dispatch)
 
     def arrive(self, dispatch: Any) -> None:
-        """The client's own model counts from now on, for strategies that go on from it."""
-        if self._goes_on:
-            self._own[dispatch.client] = dispatch.job.future
-            self._finish_soon(dispatch.job.future)
+        """From now on the client's own model counts, for strategies that go on from it."""
+        self._tasks.arrive(dispatch)
 
     def drop(self, dispatch: Any) -> None:
         """Let go of the task; nobody waits for it."""
-        self._live.pop(dispatch, None)
-        job: Job = dispatch.job
-        if job.future is not None and self._own.get(dispatch.client) is not job.future:
-            self._executor.cancel(job.future)
-        if not self._goes_on:
-            dispatch.job = None
+        self._tasks.drop(dispatch)
 
     def aggregate(self, updates: Sequence[Any], version: int, context: Mapping[str, Any]) -> None:
         """Ask for the results, in order of arrival, and apply the strategy's rule."""
@@ -142,83 +119,52 @@ class TrainingLearner:
             self.rejected += sound.count(False)
             for dispatch, accepted in zip(updates, sound, strict=True):
                 if self._keeps_state and not accepted:
-                    self._take_back(dispatch)
+                    self._tasks.take_back(dispatch)
             numbers, results = (list(compress(each, sound)) for each in (numbers, results))
         if not self._model.aggregate(numbers, [result.vector for result in results], context):
             self._diverged(version, None, "the global model is not finite")
-        for dispatch in updates:
-            self._live.pop(dispatch, None)
-            self._used[dispatch] = None
-        for future in self._to_finish:
-            future.result()
-        self._to_finish.clear()
-
-    def _take_back(self, dispatch: Any) -> None:
-        """Whose update was refused goes on from the state before, so that the server's fits it."""
-        if self._own.get(dispatch.client) is not dispatch.job.future:
-            return  # it has gone on already
-        before = dispatch.job.task.after
-        if before is None:
-            del self._own[dispatch.client]
-        else:
-            self._own[dispatch.client] = before
+        self._tasks.were_used(updates)
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
-        """Have the current model evaluated; a version is computed once, however often asked for.
-
-        The evaluation before is reported first. So at most one is under way, and a loss that is
-        not finite ends the run at the same instant whichever executor computes it.
-        """
+        """Have the current model evaluated, and report the evaluation before."""
         self.settle()
-        if self._evaluated is None or self._evaluated[0] != version:
-            self._evaluated = (version, self._executor.evaluate(self.vector, time_us))
-        self._pending = (time_us, version, updates, samples)
+        self._evaluations.begin(self.vector, time_us, version, updates, samples)
 
     def settle(self) -> None:
-        """Wait for the evaluation that is under way, if any, and report it."""
-        if self._pending is None or self._evaluated is None:
-            return
-        evaluation = self._evaluated[1].result()
-        row, self._pending = self._pending, None
-        self._on_evaluation(*row, evaluation)
-        if not math.isfinite(evaluation.loss):
-            self._diverged(row[1], None, f"the evaluation loss is {evaluation.loss}")
+        """Wait for the evaluation that is under way, if any, and report it.
+
+        Raises:
+            DivergedError: its loss is not finite.
+        """
+        diverged = self._evaluations.settle()
+        if diverged is not None:
+            version, loss = diverged
+            self._diverged(version, None, f"the evaluation loss is {loss}")
 
     def accuracy(self) -> float:
-        """The accuracy of the last evaluation, which is waited for."""
+        """The accuracy of the last evaluation; waits for it."""
         self.settle()
-        assert self._evaluated is not None
-        return self._evaluated[1].result().accuracy
+        last = self._evaluations.last()
+        assert last is not None
+        return last[1].accuracy
 
     def snapshot(self, version: int) -> Snapshot | None:
         """The numbers at this version, evaluations included.
 
-        None where the evaluation under way will end the run: that is for the run to find, at an
-        instant that does not depend on when snapshots are taken.
+        None if the evaluation under way will end the run. The run has to find that out itself, at
+        an instant that does not depend on when snapshots are taken.
         """
-        if self._evaluated is not None:
-            if not math.isfinite(self._evaluated[1].result().loss):
+        last = self._evaluations.last()
+        if last is not None:
+            if not math.isfinite(last[1].loss):
                 return None
             self.settle()
         model = self._model
         snapshot = Snapshot(version, model.vector, model.state, model.moments)
         snapshot.rejected = self.rejected
-        snapshot.again = [(dispatch.client, dispatch.task) for dispatch in self._used]
         snapshot.readings = list(self._readings)
-        for dispatch in (*self._live, *self._used):
-            task = dispatch.job.task
-            state = None if task.origin is None else task.origin[1]
-            snapshot.bases[dispatch.base_version] = (task.base, state)
-            if task.after is not None:
-                snapshot.before[dispatch.client, dispatch.task] = task.after.result().vector
-            if self._kept is not None and dispatch.job.future is not None:
-                result = self._kept(dispatch.job.future)
-                if result is not None:
-                    snapshot.results[dispatch.client, dispatch.task] = result
-        for client, future in self._own.items():
-            snapshot.own[client] = future.result().vector
-        if self._evaluated is not None:
-            snapshot.evaluation = (self._evaluated[0], self._evaluated[1].result())
+        self._tasks.save(snapshot)
+        snapshot.evaluation = last
         return snapshot
 
     def restore(self, snapshot: Snapshot, live: Mapping[Any, int], used: Iterable[Any]) -> None:
@@ -234,27 +180,8 @@ class TrainingLearner:
         self._model.vector, self._model.state = snapshot.vector, snapshot.state
         self._model.moments = snapshot.moments
         self.rejected = snapshot.rejected
-        if snapshot.evaluation is not None:
-            self._evaluated = (snapshot.evaluation[0], Known(snapshot.evaluation[1]))
-        self._own = {client: ended(vector) for client, vector in snapshot.own.items()}
-        for dispatch, due_us in live.items():
-            self._prepare(dispatch, *snapshot.origin(dispatch))
-            result = snapshot.results.get((dispatch.client, dispatch.task))
-            if result is not None:
-                dispatch.job.future = Known(result)
-            elif not dispatch.pollable:
-                dispatch.job.future = self._executor.submit(dispatch.job.task, due_us)
-            if self._keeps_state and dispatch.arrived:
-                self._own[dispatch.client] = dispatch.job.future
-        again = set(snapshot.again)
-        for dispatch in used:
-            key = dispatch.client, dispatch.task
-            if key in again:
-                job = dispatch.job = Job(self._task(dispatch, *snapshot.origin(dispatch)))
-                result = snapshot.results.get(key)
-                later = Later(self._executor, job.task, dispatch.due_us)
-                job.future = later if result is None else Known(result)
-                self._used[dispatch] = None
+        self._evaluations.restore(snapshot.evaluation)
+        self._tasks.restore(snapshot, live, used)
 
     def result(self, dispatch: Any, version: int) -> Reading:
         """What a schedule may know of an update."""
@@ -289,35 +216,6 @@ class TrainingLearner:
             loss,
         )
 
-    def _prepare(
-        self, dispatch: Any, base: Tensor, state: State, own: Future[LocalResult] | None
-    ) -> None:
-        """Have a task at hand that starts from ``base``."""
-        dispatch.job = Job(self._task(dispatch, base, state, own))
-        self._live[dispatch] = None
-
-    def _task(
-        self, dispatch: Any, base: Tensor, state: State, own: Future[LocalResult] | None
-    ) -> TrainingTask:
-        return TrainingTask(
-            dispatch.client,
-            dispatch.task,
-            dispatch.steps,
-            base,
-            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
-            (self._strategy, state) if self._uses_own else None,
-            own,
-        )
-
-    def _finish_soon(self, future: Future[LocalResult]) -> None:
-        """See to it that a model which clients go on from is there when a snapshot is taken.
-
-        A snapshot is taken when the wall clock says so. It must not be what makes a result be
-        computed, where that depends on the results that are computed with it.
-        """
-        if self._kept is not None:
-            self._to_finish.append(future)
-
     def _update(self, dispatch: Any, result: LocalResult, version: int) -> Update:
         if self._guard is None and dispatch.steps and not math.isfinite(result.loss):
             self._diverged(
@@ -343,6 +241,6 @@ class TrainingLearner:
             return update
         return corrupted(update, dispatch.corruption, self._strategy.gradient)
 
-    def _diverged(self, version: int, client: int | None, what: str) -> None:
+    def _diverged(self, version: int, client: int | None, what: str) -> NoReturn:
         self.divergence = self.divergence or Divergence(version, client)  # the first, which ends it
         raise DivergedError(f"diverged at version {version}: {what}")

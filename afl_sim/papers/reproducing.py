@@ -24,7 +24,7 @@ from afl_sim.scenario import Study
 from afl_sim.scenario.checks.combinations import one_process
 from afl_sim.scenario.wording import hint
 from afl_sim.study.case import finished_before
-from afl_sim.study.side_by_side import Watch
+from afl_sim.study.side_by_side import ProgressOf
 from afl_sim.study.study import RUNS, Options, Outcome, run_study, study_id
 from afl_sim.user_code import told
 
@@ -75,7 +75,7 @@ def reproduce(
     target: Target,
     asked: Asked,
     expect: Callable[[int], None] = lambda runs: None,
-    watch: Watch = lambda case: None,
+    watch: ProgressOf = lambda case: None,
     tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> tuple[Results, list[Path]]:
     """Run what is missing of a target, and write its tables and its figure.

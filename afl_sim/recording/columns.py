@@ -52,7 +52,9 @@ def _kinds(events: pd.DataFrame | pa.Table) -> Column:
     import pyarrow as pa
 
     if not hasattr(events, "schema"):
-        return pd.Categorical(events["kind"], categories=KIND_NAMES).codes.astype(np.int64)
+        kind = pd.Categorical(events["kind"], categories=KIND_NAMES)
+        coded: Column = kind.codes.astype(np.int64)
+        return coded
     kinds = events.column("kind")
     if not pa.types.is_dictionary(kinds.type):
         kinds = kinds.dictionary_encode()

@@ -161,9 +161,12 @@ def _first_difference(a: pd.DataFrame, b: pd.DataFrame) -> int | None:
 
 
 def _values(column: pd.Series) -> np.ndarray[Any, Any]:
+    values: np.ndarray[Any, Any]
     if column.name == "kind":
-        return column.astype(str).to_numpy(dtype=object)
-    return column.to_numpy(dtype="int64", na_value=-1)
+        values = column.astype(str).to_numpy(dtype=object)
+    else:
+        values = column.to_numpy(dtype="int64", na_value=-1)
+    return values
 
 
 def _row(events: pd.DataFrame, index: int) -> Row | None:

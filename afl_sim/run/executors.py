@@ -1,4 +1,4 @@
-"""Where runs have their tasks done: in this process, or by workers that they share."""
+"""Makes the executors of runs: in this process, or with workers that several runs share."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from afl_sim.execution.local.batched import BatchedExecutor
 from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.execution.numerics import fingerprint
 from afl_sim.execution.tasks import Executor
-from afl_sim.execution.workers.pool import Seat, WorkerPool
+from afl_sim.execution.workers.pool import WorkerPool
 from afl_sim.execution.workers.processes import ProcessSeat
+from afl_sim.execution.workers.seats import Seat
 from afl_sim.execution.workers.worker import Supply
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer
-from afl_sim.recording.sinks import check_sinks
-from afl_sim.run.preparation import Prepared, build_runner, compressor_of, recipe_of, worker_runner
+from afl_sim.run.preparation import Prepared
+from afl_sim.run.recipe import build_runner, compressor_of, recipe_of, worker_runner
 from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
 
-_ROOM_WITHIN = 600.0  # seconds for a cluster that others use, too, to start the first worker
+_ROOM_WITHIN = 600.0  # seconds: a cluster that others use too may be slow to start a worker
 
 Executors = Callable[[Scenario, Prepared], Executor]
 """Makes the executor of a run."""
@@ -41,7 +42,7 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
 
 
 def pooled(pool: WorkerPool) -> Executors:
-    """Executors that share a pool's workers."""
+    """Executors that share the workers of a pool."""
 
     def executor(scenario: Scenario, prepared: Prepared) -> Executor:
         recipe = replace(recipe_of(scenario), stored=stored_pool(scenario.data))
@@ -51,29 +52,23 @@ def pooled(pool: WorkerPool) -> Executors:
 
 
 def supply_of(data: DataSpec) -> Supply:
-    """A data set, for workers on machines that have not got it."""
+    """A data set, for workers on machines that do not have it."""
     pool = data.model_dump_json(exclude={"partition", "validation", "client_test"})
     return Supply(pool, partial(pool_arrays, data), partial(supply_pool, data))
 
 
-def check_executor(execution: Execution) -> None:
-    """Refuse what cannot work here.
-
-    Raises:
-        InputError: a package that is not installed.
-    """
-    check_sinks(execution.sinks)
-    if execution.executor == "ray":
-        from afl_sim.execution.workers.ray import import_ray
-
-        import_ray()
-
-
 @contextmanager
 def executors_of(execution: Execution, numerics: Sequence[Numerics]) -> Iterator[Executors]:
-    """What the section ``execution`` asks for, for as long as the block lasts.
+    """The executors that the section ``execution`` asks for, while the block lasts.
 
-    Tasks that are trained together stay in this process, whatever it asks for.
+    Batched training stays in this process, whatever the section asks for.
+
+    Args:
+        execution: the section.
+        numerics: of the runs.
+
+    Raises:
+        InputError: as `worker_pool`.
     """
     if execution.executor == "inline" or any(each.mode == "batched" for each in numerics):
         yield inline
@@ -84,14 +79,14 @@ def executors_of(execution: Execution, numerics: Sequence[Numerics]) -> Iterator
 
 @contextmanager
 def worker_pool(execution: Execution, numerics: Sequence[Numerics]) -> Iterator[WorkerPool]:
-    """Workers for as long as the block lasts; Ctrl-C ends them at once.
+    """Workers, while the block lasts; Ctrl-C ends them at once.
 
     Args:
         execution: which kind, and how many.
         numerics: of the runs.
 
     Raises:
-        InputError: there is no such cluster, or it computes in other numerics.
+        InputError: there is no such cluster, or its numerics differ from this machine's.
     """
     if execution.executor == "ray":
         from afl_sim.execution.workers.ray import cluster
@@ -102,7 +97,8 @@ def worker_pool(execution: Execution, numerics: Sequence[Numerics]) -> Iterator[
                 pool.wait_for_worker(_ROOM_WITHIN)
                 yield pool
         return
-    with _running(partial(ProcessSeat, numerics), execution.workers, numerics) as pool:
+    seat = partial(ProcessSeat, numerics, [worker_runner.__module__])
+    with _running(seat, execution.workers, numerics) as pool:
         yield pool
 
 

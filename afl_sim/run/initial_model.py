@@ -25,6 +25,7 @@ from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_training import LocalSettings
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.recording.machine import physical_memory
+from afl_sim.run.kinds import optimizer_of, strategy_of
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.strategies.base import Strategy
 from afl_sim.streams import Streams
@@ -111,13 +112,13 @@ def demands_of(
         settings,
         batch_sizes(partition.sizes, training.samples_per_step, training.drop_last),
         tuple(sorted(size for size in last if 0 < size <= MOST_SAMPLES)),
-        corrects(scenario.strategy),
+        corrects(strategy_of(scenario)),
         evaluation.squared_gradient_norm,
     )
 
 
-def corrects(strategy: Any) -> bool:
-    """Whether a strategy adds something of its own to the clients' gradients."""
+def corrects(strategy: Strategy) -> bool:
+    """Whether a strategy adds a correction to the clients' gradients."""
     return type(strategy).correction is not Strategy.correction
 
 
@@ -132,9 +133,7 @@ def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> No
     Raises:
         ScenarioError: one line for the optimizer and one for the model, if they do not fit.
     """
-    optimizer: Any = scenario.training.optimizer
-    strategy: Any = scenario.strategy
-    used = None if strategy.gradient else optimizer.kind
+    used = None if strategy_of(scenario).gradient else optimizer_of(scenario).kind
     sizes = list(demands.holders)
     images, _ = made_up(scenario.data, min(max(6, *sizes), MOST_SAMPLES))
     problems = list(batching_problems(model, used, images, sizes))

@@ -1,22 +1,58 @@
-"""What a scenario's open blocks can name: strategies, models, optimizers."""
+"""The known kinds of strategies, models and optimizers, and the blocks of a scenario as such."""
 
 from __future__ import annotations
 
 from functools import cache
 
+from pydantic import BaseModel
+
+from afl_sim.errors import ScenarioError
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.models.factories import resolve_model
-from afl_sim.learning.training.optimizers import OPTIMIZERS
+from afl_sim.learning.training.optimizers import OPTIMIZERS, OptimizerSpec
+from afl_sim.scenario import Scenario
 from afl_sim.scenario.catalogue import Catalogue
 from afl_sim.strategies import resolve_strategy, strategies
+from afl_sim.strategies.base import Strategy
 
 
 def catalogue() -> Catalogue:
-    """Everything that is built in, registered or installed at this moment."""
+    """All kinds that are built in, registered or installed at this moment."""
     return Catalogue(
         strategies=strategies(),
         models=MODELS,
         optimizers=OPTIMIZERS,
         resolve_strategy=cache(resolve_strategy),
         resolve_model=cache(resolve_model),
+    )
+
+
+def strategy_of(scenario: Scenario) -> Strategy:
+    """The scenario's strategy.
+
+    Raises:
+        ScenarioError: the scenario was read without a `catalogue`.
+    """
+    if not isinstance(scenario.strategy, Strategy):
+        raise _unknown("strategy", scenario.strategy)
+    return scenario.strategy
+
+
+def optimizer_of(scenario: Scenario) -> OptimizerSpec:
+    """The optimizer of the scenario's clients.
+
+    Raises:
+        ScenarioError: the scenario was read without a `catalogue`.
+    """
+    optimizer = scenario.training.optimizer
+    if not isinstance(optimizer, OptimizerSpec):
+        raise _unknown("training.optimizer", optimizer)
+    return optimizer
+
+
+def _unknown(key: str, block: BaseModel) -> ScenarioError:
+    kind = getattr(block, "kind", type(block).__name__)
+    return ScenarioError(
+        f"{key}: {kind} was read without the known kinds, so its settings are unchecked; "
+        "expected a scenario that load_scenario has read"
     )

@@ -1,8 +1,10 @@
-"""The logs of a run in its folder."""
+"""The run folder while a run goes on: made or opened, locked, and its logs."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,25 +15,28 @@ from afl_sim.recording import (
     MetricsLog,
     Run,
     RunFolder,
+    build_manifest,
     load_run,
     write_trace,
 )
 from afl_sim.recording.contents import first_rows
 from afl_sim.recording.events import OPTIONAL, schema
+from afl_sim.recording.files import write_bytes
 from afl_sim.recording.shares import MOST_CLIENTS, partition_file
 from afl_sim.recording.sinks import open_sinks
+from afl_sim.run.identity import Identity
 from afl_sim.run.preparation import Prepared
-from afl_sim.scenario import Scenario
+from afl_sim.scenario import Scenario, dump_scenario
 
 
 def shares_of(prepared: Prepared) -> bytes:
-    """Who holds which samples, as the content of ``partition.parquet``."""
+    """The samples that each client holds, as the content of ``partition.parquet``."""
     counts = prepared.partition.label_counts(prepared.labels, prepared.classes, MOST_CLIENTS)
     return partition_file(counts)
 
 
 def trace_of(run: Run, scenario: Scenario) -> None:
-    """Write a run's ``trace.json``, if its scenario wants it."""
+    """Write a run's ``trace.json``, if its scenario asks for one."""
     if scenario.recording.trace:
         limit = scenario.recording.trace_limit
         folder = RunFolder.open(run.path)
@@ -47,18 +52,30 @@ def trace_of(run: Run, scenario: Scenario) -> None:
 
 
 class Recorder(AbstractContextManager["Recorder"]):
-    """The logs of a run in its folder, and the sinks beside it.
+    """The logs of a run in its folder, and the sinks that get its evaluations.
 
-    What `close` has not written by the end of a ``with`` block is dropped, and the sinks are closed
-    whichever way it ends. Nothing that was in the folder before is touched until then.
+    A ``with`` block closes the sinks however it ends, and drops what `close` has not written by
+    then. Until `close`, the files that were in the folder before are left alone.
+
+    Args:
+        folder: the run's, locked.
+        scenario: the run's.
+
+    Attributes:
+        folder: the run's.
+        events: the event log.
+        metrics: the log of evaluations.
+        keep: whether a new folder stays if the run raises an error. It does once the clock turns,
+            unless the input turns out to be wrong before there is a version.
 
     Raises:
-        InputError: a sink cannot be had.
+        InputError: a sink cannot be opened.
         AflSimError: the folder cannot be written.
     """
 
     def __init__(self, folder: RunFolder, scenario: Scenario) -> None:
         self.folder = folder
+        self.keep = False
         self.metrics = MetricsLog(folder.metrics_path)
         self._scenario = scenario
         described = scenario.model_dump(mode="json", by_alias=True)
@@ -81,10 +98,10 @@ class Recorder(AbstractContextManager["Recorder"]):
     def add_evaluation(
         self, time_us: int, version: int, updates: int, samples: int, evaluation: Evaluation
     ) -> None:
-        """Take the numbers of one evaluation.
+        """Log one evaluation, and pass it on to the sinks.
 
         Raises:
-            AflSimError: the folder is gone, or a sink takes nothing.
+            AflSimError: the folder is gone, or a sink fails.
         """
         self.folder.check_there()
         self.restore_evaluation(
@@ -99,16 +116,16 @@ class Recorder(AbstractContextManager["Recorder"]):
         )
 
     def restore_evaluation(self, *row: Any) -> None:
-        """Take the row of an evaluation, as the metrics log has it."""
+        """Log an evaluation that is given as a row of the metrics log."""
         self.metrics.append(*row)
         for sink in self._sinks:
             sink.evaluated(self.metrics.rows[-1])
 
     def close(self) -> None:
-        """Write what was logged; a reader sees each file whole or not at all.
+        """Write the logs; a reader sees each file whole or not at all.
 
         Raises:
-            AflSimError: something could not be written; the end of the block closes the sinks.
+            AflSimError: a file could not be written.
         """
         self.events.close()
         self.metrics.close()
@@ -116,11 +133,78 @@ class Recorder(AbstractContextManager["Recorder"]):
             self._sinks.pop().close()
 
     def _drop_sinks(self) -> None:
-        """Close the sinks that are open, when there is another error to report, or nothing."""
+        """Close the sinks that are still open; another error, if any, is the one to report."""
         while self._sinks:
             with suppress(AflSimError):
                 self._sinks.pop().close()
 
     def write_trace(self) -> None:
-        """Write ``trace.json``, if the scenario wants it."""
+        """Write ``trace.json``, if the scenario asks for it."""
         trace_of(load_run(self.folder.path), self._scenario)
+
+
+@contextmanager
+def new_folder(
+    place: Path,
+    prepared: Prepared,
+    identity: Identity,
+    timing_only: bool,
+    command: Sequence[str] | None,
+) -> Iterator[Recorder]:
+    """Make the folder of a new run, and hold it for as long as the block lasts.
+
+    If the block raises an error, the folder is removed again, unless `Recorder.keep` is set.
+
+    Args:
+        place: where; missing, or an empty folder.
+        prepared: what the run starts from.
+        identity: goes to the manifest.
+        timing_only: whether the run trains nothing.
+        command: the command line, for the manifest.
+
+    Raises:
+        RunFolderError: something is in the way, or the folder cannot be written.
+        InputError: a sink cannot be opened.
+    """
+    manifest = build_manifest(
+        numerics=identity.numerics,
+        cpu=identity.numerics["cpu_capability"],
+        command=command,
+        timing_only=timing_only,
+        code=identity.code,
+        scenario_id=identity.scenario,
+    )
+    scenario = prepared.scenario
+    folder = RunFolder.create(place, dump_scenario(scenario), manifest, shares_of(prepared))
+    recorder = None
+    with ExitStack() as held:
+        try:
+            held.enter_context(folder.locked())
+            with Recorder(folder, scenario) as recorder:
+                yield recorder
+        except BaseException:
+            if recorder is None or not recorder.keep:
+                folder.discard()
+            raise
+
+
+@contextmanager
+def begun_folder(
+    folder: RunFolder, prepared: Prepared, manifest: Mapping[str, Any]
+) -> Iterator[Recorder]:
+    """Take what a run that was broken off has left as results out of its folder, to go on with it.
+
+    Args:
+        folder: the run's, locked.
+        prepared: what the run starts from.
+        manifest: the content of its ``manifest.json`` from here on.
+
+    Raises:
+        InputError: a sink cannot be opened.
+        AflSimError: the folder cannot be written.
+    """
+    with Recorder(folder, prepared.scenario) as recorder:
+        folder.forget_results()
+        write_bytes(folder.partition_path, shares_of(prepared))
+        folder.write_json("manifest.json", manifest)
+        yield recorder

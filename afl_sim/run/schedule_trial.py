@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from afl_sim.errors import AflSimError
 from afl_sim.global_model.null import NullLearner
+from afl_sim.run.kinds import strategy_of
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.network import Link
 from afl_sim.scenario.sections.partition_base import Problem
@@ -22,7 +22,7 @@ def standing_still(scenario: Scenario) -> Iterator[Problem]:
 
     Nothing is computed, and nothing tried where every task takes time.
     """
-    strategy: Any = scenario.strategy
+    strategy = strategy_of(scenario)
     reads = strategy.reads_results or scenario.server.selection.reads_results
     if reads or not may_take_no_time(scenario):
         return

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.datasets import load_labels
 from afl_sim.run.api import load_study
+from afl_sim.run.checks import evaluation_problems
 from afl_sim.run.initial_model import corrects
-from afl_sim.run.preparation import Prepared, deal_out, prepare, settings_of
+from afl_sim.run.kinds import strategy_of
+from afl_sim.run.preparation import deal_out, prepare
+from afl_sim.run.recipe import settings_of
 from afl_sim.run.schedule_trial import standing_still
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.section import LONGEST_SECONDS
@@ -54,7 +56,7 @@ def check_study(
             scenario.model.model_dump_json(),
             scenario.evaluation,
             str(settings_of(scenario)),
-            corrects(scenario.strategy),
+            corrects(strategy_of(scenario)),
         )
         if key not in found:
             found[key] = _try(scenario, here and not timing_only)
@@ -90,7 +92,7 @@ def _try(scenario: Scenario, here: bool) -> _Tried:
         return _Tried(list(_located(error)))
     parameters = prepared.layout.num_parameters
     return _Tried(
-        list(_evaluation_problems(scenario, prepared)),
+        list(evaluation_problems(scenario, prepared.evaluation_samples)),
         prepared.partition.size,
         (parameters, prepared.layout.size - parameters),
     )
@@ -112,10 +114,9 @@ def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
     if tried.samples_of is None:
         return
     compression = scenario.training.compression
-    strategy: Any = scenario.strategy
     world = World(
         scenario,
-        strategy,
+        strategy_of(scenario),
         tried.samples_of,
         compression.download_bytes(*tried.sizes),
         NullLearner(),
@@ -137,25 +138,6 @@ def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
                     f"client {client}'s tasks usually spend {seconds:.3g} s here; expected at most "
                     f"{LONGEST_SECONDS:g}, the end of the clock",
                 )
-
-
-def _evaluation_problems(scenario: Scenario, prepared: Prepared) -> Iterator[Problem]:
-    """A set without a sample, or a subset larger than it."""
-    asked, available = scenario.evaluation.samples, prepared.evaluation_samples
-    if available is None:
-        return
-    if not available:  # only a share can come to nothing
-        yield (
-            ("data", "validation"),
-            f"a share of {scenario.data.validation} comes to no sample, and evaluation.on: "
-            "validation needs some; expected a larger share",
-        )
-    elif asked is not None and asked > available:
-        yield (
-            ("evaluation", "samples"),
-            f"{asked} is more than the {scenario.evaluation.on} set has; expected at most "
-            f"{available}",
-        )
 
 
 def show_partition(study: Study) -> None:

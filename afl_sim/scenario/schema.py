@@ -54,7 +54,8 @@ def json_schema(catalogue: Catalogue) -> Schema:
         **scenario,
         "$defs": dict(sorted(definitions.items())),
     }
-    return _standard_bounds(_shared_distribution(schema))
+    finished: dict[str, Any] = _standard_bounds(_shared_distribution(schema))
+    return finished
 
 
 class _Generator(GenerateJsonSchema):

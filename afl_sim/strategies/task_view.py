@@ -23,8 +23,11 @@ class Event(Protocol[T_co]):
         """Whether the moment has passed."""
 
 
-Schedule = Generator[Event[Any], Any, None]
-"""What `Strategy.schedule` returns: a generator that yields the events that it waits for."""
+Schedule = Generator[Any, Any, None]
+"""What `Strategy.schedule` returns: a generator that yields the events that it waits for.
+
+A run checks that everything it yields is an `Event`.
+"""
 
 
 class TaskView(Protocol):
@@ -39,7 +42,7 @@ class TaskView(Protocol):
         """The client's index, from 0."""
 
     @property
-    def task(self) -> int:
+    def number(self) -> int:
         """The client's task number, from 0; -1 if the task has not been sent yet."""
 
     @property

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from afl_sim.errors import AflSimError, RunFolderError
-from afl_sim.execution.code_digest import code_digest
-from afl_sim.execution.numerics import fingerprint
 from afl_sim.recording import Run, RunFolder, load_head, load_run
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.recording.replacement import FINISHED, Replacement
 from afl_sim.run.api import Progress, load_scenario, resume, simulate
 from afl_sim.run.executors import Executors
+from afl_sim.run.identity import identity_of
 from afl_sim.run.upkeep import tidy
 from afl_sim.scenario import Case, scenario_id
 from afl_sim.user_code import one_error
@@ -109,10 +108,8 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
         _refuse_other(case, found, options)
     if found.status not in options.finished:
         return None
-    now = {"code": code_digest(case.scenario), "numerics": fingerprint(case.scenario.numerics)}
-    if options.timing_only:  # a schedule is the same in all numerics
-        del now["numerics"]
-    others = tuple(name for name, value in now.items() if found.manifest.get(name) != value)
+    differences = identity_of(case.scenario).differences(found.manifest, options.timing_only)
+    others = tuple(what for what in ("code", "numerics") if what in differences)
     return Outcome(case.label, found, reused=True, others=others)
 
 
@@ -148,6 +145,7 @@ def run_case(
             executors=executors,
         )
         return Outcome(case.label, run)
+    older = None
     with ExitStack() as until_begun:
         if found is not None:  # broken off, or to be run again: a run is remade as a whole
             with RunFolder.open(place).locked():
@@ -155,31 +153,17 @@ def run_case(
                     return reused  # another process has come to its end with it just now
                 now = existing(place, even_damaged=options.force)
                 older = until_begun.enter_context(Replacement(now or found))
-            progress = _letting_go(older, progress)
         run = simulate(
             case.scenario,
             place,
             timing_only=options.timing_only,
             progress=progress,
             stop_wanted=options.stop_wanted,
+            first_version=None if older is None else older.let_go,
             command=options.command,
             executors=executors,
         )
     return Outcome(case.label, run)
-
-
-def _letting_go(
-    older: Replacement, progress: Callable[[Progress], None] | None
-) -> Callable[[Progress], None]:
-    """``progress``, which lets go of the older run when the new one has made a version."""
-
-    def told(now: Progress) -> None:
-        if now.version:
-            older.let_go()
-        if progress is not None:
-            progress(now)
-
-    return told
 
 
 def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:

@@ -22,7 +22,8 @@ from afl_sim.scenario import Case
 from afl_sim.study.case import Options, Outcome, outcome_of, run_case
 from afl_sim.study.whole_runs import run_whole_away, run_whole_here
 
-Watch = Callable[[Case], Callable[[Progress], None] | None]
+ProgressOf = Callable[[Case], Callable[[Progress], None] | None]
+"""Gives the callback for the progress of a case, or None."""
 
 
 def can_share(cases: Sequence[Case]) -> bool:
@@ -37,7 +38,7 @@ def run_side_by_side(
     cases: Sequence[Case],
     folder: Path,
     options: Options,
-    watch: Watch,
+    progress_of: ProgressOf,
     tell: Callable[[Outcome], None],
 ) -> dict[str, Outcome]:
     """Run cases, as many at once as there are workers; the others go on when one fails.
@@ -45,7 +46,7 @@ def run_side_by_side(
     Args:
         cases: which; they `can_share` workers.
         folder: the study's.
-        options, watch, tell: as for `afl_sim.study.study.run_study`.
+        options, progress_of, tell: as for `afl_sim.study.study.run_study`.
 
     Returns:
         What became of each, by label.
@@ -77,7 +78,7 @@ def run_side_by_side(
             if _stopping(options):
                 return None
             check_study_there(folder)
-            place, report = folder / case.label, watch(case)
+            place, report = folder / case.label, progress_of(case)
             run = _run_shared
             if case.label in whole:
                 run = run_whole_away if away else run_whole_here

@@ -13,8 +13,8 @@ from afl_sim.recording import StudyFolder, check_free
 from afl_sim.recording.files import refuse_link
 from afl_sim.recording.folder import SCENARIO, STUDY, check_study_there
 from afl_sim.recording.replacement import bring_back
-from afl_sim.run.api import check_mode, run_name
-from afl_sim.run.executors import check_executor
+from afl_sim.run.api import run_name
+from afl_sim.run.checks import check_before_data, check_executor
 from afl_sim.scenario import Case, Study, scenario_id
 from afl_sim.study.begun import index_entries
 from afl_sim.study.case import (
@@ -26,7 +26,7 @@ from afl_sim.study.case import (
     outcome_of,
     run_case,
 )
-from afl_sim.study.side_by_side import Watch, can_share, run_side_by_side
+from afl_sim.study.side_by_side import ProgressOf, can_share, run_side_by_side
 from afl_sim.user_code import one_error
 
 __all__ = ["RUNS", "Options", "Origin", "Outcome", "run_study", "study_folder", "study_id"]
@@ -54,7 +54,7 @@ def study_id(study: Study) -> str:
 def run_study(
     study: Study,
     options: Options,
-    watch: Watch,
+    progress_of: ProgressOf,
     tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> tuple[Path, list[Outcome]]:
     """Run every case of a scenario file; the others go on when one fails.
@@ -62,7 +62,7 @@ def run_study(
     Args:
         study: the file, with one case or several.
         options: where to and how.
-        watch: called before each run; returns what is told of its progress.
+        progress_of: called before each run; returns the callback for its progress, or None.
         tell: called with each outcome as soon as it is there.
 
     Returns:
@@ -73,7 +73,7 @@ def run_study(
         AflSimError: the only run failed.
     """
     for case in study.cases:
-        check_mode(case.scenario, options.timing_only)
+        check_before_data(case.scenario, options.timing_only)
         check_executor(case.scenario.execution)
     folder = study_folder(study, options)
     if study.is_study:
@@ -88,7 +88,7 @@ def run_study(
         if outcome is None:
             _tell_what_begins_anew([folder], options)
             with one_error():
-                outcome = run_case(case, folder, options, watch(case))
+                outcome = run_case(case, folder, options, progress_of(case))
         tell(outcome)
         return folder, [outcome]
     labels = [case.label for case in study.cases]
@@ -101,7 +101,7 @@ def run_study(
             f"{folder} is in the way: it holds another study; choose another folder or remove it"
         )
     try:
-        outcomes = _run_cases(study.cases, folder, options, watch, tell)
+        outcomes = _run_cases(study.cases, folder, options, progress_of, tell)
     except InputError:
         if made is not None:
             made.discard()
@@ -117,7 +117,7 @@ def _run_cases(
     cases: Sequence[Case],
     folder: Path,
     options: Options,
-    watch: Watch,
+    progress_of: ProgressOf,
     tell: Callable[[Outcome], None],
 ) -> list[Outcome]:
     """Run all that is not there yet, side by side or one after the other."""
@@ -132,12 +132,12 @@ def _run_cases(
         refuse_link(folder / case.label)
     _tell_what_begins_anew([folder / case.label for case in wanted], options)
     if wanted and can_share(wanted):
-        outcomes |= run_side_by_side(wanted, folder, options, watch, tell)
+        outcomes |= run_side_by_side(wanted, folder, options, progress_of, tell)
         wanted = []
     for case in wanted:
         check_study_there(folder)
         place = folder / case.label
-        run = partial(run_case, case, place, options, watch(case))
+        run = partial(run_case, case, place, options, progress_of(case))
         outcomes[case.label] = outcome_of(case.label, place, run)
         tell(outcomes[case.label])
     return [outcomes[case.label] for case in cases]

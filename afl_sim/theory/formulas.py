@@ -38,7 +38,7 @@ def slowest_of(times: Sequence[float]) -> float:
     """The integral of 1 - prod(1 - exp(-t/T_i)): the mean of the slowest of exponential tasks."""
     # By inclusion and exclusion: the first to end of a subset takes 1 / sum 1/T on average.
     return sum(
-        (-1) ** (size + 1) * sum(1 / sum(1 / t for t in subset) for subset in subsets)
+        (-1.0) ** (size + 1) * sum(1 / sum(1 / t for t in subset) for subset in subsets)
         for size in range(1, len(times) + 1)
         for subsets in [list(combinations(times, size))]
     )
@@ -80,7 +80,7 @@ def all_have_appeared(probabilities: Sequence[float]) -> float:
     """sum_{t >= 0} 1 - prod(1 - (1 - p_i)^t): mean trials until all have succeeded once."""
     # By inclusion and exclusion over geometric minima: those of a subset all fail together.
     return sum(
-        (-1) ** (size + 1) / (1 - prod(1 - p for p in subset))
+        (-1.0) ** (size + 1) / (1 - prod(1 - p for p in subset))
         for size in range(1, len(probabilities) + 1)
         for subset in combinations(probabilities, size)
     )

@@ -73,7 +73,8 @@ class Updates:
 
     def delays_of(self, client: int) -> Ints:
         """The staleness of one client's updates."""
-        return self.staleness[self.client == client]
+        delays: Ints = self.staleness[self.client == client]
+        return delays
 
     @property
     def seconds_each(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 
 
 class Learner(Protocol):
@@ -15,21 +15,19 @@ class Learner(Protocol):
     declares that it reads results.
     """
 
-    def start(self, dispatch: Dispatch, after: Dispatch | None) -> None:
+    def start(self, task: Task, after: Task | None) -> None:
         """A task was sent. ``after`` is the same client's task that it goes on from, if any."""
 
-    def recall(self, dispatch: Dispatch) -> None:
-        """A task was ended early; ``dispatch.steps`` says how many steps were done."""
+    def recall(self, task: Task) -> None:
+        """A task was ended early; ``task.steps`` says how many steps were done."""
 
-    def arrive(self, dispatch: Dispatch) -> None:
+    def arrive(self, task: Task) -> None:
         """An update arrived: what the client keeps for itself counts from now on."""
 
-    def drop(self, dispatch: Dispatch) -> None:
+    def drop(self, task: Task) -> None:
         """The result will never be asked for."""
 
-    def aggregate(
-        self, updates: Sequence[Dispatch], version: int, context: Mapping[str, Any]
-    ) -> None:
+    def aggregate(self, updates: Sequence[Task], version: int, context: Mapping[str, Any]) -> None:
         """Make ``version`` out of updates, given in order of arrival."""
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
@@ -41,10 +39,10 @@ class Learner(Protocol):
     def accuracy(self) -> float:
         """The accuracy of the last evaluation (for a stop rule that reads it)."""
 
-    def result(self, dispatch: Dispatch, version: int) -> Any:
+    def result(self, task: Task, version: int) -> Any:
         """What a schedule may know of an update, as an aggregation into ``version`` sees it."""
 
     def measure(
-        self, function: Callable[[Sequence[Any]], Any], dispatches: Sequence[Dispatch], version: int
+        self, function: Callable[[Sequence[Any]], Any], tasks: Sequence[Task], version: int
     ) -> Any:
         """A plain value computed from the updates' numbers, for a schedule to go by."""

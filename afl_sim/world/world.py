@@ -40,9 +40,11 @@ _EVENTS = 1 << 12  # between two looks at whether the run stands still
 class Scheduled(Protocol):
     """What has a schedule: the half of a strategy that virtual time sees."""
 
-    reads_results: bool
+    @property
+    def reads_results(self) -> bool:
+        """Whether the schedule reads training results."""
 
-    def schedule(self, server: Server) -> Schedule:
+    def schedule(self, server: Any) -> Schedule:  # it sees the server as a `ServerView`
         """The server's process."""
 
 

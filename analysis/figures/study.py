@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
@@ -180,10 +181,11 @@ def _known(table: pd.DataFrame, name: str) -> bool:
     return bool(rows["mean"].notna().any() or rows["median"].notna().any())
 
 
-def scaled(rows: pd.DataFrame, column: str) -> np.ndarray:
+def scaled(rows: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
     """Values of rows of one measure, shares in percent."""
     share = measure_of(rows["measure"].iloc[0]).is_share
-    return rows[column].to_numpy(dtype=float) * (100 if share else 1)
+    values: npt.NDArray[np.float64] = rows[column].to_numpy(dtype=float)
+    return values * (100 if share else 1)
 
 
 def _draw_lines(

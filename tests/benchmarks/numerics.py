@@ -12,7 +12,8 @@ from measuring import Section, alternate, main, median_ratio
 
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
-from afl_sim.run.preparation import build_runner, prepare, recipe_of
+from afl_sim.run.preparation import prepare
+from afl_sim.run.recipe import build_runner, recipe_of
 
 _TASKS = 16
 # Steps of each task in a turn.

@@ -52,7 +52,37 @@ def test_the_console_script_and_the_module_are_the_same_command(afl_sim: Command
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["scripts"] == {"afl-sim": "afl_sim.cli:main"}
-    assert project["version"] == package.__version__
+    assert project["dynamic"] == ["version"]  # of the package: tests/project compares the two
+
+
+def test_python_runs_the_package_as_the_command(afl_sim: Command) -> None:
+    assert afl_sim.line()[1:] == ["-m", "afl_sim"]
+    shown = afl_sim("--help").succeeded().out
+    assert "Usage: afl-sim" in shown
+    assert " run " in shown
+    wrong = afl_sim("runn")
+    assert wrong.code == 2
+    assert "runn" in wrong.err
+
+
+PUBLIC = """
+import pydoc
+import afl_sim
+import afl_sim.cli
+print(*(name for name in dir(afl_sim) if not name.startswith("_")))
+print(pydoc.plain(pydoc.render_doc(afl_sim)))
+"""
+
+
+def test_the_package_shows_its_public_names_and_no_others(afl_sim: Command) -> None:
+    names, _, shown = afl_sim.python(PUBLIC).succeeded().out.partition("\n")
+    assert names.split() == sorted(package.__all__)
+    _, functions = shown.split("\nFUNCTIONS\n")
+    listed = set(re.findall(r"^    (\w+)\(", functions, re.MULTILINE))
+    assert listed == {name for name in package.__all__ if name.islower()}
+    assert f"\nVERSION\n    {package.__version__}\n" in functions
+    with pytest.raises(AttributeError, match="module 'afl_sim' has no attribute 'simulat'"):
+        package.simulat  # noqa: B018
 
 
 LISTS = {

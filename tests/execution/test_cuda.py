@@ -13,7 +13,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import check_device, deterministic, fingerprint
 from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, resume, simulate
-from afl_sim.run.preparation import recipe_of
+from afl_sim.run.recipe import recipe_of
 from afl_sim.run.validation import check_study
 from afl_sim.scenario.sections.settings import Numerics
 

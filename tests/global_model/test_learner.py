@@ -23,7 +23,7 @@ from afl_sim.learning.training.evaluation import Evaluation
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.run.api import simulate
 from afl_sim.strategies import FedAsync, FedAvg, Population, QuAFL, Strategy, Update, strategies
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 from afl_sim.world.world import World
 
 
@@ -86,7 +86,7 @@ class Fakes:
         )
 
     def send(self, client: int, task: int = 0, steps: int = 1, base: int = 0, **kwargs: Any) -> Any:
-        dispatch = Dispatch(client, task, base, steps, steps, 0, **kwargs)
+        dispatch = Task(client, task, base, steps, steps, 0, **kwargs)
         self.learner.start(dispatch, None)
         return dispatch
 
@@ -280,7 +280,7 @@ def test_plain_strategies_keep_no_client_models() -> None:
     fakes.learner.arrive(sent)
     fakes.learner.drop(sent)
     assert sent.job is None
-    assert fakes.learner._own == {}
+    assert fakes.learner._tasks.own == {}
 
 
 # -- recall and poll -----------------------------------------------------------------------------
@@ -344,9 +344,9 @@ def test_a_polled_client_whose_task_crashed_goes_on_from_the_model_before_that()
     fakes = Fakes(QuAFL(clients_per_round=1))
     first = fakes.send(0, steps=4)
     fakes.learner.arrive(first)
-    crashed = Dispatch(0, 1, 0, 9, 9, 0, until_polled=True)  # prepared, and never submitted
+    crashed = Task(0, 1, 0, 9, 9, 0, until_polled=True)  # prepared, and never submitted
     fakes.learner.start(crashed, first)
-    then = Dispatch(0, 2, 0, 1, 1, 0)
+    then = Task(0, 2, 0, 1, 1, 0)
     fakes.learner.start(then, crashed)
     fakes.learner.aggregate([then], 1, {})
     # s = 1: it starts halfway between the server's model, 0, and its own, 4.

@@ -22,7 +22,8 @@ import afl_sim
 from afl_sim import Strategy, load_run, load_scenario, simulate
 from afl_sim.errors import AflSimError, RunFolderError, ScenarioError, ScheduleError, StrategyError
 from afl_sim.recording.drafts import Draft
-from afl_sim.run.api import Progress, check_mode, load_study, resume, run_name
+from afl_sim.run.api import Progress, load_study, resume, run_name
+from afl_sim.run.checks import check_mode
 
 SMALLEST = ROOT / "scenarios" / "smallest.yaml"
 SMALL = ("stop.updates=10", "evaluation.samples=100", "data.partition.samples=20")

@@ -29,7 +29,7 @@ from afl_sim.run.validation import check_study
 from afl_sim.scenario import Scenario, scenario_id
 from afl_sim.strategies import FedAvg, QuAFL, Strategy
 from afl_sim.strategies.base import Population
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 
 BATCHED = "numerics={mode: batched, group: 3}"
 STRATEGIES = {
@@ -196,8 +196,8 @@ def learning(group: int, strategy: Strategy) -> tuple[Notes, TrainingLearner]:
     return notes, learner
 
 
-def dispatched(client: int, number: int = 0, due_us: int = 0) -> Dispatch:
-    sent = Dispatch(client, number, 0, 1, 1, 0)
+def dispatched(client: int, number: int = 0, due_us: int = 0) -> Task:
+    sent = Task(client, number, 0, 1, 1, 0)
     sent.due_us = due_us
     return sent
 

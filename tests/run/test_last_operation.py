@@ -23,7 +23,7 @@ from afl_sim.errors import AflSimError
 from afl_sim.recording import manifest
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.recording.replacement import bring_back
-from afl_sim.run import api
+from afl_sim.run import api, recorder
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.run.preparation import prepare
 from afl_sim.scenario import Case, Scenario, dump_scenario
@@ -52,7 +52,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gc.freeze()  # so that looking for what a cut has left does not go through all that is imported
     monkeypatch.setattr(api, "prepare", cache(prepare))
     monkeypatch.setattr(api, "load_scenario", lambda path: scenario())
-    monkeypatch.setattr(api, "dump_scenario", cache(dump_scenario))
+    monkeypatch.setattr(recorder, "dump_scenario", cache(dump_scenario))
     monkeypatch.setattr(manifest, "git_commit", lambda folder: None)
     monkeypatch.setattr(manifest, "installed_version", cache(manifest.installed_version))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no power is cut here

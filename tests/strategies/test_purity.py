@@ -18,7 +18,7 @@ from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies import Strategy, Update
 from afl_sim.testing import CHECKS, Case
 from afl_sim.testing.toy import executor_of, learner_of, turn
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 
 State = dict[str, Any]
 
@@ -241,7 +241,7 @@ def test_a_large_state_is_looked_at_now_and_then(at: int) -> None:
 def test_what_is_measured_is_not_changed() -> None:
     case = Case(Sound())
     learner = learner_of(case, executor_of(case.clients, "spread"))
-    sent = Dispatch(0, 0, 0, 1, 1, 0)
+    sent = Task(0, 0, 0, 1, 1, 0)
     learner.start(sent, None)
     assert learner.measure(lambda updates: len(updates), [sent], 1) == 1
     with pytest.raises(StrategyError, match=r"Sound: measure changed updates\[0\].delta"):

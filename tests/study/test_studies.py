@@ -17,7 +17,7 @@ from afl_sim import load_run
 from afl_sim.errors import AflSimError, DataError, InputError, RunFolderError, ScenarioError
 from afl_sim.recording import EventLog, MetricsLog, Run, RunFolder
 from afl_sim.recording.replacement import Replacement, bring_back
-from afl_sim.run.api import Progress, load_study
+from afl_sim.run.api import load_study
 from afl_sim.scenario import Case, Study, dump_scenario, scenario_id
 from afl_sim.study import case as case_module
 from afl_sim.study.begun import read_again
@@ -268,11 +268,10 @@ def test_the_run_before_goes_when_the_new_one_has_made_a_version(
     out.symlink_to(tmp_path / "elsewhere")
     run_study(study, Options(out=out), quiet)
 
-    def begin(scenario: Any, place: Path, progress: Any, **options: Any) -> Run:
+    def begin(scenario: Any, place: Path, first_version: Any, **options: Any) -> Run:
         RunFolder.create(place, dump_scenario(scenario), {"label": "new"})
-        progress(Progress(1.0, 0, 0, 0, None))
         assert len(list(tmp_path.glob(".elsewhere.before-*"))) == 1
-        progress(Progress(2.0, 1, 5, 50, None))
+        first_version()
         assert not list(tmp_path.glob(".*"))
         raise KeyboardInterrupt
 

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -24,33 +24,33 @@ from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.pulse import end_what_is_stuck
 from afl_sim.execution.workers import forkserver
 from afl_sim.execution.workers.pipes import Parcel, pack, receive, send
-from afl_sim.execution.workers.worker import Reply, Request, Worker, hello, portable
+from afl_sim.execution.workers.worker import OnReply, Reply, Request, Worker, hello, portable
 from afl_sim.scenario.sections.settings import Numerics
 from afl_sim.user_code import reason
 
 _TELL_EVERY = 0.2  # seconds between messages of a call
-
-Done = Callable[[Reply], None]
 
 
 class ProcessSeat:
     """A worker process.
 
     Args:
-        numerics: what it is to introduce itself with.
+        numerics: the numerics whose fingerprints it introduces itself with.
+        modules: modules that every worker process needs; they are imported once for all of them.
     """
 
-    def __init__(self, numerics: Sequence[Numerics]) -> None:
+    def __init__(self, numerics: Sequence[Numerics], modules: Sequence[str] = ()) -> None:
         self._numerics = numerics
+        self._modules = modules
         self._lock = Lock()
         self._sending = Lock()
-        self._waiting: deque[Done] = deque()  # for replies, which come in the order of requests
+        self._waiting: deque[OnReply] = deque()  # for replies, which come in the order of requests
         self._answered = 0
         self._told_to_stop = -1  # the number of a request
         self._lost = False
         self._message: Any = None
 
-    def start(self, done: Done) -> None:
+    def start(self, done: OnReply) -> None:
         """Start the process.
 
         Raises:
@@ -59,7 +59,7 @@ class ProcessSeat:
         context = multiprocessing.get_context("forkserver")
         self._waiting.append(done)
         try:
-            forkserver.start(context, [__name__, "afl_sim.run.preparation"])
+            forkserver.start(context, [__name__, *self._modules])
             self._pipe, theirs = context.Pipe()
             self.process = context.Process(
                 target=_serve, args=(theirs, self._numerics), daemon=True
@@ -70,7 +70,7 @@ class ProcessSeat:
         theirs.close()
         Thread(target=self._read, name="worker's replies", daemon=True).start()
 
-    def submit(self, request: Request, done: Done) -> None:
+    def submit(self, request: Request, done: OnReply) -> None:
         """Send a request, with an array for the model: torch would share a tensor's memory."""
         base = None if request.base is None else request.base.numpy()
         parcel = pack((request.what, request.build, base, request.origin, request.arguments))

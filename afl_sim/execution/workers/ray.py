@@ -12,18 +12,19 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.pulse import end_what_is_stuck
-from afl_sim.execution.workers.worker import Reply, Request, Worker, hello
+from afl_sim.execution.workers.worker import OnReply, Reply, Request, Worker, hello
 from afl_sim.scenario.sections.settings import Numerics
 
 _ASK_WITHIN = 5.0  # seconds for an actor to say how far it is
@@ -32,8 +33,6 @@ _TOKEN = (
     f"a cluster that asks for a token wants {_MODE}=token in the environment, and the token in "
     "~/.ray/auth_token (or in the file RAY_AUTH_TOKEN_PATH, or in RAY_AUTH_TOKEN)"
 )
-
-Done = Callable[[Reply], None]
 
 
 def import_ray() -> Any:
@@ -103,7 +102,7 @@ class Cluster:
     def __init__(self, ray: Any) -> None:
         self.ray = ray
         self.processors = int(ray.cluster_resources().get("CPU", 0))
-        self._versions: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._versions: MutableMapping[Tensor, dict[str, Any]] = WeakTensorKeyDictionary()
         self._supplies: dict[str, Any] = {}
         self._actor = ray.remote(
             num_cpus=1, concurrency_groups={"talk": 1}, scheduling_strategy="SPREAD"
@@ -154,7 +153,7 @@ class RaySeat:
         self._actor = actor
         self._numerics = numerics
 
-    def start(self, done: Done) -> None:
+    def start(self, done: OnReply) -> None:
         """Ask it to introduce itself, as soon as it is there."""
 
         def begun(reply: Reply) -> None:
@@ -167,7 +166,7 @@ class RaySeat:
 
         self._hand(begun, self._actor.hello.remote(self._numerics))
 
-    def submit(self, request: Request, done: Done) -> None:
+    def submit(self, request: Request, done: OnReply) -> None:
         """Send a request, and put what it needs into the object store."""
         self._hand(done, self._actor.do.remote(*self._cluster.arguments(request)))
 
@@ -183,7 +182,7 @@ class RaySeat:
         with suppress(self._ray.exceptions.RayError):
             self._ray.kill(self._actor)
 
-    def _hand(self, done: Done, reference: Any) -> None:
+    def _hand(self, done: OnReply, reference: Any) -> None:
         task_error = self._ray.exceptions.RayTaskError
 
         def finished(future: Future[Reply]) -> None:

@@ -82,6 +82,10 @@ class Reply:
     lost: bool = False
 
 
+OnReply = Callable[[Reply], None]
+"""Takes the reply to a request, in whichever thread it comes."""
+
+
 @dataclass(frozen=True)
 class Hello:
     """A worker's first words: its process, its code, and the numerics of its machine."""

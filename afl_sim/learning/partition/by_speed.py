@@ -87,10 +87,11 @@ def contents(counts: Ints, of: str) -> Floats:
     The number of labels is the effective one, the exponential of the entropy of their shares (Hill,
     Ecology 54(2), 1973, N_1): k for k labels in equal shares.
     """
-    if of == "samples":
-        return counts.sum(axis=1).astype(np.float64)
-    if of == "main_label":
-        return counts.argmax(axis=1).astype(np.float64)
+    if of != "labels":
+        of_part: Floats = (counts.sum(axis=1) if of == "samples" else counts.argmax(axis=1)).astype(
+            np.float64
+        )
+        return of_part
     from scipy.special import entr
 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

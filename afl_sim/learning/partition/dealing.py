@@ -33,7 +33,7 @@ def apportion(weights: Floats, total: int) -> Ints:
     largest = weights.max()
     shares = weights / largest if largest > 0 else np.ones_like(weights)
     exact = shares * (total / shares.sum())
-    whole = np.floor(exact).astype(np.int64)
+    whole: Ints = np.floor(exact).astype(np.int64)
     missing = total - int(whole.sum())
     if missing < 0:  # rounding of huge totals only
         whole[np.argmax(whole)] += missing

@@ -113,4 +113,5 @@ def quantized(vector: Tensor, uniform: Tensor, levels: int, bucket: int) -> Tens
     low = scaled.floor()
     draws = torch.nn.functional.pad(uniform.double(), (0, -count % bucket), value=1.0)
     level = low + (draws.view(-1, bucket) < scaled - low)
-    return (padded.sign() * level * (norms / levels)).float().view(-1)[:count]
+    decoded: Tensor = (padded.sign() * level * (norms / levels)).float().view(-1)
+    return decoded[:count]

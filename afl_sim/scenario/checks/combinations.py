@@ -13,8 +13,8 @@ from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, fields_of, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
-from afl_sim.scenario.sections.clients import SPEEDS
 from afl_sim.scenario.sections.training import LENGTHS
+from afl_sim.scenario.traces.devices import SPEEDS
 from afl_sim.scenario.traces.tables.clients import without_rows
 from afl_sim.scenario.wording import show
 

@@ -64,7 +64,8 @@ class FormReader:
             if form == "values" and nested:
                 self.wrong((*path, form), "a list of clients inside a list of clients")
                 return None
-            return getattr(self, f"_{form}")(raw, path, nested)
+            read: tuple[Law, Form] | None = getattr(self, f"_{form}")(raw, path, nested)
+            return read
         value = self.number(raw, path, expected=EXPECTED)
         if value is None:
             return None

@@ -10,19 +10,19 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.timelines import Availability, returns
 from afl_sim.world.clients.fleet import Fleet
 from afl_sim.world.clock import Wake
-from afl_sim.world.tasks.task import Dispatch, Phase
+from afl_sim.world.tasks.task import Phase, Task
 
 
 class Notice(Protocol):
     """What the server does when a client leaves, or is back."""
 
-    def fail(self, dispatch: Dispatch) -> None:
+    def fail(self, task: Task) -> None:
         """The task comes to nothing."""
 
-    def call_back(self, dispatch: Dispatch) -> None:
+    def call_back(self, task: Task) -> None:
         """The client stops and sends what it has done."""
 
-    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+    def sharing(self, task: Task) -> list[Task]:
         """The tasks that are at the same client, in the order in which it does them."""
 
     def record_presence(self, kind: int, client: int) -> None:
@@ -60,71 +60,71 @@ class Churn:
         self._server = server
         self._punctual = punctual
 
-    def watch(self, dispatch: Dispatch) -> None:
+    def watch(self, task: Task) -> None:
         """A client that is there has a task."""
         now = int(self._env.now)
-        until = self._availability.state(dispatch.client, now)[1]
-        if until is not None and (not self._ends(dispatch) or until < dispatch.due_us):
-            wake = Wake(self._env, until - now, dispatch)
+        until = self._availability.state(task.client, now)[1]
+        if until is not None and (not self._ends(task) or until < task.due_us):
+            wake = Wake(self._env, until - now, task)
             wake.callbacks.append(self._look)
 
-    def _ends(self, dispatch: Dispatch) -> bool:
+    def _ends(self, task: Task) -> bool:
         """Whether the task ends when it is due, as far as that is known yet."""
-        if not self._punctual or dispatch.until_polled:
+        if not self._punctual or task.until_polled:
             return False
-        return dispatch.phase >= Phase.COMPUTING or not self._fleet.varies
+        return task.phase >= Phase.COMPUTING or not self._fleet.varies
 
     def _look(self, event: simpy.Event) -> None:
-        dispatch = event.value
-        assert isinstance(dispatch, Dispatch)
-        if not self._goes_on(dispatch):
+        task = event.value
+        assert isinstance(task, Task)
+        if not self._goes_on(task):
             return
-        if self._availability.state(dispatch.client, int(self._env.now))[0]:
-            self.watch(dispatch)
+        if self._availability.state(task.client, int(self._env.now))[0]:
+            self.watch(task)
             return
-        self._server.record_presence(event_kinds.UNAVAILABLE, dispatch.client)
-        tasks = self._server.sharing(dispatch)
+        self._server.record_presence(event_kinds.UNAVAILABLE, task.client)
+        tasks = self._server.sharing(task)
         if self._on_leave != "paused":
             tasks.reverse()  # so that none is begun in the place of one that ends
         for task in tasks:
             if self._goes_on(task):
                 self._leave(task)
 
-    def _goes_on(self, dispatch: Dispatch) -> bool:
+    def _goes_on(self, task: Task) -> bool:
         """Whether the client is at it: one that is lost is not, and the server's to notice."""
-        return dispatch.in_flight and not dispatch.lost and not self._fleet.is_paused(dispatch)
+        return task.in_flight and not task.lost and not self._fleet.is_paused(task)
 
-    def _leave(self, dispatch: Dispatch) -> None:
+    def _leave(self, task: Task) -> None:
         """What becomes of a task whose client is away from now on."""
         if self._on_leave == "paused":
-            self._pause(dispatch)
+            self._pause(task)
         elif self._on_leave == "lost":
-            self._server.fail(dispatch)
-        elif dispatch.pollable:
-            self._pause(dispatch)
-        elif dispatch.phase is not Phase.UPLOADING:  # else it is sending what it has
-            if self._fleet.steps_done(dispatch):
-                self._server.call_back(dispatch)
+            self._server.fail(task)
+        elif task.pollable:
+            self._pause(task)
+        elif task.phase is not Phase.UPLOADING:  # else it is sending what it has
+            if self._fleet.steps_done(task):
+                self._server.call_back(task)
             else:
-                self._server.fail(dispatch)
+                self._server.fail(task)
 
-    def _pause(self, dispatch: Dispatch) -> None:
+    def _pause(self, task: Task) -> None:
         now = int(self._env.now)
-        back = returns(self._availability, dispatch.client, now)
+        back = returns(self._availability, task.client, now)
         if back is None:
-            self._server.fail(dispatch)
+            self._server.fail(task)
             return
-        self._fleet.pause(dispatch)
-        timeout = self._env.timeout(back - now, dispatch)
+        self._fleet.pause(task)
+        timeout = self._env.timeout(back - now, task)
         timeout.callbacks.append(self._resume)
 
     def _resume(self, event: simpy.Event) -> None:
-        dispatch = event.value
-        assert isinstance(dispatch, Dispatch)
-        if not self._fleet.is_paused(dispatch):
+        task = event.value
+        assert isinstance(task, Task)
+        if not self._fleet.is_paused(task):
             return  # it was cancelled
-        self._server.record_presence(event_kinds.AVAILABLE, dispatch.client)
-        if self._fleet.resume(dispatch):
-            self._server.call_back(dispatch)
-        if dispatch.in_flight:
-            self.watch(dispatch)
+        self._server.record_presence(event_kinds.AVAILABLE, task.client)
+        if self._fleet.resume(task):
+            self._server.call_back(task)
+        if task.in_flight:
+            self.watch(task)

@@ -16,10 +16,10 @@ from afl_sim.world.links.network import ClientLink, ServerLink
 from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.faults import Faults
-from afl_sim.world.tasks.task import Dispatch, Phase
+from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
 
-Record = Callable[[int, Dispatch, int], None]
+Record = Callable[[int, Task, int], None]
 """Logs an event: its kind, the task, and the bytes that were moved."""
 
 _NESTED = 32  # uploads, one inside the other
@@ -55,8 +55,8 @@ class Fleet(Legs):
         model_bytes: int,
         update_bytes: int,
         record: Record,
-        deliver: Callable[[Dispatch], None],
-        fail: Callable[[Dispatch], None],
+        deliver: Callable[[Task], None],
+        fail: Callable[[Task], None],
         outages: Outages,
         faults: Faults | None = None,
     ) -> None:
@@ -74,7 +74,7 @@ class Fleet(Legs):
         self._fail = fail
         self._outages = outages
         self._faults = faults
-        self.on_launch: Callable[[Dispatch], None] | None = None
+        self.on_launch: Callable[[Task], None] | None = None
 
     @property
     def punctual(self) -> bool:
@@ -95,92 +95,90 @@ class Fleet(Legs):
             name: link.queue.use(time_us) for name, link in links.items() if link.queue is not None
         }
 
-    def plan(self, dispatch: Dispatch) -> None:
+    def plan(self, task: Task) -> None:
         """Draw how long each leg will take, and so when the update is due at the earliest."""
-        client, task = dispatch.client, dispatch.task
+        client, number = task.client, task.number
         down, up = self._download_bytes, self._upload_bytes
-        dispatch.download_us, dispatch.download_bytes = self._download.transfer(client, task, down)
-        dispatch.upload_us, dispatch.upload_bytes = self._upload.transfer(client, task, up)
-        down = self._server_download.work(client, task, down)
-        up = self._server_upload.work(client, task, up)
+        task.download_us, task.download_bytes = self._download.transfer(client, number, down)
+        task.upload_us, task.upload_bytes = self._upload.transfer(client, number, up)
+        down = self._server_download.work(client, number, down)
+        up = self._server_upload.work(client, number, up)
         if self._server_download.queue is None:
-            dispatch.download_us += down
+            task.download_us += down
         else:
-            dispatch.download_work_us = down
+            task.download_work_us = down
         if self._server_upload.queue is None:
-            dispatch.upload_us += up
+            task.upload_us += up
         else:
-            dispatch.upload_work_us = up
-        begin_us = dispatch.sent_us + dispatch.download_work_us + dispatch.download_us
-        if not dispatch.until_polled:
-            dispatch.compute_us = self._compute.microseconds(dispatch, begin_us)
-        dispatch.due_us = (
-            begin_us + dispatch.compute_us + dispatch.upload_us + dispatch.upload_work_us
-        )
+            task.upload_work_us = up
+        begin_us = task.sent_us + task.download_work_us + task.download_us
+        if not task.until_polled:
+            task.compute_us = self._compute.microseconds(task, begin_us)
+        task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
 
-    def launch(self, dispatch: Dispatch) -> None:
+    def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
-        if dispatch.download_work_us:
-            self._cross(self._server_download, dispatch, dispatch.download_work_us, self._sent_down)
+        if task.download_work_us:
+            self._cross(self._server_download, task, task.download_work_us, self._sent_down)
         else:
-            self._download_on(dispatch)
-        if self.on_launch is not None and dispatch.in_flight:
-            self.on_launch(dispatch)
+            self._download_on(task)
+        if self.on_launch is not None and task.in_flight:
+            self.on_launch(task)
 
-    def pause(self, dispatch: Dispatch) -> None:
+    def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
-        if self._compute.varies and dispatch.phase is Phase.COMPUTING:
-            elapsed = int(self.env.now) - dispatch.computing_since_us
-            dispatch.worked_us += self._compute.work(dispatch, elapsed)
-        super().pause(dispatch)
-        pause = self._paused[dispatch]
+        if self._compute.varies and task.phase is Phase.COMPUTING:
+            elapsed = int(self.env.now) - task.computing_since_us
+            task.worked_us += self._compute.work(task, elapsed)
+        super().pause(task)
+        pause = self._paused[task]
         if pause.then == self._reach:
             pause.left_us = 0  # the server may be up before the client is back
 
-    def _go_on_computing(self, dispatch: Dispatch, pause: Pause, now: int) -> None:
+    def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
         """What is left takes as long as the client's speed from now on makes it."""
         if not self._compute.varies:
-            super()._go_on_computing(dispatch, pause, now)
+            super()._go_on_computing(task, pause, now)
             return
-        dispatch.computing_since_us = now
+        task.computing_since_us = now
         if pause.then == self._start_uploading:
-            planned, pause.left_us = pause.left_us, self._compute.microseconds(dispatch, now)
-            dispatch.due_us += pause.left_us - planned
+            planned, pause.left_us = pause.left_us, self._compute.microseconds(task, now)
+            task.due_us += pause.left_us - planned
 
-    def steps_done(self, dispatch: Dispatch) -> int:
+    def steps_done(self, task: Task) -> int:
         """Local steps that a task has completed by now, which has not ended its computation."""
-        if dispatch.phase is not Phase.COMPUTING:
+        if task.phase is not Phase.COMPUTING:
             return 0
-        elapsed = int(self.env.now) - dispatch.computing_since_us
-        return self._compute.steps_done(dispatch, elapsed)
+        elapsed = int(self.env.now) - task.computing_since_us
+        return self._compute.steps_done(task, elapsed)
 
-    def interrupt(self, dispatch: Dispatch) -> bool:
+    def interrupt(self, task: Task) -> bool:
         """End the computation now, with the steps done so far; follow it by `send_back`.
 
         False, and nothing changes, where the computation or the task has ended already; a crash is
         noticed, and the task fails. A client that is away hears of it when its task is resumed.
         """
-        pause = self._paused.get(dispatch)
+        pause = self._paused.get(task)
         if pause is not None:
             pause.recalled = True
             return False
-        if dispatch.lost and dispatch.in_flight:
-            self._fail(dispatch)
+        if task.lost and task.in_flight:
+            self._fail(task)
             return False
-        if dispatch.phase > Phase.COMPUTING:
+        if task.phase > Phase.COMPUTING:
             return False
-        steps = self.steps_done(dispatch)
-        if dispatch.phase is Phase.DOWNLOADING:
-            self._record(event_kinds.DOWNLOADED, dispatch, 0)  # the leg ends here
-        dispatch.steps = steps
-        dispatch.samples = self.workload.samples(dispatch.client, steps)
-        super().halt(dispatch)  # its place at the client is free when its result is uploaded
-        dispatch.due_us = int(self.env.now) + dispatch.upload_us + dispatch.upload_work_us
+        steps = self.steps_done(task)
+        if task.phase is Phase.DOWNLOADING:
+            self._record(event_kinds.DOWNLOADED, task, 0)  # the leg ends here
+        task.steps = steps
+        task.samples = self.workload.samples(task.client, steps)
+        super().halt(task)  # its place at the client is free when its result is uploaded
+        task.due_us = int(self.env.now) + task.upload_us + task.upload_work_us
         return True
 
-    def send_back(self, dispatch: Dispatch) -> None:
+    def send_back(self, task: Task) -> None:
         """Upload the result of an interrupted task."""
-        self._start_uploading(dispatch)
+        self._start_uploading(task)
 
     def expected_seconds(self, client: int) -> float:
         """The mean round trip of the client's tasks, where none has to wait for a link."""
@@ -204,134 +202,130 @@ class Fleet(Legs):
             "server.upload": self._server_upload.usual_seconds(client, up),
         }
 
-    def _sent_down(self, dispatch: Dispatch) -> None:
+    def _sent_down(self, task: Task) -> None:
         """The model has left the server's contended link; the client's own path follows."""
-        if dispatch.download_us:  # else the log has that instant already
-            dispatch.link_us = int(self.env.now)
-        self._download_on(dispatch)
+        if task.download_us:  # else the log has that instant already
+            task.link_us = int(self.env.now)
+        self._download_on(task)
 
-    def _download_on(self, dispatch: Dispatch) -> None:
-        if dispatch.download_us:
-            self.put_off(dispatch, dispatch.download_us, self._downloaded)
+    def _download_on(self, task: Task) -> None:
+        if task.download_us:
+            self.put_off(task, task.download_us, self._downloaded)
         else:
-            self._downloaded(dispatch)
+            self._downloaded(task)
 
-    def _downloaded(self, dispatch: Dispatch) -> None:
-        self._record(event_kinds.DOWNLOADED, dispatch, dispatch.download_bytes)
-        self._start_computing(dispatch)
+    def _downloaded(self, task: Task) -> None:
+        self._record(event_kinds.DOWNLOADED, task, task.download_bytes)
+        self._start_computing(task)
 
-    def _start_computing(self, dispatch: Dispatch) -> None:
-        dispatch.phase = Phase.COMPUTING
-        now = dispatch.computing_since_us = int(self.env.now)
-        if self._compute.varies and not dispatch.until_polled:  # it may begin later than planned
-            dispatch.compute_us = self._compute.microseconds(dispatch, now)
-        dispatch.due_us = now + dispatch.compute_us + dispatch.upload_us + dispatch.upload_work_us
-        if self._faults is not None and self._crashes(dispatch, self._faults):
+    def _start_computing(self, task: Task) -> None:
+        task.phase = Phase.COMPUTING
+        now = task.computing_since_us = int(self.env.now)
+        if self._compute.varies and not task.until_polled:  # it may begin later than planned
+            task.compute_us = self._compute.microseconds(task, now)
+        task.due_us = now + task.compute_us + task.upload_us + task.upload_work_us
+        if self._faults is not None and self._crashes(task, self._faults):
             return
-        if dispatch.until_polled:
-            dispatch.pending = None
+        if task.until_polled:
+            task.pending = None
             return
-        if dispatch.compute_us:
-            self.put_off(dispatch, dispatch.compute_us, self._start_uploading)
+        if task.compute_us:
+            self.put_off(task, task.compute_us, self._start_uploading)
         else:
-            self._start_uploading(dispatch)
+            self._start_uploading(task)
 
-    def _start_uploading(self, dispatch: Dispatch) -> None:
-        dispatch.phase = Phase.UPLOADING
-        self._record(event_kinds.COMPUTED, dispatch, 0)
-        self._upload_again(dispatch)
+    def _start_uploading(self, task: Task) -> None:
+        task.phase = Phase.UPLOADING
+        self._record(event_kinds.COMPUTED, task, 0)
+        self._upload_again(task)
 
-    def _upload_again(self, dispatch: Dispatch) -> None:
-        if dispatch.upload_us:
-            self.put_off(dispatch, dispatch.upload_us, self._upload_on)
+    def _upload_again(self, task: Task) -> None:
+        if task.upload_us:
+            self.put_off(task, task.upload_us, self._upload_on)
         else:
-            self._upload_on(dispatch)
+            self._upload_on(task)
 
-    def _upload_on(self, dispatch: Dispatch) -> None:
-        if dispatch.upload_work_us:
-            if dispatch.upload_us or dispatch.attempt:
-                dispatch.link_us = int(self.env.now)
-            self._cross(self._server_upload, dispatch, dispatch.upload_work_us, self._uploaded)
+    def _upload_on(self, task: Task) -> None:
+        if task.upload_work_us:
+            if task.upload_us or task.attempt:
+                task.link_us = int(self.env.now)
+            self._cross(self._server_upload, task, task.upload_work_us, self._uploaded)
         else:
-            self._uploaded(dispatch)
+            self._uploaded(task)
 
-    def _uploaded(self, dispatch: Dispatch) -> None:
+    def _uploaded(self, task: Task) -> None:
         faults = self._faults
-        if faults is not None and faults.is_lost(dispatch.client, dispatch.task, dispatch.attempt):
-            self._lose(dispatch, faults)
+        if faults is not None and faults.is_lost(task.client, task.number, task.attempt):
+            self._lose(task, faults)
             return
-        self._reach(dispatch)
+        self._reach(task)
 
-    def _reach(self, dispatch: Dispatch) -> None:
+    def _reach(self, task: Task) -> None:
         """The update arrives now, or as soon as the server is up."""
         now = int(self.env.now)
         up = self._outages.up_us(now)
         if up > now:
-            self.put_off(dispatch, up - now, self._reach)
+            self.put_off(task, up - now, self._reach)
         else:
-            self._arrive(dispatch)
+            self._arrive(task)
 
-    def _arrive(self, dispatch: Dispatch) -> None:
+    def _arrive(self, task: Task) -> None:
         faults = self._faults
         if faults is not None:
-            dispatch.corruption = faults.corruption(dispatch.client, dispatch.task)
-            if dispatch.corruption is not None:
-                self._record(event_kinds.CORRUPTED, dispatch, 0)
-        dispatch.phase = Phase.ARRIVED
-        dispatch.pending = None
-        self._record(event_kinds.ARRIVED, dispatch, dispatch.upload_bytes)
-        self._deliver(dispatch)
+            task.corruption = faults.corruption(task.client, task.number)
+            if task.corruption is not None:
+                self._record(event_kinds.CORRUPTED, task, 0)
+        task.phase = Phase.ARRIVED
+        task.pending = None
+        self._record(event_kinds.ARRIVED, task, task.upload_bytes)
+        self._deliver(task)
         if faults is not None:
-            delay = faults.duplicate_us(dispatch.client, dispatch.task)
+            delay = faults.duplicate_us(task.client, task.number)
             if delay is not None:
                 now = int(self.env.now)
                 again = self.env.timeout(self._outages.up_us(now + delay) - now)
                 again.callbacks.append(
-                    lambda _: self._record(event_kinds.DUPLICATE, dispatch, dispatch.upload_bytes)
+                    lambda _: self._record(event_kinds.DUPLICATE, task, task.upload_bytes)
                 )
 
-    def _crashes(self, dispatch: Dispatch, faults: Faults) -> bool:
-        if dispatch.sent_us < faults.from_us:
+    def _crashes(self, task: Task, faults: Faults) -> bool:
+        if task.sent_us < faults.from_us:
             return False
-        compute_us = dispatch.compute_us
-        if dispatch.until_polled:  # as long as it would compute if it were not polled before
-            compute_us = self._compute.microseconds(dispatch, int(self.env.now))
-        crash_us = faults.crash_us(dispatch.client, dispatch.task, compute_us)
+        compute_us = task.compute_us
+        if task.until_polled:  # as long as it would compute if it were not polled before
+            compute_us = self._compute.microseconds(task, int(self.env.now))
+        crash_us = faults.crash_us(task.client, task.number, compute_us)
         if crash_us is None:
             return False
-        self.put_off(dispatch, crash_us, self._crash)
+        self.put_off(task, crash_us, self._crash)
         return True
 
-    def _crash(self, dispatch: Dispatch) -> None:
+    def _crash(self, task: Task) -> None:
         """The work is lost, which the server may notice later."""
         assert self._faults is not None
-        left = dispatch.sent_us + self._faults.noticed_us - int(self.env.now)
+        left = task.sent_us + self._faults.noticed_us - int(self.env.now)
         if left > 0:
-            dispatch.lost = True
-            self.put_off(dispatch, left, self._fail)
+            task.lost = True
+            self.put_off(task, left, self._fail)
         else:
-            self._fail(dispatch)
+            self._fail(task)
 
-    def _lose(self, dispatch: Dispatch, faults: Faults) -> None:
+    def _lose(self, task: Task, faults: Faults) -> None:
         """An upload did not arrive: the client notices, and tries again or gives up."""
-        self._record(event_kinds.LOST, dispatch, dispatch.upload_bytes)
-        wait, backoff = faults.timeout_us(), faults.backoff_us(dispatch.attempt)
-        dispatch.attempt += 1
+        self._record(event_kinds.LOST, task, task.upload_bytes)
+        wait, backoff = faults.timeout_us(), faults.backoff_us(task.attempt)
+        task.attempt += 1
         if backoff is not None:
             wait += backoff
-            dispatch.due_us = (
-                int(self.env.now) + wait + dispatch.upload_us + dispatch.upload_work_us
-            )
+            task.due_us = int(self.env.now) + wait + task.upload_us + task.upload_work_us
         then = self._fail if backoff is None else self._upload_again
         # Even at once, whoever has just sent a task is to hold it before it fails, and uploads
         # that take no time are not to nest too deep.
         if backoff is None:
-            put_off = dispatch.sent_us == int(self.env.now)
+            put_off = task.sent_us == int(self.env.now)
         else:
-            put_off = not (
-                dispatch.attempt % _NESTED or dispatch.upload_us or dispatch.upload_work_us
-            )
+            put_off = not (task.attempt % _NESTED or task.upload_us or task.upload_work_us)
         if wait or put_off:
-            self.put_off(dispatch, wait, then)
+            self.put_off(task, wait, then)
         else:
-            then(dispatch)
+            then(task)

@@ -9,7 +9,7 @@ import numpy as np
 
 from afl_sim.errors import ScheduleError
 from afl_sim.streams import Streams
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 
 _BLOCK = 1024  # draws computed at a time
 
@@ -26,7 +26,7 @@ class IdleClients:
 
     def __init__(self, population: int, streams: Streams) -> None:
         self.population = population
-        self.busy: dict[int, Dispatch] = {}
+        self.busy: dict[int, Task] = {}
         self._listed: list[int] | None = None  # the idle clients in order, where few are
         self._streams = streams
         self._draws = 0
@@ -38,12 +38,12 @@ class IdleClients:
     def __contains__(self, client: int) -> bool:
         return client not in self.busy and 0 <= client < self.population
 
-    def start(self, client: int, dispatch: Dispatch) -> None:
+    def start(self, client: int, task: Task) -> None:
         """The client has a task, in place of the one it had, if any."""
         listed = self._listed
         if listed is not None and client not in self.busy:
             del listed[bisect_left(listed, client)]
-        self.busy[client] = dispatch
+        self.busy[client] = task
 
     def end(self, client: int) -> None:
         """The client is idle again."""

@@ -13,9 +13,9 @@ import simpy
 
 from afl_sim.world.links.contended import Link, Transfer
 from afl_sim.world.links.network import ServerLink
-from afl_sim.world.tasks.task import Dispatch, Phase
+from afl_sim.world.tasks.task import Phase, Task
 
-Then = Callable[[Dispatch], None]
+Then = Callable[[Task], None]
 
 
 @dataclass
@@ -38,72 +38,72 @@ class Legs:
 
     def __init__(self, env: simpy.Environment) -> None:
         self.env = env
-        self._paused: dict[Dispatch, Pause] = {}
+        self._paused: dict[Task, Pause] = {}
 
-    def halt(self, dispatch: Dispatch) -> None:
+    def halt(self, task: Task) -> None:
         """Stop working on a task at once; its place on a link is free for others."""
-        pending, dispatch.pending = dispatch.pending, None
+        pending, task.pending = task.pending, None
         if isinstance(pending, Transfer):
             pending.link.withdraw(pending)
-        self._paused.pop(dispatch, None)
+        self._paused.pop(task, None)
 
-    def is_paused(self, dispatch: Dispatch) -> bool:
+    def is_paused(self, task: Task) -> bool:
         """Whether the task is interrupted until `resume`."""
-        return dispatch in self._paused
+        return task in self._paused
 
-    def pause(self, dispatch: Dispatch) -> None:
+    def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
-        pending, dispatch.pending = dispatch.pending, None
+        pending, task.pending = task.pending, None
         now = int(self.env.now)
         if isinstance(pending, Transfer):
             left = pending.link.withdraw(pending)
             pause = Pause(now, left, pending.link, pending.then)
         elif pending is not None:
-            pause = Pause(now, dispatch.leg_ends_us - now, None, dispatch.then)
+            pause = Pause(now, task.leg_ends_us - now, None, task.then)
         else:
             pause = Pause(now, 0, None, None)  # it waits for a poll
-        self._paused[dispatch] = pause
+        self._paused[task] = pause
 
-    def resume(self, dispatch: Dispatch) -> bool:
+    def resume(self, task: Task) -> bool:
         """Go on where the task was interrupted; returns whether it was recalled meanwhile.
 
         A transfer that waited in line, or was being served, joins the line again.
         """
-        pause = self._paused.pop(dispatch)
+        pause = self._paused.pop(task)
         now = int(self.env.now)
-        dispatch.due_us += now - pause.since_us
-        if dispatch.phase is Phase.COMPUTING:
-            self._go_on_computing(dispatch, pause, now)
+        task.due_us += now - pause.since_us
+        if task.phase is Phase.COMPUTING:
+            self._go_on_computing(task, pause, now)
         if pause.then is None:
             return pause.recalled
         left = max(1, pause.left_us)
         if pause.link is not None:
-            dispatch.pending = pause.link.send(dispatch, left, pause.then)
+            task.pending = pause.link.send(task, left, pause.then)
         else:
-            self.put_off(dispatch, left, pause.then)
+            self.put_off(task, left, pause.then)
         return pause.recalled
 
-    def _go_on_computing(self, dispatch: Dispatch, pause: Pause, now: int) -> None:
+    def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
         """What is left of a computation takes as long as it would have taken."""
-        dispatch.computing_since_us += now - pause.since_us
+        task.computing_since_us += now - pause.since_us
 
-    def put_off(self, dispatch: Dispatch, delay: int, then: Then) -> None:
+    def put_off(self, task: Task, delay: int, then: Then) -> None:
         """Go on with the task after so many microseconds."""
-        timeout = self.env.timeout(delay, dispatch)
+        timeout = self.env.timeout(delay, task)
         timeout.callbacks.append(_go_on)  # set until it is processed
-        dispatch.pending = timeout
-        dispatch.leg_ends_us = int(self.env.now) + delay
-        dispatch.then = then
+        task.pending = timeout
+        task.leg_ends_us = int(self.env.now) + delay
+        task.then = then
 
-    def _cross(self, link: ServerLink, dispatch: Dispatch, work_us: int, then: Then) -> None:
+    def _cross(self, link: ServerLink, task: Task, work_us: int, then: Then) -> None:
         assert link.queue is not None
-        dispatch.pending = link.queue.send(dispatch, work_us, then)
+        task.pending = link.queue.send(task, work_us, then)
 
 
 def _go_on(event: simpy.Event) -> None:
     """A leg is over, unless the task was cancelled or recalled meanwhile."""
-    dispatch = event.value
-    assert isinstance(dispatch, Dispatch)
-    if dispatch.pending is event:
-        assert dispatch.then is not None
-        dispatch.then(dispatch)
+    task = event.value
+    assert isinstance(task, Task)
+    if task.pending is event:
+        assert task.then is not None
+        task.then(task)

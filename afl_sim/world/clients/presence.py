@@ -9,9 +9,9 @@ from afl_sim.errors import ScheduleError
 from afl_sim.world.availability.timelines import Availability, returns
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.selection import Selector
-from afl_sim.world.tasks.task import Dispatch, Phase
+from afl_sim.world.tasks.task import Phase, Task
 
-_AWAY = Dispatch(-1, -1, -1, 0, 0, 0)
+_AWAY = Task(-1, -1, -1, 0, 0, 0)
 _AWAY.phase = Phase.CANCELLED
 """Stands in `IdleClients.busy` for the task of a client that is known to be away."""
 
@@ -50,14 +50,14 @@ class Presence:
         """Whether the client can be sent a task, now or when it is there."""
         return client in self._idle or client in self._away or client in self._gone
 
-    def task(self, client: int) -> Dispatch | None:
+    def task(self, client: int) -> Task | None:
         """The task that the client has, if any."""
         found = self._idle.busy.get(client)
         return None if found is _AWAY else found
 
-    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+    def sharing(self, task: Task) -> list[Task]:
         """The tasks that are at the same client, in the order in which it does them."""
-        return [dispatch]
+        return [task]
 
     def is_there(self, client: int, now_us: int) -> bool:
         """Whether the client can be reached, idle or not."""
@@ -69,17 +69,17 @@ class Presence:
             return now_us
         return returns(self._availability, client, now_us)
 
-    def start(self, client: int, dispatch: Dispatch) -> None:
+    def start(self, client: int, task: Task) -> None:
         """The client has a task."""
         if self._availability is not None and self._away.pop(client, None) is None:
             self._gone.pop(client, None)
-        self._idle.start(client, dispatch)
+        self._idle.start(client, task)
 
-    def end(self, dispatch: Dispatch) -> bool:
+    def end(self, task: Task) -> bool:
         """A task is over; whether that leaves its client idle."""
-        if self._idle.busy.get(dispatch.client) is not dispatch:
+        if self._idle.busy.get(task.client) is not task:
             return False  # it has gone on to another
-        self._idle.end(dispatch.client)
+        self._idle.end(task.client)
         return True
 
     def draw(self, n: int, now_us: int, among: Sequence[int] | None = None) -> list[int]:

@@ -14,7 +14,7 @@ from afl_sim.world.availability.timelines import Availability
 from afl_sim.world.clients.fleet import Fleet
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.presence import Presence
-from afl_sim.world.tasks.task import Dispatch, Phase
+from afl_sim.world.tasks.task import Phase, Task
 
 
 class QueueingFleet(Fleet):
@@ -26,72 +26,72 @@ class QueueingFleet(Fleet):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._queues: dict[int, deque[Dispatch]] = {}  # the first is the one that is computed
+        self._queues: dict[int, deque[Task]] = {}  # the first is the one that is computed
 
     @property
     def punctual(self) -> bool:
         """Whether no task can arrive later than it is due when it is sent: others come first."""
         return False
 
-    def plan(self, dispatch: Dispatch) -> None:
+    def plan(self, task: Task) -> None:
         """Draw the legs' durations; it is due at the earliest after those that are before it."""
-        super().plan(dispatch)
-        queue = self._queues.get(dispatch.client)
+        super().plan(task)
+        queue = self._queues.get(task.client)
         if queue:
             free_us = queue[-1].due_us - _upload_us(queue[-1])
-            begin_us = dispatch.due_us - _upload_us(dispatch) - dispatch.compute_us
-            dispatch.due_us += max(0, free_us - begin_us)
+            begin_us = task.due_us - _upload_us(task) - task.compute_us
+            task.due_us += max(0, free_us - begin_us)
 
-    def halt(self, dispatch: Dispatch) -> None:
+    def halt(self, task: Task) -> None:
         """Stop working on a task at once; its place on a link or in a queue is free for others."""
-        super().halt(dispatch)
-        self._leave(dispatch)
+        super().halt(task)
+        self._leave(task)
 
-    def resume(self, dispatch: Dispatch) -> bool:
+    def resume(self, task: Task) -> bool:
         """Go on where the task was interrupted; its turn may have come meanwhile."""
-        recalled = super().resume(dispatch)
-        if dispatch.phase is Phase.QUEUED and self._queues[dispatch.client][0] is dispatch:
-            self._begin(dispatch)
+        recalled = super().resume(task)
+        if task.phase is Phase.QUEUED and self._queues[task.client][0] is task:
+            self._begin(task)
         return recalled
 
-    def _downloaded(self, dispatch: Dispatch) -> None:
-        self._record(event_kinds.DOWNLOADED, dispatch, dispatch.download_bytes)
-        queue = self._queues.setdefault(dispatch.client, deque())
-        queue.append(dispatch)
+    def _downloaded(self, task: Task) -> None:
+        self._record(event_kinds.DOWNLOADED, task, task.download_bytes)
+        queue = self._queues.setdefault(task.client, deque())
+        queue.append(task)
         if len(queue) == 1:
-            self._start_computing(dispatch)
+            self._start_computing(task)
         else:
-            dispatch.phase = Phase.QUEUED
-            dispatch.queued_since_us = int(self.env.now)
-            dispatch.pending = None
-            self._record(event_kinds.QUEUED, dispatch, 0)
+            task.phase = Phase.QUEUED
+            task.queued_since_us = int(self.env.now)
+            task.pending = None
+            self._record(event_kinds.QUEUED, task, 0)
 
-    def _start_uploading(self, dispatch: Dispatch) -> None:
-        super()._start_uploading(dispatch)
-        self._leave(dispatch)
+    def _start_uploading(self, task: Task) -> None:
+        super()._start_uploading(task)
+        self._leave(task)
 
-    def _leave(self, dispatch: Dispatch) -> None:
+    def _leave(self, task: Task) -> None:
         """The task is out of its client's queue; if it was the first, it is the next one's turn."""
-        queue = self._queues.get(dispatch.client)
-        if queue is None or dispatch not in queue:
+        queue = self._queues.get(task.client)
+        if queue is None or task not in queue:
             return
-        self._note_waiting(dispatch)
-        first = queue[0] is dispatch
-        queue.remove(dispatch)
+        self._note_waiting(task)
+        first = queue[0] is task
+        queue.remove(task)
         if not queue:
-            del self._queues[dispatch.client]
+            del self._queues[task.client]
         elif first and not self.is_paused(queue[0]):
             self._begin(queue[0])
 
-    def _begin(self, dispatch: Dispatch) -> None:
-        self._note_waiting(dispatch)
-        self._record(event_kinds.STARTED, dispatch, 0)
-        self._start_computing(dispatch)
+    def _begin(self, task: Task) -> None:
+        self._note_waiting(task)
+        self._record(event_kinds.STARTED, task, 0)
+        self._start_computing(task)
 
-    def _note_waiting(self, dispatch: Dispatch) -> None:
-        if dispatch.queued_since_us >= 0:
-            dispatch.queued_us = int(self.env.now) - dispatch.queued_since_us
-            dispatch.queued_since_us = -1
+    def _note_waiting(self, task: Task) -> None:
+        if task.queued_since_us >= 0:
+            task.queued_us = int(self.env.now) - task.queued_since_us
+            task.queued_since_us = -1
 
 
 class QueueingPresence(Presence):
@@ -104,7 +104,7 @@ class QueueingPresence(Presence):
 
     def __init__(self, idle: IdleClients, availability: Availability | None) -> None:
         super().__init__(idle, availability)
-        self._tasks: dict[int, dict[Dispatch, None]] = {}  # client -> its tasks, oldest first
+        self._tasks: dict[int, dict[Task, None]] = {}  # client -> its tasks, oldest first
 
     @property
     def idle(self) -> int:
@@ -115,29 +115,29 @@ class QueueingPresence(Presence):
         """Whether the client can be sent a task: everyone can."""
         return 0 <= client < self._idle.population
 
-    def task(self, client: int) -> Dispatch | None:
+    def task(self, client: int) -> Task | None:
         """The oldest of the client's tasks, if it has any."""
         return next(iter(self._tasks.get(client, ())), None)
 
-    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+    def sharing(self, task: Task) -> list[Task]:
         """The tasks of the same client that have been sent, oldest first."""
-        tasks = self._tasks.get(dispatch.client, ())
+        tasks = self._tasks.get(task.client, ())
         return [task for task in tasks if task.phase is not Phase.WAITING]
 
-    def start(self, client: int, dispatch: Dispatch) -> None:
+    def start(self, client: int, task: Task) -> None:
         """The client has one more task."""
-        self._tasks.setdefault(client, {})[dispatch] = None
+        self._tasks.setdefault(client, {})[task] = None
 
-    def end(self, dispatch: Dispatch) -> bool:
+    def end(self, task: Task) -> bool:
         """A task is over; whether that leaves its client idle."""
-        tasks = self._tasks.get(dispatch.client, {})
-        if dispatch not in tasks:
+        tasks = self._tasks.get(task.client, {})
+        if task not in tasks:
             return False
-        del tasks[dispatch]
+        del tasks[task]
         if not tasks:
-            del self._tasks[dispatch.client]
+            del self._tasks[task.client]
         return not tasks
 
 
-def _upload_us(dispatch: Dispatch) -> int:
-    return dispatch.upload_us + dispatch.upload_work_us
+def _upload_us(task: Task) -> int:
+    return task.upload_us + task.upload_work_us

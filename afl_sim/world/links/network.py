@@ -43,18 +43,18 @@ class ClientLink:
         self._terms = lru_cache(_RATES_KEPT)(self._draw_terms)
         self._steady_us = lru_cache(_RATES_KEPT)(self._round)
 
-    def transfer(self, client: int, task: int, size: int) -> tuple[int, int]:
+    def transfer(self, client: int, number: int, size: int) -> tuple[int, int]:
         """Microseconds and bytes of the transfer of ``size`` bytes for a client's task.
 
         0 microseconds mean that the transfer takes no time at all.
         """
         if self._steady:
             return (0 if self._free else self._steady_us(client, size)), size
-        attempts = self._attempts(client, task)
+        attempts = self._attempts(client, number)
         if self._free or self._spec.jitter.constant == 0:
             return 0, attempts * size
         factor = draw(
-            self._spec.jitter, self._streams, f"network.{self._name}.jitter", client, task
+            self._spec.jitter, self._streams, f"network.{self._name}.jitter", client, number
         )
         seconds = self._seconds(client, size) * factor * attempts
         return to_microseconds(seconds, self._key), attempts * size
@@ -75,12 +75,12 @@ class ClientLink:
     def _round(self, client: int, size: int) -> int:
         return to_microseconds(self._seconds(client, size), self._key)
 
-    def _attempts(self, client: int, task: int) -> int:
+    def _attempts(self, client: int, number: int) -> int:
         """1 + the number of losses, P(more than k) = loss ** k."""
         loss = self._spec.loss
         if loss == 0:
             return 1
-        u = self._streams.uniform(f"network.{self._name}.loss", client, task)
+        u = self._streams.uniform(f"network.{self._name}.loss", client, number)
         return 1 + int(math.log(u) / math.log(loss))
 
     def _draw_terms(self, client: int) -> tuple[float, float]:
@@ -120,14 +120,14 @@ class ServerLink:
         elif isinstance(link, spec.SharedLink):
             self.queue = SharedLink(env)
 
-    def work(self, client: int, task: int, size: int) -> int:
+    def work(self, client: int, number: int, size: int) -> int:
         """Microseconds that ``size`` bytes would take alone; 0 is no time at all."""
         if self._bandwidth is None or self._jitter.constant == 0:
             return 0
         seconds = size / self._bandwidth
         if self._jitter.constant != 1:
             purpose = f"server.{self._name}.jitter"
-            seconds *= draw(self._jitter, self._streams, purpose, client, task)
+            seconds *= draw(self._jitter, self._streams, purpose, client, number)
         return to_microseconds(seconds, f"server.{self._name}")
 
     def expected_seconds(self, client: int, size: int) -> float:

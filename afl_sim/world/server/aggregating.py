@@ -11,7 +11,7 @@ from afl_sim.errors import ScheduleError
 from afl_sim.world.clock import Done, Wake, to_microseconds
 from afl_sim.world.draws import draw
 from afl_sim.world.server.sending import Sending
-from afl_sim.world.tasks.task import Dispatch, Phase
+from afl_sim.world.tasks.task import Phase, Task
 
 Schedule = Generator[simpy.Event, Any, None]
 """A strategy's life in virtual time: a SimPy process."""
@@ -20,7 +20,7 @@ Schedule = Generator[simpy.Event, Any, None]
 class Aggregating(Sending):
     """A server that makes versions out of what has arrived."""
 
-    def aggregate(self, updates: Iterable[Dispatch], **context: Any) -> simpy.Event:
+    def aggregate(self, updates: Iterable[Task], **context: Any) -> simpy.Event:
         """Make the next version out of updates that have arrived.
 
         Without aggregation time it happens at once, inside this call. An aggregation of no updates
@@ -30,13 +30,13 @@ class Aggregating(Sending):
             updates: the updates to combine; they are passed on in order of arrival.
             context: plain values (the tier, the phase) for the log and the numeric half.
         """
-        batch = sorted(updates, key=lambda dispatch: dispatch.arrival)
+        batch = sorted(updates, key=lambda task: task.arrival)
         if not batch:
             self._came_to_nothing()
             return Done(self._env)
-        for dispatch in batch:
-            if dispatch.phase not in (Phase.ARRIVED, Phase.AGGREGATED):
-                raise ScheduleError(f"{dispatch} cannot be aggregated: it is not at the server")
+        for task in batch:
+            if task.phase not in (Phase.ARRIVED, Phase.AGGREGATED):
+                raise ScheduleError(f"{task} cannot be aggregated: it is not at the server")
         seconds = draw(
             self._aggregation_seconds, self._streams, "server.aggregation", 0, self._aggregations
         )

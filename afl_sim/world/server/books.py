@@ -20,7 +20,7 @@ from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingPresence
 from afl_sim.world.learner import Learner
 from afl_sim.world.server.statistics import Counts
-from afl_sim.world.tasks.task import Dispatch, Order, Phase
+from afl_sim.world.tasks.task import Order, Phase, Task
 
 # What is logged when a transfer is over.
 _CROSSED = (event_kinds.DOWNLOADED, event_kinds.ARRIVED, event_kinds.LOST)
@@ -73,14 +73,14 @@ class Books:
         self._idle = IdleClients(clients, streams)
         self._queues = queues
         self._presence = (QueueingPresence if queues else Presence)(self._idle, availability)
-        self._tasks: dict[int, int] = {}  # client -> tasks sent so far
-        self._flying: dict[Dispatch, None] = {}  # in order of dispatch
-        self._waiting: dict[Dispatch, None] = {}  # for their clients to be back
-        self._inbox: dict[Dispatch, None] = {}  # in order of arrival
+        self._sent: dict[int, int] = {}  # client -> tasks sent so far
+        self._flying: dict[Task, None] = {}  # in order of dispatch
+        self._waiting: dict[Task, None] = {}  # for their clients to be back
+        self._inbox: dict[Task, None] = {}  # in order of arrival
         self._reader: simpy.Event | None = None
         # How long the server is busy with evaluating a version it has made; None is never.
         self.evaluation_seconds: Callable[[int], float] | None = None
-        self.listener: Callable[[Dispatch], None] | None = None  # hears of every arrival
+        self.listener: Callable[[Task], None] | None = None  # hears of every arrival
         self._outages = outages or Outages(None, streams)
         self._idle_waits: list[tuple[int, Sequence[int] | None, simpy.Event]] = []
         self._idle_timer_us = -1
@@ -89,129 +89,129 @@ class Books:
         self,
         client: int,
         order: Order,
-        after: Dispatch | None = None,
-        waiting: Dispatch | None = None,
-    ) -> Dispatch:
+        after: Task | None = None,
+        waiting: Task | None = None,
+    ) -> Task:
         """Send a task, a new one or one that waited for its client."""
-        task = self._tasks.get(client, 0)
-        self._tasks[client] = task + 1
+        number = self._sent.get(client, 0)
+        self._sent[client] = number + 1
         now = int(self._env.now)
-        steps, samples = self.fleet.workload.amount(client, task, order.epochs, order.steps)
+        steps, samples = self.fleet.workload.amount(client, number, order.epochs, order.steps)
         if waiting is None:
-            dispatch = Dispatch(client, task, self.version, steps, samples, now, order.until_polled)
-            dispatch.order = order
+            task = Task(client, number, self.version, steps, samples, now, order.until_polled)
+            task.order = order
         else:
-            dispatch = waiting
-            del self._waiting[dispatch]
-            dispatch.set_out(task, self.version, steps, samples, now)
-        self._presence.start(client, dispatch)
-        self._flying[dispatch] = None
+            task = waiting
+            del self._waiting[task]
+            task.set_out(number, self.version, steps, samples, now)
+        self._presence.start(client, task)
+        self._flying[task] = None
         counts, in_flight = self.counts, len(self._flying)
         counts.dispatched += 1
         if in_flight > counts.peak_in_flight:
             counts.peak_in_flight = in_flight
-        self.record(event_kinds.DISPATCHED, dispatch, 0)
-        self.fleet.plan(dispatch)
-        self._learner.start(dispatch, after)
-        self.fleet.launch(dispatch)
-        return dispatch
+        self.record(event_kinds.DISPATCHED, task, 0)
+        self.fleet.plan(task)
+        self._learner.start(task, after)
+        self.fleet.launch(task)
+        return task
 
-    def deliver(self, dispatch: Dispatch) -> None:
+    def deliver(self, task: Task) -> None:
         """An update has reached the server (called by the fleet)."""
-        self._end_flight(dispatch)
-        self._learner.arrive(dispatch)
-        dispatch.arrival = self.counts.arrived
+        self._end_flight(task)
+        self._learner.arrive(task)
+        task.arrival = self.counts.arrived
         self.counts.arrived += 1
         if self.listener is not None:
-            self.listener(dispatch)
-        if dispatch.unwanted:
-            self._throw_away(dispatch)
-            if dispatch.waiter is not None:
-                dispatch.waiter.give_up(dispatch)
-        elif dispatch.waiter is not None and not dispatch.waiter.triggered:
-            dispatch.waiter.arrive(dispatch)
+            self.listener(task)
+        if task.unwanted:
+            self._throw_away(task)
+            if task.waiter is not None:
+                task.waiter.give_up(task)
+        elif task.waiter is not None and not task.waiter.triggered:
+            task.waiter.arrive(task)
         elif self._reader is not None:
             reader, self._reader = self._reader, None
-            reader.succeed(dispatch)
+            reader.succeed(task)
         else:
-            self._inbox[dispatch] = None
+            self._inbox[task] = None
 
-    def record(self, kind: int, dispatch: Dispatch, size: int) -> None:
+    def record(self, kind: int, task: Task, size: int) -> None:
         """Log an event of a task; ``size`` is the number of bytes that moved.
 
         Where a transfer is over that crossed a contended link of the server, the log says beside it
         when a model left that link, or when an update came to it.
         """
         crossed = None
-        if dispatch.link_us >= 0 and kind in _CROSSED:
-            crossed, dispatch.link_us = f'{{"link_us": {dispatch.link_us}}}', -1
+        if task.link_us >= 0 and kind in _CROSSED:
+            crossed, task.link_us = f'{{"link_us": {task.link_us}}}', -1
         self._log(
             self._env.now,
             kind,
-            dispatch.client,
-            dispatch.task,
+            task.client,
+            task.number,
             self.version,
-            dispatch.base_version,
+            task.base_version,
             -1,
             size,
-            dispatch.steps,
-            dispatch.samples,
+            task.steps,
+            task.samples,
             crossed,
         )
 
-    def _throw_away(self, dispatch: Dispatch) -> None:
+    def _throw_away(self, task: Task) -> None:
         """Discard an update that has arrived."""
-        dispatch.phase = Phase.DISCARDED
-        self._inbox.pop(dispatch, None)
+        task.phase = Phase.DISCARDED
+        self._inbox.pop(task, None)
         self.counts.discarded += 1
-        self.record(event_kinds.DISCARDED, dispatch, 0)
-        self._learner.drop(dispatch)
-        self._take(dispatch)
+        self.record(event_kinds.DISCARDED, task, 0)
+        self._learner.drop(task)
+        self._take(task)
 
     def _make_version(
-        self, batch: list[Dispatch], context: dict[str, Any], began_us: int | None = None
+        self, batch: list[Task], context: dict[str, Any], began_us: int | None = None
     ) -> None:
         """Aggregate; where that has taken time, the log says beside the context when it began."""
         self._learner.aggregate(batch, self.version + 1, context)
         self.version += 1
         noted = context if began_us is None else {**context, "began_us": began_us}
         text = _json(noted) if noted else None
-        for dispatch in batch:
-            if dispatch.phase is Phase.AGGREGATED:
+        for task in batch:
+            if task.phase is Phase.AGGREGATED:
                 continue  # an update that a method uses again counts once
-            self._count_use(dispatch, text)
+            self._count_use(task, text)
         self._on_version()
 
-    def _count_use(self, dispatch: Dispatch, context: str | None) -> None:
+    def _count_use(self, task: Task, context: str | None) -> None:
         """An update went into the version just made."""
-        dispatch.phase = Phase.AGGREGATED
-        self._inbox.pop(dispatch, None)
-        self._take(dispatch)  # a schedule may use an update that it never took
-        staleness = self.version - 1 - dispatch.base_version
+        task.phase = Phase.AGGREGATED
+        self._inbox.pop(task, None)
+        self._take(task)  # a schedule may use an update that it never took
+        staleness = self.version - 1 - task.base_version
         self.counts.aggregated += 1
-        self.counts.samples += dispatch.samples
+        self.counts.samples += task.samples
         self.counts.staleness[staleness] += 1
         self._log(
             self._env.now,
             event_kinds.AGGREGATED,
-            dispatch.client,
-            dispatch.task,
+            task.client,
+            task.number,
             self.version,
-            dispatch.base_version,
+            task.base_version,
             staleness,
             0,
-            dispatch.steps,
-            dispatch.samples,
+            task.steps,
+            task.samples,
             context,
         )
 
-    def _end_flight(self, dispatch: Dispatch) -> None:
-        del self._flying[dispatch]
-        self.counts.busy_us += dispatch.busy_us(int(self._env.now))
+    def _end_flight(self, task: Task) -> None:
+        del self._flying[task]
+        self.counts.busy_us += task.busy_us(int(self._env.now))
 
-    def _take(self, dispatch: Dispatch) -> None:
+    def _take(self, task: Task) -> None:
         """The client is idle again, unless it has another task."""
-        if self._presence.end(dispatch) and self._idle_waits:
+        if self._presence.end(task) and self._idle_waits:
             self._wake_idle_waits()
 
     def _take_value(self, event: Any) -> None:

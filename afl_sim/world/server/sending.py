@@ -7,7 +7,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.server.books import Books
-from afl_sim.world.tasks.task import PLAIN, Dispatch, Order, Phase
+from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task
 
 _IDLE_ROUNDS = 10_000
 _MISSED = 10_000  # times in a row that a client comes while the server is down: they never meet
@@ -26,33 +26,31 @@ class Sending(Books):
     _noted_us = -1  # the last instant at which a client came or left
     _noted: set[tuple[int, int]]  # and who did then
 
-    def _request(
-        self, client: int, order: Order = PLAIN, after: Dispatch | None = None
-    ) -> Dispatch:
+    def _request(self, client: int, order: Order = PLAIN, after: Task | None = None) -> Task:
         """Send a task now, or as soon as the client is there."""
         now = int(self._env.now)
         begin = self._can_begin_us(client, now)
         if begin == now:
             return self._send(client, order, after)
-        dispatch = Dispatch(client, -1, self.version, 0, 0, now, order.until_polled)
-        dispatch.order = order
+        task = Task(client, -1, self.version, 0, 0, now, order.until_polled)
+        task.order = order
         if begin is None:
-            dispatch.phase = Phase.FAILED  # nobody will ever take it
-            return dispatch
+            task.phase = Phase.FAILED  # nobody will ever take it
+            return task
         away = not self._presence.is_there(client, now)
-        dispatch.phase = Phase.WAITING
-        self._waiting[dispatch] = None
-        self._presence.start(client, dispatch)
-        timeout = dispatch.pending = self._env.timeout(begin - now)
+        task.phase = Phase.WAITING
+        self._waiting[task] = None
+        self._presence.start(client, task)
+        timeout = task.pending = self._env.timeout(begin - now)
 
         def set_out(_: object) -> None:
-            if dispatch.pending is timeout:
+            if task.pending is timeout:
                 if away:
                     self.record_presence(event_kinds.AVAILABLE, client)
-                self._send(client, order, after, waiting=dispatch)
+                self._send(client, order, after, waiting=task)
 
         timeout.callbacks.append(set_out)
-        return dispatch
+        return task
 
     def _can_begin_us(self, client: int, time_us: int) -> int | None:
         """The first instant from this one on at which both ends are there; None if never."""
@@ -63,35 +61,35 @@ class Sending(Books):
             time_us = begin
         return None
 
-    def _withdraw(self, dispatch: Dispatch, phase: Phase) -> None:
+    def _withdraw(self, task: Task, phase: Phase) -> None:
         """A task that waits for its client is no longer wanted: it was never sent."""
-        dispatch.pending = None
-        dispatch.phase = phase
-        del self._waiting[dispatch]
-        self._take(dispatch)
-        if dispatch.waiter is not None:
-            dispatch.waiter.give_up(dispatch)
+        task.pending = None
+        task.phase = phase
+        del self._waiting[task]
+        self._take(task)
+        if task.waiter is not None:
+            task.waiter.give_up(task)
 
-    def fail(self, dispatch: Dispatch) -> None:
+    def fail(self, task: Task) -> None:
         """A task in flight comes to nothing (called by the fleet)."""
         now = int(self._env.now)
         heard = self._outages.up_us(now)
         if heard > now:
-            dispatch.lost = True
-            self.fleet.halt(dispatch)
-            self.fleet.put_off(dispatch, heard - now, self.fail)
+            task.lost = True
+            self.fleet.halt(task)
+            self.fleet.put_off(task, heard - now, self.fail)
             return
-        self._end_flight(dispatch)
-        dispatch.phase = Phase.FAILED
+        self._end_flight(task)
+        task.phase = Phase.FAILED
         self.counts.failed += 1
-        self.record(event_kinds.FAILED, dispatch, 0)
-        self.fleet.halt(dispatch)
-        self._learner.drop(dispatch)
-        self._take(dispatch)
-        if dispatch.waiter is not None:
-            dispatch.waiter.give_up(dispatch)
-        elif dispatch.order.retry and not dispatch.unwanted:
-            self._replace(dispatch)
+        self.record(event_kinds.FAILED, task, 0)
+        self.fleet.halt(task)
+        self._learner.drop(task)
+        self._take(task)
+        if task.waiter is not None:
+            task.waiter.give_up(task)
+        elif task.order.retry and not task.unwanted:
+            self._replace(task)
 
     def everyone_is_gone(self) -> bool:
         """Whether all idle clients have left for good."""
@@ -108,19 +106,19 @@ class Sending(Books):
         if selector is None or not reads_results:
             return
 
-        def listen(dispatch: Dispatch) -> None:
-            if dispatch.steps:
-                seconds = (int(self._env.now) - dispatch.sent_us) / MICROSECONDS
-                loss = self._learner.result(dispatch, self.version + 1).loss
-                selector.hear(dispatch.client, loss, seconds)
+        def listen(task: Task) -> None:
+            if task.steps:
+                seconds = (int(self._env.now) - task.sent_us) / MICROSECONDS
+                loss = self._learner.result(task, self.version + 1).loss
+                selector.hear(task.client, loss, seconds)
 
         self.listener = listen
 
-    def call_back(self, dispatch: Dispatch) -> None:
+    def call_back(self, task: Task) -> None:
         """The client stops, and sends what it has done (called by the fleet, too)."""
-        if self.fleet.interrupt(dispatch):
-            self._learner.recall(dispatch)
-            self.fleet.send_back(dispatch)
+        if self.fleet.interrupt(task):
+            self._learner.recall(task)
+            self.fleet.send_back(task)
 
     def _came_to_nothing(self) -> None:
         """An aggregation has no updates: refuse to go round like this for ever at one instant."""
@@ -137,13 +135,13 @@ class Sending(Books):
             )
 
     @property
-    def under_way(self) -> tuple[Dispatch, ...]:
+    def under_way(self) -> tuple[Task, ...]:
         """The tasks that were sent and have not ended, oldest first."""
         return tuple(self._flying)
 
-    def sharing(self, dispatch: Dispatch) -> list[Dispatch]:
+    def sharing(self, task: Task) -> list[Task]:
         """The tasks that are at the same client, in the order in which it does them."""
-        return self._presence.sharing(dispatch)
+        return self._presence.sharing(task)
 
     def record_presence(self, kind: int, client: int) -> None:
         """Log that a client came or left: once, however many tasks it has."""
@@ -155,9 +153,9 @@ class Sending(Books):
         self._noted.add((kind, client))
         self._log(self._env.now, kind, client, -1, self.version)
 
-    def _replace(self, dispatch: Dispatch) -> None:
-        if dispatch.order.drawn:
+    def _replace(self, task: Task) -> None:
+        if task.order.drawn:
             for client in self._presence.workers(1, int(self._env.now)):
-                self._request(client, dispatch.order)
-        elif self._presence.accepts(dispatch.client):
-            self._request(dispatch.client, dispatch.order)
+                self._request(client, task.order)
+        elif self._presence.accepts(task.client):
+            self._request(task.client, task.order)

@@ -15,7 +15,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.clock import MICROSECONDS, Done
 from afl_sim.world.server.aggregating import Aggregating, Schedule
 from afl_sim.world.server.waiting import Wait
-from afl_sim.world.tasks.task import Dispatch, Order, Phase
+from afl_sim.world.tasks.task import Order, Phase, Task
 
 _DRAWN = Order(drawn=True)
 
@@ -48,25 +48,25 @@ class Server(Aggregating):
         return self._presence.idle
 
     @property
-    def in_flight(self) -> tuple[Dispatch, ...]:
+    def in_flight(self) -> tuple[Task, ...]:
         """The tasks that have not arrived, oldest first; then those that wait for their client."""
         return (*self._flying, *self._waiting)
 
-    def task(self, client: int) -> Dispatch | None:
+    def task(self, client: int) -> Task | None:
         """The task that the client has, if any; where it queues several, the oldest."""
         return self._presence.task(client)
 
-    def staleness(self, dispatch: Dispatch) -> int:
+    def staleness(self, task: Task) -> int:
         """The staleness the update would have if it were aggregated now; not sent yet, none."""
-        return 0 if dispatch.phase is Phase.WAITING else self.version - dispatch.base_version
+        return 0 if task.phase is Phase.WAITING else self.version - task.base_version
 
     def is_gone(self, client: int) -> bool:
         """Whether the client has left for good."""
         return self._presence.back_us(client, int(self._env.now)) is None
 
-    def is_paused(self, dispatch: Dispatch) -> bool:
+    def is_paused(self, task: Task) -> bool:
         """Whether the task stands still because its client is away."""
-        return self.fleet.is_paused(dispatch)
+        return self.fleet.is_paused(task)
 
     def expected_seconds(self, client: int) -> float:
         """The mean round trip of the client's tasks, as a profile of the fleet would measure it.
@@ -86,7 +86,7 @@ class Server(Aggregating):
         """The strategy's own randomness: draw ``k`` on ``client`` of a named stream, in (0, 1)."""
         return self._streams.uniform(f"strategy.{purpose}", client, k)
 
-    def result(self, dispatch: Dispatch) -> Any:
+    def result(self, task: Task) -> Any:
         """What a schedule may know of an update that has arrived: its loss, no tensor.
 
         A run that was broken off is given the same again when its schedule is replayed.
@@ -94,10 +94,10 @@ class Server(Aggregating):
         Raises:
             ScheduleError: unless the strategy declares ``reads_results``.
         """
-        self._check_readable([dispatch])
-        return self._learner.result(dispatch, self.version + 1)
+        self._check_readable([task])
+        return self._learner.result(task, self.version + 1)
 
-    def measure(self, function: Callable[[Sequence[Any]], Any], updates: Iterable[Dispatch]) -> Any:
+    def measure(self, function: Callable[[Sequence[Any]], Any], updates: Iterable[Task]) -> Any:
         """``function`` of the numbers (`afl_sim.Update`) of updates that have arrived.
 
         For what the loss alone does not say, such as the norm of the mean update. The function is
@@ -111,12 +111,12 @@ class Server(Aggregating):
         self._check_readable(measured)
         return self._learner.measure(function, measured, self.version + 1)
 
-    def _check_readable(self, updates: Iterable[Dispatch]) -> None:
+    def _check_readable(self, updates: Iterable[Task]) -> None:
         if not self._reads_results:
             raise ScheduleError("a schedule that reads results must declare reads_results = True")
-        for dispatch in updates:
-            if not dispatch.arrived:
-                raise ScheduleError(f"{dispatch} has no result to read: it has not arrived")
+        for task in updates:
+            if not task.arrived:
+                raise ScheduleError(f"{task} has no result to read: it has not arrived")
 
     # -- choosing clients ------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Server(Aggregating):
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
-    ) -> Dispatch:
+    ) -> Task:
         """Send the current model to an idle client and have it train.
 
         Where clients queue tasks, one that is not idle can be sent another: it computes them one
@@ -170,62 +170,62 @@ class Server(Aggregating):
             raise ScheduleError("clients that queue tasks cannot be polled: none would have a turn")
         return self._request(client, Order(epochs, steps, until_polled, retry=retry))
 
-    def dispatch_many(self, clients: Iterable[int]) -> list[Dispatch]:
+    def dispatch_many(self, clients: Iterable[int]) -> list[Task]:
         """`dispatch` to each client in turn."""
         return [self.dispatch(client) for client in clients]
 
-    def send(self, n: int = 1) -> list[Dispatch]:
+    def send(self, n: int = 1) -> list[Task]:
         """Send the current model to ``n`` `workers`; who fails is replaced by one drawn anew."""
         return [self._request(client, _DRAWN) for client in self.workers(n)]
 
-    def cancel(self, dispatch: Dispatch) -> None:
+    def cancel(self, task: Task) -> None:
         """Stop a task: the client is free at once. One that has arrived already is discarded.
 
         A task that has failed needs no more stopping.
         """
-        if not dispatch.in_flight:
-            self.discard(dispatch)
+        if not task.in_flight:
+            self.discard(task)
             return
-        if dispatch.phase is Phase.WAITING:
-            self._withdraw(dispatch, Phase.CANCELLED)
+        if task.phase is Phase.WAITING:
+            self._withdraw(task, Phase.CANCELLED)
             return
-        self._end_flight(dispatch)
-        dispatch.phase = Phase.CANCELLED
+        self._end_flight(task)
+        task.phase = Phase.CANCELLED
         self.counts.cancelled += 1
-        self.record(event_kinds.CANCELLED, dispatch, 0)
-        self.fleet.halt(dispatch)
-        self._learner.drop(dispatch)
-        self._take(dispatch)
-        if dispatch.waiter is not None:
-            dispatch.waiter.give_up(dispatch)
+        self.record(event_kinds.CANCELLED, task, 0)
+        self.fleet.halt(task)
+        self._learner.drop(task)
+        self._take(task)
+        if task.waiter is not None:
+            task.waiter.give_up(task)
 
-    def discard(self, dispatch: Dispatch) -> None:
+    def discard(self, task: Task) -> None:
         """Do without an update: now if it has arrived, else as soon as it arrives.
 
         A task that has failed needs no more doing without.
         """
-        if dispatch.arrived:
-            self._throw_away(dispatch)
-        elif dispatch.in_flight:
-            dispatch.unwanted = True
-        elif dispatch.phase is not Phase.FAILED:
-            raise ScheduleError(f"{dispatch} cannot be discarded")
+        if task.arrived:
+            self._throw_away(task)
+        elif task.in_flight:
+            task.unwanted = True
+        elif task.phase is not Phase.FAILED:
+            raise ScheduleError(f"{task} cannot be discarded")
 
-    def recall(self, dispatch: Dispatch) -> Dispatch:
+    def recall(self, task: Task) -> Task:
         """Have the client stop and send what it has done so far; its update arrives as usual.
 
         A client that is away does so when it is back. A task that has crashed fails now, as one
         does that was never sent because its client is away. If the update is lost, nobody is sent
         another task in its place. A task that has arrived or failed needs no more recalling.
         """
-        if dispatch.phase is Phase.WAITING:
-            self._withdraw(dispatch, Phase.FAILED)
+        if task.phase is Phase.WAITING:
+            self._withdraw(task, Phase.FAILED)
         else:
-            dispatch.order = replace(dispatch.order, retry=False)
-            self.call_back(dispatch)
-        return dispatch
+            task.order = replace(task.order, retry=False)
+            self.call_back(task)
+        return task
 
-    def poll(self, client: int) -> Dispatch:
+    def poll(self, client: int) -> Task:
         """Take what the client has done so far; it goes on from there as its next task.
 
         Returns the polled task, which arrives once it is uploaded, or has failed where a crash of
@@ -263,17 +263,17 @@ class Server(Aggregating):
             self._reader = event
         return event
 
-    def arrivals(self) -> list[Dispatch]:
+    def arrivals(self) -> list[Task]:
         """Take every update that has arrived and that nothing waits for."""
         arrived = list(self._inbox)
         self._inbox.clear()
-        for dispatch in arrived:
-            self._take(dispatch)
+        for task in arrived:
+            self._take(task)
         return arrived
 
     def wait(
         self,
-        dispatches: Iterable[Dispatch],
+        tasks: Iterable[Task],
         *,
         first: int | None = None,
         deadline: float | None = None,
@@ -286,9 +286,9 @@ class Server(Aggregating):
             ScheduleError: another wait that is not over has one of the tasks.
         """
         deadline_us = None if deadline is None else self._delay(deadline, "strategy")
-        wait = Wait(self._env, dispatches, first, deadline_us, self._take)
-        for dispatch in wait.arrived:
-            self._inbox.pop(dispatch, None)
+        wait = Wait(self._env, tasks, first, deadline_us, self._take)
+        for task in wait.arrived:
+            self._inbox.pop(task, None)
         return wait
 
     def wait_idle(self, n: int = 1, among: Sequence[int] | None = None) -> simpy.Event:

@@ -8,7 +8,7 @@ import simpy
 
 from afl_sim.errors import ScheduleError
 from afl_sim.world.clock import Wake
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 
 
 class Wait(simpy.Event):
@@ -20,7 +20,7 @@ class Wait(simpy.Event):
 
     Args:
         env: the SimPy environment.
-        dispatches: the tasks to wait for, in flight or arrived and not taken.
+        tasks: the tasks to wait for, in flight or arrived and not taken.
         first: how many arrivals are enough; all by default.
         deadline_us: microseconds until it ends regardless; never by default.
         taken: called with each arrival when the waiting process is about to get it.
@@ -32,30 +32,30 @@ class Wait(simpy.Event):
     def __init__(
         self,
         env: simpy.Environment,
-        dispatches: Iterable[Dispatch],
+        tasks: Iterable[Task],
         first: int | None,
         deadline_us: int | None,
-        taken: Callable[[Dispatch], None],
+        taken: Callable[[Task], None],
     ) -> None:
         super().__init__(env)
-        self._awaited: dict[Dispatch, None] = {}
-        self.arrived: list[Dispatch] = []
+        self._awaited: dict[Task, None] = {}
+        self.arrived: list[Task] = []
         self._taken = taken
-        early: list[Dispatch] = []
-        for dispatch in dispatches:
-            if dispatch.waiter not in (None, self) and not dispatch.waiter.triggered:
-                raise ScheduleError(f"two waits for {dispatch}; only one can be given its update")
-            if dispatch.in_flight:
-                dispatch.waiter = self
-                self._awaited[dispatch] = None
-            elif dispatch.arrived:
-                early.append(dispatch)
-        early.sort(key=lambda dispatch: dispatch.arrival)
+        early: list[Task] = []
+        for task in tasks:
+            if task.waiter not in (None, self) and not task.waiter.triggered:
+                raise ScheduleError(f"two waits for {task}; only one can be given its update")
+            if task.in_flight:
+                task.waiter = self
+                self._awaited[task] = None
+            elif task.arrived:
+                early.append(task)
+        early.sort(key=lambda task: task.arrival)
         total = len(self._awaited) + len(early)
         self._enough = total if first is None else min(first, total)
         self.arrived = early[: self._enough]
-        for dispatch in self.arrived:
-            dispatch.waiter = self
+        for task in self.arrived:
+            task.waiter = self
         self.callbacks.append(self._take)
         if len(self.arrived) >= self._enough:
             self._end()
@@ -63,18 +63,18 @@ class Wait(simpy.Event):
             wake = Wake(env, deadline_us)
             wake.callbacks.append(self._expire)
 
-    def arrive(self, dispatch: Dispatch) -> None:
+    def arrive(self, task: Task) -> None:
         """An awaited update has reached the server."""
-        self.arrived.append(dispatch)
-        self._strike(dispatch)
+        self.arrived.append(task)
+        self._strike(task)
 
-    def give_up(self, dispatch: Dispatch) -> None:
+    def give_up(self, task: Task) -> None:
         """A task will never arrive."""
-        dispatch.waiter = None
-        self._strike(dispatch)
+        task.waiter = None
+        self._strike(task)
 
-    def _strike(self, dispatch: Dispatch) -> None:
-        self._awaited.pop(dispatch, None)
+    def _strike(self, task: Task) -> None:
+        self._awaited.pop(task, None)
         if not self.triggered and (len(self.arrived) >= self._enough or not self._awaited):
             self._end()
 
@@ -83,14 +83,14 @@ class Wait(simpy.Event):
             self._end()
 
     def _end(self) -> None:
-        for dispatch in self.arrived:
-            dispatch.waiter = None
+        for task in self.arrived:
+            task.waiter = None
         self.succeed(self.arrived)
 
     def _take(self, _: simpy.Event) -> None:
-        for dispatch in self._awaited:
-            if dispatch.waiter is self:
-                dispatch.waiter = None
+        for task in self._awaited:
+            if task.waiter is self:
+                task.waiter = None
         self._awaited.clear()
-        for dispatch in self.arrived:
-            self._taken(dispatch)
+        for task in self.arrived:
+            self._taken(task)

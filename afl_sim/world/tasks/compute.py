@@ -14,7 +14,7 @@ from afl_sim.world.clock import MICROSECONDS, to_microseconds
 from afl_sim.world.draws import SPEED, draw
 from afl_sim.world.tasks.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
 from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
 _KEY = "clients.compute"
@@ -55,27 +55,27 @@ class Compute:
         self.varies = self._rate is not None
         self.level = lru_cache(_LEVELS_KEPT)(self._draw_level)
 
-    def microseconds(self, dispatch: Dispatch, begin_us: int) -> int:
+    def microseconds(self, task: Task, begin_us: int) -> int:
         """How long the client computes on this task; 0 means that it takes no time at all.
 
         Args:
-            dispatch: the task.
-            begin_us: when the computation begins, or goes on after `Dispatch.worked_us` of work.
+            task: the task.
+            begin_us: when the computation begins, or goes on after `Task.worked_us` of work.
         """
-        if self._free or not dispatch.steps:
+        if self._free or not task.steps:
             return 0
-        seconds = self._seconds(dispatch)
+        seconds = self._seconds(task)
         total = to_microseconds(seconds, _KEY)  # refuses what is no duration
         if self._rate is None:
             return total
-        left = max(0.0, seconds * MICROSECONDS - dispatch.worked_us)
-        (end,) = self._stretch(dispatch.client, begin_us, [left])
+        left = max(0.0, seconds * MICROSECONDS - task.worked_us)
+        (end,) = self._stretch(task.client, begin_us, [left])
         return round(end) or 1
 
-    def work(self, dispatch: Dispatch, elapsed_us: int) -> float:
+    def work(self, task: Task, elapsed_us: int) -> float:
         """The work that a client whose speed varies does in so long from when it began."""
         assert self._rate is not None
-        client, begin_us = dispatch.client, dispatch.computing_since_us
+        client, begin_us = task.client, task.computing_since_us
         if self._periodic is not None:
             return self._periodic.work_done(client, begin_us, elapsed_us)
         return work_done(self._rate(client, begin_us), begin_us, elapsed_us)
@@ -87,33 +87,33 @@ class Compute:
             return self._periodic.stretch(client, begin_us, work_us)
         return stretch(self._rate(client, begin_us), begin_us, work_us)
 
-    def _seconds(self, dispatch: Dispatch) -> float:
+    def _seconds(self, task: Task) -> float:
         """How long the task takes at rate 1."""
         if self._per_step:
-            return float(self._step_ends(dispatch)[-1])
-        client, task = dispatch.client, dispatch.task
-        seconds = self.level(client) * self._amount(dispatch)
+            return float(self._step_ends(task)[-1])
+        client, number = task.client, task.number
+        seconds = self.level(client) * self._amount(task)
         if self._jitters:
-            seconds *= draw(self._jitter, self._streams, "compute.jitter", client, task)
+            seconds *= draw(self._jitter, self._streams, "compute.jitter", client, number)
         if self._extends:
-            seconds += draw(self._extra, self._streams, "compute.jitter_seconds", client, task)
+            seconds += draw(self._extra, self._streams, "compute.jitter_seconds", client, number)
         return min(seconds, self._longest)
 
-    def steps_done(self, dispatch: Dispatch, elapsed_us: int) -> int:
+    def steps_done(self, task: Task, elapsed_us: int) -> int:
         """Local steps completed ``elapsed_us`` microseconds after the computation began."""
-        begin_us = dispatch.computing_since_us
-        if (self._per_step or self._rate is not None) and not self._free and dispatch.steps:
-            ends = self._step_ends(dispatch) * MICROSECONDS
+        begin_us = task.computing_since_us
+        if (self._per_step or self._rate is not None) and not self._free and task.steps:
+            ends = self._step_ends(task) * MICROSECONDS
             if self._rate is not None:
-                left = ends[ends > dispatch.worked_us] - dispatch.worked_us
+                left = ends[ends > task.worked_us] - task.worked_us
                 before = len(ends) - len(left)
-                ends = np.array(self._stretch(dispatch.client, begin_us, left.tolist()))
+                ends = np.array(self._stretch(task.client, begin_us, left.tolist()))
                 return before + int(np.searchsorted(np.rint(ends), elapsed_us, "right"))
             return int(np.searchsorted(np.rint(ends), elapsed_us, "right"))
-        total = dispatch.compute_us
-        if dispatch.until_polled:
-            total = self.microseconds(dispatch, begin_us)
-        return dispatch.steps if elapsed_us >= total else dispatch.steps * elapsed_us // total
+        total = task.compute_us
+        if task.until_polled:
+            total = self.microseconds(task, begin_us)
+        return task.steps if elapsed_us >= total else task.steps * elapsed_us // total
 
     def expected_seconds(self, client: int) -> float:
         """The mean duration of the client's tasks, its persistent speed being known.
@@ -159,19 +159,19 @@ class Compute:
     def _draw_level(self, client: int) -> float:
         return draw(self._level, self._streams, SPEED, client)
 
-    def _amount(self, dispatch: Dispatch) -> float:
+    def _amount(self, task: Task) -> float:
         if self._unit == "sample":
-            return dispatch.samples
-        return dispatch.steps if self._unit == "step" else 1.0
+            return task.samples
+        return task.steps if self._unit == "step" else 1.0
 
-    def _step_ends(self, dispatch: Dispatch) -> npt.NDArray[np.float64]:
+    def _step_ends(self, task: Task) -> npt.NDArray[np.float64]:
         """When each step ends at rate 1, in seconds after the computation began."""
-        client, task = dispatch.client, dispatch.task
+        client, number = task.client, task.number
         if not self._per_step:
-            return self._seconds(dispatch) * np.arange(1, dispatch.steps + 1) / dispatch.steps
-        mean_step = self.level(client) * self._amount(dispatch) / dispatch.steps
-        uniform = self._streams.generator("compute.jitter", client, task).random(dispatch.steps)
-        ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, task))
+            return self._seconds(task) * np.arange(1, task.steps + 1) / task.steps
+        mean_step = self.level(client) * self._amount(task) / task.steps
+        uniform = self._streams.generator("compute.jitter", client, number).random(task.steps)
+        ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, number))
         if self._extends:
-            ends += draw(self._extra, self._streams, "compute.jitter_seconds", client, task)
+            ends += draw(self._extra, self._streams, "compute.jitter_seconds", client, number)
         return ends if ends[-1] <= self._longest else ends * (self._longest / ends[-1])

@@ -27,23 +27,25 @@ class Faults:
         self.from_us = round(settings.crash_from * MICROSECONDS)
         self.noticed_us = round((settings.noticed_after or 0) * MICROSECONDS)
 
-    def crash_us(self, client: int, task: int, compute_us: int) -> int | None:
+    def crash_us(self, client: int, number: int, compute_us: int) -> int | None:
         """How long after its computation began the task crashes; None if it does not."""
         if self._spec.crash.constant == 0:
             return None
         p = draw(self._spec.crash, self._streams, "faults.crash_probability", client)
         if not 0 <= p <= 1:
             raise ScenarioError(f"clients.faults.crash: drew {p:g}; expected a probability")
-        if self._streams.uniform("faults.crash", client, task) >= p:
+        if self._streams.uniform("faults.crash", client, number) >= p:
             return None
-        return max(1, int(self._streams.uniform("faults.crash_moment", client, task) * compute_us))
+        return max(
+            1, int(self._streams.uniform("faults.crash_moment", client, number) * compute_us)
+        )
 
-    def is_lost(self, client: int, task: int, attempt: int) -> bool:
+    def is_lost(self, client: int, number: int, attempt: int) -> bool:
         """Whether the task's upload is lost, the ``attempt``-th counted from 0."""
         loss = self._spec.upload_loss
         if loss is None or loss.probability == 0:
             return False
-        u = self._streams.uniform("faults.upload_loss", client, task)
+        u = self._streams.uniform("faults.upload_loss", client, number)
         return u < loss.probability ** (attempt + 1)
 
     def timeout_us(self) -> int:
@@ -59,23 +61,23 @@ class Faults:
             return None
         return round(min(loss.backoff * 2.0**attempt, 9e12) * MICROSECONDS)
 
-    def corruption(self, client: int, task: int) -> float | None:
+    def corruption(self, client: int, number: int) -> float | None:
         """The factor, or NaN, that the update comes multiplied by; None if it is sound."""
         fault = self._spec.corruption
-        if fault is None or self._streams.uniform("faults.corruption", client, task) >= (
+        if fault is None or self._streams.uniform("faults.corruption", client, number) >= (
             fault.probability
         ):
             return None
         return math.nan if fault.kind == "nan" else fault.factor
 
-    def duplicate_us(self, client: int, task: int) -> int | None:
+    def duplicate_us(self, client: int, number: int) -> int | None:
         """How long after the update a copy of it arrives; None if none does."""
         fault = self._spec.duplication
-        if fault is None or self._streams.uniform("faults.duplication", client, task) >= (
+        if fault is None or self._streams.uniform("faults.duplication", client, number) >= (
             fault.probability
         ):
             return None
-        seconds = draw(fault.delay, self._streams, "faults.duplication_delay", client, task)
+        seconds = draw(fault.delay, self._streams, "faults.duplication_delay", client, number)
         return to_microseconds(seconds, "clients.faults.duplication.delay") if seconds else 0
 
 

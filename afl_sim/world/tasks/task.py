@@ -49,12 +49,12 @@ class Order:
 PLAIN = Order()
 
 
-class Dispatch:
+class Task:
     """A task on its way: what a schedule holds, waits for and aggregates.
 
     Attributes:
         client: the client's index.
-        task: how many tasks the client was sent before this one.
+        number: how many tasks the client was sent before this one.
         base_version: the server's version that the client downloads.
         steps: local steps this task takes (after a recall: the steps that were done).
         limit: the steps it was dispatched with.
@@ -83,6 +83,7 @@ class Dispatch:
         "limit",
         "link_us",
         "lost",
+        "number",
         "order",
         "pending",
         "phase",
@@ -91,7 +92,6 @@ class Dispatch:
         "samples",
         "sent_us",
         "steps",
-        "task",
         "then",
         "until_polled",
         "unwanted",
@@ -105,7 +105,7 @@ class Dispatch:
     def __init__(
         self,
         client: int,
-        task: int,
+        number: int,
         base_version: int,
         steps: int,
         samples: int,
@@ -113,7 +113,7 @@ class Dispatch:
         until_polled: bool = False,
     ) -> None:
         self.client = client
-        self.task = task
+        self.number = number
         self.base_version = base_version
         self.steps = steps
         self.limit = steps
@@ -142,14 +142,16 @@ class Dispatch:
         self.arrival = -1  # the arrival's ordinal over the whole run
         self.unwanted = False  # discard on arrival
         # The timeout or transfer of the current leg, others being stale, and what follows it.
-        self.pending: simpy.Event | Transfer[Dispatch] | None = None
-        self.then: Callable[[Dispatch], None] | None = None
+        self.pending: simpy.Event | Transfer[Task] | None = None
+        self.then: Callable[[Task], None] | None = None
         self.waiter: Any = None  # the `Wait` that gets the arrival, else the inbox does
         self.job: Any = None
 
-    def set_out(self, task: int, base_version: int, steps: int, samples: int, now_us: int) -> None:
+    def set_out(
+        self, number: int, base_version: int, steps: int, samples: int, now_us: int
+    ) -> None:
         """A task that waited for its client is sent."""
-        self.task = task
+        self.number = number
         self.base_version = base_version
         self.steps = self.limit = steps
         self.samples = samples
@@ -162,6 +164,11 @@ class Dispatch:
         if self.queued_since_us >= 0:
             waited = now_us - self.queued_since_us
         return now_us - self.sent_us - waited
+
+    @property
+    def task(self) -> int:
+        """Its number, by the name of the column in the event log."""
+        return self.number
 
     @property
     def in_flight(self) -> bool:
@@ -180,6 +187,6 @@ class Dispatch:
 
     def __repr__(self) -> str:
         return (
-            f"Dispatch(client={self.client}, task={self.task}, "
+            f"Task(client={self.client}, number={self.number}, "
             f"base_version={self.base_version}, {self.phase.name.lower()})"
         )

@@ -45,7 +45,7 @@ class Workload:
         return whole + bool(rest and not (self.drop_last and whole))
 
     def amount(
-        self, client: int, task: int, epochs: float | None = None, steps: int | None = None
+        self, client: int, number: int, epochs: float | None = None, steps: int | None = None
     ) -> tuple[int, int]:
         """Local steps of a client's ``task``-th task and the samples that they process.
 
@@ -53,11 +53,11 @@ class Workload:
         """
         if epochs is None and steps is None and self._constant:
             return self._usual(client)
-        steps = self.task_steps(client, task, epochs, steps)
+        steps = self.task_steps(client, number, epochs, steps)
         return steps, self.samples(client, steps)
 
     def task_steps(
-        self, client: int, task: int, epochs: float | None = None, steps: int | None = None
+        self, client: int, number: int, epochs: float | None = None, steps: int | None = None
     ) -> int:
         """Local steps of a client's ``task``-th task; ``epochs`` or ``steps`` override the draw."""
         batches = self.batches(client)
@@ -65,16 +65,16 @@ class Workload:
             return 0
         if steps is None:
             if epochs is None and self.steps is not None:
-                steps = max(1, round(self._draw(self.steps, client, task)))
+                steps = max(1, round(self._draw(self.steps, client, number)))
             else:
                 if epochs is None:
                     assert self.epochs is not None
-                    epochs = max(1, round(self._draw(self.epochs, client, task)))
+                    epochs = max(1, round(self._draw(self.epochs, client, number)))
                 steps = max(1, round(epochs * batches))
         if steps > MOST_STEPS:
             key = "epochs" if self.steps is None else "steps"
             raise ScenarioError(
-                f"training.{key}: client {client}'s task {task} has {steps:.3g} local steps; "
+                f"training.{key}: client {client}'s task {number} has {steps:.3g} local steps; "
                 f"expected at most {MOST_STEPS:,}"
             )
         return steps
@@ -113,5 +113,5 @@ class Workload:
 
         return usual
 
-    def _draw(self, amount: Distribution, client: int, task: int) -> float:
-        return draw(amount, self.streams, "training.amount", client, task)
+    def _draw(self, amount: Distribution, client: int, number: int) -> float:
+        return draw(amount, self.streams, "training.amount", client, number)

@@ -30,7 +30,8 @@ from afl_sim.execution.workers.pooled import PooledExecutor
 from afl_sim.execution.workers.processes import ProcessSeat
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.executors import pooled, worker_pool
-from afl_sim.run.preparation import build_runner, prepare, recipe_of
+from afl_sim.run.preparation import prepare
+from afl_sim.run.recipe import build_runner, recipe_of
 from afl_sim.scenario import Execution, Numerics
 
 SMALLEST = ROOT / "scenarios" / "smallest.yaml"
@@ -159,7 +160,7 @@ def test_a_temporary_folder_that_no_socket_fits_in_is_one_clear_error(
 
 _STARTS_A_SERVER = """
 import multiprocessing, os, signal, sys
-from afl_sim.execution import forkserver
+from afl_sim.execution.workers import forkserver
 if sys.argv[1] == "killed":
     forkserver.forkserver.ensure_running = lambda: os.kill(os.getpid(), signal.SIGKILL)
 forkserver.start(multiprocessing.get_context("forkserver"), [])

@@ -17,7 +17,8 @@ from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.run.api import load_scenario
-from afl_sim.run.preparation import build_runner, prepare, recipe_of
+from afl_sim.run.preparation import prepare
+from afl_sim.run.recipe import build_runner, recipe_of
 
 SHARDS = Held(list(range(23)), [3, 1, 4, 15, 9, 2, 6], list(range(10)), [5, 8, 9])
 STEPS = [5, 2, 0, 5]

@@ -15,7 +15,8 @@ from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, resume, simulate
-from afl_sim.run.preparation import Prepared, build_runner, prepare, recipe_of
+from afl_sim.run.preparation import Prepared, prepare
+from afl_sim.run.recipe import build_runner, recipe_of
 from afl_sim.scenario import scenario_id
 from afl_sim.scenario.sections.settings import Numerics
 

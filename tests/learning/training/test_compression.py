@@ -27,7 +27,7 @@ from afl_sim.scenario.sections.compression import BFloat16, Compression, NoCompr
 from afl_sim.strategies.base import Population
 from afl_sim.strategies.methods.fedavg import FedAvg
 from afl_sim.streams import Streams
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 
 SCHEMES = {
     "topk": "{upload: {kind: topk, fraction: 0.05}}",
@@ -228,12 +228,12 @@ def test_what_is_owed_counts_once_an_update_has_arrived() -> None:
         feeds_back=True,
     )
 
-    def send(number: int, client: int = 0) -> Dispatch:
-        dispatch = Dispatch(client, number, 0, 1, 1, 0)
+    def send(number: int, client: int = 0) -> Task:
+        dispatch = Task(client, number, 0, 1, 1, 0)
         learner.start(dispatch, None)
         return dispatch
 
-    def arrived(dispatch: Dispatch) -> list[float]:
+    def arrived(dispatch: Task) -> list[float]:
         learner.arrive(dispatch)
         delta: list[float] = learner.measure(lambda all: all[0].delta.tolist(), [dispatch], 1)
         return delta
@@ -261,7 +261,7 @@ def test_a_strategy_does_not_see_what_is_owed() -> None:
         lambda *row: None,
         feeds_back=True,
     )
-    dispatch = Dispatch(0, 0, 0, 1, 1, 0)
+    dispatch = Task(0, 0, 0, 1, 1, 0)
     learner.start(dispatch, None)
     seen = learner.measure(lambda all: (all[0].params.tolist(), all[0].client_state), [dispatch], 1)
     assert seen == ([3, 0], None)

@@ -17,7 +17,7 @@ from afl_sim.errors import AflSimError
 from afl_sim.streams import Streams
 from afl_sim.world.links.contended import SharedLink
 from afl_sim.world.links.usage import LinkUse, Usage
-from afl_sim.world.tasks.task import Dispatch
+from afl_sim.world.tasks.task import Task
 
 Schedule = Iterator[Any]
 
@@ -206,7 +206,7 @@ def test_a_shared_link_is_processor_sharing_to_the_microsecond(
 
     def one(i: int, begin: int, work: int, gone: int | None) -> Any:
         yield env.timeout(begin)
-        task = Dispatch(i, 0, 0, 1, 1, begin)
+        task = Task(i, 0, 0, 1, 1, begin)
         transfer = link.send(task, work, lambda task: ends.setdefault(task.client, int(env.now)))
         if gone is not None:
             yield env.timeout(gone - begin)
@@ -227,10 +227,10 @@ def test_rounding_does_not_add_up_on_a_shared_link() -> None:
     ends: list[int] = []
 
     def feed() -> Any:
-        link.send(Dispatch(0, 0, 0, 1, 1, 0), 10_000_000, lambda _: ends.append(int(env.now)))
+        link.send(Task(0, 0, 0, 1, 1, 0), 10_000_000, lambda _: ends.append(int(env.now)))
         for _ in range(3000):
-            link.send(Dispatch(0, 0, 0, 1, 1, 0), 7, lambda _: None)
-            link.send(Dispatch(0, 0, 0, 1, 1, 0), 5, lambda _: None)
+            link.send(Task(0, 0, 0, 1, 1, 0), 7, lambda _: None)
+            link.send(Task(0, 0, 0, 1, 1, 0), 5, lambda _: None)
             yield env.timeout(100)
 
     env.process(feed())

@@ -409,5 +409,5 @@ def test_a_schedule_that_yields_no_event_is_an_error_that_shows_the_line() -> No
     def schedule(server: Any) -> Any:
         yield server.now
 
-    with pytest.raises(ScheduleError, match=r'is no event.*: "0.0" \(.*world_arrivals.py:\d+\)$'):
+    with pytest.raises(ScheduleError, match=r'is no event.*: "0.0" \(.*server.test_arrivals.py:\d+\)$'):
         run(scenario([1]), schedule)

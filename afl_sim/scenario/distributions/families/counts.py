@@ -67,14 +67,18 @@ def _power_sum(first: int, last: float, s: float) -> float:
         """What depends on one end, but for the integral."""
         k2 = 1 / (k * k)
         odd = 1 / 12 - (s + 1) * (s + 2) * k2 / 720 * (1 - (s + 3) * (s + 4) * k2 / 42)
-        return k**-s * s / k * odd
+        power: float = k**-s
+        return power * s / k * odd
 
     begin = float(first)
+    at_begin: float = begin**-s
+    whole: float = begin ** (1 - s)
     if last == math.inf:
-        return begin ** (1 - s) / (s - 1) + begin**-s / 2 + at(begin)
+        return whole / (s - 1) + at_begin / 2 + at(begin)
+    at_last: float = last**-s
     span, power = log(last) - log(begin), 1 - s
-    integral = begin**power * (expm1(power * span) / power if power else span)
-    return integral + (begin**-s + last**-s) / 2 + at(begin) - at(last)
+    integral = whole * (expm1(power * span) / power if power else span)
+    return integral + (at_begin + at_last) / 2 + at(begin) - at(last)
 
 
 def _zipf_weight(s: float, last: float = math.inf) -> float:

@@ -187,7 +187,8 @@ def _kappa4_mean(h: float, k: float) -> float:
     if abs(k) < 1e-8:
         return log(h) + float(psi(1 + 1 / h)) + _EULER
     size = abs(h)
-    power = float(beta(1 + k, 1 / h if h > 0 else 1 / size - k)) / size ** (1 + k)
+    scale: float = size ** (1 + k)
+    power = float(beta(1 + k, 1 / h if h > 0 else 1 / size - k)) / scale
     return (1 - power) / k
 
 

@@ -77,7 +77,8 @@ def _truncweibull_mean(c: float, a: float, b: float) -> float:
     def value(t: float) -> float:  # 1 + u * mass is exp(-t) * -mass + exp(a**c - b**c)
         left = -mass * exp(-t) + (1 + mass)
         inside = -log(left) if left > 0 else end - start
-        return min(max((start + max(inside, 0.0)) ** (1 / c), a), b)
+        found: float = (start + max(inside, 0.0)) ** (1 / c)
+        return min(max(found, a), b)
 
     return mean_by_tail(value)
 

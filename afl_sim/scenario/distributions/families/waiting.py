@@ -76,7 +76,8 @@ def _exponweib_mean(a: float, c: float) -> float:
         below = -expm1(-t)  # u
         log_u = log(below) if below < 0.5 else log1p(-exp(-t))
         above = -expm1(log_u / a)
-        return (-log(above)) ** (1 / c) if above > 0 else (t + log(a)) ** (1 / c)
+        found: float = (-log(above)) ** (1 / c) if above > 0 else (t + log(a)) ** (1 / c)
+        return found
 
     return mean_by_tail(value)
 

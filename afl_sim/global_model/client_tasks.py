@@ -1,0 +1,188 @@
+"""The tasks of the clients: submitted, used, and what a client goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor
+
+from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, TrainingTask, ended
+from afl_sim.global_model.snapshot import Snapshot
+from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.strategies.base import State, Strategy
+
+
+class ClientTasks:
+    """Gives each dispatch its `Job`, and remembers those whose numbers may still be needed.
+
+    Args:
+        strategy: tells whether clients go on from their own models.
+        executor: runs the tasks.
+        lr_factor: the learning-rate schedule, a function of the base version.
+        kept: gives the result of a future that has one, or None. It is set if a result depends on
+            more than its task.
+        feeds_back: whether clients keep what compression removed from their updates.
+
+    Attributes:
+        own: the last task of each client that has arrived.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        executor: Executor,
+        lr_factor: Callable[[int], float],
+        kept: Callable[[Future[LocalResult]], LocalResult | None] | None,
+        feeds_back: bool,
+    ) -> None:
+        self._strategy = strategy
+        self._executor = executor
+        self._lr_factor = lr_factor
+        self._kept = kept
+        self._uses_own = strategy.uses_own()
+        self._keeps_state = type(strategy).client_state is not Strategy.client_state
+        self._goes_on = self._uses_own or feeds_back
+        self._live: dict[Any, None] = {}  # tasks not yet used, in order of dispatch
+        # Tasks that were used. Whoever holds one may use it again.
+        self._used: WeakKeyDictionary[Any, None] = WeakKeyDictionary()
+        self.own: dict[int, Future[LocalResult]] = {}
+        self._to_finish: list[Future[LocalResult]] = []  # by the end of the next aggregation
+
+    def start(self, dispatch: Any, after: Any, base: Tensor, state: State) -> None:
+        """Submit a task; or only prepare it, if a poll decides how many steps it has.
+
+        Args:
+            dispatch: the task.
+            after: the same client's task that it goes on from, if any.
+            base: shape (P + B,): the global model that the client downloads.
+            state: the strategy's state beside it.
+        """
+        own = None
+        if self._goes_on:
+            own = None if after is None else after.job.future
+            if own is None:  # the task before has crashed, or there is none
+                own = self.own.get(dispatch.client)
+        if own is not None:
+            self._finish_soon(own)
+        self._prepare(dispatch, base, state, own)
+        if not dispatch.pollable:
+            dispatch.job.future = self._executor.submit(dispatch.job.task, dispatch.due_us)
+
+    def recall(self, dispatch: Any) -> None:
+        """Submit a task with the steps that were done."""
+        job: Job = dispatch.job
+        job.task = replace(job.task, steps=dispatch.steps)
+        if job.future is not None:
+            self._executor.cancel(job.future)
+        job.future = self._executor.submit(job.task, dispatch.due_us)
+
+    def arrive(self, dispatch: Any) -> None:
+        """From now on the client goes on from this task."""
+        if self._goes_on:
+            self.own[dispatch.client] = dispatch.job.future
+            self._finish_soon(dispatch.job.future)
+
+    def drop(self, dispatch: Any) -> None:
+        """Let go of a task; nobody waits for it."""
+        self._live.pop(dispatch, None)
+        job: Job = dispatch.job
+        if job.future is not None and self.own.get(dispatch.client) is not job.future:
+            self._executor.cancel(job.future)
+        if not self._goes_on:
+            dispatch.job = None
+
+    def take_back(self, dispatch: Any) -> None:
+        """A client whose update was refused goes on from the state before, as the server does."""
+        if self.own.get(dispatch.client) is not dispatch.job.future:
+            return  # the client has gone on already
+        before = dispatch.job.task.after
+        if before is None:
+            del self.own[dispatch.client]
+        else:
+            self.own[dispatch.client] = before
+
+    def were_used(self, dispatches: Sequence[Any]) -> None:
+        """An aggregation has used these tasks."""
+        for dispatch in dispatches:
+            self._live.pop(dispatch, None)
+            self._used[dispatch] = None
+        for future in self._to_finish:
+            future.result()
+        self._to_finish.clear()
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Put into a snapshot what the tasks need that are not finished with."""
+        snapshot.again = [(dispatch.client, dispatch.task) for dispatch in self._used]
+        for dispatch in (*self._live, *self._used):
+            task = dispatch.job.task
+            state = None if task.origin is None else task.origin[1]
+            snapshot.bases[dispatch.base_version] = (task.base, state)
+            if task.after is not None:
+                snapshot.before[dispatch.client, dispatch.task] = task.after.result().vector
+            if self._kept is not None and dispatch.job.future is not None:
+                result = self._kept(dispatch.job.future)
+                if result is not None:
+                    snapshot.results[dispatch.client, dispatch.task] = result
+        for client, future in self.own.items():
+            snapshot.own[client] = future.result().vector
+
+    def restore(self, snapshot: Snapshot, live: Mapping[Any, int], used: Iterable[Any]) -> None:
+        """Go on from a snapshot.
+
+        Args:
+            snapshot: what `save` has filled.
+            live: the tasks that are not yet used, in order of dispatch, and when each was due
+                as far as was known when it was submitted (microseconds).
+            used: the tasks that were used and that somebody still holds.
+        """
+        self.own = {client: ended(vector) for client, vector in snapshot.own.items()}
+        for dispatch, due_us in live.items():
+            self._prepare(dispatch, *snapshot.origin(dispatch))
+            result = snapshot.results.get((dispatch.client, dispatch.task))
+            if result is not None:
+                dispatch.job.future = Known(result)
+            elif not dispatch.pollable:
+                dispatch.job.future = self._executor.submit(dispatch.job.task, due_us)
+            if self._keeps_state and dispatch.arrived:
+                self.own[dispatch.client] = dispatch.job.future
+        again = set(snapshot.again)
+        for dispatch in used:
+            key = dispatch.client, dispatch.task
+            if key in again:
+                job = dispatch.job = Job(self._task(dispatch, *snapshot.origin(dispatch)))
+                result = snapshot.results.get(key)
+                later = Later(self._executor, job.task, dispatch.due_us)
+                job.future = later if result is None else Known(result)
+                self._used[dispatch] = None
+
+    def _prepare(
+        self, dispatch: Any, base: Tensor, state: State, own: Future[LocalResult] | None
+    ) -> None:
+        dispatch.job = Job(self._task(dispatch, base, state, own))
+        self._live[dispatch] = None
+
+    def _task(
+        self, dispatch: Any, base: Tensor, state: State, own: Future[LocalResult] | None
+    ) -> TrainingTask:
+        return TrainingTask(
+            dispatch.client,
+            dispatch.task,
+            dispatch.steps,
+            base,
+            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
+            (self._strategy, state) if self._uses_own else None,
+            own,
+        )
+
+    def _finish_soon(self, future: Future[LocalResult]) -> None:
+        """Finish a task that clients go on from by the end of the next aggregation.
+
+        A snapshot needs its result, and is taken when the wall clock says so. It must not be the
+        snapshot that starts the computation, since in batched training a result depends on the
+        tasks that are trained with it.
+        """
+        if self._kept is not None:
+            self._to_finish.append(future)

@@ -1,0 +1,63 @@
+"""The evaluations of the global model, of which at most one is under way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+
+from afl_sim.execution.tasks import Executor, Future, Known
+from afl_sim.learning.training.evaluation import Evaluation
+
+
+class Evaluations:
+    """Submits evaluations, and reports each before the next one begins, or when it is asked for.
+
+    So a loss that is not finite ends the run at the same instant, whichever executor computes it.
+
+    Args:
+        executor: computes them.
+        report: takes (time_us, version, updates, samples, evaluation).
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        report: Callable[[int, int, int, int, Evaluation], None],
+    ) -> None:
+        self._executor = executor
+        self._report = report
+        self._last: tuple[int, Future[Evaluation]] | None = None  # and its version
+        self._unreported: tuple[int, int, int, int] | None = None
+
+    def begin(self, vector: Tensor, time_us: int, version: int, updates: int, samples: int) -> None:
+        """Begin an evaluation of this model, once the evaluation before is settled.
+
+        A version is computed once, however often it is asked for.
+        """
+        if self._last is None or self._last[0] != version:
+            self._last = (version, self._executor.evaluate(vector, time_us))
+        self._unreported = (time_us, version, updates, samples)
+
+    def settle(self) -> tuple[int, float] | None:
+        """Wait for the evaluation that is under way, if any, and report it.
+
+        Returns:
+            The version and its loss, if the loss is not finite; else None.
+        """
+        if self._unreported is None or self._last is None:
+            return None
+        evaluation = self._last[1].result()
+        row, self._unreported = self._unreported, None
+        self._report(*row, evaluation)
+        return None if math.isfinite(evaluation.loss) else (row[1], evaluation.loss)
+
+    def last(self) -> tuple[int, Evaluation] | None:
+        """The last evaluation and its version; waits for it."""
+        return None if self._last is None else (self._last[0], self._last[1].result())
+
+    def restore(self, last: tuple[int, Evaluation] | None) -> None:
+        """Go on from what `last` gave, which was reported then."""
+        if last is not None:
+            self._last = (last[0], Known(last[1]))

@@ -1,0 +1,116 @@
+"""Checks of a scenario that the scenario file alone does not allow.
+
+Some need this machine: its devices and packages. Others need the data: who holds which samples, and
+how many there are to evaluate on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from afl_sim.errors import ScenarioError
+from afl_sim.execution.numerics import check_device
+from afl_sim.learning.partition.partition import Partition
+from afl_sim.recording.sinks import check_sinks
+from afl_sim.run.kinds import strategy_of
+from afl_sim.scenario import Execution, Scenario
+from afl_sim.scenario.checks.combinations import only_accuracy
+from afl_sim.scenario.sections.partition_base import Problem
+
+
+def check_mode(scenario: Scenario, timing_only: bool) -> None:
+    """Refuse what cannot run without training, or without a GPU.
+
+    Raises:
+        ScenarioError: without training: the strategy or the selection of clients reads training
+            results, or accuracy is the only stop rule. With training: the device is missing.
+    """
+    if not timing_only:
+        check_device(scenario.numerics.device)
+        return
+    strategy = strategy_of(scenario)
+    if scenario.server.selection.reads_results:
+        raise ScenarioError(
+            f"server.selection: {scenario.server.selection.kind} reads training results to choose "
+            "clients; it cannot run with --timing-only"
+        )
+    if strategy.reads_results:
+        raise ScenarioError(
+            f"strategy: {strategy.kind} reads training results to decide its schedule; "
+            "it cannot run with --timing-only"
+        )
+    if only_accuracy(scenario.stop):
+        raise ScenarioError(
+            "stop: accuracy is the only rule, and a run with --timing-only never reaches it; "
+            "expected virtual_seconds, versions, updates or samples as well"
+        )
+
+
+def check_before_data(scenario: Scenario, timing_only: bool) -> None:
+    """Refuse what cannot run here, before any data is read.
+
+    Raises:
+        ScenarioError: as `check_mode`.
+        InputError: a package that ``execution.sinks`` names is not installed.
+    """
+    check_mode(scenario, timing_only)
+    check_sinks(scenario.execution.sinks)
+
+
+def check_executor(execution: Execution) -> None:
+    """Refuse an executor whose package is not installed.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if execution.executor == "ray":
+        from afl_sim.execution.workers.ray import import_ray
+
+        import_ray()
+
+
+def check_batches(scenario: Scenario, partition: Partition) -> None:
+    """Refuse ``drop_last`` where it would drop the only batch of a client.
+
+    Raises:
+        ScenarioError: the batch size is larger than the samples of some client.
+    """
+    training = scenario.training
+    batch = training.samples_per_step
+    if not training.drop_last or batch is None:
+        return
+    smallest = int(np.min(partition.sizes))
+    if batch > smallest:
+        raise ScenarioError(
+            f"training.drop_last: a client with {smallest} samples has no whole batch of "
+            f"{batch}; expected training.batch_size of at most {smallest}, or "
+            "drop_last: false"
+        )
+
+
+def evaluation_problems(scenario: Scenario, available: int | None) -> Iterator[Problem]:
+    """What is wrong with the set that models are evaluated on, as (key path, message).
+
+    Args:
+        scenario: whose.
+        available: how many samples that set has; None if that is not known yet.
+    """
+    settings = scenario.evaluation
+    if available is None:
+        return
+    if not available and settings.on == "validation":
+        yield (
+            ("data", "validation"),
+            f"a share of {scenario.data.validation} comes to no sample, and evaluation.on: "
+            "validation needs some; expected a larger share",
+        )
+    elif not available:
+        yield ("evaluation", "on"), f"the {settings.on} set has no samples; expected another set"
+    elif settings.samples is not None and settings.samples > available:
+        yield (
+            ("evaluation", "samples"),
+            f"{settings.samples} is more than the {settings.on} set has; expected at most "
+            f"{available}",
+        )

@@ -1,0 +1,52 @@
+"""What the bits of a result depend on: the scenario, the code and the numerics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from afl_sim.execution.code_digest import code_digest
+from afl_sim.execution.numerics import fingerprint
+from afl_sim.recording.fingerprints import numerics_differences
+from afl_sim.scenario import Scenario, scenario_id
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The identity of a run that is made here and now.
+
+    Attributes:
+        numerics: the fingerprint of this machine's arithmetic.
+        code: the digest of the code that makes the run.
+        scenario: the scenario's identity.
+    """
+
+    numerics: Mapping[str, Any]
+    code: str
+    scenario: str
+
+    def differences(self, manifest: Mapping[str, Any], timing_only: bool) -> dict[str, str]:
+        """What differs from a run with this manifest: the values, under "numerics", and so on.
+
+        Args:
+            manifest: the content of the run's ``manifest.json``.
+            timing_only: whether it trains nothing: its schedule is the same in all numerics.
+        """
+        found = {
+            "numerics": numerics_differences(manifest.get("numerics"), self.numerics),
+            "code": _unlike(manifest.get("code"), self.code),
+            "scenario": _unlike(manifest.get("scenario_id", self.scenario), self.scenario),
+        }
+        if timing_only:
+            del found["numerics"]
+        return {what: values for what, values in found.items() if values}
+
+
+def identity_of(scenario: Scenario) -> Identity:
+    """The identity of a scenario's run, if it is made here and now."""
+    return Identity(fingerprint(scenario.numerics), code_digest(scenario), scenario_id(scenario))
+
+
+def _unlike(then: object, now: object) -> str:
+    return "" if then == now else f"{then}, here {now}"

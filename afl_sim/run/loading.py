@@ -1,0 +1,85 @@
+"""Scenario files, read with the known kinds of strategies, models and optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from afl_sim.errors import ScenarioError
+from afl_sim.run.kinds import catalogue
+from afl_sim.scenario import Override, Scenario, Study, scenario_id
+from afl_sim.scenario import load_study as _load_study
+
+
+def load_study(
+    source: Path | str,
+    overrides: Sequence[str | Override] = (),
+    seed: int | None = None,
+    *,
+    timing_only: bool = False,
+    inspect: Callable[[Scenario], Iterable[tuple[tuple[str, ...], str]]] | None = None,
+    base: Path | None = None,
+) -> Study:
+    """Read a scenario file that describes one run, or several by ``sweep`` or ``replications``.
+
+    Args:
+        source: path of a YAML file.
+        overrides: settings that replace those of the file: ``key.path=value``, or as another file
+            states them.
+        seed: replaces the seed of the file.
+        timing_only: also refuse what cannot run without training.
+        inspect: further checks of each case; yields (key path, message) for each mistake.
+        base: the folder that paths in the file are relative to; None for the file's own.
+
+    Returns:
+        The cases of the study in order; a file that describes a single run has one case.
+
+    Raises:
+        ScenarioError: the file has mistakes; the message has one line for each.
+
+    Example:
+        >>> from afl_sim.run.api import load_study
+        >>> study = load_study("scenarios/smallest.yaml", ["replications=3"])
+        >>> [case.label for case in study.cases]
+        ['replication-1', 'replication-2', 'replication-3']
+    """
+    return _load_study(
+        source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect, base=base
+    )
+
+
+def load_scenario(
+    source: Path | str, overrides: Sequence[str] = (), seed: int | None = None
+) -> Scenario:
+    """Read a scenario file that describes a single run.
+
+    Args:
+        source: path of a YAML file.
+        overrides: settings ``key.path=value`` that replace those of the file.
+        seed: replaces the seed of the file.
+
+    Returns:
+        The scenario with every default filled in. It is frozen; its sections are attributes.
+
+    Raises:
+        ScenarioError: the file has mistakes, and the message has one line for each; or it describes
+            several runs.
+
+    Example:
+        >>> from afl_sim import load_scenario
+        >>> scenario = load_scenario("scenarios/smallest.yaml", ["stop.updates=20"])
+        >>> scenario.strategy.kind, scenario.stop.updates
+        ('fedbuff', 20)
+    """
+    study = load_study(source, overrides, seed)
+    if study.is_study:
+        raise ScenarioError(
+            f"{source} is a study of {len(study.cases)} runs; run it with `afl-sim run`, or read "
+            "it with afl_sim.run.api.load_study and simulate its cases one by one"
+        )
+    return study.cases[0].scenario
+
+
+def run_name(scenario: Scenario) -> str:
+    """The name of a run's folder: the scenario's name and identity."""
+    return f"{scenario.name}-{scenario_id(scenario)}"

@@ -1,0 +1,211 @@
+"""What a run's tasks depend on, and how a trainer and an evaluator are made of it.
+
+A recipe can be pickled, so a worker process makes the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from afl_sim.execution.runner import TaskRunner
+from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
+from afl_sim.learning.data.datasets import Dataset, open_pool, split_pool
+from afl_sim.learning.models.built_in import MODELS
+from afl_sim.learning.partition.client_split import deal
+from afl_sim.learning.training.compressors import Compressor
+from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
+from afl_sim.learning.training.full_gradient import FullGradient
+from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer, Shards
+from afl_sim.run.initial_model import new_model
+from afl_sim.run.kinds import optimizer_of, strategy_of
+from afl_sim.scenario import DataSpec, Scenario
+from afl_sim.scenario import Evaluation as EvaluationSettings
+from afl_sim.scenario.sections.compression import Compression
+from afl_sim.streams import Streams
+from afl_sim.world.clients.devices import speeds
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The part of a scenario that tasks depend on.
+
+    Attributes:
+        data, model, evaluation: the scenario's blocks. The model is plain data, since a factory of
+            the user's is found by its name.
+        settings: how every client trains.
+        clients, seed: the scenario's.
+        compression: how models and updates are compressed on their way.
+        speeds: of the clients, if their data depends on their speed; else empty.
+        stored: the folder of the pool's memory maps; None in the process that holds the data set.
+    """
+
+    data: DataSpec
+    model: dict[str, Any]
+    settings: LocalSettings
+    evaluation: EvaluationSettings
+    clients: int
+    seed: int
+    compression: Compression
+    speeds: tuple[float, ...] = ()
+    stored: Path | None = None
+
+
+def recipe_of(scenario: Scenario) -> Recipe:
+    """The recipe of a scenario's tasks."""
+    return Recipe(
+        scenario.data,
+        scenario.model.model_dump(by_alias=True),
+        settings_of(scenario),
+        scenario.evaluation,
+        scenario.clients.count,
+        scenario.seed,
+        scenario.training.compression,
+        client_speeds(scenario),
+    )
+
+
+def settings_of(scenario: Scenario) -> LocalSettings:
+    """How a scenario's clients train."""
+    training = scenario.training
+    strategy = strategy_of(scenario)
+    return LocalSettings(
+        optimizer_of(scenario),
+        training.samples_per_step,
+        training.loss,
+        training.shuffle,
+        training.drop_last,
+        training.clip_norm,
+        strategy.proximal or training.proximal,
+        strategy.gradient,
+        scenario.numerics.precision,
+        scenario.numerics.device,
+        training.gradient_noise,
+        scenario.numerics.mode == "batched",
+    )
+
+
+def client_speeds(scenario: Scenario) -> tuple[float, ...]:
+    """The speed of every client, if the clients' data depends on it; else nothing."""
+    if scenario.data.speed_correlation is None:
+        return ()
+    return speeds(scenario.clients, Streams(scenario.seed))
+
+
+def compressor_of(recipe: Recipe) -> Compressor | None:
+    """What compresses models and updates; None if nothing is compressed."""
+    if recipe.compression == Compression():
+        return None
+    return Compressor(recipe.compression, Streams(recipe.seed), recipe.settings.gradient)
+
+
+class _SizedShards(Shards, Protocol):
+    """Which samples a client holds, and how many."""
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """Samples of each client, shape (clients,)."""
+
+
+def build_runner(
+    recipe: Recipe, dataset: Dataset, partition: _SizedShards, testing: Shards | None = None
+) -> tuple[LocalTrainer, Evaluator]:
+    """Make the trainer and the evaluator of a run.
+
+    Args:
+        recipe: the run's.
+        dataset: the samples.
+        partition: the samples that each client trains on.
+        testing: the samples that each client keeps for tests, if any.
+    """
+    streams = Streams(recipe.seed)
+    model = new_model(recipe.model, recipe.data, streams)
+    chosen = recipe.evaluation
+    shards = {"client_test": testing, "client_train": partition}.get(chosen.on)
+    if shards is not None:
+        held = [shards.indices(client) for client in range(recipe.clients)]
+        rows = torch.from_numpy(np.sort(np.concatenate(held)))  # in the order of the files
+        images, labels = dataset.images[rows], dataset.labels[rows]
+    elif chosen.on == "validation":
+        images, labels = dataset.validation_images, dataset.validation_labels
+    else:
+        images, labels = dataset.test_images, dataset.test_labels
+    if chosen.samples is not None and chosen.samples < len(labels):
+        order = streams.generator("evaluation").permutation(len(labels))
+        subset = torch.from_numpy(np.sort(order[: chosen.samples]))
+        images, labels = images[subset], labels[subset]
+    sizes = UNKNOWN
+    if recipe.model["kind"] not in MODELS:  # built-in models do not depend on the batch size
+        sizes = _batch_sizes(recipe, partition.sizes, len(labels))
+    trainer = LocalTrainer(
+        model, dataset.images, dataset.labels, partition, streams, recipe.settings, sizes
+    )
+    gradient = None
+    if chosen.squared_gradient_norm:
+        gradient = FullGradient(trainer, partition, recipe.clients)
+    return trainer, Evaluator(
+        trainer, images, labels, dataset.classes, recipe.settings.loss, gradient
+    )
+
+
+def _batch_sizes(recipe: Recipe, held: npt.NDArray[np.int64], evaluated: int) -> BatchSizes:
+    """The sizes of the batches that a recipe's model gets.
+
+    Args:
+        recipe: the run's.
+        held: samples of each client.
+        evaluated: number of samples that an evaluation uses.
+    """
+    settings = recipe.settings
+    trained = batch_sizes(held, settings.batch_size, settings.drop_last)
+    totals = [evaluated]
+    if recipe.evaluation.squared_gradient_norm:
+        totals.append(int(held.sum()))
+    parts = {min(EVALUATION_BATCH, total) for total in totals}
+    rests = {total % EVALUATION_BATCH for total in totals}
+    return BatchSizes(tuple(trained), tuple(sorted((parts | rests) - {0})))
+
+
+def worker_runner(recipe: Recipe) -> TaskRunner:
+    """Make a worker process's `TaskRunner`, with the data that another process has stored.
+
+    Raises:
+        DataError: the stored data is gone.
+    """
+    assert recipe.stored is not None
+    pool = open_pool(recipe.data, recipe.stored)
+    streams = Streams(recipe.seed)
+    rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
+    labels = pool.labels.numpy()[rows]
+    dealt = deal(recipe.data, labels, recipe.clients, recipe.speeds, streams)
+    training: _SizedShards = dealt.training
+    testing: _SizedShards | None = dealt.testing
+    if len(held_out):
+        # The pool stays whole, so that processes share it; the clients' indices are mapped instead.
+        aside = torch.from_numpy(held_out)
+        pool = replace(
+            pool, validation_images=pool.images[aside], validation_labels=pool.labels[aside]
+        )
+        training = _Rows(training, rows)
+        testing = None if testing is None else _Rows(testing, rows)
+    return TaskRunner(*build_runner(recipe, pool, training, testing), compressor_of(recipe))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A partition of some rows of a pool, as a partition of the whole pool."""
+
+    partition: _SizedShards
+    rows: npt.NDArray[np.int64]
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        return self.partition.sizes
+
+    def indices(self, client: int) -> npt.NDArray[np.int64]:
+        return self.rows[self.partition.indices(client)]

@@ -1,0 +1,188 @@
+"""The numeric half of a run: no numbers at all, or an executor, a learner and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from time import perf_counter
+from typing import Protocol
+
+from afl_sim.execution.local.batched import BatchedExecutor
+from afl_sim.execution.tasks import Executor
+from afl_sim.global_model.guard import Guard
+from afl_sim.global_model.learner import TrainingLearner
+from afl_sim.global_model.null import NullLearner
+from afl_sim.run.checkpointing import Checkpoints, Replay, read_checkpoint
+from afl_sim.run.finished import Trained, WallTime
+from afl_sim.run.kinds import strategy_of
+from afl_sim.run.preparation import Prepared
+from afl_sim.run.recorder import Recorder
+from afl_sim.scenario import Scenario
+from afl_sim.strategies.base import Population
+from afl_sim.world.learner import Learner
+
+
+class NumericHalf(Protocol):
+    """What turns with the clock, and has the numbers if there are any.
+
+    Attributes:
+        scenario: the scenario whose clock is turned.
+        learner: answers the world's calls.
+    """
+
+    @property
+    def scenario(self) -> Scenario: ...
+    @property
+    def learner(self) -> Learner: ...
+
+    def replays(self, version: int) -> bool:
+        """Whether this version was recorded before, so that nothing is to be done about it."""
+
+    def save_checkpoint(self, version: int, stop: bool) -> None:
+        """Write a checkpoint, if one is due or the run is about to stop."""
+
+    def check_over(self) -> None:
+        """Refuse an end that cannot be this run's."""
+
+    def settle(self) -> None:
+        """Report the evaluation that was under way when the run broke off, if that is possible."""
+
+    def trained(self) -> Trained | None:
+        """The numbers, if there are any."""
+
+    def wall(self) -> WallTime:
+        """The time that the run has taken until now, with what it took before it was resumed."""
+
+
+class TimingOnly:
+    """A run that trains nothing and whose schedule alone is wanted.
+
+    Args:
+        scenario: the run's; stop rules that read results are left out.
+        began: the value of `perf_counter` from which wall time counts.
+    """
+
+    def __init__(self, scenario: Scenario, began: float) -> None:
+        self.scenario = scenario.model_copy(update={"stop": scenario.stop.untrained})
+        self.learner = NullLearner()
+        self._began = began
+
+    def replays(self, version: int) -> bool:
+        """Nothing was recorded before: without training, a run begins anew."""
+        return False
+
+    def save_checkpoint(self, version: int, stop: bool) -> None:
+        """There are no numbers to save."""
+
+    def check_over(self) -> None:
+        """Every end is this run's."""
+
+    def settle(self) -> None:
+        """No evaluation is under way."""
+
+    def trained(self) -> None:
+        """There are no numbers."""
+
+    def wall(self) -> WallTime:
+        """Nothing but the total."""
+        return WallTime(perf_counter() - self._began)
+
+
+class Training:
+    """A run that trains.
+
+    Args:
+        prepared: the run's data, partition and initial model.
+        executor: where its tasks run.
+        recorder: gets its evaluations and checkpoints.
+        began: the value of `perf_counter` from which wall time counts.
+    """
+
+    def __init__(
+        self, prepared: Prepared, executor: Executor, recorder: Recorder, began: float
+    ) -> None:
+        scenario = self.scenario = prepared.scenario
+        self._executor = executor
+        self._size = prepared.layout.size
+        self._recorder = recorder
+        self._began = began
+        refused = scenario.server.guard
+        self._numbers = TrainingLearner(
+            strategy_of(scenario),
+            executor,
+            prepared.initial,
+            prepared.layout,
+            Population(scenario.clients.count, prepared.partition.size),
+            scenario.training.lr_schedule.factor,
+            recorder.add_evaluation,
+            executor.kept if isinstance(executor, BatchedExecutor) else None,
+            None if refused is None else Guard(refused.max_norm),
+            scenario.training.compression.feeds_back,
+        )
+        self.learner: Learner = self._numbers
+        self._checkpoints = Checkpoints(scenario.execution, recorder, self._numbers)
+        self._replay: Replay | None = None
+        self._before = WallTime()
+
+    def go_on_from_checkpoint(self, notice: Callable[[str], None] | None) -> None:
+        """Replay the schedule up to the latest checkpoint, if there is one, and train from there.
+
+        Args:
+            notice: called with one line if the latest checkpoint is damaged.
+
+        Raises:
+            RunFolderError: the checkpoint does not belong to such a run.
+        """
+        folder = self._recorder.folder.checkpoint_path
+        found = read_checkpoint(folder, self._size, notice)
+        if found is not None:
+            self._before = found.wall
+            self._replay = Replay(found, self._recorder, self._numbers)
+            self.learner = self._replay.learner
+
+    def replays(self, version: int) -> bool:
+        """Whether this version lies before the checkpoint that the run goes on from.
+
+        Raises:
+            AflSimError: the replayed schedule is not the one of the checkpoint.
+        """
+        return self._replay is not None and self._replay.covers(version)
+
+    def save_checkpoint(self, version: int, stop: bool) -> None:
+        """Write a checkpoint, if one is due or the run is about to stop.
+
+        Raises:
+            AflSimError: the folder is gone, or cannot be written.
+        """
+        if stop or self._checkpoints.are_due(version):
+            self._checkpoints.save(version, self.wall())
+
+    def check_over(self) -> None:
+        """Refuse a run that has ended before the checkpoint that it was to go on from.
+
+        Raises:
+            AflSimError: it has.
+        """
+        if self._replay is not None:
+            self._replay.check_over()
+
+    def settle(self) -> None:
+        """Report the evaluation that was under way when the run broke off, if that is possible."""
+        with suppress(Exception, KeyboardInterrupt):
+            self._numbers.settle()
+
+    def trained(self) -> Trained:
+        """The global model, and what happened to it."""
+        numbers = self._numbers
+        return Trained(numbers.vector, numbers.rejected, numbers.divergence)
+
+    def wall(self) -> WallTime:
+        """The time that the run has taken until now, with what it took before it was resumed."""
+        executor = self._executor
+        spent = WallTime(
+            perf_counter() - self._began,
+            executor.training_seconds,
+            executor.evaluation_seconds,
+            executor.waiting_seconds,
+        )
+        return spent + self._before
