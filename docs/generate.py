@@ -229,13 +229,14 @@ def strategies_page(schema: dict[str, Any]) -> str:
     """The strategies with their sources and hyperparameters, as Markdown."""
     parts = [STRATEGIES_HEAD]
     rows = []
+    of_gradients = "It is a [gradient method](#gradient-methods).\n\n"
     for name, cls in sorted(strategies().items()):
         definition = schema["$defs"][cls.__name__]
         doc = inspect.getdoc(cls) or ""
         rows.append(f"| [`{name}`](#{name}) | {_cell(doc.partition(chr(10))[0])} | {_about(cls)} |")
         file = Path(inspect.getfile(cls)).relative_to(ROOT)
         parts.append(
-            f"## {name}\n\n{doc}\n\n{_rule(cls)}Source: [`{file}`](../{file})\n\n"
+            f"## {name}\n\n{doc}\n\n{of_gradients if cls.gradient else ''}Source: [`{file}`](../{file})\n\n"
             + _table(
                 definition,
                 schema["$defs"],
@@ -252,13 +253,6 @@ def strategies_page(schema: dict[str, Any]) -> str:
     parts += [STALENESS_HEAD, *(_kind(schema["$defs"][name], schema["$defs"]) for name in WEIGHTS)]
     parts.append(SERVER_OPTIMIZERS + "\n".join(map(_optimizer, FEDOPT)))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
-
-
-def _rule(cls: type[Strategy]) -> str:
-    """The formula of a strategy's update rule, and whether it is a gradient method."""
-    kind = "It is a [gradient method](#gradient-methods).\n\n" if cls.gradient else ""
-    formula = inspect.getdoc(cls.aggregate) or ""
-    return f"{kind}Update rule: {formula}\n\n" if "$" in formula else kind
 
 
 def _optimizer(cls: type[FedOpt]) -> str:

@@ -78,7 +78,10 @@ class ASOFed(ConcurrentStrategy):
         return {**total_of(population, self.shares), "last": {}, "decayed": {}}
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w - \frac{n_k}{n} r_k (g - v + h)$ for each update."""
+        r"""$w \leftarrow w - \frac{n_k}{n} r_k (g - v + h)$ for each update.
+
+        Then $h \leftarrow \beta h + (1 - \beta) v$ and $v \leftarrow g$ for its client.
+        """
         last, decayed = dict(state["last"]), dict(state["decayed"])
         zero = torch.zeros_like(params)
         for update in updates:

@@ -47,7 +47,7 @@ class AsyncSGD(GradientStrategy, ConcurrentStrategy):
         yield from a_step_per_arrival(server, server.workers(self.in_parallel(server.clients)))
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w - \gamma\, g_i(w_{\text{base}})$ for each gradient."""
+        r"""$w \leftarrow w - \gamma g_i(w_{\text{base}})$ for each gradient."""
         for update in updates:
             params = params + self.lr * update.delta
         return params, state

@@ -43,7 +43,10 @@ class CA2FL(ConcurrentStrategy):
         return {"clients": population.clients, "cache": {}}
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w + \eta \left(h + \frac{1}{M} \sum_i (\Delta_i - h_i)\right)$."""
+        r"""$w \leftarrow w + \eta \left(h + \frac{1}{M} \sum_i (\Delta_i - h_i)\right)$.
+
+        Then $h_i \leftarrow \Delta_i$.
+        """
         cache, zero = state["cache"], torch.zeros_like(params)
         mean = torch.stack([*cache.values(), zero]).sum(0) / state["clients"]
         changes = [update.delta - cache.get(update.client, zero) for update in updates]

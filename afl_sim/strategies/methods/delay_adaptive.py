@@ -70,7 +70,11 @@ class DelayAdaptive(GradientStrategy, ConcurrentStrategy):
         return {"workers": self.in_parallel(population.clients)}
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w - \gamma_k(\tau)\, g$ for each gradient."""
+        r"""$w \leftarrow w - \gamma_k g$ for each gradient.
+
+        $\gamma_k = \gamma n / \max(n, \tau)$ (proportional); or $\gamma_k = \gamma$ if
+        $\tau \le \tau_C$, else $\gamma_k = \min(\gamma, 1 / (4 L \tau))$ (threshold).
+        """
         for update in updates:
             step = self._step_size(update.staleness, state["workers"])
             params = params + step * update.delta

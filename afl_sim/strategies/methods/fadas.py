@@ -50,7 +50,11 @@ class FADAS(ConcurrentStrategy):
         return buffers(server, self.in_parallel(server.clients), self.buffer_size)
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w + \eta_t\, \hat m / (\sqrt{\hat v} + \epsilon)$."""
+        r"""$w \leftarrow w + \eta_t m / (\sqrt{\hat v} + \epsilon)$.
+
+        $m \leftarrow \beta_1 m + (1 - \beta_1) \Delta$,
+        $v \leftarrow \beta_2 v + (1 - \beta_2) \Delta^2$, $\hat v \leftarrow \max(\hat v, v)$.
+        """
         mean = torch.stack([update.delta for update in updates]).sum(0) / self.buffer_size
         amsgrad = OPTIMIZERS["Adam"].model_validate(
             {

@@ -55,7 +55,7 @@ class FedAsync(ConcurrentStrategy):
             server.send()
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow (1 - \alpha\, s(\tau))\, w + \alpha\, s(\tau)\, w_i$ for each update."""
+        r"""$w \leftarrow (1 - \alpha s(\tau)) w + \alpha s(\tau) w_i$ for each update."""
         for update in updates:
             alpha = self.alpha * self.staleness(update.staleness)
             params = (1 - alpha) * params + alpha * update.params

@@ -56,7 +56,7 @@ class FedBuff(ConcurrentStrategy):
         return buffers(server, self.in_parallel(server.clients), self.buffer_size, before)
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w + \eta_g \frac{1}{K} \sum_i s(\tau_i) \Delta_i$."""
+        r"""$w \leftarrow w + \eta_g \frac{1}{K} \sum_{i=1}^{K} s(\tau_i) \Delta_i$."""
         step, state = self.direction(params, state, updates, context)
         return params + self.server_lr * step, state
 

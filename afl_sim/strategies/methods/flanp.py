@@ -127,7 +127,10 @@ class FLANP(Strategy):
         }
 
     def correction(self, params: Tensor, state: State, client: Client) -> Tensor | None:
-        r"""$-\delta_i$, added to every local gradient."""
+        r"""$-\delta_i$, added to every local gradient.
+
+        $\delta_i \leftarrow \delta_i + (\Delta_i - \Delta) / K$ after each round.
+        """
         return None if client.state is None else -_tracking(state, client.id, client.state)
 
     def client_state(

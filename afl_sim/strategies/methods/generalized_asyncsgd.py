@@ -85,7 +85,7 @@ class GeneralizedAsyncSGD(GradientStrategy):
         return [1 / each for each in seconds]
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w - \frac{\eta}{n p_i}\, g_i(w_{\text{base}})$."""
+        r"""$w \leftarrow w - \frac{\eta}{n p_i} g_i(w_{\text{base}})$."""
         for update in updates:  # a gradient task's delta is -g
             params = params + self.lr * context["factor"] * update.delta
         return params, state

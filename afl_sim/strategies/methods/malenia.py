@@ -56,5 +56,8 @@ class Malenia(GradientStrategy):
         yield from batches_at_one_model(server, server.workers(server.clients), enough, self.late)
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w - \gamma \frac{1}{n} \sum_i \frac{1}{B_i} \sum_j g_{ij}(w)$."""
+        r"""$w \leftarrow w - \gamma \frac{1}{n} \sum_i \frac{1}{B_i} \sum_j g_{ij}(w)$.
+
+        The step comes when $\left(\frac{1}{n} \sum_i \frac{1}{B_i}\right)^{-1} \ge \frac{S}{n}$.
+        """
         return params + self.lr * mean_of_means(tabulated(empty(params), updates)), state

@@ -64,7 +64,10 @@ class MIFA(RoundStrategy):
         return {}
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w - \eta \frac{1}{N} \sum_{i=1}^{N} G_i$ over the table."""
+        r"""$w \leftarrow w - \eta \frac{1}{N} \sum_{i=1}^{N} G_i$ over the table.
+
+        Before it, $G_i \leftarrow (w - w_i) / \eta$ for the active clients.
+        """
         table = dict(state)
         for update in updates:
             scale = update.lr_factor

@@ -86,7 +86,8 @@ class Port(ConcurrentStrategy):
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
         r"""$w \leftarrow w + \sum_i p_i \Delta_i$.
 
-        $p_i \propto n_i \left(a \frac{S}{S + \tau_i} + b \frac{\cos_i + 1}{2}\right)$.
+        $p_i \propto n_i \left(a \frac{S}{S + \tau_i} + b \frac{\cos_i + 1}{2}\right)$ and
+        $\sum_i p_i = 1$.
         """
         weights = [update.num_samples * self._trust(params, update) for update in updates]
         if not sum(weights):  # all updates point in the opposite direction

@@ -56,7 +56,7 @@ class Ringmaster(GradientStrategy, ConcurrentStrategy):
                 server.dispatch(task.client)
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
-        r"""$w \leftarrow w - \gamma\, g$ for each gradient."""
+        r"""$w \leftarrow w - \gamma g$ for each gradient with $\tau \le R - 1$."""
         for update in updates:
             params = params + self.lr * update.delta
         return params, state
