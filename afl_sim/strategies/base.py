@@ -198,7 +198,8 @@ class Strategy(BaseModel):
         `afl_sim.strategies.toolkit.named_pieces` puts several named tensors into one vector.
 
         Args:
-            params, state: those that the client downloaded.
+            params: shape (P,), the model that the client downloaded.
+            state: the state at that time.
             client: the client before the task.
             work: what it has done in the task.
         """

@@ -27,7 +27,7 @@ class ServerView(Protocol):
     A client without a task is idle. A client that can be reached now is available.
 
     Example:
-        A server that applies each update when it arrives::
+        A server that applies each update when it arrives:
 
             def schedule(self, server):
                 server.send(self.concurrency)
@@ -191,7 +191,8 @@ class ServerView(Protocol):
 
         Args:
             clients: an idle client, or several. If clients queue tasks, they need not be idle.
-            epochs, steps: the amount of work, in place of the scenario's.
+            epochs: the number of epochs, in place of the scenario's.
+            steps: the number of local steps, in place of the scenario's.
             until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
             retry: if the task fails and no `wait` has it, send the client another.
 
