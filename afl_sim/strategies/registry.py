@@ -28,7 +28,7 @@ def register(name: str) -> Callable[[S], S]:
         >>> @register("replace")
         ... class Replace(Strategy):
         ...     def schedule(self, server):
-        ...         server.dispatch_many(server.workers(server.clients))
+        ...         server.dispatch(server.workers(server.clients))
         ...         while True:
         ...             update = yield server.arrival()
         ...             yield server.aggregate([update])

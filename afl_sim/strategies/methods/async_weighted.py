@@ -51,7 +51,7 @@ class AsyncWeighted(Strategy):
 
     def schedule(self, server: ServerView) -> Schedule:
         slowness = self._slowness(server) if self.weights == "unbiased" else None
-        server.dispatch_many(range(server.clients))
+        server.dispatch(range(server.clients))
         while True:
             update = yield server.arrival()
             client = update.client

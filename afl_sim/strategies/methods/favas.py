@@ -69,8 +69,7 @@ class FAVAS(Strategy):
         polls: Counter[int] = Counter()
         steps: Counter[int] = Counter()
         active: Counter[int] = Counter()  # polls that found at least one step done
-        for client in range(server.clients):
-            server.dispatch(client, steps=self.local_steps, until_polled=True)
+        server.dispatch(range(server.clients), steps=self.local_steps, until_polled=True)
         while True:
             yield server.sleep(self.wait_seconds + self.interaction_seconds)
             sampled = server.sample(self.clients_per_round)

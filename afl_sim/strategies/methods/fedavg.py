@@ -123,7 +123,7 @@ class FedAvg(RoundStrategy):
 
     def send(self, server: ServerView, clients: list[int], number: int) -> list[TaskView]:
         """Send the model in the round of this number. Returns the tasks to wait for."""
-        return [server.dispatch(client, retry=False) for client in clients]
+        return server.dispatch(clients, retry=False)
 
     def initial_state(self, params: Tensor, population: Population) -> State:
         if self.weighting != "population":

@@ -49,7 +49,7 @@ class FedFix(Strategy):
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
 
     def schedule(self, server: ServerView) -> Schedule:
-        server.dispatch_many(range(server.clients))
+        server.dispatch(range(server.clients))
         while True:
             yield server.sleep(self.interval)
             arrived = server.arrivals()
@@ -60,7 +60,7 @@ class FedFix(Strategy):
                 for update in arrived
             }
             yield server.aggregate(arrived, periods=periods)
-            server.dispatch_many(update.client for update in arrived)
+            server.dispatch(update.client for update in arrived)
 
     def initial_state(self, params: Tensor, population: Population) -> State:
         return total_of(population, self.shares)

@@ -104,7 +104,7 @@ class FLANP(Strategy):
                 active, rounds = self._more(active, server.clients), 0
             yield server.wait_idle(among=by_speed[:active])
             cohort = server.pick(active, among=by_speed[:active])
-            arrived = yield server.wait(server.dispatch_many(cohort))
+            arrived = yield server.wait(server.dispatch(cohort))
             rounds += 1
             over = rounds >= self.stage_rounds
             if self.threshold is not None:

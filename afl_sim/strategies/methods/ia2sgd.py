@@ -36,7 +36,7 @@ class IA2SGD(GradientStrategy):
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")
 
     def schedule(self, server: ServerView) -> Schedule:
-        server.dispatch_many(server.workers(server.clients))
+        server.dispatch(server.workers(server.clients))
         new: list[TaskView] = []
         seen: set[int] = set()
         while True:

@@ -50,7 +50,7 @@ class MIFA(RoundStrategy):
         while True:
             yield server.wait_idle()
             active = server.pick(size, among=list(missing)) or server.pick(size)
-            arrived = yield server.wait(server.dispatch_many(active))
+            arrived = yield server.wait(server.dispatch(active))
             if not missing:
                 yield server.aggregate(arrived)
                 continue

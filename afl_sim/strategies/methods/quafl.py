@@ -73,8 +73,7 @@ class QuAFL(Strategy):
         return check_polls(self.clients_per_round, period, clients)
 
     def schedule(self, server: ServerView) -> Schedule:
-        for client in range(server.clients):
-            server.dispatch(client, steps=self.local_steps, until_polled=True)
+        server.dispatch(range(server.clients), steps=self.local_steps, until_polled=True)
         while True:
             yield server.sleep(self.wait_seconds + self.interaction_seconds)
             polled = [server.poll(client) for client in server.sample(self.clients_per_round)]

@@ -35,7 +35,7 @@ class Ringleader(GradientStrategy):
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")
 
     def schedule(self, server: ServerView) -> Schedule:
-        server.dispatch_many(server.workers(server.clients))
+        server.dispatch(server.workers(server.clients))
         table: list[TaskView] = []  # what has arrived for the table that phase 1 completes
         while True:
             clients = {update.client for update in table}

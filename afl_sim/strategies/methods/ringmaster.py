@@ -39,7 +39,7 @@ class Ringmaster(GradientStrategy, ConcurrentStrategy):
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")
 
     def schedule(self, server: ServerView) -> Schedule:
-        server.dispatch_many(server.workers(self.in_parallel(server.clients)))
+        server.dispatch(server.workers(self.in_parallel(server.clients)))
         while True:
             update = yield server.arrival()
             if server.staleness(update) < self.delay_threshold:

@@ -101,7 +101,7 @@ class TiFL(Strategy):
             tier = drawn(usable(weights, credits, left), server.uniform("tier", k=round_number))
             credits[tier] -= 1
             yield server.wait_idle(among=tiers[tier])
-            cohort = server.dispatch_many(server.pick(self.clients_per_round, among=tiers[tier]))
+            cohort = server.dispatch(server.pick(self.clients_per_round, among=tiers[tier]))
             arrived = yield server.wait(cohort)
             if self.policy == "adaptive" and arrived:
                 losses = [server.result(update).loss for update in arrived]

@@ -14,9 +14,7 @@ Late = Literal["cancel", "discard"]
 
 def everyone_trains(server: ServerView, epochs: int) -> Event[list[TaskView]]:
     """Send the model to all clients for so many epochs, and wait for all of them."""
-    return server.wait(
-        [server.dispatch(client, epochs=epochs, retry=False) for client in range(server.clients)]
-    )
+    return server.wait(server.dispatch(range(server.clients), epochs=epochs, retry=False))
 
 
 def rounds(
@@ -32,13 +30,13 @@ def rounds(
     """
     while True:
         yield server.wait_idle(among=among)
-        cohort = server.dispatch_many(server.pick(size, among=among))
+        cohort = server.dispatch(server.pick(size, among=among))
         yield server.aggregate((yield server.wait(cohort)), **context)
 
 
 def a_step_per_arrival(server: ServerView, workers: list[int]) -> Schedule:
     """Keep these clients busy. Each arrival makes a version, which that client trains next."""
-    server.dispatch_many(workers)
+    server.dispatch(workers)
     while True:
         update = yield server.arrival()
         yield server.aggregate([update])
@@ -84,7 +82,7 @@ def batches_at_one_model(
         enough: whether these gradients are enough; it is asked after each arrival.
         late: what happens to gradients that are not ready when the round ends.
     """
-    server.dispatch_many(workers)
+    server.dispatch(workers)
     while True:
         batch: list[TaskView] = []
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
 import simpy
 
@@ -130,7 +130,7 @@ class Server(Aggregating):
         return self._presence.draw(n, int(self._env.now), among)
 
     def pick_one(self) -> int:
-        """One idle client, uniformly at random; where none is there, the one that is back first."""
+        """An older word for one of `workers`; it raises an error if no client is idle."""
         return self._presence.one(int(self._env.now))
 
     def workers(self, n: int) -> list[int]:
@@ -143,36 +143,67 @@ class Server(Aggregating):
 
     # -- sending and taking back -----------------------------------------------------------------
 
+    @overload
     def dispatch(
         self,
-        client: int,
+        clients: int,
         *,
         epochs: float | None = None,
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
-    ) -> Task:
-        """Send the current model to an idle client and have it train.
+    ) -> Task: ...
 
-        Where clients queue tasks, one that is not idle can be sent another: it computes them one
-        at a time, first in, first out. A client that is away is sent the model of the moment at
-        which it is back. If it has left for good, the task that is returned has failed already.
+    @overload
+    def dispatch(
+        self,
+        clients: Iterable[int],
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+        retry: bool = True,
+    ) -> list[Task]: ...
+
+    def dispatch(
+        self,
+        clients: int | Iterable[int],
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+        retry: bool = True,
+    ) -> Task | list[Task]:
+        """Send the current model to a client, or to several in turn, and have them train.
+
+        A client gets the model that is current when it is available. If it has left for good, the
+        task that is returned has failed already. If clients queue tasks, a busy client can be sent
+        another task: it computes them one at a time, first in, first out.
 
         Args:
-            client: the client's index.
+            clients: the index of an idle client, or of several.
             epochs, steps: the amount of work, in place of the scenario's.
-            until_polled: compute up to that many steps and keep the result until `poll`.
-            retry: if the task fails and nothing waits for it, send the client another.
+            until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
+            retry: if the task fails and nothing waits for it, the client is sent another.
+
+        Returns:
+            The task; for several clients, the list of their tasks.
         """
+        order = Order(epochs, steps, until_polled, retry=retry)
+        if isinstance(clients, int) or not isinstance(clients, Iterable):
+            return self._dispatch(clients, order)
+        return [self._dispatch(client, order) for client in clients]
+
+    def _dispatch(self, client: int, order: Order) -> Task:
         if not self._presence.accepts(client):
             raise ScheduleError(f"client {client} cannot be sent a task: it has one, or is unknown")
-        if until_polled and self._queues:
+        if order.until_polled and self._queues:
             raise ScheduleError("clients that queue tasks cannot be polled: none would have a turn")
-        return self._request(client, Order(epochs, steps, until_polled, retry=retry))
+        return self._request(client, order)
 
     def dispatch_many(self, clients: Iterable[int]) -> list[Task]:
-        """`dispatch` to each client in turn."""
-        return [self.dispatch(client) for client in clients]
+        """An older word for `dispatch` of several clients."""
+        return self.dispatch(clients)
 
     def send(self, n: int = 1) -> list[Task]:
         """Send the current model to ``n`` `workers`; who fails is replaced by one drawn anew."""
