@@ -39,8 +39,8 @@ class FedAvg(RoundStrategy):
 
     A round ends when all clients have answered. With ``over_selection`` it ends when the first
     ``clients_per_round`` have answered (Bonawitz et al., MLSys 2019). With ``deadline`` it ends at
-    the deadline at the latest. With ``partial: keep`` late clients that are there are asked for
-    what they have done, and the round ends when they have sent it.
+    the deadline at the latest. With ``partial: keep`` late clients that are available send what
+    they have done, and the round ends when it has arrived.
 
     With ``weighting: population`` a client that did not answer counts with the global model, so
     that ``w <- w + sum_k (n_k / n) (w_k - w)``, where n is the number of samples of all clients.

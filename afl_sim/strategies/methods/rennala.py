@@ -1,4 +1,4 @@
-"""Rennala SGD: a minibatch of the first gradients at one model, whoever computes them."""
+"""Rennala SGD: a minibatch of the first gradients at one model, from any worker."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class SAFA(RoundStrategy):
                 server.cancel(task)
         at_work = {task.client for task in server.in_flight}
         others = [client for client in range(server.clients) if client not in at_work]
-        ready = sorted(server.pick(server.clients, among=others))  # those that are there
+        ready = sorted(server.pick(server.clients, among=others))  # the available ones
         for client in ready:
             server.dispatch(client, retry=False)
             models.versions[client] = models.going_on.get(client, server.version)
