@@ -256,6 +256,7 @@ SUFFIXES = (
     "py",
     "md",
     "toml",
+    "cff",
     "yaml",
     "json",
     "png",
