@@ -17,13 +17,14 @@ from typing import Any
 import cli_page
 import formulas
 import papers
+import schedule_words
 import zoo
 
 import scenarios
 from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedOpt, FedYogi
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import json_schema
-from afl_sim.strategies import Strategy, strategies
+from afl_sim.strategies import GradientStrategy, Strategy, strategies
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = (
@@ -227,13 +228,14 @@ def strategies_page(schema: dict[str, Any]) -> str:
     """The strategies with their sources and hyperparameters, as Markdown."""
     parts = [STRATEGIES_HEAD]
     rows = []
+    of_gradients = "It is a [gradient method](#gradient-methods).\n\n"
     for name, cls in sorted(strategies().items()):
         definition = schema["$defs"][cls.__name__]
         doc = inspect.getdoc(cls) or ""
         rows.append(f"| [`{name}`](#{name}) | {_cell(doc.partition(chr(10))[0])} | {_about(cls)} |")
         file = Path(inspect.getfile(cls)).relative_to(ROOT)
         parts.append(
-            f"## {name}\n\n{doc}\n\nSource: [`{file}`](../{file})\n\n"
+            f"## {name}\n\n{doc}\n\n{of_gradients if cls.gradient else ''}Source: [`{file}`](../{file})\n\n"
             + _table(
                 definition,
                 schema["$defs"],
@@ -246,6 +248,7 @@ def strategies_page(schema: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|\n" + "\n".join(rows),
     )
     parts.insert(2, zoo.table())
+    parts.append(f"\n## Gradient methods\n\n{inspect.getdoc(GradientStrategy)}\n")
     parts += [STALENESS_HEAD, *(_kind(schema["$defs"][name], schema["$defs"]) for name in WEIGHTS)]
     parts.append(SERVER_OPTIMIZERS + "\n".join(map(_optimizer, FEDOPT)))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
@@ -316,6 +319,7 @@ def pages() -> dict[Path, str]:
         ROOT / "scenarios" / "scenario.schema.json": json.dumps(schema, indent=2) + "\n",
         zoo.GRID: zoo.grid(),
         scenarios.PAGE: scenarios.page(),
+        schedule_words.PAGE: schedule_words.page(),
         cli_page.PAGE: cli_page.page(),
         formulas.PAGE: formulas.page(),
         **papers.pages(),

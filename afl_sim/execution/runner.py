@@ -18,7 +18,7 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluation, Evaluator
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.strategies.base import Client, Strategy, Work
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 from afl_sim.user_code import told
 
 NO_MEMORY = "can't allocate memory"  # PyTorch's words
@@ -40,7 +40,7 @@ class TaskRunner:
         self._trainer = trainer
         self._evaluator = evaluator
         self._compressor = compressor
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
 
     def train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
         """Do a training task.
@@ -50,7 +50,7 @@ class TaskRunner:
             own: the vector of the client's last task, if the client goes on from it: the model,
                 shape (P + B,), and then what the client kept.
         """
-        begun = begin(task, own, self._trainer.layout, self._compressor, self._watch)
+        begun = begin(task, own, self._trainer.layout, self._compressor, self._purity)
         corrected = () if begun.correction is None else (begun.correction,)
         with told_as(f"client {task.client}'s task {task.task}"):
             result = self._trainer.train(
@@ -62,7 +62,7 @@ class TaskRunner:
                 task.lr_factor,
                 *corrected,
             )
-        return conclude(task, begun, result, self._trainer, self._compressor, self._watch)
+        return conclude(task, begun, result, self._trainer, self._compressor, self._purity)
 
     def evaluate(self, vector: Tensor) -> Evaluation:
         """Evaluate a model given as a vector of shape (P + B,)."""
@@ -94,7 +94,7 @@ def begin(
     own: Tensor | None,
     layout: ParameterVector,
     compressor: Compressor | None,
-    watch: Watch,
+    purity: PurityCheck,
 ) -> Begun:
     """Prepare a task for training; ``own`` is as for `TaskRunner.train`."""
     count = layout.num_parameters
@@ -108,9 +108,9 @@ def begin(
     strategy, state = task.origin
     client = Client(task.client, None if own is None else own[:count], kept)
     arguments = {"params": params, "state": state, "client": client}
-    with watch.hook(strategy, "starting_point", **arguments):
+    with purity.hook(strategy, "starting_point", **arguments):
         start = layout.with_frozen(strategy.starting_point(params, state, client), params)
-    with watch.hook(strategy, "correction", **arguments):
+    with purity.hook(strategy, "correction", **arguments):
         correction = strategy.correction(params, state, client)
     return Begun(torch.cat([start, task.base[count:]]), params, correction, client)
 
@@ -121,7 +121,7 @@ def conclude(
     result: LocalResult,
     trainer: LocalTrainer | BatchedTrainer,
     compressor: Compressor | None,
-    watch: Watch,
+    purity: PurityCheck,
 ) -> LocalResult:
     """The result as the server gets it; its vector ends with what the client keeps for itself."""
     if compressor is not None and compressor.compresses_updates:
@@ -133,7 +133,7 @@ def conclude(
     if task.steps and type(strategy).client_state is not Strategy.client_state:
         work = Work(task.steps, trainer.learning_rate * task.lr_factor, result.delta)
         arguments = {"params": begun.anchor, "state": state, "client": client, "work": work}
-        with watch.hook(strategy, "client_state", **arguments):
+        with purity.hook(strategy, "client_state", **arguments):
             kept = strategy.client_state(begun.anchor, state, client, work)
     if kept is None:
         return result

@@ -22,7 +22,7 @@ from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.evaluation import Evaluation
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Population, Reading, Strategy, Update
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class TrainingLearner:
         self._uses_own = strategy.uses_own()
         self._keeps_state = type(strategy).client_state is not Strategy.client_state
         self._readings: list[Any] = []
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
         self._model = ServerModel(strategy, initial, layout, population)
         self._tasks = ClientTasks(strategy, executor, lr_factor, kept, feeds_back)
         self._evaluations = Evaluations(executor, on_evaluation)
@@ -202,7 +202,7 @@ class TrainingLearner:
     ) -> Any:
         """The value of a function of updates; a replay reads it from the snapshot."""
         updates = [self._update(each, each.job.future.result(), version) for each in dispatches]
-        with self._watch.hook(self._strategy, "measure", updates=updates):
+        with self._purity.hook(self._strategy, "measure", updates=updates):
             value = function(updates)
         tensors: dict[str, Tensor] = {}
         to_plain(value, "measured", tensors, {})  # refuses what a checkpoint cannot hold

@@ -12,7 +12,7 @@ from torch import Tensor
 from afl_sim.errors import StrategyError
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.strategies.base import Population, State, Strategy, Update
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 from afl_sim.strategies.toolkit.server_optimizer import server_step
 
 
@@ -38,9 +38,9 @@ class ServerModel:
         self._layout = layout
         self._count = layout.num_parameters
         self.vector = initial
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
         params = initial[: self._count]
-        with self._watch.hook(strategy, "initial_state", params=params):
+        with self._purity.hook(strategy, "initial_state", params=params):
             self.state: State = strategy.initial_state(params, population)
         self.moments: Any = None
 
@@ -62,7 +62,7 @@ class ServerModel:
         hook = "refused" if not updates else "aggregate" if optimizer is None else "direction"
         arguments: dict[str, Any] = {"params": before, "state": self.state}
         arguments |= {"updates": updates, "context": context} if updates else {"context": context}
-        with self._watch.hook(strategy, hook, **arguments):
+        with self._purity.hook(strategy, hook, **arguments):
             params, state = getattr(strategy, hook)(*arguments.values())
         self.state = state
         self._check(params, hook)

@@ -23,7 +23,7 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluation, Evaluator
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Strategy
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 
 
 class GroupedResult:
@@ -75,7 +75,7 @@ class BatchedExecutor:
         compressor: Compressor | None = None,
     ) -> None:
         self._compressor = compressor
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
         self._trainer = trainer
         self._evaluator = evaluator
         self._group = group
@@ -151,7 +151,7 @@ class BatchedExecutor:
                 None if task.after is None else task.after.result().vector,
                 trainer.layout,
                 self._compressor,
-                self._watch,
+                self._purity,
             )
             for task in tasks
         ]
@@ -163,7 +163,7 @@ class BatchedExecutor:
         with told_as(f"the group of client {who}"):
             results = trainer.train(local, tasks[0].lr_factor)
         for future, task, at, result in zip(group, tasks, begun, results, strict=True):
-            future.value = conclude(task, at, result, trainer, self._compressor, self._watch)
+            future.value = conclude(task, at, result, trainer, self._compressor, self._purity)
             future.task = None  # lets go of the base version
             self._waiting.pop(future, None)
         self.training_seconds += perf_counter() - began
