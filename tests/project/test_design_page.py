@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import tomllib
 
 from doc_blocks import blocks
 from places import ROOT
@@ -45,8 +47,6 @@ def test_something_is_said_of_every_room() -> None:
 
 
 def test_the_layers_of_the_imports_are_rooms_of_the_map() -> None:
-    import tomllib
-
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     (layers,) = (c["layers"] for c in contracts if c["type"] == "layers")
@@ -54,3 +54,11 @@ def test_the_layers_of_the_imports_are_rooms_of_the_map() -> None:
     top = {path.rstrip("/").removesuffix(".py") for path in mapped() if path.count("/") <= 1}
     top = {name for name in top if "/" not in name}
     assert {name.removeprefix("afl_sim.") for name in named} == top
+
+
+def test_each_stage_of_a_run_is_the_function_that_the_page_names() -> None:
+    stages = re.findall(r"^\*\*\d\. \w+\*\* \(`(\w+)` in `([\w/]+)\.py`\)", PAGE, re.M)
+    assert [name for name, _ in stages] == ["prepare", "run", "record"]
+    for name, module in stages:
+        found = importlib.import_module(module.replace("/", "."))
+        assert callable(getattr(found, name))

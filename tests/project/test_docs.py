@@ -257,6 +257,7 @@ SUFFIXES = (
     "py",
     "md",
     "toml",
+    "cff",
     "yaml",
     "json",
     "png",

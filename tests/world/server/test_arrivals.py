@@ -409,7 +409,6 @@ def test_a_schedule_that_yields_no_event_is_an_error_that_shows_the_line() -> No
     def schedule(server: Any) -> Any:
         yield server.now
 
-    with pytest.raises(
-        ScheduleError, match=r'is no event.*: "0.0" \(.*server.test_arrivals.py:\d+\)$'
-    ):
+    said = r'is no event.*: "0.0" \(.*test_arrivals.py:\d+\)$'
+    with pytest.raises(ScheduleError, match=said):
         run(scenario([1]), schedule)
