@@ -239,7 +239,7 @@ class Interruption(AbstractContextManager["Interruption"]):
         ).start()
         with suppress(RuntimeError):  # the signal came in the middle of another print
             checkpoint = "" if self.timing_only else ", with a checkpoint"
-            self.say(f"stopping at the next version{checkpoint}; press again to stop at once")
+            self.say(f"stopping at the next version{checkpoint}; a second signal stops at once")
 
 
 def fraction_done(scenario: Scenario, progress: Progress) -> float:

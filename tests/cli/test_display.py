@@ -168,7 +168,7 @@ def test_the_first_signal_asks_and_the_second_insists(number: signal.Signals) ->
         os.kill(os.getpid(), number)
         assert interruption.wanted()
         assert len(said) == 1
-        assert "once more" in said[0]
+        assert "a second signal stops at once" in said[0]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert len(said) == 1

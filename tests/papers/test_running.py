@@ -293,8 +293,8 @@ def test_an_exception_in_the_analysis_names_its_line(target: Target, tmp_path: P
 @pytest.mark.parametrize(
     ("gives", "words"),
     [
-        ("None", "measure gave None; expected a dict by quantity"),
-        ("[1, 2]", "measure gave a list; expected a dict by quantity"),
+        ("None", "measure returned None; expected a dict by quantity"),
+        ("[1, 2]", "measure returned a list; expected a dict by quantity"),
         ("{'versions': [5.0]}", "versions is a list; expected a dict by row"),
         ("{'versions': {'right': 5.0}}", "versions, right: a float; expected a list"),
         ("{'versions': {'right': ['five']}}", "versions, right: ValueError: could not convert"),

@@ -70,7 +70,7 @@ WRONG = {
         "    tolerance: {spread: prediction}\n",
         "",
         "tables.1.rows.all",
-        "no tolerance",
+        "neither it nor its table has a tolerance",
     ),
     "format": ('"{:.1f}"', '"{:.1"', "tables.0.format", "cannot format a number"),
     "twice": ("quantity: ended", "quantity: seconds", "claims.0.quantity", "twice"),
