@@ -26,7 +26,7 @@ def lock_of(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Args:
         folder: which.
-        wait: until whoever holds it has come to the end, instead of refusing.
+        wait: wait until the other process releases the lock, instead of refusing.
 
     Raises:
         RunFolderError: another process holds it, or it cannot be locked.

@@ -1,4 +1,4 @@
-"""A run in place of an older one, which is there until the new one has something to show."""
+"""Replacing a run: the old one is kept until the new one has made a version."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def evaluation_problems(scenario: Scenario, available: int | None) -> Iterator[P
     if not available and settings.on == "validation":
         yield (
             ("data", "validation"),
-            f"a share of {scenario.data.validation} comes to no sample, and evaluation.on: "
+            f"a share of {scenario.data.validation} gives no sample, but evaluation.on: "
             "validation needs some; expected a larger share",
         )
     elif not available:

@@ -252,8 +252,7 @@ def turn(
         4 * SIZE,
         learner,
         append,
-        None,
-        after_version,
+        after_version=after_version,
     )
     world.run()
     trail.schedule_digest, trail.counts = log.schedule_digest, world.server.counts

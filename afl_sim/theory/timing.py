@@ -125,7 +125,7 @@ def updates_of(built: Scenario, script: Any = None) -> Updates:
     who: Any = built.strategy if script is None else script
     world = World(built, who, lambda client: SAMPLES, MODEL_BYTES, NullLearner(), note)
     end_us = world.run().time_us
-    link = world.server.fleet.link_uses(end_us).get("upload")
+    link = world.link_uses(end_us).get("upload")
     table = np.array(rows, dtype=np.int64).reshape(-1, 7)
     bases = np.array([base for base, _ in sent.values()], dtype=np.int64)
     return Updates(

@@ -41,7 +41,7 @@ def to_microseconds(seconds: float, key: str) -> int:
 
 
 class Wake(simpy.Event):
-    """A timeout that comes after everything the world has due at the same instant."""
+    """A timeout that comes after all that clients and links do at the same instant."""
 
     def __init__(self, env: simpy.Environment, delay_us: int, value: Any = None) -> None:
         super().__init__(env)
@@ -61,7 +61,7 @@ class Done(simpy.Event):
 
 
 class Background:
-    """What happens by the clock alone, and is to end where nothing else can happen any more.
+    """Processes that follow the clock alone, and must end once nothing else can happen.
 
     Args:
         env: the SimPy environment.
@@ -76,7 +76,7 @@ class Background:
 
         Args:
             delay_us: microseconds.
-            first: go on before all else that is due at that instant.
+            first: go on before everything else that is due at that instant.
         """
         event = self._env.event()
         event._ok, event._value = True, None
@@ -88,4 +88,4 @@ class Background:
     @property
     def alone(self) -> bool:
         """Whether nothing is due but the background."""
-        return len(self._env._queue) <= self._pending  # SimPy has no public word for it
+        return len(self._env._queue) <= self._pending  # SimPy has no public method for this

@@ -10,7 +10,7 @@ SPEED = "compute.level"
 
 
 def draw(law: Distribution, streams: Streams, purpose: str, client: int, k: int = 0) -> float:
-    """The ``k``-th draw of a purpose on a client; a law that is always one number needs no draw."""
+    """The ``k``-th draw of a purpose on a client; a constant law needs no draw."""
     constant = law.constant
     if constant is not None:
         return constant

@@ -1,18 +1,20 @@
-"""What the world asks of the side that has the numbers."""
+"""What virtual time asks of the numeric half of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from afl_sim.world.tasks.task import Task
 
+T = TypeVar("T")
+
 
 class Learner(Protocol):
-    """The numeric half of a run, seen from virtual time.
+    """The numeric half of a run, as virtual time sees it.
 
-    Nothing that it returns decides when anything happens, except where a stop rule or a strategy
-    declares that it reads results.
+    What it returns never decides when something happens, except if a stop rule or a strategy reads
+    results.
     """
 
     def start(self, task: Task, after: Task | None) -> None:
@@ -43,6 +45,6 @@ class Learner(Protocol):
         """What a schedule may know of an update, as an aggregation into ``version`` sees it."""
 
     def measure(
-        self, function: Callable[[Sequence[Any]], Any], tasks: Sequence[Task], version: int
-    ) -> Any:
+        self, function: Callable[[Sequence[Any]], T], tasks: Sequence[Task], version: int
+    ) -> T:
         """A plain value computed from the updates' numbers, for a schedule to go by."""

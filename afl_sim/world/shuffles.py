@@ -1,4 +1,4 @@
-"""Lists of clients that the scenario wants in an order of the seed's."""
+"""Lists of clients that the scenario wants in random order."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def with_shuffles(section: S, streams: Streams, path: str) -> S:
-    """The section with every list that says ``shuffle: true`` in its order.
+    """The section, in which every list with ``shuffle: true`` is shuffled.
 
-    Each key has an order of its own, from the stream ``"shuffle.<key path>"``.
+    Each key has its own order, from the stream ``"shuffle.<key path>"``.
 
     Args:
         section: of a scenario, or all of it.

@@ -343,7 +343,7 @@ def test_a_folder_that_is_removed_while_its_run_goes_on_ends_it_and_is_not_made_
         if progress.version == 3:
             shutil.rmtree(out)
 
-    with pytest.raises(AflSimError, match="run was removed or moved while the run went on; noth"):
+    with pytest.raises(AflSimError, match="run was removed or moved during the run; noth"):
         simulate(
             load_scenario(SMALLEST, [*SMALL, "stop={versions: 6}", *settings]),
             out,

@@ -14,7 +14,8 @@ from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Catalogue, Reading, Scenario
 from afl_sim.world.event_kinds import KIND_NAMES
 from afl_sim.world.server.server import Server
-from afl_sim.world.world import Ending, World
+from afl_sim.world.stopping import Ending
+from afl_sim.world.world import World
 
 SECOND = 1_000_000
 SAMPLES = 10
@@ -47,8 +48,13 @@ class Outcome:
 
     events: list[Event]
     ending: Ending
-    server: Server
+    world: World
     schedule_digest: str
+
+    @property
+    def server(self) -> Server:
+        """What the schedule saw."""
+        return self.world.server
 
     def of(self, *kinds: str) -> list[Event]:
         """The rows of these kinds."""
@@ -67,6 +73,7 @@ class Script:
     """A hand-written schedule, standing where a strategy stands."""
 
     reads_results = False
+    queues_at_clients = False
 
     def __init__(self, body: Callable[[Any], Iterator[Any]]) -> None:
         self._body = body
@@ -157,4 +164,4 @@ def run(
     ending = world.run()
     if schedule is not None and ending.time_us == HORIZON * SECOND:
         assert strategy.finished, "the schedule is stuck"
-    return Outcome(events, ending, world.server, log.schedule_digest)
+    return Outcome(events, ending, world, log.schedule_digest)

@@ -1,4 +1,4 @@
-"""A server that is down now and then."""
+"""A server that is down from time to time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from afl_sim.world.availability.timelines import OnOff
 class Outages:
     """When the server is down: an alternating renewal process that begins with the server up.
 
-    While it is down it receives nothing, hears of no failure, sends nothing and finishes nothing:
-    all of that happens when it is up again.
+    While it is down, it receives nothing, notices no failure, sends nothing and finishes nothing.
+    All of this happens when it is up again.
 
     Args:
         settings: how long it is up and down; None is always up.
@@ -25,7 +25,7 @@ class Outages:
             self._process = OnOff(settings.every, settings.lasts, 0, streams, names)
 
     def state(self, now_us: int) -> tuple[bool, int]:
-        """Whether the server is up, and until when that stays so."""
+        """Whether the server is up, and until when (microseconds)."""
         up, until = self._process.state(0, now_us)
         assert until is not None
         return up, until

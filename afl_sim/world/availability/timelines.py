@@ -1,7 +1,7 @@
-"""When each client can be reached, computed on demand: a client nobody asks about costs nothing.
+"""When each client is available. A client that nobody asks about costs nothing.
 
-A client is there during half-open intervals of integer microseconds. Everything is a function of
-the client and the time, so that it does not matter who asks, or when.
+A client is available during half-open intervals of integer microseconds. Everything is a function
+of the client and the time: it does not matter who asks, or when.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from afl_sim.world.clock import CLOCK_END, to_microseconds
 from afl_sim.world.draws import draw
 
 State = tuple[bool, int | None]
-"""Whether a client is there, and until when (microseconds) that is known; None is for ever."""
+"""Whether a client is available, and until when at least (microseconds); None is for ever."""
 
 _KEY = "clients.availability"
 _KEPT = 1 << 17  # bounded: memory must not grow with the population
-_ONE_BY_ONE = 16  # coins that are looked at singly, before whole blocks of them are
-_BLOCKS = (1 << 10, 1 << 16)  # coins in the first block, and at most
-_COINS = 0xFFFFFFFF  # a stream has no more draws for each client: then they come again
+_ONE_BY_ONE = 16  # periods that are looked at one by one, before whole blocks of them
+_BLOCKS = (1 << 10, 1 << 16)  # periods in the first block, and in the largest
+_COINS = 0xFFFFFFFF  # a stream has no more draws for a client; then they repeat
 IN_SIGHT = 1 << 22
-"""Periods without a client after which `Bernoulli` takes it to have left for good."""
+"""`Bernoulli` treats a client that is away for more periods in a row as gone for good."""
 
 
 class Availability(Protocol):
-    """When clients are there."""
+    """When clients are available."""
 
     def state(self, client: int, now_us: int) -> State:
-        """Whether the client is there, and until when at least that stays so."""
+        """Whether the client is available, and until when at least."""
 
 
 class Always:
     """Clients that never leave."""
 
     def state(self, client: int, now_us: int) -> State:
-        """There, for ever."""
+        """Available, for ever."""
         return True, None
 
 
 class OnOff:
-    """An alternating renewal process for each client, all of them on at its start.
+    """An alternating renewal process for each client; at its start all of them are on.
 
     Args:
-        on, off: how long a client stays and is away; k counts its stays.
+        on, off: how long a client is available and away; draw k is of its k-th stay or absence.
         warm_up_us: how long the process has run at time 0.
         streams: the run's random streams.
         purposes: the names of the draws of stays and absences.
@@ -72,7 +72,7 @@ class OnOff:
         self._cycles: dict[int, tuple[int, int, int, int]] = {}  # client -> cycle last looked at
 
     def state(self, client: int, now_us: int) -> State:
-        """In or after which stay the client is."""
+        """By the stay in which, or after which, the instant falls."""
         cycle = self._cycles.get(client)
         if cycle is None or now_us < cycle[1]:
             cycle = self._cycle(client, 0, -self._warm_up_us)
@@ -84,7 +84,7 @@ class OnOff:
         return (True, cycle[2]) if now_us < cycle[2] else (False, cycle[3])
 
     def _cycle(self, client: int, k: int, begin: int) -> tuple[int, int, int, int]:
-        """Its number, when the client came, left, and comes again."""
+        """Cycle k: its number, and when the client comes, leaves, and comes again."""
         durations = [
             to_microseconds(draw(law, self._streams, purpose, client, k), purpose)
             for law, purpose in zip((self._on, self._off), self._purposes, strict=True)
@@ -94,12 +94,12 @@ class OnOff:
 
 
 class Diurnal:
-    """The same share of each period, from a time of day that differs between clients.
+    """Each client is available for the same share of a day, from a time of day of its own.
 
     Args:
         period_us: a day.
-        share: of the day in which a client is there.
-        phase: when its time begins, as a share of the day.
+        share: of the day in which a client is available.
+        phase: when a client comes, as a share of the day.
         streams: the run's random streams.
     """
 
@@ -120,13 +120,13 @@ class Diurnal:
 
 
 class Bernoulli:
-    """A coin for each client and period.
+    """In each period a client is available independently, with a given probability.
 
-    A client that would be away for more than `IN_SIGHT` periods on end, or beyond the end of the
-    clock, counts as gone: its next return may be as far off as you like.
+    A client that is away for more than `IN_SIGHT` periods in a row, or until the end of the clock,
+    counts as gone: there is no bound on the time until its return.
 
     Args:
-        probability: of being there, drawn once for each client.
+        probability: of being available, drawn once for each client.
         every_us: the length of a period.
         streams: the run's random streams.
     """
@@ -136,12 +136,12 @@ class Bernoulli:
         self._every = every_us
         self._streams = streams
         self._p = lru_cache(_KEPT)(self._draw_probability)
-        # client -> periods without it, from the first until before the second, and whether it is
-        # there in the second
+        # client -> (first, end, back): it is away from period `first` until before `end`, and
+        # `back` says whether it is available in `end`
         self._absences: dict[int, tuple[int, int, bool]] = {}
 
     def state(self, client: int, now_us: int) -> State:
-        """By the coin of this period; one that is away is so until a coin falls well."""
+        """By the draw of this period; a client stays away until the draw of a period succeeds."""
         p = self._p(client)
         if p <= 0 or p >= 1:
             return p >= 1, None
@@ -160,9 +160,9 @@ class Bernoulli:
         return False, end * self._every if back else None
 
     def _search(self, client: int, at: int, last: int, p: float) -> tuple[int, bool]:
-        """The first period from ``at`` to ``last`` in which the client is there, and true.
+        """The first period from ``at`` to ``last`` in which the client is available, and True.
 
-        Where there is none, the one up to which they were looked at, and false.
+        If there is none, the period after ``last``, and False.
         """
         purpose = "availability.coin"
         for period in range(at, min(at + _ONE_BY_ONE, last + 1)):
@@ -186,7 +186,7 @@ class Traced:
 
     Args:
         intervals: for each client of the trace, in order, in microseconds.
-        repeat_us: after which they begin anew, or None.
+        repeat_us: after how long they repeat; None if they do not.
     """
 
     def __init__(self, intervals: Intervals, repeat_us: int | None) -> None:
@@ -194,7 +194,7 @@ class Traced:
         self._repeat = repeat_us
 
     def state(self, client: int, now_us: int) -> State:
-        """By the interval that is, or comes next."""
+        """By the current interval, or the next one."""
         intervals = self._intervals[client % len(self._intervals)]
         if not intervals:
             return False, None
@@ -209,10 +209,10 @@ class Traced:
 
 
 class Lifetimes:
-    """Clients that join late, or leave for good, and are otherwise as another availability says.
+    """Clients that join late or leave for good; in between, another availability decides.
 
     Args:
-        inner: that other one.
+        inner: when they are available in between.
         joins, leaves: virtual seconds, drawn once for each client.
         streams: the run's random streams.
     """
@@ -249,7 +249,7 @@ class Lifetimes:
 
 
 def returns(availability: Availability, client: int, now_us: int) -> int | None:
-    """When a client that is away is there again; None if never."""
+    """The first instant from this one on at which the client is available; None if never."""
     there, until = availability.state(client, now_us)
     while not there:
         if until is None:
@@ -260,10 +260,10 @@ def returns(availability: Availability, client: int, now_us: int) -> int | None:
 
 
 def build(settings: spec.Availability, streams: Streams) -> Availability | None:
-    """The availability that a scenario describes; None where all clients are always there."""
+    """The availability that a scenario describes; None if all clients are always available."""
     inner: Availability
     if isinstance(settings, spec.OnOff) and settings.off.constant == 0:
-        inner = Always()  # an absence of no time at all is none
+        inner = Always()  # an absence of length 0 is no absence
     elif isinstance(settings, spec.OnOff):
         warm_up = round(settings.warm_up * 1e6)
         inner = OnOff(settings.on, settings.off, warm_up, streams)

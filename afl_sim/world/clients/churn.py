@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import simpy
@@ -12,12 +13,27 @@ from afl_sim.world.clients.fleet import Fleet
 from afl_sim.world.clock import Wake
 from afl_sim.world.tasks.task import Phase, Task
 
+OnLeave = Literal["lost", "paused", "partial"]
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """Clients that leave while they have a task.
+
+    Attributes:
+        availability: when clients are available.
+        on_leave: what becomes of the task.
+    """
+
+    availability: Availability
+    on_leave: OnLeave
+
 
 class Notice(Protocol):
     """What the server does when a client leaves, or is back."""
 
     def fail(self, task: Task) -> None:
-        """The task comes to nothing."""
+        """The task has failed."""
 
     def call_back(self, task: Task) -> None:
         """The client stops and sends what it has done."""
@@ -30,38 +46,30 @@ class Notice(Protocol):
 
 
 class Churn:
-    """Sees to it that a client that leaves mid-task does so.
+    """Interrupts or ends the tasks of clients that leave.
 
-    A task costs an event only if its client leaves before the task is due. What ends at the very
-    microsecond at which a client leaves has ended in time.
+    A task costs an event only if its client leaves before the task is due. A task that ends in the
+    microsecond in which its client leaves has ended in time.
 
     Args:
         env: the SimPy environment.
-        availability: when clients are there.
-        on_leave: what becomes of the task.
-        fleet: which carries it out.
+        leaving: when clients leave, and what becomes of their tasks.
+        fleet: the clients.
         server: which is told.
-        punctual: whether tasks end when they are due, so that those due before need no event.
     """
 
     def __init__(
-        self,
-        env: simpy.Environment,
-        availability: Availability,
-        on_leave: Literal["lost", "paused", "partial"],
-        fleet: Fleet,
-        server: Notice,
-        punctual: bool,
+        self, env: simpy.Environment, leaving: Leaving, fleet: Fleet, server: Notice
     ) -> None:
         self._env = env
-        self._availability = availability
-        self._on_leave = on_leave
+        self._availability = leaving.availability
+        self._on_leave = leaving.on_leave
         self._fleet = fleet
         self._server = server
-        self._punctual = punctual
+        self._punctual = fleet.punctual  # so that tasks due before need no event
 
     def watch(self, task: Task) -> None:
-        """A client that is there has a task."""
+        """Look at the task when its client leaves, if it may not have ended by then."""
         now = int(self._env.now)
         until = self._availability.state(task.client, now)[1]
         if until is not None and (not self._ends(task) or until < task.due_us):
@@ -85,13 +93,13 @@ class Churn:
         self._server.record_presence(event_kinds.UNAVAILABLE, task.client)
         tasks = self._server.sharing(task)
         if self._on_leave != "paused":
-            tasks.reverse()  # so that none is begun in the place of one that ends
+            tasks.reverse()  # so that no queued task begins because one before it ends
         for task in tasks:
             if self._goes_on(task):
                 self._leave(task)
 
     def _goes_on(self, task: Task) -> bool:
-        """Whether the client is at it: one that is lost is not, and the server's to notice."""
+        """Whether the client works on the task; if that is lost, the server has yet to notice."""
         return task.in_flight and not task.lost and not self._fleet.is_paused(task)
 
     def _leave(self, task: Task) -> None:

@@ -17,11 +17,11 @@ from afl_sim.world.shuffles import with_shuffles
 
 
 def with_devices(clients: Clients, streams: Streams) -> Clients:
-    """The ``clients`` section, with what the trace says in place of what it has columns for.
+    """The ``clients`` section; the columns of the trace replace the keys that they stand for.
 
     Args:
         clients: the scenario's section.
-        streams: the run's random streams; which device a client is is a draw of ``"devices"``.
+        streams: the run's random streams; the device of a client is a draw of ``"devices"``.
     """
     if clients.devices is None:
         return clients
@@ -59,7 +59,7 @@ def _own(client: int) -> int:
 
 
 def _drawn(devices: Devices, streams: Streams) -> Callable[[int], int]:
-    """The row of a client: the same whatever is asked of it."""
+    """The row of each client; all columns of a client come from the same row."""
     ends = list(accumulate(devices.weights))
     last = len(ends) - 1
 

@@ -6,23 +6,34 @@ A client costs nothing until it is sent a task, and one chain of events per task
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import simpy
 
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
+from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.legs import Legs, Pause
-from afl_sim.world.links.network import ClientLink, ServerLink
-from afl_sim.world.links.usage import LinkUse
-from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.faults import Faults
 from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
 
-Record = Callable[[int, Task, int], None]
-"""Logs an event: its kind, the task, and the bytes that were moved."""
+_NESTED = 32  # uploads that take no time, one inside the other
 
-_NESTED = 32  # uploads, one inside the other
+
+@dataclass(frozen=True)
+class Reports:
+    """Whom the clients report to.
+
+    Attributes:
+        record: called with each event: its kind, the task, and the bytes that were moved.
+        deliver: called when an update has reached the server.
+        fail: called when a task has failed, and the server can notice.
+    """
+
+    record: Callable[[int, Task, int], None]
+    deliver: Callable[[Task], None]
+    fail: Callable[[Task], None]
 
 
 class Fleet(Legs):
@@ -30,91 +41,49 @@ class Fleet(Legs):
 
     Args:
         env: the SimPy environment; its clock counts microseconds.
-        workload: how much a task is.
-        compute: how long a client computes.
-        download, upload: the clients' own links.
-        server_download, server_upload: the server's links, which all clients use.
-        model_bytes: size of the model that a client downloads.
-        update_bytes: size of the update that a client uploads.
-        record: called at the end of each leg.
-        deliver: called when an update has reached the server.
-        fail: called when a task comes to nothing.
+        workload: how much work a task is.
+        durations: how long each leg of a task takes.
         outages: when the server is down.
-        faults: what goes wrong; None is nothing.
+        faults: what goes wrong; None if nothing does.
+        reports: whom the clients report to.
+
+    Attributes:
+        plan: draws how long each leg of a task will take, and so when its update is due.
     """
 
     def __init__(
         self,
         env: simpy.Environment,
         workload: Workload,
-        compute: Compute,
-        download: ClientLink,
-        upload: ClientLink,
-        server_download: ServerLink,
-        server_upload: ServerLink,
-        model_bytes: int,
-        update_bytes: int,
-        record: Record,
-        deliver: Callable[[Task], None],
-        fail: Callable[[Task], None],
+        durations: Durations,
         outages: Outages,
-        faults: Faults | None = None,
+        faults: Faults | None,
+        reports: Reports,
     ) -> None:
         super().__init__(env)
-        self.workload = workload
-        self._compute = compute
-        self._download = download
-        self._upload = upload
-        self._server_download = server_download
-        self._server_upload = server_upload
-        self._download_bytes = model_bytes
-        self._upload_bytes = update_bytes
-        self._record = record
-        self._deliver = deliver
-        self._fail = fail
+        self.plan: Callable[[Task], None] = durations.plan
+        self._workload = workload
+        self._durations = durations
+        self._compute = durations.compute
+        self._server_download = durations.server_download
+        self._server_upload = durations.server_upload
         self._outages = outages
         self._faults = faults
-        self.on_launch: Callable[[Task], None] | None = None
+        self._record = reports.record
+        self._deliver = reports.deliver
+        self._fail = reports.fail
 
     @property
     def punctual(self) -> bool:
-        """Whether no task can arrive later than it is due when it is sent."""
+        """Whether no task can arrive later than was planned when it was sent."""
         if self._outages.happen or (self._faults is not None and self._faults.loses_uploads):
             return False
-        return not any(link.queue for link in (self._server_download, self._server_upload))
+        return not self._durations.contended
 
     @property
     def varies(self) -> bool:
-        """Whether a task's computation may take another time than it was planned to."""
+        """Whether a computation may take longer or shorter than was planned."""
         return self._compute.varies
-
-    def link_uses(self, time_us: int) -> dict[str, LinkUse]:
-        """What the server's contended links were used for until now, by their key."""
-        links = {"download": self._server_download, "upload": self._server_upload}
-        return {
-            name: link.queue.use(time_us) for name, link in links.items() if link.queue is not None
-        }
-
-    def plan(self, task: Task) -> None:
-        """Draw how long each leg will take, and so when the update is due at the earliest."""
-        client, number = task.client, task.number
-        down, up = self._download_bytes, self._upload_bytes
-        task.download_us, task.download_bytes = self._download.transfer(client, number, down)
-        task.upload_us, task.upload_bytes = self._upload.transfer(client, number, up)
-        down = self._server_download.work(client, number, down)
-        up = self._server_upload.work(client, number, up)
-        if self._server_download.queue is None:
-            task.download_us += down
-        else:
-            task.download_work_us = down
-        if self._server_upload.queue is None:
-            task.upload_us += up
-        else:
-            task.upload_work_us = up
-        begin_us = task.sent_us + task.download_work_us + task.download_us
-        if not task.until_polled:
-            task.compute_us = self._compute.microseconds(task, begin_us)
-        task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
@@ -122,8 +91,6 @@ class Fleet(Legs):
             self._cross(self._server_download, task, task.download_work_us, self._sent_down)
         else:
             self._download_on(task)
-        if self.on_launch is not None and task.in_flight:
-            self.on_launch(task)
 
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
@@ -136,7 +103,7 @@ class Fleet(Legs):
             pause.left_us = 0  # the server may be up before the client is back
 
     def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
-        """What is left takes as long as the client's speed from now on makes it."""
+        """How long the rest takes depends on the client's speed from now on."""
         if not self._compute.varies:
             super()._go_on_computing(task, pause, now)
             return
@@ -146,17 +113,17 @@ class Fleet(Legs):
             task.due_us += pause.left_us - planned
 
     def steps_done(self, task: Task) -> int:
-        """Local steps that a task has completed by now, which has not ended its computation."""
+        """Local steps that a task has completed by now, while it computes; else 0."""
         if task.phase is not Phase.COMPUTING:
             return 0
         elapsed = int(self.env.now) - task.computing_since_us
         return self._compute.steps_done(task, elapsed)
 
     def interrupt(self, task: Task) -> bool:
-        """End the computation now, with the steps done so far; follow it by `send_back`.
+        """End the computation now, with the steps done so far; call `send_back` next.
 
-        False, and nothing changes, where the computation or the task has ended already; a crash is
-        noticed, and the task fails. A client that is away hears of it when its task is resumed.
+        Returns False and changes nothing if the computation or the task has ended already. If the
+        client has crashed, the task fails now. A client that is away is told when it is back.
         """
         pause = self._paused.get(task)
         if pause is not None:
@@ -171,7 +138,7 @@ class Fleet(Legs):
         if task.phase is Phase.DOWNLOADING:
             self._record(event_kinds.DOWNLOADED, task, 0)  # the leg ends here
         task.steps = steps
-        task.samples = self.workload.samples(task.client, steps)
+        task.samples = self._workload.samples(task.client, steps)
         super().halt(task)  # its place at the client is free when its result is uploaded
         task.due_us = int(self.env.now) + task.upload_us + task.upload_work_us
         return True
@@ -180,31 +147,9 @@ class Fleet(Legs):
         """Upload the result of an interrupted task."""
         self._start_uploading(task)
 
-    def expected_seconds(self, client: int) -> float:
-        """The mean round trip of the client's tasks, where none has to wait for a link."""
-        down, up = self._download_bytes, self._upload_bytes
-        return (
-            self._compute.expected_seconds(client)
-            + self._server_download.expected_seconds(client, down)
-            + self._download.expected_seconds(client, down)
-            + self._upload.expected_seconds(client, up)
-            + self._server_upload.expected_seconds(client, up)
-        )
-
-    def usual_seconds(self, client: int) -> dict[str, float]:
-        """About how long each leg of the client's tasks takes, by its key in the scenario."""
-        down, up = self._download_bytes, self._upload_bytes
-        return {
-            "clients.compute": self._compute.usual_seconds(client),
-            "clients.network.download": self._download.usual_seconds(client, down),
-            "clients.network.upload": self._upload.usual_seconds(client, up),
-            "server.download": self._server_download.usual_seconds(client, down),
-            "server.upload": self._server_upload.usual_seconds(client, up),
-        }
-
     def _sent_down(self, task: Task) -> None:
         """The model has left the server's contended link; the client's own path follows."""
-        if task.download_us:  # else the log has that instant already
+        if task.download_us:  # else the log has this instant already
             task.link_us = int(self.env.now)
         self._download_on(task)
 
@@ -301,7 +246,7 @@ class Fleet(Legs):
         return True
 
     def _crash(self, task: Task) -> None:
-        """The work is lost, which the server may notice later."""
+        """The work is lost; the server may notice only later."""
         assert self._faults is not None
         left = task.sent_us + self._faults.noticed_us - int(self.env.now)
         if left > 0:
@@ -319,8 +264,8 @@ class Fleet(Legs):
             wait += backoff
             task.due_us = int(self.env.now) + wait + task.upload_us + task.upload_work_us
         then = self._fail if backoff is None else self._upload_again
-        # Even at once, whoever has just sent a task is to hold it before it fails, and uploads
-        # that take no time are not to nest too deep.
+        # A task must not fail inside the call that sends it, since its sender does not hold it yet.
+        # And uploads that take no time must not nest too deep.
         if backoff is None:
             put_off = task.sent_us == int(self.env.now)
         else:

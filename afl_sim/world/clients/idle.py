@@ -17,7 +17,7 @@ _BLOCK = 1024  # draws computed at a time
 class IdleClients:
     """The clients that have no task, kept as the complement of those that do.
 
-    Where few are idle, they are listed as well, in order, from the first draw that needs the list.
+    If few are idle, they are also listed in order, from the first draw on that needs the list.
 
     Args:
         population: the number of clients.
@@ -57,7 +57,7 @@ class IdleClients:
     def draw(self, n: int, among: Sequence[int] | None = None) -> list[int]:
         """``n`` different idle clients, uniformly at random and in random order.
 
-        Fewer, where fewer are idle.
+        Fewer if fewer are idle.
 
         Args:
             n: how many.

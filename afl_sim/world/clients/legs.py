@@ -1,7 +1,6 @@
 """A task's legs: each a timeout, or a transfer that contends for a link.
 
-A leg can be given up, or interrupted and resumed; what it was to be followed by is then forgotten,
-or waits with it.
+A leg can be given up, or interrupted and resumed. What follows it is then forgotten, or waits too.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Then = Callable[[Task], None]
 
 @dataclass
 class Pause:
-    """Where a task was interrupted: what is left of its leg, and what follows that."""
+    """Where a task was interrupted: what is left of its leg, and what follows the leg."""
 
     since_us: int
     left_us: int
@@ -84,7 +83,7 @@ class Legs:
         return pause.recalled
 
     def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
-        """What is left of a computation takes as long as it would have taken."""
+        """The rest of a computation takes as long as it would have taken without the pause."""
         task.computing_since_us += now - pause.since_us
 
     def put_off(self, task: Task, delay: int, then: Then) -> None:

@@ -1,4 +1,4 @@
-"""Which idle clients can be reached, found out no sooner than somebody wants them."""
+"""Which idle clients are available. A client is asked about only when it is drawn."""
 
 from __future__ import annotations
 
@@ -17,27 +17,35 @@ _AWAY.phase = Phase.CANCELLED
 
 
 class Presence:
-    """The clients that are idle and there.
+    """The clients that are idle and available.
 
-    A client drawn and found away is set aside until it is back, so that it is asked about once.
-    Others are not asked about, and cost nothing.
+    A client that is drawn while it is away is set aside until it is back, so that it is asked about
+    once. Clients that are not drawn cost nothing.
 
     Args:
         idle: the clients without a task.
-        availability: when clients are there; None is always.
+        availability: when clients are available; None is always.
+        selector: chooses among them; None chooses uniformly.
     """
 
-    def __init__(self, idle: IdleClients, availability: Availability | None) -> None:
+    def __init__(
+        self, idle: IdleClients, availability: Availability | None, selector: Selector | None
+    ) -> None:
         self._idle = idle
         self._availability = availability
         self._away: dict[int, int] = {}  # client -> when it is back, in microseconds
         self._back: list[tuple[int, int]] = []  # the same by time; entries may be out of date
         self._gone: dict[int, None] = {}  # those set aside that never come back
-        self.selector: Selector | None = None  # None chooses uniformly
+        self._selector = selector
+
+    @property
+    def population(self) -> int:
+        """The number of clients."""
+        return self._idle.population
 
     @property
     def idle(self) -> int:
-        """The number of clients without a task, there or not."""
+        """The number of clients without a task, available or not."""
         return len(self._idle) + len(self._away) + len(self._gone)
 
     def everyone_is_gone(self, now_us: int) -> bool:
@@ -47,7 +55,7 @@ class Presence:
         return bool(self._gone) and self._next_back() is None
 
     def accepts(self, client: int) -> bool:
-        """Whether the client can be sent a task, now or when it is there."""
+        """Whether the client can be sent a task, now or when it is available."""
         return client in self._idle or client in self._away or client in self._gone
 
     def task(self, client: int) -> Task | None:
@@ -64,7 +72,7 @@ class Presence:
         return self._availability is None or self._availability.state(client, now_us)[0]
 
     def back_us(self, client: int, now_us: int) -> int | None:
-        """The first instant from this one on at which a client is there; None if never."""
+        """The first instant from this one on at which a client is available; None if never."""
         if self._availability is None:
             return now_us
         return returns(self._availability, client, now_us)
@@ -83,12 +91,12 @@ class Presence:
         return True
 
     def draw(self, n: int, now_us: int, among: Sequence[int] | None = None) -> list[int]:
-        """``n`` different idle clients that are there, uniformly or as the selector chooses them.
+        """``n`` different idle and available clients, uniformly or as the selector chooses them.
 
-        Fewer, where fewer are there.
+        Fewer if fewer are available.
         """
-        if self.selector is not None:
-            return self.selector.choose(n, self._candidates(now_us, among))
+        if self._selector is not None:
+            return self._selector.choose(n, self._candidates(now_us, among))
         if self._availability is None:
             return self._idle.draw(n, among)
         self._welcome(now_us)
@@ -108,8 +116,8 @@ class Presence:
         return chosen
 
     def has(self, n: int, now_us: int, among: Sequence[int] | None = None) -> bool:
-        """Whether ``n`` clients are idle and there."""
-        if self.selector is not None:
+        """Whether ``n`` clients are idle and available."""
+        if self._selector is not None:
             return len(self._candidates(now_us, among)) >= n
         if self._availability is not None:
             return len(self.draw(n, now_us, among)) >= n
@@ -118,7 +126,7 @@ class Presence:
         return sum(1 for client in among if client in self._idle) >= n
 
     def _candidates(self, now_us: int, among: Sequence[int] | None) -> list[int]:
-        """All that are idle and there, in order."""
+        """All clients that are idle and available, in order."""
         self._welcome(now_us)
         if among is None:
             idle = self._idle.listed()
@@ -134,7 +142,7 @@ class Presence:
         return found
 
     def workers(self, n: int, now_us: int) -> list[int]:
-        """`draw`, and where fewer than ``n`` are there, those that are back first."""
+        """`draw`, and if fewer than ``n`` are available, those that are back first."""
         chosen = self.draw(n, now_us)
         waiting: list[tuple[int, int]] = []
         while len(chosen) < n and self._next_back() is not None:
@@ -146,7 +154,7 @@ class Presence:
         return chosen
 
     def one(self, now_us: int) -> int:
-        """An idle client: one that is there, else the one that is back first, else one gone.
+        """An idle client: an available one, else the one that is back first, else one that is gone.
 
         Raises:
             ScheduleError: no client is idle.
@@ -157,7 +165,7 @@ class Presence:
         return found[0]
 
     def sample(self, n: int, now_us: int) -> list[int]:
-        """``n`` different clients out of all that are there, idle or not."""
+        """``n`` different clients out of all that are available, idle or not."""
         if self._availability is None:
             return self._idle.sample(n)
         order = self._idle.sample(self._idle.population)
@@ -168,7 +176,7 @@ class Presence:
         return self._next_back()
 
     def _welcome(self, now_us: int) -> None:
-        """Those whose time has come are idle like others."""
+        """Clients that were set aside and are back are idle like others."""
         while (back := self._next_back()) is not None and back <= now_us:
             client = heapq.heappop(self._back)[1]
             del self._away[client]

@@ -1,20 +1,26 @@
 """Clients that queue tasks: each computes one at a time, first in, first out.
 
-What is queued are computations. A model is downloaded while others are computed, joins the queue
-when it has arrived, and its update is uploaded while the next is computed.
+Only computations queue. A task downloads its model while others are computed, joins the queue after
+that, and uploads its update while the next one is computed.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+
+import simpy
 
 from afl_sim.world import event_kinds
+from afl_sim.world.availability.outages import Outages
 from afl_sim.world.availability.timelines import Availability
-from afl_sim.world.clients.fleet import Fleet
+from afl_sim.world.clients.durations import Durations
+from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.presence import Presence
+from afl_sim.world.clients.selection import Selector
+from afl_sim.world.tasks.faults import Faults
 from afl_sim.world.tasks.task import Phase, Task
+from afl_sim.world.tasks.workload import Workload
 
 
 class QueueingFleet(Fleet):
@@ -24,18 +30,27 @@ class QueueingFleet(Fleet):
     client without tasks has no queue.
     """
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(
+        self,
+        env: simpy.Environment,
+        workload: Workload,
+        durations: Durations,
+        outages: Outages,
+        faults: Faults | None,
+        reports: Reports,
+    ) -> None:
+        super().__init__(env, workload, durations, outages, faults, reports)
+        self.plan = self._plan
         self._queues: dict[int, deque[Task]] = {}  # the first is the one that is computed
 
     @property
     def punctual(self) -> bool:
-        """Whether no task can arrive later than it is due when it is sent: others come first."""
+        """False: a task may have to wait for others."""
         return False
 
-    def plan(self, task: Task) -> None:
-        """Draw the legs' durations; it is due at the earliest after those that are before it."""
-        super().plan(task)
+    def _plan(self, task: Task) -> None:
+        """The task is due after those before it, at the earliest."""
+        self._durations.plan(task)
         queue = self._queues.get(task.client)
         if queue:
             free_us = queue[-1].due_us - _upload_us(queue[-1])
@@ -71,7 +86,7 @@ class QueueingFleet(Fleet):
         self._leave(task)
 
     def _leave(self, task: Task) -> None:
-        """The task is out of its client's queue; if it was the first, it is the next one's turn."""
+        """Take the task out of its client's queue. If it was the first, the next one begins."""
         queue = self._queues.get(task.client)
         if queue is None or task not in queue:
             return
@@ -95,24 +110,27 @@ class QueueingFleet(Fleet):
 
 
 class QueueingPresence(Presence):
-    """Clients that are there can be drawn and sent tasks, whether or not they have any.
+    """All available clients can be drawn and sent tasks, whether or not they have any.
 
     Args:
         idle: the clients to draw from; those at work stay among them.
-        availability: when clients are there; None is always.
+        availability: when clients are available; None is always.
+        selector: chooses among them; None chooses uniformly.
     """
 
-    def __init__(self, idle: IdleClients, availability: Availability | None) -> None:
-        super().__init__(idle, availability)
+    def __init__(
+        self, idle: IdleClients, availability: Availability | None, selector: Selector | None
+    ) -> None:
+        super().__init__(idle, availability, selector)
         self._tasks: dict[int, dict[Task, None]] = {}  # client -> its tasks, oldest first
 
     @property
     def idle(self) -> int:
-        """The number of clients without a task, there or not."""
+        """The number of clients without a task, available or not."""
         return self._idle.population - len(self._tasks)
 
     def accepts(self, client: int) -> bool:
-        """Whether the client can be sent a task: everyone can."""
+        """Whether the client can be sent a task: all clients can."""
         return 0 <= client < self._idle.population
 
     def task(self, client: int) -> Task | None:

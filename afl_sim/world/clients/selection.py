@@ -1,4 +1,4 @@
-"""Ways to choose among the clients that are idle and there, other than uniformly."""
+"""Ways to choose among the clients that are idle and available, other than uniformly."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Selector(Protocol):
     """Chooses among clients."""
 
     def choose(self, n: int, clients: Sequence[int]) -> list[int]:
-        """``n`` of the clients, which are given in order of their numbers; all, if they are few."""
+        """``n`` of the clients, which are given in order of their index; all if there are fewer."""
 
     def hear(self, client: int, loss: float, seconds: float) -> None:
         """A client's update has arrived, with this training loss, after so many seconds."""
 
 
-class _Deaf:
+class _IgnoresLosses:
     def hear(self, client: int, loss: float, seconds: float) -> None:
-        """Losses do not matter."""
+        """Nothing changes."""
 
 
-class Weighted(_Deaf):
-    """Successive draws with probabilities in proportion to weights, nobody twice.
+class Weighted(_IgnoresLosses):
+    """Successive draws without replacement, with probabilities in proportion to weights.
 
     Each client's key is exponential with its weight as its rate, and the smallest keys are taken
     (Efraimidis, Spirakis, "Weighted random sampling with a reservoir", 2006). Their logarithms
@@ -51,12 +51,12 @@ class Weighted(_Deaf):
         self._choices = 0
 
     def choose(self, n: int, clients: Sequence[int]) -> list[int]:
-        """Those of the smallest keys, in the order in which they were drawn."""
+        """The clients with the smallest keys, in the order in which they are drawn."""
         uniform = self._streams.uniforms("selection.weighted", clients, self._choices)
         self._choices += 1
         chance = each(lambda u: log(-log(u)), uniform)
         keys = chance - np.array([self._log_weight(client) for client in clients])
-        # Among weights beyond all bounds chance decides alone; those of 0 come last, in order.
+        # Among infinite weights chance alone decides; weights of 0 come last, in order.
         ties = np.where(keys == -math.inf, chance, 0.0)
         return [clients[i] for i in np.lexsort((ties, keys))[:n].tolist()]
 
@@ -67,14 +67,14 @@ class Weighted(_Deaf):
         return self._exponent * (math.log(weight) if weight > 0 else -math.inf)
 
 
-class RoundRobin(_Deaf):
-    """The next clients after the one chosen last, in order of their numbers."""
+class RoundRobin(_IgnoresLosses):
+    """The next clients after the one chosen last, in order of their index."""
 
     def __init__(self) -> None:
         self._last = -1
 
     def choose(self, n: int, clients: Sequence[int]) -> list[int]:
-        """Those that come next."""
+        """The clients that come next."""
         later = [client for client in clients if client > self._last]
         chosen = [*later, *(client for client in clients if client <= self._last)][:n]
         if chosen:
@@ -82,8 +82,8 @@ class RoundRobin(_Deaf):
         return chosen
 
 
-class WithoutReplacement(_Deaf):
-    """Those chosen least often, in random order.
+class WithoutReplacement(_IgnoresLosses):
+    """The clients chosen least often so far, in random order.
 
     Args:
         streams: the run's random streams; client c's place in choice k is draw (c, k).
@@ -95,7 +95,7 @@ class WithoutReplacement(_Deaf):
         self._chosen: Counter[int] = Counter()
 
     def choose(self, n: int, clients: Sequence[int]) -> list[int]:
-        """Nobody a second time while there is one who has not been chosen."""
+        """No client a second time while another has not been chosen."""
         uniform = self._streams.uniforms("selection.order", clients, self._choices)
         self._choices += 1
         places = zip(clients, uniform.tolist(), strict=True)
@@ -106,7 +106,7 @@ class WithoutReplacement(_Deaf):
 
 
 class PowerOfChoice:
-    """The highest losses among clients drawn by their samples.
+    """The clients with the highest losses among candidates drawn in proportion to their samples.
 
     Args:
         candidates: how many are drawn.
@@ -122,7 +122,7 @@ class PowerOfChoice:
         self._losses: dict[int, float] = {}
 
     def choose(self, n: int, clients: Sequence[int]) -> list[int]:
-        """Those not heard of first, then those of the highest loss."""
+        """First the candidates without a known loss, then those with the highest loss."""
         drawn = self._draw.choose(max(n, self._candidates), clients)
         return sorted(drawn, key=lambda client: -self._losses.get(client, math.inf))[:n]
 
@@ -132,7 +132,7 @@ class PowerOfChoice:
 
 
 class Oort:
-    """The clients of the highest utility, and some that nothing is known of yet.
+    """The clients of the highest utility, and some whose utility is not known yet.
 
     Args:
         settings: exploration and the penalty on slow clients.
@@ -152,10 +152,10 @@ class Oort:
         self._choices = 0
 
     def choose(self, n: int, clients: Sequence[int]) -> list[int]:
-        """The known clients of the highest utility, and the share of others.
+        """The known clients of the highest utility, and a share of unknown ones.
 
-        Servers that choose one client at a time explore in that share of their choices. Where one
-        kind has too few clients, the other kind fills the rest.
+        Servers that choose one client at a time explore in that share of their choices. If there
+        are too few clients of one kind, the other kind fills the rest.
         """
         known = [client for client in clients if client in self._heard]
         others = [client for client in clients if client not in self._heard]
@@ -182,7 +182,7 @@ class Oort:
 
 
 def _ordered(loss: float) -> float:
-    """A loss that is not finite below all others: a client that diverges is not sought out."""
+    """The loss; below all others if it is not finite: a diverging client is not preferred."""
     return loss if math.isfinite(loss) else -math.inf
 
 
@@ -192,7 +192,7 @@ def build(
     seconds_of: Callable[[int], float],
     streams: Streams,
 ) -> Selector | None:
-    """The selection that a scenario describes; None where it is uniform.
+    """The selection that a scenario describes; None if it is uniform.
 
     Args:
         settings: its kind.

@@ -1,8 +1,8 @@
 """Links that transfers contend for: first come, first served, and processor sharing.
 
-A transfer is so much work: the microseconds it would take if it had the link to itself. What a
-task waits for is its `Transfer`; one that is withdrawn leaves the queue, or frees its share, at
-once. Without contention a transfer is a timeout and needs no link at all.
+A transfer is an amount of work: the microseconds that it would take alone on the link. A task waits
+for its `Transfer`. A transfer that is withdrawn leaves the queue, or frees its share, at once.
+Without contention a transfer is a timeout and needs none of this.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Transfer(Generic[Load]):
         self.then = then
         self.under_way = True
         self.request: Request | None = None
-        self.ends_us = -1  # where that is settled when it begins
+        self.ends_us = -1  # known once it is served on a FIFO link; -1 elsewhere
 
 
 class Link(Protocol):
@@ -52,7 +52,7 @@ class Link(Protocol):
         """Take a transfer back; returns the work that is left of it, in microseconds."""
 
     def use(self, time_us: int) -> LinkUse:
-        """What the link was used for until then, which nothing has changed since."""
+        """How much the link was used until then; nothing may have changed since."""
 
 
 class FifoLink:
@@ -101,7 +101,7 @@ class FifoLink:
             transfer.then(transfer.load)
 
     def use(self, time_us: int) -> LinkUse:
-        """What the link was used for until then."""
+        """How much the link was used until then."""
         return self._usage.until(time_us, self._present)
 
     @property
@@ -134,9 +134,9 @@ class SharedLink:
     V(t), dV/dt = 1/n, a transfer that begins at V ends when V has grown by its work, whatever the
     others do: the next to end is the top of a heap, and an event costs O(log n). V and the true
     instants of the ends are integers in units of 2^-64 microseconds. An end is seen at the first
-    whole microsecond that is not before it, but the shares change at the true instant: nothing is
-    rounded that a later end could inherit. (V is rounded up when a beginning or a withdrawal falls
-    between two ends; an error of n 2^-64 microseconds.)
+    whole microsecond that is not before it, but the shares change at the true instant, so that no
+    rounding error is passed on to a later end. (V is rounded up when a beginning or a withdrawal
+    falls between two ends; an error of n 2^-64 microseconds.)
 
     Args:
         env: the SimPy environment; its clock counts microseconds.
@@ -180,7 +180,7 @@ class SharedLink:
         return -(-(end - self._attained) >> _FRACTION)
 
     def use(self, time_us: int) -> LinkUse:
-        """What the link was used for until then."""
+        """How much the link was used until then."""
         return self._usage.until(time_us, self._present)
 
     @property
@@ -214,7 +214,7 @@ class SharedLink:
         self._time = now
 
     def _schedule(self) -> None:
-        """See to it that the link wakes at the next end."""
+        """Have the link wake at the next end."""
         heap = self._heap
         while heap and not heap[0][2].under_way:
             heapq.heappop(heap)

@@ -1,4 +1,4 @@
-"""How long transfers take: delay belongs to a link, not to its ends.
+"""How long transfers take. Delay is a property of a link, not of its ends.
 
 A transfer crosses two links, one after the other: a download first the server's and then the
 client's own, an upload first the client's own and then the server's.
@@ -46,7 +46,7 @@ class ClientLink:
     def transfer(self, client: int, number: int, size: int) -> tuple[int, int]:
         """Microseconds and bytes of the transfer of ``size`` bytes for a client's task.
 
-        0 microseconds mean that the transfer takes no time at all.
+        0 microseconds: the transfer takes no time.
         """
         if self._steady:
             return (0 if self._free else self._steady_us(client, size)), size
@@ -121,7 +121,7 @@ class ServerLink:
             self.queue = SharedLink(env)
 
     def work(self, client: int, number: int, size: int) -> int:
-        """Microseconds that ``size`` bytes would take alone; 0 is no time at all."""
+        """Microseconds that ``size`` bytes would take alone; 0 is no time."""
         if self._bandwidth is None or self._jitter.constant == 0:
             return 0
         seconds = size / self._bandwidth

@@ -1,4 +1,4 @@
-"""What a contended link was used for: the three terms of Little's law, counted separately.
+"""How much a contended link was used: the three terms of Little's law, counted separately.
 
 Over any stretch of time, L = lambda W: the mean number of transfers on a link is the rate at which
 they come to it times the mean time they spend there (Little, Operations Research 9(3), 1961; for
@@ -16,7 +16,7 @@ from afl_sim.errors import AflSimError
 
 @dataclass(frozen=True)
 class LinkUse:
-    """What a link was used for from the start of a run until some instant.
+    """How much a link was used from the start of a run until some instant.
 
     Attributes:
         time_us: the instant.
@@ -33,7 +33,7 @@ class LinkUse:
     busy_us: float
 
     def check(self, name: str) -> None:
-        """Hold it to Little's law.
+        """Check Little's law.
 
         Raises:
             AflSimError: a transfer was lost or counted twice; ``name`` says on which link.
@@ -57,7 +57,7 @@ class LinkUse:
 
 
 class Usage:
-    """Counts what a link is used for.
+    """Counts how much a link is used.
 
     Args:
         slots: transfers that the link serves at a time.
@@ -71,7 +71,10 @@ class Usage:
         self._entered_us = self._left_us = 0  # sums of instants
 
     def pass_time(self, now_us: int, present: int) -> None:
-        """So many transfers have been there since the last call. Comes before each change."""
+        """Count the time since the last call, with so many transfers there.
+
+        Call it before each change.
+        """
         elapsed = now_us - self._since_us
         self._present_us += present * elapsed
         self._served_us += min(present, self._slots) * elapsed
@@ -88,7 +91,7 @@ class Usage:
         self._left_us += now_us
 
     def until(self, now_us: int, present: int) -> LinkUse:
-        """What it was until now, so many being there since the last change."""
+        """The use until now, with so many transfers there since the last change."""
         elapsed = now_us - self._since_us
         served = self._served_us + min(present, self._slots) * elapsed
         return LinkUse(

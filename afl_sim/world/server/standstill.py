@@ -5,48 +5,54 @@ from __future__ import annotations
 from afl_sim.errors import ScheduleError
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.world.clock import MICROSECONDS
+from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.server import Server
 
 LIMIT = 200_000
 LIMIT_PER_CLIENT = 100
-"""Tasks that come to nothing, updates that nobody uses, or events that change nothing, in a row: no
-run means that many."""
+"""Tasks that are lost, updates that are not used, or events that change nothing, one after the
+other. No run that makes progress has so many."""
 
 _COUNTED = ("versions", "updates", "samples")
 
 
 class Standstill:
-    """Watches for the ways in which no stop rule comes any nearer.
+    """Refuses a run that makes no progress towards a stop rule.
 
-    The limits grow with the fleet, so that one of any size may do all that it can at one instant,
-    or come to nothing round after round, many times over.
+    The limits grow with the number of clients: all of them may do all that they can at one instant,
+    or fail round after round, many times over.
 
     Args:
         server: what is watched.
-        scenario: for its stop rules.
-        limit: in place of `LIMIT`.
+        idle_waits: the processes that wait for idle clients.
+        scenario: has the stop rules.
     """
 
-    def __init__(self, server: Server, scenario: Scenario, limit: int | None = None) -> None:
+    def __init__(self, server: Server, idle_waits: IdleWaits, scenario: Scenario) -> None:
         stop = scenario.stop
         self._server = server
-        self._limit = (LIMIT if limit is None else limit) + LIMIT_PER_CLIENT * server.clients
+        self._idle_waits = idle_waits
+        self.limit_to(LIMIT)
         self._timed = stop.virtual_seconds is not None
         # Whether more versions can end the run at one and the same instant.
         self._counted = any(getattr(stop, rule) is not None for rule in _COUNTED) or (
             stop.accuracy is not None and scenario.evaluation.every_versions is not None
         )
         self._version = 0
-        self._lost = 0  # tasks that had come to nothing when the version was made
+        self._lost = 0  # tasks without use when the version was made
         self._arrived = 0  # updates that had arrived then
         self._now = -1
         self._tasks = -1
         self._at_once = 0  # events since the clock, or a version that counts, moved
-        self._idly = 0  # events since a task was sent or ended, or somebody was known to come back
-        self._back_us: int | None = None  # who comes back next, if the server waits for that
+        self._idly = 0  # events since a task was sent or ended, or a client was known to come back
+        self._back_us: int | None = None  # when the next client is back, if the server waits for it
+
+    def limit_to(self, limit: int) -> None:
+        """Set the limit for a population of any size, in place of `LIMIT`."""
+        self._limit = limit + LIMIT_PER_CLIENT * self._server.clients
 
     def look(self, events: int) -> None:
-        """Look on after so many more events.
+        """Check for progress after so many more events.
 
         Raises:
             ScheduleError: the run would go on like this for ever.
@@ -62,31 +68,31 @@ class Standstill:
         )
         self._now = now
         tasks = counts.dispatched + counts.arrived + lost
-        back_us = server.awaited_back_us()
-        # A night is long, but ends. Those who come and go without end are no sign of life.
+        back_us = self._idle_waits.back_us()
+        # A night is long, but ends. Clients that come and go without end are no progress.
         asleep = back_us is not None and back_us == self._back_us
         alive = tasks != self._tasks or asleep or counts.in_flight or server.in_flight
         self._idly = 0 if alive else self._idly + events
         self._tasks, self._back_us = tasks, back_us
         if self._at_once > self._limit:
-            self._give_up("virtual time stands still: everything takes no time at all")
+            self._refuse("virtual time stands still, because nothing takes any time")
         if self._timed:
-            return  # time passes, so the horizon comes
+            return  # time passes, so its end comes
         if lost - self._lost > self._limit:
-            self._give_up(
-                f"none of the last {lost - self._lost:,} tasks came to anything: all were "
-                "cancelled, discarded or lost, perhaps by a deadline that nobody can meet"
+            self._refuse(
+                f"none of the last {lost - self._lost:,} tasks was of use: all were "
+                "cancelled, discarded or lost, perhaps by a deadline that no client can meet"
             )
         if counts.arrived - self._arrived > self._limit:
-            self._give_up(
+            self._refuse(
                 f"none of the last {counts.arrived - self._arrived:,} updates that arrived was "
                 "used: the server waits for others, perhaps from clients that have left for good"
             )
         if self._idly > self._limit:
-            self._give_up("the server goes on waiting, but nobody has a task")
+            self._refuse("the server goes on waiting, but no client has a task")
 
-    def _give_up(self, what: str) -> None:
+    def _refuse(self, what: str) -> None:
         raise ScheduleError(
-            f"the schedule comes no nearer to a stop rule after {self._server.now:g} s and "
+            f"the schedule makes no progress towards a stop rule after {self._server.now:g} s and "
             f"{self._server.version} versions: {what}"
         )

@@ -1,4 +1,4 @@
-"""Counts that a run's summary reports, kept as it goes."""
+"""Counts that the summary of a run reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Counts:
     Attributes:
         aggregated: updates used, each counted once at its first use.
         samples: training samples processed in aggregated updates.
-        busy_us: client-microseconds between dispatch and the task's end, but for those in a queue.
+        busy_us: client-microseconds from dispatch to the task's end, without the time in a queue.
         peak_in_flight: the most tasks that were in flight at once.
         staleness: how many aggregated updates had each staleness.
     """

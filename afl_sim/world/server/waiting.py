@@ -43,7 +43,8 @@ class Wait(simpy.Event):
         self._taken = taken
         early: list[Task] = []
         for task in tasks:
-            if task.waiter not in (None, self) and not task.waiter.triggered:
+            other = task.waiter
+            if other is not None and other is not self and not other.triggered:
                 raise ScheduleError(f"two waits for {task}; only one can be given its update")
             if task.in_flight:
                 task.waiter = self
@@ -64,12 +65,12 @@ class Wait(simpy.Event):
             wake.callbacks.append(self._expire)
 
     def arrive(self, task: Task) -> None:
-        """An awaited update has reached the server."""
+        """An update that is waited for has reached the server."""
         self.arrived.append(task)
         self._strike(task)
 
     def give_up(self, task: Task) -> None:
-        """A task will never arrive."""
+        """An update that is waited for will never arrive."""
         task.waiter = None
         self._strike(task)
 

@@ -24,10 +24,10 @@ _LEVELS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the populat
 class Compute:
     """Durations of local training, in virtual time.
 
-    A task takes ``level * amount * jitter + jitter_seconds`` seconds, but no longer than allowed.
-    The level is drawn once per client; the amount is samples, steps or 1, as the level's unit says;
-    the jitter is drawn per task or per step. Where the client's speed varies in the course of time
-    (see `afl_sim.world.tasks.modulation`), that is the time at rate 1.
+    A task takes ``level * amount * jitter + jitter_seconds`` seconds, but at most a limit.
+    The level is drawn once per client. The amount is the number of samples, the number of steps, or
+    1, depending on the unit of the level. The jitter is drawn per task or per step. If the client's
+    speed varies over time (see `afl_sim.world.tasks.modulation`), this is the time at rate 1.
 
     Attributes:
         varies: whether a duration depends on when the computation begins.
@@ -46,10 +46,10 @@ class Compute:
         self._free = self._level.constant == 0 and self._extra.constant == 0
         self._slowdowns = Slowdowns(spec.slowdowns, streams) if spec.slowdowns else None
         self._hours = Hours(spec.hours, streams) if spec.hours else None
-        # Hours by themselves repeat, so that many of their periods can be passed over at once.
+        # Without slowdowns the rate is periodic, so that many periods can be skipped at once.
         self._periodic = self._hours if self._slowdowns is None else None
         parts: list[Rate] = [
-            part.steps for part in (self._slowdowns, self._hours) if part is not None
+            part.pieces for part in (self._slowdowns, self._hours) if part is not None
         ]
         self._rate = reduce(product, parts) if parts else None
         self.varies = self._rate is not None
@@ -65,7 +65,7 @@ class Compute:
         if self._free or not task.steps:
             return 0
         seconds = self._seconds(task)
-        total = to_microseconds(seconds, _KEY)  # refuses what is no duration
+        total = to_microseconds(seconds, _KEY)  # refuses a number that is not a duration
         if self._rate is None:
             return total
         left = max(0.0, seconds * MICROSECONDS - task.worked_us)
@@ -73,7 +73,10 @@ class Compute:
         return round(end) or 1
 
     def work(self, task: Task, elapsed_us: int) -> float:
-        """The work that a client whose speed varies does in so long from when it began."""
+        """The work done so long after the computation began, as a time at rate 1.
+
+        Only for clients whose speed varies.
+        """
         assert self._rate is not None
         client, begin_us = task.client, task.computing_since_us
         if self._periodic is not None:
@@ -81,7 +84,7 @@ class Compute:
         return work_done(self._rate(client, begin_us), begin_us, elapsed_us)
 
     def _stretch(self, client: int, begin_us: int, work_us: list[float]) -> list[float]:
-        """When each amount of work is done, in microseconds after it begins."""
+        """When each amount of work is done, in microseconds after the computation begins."""
         assert self._rate is not None
         if self._periodic is not None:
             return self._periodic.stretch(client, begin_us, work_us)
@@ -116,9 +119,9 @@ class Compute:
         return task.steps if elapsed_us >= total else task.steps * elapsed_us // total
 
     def expected_seconds(self, client: int) -> float:
-        """The mean duration of the client's tasks, its persistent speed being known.
+        """The mean duration of the client's tasks, given its persistent speed.
 
-        Where the speed varies, that is the mean over many tasks computed back to back: the time at
+        If the speed varies, this is the mean over many tasks computed back to back: the time at
         rate 1 divided by the rate's long-run mean.
         """
         steps = self._workload.expected_steps(client)

@@ -1,4 +1,4 @@
-"""What goes wrong with a client's task: each a function of the client and the task's number."""
+"""Faults of clients' tasks. Each is a function of the client and the task's number."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from afl_sim.world.draws import draw
 
 
 class Faults:
-    """The faults of clients' tasks.
+    """Draws the faults of clients' tasks.
 
     Args:
         settings: their probabilities.
         streams: the run's random streams.
+
+    Attributes:
+        loses_uploads: whether an upload can be lost.
+        from_us: tasks that are sent before this microsecond do not crash.
+        noticed_us: how long after its dispatch the server notices that a task has crashed.
     """
 
     def __init__(self, settings: spec.Faults, streams: Streams) -> None:
@@ -28,7 +33,7 @@ class Faults:
         self.noticed_us = round((settings.noticed_after or 0) * MICROSECONDS)
 
     def crash_us(self, client: int, number: int, compute_us: int) -> int | None:
-        """How long after its computation began the task crashes; None if it does not."""
+        """When the task crashes, in microseconds after its computation began; None if never."""
         if self._spec.crash.constant == 0:
             return None
         p = draw(self._spec.crash, self._streams, "faults.crash_probability", client)
@@ -41,7 +46,7 @@ class Faults:
         )
 
     def is_lost(self, client: int, number: int, attempt: int) -> bool:
-        """Whether the task's upload is lost, the ``attempt``-th counted from 0."""
+        """Whether an upload of the task is lost; ``attempt`` counts its uploads from 0."""
         loss = self._spec.upload_loss
         if loss is None or loss.probability == 0:
             return False
@@ -49,12 +54,12 @@ class Faults:
         return u < loss.probability ** (attempt + 1)
 
     def timeout_us(self) -> int:
-        """How long a client waits for an answer; 0 is no time at all."""
+        """How long a client waits for the server's answer, in microseconds."""
         assert self._spec.upload_loss is not None
         return round(self._spec.upload_loss.timeout * MICROSECONDS)
 
     def backoff_us(self, attempt: int) -> int | None:
-        """How long it waits then, before it tries again; None if it gives up."""
+        """How long it then waits before it tries again; None if it gives up."""
         loss = self._spec.upload_loss
         assert loss is not None
         if attempt >= loss.retries:
@@ -62,7 +67,7 @@ class Faults:
         return round(min(loss.backoff * 2.0**attempt, 9e12) * MICROSECONDS)
 
     def corruption(self, client: int, number: int) -> float | None:
-        """The factor, or NaN, that the update comes multiplied by; None if it is sound."""
+        """What the update is multiplied by: a factor, or NaN; None if it is not corrupted."""
         fault = self._spec.corruption
         if fault is None or self._streams.uniform("faults.corruption", client, number) >= (
             fault.probability
@@ -71,7 +76,7 @@ class Faults:
         return math.nan if fault.kind == "nan" else fault.factor
 
     def duplicate_us(self, client: int, number: int) -> int | None:
-        """How long after the update a copy of it arrives; None if none does."""
+        """How long after the update a copy of it arrives; None if there is no copy."""
         fault = self._spec.duplication
         if fault is None or self._streams.uniform("faults.duplication", client, number) >= (
             fault.probability
@@ -82,5 +87,5 @@ class Faults:
 
 
 def build(settings: spec.Faults, streams: Streams) -> Faults | None:
-    """The faults that a scenario describes; None where nothing goes wrong."""
+    """The faults that a scenario describes; None if there are none."""
     return None if settings == spec.Faults() else Faults(settings, streams)

@@ -1,10 +1,10 @@
-"""Speeds that vary in the course of time, and how long work takes under them.
+"""Speeds that vary over time, and how long work takes at them.
 
-A client's rate is a step function of virtual time, 1 being the speed that its scenario says.
-Computing that would take ``w`` microseconds at rate 1 and begins at ``t`` ends when the rate's
-integral from ``t`` on has reached ``w``. The rate is a property of the client and the instant, not
-of who asks: every stay in a state is a draw at its own address, and the steps are walked, never
-sampled. Only whole periods that all are alike are passed over at once, where there are very many.
+A client's rate is a piecewise constant function of virtual time. A rate of 1 is the speed that the
+scenario gives. Work that would take ``w`` microseconds at rate 1 and begins at ``t`` ends when the
+integral of the rate from ``t`` on reaches ``w``. The rate depends only on the client and the
+instant, not on who asks: the length of every stay in a state is a draw at its own address, and all
+pieces are visited in turn. Only if a periodic rate has very many periods, whole ones are skipped.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from afl_sim.streams import Streams
 from afl_sim.world.clock import CLOCK_END, MICROSECONDS, to_microseconds
 from afl_sim.world.draws import draw
 
-Steps = Iterator[tuple[int, float]]
-"""A rate from some instant on: (the microsecond at which a step ends, the rate until then)."""
-Rate = Callable[[int, int], Steps]
+Pieces = Iterator[tuple[int, float]]
+"""A rate from some instant on: (the microsecond at which a piece ends, the rate until then)."""
+Rate = Callable[[int, int], Pieces]
 """The rate of a client from an instant (microseconds) on."""
 
 _KEPT = 1 << 14  # bounded: memory must not grow with the population
-_FEW = 1 << 16  # steps that are walked even where each period is like the one before
-_MOST = 1 << 20  # steps of one task: a few seconds of the simulator's time
+_FEW = 1 << 16  # pieces that are visited one by one even if the rate is periodic
+_MOST = 1 << 20  # pieces of one task: a few seconds of the simulator's time
 
 
-def stretch(steps: Steps, begin_us: int, work_us: Sequence[float]) -> list[float]:
+def stretch(pieces: Pieces, begin_us: int, work_us: Sequence[float]) -> list[float]:
     """When each amount of work is done, in microseconds after ``begin_us``.
 
     Args:
-        steps: the rate from ``begin_us`` on.
+        pieces: the rate from ``begin_us`` on.
         begin_us: when the work begins.
         work_us: amounts in ascending order, each the time that it would take at rate 1.
 
     Raises:
-        ScenarioError: there are too many steps to walk before the work is done.
+        ScenarioError: there are too many pieces before the work is done.
     """
     ends: list[float] = []
     done, now, walked = 0.0, begin_us, 0
-    end, rate = next(steps)
+    end, rate = next(pieces)
     for amount in work_us:
         while amount > done + (end - now) * rate:
-            if now >= CLOCK_END:  # no run comes here: any time beyond is as good as another
+            if now >= CLOCK_END:  # no run lasts so long, so that any later time will do
                 rate = 1.0
                 break
             if walked >= _MOST:
@@ -56,16 +56,16 @@ def stretch(steps: Steps, begin_us: int, work_us: Sequence[float]) -> list[float
                     "speed; expected slowdowns or hours that last longer, or shorter tasks"
                 )
             done, now = done + (end - now) * rate, end
-            end, rate = next(steps)
+            end, rate = next(pieces)
             walked += 1
         ends.append(now - begin_us + ((amount - done) / rate if amount > done else 0.0))
     return ends
 
 
-def work_done(steps: Steps, begin_us: int, elapsed_us: int) -> float:
+def work_done(pieces: Pieces, begin_us: int, elapsed_us: int) -> float:
     """The work that is done ``elapsed_us`` microseconds after ``begin_us``; undoes `stretch`."""
     done, now, until = 0.0, begin_us, begin_us + elapsed_us
-    for end, rate in steps:
+    for end, rate in pieces:
         if end >= until:
             break
         done, now = done + (end - now) * rate, end
@@ -75,7 +75,7 @@ def work_done(steps: Steps, begin_us: int, elapsed_us: int) -> float:
 def product(first: Rate, second: Rate) -> Rate:
     """The rate that is the product of two."""
 
-    def rate(client: int, begin_us: int) -> Steps:
+    def rate(client: int, begin_us: int) -> Pieces:
         one, other = first(client, begin_us), second(client, begin_us)
         (end, factor), (other_end, other_factor) = next(one), next(other)
         while True:
@@ -90,10 +90,10 @@ def product(first: Rate, second: Rate) -> Rate:
 
 
 class Slowdowns:
-    """A client is fast, then slow, then fast again: stays of random length.
+    """A client is fast, then slow, then fast again, each time for a random time.
 
-    Stay ``k`` of a client has the parity of its state. Where a client was found last is remembered
-    for some of them; for the others the walk begins at the start of the run.
+    Stays with an even number are fast, the others slow. The stay that was found last is remembered
+    for some of the clients; for the others the search begins at the start of the run.
     """
 
     def __init__(self, spec: SlowdownsSpec, streams: Streams) -> None:
@@ -102,7 +102,7 @@ class Slowdowns:
         self._factor = lru_cache(_KEPT)(self._draw_factor)
         self._found: dict[int, tuple[int, int]] = {}  # client -> (stay, when it ends)
 
-    def steps(self, client: int, begin_us: int) -> Steps:
+    def pieces(self, client: int, begin_us: int) -> Pieces:
         """The rate from ``begin_us`` on."""
         stay, end = self._found.get(client, (-1, 0))
         if stay < 0 or end - self._stay(client, stay) > begin_us:
@@ -157,7 +157,7 @@ class Hours:
         self._few = max(1, _FEW // count)  # periods
         self._phase = lru_cache(_KEPT)(self._draw_phase)
 
-    def steps(self, client: int, begin_us: int) -> Steps:
+    def pieces(self, client: int, begin_us: int) -> Pieces:
         """The rate from ``begin_us`` on."""
         phase = self._phase(client)
         midnight = (begin_us + phase) // self._period * self._period - phase
@@ -175,12 +175,12 @@ class Hours:
         """
         each = self._work
         walked = bisect_right(work_us, self._few * each)
-        ends = stretch(self.steps(client, begin_us), begin_us, work_us[:walked])
+        ends = stretch(self.pieces(client, begin_us), begin_us, work_us[:walked])
         for amount in work_us[walked:]:
             periods, left = divmod(amount, each) if each else (math.inf, 0.0)
             if not math.isfinite(periods * self._period):
                 raise ScenarioError("clients.compute.hours.speed: so slow that a task never ends")
-            (rest,) = stretch(self.steps(client, begin_us), begin_us, [left])
+            (rest,) = stretch(self.pieces(client, begin_us), begin_us, [left])
             ends.append(periods * self._period + rest)
         return ends
 
@@ -188,8 +188,8 @@ class Hours:
         """`work_done` from ``begin_us`` on, however many periods that is."""
         periods = elapsed_us // self._period
         if periods <= self._few:
-            return work_done(self.steps(client, begin_us), begin_us, elapsed_us)
-        rest = work_done(self.steps(client, begin_us), begin_us, elapsed_us % self._period)
+            return work_done(self.pieces(client, begin_us), begin_us, elapsed_us)
+        rest = work_done(self.pieces(client, begin_us), begin_us, elapsed_us % self._period)
         return periods * self._work + rest
 
     def mean(self, client: int) -> float:

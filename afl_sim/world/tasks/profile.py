@@ -1,8 +1,9 @@
-"""The mean of a duration that is cut off: what a profile of a client would measure.
+"""The mean of a duration that has an upper limit, as a profile of a client would measure it.
 
-The mean of ``min(x, longest)`` is not the least of two means: where tails are heavy, or most tasks
-are cut off, that would make clients of different speed look alike. Here it is an integral over the
-laws' quantiles, on a grid that is finer towards the upper tail.
+The mean of ``min(x, longest)`` is smaller than both the mean of ``x`` and ``longest``. With the
+smaller of these two, clients of different speed would look alike if tails are heavy or most tasks
+reach the limit. So the mean is an integral over the quantiles of the laws, on a grid that is finer
+towards the upper tail.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _DRAWS = 1 << 14  # of jitter per step
 
 
 def _grid() -> tuple[Floats, Floats]:
-    """Places in (0, 1) and their weights: Gauss and Legendre's rule between powers of a half."""
+    """Nodes in (0, 1) and their weights: the Gauss-Legendre rule between powers of 1/2."""
     nodes, weights = np.polynomial.legendre.leggauss(6)
     powers = 2.0 ** -np.arange(1.0, 53.0)
     edges = np.concatenate([[0.0], powers[:12][::-1], 1 - powers[1:]])
@@ -28,13 +29,13 @@ def _grid() -> tuple[Floats, Floats]:
     return (edges[:-1, None] + widths * (1 + nodes) / 2).ravel(), (widths * weights / 2).ravel()
 
 
-_PLACES, _WEIGHTS = _grid()
+_NODES, _WEIGHTS = _grid()
 
 
 def _values(law: Distribution, client: int) -> tuple[Floats, Floats]:
     if law.constant is not None:
         return np.array([law.constant]), np.ones(1)
-    return law.quantiles(_PLACES, client, _LATER), _WEIGHTS
+    return law.quantiles(_NODES, client, _LATER), _WEIGHTS
 
 
 def mean_of_capped(
@@ -46,7 +47,7 @@ def mean_of_capped(
         usual: seconds.
         jitter: a factor.
         extra: seconds.
-        client: whose laws they are.
+        client: the client's index.
         longest: seconds.
     """
     factors, shares = _values(jitter, client)
@@ -64,7 +65,7 @@ def mean_of_capped_steps(
     longest: float,
     streams: Streams,
 ) -> float:
-    """The same where each of several steps has a jitter of its own: the mean of drawn tasks.
+    """The same mean if each step has its own jitter, estimated from drawn tasks.
 
     The draws are the same for all clients, so that equal clients have equal means.
     """

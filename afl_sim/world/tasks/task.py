@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import simpy
 
@@ -13,8 +13,22 @@ if TYPE_CHECKING:
     from afl_sim.world.links.contended import Transfer
 
 
+class Waiter(Protocol):
+    """Who waits for the update of a task, in place of the inbox."""
+
+    @property
+    def triggered(self) -> bool:
+        """Whether the wait is over."""
+
+    def arrive(self, task: Task) -> None:
+        """The update has reached the server."""
+
+    def give_up(self, task: Task) -> None:
+        """The update will never arrive."""
+
+
 class Phase(IntEnum):
-    """Where a task stands. The first five are in flight, of which the first is not sent yet."""
+    """Where a task stands. The first five are in flight; the first of them is not sent yet."""
 
     WAITING = -1
     DOWNLOADING = 0
@@ -30,12 +44,12 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How a task was asked for, so that another can be asked for in its place.
+    """What was asked for when a task was sent, so that the same can be asked for again.
 
     Attributes:
         epochs, steps: the amount of work, in place of the scenario's.
         until_polled: the client computes up to ``steps`` steps and keeps the result until polled.
-        drawn: any client would do.
+        drawn: any client will do.
         retry: if the task fails and nothing waits for it, another is sent.
     """
 
@@ -50,7 +64,7 @@ PLAIN = Order()
 
 
 class Task:
-    """A task on its way: what a schedule holds, waits for and aggregates.
+    """One task of one client: what a schedule holds, waits for and aggregates.
 
     Attributes:
         client: the client's index.
@@ -61,8 +75,8 @@ class Task:
         samples: training samples processed in those steps.
         phase: where the task stands.
         until_polled: the client computes up to ``steps`` steps and keeps the result until polled.
-        order: how it was asked for.
-        job: the learning side's handle on the numbers; nothing in virtual time looks inside.
+        order: what was asked for.
+        job: the numeric half's handle on the task; virtual time never looks inside.
     """
 
     __slots__ = (
@@ -136,15 +150,15 @@ class Task:
         self.download_bytes = 0
         self.upload_bytes = 0
         self.attempt = 0  # uploads that were lost
-        self.corruption: float | None = None  # what the update's numbers come multiplied by
-        self.lost = False  # it has come to nothing, which the server has not noticed yet
+        self.corruption: float | None = None  # what the update's numbers are multiplied by
+        self.lost = False  # it has failed, and the server has not noticed yet
         self.due_us = sent_us  # when the update arrives, if it never has to wait for a link
         self.arrival = -1  # the arrival's ordinal over the whole run
         self.unwanted = False  # discard on arrival
-        # The timeout or transfer of the current leg, others being stale, and what follows it.
+        # The timeout or transfer of the current leg, and what follows it; all others are stale.
         self.pending: simpy.Event | Transfer[Task] | None = None
         self.then: Callable[[Task], None] | None = None
-        self.waiter: Any = None  # the `Wait` that gets the arrival, else the inbox does
+        self.waiter: Waiter | None = None  # who gets the arrival; if None, the inbox
         self.job: Any = None
 
     def set_out(

@@ -1,4 +1,4 @@
-"""How much a task is: local steps and the samples they process."""
+"""How much work a task is: local steps and the samples that they process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Workload:
         samples_of: the number of samples a client holds.
         batch_size: samples per mini-batch; None for the client's whole data.
         epochs: passes over the client's data per task, or None where ``steps`` is given; a draw is
-            rounded to whole ones.
+            rounded to a whole number.
         steps: local steps per task, or None where ``epochs`` is given.
         drop_last: skip the last, smaller mini-batch of a pass.
         streams: the run's random streams, for amounts that are drawn per task.

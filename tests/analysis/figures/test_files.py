@@ -36,7 +36,7 @@ def test_all_figures_are_drawn_unless_some_are_named(runs, tmp_path):
     assert written == sorted(f"{name}.png" for name in FIGURES if name not in STUDY)
     for entry in drawn:
         if entry.figure in STUDY:
-            assert "there is one setting, and none to compare" in entry.line
+            assert "there is only one setting, so there is nothing to compare" in entry.line
 
 
 def test_figures_are_drawn_in_each_format(runs, tmp_path):
@@ -125,7 +125,7 @@ def test_a_run_that_has_not_ended_is_skipped_not_fatal(tmp_path):
     assert all(entry.skipped and not entry.paths for entry in drawn)
     lines = {entry.figure: entry.line for entry in drawn}
     for figure in ("accuracy", "time-to-accuracy", "timeline", "sweep"):
-        assert "a: not finished (going on, or broken off: `afl-sim resume`" in lines[figure]
+        assert "a: not finished (in progress or interrupted; `afl-sim resume`" in lines[figure]
         assert "timing only" not in lines[figure]
     with pytest.raises(CannotDraw, match="a: not finished"):
         FIGURES["timeline"].function([run])

@@ -291,7 +291,7 @@ def test_a_profile_expects_the_mean_of_jitter_and_losses() -> None:
 
 
 def use(outcome: Outcome, name: str = "upload") -> LinkUse:
-    return outcome.server.fleet.link_uses(outcome.ending.time_us)[name]
+    return outcome.world.link_uses(outcome.ending.time_us)[name]
 
 
 def test_a_fifo_link_tells_what_it_was_used_for() -> None:
@@ -339,7 +339,7 @@ def test_a_link_that_nobody_used_has_no_mean_time() -> None:
     outcome = run(settings, everyone)
     figures = use(outcome).as_dict()
     assert (figures["mean_present"], figures["mean_seconds"]) == (0, None)
-    assert outcome.server.fleet.link_uses(1).keys() == {"upload"}  # the other is not contended
+    assert outcome.world.link_uses(1).keys() == {"upload"}  # the other is not contended
     assert LinkUse(0, 0, 0, 0, 0).as_dict()["utilisation"] is None
 
 

@@ -396,7 +396,10 @@ def test_what_a_schedule_raises_becomes_one_error_that_says_where(spawned: bool)
 
 
 def test_a_schedule_that_never_yields_is_an_error() -> None:
-    with pytest.raises(ScheduleError, match="gave a NoneType; expected a function that yields"):
+    with pytest.raises(
+        ScheduleError,
+        match="must be a generator; it returned a NoneType: expected a function that yields",
+    ):
         run(scenario([1], strategy={"kind": f"{__name__}:NoSchedule"}))
 
 
@@ -409,6 +412,9 @@ def test_a_schedule_that_yields_no_event_is_an_error_that_shows_the_line() -> No
     def schedule(server: Any) -> Any:
         yield server.now
 
-    said = r'is no event.*: "0.0" \(.*test_arrivals.py:\d+\)$'
-    with pytest.raises(ScheduleError, match=said):
+    with pytest.raises(
+        ScheduleError,
+        match=r'something other than an event: "0.0" \(.*server.test_arrivals.py:\d+\); '
+        r"expected an event, such as server.arrival\(\) returns$",
+    ):
         run(scenario([1]), schedule)

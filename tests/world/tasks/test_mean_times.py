@@ -41,7 +41,7 @@ def test_a_strategy_that_goes_by_mean_times_refuses_laws_that_have_none(strategy
         load_study(TEXT + strategy, catalogue())
     (line,) = str(caught.value).splitlines()
     assert line.startswith("<text>:8: strategy: ")
-    assert "goes by mean round trips, but clients.compute.jitter has no finite mean" in line
+    assert "uses mean round trips, but clients.compute.jitter has no finite mean" in line
     assert load_study(TEXT.replace("0.9", "1.1") + strategy, catalogue()).cases
 
 
@@ -77,7 +77,7 @@ def test_a_schedule_that_asks_for_a_mean_that_is_none_is_told_so() -> None:
     compute = {"seconds_per_sample": 1, "jitter": PARETO}
     steps = {"seconds_per_sample": 1}, {"training": {"steps": PARETO}}
     for settings in (scenario(2, compute=compute), scenario(2, compute=steps[0], **steps[1])):
-        with pytest.raises(ScenarioError, match="client 1's tasks take a time without a finite"):
+        with pytest.raises(ScenarioError, match="the tasks of client 1 have no finite mean"):
             run(settings, schedule)
 
 

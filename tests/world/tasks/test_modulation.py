@@ -264,14 +264,14 @@ def test_the_state_at_an_instant_does_not_depend_on_who_asked_before(
     script = np.random.default_rng(2)
     for _ in range(300):
         client, at = int(script.integers(4)), int(script.integers(100 * SECOND))
-        end, rate = next(asked.steps(client, at))
+        end, rate = next(asked.pieces(client, at))
         stay = next(i for i, (end_us, _) in enumerate(walked[client]) if end_us > at)
         assert (end, rate) == walked[client][stay]
     assert len(asked._found) <= 2
 
 
 def _walk(slowdowns: Slowdowns, client: int) -> list[tuple[int, float]]:
-    steps, found = slowdowns.steps(client, 0), [(0, 0.0)]
+    steps, found = slowdowns.pieces(client, 0), [(0, 0.0)]
     while found[-1][0] < 100 * SECOND:
         found.append(next(steps))
     return found[1:]
@@ -403,13 +403,13 @@ def test_very_many_periods_are_passed_over_and_few_are_walked() -> None:
     each = 10_000 * 1.3 / 3
     begin = 123_456
     few = [0.0, 1.0, 3 * each, 20_000.5 * each]
-    assert hours.stretch(0, begin, few) == stretch(hours.steps(0, begin), begin, few)
+    assert hours.stretch(0, begin, few) == stretch(hours.pieces(0, begin), begin, few)
     many = [*few, 30_000.25 * each, 40_000 * each]
-    walked = stretch(hours.steps(0, begin), begin, many)
+    walked = stretch(hours.pieces(0, begin), begin, many)
     found = hours.stretch(0, begin, many)
     assert found == pytest.approx(walked, rel=1e-9)
     for elapsed in (0, 9_999, 12_345_678, 345_678_901):
-        walked_work = work_done(hours.steps(0, begin), begin, elapsed)
+        walked_work = work_done(hours.pieces(0, begin), begin, elapsed)
         assert hours.work_done(0, begin, elapsed) == pytest.approx(walked_work, rel=1e-9)
     assert hours.work_done(0, begin, round(found[-1])) == pytest.approx(many[-1], rel=1e-9)
 

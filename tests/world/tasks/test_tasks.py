@@ -114,6 +114,24 @@ def test_a_task_discarded_in_flight_frees_its_client_on_arrival() -> None:
     assert outcome.story("arrived", "discarded") == [(3, "arrived", 0), (3, "discarded", 0)]
 
 
+def test_several_clients_are_sent_tasks_in_turn() -> None:
+    def schedule(server: Any) -> Schedule:
+        first = server.dispatch(2)
+        others = server.dispatch((client for client in [1, 0]), steps=3)
+        assert (first.client, [(task.client, task.steps) for task in others]) == (
+            2,
+            [(1, 3), (0, 3)],
+        )
+        with pytest.raises(ScheduleError, match="client 1 cannot be sent a task"):
+            server.dispatch([3, 1])
+        assert [task.client for task in server.in_flight] == [2, 1, 0, 3]
+        assert server.dispatch([]) == []
+        yield server.sleep(1)
+
+    outcome = run(scenario([5] * 4), schedule)
+    assert outcome.story("dispatched") == [(0, "dispatched", client) for client in [2, 1, 0, 3]]
+
+
 def test_a_task_discarded_after_it_arrived_leaves_the_inbox() -> None:
     def schedule(server: Any) -> Schedule:
         task, _ = server.dispatch_many([0, 1])

@@ -1,0 +1,98 @@
+"""How long the legs of a task take, each drawn when the task is sent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from afl_sim.errors import ScenarioError
+from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.links.usage import LinkUse
+from afl_sim.world.tasks.compute import Compute
+from afl_sim.world.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Durations:
+    """The models of computation and network that a scenario describes.
+
+    Attributes:
+        compute: how long a client computes.
+        download, upload: the clients' own links.
+        server_download, server_upload: the server's links, which all clients use.
+        download_bytes: size of the model that a client downloads.
+        upload_bytes: size of the update that a client uploads.
+    """
+
+    compute: Compute
+    download: ClientLink
+    upload: ClientLink
+    server_download: ServerLink
+    server_upload: ServerLink
+    download_bytes: int
+    upload_bytes: int
+
+    def plan(self, task: Task) -> None:
+        """Draw how long each leg will take, and so when the update is due at the earliest."""
+        client, number = task.client, task.number
+        down, up = self.download_bytes, self.upload_bytes
+        task.download_us, task.download_bytes = self.download.transfer(client, number, down)
+        task.upload_us, task.upload_bytes = self.upload.transfer(client, number, up)
+        down = self.server_download.work(client, number, down)
+        up = self.server_upload.work(client, number, up)
+        if self.server_download.queue is None:
+            task.download_us += down
+        else:
+            task.download_work_us = down
+        if self.server_upload.queue is None:
+            task.upload_us += up
+        else:
+            task.upload_work_us = up
+        begin_us = task.sent_us + task.download_work_us + task.download_us
+        if not task.until_polled:
+            task.compute_us = self.compute.microseconds(task, begin_us)
+        task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
+
+    def expected_seconds(self, client: int) -> float:
+        """The mean round trip of the client's tasks, where none has to wait for a link.
+
+        Raises:
+            ScenarioError: there is no finite mean, because a law has too heavy a tail.
+        """
+        down, up = self.download_bytes, self.upload_bytes
+        seconds = (
+            self.compute.expected_seconds(client)
+            + self.server_download.expected_seconds(client, down)
+            + self.download.expected_seconds(client, down)
+            + self.upload.expected_seconds(client, up)
+            + self.server_upload.expected_seconds(client, up)
+        )
+        if not seconds < math.inf:
+            raise ScenarioError(
+                f"clients: the tasks of client {client} have no finite mean duration, so that its "
+                "speed is not known; expected laws that have a mean"
+            )
+        return seconds
+
+    def usual_seconds(self, client: int) -> dict[str, float]:
+        """About how long each leg of the client's tasks takes, by its key in the scenario."""
+        down, up = self.download_bytes, self.upload_bytes
+        return {
+            "clients.compute": self.compute.usual_seconds(client),
+            "clients.network.download": self.download.usual_seconds(client, down),
+            "clients.network.upload": self.upload.usual_seconds(client, up),
+            "server.download": self.server_download.usual_seconds(client, down),
+            "server.upload": self.server_upload.usual_seconds(client, up),
+        }
+
+    @property
+    def contended(self) -> bool:
+        """Whether transfers of different tasks contend for a link of the server."""
+        return bool(self.server_download.queue or self.server_upload.queue)
+
+    def link_uses(self, time_us: int) -> dict[str, LinkUse]:
+        """What the server's contended links were used for until now, by their key."""
+        links = {"download": self.server_download, "upload": self.server_upload}
+        return {
+            name: link.queue.use(time_us) for name, link in links.items() if link.queue is not None
+        }

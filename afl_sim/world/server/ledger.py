@@ -1,0 +1,139 @@
+"""The ledger: the version, the counts, the tasks in flight, and a log row for every change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import simpy
+
+from afl_sim.world import event_kinds
+from afl_sim.world.server.statistics import Counts
+from afl_sim.world.tasks.task import Phase, Task
+
+Log = Callable[..., None]
+"""Takes one event row: the arguments of `afl_sim.recording.EventLog.append`."""
+
+# Rows that say when a transfer is over.
+_CROSSED = (event_kinds.DOWNLOADED, event_kinds.ARRIVED, event_kinds.LOST)
+
+
+class Ledger:
+    """What has happened so far.
+
+    Args:
+        env: the SimPy environment.
+        log: takes the event rows.
+
+    Attributes:
+        version: the number of versions made so far.
+        counts: what has happened to the tasks.
+        in_flight: the tasks that were sent and have not ended, in order of dispatch.
+    """
+
+    def __init__(self, env: simpy.Environment, log: Log) -> None:
+        self.version = 0
+        self.counts = Counts()
+        self.in_flight: dict[Task, None] = {}
+        self._env = env
+        self._log = log
+        self._noted_us = -1  # the last instant at which a client came or left
+        self._noted: set[tuple[int, int]] = set()  # the kinds of rows, and the clients, at it
+
+    def send(self, task: Task) -> None:
+        """The task is sent."""
+        self.in_flight[task] = None
+        counts, in_flight = self.counts, len(self.in_flight)
+        counts.dispatched += 1
+        if in_flight > counts.peak_in_flight:
+            counts.peak_in_flight = in_flight
+        self.record(event_kinds.DISPATCHED, task, 0)
+
+    def arrive(self, task: Task) -> None:
+        """The update is at the server; the clients log the row of its arrival."""
+        counts = self.counts
+        del self.in_flight[task]
+        counts.busy_us += task.busy_us(int(self._env.now))
+        task.arrival = counts.arrived
+        counts.arrived += 1
+
+    def fail(self, task: Task) -> None:
+        """The task has failed, and the server has noticed."""
+        self._end(task)
+        task.phase = Phase.FAILED
+        self.counts.failed += 1
+        self.record(event_kinds.FAILED, task, 0)
+
+    def cancel(self, task: Task) -> None:
+        """The server stops the task."""
+        self._end(task)
+        task.phase = Phase.CANCELLED
+        self.counts.cancelled += 1
+        self.record(event_kinds.CANCELLED, task, 0)
+
+    def discard(self, task: Task) -> None:
+        """The server does not use an update that has arrived."""
+        task.phase = Phase.DISCARDED
+        self.counts.discarded += 1
+        self.record(event_kinds.DISCARDED, task, 0)
+
+    def use(self, task: Task, context: str | None) -> None:
+        """The update went into the version just made; ``context`` is JSON."""
+        staleness = self.version - 1 - task.base_version
+        counts = self.counts
+        counts.aggregated += 1
+        counts.samples += task.samples
+        counts.staleness[staleness] += 1
+        self._log(
+            self._env.now,
+            event_kinds.AGGREGATED,
+            task.client,
+            task.number,
+            self.version,
+            task.base_version,
+            staleness,
+            0,
+            task.steps,
+            task.samples,
+            context,
+        )
+
+    def record(self, kind: int, task: Task, size: int) -> None:
+        """Log an event of a task; ``size`` is the number of bytes that moved.
+
+        If the transfer crossed a contended link of the server, the row also tells when the model
+        left that link, or when the update came to it.
+        """
+        crossed = None
+        if task.link_us >= 0 and kind in _CROSSED:
+            crossed, task.link_us = f'{{"link_us": {task.link_us}}}', -1
+        self._log(
+            self._env.now,
+            kind,
+            task.client,
+            task.number,
+            self.version,
+            task.base_version,
+            -1,
+            size,
+            task.steps,
+            task.samples,
+            crossed,
+        )
+
+    def record_presence(self, kind: int, client: int) -> None:
+        """Log that a client came or left: once at an instant, however many tasks it has."""
+        now = int(self._env.now)
+        if now != self._noted_us:
+            self._noted_us, self._noted = now, set()
+        if (kind, client) not in self._noted:
+            self._noted.add((kind, client))
+            self.note(now, kind, client)
+
+    def note(self, time_us: int, kind: int, client: int = -1) -> None:
+        """Log an event that belongs to no task."""
+        self._log(time_us, kind, client, -1, self.version)
+
+    def _end(self, task: Task) -> None:
+        """The task is no longer in flight."""
+        del self.in_flight[task]
+        self.counts.busy_us += task.busy_us(int(self._env.now))

@@ -1,0 +1,227 @@
+"""Sending tasks to clients that come and go, and ending them before their updates arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import simpy
+
+from afl_sim.errors import ScheduleError
+from afl_sim.world import event_kinds
+from afl_sim.world.availability.outages import Outages
+from afl_sim.world.clients.churn import Churn, Leaving
+from afl_sim.world.clients.fleet import Fleet, Reports
+from afl_sim.world.clients.presence import Presence
+from afl_sim.world.learner import Learner
+from afl_sim.world.server.idle_waits import IdleWaits
+from afl_sim.world.server.inbox import Inbox
+from afl_sim.world.server.ledger import Ledger
+from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task
+from afl_sim.world.tasks.workload import Workload
+
+_MISSED = 10_000
+"""A client that returns so many times in a row while the server is down counts as gone."""
+
+
+class Sender:
+    """Sends tasks, and replaces those that fail.
+
+    What follows a failure depends on who would have had the update. A wait goes on without it. If
+    it would have gone to the inbox, another task is sent at once, so that the number of tasks in
+    flight stays the same: to the same client, or to one drawn anew if any client will do.
+
+    Args:
+        env: the SimPy environment.
+        ledger: counts and logs.
+        presence: which clients are idle and available.
+        idle_waits: is told whose client is idle again.
+        inbox: where the updates arrive.
+        learner: the numeric half of the run.
+        workload: how much work a task is.
+        outages: when the server is down.
+        leaving: what happens when clients leave during a task; None if they finish it first.
+        build_fleet: makes the clients, given whom they report to.
+
+    Attributes:
+        fleet: the clients.
+        waiting: tasks that are sent as soon as their client is available.
+    """
+
+    def __init__(
+        self,
+        *,
+        env: simpy.Environment,
+        ledger: Ledger,
+        presence: Presence,
+        idle_waits: IdleWaits,
+        inbox: Inbox,
+        learner: Learner,
+        workload: Workload,
+        outages: Outages,
+        leaving: Leaving | None,
+        build_fleet: Callable[[Reports], Fleet],
+    ) -> None:
+        self.waiting: dict[Task, None] = {}
+        self.fleet = build_fleet(Reports(ledger.record, inbox.deliver, self.fail))
+        self._env = env
+        self._ledger = ledger
+        self._presence = presence
+        self._free = idle_waits.free
+        self._learner = learner
+        self._amount = workload.amount
+        self._outages = outages
+        self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
+        self._sent: dict[int, int] = {}  # client -> tasks sent so far
+
+    def request(self, client: int, order: Order = PLAIN, after: Task | None = None) -> Task:
+        """Send a task now, or as soon as the client is available.
+
+        Args:
+            client: the client's index.
+            order: what is asked for.
+            after: the client's task from whose end this one goes on, if any.
+        """
+        now = int(self._env.now)
+        begin = self._can_begin_us(client, now)
+        if begin == now:
+            return self._send(client, order, after)
+        task = Task(client, -1, self._ledger.version, 0, 0, now, order.until_polled)
+        task.order = order
+        if begin is None:
+            task.phase = Phase.FAILED  # the client will never be available
+            return task
+        away = not self._presence.is_there(client, now)
+        task.phase = Phase.WAITING
+        self.waiting[task] = None
+        self._presence.start(client, task)
+        timeout = task.pending = self._env.timeout(begin - now)
+
+        def set_out(_: object) -> None:
+            if task.pending is timeout:
+                if away:
+                    self._ledger.record_presence(event_kinds.AVAILABLE, client)
+                self._send(client, order, after, waiting=task)
+
+        timeout.callbacks.append(set_out)
+        return task
+
+    def recall(self, task: Task) -> None:
+        """Have the client stop and send what it has done; a task that was never sent fails."""
+        if task.phase is Phase.WAITING:
+            self._withdraw(task, Phase.FAILED)
+        else:
+            task.order = replace(task.order, retry=False)
+            self.call_back(task)
+
+    def poll(self, client: int) -> Task:
+        """Recall the client's task and send it the next one, which goes on from there.
+
+        Raises:
+            ScheduleError: the client has no task that waits for a poll, or is away.
+        """
+        polled = self._presence.task(client)
+        if polled is None or not polled.until_polled or polled.phase is Phase.WAITING:
+            raise ScheduleError(f"client {client} has no task that waits for a poll")
+        if not self._presence.is_there(client, int(self._env.now)):
+            raise ScheduleError(f"client {client} is away and cannot be polled")
+        self.recall(polled)
+        self._send(client, Order(steps=polled.limit, until_polled=True), after=polled)
+        return polled
+
+    def cancel(self, task: Task) -> None:
+        """Stop a task that is in flight; its client is free at once."""
+        if task.phase is Phase.WAITING:
+            self._withdraw(task, Phase.CANCELLED)
+            return
+        self._ledger.cancel(task)
+        self._clear_away(task)
+        if task.waiter is not None:
+            task.waiter.give_up(task)
+
+    def fail(self, task: Task) -> None:
+        """A task in flight has failed, which the server notices as soon as it is up."""
+        now = int(self._env.now)
+        noticed = self._outages.up_us(now)
+        if noticed > now:
+            task.lost = True
+            self.fleet.halt(task)
+            self.fleet.put_off(task, noticed - now, self.fail)
+            return
+        self._ledger.fail(task)
+        self._clear_away(task)
+        if task.waiter is not None:
+            task.waiter.give_up(task)
+        elif task.order.retry and not task.unwanted:
+            self._replace(task)
+
+    def call_back(self, task: Task) -> None:
+        """The client stops and sends what it has done."""
+        if self.fleet.interrupt(task):
+            self._learner.recall(task)
+            self.fleet.send_back(task)
+
+    def sharing(self, task: Task) -> list[Task]:
+        """The tasks of the same client, in the order in which it does them."""
+        return self._presence.sharing(task)
+
+    def record_presence(self, kind: int, client: int) -> None:
+        """Log that a client came or left."""
+        self._ledger.record_presence(kind, client)
+
+    def _send(
+        self, client: int, order: Order, after: Task | None = None, waiting: Task | None = None
+    ) -> Task:
+        """Send a task: a new one, or one that has waited for its client."""
+        number = self._sent.get(client, 0)
+        self._sent[client] = number + 1
+        now = int(self._env.now)
+        version = self._ledger.version
+        steps, samples = self._amount(client, number, order.epochs, order.steps)
+        if waiting is None:
+            task = Task(client, number, version, steps, samples, now, order.until_polled)
+            task.order = order
+        else:
+            task = waiting
+            del self.waiting[task]
+            task.set_out(number, version, steps, samples, now)
+        self._presence.start(client, task)
+        self._ledger.send(task)
+        self.fleet.plan(task)
+        self._learner.start(task, after)
+        self.fleet.launch(task)
+        if self._churn is not None and task.in_flight:
+            self._churn.watch(task)
+        return task
+
+    def _can_begin_us(self, client: int, time_us: int) -> int | None:
+        """The first instant from this one on at which client and server are up; None if never."""
+        for _ in range(_MISSED):
+            begin = self._presence.back_us(client, self._outages.up_us(time_us))
+            if begin is None or self._outages.up_us(begin) == begin:
+                return begin
+            time_us = begin
+        return None
+
+    def _withdraw(self, task: Task, phase: Phase) -> None:
+        """End a task that waits for its client and was never sent."""
+        task.pending = None
+        task.phase = phase
+        del self.waiting[task]
+        self._free(task)
+        if task.waiter is not None:
+            task.waiter.give_up(task)
+
+    def _clear_away(self, task: Task) -> None:
+        """Nobody works on the task any more."""
+        self.fleet.halt(task)
+        self._learner.drop(task)
+        self._free(task)
+
+    def _replace(self, task: Task) -> None:
+        """Send another task in place of one that has failed."""
+        if task.order.drawn:
+            for client in self._presence.workers(1, int(self._env.now)):
+                self.request(client, task.order)
+        elif self._presence.accepts(task.client):
+            self.request(task.client, task.order)

@@ -1,0 +1,53 @@
+"""The stop rules, and how a run ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from afl_sim.scenario.sections.settings import Stop
+from afl_sim.world.server.ledger import Ledger
+
+
+class RunEnded(BaseException):
+    """Unwinds the schedule from inside the aggregation that reached a stop rule."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: the virtual time in microseconds, and the stop rule that was reached."""
+
+    time_us: int
+    rule: str
+
+
+class StopRules:
+    """Knows whether a stop rule is reached.
+
+    Args:
+        stop: the limits.
+        ledger: has what they limit.
+
+    Attributes:
+        reached: the first rule that was reached, or None.
+    """
+
+    def __init__(self, stop: Stop, ledger: Ledger) -> None:
+        self.reached: str | None = None
+        self._stop = stop
+        self._ledger = ledger
+
+    def end(self, rule: str) -> None:
+        """A rule is reached."""
+        self.reached = self.reached or rule
+
+    def look(self) -> None:
+        """Compare what has been counted with its limits."""
+        stop, counts = self._stop, self._ledger.counts
+        values = {
+            "versions": (stop.versions, self._ledger.version),
+            "updates": (stop.updates, counts.aggregated),
+            "samples": (stop.samples, counts.samples),
+        }
+        for rule, (limit, value) in values.items():
+            if limit is not None and value >= limit:
+                self.end(rule)
