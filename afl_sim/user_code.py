@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import traceback
@@ -12,7 +13,7 @@ from pathlib import Path
 from afl_sim.errors import AflSimError, StrategyError
 
 _NOT_THEIRS = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "<")
-_INSTALLED = ("/site-packages/", "/dist-packages/")
+_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 
 
 @contextmanager

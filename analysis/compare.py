@@ -1,4 +1,4 @@
-"""Runs side by side, in numbers."""
+"""Numeric comparison of runs."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def print_comparison(
 
 
 def mixed_numerics(runs: Sequence[Run]) -> str:
-    """A sentence that says in what the arithmetic of the runs differs; empty where it does not.
+    """A sentence on differences in the arithmetic of the runs; empty if there are none.
 
     Runs of different numerics classes are meant to differ, so each class counts by itself. What an
     older run did not record is not counted.
@@ -155,7 +155,10 @@ def mixed_numerics(runs: Sequence[Run]) -> str:
     if not differing:
         return ""
     what = "; ".join(f"{name}: {', '.join(sorted(values))}" for name, values in differing.items())
-    return f"Some of these runs differ in their last digits by their arithmetic alone ({what})."
+    return (
+        "Some of these runs may differ in their last digits only because of their arithmetic "
+        f"({what})."
+    )
 
 
 def write_comparison(

@@ -68,7 +68,7 @@ class Curve:
         return float(np.nanmin(values)) if np.isfinite(values).any() else float("nan")
 
     def scaled(self, factor: float) -> Curve:
-        """The curve with its places multiplied."""
+        """The curve with its x values multiplied."""
         fewer = tuple(replace(stretch, x=factor * stretch.x) for stretch in self.fewer)
         return replace(self, x=factor * self.x, fewer=fewer)
 
@@ -106,8 +106,8 @@ def mean_curve(runs: Sequence[Run], axis: str, value: str) -> Curve:
 
     Between evaluations a run keeps the value of the last one. A run has no value before its first
     evaluation, after its last one, and from an evaluation without a number to the next with one.
-    Where that is so the mean of the others is in `Curve.fewer`. It has no interval there: those
-    that go on are no random choice among the seeds.
+    Where that is so the mean of the others is in `Curve.fewer`. It has no interval there, because
+    the remaining seeds are not a random sample.
     """
     return mean_of([curve_of(run, axis, value) for run in runs])
 
@@ -186,7 +186,7 @@ def _over(
 
 
 def _places(curves: Sequence[Curve]) -> npt.NDArray[np.float64]:
-    """Where some curve has a value; of very many places evenly spread ones and the ends."""
+    """Places where some curve has a value; of very many, evenly spread ones and the ends."""
     x = np.unique(np.concatenate([curve.x for curve in curves]))
     if len(x) <= POINTS:
         return x

@@ -23,7 +23,7 @@ DPI: Final = 200
 
 @dataclass(frozen=True)
 class Drawn:
-    """What became of one figure.
+    """The outcome of one figure.
 
     Attributes:
         figure: its name.
@@ -61,7 +61,8 @@ def draw(
         style: a key of `afl_sim.analysis.theme.STYLES`.
 
     Returns:
-        One entry a figure. A figure that the runs cannot supply says so there; it is no error.
+        One entry a figure. A figure for which the runs lack data is reported there and is not an
+        error.
 
     Raises:
         InputError: there is no figure, style or format of that name, no run, or the folder

@@ -20,7 +20,7 @@ Row = Mapping[Hashable, Any]
 
 @dataclass(frozen=True)
 class _Wording:
-    """How a difference is said: ``a VERB 3 UNIT MORE than b``, or ``a and b SAME``."""
+    """The words for a difference: ``a VERB 3 UNIT MORE than b``, or ``a and b SAME``."""
 
     verb: str
     more: str
@@ -154,7 +154,7 @@ def differences(members: Sequence[Group], measured: Measured | None = None) -> p
 
 
 def sentences(found: pd.DataFrame) -> list[str]:
-    """What `differences` say of times to a target and final accuracy, a line each.
+    """The sentences of `differences` on times to a target and final accuracy, one line each.
 
     Without either (timing only) what they say of virtual time.
     """
@@ -238,7 +238,7 @@ def _in_part(
     times: Sequence[tuple[float | None, float | None]],
     reached: Sequence[int],
 ) -> str:
-    """Of pairs in which a target was not always reached: who came first how often."""
+    """For pairs in which a target was not always reached: how often each setting was first."""
     n = len(times)
     if not any(reached):
         return f"neither {a} nor {b} reaches {target} in any of {n} runs"

@@ -1,4 +1,4 @@
-"""What is measured of a run: the figures of its summary, and those that need its events."""
+"""The measures of a run: those from its summary, and those that need its events."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _unless_unended(run: Run, read: Callable[[], pd.DataFrame]) -> pd.DataFrame 
 
 
 def has_ended(run: Run) -> bool:
-    """Whether a run came to its end, be it by diverging: what it lacks then it never reaches."""
+    """Whether a run has ended, also by divergence; it reaches no further targets then."""
     return run.status in {"complete", "diverged"}
 
 

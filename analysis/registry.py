@@ -1,4 +1,4 @@
-"""The figures that there are."""
+"""The registry of all figures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 LOOKS: Final = 32
 """How many settings one figure can tell apart, by colour and line."""
 
-UNFINISHED: Final = "not finished (going on, or broken off: `afl-sim resume` goes on with it)"
-FAILED: Final = "failed before it had left its events and evaluations"
+UNFINISHED: Final = (
+    "not finished (in progress or interrupted; `afl-sim resume` continues an interrupted run)"
+)
+FAILED: Final = "failed before its events and evaluations were written"
 
 
 class CannotDraw(AflSimError):
-    """The runs do not hold what a figure shows; the message says what is missing."""
+    """The runs lack the data of a figure; the message states what is missing."""
 
 
 class Draws(Protocol):
@@ -63,7 +65,8 @@ FIGURES: Final = {
     for kind in (
         FigureKind(
             "accuracy",
-            "Accuracy against virtual time, targets as light lines, bands over replications.",
+            "Accuracy against virtual time, with targets as light lines and bands over "
+            "replications.",
             "evaluations (a run with training)",
             "afl_sim.analysis.figures.learning:accuracy",
             per_page=LOOKS,
@@ -77,14 +80,15 @@ FIGURES: Final = {
         ),
         FigureKind(
             "gradient-norm",
-            "Squared gradient norm of the training objective against virtual time, quartile bands.",
+            "Squared gradient norm of the training objective against virtual time, with quartile "
+            "bands.",
             "evaluation.squared_gradient_norm",
             "afl_sim.analysis.figures.gradient:gradient_norm",
             per_page=LOOKS,
         ),
         FigureKind(
             "time-to-accuracy",
-            "Virtual time to each target, with what did not reach it shown as such.",
+            "Virtual time to each target; settings that did not reach it are marked.",
             "targets, and evaluations",
             "afl_sim.analysis.figures.targets:time_to_accuracy",
             per_page=LOOKS,
@@ -98,27 +102,29 @@ FIGURES: Final = {
         ),
         FigureKind(
             "fairness",
-            "Accuracy on the labels that the fastest and the slowest tenth of the clients hold.",
-            "evaluations, and who holds which samples",
+            "Accuracy on the labels of the fastest and of the slowest tenth of the clients.",
+            "evaluations, and a record of the samples of each client",
             "afl_sim.analysis.figures.classes:fairness",
             per_page=LOOKS,
         ),
         FigureKind(
             "heterogeneity",
-            "The clients: speeds, where the time of tasks goes, what labels and samples they hold.",
+            "The clients: their speeds, the time of their tasks by phase, their labels and "
+            "samples.",
             "events with finished tasks",
             "afl_sim.analysis.figures.heterogeneity:heterogeneity",
         ),
         FigureKind(
             "stragglers",
-            "Waiting in rounds, who is last how often, idle time and contribution by speed.",
+            "Waiting in rounds, how often each client is last, idle time and contribution by "
+            "speed.",
             "events with finished tasks",
             "afl_sim.analysis.figures.stragglers:stragglers",
             per_page=LOOKS,
         ),
         FigureKind(
             "staleness",
-            "How stale updates were, one panel per setting, with the mean that theory expects.",
+            "Distribution of staleness, one panel per setting, with the mean that theory predicts.",
             "events with aggregated updates",
             "afl_sim.analysis.figures.staleness:staleness",
             per_page=6,
@@ -132,28 +138,29 @@ FIGURES: Final = {
         ),
         FigureKind(
             "staleness-time",
-            "Staleness over virtual time: mean and spread, with the mean that theory expects.",
+            "Staleness over virtual time: mean and spread, with the mean that theory predicts.",
             "events with aggregated updates",
             "afl_sim.analysis.figures.staleness:staleness_over_time",
             per_page=6,
         ),
         FigureKind(
             "timeline",
-            "What 20 clients and the server do over virtual time, with versions and failures.",
+            "The activity of 20 clients and the server over virtual time, with versions and "
+            "failures.",
             "events",
             "afl_sim.analysis.figures.timeline:timeline",
             per_page=4,
         ),
         FigureKind(
             "network",
-            "Bytes by direction, transfers under way, queues and load of the server's links.",
+            "Bytes by direction, transfers in progress, queues and load of the server's links.",
             "transfers that take time",
             "afl_sim.analysis.figures.network:network",
             per_page=4,
         ),
         FigureKind(
             "sweep",
-            "Measures against one setting that a study varies, with intervals over replications.",
+            "Measures against a setting that the study varies, with intervals over replications.",
             "runs of at least two settings",
             "afl_sim.analysis.figures.study:sweep",
         ),

@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed, taken together."""
+"""Groups of runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Group:
 
     @property
     def first(self) -> Run:
-        """The run that stands for the others where only one can be shown."""
+        """The run that is shown if only one can be shown."""
         return self.runs[0]
 
     @property
@@ -88,7 +88,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
 
 
 def told_apart(labels: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """The labels, those that are the same with what tells their folders apart."""
+    """The labels; equal ones are extended by what distinguishes their folders."""
     apart = list(labels)
     for label in dict.fromkeys(labels):
         places = [place for place, found in enumerate(labels) if found == label]
@@ -99,7 +99,7 @@ def told_apart(labels: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Of each path the shortest end that no other has, without the end that all have alike."""
+    """For each path its shortest unique ending, without the ending that all paths share."""
     parts = [path.resolve().parts for path in paths]
     while all(parts) and len({each[-1] for each in parts}) == 1:
         parts = [each[:-1] for each in parts]
@@ -163,7 +163,7 @@ def _in_common(texts: Collection[str]) -> int:
 
 
 def named(labels: Sequence[str], most: int = 6) -> str:
-    """Labels in a sentence; of very many the first, and how many more there are."""
+    """Labels in a sentence; if there are very many, the first ones and the number of the others."""
     if len(labels) <= most:
         return ", ".join(labels)
     return f"{', '.join(labels[: most - 1])} and {len(labels) - most + 1:,} more"
@@ -180,8 +180,8 @@ def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
 def pairs(members: Sequence[Group]) -> list[tuple[Group, Group]]:
     """The pairs of groups worth comparing: those that differ in their strategy only.
 
-    Where a study does not vary the strategy, all its groups are compared. Of up to four groups
-    every one is compared with every other, of more each with the first.
+    Where a study does not vary the strategy, all its groups are compared. Up to four groups are all
+    compared with each other; with more, each is compared with the first.
     """
     blocks: dict[str, list[Group]] = {}
     for group in members:

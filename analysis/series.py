@@ -1,4 +1,4 @@
-"""What figures draw, taken from a run's events: by task, by client, by round, over time."""
+"""Data of figures from a run's events: by task, by client, by round, over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study varies: the settings in which its groups differ."""
+"""The settings that a study varies."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _said(key: str, block: Mapping[str, Any]) -> str:
 
 
 def _partition(one: Swept) -> tuple[int, ...]:
-    """Which groups have the same value, whatever it is."""
+    """Which groups have the same value."""
     seen: dict[float, int] = {}
     return tuple(seen.setdefault(value, len(seen)) for value in one.values)
 

@@ -101,11 +101,11 @@ def median_time(times: Sequence[float | None]) -> float | None:
 
 
 def warm_up(values: npt.NDArray[np.float64]) -> int:
-    """How many values at the beginning of a series belong to its warm-up.
+    """The number of values at the beginning of a series that belong to its warm-up.
 
-    MSER-5: of the means of batches of five, as many are cut as make the estimated standard error
-    of the mean of the others smallest, but no more than half. Fewer than ten batches are too few
-    to tell, and nothing is cut.
+    MSER-5: the series is reduced to means of batches of five. The number of batches that are cut
+    minimises the estimated standard error of the mean of the others, and is at most half. With
+    fewer than ten batches nothing is cut.
 
     White, Cobb and Spratt, "A comparison of five steady-state truncation heuristics for
     simulation", Winter Simulation Conference 2000.

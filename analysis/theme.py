@@ -1,4 +1,4 @@
-"""How figures look: sizes, colours that colour-blind readers can tell apart, labels."""
+"""Style of figures: sizes, labels, and colours that colour-blind readers can distinguish."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def themed(style: str = "paper") -> Iterator[Style]:
 
 
 class _Publishable(Figure):
-    """A figure whose files embed TrueType fonts, whoever saves it."""
+    """A figure that always embeds TrueType fonts when it is saved."""
 
     def savefig(self, *args: Any, **settings: Any) -> None:
         with mpl.rc_context(TRUETYPE):
@@ -182,7 +182,7 @@ class _Publishable(Figure):
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure that belongs to nobody's window: no backend is chosen, nothing needs closing."""
+    """A figure without a window: no backend is chosen, and nothing needs closing."""
     return _Publishable(figsize=(width, height), layout="constrained")
 
 

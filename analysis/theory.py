@@ -1,4 +1,4 @@
-"""What theory says of a run, where it says something."""
+"""Theoretical predictions for a run, if there are any."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ RUNS = {
     "runs/seeds": SEEDS,
     "runs/map": MAP,
 }
-# Of each figure the runs that it is drawn of here; two of them are worth a second picture.
+# For each figure the runs that it shows here; some figures have two pictures.
 DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
     "accuracy": ["runs/quickstart", "runs/seeds"],
     "gradient-norm": ["runs/seeds"],
@@ -47,21 +47,22 @@ DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
 HEAD = """\
 # Figures
 
-`afl-sim plot RUN...` draws every figure that the runs can supply, and says of each other one what
-is missing; `--figure NAME` picks some, `--format png,pdf,svg` and `--style
-paper|column|slides|dark` choose how. Runs of one setting that differ in their seed only share a
-colour: lines are means with Student's 95 % intervals, points of a distribution are pooled, and
-pictures of single runs (the timeline, the network) show the first.
+`afl-sim plot RUN...` draws every figure for which the runs have the data, and states what each
+other figure lacks. `--figure NAME` selects figures; `--format png,pdf,svg` and `--style
+paper|column|slides|dark` set the appearance. Runs with the same setting and different seeds share
+a colour. Lines are means with Student's 95 % intervals, points of a distribution are pooled, and
+figures of single runs (the timeline, the network) show the first run.
 
-Runs of one setting may end at different times. What a run would have done after its end is not
-known, so its last value is not held. Where some seeds have ended, the line goes on lighter as the
-mean of the others. It says of how many, as in `2 of 3`, and so does the line that `plot` prints. It
-has no band there: the seeds that go on are no random choice, but the slow ones. For the same reason
-the line breaks where a seed ends; a jump there is no learning. A run also leaves the mean at an
-evaluation that has no number; a cross marks where a run diverged. The table of `compare` holds the
-mean of what every seed reached in the end.
+Runs with the same setting may end at different times. What a run would have done after its end is
+unknown, so its last value is not extended. After some seeds have ended, the line continues in a
+lighter colour as the mean of the others. It is labelled with their number, as in `2 of 3`; the
+output of `plot` states this, too. This part has no band, because the seeds that continue are not a
+random sample: they are the slow ones. For the same reason the line is broken where a seed ends; a
+jump there does not show learning. A run is also left out of the mean at an evaluation without a
+number. A cross marks the point where a run diverged. The table of `compare` gives the mean of the
+final values of all seeds.
 
-From Python a figure is a function of runs that returns a matplotlib figure:
+In Python a figure is a function that takes runs and returns a matplotlib figure:
 
 ```python
 from afl_sim.recording import load_runs
@@ -71,25 +72,28 @@ figure = FIGURES["staleness"].function(load_runs(["runs/quickstart"]), style="sl
 figure.savefig("staleness.pdf")
 ```
 
-PDF files embed TrueType fonts, in every style and also for math: IEEE and ACM refuse Type 3 fonts.
+PDF files embed TrueType fonts in every style, also for formulas. IEEE and ACM do not accept Type
+3 fonts.
 
 ## The report
 
-`afl-sim report RUN` puts the figures of a run on one page, `report.html`, with a chart of accuracy,
-a timeline, and tables of the summary and the clients. The page needs no network. The wheel and a
-finger scroll it everywhere. In the two charts Ctrl and the wheel, two fingers, the buttons, and the
-keys `+`, `-` and `0` zoom; dragging and the arrow keys move. The pointer or a tap tells what is
-there. A table of more than 20 rows shows 20 until you ask for all; it can be searched and sorted.
+`afl-sim report RUN` writes `report.html`: the figures of a run, an accuracy chart, a timeline, and
+tables of the summary and the clients. It is a self-contained page that works offline. The mouse
+wheel or a finger scrolls the page. In the two charts you zoom with Ctrl and the wheel, two fingers,
+the buttons, or the keys `+`, `-` and `0`; you move by dragging or with the arrow keys. Pointing or
+tapping shows the values. A table with more than 20 rows shows 20 at first and can be expanded,
+searched and sorted.
 
-`afl-sim report STUDY` writes one page for a study. It also writes the pages of its runs if they are
-at most 20. `--runs` writes them for any number, `--no-runs` for none. The study's page links the
-pages that there are, and shows the command for the others; a run's page links the page of its
-study. Of a large study the figures show 16 settings, spread evenly over the study's order, and at
-most 120 runs; they say so. Tables, `sweep`, `sweep-map` and `differences` are always of all runs.
+`afl-sim report STUDY` writes one page for a study. It also writes the pages of the runs if there
+are at most 20 runs. With `--runs` it writes them for any number, with `--no-runs` for none. The
+page of the study links to the existing pages and shows the command for the others. The page of a
+run links to the page of its study. For a large study the figures show 16 settings, spread evenly
+over the study's order, and at most 120 runs, with a notice. Tables, `sweep`, `sweep-map` and
+`differences` always include all runs.
 
 ## The figures
 
-The pictures below are of these runs; `python docs/gallery.py` draws them again.
+The pictures below show the following runs; `python docs/gallery.py` draws them again.
 
 ```
 {runs}

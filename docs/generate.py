@@ -1,8 +1,8 @@
-"""Writes the reference pages and the JSON Schema from the code, and the papers from their results.
+"""Write the reference pages and the JSON Schema from the code, and the papers' pages from results.
 
-python docs/generate.py           write docs/scenario.md, docs/strategies.md, docs/papers.md,
-                                  docs/commands.md, docs/api/methods.md, the results in papers'
-                                  READMEs, the schema, the grid
+python docs/generate.py           write docs/scenario.md, docs/strategies.md, docs/scenarios.md,
+                                  docs/papers.md, docs/commands.md, docs/api/methods.md, the
+                                  results in papers' READMEs, the schema, the grid
 python docs/generate.py --check   exit with 1 if one of them is out of date
 """
 
@@ -17,13 +17,14 @@ from typing import Any
 import cli_page
 import formulas
 import papers
+import schedule_words
 import zoo
 
 import scenarios
 from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedOpt, FedYogi
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import json_schema
-from afl_sim.strategies import Strategy, strategies
+from afl_sim.strategies import GradientStrategy, Strategy, strategies
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = (
@@ -77,41 +78,41 @@ FEDOPT = (FedAdagrad, FedAdam, FedYogi)
 SCENARIO_HEAD = """\
 # Scenario reference
 
-Every key of a scenario file, with its default. `afl-sim validate FILE` checks a file,
-`afl-sim schema` prints the JSON Schema that editors use. This page is generated from the code by
+Every key of a scenario file, with its default. `afl-sim validate FILE` checks a file.
+`afl-sim schema` prints the JSON Schema for editors. This page is generated from the code by
 `python docs/generate.py`.
 
-Commands take a scenario file or the name of a built-in scenario (`quickstart`,
-`papers/safa/rounds-safa`). A file of that name comes first, and the command says so; a folder of that
-name does not count.
+Commands accept a scenario file or the name of a built-in scenario (`quickstart`,
+`papers/safa/rounds-safa`). If a file has that name, the file is used, with a notice; a folder of that
+name is ignored.
 
-A **distribution** (wherever a duration, rate or factor is asked for) is one of
+A **distribution** can be used for every duration, rate or factor. It has one of these forms:
 
 | form | meaning |
 |---|---|
 | `3.0` | always this number |
-| `{dist: lognorm, s: 0.8, scale: 12}` | a distribution of `scipy.stats` by name, in its parametrisation (`afl-sim list distributions` names those that can be drawn); a parameter may be `{values: [...]}` or a trace `by: client`, one per client |
-| `{sequence: [3, 1, 4]}` | by the client's task number; the last value holds on; not for what is drawn once for each client |
-| `{values: [...]}` | one entry per client: numbers, or distributions of any form; `shuffle: true` deals the entries out to the clients in an order drawn by the seed |
-| `{trace: phones.csv, column: seconds}` | a column of a CSV or Parquet file, resampled; `by: client` takes for client i row i, or the row with i under `client`, and `shuffle: true` deals them out in an order drawn by the seed; `factor: 0.001` makes seconds of milliseconds; see [traces.md](traces.md) |
-| `{mixture: [{weight: 0.9, dist: ...}, {weight: 0.1, dist: ...}]}` | one of several, with these weights |
+| `{dist: lognorm, s: 0.8, scale: 12}` | a distribution of `scipy.stats`, with its name and parameters (`afl-sim list distributions` lists the available ones); a parameter may be `{values: [...]}` or a trace `by: client`, with one value per client |
+| `{sequence: [3, 1, 4]}` | the values in order, by the client's task number; the last value is repeated; not allowed for quantities that are drawn once for each client |
+| `{values: [...]}` | one entry per client: numbers, or distributions of any form; `shuffle: true` assigns the entries to the clients in a random order that the seed determines |
+| `{trace: phones.csv, column: seconds}` | draws from a column of a CSV or Parquet file; with `by: client` client i has row i, or the row with i in the column `client`, and `shuffle: true` assigns the rows in a random order that the seed determines; `factor: 0.001` converts milliseconds to seconds; see [traces.md](traces.md) |
+| `{mixture: [{weight: 0.9, dist: ...}, {weight: 0.1, dist: ...}]}` | one of several distributions, with these weights |
 
-Durations must be finite and not negative; a distribution with an infinite mean needs
-`allow_heavy_tail: true`, and is refused where a strategy or a selection goes by mean times. A
-usual draw, the median, is at most 9e12 seconds, the end of the clock. A constant 0 takes no time at
-all; every other duration is rounded to whole microseconds, at least one.
+Durations must be finite and not negative. A distribution with an infinite mean needs
+`allow_heavy_tail: true`, and is refused if a strategy or a selection uses mean times. The median of a
+distribution may be at most 9e12 seconds, the end of the clock. A constant 0 takes no time; every other
+duration is rounded to whole microseconds, and is at least one.
 
-A `sweep:` makes the file a study. `sweep: {strategy: [...], training.batch_size: [16, 32]}` runs
-every combination, an entry replacing the whole block it names;
-`sweep: {cases: [{label: a, set: {training.optimizer.lr: 0.03}}]}` runs the cases listed.
+A `sweep:` turns the file into a study. `sweep: {strategy: [...], training.batch_size: [16, 32]}` runs
+every combination; an entry replaces the whole block that it names.
+`sweep: {cases: [{label: a, set: {training.optimizer.lr: 0.03}}]}` runs the listed cases.
 """
 OWN_MODEL = """
 ### A model of your own
 
-`kind: module:factory` names a function (or class) that returns a `torch.nn.Module`; every other key of the
-block is a keyword argument to it. `input_shape` (channels, height, width) and `classes` are given to
-it where it has parameters of those names. The module is looked for in the working folder and among what
-is installed.
+`kind: module:factory` names a function (or class) that returns a `torch.nn.Module`. Every other key of the
+block is passed to it as a keyword argument. `input_shape` (channels, height, width) and `classes` are passed
+if it has parameters with those names. The module is searched for in the working folder and among the
+installed packages.
 
 ```python
 # file: narrow.py
@@ -129,31 +130,30 @@ def build(input_shape, classes, width=32):
 model: {kind: "narrow:build", width: 64}
 ```
 
-The model is tried before a run, and by `afl-sim validate`, which imports the module and calls the factory
-too. What cannot work is refused in one line, with the line of the file. A run needs a model that
+The model is tried before a run, and by `afl-sim validate`, which also imports the module and calls the
+factory. A model that cannot work is refused in one line, with the line of the file. A model must
 
-- maps images of shape (batch, channels, height, width) to a tensor of shape (batch, classes), in training
+- map images of shape (batch, channels, height, width) to a tensor of shape (batch, classes), in training
   and in evaluation mode;
-- takes every batch that the run makes, also the last one of a client and of an evaluation, which may be a
-  single image. `training.drop_last: true` leaves out the last ones of clients;
-- gives equal outputs for equal calls. A process does the tasks that it happens to get with one model
-  object. If the model kept something in a Python attribute (the state of an LSTM, a number of steps that
-  changes the outputs), results would depend on who did what before. The message names the attribute. What
-  has to be kept belongs in a buffer;
-- draws random numbers from PyTorch's global generator only, which is seeded for each task;
-- has all its parameters and buffers when the factory returns it. The factory is called several times, and
-  has to make a new, equal model each time.
+- accept every batch size of the run, including the last batch of a client and of an evaluation, which may be
+  a single image. `training.drop_last: true` leaves out the last batches of clients;
+- return equal outputs for equal calls. One model object serves all tasks that a process receives. If the model
+  stored something in a Python attribute (the state of an LSTM, a step counter that changes the outputs),
+  results would depend on which process did which task before. The message names the attribute. State that
+  must be kept belongs in a buffer;
+- draw random numbers only from PyTorch's global generator, which is seeded for each task;
+- have all its parameters and buffers when the factory returns it. The factory is called several times, and
+  must return a new, equal model each time.
 
-An attribute may change if no output depends on that, as a counter or a cache does. It has its first value
-again at the beginning of each task and of each evaluation.
+An attribute may change if no output depends on it, as with a counter or a cache. It has its first value again
+at the beginning of each task and of each evaluation.
 
-What travels, is averaged and counts as bytes are the parameters and the persistent floating-point buffers
-(the running statistics of BatchNorm). Buffers of integers and booleans, and those registered with
-`persistent=False`, stay where they are and have their first values again at the beginning of each task and
-each evaluation.
+The parameters and the persistent floating-point buffers (the running statistics of BatchNorm) are sent,
+averaged and counted as bytes. Integer and boolean buffers, and buffers registered with `persistent=False`, are
+not sent. They have their first values again at the beginning of each task and each evaluation.
 
-`model.safetensors` in the run folder is the model's state dict, with the first values of the buffers that do
-not travel. It loads strictly:
+`model.safetensors` in the run folder is the model's state dict, with the first values of the buffers that are
+not sent. It can be loaded in strict mode:
 
 ```python
 from narrow import build
@@ -163,36 +163,36 @@ module = build(input_shape=(1, 28, 28), classes=10, width=64)
 module.load_state_dict(load_file("model.safetensors"))
 ```
 
-Of what `get_extra_state` returns only a tensor is saved.
+A result of `get_extra_state` is saved only if it is a tensor.
 """
 STRATEGIES_HEAD = """\
 # Strategies
 
-One file each in `afl_sim/strategies/methods/`, to be read beside the paper. This page is generated from
-the code by `python docs/generate.py`. How to write your own: see the README.
+Each strategy is one file in `afl_sim/strategies/methods/`, which can be read side by side with the paper.
+This page is generated from the code by `python docs/generate.py`. [schedules.md](schedules.md) explains how
+to write your own.
 
-An update rule is its paper's where the paper's text or its authors' code could be read. What could
-not be checked so is named in the last column, and the strategy then follows the form stated on this
-page. `afl-sim list strategies` prints the same.
-What staleness is, stands in [runs.md](runs.md).
+If the paper's text or its authors' code could be read, the update rule is that of the paper. The last
+column names what could not be checked in this way; there the strategy follows the form given on this page.
+`afl-sim list strategies` prints the same table. [runs.md](runs.md) defines staleness.
 """
 STALENESS_HEAD = """
 ## Staleness weights
 
-Where a strategy has a key `staleness`, it is the weight s(tau) of an update of staleness tau, one of
-the three of Xie, Koyejo, Gupta (arXiv 1903.03934), section 5.2: `staleness: {kind: hinge, a: 10, b: 4}`.
+The key `staleness` of a strategy is the weight s(tau) of an update with staleness tau. There are three
+forms, from Xie, Koyejo, Gupta (arXiv 1903.03934), section 5.2. Example:
+`staleness: {kind: hinge, a: 10, b: 4}`.
 """
 SERVER_OPTIMIZERS = """
 ## Server optimizers
 
-`server_optimizer: {kind: FedAdam, lr: 0.03}` lets an optimizer make the server's step. It gets the
-pseudo-gradient that the strategy's table names. The step is torch's own on the model: the optimizer sees
-each parameter as a tensor in its shape, and frozen parameters (`requires_grad` is false) stay as they
-are. Strategies without that key refuse one: their rules need
-a step of their own. Besides the classes of `torch.optim`, with their own arguments, there are the
-three of Reddi et al., "Adaptive Federated Optimization" (ICLR 2021, arXiv 2003.00295), Algorithm 2,
-known from secondary sources: `m <- beta1 m + (1 - beta1) g`, `w <- w - lr m / (sqrt(v) + tau)`, v
-beginning at `tau^2`.
+With `server_optimizer: {kind: FedAdam, lr: 0.03}` an optimizer makes the server's step. Its gradient is the
+pseudo-gradient that the table of the strategy names. The step is that of torch on the model: the optimizer
+sees each parameter as a tensor with its shape, and frozen parameters (`requires_grad` is false) do not change.
+Strategies without this key do not accept an optimizer, because their rules need a step of their own. Besides
+the classes of `torch.optim`, with their own arguments, there are the three of Reddi et al., "Adaptive
+Federated Optimization" (ICLR 2021, arXiv 2003.00295), Algorithm 2, known from secondary sources:
+`m <- beta1 m + (1 - beta1) g`, `w <- w - lr m / (sqrt(v) + tau)`, where v starts at `tau^2`.
 
 | kind | v | keys with their defaults |
 |---|---|---|
@@ -217,7 +217,7 @@ def scenario_page(schema: dict[str, Any]) -> str:
 
 
 def _kind(definition: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """One of the kinds that a block can be of."""
+    """One of the kinds of a block."""
     kind = definition["properties"]["kind"]
     shown = kind.get("const") or kind.get("default")
     table = _table(definition, definitions, skip=("kind",))
@@ -228,13 +228,14 @@ def strategies_page(schema: dict[str, Any]) -> str:
     """The strategies with their sources and hyperparameters, as Markdown."""
     parts = [STRATEGIES_HEAD]
     rows = []
+    of_gradients = "It is a [gradient method](#gradient-methods).\n\n"
     for name, cls in sorted(strategies().items()):
         definition = schema["$defs"][cls.__name__]
         doc = inspect.getdoc(cls) or ""
         rows.append(f"| [`{name}`](#{name}) | {_cell(doc.partition(chr(10))[0])} | {_about(cls)} |")
         file = Path(inspect.getfile(cls)).relative_to(ROOT)
         parts.append(
-            f"## {name}\n\n{doc}\n\nSource: [`{file}`](../{file})\n\n"
+            f"## {name}\n\n{doc}\n\n{of_gradients if cls.gradient else ''}Source: [`{file}`](../{file})\n\n"
             + _table(
                 definition,
                 schema["$defs"],
@@ -243,10 +244,11 @@ def strategies_page(schema: dict[str, Any]) -> str:
         )
     parts.insert(
         1,
-        "| strategy | what it does | timing | keeps beside the model | source | unconfirmed |\n"
+        "| strategy | what it does | timing | state besides the model | source | unconfirmed |\n"
         "|---|---|---|---|---|---|\n" + "\n".join(rows),
     )
     parts.insert(2, zoo.table())
+    parts.append(f"\n## Gradient methods\n\n{inspect.getdoc(GradientStrategy)}\n")
     parts += [STALENESS_HEAD, *(_kind(schema["$defs"][name], schema["$defs"]) for name in WEIGHTS)]
     parts.append(SERVER_OPTIMIZERS + "\n".join(map(_optimizer, FEDOPT)))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
@@ -261,7 +263,7 @@ def _optimizer(cls: type[FedOpt]) -> str:
 
 
 def _about(cls: type[Strategy]) -> str:
-    """The cells of a strategy's row that its `About` fills."""
+    """The cells of a strategy's row that come from its `About`."""
     about = vars(cls).get("about")
     if about is None:
         return " | ".join([""] * 4)
@@ -295,7 +297,7 @@ def _table(
 
 
 def _values(field: dict[str, Any]) -> list[str]:
-    """The words that a key can have, where there are only these."""
+    """The allowed words, if a key accepts nothing else."""
     forms = [form for form in field.get("anyOf", [field]) if form.get("type") != "null"]
     return forms[0].get("enum", []) if len(forms) == 1 else []
 
@@ -309,7 +311,7 @@ def _first_paragraph(definition: dict[str, Any]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Every generated file and what it should hold."""
+    """Every generated file, with its content."""
     schema = json_schema(catalogue())
     return {
         ROOT / "docs" / "scenario.md": scenario_page(schema),
@@ -317,6 +319,7 @@ def pages() -> dict[Path, str]:
         ROOT / "scenarios" / "scenario.schema.json": json.dumps(schema, indent=2) + "\n",
         zoo.GRID: zoo.grid(),
         scenarios.PAGE: scenarios.page(),
+        schedule_words.PAGE: schedule_words.page(),
         cli_page.PAGE: cli_page.page(),
         formulas.PAGE: formulas.page(),
         **papers.pages(),

@@ -13,17 +13,18 @@ BEGIN, END = "<!-- results: made by docs/generate.py -->", "<!-- end of results 
 HEAD = """\
 # Papers
 
-Published figures and tables, reported beside measured. `afl-sim reproduce` lists them,
-`afl-sim reproduce NAME` runs what is missing at small scale, prints its tables and draws its figure;
-`--scale full` takes the published settings. Tolerances and their reasons stand in each
-`target.yaml`, written before the runs that they judge; a number that misses says by how much.
-*Unconfirmed* numbers are remembered: they were read neither in the paper, nor in its authors' code,
-nor in a secondary source. Where it was a secondary source, the target's README says so.
-*Minutes of computation* are the wall times of a target's runs added up; up to two ran at a time.
+Published figures and tables, with reported and measured numbers side by side. `afl-sim reproduce`
+lists them. `afl-sim reproduce NAME` runs what is missing at small scale, prints the tables and draws
+the figure; `--scale full` uses the published settings. Each `target.yaml` states the tolerances and
+their reasons; they were written before the runs that they judge. If a number is outside its
+tolerance, the table shows by how much. *Unconfirmed* numbers were reported from memory: they were
+found neither in the paper, nor in its authors' code, nor in a secondary source. If the source is a
+secondary one, the target's README names it. *Minutes of computation* are the wall times of all runs
+of a target added up; up to two ran at the same time.
 
-This page is generated from the results kept in `scenarios/papers/*/results` by
-`python docs/generate.py`; `afl-sim reproduce NAME --keep` writes those, and
-leaves what is there of studies that it did not run.
+`python docs/generate.py` generates this page from the results in `scenarios/papers/*/results`.
+`afl-sim reproduce NAME --keep` writes those results, and leaves the results of studies that it did not
+run unchanged.
 """
 
 

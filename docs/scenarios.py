@@ -1,9 +1,9 @@
-"""The themes: their measured answers in docs/scenarios.md, and the pictures there.
+"""The themes: their measured answers and pictures in docs/scenarios.md.
 
-afl-sim run stragglers --out runs/stragglers          (each theme, with its options)
-python docs/scenarios.py runs/stragglers ...          keep their figures in docs/scenarios.json
-python docs/scenarios.py --draw runs/stragglers ...   draw their pictures, where there are any
-python docs/generate.py                               write the page
+afl-sim run stragglers --out runs/stragglers (each theme, with its options) python
+docs/scenarios.py runs/stragglers ... keep their numbers in docs/scenarios.json python
+docs/scenarios.py --draw runs/stragglers ... draw their pictures, if they have any python
+docs/generate.py write the page
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ PAGE = ROOT / "docs" / "scenarios.md"
 HEAD = """\
 # Scenarios by theme
 
-One short file for each way in which a fleet can be heterogeneous, the question that it asks, and
-what came out. Run one with `afl-sim run NAME`, change it with `--set`, see where it lies with
-`afl-sim list scenarios`.
+Each section takes one way in which a fleet can be heterogeneous. It has a short scenario file, a
+question and the measured answer. Run a file with `afl-sim run NAME` and change it with `--set`.
+`afl-sim list scenarios` shows where the files are.
 
-Unless a section says otherwise the fleets have 100 clients with 100 samples of MNIST each (label
-skew by Dirichlet 0.3) and train a perceptron of 50,890 parameters, so that a file takes a minute of
-one core; `million-clients` is for `--timing-only`. Figures are means over
-the replications in the file, which share nothing but the settings, with the lowest and the highest
-of them; differences smaller than those ranges are not to be believed. *To 80 %* is virtual time to
-an accuracy of 80 % on 2,000 test images; *worst class* is the accuracy at the end on the digit that
-is recognised least.
+Unless a section states otherwise, a fleet has 100 clients with 100 samples of MNIST each (label
+skew by Dirichlet 0.3) and trains a perceptron with 50,890 parameters, so that a file takes about
+a minute of one core. `million-clients` is meant for `--timing-only`. The numbers are means over
+the replications in the file, with the smallest and the largest value in parentheses. Replications
+share only the settings. Do not trust differences that are smaller than these ranges. *To 80 %* is
+the virtual time until an accuracy of 80 % on 2,000 test images. *Worst class* is the final
+accuracy on the digit with the lowest accuracy.
 
-This page is written by `python docs/generate.py` from `docs/scenarios.json`, in which
-`docs/scenarios.py` keeps what it finds in run folders. Each file's timing is held to those figures
-in the tests.
+`python docs/generate.py` generates this page from `docs/scenarios.json`, in which
+`docs/scenarios.py` stores the measurements of run folders. The tests compare the timing of each
+file with these numbers.
 """
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A column: its heading, how a mean is written, and what it is of a run.
+    """A column: its heading, the format of a mean, and the value for a run.
 
     Attributes:
-        schedule: whether it is known without training.
+        schedule: whether it can be computed without training.
     """
 
     heading: str
@@ -72,7 +72,7 @@ def _final(run: Any) -> float | None:
 
 
 def _of_slow(run: Any) -> float:
-    """The share of used updates whose computation took over four times the median one's."""
+    """The share of used updates whose computation took more than four times the median."""
     events = run.events
     ends = events.pivot_table(index=["client", "task"], columns="kind", values="time_us")
     used = ends.dropna(subset=["aggregated"])
@@ -81,7 +81,7 @@ def _of_slow(run: Any) -> float:
 
 
 def _corrupted(run: Any) -> float:
-    """Used updates that had wrong numbers."""
+    """The number of used updates that were corrupted."""
     kinds = run.events["kind"]
     rows = run.events.loc[kinds.isin(["corrupted", "aggregated"]), ["client", "task"]]
     return float(rows.duplicated().sum())
@@ -101,20 +101,20 @@ MEASURES = {
     ),
     "accuracy": Measure("final accuracy", "{:.1%}", _final, False),
     "worst": Measure("worst class", "{:.0%}", _worst_class, False),
-    "rejected": Measure("updates refused", "{:.1f}", lambda run: run.summary["rejected"], False),
+    "rejected": Measure("updates rejected", "{:.1f}", lambda run: run.summary["rejected"], False),
     "seconds": Measure("virtual time (s)", "{:,.0f}", lambda run: run.summary["virtual_seconds"]),
     "updates": Measure("updates used", "{:,.0f}", lambda run: run.summary["updates"]["aggregated"]),
     "failed": Measure("tasks failed", "{:,.0f}", lambda run: run.summary["updates"]["failed"]),
     "corrupted": Measure("updates corrupted", "{:.1f}", _corrupted),
     "idle": Measure("idle", "{:.0%}", lambda run: run.summary["idle_fraction"]),
     "staleness": Measure("mean staleness", "{:.1f}", lambda run: run.summary["staleness"]["mean"]),
-    "stalest": Measure("largest", "{:,.0f}", lambda run: run.summary["staleness"]["max"]),
-    "slow": Measure("of slow devices", "{:.0%}", _of_slow),
+    "stalest": Measure("largest staleness", "{:,.0f}", lambda run: run.summary["staleness"]["max"]),
+    "slow": Measure("from slow devices", "{:.0%}", _of_slow),
     "uploaded": Measure("uploaded (MB)", "{:.0f}", _uploaded),
-    "per_second": Measure("uploads begun per second", "{:.2f}", _upload_link("per_second")),
-    "upload": Measure("an upload takes (s)", "{:.1f}", _upload_link("mean_seconds")),
-    "present": Measure("uploads at a time", "{:.1f}", _upload_link("mean_present")),
-    "busy": Measure("link in use", "{:.0%}", _upload_link("utilisation")),
+    "per_second": Measure("uploads started per second", "{:.2f}", _upload_link("per_second")),
+    "upload": Measure("duration of an upload (s)", "{:.1f}", _upload_link("mean_seconds")),
+    "present": Measure("uploads in progress", "{:.1f}", _upload_link("mean_present")),
+    "busy": Measure("link utilisation", "{:.0%}", _upload_link("utilisation")),
 }
 
 
@@ -139,7 +139,7 @@ def rounded(value: float | None) -> float | None:
 
 
 def keep(folders: list[Path]) -> None:
-    """Write the figures of these studies or runs down, beside what is there already."""
+    """Store the measurements of these studies or runs, beside those stored before."""
     from afl_sim.recording import load_runs
 
     kept = figures()
@@ -154,7 +154,7 @@ def keep(folders: list[Path]) -> None:
 
 
 def figures() -> dict[str, Any]:
-    """What has been kept."""
+    """The stored measurements."""
     return json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
 
 
@@ -165,7 +165,7 @@ def page() -> str:
 
 
 def question(theme: Theme) -> str:
-    """What the file says that it asks."""
+    """The question in the file's description."""
     file = ROOT / "scenarios" / f"{theme.name}.yaml"
     return " ".join(yaml.safe_load(file.read_text(encoding="utf-8"))["description"].split())
 
@@ -189,7 +189,7 @@ def _section(theme: Theme, kept: Mapping[str, Any]) -> Iterator[str]:
     options = f" {theme.options}" if theme.options else ""
     cost = f"{kept['samples'] / 1e6:.2g} million samples trained"
     runs = "one run" if kept["runs"] == 1 else f"{kept['runs']} runs"
-    done = "one run that trains nothing" if "--timing-only" in options else f"{runs}, {cost}"
+    done = "one run without training" if "--timing-only" in options else f"{runs}, {cost}"
     yield (
         f"[`scenarios/{theme.name}.yaml`](../scenarios/{theme.name}.yaml): `afl-sim run "
         f"{theme.name}{options} --out runs/{theme.name}`; {done}.\n"
@@ -202,17 +202,17 @@ def _mean(values: list[float | None]) -> float:
 
 
 def _cell(measure: Measure, values: list[float | None]) -> str:
-    """The mean and the range; of what not every replication reached, how many did."""
+    """The mean and the range; if not every replication reached it, the number that did."""
     there = [value for value in values if value is not None]
     if len(there) < len(values):
-        return f"{len(there)} of {len(values)} reach it"
+        return f"reached by {len(there)} of {len(values)}"
     mean = measure.form.format(float(np.mean(there)))
     low, high = measure.form.format(min(there)), measure.form.format(max(there))
     return mean if low == high else f"{mean} ({low}–{high})".replace("%–", "–")
 
 
 def picture(theme: Theme) -> Path:
-    """Where a theme's picture lies."""
+    """The path of a theme's picture."""
     return IMAGES / f"scenario-{theme.name}.png"
 
 
@@ -229,7 +229,7 @@ def draw(folders: list[Path]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Keep the figures of the folders named, or draw their pictures."""
+    """Store the measurements of the given folders, or draw their pictures."""
     folders = [Path(argument) for argument in arguments if not argument.startswith("-")]
     if not folders:
         print(__doc__)

@@ -2,13 +2,13 @@
 
 afl-sim run zoo --timing-only --out runs/zoo-timing
 afl-sim run zoo --out runs/zoo
-python docs/zoo.py runs/zoo-timing runs/zoo     keep their figures in docs/zoo.json
+python docs/zoo.py runs/zoo-timing runs/zoo     store their measurements in docs/zoo.json
 python docs/zoo_figure.py                       draw them
 python docs/generate.py                         write the table
 
 afl-sim run scenarios/zoo-grid.yaml --out runs/zoo-grid
-python docs/zoo.py --grid runs/zoo-grid         keep its results in docs/zoo-grid.json
-python docs/zoo.py --best                       which rate served each strategy best
+python docs/zoo.py --grid runs/zoo-grid         store its results in docs/zoo-grid.json
+python docs/zoo.py --best                       print the best rate of each case
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GRID_RESULTS = ROOT / "docs" / "zoo-grid.json"
 LOCAL = (0.03, 0.1, 0.3)
 OF_GRADIENTS = (0.1, 0.3, 1.0)
 ADAPTIVE = (0.01, 0.03, 0.1)
-# Where the best of three rates was at the edge, the grid goes on there.
+# If the best of three rates was at the edge, the grid is extended there.
 BEYOND: dict[str, tuple[float, ...]] = {
     "fadas": (0.003,),
     "port": (0.003, 0.01),
@@ -45,36 +45,36 @@ BEYOND: dict[str, tuple[float, ...]] = {
 }
 FEWEST_VERSIONS = 5
 GRID_SAMPLES = 100_000
-# These make their first version out of everybody's gradient, and so are given longer.
+# Their first version needs a gradient from every client, so they get more samples.
 LONGER = {"ringleader": 500_000, "ia2sgd": 500_000}
 
 HEAD = """\
 ## On one fleet
 
-`scenarios/zoo.yaml` runs every strategy on the same 100 phones (lognormal speeds, half of MNIST
-dealt by Dirichlet 0.3) for a quarter of an hour of virtual time, with a perceptron of 25,450
-parameters. `afl-sim run zoo --timing-only` gives the first columns in seconds.
+`scenarios/zoo.yaml` runs every strategy on the same 100 phones for a quarter of an hour of virtual time.
+Speeds are lognormal, half of MNIST is distributed over the phones by Dirichlet 0.3, and the model is a
+perceptron with 25,450 parameters. `afl-sim run zoo --timing-only` gives the first columns in seconds.
 """
 NOTE = """\
-A client's task is a pass over its data, or for the gradient methods the gradient over that pass.
-`idle` is the part of its clients' time for which a strategy had nothing for them to do, against the
-most it ever employed at once. `afl-sim run zoo` trains on {total:.1f} million samples, some minutes
-of one core.
+A client's task is one pass over its data; for the gradient methods it is the gradient over that pass. `idle`
+is the share of its clients' time in which a strategy left them without work, relative to the largest number
+of clients that it used at once. `afl-sim run zoo` trains on {total:.1f} million samples, which takes some
+minutes on one core.
 {learned}"""
 LEARNED = """
-An accuracy without its time was not reached. One seed: a point or two may be chance.
+An empty cell means that the accuracy was not reached. There is one seed, so a difference of a point or two may
+be due to chance.
 
 ![Time to an accuracy and accuracy at the end, by strategy](images/zoo.png)
 
-`rate` is the best of a grid for each case: the server's learning rate where its step is a gradient or
-adaptive, else that of local training. `scenarios/zoo-grid.yaml` has three rates a case and more where
-the best of them was at the edge; it is judged on the half of the training set that nobody
-trains on, at the end of the zoo's time or after 100,000 samples (500,000 for `ringleader` and
-`ia2sgd`, which need everybody's gradient to begin); `docs/zoo-grid.json` keeps its results. Cases of
+`rate` is the best rate of a grid search for each case. It is the server's learning rate if the server's step
+is a gradient step or adaptive, otherwise the rate of local training. `scenarios/zoo-grid.yaml` has three rates
+for each case, and more if the best of them was at the edge. The rates are compared on the half of the training
+set that nobody trains on, at the end of the zoo's time or after 100,000 samples (500,000 for `ringleader` and
+`ia2sgd`, which need a gradient from every client to begin). `docs/zoo-grid.json` holds the results. Cases with
 fewer than five versions, `mifa` and `malenia`, are not searched.
 {edge}
-The grid trains on
-13.8 million samples, and took ten minutes beside other work where the zoo took four:
+The grid search trains on 13.8 million samples. It took ten minutes beside other work, while the zoo took four:
 
 ```console
 $ afl-sim run scenarios/zoo-grid.yaml --out runs/zoo-grid
@@ -93,10 +93,10 @@ def cases() -> dict[str, dict[str, Any]]:
 
 
 def rate_of(settings: dict[str, Any]) -> tuple[str, tuple[float, ...]]:
-    """The rate that is searched for a case, as a dotted key, and where.
+    """The rate that is searched for a case, as a dotted key, and its values.
 
-    The server's, where its steps are gradients or do not depend on how far clients move; else that
-    of local training.
+    It is the server's rate if the server's steps are gradient steps, or do not depend on how far
+    clients move; otherwise it is the rate of local training.
     """
     strategy = settings["strategy"]
     if "server_optimizer" in strategy:
@@ -111,8 +111,8 @@ def rate_of(settings: dict[str, Any]) -> tuple[str, tuple[float, ...]]:
 def searched() -> Iterator[tuple[str, str, float]]:
     """(label, dotted key, rate) of every point of the grid.
 
-    A case that makes fewer than `FEWEST_VERSIONS` versions in the zoo has none: there the rate is
-    not what decides.
+    A case that makes fewer than `FEWEST_VERSIONS` versions in the zoo has none, because its result
+    hardly depends on the rate.
     """
     versions = {label: row["versions"] for label, row in figures().items()}
     for label, settings in cases().items():
@@ -123,7 +123,7 @@ def searched() -> Iterator[tuple[str, str, float]]:
 
 
 def with_rate(settings: dict[str, Any], key: str, rate: float) -> dict[str, Any]:
-    """A case's settings with another rate; what is of the strategy stands in its block."""
+    """A case's settings with another rate; rates of the strategy are in its block."""
     changed = copy.deepcopy(settings)
     *sections, name = key.split(".")
     if sections[0] != "strategy":
@@ -136,7 +136,7 @@ def with_rate(settings: dict[str, Any], key: str, rate: float) -> dict[str, Any]
 
 
 def grid() -> str:
-    """The grid search as a scenario: each case with some rates, judged by held-out samples."""
+    """The grid search as a scenario: each case with some rates, compared on held-out samples."""
     zoo = yaml.safe_load(ZOO.read_text(encoding="utf-8"))
     settings = cases()
     points = []
@@ -158,13 +158,13 @@ def grid() -> str:
 
 
 def figures() -> dict[str, dict[str, Any]]:
-    """What is known of each case, by its label."""
+    """The stored measurements of each case, by its label."""
     found: dict[str, dict[str, Any]] = json.loads(FIGURES.read_text(encoding="utf-8"))
     return found
 
 
 def keep(studies: list[Path]) -> None:
-    """Write the figures of studies of the zoo down, beside what is there already."""
+    """Store the measurements of studies of the zoo, beside those stored before."""
     from afl_sim.recording import load_study
 
     kept = figures() if FIGURES.exists() else {}
@@ -180,9 +180,9 @@ def keep(studies: list[Path]) -> None:
 
 
 def keep_grid(studies: list[Path]) -> None:
-    """Write down the accuracy at the end that each rate came to; null where the run diverged.
+    """Store the final accuracy of each rate; null if the run diverged.
 
-    A run that its samples ended before it made `FEWEST_VERSIONS` versions says nothing.
+    Runs that used up their samples before they made `FEWEST_VERSIONS` versions are left out.
     """
     from afl_sim.recording import load_study
 
@@ -200,13 +200,13 @@ def keep_grid(studies: list[Path]) -> None:
 
 
 def best() -> dict[str, str]:
-    """The rate that served each case best, the smaller of two that served as well."""
+    """The best rate of each case; of two equally good ones the smaller."""
     results = json.loads(GRID_RESULTS.read_text(encoding="utf-8"))
     return {label: max(row, key=lambda rate: row[rate] or 0.0) for label, row in results.items()}
 
 
 def at_the_edge() -> list[str]:
-    """The cases whose best rate is the smallest or the largest that was tried."""
+    """The cases whose best rate is the smallest or the largest of the grid."""
     results = json.loads(GRID_RESULTS.read_text(encoding="utf-8"))
     return [
         label
@@ -216,7 +216,7 @@ def at_the_edge() -> list[str]:
 
 
 def timing_of(summary: dict[str, Any]) -> dict[str, Any]:
-    """What a run's schedule says."""
+    """The measurements that depend on the schedule alone."""
     return {
         "versions": summary["versions"],
         "updates": summary["updates"]["aggregated"],
@@ -228,7 +228,7 @@ def timing_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def rate_used(settings: dict[str, Any]) -> float:
-    """The rate that a case of the zoo has, of the kind that is searched."""
+    """The rate that a case of the zoo uses, of the kind that is searched."""
     key, _ = rate_of(settings)
     *sections, name = key.split(".")
     if sections[0] != "strategy":
@@ -266,14 +266,16 @@ def table() -> str:
     total = sum(row["samples"] for row in kept.values())
     edge = ", ".join(f"`{label}`" for label in at_the_edge())
     edge = (
-        f"At the edge of what was tried, so that others may serve better: {edge}.\n" if edge else ""
+        f"The best rate is at the edge of the grid, so that others may be better, for {edge}.\n"
+        if edge
+        else ""
     )
     note = NOTE.format(total=total / 1e6, learned=LEARNED.format(edge=edge) if learned else "")
     return HEAD + "\n" + "\n".join(lines) + "\n\n" + note
 
 
 def main(arguments: list[str]) -> int:
-    """Keep the figures of the studies named or a grid's results, or print the best of a grid."""
+    """Store the measurements of studies or the results of a grid, or print its best rates."""
     if arguments[:1] == ["--grid"] and arguments[1:]:
         keep_grid([Path(argument) for argument in arguments[1:]])
     elif arguments == ["--best"]:

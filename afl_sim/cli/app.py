@@ -1,4 +1,4 @@
-"""The ``afl-sim`` command itself: its entry point, and how every command ends."""
+"""The ``afl-sim`` command: its entry point, and the exit codes of all commands."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(
     name="afl-sim",
     cls=_Commands,
-    help="Simulate asynchronous federated learning: virtual time, real training, the same result "
-    "every time.",
+    help="Simulate asynchronous federated learning: virtual time, real training, reproducible "
+    "results.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""What the command line shows while a run goes on."""
+"""What the command line shows during a run."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _SILENCE = 30.0  # wall seconds without an event after which a schedule is told 
 
 
 class Display(AbstractContextManager["Display"]):
-    """A progress bar per run in progress on a terminal; on a pipe, a line every few seconds.
+    """A progress bar for each run on a terminal; on a pipe, a line every few seconds.
 
-    Runs may report from several threads. One whose schedule comes to no event does not report; a
-    line says so, and where it is.
+    Several threads may report runs. A run whose schedule reaches no event cannot report; a line
+    states this, and where the schedule is.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Display(AbstractContextManager["Display"]):
             self._bar.__exit__(kind, error, traceback)
 
     def expect(self, runs: int) -> None:
-        """Say how many runs there will be; more than one get a line for all of them together."""
+        """Set the number of runs; several runs also get a line for all of them together."""
         self._runs = runs
         if self._bar is not None and runs > 1:
             self._overall = self._bar.add_task("all runs", total=runs, text=self._count())
@@ -104,7 +104,7 @@ class Display(AbstractContextManager["Display"]):
         return report
 
     def end(self, label: str, text: str) -> None:
-        """Say how a run of several ended, and take its line away."""
+        """Print how one of several runs ended, and remove its line."""
         with self._lock:
             self._ended += 1
             line = self._lines.pop(label, None)
@@ -125,8 +125,8 @@ class Display(AbstractContextManager["Display"]):
                 if line.thread in silent and not line.silent:
                     line.silent = True
                     self.finish(
-                        f"{label}: the schedule has come to no event for over {_SILENCE:.0f} s; "
-                        f"it is at {silent[line.thread]}"
+                        f"{label}: the schedule has reached no event for more than {_SILENCE:.0f} "
+                        f"s; it is at {silent[line.thread]}"
                     )
 
     def _draw(self, line: _RunLine, now: float) -> None:
@@ -141,7 +141,7 @@ class Display(AbstractContextManager["Display"]):
         self._bar.update(self._overall, completed=done, text=self._count())
 
     def _print_next(self, now: float) -> None:
-        """Print the run whose last line is longest ago."""
+        """Print the run that was not printed for the longest time."""
         line = min(self._lines.values(), key=lambda line: line.drawn)
         line.drawn = self._printed = now
         ended = "" if self._runs == 1 else f"  [{self._count()}]"
@@ -155,16 +155,16 @@ class Display(AbstractContextManager["Display"]):
 
 @dataclass
 class _RunLine:
-    """Where a run in progress stands.
+    """The state of a run in progress.
 
     Attributes:
-        label: the run's.
-        began, drawn: wall times at which it did, and was last shown.
-        share: how much of it is done, 0 to 1.
-        text: its figures.
+        label: the run's label.
+        began, drawn: wall times at which the run began, and at which it was last shown.
+        share: the share of the run that is done, 0 to 1.
+        text: its numbers.
         task: its bar on a terminal.
-        thread: which turns its clock, unless a worker does.
-        silent: whether a line has said that it comes to no event.
+        thread: the thread that runs its clock, unless a worker does.
+        silent: whether a line has stated that it reaches no event.
     """
 
     label: str
@@ -191,7 +191,8 @@ class Interruption(AbstractContextManager["Interruption"]):
         say, timing_only: may change from one run to the next.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, *([] if _HANGUP is None else [_HANGUP]))
 
     def __init__(self, say: Callable[[str], None], timing_only: bool = False) -> None:
         self.say = say
@@ -202,7 +203,7 @@ class Interruption(AbstractContextManager["Interruption"]):
 
     def __enter__(self) -> Self:
         for number in self._SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            if number != self._HANGUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._receive)
         return self
 
@@ -217,11 +218,11 @@ class Interruption(AbstractContextManager["Interruption"]):
             signal.signal(number, handler)
 
     def wanted(self) -> bool:
-        """Whether the run is to stop."""
+        """Whether the run should stop."""
         return self._wanted
 
     def check(self) -> None:
-        """End here, between two runs, if that is wanted.
+        """End here, between two runs, if a stop is wanted.
 
         Raises:
             KeyboardInterrupt: it is.
@@ -238,7 +239,7 @@ class Interruption(AbstractContextManager["Interruption"]):
         ).start()
         with suppress(RuntimeError):  # the signal came in the middle of another print
             checkpoint = "" if self.timing_only else ", with a checkpoint"
-            self.say(f"stopping at the next version{checkpoint}; once more to stop at once")
+            self.say(f"stopping at the next version{checkpoint}; a second signal stops at once")
 
 
 def fraction_done(scenario: Scenario, progress: Progress) -> float:

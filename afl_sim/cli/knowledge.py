@@ -1,4 +1,4 @@
-"""Commands that tell what is known: calibrate, theory, list, schema."""
+"""Commands that print reference information: calibrate, theory, list, schema."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from afl_sim.cli.app import app
 @app.command()
 def calibrate(
     models: Annotated[list[str], typer.Argument(help="Model kinds, or package.module:factory.")],
-    out: Annotated[Path, typer.Option(help="The trace to write, a CSV file.")],
-    dataset: Annotated[str, typer.Option(help="Whose shape of samples is trained on.")] = "mnist",
-    batch_size: Annotated[int, typer.Option(help="Samples of a local step.")] = 32,
-    repeats: Annotated[int, typer.Option(help="Measurements; their median counts.")] = 9,
+    out: Annotated[Path, typer.Option(help="The CSV file to which the trace is written.")],
+    dataset: Annotated[
+        str, typer.Option(help="The data set whose sample shape is used.")
+    ] = "mnist",
+    batch_size: Annotated[int, typer.Option(help="Samples in a local step.")] = 32,
+    repeats: Annotated[int, typer.Option(help="Number of measurements; their median is used.")] = 9,
 ) -> None:
-    """Measure this machine's seconds per sample, one thread, and write them as a device trace."""
+    """Measure this machine's seconds per sample with one thread, and write a device trace."""
     from afl_sim.recording.files import write_text
     from afl_sim.run.calibration import calibrate as measure
     from afl_sim.run.calibration import trace_of
@@ -40,11 +42,11 @@ def calibrate(
 def theory(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Oracles, or the first parts of their names; all by default."),
+        typer.Argument(help="Names of comparisons, or the first parts of names; default all."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the table as Markdown.")] = None,
 ) -> None:
-    """Compare the engine with exact results by fresh runs; exit code 1 if one is missed."""
+    """Compare the simulator with exact results, by fresh runs; exit code 1 if one disagrees."""
     from afl_sim.recording.files import write_text
     from afl_sim.theory.oracles import chosen
     from afl_sim.theory.report import measure, page
@@ -69,7 +71,7 @@ def list_kinds(
         ),
     ],
 ) -> None:
-    """List what a scenario can name, a line each."""
+    """List the names that a scenario can use, one per line."""
     from afl_sim.cli.listing import listing
 
     rows = list(listing(what))

@@ -1,4 +1,4 @@
-"""What ``afl-sim list`` prints: the names a scenario can use, a line each."""
+"""What ``afl-sim list`` prints: the names that a scenario can use, one per line."""
 
 from __future__ import annotations
 

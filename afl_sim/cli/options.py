@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings of a scenario that they stand for."""
+"""Options of several commands, and the scenario settings that they set."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ import typer
 ScenarioArgument = Annotated[
     str,
     typer.Argument(
-        help="A scenario file, or the name of a built-in scenario; a file of that name comes first."
+        help="A scenario file, or the name of a built-in scenario; a file with that name has "
+        "priority."
     ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace a setting; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY.PATH=VALUE", help="Replace a setting; can be given several times."
+    ),
 ]
 SeedOption = Annotated[int | None, typer.Option(help="Replace the scenario's seed.")]
 WorkersOption = Annotated[
-    str | None, typer.Option(metavar="N", help="Worker processes that train; auto: one per core.")
+    str | None,
+    typer.Option(metavar="N", help="Number of worker processes that train; auto: one per core."),
 ]
 ExecutorOption = Annotated[str | None, typer.Option(help="inline, processes or ray.")]
 RayAddressOption = Annotated[
     str | None,
     typer.Option(
-        metavar="ADDRESS", help="A Ray cluster, as auto or host:port; default one on this machine."
+        metavar="ADDRESS",
+        help="A Ray cluster, as auto or host:port; default: a cluster on this machine.",
     ),
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option(help="cpu or cuda: where to train; short for numerics.device.")
+    str | None,
+    typer.Option(help="cpu or cuda: the device for training; short for numerics.device."),
 ]
 TensorboardOption = Annotated[
     bool,
@@ -44,7 +50,7 @@ RunsArgument = Annotated[list[Path], typer.Argument(help="Run or study folders."
 def execution_settings(
     workers: str | None, executor: str | None, ray_address: str | None
 ) -> list[str]:
-    """The command line's choice of executor, as settings of the scenario."""
+    """The executor chosen on the command line, as settings of the scenario."""
     if executor is None and ray_address is not None:
         executor = "ray"
     if executor == "ray" and ray_address is not None and workers in (None, "auto"):
@@ -64,6 +70,6 @@ def execution_settings(
 
 
 def sink_settings(tensorboard: bool, mlflow: bool) -> list[str]:
-    """Where the command line has evaluations go, as settings of the scenario."""
+    """The sinks of evaluations chosen on the command line, as settings of the scenario."""
     names = [name for name, on in (("tensorboard", tensorboard), ("mlflow", mlflow)) if on]
     return [f"execution.sinks=[{', '.join(names)}]"] if names else []

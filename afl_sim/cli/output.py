@@ -1,4 +1,4 @@
-"""Printing to where nobody may be able to take it in: a full disk, a pipe that was closed."""
+"""Printing to an output that may fail: a full disk, a pipe that was closed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Unfailing:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write what can be written."""
+        """Write as much as possible."""
         with suppress(OSError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush what can be flushed."""
+        """Flush as much as possible."""
         with suppress(OSError):
             self._stream.flush()
 
@@ -41,9 +41,9 @@ def say_errors(message: str) -> None:
 
 
 def failed_output(error: OSError) -> int:
-    """Say that something could not be written, if it can be said; returns the exit code.
+    """Report that something could not be written, if possible; returns the exit code.
 
-    A reader that closes a pipe early has seen enough, so nothing is said then.
+    If the reader has closed the pipe early, nothing is reported.
     """
     from afl_sim.recording.files import reason
 

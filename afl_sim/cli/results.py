@@ -1,4 +1,4 @@
-"""Commands that look at what runs have left: plot, report, compare, diff."""
+"""Commands that read the results of runs: plot, report, compare, diff."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from afl_sim.cli.app import app
 from afl_sim.cli.options import RunsArgument
 
 MOST_PAGES: Final = 20
-"""Of how many runs at most a study's report makes pages by default."""
+"""Largest number of runs for which the report of a study makes pages by default."""
 
 
 @app.command()
 def plot(
     runs: RunsArgument,
     figure: Annotated[
-        list[str] | None, typer.Option(help="Draw only this figure; may be repeated.")
+        list[str] | None, typer.Option(help="Draw only this figure; can be given several times.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the figures.")] = None,
     formats: Annotated[
         str, typer.Option("--format", help="png, pdf, svg, separated by commas.")
     ] = "png",
     style: Annotated[
-        str, typer.Option(help="paper, column (of two), slides or dark: size and colours.")
+        str,
+        typer.Option(help="Size and colours: paper, column (one of two columns), slides or dark."),
     ] = "paper",
 ) -> None:
     """Draw figures of runs and studies; `afl-sim list figures` describes them."""
@@ -42,24 +43,24 @@ def plot(
 def report(
     folders: Annotated[list[Path], typer.Argument(help="Run or study folders.")],
     out: Annotated[
-        Path | None, typer.Option(help="The file; default report.html in the folder.")
+        Path | None, typer.Option(help="The file to write; default report.html in the folder.")
     ] = None,
     each: Annotated[
         bool | None,
         typer.Option(
             "--runs/--no-runs",
-            help="Also write a page for each run of a study; default up to 20 runs.",
+            help="Also write a page for each run of a study; default if there are at most 20 runs.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write report.html of runs and studies; a study's page links those of its runs."""
+    """Write report.html for runs and studies; the page of a study links to those of its runs."""
     from afl_sim.errors import InputError
     from afl_sim.recording import load_runs
     from afl_sim.recording.reading import is_single_run
 
     if out is not None and len(folders) > 1:
-        raise InputError("--out names one file; give one run or study")
+        raise InputError("--out names a single file, so it needs exactly one run or study")
     for folder in folders:
         write_report(folder, load_runs([folder]), not is_single_run(folder), out, each)
 
@@ -98,13 +99,16 @@ def write_report(
 def compare(
     runs: RunsArgument,
     out: Annotated[
-        Path | None, typer.Option(help="Also write the tables here: CSV, Markdown and LaTeX.")
+        Path | None,
+        typer.Option(
+            help="Folder to which the tables are also written, as CSV, Markdown and LaTeX."
+        ),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="table, csv, markdown or latex: what is printed.")
+        str, typer.Option("--format", help="Format of the output: table, csv, markdown or latex.")
     ] = "table",
 ) -> None:
-    """Print a table of runs side by side, with intervals where there are replications."""
+    """Print a table that compares runs, with intervals if there are replications."""
     from afl_sim.analysis.compare import print_comparison
     from afl_sim.recording import load_runs
     from afl_sim.recording.reading import not_begun
@@ -145,7 +149,7 @@ def draw_figures(
     formats: tuple[str, ...],
     style: str = "paper",
 ) -> None:
-    """Draw what the runs can supply, and print a line for each figure."""
+    """Draw the figures for which the runs have data, and print a line for each figure."""
     from afl_sim.analysis.drawing import draw
 
     for drawn in draw(runs, folder, names, formats, style):

@@ -32,22 +32,21 @@ from afl_sim.errors import AflSimError, ScenarioError
 def run(
     scenario: ScenarioArgument,
     out: Annotated[
-        Path | None, typer.Option(help="The run (or study) folder; missing or empty.")
+        Path | None,
+        typer.Option(help="The folder of the run or study; it must be missing or empty."),
     ] = None,
     settings: SetOption = None,
     seed: SeedOption = None,
     timing_only: Annotated[
-        bool, typer.Option("--timing-only", help="Compute the schedule and train nothing.")
+        bool, typer.Option("--timing-only", help="Compute the schedule without training.")
     ] = False,
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw the figures and write report.html afterwards.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Run again even if a finished folder exists.")
+        bool, typer.Option("--force", help="Run again even if there is a finished run.")
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with runs that were broken off.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue interrupted runs.")] = False,
     workers: WorkersOption = None,
     executor: ExecutorOption = None,
     ray_address: RayAddressOption = None,
@@ -83,7 +82,7 @@ def run(
 def resume_run(
     run: Annotated[Path, typer.Argument(help="A run or study folder.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Go on even with other code or numerics; of a run.")
+        bool, typer.Option("--force", help="Continue a run even with other code or numerics.")
     ] = False,
     workers: WorkersOption = None,
     executor: ExecutorOption = None,
@@ -91,7 +90,7 @@ def resume_run(
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
 ) -> None:
-    """Continue a run or study that was broken off, to the result that it would have had."""
+    """Continue an interrupted run or study, to the result that it would have had."""
     from afl_sim.analysis.compare import print_comparison
     from afl_sim.cli.display import Display, Interruption
     from afl_sim.recording import load_head
@@ -140,7 +139,7 @@ def _resume_study(folder: Path, settings: list[str], force: bool) -> None:
     from afl_sim.study.begun import read_again
 
     if force:
-        raise InputError(f"--force goes with one run; {folder} is a study")
+        raise InputError(f"--force is for a single run, but {folder} is a study")
     study, timing_only, origin = read_again(folder, settings)
     run_and_tell(study, folder, timing_only=timing_only, resume=True, origin=origin)
 
@@ -150,13 +149,13 @@ def validate(
     scenarios: Annotated[list[str], typer.Argument(help="Scenario files or built-in names.")],
     settings: SetOption = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Print who holds which samples, as a table.")
+        bool, typer.Option("--show", help="Print a table of the samples that each client holds.")
     ] = False,
     timing_only: Annotated[
-        bool, typer.Option("--timing-only", help="Also refuse what cannot do without training.")
+        bool, typer.Option("--timing-only", help="Also refuse settings that need training.")
     ] = False,
 ) -> None:
-    """Find everything that can be known wrong before a run."""
+    """Check scenario files and report all mistakes, without running them."""
     from afl_sim.run.validation import check_study, show_partition
 
     problems = []
@@ -177,25 +176,25 @@ def validate(
 def reproduce(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Targets, by name or folder; without any they are listed."),
+        typer.Argument(help="Targets, by name or folder; without targets they are listed."),
     ] = None,
     scale: Annotated[
-        str, typer.Option(help="small: cut down to a few minutes; full: as published.")
+        str, typer.Option(help="small: a few minutes; full: the published settings.")
     ] = "small",
     every: Annotated[bool, typer.Option("--all", help="Reproduce every target.")] = False,
     study: Annotated[
         list[str] | None,
-        typer.Option(help="Run only this study of the target; may be repeated."),
+        typer.Option(help="Run only this study of the target; can be given several times."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for runs, tables and figure; it may be in use.")
+        Path | None, typer.Option(help="Folder for runs, tables and figure; it need not be empty.")
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Also write the results beside the target.")
+        bool, typer.Option("--keep", help="Also write the results into the folder of the target.")
     ] = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Reproduce a paper's figures and tables: reported beside measured."""
+    """Reproduce a paper's figures and tables, with reported and measured numbers side by side."""
     from afl_sim.cli.display import Display, Interruption
     from afl_sim.errors import InputError
     from afl_sim.papers.overview import overview
@@ -206,7 +205,7 @@ def reproduce(
         raise InputError(f"there is no scale {scale!r}; expected {' or '.join(SCALES)}")
     chosen = target_names() if every else names or []
     if (out is not None or study) and len(chosen) != 1:
-        raise InputError("--out and --study go with one target")
+        raise InputError("--out and --study need exactly one target")
     if not chosen:
         for line in overview():
             print(line)
@@ -229,7 +228,7 @@ def reproduce(
         except KeyboardInterrupt:
             for problem in problems:
                 say_errors(problem)
-            interruption.say(f"to go on: {shlex.join(['afl-sim', *sys.argv[1:]])}")
+            interruption.say(f"to continue: {shlex.join(['afl-sim', *sys.argv[1:]])}")
             raise
     if problems:
         raise AflSimError("\n".join(problems))
@@ -265,7 +264,8 @@ def _scenario_file(name: str) -> Path:
     file = find_scenario(name)
     if hides_built_in(name):
         print(
-            f"{name}: the file of this name here is meant, not the built-in scenario",
+            f"{name}: using the file with this name in the current folder, not the built-in "
+            "scenario",
             file=Unfailing(sys.stderr),
         )
     return file

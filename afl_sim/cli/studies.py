@@ -1,4 +1,4 @@
-"""What the commands share that run something: progress, interruption, and what came of it."""
+"""Shared by the commands that run something: progress, interruption and outcomes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run_and_tell(
     plot: bool = False,
     origin: Origin | None = None,
 ) -> None:
-    """Run a scenario file's cases, with progress, and print what came of them.
+    """Run the cases of a scenario file, with progress, and print their outcomes.
 
     Args:
         study: the file.
@@ -73,7 +73,7 @@ def run_and_tell(
 
 @contextmanager
 def saying_how_to_go_on(say: Callable[[str], None], place: Path) -> Iterator[None]:
-    """Where Ctrl-C or a signal breaks the block off, print the command that goes on with it.
+    """If Ctrl-C or a signal interrupts the block, print the command that continues it.
 
     Args:
         say: prints a line.
@@ -85,12 +85,12 @@ def saying_how_to_go_on(say: Callable[[str], None], place: Path) -> Iterator[Non
         yield
     except KeyboardInterrupt:
         if any((place / name).is_file() for name in (SCENARIO, STUDY)):
-            say(f"to go on: {shlex.join(['afl-sim', 'resume', str(place)])}")
+            say(f"to continue: {shlex.join(['afl-sim', 'resume', str(place)])}")
         raise
 
 
 def outcome_line(outcome: Any) -> str:
-    """How a run of several ended, in one line."""
+    """How one of several runs ended, in one line."""
     from afl_sim.scenario.wording import one_line
 
     if outcome.error is not None:
@@ -102,6 +102,6 @@ def outcome_line(outcome: Any) -> str:
         how = "finished before, reused"
     if outcome.others:
         other = " and ".join(outcome.others)
-        how = f"finished before with other {other}, reused (--force runs it again)"
+        how = f"finished run reused; it was made with other {other} (--force runs it again)"
     reason = f": {one_line(summary['reason'])}" if summary.get("reason") else ""
     return f"{outcome.label}: {how}{reason}"

@@ -1,7 +1,7 @@
-"""Which bits this machine computes: a digest over small cases of what training is made of.
+"""A digest of the bits that this machine computes, over small cases of what training consists of.
 
-Libraries choose their kernels by the processor's vendor, its instructions and sizes of its caches,
-and say little about it. The digest sees what they chose, whatever it was.
+Libraries choose their kernels by the processor's vendor, its instructions and the sizes of its
+caches, and they do not report their choice. The digest shows it, whatever it was.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Of a layer rows, inputs and outputs; of a convolution channels, filters, kernel, side and groups.
+# A layer has rows, inputs, outputs; a convolution has channels, filters, kernel, side, groups.
 _LAYERS = ((32, 784, 10), (10, 784, 64), (33, 320, 50), (8, 1024, 32), (64, 70, 100), (1, 70, 50))
 _CONVOLUTIONS = ((1, 10, 5, 16, 1), (10, 20, 5, 12, 1), (3, 16, 3, 12, 1), (8, 16, 1, 8, 1))
-_GROUPED = ((8, 8, 3, 8, 4),)  # as batched training has them
+_GROUPED = ((8, 8, 3, 8, 4),)  # batched training has such convolutions
 
 
 @cache
 def arithmetic_digest(mode: str, precision: str) -> str:
     """Sixteen hex digits that are the same on machines whose kernels round in the same way.
 
-    Computed once in a process, which takes some 30 ms, under the settings of `deterministic`: the
-    caller has entered them.
+    They are computed once in a process, in about 30 ms. The caller must be in a block of
+    `deterministic`.
 
     Args:
-        mode, precision: of `Numerics`: ``batched`` and ``bf16`` have kernels of their own.
+        mode, precision: as in `Numerics`; ``batched`` and ``bf16`` use kernels of their own.
     """
     hasher = hashlib.sha256()
     for result in _results(mode, precision):
@@ -80,7 +80,7 @@ def _convolved(shapes: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
 
 
 def _values(*shape: int) -> Tensor:
-    """Numbers from -1 to 1 in a fixed disorder, the same to the bit on every machine."""
+    """Numbers from -1 to 1 in a fixed irregular order; the same bits on every machine."""
     count = torch.Size(shape).numel()
     mixed = (torch.arange(1, count + 1) * 2_654_435_761) % 2**32
     return ((mixed.double() / 2**31) - 1).float().reshape(shape)
@@ -88,7 +88,7 @@ def _values(*shape: int) -> Tensor:
 
 @cache
 def cpu_vendor() -> str:
-    """Who made the processor, such as ``GenuineIntel``: by that MKL chooses its kernels."""
+    """The processor's vendor, such as ``GenuineIntel``; MKL chooses its kernels by it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             for line in lines:

@@ -1,4 +1,4 @@
-"""Which code makes a result: this package's, and that of strategies and models from elsewhere."""
+"""A digest of the code that makes a result: this package, and modules of the user's."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 def code_digest(*scenarios: Scenario) -> str:
-    """16 hex digits that stand for the package's source and the scenarios' own modules.
+    """16 hex digits that identify the package's source and the scenarios' own modules.
 
-    Those are the modules that a strategy (with its base classes) or a model is defined in, if not
-    in this package. What they import in turn is not looked at.
+    These are the modules outside this package that define a strategy, one of its base classes, or a
+    model. The modules that they import in turn are not included.
     """
     package = _package_digest()
     modules = sorted({name for scenario in scenarios for name in _own_modules(scenario)})

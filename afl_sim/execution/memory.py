@@ -1,4 +1,4 @@
-"""Memory between the steps of training."""
+"""Keeps memory that training frees, since its next step needs it again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LARGEST = 1 << 25  # bytes of one block; mallopt takes no more
 
 
 def keep_freed_memory() -> None:
-    """Have the allocator keep what is freed, because the next step asks for the same again.
+    """Make the allocator keep freed memory, because the next step needs as much again.
 
-    By default glibc gives large blocks back to the system, which has to clear each page when it is
-    asked for again: up to a quarter of a small step's time. Where another allocator is used,
-    this has no effect. It changes no result.
+    By default glibc returns large blocks to the system, which has to clear each page before it can
+    be used again. That takes up to a quarter of the time of a small step. With another allocator
+    this function has no effect. It changes no result.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""The settings under which the same inputs give the same bits, and what they are here."""
+"""Settings under which the same inputs give the same bits, and the fingerprint of a machine."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from afl_sim.errors import ScenarioError
 from afl_sim.execution.arithmetic import arithmetic_digest, cpu_vendor
 from afl_sim.scenario.sections.settings import Numerics
 
-# Where torch keeps the precision of float32 products: a tree, in which "none" stands for what lies
-# above. Parents come first, so that each can be read as it was set and not as it inherits.
+# torch keeps the precision of float32 products in a tree, where "none" means the parent's value.
+# Parents come first, so that the value that was set is read, and not the one that is inherited.
 _PRECISIONS = (
     ("generic", "all"),
     ("mkldnn", "all"),
@@ -31,8 +31,8 @@ _backends: Any = torch.backends  # torch leaves functions of these two without t
 _cuda: Any = torch.cuda
 
 _counting = Lock()
-_blocks = 0  # of `deterministic` that are entered now
-_process = ExitStack()  # puts back what the first of them set for the whole process
+_blocks = 0  # number of `deterministic` blocks that are entered now
+_process = ExitStack()  # restores what the first of them has set for the whole process
 
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -41,15 +41,16 @@ _WORKSPACES = (":4096:8", ":16:8")  # those with which cuBLAS is deterministic
 
 @contextmanager
 def deterministic(device: str = "cpu") -> Iterator[None]:
-    """One intra-op thread, deterministic algorithms and plain float32, for as long as it lasts.
+    """A block with one intra-op thread, deterministic algorithms and plain float32.
 
-    A reduction's order, and so its last bits, depends on the number of threads. Whatever else a
-    caller may have set (a default type or device, reduced precision, autocast, inference mode)
-    counts for nothing in the block. Blocks may nest, also in several threads of one process: all of
-    it, and torch's global generator, is put back at the end of the last of them.
+    The order of a reduction, and so its last bits, depends on the number of threads. Other settings
+    of the caller (a default type or device, reduced precision, autocast, inference mode) have no
+    effect in the block. Blocks may be nested, and several threads of a process may have one each.
+    The caller's settings and torch's global generator are restored when the last block ends.
 
     Args:
-        device: where training runs, cpu or cuda; a block for cuda is not shared by threads.
+        device: where training runs, cpu or cuda. Only one thread at a time may have a block for
+            cuda.
     """
     global _blocks
     with _counting:
@@ -70,12 +71,12 @@ def deterministic(device: str = "cpu") -> Iterator[None]:
 
 
 def _set_for_process(stack: ExitStack) -> None:
-    """Set, until the stack unwinds, what counts in every thread."""
+    """Set, until the stack unwinds, the settings that all threads share."""
     stack.callback(torch.set_rng_state, torch.get_rng_state())
     _pin(stack, torch.get_num_threads, torch.set_num_threads, 1)
-    # The same as use_deterministic_algorithms(True), which imports torch's compiler (1.5 s).
+    # This equals use_deterministic_algorithms(True), which also imports torch's compiler (1.5 s).
     _pin(stack, torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, "error")
-    # This only helps to find reads of memory that nobody wrote; it costs 3 % of a small step.
+    # This only helps to find reads of unwritten memory, and costs 3 % of a small step.
     _pin_attribute(stack, torch.utils.deterministic, "fill_uninitialized_memory", False)
     _pin(stack, torch.get_default_dtype, torch.set_default_dtype, torch.float32)
     _pin_attribute(stack, torch.backends.mkldnn, "enabled", True)
@@ -84,10 +85,10 @@ def _set_for_process(stack: ExitStack) -> None:
 
 
 def _set_for_thread(stack: ExitStack) -> None:
-    """Set, until the stack unwinds, what each thread has for itself."""
-    torch.set_num_threads(1)  # OpenMP and MKL keep one number for the process and one for each
+    """Set, until the stack unwinds, the settings that each thread has for itself."""
+    torch.set_num_threads(1)  # OpenMP and MKL have a number for the process and one for each thread
     if torch.get_default_device().type != "cpu":
-        stack.enter_context(torch.device("cpu"))  # slows every call of torch, so only if needed
+        stack.enter_context(torch.device("cpu"))  # only if needed: it slows every call of torch
     _pin(stack, _flushes_denormal, torch.set_flush_denormal, False)
     stack.enter_context(torch.autocast("cpu", enabled=False))
     stack.enter_context(torch.inference_mode(False))
@@ -106,7 +107,7 @@ def _pin_attribute(stack: ExitStack, owner: Any, name: str, to: Any) -> None:
 
 
 def _set_for_gpu(stack: ExitStack) -> None:
-    """Set, until the stack unwinds, what a GPU needs besides."""
+    """Set, until the stack unwinds, the settings that a GPU needs as well."""
     # cuBLAS reads this when it computes its first product.
     _pin(stack, partial(os.environ.get, _WORKSPACE), _set_workspace, _workspace())
     _pin_attribute(stack, torch.backends.cudnn, "enabled", True)
@@ -121,7 +122,7 @@ def _set_for_gpu(stack: ExitStack) -> None:
 
 
 def _workspace() -> str:
-    """The caller's own choice, if it is deterministic: once cuBLAS has read it, it stays."""
+    """The caller's choice if it is deterministic, since cuBLAS reads it only once."""
     chosen = os.environ.get(_WORKSPACE)
     return chosen if chosen in _WORKSPACES else _WORKSPACES[0]
 
@@ -134,10 +135,10 @@ def _set_workspace(value: str | None) -> None:
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that is not there, or that can no longer be made deterministic.
+    """Refuse a device that is missing, or that can no longer be made deterministic.
 
     Raises:
-        ScenarioError: no GPU, or cuBLAS was used before without a deterministic workspace.
+        ScenarioError: there is no GPU, or cuBLAS was used before without a deterministic workspace.
     """
     if device != "cuda":
         return
@@ -150,22 +151,22 @@ def check_device(device: str) -> None:
     if _cuda.is_initialized() and os.environ.get(_WORKSPACE) not in _WORKSPACES:
         raise ScenarioError(
             "numerics.device: got 'cuda', but this process has used the GPU before without "
-            f"{_WORKSPACE}={_WORKSPACES[0]} in its environment; expected that from the start"
+            f"{_WORKSPACE}={_WORKSPACES[0]} in its environment; expected it to be set before"
         )
 
 
 def _flushes_denormal() -> bool:
-    """Whether numbers too small to be normal count as zero, which torch can set but not tell."""
+    """Whether subnormal numbers count as zero; torch can set this but does not report it."""
     return float(torch.tensor([1e-40], dtype=torch.float32, device="cpu") * 1) == 0
 
 
 def _pin_precision(stack: ExitStack) -> None:
-    """Have float32 products computed in float32, not in TF32 or bfloat16."""
+    """Compute float32 products in float32, not in TF32 or bfloat16."""
     read: Any = torch._C._get_fp32_precision_getter
     write: Any = torch._C._set_fp32_precision_setter
     try:
         overall = torch.get_float32_matmul_precision()
-    except RuntimeError:  # the caller has set the tree itself, and this older view of it is off
+    except RuntimeError:  # the caller has set the tree itself, which disables this older function
         overall = None
     for backend, kind in _PRECISIONS:
         stack.callback(write, backend, kind, read(backend, kind))
@@ -178,10 +179,10 @@ def _pin_precision(stack: ExitStack) -> None:
 
 
 def fingerprint(numerics: Numerics) -> dict[str, Any]:
-    """What has to be the same for two runs to agree in every bit.
+    """The facts that must be equal for two runs to agree in every bit.
 
-    ``arithmetic`` is a digest of what small cases come to here (`arithmetic_digest`). It stands for
-    whatever else decides which kernels the libraries choose.
+    ``arithmetic`` is a digest of the results of small cases (`arithmetic_digest`). It stands for
+    everything else on which the choice of kernels depends.
     """
     with deterministic():
         arithmetic = arithmetic_digest(numerics.mode, numerics.precision)
@@ -214,7 +215,7 @@ def _gpu() -> dict[str, Any]:
 
 
 def _bf16_instructions() -> str:
-    """Which of the processor's instructions oneDNN has for bfloat16."""
+    """The processor's instructions for bfloat16 that oneDNN uses."""
     cpu: Any = torch.cpu
     if cpu._is_amx_tile_supported():
         return "amx"
@@ -222,6 +223,6 @@ def _bf16_instructions() -> str:
 
 
 def model_digest(vector: Tensor) -> str:
-    """SHA-256 of a float32 vector's bytes, little-endian."""
+    """SHA-256 of the little-endian bytes of a float32 vector."""
     array = vector.detach().contiguous().numpy()
     return hashlib.sha256(array.astype("<f4", copy=False).tobytes()).hexdigest()

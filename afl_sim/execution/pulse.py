@@ -1,8 +1,8 @@
-"""A run's pulse: looking up from its events a few times a second, and noticing where that stops.
+"""A run's pulse: the run can be stopped and reports its progress, even if no version is made.
 
-A run looks up after each version. Where none comes, and the clock goes on, its `Pulse` does so
-between two events. Where a schedule does not even come to its next event, `stuck` says so to
-another thread.
+A run reports after each version. If no version is made while events go on, its `Pulse` reports
+between two events. If a schedule does not even reach its next event, another thread can find that
+out with `stuck`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from types import FrameType
 PATIENCE = 1.0
 """Wall seconds without a version after which a run can be stopped between two events."""
 
-_LOOK_EVERY = 0.1  # wall seconds between looks, if events are short
-_MOST_EVENTS = 16  # until the next look: they may become slow
-_ONE_LOOK = 0.25  # the most that one look counts for as time without a version
+_LOOK_EVERY = 0.1  # wall seconds between two beats, if events are short
+_MOST_EVENTS = 16  # events between two beats at most, since events may become slow
+_ONE_LOOK = 0.25  # wall seconds that one beat can add to the time without a version, at most
 
 _PACKAGE = Path(__file__).parents[1]
 _WORLD = str(_PACKAGE / "world")
 _ELSEWHERE = ("global_model", "execution", "learning", "recording")
 _NO_SCHEDULE = tuple(str(_PACKAGE / room) for room in _ELSEWHERE)
 
-_beats: dict[int, float] = {}  # by the thread that turns a run's clock: when it last looked up
+_beats: dict[int, float] = {}  # by the thread that turns a run's clock: its last beat
 
 
 class Pulse:
-    """When a run looks up, and whether it is to stop there.
+    """Decides when a run reports its progress between versions, and whether it stops.
 
     Args:
-        report: tells where the run stands; None where nobody wants to know.
-        stop_wanted: whether the run is to stop.
+        report: reports the progress; None if no one wants it.
+        stop_wanted: returns whether the run should stop.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class Pulse:
         self._events = 1
 
     def version_made(self) -> bool:
-        """A version is there; returns whether the run is to stop with it."""
+        """Note that a version was made; returns whether the run should stop."""
         self._quiet = 0.0
         return self._stop_wanted is not None and self._stop_wanted()
 
     def between_events(self) -> int:
-        """Look up between two events; returns after how many more of them to do so again.
+        """Do what is due between two events; returns after how many events to do so again.
 
-        A single long event, such as an evaluation, is not taken for time without a version: the
-        next one may be about to come, and with it a checkpoint.
+        A single long event, such as an evaluation, hardly counts as time without a version. The
+        next version, and a checkpoint with it, may follow soon.
 
         Raises:
-            KeyboardInterrupt: the run is to stop, and no version has come for some time.
+            KeyboardInterrupt: the run should stop, and no version was made for some time.
         """
         now = _beats[get_ident()] = monotonic()
         since = now - self._seen
@@ -85,9 +85,9 @@ class Pulse:
 
 
 def stuck(seconds: float) -> dict[int, str]:
-    """The threads whose schedule has come to no event for so long, each with where it is.
+    """The threads whose schedule has reached no event for so many seconds, each with its line.
 
-    A run that is at work on anything else (training, say, or writing) is not among them.
+    A run that is busy with something else, such as training or writing, is not among them.
     """
     now = monotonic()
     frames = sys._current_frames()
@@ -101,9 +101,9 @@ def stuck(seconds: float) -> dict[int, str]:
 
 
 def end_what_is_stuck(wanted: Callable[[], bool]) -> None:
-    """Break off, as long as it is wanted, schedules that are stuck and so never ask about it.
+    """Interrupt schedules that are stuck, as long as that is wanted.
 
-    Their threads get a KeyboardInterrupt.
+    They cannot ask whether to stop, so a KeyboardInterrupt is raised in their threads.
     """
     while wanted():
         sleep(PATIENCE / 4)
@@ -117,7 +117,7 @@ def _interrupt(thread: int) -> None:
 
 
 def _in_schedule(frame: FrameType | None) -> str | None:
-    """The line of a schedule at which a thread is; None if it is not in one."""
+    """The line of a schedule that a thread is in; None if it is in no schedule."""
     place = None
     while frame is not None:
         file, name = frame.f_code.co_filename, frame.f_code.co_name

@@ -1,4 +1,4 @@
-"""Doing a task: the same few lines wherever tasks run."""
+"""Does a task: the same code wherever tasks run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluation, Evaluator
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.strategies.base import Client, Strategy, Work
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 from afl_sim.user_code import told
 
 NO_MEMORY = "can't allocate memory"  # PyTorch's words
@@ -30,7 +30,7 @@ class TaskRunner:
     Args:
         trainer: does the local steps.
         evaluator: does the evaluations.
-        compressor: what of models and updates arrives; None for all.
+        compressor: compresses models and updates; None if nothing is compressed.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class TaskRunner:
         self._trainer = trainer
         self._evaluator = evaluator
         self._compressor = compressor
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
 
     def train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
         """Do a training task.
 
         Args:
-            task: the task; its ``after`` is not looked at.
-            own: the vector of the client's last task, if it goes on from that: the model, shape
-                (P + B,), and what it kept.
+            task: the task; its ``after`` is ignored.
+            own: the vector of the client's last task, if the client goes on from it: the model,
+                shape (P + B,), and then what the client kept.
         """
-        begun = begin(task, own, self._trainer.layout, self._compressor, self._watch)
+        begun = begin(task, own, self._trainer.layout, self._compressor, self._purity)
         corrected = () if begun.correction is None else (begun.correction,)
         with told_as(f"client {task.client}'s task {task.task}"):
             result = self._trainer.train(
@@ -62,7 +62,7 @@ class TaskRunner:
                 task.lr_factor,
                 *corrected,
             )
-        return conclude(task, begun, result, self._trainer, self._compressor, self._watch)
+        return conclude(task, begun, result, self._trainer, self._compressor, self._purity)
 
     def evaluate(self, vector: Tensor) -> Evaluation:
         """Evaluate a model given as a vector of shape (P + B,)."""
@@ -75,11 +75,11 @@ class Begun:
     """A task whose client is about to train.
 
     Attributes:
-        start: shape (P + B,): where it begins.
-        anchor: shape (P,): the global model it downloaded.
+        start: shape (P + B,): the model that training starts from.
+        anchor: shape (P,): the global model that the client downloaded.
         correction: shape (P,): added to every gradient, or None.
-        client: what the client has kept; None where the strategy does not ask for it.
-        owed: shape (P,): what its earlier updates lacked, or None.
+        client: what the client has kept; None if the strategy does not use it.
+        owed: shape (P,): what compression removed from its earlier updates, or None.
     """
 
     start: Tensor
@@ -94,9 +94,9 @@ def begin(
     own: Tensor | None,
     layout: ParameterVector,
     compressor: Compressor | None,
-    watch: Watch,
+    purity: PurityCheck,
 ) -> Begun:
-    """Where a task begins; ``own`` is as for `TaskRunner.train`."""
+    """Prepare a task for training; ``own`` is as for `TaskRunner.train`."""
     count = layout.num_parameters
     size, params, base = len(task.base), task.base[:count], task.base
     if compressor is not None:
@@ -108,9 +108,9 @@ def begin(
     strategy, state = task.origin
     client = Client(task.client, None if own is None else own[:count], kept)
     arguments = {"params": params, "state": state, "client": client}
-    with watch.hook(strategy, "starting_point", **arguments):
+    with purity.hook(strategy, "starting_point", **arguments):
         start = layout.with_frozen(strategy.starting_point(params, state, client), params)
-    with watch.hook(strategy, "correction", **arguments):
+    with purity.hook(strategy, "correction", **arguments):
         correction = strategy.correction(params, state, client)
     return Begun(torch.cat([start, task.base[count:]]), params, correction, client)
 
@@ -121,9 +121,9 @@ def conclude(
     result: LocalResult,
     trainer: LocalTrainer | BatchedTrainer,
     compressor: Compressor | None,
-    watch: Watch,
+    purity: PurityCheck,
 ) -> LocalResult:
-    """The result as the server gets it, and behind its model what the client keeps for itself."""
+    """The result as the server gets it; its vector ends with what the client keeps for itself."""
     if compressor is not None and compressor.compresses_updates:
         return _uploaded(task, begun, result, compressor)
     if task.origin is None or begun.client is None:
@@ -133,7 +133,7 @@ def conclude(
     if task.steps and type(strategy).client_state is not Strategy.client_state:
         work = Work(task.steps, trainer.learning_rate * task.lr_factor, result.delta)
         arguments = {"params": begun.anchor, "state": state, "client": client, "work": work}
-        with watch.hook(strategy, "client_state", **arguments):
+        with purity.hook(strategy, "client_state", **arguments):
             kept = strategy.client_state(begun.anchor, state, client, work)
     if kept is None:
         return result
@@ -155,7 +155,7 @@ def _uploaded(
 
 @contextmanager
 def told_as(what: str) -> Iterator[None]:
-    """Turn what a model, an optimizer or the lack of memory raises into one clear error."""
+    """Turn an exception of a model or an optimizer, or a lack of memory, into one clear error."""
     try:
         yield
     except AflSimError:

@@ -1,4 +1,4 @@
-"""What an executor is given: pure tasks; and what it gives back: futures."""
+"""Pure tasks, which an executor is given, and futures, which it returns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Future(Protocol[T_co]):
 
 @dataclass(frozen=True)
 class Known(Generic[T_co]):
-    """A future whose result is there."""
+    """A future whose result is known already."""
 
     value: T_co
 
@@ -39,12 +39,12 @@ class TrainingTask:
     """One client's local training; its result depends on these fields alone.
 
     Attributes:
-        client, task: whose task this is; the address of its randomness.
+        client, task: the client, and the number of its task; they address the task's randomness.
         steps: local steps.
         base: shape (P + B,): the global model that the client downloaded.
         lr_factor: a factor on the local learning rate.
-        origin: the strategy and its state, where the client does not begin at ``base``.
-        after: the client's own last task, where it goes on from that.
+        origin: the strategy and its state; None if the client starts at ``base``.
+        after: the client's own last task, if the client goes on from it.
     """
 
     client: int
@@ -57,11 +57,11 @@ class TrainingTask:
 
 
 class Executor(Protocol):
-    """Where tasks run. Which executor it is changes no bit of any result.
+    """Runs tasks. The choice of the executor changes no bit of any result.
 
     Attributes:
         training_seconds, evaluation_seconds: wall time spent on tasks, wherever they ran.
-        waiting_seconds: wall time for which the clock stood still for a result.
+        waiting_seconds: wall time for which the clock had to wait for a result.
     """
 
     training_seconds: float
@@ -69,20 +69,20 @@ class Executor(Protocol):
     waiting_seconds: float
 
     def submit(self, task: TrainingTask, due_us: int) -> Future[LocalResult]:
-        """Take on a task, whose result is wanted at ``due_us`` in virtual time, or never."""
+        """Take on a task; its result is needed at ``due_us`` in virtual time, or never."""
 
     def evaluate(self, vector: Tensor, due_us: int) -> Future[Evaluation]:
         """Take on the evaluation of a model given as a vector of shape (P + B,)."""
 
     def cancel(self, future: Future[Any]) -> None:
-        """The result will never be asked for: if the task has not begun, it need not."""
+        """Note that the result will never be needed, so the task need not begin."""
 
     def close(self) -> None:
-        """Let go of every resource; what is unfinished is abandoned."""
+        """Release all resources; unfinished tasks are abandoned."""
 
 
 class Job:
-    """A dispatched task's numbers: what to train, and the future of its result."""
+    """The numeric half of a dispatched task: what to train, and the future of its result."""
 
     __slots__ = ("future", "task")
 
@@ -92,7 +92,7 @@ class Job:
 
 
 class Later:
-    """The future of a task that is submitted if its result is asked for."""
+    """A future whose task is submitted only when its result is needed."""
 
     def __init__(self, executor: Executor, task: TrainingTask, due_us: int) -> None:
         self._submit = partial(executor.submit, task, due_us)
@@ -107,5 +107,5 @@ class Later:
 
 
 def ended(vector: Tensor) -> Known[LocalResult]:
-    """What is left of a task that ended with this model."""
+    """The future of a task that has ended with this model; nothing else of it is known."""
     return Known(LocalResult(vector, vector[:0], math.nan))

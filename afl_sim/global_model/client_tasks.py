@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
 from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, TrainingTask, ended
+from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State, Strategy
@@ -45,13 +45,15 @@ class ClientTasks:
         self._uses_own = strategy.uses_own()
         self._keeps_state = type(strategy).client_state is not Strategy.client_state
         self._goes_on = self._uses_own or feeds_back
-        self._live: dict[Any, None] = {}  # tasks not yet used, in order of dispatch
+        self._live: dict[Dispatched, None] = {}  # tasks not yet used, in order of dispatch
         # Tasks that were used. Whoever holds one may use it again.
-        self._used: WeakKeyDictionary[Any, None] = WeakKeyDictionary()
+        self._used: WeakKeyDictionary[Dispatched, None] = WeakKeyDictionary()
         self.own: dict[int, Future[LocalResult]] = {}
         self._to_finish: list[Future[LocalResult]] = []  # by the end of the next aggregation
 
-    def start(self, dispatch: Any, after: Any, base: Tensor, state: State) -> None:
+    def start(
+        self, dispatch: Dispatched, after: Dispatched | None, base: Tensor, state: State
+    ) -> None:
         """Submit a task; or only prepare it, if a poll decides how many steps it has.
 
         Args:
@@ -71,7 +73,7 @@ class ClientTasks:
         if not dispatch.pollable:
             dispatch.job.future = self._executor.submit(dispatch.job.task, dispatch.due_us)
 
-    def recall(self, dispatch: Any) -> None:
+    def recall(self, dispatch: Dispatched) -> None:
         """Submit a task with the steps that were done."""
         job: Job = dispatch.job
         job.task = replace(job.task, steps=dispatch.steps)
@@ -79,13 +81,13 @@ class ClientTasks:
             self._executor.cancel(job.future)
         job.future = self._executor.submit(job.task, dispatch.due_us)
 
-    def arrive(self, dispatch: Any) -> None:
+    def arrive(self, dispatch: Dispatched) -> None:
         """From now on the client goes on from this task."""
         if self._goes_on:
             self.own[dispatch.client] = dispatch.job.future
             self._finish_soon(dispatch.job.future)
 
-    def drop(self, dispatch: Any) -> None:
+    def drop(self, dispatch: Dispatched) -> None:
         """Let go of a task; nobody waits for it."""
         self._live.pop(dispatch, None)
         job: Job = dispatch.job
@@ -94,7 +96,7 @@ class ClientTasks:
         if not self._goes_on:
             dispatch.job = None
 
-    def take_back(self, dispatch: Any) -> None:
+    def take_back(self, dispatch: Dispatched) -> None:
         """A client whose update was refused goes on from the state before, as the server does."""
         if self.own.get(dispatch.client) is not dispatch.job.future:
             return  # the client has gone on already
@@ -104,7 +106,7 @@ class ClientTasks:
         else:
             self.own[dispatch.client] = before
 
-    def were_used(self, dispatches: Sequence[Any]) -> None:
+    def were_used(self, dispatches: Sequence[Dispatched]) -> None:
         """An aggregation has used these tasks."""
         for dispatch in dispatches:
             self._live.pop(dispatch, None)
@@ -129,7 +131,9 @@ class ClientTasks:
         for client, future in self.own.items():
             snapshot.own[client] = future.result().vector
 
-    def restore(self, snapshot: Snapshot, live: Mapping[Any, int], used: Iterable[Any]) -> None:
+    def restore(
+        self, snapshot: Snapshot, live: Mapping[Dispatched, int], used: Iterable[Dispatched]
+    ) -> None:
         """Go on from a snapshot.
 
         Args:
@@ -159,13 +163,13 @@ class ClientTasks:
                 self._used[dispatch] = None
 
     def _prepare(
-        self, dispatch: Any, base: Tensor, state: State, own: Future[LocalResult] | None
+        self, dispatch: Dispatched, base: Tensor, state: State, own: Future[LocalResult] | None
     ) -> None:
         dispatch.job = Job(self._task(dispatch, base, state, own))
         self._live[dispatch] = None
 
     def _task(
-        self, dispatch: Any, base: Tensor, state: State, own: Future[LocalResult] | None
+        self, dispatch: Dispatched, base: Tensor, state: State, own: Future[LocalResult] | None
     ) -> TrainingTask:
         return TrainingTask(
             dispatch.client,

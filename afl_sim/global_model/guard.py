@@ -1,4 +1,4 @@
-"""Updates that come with wrong numbers, and the server that refuses them."""
+"""The check by which the server refuses wrong updates, and updates that are made wrong."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Guard:
     """What the server refuses.
 
     Attributes:
-        max_norm: the longest update that it takes, or None.
+        max_norm: the largest norm of an update that it accepts; None for any norm.
     """
 
     max_norm: float | None = None
 
     def accepts(self, update: Update) -> bool:
-        """Whether the update is finite, and no longer than it may be."""
+        """Whether the update is finite, and its norm is not too large."""
         if update.steps and not math.isfinite(update.loss):
             return False
         if not (torch.isfinite(update.delta).all() and torch.isfinite(update.params).all()):
@@ -32,7 +32,7 @@ class Guard:
 def corrupted(update: Update, factor: float, gradient: bool) -> Update:
     """The update as it arrives when its numbers are multiplied by ``factor``, or are NaN.
 
-    The model of a gradient method's update is where the gradient was taken, which the server knows.
+    In a gradient method, the update's model is where the gradient was taken, so it stays right.
     """
     delta = update.delta * factor
     if gradient and not math.isnan(factor):

@@ -13,6 +13,7 @@ from torch import Tensor
 from afl_sim.errors import DivergedError, StrategyError
 from afl_sim.execution.tasks import Executor, Future
 from afl_sim.global_model.client_tasks import ClientTasks
+from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.evaluations import Evaluations
 from afl_sim.global_model.guard import Guard, corrupted
 from afl_sim.global_model.server_model import ServerModel
@@ -21,7 +22,7 @@ from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.evaluation import Evaluation
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Population, Reading, Strategy, Update
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class TrainingLearner:
         self._uses_own = strategy.uses_own()
         self._keeps_state = type(strategy).client_state is not Strategy.client_state
         self._readings: list[Any] = []
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
         self._model = ServerModel(strategy, initial, layout, population)
         self._tasks = ClientTasks(strategy, executor, lr_factor, kept, feeds_back)
         self._evaluations = Evaluations(executor, on_evaluation)
@@ -91,23 +92,25 @@ class TrainingLearner:
         """The global model, shape (P + B,)."""
         return self._model.vector
 
-    def start(self, dispatch: Any, after: Any) -> None:
+    def start(self, dispatch: Dispatched, after: Dispatched | None) -> None:
         """Submit the task; or only prepare it, if a poll decides how many steps it has."""
         self._tasks.start(dispatch, after, self._model.vector, self._model.state)
 
-    def recall(self, dispatch: Any) -> None:
+    def recall(self, dispatch: Dispatched) -> None:
         """Submit the task with the steps that were done."""
         self._tasks.recall(dispatch)
 
-    def arrive(self, dispatch: Any) -> None:
+    def arrive(self, dispatch: Dispatched) -> None:
         """From now on the client's own model counts, for strategies that go on from it."""
         self._tasks.arrive(dispatch)
 
-    def drop(self, dispatch: Any) -> None:
+    def drop(self, dispatch: Dispatched) -> None:
         """Let go of the task; nobody waits for it."""
         self._tasks.drop(dispatch)
 
-    def aggregate(self, updates: Sequence[Any], version: int, context: Mapping[str, Any]) -> None:
+    def aggregate(
+        self, updates: Sequence[Dispatched], version: int, context: Mapping[str, Any]
+    ) -> None:
         """Ask for the results, in order of arrival, and apply the strategy's rule."""
         results = [dispatch.job.future.result() for dispatch in updates]
         numbers = [
@@ -167,7 +170,9 @@ class TrainingLearner:
         snapshot.evaluation = last
         return snapshot
 
-    def restore(self, snapshot: Snapshot, live: Mapping[Any, int], used: Iterable[Any]) -> None:
+    def restore(
+        self, snapshot: Snapshot, live: Mapping[Dispatched, int], used: Iterable[Dispatched]
+    ) -> None:
         """Go on from a snapshot.
 
         Args:
@@ -183,21 +188,24 @@ class TrainingLearner:
         self._evaluations.restore(snapshot.evaluation)
         self._tasks.restore(snapshot, live, used)
 
-    def result(self, dispatch: Any, version: int) -> Reading:
+    def result(self, dispatch: Dispatched, version: int) -> Reading:
         """What a schedule may know of an update."""
         loss = self._update(dispatch, dispatch.job.future.result(), version).loss
         self._readings.append(loss)
         return self.reading(dispatch, version, loss)
 
     def measure(
-        self, function: Callable[[Sequence[Update]], Any], dispatches: Sequence[Any], version: int
+        self,
+        function: Callable[[Sequence[Update]], Any],
+        dispatches: Sequence[Dispatched],
+        version: int,
     ) -> Any:
-        """The value of a function of updates, which a replay will not compute again."""
+        """The value of a function of updates; a replay reads it from the snapshot."""
         updates = [self._update(each, each.job.future.result(), version) for each in dispatches]
-        with self._watch.hook(self._strategy, "measure", updates=updates):
+        with self._purity.hook(self._strategy, "measure", updates=updates):
             value = function(updates)
         tensors: dict[str, Tensor] = {}
-        to_plain(value, "measured", tensors, {})  # refuses what no checkpoint can keep
+        to_plain(value, "measured", tensors, {})  # refuses what a checkpoint cannot hold
         if tensors:
             raise StrategyError(
                 f"strategy {self._strategy.kind}: measured a tensor; expected plain numbers"
@@ -205,7 +213,7 @@ class TrainingLearner:
         self._readings.append(value)
         return value
 
-    def reading(self, dispatch: Any, version: int, loss: float) -> Reading:
+    def reading(self, dispatch: Dispatched, version: int, loss: float) -> Reading:
         """What a schedule may know of an update with this training loss."""
         return Reading(
             dispatch.client,
@@ -216,7 +224,7 @@ class TrainingLearner:
             loss,
         )
 
-    def _update(self, dispatch: Any, result: LocalResult, version: int) -> Update:
+    def _update(self, dispatch: Dispatched, result: LocalResult, version: int) -> Update:
         if self._guard is None and dispatch.steps and not math.isfinite(result.loss):
             self._diverged(
                 version,
@@ -242,5 +250,5 @@ class TrainingLearner:
         return corrupted(update, dispatch.corruption, self._strategy.gradient)
 
     def _diverged(self, version: int, client: int | None, what: str) -> NoReturn:
-        self.divergence = self.divergence or Divergence(version, client)  # the first, which ends it
+        self.divergence = self.divergence or Divergence(version, client)  # the first ends the run
         raise DivergedError(f"diverged at version {version}: {what}")

@@ -1,4 +1,4 @@
-"""No training at all: the schedule alone is the product (``--timing-only``)."""
+"""The learner of a run without training (``--timing-only``)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from afl_sim.errors import ScheduleError
+from afl_sim.global_model.dispatched import Dispatched
 
 
 class NullLearner:
     """Answers every call of the world, and computes nothing."""
 
-    def start(self, dispatch: Any, after: Any) -> None:
+    def start(self, dispatch: Dispatched, after: Dispatched | None) -> None:
         """Nothing is trained."""
 
-    def recall(self, dispatch: Any) -> None:
+    def recall(self, dispatch: Dispatched) -> None:
         """Nothing is trained."""
 
-    def arrive(self, dispatch: Any) -> None:
+    def arrive(self, dispatch: Dispatched) -> None:
         """Nothing is kept."""
 
-    def drop(self, dispatch: Any) -> None:
+    def drop(self, dispatch: Dispatched) -> None:
         """Nothing is held."""
 
-    def aggregate(self, updates: Sequence[Any], version: int, context: Mapping[str, Any]) -> None:
+    def aggregate(
+        self, updates: Sequence[Dispatched], version: int, context: Mapping[str, Any]
+    ) -> None:
         """The version is a number only."""
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
@@ -37,11 +40,14 @@ class NullLearner:
         raise ScheduleError("a timing-only run has no accuracy to stop at")
 
     def measure(
-        self, function: Callable[[Sequence[Any]], Any], dispatches: Sequence[Any], version: int
+        self,
+        function: Callable[[Sequence[Any]], Any],
+        dispatches: Sequence[Dispatched],
+        version: int,
     ) -> Any:
         """Refused: a run without training has no results."""
         raise ScheduleError("a timing-only run has no results to measure")
 
-    def result(self, dispatch: Any, version: int) -> Any:
+    def result(self, dispatch: Dispatched, version: int) -> Any:
         """Refused: a run without training has no results."""
         raise ScheduleError("a timing-only run has no results to read")

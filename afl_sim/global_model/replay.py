@@ -1,4 +1,4 @@
-"""Going on from a snapshot: replay the schedule without training, then attach the numbers."""
+"""Resumes from a snapshot: the schedule is replayed without training, then training goes on."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from afl_sim.errors import AflSimError
+from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.snapshot import Snapshot
 
 _OTHER_READINGS = (
-    "the replayed schedule reads other results than before the checkpoint: it was made by other "
-    "code or from another scenario; run it again with --force"
+    "the replayed schedule reads other results than before the checkpoint, so other code or "
+    "another scenario made it; run it again with --force"
 )
 
 
 class ReplayingLearner:
-    """Trains nothing up to the version of a snapshot, and from there is a `TrainingLearner`.
+    """Trains nothing up to the version of a snapshot; from there on, a `TrainingLearner` trains.
 
     Args:
-        learner: what takes over.
-        snapshot: where it takes over.
+        learner: takes over at the snapshot.
+        snapshot: the numbers at that version.
     """
 
     def __init__(self, learner: TrainingLearner, snapshot: Snapshot) -> None:
         self._learner = learner
         self._snapshot = snapshot
-        self._live: dict[Any, int] = {}  # unfinished tasks, in order of dispatch: when due
-        self._used: WeakKeyDictionary[Any, None] = WeakKeyDictionary()
+        self._live: dict[Dispatched, int] = {}  # unfinished tasks, in order of dispatch: when due
+        self._used: WeakKeyDictionary[Dispatched, None] = WeakKeyDictionary()
         self._readings = deque(snapshot.readings)
         self._on = False
 
@@ -39,7 +40,7 @@ class ReplayingLearner:
         return self._on
 
     def attach(self, version: int, check: Callable[[], None]) -> None:
-        """Called after each version: takes over at the snapshot's, once ``check`` has passed."""
+        """Hand over to the learner if this is the snapshot's version, once ``check`` has passed."""
         if self._on or version != self._snapshot.version:
             return
         check()
@@ -49,34 +50,36 @@ class ReplayingLearner:
         self._live.clear()
         self._on = True
 
-    def start(self, dispatch: Any, after: Any) -> None:
-        """A task that the snapshot may still need."""
+    def start(self, dispatch: Dispatched, after: Dispatched | None) -> None:
+        """Note a task that may be unfinished at the snapshot."""
         if self._on:
             self._learner.start(dispatch, after)
         else:
             self._live[dispatch] = dispatch.due_us
 
-    def recall(self, dispatch: Any) -> None:
-        """The steps that were done are on the dispatch."""
+    def recall(self, dispatch: Dispatched) -> None:
+        """Note when the task is due now; the dispatch has the steps that were done."""
         if self._on:
             self._learner.recall(dispatch)
         else:
             self._live[dispatch] = dispatch.due_us
 
-    def arrive(self, dispatch: Any) -> None:
-        """What clients keep is in the snapshot."""
+    def arrive(self, dispatch: Dispatched) -> None:
+        """Do nothing: the snapshot has what clients keep."""
         if self._on:
             self._learner.arrive(dispatch)
 
-    def drop(self, dispatch: Any) -> None:
-        """The task is needed no more."""
+    def drop(self, dispatch: Dispatched) -> None:
+        """Forget a task that is no longer needed."""
         if self._on:
             self._learner.drop(dispatch)
         else:
             self._live.pop(dispatch, None)
 
-    def aggregate(self, updates: Sequence[Any], version: int, context: Mapping[str, Any]) -> None:
-        """The versions up to the snapshot's are not made again."""
+    def aggregate(
+        self, updates: Sequence[Dispatched], version: int, context: Mapping[str, Any]
+    ) -> None:
+        """Note the tasks that were used; versions up to the snapshot are not made again."""
         if self._on:
             self._learner.aggregate(updates, version, context)
         else:
@@ -85,7 +88,7 @@ class ReplayingLearner:
                 self._used[dispatch] = None
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
-        """Evaluations up to the snapshot's version were recorded with it."""
+        """Do nothing before the snapshot, which has the evaluations up to its version."""
         if self._on:
             self._learner.evaluate(time_us, version, updates, samples)
 
@@ -95,19 +98,22 @@ class ReplayingLearner:
             self._learner.settle()
 
     def accuracy(self) -> float:
-        """Of the last evaluation; while replaying, too low for any stop rule, as it then was."""
+        """The last accuracy; before the snapshot, a value too low for any stop rule."""
         return self._learner.accuracy() if self._on else -1.0
 
-    def result(self, dispatch: Any, version: int) -> Any:
-        """What was read at this place before."""
+    def result(self, dispatch: Dispatched, version: int) -> Any:
+        """The result that was read at this point before."""
         if self._on:
             return self._learner.result(dispatch, version)
         return self._learner.reading(dispatch, version, self._next_reading())
 
     def measure(
-        self, function: Callable[[Sequence[Any]], Any], dispatches: Sequence[Any], version: int
+        self,
+        function: Callable[[Sequence[Any]], Any],
+        dispatches: Sequence[Dispatched],
+        version: int,
     ) -> Any:
-        """What was measured at this place before."""
+        """The value that was measured at this point before."""
         if self._on:
             return self._learner.measure(function, dispatches, version)
         return self._next_reading()

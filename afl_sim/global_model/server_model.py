@@ -12,12 +12,12 @@ from torch import Tensor
 from afl_sim.errors import StrategyError
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.strategies.base import Population, State, Strategy, Update
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 from afl_sim.strategies.toolkit.server_optimizer import server_step
 
 
 class ServerModel:
-    """What the server has: the model, the strategy's state and its optimizer's.
+    """The model, the state of the strategy, and the state of the server's optimizer.
 
     Args:
         strategy: the update rule.
@@ -28,7 +28,7 @@ class ServerModel:
     Attributes:
         vector: shape (P + B,): the model; every version is a new tensor.
         state: the strategy's state.
-        moments: the state of ``server_optimizer``, if there is one and it has made a step.
+        moments: the state of ``server_optimizer``; None before its first step, or without one.
     """
 
     def __init__(
@@ -38,40 +38,40 @@ class ServerModel:
         self._layout = layout
         self._count = layout.num_parameters
         self.vector = initial
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
         params = initial[: self._count]
-        with self._watch.hook(strategy, "initial_state", params=params):
+        with self._purity.hook(strategy, "initial_state", params=params):
             self.state: State = strategy.initial_state(params, population)
         self.moments: Any = None
 
     def aggregate(
         self, updates: Sequence[Update], vectors: Sequence[Tensor], context: Mapping[str, Any]
     ) -> bool:
-        """Make the next model; False, and the model stays as it is, where that is not finite.
+        """Make the next model; if it is not finite, keep the old one and return False.
 
         Args:
-            updates: in order of arrival; none if the guard has refused them all.
+            updates: in order of arrival; empty if the guard has refused them all.
             vectors: the local models with their buffers, each of shape (P + B,) or longer.
             context: what the schedule passes to the rule.
 
         Raises:
-            StrategyError: what the rule returns is no model.
+            StrategyError: the rule returned something that is not a model.
         """
         strategy, layout, before = self._strategy, self._layout, self.vector[: self._count]
         optimizer = strategy.server_optimizer if updates else None
         hook = "refused" if not updates else "aggregate" if optimizer is None else "direction"
         arguments: dict[str, Any] = {"params": before, "state": self.state}
         arguments |= {"updates": updates, "context": context} if updates else {"context": context}
-        with self._watch.hook(strategy, hook, **arguments):
+        with self._purity.hook(strategy, hook, **arguments):
             params, state = getattr(strategy, hook)(*arguments.values())
         self.state = state
         self._check(params, hook)
         if optimizer is None:
-            params = layout.with_frozen(params, before)  # a mean of equal numbers is rounded, too
+            params = layout.with_frozen(params, before)  # even a mean of equal numbers is rounded
         else:
             parts = layout.trained_parts
             params, self.moments = server_step(optimizer, before, self.moments, params, parts)
-        # A sum is cheaper to look at, and finite only where all that it is made of is.
+        # A sum is cheaper to check, and it is finite only if all its terms are.
         if not (math.isfinite(params.sum()) or torch.isfinite(params).all()):
             return False
         if len(self.vector) > self._count:
@@ -93,7 +93,7 @@ class ServerModel:
             )
 
     def _mean_buffers(self, vectors: Sequence[Tensor]) -> Tensor:
-        """Buffers are statistics: their mean over the updates, whatever the strategy."""
+        """The mean of the buffers over the updates: they are statistics, whatever the strategy."""
         size = len(self.vector)
         if not vectors:
             return self.vector[self._count :]

@@ -1,9 +1,10 @@
-"""A run's numbers at the end of an aggregation: enough to go on from, and no more.
+"""A run's numbers at the end of an aggregation: enough to resume the run, and no more.
 
-The schedule is not in it: it is computed again, without training, up to the same event. Tasks that
-were in flight or not yet used are not in it either, only the models they start from: tasks are
-pure, so they are trained again, to the same bits. Batched training is the exception, where the bits
-depend on the group that a task was trained in: of a group that is partly used, the rest is saved.
+A snapshot does not hold the schedule, which is computed again, without training, up to the same
+event. Nor does it hold tasks that were in flight or not yet used, only the models from which they
+start: tasks are pure, so they are trained again, to the same bits. In batched training the bits
+depend on the group in which a task was trained, so if a group is partly used, the results of the
+other tasks are saved.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from afl_sim.errors import StrategyError
 from afl_sim.execution.tasks import Future, ended
+from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.learning.training.evaluation import Evaluation
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State
@@ -35,18 +37,18 @@ class Snapshot:
         version: the server's version.
         vector: shape (P + B,): the global model.
         state: the strategy's state.
-        moments: the state of a server optimizer that takes the strategy's move.
-        bases: the models, and the strategy's states where clients do not begin at the model, of
-            earlier versions that tasks still start from.
-        own: client -> the model (P + B,) with which it ended its last task that arrived.
+        moments: the state of the server's optimizer, if there is one.
+        bases: version -> the model from which tasks still start, and the strategy's state at that
+            version if the clients do not start at the model itself.
+        own: client -> the model (P + B,) at the end of its last task that has arrived.
         before: (client, task) -> the model (P + B,) from which that unfinished task goes on.
-        results: (client, task) -> the result of a task not yet used, where another training of it
-            would not come to the same bits.
+        results: (client, task) -> the result of a task that is not used yet and that would not have
+            the same bits if it were trained again.
         evaluation: the last evaluation and its version.
         rejected: updates that the server has refused.
-        again: (client, task) of updates that were used and that the schedule still holds, so that
-            it may use them again.
-        readings: the plain values that the schedule has read out of results, in order.
+        again: (client, task) of updates that were used and that the schedule may use again, since
+            it still holds them.
+        readings: the plain values that the schedule has read from results, in order.
     """
 
     version: int
@@ -62,14 +64,14 @@ class Snapshot:
     again: list[tuple[int, int]] = field(default_factory=list)
     readings: list[Any] = field(default_factory=list)
 
-    def origin(self, dispatch: Any) -> tuple[Tensor, State, Future[LocalResult] | None]:
-        """What a task was sent with: the model, the state beside it, and what it goes on from."""
+    def origin(self, dispatch: Dispatched) -> tuple[Tensor, State, Future[LocalResult] | None]:
+        """What a task starts from: the model, the strategy's state, and the task before, if any."""
         base, state = self.bases[dispatch.base_version]
         before = self.before.get((dispatch.client, dispatch.task))
         return base, state, None if before is None else ended(before)
 
     def pack(self) -> tuple[dict[str, Any], Arrays]:
-        """Plain facts and named arrays, for a checkpoint on disk."""
+        """Plain values and named arrays, for a checkpoint on disk."""
         tensors: dict[str, Tensor] = {"vector": self.vector}
         names: dict[int, str] = {}
         facts: dict[str, Any] = {
@@ -104,7 +106,7 @@ class Snapshot:
 
     @classmethod
     def unpack(cls, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Snapshot:
-        """The snapshot that `pack` took apart."""
+        """The snapshot that `pack` has packed."""
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
         state = _from_plain(facts["state"], tensors)
         moments = _from_plain(facts["moments"], tensors)
@@ -134,10 +136,10 @@ class Snapshot:
 
 
 def to_plain(value: Any, name: str, tensors: dict[str, Tensor], names: dict[int, str]) -> Any:
-    """A state as JSON, its tensors put aside under names.
+    """A state as JSON, with its tensors stored under names in ``tensors``.
 
-    A tensor that is there already keeps its first name: the states of successive versions share
-    most of what a table holds.
+    A tensor that is stored already keeps its first name, since the states of successive versions
+    share most of their tensors.
     """
     if isinstance(value, Tensor):
         known = names.setdefault(id(value), name)
@@ -156,8 +158,8 @@ def to_plain(value: Any, name: str, tensors: dict[str, Tensor], names: dict[int,
     if value is None or isinstance(value, bool | int | float | str):
         return {"plain": value}
     raise StrategyError(
-        f"the strategy's state holds a {type(value).__name__}, which no checkpoint can keep; "
-        "expected tensors, numbers and words, in dicts, lists and tuples"
+        f"the strategy's state holds a {type(value).__name__}, which a checkpoint cannot hold; "
+        "expected tensors, numbers and strings in dicts, lists and tuples"
     )
 
 

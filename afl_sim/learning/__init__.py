@@ -1,0 +1,1 @@
+"""The numeric half on the client's side: data, their partition, models, and local training."""

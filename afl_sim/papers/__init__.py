@@ -1,1 +1,1 @@
-"""Reproductions of published figures and tables: reported beside measured, one command each."""
+"""Reproductions of published figures and tables, with one command each."""

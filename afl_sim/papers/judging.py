@@ -1,4 +1,4 @@
-"""Measured beside reported: the statistic of each row, its interval, and whether it is near."""
+"""Measured and reported numbers: the statistic of each row, its interval, and the verdict."""
 
 from __future__ import annotations
 

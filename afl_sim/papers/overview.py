@@ -1,4 +1,4 @@
-"""The targets that there are, with what they cost and how far they have come."""
+"""All targets, with their cost and their state."""
 
 from __future__ import annotations
 

@@ -132,14 +132,14 @@ def notes(target: Target, results: Results) -> Iterator[str]:
     """What the scale cut, what was not run, and how the results were made."""
     for study, ran in results.studies.items():
         if ran["cut"]:
-            yield f"Cut at {results.scale} scale: {study}: {ran['cut']}."
+            yield f"Reduced at {results.scale} scale: {study}: {ran['cut']}."
     if results.scale == "small":
         for study, runs in target.studies.items():
             if runs.small == "skip":
                 yield f"Left out at small scale: {study}{_at_cost(runs.cost)}."
         for table in target.tables.values():
             if not table.at_small:
-                yield f"Means something at full scale only: {table.title}."
+                yield f"Meaningful at full scale only: {table.title}."
     for study, cost in results.not_run.items():
         yield f"Not run here: {study}{_at_cost(cost)}."
     yield f"Made by {_how(results.made, results.made['minutes'])}"
@@ -150,7 +150,7 @@ def notes(target: Target, results: Results) -> Iterator[str]:
     for studies in earlier.values():
         made = results.studies[studies[0]]["made"]
         minutes = sum(results.studies[study]["minutes"] for study in studies)
-        yield f"Kept from before: {', '.join(studies)}, made by {_how(made, minutes)}"
+        yield f"Kept from earlier runs: {', '.join(studies)}, made by {_how(made, minutes)}"
 
 
 def _how(made: Mapping[str, Any], minutes: float) -> str:

@@ -1,4 +1,4 @@
-"""Runs what a target lacks, measures it, and has its results written down."""
+"""Runs the missing studies of a target, measures them, and writes the results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Asked:
         only: the studies to run; of the others what is finished counts. None: all.
         execution: settings of where tasks run, ``key.path=value``, for all that can have them.
         command: the command line, for the manifests.
-        stop_wanted: asked after each version and each study; True breaks off there.
+        stop_wanted: called after each version and each study; if it returns True, the work is
+            interrupted there.
     """
 
     scale: Scale = "small"
@@ -104,7 +105,7 @@ def reproduce(
     for part in wanted:
         _, outcomes = run_study(part.study, part.options, watch, tell)
         failed += [
-            f"{part.name}, {outcome.label}: {outcome.error or 'did not come to its end'}"
+            f"{part.name}, {outcome.label}: {outcome.error or 'did not finish'}"
             for outcome in outcomes
             if outcome.error or outcome.run is None or outcome.run.status not in FINISHED
         ]
@@ -127,7 +128,7 @@ def _told(
     there: Sequence[Part],
     place: Path,
 ) -> tuple[Results, list[Path]]:
-    """Measure the studies that are there, and write what came of it."""
+    """Measure the studies that exist, and write the results."""
     studies = {part.name: load_runs([part.place]) for part in there}
     not_run = {
         part.name: target.studies[part.name].cost for part in parts if part.name not in studies
@@ -182,9 +183,7 @@ def _check_names(target: Target, asked: Asked) -> None:
                 f"{hint(name, target.studies)}"
             )
         if name not in target.studies_at(asked.scale):
-            raise InputError(
-                f"{target.name}: {name} is left out at small scale; --scale full has it"
-            )
+            raise InputError(f"{target.name}: {name} is skipped at small scale; use --scale full")
 
 
 def _analysis(target: Target) -> ModuleType:
@@ -192,7 +191,7 @@ def _analysis(target: Target) -> ModuleType:
         return importlib.import_module(target.analysis)
     except Exception as error:
         raise InputError(
-            f"{target.name}: cannot import {target.analysis}, which measures: {told(error)}"
+            f"{target.name}: cannot import its analysis module {target.analysis}: {told(error)}"
         ) from error
 
 

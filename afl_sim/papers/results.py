@@ -1,4 +1,4 @@
-"""The results of a reproduction: what each replication gave, and what it was made with."""
+"""The results of a reproduction: the values of each replication, and how they were made."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Results:
             one that an earlier reproduction ran has that one's ``made``, too.
         not_run: the studies of this scale that were not run, with what they cost.
         tables: quantity -> row -> its values.
-        claims: quantity -> whether each replication bears it out.
+        claims: quantity -> whether each replication supports it.
     """
 
     target: str
@@ -103,7 +103,7 @@ def checked(
     """
     if not isinstance(measured, Mapping):
         raise AflSimError(
-            f"{target.analysis}.measure gave {_kind(measured)}; expected a dict by quantity"
+            f"{target.analysis}.measure returned {_kind(measured)}; expected a dict by quantity"
         )
     known = (*target.tables, *target.claims)
     tables: dict[str, dict[str, Values]] = {}
@@ -115,8 +115,8 @@ def checked(
             claims[quantity] = _each(target, quantity, found, bool)
         else:
             raise AflSimError(
-                f"{target.analysis}: measured {quantity!r}, which {target.name} does not ask for; "
-                f"expected {', '.join(known)}{hint(quantity, known)}"
+                f"{target.analysis}: measured {quantity!r}, which is not a quantity of "
+                f"{target.name}; expected {', '.join(known)}{hint(quantity, known)}"
             )
     if scale == "small":
         tables = {name: rows for name, rows in tables.items() if target.tables[name].at_small}
@@ -133,8 +133,8 @@ def _table(target: Target, quantity: str, found: Any) -> dict[str, Values]:
     for row in found:
         if row not in rows:
             raise AflSimError(
-                f"{target.analysis}: {quantity} has a row {row!r}, which {target.name} does not "
-                f"ask for; expected one of {', '.join(rows)}{hint(row, rows)}"
+                f"{target.analysis}: {quantity} has a row {row!r}, which is not a row of "
+                f"{target.name}; expected one of {', '.join(rows)}{hint(row, rows)}"
             )
     table = {
         row: _each(target, f"{quantity}, {row}", found[row], _number)
@@ -151,7 +151,7 @@ def _each(target: Target, what: str, found: Any, read: Callable[[Any], T]) -> li
     """One value for each replication."""
     if isinstance(found, str | bytes | Mapping) or not isinstance(found, Iterable):
         raise AflSimError(
-            f"{target.analysis}: {what}: {_kind(found)}; expected a list, a value for each "
+            f"{target.analysis}: {what}: {_kind(found)}; expected a list with a value for each "
             "replication"
         )
     try:

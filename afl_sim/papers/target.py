@@ -161,7 +161,7 @@ def _problems(words: Words, folder: Path) -> Iterator[Finding]:
     for block, parts in blocks.items():
         for i, part in enumerate(parts):
             if part.quantity in taken:
-                message = f"{part.quantity!r} is there twice; expected another name"
+                message = f"{part.quantity!r} occurs twice; expected another name"
                 yield Finding((block, i, "quantity"), message)
             taken.add(part.quantity)
     for i, table in enumerate(words.tables):
@@ -169,13 +169,13 @@ def _problems(words: Words, folder: Path) -> Iterator[Finding]:
             path = ("tables", i, "rows", label)
             tolerance = table.tolerance_of(label)
             if row.reported is not None and tolerance is None:
-                message = "has a reported number and no tolerance, nor has the table"
+                message = "has a reported number, but neither it nor its table has a tolerance"
                 yield Finding(path, message)
             if tolerance is not None and tolerance.spread and table.statistic == "median":
-                message = "a prediction interval goes with `statistic: mean`"
+                message = "a prediction interval needs `statistic: mean`"
                 yield Finding((*path, "tolerance", "spread"), message)
     if not words.tables and not words.claims:
-        yield Finding(("tables",), "no tables and no claims; expected something to reproduce")
+        yield Finding(("tables",), "no tables and no claims; expected at least one of them")
 
 
 def _settings(tree: Node, *path: str) -> tuple[Override, ...]:

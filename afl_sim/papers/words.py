@@ -1,4 +1,4 @@
-"""What a ``target.yaml`` may say: studies, reported numbers, and tolerances with their reasons."""
+"""The content of a ``target.yaml``: studies, reported numbers, and tolerances with reasons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _usable(form: str) -> str:
         if form.format(1.0) == form.format(2.0):
             raise ValueError
     except (ValueError, LookupError, AttributeError, TypeError):
-        message = f"{form!r} cannot write a number; expected a format such as '{{:.2f}}'"
+        message = f"{form!r} cannot format a number; expected a format such as '{{:.2f}}'"
         raise PydanticCustomError("scenario", message) from None
     return form
 
@@ -45,14 +45,16 @@ class Cut(Section):
     settings: dict[str, Any] = Field(
         alias="set", min_length=1, description="Settings by key path, in place of the file's."
     )
-    cut: Text = Field(description="What that leaves out, in words.")
+    cut: Text = Field(description="What the small scale leaves out, in words.")
 
 
 class Runs(Section):
     """A scenario file of a target, and how it is run."""
 
     file: Text = Field(description="The scenario file, beside the target.")
-    timing_only: Flag = Field(default=False, description="Whether nothing is trained.")
+    timing_only: Flag = Field(
+        default=False, description="Whether the study is run without training."
+    )
     settings: dict[str, Any] = Field(
         default_factory=dict,
         alias="set",
@@ -71,7 +73,7 @@ class Runs(Section):
 
 
 class Tolerance(Section):
-    """How far a measured number may lie from the reported one, fixed before it is measured."""
+    """Allowed distance of a measured number from the reported one, fixed before it is measured."""
 
     relative: Positive | None = Field(
         default=None, description="As a share of the reported number (no unit)."
@@ -82,7 +84,7 @@ class Tolerance(Section):
         description="prediction: the reported number lies in the 95 % prediction interval of one "
         "more replication.",
     )
-    because: str = Field(default="", description="Why so far and no farther.")
+    because: str = Field(default="", description="The reason for this tolerance.")
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -91,7 +93,9 @@ class Tolerance(Section):
         if all(getattr(self, name) is None for name in names):
             raise PydanticCustomError("scenario", f"expected one of {', '.join(names)}")
         if self.spread is None and not self.because:
-            raise PydanticCustomError("scenario", "has no `because`; expected the reason for it")
+            raise PydanticCustomError(
+                "scenario", "has no `because`; expected the reason for the tolerance"
+            )
         return self
 
 
@@ -102,10 +106,10 @@ class Row(Section):
         default=None, description="The published number; null: measured only."
     )
     confirmed: Flag = Field(
-        default=True, description="Whether that was read in a primary or secondary source."
+        default=True, description="Whether the number was read in a primary or secondary source."
     )
     tolerance: Tolerance | None = Field(
-        default=None, description="In place of the table's tolerance."
+        default=None, description="A tolerance that replaces that of the table."
     )
 
 
@@ -126,7 +130,9 @@ class Table(Section):
     at_small: Flag = Field(
         default=True, description="Whether the small scale can give these numbers."
     )
-    tolerance: Tolerance | None = Field(default=None, description="For all rows without their own.")
+    tolerance: Tolerance | None = Field(
+        default=None, description="The tolerance of all rows without their own."
+    )
     rows: dict[str, Annotated[Row, BeforeValidator(_row)]] = Field(
         min_length=1, description="By label: the reported number, null, or a block."
     )
@@ -137,7 +143,7 @@ class Table(Section):
 
 
 class Claim(Section):
-    """A statement that each replication bears out or does not."""
+    """A statement that each replication supports or does not."""
 
     quantity: Text = Field(description="Its name in the analysis.")
     says: Text = Field(description="The statement.")
@@ -152,7 +158,7 @@ class Words(Section):
     minutes: Minutes = Field(description="How long it takes.")
     studies: dict[str, Runs] = Field(min_length=1, description="What is run, by name.")
     tables: tuple[Table, ...] = Field(default=(), description="Reported beside measured.")
-    claims: tuple[Claim, ...] = Field(default=(), description="Statements to bear out.")
+    claims: tuple[Claim, ...] = Field(default=(), description="Statements to check.")
     figure: str | None = Field(default=None, description="The figure's caption; null: no figure.")
     analysis: str | None = Field(
         default=None,

@@ -1,4 +1,4 @@
-"""Results written down: among the runs, and beside the target."""
+"""Writing results: beside the runs, and into the folder of the target."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from afl_sim.errors import AflSimError
 from afl_sim.recording.drafts import draft_folder, remove_drafts
 from afl_sim.recording.files import reason, write_bytes, write_text
+from afl_sim.recording.holding import close, open_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,8 +118,9 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = open_folder(folder, through_link=True)
     try:
-        os.fsync(descriptor)
+        if descriptor is not None:
+            os.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        close(descriptor)

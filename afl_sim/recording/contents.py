@@ -1,4 +1,4 @@
-"""The files of a run folder, read: what is missing or damaged is one clear error."""
+"""Reading the files of a run folder: a missing or damaged file gives one clear error."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def check_columns(
         )
     memory = physical_memory()
     if memory is not None and 8 * rows * len(schema) > memory:
-        raise RunFolderError(f"{path} has {rows:,} rows, which this machine's memory cannot hold")
+        raise RunFolderError(f"{path} has {rows:,} rows, more than this machine's memory can hold")
     return [name for name in schema.names if name in names]
 
 
@@ -141,9 +141,7 @@ def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     from safetensors.numpy import load
 
     if not path.exists():
-        raise RunFolderError(
-            f"{path} is missing: a run has a model once it has ended, and if it trained"
-        )
+        raise RunFolderError(f"{path} is missing: only a finished run with training has a model")
     _require_regular(path)
     try:
         content = path.read_bytes()
@@ -188,7 +186,7 @@ def _require_table(
 def _require_regular(path: Path) -> None:
     """Refuse what would not end when it is read."""
     if path.exists() and not path.is_file():
-        raise RunFolderError(f"{path} is damaged: it is no regular file")
+        raise RunFolderError(f"{path} is damaged: it is not a regular file")
 
 
 def _can_become(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -252,10 +250,13 @@ def _missing(path: Path) -> str:
     if (folder / SUMMARY).exists() or not (folder / SCENARIO).exists():
         return f"{path} is missing: the run folder is incomplete"
     if path.name == MANIFEST:
-        return f"{path} is missing: the run cannot go on without it; `run --force` makes it again"
+        return (
+            f"{path} is missing: the run cannot be continued without it; `run --force` repeats "
+            "the run"
+        )
     return (
-        f"{path} is missing: the run is unfinished; `afl-sim resume {folder}` goes on with it, "
-        "unless another process does"
+        f"{path} is missing: the run is unfinished; `afl-sim resume {folder}` continues it, "
+        "unless another process is running it"
     )
 
 

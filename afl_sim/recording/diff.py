@@ -1,4 +1,4 @@
-"""Where two runs part: the first event, evaluation or weight in which they differ."""
+"""Where two runs diverge: the first event, evaluation or weight in which they differ."""
 
 from __future__ import annotations
 
@@ -116,7 +116,12 @@ def format_divergence(divergence: Divergence | None, name_a: str = "A", name_b: 
     name_a, name_b = (_short(name) for name in (name_a, name_b))
     lines = []
     if d.index is not None:
-        lines += [f"The schedules part at event {d.index}.", f"  A: {name_a}", f"  B: {name_b}", ""]
+        lines += [
+            f"The schedules differ from event {d.index} on.",
+            f"  A: {name_a}",
+            f"  B: {name_b}",
+            "",
+        ]
         table: list[tuple[str, Row | None]] = [("", row) for row in d.before]
         table += [("A", d.row_a), *(("A", row) for row in d.after_a)]
         table += [("B", d.row_b), *(("B", row) for row in d.after_b)]
@@ -142,7 +147,7 @@ def format_divergence(divergence: Divergence | None, name_a: str = "A", name_b: 
         lines += ["", f"Model digest A: {d.model_digest_a or 'no model'}"]
         lines += [f"Model digest B: {d.model_digest_b or 'no model'}"]
     if d.numerics:
-        lines += ["", f"They were computed in other numerics ({d.numerics})."]
+        lines += ["", f"They were computed with different numerics ({d.numerics})."]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What the small files of a run folder hold: what other code relies on, checked in one place.
+"""The content of the small files of a run folder, as far as other code relies on it.
 
 A folder may come from a stranger, from other code, or from a disk that has lost a part of it. Keys
 that nothing relies on are free.
@@ -43,7 +43,7 @@ class Document(BaseModel):
 
 
 class Updates(Document):
-    """What became of the tasks."""
+    """The number of tasks by outcome."""
 
     dispatched: Whole | None = None
     arrived: Whole | None = None
@@ -72,7 +72,7 @@ class Staleness(Document):
 
 
 class WallSeconds(Document):
-    """What a run has taken."""
+    """The wall time of a run."""
 
     total: Figure | None = None
     training: Figure | None = None
@@ -172,7 +172,7 @@ class Facts(Document):
 
 
 def check_document(kind: type[Document], content: Mapping[str, Any], path: Path) -> None:
-    """Refuse what a file must not hold.
+    """Refuse content that a file must not have.
 
     Raises:
         RunFolderError: the first thing that is wrong in it, in one line.

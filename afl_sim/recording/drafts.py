@@ -7,7 +7,6 @@ killed, and may be removed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -15,7 +14,12 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import lock_descriptor
+
+from afl_sim.recording.holding import HOLDS_FOLDERS, NO_LINK, close, open_folder
 
 _DRAFT = re.compile(r"\.(?P<place>.+)\.afl-sim-[0-9a-f]{12}\.tmp", re.DOTALL)
 _SHOWN = 40  # characters of the place's name: the longest name that a file may have is short
@@ -37,7 +41,7 @@ class Draft:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK
         while True:
             self._hidden = _draft_of(path)
             descriptor = os.open(self._hidden, flags, 0o666)
@@ -50,11 +54,16 @@ class Draft:
         """Force the content to the disk, and give the file its name."""
         self.handle.flush()
         os.fsync(self.handle.fileno())
+        if os.name == "nt":  # Windows renames no open file
+            self.handle.close()
         os.replace(self._hidden, self.path)
-        self.handle.close()  # not before: the lock goes with it
+        self.handle.close()  # not before, where that can be: the lock goes with it
 
     def withdraw(self) -> None:
         """Delete it; never raises an `OSError`."""
+        if os.name == "nt":  # Windows deletes no open file
+            with suppress(OSError):
+                self.handle.close()
         with suppress(OSError):
             self._hidden.unlink(missing_ok=True)
         with suppress(OSError):
@@ -73,14 +82,16 @@ def draft_folder(place: Path) -> Iterator[Path]:
         hidden = _draft_of(place)
         hidden.mkdir()
         with suppress(FileNotFoundError):  # it was taken for one that was left
-            descriptor = held_folder(hidden)
-            if descriptor is not None:
+            held = hold_folder(hidden)
+            if held is not None:
                 break
-    with _closing(descriptor):
+    try:
+        yield hidden
+    finally:
         try:
-            yield hidden
-        finally:
             shutil.rmtree(hidden, ignore_errors=True)
+        finally:
+            held.release()
 
 
 def remove_folder(folder: Path, place: Path) -> None:
@@ -94,15 +105,26 @@ def remove_folder(folder: Path, place: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def held_folder(folder: Path) -> int | None:
-    """Hold a folder as a draft is held; its descriptor, or None where another process holds it.
+@dataclass(frozen=True)
+class HeldFolder:
+    """A folder that other processes see held, on a system where folders can be held."""
+
+    descriptor: int | None
+
+    def release(self) -> None:
+        """Hold it no longer."""
+        close(self.descriptor)
+
+
+def hold_folder(folder: Path) -> HeldFolder | None:
+    """Hold a folder as a draft is held; None where another process holds it.
 
     Raises:
         OSError: there is no such folder, or it is a link.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    if _hold(descriptor):
-        return descriptor
+    descriptor = open_folder(folder)
+    if descriptor is None or _hold(descriptor):
+        return HeldFolder(descriptor)
     os.close(descriptor)
     return None
 
@@ -134,36 +156,34 @@ def _drafts_in(folder: Path, names: set[str]) -> Iterator[Path]:
 
 
 def _remove_if_left(draft: Path) -> None:
+    if not HOLDS_FOLDERS:  # Windows, which does not delete what is open either
+        return
     found = draft.lstat()
+    kind = stat.S_IFMT(found.st_mode)
     if found.st_uid != os.geteuid():
         return
-    flags = {stat.S_IFREG: os.O_RDWR, stat.S_IFDIR: os.O_RDONLY | os.O_DIRECTORY}
-    kind = stat.S_IFMT(found.st_mode)
-    if kind not in flags:  # a link, or what else somebody has put there
+    if kind == stat.S_IFDIR:
+        descriptor = open_folder(draft)
+    elif kind == stat.S_IFREG:
+        descriptor = os.open(draft, os.O_RDWR | NO_LINK)
+    else:  # a link, or what else somebody has put there
         return
-    descriptor = os.open(draft, flags[kind] | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with _closing(descriptor):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        if descriptor is None or not lock_descriptor(descriptor, blocking=False):
+            return
         if kind == stat.S_IFDIR:
             shutil.rmtree(draft, ignore_errors=True)
         elif os.path.samestat(os.fstat(descriptor), draft.lstat()):
             draft.unlink()
-
-
-@contextmanager
-def _closing(descriptor: int) -> Iterator[None]:
-    try:
-        yield
     finally:
-        os.close(descriptor)
+        close(descriptor)
 
 
 def _hold(descriptor: int) -> bool:
     """Take the lock of a draft; False where another process has taken it for one that was left."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        if not lock_descriptor(descriptor, blocking=False):
+            return False
     except OSError:  # a file system without locks, on which nothing is ever removed
         return True
     return os.fstat(descriptor).st_nlink > 0

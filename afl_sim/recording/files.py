@@ -1,4 +1,4 @@
-"""Files that a reader never sees half of.
+"""Files that a reader never sees partly written.
 
 Everything is written as a `Draft` beside its place, forced to the disk and renamed. When anything
 fails on the way, the draft is deleted and the file that was there before stays. The operating
@@ -26,12 +26,12 @@ _REASONS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
-    errno.EEXIST: "a file of that name is in the way",
+    errno.EEXIST: "a file with that name exists",
     errno.ENOTDIR: "a part of the path is not a folder",
     errno.ENAMETOOLONG: "the name is too long",
-    errno.ENOENT: "the folder is not there",
+    errno.ENOENT: "the folder does not exist",
     errno.EISDIR: "it is a folder",
-    errno.ELOOP: "a symbolic link is in the way",
+    errno.ELOOP: "a symbolic link is in its place",
 }
 
 
@@ -72,8 +72,8 @@ def refuse_link(folder: Path) -> None:
     """
     if folder.is_symlink():
         raise RunFolderError(
-            f"{folder} is a symbolic link, and nothing is written through it: remove the link, or "
-            "put the folder in its place"
+            f"{folder} is a symbolic link, and nothing is written through links: remove the link, "
+            "or replace it with the folder"
         )
 
 

@@ -1,4 +1,4 @@
-"""Numerics fingerprints compared: what had to be the same for two results to agree in every bit."""
+"""Comparison of numerics fingerprints, which must be equal for two results to agree bit for bit."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from afl_sim.recording.files import (
     write_json,
     writing,
 )
+from afl_sim.recording.holding import close, open_folder
 from afl_sim.recording.locking import lock_of
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Folder:
 class RunFolder(Folder):
     """The folder of one run, while it is being written."""
 
-    _held: int | None = None  # a descriptor of the folder, while it is locked
+    _there: os.stat_result | None = None  # the folder that is locked
 
     @classmethod
     def create(
@@ -128,7 +129,7 @@ class RunFolder(Folder):
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Go on writing to the existing folder of a run.
+        """Continue to write to the existing folder of a run.
 
         Raises:
             RunFolderError: there is no run in it.
@@ -153,30 +154,31 @@ class RunFolder(Folder):
             remove_drafts(self.path)
             remove_drafts(self.path.parent, self.path.name)
             # While it is open, no other folder can be taken for it.
-            self._held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = open_folder(self.path, through_link=True)
             try:
+                self._there = os.stat(self.path if descriptor is None else descriptor)
                 yield
             finally:
-                os.close(self._held)
-                self._held = None
+                close(descriptor)
+                self._there = None
 
     def check_there(self) -> None:
-        """Look whether the folder that is held is still in its place.
+        """Check that the folder that is held is still in its place.
 
         Raises:
             AflSimError: it is not.
         """
-        if self._held is None:
+        if self._there is None:
             return
         with suppress(OSError):
-            if os.path.samestat(os.fstat(self._held), os.stat(self.path)):
+            if os.path.samestat(self._there, os.stat(self.path)):
                 return
         raise AflSimError(
-            f"{self.path} was removed or moved while the run went on; nothing more is written to it"
+            f"{self.path} was removed or moved during the run; nothing more is written to it"
         )
 
     def forget_results(self) -> None:
-        """Remove what a run that broke off has left, but for its checkpoints, to go on from them.
+        """Remove the files of an interrupted run except its checkpoints, from which it continues.
 
         Until the run ends again the folder says that it has not.
         """
@@ -258,14 +260,14 @@ class StudyFolder(Folder):
 
 
 def check_study_there(path: Path) -> None:
-    """Look whether a study that goes on still has its folder.
+    """Check that a running study still has its folder.
 
     Raises:
         AflSimError: it has not; a run in it would make it anew.
     """
     if not (path / STUDY).is_file():
         raise AflSimError(
-            f"{path} was removed or moved while the study went on; nothing more is run"
+            f"{path} was removed or moved during the study; no further runs are started"
         )
 
 
@@ -275,11 +277,9 @@ def check_free(path: Path) -> None:
         if not path.exists() and not path.is_symlink():
             return
         if not path.is_dir():
-            raise RunFolderError(f"{path} is in the way: it is not a folder")
+            raise RunFolderError(f"{path} exists and is not a folder")
         if any(path.iterdir()):
-            raise RunFolderError(
-                f"{path} is in the way: it is not empty; choose another folder or remove it"
-            )
+            raise RunFolderError(f"{path} is not empty; choose another folder or remove it")
     except OSError as error:
         raise RunFolderError(f"cannot use {path}: {reason(error)}") from error
 
@@ -294,7 +294,7 @@ def _appear(place: Path, files: Mapping[str, bytes]) -> None:
             os.rename(draft, place)
     except OSError as error:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise RunFolderError(f"{place} is in the way: another run has just made it") from error
+            raise RunFolderError(f"{place} was just made by another run") from error
         if error.errno not in _NO_RENAME or not place.exists():
             raise
         # An empty folder that cannot be replaced is filled instead, the scenario last.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
 import stat
@@ -12,8 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from filelock import lock_descriptor
+
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.files import reason
+from afl_sim.recording.holding import NO_LINK, refuse_planted
 
 LOCK: Final = ".lock"
 
@@ -24,7 +26,7 @@ def lock_of(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
     Args:
         folder: which.
-        wait: until whoever holds it has come to the end, instead of refusing.
+        wait: wait until the other process releases the lock, instead of refusing.
 
     Raises:
         RunFolderError: another process holds it, or it cannot be locked.
@@ -47,9 +49,10 @@ def lock_of(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 def _opened(folder: Path) -> io.FileIO:
     def opener(path: str, flags: int) -> int:  # a link that lies there is not followed
-        return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        return os.open(path, flags | os.O_CREAT | NO_LINK, 0o666)
 
     try:
+        refuse_planted(folder / LOCK)
         lock = io.FileIO(folder / LOCK, "r+", opener=opener)
         if not stat.S_ISREG(os.fstat(lock.fileno()).st_mode):
             lock.close()
@@ -60,12 +63,14 @@ def _opened(folder: Path) -> io.FileIO:
 
 
 def _take(lock: io.FileIO, folder: Path, wait: bool) -> None:
+    # The lock of an open file ends with its process. A `filelock.FileLock` would not do: where the
+    # file system has no such locks, it takes a file for the lock, which outlives its process.
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        raise RunFolderError(f"another process is writing to {folder}") from None
+        taken = lock_descriptor(lock.fileno(), blocking=wait)
     except OSError as error:
         raise RunFolderError(f"cannot lock {folder}: {reason(error)}") from error
+    if not taken:
+        raise RunFolderError(f"another process is writing to {folder}")
 
 
 def _is_at(file: io.FileIO, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What this machine has to work with: processors and memory."""
+"""Processors and memory of this machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable_processors() -> int:
-    """Processors that this process may use; where the system cannot say, all that it has."""
+    """Processors that this process may use; all of them if the system does not tell."""
     count = getattr(os, "process_cpu_count", None)  # Python 3.13
     if count is not None:
         return count() or 1

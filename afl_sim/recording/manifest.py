@@ -1,4 +1,4 @@
-"""The manifest: what a result was made with.
+"""The manifest: the software and the machine that produced a result.
 
 It is the only file of a run folder that holds the wall clock's date, the machine or the command, so
 that everything else can be the same, byte for byte, when a run is repeated.

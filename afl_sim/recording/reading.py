@@ -106,7 +106,7 @@ class Run:
         wrong = named[~named.between(0, inf if count is None else count, inclusive="left")]
         if len(wrong):
             raise RunFolderError(
-                f"{path} is damaged: it has a client {wrong.iloc[0]}, of {count} in all"
+                f"{path} is damaged: it has a client {wrong.iloc[0]}, but there are {count} clients"
             )
         return frame
 
@@ -140,7 +140,9 @@ class Run:
         frame = to_frame(read_table(path, schema(), OPTIONAL, LATER))
         classes = {len(row) for row in frame["class_accuracy"] if row is not None and len(row)}
         if len(classes) > 1:
-            raise RunFolderError(f"{path} is damaged: evaluations are of different classes")
+            raise RunFolderError(
+                f"{path} is damaged: evaluations have different numbers of classes"
+            )
         return frame
 
     @property
@@ -213,7 +215,7 @@ def load_run(path: Path | str) -> Run:
 
 
 def load_head(path: Path | str) -> Run:
-    """Read a run folder without a look at its tables: enough to go on with the run.
+    """Read a run folder without its tables, which is enough to continue the run.
 
     Raises:
         RunFolderError: as for `load_run`.
@@ -248,10 +250,10 @@ def load_study(path: Path | str) -> list[Run]:
     folder = Path(path)
     _require_folder(folder)
     if not is_study(folder):
-        raise RunFolderError(f"{folder} is not a study folder: it has no runs in it")
+        raise RunFolderError(f"{folder} is not a study folder: it contains no runs")
     names = _run_names(folder)
     if not names:
-        raise RunFolderError(f"{folder} is a study of which no run has begun")
+        raise RunFolderError(f"{folder} is a study in which no run has begun")
     return [load_run(folder / name) for name in names]
 
 

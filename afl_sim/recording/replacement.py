@@ -1,4 +1,4 @@
-"""A run in place of an older one, which is there until the new one has something to show."""
+"""Replacing a run: the old one is kept until the new one has made a version."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Final
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run, RunFolder, load_head
-from afl_sim.recording.drafts import held_folder, remove_drafts, remove_folder
+from afl_sim.recording.drafts import HeldFolder, hold_folder, remove_drafts, remove_folder
 from afl_sim.recording.files import reason
 from afl_sim.recording.folder import SCENARIO
+from afl_sim.recording.holding import HOLDS_FOLDERS
 from afl_sim.recording.locking import LOCK
 
 FINISHED: Final = ("complete", "diverged")
@@ -45,13 +46,13 @@ class Replacement(AbstractContextManager["Replacement"]):
         self._place = old.path.resolve()  # where a link points to
         hidden = f".{_shown(self._place.name)}.before-{secrets.token_hex(4)}"
         self._aside = self._place.with_name(hidden)
-        self._held: int | None = None
+        self._held: HeldFolder | None = None
         self._let_go = False
         self._precious = _is_precious(old)
         if self._place == Path.cwd():
             raise RunFolderError(f"cannot replace {old.path}: it is the working directory")
         try:
-            self._held = held_folder(self._place)
+            self._held = hold_folder(self._place)
             os.rename(self._place, self._aside)
         except OSError as error:
             self._release()
@@ -82,7 +83,7 @@ class Replacement(AbstractContextManager["Replacement"]):
 
     def _release(self) -> None:
         if self._held is not None:
-            os.close(self._held)
+            self._held.release()
             self._held = None
 
 
@@ -115,7 +116,9 @@ def _shown(name: str) -> str:
 
 
 def _settle(aside: Path, place: Path) -> None:
-    held = held_folder(aside)
+    if not HOLDS_FOLDERS:  # nobody knows whether its process lives
+        return
+    held = hold_folder(aside)
     if held is None:  # its process lives
         return
     try:
@@ -126,7 +129,7 @@ def _settle(aside: Path, place: Path) -> None:
         else:
             _put_back(aside, place)
     finally:
-        os.close(held)
+        held.release()
 
 
 def _put_back(aside: Path, place: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who held which samples: ``partition.parquet``, a row for each client."""
+"""The samples of each client: ``partition.parquet``, one row per client."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from afl_sim.user_code import reason
 
 
 class Sink(Protocol):
-    """Takes evaluations as they come."""
+    """Receives each evaluation during the run."""
 
     def evaluated(self, row: Evaluation) -> None:
         """Take one evaluation."""
@@ -38,7 +38,9 @@ def check_sinks(names: Sequence[str]) -> None:
     """
     for name in names:
         if find_spec(name) is None:
-            raise InputError(f"execution.sinks: {name} is not installed; the extra [{name}] has it")
+            raise InputError(
+                f"execution.sinks: {name} is not installed; the extra [{name}] installs it"
+            )
 
 
 def open_sinks(names: Sequence[str], folder: Path, scenario: Mapping[str, Any]) -> list[Sink]:
@@ -63,13 +65,13 @@ def open_sinks(names: Sequence[str], folder: Path, scenario: Mapping[str, Any]) 
             for other in opened:
                 with suppress(AflSimError):
                     other.close()
-            raise InputError(f"execution.sinks: {name} cannot begin: {reason(error)}") from error
+            raise InputError(f"execution.sinks: {name} cannot start: {reason(error)}") from error
         opened.append(_OneError(name, sink))
     return opened
 
 
 class _OneError:
-    """A sink whose errors are the package's own: what is on the other side is not ours."""
+    """A sink whose errors are raised as errors of this package."""
 
     def __init__(self, name: str, sink: Sink) -> None:
         self._name = name
@@ -88,7 +90,9 @@ class _OneError:
         try:
             yield
         except Exception as error:
-            raise AflSimError(f"{self._name} takes no evaluations: {reason(error)}") from error
+            raise AflSimError(
+                f"{self._name} does not accept evaluations: {reason(error)}"
+            ) from error
 
 
 class TensorBoardSink:

@@ -1,4 +1,4 @@
-"""Tasks from events: one row for each piece of work that a client was given."""
+"""Tasks from events: one row for each task of a client."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""One run: it is prepared, executed and recorded."""

@@ -142,8 +142,9 @@ def resume(
 ) -> Run:
     """Go on with a run that was broken off, to the digests that it would have had.
 
-    The schedule is replayed up to the latest checkpoint; without a checkpoint the run begins anew.
-    A complete run is returned as it is; small files that its folder has lost are made again.
+    The schedule is replayed up to the latest checkpoint. Without a checkpoint the run starts again
+    from the beginning. A complete run is returned as it is, and small files that its folder has
+    lost are made again.
 
     Args:
         path: the run folder.
@@ -151,15 +152,15 @@ def resume(
         notice: called with one line if a checkpoint is damaged.
         execution: where tasks run from here on; by default where they ran before.
         executors: as for `simulate`.
-        force: go on even if other code, other numerics or another scenario began the run.
+        force: go on even if the run was started with other code, numerics or another scenario.
 
     Returns:
         The complete run, opened for reading.
 
     Raises:
-        RunFolderError: the folder holds no run, or another process is writing to it; other code,
-            other numerics or another scenario began the run; or a file is damaged that cannot be
-            made again.
+        RunFolderError: the folder holds no run, or another process is writing to it; the run was
+            started with other code, other numerics or another scenario; or a file is damaged that
+            cannot be made again.
         AflSimError: the replayed schedule is not the one of the checkpoint, which is kept; or the
             run failed, as for `simulate`.
         KeyboardInterrupt: as for `simulate`.
@@ -233,12 +234,12 @@ def _refuse_other(found: Run, identity: Identity) -> None:
     """Refuse to go on with a run that might not come to the same result here and now.
 
     Raises:
-        RunFolderError: other code, other numerics or another scenario began it.
+        RunFolderError: it was started with other code, other numerics or another scenario.
     """
     for what, values in identity.differences(found.manifest, found.timing_only).items():
         raise RunFolderError(
-            f"{found.path} was begun with {_WORDS[what]} ({values}), so the result might not be "
-            "the same; --force goes on nevertheless"
+            f"{found.path} was started with {_WORDS[what]} ({values}), so its result may differ; "
+            "--force goes on anyway"
         )
 
 

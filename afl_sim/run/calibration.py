@@ -1,4 +1,7 @@
-"""How long this machine takes to train a sample: the only place where wall time becomes virtual."""
+"""Measures how long this machine takes to train a sample.
+
+This is the only place where wall time becomes virtual time.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from afl_sim.scenario.sections.data import DATASETS
 from afl_sim.scenario.wording import hint
 from afl_sim.streams import Streams
 
-_ENOUGH = 0.05  # seconds: a repeat lasts at least so long, or the clock's own grain shows
+_ENOUGH = 0.05  # seconds: a shorter repeat would be too short for the clock's resolution
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,10 @@ class Calibration:
 
     Attributes:
         model: its kind.
-        batch_size: samples of a local step.
-        seconds_per_sample: the median over the repeats.
-        fastest, slowest: of the repeats.
-        repeats: how many there were.
+        batch_size: samples in a local step.
+        seconds_per_sample: the median of the repeats.
+        fastest, slowest: the fastest and the slowest repeat, in seconds per sample.
+        repeats: number of repeats.
     """
 
     model: str
@@ -55,7 +58,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class _One:
-    """A single client's samples."""
+    """The samples of a single client."""
 
     count: int
 
@@ -66,13 +69,13 @@ class _One:
 def calibrate(
     model: str, dataset: str = "mnist", batch_size: int = 32, repeats: int = 9
 ) -> Calibration:
-    """Measure local training of a model, by one thread, on random samples of a data set's shape.
+    """Measure the local training of a model in one thread, on random samples.
 
     Args:
         model: its kind, with default settings, or ``package.module:factory``.
-        dataset: whose shape of samples and number of classes.
-        batch_size: samples of a local step.
-        repeats: measurements after one that does not count.
+        dataset: the samples have its shape and its number of classes.
+        batch_size: samples in a local step.
+        repeats: number of measurements, after a first one that is not counted.
 
     Raises:
         InputError: there is no such model or data set, or the model cannot be trained on it.
@@ -108,7 +111,7 @@ def calibrate(
 
 
 def trace_of(found: Sequence[Calibration]) -> str:
-    """The measurements as a device trace in CSV, a row for each model."""
+    """The measurements as a device trace in CSV, with a row for each model."""
     device = platform.machine() or "this machine"
     text = io.StringIO()
     columns = ("model", "batch_size", "seconds_per_sample", "fastest", "slowest", "repeats")

@@ -157,7 +157,11 @@ def read_checkpoint(
     latest, found = latest_checkpoint(folder), load_checkpoint(folder)
     used = None if found is None else found[0].get("version")
     if latest != used and notice is not None:
-        on = "the run begins anew" if used is None else f"the run goes on from version {used}"
+        on = (
+            "the run starts again from the beginning"
+            if used is None
+            else f"the run goes on from version {used}"
+        )
         notice(f"{folder / str(latest)} is damaged; {on}")
     if found is None:
         return None

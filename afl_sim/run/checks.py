@@ -12,7 +12,7 @@ import numpy as np
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import check_device
-from afl_sim.learning.partition.partition import Partition
+from afl_sim.learning.partition import Partition
 from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.kinds import strategy_of
 from afl_sim.scenario import Execution, Scenario
@@ -103,7 +103,7 @@ def evaluation_problems(scenario: Scenario, available: int | None) -> Iterator[P
     if not available and settings.on == "validation":
         yield (
             ("data", "validation"),
-            f"a share of {scenario.data.validation} comes to no sample, and evaluation.on: "
+            f"a share of {scenario.data.validation} gives no sample, but evaluation.on: "
             "validation needs some; expected a larger share",
         )
     elif not available:

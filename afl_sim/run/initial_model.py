@@ -1,4 +1,4 @@
-"""The model that a run starts from: built, measured, and tried if it is the user's own."""
+"""The model that a run starts from: built, measured and, if the user wrote it, tried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.models.model_checks import check_same, check_tensors
 from afl_sim.learning.models.parameters import ParameterVector, initial_vector
 from afl_sim.learning.models.state_dict import StateDict
-from afl_sim.learning.partition.partition import FixedPartition, Partition
+from afl_sim.learning.partition import FixedPartition, Partition
 from afl_sim.learning.training.batchable import batching_problems
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_training import LocalSettings
@@ -33,19 +33,19 @@ from afl_sim.streams import Streams
 # Models are drawn from global generators, and data is read once for all runs of a process.
 one_at_a_time = RLock()
 
-# The model, its gradient, the global model and an update: the least that training holds.
+# Training holds at least the model, its gradient, the global model and an update.
 _VECTORS = 4
 
 
 @dataclass(frozen=True)
 class InitialModel:
-    """What a run needs to know of its model.
+    """What a run needs to know about its model.
 
     Attributes:
-        module: the model as it was built, or as it was left by a trial.
+        module: the model, as it was built or as a trial has left it.
         layout: how it lies in its vector.
         vector: shape (P + B,): its initial vector.
-        saved: the tensors that are saved of a vector, by name.
+        saved: takes such a vector, and gives the tensors by the names they are saved under.
     """
 
     module: nn.Module
@@ -57,13 +57,13 @@ class InitialModel:
 def initial_model(
     block: dict[str, Any], data: DataSpec, streams: Streams, demands: Demands
 ) -> InitialModel:
-    """Build a scenario's model, and try what a run will ask of it.
+    """Build a scenario's model, and try what a run needs of it.
 
     Args:
         block: the scenario's ``model``, as plain data.
         data: its ``data``.
         streams: the run's random streams.
-        demands: what the run asks of the model.
+        demands: what the run needs of the model.
 
     Raises:
         ScenarioError: it cannot be built or trained, or is too large for this machine.
@@ -95,18 +95,18 @@ def initial_model(
 def demands_of(
     scenario: Scenario, settings: LocalSettings, partition: Partition, available: int | None
 ) -> Demands:
-    """What a run asks of its model.
+    """What a run needs of its model.
 
     Args:
         scenario: the run's.
         settings: how its clients train.
         partition: who trains on which samples.
-        available: how many samples evaluations could use, if it is known.
+        available: number of samples that evaluations could use; None if that is not known.
     """
     evaluation, training = scenario.evaluation, scenario.training
     tested = [min(available, evaluation.samples or available)] if available else []
     if evaluation.squared_gradient_norm and isinstance(partition, FixedPartition):
-        tested.append(int(partition.sizes.sum()))  # others may give a sample to several clients
+        tested.append(int(partition.sizes.sum()))  # in others several clients may hold a sample
     last = {samples % EVALUATION_BATCH for samples in tested}
     return Demands(
         settings,
@@ -127,11 +127,11 @@ def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> No
 
     Args:
         scenario: the run's.
-        model: its model; it is tried, and left as it was.
-        demands: what the run asks of it.
+        model: its model; it is tried, and not changed.
+        demands: what the run needs of it.
 
     Raises:
-        ScenarioError: one line for the optimizer and one for the model, if they do not fit.
+        ScenarioError: the optimizer or the model cannot be batched; one line for each.
     """
     used = None if strategy_of(scenario).gradient else optimizer_of(scenario).kind
     sizes = list(demands.holders)
@@ -155,10 +155,11 @@ def _spec(block: dict[str, Any]) -> ModelSpec:
 
 
 def _check_memory(numbers: int) -> None:
-    """Refuse what could not be trained even if nothing else were in this machine's memory."""
+    """Refuse a model that is too large to be trained in this machine's memory, even alone."""
     needed, there = 4 * _VECTORS * numbers, physical_memory()
     if there is not None and needed > there:
         raise ScenarioError(
-            f"model: it has {numbers:,} parameters; to train it takes {needed / 2**30:,.0f} GiB at "
-            f"least, and this machine has {there / 2**30:,.0f} GiB; expected a smaller model"
+            f"model: it has {numbers:,} parameters; training needs at least "
+            f"{needed / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f} GiB; "
+            "expected a smaller model"
         )

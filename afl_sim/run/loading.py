@@ -41,7 +41,7 @@ def load_study(
         >>> from afl_sim.run.api import load_study
         >>> study = load_study("scenarios/smallest.yaml", ["replications=3"])
         >>> [case.label for case in study.cases]
-        ['replication-1', 'replication-2', 'replication-3']
+        ['r0', 'r1', 'r2']
     """
     return _load_study(
         source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect, base=base

@@ -12,8 +12,7 @@ from torch import Tensor
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.datasets import Dataset, load_dataset, load_labels
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.partition.client_split import Dealt, deal
-from afl_sim.learning.partition.partition import Partition
+from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.run.checks import check_batches, evaluation_problems
 from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
 from afl_sim.run.recipe import client_speeds, settings_of

@@ -17,7 +17,7 @@ from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
 from afl_sim.learning.data.datasets import Dataset, open_pool, split_pool
 from afl_sim.learning.models.built_in import MODELS
-from afl_sim.learning.partition.client_split import deal
+from afl_sim.learning.partition import deal
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient

@@ -151,7 +151,7 @@ def new_folder(
     timing_only: bool,
     command: Sequence[str] | None,
 ) -> Iterator[Recorder]:
-    """Make the folder of a new run, and hold it for as long as the block lasts.
+    """Make the folder of a new run, and hold it while the block lasts.
 
     If the block raises an error, the folder is removed again, unless `Recorder.keep` is set.
 
@@ -192,7 +192,9 @@ def new_folder(
 def begun_folder(
     folder: RunFolder, prepared: Prepared, manifest: Mapping[str, Any]
 ) -> Iterator[Recorder]:
-    """Take what a run that was broken off has left as results out of its folder, to go on with it.
+    """Open the folder of an unfinished run again, and hold its logs while the block lasts.
+
+    The results that the run has left are removed, except its checkpoints.
 
     Args:
         folder: the run's, locked.

@@ -14,6 +14,7 @@ from afl_sim.run.observer import Observer, Progress
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.training import NumericHalf, TimingOnly, Training
+from afl_sim.scenario import Scenario
 from afl_sim.user_code import reason
 from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.stopping import Ending
@@ -63,23 +64,33 @@ def _turned(
 ) -> Finished:
     clock = _Clock(prepared, recorder, half, observer)
     recorder.keep = True
-    status, ending, why, error = clock.turn()
+    # No variable here holds the error: its traceback holds this frame, and both would stay.
+    return _finished(prepared.scenario, half, clock.world, *clock.turn())
+
+
+def _finished(
+    scenario: Scenario,
+    half: NumericHalf,
+    world: World,
+    status: Status,
+    ending: Ending,
+    why: str | None,
+    error: BaseException | None,
+) -> Finished:
     if status != "complete":
         half.settle()
-    world = clock.world
-    server = world.server
-    ended_us = ending.time_us
-    uses = world.link_uses(ended_us)
+    server, time_us = world.server, ending.time_us
+    uses = world.link_uses(time_us)
     return Finished(
-        scenario=prepared.scenario,
+        scenario=scenario,
         status=status,
         reason=why,
         error=error,
         stopped_by=ending.rule,
-        time_us=ended_us,
+        time_us=time_us,
         versions=server.version,
         counts=server.counts,
-        in_flight_us=sum(task.busy_us(ended_us) for task in server.under_way),
+        in_flight_us=sum(task.busy_us(time_us) for task in server.under_way),
         links={name: use.as_dict() for name, use in uses.items()},
         trained=half.trained(),
         wall=half.wall(),
@@ -88,7 +99,7 @@ def _turned(
 
 
 class _Clock:
-    """Turns the clock, and looks up from it after each version and now and then in between.
+    """Turns the clock; reports progress, has checkpoints written, and stops the run if it should.
 
     Args:
         prepared: what the run starts from.
@@ -124,7 +135,7 @@ class _Clock:
         )
 
     def turn(self) -> tuple[Status, Ending, str | None, BaseException | None]:
-        """Turn it to the end; returns how the run ended, when, why, and the error that ended it."""
+        """Turn the clock to the end; returns how and when the run ended, why, and its error."""
         try:
             with self._pulse:
                 ending = self.world.run()
@@ -145,7 +156,7 @@ class _Clock:
         return Ending(self.world.time_us, "none")
 
     def _on_version(self) -> None:
-        """A version is made; that of an aggregation that ends the run, too."""
+        """Report a version, even the one with which the run ends."""
         if not self._has_version:
             self._has_version = True
             if self._observer.first_version is not None:
@@ -154,10 +165,10 @@ class _Clock:
             self._report()
 
     def _after_version(self, version: int) -> None:
-        """A version is made and recorded, and the run goes on.
+        """Do what is due after a version with which the run does not end.
 
         Raises:
-            KeyboardInterrupt: the observer wants the run to stop.
+            KeyboardInterrupt: the run should stop.
         """
         if self._half.replays(version):
             return

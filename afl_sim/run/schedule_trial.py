@@ -1,4 +1,4 @@
-"""Trying a schedule before a run where tasks may take no time: not every schedule copes."""
+"""Tries a schedule whose tasks may take no time, since not every schedule gets on with that."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_EVENTS = 1 << 18
 def standing_still(scenario: Scenario) -> Iterator[Problem]:
     """What goes wrong at the start of a run whose tasks may take no time, as (key path, message).
 
-    Nothing is computed, and nothing tried where every task takes time.
+    Nothing is trained. If every task takes time, nothing is tried either.
     """
     strategy = strategy_of(scenario)
     reads = strategy.reads_results or scenario.server.selection.reads_results
@@ -39,7 +39,7 @@ def standing_still(scenario: Scenario) -> Iterator[Problem]:
 
 
 def may_take_no_time(scenario: Scenario) -> bool:
-    """Whether a task can come back at the instant at which it was sent."""
+    """Whether a task can arrive at the instant at which it was sent."""
     clients, server = scenario.clients, scenario.server
     compute, network = clients.compute, clients.network
     if clients.devices is not None:

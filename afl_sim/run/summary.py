@@ -1,4 +1,4 @@
-"""The figures of ``summary.json``."""
+"""The numbers of ``summary.json``."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ def summarize(
     """The part of the summary that follows from virtual time and the metrics.
 
     Args:
-        name, status, stopped_by: the scenario's name, how the run ended, by which stop rule.
+        name: the scenario's name.
+        status: how the run ended.
+        stopped_by: the stop rule that was reached.
         time_us: virtual time at the end.
-        versions: models made.
-        counts: what happened to the tasks.
-        in_flight_us: client-microseconds of the tasks in flight at the end.
-        evaluations: the metrics log's rows; those that diverged have no accuracy.
-        targets: accuracies whose time is reported.
+        versions: versions that the server made.
+        counts: what became of the tasks.
+        in_flight_us: client-microseconds spent on tasks that are still in flight at the end.
+        evaluations: the rows of the metrics log; a diverged evaluation has no accuracy.
+        targets: accuracies for which the time to reach them is reported.
 
     Raises:
-        AflSimError: the counts do not balance, which would be a defect of the simulator.
+        AflSimError: the counts do not balance; this is a defect of the simulator.
     """
     check_balance(counts)
     sound = [row for row in evaluations if row.accuracy is not None]
@@ -72,7 +74,7 @@ def summarize(
 
 
 def check_balance(counts: Counts) -> None:
-    """Every task is somewhere, once.
+    """Check that every task is counted once.
 
     Raises:
         AflSimError: a task was lost or counted twice.
@@ -95,7 +97,7 @@ def staleness_figures(histogram: Counter[int]) -> dict[str, float | int | None]:
 
 
 def idle_fraction(busy_us: int, peak_in_flight: int, time_us: int) -> float | None:
-    """``1 - busy client-seconds / (peak in flight x virtual seconds)``; None where nothing ran."""
+    """``1 - busy client-seconds / (peak in flight x virtual seconds)``; None if nothing ran."""
     available = peak_in_flight * time_us
     return 1 - busy_us / available if available else None
 

@@ -23,7 +23,7 @@ from afl_sim.world.learner import Learner
 
 
 class NumericHalf(Protocol):
-    """What turns with the clock, and has the numbers if there are any.
+    """The numeric half of a run, as its clock uses it.
 
     Attributes:
         scenario: the scenario whose clock is turned.
@@ -36,7 +36,7 @@ class NumericHalf(Protocol):
     def learner(self) -> Learner: ...
 
     def replays(self, version: int) -> bool:
-        """Whether this version was recorded before, so that nothing is to be done about it."""
+        """Whether this version was recorded before, so that nothing is due for it."""
 
     def save_checkpoint(self, version: int, stop: bool) -> None:
         """Write a checkpoint, if one is due or the run is about to stop."""
@@ -55,7 +55,7 @@ class NumericHalf(Protocol):
 
 
 class TimingOnly:
-    """A run that trains nothing and whose schedule alone is wanted.
+    """The half of a run without training: there are no numbers.
 
     Args:
         scenario: the run's; stop rules that read results are left out.
@@ -68,7 +68,7 @@ class TimingOnly:
         self._began = began
 
     def replays(self, version: int) -> bool:
-        """Nothing was recorded before: without training, a run begins anew."""
+        """Nothing was recorded before: without training, a run starts again from the beginning."""
         return False
 
     def save_checkpoint(self, version: int, stop: bool) -> None:
@@ -84,12 +84,12 @@ class TimingOnly:
         """There are no numbers."""
 
     def wall(self) -> WallTime:
-        """Nothing but the total."""
+        """The total alone, since nothing was trained."""
         return WallTime(perf_counter() - self._began)
 
 
 class Training:
-    """A run that trains.
+    """The half of a run that trains: the executor, the learner and the checkpoints.
 
     Args:
         prepared: the run's data, partition and initial model.

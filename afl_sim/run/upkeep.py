@@ -1,4 +1,4 @@
-"""The folder of a finished run: what a kill has left in it, and what it has lost."""
+"""The folder of a finished run: leftovers are removed, and lost files are made again."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from afl_sim.scenario import Scenario
 
 
 def tidy(run: Run) -> None:
-    """Remove what a process has left that was killed after a run's last file was there.
+    """Remove what is left if a process was killed just after it had written a run's last file.
 
-    Nothing is changed while another process holds the folder, or where it cannot be written.
+    Nothing is changed while another process holds the folder, or if it cannot be written.
     """
     folder = RunFolder.open(run.path)
     checkpoint = folder.checkpoint_path
@@ -31,7 +31,7 @@ def lost_files(run: Run) -> list[str]:
     """The files of a finished run that are missing or damaged, and that `restore` can make again.
 
     Raises:
-        RunFolderError: another file is missing or damaged: it would take the whole run again.
+        RunFolderError: another file is missing or damaged; only the whole run can make it again.
     """
     folder = RunFolder.open(run.path)
     if not run.timing_only:
@@ -57,12 +57,12 @@ def restore(run: Run, scenario: Scenario, names: list[str]) -> None:
     """Make files of a finished run again.
 
     Args:
-        run: which.
-        scenario: its own.
-        names: as `lost_files` gives them.
+        run: the finished run.
+        scenario: its scenario.
+        names: the files, as `lost_files` gives them.
 
     Raises:
-        AflSimError: another process writes to the folder, or it cannot be written.
+        AflSimError: another process is writing to the folder, or it cannot be written.
     """
     folder = RunFolder.open(run.path)
     with folder.locked():

@@ -1,4 +1,4 @@
-"""Checking scenario files before anything runs."""
+"""Checks scenario files before anything runs."""
 
 from __future__ import annotations
 
@@ -36,11 +36,14 @@ def check_study(
     here: bool = False,
     base: Path | None = None,
 ) -> Study:
-    """Read a scenario file and try everything up to the start of each run.
+    """Read a scenario file, and try everything up to the start of each run.
 
     Args:
         source, overrides, seed, timing_only, base: as for `load_study`.
-        here: also refuse what this machine has no device for.
+        here: also refuse runs on a device that this machine does not have.
+
+    Returns:
+        The study.
 
     Raises:
         ScenarioError: one line for each mistake.
@@ -48,7 +51,7 @@ def check_study(
     found: dict[tuple[object, ...], _Tried] = {}
 
     def inspect(scenario: Scenario) -> list[Problem]:
-        # Most cases of a study share their data and model, which need to be tried only once.
+        # Most cases of a study have the same data and model, so these are tried only once.
         key = (
             scenario.seed,
             scenario.clients.count,
@@ -69,12 +72,12 @@ def check_study(
 
 @dataclass(frozen=True)
 class _Tried:
-    """What is known of a scenario's data and model once they are there.
+    """What is known about a scenario's data and model once they are prepared.
 
     Attributes:
         problems: what is wrong with them.
-        samples_of: the samples of a client; None where they could not be dealt out.
-        sizes: the model's numbers of parameters and of buffers.
+        samples_of: gives the number of samples of a client; None if they could not be dealt out.
+        sizes: number of parameters and number of buffers of the model.
     """
 
     problems: list[Problem]
@@ -83,7 +86,7 @@ class _Tried:
 
 
 def _try(scenario: Scenario, here: bool) -> _Tried:
-    """Look for what shows only once the data, the model and the device are there."""
+    """Look for mistakes that show only with the data, the model and the device."""
     try:
         if here:
             check_device(scenario.numerics.device)
@@ -99,7 +102,7 @@ def _try(scenario: Scenario, here: bool) -> _Tried:
 
 
 def _located(error: InputError) -> Iterator[Problem]:
-    """The lines of an error, each with the key path that it begins with."""
+    """The lines of an error message, each split into its key path and the rest."""
     for line in str(error).splitlines():
         keys, _, message = line.partition(": ")
         path = tuple(keys.split("."))
@@ -110,7 +113,7 @@ def _located(error: InputError) -> Iterator[Problem]:
 
 
 def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
-    """Legs of tasks that usually take longer than the clock can count, one line for each leg."""
+    """Parts of tasks that usually last longer than the clock can count; one line for each."""
     if tried.samples_of is None:
         return
     compression = scenario.training.compression
@@ -141,7 +144,7 @@ def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
 
 
 def show_partition(study: Study) -> None:
-    """Print who holds which samples, for each different partition of a study."""
+    """Print the samples that each client holds, for each different partition of a study."""
     from rich.console import Console
 
     console = Console()

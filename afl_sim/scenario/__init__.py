@@ -1,4 +1,4 @@
-"""What a scenario file may say: models, distributions, and loading with line numbers."""
+"""The content of a scenario file: models, distributions, and loading with line numbers."""
 
 from afl_sim.scenario.catalogue import Catalogue, Reading, UncheckedBlock
 from afl_sim.scenario.distributions.distribution import Distribution

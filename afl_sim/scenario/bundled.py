@@ -38,7 +38,7 @@ def find_scenario(name: str) -> Path:
 
 
 def hides_built_in(name: str) -> bool:
-    """Whether a file is meant where there is a built-in scenario of the same name."""
+    """Whether a file has the name of a built-in scenario."""
     return _built_in(name) is not None and _is_there(Path(name))
 
 
@@ -51,5 +51,5 @@ def _built_in(name: str) -> Path | None:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is something that can be read as a file; a pipe will do."""
+    """Whether there is something that can be read as a file, including a pipe."""
     return os.path.exists(path) and not os.path.isdir(path)

@@ -61,7 +61,7 @@ def load_study(
         mistakes.add_misreadings(error.misreadings)
         raise mistakes.error() from None
     if not isinstance(root.value, dict):
-        what = "the file is empty" if root.value is None else "the file is no block of keys"
+        what = "the file is empty" if root.value is None else "the file is not a block of keys"
         mistakes.add(root.where, "", f"{what}; expected a scenario: clients, strategy, stop, ...")
         raise mistakes.error()
     settings = _settings(overrides, seed, mistakes)
@@ -160,8 +160,8 @@ def _refuse_swept(root: Node, settings: list[Override], mistakes: Mistakes) -> N
         for keys in swept:
             if f"{keys}.".startswith(f"{setting.keys}."):
                 message = (
-                    f"the sweep sets {keys}, so that this would make its runs equal; "
-                    f"expected another key, or sweep.{keys}=[...]"
+                    f"the sweep sets {keys}, so this would make its runs equal; expected another "
+                    f"key, or sweep.{keys}=[...]"
                 )
                 mistakes.add(setting.value.where, setting.keys, message)
 

@@ -15,7 +15,7 @@ DEFAULT_BLOCKS: dict[tuple[str, ...], dict[str, Scalar]] = {
     ("model",): DEFAULT_MODEL,
     ("training", "optimizer"): DEFAULT_OPTIMIZER,
 }
-"""Blocks that stand even where a file leaves them out, so that one key of them can be set alone."""
+"""Blocks that exist even if a file leaves them out, so that a single key of them can be set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,16 +34,18 @@ class Scenario(Section):
         description="Names the run folder: letters, digits, dot, underscore, hyphen. By default "
         "the name of the file.",
     )
-    description: str = Field(default="", description="What the scenario is for, in words.")
+    description: str = Field(default="", description="The purpose of the scenario, in words.")
     seed: Whole = Field(
-        default=0, ge=0, lt=2**63, description="Determines every random draw of the run."
+        default=0, ge=0, lt=2**63, description="Determines all random draws of the run."
     )
     replications: Count = Field(
         default=1,
         le=10_000,
         description="Runs with independent seeds derived from `seed`; more than one is a study.",
     )
-    data: DataSpec = Field(default=DataSpec(), description="The samples and who holds them.")
+    data: DataSpec = Field(
+        default=DataSpec(), description="The samples, and their distribution over the clients."
+    )
     model: Annotated[SerializeAsAny[BaseModel], BeforeValidator(model_block)] = Field(
         default=DEFAULT_MODEL,
         validate_default=True,
@@ -52,16 +54,24 @@ class Scenario(Section):
     training: Training = Field(
         default_factory=dict,
         validate_default=True,
-        description="What a client does with the model.",
+        description="Local training at the clients.",
     )
     clients: Clients = Field(description="The fleet: number, speed, network, availability.")
-    server: Server = Field(default=Server(), description="The server's own time.")
-    strategy: Annotated[SerializeAsAny[BaseModel], BeforeValidator(strategy_block)] = Field(
-        description="The algorithm: whom to send the model to, when and how to aggregate."
+    server: Server = Field(
+        default=Server(), description="Durations, client selection and links of the server."
     )
-    stop: Stop = Field(description="When the run ends: the first rule reached.")
-    evaluation: Evaluation = Field(default=Evaluation(), description="When and on what to test.")
-    recording: Recording = Field(default=Recording(), description="What is written besides.")
+    strategy: Annotated[SerializeAsAny[BaseModel], BeforeValidator(strategy_block)] = Field(
+        description="The algorithm: which clients receive the model, and when and how updates are "
+        "aggregated."
+    )
+    stop: Stop = Field(description="When the run ends: at the first rule that is fulfilled.")
+    evaluation: Evaluation = Field(
+        default=Evaluation(),
+        description="When the global model is evaluated, and on which samples.",
+    )
+    recording: Recording = Field(
+        default=Recording(), description="Which optional files are written."
+    )
     numerics: Numerics = Field(default=Numerics(), description="The arithmetic of training.")
     execution: Execution = Field(default=Execution(), description="Where tasks run.")
     sweep: dict[str, Any] | None = Field(

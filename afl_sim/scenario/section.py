@@ -1,4 +1,4 @@
-"""What every block of a scenario has in common."""
+"""The common base of all blocks of a scenario."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ Flag = Annotated[bool, Field(strict=True)]
 
 
 def kind_alone(value: Any) -> Any:
-    """Let a block that needs no more than its kind be written as that word."""
+    """Allow a block that needs only its kind to be written as that word."""
     return {"kind": value} if isinstance(value, str) else value
 
 

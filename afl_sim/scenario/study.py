@@ -116,7 +116,10 @@ def _listed(sweep: Node, findings: list[Finding]) -> list[list[_Setting]]:
     assert isinstance(sweep.value, dict)
     for key in sweep.value:
         if key != "cases":
-            message = "cases stand alone in a sweep; put this setting into their `set`"
+            message = (
+                "`cases` cannot be combined with other keys of a sweep; put this setting "
+                "into the `set` of each case"
+            )
             findings.append(Finding(("sweep", key), message, key_is_wrong=True))
     cases = sweep.value["cases"].value
     if not isinstance(cases, list) or not 0 < len(cases) <= MAX_RUNS:

@@ -1,4 +1,4 @@
-"""Where a strategy comes from and what kind it is, for listings and the reference page."""
+"""The source and the type of a strategy, for listings and the reference page."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What ``afl-sim list strategies`` says of a strategy beside its docstring's first line.
+    """What ``afl-sim list strategies`` says about a strategy, besides its docstring's first line.
 
     Attributes:
-        citation: the paper, in a line.
-        timing: whether the server waits for a whole cohort, for a part of one or for a fixed time,
-            or for single updates.
-        keeps: what the server (and the client, where it says so) remembers beside the model.
-        unconfirmed: what could not be checked against the paper's own text or its authors' code.
+        citation: the paper, in one line.
+        timing: ``synchronous`` if the server waits for a whole cohort; ``semi-synchronous`` if it
+            waits for a part of one or for a fixed time; ``asynchronous`` if it takes each update.
+        keeps: what the server keeps besides the model, and what clients keep.
+        unconfirmed: what could not be checked against the paper's text or its authors' code.
+
+    Example:
+        >>> About("Nguyen et al., AISTATS 2022", "semi-synchronous").keeps
+        'nothing'
     """
 
     citation: str

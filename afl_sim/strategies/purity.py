@@ -1,8 +1,8 @@
-"""Hooks must be pure: one that changes what it is given is refused, before anything is made of it.
+"""Hooks must be pure: a run ends with an error if a hook changes one of its arguments.
 
-A tensor counts its changes, so looking at the counts before and after a call costs next to nothing.
-What is written through NumPy or ``.data`` is not counted. Checksums find it, which are taken at the
-first, second, fourth, eighth call and so on.
+A tensor counts its changes, so comparing the counts before and after a call costs almost nothing.
+Changes through NumPy or ``.data`` are not counted. Checksums of the contents find them; they are
+taken at the first, second, fourth, eighth call and so on.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from afl_sim.errors import StrategyError
 from afl_sim.user_code import code_of
 
 _PLAIN = frozenset({int, float, str, bool, type(None)})
-_MANY = 64  # things in a call's arguments; where there are more, not every call is looked at
-_CHECKSUMS = 1 << 26  # bytes of a call's arguments that checksums are taken of
+_MANY = 64  # objects in a call's arguments; if there are more, only some calls are checked
+_CHECKSUMS = 1 << 26  # the most bytes of a call's arguments of which checksums are taken
 
 
-class Watch:
-    """Looks on while a strategy's hooks run.
+class PurityCheck:
+    """Checks the hooks of a strategy while they run.
 
     Args:
         base: the class whose own hooks are known to be pure.
@@ -40,14 +40,20 @@ class Watch:
 
     @contextmanager
     def hook(self, strategy: object, name: str, **arguments: Any) -> Iterator[None]:
-        """A block that calls a hook, or a function of the strategy's, with these arguments.
+        """A block that calls a hook of the strategy, or another of its functions.
+
+        Args:
+            strategy: the strategy.
+            name: the name of the hook.
+            arguments: what it is called with.
 
         Raises:
-            StrategyError: the hook changed one of them, or raised an exception.
+            StrategyError: the hook changed one of the arguments, or raised an exception.
         """
         own = getattr(type(strategy), name, None)
-        looks = (own is None or own is not getattr(self._base, name, None)) and self._turn(name)
-        before = _Marks(arguments, self._is_power(name)) if looks else None
+        is_own = own is None or own is not getattr(self._base, name, None)
+        checked = is_own and self._is_its_turn(name)
+        before = _Marks(arguments, self._is_power_of_two(name)) if checked else None
         with code_of(strategy, name):
             yield
         if before is None:
@@ -57,27 +63,27 @@ class Watch:
         if after.marks != before.marks:
             raise StrategyError(
                 f"strategy {getattr(strategy, 'kind', type(strategy).__qualname__)}: {name} "
-                f"changed {_changed(before, arguments)}, which it was given; expected new values, "
-                f"and arguments left as they are{_place(own)}"
+                f"changed {_changed(before, arguments)}, which it was given; "
+                f"expected new values, and unchanged arguments{_place(own)}"
             )
 
-    def _turn(self, name: str) -> bool:
-        """Whether this call is looked at: the more there is to look at, the fewer are."""
+    def _is_its_turn(self, name: str) -> bool:
+        """Whether this call is checked: calls with many arguments are checked less often."""
         self._calls[name] += 1
         return self._calls[name] % max(1, self._sizes[name] // _MANY) == 0
 
-    def _is_power(self, name: str) -> bool:
+    def _is_power_of_two(self, name: str) -> bool:
         calls = self._calls[name]
         return not calls & (calls - 1)
 
 
 class _Marks:
-    """What shows whether arguments are as they were.
+    """Marks of a call's arguments, which differ if an argument has changed.
 
     Attributes:
-        marks: of everything in the arguments, in order.
-        names: what each mark is of, if names are wanted.
-        checksums: whether contents are looked at, too.
+        marks: one for each object in the arguments, in order.
+        names: the name of each of these objects, if names are wanted.
+        checksums: whether the marks of tensors include checksums of their contents.
     """
 
     def __init__(self, arguments: Mapping[str, Any], checksums: bool, named: bool = False) -> None:
@@ -86,7 +92,7 @@ class _Marks:
         self.checksums = checksums
         self._named = named
         self._left = _CHECKSUMS if checksums else 0
-        self._alive: list[Any] = []  # so that nothing new gets the id of something old
+        self._alive: list[Any] = []  # so that no new object gets the id of an old one
         for name, value in arguments.items():
             self._take(value, name)
 
@@ -119,7 +125,7 @@ class _Marks:
             self.names.append(name)
 
     def _counts(self, tensor: Tensor) -> tuple[int | None, int | None]:
-        """How often it was changed, and a checksum; None for what is not known."""
+        """How often the tensor was changed, and a checksum; None for what is not known."""
         try:
             version = tensor._version
         except RuntimeError:  # tensors of inference mode do not count
@@ -132,7 +138,7 @@ class _Marks:
 
 
 def _changed(before: _Marks, arguments: Mapping[str, Any]) -> str:
-    """The name of the first argument, or part of one, that is not as it was."""
+    """The name of the first argument, or part of an argument, that has changed."""
     after = _Marks(arguments, before.checksums, named=True)
     pairs = zip_longest(before.marks, after.marks)
     place = next((i for i, (old, new) in enumerate(pairs) if old != new), 0)

@@ -1,4 +1,4 @@
-"""Names of strategies: the built-in ones, installed packages' and ``package.module:Class``."""
+"""Names of strategies: built-in, of installed packages, and ``package.module:Class``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _registered: dict[str, type[Strategy]] = {}
 
 
 def register(name: str) -> Callable[[S], S]:
-    """Name a strategy, so that a scenario can say ``strategy: {kind: name}``.
+    """A decorator that names a strategy, so that a scenario can say ``strategy: {kind: name}``.
+
+    The name exists once the module of the class has been imported.
 
     Example:
         >>> from afl_sim import Strategy, register
         >>> @register("replace")
         ... class Replace(Strategy):
         ...     def schedule(self, server):
-        ...         server.dispatch_many(server.workers(server.clients))
+        ...         server.dispatch(server.workers(server.clients))
         ...         while True:
         ...             update = yield server.arrival()
         ...             yield server.aggregate([update])
@@ -38,12 +40,12 @@ def register(name: str) -> Callable[[S], S]:
         'replace'
 
     Raises:
-        ScenarioError: another strategy has that name.
+        ScenarioError: another strategy has this name.
     """
 
     def name_it(cls: S) -> S:
         before = _registered.get(name, cls)
-        if _path(before) != _path(cls):  # the same one again is a module that is imported anew
+        if _path(before) != _path(cls):  # an equal path means that a module is imported again
             raise ScenarioError(
                 f"two strategies are called {name!r}: {_path(before)} and {_path(cls)}; "
                 "give one of them another name"
@@ -56,17 +58,22 @@ def register(name: str) -> Callable[[S], S]:
 
 
 def strategies() -> dict[str, type[Strategy]]:
-    """Every strategy that has a name, by name: built in, registered, or an entry point's.
+    """All strategies that have a name, by name: built-in, registered, or of an entry point.
+
+    Example:
+        >>> from afl_sim.strategies import strategies
+        >>> strategies()["fedbuff"].__name__
+        'FedBuff'
 
     Raises:
-        ScenarioError: if an entry point cannot be imported or is no strategy.
+        ScenarioError: an entry point cannot be imported, or is not a strategy.
     """
     found = dict(_registered)
     for entry in entry_points(group=ENTRY_POINTS):
         if entry.name not in found:
             try:
                 loaded = entry.load()
-            # Whatever an installed package does when it is imported.
+            # An installed package may raise anything when it is imported.
             except (Exception, SystemExit) as error:
                 raise ScenarioError(
                     f"cannot import strategy {entry.name!r} ({entry.value}): {reason(error)}"
@@ -80,12 +87,12 @@ def resolve_strategy(path: str) -> type[Strategy]:
     """The class that ``package.module:Class`` names.
 
     Raises:
-        ScenarioError: if it cannot be imported or is no strategy.
+        ScenarioError: it cannot be imported, or is not a strategy.
     """
     module_name, _, class_name = path.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # the import may raise anything
         raise ScenarioError(f"cannot import strategy {path!r}: {reason(error)}") from error
     return _strategy_class(found, path)
 

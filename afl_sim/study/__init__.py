@@ -1,0 +1,1 @@
+"""Many runs: the cases of a study, one after the other or side by side."""

@@ -1,4 +1,4 @@
-"""A study that was broken off, read again as it was asked for."""
+"""An unfinished study, read again with the settings that it was started with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from afl_sim.study.case import Options, Origin
 
 
 def index_entries(options: Options) -> dict[str, Any]:
-    """What ``study.json`` says of how the study was asked for."""
+    """The entries of ``study.json`` that state how the study was started."""
     origin = options.origin
     if origin is None:
         return {}
@@ -31,23 +31,23 @@ def read_again(folder: Path, settings: Sequence[str] = ()) -> tuple[Study, bool,
     """Read the scenario file of a study from its folder.
 
     Args:
-        folder: the study's.
-        settings: further ones, ``key.path=value``.
+        folder: the folder of the study.
+        settings: further overrides, ``key.path=value``.
 
     Returns:
-        The study, whether it is without training, and how it was read at first.
+        The study, whether it runs without training, and how it was read at first.
 
     Raises:
-        RunFolderError: the folder does not say how the study was asked for.
-        ScenarioError: the file, or what it names, is no longer right.
+        RunFolderError: the folder does not state how the study was started.
+        ScenarioError: the file, or a file that it names, has mistakes now.
     """
     index = read_study_index(folder) if (folder / STUDY).is_file() else None
     if index is None or index.get("settings") is None or index.get("folder") is None:
-        why = "does not say how the study was asked for"
+        why = "does not state how the study was started"
         if index is None:
-            why = f"has no {STUDY}, so it does not say what belongs to the study"
+            why = f"has no {STUDY}, which lists the runs of the study"
         raise RunFolderError(
-            f"{folder} {why}; go on with it by `afl-sim run SCENARIO --out {folder} --resume`, or "
+            f"{folder} {why}; continue it with `afl-sim run SCENARIO --out {folder} --resume`, or "
             "resume its runs one by one"
         )
     origin = Origin(tuple(index["settings"]), index.get("seed"), Path(index["folder"]))

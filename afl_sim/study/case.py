@@ -1,4 +1,4 @@
-"""One case of a scenario file: found finished, gone on with, or run."""
+"""One case of a scenario file: reused if it is finished, else resumed or run."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from afl_sim.user_code import one_error
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case of a study.
+    """The outcome of one case of a study.
 
     Attributes:
         label: the case's label.
-        run: its run folder, or None if there is none.
-        reused: whether a finished run was found instead of running it.
-        others: in what it was made otherwise than it would be made now: ``code``, ``numerics``.
-        error: why it failed, or None.
+        run: its run folder; None if there is none.
+        reused: whether the run was finished before, and so was not run again.
+        others: which of ``code`` and ``numerics`` differ from those of now, if it is reused.
+        error: why it failed; None if it did not.
     """
 
     label: str
@@ -46,12 +46,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Origin:
-    """How a scenario file was read; with a copy of the file that is enough to read it again.
+    """How a scenario file was read. With a copy of the file, this is enough to read it again.
 
     Attributes:
         settings: the overrides, ``key.path=value``.
-        seed: what replaced the file's seed, or None.
-        folder: the file's folder, from which the paths in it go out.
+        seed: replaced the file's seed; None if nothing did.
+        folder: the folder of the file; paths in the file are relative to it.
     """
 
     settings: tuple[str, ...]
@@ -64,15 +64,15 @@ class Options:
     """How a study is run.
 
     Attributes:
-        out: the run folder, or for a study its folder; None for ``runs/<name>-<id>``.
+        out: the folder of the run or the study; None for ``runs/<name>-<id>``.
         timing_only: train nothing.
-        force: run again what has a finished folder.
-        resume: go on with runs that were broken off, instead of running them again.
+        force: run again what is finished.
+        resume: go on with unfinished runs instead of running them from the beginning.
         command: the command line, for the manifests.
-        stop_wanted: asked after each version; True breaks the study off there.
-        notice: told in one line what the user should know of runs that are there already.
+        stop_wanted: returns whether the study should stop; called as by `simulate`.
+        notice: called with one line that the user should know about runs that exist already.
         origin: how the scenario file was read, for the index of a study.
-        finished: the statuses of a run that is reused.
+        finished: a run with one of these statuses is reused.
     """
 
     out: Path | None = None
@@ -87,11 +87,10 @@ class Options:
 
 
 def finished_before(case: Case, place: Path, options: Options) -> Outcome | None:
-    """The case's finished run, if there is one that is to be reused.
+    """The case's finished run, if there is one to be reused.
 
     Raises:
-        RunFolderError: what is to be reused, or gone on with, is another run than the case's, or
-            it is damaged.
+        RunFolderError: the run to be reused or resumed is damaged, or is not the case's.
     """
     if options.force:
         return None
@@ -100,7 +99,7 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
         try:
             found = load_run(place)
         except RunFolderError as error:
-            raise RunFolderError(f"{error}; `run --force` makes the run again") from None
+            raise RunFolderError(f"{error}; `run --force` runs it again") from None
         tidy(found)
     if found is None:
         return None
@@ -120,17 +119,17 @@ def run_case(
     progress: Callable[[Progress], None] | None = None,
     executors: Executors | None = None,
 ) -> Outcome:
-    """Run a case, go on with it, or find it finished.
+    """Run a case, resume it, or reuse its finished run.
 
     Args:
         case: what to run.
         place: its run folder.
-        options: how.
+        options: how it is run.
         progress: as for `simulate`.
-        executors: where tasks run; by default as the case says.
+        executors: as for `simulate`.
 
     Raises:
-        AflSimError: it could not be begun, or failed.
+        AflSimError: the run could not be started, or it failed.
     """
     if (reused := finished_before(case, place, options)) is not None:
         return reused
@@ -147,10 +146,10 @@ def run_case(
         return Outcome(case.label, run)
     older = None
     with ExitStack() as until_begun:
-        if found is not None:  # broken off, or to be run again: a run is remade as a whole
+        if found is not None:  # unfinished, or to be run again: always from the beginning
             with RunFolder.open(place).locked():
                 if (reused := finished_before(case, place, options)) is not None:
-                    return reused  # another process has come to its end with it just now
+                    return reused  # another process has just finished it
                 now = existing(place, even_damaged=options.force)
                 older = until_begun.enter_context(Replacement(now or found))
         run = simulate(
@@ -167,7 +166,7 @@ def run_case(
 
 
 def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:
-    """What ``run`` gives; or, whatever it raises, the outcome that says so."""
+    """What ``run`` returns; or an outcome with the error that it raises, whatever that is."""
     try:
         with one_error():
             return run()
@@ -176,16 +175,19 @@ def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:
         with suppress(RunFolderError):
             left = existing(place)
         if left is not None and left.status in FINISHED:
-            left = None  # an older run, which is there again since the new one did not begin
+            left = None  # an older run, put back since the new one did not start
         return Outcome(label, left, error=error)
 
 
 def existing(place: Path, *, even_damaged: bool = False) -> Run | None:
-    """The run in a folder, in whatever state, or None.
+    """The run in a folder, whatever its status; None if there is none.
+
+    Args:
+        place: the folder.
+        even_damaged: return a damaged run too, as one without summary and manifest.
 
     Raises:
-        RunFolderError: it is damaged, and not wanted ``even_damaged``, as one of which nothing is
-            known.
+        RunFolderError: the run is damaged, and ``even_damaged`` is not set.
     """
     if not os.path.isfile(place / SCENARIO):  # False also of a name that is too long
         return None
@@ -198,13 +200,13 @@ def existing(place: Path, *, even_damaged: bool = False) -> Run | None:
 
 
 def _refuse_other(case: Case, found: Run, options: Options) -> None:
-    """Refuse to take another run for the case's.
+    """Refuse a run that is not the case's.
 
     Raises:
-        RunFolderError: its scenario is not the case's, or one of them trains and the other not.
+        RunFolderError: it has another scenario, or one of the two trains and the other does not.
     """
     what = None
-    # Folders of older code do not say which scenario they were made from.
+    # Folders of older code lack the scenario's identity.
     made_from = found.manifest.get("scenario_id") or scenario_id(
         load_scenario(found.path / SCENARIO)
     )
@@ -214,6 +216,6 @@ def _refuse_other(case: Case, found: Run, options: Options) -> None:
         what = f"a run {'with' if options.timing_only else 'without'} training"
     if what is not None:
         raise RunFolderError(
-            f"{found.path} holds {what}; choose another folder, go on with that run by "
-            "`afl-sim resume`, or replace it with --force"
+            f"{found.path} holds {what}; choose another folder, continue that run with `afl-sim "
+            "resume`, or replace it with --force"
         )

@@ -1,8 +1,8 @@
-"""Runs of a study side by side, on one pool of workers.
+"""Runs the cases of a study side by side, with one pool of workers.
 
-Each run in progress has a thread, which turns its clock; the workers train for all of them. Where
-nothing is trained, where the workers are a cluster and there is a run for each of them, and where a
-run trains its tasks together, whole runs are done by workers instead.
+Each run has a thread that turns its clock, and the workers train for all runs. In three cases a
+worker does a whole run instead: if nothing is trained; if the workers are a cluster and there is a
+run for each of them; and if the run trains its tasks in batches.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def run_side_by_side(
     progress_of: ProgressOf,
     tell: Callable[[Outcome], None],
 ) -> dict[str, Outcome]:
-    """Run cases, as many at once as there are workers; the others go on when one fails.
+    """Run cases, as many at once as there are workers; if one fails, the others go on.
 
     Args:
-        cases: which; they `can_share` workers.
-        folder: the study's.
+        cases: the cases; they `can_share` workers.
+        folder: the folder of the study.
         options, progress_of, tell: as for `afl_sim.study.study.run_study`.
 
     Returns:
-        What became of each, by label.
+        The outcome of each case, by label.
 
     Raises:
-        KeyboardInterrupt: `Options.stop_wanted` said so, and every run in progress has written
-            its checkpoint; or it came from outside, and they were broken off.
+        KeyboardInterrupt: `Options.stop_wanted` asked for it, and every run in progress has
+            written its checkpoint; or it came from outside, and the runs were broken off.
     """
     execution = cases[0].scenario.execution
     if options.timing_only:
@@ -112,7 +112,7 @@ def _is_batched(case: Case) -> bool:
 
 
 def _by_itself(case: Case) -> Case:
-    """The case as it can be resumed alone: in one process."""
+    """The case with an executor in one process, so that it can be resumed alone."""
     execution = case.scenario.execution.model_copy(update={"executor": "inline", "workers": 1})
     return replace(case, scenario=case.scenario.model_copy(update={"execution": execution}))
 
@@ -124,7 +124,7 @@ def _run_shared(
     options: Options,
     report: Callable[[Progress], None] | None,
 ) -> Outcome:
-    """The clock is turned here, and the workers train."""
+    """Turn the clock here, while the workers train."""
     return run_case(case, place, options, report, pooled(pool))
 
 

@@ -1,4 +1,4 @@
-"""Running scenario files: where folders go, what is reused, and studies of several runs."""
+"""Runs all cases of a scenario file, and decides where they go and which of them are reused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NAMED = 5  # runs in a notice
 
 
 def study_folder(study: Study, options: Options) -> Path:
-    """Where the results of a scenario file go."""
+    """The folder for the results of a scenario file."""
     if options.out is not None:
         return options.out
     suffix = "-timing" if options.timing_only else ""
@@ -46,7 +46,7 @@ def study_folder(study: Study, options: Options) -> Path:
 
 
 def study_id(study: Study) -> str:
-    """Eight hex digits that tell studies apart: of the labels and identities of their cases."""
+    """Eight hex digits that identify a study, by the labels and identities of its cases."""
     identity = "".join(f"{case.label}:{scenario_id(case.scenario)};" for case in study.cases)
     return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
@@ -57,19 +57,19 @@ def run_study(
     progress_of: ProgressOf,
     tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> tuple[Path, list[Outcome]]:
-    """Run every case of a scenario file; the others go on when one fails.
+    """Run every case of a scenario file; if one fails, the others go on.
 
     Args:
-        study: the file, with one case or several.
-        options: where to and how.
+        study: the content of the file, with one case or several.
+        options: how the study is run, and where it goes.
         progress_of: called before each run; returns the callback for its progress, or None.
-        tell: called with each outcome as soon as it is there.
+        tell: called with each outcome as soon as it is known.
 
     Returns:
-        The folder, and what became of each case, in order.
+        The folder, and the outcome of each case, in order.
 
     Raises:
-        InputError: nothing could be begun; nothing is left behind, and what was there is.
+        InputError: no run could be started; the folder is as it was before.
         AflSimError: the only run failed.
     """
     for case in study.cases:
@@ -97,9 +97,7 @@ def run_study(
         how = index_entries(options)
         made = StudyFolder.create(folder, study.name, labels, study.source, how)
     elif _labels_in(folder) != labels:
-        raise RunFolderError(
-            f"{folder} is in the way: it holds another study; choose another folder or remove it"
-        )
+        raise RunFolderError(f"{folder} holds another study; choose another folder or remove it")
     try:
         outcomes = _run_cases(study.cases, folder, options, progress_of, tell)
     except InputError:
@@ -108,7 +106,7 @@ def run_study(
         raise
     if all(outcome.run is None for outcome in outcomes) and outcomes[0].error is not None:
         if made is not None:
-            made.discard()  # no run came to be: leave nothing
+            made.discard()  # there is no run: leave nothing
         raise outcomes[0].error
     return folder, outcomes
 
@@ -120,7 +118,7 @@ def _run_cases(
     progress_of: ProgressOf,
     tell: Callable[[Outcome], None],
 ) -> list[Outcome]:
-    """Run all that is not there yet, side by side or one after the other."""
+    """Run the cases that are not finished, side by side or one after another."""
     outcomes: dict[str, Outcome] = {}
     for case in cases:
         found = finished_before(case, folder / case.label, options)
@@ -147,7 +145,7 @@ def _check_free(folder: Path) -> None:
     """Refuse a folder that is in use.
 
     Raises:
-        RunFolderError: it is; a run or study in it may be gone on with.
+        RunFolderError: it is; the message states what can be done about it.
     """
     try:
         check_free(folder)
@@ -156,22 +154,25 @@ def _check_free(folder: Path) -> None:
             raise
         what = "run" if (folder / SCENARIO).is_file() else "study"
         raise RunFolderError(
-            f"{folder} already holds a {what}: --resume keeps what is finished of it and goes on "
-            "with the rest, --force makes it again; or choose another folder"
+            f"{folder} already holds a {what}: --resume keeps what is finished and goes on with "
+            "the rest, --force runs everything again; or choose another folder"
         ) from None
 
 
 def _tell_what_begins_anew(places: Sequence[Path], options: Options) -> None:
-    """Say which runs lose what they have: broken off, and not to be gone on with."""
+    """Give notice of unfinished runs that will start again from the beginning."""
     if options.notice is None or options.force or options.resume:
         return
     begun = [place for place in places if existing(place) is not None]
     if begun:
         names = ", ".join(map(str, begun[:_NAMED])) + (", ..." if begun[_NAMED:] else "")
-        what = "holds an unfinished run, which begins"
+        what = "holds an unfinished run, which starts"
         if len(begun) > 1:
-            what = "hold unfinished runs, which begin"
-        options.notice(f"{names} {what} anew; to go on instead, stop now and add --resume")
+            what = "hold unfinished runs, which start"
+        options.notice(
+            f"{names} {what} again from the beginning; to continue instead, stop now and add "
+            "--resume"
+        )
 
 
 def _labels_in(folder: Path) -> list[str] | None:

@@ -1,7 +1,7 @@
-"""Whole runs done by workers: in the run's folder, or in one of their own that is brought here.
+"""Whole runs that workers do.
 
-A worker on another machine may not see this one's files. It sends back the folder's content, which
-appears here by one rename.
+A worker on this machine writes into the run's folder. A worker on another machine may not see it,
+so it sends the content of its own folder, which then appears here by one rename.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from afl_sim.scenario import Case
 from afl_sim.study.case import Options, Outcome, existing, run_case
 
 Files = dict[str, bytes]
-"""A folder: its files' contents by their paths in it."""
+"""The content of a folder: of each file, by its path in the folder."""
 
 
 @dataclass(frozen=True)
 class Returned:
-    """How a whole run ended that a worker did.
+    """How a worker's whole run has ended.
 
     Attributes:
-        reused: whether it was there, finished.
-        error: why it failed, or None.
+        reused: whether the run was finished before.
+        error: why it failed; None if it did not.
         interrupted: whether it was told to stop.
-        files: its folder, where the worker has that for itself.
+        files: its folder, if that is on the worker's machine.
     """
 
     reused: bool = False
@@ -109,7 +109,7 @@ def do_away(case: Case, begun: Files | None, options: Options, line: Line) -> Re
 
 
 def read_folder(folder: Path) -> Files:
-    """Every file of a folder, but for its lock; links stay where they are."""
+    """Every file of a folder except its lock; links are left out."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -118,10 +118,10 @@ def read_folder(folder: Path) -> Files:
 
 
 def write_folder(files: Files, place: Path) -> None:
-    """Make a folder of these files, which appears by one rename.
+    """Make a folder of these files; it appears by one rename.
 
     Raises:
-        AflSimError: it cannot be written; nothing is left behind.
+        AflSimError: the folder cannot be written; nothing is left behind.
     """
     with writing(place), draft_folder(place) as draft:
         for name, content in files.items():

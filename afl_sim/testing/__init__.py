@@ -1,4 +1,4 @@
-"""Checks that every strategy has to pass, for your own as for the built-in ones.
+"""Checks that every strategy must pass, built-in or your own.
 
     import pytest
     from afl_sim.testing import CHECKS, Case

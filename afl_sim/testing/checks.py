@@ -1,4 +1,4 @@
-"""What every strategy must keep to, as functions that raise `AssertionError` where it does not."""
+"""The checks for strategies: functions that raise `AssertionError` if a strategy fails."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def settings_suit_the_toy(case: Case) -> None:
 
 
 def hyperparameters_are_frozen(case: Case) -> None:
-    """No field can be set anew, nor anything else stored on the strategy."""
+    """No field can be changed, and nothing can be stored on the strategy."""
     strategy = case.strategy
     for name in type(strategy).model_fields:
         assert _refuses(strategy, name, getattr(strategy, name)), f"{name} can be changed"
@@ -74,11 +74,13 @@ def order_of_simultaneous_updates_does_not_matter(case: Case) -> None:
             updates = sorted(call.updates, key=lambda u: turned.index(u.client))  # stable
             expected = case.strategy.aggregate(call.params, call.state, call.updates, call.context)
             found = case.strategy.aggregate(call.params, call.state, updates, call.context)
-            assert close(found[0], expected[0]), f"the order counts in aggregation {number}"
+            assert close(found[0], expected[0]), (
+                f"the order of updates matters in aggregation {number}"
+            )
 
 
 def zero_updates_leave_the_model(case: Case) -> None:
-    """Where every client is at its optimum from the start, nothing moves."""
+    """If every client starts at its optimum, the model does not move."""
     learner = learner_of(case, executor_of(case.clients, "starts"))
     vector = turn(case, learner).vector
     assert vector is not None
@@ -97,7 +99,9 @@ def refused_updates_have_no_part(case: Case) -> None:
         return float((vector - optimum).norm() / (INITIAL - targets(1, "same")[0]).norm())
 
     moved = far("starts", INITIAL)
-    assert moved <= 1e-5, f"nobody moved, and it moved {moved:.3g} of the way to elsewhere"
+    assert moved <= 1e-5, (
+        f"no client moved, but the model moved {moved:.3g} of the distance to another point"
+    )
     left = far("same", targets(1, "same")[0])
     assert left < 1, f"{left:.3f} of the distance to the optimum is left"
 
@@ -130,7 +134,7 @@ def a_server_optimizer_fits_or_is_refused(case: Case) -> None:
         if kind.optimizer_gets != "nothing":
             raise AssertionError(f"it refuses a server optimizer: {error}") from error
         return
-    assert kind.optimizer_gets != "nothing", "it takes a server optimizer that it has no use for"
+    assert kind.optimizer_gets != "nothing", "it accepts a server optimizer that it does not use"
     plain = turn(case, learner_of(case, executor_of(case.clients, "spread")))
     other = replace(case, strategy=strategy)
     found = turn(other, learner_of(other, executor_of(case.clients, "spread")))
@@ -140,7 +144,7 @@ def a_server_optimizer_fits_or_is_refused(case: Case) -> None:
 
 
 def a_quadratic_converges(case: Case) -> None:
-    """Where all clients have one optimum, the model comes near it."""
+    """If all clients have the same optimum, the model approaches it."""
     learner = learner_of(case, executor_of(case.clients, "same"))
     vector, optimum = turn(case, learner).vector, targets(1, "same")[0]
     assert vector is not None
@@ -149,7 +153,7 @@ def a_quadratic_converges(case: Case) -> None:
 
 
 def staleness_keeps_its_bound(case: Case) -> None:
-    """No aggregated update is more stale than the paper promises."""
+    """No aggregated update exceeds the staleness that the paper guarantees."""
     if case.max_staleness is None:
         return
     trail = turn(replace(case, versions=4 * case.versions), _null_or_toy(case))
@@ -163,7 +167,7 @@ def counts_balance(case: Case) -> None:
 
 
 def clients_may_come_and_go(case: Case) -> None:
-    """With clients that leave, and lose their work, it still comes to its end."""
+    """The run reaches its end although clients leave and lose their work."""
     for leaving in ("lost", "finish"):
         availability = {**_COMES_AND_GOES, "on_leave": leaving}
         learner = learner_of(case, executor_of(case.clients, "spread"))
@@ -189,20 +193,20 @@ def timing_alone_gives_the_same_schedule(case: Case) -> None:
     try:
         timed = turn(case, NullLearner())
     except ScheduleError as error:
-        raise AssertionError(f"its schedule cannot do without training: {error}") from error
-    assert timed.schedule_digest == full.schedule_digest, "the schedule depends on the numbers"
+        raise AssertionError(f"its schedule fails without training: {error}") from error
+    assert timed.schedule_digest == full.schedule_digest, "the schedule depends on training results"
 
 
 def worker_processes_give_the_same_bits(case: Case) -> None:
-    """Two worker processes come to the model that one process comes to."""
+    """Two worker processes give the same model as one process."""
     inline = turn(case, learner_of(case, executor_of(case.clients, "spread")))
     processes = turn(case, learner_of(case, pooled_executor_of(case.clients)))
-    assert same(processes.vector, inline.vector), "the executor shows in the model"
+    assert same(processes.vector, inline.vector), "the model depends on the executor"
     assert processes.schedule_digest == inline.schedule_digest
 
 
 def a_run_goes_on_from_any_snapshot(case: Case) -> None:
-    """Broken off and resumed at any version, it comes to the same bits."""
+    """Interrupted and resumed at any version, it gives the same bits."""
     learner = learner_of(case, executor_of(case.clients, "spread"))
     versions = sorted({1, 2, case.versions // 3, case.versions - 1})
     taken: dict[int, Any] = {}
@@ -221,7 +225,9 @@ def a_run_goes_on_from_any_snapshot(case: Case) -> None:
         fresh = learner_of(case, executor_of(case.clients, "spread"))
         replay = ReplayingLearner(fresh, Snapshot.unpack(json.loads(facts), arrays))
         turn(case, replay, lambda now, replay=replay: replay.attach(now, lambda: None))  # type: ignore[misc]
-        assert same(fresh.vector, learner.vector), f"resumed at version {version}, it differs"
+        assert same(fresh.vector, learner.vector), (
+            f"resumed at version {version}, it gives a different result"
+        )
 
 
 CHECKS: Mapping[str, Check] = {

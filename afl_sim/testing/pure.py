@@ -46,7 +46,9 @@ def aggregate_is_pure(case: Case) -> None:
         assert params.shape == call.params.shape, f"the model has the shape {tuple(params.shape)}"
         assert params.dtype == torch.float32, f"the model is {params.dtype}"
         given = [call.params, *(t for u in call.updates for t in (u.params, u.delta))]
-        assert params.data_ptr() not in {t.data_ptr() for t in given}, "the model is an argument's"
+        assert params.data_ptr() not in {t.data_ptr() for t in given}, (
+            "the returned model is one of the arguments"
+        )
     assert case.strategy.model_dump() == before, "aggregate changes the strategy"
 
 

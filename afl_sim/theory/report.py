@@ -1,4 +1,4 @@
-"""The oracles as a table: in a terminal line by line, and as a page of the documentation."""
+"""The comparisons as a table: line by line on a terminal, and as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from afl_sim.theory.oracle import Oracle
 
 @dataclass(frozen=True)
 class Row:
-    """An oracle and what fresh runs say of it."""
+    """An exact result, compared with fresh runs."""
 
     oracle: Oracle
     found: Interval
@@ -37,23 +37,24 @@ def measure(oracle: Oracle) -> Row:
 def page(rows: Sequence[Row]) -> str:
     """The table as Markdown, with what its intervals mean."""
     lines = [
-        "# What the engine is held to",
+        "# Comparison with exact results",
         "",
-        "Exact results about virtual time, and what runs of the engine say of them. Every row is a "
-        "scenario run with `--timing-only`'s engine, "
-        f"{REPLICATIONS} replications with seeds 1 to {REPLICATIONS}, warm-up cut; the interval is "
-        f"Student's. Its level is {1 - FALSE_ALARM / COMPARISONS:.7f}: if the simulator is right, "
-        f"the probability that any of up to {COMPARISONS} such intervals misses its value is at "
-        f"most {FALSE_ALARM:g}. A row *holds* if the exact value is in the interval and the values "
-        "that plausible mistakes would give (one off, a neighbour's formula) are not.",
+        "The table compares exact results about virtual time with runs of the simulator. For each "
+        f"row a scenario is run without training, in {REPLICATIONS} replications with seeds 1 to "
+        f"{REPLICATIONS}, and the warm-up is cut. The interval is Student's, with the level "
+        f"{1 - FALSE_ALARM / COMPARISONS:.7f}: if the simulator is right, the probability that any "
+        f"of up to {COMPARISONS} such intervals misses its exact value is at most "
+        f"{FALSE_ALARM:g}. A row *holds* if the interval contains the exact value and none of the "
+        "values that plausible mistakes would give (an error by one, the formula of a similar "
+        "system).",
         "",
-        "`afl-sim theory` runs them all anew; a row's command runs that row. This page is written "
-        "by `afl-sim theory --out docs/theory.md`.",
+        "`afl-sim theory` runs all rows again; the command of a row runs that row. This page is "
+        "written by `afl-sim theory --out docs/theory.md`.",
         "",
-        "Little's law needs no interval: for one path, with those still there counted until its "
-        "end, L = lambda W is an identity. Every run is held to it to the microsecond on each link "
-        "of the server that transfers contend for, and reports the three in `summary.json`, "
-        "`links`.",
+        "Little's law needs no interval. If transfers that are still present count until the end "
+        "of the run, L = lambda W is an identity on every path. Every run is checked against it, "
+        "to the microsecond, on each contended link of the server. `links` in `summary.json` "
+        "reports the three quantities.",
         "",
         "| formula | exact | simulated | verdict | command |",
         "|---|--:|--:|---|---|",

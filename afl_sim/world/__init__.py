@@ -1,0 +1,1 @@
+"""Virtual time: the server, its clients and the network as processes of a simulated clock."""

@@ -1,4 +1,4 @@
-"""Accuracy class by class: which classes are learnt when, and whose classes they are."""
+"""Accuracy by class: when each class is learnt, and which clients hold it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TENTH: Final = 0.1
 _TENTHS: Final = {"fastest": "-", "slowest": "--"}
 _COLUMNS: Final = 200
-_NO_SHARES: Final = "no evaluations by class, or no record of who holds which samples"
+_NO_SHARES: Final = "no evaluations by class, or no record of the samples of each client"
 
 
 def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:

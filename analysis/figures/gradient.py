@@ -1,4 +1,4 @@
-"""The gradient of what is minimised, along virtual time."""
+"""The gradient of the objective over virtual time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gradient_norm(runs: Sequence[Run], *, style: str = "paper") -> Figure:
 
     Over replications the line is their median, and the band goes from the lower to the upper
     quartile. Where some of the replications have ended, or have no number, a lighter line without a
-    band is the median of the others, and says of how many.
+    band is the median of the others, labelled with their number.
 
     Raises:
         CannotDraw: no run has evaluated the gradient.

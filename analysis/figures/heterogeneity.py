@@ -1,4 +1,4 @@
-"""The clients: how fast they are, how long their tasks take, and what they hold."""
+"""The clients: their speed, the duration of their tasks, and their data."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def heterogeneity(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             _draw_holdings(figure, panels[2], panels[3], members, recorded[0], chosen)
         else:
             for axes in panels[2:]:
-                say(axes, "who holds which samples\nwas not recorded", chosen)
+                say(axes, "the samples of each client\nwere not recorded", chosen)
         _legend(figure, shown, chosen)
     note_left_out(figure, others)
     return figure

@@ -1,4 +1,4 @@
-"""Accuracy and loss along what they cost: time, versions, samples, bytes."""
+"""Accuracy and loss against their cost: time, versions, samples, bytes."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def has_accuracy(run: Run) -> bool:
 def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """One line per setting: test accuracy (%) against virtual time (s).
 
-    Over replications the line is their mean and the band Student's 95 % interval. Where some of
-    the replications have ended, or have no number, a lighter line without a band is the mean of the
-    others, and says of how many. The targets of the scenarios are light lines; a larger mark shows
-    where a single run first met one. A cross ends a run that diverged.
+    Over replications the line is their mean and the band Student's 95 % interval. Where some of the
+    replications have ended, or have no number, a lighter line without a band is the mean of the
+    others, labelled with their number. The targets of the scenarios are light lines; a larger mark
+    shows where a single run first met one. A cross ends a run that diverged.
 
     Raises:
         CannotDraw: no run has evaluations.

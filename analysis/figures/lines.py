@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 KEY: Final = "fewer seeds"
-"""What a legend says of the lighter lines."""
+"""The legend's text for the lighter lines."""
 
 UNNAMED: Final = "_"
 """The label of a line that legends and notes leave out."""
@@ -106,8 +106,7 @@ def key_fewer(axes: Axes, style: Style) -> None:
 
 
 def name_fewer(figure: Figure, panels: Sequence[Axes], style: Style, place: str = "{} s") -> None:
-    """Say how many replications lighter lines are of: beside them where there is room, and in a
-    note on the figure.
+    """Label lighter lines with their number of replications, beside them and in a note.
 
     It is called last, as it needs the figure's layout.
 
@@ -129,7 +128,7 @@ def name_fewer(figure: Figure, panels: Sequence[Axes], style: Style, place: str 
     }
     shown = [f"{setting} {', '.join(counts)}" for setting, counts in brief.items()]
     more = [f"{len(shown) - _NOTED} more settings"] if len(shown) > _NOTED else []
-    note(figure, f"lines of fewer seeds are lighter: {'; '.join(shown[:_NOTED] + more)}")
+    note(figure, f"lines for fewer seeds are lighter: {'; '.join(shown[:_NOTED] + more)}")
     figure.draw_without_rendering()
     taken: list[Bbox] = []
     for axes, line, count, _ in lines:
@@ -187,6 +186,6 @@ def _points(line: Line2D) -> npt.NDArray[np.float64]:
 
 
 def _hidden(line: Line2D) -> tuple[str, str]:
-    """Of how many replications a lighter line is, and of which setting."""
+    """The number of replications of a lighter line, and its setting."""
     count, _, setting = str(line.get_label()).removeprefix(_HIDDEN).partition(_SPLIT)
     return count, setting

@@ -1,4 +1,4 @@
-"""What goes over the network: how much, when, and how busy the server's links are."""
+"""Network traffic: its amount over time, and the load of the server's links."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _draw_run(panels: Sequence[Axes], run: Run, style: Style) -> None:
             busy = occupancy(begin, end, edges, most=slots) / slots
             panels[2].plot(centre, 100 * busy, color=color, linewidth=stroke)
     panels[0].set_ylabel("bytes (MB)")
-    panels[1].set(ylabel="transfers", title="Under way at a time")
+    panels[1].set(ylabel="transfers", title="In progress at a time")
     for axes in panels[:2]:
         axes.yaxis.set_major_locator(MaxNLocator(4))
     for axes in panels:

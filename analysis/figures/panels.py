@@ -1,4 +1,4 @@
-"""What several figures have in common: axes of seconds and of clients' speed."""
+"""Shared by several figures: axes of seconds and of clients' speed."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def draw_by_speed(
 
 
 def say(axes: Axes, text: str, style: Style) -> None:
-    """A panel that has nothing to show says why."""
+    """Write into an empty panel why it is empty."""
     axes.set_axis_off()
     axes.text(
         0.5,

@@ -1,4 +1,4 @@
-"""How stale the aggregated updates were: how often, of which clients, and when."""
+"""Staleness of the aggregated updates: its distribution, by client, and over time."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def _titles(shown: Sequence[Group], style: Style) -> list[str]:
 
 
 def _describe(axes: Axes, group: Group, name: str, values: np.ndarray, style: Style) -> None:
-    """The setting's name on the left; on the right as many figures as fit beside it."""
+    """The setting's name on the left, and as many numbers as fit on the right."""
     oracle, steady = mean_staleness(group.first), _steady_mean(group)
     mean = f"mean {values.mean():.2f}"
     warm = mean if steady is None else f"{mean} ({steady:.2f} after warm-up)"

@@ -1,4 +1,4 @@
-"""Who waits for whom, and who contributes how much."""
+"""Waiting for stragglers, and the contribution of each client."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _draw_waiting(axes: Axes, waited: Sequence[Group], style: Style) -> None:
 
 
 def _draw_last(axes: Axes, group: Group, name_it: bool, style: Style) -> None:
-    """Bars of the clients that were last most often, in the first run: who they are is its own."""
+    """Bars for the clients that were last most often in the first run; they differ by run."""
     last = rounds(group.first)["last"].astype("int64")
     often = last.value_counts(normalize=True).head(NAMED) * 100
     axes.bar(range(len(often)), often, color=look_of(group, style).color, width=0.7)

@@ -1,4 +1,4 @@
-"""What a study's settings do to what is measured."""
+"""The effect of a study's settings on the measures."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def sweep(
     """A panel per measure, against the setting that takes the most values.
 
     Lines join what differs in that setting only; bars are Student's 95 % intervals over
-    replications. Without a numeric setting the groups stand side by side. A hollow point is of
-    fewer than all runs, and says of how many: the mean of those that came to their end or, of a
-    time to a target, the median where not all runs reached it.
+    replications. Without a numeric setting the groups stand side by side. A hollow point shows
+    fewer than all runs, and their number: the mean of those that finished or, of a time to a
+    target, the median where not all runs reached it.
 
     Args:
         measures: columns of `analysis.comparison`; default the time to the highest target that a
@@ -150,7 +150,9 @@ def ended(runs: Sequence[Run]) -> tuple[list[Group], str]:
     """
     shown, others = usable(runs, lambda run: bool(run.summary), LACKING)
     if len(shown) < 2:
-        raise CannotDraw(f"{groups(runs)[0].label}: there is one setting, and none to compare")
+        raise CannotDraw(
+            f"{groups(runs)[0].label}: there is only one setting, so there is nothing to compare"
+        )
     return shown, others
 
 

@@ -1,4 +1,4 @@
-"""When the targets were reached, and by whom they were not."""
+"""When each setting reached the targets, and which settings did not."""
 
 from __future__ import annotations
 

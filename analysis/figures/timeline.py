@@ -1,4 +1,4 @@
-"""What clients do over virtual time."""
+"""The activity of clients over virtual time."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def legs(tasks: pd.DataFrame, until: float) -> dict[str, list[tuple[float, float
 
 
 def _colors(style: Style) -> dict[str, str]:
-    """The legs' colours; what waits is drawn last, over what is done meanwhile."""
+    """The colours of the legs; waiting is drawn last, over other activity."""
     return {**dict(zip(_WORK, style.colors.legs, strict=True)), "queueing": style.colors.queueing}
 
 

@@ -1,6 +1,6 @@
-"""``report.html``: a run or a study as one page that needs nothing else.
+"""``report.html``: a run or a study as a self-contained page that works offline.
 
-The page holds its style, script, figures (SVG) and data; a browser shows it without a network.
+The page contains its style, script, figures (SVG) and data.
 """
 
 from afl_sim.analysis.report.links import command

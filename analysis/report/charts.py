@@ -50,7 +50,10 @@ def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
         lines = [line for group in members for line in _line_per_run(group)]
     else:
         lines = [line for group in members for line in _lines_of_mean(group)]
-        note = "Lines are means over the seeds of a setting, fainter where some seeds have ended."
+        note = (
+            "Lines are means over the seeds of a setting; they are fainter after some seeds "
+            "have ended."
+        )
     if len(every) > SETTINGS:
         note = f"{SETTINGS} of {len(every):,} settings, spread evenly over the study. {note}"
     end = max((x for line in lines for x in line["x"]), default=0.0) or 1.0

@@ -23,7 +23,7 @@ WHOLE: Final = ("sweep", "sweep-map", "differences")
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure with what is said about it."""
+    """One figure with its description."""
 
     name: str
     description: str
@@ -33,7 +33,7 @@ class Drawing:
 
 @dataclass
 class Drawings:
-    """The figures of a page, why others are not there, and what all of them leave out."""
+    """The figures of a page, why others are missing, and a note on what they leave out."""
 
     drawn: list[Drawing] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ def shown(runs: Sequence[Run]) -> list[Run]:
 
 
 def spread(things: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of some things, evenly spread over their order, the first and last too."""
+    """At most this many items, evenly spread over their order, including the first and the last."""
     if len(things) <= most:
         return list(things)
     return [things[round(n * (len(things) - 1) / (most - 1))] for n in range(most)]
@@ -93,4 +93,4 @@ def _said(runs: Sequence[Run], part: Sequence[Run]) -> str:
     if most > seeds:
         what.append(f"the first {seeds} of up to {most:,} seeds of a setting")
     whole = f"{', '.join(WHOLE[:-1])} and {WHOLE[-1]}"
-    return f"The figures show {'; '.join(what)}. Only {whole} are of all {len(runs):,} runs."
+    return f"The figures show {'; '.join(what)}. Only {whole} show all {len(runs):,} runs."

@@ -16,5 +16,5 @@ def link_to(target: Path, page: Path) -> str:
 
 
 def command(*words: Path | str) -> str:
-    """An ``afl-sim report`` command as one types it."""
+    """An ``afl-sim report`` command, quoted for a shell."""
     return one_line(shlex.join(["afl-sim", "report", *map(str, words)]))

@@ -1,4 +1,4 @@
-"""The two pages: of a run and of a study."""
+"""The two kinds of pages: for a run and for a study."""
 
 from __future__ import annotations
 
@@ -170,7 +170,8 @@ def _study_link(page: Path | None, own: Path) -> Mapping[str, str] | None:
 
 
 def _without_page(runs: Sequence[Run], folder: Path) -> Mapping[str, Any] | None:
-    """How many runs have no page, and the commands that make one and all; None if there is none."""
+    """The number of runs without a page, and the commands that make one or all; None if none lacks
+    one."""
     lacking = [run for run in runs if not (run.path / REPORT).is_file()]
     if not lacking:
         return None
@@ -208,15 +209,17 @@ def _summary(run: Run) -> list[tuple[str, str]]:
 def _no_accuracy(runs: Sequence[Run]) -> str:
     if all(run.status in {"complete", "diverged"} for run in runs):
         return "No evaluations: the runs did not train (timing only)."
-    return "No evaluations yet: not finished, or broken off before its end."
+    return "No evaluations yet: the run is not finished, or was interrupted."
 
 
 def _timeline_note(data: Mapping[str, Any] | None, run: Run) -> str:
     if data is None:
         return ""
     shown = len(data["clients"])
-    note = f"{shown} of {client_count(run):,} clients, the slowest at the top; a cross ends a task "
-    note += "that failed or was cancelled; the server's ticks are its versions."
+    note = (
+        f"{shown} of {client_count(run):,} clients, the slowest at the top; a cross marks a task "
+    )
+    note += "that failed or was cancelled; the ticks of the server are its versions."
     if data["cut"]:
-        note += f" It shows the run's first {data['end']:,.0f} s: it has very many tasks."
+        note += f" It shows the first {data['end']:,.0f} s, because the run has very many tasks."
     return note

@@ -220,7 +220,7 @@ def test_figures_of_a_large_study_show_a_part_and_say_which(large, monkeypatch):
     assert seen["staleness"] == ([run.label for run in part], {})
     assert found.note == (
         "The figures show 3 of 6 settings, spread evenly over the study; the first 2 of up to 3 "
-        "seeds of a setting. Only sweep, sweep-map and differences are of all 18 runs."
+        "seeds of a setting. Only sweep, sweep-map and differences show all 18 runs."
     )
     assert drawn.drawings(part, (), {}).note == ""
 

@@ -41,7 +41,7 @@ def test_ctrl_c_closes_the_run_folder_and_leaves_whole_files(
     time.sleep(1.0)  # into the middle of training
     out, err = interrupt(process)
     assert process.returncode == 130
-    assert err.splitlines()[-2:] == ["to go on: afl-sim resume run", "error: interrupted"]
+    assert err.splitlines()[-2:] == ["to continue: afl-sim resume run", "error: interrupted"]
     assert "Traceback" not in out + err
     assert leftovers(tmp_path) == []
     found = summary(tmp_path / "run")

@@ -168,7 +168,7 @@ def test_the_first_signal_asks_and_the_second_insists(number: signal.Signals) ->
         os.kill(os.getpid(), number)
         assert interruption.wanted()
         assert len(said) == 1
-        assert "once more" in said[0]
+        assert "a second signal stops at once" in said[0]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert len(said) == 1
@@ -203,4 +203,4 @@ def test_a_run_that_comes_to_no_event_is_told_of_once(
         while len(looks) < 5:
             sleep(0.01)
     said = capsys.readouterr().err.splitlines()
-    assert said == ["one: the schedule has come to no event for over 0 s; it is at mine.py:7"]
+    assert said == ["one: the schedule has reached no event for more than 0 s; it is at mine.py:7"]

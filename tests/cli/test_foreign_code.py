@@ -110,9 +110,9 @@ def test_a_run_knows_the_code_of_its_own_strategy(afl_sim: Command, tmp_path: Pa
     third, refused, fourth, fifth = afl_sim.batch(
         [line, ("resume", broken), (*line, "--force"), line]
     )
-    reused = "smallest: finished before with other code, reused (--force runs it again)\n"
+    reused = "smallest: finished run reused; it was made with other code (--force runs it again)\n"
     assert third.succeeded().err == reused
     (message,) = refused.errors
-    assert (refused.code, f"{broken} was begun with other code" in message) == (2, True)
+    assert (refused.code, f"{broken} was started with other code" in message) == (2, True)
     assert fourth.succeeded().err.startswith("smallest: complete")
     assert fifth.succeeded().err == "smallest: finished before, reused\n"

@@ -1,4 +1,7 @@
-"""Everything in the README is run: its files written, its commands typed, its Python executed."""
+"""Everything in the README, and in the pages that go on from it, is run.
+
+Their files are written, their commands typed, their Python executed.
+"""
 
 from __future__ import annotations
 
@@ -8,53 +11,63 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import ROOT, Command
-from doc_blocks import PAGES, blocks, commands, prose
+from doc_blocks import PAGES, READ_IN_ORDER, blocks, commands, prose
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 BLOCKS = blocks(README)
+# In the order in which they are read: a page may use what the pages before it have made.
+FOLLOWED = {
+    str(page.relative_to(ROOT)): blocks(page.read_text(encoding="utf-8")) for page in READ_IN_ORDER
+}
 
 
 def test_there_is_something_to_run() -> None:
+    every = [block for page in FOLLOWED.values() for block in page]
     found = {
-        language: [b for b in BLOCKS if b.language == language]
-        for language in ("console", "python")
+        language: [b for b in every if b.language == language] for language in ("console", "python")
     }
     assert sum(len(commands(block)) for block in found["console"]) >= 8
     assert any(block.file is None for block in found["python"])
     assert {"fleet.yaml", "halves.py"} <= {block.file for block in BLOCKS}
-    assert README.count("```") == 2 * len(BLOCKS)
+    assert "concurrency.yaml" in {block.file for block in FOLLOWED["docs/studies.md"]}
+    for name, page in FOLLOWED.items():
+        assert (ROOT / name).read_text().count("```") == 2 * len(page)
 
 
-def test_every_block_works_in_the_order_of_the_page(afl_sim: Command, tmp_path: Path) -> None:
+def test_every_block_works_in_the_order_of_the_pages(afl_sim: Command, tmp_path: Path) -> None:
     """One reader's folder: files are written as they come, and later blocks use them."""
-    for block in BLOCKS:
+    for name, block in ((name, block) for name, page in FOLLOWED.items() for block in page):
+        place = f"{name}:{block.line}"
         if block.file is not None:
             (tmp_path / block.file).write_text(block.text)
         elif block.language == "python":
             result = afl_sim.python(block.text)
-            assert result.code == 0, f"README.md:{block.line}\n{result.out}\n{result.err}"
+            assert result.code == 0, f"{place}\n{result.out}\n{result.err}"
             assert result.out.strip()
         elif block.language == "console":
             typed = [line[1:] for line in commands(block) if line[0] == "afl-sim"]
             for line, result in zip(typed, afl_sim.batch(typed) if typed else [], strict=True):
-                assert result.code == 0, f"README.md:{block.line}: {line}\n{result.out}{result.err}"
+                assert result.code == 0, f"{place}: {line}\n{result.out}{result.err}"
                 assert result.out.strip()
     assert (tmp_path / "runs" / "fleet" / "figures" / "timeline.png").is_file()
     assert (tmp_path / "runs" / "concurrency" / "comparison.csv").is_file()
     assert (tmp_path / "runs" / "halves" / "model.safetensors").is_file()
-    # The run folder that the page describes is the one that a run leaves.
-    (described,) = (b.text for b in BLOCKS if b.language == "" and "scenario.yaml" in b.text)
+    # The run folder that docs/runs.md describes is the one that a run leaves.
+    page = blocks((ROOT / "docs" / "runs.md").read_text())
+    (described,) = (b.text for b in page if b.language == "" and "scenario.yaml" in b.text)
     names = {line.split()[0] for line in described.splitlines()}
     assert names == {path.name for path in (tmp_path / "runs" / "halves").iterdir()}
 
 
 def test_commands_are_either_ours_or_targets_of_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z][\w-]*):", MAKEFILE, re.MULTILINE))
-    typed = [line for block in BLOCKS if block.language == "console" for line in commands(block)]
-    named = [found.split() for found in re.findall(r"`(make [\w-]+)`", README)]
+    every = [block for page in FOLLOWED.values() for block in page]
+    typed = [line for block in every if block.language == "console" for line in commands(block)]
+    text = "".join((ROOT / name).read_text() for name in FOLLOWED)
+    named = [found.split() for found in re.findall(r"`(make [\w-]+)`", text)]
     assert {line[0] for line in typed} == {"afl-sim", "make"}
     for line in typed + named:
         if line[0] == "make":
@@ -67,13 +80,14 @@ def test_commands_in_the_text_exist() -> None:
     from afl_sim.cli import app
 
     known = get_command(app)
-    named = re.findall(r"`afl-sim ([a-z]+)((?: [^`]*)?)`", README)
+    text = "".join((ROOT / name).read_text() for name in FOLLOWED)
+    named = re.findall(r"`afl-sim ([a-z]+)((?: [^`]*)?)`", text)
     assert named
     for name, rest in named:
         command = known.commands[name]  # type: ignore[attr-defined]
         options = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"--[\w-]+", rest)) <= options
-    for option in re.findall(r"`(--[\w-]+)", README):
+    for option in re.findall(r"`(--[\w-]+)", text):
         assert any(
             option in parameter.opts
             for command in known.commands.values()  # type: ignore[attr-defined]

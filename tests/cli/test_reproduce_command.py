@@ -29,7 +29,7 @@ def test_a_target_of_ones_own_is_run_once_and_its_tables_are_printed(
     assert "8.0 (unconfirmed)" in out
     assert "no, -37.5 %" in out
     assert "1 of 2 rows within tolerance; 1 of 1 claims hold" in out
-    assert "Cut at small scale: rounds: 2 seeds of 4." in out
+    assert "Reduced at small scale: rounds: 2 seeds of 4." in out
     for name in ("table.csv", "table.md", "tiny.png", "tiny.pdf"):
         assert f"written: runs/papers/tiny/small/{name}" in out
     assert first.err.count("complete in") == 2

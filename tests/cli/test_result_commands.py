@@ -29,7 +29,7 @@ def test_diff_shows_both_sides_of_the_first_event_that_differs(
     (result,) = afl_sim.batch([("diff", finished.full, finished.other)])
     assert result.code == 1
     assert result.err == ""
-    found = re.match(r"The schedules part at event (\d+)\.\n", result.out)
+    found = re.match(r"The schedules differ from event (\d+) on\.\n", result.out)
     assert found
     first = int(found[1])
     one, two = (load_run(path).events for path in (finished.full, finished.other))
@@ -115,8 +115,8 @@ def test_a_report_is_written_where_it_is_wanted(
     assert everything_in(finished.timing) == before
     assert deep.succeeded().out == "report: new/folder/page.html\n"
     assert (blocked.code, two.code, nowhere.code) == (2, 2, 2)
-    assert blocked.errors == ["cannot make the folder page.html: a file of that name is in the way"]
-    assert "--out names one file" in two.errors[0]
+    assert blocked.errors == ["cannot make the folder page.html: a file with that name exists"]
+    assert "--out names a single file" in two.errors[0]
     assert "nowhere" in nowhere.errors[0]
 
 

@@ -180,7 +180,7 @@ def test_ctrl_c_twice_stops_at_once_and_loses_nothing(afl_sim: Command, tmp_path
     started.process.send_signal(signal.SIGINT)
     _, err = started.end(130)
     assert err.splitlines()[-1] == "error: interrupted"
-    assert "once more to stop at once" in err
+    assert "a second signal stops at once" in err
     assert summary(run)["status"] == "interrupted"
     assert leftovers(tmp_path) == []
     afl_sim("resume", "run").succeeded()

@@ -125,7 +125,9 @@ def broken_off(folder: Path, timing_only: bool = False) -> Path:
 def test_resume_refuses_another_arithmetic_and_names_it(tmp_path: Path) -> None:
     folder = broken_off(tmp_path / "run")
     made_with(folder, arithmetic="12ab", cpu_vendor="GenuineMaker")
-    says = r"begun with other numerics \(cpu_vendor: GenuineMaker, here .*; arithmetic: 12ab, here"
+    says = (
+        r"started with other numerics \(cpu_vendor: GenuineMaker, here .*; arithmetic: 12ab, here"
+    )
     with pytest.raises(RunFolderError, match=says):
         resume(folder)
     made_with(folder, arithmetic=None, cpu_vendor=fingerprint(Numerics())["cpu_vendor"])
@@ -154,7 +156,7 @@ def test_what_is_reused_says_that_it_was_made_in_other_numerics(tmp_path: Path) 
         made_with(tmp_path / str(timing_only), arithmetic="12ab")
         run(timing_only)
     assert lines[1] == (
-        "smallest: finished before with other numerics, reused (--force runs it again)"
+        "smallest: finished run reused; it was made with other numerics (--force runs it again)"
     )
     assert lines[3] == "smallest: finished before, reused"
 
@@ -174,9 +176,9 @@ def test_diff_and_compare_say_in_what_the_arithmetic_differs(tmp_path: Path) -> 
     runs = [load_run(tmp_path / name) for name in "ab"]
     text = format_divergence(first_divergence(*runs))
     assert text.endswith(
-        "They were computed in other numerics (cpu_vendor: GenuineIntel, in B AuthenticAMD)."
+        "They were computed with different numerics (cpu_vendor: GenuineIntel, in B AuthenticAMD)."
     )
-    says = "by their arithmetic alone (cpu_vendor: AuthenticAMD, GenuineIntel)."
+    says = "only because of their arithmetic (cpu_vendor: AuthenticAMD, GenuineIntel)."
     assert says in compared(runs)
     made_with(tmp_path / "b", cpu_vendor="GenuineIntel")
     runs = [load_run(tmp_path / name) for name in "ab"]

@@ -132,7 +132,7 @@ def test_the_small_scale_says_what_it_cuts(target: Target) -> None:
     assert {row.quantity for row in judged(target, small)} == {"versions"}
     said = list(notes(target, small))
     assert "Left out at small scale: long (an hour)." in said
-    assert "Means something at full scale only: Length of a round." in said
+    assert "Meaningful at full scale only: Length of a round." in said
 
 
 def test_results_are_read_as_they_were_written(target: Target, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_studies_that_are_not_chosen_are_named_with_their_cost(target: Target) -
     assert again.not_run == {}  # it was finished, so it counts
     with pytest.raises(InputError, match="did you mean 'rounds'"):
         reproduce(target, Asked("full", only=["round"]))
-    with pytest.raises(InputError, match="long is left out at small scale; --scale full has it"):
+    with pytest.raises(InputError, match="long is skipped at small scale; use --scale full"):
         reproduce(target, Asked("small", only=["rounds", "long"]))
 
 
@@ -247,8 +247,8 @@ def test_what_was_kept_of_studies_that_are_not_run_now_stays(target: Target) -> 
     assert both.not_run == {}
     assert both.studies["rounds"] == first.studies["rounds"] | {"made": first.made}
     assert "made" not in both.studies["long"]
-    (told,) = [line for line in notes(target, both) if line.startswith("Kept from before")]
-    assert told.startswith(f"Kept from before: rounds, made by `{first.made['command']}` on ")
+    (told,) = [line for line in notes(target, both) if line.startswith("Kept from earlier runs")]
+    assert told.startswith(f"Kept from earlier runs: rounds, made by `{first.made['command']}` on ")
     # What was run anew takes the place of what was kept.
     keep(target, first, written)
     again = read_results(target.results("full"))
@@ -293,13 +293,13 @@ def test_an_exception_in_the_analysis_names_its_line(target: Target, tmp_path: P
 @pytest.mark.parametrize(
     ("gives", "words"),
     [
-        ("None", "measure gave None; expected a dict by quantity"),
-        ("[1, 2]", "measure gave a list; expected a dict by quantity"),
+        ("None", "measure returned None; expected a dict by quantity"),
+        ("[1, 2]", "measure returned a list; expected a dict by quantity"),
         ("{'versions': [5.0]}", "versions is a list; expected a dict by row"),
         ("{'versions': {'right': 5.0}}", "versions, right: a float; expected a list"),
         ("{'versions': {'right': ['five']}}", "versions, right: ValueError: could not convert"),
         ("{'versions': {'right': [[5.0]]}}", "versions, right: TypeError"),
-        ("{'ended': True}", "ended: a bool; expected a list, a value for each replication"),
+        ("{'ended': True}", "ended: a bool; expected a list with a value for each replication"),
     ],
 )
 def test_a_measurement_of_the_wrong_shape_is_named(

@@ -70,9 +70,9 @@ WRONG = {
         "    tolerance: {spread: prediction}\n",
         "",
         "tables.1.rows.all",
-        "no tolerance",
+        "neither it nor its table has a tolerance",
     ),
-    "format": ('"{:.1f}"', '"{:.1"', "tables.0.format", "cannot write a number"),
+    "format": ('"{:.1f}"', '"{:.1"', "tables.0.format", "cannot format a number"),
     "twice": ("quantity: ended", "quantity: seconds", "claims.0.quantity", "twice"),
     "quoted": ("wrong: {reported: 8", 'wrong: {reported: "8"', "wrong.reported", "a number"),
 }

@@ -12,8 +12,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.partition import Partition, make_partition
 from afl_sim.learning.partition.dealing import apportion, raise_to_minimum
-from afl_sim.learning.partition.partition import Partition, make_partition
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.streams import Streams
 

@@ -94,7 +94,10 @@ def test_a_run_that_is_finished(damage: str, whole: Run, tmp_path: Path) -> None
 
 
 def test_a_damaged_checkpoint_is_told_of(broken_off: Path, tmp_path: Path) -> None:
-    for damaged, said in ((1, "goes on from version 1"), (2, "the run begins anew")):
+    for damaged, said in (
+        (1, "goes on from version 1"),
+        (2, "the run starts again from the beginning"),
+    ):
         place = shutil.copytree(broken_off, tmp_path / str(damaged))
         for number in sorted((place / "checkpoint").iterdir(), reverse=True)[:damaged]:
             (number / "facts.json").write_bytes(b"")

@@ -92,7 +92,7 @@ def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "a").write_text("mine")
     with pytest.raises(RunFolderError, match="not a folder"):
         RunFolder.create(tmp_path / "a", "name: a\n", {})
-    with pytest.raises(RunFolderError, match="a file of that name is in the way"):
+    with pytest.raises(RunFolderError, match="a file with that name exists"):
         RunFolder.create(tmp_path / "a" / "b", "name: a\n", {})
     assert (tmp_path / "a").read_text() == "mine"
 
@@ -106,7 +106,7 @@ def test_two_runs_racing_for_one_folder_cannot_both_have_it(tmp_path, monkeypatc
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", slow)
-    with pytest.raises(RunFolderError, match="another run has just made it"):
+    with pytest.raises(RunFolderError, match="just made by another run"):
         RunFolder.create(tmp_path / "a", "name: second\n", {})
     assert (tmp_path / "a" / "scenario.yaml").read_text() == "name: first\n"
     assert os.listdir(tmp_path) == ["a"]
@@ -304,7 +304,7 @@ def test_a_folder_that_cannot_be_written_or_is_gone_is_refused_in_words(tmp_path
     with pytest.raises(RunFolderError, match=r"cannot write to .*run: "), folder.locked():
         pass
     shutil.rmtree(folder.path)
-    with pytest.raises(RunFolderError, match="the folder is not there"), folder.locked():
+    with pytest.raises(RunFolderError, match="the folder does not exist"), folder.locked():
         pass
 
 
@@ -355,7 +355,7 @@ def test_a_folder_that_is_held_and_gone_is_told(tmp_path):
     with folder.locked():
         folder.check_there()
         (tmp_path / "run").rename(tmp_path / "elsewhere")
-        with pytest.raises(AflSimError, match="run was removed or moved while the run went on"):
+        with pytest.raises(AflSimError, match="run was removed or moved during the run"):
             folder.check_there()
         (tmp_path / "run").mkdir()  # another in its place is not it
         with pytest.raises(AflSimError, match="was removed or moved"):
@@ -365,6 +365,6 @@ def test_a_folder_that_is_held_and_gone_is_told(tmp_path):
 
 
 def test_a_checkpoint_does_not_make_the_folder_of_its_run(tmp_path):
-    with pytest.raises(AflSimError, match="the folder is not there"):
+    with pytest.raises(AflSimError, match="the folder does not exist"):
         save_checkpoint(tmp_path / "run" / "checkpoint", 1, {}, {})
     assert list(tmp_path.iterdir()) == []

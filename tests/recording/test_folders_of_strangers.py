@@ -204,7 +204,7 @@ def test_what_is_no_regular_file_is_not_waited_for(study: Path, tmp_path: Path, 
     folder = shutil.copytree(study / "a", tmp_path / "run")
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    with pytest.raises(RunFolderError, match=f"{name} is damaged: it is no regular file"):
+    with pytest.raises(RunFolderError, match=f"{name} is damaged: it is not a regular file"):
         load_run(folder).model()
 
 
@@ -235,15 +235,23 @@ EVENTS, METRICS, PARTITION = "events.parquet", "metrics.parquet", "partition.par
         (EVENTS, with_column("kind", lambda c: [1] * len(c)), "kind is int64; expected"),
         (EVENTS, with_column("client", lambda c: [[1]] * len(c)), "expected int64"),
         (EVENTS, with_column("time_us", lambda c: [None, *c[1:]]), "values are missing in time_us"),
-        (EVENTS, with_column("client", lambda c: [40] * len(c)), "it has a client 40, of 40"),
-        (EVENTS, with_column("client", lambda c: [-7] * len(c)), "it has a client -7, of 40"),
+        (
+            EVENTS,
+            with_column("client", lambda c: [40] * len(c)),
+            "it has a client 40, but there are 40",
+        ),
+        (
+            EVENTS,
+            with_column("client", lambda c: [-7] * len(c)),
+            "it has a client -7, but there are 40",
+        ),
         (EVENTS, twice, "it has two columns seq"),
         (METRICS, with_column("accuracy", lambda c: [True] * len(c)), "accuracy is bool; expected"),
         (METRICS, with_column("class_accuracy", lambda c: [0.5] * len(c)), "class_accuracy is do"),
         (
             METRICS,
             with_column("class_accuracy", lambda c: [[0.5], *c.to_pylist()[1:]]),
-            "evaluations are of different classes",
+            "evaluations have different numbers of classes",
         ),
         (
             PARTITION,
@@ -298,7 +306,7 @@ def test_a_log_that_does_not_fit_in_memory_says_so(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("afl_sim.recording.contents.physical_memory", lambda: 1000)
-    with pytest.raises(RunFolderError, match=r"rows, which this machine's memory cannot hold"):
+    with pytest.raises(RunFolderError, match=r"rows, more than this machine's memory can hold"):
         load_run(study / "a")
 
 

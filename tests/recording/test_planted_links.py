@@ -78,7 +78,7 @@ def test_resume_refuses_a_link_in_the_place_of_a_folder(name: str, run: Path, vi
 def test_a_lock_that_is_a_link_is_refused(there: bool, run: Path, victim: Path) -> None:
     (run / ".lock").symlink_to(victim / ("notes.txt" if there else "new"))
     with (
-        pytest.raises(RunFolderError, match=r"\.lock: a symbolic link is in the way"),
+        pytest.raises(RunFolderError, match=r"\.lock: a symbolic link is in its place"),
         RunFolder.open(run).locked(),
     ):
         pass
@@ -86,7 +86,10 @@ def test_a_lock_that_is_a_link_is_refused(there: bool, run: Path, victim: Path) 
 
 def test_a_lock_that_is_no_file_is_refused_at_once(run: Path) -> None:
     os.mkfifo(run / ".lock")
-    with pytest.raises(RunFolderError, match="in the way"), RunFolder.open(run).locked():
+    with (
+        pytest.raises(RunFolderError, match="a file with that name exists"),
+        RunFolder.open(run).locked(),
+    ):
         pass
 
 

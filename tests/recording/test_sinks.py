@@ -67,7 +67,9 @@ def test_a_resumed_run_tells_every_evaluation_once(tmp_path):
 
 def test_without_its_extra_a_sink_is_an_input_error_and_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("afl_sim.recording.sinks.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"mlflow is not installed; the extra \[mlflow\] has it"):
+    with pytest.raises(
+        InputError, match=r"mlflow is not installed; the extra \[mlflow\] installs it"
+    ):
         simulate(scenario("execution.sinks=[mlflow]"), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -116,7 +118,9 @@ BOTH = "execution.sinks=[tensorboard, mlflow]"
 def test_a_sink_that_breaks_off_is_one_error_and_the_run_can_go_on(fails_at, tmp_path, opened):
     sink = opened(Fragile(fails_at))
     chosen = scenario(MLFLOW, "execution.checkpoint_versions=1")
-    with pytest.raises(AflSimError, match="mlflow takes no evaluations: ConnectionError: the serv"):
+    with pytest.raises(
+        AflSimError, match="mlflow does not accept evaluations: ConnectionError: the serv"
+    ):
         simulate(chosen, tmp_path / "run")
     assert sink.closed == 1
     assert load_run(tmp_path / "run").status == "failed"
@@ -138,9 +142,9 @@ def test_a_sink_that_cannot_begin_leaves_a_broken_off_run_as_it_was(tmp_path, op
 
     asked = scenario(BOTH).execution
     opened(away, Fragile())
-    with pytest.raises(InputError, match="mlflow cannot begin: ConnectionError: nobody there"):
+    with pytest.raises(InputError, match="mlflow cannot start: ConnectionError: nobody there"):
         resume(tmp_path / "run", execution=asked)
-    with pytest.raises(InputError, match="mlflow cannot begin"):
+    with pytest.raises(InputError, match="mlflow cannot start"):
         simulate(scenario(BOTH), tmp_path / "new")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 

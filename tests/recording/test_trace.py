@@ -337,7 +337,7 @@ def test_the_first_differing_event_is_found_with_its_neighbours(tmp_path):
     assert "time_us" not in found.columns
     assert [row["seq"] for row in found.before] == [fifth - 2, fifth - 1, fifth]
     text = format_divergence(found, "left", "right")
-    assert f"part at event {found.index}" in text
+    assert f"differ from event {found.index} on" in text
     assert "left" in text
     assert "right" in text
     assert "kind*" in text

@@ -363,7 +363,7 @@ def test_other_numerics_or_code_are_refused_unless_forced(
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest[what] = value
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RunFolderError, match=f"begun with other {what}"):
+    with pytest.raises(RunFolderError, match=f"started with other {what}"):
         resume(folder)
     assert resume(folder, force=True).status == "complete"
     assert json.loads((folder / "manifest.json").read_text())["resumed"][-1]["forced"] is True
@@ -407,7 +407,7 @@ def test_a_scenario_that_was_changed_is_refused_before_anything_is_touched(tmp_p
     assert load_run(folder).manifest["scenario_id"] == scenario_id(small())
     changed(folder, "updates: 30,", "updates: 36,", known=True)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(RunFolderError, match="begun with another scenario"):
+    with pytest.raises(RunFolderError, match="started with another scenario"):
         resume(folder)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     longer = resume(folder, force=True)

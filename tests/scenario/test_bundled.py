@@ -41,7 +41,9 @@ def test_a_file_hides_a_built_in_scenario_and_the_command_says_so(
     assert hides_built_in(name)
     runs.validate([name])
     said = capsys.readouterr()
-    assert said.err == f"{name}: the file of this name here is meant, not the built-in scenario\n"
+    assert said.err == (
+        f"{name}: using the file with this name in the current folder, not the built-in scenario\n"
+    )
     assert said.out == f"{name}: ok, 1 run\n"
 
 

@@ -432,16 +432,16 @@ def test_what_begins_anew_is_told_and_what_goes_on_is_not(runner: Runner, tmp_pa
     out.rename(place)
     run_study(study, Options(notice=told.append), quiet)
     assert told == [
-        f"{place / labels[0]}, {place / labels[1]} hold unfinished runs, which begin anew; to go "
-        "on instead, stop now and add --resume"
+        f"{place / labels[0]}, {place / labels[1]} hold unfinished runs, which start "
+        "again from the beginning; to continue instead, stop now and add --resume"
     ]
     one = single()
     runner.fates = {study_folder(one, Options()).name: "interrupted"}
     for options in (Options(), Options(force=True), Options()):
         run_study(one, replace(options, notice=told.append), quiet)
     assert told[1:] == [
-        f"{study_folder(one, Options())} holds an unfinished run, which begins anew; to go on "
-        "instead, stop now and add --resume"
+        f"{study_folder(one, Options())} holds an unfinished run, which starts again from "
+        "the beginning; to continue instead, stop now and add --resume"
     ]
 
 
@@ -558,7 +558,7 @@ def test_a_study_whose_folder_is_removed_runs_nothing_more(runner: Runner, tmp_p
         told.append(outcome.label)
         shutil.rmtree(folder)
 
-    with pytest.raises(AflSimError, match="study was removed or moved while the study went on"):
+    with pytest.raises(AflSimError, match="study was removed or moved during the study"):
         run_study(study, Options(folder), lambda case: None, remove)
     assert told == runner.ran == ["r0"]
     assert list((tmp_path / "results").iterdir()) == []

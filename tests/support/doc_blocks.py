@@ -12,6 +12,8 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 # Every block of these is run, in the order of the page (tests/cli/test_guides.py).
 GUIDES = [DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
+# Pages whose blocks tests/cli/test_readme.py runs one after the other, as a reader would.
+READ_IN_ORDER = [ROOT / "README.md", DOCS / "studies.md", DOCS / "python.md"]
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from afl_sim.analysis import FIGURES
+
+STUDY = ("sweep", "sweep-map", "differences")
+LONG = "fedasync-with-hinge-staleness-a10-b4-and-a-proximal-term"
 
 
 def texts_on(figure):
@@ -65,3 +69,13 @@ def varied(run, status="complete", seconds=None, **settings):
     run.scenario["clients"].update(settings)
     run.summary.update(status=status, time_to_accuracy={"0.9": seconds})
     return run
+
+
+def titled(figure, title):
+    return next(axes for axes in figure.axes if axes.get_title() == title)
+
+
+def relative_luminance(color):
+    channels = np.array([int(color[n : n + 2], 16) for n in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
-from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer
+from afl_sim.learning.training.local_training import LocalResult, LocalSettings, LocalTrainer
 from afl_sim.learning.training.optimizers import OPTIMIZERS, OptimizerSpec
 from afl_sim.streams import Streams
 
@@ -129,3 +129,18 @@ def plain_loop(
         with torch.no_grad():
             rule(weights, gradients, memory)
     return torch.cat([w.detach().reshape(-1) for w in weights])
+
+
+def train(
+    local: Trainer,
+    steps: int = 1,
+    *,
+    client: int = 0,
+    task: int = 0,
+    start: Tensor | None = None,
+    anchor: Tensor | None = None,
+    lr_factor: float = 1.0,
+) -> LocalResult:
+    start = local.initial if start is None else start
+    anchor = start[: local.layout.num_parameters] if anchor is None else anchor
+    return local.train(client, task, steps, start, anchor, lr_factor)

@@ -1,9 +1,10 @@
-"""The executor of batched numerics: tasks that are outstanding together are trained together.
+"""The executor of batched numerics: it trains tasks in groups.
 
-A result depends, in its last bits, on the tasks that were trained with it. So groups are made by a
-rule that only the schedule enters: when a result is first asked for, those of the tasks submitted,
-not cancelled and not yet trained that have the same learning rate, earliest due first, up to the
-group's size. A client that goes on from its own model waits for the task before.
+The last bits of a result depend on the tasks that were trained with it. So the rule for groups
+depends on the schedule alone. When a result is first needed, its group consists of tasks that are
+submitted, not cancelled and not yet trained, and that have the same learning rate. Those that are
+due first are taken, up to the group's size. A client that goes on from its own model waits for its
+task before.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluation, Evaluator
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Strategy
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 
 
 class GroupedResult:
-    """A future that is trained in a group when it, or one that it is grouped with, is asked for.
+    """A future that is trained when its result, or another one of its group, is first needed.
 
     Attributes:
         order: when it is due, then its client and task.
-        task: what to train; None once that is done.
-        value: the result, once it is there.
+        task: what to train; None once it is done.
+        value: the result; None until it is known.
     """
 
     __slots__ = ("_executor", "order", "task", "value")
@@ -62,8 +63,8 @@ class BatchedExecutor:
     Args:
         trainer: trains the groups.
         evaluator: does the evaluations.
-        group: tasks in a group, at most.
-        compressor: what of models and updates arrives; None for all.
+        group: the largest number of tasks in a group.
+        compressor: compresses models and updates; None if nothing is compressed.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class BatchedExecutor:
         compressor: Compressor | None = None,
     ) -> None:
         self._compressor = compressor
-        self._watch = Watch(Strategy)
+        self._purity = PurityCheck(Strategy)
         self._trainer = trainer
         self._evaluator = evaluator
         self._group = group
@@ -84,13 +85,13 @@ class BatchedExecutor:
         self.waiting_seconds = 0.0
 
     def submit(self, task: TrainingTask, due_us: int) -> GroupedResult:
-        """Take on a task, which may be trained from now on."""
+        """Take on a task; from now on it may be trained in a group."""
         future = GroupedResult(self, task, due_us)
         self._waiting[future] = None
         return future
 
     def evaluate(self, vector: Tensor, due_us: int) -> Known[Evaluation]:
-        """Evaluate a model now, so that it need not be kept."""
+        """Evaluate a model at once, so that it need not be kept."""
         began = perf_counter()
         with told_as("an evaluation"):
             evaluation = self._evaluator.evaluate(vector)
@@ -98,24 +99,24 @@ class BatchedExecutor:
         return Known(evaluation)
 
     def cancel(self, future: Any) -> None:
-        """Train the task with no group; it still is if its result is asked for."""
+        """Leave the task out of other tasks' groups; it is trained only if its result is needed."""
         if isinstance(future, GroupedResult):
             self._waiting.pop(future, None)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there are no resources."""
 
     def kept(self, future: Any) -> LocalResult | None:
-        """A result that is there: trained again, with other tasks, it would have other bits."""
+        """The result, if it is known: trained again in another group, it would have other bits."""
         return future.value if isinstance(future, GroupedResult | Known) else None
 
     def finish(self, wanted: GroupedResult) -> None:
-        """Train a task with a group, after the tasks that its client goes on from."""
+        """Train a task with its group, after the tasks that its client goes on from."""
         chain = [wanted]
         while (before := chain[-1].before) is not None:
             chain.append(before)
         for future in reversed(chain):
-            if future.value is None:  # else it was beside one before
+            if future.value is None:  # else it was in the group of one before
                 self._train(self._group_of(future))
 
     def _group_of(self, wanted: GroupedResult) -> list[GroupedResult]:
@@ -150,7 +151,7 @@ class BatchedExecutor:
                 None if task.after is None else task.after.result().vector,
                 trainer.layout,
                 self._compressor,
-                self._watch,
+                self._purity,
             )
             for task in tasks
         ]
@@ -162,7 +163,7 @@ class BatchedExecutor:
         with told_as(f"the group of client {who}"):
             results = trainer.train(local, tasks[0].lr_factor)
         for future, task, at, result in zip(group, tasks, begun, results, strict=True):
-            future.value = conclude(task, at, result, trainer, self._compressor, self._watch)
+            future.value = conclude(task, at, result, trainer, self._compressor, self._purity)
             future.task = None  # lets go of the base version
             self._waiting.pop(future, None)
         self.training_seconds += perf_counter() - began

@@ -1,4 +1,4 @@
-"""The inline executor: this process trains, and only what is asked for."""
+"""The inline executor: this process trains, and only tasks whose results are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 
 
 class LazyResult:
-    """A future whose task runs when its result is first asked for."""
+    """A future whose task runs when its result is first needed."""
 
     def __init__(self, executor: InlineExecutor, task: TrainingTask) -> None:
         self._executor = executor
@@ -24,8 +24,8 @@ class LazyResult:
 
     def result(self) -> LocalResult:
         """Train, unless that is done, and return the result."""
-        # A client that goes on from its own model needs the tasks before: oldest first, in a loop,
-        # because a chain of updates that nobody asked for can be long.
+        # A client that goes on from its own model needs its earlier tasks first. This is a loop, as
+        # a chain of unused updates can be long.
         chain = [self]
         while (task := chain[-1]._task) is not None and isinstance(task.after, LazyResult):
             if task.after._task is None:
@@ -54,24 +54,24 @@ class InlineExecutor:
         self.waiting_seconds = 0.0
 
     def submit(self, task: TrainingTask, due_us: int) -> LazyResult:
-        """Take on a task. One that is never asked for is never trained."""
+        """Take on a task; it is never trained if its result is never needed."""
         return LazyResult(self, task)
 
     def evaluate(self, vector: Tensor, due_us: int) -> Known[Evaluation]:
-        """Evaluate a model now, so that it need not be kept."""
+        """Evaluate a model at once, so that it need not be kept."""
         began = perf_counter()
         evaluation = self._runner.evaluate(vector)
         self.evaluation_seconds += perf_counter() - began
         return Known(evaluation)
 
     def cancel(self, future: Any) -> None:
-        """Nothing to do: it would not have been trained."""
+        """Do nothing: the task will not be trained."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there are no resources."""
 
     def run(self, task: TrainingTask) -> LocalResult:
-        """Do a task whose predecessor is done."""
+        """Train a task; the task that it goes on from is done."""
         began = perf_counter()
         own = None if task.after is None else task.after.result().vector
         result = self._runner.train(task, own)

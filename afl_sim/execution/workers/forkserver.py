@@ -1,8 +1,8 @@
-"""The fork server leaves nothing behind, however the process that started it ended.
+"""Starts the fork server, which leaves nothing behind, however its parent process ends.
 
-It listens on a socket in a temporary folder. The process that made the folder removes it at its own
-end, but not if it is killed. So a shell is started before the folder is made. It waits for the end
-of a pipe, which comes with the end of that process, and then removes the folder.
+The server listens on a socket in a temporary folder. The process that made the folder removes it
+when it ends, but not if it is killed. So a shell is started before the folder is made. The shell
+waits until a pipe is closed, as it is when that process ends, and then removes the folder.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import subprocess
 import tempfile
 from functools import cache
 from multiprocessing import forkserver, util
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from afl_sim.errors import InputError
 
-_LONGEST_SOCKET = 103  # bytes that the address of a socket may have; Linux takes four more
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext  # not on Windows
+
+_LONGEST_SOCKET = 103  # bytes in the address of a socket; Linux allows four more
 _WITHIN = "/pymp-01234567/listener-01234567"  # what `multiprocessing` adds to the folder
 _NAME = len("/afl-0123456789a")
 _LONGEST_FOLDER = _LONGEST_SOCKET - len(_WITHIN) - _NAME
@@ -28,16 +31,16 @@ _WATCH = ("/bin/sh", "-c", 'read -r _; exec rm -rf -- "$0"')
 
 
 def start(context: ForkServerContext, modules: list[str]) -> None:
-    """Start the fork server, unless it runs; it imports ``modules``.
+    """Start the fork server, unless it is running; it imports ``modules``.
 
-    It leaves Ctrl-C and SIGHUP, which a whole terminal gets, to others.
+    The server ignores Ctrl-C and SIGHUP, which all processes of a terminal get.
 
     Raises:
         InputError: there is no folder for its socket.
-        OSError: it cannot be started.
+        OSError: the server cannot be started.
     """
     context.set_forkserver_preload(modules)
-    # It ignores Ctrl-C once it is ready, but not yet while it imports; SIGHUP it never would.
+    # By itself the server ignores Ctrl-C only once it has imported the modules, and SIGHUP never.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         _temporary_folder(_place(), os.getpid())
@@ -48,7 +51,7 @@ def start(context: ForkServerContext, modules: list[str]) -> None:
 
 @cache
 def _temporary_folder(place: Path, process: int) -> str:
-    """`multiprocessing`'s folder of this process, made in one that is removed in any case."""
+    """The folder that `multiprocessing` uses, made in a folder that is removed in any case."""
     folder = place / f"afl-{secrets.token_urlsafe(8)}"
     _remove_at_the_end(folder)
     folder.mkdir(0o700)
@@ -61,7 +64,7 @@ def _temporary_folder(place: Path, process: int) -> str:
 
 
 def _place() -> Path:
-    """The user's folder for temporary files, or a short one where that is too deep for a socket."""
+    """The user's folder for temporary files, or a shorter path if a socket needs one."""
     users = os.path.abspath(tempfile.gettempdir())
     if len(os.fsencode(users)) <= _LONGEST_FOLDER:
         return Path(users)
@@ -75,8 +78,8 @@ def _place() -> Path:
 
 
 def _remove_at_the_end(folder: Path) -> None:
-    """Have a folder that is not there yet removed at the end of this process, even if killed."""
-    # In a process group of its own, so that Ctrl-C on a terminal does not reach it.
+    """Make sure that a folder is removed when this process ends, even if it is killed."""
+    # The shell has a process group of its own, so that Ctrl-C on a terminal does not reach it.
     watch = subprocess.Popen((*_WATCH, folder), stdin=subprocess.PIPE, cwd="/", process_group=0)
     util.Finalize(None, _end, args=(watch,), exitpriority=-101)  # after `multiprocessing`'s own
 

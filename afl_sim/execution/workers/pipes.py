@@ -1,6 +1,7 @@
-"""Objects through a pipe, with as few copies as can be.
+"""Sends objects through a pipe with as few copies as possible.
 
-Arrays are not pickled with the rest: each is sent from where it lies, and received where it stays.
+Arrays are not pickled with the rest: each is sent from its own memory, and received into its final
+memory.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Parcel:
-    """An object on its way.
+    """A packed object.
 
     Attributes:
         note: a number that can be read without unpacking.
         packed: the pickled object without its arrays.
-        parts: the arrays' memory; once received, it may be written to.
+        parts: the memory of the arrays; it can be written to once it is received.
     """
 
     note: int | None
@@ -29,22 +30,22 @@ class Parcel:
     parts: Sequence[memoryview]
 
     def unpack(self) -> Any:
-        """The object; imports whatever that needs."""
+        """The object; the modules that it needs are imported."""
         return pickle.loads(self.packed, buffers=self.parts)
 
 
 def pack(content: Any, note: int | None = None) -> Parcel:
-    """Make an object ready for sending; its arrays are not copied."""
+    """Pack an object for sending; its arrays are not copied."""
     buffers: list[pickle.PickleBuffer] = []
     packed = pickle.dumps(content, protocol=5, buffer_callback=buffers.append)
     return Parcel(note, packed, [buffer.raw() for buffer in buffers])
 
 
 def send(pipe: Connection, parcel: Parcel) -> None:
-    """Send a parcel, and wait until all of it is on its way.
+    """Send a parcel, and wait until all of it is written to the pipe.
 
     Raises:
-        OSError: nobody is there.
+        OSError: the receiver is gone.
     """
     sizes = [part.nbytes for part in parcel.parts]
     pipe.send_bytes(pickle.dumps((parcel.note, parcel.packed, sizes)))
@@ -57,7 +58,7 @@ def receive(pipe: Connection) -> Parcel:
     """Wait for a parcel.
 
     Raises:
-        EOFError, OSError: the sender is gone, perhaps in the middle of it.
+        EOFError, OSError: the sender is gone, perhaps in the middle of a parcel.
     """
     note, packed, sizes = pickle.loads(pipe.recv_bytes())
     parts = [np.empty(size, np.uint8).data for size in sizes]  # not filled with zeros first

@@ -1,4 +1,4 @@
-"""One run's share of a worker pool: its tasks, and what it waits for."""
+"""The executor of one run in a worker pool: the run's tasks, and what the run waits for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from afl_sim.execution.workers.worker import Request, Supply, train_request
 
 
 class Pool(Protocol):
-    """What a run needs of the pool that it shares."""
+    """The methods of a pool that its runs use."""
 
     lock: Lock
     queue: FairQueue[Pending]
@@ -25,21 +25,21 @@ class Pool(Protocol):
         """The next number in the order of submission."""
 
     def wake(self) -> None:
-        """There may be something to hand to a worker."""
+        """Look whether there is something to hand to a worker."""
 
     def check(self) -> None:
         """Raise the error that has ended the pool, if one has."""
 
     def remove(self, run: PooledExecutor) -> None:
-        """Forget a run and what it has in the queue."""
+        """Forget a run and its tasks in the queue."""
 
 
 class Pending:
-    """A task given to a pool, and in time its result.
+    """A task in a pool, and later its result.
 
     Args:
-        run: whose task it is.
-        request: makes what a worker is asked, once the task's predecessor is done.
+        run: the run of the task.
+        request: makes the worker's request, once the task that this one goes on from is done.
         order: when the result is due, then the order of submission.
     """
 
@@ -58,7 +58,7 @@ class Pending:
         self.error: BaseException | None = None
 
     def result(self) -> Any:
-        """Wait for the result, and take it."""
+        """Wait for the result."""
         self.run.wait(self)
         if self.error is not None:
             raise self.error
@@ -66,11 +66,11 @@ class Pending:
 
 
 class PooledExecutor:
-    """Runs one run's tasks in a pool's workers. Its methods but for four are the engine's.
+    """Runs the tasks of one run with the workers of a pool.
 
     Args:
-        pool: whose workers.
-        number: the run's, in the pool.
+        pool: has the workers.
+        number: the number of the run in the pool.
         build: the pickled callable that makes the run's `TaskRunner`.
         supply: what workers need for that.
     """
@@ -97,7 +97,7 @@ class PooledExecutor:
         return self.take_on(request, due_us)
 
     def take_on(self, request: Callable[[], Request], due_us: int, after: Any = None) -> Pending:
-        """Take on anything, perhaps not before another of this run's tasks is done."""
+        """Take on a request, to begin once another task of this run is done, if one is given."""
         with self._pool.lock:
             pending = Pending(self, request, (due_us, self._pool.next_number()))
             if isinstance(after, Pending) and not after.done:
@@ -109,16 +109,16 @@ class PooledExecutor:
         return pending
 
     def cancel(self, future: Any) -> None:
-        """Forget a task that has not begun; a result on its way is ignored."""
+        """Forget a task that has not begun; if it has begun, its result is ignored."""
         with self._pool.lock:
             if not future.followers:
                 future.cancelled = True
 
     def wait(self, pending: Pending, seconds: float | None = None) -> bool:
-        """Wait until a task is done, or at most that long; returns whether it is done.
+        """Wait until a task is done, or at most so many seconds; returns whether it is done.
 
         Raises:
-            AflSimError: the workers keep dying, or are of another kind.
+            AflSimError: workers died again and again, or were refused.
         """
         if pending.done:
             return True
@@ -134,7 +134,7 @@ class PooledExecutor:
         return pending.done
 
     def close(self) -> None:
-        """Let go: what is unfinished is abandoned. The workers stay for the other runs."""
+        """Abandon unfinished tasks; the workers stay for the other runs."""
         with self._pool.lock:
             self._closed = True
             self._pool.remove(self)
@@ -142,7 +142,7 @@ class PooledExecutor:
     # -- for the pool, which holds its lock ----------------------------------------------------
 
     def begin(self, pending: Pending) -> Request | None:
-        """What to ask for a task that was taken in hand; None if it is not wanted after all."""
+        """The request of a task whose turn has come; None if the task is no longer wanted."""
         if pending.cancelled:
             pending.dropped = True
         else:
@@ -164,7 +164,7 @@ class PooledExecutor:
     def settle(
         self, pending: Pending, value: Any = None, error: BaseException | None = None
     ) -> None:
-        """A task is done: whoever waits for it goes on."""
+        """Note that a task is done, and wake the thread that waits for it."""
         pending.value, pending.error, pending.done = value, error, True
         pending.request = None  # lets go of the base version
         for follower in pending.followers:
@@ -173,12 +173,12 @@ class PooledExecutor:
         self.changed.notify_all()
 
     def put_back(self, pending: Pending) -> None:
-        """A task that was in hand waits again."""
+        """Let a task that a lost worker had wait again."""
         self._pool.queue.release(self.number)
         self._push(pending)
 
     def _want(self, pending: Pending) -> None:
-        """A task is wanted after all."""
+        """Note that a task is wanted, even if it was cancelled before."""
         pending.cancelled = False
         if pending.dropped:
             pending.dropped = False

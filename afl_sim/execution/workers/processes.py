@@ -1,8 +1,8 @@
-"""Worker processes on this machine, each with a pipe of its own.
+"""Worker processes on this machine, each with its own pipe.
 
 A worker that is killed in the middle of an answer leaves half a message behind. The standard
-library's process pool waits for the other half for ever, because it holds the pipe's writing end
-itself; here only the worker does, so that its death is the end of the file.
+library's process pool then waits for the other half for ever, because it holds the writing end of
+the pipe itself. Here only the worker holds that end, so the pipe ends when the worker dies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any
 
-from afl_sim.errors import AflSimError
+from afl_sim.errors import AflSimError, InputError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.pulse import end_what_is_stuck
 from afl_sim.execution.workers import forkserver
@@ -44,7 +44,9 @@ class ProcessSeat:
         self._modules = modules
         self._lock = Lock()
         self._sending = Lock()
-        self._waiting: deque[OnReply] = deque()  # for replies, which come in the order of requests
+        self._waiting: deque[OnReply] = (
+            deque()
+        )  # callbacks for replies, which come in the order of the requests
         self._answered = 0
         self._told_to_stop = -1  # the number of a request
         self._lost = False
@@ -56,6 +58,11 @@ class ProcessSeat:
         Raises:
             AflSimError: it cannot be started.
         """
+        if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+            raise InputError(
+                "this system cannot start worker processes, for want of a fork server; expected "
+                "execution.executor: inline"
+            )
         context = multiprocessing.get_context("forkserver")
         self._waiting.append(done)
         try:
@@ -71,7 +78,7 @@ class ProcessSeat:
         Thread(target=self._read, name="worker's replies", daemon=True).start()
 
     def submit(self, request: Request, done: OnReply) -> None:
-        """Send a request, with an array for the model: torch would share a tensor's memory."""
+        """Send a request; the model goes as an array, since torch would share a tensor's memory."""
         base = None if request.base is None else request.base.numpy()
         parcel = pack((request.what, request.build, base, request.origin, request.arguments))
         with self._lock:
@@ -84,7 +91,7 @@ class ProcessSeat:
             self._send(parcel)
 
     def ask(self, stop: bool) -> Any:
-        """The latest message of the call in hand, or None; and tell it whether to stop."""
+        """Return the current call's latest message, or None; and say whether it should stop."""
         number = self._answered
         if stop and self._told_to_stop != number:
             self._told_to_stop = number
@@ -93,7 +100,7 @@ class ProcessSeat:
         return message
 
     def close(self) -> None:
-        """End the process; it holds nothing that could be left behind."""
+        """End the process; it has nothing that it could leave behind."""
         self.process.kill()
         self.process.join()
 
@@ -125,7 +132,7 @@ class ProcessSeat:
 
 
 def _serve(pipe: Connection, numerics: Sequence[Numerics]) -> None:
-    """Answer requests until the end of the process, leaving Ctrl-C and SIGHUP to its parent."""
+    """Answer requests until the process ends; Ctrl-C and SIGHUP are left to its parent."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     requests: SimpleQueue[Parcel] = SimpleQueue()
@@ -153,7 +160,7 @@ def _answer(worker: Worker, request: Parcel) -> Parcel:
 
 
 def _receive(pipe: Connection, requests: SimpleQueue[Parcel], line: _PipeLine) -> None:
-    """Take in what is sent, so that the sender never waits; end when the sender is gone."""
+    """Take in requests, so that the sender never waits; end the process if the sender is gone."""
     try:
         while True:
             received = receive(pipe)
@@ -162,12 +169,12 @@ def _receive(pipe: Connection, requests: SimpleQueue[Parcel], line: _PipeLine) -
             else:
                 line.number_to_stop = received.note
                 Thread(target=end_what_is_stuck, args=(line.stop_wanted,), daemon=True).start()
-    finally:  # for lack of memory, too: a worker that hears nothing is no worker
+    finally:  # also for lack of memory: a worker must be able to hear
         os._exit(1)
 
 
 class _PipeLine:
-    """The worker's end of the pipe, as a call uses it."""
+    """The line of a call, at the worker's end of the pipe."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe

@@ -1,4 +1,4 @@
-"""Which task is next: workers are spread over the runs first, and over a run's tasks second."""
+"""Decides which task is next: workers are shared out among runs first, then among their tasks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Order = tuple[int, int]  # when the result is due, then the order of submission
 class FairQueue(Generic[Item]):
     """Tasks of several runs that wait for a worker.
 
-    The run that has the fewest tasks in hand is served first, and of several such runs the one
-    whose last turn is longest ago. Within a run the task that is due first comes first.
+    The run with the fewest tasks at workers is served first; among several such runs, the one whose
+    last turn is longest ago. Within a run, the task that is due first is served first.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class FairQueue(Generic[Item]):
         return sum(map(len, self._waiting.values()))
 
     def push(self, run: int, order: Order, item: Item) -> None:
-        """Let a task of a run wait. No two waiting tasks of a run have the same order."""
+        """Add a task of a run. No two waiting tasks of a run have the same order."""
         heapq.heappush(self._waiting.setdefault(run, []), (order, item))
 
     def pop(self) -> Item | None:
-        """Take the next task in hand; None if none waits."""
+        """Take the next task out of the queue, for a worker; None if none waits."""
         waiting = [run for run, tasks in self._waiting.items() if tasks]
         if not waiting:
             return None
@@ -42,10 +42,10 @@ class FairQueue(Generic[Item]):
         return heapq.heappop(self._waiting[run])[1]
 
     def release(self, run: int) -> None:
-        """A task of this run that was taken in hand is no longer."""
+        """Note that a task of this run is no longer at a worker."""
         self._in_hand[run] -= 1
 
     def forget(self, run: int) -> None:
-        """Nothing that this run has waiting is wanted, and it will bring nothing more."""
+        """Forget a run and its waiting tasks."""
         self._waiting.pop(run, None)
         self._last_turn.pop(run, None)

@@ -1,8 +1,8 @@
-"""Workers on a Ray cluster: actors that do the same tasks, on whichever machine has room.
+"""Workers on a Ray cluster: actors on any machine that has room.
 
-Parameters go through Ray's object store: a base version is put there once, for all of its tasks,
-and the data set once for all workers. An actor or a machine that dies is replaced, if the cluster
-has room for another, and what it had in hand is done again.
+Parameters go through Ray's object store. A base version is put there once for all of its tasks, and
+the data set once for all workers. If an actor or a machine dies, it is replaced as soon as the
+cluster has room, and its tasks are done again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from afl_sim.execution.pulse import end_what_is_stuck
 from afl_sim.execution.workers.worker import OnReply, Reply, Request, Worker, hello
 from afl_sim.scenario.sections.settings import Numerics
 
-_ASK_WITHIN = 5.0  # seconds for an actor to say how far it is
-_MODE = "RAY_AUTH_MODE"  # Ray itself sets it where it decides to use a token
+_ASK_WITHIN = 5.0  # seconds to wait for an actor's message
+_MODE = "RAY_AUTH_MODE"  # Ray sets it itself if it decides to use a token
 _TOKEN = (
-    f"a cluster that asks for a token wants {_MODE}=token in the environment, and the token in "
+    f"if the cluster uses a token, set {_MODE}=token in the environment, and put the token in "
     "~/.ray/auth_token (or in the file RAY_AUTH_TOKEN_PATH, or in RAY_AUTH_TOKEN)"
 )
 
@@ -41,9 +41,9 @@ def import_ray() -> Any:
     Raises:
         InputError: it is not installed.
     """
-    # A run tells nobody that it runs.
+    # A run sends no usage statistics.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Actors that ask for no GPU are not to lose sight of the machine's.
+    # An actor that asks for no GPU should still see the machine's GPUs.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         with _signals_kept():
@@ -61,19 +61,19 @@ def cluster(address: str | None, workers: int) -> Iterator[Cluster]:
     """A connection to a Ray cluster.
 
     Args:
-        address: where it is; None for one on this machine that ends with the block.
-        workers: how many are wanted.
+        address: of the cluster; None for one on this machine that ends with the block.
+        workers: number of workers that are wanted.
 
     Raises:
-        InputError: there is no ray, or no cluster there.
+        InputError: ray is not installed, or there is no cluster at the address.
     """
     if address is not None and "://" in address:
         raise InputError(
-            f"execution.ray_address: got {address}; expected auto or host:port, this machine being "
-            "one of the cluster's"
+            f"execution.ray_address: got {address}; expected auto or host:port of a cluster that "
+            "this machine belongs to"
         )
     ray = import_ray()
-    if ray.is_initialized():  # whoever did that ends it, too
+    if ray.is_initialized():  # the caller did, and ends it
         yield Cluster(ray)
         return
     local = {"num_cpus": workers, "include_dashboard": False}
@@ -97,7 +97,7 @@ def cluster(address: str | None, workers: int) -> Iterator[Cluster]:
 
 
 class Cluster:
-    """A Ray cluster, and what was put into its object store for more than one request."""
+    """A Ray cluster, and what several requests share in its object store."""
 
     def __init__(self, ray: Any) -> None:
         self.ray = ray
@@ -110,14 +110,14 @@ class Cluster:
 
     def seat(self, numerics: Sequence[Numerics]) -> RaySeat:
         """A new worker, which starts when the cluster has room for it."""
-        # A user's own modules are found where this process finds them, if the machine has that.
+        # The user's own modules are searched in the same folders, if the machine has them.
         path = [os.path.abspath(entry) for entry in sys.path]
         return RaySeat(self, self._actor.remote(path), numerics)
 
     def arguments(self, request: Request) -> tuple[Any, ...]:
-        """What `_RayWorker.do` is to be called with; all that is large stands there by reference.
+        """The arguments of `_RayWorker.do`; large ones are references.
 
-        Versions leave the store when nothing in this process holds them any more.
+        A version leaves the store when nothing in this process holds it any more.
         """
         base = origin = None
         if request.base is not None:
@@ -133,7 +133,7 @@ class Cluster:
         if supply is not None and supply.name not in self._supplies:
             packed = pickle.dumps(supply.install)
             self._supplies[supply.name] = (supply.name, packed, self.ray.put(supply.load()))
-        # In a tuple, a reference is sent as it is: a worker asks for the content once.
+        # In a tuple a reference stays a reference, and a worker gets its content only once.
         sent = None if supply is None else self._supplies[supply.name]
         return request.what, request.build, base, origin, request.arguments, sent
 
@@ -142,9 +142,9 @@ class RaySeat:
     """A worker that is an actor.
 
     Args:
-        cluster: where.
-        actor: its handle.
-        numerics: what it is to introduce itself with.
+        cluster: the cluster.
+        actor: the handle of the actor.
+        numerics: the numerics whose fingerprints it introduces itself with.
     """
 
     def __init__(self, cluster: Cluster, actor: Any, numerics: Sequence[Numerics]) -> None:
@@ -154,11 +154,11 @@ class RaySeat:
         self._numerics = numerics
 
     def start(self, done: OnReply) -> None:
-        """Ask it to introduce itself, as soon as it is there."""
+        """Ask the actor to introduce itself as soon as it has started."""
 
         def begun(reply: Reply) -> None:
             if reply.lost and os.environ.get(_MODE) == "token":
-                # Such a cluster takes the command in, and then cannot start a worker for it.
+                # Such a cluster accepts the connection, and then cannot start a worker.
                 why = str(reply.error).rstrip(". ")
                 why += f"; if the cluster has no token, set {_MODE}=disabled"
                 reply = replace(reply, error=AflSimError(why))
@@ -167,13 +167,13 @@ class RaySeat:
         self._hand(begun, self._actor.hello.remote(self._numerics))
 
     def submit(self, request: Request, done: OnReply) -> None:
-        """Send a request, and put what it needs into the object store."""
+        """Send a request, and put its large arguments into the object store."""
         self._hand(done, self._actor.do.remote(*self._cluster.arguments(request)))
 
     def ask(self, stop: bool) -> Any:
-        """The latest message of the call in hand, or None; and tell it whether to stop."""
+        """Return the current call's latest message, or None; and say whether it should stop."""
         asked = self._actor.exchange.options(concurrency_group="talk").remote(stop)
-        with suppress(self._ray.exceptions.RayError):  # gone or busy; the pool hears of the former
+        with suppress(self._ray.exceptions.RayError):  # gone or busy; the pool learns if it is gone
             return self._ray.get(asked, timeout=_ASK_WITHIN)
         return None
 
@@ -203,7 +203,7 @@ def _last_line(error: BaseException) -> str:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself when it is imported; put back what was there."""
+    """Restore the signal handlers that Ray replaces when it is imported."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -219,7 +219,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 class _RayWorker:
-    """The actor. Its calls come in threads of Ray's, those that `talk` beside the others."""
+    """The actor. Ray calls it from its own threads; calls of the group "talk" run beside others."""
 
     def __init__(self, path: Sequence[str]) -> None:
         sys.path += [entry for entry in path if entry not in sys.path]
@@ -263,7 +263,7 @@ class _RayWorker:
 
 
 class _Line:
-    """What a call and `exchange` leave for each other."""
+    """The line of a call: `exchange` reads its messages and leaves word whether to stop."""
 
     def __init__(self) -> None:
         self.message: Any = None

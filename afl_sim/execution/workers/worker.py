@@ -1,4 +1,4 @@
-"""What a worker is asked, does and answers, whatever kind of process it is."""
+"""The requests of a worker, its work and its replies, whatever kind of process it is."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from afl_sim.strategies.base import State, Strategy
 
 Vector = npt.NDArray[np.float32]
 
-_RUNNERS_KEPT = 8  # each holds a model, a partition and perhaps a copy of some samples
+_RUNNERS_KEPT = 8  # each holds a model, a partition and sometimes a copy of samples
 
 
 @dataclass(frozen=True, eq=False)
 class Supply:
-    """Something large that a machine without this one's files needs, and needs once.
+    """Something large that a machine without this machine's files needs once.
 
     Attributes:
-        name: tells supplies apart.
-        load: gives it, here.
-        install: takes it, there; it can be pickled.
+        name: identifies it.
+        load: loads it on this machine.
+        install: installs it on the other machine; it can be pickled.
     """
 
     name: str
@@ -46,15 +46,15 @@ class Supply:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """One thing that a worker is asked for.
+    """One request to a worker.
 
     Attributes:
         what: ``train``, ``evaluate`` or ``call``.
-        build: the pickled callable that makes the run's `TaskRunner`; workers know the run by it.
+        build: the pickled callable that makes the run's `TaskRunner`; it identifies the run.
         base: shape (P + B,): the global model; many requests have the same one.
-        origin: the strategy and its state at that version, where clients do not begin at ``base``.
-        arguments: what is this request's alone.
-        supply: what the worker needs for it.
+        origin: the strategy and its state at that version; None if clients start at ``base``.
+        arguments: what differs from request to request.
+        supply: what the worker needs for the request.
     """
 
     what: str
@@ -67,13 +67,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of a request.
+    """The reply to a request.
 
     Attributes:
         value: the answer.
-        seconds: how long the worker was at it.
-        error: what the task raised, or why the worker is gone, if that is known.
-        lost: whether it is gone: what it had in hand is to be done again.
+        seconds: how long the worker took.
+        error: the exception of the task; or why the worker is gone, if that is known.
+        lost: whether the worker is gone, so that its tasks must be done again.
     """
 
     value: Any = None
@@ -88,7 +88,7 @@ OnReply = Callable[[Reply], None]
 
 @dataclass(frozen=True)
 class Hello:
-    """A worker's first words: its process, its code, and the numerics of its machine."""
+    """A worker's introduction: its process, its code, and the numerics of its machine."""
 
     pid: int
     code: str
@@ -96,13 +96,13 @@ class Hello:
 
 
 class Line(Protocol):
-    """A call's way of talking with whoever waits for it."""
+    """The line between a call in a worker and the caller who waits for it."""
 
     def tell(self, message: Any) -> None:
-        """Leave a message; a later one may replace it before it is read."""
+        """Leave a message for the caller; a later one may replace it before it is read."""
 
     def stop_wanted(self) -> bool:
-        """Whether the call should come to its end early."""
+        """Whether the call should end early."""
 
 
 def hello(numerics: Sequence[Numerics]) -> Hello:
@@ -111,7 +111,7 @@ def hello(numerics: Sequence[Numerics]) -> Hello:
 
 
 def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Request:
-    """Ask for a training task; the task that it goes on from is done."""
+    """The request of a training task; the task that it goes on from is done."""
     own = None if task.after is None else task.after.result().vector.numpy()
     alone = (task.client, task.task, task.steps, task.lr_factor, own)
     return Request("train", build, task.base, task.origin, alone, supply)
@@ -120,12 +120,12 @@ def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Re
 def call_request(
     supply: Supply | None, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> Request:
-    """Ask for ``function(*arguments, line)``."""
+    """The request to compute ``function(*arguments, line)``."""
     return Request("call", arguments=(pickle.dumps((function, arguments)),), supply=supply)
 
 
 def read(request: Request, value: Any) -> Any:
-    """The answer to a request, as the engine wants it."""
+    """The answer to a request, with tensors instead of arrays."""
     if request.what != "train":
         return value
     vector, delta, loss = value
@@ -133,10 +133,10 @@ def read(request: Request, value: Any) -> Any:
 
 
 class Worker:
-    """Does what it is asked, one thing at a time.
+    """Does requests, one at a time.
 
     Args:
-        line: how a call talks with whoever waits for it.
+        line: connects a call with the caller who waits for it.
     """
 
     def __init__(self, line: Line) -> None:
@@ -151,7 +151,7 @@ class Worker:
         origin: tuple[Strategy, State] | None,
         arguments: tuple[Any, ...],
     ) -> Reply:
-        """Do one thing; whatever it raises is in the reply."""
+        """Do a request; an exception goes into the reply."""
         began = perf_counter()
         try:
             value = self._do(what, build, base, origin, arguments)
@@ -182,7 +182,7 @@ class Worker:
         return result.vector.numpy(), result.delta.numpy(), result.loss
 
     def _runner(self, build: bytes) -> TaskRunner:
-        """The run's runner: one of the last few, or made now."""
+        """The run's runner: one of those kept, or a new one."""
         runner = self._runners.pop(build, None)
         if runner is None:
             runner = pickle.loads(build)()
@@ -193,12 +193,12 @@ class Worker:
 
 
 def _owned(array: Vector) -> Vector:
-    """The array itself if it may be written to, as torch wants, else a copy."""
+    """The array itself if it can be written to, as torch demands, else a copy."""
     return array if array.flags.writeable else array.copy()
 
 
 def portable(error: Exception) -> Exception:
-    """The error, or one like it, such that another process can read it."""
+    """The error, or a similar one that another process can read."""
     told = "".join(traceback.format_exception(error))
     try:
         copy: Exception = pickle.loads(pickle.dumps(error))

@@ -1,8 +1,8 @@
 """Arrays in the cache folder as memory maps: many processes share one copy.
 
-A stored set is a folder with one ``.npy`` file per array and ``sums.json`` with their digests. It
-is built under a temporary name and appears by one rename. Whoever opens it first in a run checks
-the digests; pages that are read are shared by every process that maps them.
+A stored set is a folder with one ``.npy`` file per array, and ``sums.json`` with their digests. It
+is built under a temporary name and then renamed. The first process of a run that opens it checks
+the digests. All processes that map the files share the pages that they read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import numpy.typing as npt
 Arrays = dict[str, npt.NDArray[Any]]
 _SUMS = "sums.json"
 _STORING = ".storing-"
-_ABANDONED = 3600.0  # seconds after which nobody is storing any more
+_ABANDONED = 3600.0  # seconds; an older temporary folder was left by a killed process
 
 
 def content_key(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """16 hex digits that stand for the names, types, shapes and contents of arrays."""
+    """A digest of the names, types, shapes and contents of arrays, 16 hex digits."""
     hasher = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         hasher.update(f"{name} {array.dtype} {array.shape};".encode())
@@ -37,7 +37,7 @@ def content_key(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def store_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write a set of arrays, unless another process was faster or the set is there.
+    """Write a set of arrays, unless it is there already.
 
     Raises:
         OSError: the folder cannot be written.
@@ -65,7 +65,7 @@ def store_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def _remove_left_over(parent: Path) -> None:
-    """Remove what processes left that were killed while they stored a set."""
+    """Remove the temporary folders of processes that were killed while they stored a set."""
     for left in parent.glob(f"{_STORING}*"):
         with suppress(OSError):
             if time.time() - left.lstat().st_mtime > _ABANDONED:
@@ -73,13 +73,13 @@ def _remove_left_over(parent: Path) -> None:
 
 
 def open_arrays(folder: Path, *, check: bool = True) -> Arrays | None:
-    """Map a stored set; None if there is none, or if ``check`` finds it damaged (it is removed)."""
+    """Map a stored set; None if there is none. A damaged set that ``check`` finds is removed."""
     try:
         sums = json.loads((folder / _SUMS).read_text(encoding="utf-8"))
         paths = {name: folder / f"{name}.npy" for name in sums}
         if check and any(_digest(path) != sums[name] for name, path in paths.items()):
             raise ValueError("a digest differs")
-        # Copy-on-write: torch wants memory that may be written to, and nobody writes.
+        # Copy-on-write: torch asks for writable memory, although nobody writes to it.
         return {name: np.load(path, mmap_mode="c") for name, path in paths.items()}
     except FileNotFoundError:
         return None

@@ -1,4 +1,4 @@
-"""The sizes of mini-batches that a run makes, and which of them are tried before it."""
+"""The sizes of the mini-batches of a run, and which of these sizes are tried before the run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 Clients = npt.NDArray[np.int64]
 
-_BLOCK = 1 << 20  # clients looked at together
+_BLOCK = 1 << 20  # clients that are looked at together
 _BETWEEN = 128  # samples of the batches that are tried between the smallest and the largest
 
 
 @dataclass(frozen=True)
 class BatchSizes:
-    """The batches that a model will get.
+    """The sizes of the batches that a model will get.
 
     Attributes:
         trained: sizes of the mini-batches of local training.
@@ -33,7 +33,7 @@ UNKNOWN = BatchSizes()
 def batch_sizes(
     held: npt.NDArray[np.int64], batch: int | None, drop_last: bool
 ) -> dict[int, tuple[int, int]]:
-    """Every size of a mini-batch, with the first client who has it and the samples it holds.
+    """Every size of a mini-batch, with the first client that has it and its number of samples.
 
     Args:
         held: how many samples each client holds.
@@ -59,7 +59,7 @@ def batch_sizes(
 
 def _first_of_each(held: npt.NDArray[np.int64]) -> tuple[Clients, Clients]:
     """The first client with each number of samples above 0, in the order of clients."""
-    if held.strides == (0,):  # one number for all of them, however many
+    if held.strides == (0,):  # all clients have one number, stored once
         held = held[:1]
     first: dict[int, int] = {}
     for begin in range(0, len(held), _BLOCK):
@@ -73,11 +73,11 @@ def _first_of_each(held: npt.NDArray[np.int64]) -> tuple[Clients, Clients]:
 
 
 def sizes_to_try(sizes: Iterable[int], most: int) -> list[int]:
-    """The smallest size, the largest, and as many between them as cost little; in ascending order.
+    """The smallest size, the largest, and as many others as cost little, in ascending order.
 
     Args:
         sizes: in any order.
-        most: samples of the largest batch that is tried; a larger one is tried as one of so many.
+        most: the largest size that is tried; it stands for all larger ones.
     """
     different = sorted({min(size, most) for size in sizes})
     budget, chosen = _BETWEEN, []

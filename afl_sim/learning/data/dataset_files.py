@@ -14,7 +14,7 @@ from afl_sim.learning.data.file_formats import read_cifar, read_idx
 from afl_sim.learning.data.mnist_cache import cache_folder, locked, unpack_mnist
 from afl_sim.scenario.sections.data import DataSpec
 
-_COMPARED = 64  # images of each set that are compared with their files
+_COMPARED = 64  # number of images of each set that are compared with their files
 _READERS = {
     "mnist": "MNIST",
     "fashion_mnist": "FashionMNIST",
@@ -22,7 +22,7 @@ _READERS = {
     "emnist": "EMNIST",
     "cifar10": "CIFAR10",
 }
-"""The classes of torchvision that download a data set; the folders of most have their names."""
+"""Torchvision's class for each data set; most folders of data sets are named after it."""
 
 
 def read_images(spec: DataSpec, cache: Path, *, train: bool) -> tuple[Tensor, Tensor]:
@@ -46,9 +46,9 @@ def read_labels(spec: DataSpec, cache: Path, *, train: bool) -> Tensor:
 
 
 def made_from(arrays: Arrays, spec: DataSpec, cache: Path) -> bool:
-    """Whether stored arrays are those of these files, as far as some of the images show.
+    """Whether stored arrays were made from these files; some of the images are compared.
 
-    Their own digests say only that they are as somebody stored them.
+    The digests beside the arrays do not show this: anybody could have stored other arrays.
     """
     folder = _folder(spec, cache)
     (train, labels), (test, test_labels) = (
@@ -78,7 +78,7 @@ def made_from(arrays: Arrays, spec: DataSpec, cache: Path) -> bool:
 
 
 def _alike(source: Tensor, stored: Tensor) -> bool:
-    """Whether in every row the one is a growing function of the other, as of a normalised image."""
+    """Whether each row of ``stored`` is an increasing function of ``source``, as normalizing is."""
     ordered, places = source.sort(dim=1)
     rises, steps = stored.gather(1, places).diff(dim=1), ordered.diff(dim=1)
     return torch.equal(rises.sign(), steps.sign())
@@ -98,7 +98,7 @@ def _checked_labels(spec: DataSpec, folder: Path, targets: Any) -> Tensor:
 
 
 def cache_for(spec: DataSpec, cache: Path | None) -> Path:
-    """The cache folder; where the user has a copy of their own, none is needed or asked for."""
+    """The cache folder; none is needed if the user has a copy of the data set."""
     return cache or (cache_folder() if spec.root is None else Path())
 
 
@@ -117,13 +117,13 @@ def _folder(spec: DataSpec, cache: Path) -> Path:
 
 
 def _read(spec: DataSpec, folder: Path, *, train: bool, images: bool) -> tuple[Any, Any]:
-    """Images as (samples, C, H, W), if they are wanted, and labels as the files have them.
+    """Images as (samples, C, H, W), if they are asked for, and labels as they are in the files.
 
-    What is missing is downloaded, if the scenario says so.
+    Missing files are downloaded if the scenario says so.
     """
     try:
         return _read_once(spec, folder, train=train, images=images)
-    except Exception as error:  # a damaged file makes torchvision's reader raise nearly anything
+    except Exception as error:  # with a damaged file torchvision may raise any exception
         if not spec.download:
             raise _unreadable(spec, folder, error) from error
     try:
@@ -144,8 +144,8 @@ def _read_once(spec: DataSpec, folder: Path, *, train: bool, images: bool) -> tu
     for path in (pictures, labels):
         if not path.exists():
             raise FileNotFoundError(f"{path.name} was not found{_instead(path)}")
-    # The readers of torchvision prefer what its old versions left in a folder `processed`, whatever
-    # that holds, to these files.
+    # Torchvision's own readers prefer the files of its old versions in a folder `processed`, even
+    # if they hold something else.
     return read_idx(pictures, 3)[:, None] if images else None, read_idx(labels, 1)
 
 
@@ -170,7 +170,7 @@ def _instead(path: Path) -> str:
 
 
 def _torchvisions(spec: DataSpec, folder: Path, *, train: bool, download: bool = False) -> Any:
-    """Torchvision's reader, which downloads what is missing if it is asked to."""
+    """Torchvision's reader; with ``download`` it downloads missing files."""
     options: dict[str, Any] = {"root": folder, "train": train, "download": download}
     if spec.dataset == "emnist":
         options["split"] = spec.split or "balanced"

@@ -1,7 +1,7 @@
 """Data sets as whole tensors.
 
-torchvision's per-item transforms cost more than training a small CNN, so a data set is converted
-once from its 8-bit source to one normalised float32 tensor, which everything in a process shares.
+Torchvision's transforms of single items cost more time than training a small CNN. So a data set is
+converted once from 8 bits to one normalized float32 tensor, which the whole process shares.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from afl_sim.streams import Streams
 
 _supplied: dict[DataSpec, Dataset] = {}  # pools that came from another process
 _STORED = ("images", "labels", "test_images", "test_labels")
-_STORED_FORM = "v1"  # changes with anything that changes what is stored
+_STORED_FORM = "v1"  # a new form of the stored arrays needs a new name
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Dataset:
 
     Attributes:
         name: the scenario's name for it.
-        images: float32 (samples, channels, height, width), normalised: what the partition deals
-            out, that is the pool without its held-out share, in the order of the files.
+        images: float32 (samples, channels, height, width), normalised: the samples that clients
+            get, in the order of the files. The held-out share is not among them.
         labels: int64 (samples,).
         validation_images, validation_labels: the held-out share; possibly no samples.
         test_images, test_labels: the published test set, normalised alike.
@@ -88,7 +88,7 @@ def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) ->
 def load_labels(
     spec: DataSpec, streams: Streams, cache: Path | None = None
 ) -> npt.NDArray[np.int64]:
-    """The same as `load_dataset(...).labels`, int64 (samples,), without holding the images.
+    """The labels of `load_dataset`, int64 (samples,), without keeping the images in memory.
 
     Raises:
         DataError: as `load_dataset`.
@@ -127,11 +127,11 @@ def split_pool(
 
 
 def supply_pool(spec: DataSpec, arrays: Arrays) -> None:
-    """Have this process use these arrays of another as the pool of ``spec``, and read no files.
+    """Use arrays from another process as the pool of ``spec`` in this one, which reads no files.
 
     Args:
         spec: a scenario's ``data`` section.
-        arrays: what `pool_arrays` gave there; nobody writes to them.
+        arrays: the result of `pool_arrays` in the other process; nobody writes to them.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable")
@@ -139,13 +139,13 @@ def supply_pool(spec: DataSpec, arrays: Arrays) -> None:
 
 
 def pool_arrays(spec: DataSpec) -> Arrays:
-    """The whole pool as arrays, for a process that has not got its files."""
+    """The whole pool as arrays, for a process that has no access to the files."""
     pool = _pool(spec, None)
     return {name: np.asarray(getattr(pool, name).numpy()) for name in _STORED}
 
 
 def open_pool(spec: DataSpec, stored: Path) -> Dataset:
-    """The pool that was supplied to this process, or that another has stored on this machine.
+    """The pool that this process was given, or that another process stored on this machine.
 
     Raises:
         DataError: the stored data is gone.
@@ -159,7 +159,7 @@ def open_pool(spec: DataSpec, stored: Path) -> Dataset:
 
 
 def _unsplit(spec: DataSpec) -> DataSpec:
-    """What the pool depends on, the partition and the held-out shares being none of it."""
+    """The settings that the pool depends on, without the partition and the held-out shares."""
     return spec.model_copy(update={"partition": Iid(), "validation": 0.0, "client_test": 0.0})
 
 
@@ -172,8 +172,8 @@ def _pool(spec: DataSpec, cache: Path | None) -> Dataset:
 def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
     if spec.dataset != "mnist" or spec.root is not None:
         return _convert_pool(spec, cache)
-    # The packaged files are known by their digests, so their conversion is worth keeping: it saves
-    # later starts the conversion, and lets processes share one copy.
+    # The packaged files never change, so their conversion is stored: later starts need not convert
+    # them, and processes share one copy.
     folder = cache / "arrays" / f"mnist-{spec.normalize}-{spec.pool}-{_STORED_FORM}"
     arrays = open_arrays(folder)
     if arrays is not None:
@@ -205,7 +205,7 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
 
 
 def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
-    """Keep a pool as memory maps in ``folder``; the pool on those maps, or None if it cannot."""
+    """Store a pool in ``folder`` and map it to memory; None if it cannot be stored."""
     arrays = {name: getattr(pool, name).numpy() for name in _STORED}
     for _ in range(2):
         try:
@@ -218,12 +218,12 @@ def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
         if all(np.array_equal(mapped.get(name, ()), array) for name, array in arrays.items()):
             tensors: dict[str, Any] = {n: torch.from_numpy(mapped[n]) for n in _STORED}
             return replace(pool, **tensors, stored=folder)
-        shutil.rmtree(folder, ignore_errors=True)  # another set lay there under this name
+        shutil.rmtree(folder, ignore_errors=True)  # another set was stored under this name
     return None
 
 
 def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Dataset:
-    """The pool that was stored, without a share held out."""
+    """The stored pool, with no samples held out."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return Dataset(
         name=spec.dataset,
@@ -266,7 +266,7 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
 
 
 def made_up(spec: DataSpec, count: int) -> tuple[Tensor, Tensor]:
-    """Images of random pixels, normalised as the data set's, and random labels.
+    """Images of random pixels, normalised as the data set is, and random labels.
 
     Returns:
         float32 (count, channels, height, width) and int64 (count,), the same for the same spec.

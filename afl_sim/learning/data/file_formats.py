@@ -1,6 +1,6 @@
-"""The formats in which data sets are published: IDX of the MNIST family, batches of CIFAR-10.
+"""The file formats of data sets: IDX for the MNIST family, batches for CIFAR-10.
 
-Files are checked before they are believed, and nothing in them is executed.
+Files are checked before they are used, and nothing in them is executed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Bytes = npt.NDArray[np.uint8]
 
 _UNSIGNED_BYTE = 8
 _CIFAR_ROW = 3 * 32 * 32
-# What a pickled array or number of NumPy asks for, in modules that are named anew now and then.
+# What a pickled NumPy array or number imports; NumPy sometimes renames these modules.
 _MAKERS: tuple[Any, ...] = (
     np.empty(0).__reduce_ex__(2)[0],
     np.empty(0).__reduce_ex__(5)[0],
@@ -56,7 +56,7 @@ def read_idx(path: Path, rank: int) -> Bytes:
 
 
 def read_cifar(folder: Path, *, train: bool) -> tuple[Bytes, list[int]]:
-    """Images (N, 3, 32, 32) and labels of CIFAR-10's Python batches, of whatever length.
+    """Images (N, 3, 32, 32) and labels from CIFAR-10's Python batches of any length.
 
     Raises:
         OSError: a batch cannot be read.
@@ -75,7 +75,7 @@ def _cifar_batch(path: Path) -> tuple[Bytes, list[int]]:
     with open(path, "rb") as file:
         try:
             batch = _PlainUnpickler(file, encoding="latin1").load()
-        except Exception as error:  # a file that is no pickle makes it raise nearly anything
+        except Exception as error:  # with a file that is not a pickle it may raise any exception
             raise ValueError(f"{path.name} is no batch of CIFAR-10: {error}") from error
     found = {}
     if isinstance(batch, dict):
@@ -96,7 +96,7 @@ def _cifar_batch(path: Path) -> tuple[Bytes, list[int]]:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads what a batch is made of, and refuses to import anything else."""
+    """Reads the types that a batch consists of, and refuses to import anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}:

@@ -1,15 +1,14 @@
 """MNIST from the package, unpacked once into the user's cache.
 
 The four gzipped IDX files ship with the package, beside ``SHA256SUMS`` of their contents. They are
-unpacked into ``CACHE/MNIST/raw``, where torchvision's reader looks. Each file is written under a
-temporary name and renamed once its digest is right, under a lock, so several processes may start at
-once and none ever sees half a file. Every start hashes what it is about to read (about 30 ms for
-55 MB): a cache damaged since is unpacked again.
+unpacked into ``CACHE/MNIST/raw``, where torchvision's reader looks for them. Each file is written
+under a temporary name and renamed when its digest is right. A lock lets several processes start at
+the same time, and none sees a file that is only partly written. Every start checks the digests of
+the unpacked files (about 30 ms for 55 MB) and unpacks damaged ones again.
 """
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import importlib.resources
@@ -20,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources.abc import Traversable
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from afl_sim.errors import DataError
 
@@ -51,15 +52,15 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock (flock): one process at a time, released even by kill -9."""
+    """Hold a folder's lock, one process at a time; it ends with the process, even a killed one."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_descriptor(lock.fileno())
         yield
 
 
 def unpack_mnist(cache: Path | None = None, source: Traversable | None = None) -> Path:
-    """Make sure that all of MNIST lies, checked, in the cache; unpack what is missing or damaged.
+    """Check that all of MNIST is in the cache, and unpack missing or damaged files.
 
     Args:
         cache: the cache folder; `cache_folder()` if None.
@@ -76,7 +77,7 @@ def unpack_mnist(cache: Path | None = None, source: Traversable | None = None) -
     raw = root / "MNIST" / "raw"
     digests = _read_digests(packed)
     try:
-        if not _damaged(raw, digests):  # no lock: a complete cache may well be read-only
+        if not _damaged(raw, digests):  # no lock: a complete cache may be read-only
             return root
         with locked(raw):
             for left_over in raw.glob(f"{_TEMPORARY}*"):  # by a process that was killed

@@ -13,7 +13,7 @@ _FIXED: Final = {
     "centred": (127.5, 255.0),
     "unit_norm": (0.0, 1.0),
 }
-"""Shift and scale where they are not statistics."""
+"""Shift and scale of the normalizations that use no statistics."""
 
 
 def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,9 +24,9 @@ def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor
 
     Args:
         how: standard | unit | centred | raw | pixelwise | unit_norm, as in `DataSpec.normalize`.
-            For unit_norm nothing comes of it: see `of_unit_norm`.
+            unit_norm changes nothing here: see `of_unit_norm`.
         train: uint8 (samples, C, H, W), the published training set.
-        pool: uint8 (samples, C, H, W), what is shared out to clients.
+        pool: uint8 (samples, C, H, W), the samples that clients get.
 
     Returns:
         Two float32 tensors of shape (1, C, 1, 1), or (1, C, H, W) for pixelwise.
@@ -42,7 +42,7 @@ def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor
 
 
 def _moments(images: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation in float64, the dimensions summed over kept with length 1."""
+    """Mean and standard deviation in float64; dimensions that are summed over get length 1."""
     total = torch.zeros(1, dtype=torch.float64)
     squares = torch.zeros(1, dtype=torch.float64)
     for block in images.split(4096):

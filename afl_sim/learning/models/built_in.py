@@ -1,8 +1,8 @@
 """The models a scenario can name.
 
 Every built-in model ends in logits of shape (batch, classes) and takes images of shape
-(batch, channels, height, width). Weights are initialised by PyTorch's defaults from its global
-generator; `build_model` seeds that generator for the moment.
+(batch, channels, height, width). PyTorch draws the initial weights from its global generator, which
+`build_model` seeds for that time.
 """
 
 from __future__ import annotations
@@ -149,8 +149,8 @@ class Cnn(ModelSpec):
         _refuse_if_too_small(self.kind, rows, columns, input_shape, 4 + 3 * lost)
         first, second = self.channels
         model = nn.Sequential(
-            # Pooled first: the largest of what is positive is the same, to the bit, and its
-            # gradient too, and ReLU then has a quarter of the numbers.
+            # Pooling before ReLU gives the same bits, also of the gradient, and leaves ReLU a
+            # quarter of the numbers.
             nn.Conv2d(channels, first, 5, padding=self.padding),
             nn.MaxPool2d(2),
             nn.ReLU(),
@@ -189,7 +189,7 @@ def build_model(spec: ModelSpec, input_shape: Shape, classes: int, seed: int) ->
 
 @contextmanager
 def global_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators of PyTorch, NumPy and Python; afterwards they are as they were."""
+    """Seed the global generators of PyTorch, NumPy and Python, and restore them afterwards."""
     legacy, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
@@ -203,7 +203,7 @@ def global_generators(seed: int) -> Iterator[None]:
 
 
 def count_parameters(spec: ModelSpec, input_shape: Shape, classes: int) -> int:
-    """The parameters of a built-in model, counted without memory for them.
+    """The number of parameters of a built-in model; no memory is used for them.
 
     Raises:
         ScenarioError: a layer has more entries than can be numbered, or cannot take such samples.

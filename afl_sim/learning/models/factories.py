@@ -1,4 +1,4 @@
-"""Models of the user's own: how ``package.module:factory`` is found and called."""
+"""A user's own models: how ``package.module:factory`` is found and called."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from afl_sim.user_code import reason
 
 
 class CustomModel(ModelSpec):
-    """A user's own factory: every other key of the block is a keyword argument to it.
+    """A user's own factory. Every other key of the block is a keyword argument of the factory.
 
-    The factory is also given ``input_shape`` and ``classes`` if it has parameters of those names
-    that the block leaves unset.
+    The factory also gets ``input_shape`` and ``classes`` if it has parameters with these names and
+    the block does not set them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -36,7 +36,7 @@ class CustomModel(ModelSpec):
         return self
 
     def __reduce__(self) -> Any:
-        """Pickled by the factory's name: the class was made when that was resolved."""
+        """Pickle the factory's name, because the class exists only after that name was resolved."""
         return _resolved, (self.model_dump(by_alias=True),)
 
     def _arguments(self, input_shape: Shape, classes: int) -> dict[str, Any]:

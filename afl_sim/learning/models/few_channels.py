@@ -1,10 +1,10 @@
 """Convolution, 2x2 pooling and ReLU as one operation, for the few channels of small networks.
 
-Convolution kernels work on 16 channels at a time, so that 10 cost what 16 do, and pooling goes
-through fewer than 16 one by one. Here the batch is the innermost axis instead: maps lie in memory
-as (height, channels, width, batch), every operation goes through hundreds of numbers in a row, and
-a convolution is a product of matrices for each of its rows. What that gives is in
-docs/performance.md.
+PyTorch's convolutions work on 16 channels at a time, so that 10 channels cost as much as 16. Its
+pooling handles fewer than 16 channels one by one. Here the batch is the innermost axis: maps lie in
+memory as (height, channels, width, batch). Every operation then works on hundreds of neighbouring
+numbers, and a convolution is one matrix product for each of its rows. docs/performance.md has
+measured speeds.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _where_positive = torch.ops.aten.threshold_backward.grad_input  # a where b > 0,
 class PooledConvolution(nn.Conv2d):
     """``relu(max_pool2d(conv2d(x), 2))``, to rounding, with the parameters of a convolution.
 
-    It takes the batch innermost in training mode and where that is fast; in evaluation mode, and
-    for large batches, it is PyTorch's three operations.
+    In training mode it puts the batch innermost where this is faster. In evaluation mode, and for
+    large batches, it uses PyTorch's three operations.
 
     Args:
         convolution: with a bias, and without padding, stride, dilation and groups.
@@ -46,22 +46,22 @@ class PooledConvolution(nn.Conv2d):
         return F.relu(F.max_pool2d(super().forward(input), 2))
 
     def _fits(self, maps: Tensor) -> bool:
-        """Whether there is something to compute; if not, PyTorch says what is wrong."""
+        """Whether the input is usable; if it is not, PyTorch raises the error."""
         return maps.dim() == 4 and all(
             side > kernel for side, kernel in zip(maps.shape[2:], self.kernel_size, strict=True)
         )
 
 
 def with_few_channels_pooled(model: nn.Module) -> nn.Module:
-    """The model with `PooledConvolution` in each place where it does the same faster.
+    """The model with `PooledConvolution` wherever this computes the same faster.
 
-    Such a place is in a `torch.nn.Sequential` that is the model, or is itself in such a place: only
-    there is it certain that PyTorch calls the layers one after another. A module of somebody's own
-    may call the layers that it holds in any way, so nothing inside it is replaced. All convolutions
-    must have few channels, because maps are copied between this layout and PyTorch's.
+    Layers are replaced only inside a `torch.nn.Sequential` that is the model, or is nested in one.
+    Only there is it certain that PyTorch calls the layers one after another. A user's own module
+    may call its layers in any way, so nothing inside it is replaced. All convolutions must have few
+    channels, because maps are copied between this layout and PyTorch's.
 
     Args:
-        model: it is not changed. Its parameters are in the new model too, under the same names.
+        model: it is not changed. The new model has the same parameters under the same names.
     """
     convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
     if any(module.out_channels > _MOST_CHANNELS for module in convolutions):
@@ -110,7 +110,7 @@ def _halves(pooling: nn.MaxPool2d) -> bool:
 
 
 def is_watched(module: nn.Module) -> bool:
-    """Whether somebody looks at what goes through a module, or has it do something else."""
+    """Whether a module has hooks or a replaced ``forward``."""
     return any(
         (
             module._forward_hooks,
@@ -133,7 +133,7 @@ class _PooledConvolution(torch.autograd.Function):
         height, _, width, batch = maps.shape
         out, _, rows, columns = weight.shape
         h, w = (height - rows + 1) // 2, (width - columns + 1) // 2
-        # A window is `rows` rows of the patches on end, which overlap with the next window's.
+        # A window is `rows` consecutive rows of the patches; neighbouring windows overlap.
         patches = _patches(maps[:, :, : 2 * w + columns - 1], 2 * w)
         _, depth, length = patches.shape
         windows = patches.as_strided((2 * h, rows * depth, length), (depth * length, length, 1))
@@ -171,14 +171,14 @@ class _PooledConvolution(torch.autograd.Function):
 
 
 def _larger(first: Tensor, second: Tensor) -> Tensor:
-    """Entry by entry; the second makes way for how much it is above the first."""
+    """The larger of each two entries; ``second`` becomes its excess over the first."""
     larger = torch.maximum(first, second)
     second.sub_(first)
     return larger
 
 
 def _to_the_larger(grad: Tensor, first: Tensor, second: Tensor) -> None:
-    """Back from `_larger`, into the memory of the two; of equal ones the first has the gradient."""
+    """The gradients of `_larger`, written into the two; of equal entries the first gets it."""
     _where_positive(grad, second, 0, grad_input=second)
     torch.sub(grad, second, out=first)
 

@@ -1,4 +1,4 @@
-"""What of a model never travels, and so must not stay from one task to the next either."""
+"""The state of a model that is never sent, and so must not survive from task to task."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _ABSENT = object()
 
 
 class LocalState:
-    """Everything in a model but its vector, as it was when the model was built.
+    """Everything in a model except its vector, as it was when the model was built.
 
-    That is: integer and non-persistent buffers, and the Python attributes of modules. A process
-    does the tasks that it happens to get with one model object. If a model kept something, results
-    would depend on who did what before.
+    These are integer and non-persistent buffers, and the Python attributes of modules. A process
+    uses one model object for all tasks that it gets. If the model kept something from a task, the
+    results would depend on which tasks the process had done before.
 
-    An attribute that cannot be copied stays as it is.
+    An attribute that cannot be copied is left alone.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -47,14 +47,14 @@ class LocalState:
             self._modules = [_Attributes(name, module, memo) for name, module in named]
 
     def put_back(self) -> None:
-        """Have the model begin anew, also where it has put other tensors in their place."""
+        """Restore the initial state, also where the model has replaced tensors by others."""
         self.put_buffers_back()
         memo = {**self._model_itself}
         for attributes in self._modules:
             attributes.put_back(memo)
 
     def put_buffers_back(self) -> None:
-        """As `put_back`, but leave attributes as they are."""
+        """Like `put_back`, but leave attributes as they are."""
         for buffers, name, fresh in self._buffers:
             now = buffers.get(name)
             if now is not None and fresh is not None and _refilled(now, fresh):
@@ -62,7 +62,7 @@ class LocalState:
             buffers[name] = None if fresh is None else fresh.clone()
 
     def changed(self) -> list[str]:
-        """The attributes that are no longer what they were, each with its layer."""
+        """The attributes that have changed, each with its layer."""
         return [
             f"{attribute!r} of {module.who}"
             for module in self._modules
@@ -75,7 +75,7 @@ def tensors_in(value: Any, around: frozenset[int] = frozenset()) -> Iterator[Ten
 
     Args:
         value: the attribute's value.
-        around: identities of what holds it; whatever holds itself is not gone through again.
+        around: identities of the containers around it, so that cycles end.
     """
     if isinstance(value, Tensor):
         yield value
@@ -97,7 +97,7 @@ def _parts(model: nn.Module) -> Iterator[nn.Module | Tensor]:
 
 
 def runs_foreign_code(model: nn.Module) -> bool:
-    """Whether anybody's code but PyTorch's and ours runs in a pass through the model."""
+    """Whether a pass through the model runs any code other than PyTorch's and ours."""
     return any(
         not type(module).__module__.startswith(("torch.", "afl_sim.")) or is_watched(module)
         for module in model.modules()
@@ -106,14 +106,14 @@ def runs_foreign_code(model: nn.Module) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """An attribute's value, and what was in it, if it is something that can be changed."""
+    """An attribute's value, with a copy of its content if the value can be changed in place."""
 
     value: Any
     content: Any = _ABSENT
 
 
 class _Attributes:
-    """The attributes of a module that PyTorch does not look after."""
+    """The attributes of a module that PyTorch does not manage."""
 
     def __init__(self, name: str, module: nn.Module, memo: dict[int, Any]) -> None:
         kind = type(module).__name__
@@ -142,14 +142,14 @@ class _Attributes:
                 self._now[attribute] = value
 
     def changed(self) -> Iterator[str]:
-        """Attributes that are new, or gone, or have another value."""
+        """Attributes that are new, missing, or have another value."""
         for attribute in self._own():
             if attribute not in self._kept:
                 yield attribute
         for attribute, kept in self._kept.items():
             now = self._now.get(attribute, _ABSENT)
             before = kept.value if kept.content is _ABSENT else kept.content
-            with suppress(RecursionError):  # something that holds itself is taken for the same
+            with suppress(RecursionError):  # a value that contains itself counts as unchanged
                 if now is not before and not _equal(now, before):
                     yield attribute
 
@@ -186,7 +186,7 @@ def _refilled(value: Any, fresh: Any) -> bool:
 
 
 def _equal(value: Any, other: Any) -> bool:
-    """Whether two values are the same, as far as can be told."""
+    """Whether two values are equal, as far as this can be known."""
     if type(value) is not type(other):
         return False
     if isinstance(value, Tensor):
@@ -208,5 +208,5 @@ def _equal(value: Any, other: Any) -> bool:
         }:  # NumPy's generators, for one
             return value is other or pickle.dumps(value) == pickle.dumps(other)
         return bool(value == other)
-    except Exception:  # it cannot be told
+    except Exception:  # equality cannot be known
         return True

@@ -1,4 +1,4 @@
-"""What can be told of a model of the user's own without using it."""
+"""Checks of a user's own model that do not run it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_parameters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
 
 
 def check_tensors(model: nn.Module) -> None:
-    """Refuse a parameter or a persistent buffer that no value can be written to.
+    """Refuse a parameter or a persistent buffer that cannot be written to.
 
     Raises:
         ScenarioError: one is an expanded view: several of its entries are one number in memory.
@@ -45,14 +45,14 @@ def check_tensors(model: nn.Module) -> None:
 
 
 def check_same(model: nn.Module, again: nn.Module, kind: str) -> None:
-    """Refuse a factory that does not make the same model of the same seed each time.
+    """Refuse a factory that does not make the same model from the same seed each time.
 
     Args:
-        model, again: what two calls with one seed have made.
+        model, again: the results of two calls with the same seed.
         kind: the factory's name.
 
     Raises:
-        ScenarioError: they differ, or have something in common.
+        ScenarioError: they differ, or share a tensor.
     """
     first, second = dict(_state_of(model)), dict(_state_of(again))
     shared = {id(value): name for name, value in first.items() if isinstance(value, Tensor)}
@@ -91,7 +91,7 @@ def _equal(value: Tensor | np.ndarray, other: Tensor | np.ndarray) -> bool:
 
 
 def _overlaps(tensor: Tensor) -> bool:
-    """Whether two entries of a tensor are in one place of its memory."""
+    """Whether two entries of a tensor share one place in memory."""
     reach = 0
     for step, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1:

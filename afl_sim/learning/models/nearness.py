@@ -1,4 +1,4 @@
-"""Whether two computations came to the same."""
+"""Whether two computations gave the same result."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def near(
     of_each: float = 0.05,
     of_all: float = 1e-3,
 ) -> bool:
-    """Whether tensors are the same but for rounding, by their norms.
+    """Whether tensors are equal up to rounding, judged by their norms.
 
-    The default is for float32, where rounding may switch some ReLU.
+    The defaults are for float32, where rounding may switch single ReLUs on or off.
 
     Args:
         mine, others: tensors of the same shapes; None in one must be None in the other.
-        of_each: the largest difference as a share of the norm of each tensor of ``others``;
-        of_all: what is added to it, as a share of the norm of the largest of them.
+        of_each: the largest difference, as a share of the norm of each tensor of ``others``.
+        of_all: an additional difference, as a share of the largest of these norms.
     """
     if [each is None for each in mine] != [each is None for each in others]:
         return False

@@ -1,4 +1,4 @@
-"""A model as one flat float32 vector: parameters first, then the floating buffers that travel."""
+"""A model as one flat float32 vector: first its parameters, then its floating-point buffers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from afl_sim.learning.models.model_checks import check_parameters
 
 
 class ParameterVector:
-    """The layout of a model's vector, and the way in and out.
+    """The layout of a model's vector; it converts between the model and its vector.
 
     The vector has shape (P + B,): P parameters in the order of ``model.parameters()``, then B
-    entries of floating buffers (BatchNorm's running statistics). Integer buffers do not travel, and
-    non-persistent ones, which are no part of the state dict, do not either.
+    entries of floating buffers (BatchNorm's running statistics). Integer buffers and buffers that
+    are not part of the state dict are not sent, and so are not in the vector.
 
     Attributes:
         trained: for each parameter, whether it is trained; the others are frozen.
@@ -38,7 +38,7 @@ class ParameterVector:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the model in transit: four for each entry of the vector."""
+        """Bytes of the model when it is sent: four for each entry of the vector."""
         return 4 * self.size
 
     def read(self, model: nn.Module) -> Tensor:
@@ -66,11 +66,11 @@ class ParameterVector:
         ]
 
     def with_frozen(self, vector: Tensor, kept: Tensor) -> Tensor:
-        """A vector in which the frozen parameters are those of another, bit for bit.
+        """A vector whose frozen parameters are copied from another vector, bit for bit.
 
         Args:
-            vector: shape (P,); it is not changed, and returned where nothing is frozen.
-            kept: shape (P,): has the frozen parameters.
+            vector: shape (P,); it is not changed. It is returned itself if nothing is frozen.
+            kept: shape (P,): the vector with the frozen parameters.
         """
         if all(self.trained):
             return vector
@@ -96,13 +96,13 @@ class ParameterVector:
 def travels(module: nn.Module, name: str, buffer: Tensor) -> bool:
     """Whether a module's buffer is a part of the model's vector.
 
-    It must belong to the state dict, and it must be of numbers that can be averaged.
+    It must belong to the state dict, and its numbers must have a mean.
     """
     return buffer.is_floating_point() and name not in module._non_persistent_buffers_set
 
 
 def _travelling_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Each once, under its first name, in the order of ``model.named_buffers()``."""
+    """Each buffer once, under its first name, in the order of ``model.named_buffers()``."""
     seen = set()
     for path, module in model.named_modules():
         for name, buffer in module._buffers.items():
@@ -113,7 +113,7 @@ def _travelling_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def initial_vector(model: nn.Module, layout: ParameterVector) -> Tensor:
-    """The vector of a freshly built model, with a check that it is float32.
+    """The vector of a newly built model, which must be float32.
 
     Raises:
         ScenarioError: if a parameter has another type.

@@ -1,4 +1,4 @@
-"""In which floating-point format a model computes; its parameters are float32 in any case."""
+"""The floating-point format in which a model computes. Its parameters are always float32."""
 
 from __future__ import annotations
 

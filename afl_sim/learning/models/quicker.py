@@ -1,4 +1,4 @@
-"""Faster forms of a model on a CPU, used only where they are seen to compute the same."""
+"""Faster forms of a model on a CPU, used only after a test that they compute the same."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ _SHIFT = 0.1  # of the weights: layers that start at zero would hide what lies b
 def quickened(
     model: nn.Module, shape: torch.Size, pool: bool, sizes: BatchSizes = UNKNOWN
 ) -> nn.Module:
-    """The model in the form that was measured to be faster; the model as it is if there is none.
+    """The model in a form that was measured to be faster, or unchanged if there is none.
 
-    The faster form has convolutions in another order in memory (channels last) and perhaps other
-    layers. Not every module can take it: ``view`` wants PyTorch's own order, and dropout on maps
-    draws in the order of the memory. So a copy is compared with the original first: outputs,
-    gradients and buffers, in double precision, on random images, in training and evaluation mode.
-    A class of somebody's own may go by how many images there are, so it is tried with batches of
-    the sizes that it will get, too: in float32, where each costs no more than a step of that size.
-    If the faster form fails where the other does not, the model stays as it is.
+    The faster form stores convolutions in another memory order (channels last), and may have other
+    layers. Not every module works in this order: ``view`` needs PyTorch's own order, and dropout on
+    maps draws in memory order. So a copy is first compared with the original: outputs, gradients
+    and buffers, in double precision, on random images, in training and evaluation mode. A user's
+    own class may depend on the number of images. So it is also tried with batches of the sizes that
+    it will get, in float32, which costs one step for each size. If the faster form fails where the
+    original does not, the model stays unchanged.
 
-    Very large models are left alone: trying them would take too much memory.
+    Very large models stay unchanged, because a trial would take too much memory.
 
     Args:
-        model: its parameters are put into the other order in place; the modules that it consists of
-            are not changed.
+        model: the memory order of its parameters is changed in place; its modules are not changed.
         shape: one sample as (channels, height, width).
         pool: whether layers may be replaced too (`with_few_channels_pooled`).
         sizes: the batches that it will get.
@@ -66,22 +65,22 @@ def _reordered(model: nn.Module, pool: bool) -> nn.Module:
 
 
 def _shares_memory(model: nn.Module) -> bool:
-    """Whether two of the model's tensors lie in one memory: another order would part them."""
+    """Whether two of the model's tensors share memory: another memory order would separate them."""
     tensors = {id(tensor): tensor for m in model.modules() for tensor in tensors_in(vars(m))}
     places = [tensor.untyped_storage().data_ptr() for tensor in tensors.values() if tensor.numel()]
     return len(set(places)) < len(places)
 
 
 def _same(plain: nn.Module, quick: nn.Module, shape: torch.Size) -> bool:
-    """Whether two models of the same weights compute the same; the weights are changed."""
+    """Whether two models with the same weights compute the same. Their weights are changed."""
     draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight, other in zip(plain.parameters(), quick.parameters(), strict=True):
             weight.add_(torch.rand(weight.shape, generator=draws) - 0.5, alpha=_SHIFT)
             other.copy_(weight)
     for model in (plain, quick):
-        model.requires_grad_(True)  # gradients tell what frozen layers compute, too
-    # A copy may go on using layers of the original, and then its own have no gradient.
+        model.requires_grad_(True)  # gradients show what frozen layers compute, too
+    # A copy may still use layers of the original; its own layers then have no gradient.
     unseen = {name for name, weight in plain.named_parameters() if weight.dim() >= 4}
     with torch.random.fork_rng(devices=[]):
         for size, training in _TRIALS:
@@ -101,9 +100,9 @@ def _same(plain: nn.Module, quick: nn.Module, shape: torch.Size) -> bool:
 def _same_in_batches(
     plain: nn.Module, quick: nn.Module, shape: torch.Size, sizes: BatchSizes
 ) -> bool:
-    """Whether two models of the same weights in float32 compute the same for batches of a run.
+    """Whether two models with the same float32 weights compute the same for batches of a run.
 
-    An order that is taken for another shows in all images, so rounding is not mistaken for it.
+    A mistaken memory order changes all images, so it cannot be confused with rounding.
     """
     draws = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
@@ -115,7 +114,7 @@ def _same_in_batches(
             for size in sizes_to_try(sizes.evaluated, _MOST_SAMPLES):
                 images = torch.randn(size, *shape, generator=draws)
                 found = _Pass(quick, images, False)
-                # Two images take less time than all, and mostly come to the same with others.
+                # Two images take less time than all, and mostly they give the same result.
                 two = _Pass(plain, images[[0, -1]], False)
                 if not (
                     two.is_near(found.of([0, -1])) or _Pass(plain, images, False).is_near(found)
@@ -125,7 +124,7 @@ def _same_in_batches(
 
 
 class _Pass:
-    """What a model makes of images: outputs and buffers, and the gradients of a loss."""
+    """The result of a model for images: outputs, buffers, and the gradients of a loss."""
 
     def __init__(self, model: nn.Module, images: Tensor, training: bool) -> None:
         torch.manual_seed(0)
@@ -139,7 +138,7 @@ class _Pass:
         self._gradients = [weight.grad for weight in model.parameters()]
 
     def agrees(self, other: _Pass) -> bool:
-        """Whether two passes in double precision are the same but for rounding."""
+        """Whether two passes in double precision are equal up to rounding."""
         return near(other._gradients, self._gradients, *IN_DOUBLE) and all(
             _close(a, b) for a, b in zip(self._results, other._results, strict=True)
         )
@@ -151,7 +150,7 @@ class _Pass:
         return chosen
 
     def is_near(self, other: _Pass) -> bool:
-        """Whether two passes are the same but for rounding in float32."""
+        """Whether two passes are equal up to rounding in float32."""
         (mine, *_), (theirs, *_) = self._results, other._results
         return near([theirs], [mine], _OF_OUTPUTS) and near(other._gradients, self._gradients)
 

@@ -1,4 +1,4 @@
-"""What is saved of a model of the user's own: its state dict, which loads strictly."""
+"""What is saved of a user's own model: its state dict, which can be loaded strictly."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _WHOLE: Final = {
     *(torch.int8, torch.int16, torch.int32, torch.int64),
     torch.complex64,
 }
-"""What safetensors holds beside floating-point numbers."""
+"""The types other than floating-point numbers that safetensors can hold."""
 
 
 class StateDict:
     """A model's state dict, for any vector.
 
-    PyTorch makes it. So it has a weight that is tied, or whose module is used twice, under each of
-    its names, and what the user's own hooks make of it. Buffers that do not travel are as built.
+    PyTorch makes it. So a tied weight, or a weight of a module that is used twice, is there under
+    each of its names, and the user's own hooks apply. Buffers that are not sent are as built.
 
     Args:
-        model: it is kept, and changed whenever it is asked.
-        layout: of its vector.
+        model: a reference to it is kept, and each call changes its tensors.
+        layout: the layout of its vector.
 
     Raises:
         ScenarioError: a buffer is of a type that no file can hold.
@@ -46,7 +46,7 @@ class StateDict:
                 )
 
     def of(self, vector: Tensor) -> dict[str, Tensor]:
-        """The tensors by name, those of the vector of shape (P + B,) first, in its order.
+        """The tensors by name: first those of the vector of shape (P + B,), in its order.
 
         Floating-point numbers are float32, as everywhere in a run.
         """

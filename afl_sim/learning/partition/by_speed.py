@@ -1,9 +1,9 @@
-"""Who gets which part of a partition, where what clients hold goes with how fast they are.
+"""Partitions in which the data of a client is correlated with its speed.
 
-A partition deals out as many parts as there are clients; which client gets which part is chance.
-Here it is not: parts are put in the order of what is in them, clients in the order of a score that
-follows their speed more or less closely, and the k-th part goes to the k-th client. The parts stay
-what they were, so that scenarios of different strength differ in who holds them alone.
+A partition has one part for each client, and usually chance decides which client gets which part.
+Here the parts are sorted by their content, and the clients by a score that follows their speed more
+or less closely. The k-th part goes to the k-th client. The parts themselves do not change, so that
+scenarios of different strength differ only in who holds which part.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PURPOSE = "partition.speed_correlation"
 
 @dataclass(frozen=True)
 class Reassigned:
-    """A partition whose parts have changed hands: client u has what was `holders[u]`'s."""
+    """A partition whose parts are reassigned: client u has the part of client `holders[u]`."""
 
     parts: Partition
     holders: Ints
@@ -63,14 +63,14 @@ def correlated(
     spec: SpeedCorrelation,
     streams: Streams,
 ) -> Reassigned:
-    """The partition, its parts handed out by the speed of clients.
+    """The partition, with its parts reassigned by the speed of clients.
 
     Args:
-        partition: what is dealt out.
-        labels: int64 (samples,), the labels of what it deals out.
+        partition: whose parts are reassigned.
+        labels: int64 (samples,), the labels of the training set.
         classes: how many labels there are.
         seconds: each client's persistent time per sample, step or task; small is fast.
-        spec: what goes with speed, and how closely.
+        spec: which property is correlated with speed, and how strongly.
         streams: the scenario's seed.
     """
     order = by_speed(seconds, spec.strength, streams)
@@ -82,7 +82,7 @@ def correlated(
 
 
 def contents(counts: Ints, of: str) -> Floats:
-    """What parts are ordered by, float64 (clients,), from their samples by label.
+    """The numbers by which parts are sorted, float64 (clients,), from their samples by label.
 
     The number of labels is the effective one, the exponential of the entropy of their shares (Hill,
     Ecology 54(2), 1973, N_1): k for k labels in equal shares.
@@ -99,11 +99,11 @@ def contents(counts: Ints, of: str) -> Floats:
 
 
 def by_speed(seconds: Sequence[float], strength: float, streams: Streams) -> Ints:
-    """The clients, int64 (clients,), in the order of a score that goes with their speed.
+    """The clients, int64 (clients,), sorted by a score that is correlated with their speed.
 
-    It is ``strength * z + sqrt(1 - strength**2) * noise``, the noise standard normal and z the
-    normal score of a client's rank by speed, the slowest first. Equally fast clients share a rank,
-    and chance decides among them.
+    The score is ``strength * z + sqrt(1 - strength**2) * noise``. The noise is standard normal, and
+    z is the normal score of a client's rank by speed, the slowest first. Equally fast clients share
+    a rank, and chance decides among them.
     """
     from scipy.special import ndtri
 

@@ -1,4 +1,4 @@
-"""What each client trains on, and what of its samples it keeps for tests."""
+"""The samples that each client trains on, and those that it keeps for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.partition.by_speed import correlated
-from afl_sim.learning.partition.partition import FixedPartition, Partition, cut, make_partition
+from afl_sim.learning.partition.making import make_partition
+from afl_sim.learning.partition.partition import FixedPartition, Partition, cut
 from afl_sim.scenario.sections.data import SHARED_SAMPLES, DataSpec
 from afl_sim.streams import Streams
 
@@ -21,11 +22,11 @@ PURPOSE = "client_test"
 
 @dataclass(frozen=True)
 class Dealt:
-    """A training set in the hands of clients.
+    """A training set that is dealt out to clients.
 
     Attributes:
-        training: what each client trains on.
-        testing: what each client keeps for tests; None where clients keep nothing.
+        training: the samples that each client trains on.
+        testing: the samples that each client keeps for tests; None if clients keep none.
     """
 
     training: Partition
@@ -35,15 +36,15 @@ class Dealt:
 def deal(
     spec: DataSpec, labels: Ints, clients: int, seconds: Sequence[float], streams: Streams
 ) -> Dealt:
-    """Deal the training set out to clients, each of which keeps some of it for tests.
+    """Deal the training set out to clients. Each of them may keep some samples for tests.
 
     Args:
         spec, labels, clients, streams: as for `make_partition`.
-        seconds: each client's persistent time per sample, step or task; it matters only where
-            data goes with speed, and may be empty elsewhere.
+        seconds: each client's persistent time per sample, step or task. It is used only if the
+            data is correlated with speed, and may be empty otherwise.
 
     Raises:
-        ScenarioError: what is asked for is impossible, one line for each reason.
+        ScenarioError: the scenario asks for something impossible; one line for each reason.
     """
     partition = make_partition(spec, labels, clients, streams)
     dealt = Dealt(partition)
@@ -63,11 +64,11 @@ def deal(
 
 
 def kept_of(samples: int, share: float) -> int:
-    """How many of a client's samples are for tests: the share, rounded up.
+    """The number of a client's samples that are for tests: the share, rounded up.
 
-    So it trains on ``floor((1 - share) * samples)``, as papers that write ``int(0.9 * n)`` have it.
-    The share is the decimal number as written: 0.1 of 70 samples is 7, though ``0.1 * 70`` in
-    floating point is a little more.
+    So it trains on ``floor((1 - share) * samples)``, as in papers that use ``int(0.9 * n)``.
+    The share is the decimal number as it is written: 0.1 of 70 samples is 7, although ``0.1 * 70``
+    in floating point is a little more.
     """
     exact = Fraction(str(share)) * samples
     return -(-exact.numerator // exact.denominator)
@@ -78,8 +79,8 @@ def split(
 ) -> tuple[FixedPartition, FixedPartition]:
     """Split every client's samples into those to train on and those to test on.
 
-    Which ones is drawn by the seed (purpose "client_test"); a larger share keeps the samples that a
-    smaller one does, and more. Both parts stay in the order in which the client held them.
+    They are drawn at random (purpose "client_test"). A larger share keeps all samples that a
+    smaller one keeps. Both parts keep the order of the client's samples.
 
     Raises:
         ScenarioError: a client would have nothing to train on.

@@ -1,7 +1,7 @@
-"""How many samples, and of which labels, each client gets: the arithmetic behind partitions.
+"""The numbers of samples of each label that each client gets: the arithmetic of partitions.
 
-A deal is a table of counts, int64 (clients, classes), whose column sums never exceed the supply of
-the label. `deal_labels` turns it into sample indices.
+A deal is a table of counts, int64 (clients, classes). The sum of a column is at most the number of
+samples with that label. `deal_labels` turns the table into sample indices.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def label_order(labels: Ints, classes: int) -> tuple[Ints, Ints]:
 
 
 def apportion(weights: Floats, total: int) -> Ints:
-    """Whole numbers in proportion to weights that sum to `total` exactly (largest remainder).
+    """Whole numbers in proportion to weights; their sum is exactly `total` (largest remainder).
 
-    Weights are non-negative; all zero counts as all equal. Ties go to the lower index.
+    Weights are not negative; if all are zero, they count as equal. Ties go to the lower index.
     """
     largest = weights.max()
     shares = weights / largest if largest > 0 else np.ones_like(weights)
@@ -49,7 +49,7 @@ def lognormal_weights(sigma: float, count: int, generator: np.random.Generator) 
 
 
 def scaled_sizes(spec: Quantity, clients: int, total: int, generator: np.random.Generator) -> Ints:
-    """Client sizes from a law, scaled to `total` samples, none below ``min_samples``."""
+    """Client sizes from a law, scaled to `total` samples; none is below ``min_samples``."""
     if spec.law == "lognormal":
         weights = lognormal_weights(spec.sigma, clients, generator)
     elif spec.law == "power_law":  # inverse transform of a density x**-exponent on [1, inf)
@@ -66,15 +66,15 @@ def raise_to_minimum(
 ) -> Ints:
     """Move samples, one at a time, from the largest client to those below a minimum.
 
-    A sample moves from the label the giver has most of. Nothing is drawn, so the result is a
-    function of the counts alone.
+    The sample that moves has the label of which the giver has most. Nothing is random, so the
+    result is a function of the counts alone.
 
     Args:
         counts: int64 (clients, classes).
         minimum: fewest samples of a client.
-        keep_labels: a client gets only labels it has and never gives its last ones of a label, so
-            the set of labels of each client stays.
-        per_label: how many of a label those are, with ``keep_labels``.
+        keep_labels: a client gets only labels that it has, and never gives its last samples of a
+            label, so that each client keeps its set of labels.
+        per_label: with ``keep_labels``, how many samples of a label a client never gives away.
 
     Raises:
         ScenarioError: it cannot be done.
@@ -121,8 +121,8 @@ def _chain(
 ) -> list[tuple[int, int]]:
     """The shortest chain of (giver, label) that ends at a client with samples to spare.
 
-    Each giver hands one sample of a label that the one before it also holds. This is an augmenting
-    path, so where there is none the minimum cannot be reached at all.
+    Each giver gives one sample of a label that the client before it also holds. This is an
+    augmenting path: if there is none, the minimum cannot be reached at all.
     """
     taker_of = np.full(len(counts), -1)
     label_of = np.full(len(counts), -1)
@@ -156,7 +156,7 @@ def _impossible(minimum: int, what: str = "") -> ScenarioError:
 def dirichlet_counts(
     alpha: float, clients: int, supply: Ints, generator: np.random.Generator
 ) -> Ints:
-    """Each label split over the clients in Dirichlet proportions; every sample is used."""
+    """Each label is split among the clients in Dirichlet proportions; every sample is used."""
     columns = [
         apportion(generator.dirichlet(np.full(clients, alpha)), int(available))
         for available in supply
@@ -167,10 +167,10 @@ def dirichlet_counts(
 def mixture_counts(alpha: float, sizes: Ints, supply: Ints, generator: np.random.Generator) -> Ints:
     """Clients of given sizes, each with its own Dirichlet mixture of labels.
 
-    Each client draws its labels from its mixture. Where a label is asked for more often than there
-    are samples, chance decides who gets them, and the others draw again among the labels that are
-    left, so no client is preferred by its number. A client whose mixture is used up takes
-    whatever labels are left. Sizes sum to at most the supply.
+    Each client draws its labels from its mixture. If clients ask for more samples of a label than
+    there are, chance decides who gets them, and the others draw again among the labels that are
+    left. So no client has an advantage by its number. A client whose mixture is used up takes any
+    labels that are left. The sum of the sizes is at most the number of samples.
     """
     clients, classes = len(sizes), len(supply)
     if alpha > 0:
@@ -182,7 +182,7 @@ def mixture_counts(alpha: float, sizes: Ints, supply: Ints, generator: np.random
         np.put_along_axis(mixtures, held, 1.0, axis=1)
     counts = np.zeros((clients, classes), dtype=np.int64)
     wanted, left = sizes.copy(), supply.copy()
-    while wanted.any():  # each pass but the last uses some label up
+    while wanted.any():  # each pass except the last uses up some label
         shares = mixtures * (left > 0)
         used_up = shares.sum(axis=1) <= 0
         shares[used_up] = left
@@ -201,9 +201,9 @@ def mixture_counts(alpha: float, sizes: Ints, supply: Ints, generator: np.random
 def balanced_labels(
     spec: Classes, clients: int, classes: int, generator: np.random.Generator
 ) -> Ints:
-    """The labels of each client, int64 (clients, per_client), without repetition in a client.
+    """The labels of each client, int64 (clients, per_client), each label once per client.
 
-    With random assignment each label goes to equally many clients, to within one.
+    With random assignment the numbers of clients of any two labels differ by at most one.
     """
     held = spec.per_client
     if spec.assignment == "cyclic":
@@ -211,7 +211,9 @@ def balanced_labels(
     uses = np.zeros(classes, dtype=np.int64)
     labels = np.empty((clients, held), dtype=np.int64)
     for client, tie in enumerate(generator.random((clients, classes))):
-        chosen = np.lexsort((tie, uses))[:held]  # the least used so far, chance among equals
+        chosen = np.lexsort((tie, uses))[
+            :held
+        ]  # the least used so far; chance decides among equals
         uses[chosen] += 1
         labels[client] = chosen
     return labels
@@ -220,8 +222,10 @@ def balanced_labels(
 def held_labels_counts(
     held: Ints, supply: Ints, spec: Classes | Dirichlet, generator: np.random.Generator
 ) -> Ints:
-    """Counts of clients that hold given labels: all of each label shared evenly by its holders,
-    or in lognormal proportions, or ``samples`` for each client, shared evenly by its labels.
+    """The counts of clients that hold given labels.
+
+    The holders of a label share its samples evenly or in lognormal proportions. Or each client gets
+    ``samples`` samples, spread evenly over its labels.
 
     Raises:
         ScenarioError: a label has fewer samples than its holders need.
@@ -262,7 +266,7 @@ def held_labels_counts(
 
 
 def deal_labels(counts: Ints, labels: Ints, generator: np.random.Generator) -> Ints:
-    """Sample indices for a table of counts, clients one after the other, each in random order."""
+    """Sample indices for a table of counts: client after client, each in random order."""
     clients, classes = counts.shape
     order, starts = label_order(labels, classes)
     owners = np.empty(len(labels), dtype=np.int64)

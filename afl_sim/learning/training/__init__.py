@@ -1,0 +1,1 @@
+"""Local training, evaluation, optimizers, losses, and the compression of updates."""

@@ -1,4 +1,4 @@
-"""What can be trained batched, and for what reason the rest cannot."""
+"""Which models and optimizers can be trained in batches of clients, and why others cannot."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _ROWS = 6  # images of the first trial, half of them for each of two models
 def batching_problems(
     model: nn.Module, optimizer: str | None, images: Tensor, sizes: Sequence[int] = ()
 ) -> Iterator[str]:
-    """Why a model or an optimizer cannot be trained batched, as ``key: message``.
+    """The reasons why a model or an optimizer cannot be trained batched, as ``key: message``.
 
     Args:
-        model: what would be trained; it is tried, and left as it was.
-        optimizer: the name of a torch.optim class; None where no client takes a step.
-        images: shape (N, C, H, W), N >= 6: such as it would be trained on.
-        sizes: of the mini-batches that it would be trained on; those above N count as N.
+        model: the model to train; it is tried, and then restored.
+        optimizer: the name of a torch.optim class; None if no client takes a step.
+        images: shape (N, C, H, W), N >= 6: images like those of the data set.
+        sizes: the sizes of the mini-batches of the run; sizes above N count as N.
     """
     if optimizer is not None and optimizer not in ELEMENTWISE:
         yield (
@@ -79,7 +79,7 @@ def _unsuitable_layers(model: nn.Module) -> Iterator[str]:
 
 
 def _failure(model: nn.Module, images: Tensor, sizes: Sequence[int]) -> str | None:
-    """What goes wrong when models are mapped over at once, or mini-batches are filled up."""
+    """What goes wrong when models are stacked, or when mini-batches are filled up."""
     layout, local_state = ParameterVector(model), LocalState(model)
     first = layout.read(model)
     draws = torch.Generator().manual_seed(0)
@@ -121,14 +121,14 @@ def _failure(model: nn.Module, images: Tensor, sizes: Sequence[int]) -> str | No
 def _parts(
     layout: ParameterVector, model: nn.Module, vector: Tensor
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Each parameter's name, what it is now, and what a vector of shape (P + B,) says."""
+    """Each parameter's name, its present value, and its value in a vector of shape (P + B,)."""
     given = layout.named(vector)
     for name, parameter in model.named_parameters():
         yield name, parameter.detach(), given[name]
 
 
 def _mixing(model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[int]) -> str | None:
-    """How the model goes wrong on a mini-batch that is filled up.
+    """What goes wrong with the model on a mini-batch that is filled up.
 
     Args:
         model: it is left as it was.
@@ -137,7 +137,7 @@ def _mixing(model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[in
         sizes: of the run's mini-batches.
     """
     kinds = [[_ROWS // 2, _ROWS]]
-    # PyTorch's own layers do not go by how many samples there are.
+    # PyTorch's own layers do not depend on the number of samples.
     if runs_foreign_code(model):
         kinds.append(sizes_to_try(sizes, len(images)))
     try:
@@ -156,7 +156,7 @@ def _mixing(model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[in
 def _keeps_apart(
     model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[int], *within: float
 ) -> bool:
-    """Whether what is added to smaller mini-batches, up to the largest, changes nothing for them.
+    """Whether samples that fill up smaller mini-batches leave the results of these unchanged.
 
     Args:
         model: it is left as it was.
@@ -194,7 +194,7 @@ def _keeps_apart(
 
 
 def _loss(outputs: Tensor) -> Tensor:
-    """Some loss of each row's outputs, not flat in any of them: (..., batch, classes) -> (...)."""
+    """A loss of each row that depends on all its outputs: (..., batch, classes) -> (...)."""
     towards = torch.linspace(-1, 1, outputs.shape[-1])
     return (outputs * (outputs + towards)).sum((-2, -1))
 

@@ -1,9 +1,9 @@
-"""Local training of many clients at once: their models stacked, one pass through all of them.
+"""Local training of many clients at once: their models are stacked and share one pass.
 
-Every parameter has a leading axis, a row for each client, and `torch.func.vmap` maps the model over
-it. Losses, gradients, clipping and proximal terms stay apart by rows, and so does any optimizer
-that treats each entry of a tensor by itself. Stacked products are summed in another order than
-single ones, so the bits differ from those of exact training, and with the number of rows.
+Every parameter has a leading axis with a row for each client, and `torch.func.vmap` maps the model
+over it. Losses, gradients, clipping and proximal terms are separate for each row, and so is any
+optimizer that treats each entry of a tensor by itself. Stacked products are summed in another order
+than single ones. So the bits differ from those of exact training, and depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from afl_sim.learning.training.local_training import SAMPLE_LOSSES, LocalResult, LocalTrainer
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.losses import SAMPLE_LOSSES
 from afl_sim.learning.training.stack import Stack
 
 
@@ -44,8 +45,8 @@ class LocalTask:
 class BatchedTrainer:
     """Trains groups of tasks, with the data and settings of a `LocalTrainer`.
 
-    Mini-batches that are smaller than the largest of their step are filled up with samples of
-    weight 0. A client whose steps are done leaves the stack.
+    In each step, smaller mini-batches are filled up to the largest with samples of weight 0. A
+    client leaves the stack when its steps are done.
     """
 
     def __init__(self, trainer: LocalTrainer) -> None:
@@ -55,7 +56,7 @@ class BatchedTrainer:
         self._loss = SAMPLE_LOSSES[trainer.settings.loss]
 
     def train(self, tasks: Sequence[LocalTask], lr_factor: float) -> list[LocalResult]:
-        """Do tasks together; the results are in their order.
+        """Do tasks together; the results are in the order of the tasks.
 
         Args:
             tasks: what to do.
@@ -66,7 +67,7 @@ class BatchedTrainer:
             if task.steps == 0:
                 nothing = torch.zeros_like(task.anchor)
                 results[task] = LocalResult(task.start, nothing, float("nan"))
-        # The longest first: whoever is done is then at the end of the stack.
+        # The longest first, so that those that are done are at the end of the stack.
         running = sorted((task for task in tasks if task.steps), key=lambda task: -task.steps)
         if running:
             self._run(running, lr_factor, results)
@@ -111,7 +112,7 @@ class BatchedTrainer:
 
     def _losses(self, stack: Stack, visits: list[Tensor], sizes: Tensor) -> Tensor:
         """Each row's mean loss over its mini-batch, shape (rows,)."""
-        # A client's own first sample fills up: whatever is wrong with it is in its batch anyway.
+        # The client's own first sample fills up, because it is in its batch anyway.
         width = int(sizes.max())
         indices = torch.stack([F.pad(v, (0, width - len(v)), value=int(v[0])) for v in visits])
         weights = (torch.arange(width) < sizes[:, None]) / sizes[:, None]
@@ -156,7 +157,7 @@ class Descent:
             noise: for each row what is added to its gradient, shape (P,); or nothing.
         """
         parameters = self._stack.parameters
-        # Two parameters may be given one and the same gradient: nothing is changed in place.
+        # Two parameters may get the same gradient object, so nothing is changed in place.
         gradients = self._stack.gradients(losses.sum())
         if self._pull:
             gradients = [
@@ -180,7 +181,7 @@ class Descent:
         self._optimizer.step()
 
     def result(self, row: int, task: LocalTask, samples: int) -> tuple[Tensor, Tensor]:
-        """The row's model (P + B,), and how far its parameters have come (P,)."""
+        """The row's model (P + B,), and the change of its parameters (P,)."""
         end, count = self._stack.vector(row), len(task.anchor)
         return end, end[:count] - task.start[:count]
 
@@ -247,7 +248,7 @@ class MeanGradient:
 def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor | None]:
     """Gradients whose rows are scaled to a norm of at most ``limits``, shape (rows,).
 
-    As `torch.nn.utils.clip_grad_norm_` does it for one model.
+    `torch.nn.utils.clip_grad_norm_` does the same for one model.
     """
     norms = [
         torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients if g is not None
@@ -258,5 +259,5 @@ def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor |
 
 
 def along_rows(values: Tensor, like: Tensor) -> Tensor:
-    """Values of shape (rows,), shaped so that each goes with a row of ``like``."""
+    """Values of shape (rows,), reshaped so that each applies to one row of ``like``."""
     return values.view(-1, *[1] * (like.dim() - 1))

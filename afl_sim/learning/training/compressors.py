@@ -1,6 +1,6 @@
 """How compression changes a vector's numbers.
 
-Its bytes are in `afl_sim.scenario.sections.compression`.
+`afl_sim.scenario.sections.compression` has the numbers of bytes.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Scheme = NoCompression | BFloat16 | TopK | Qsgd
 
 @dataclass(frozen=True)
 class Compressor:
-    """What arrives of what is sent, either way.
+    """Compression of models and updates: what the receiver gets.
 
     Args:
         spec: the scenario's ``training.compression``.
-        streams: the run's random streams; random rounding has an address for each client and task.
-        gradient: whether an update is a gradient, which leaves the client's model as it was.
+        streams: the run's random streams, for random rounding by client and task.
+        gradient: whether an update is a gradient; then the client's model does not change.
     """
 
     spec: Compression
@@ -44,13 +44,13 @@ class Compressor:
     def uploaded(
         self, delta: Tensor, owed: Tensor | None, client: int, task: int
     ) -> tuple[Tensor, Tensor | None]:
-        """The update, shape (P,), that the server gets, and what the client owes it from now on.
+        """The update, shape (P,), that the server gets, and the error that the client keeps.
 
         Args:
             delta: shape (P,): the client's update.
-            owed: shape (P,): what its earlier updates lacked; None for nothing. So it stays where
-                the update is not finite, or the client would never again send one that is.
-            client, task: whose update it is.
+            owed: shape (P,): the accumulated error of its earlier updates; None for none. It does
+                not change if the update is not finite, else no later update would be finite.
+            client, task: the client, and the number of its task.
         """
         scheme = self.spec.upload
         whole = delta if owed is None else delta + owed
@@ -58,14 +58,14 @@ class Compressor:
         if not self.spec.feeds_back:
             return sent, None
         left = whole - sent
-        # A sum is cheaper to look at, and finite only where all that it is made of is.
+        # A sum is cheap to check, and it is finite only if all its terms are.
         return sent, left if math.isfinite(left.sum()) or torch.isfinite(left).all() else owed
 
 
 def compressed(
     scheme: Scheme, vector: Tensor, streams: Streams, purpose: str, client: int, task: int
 ) -> Tensor:
-    """The vector that comes out at the other end.
+    """The vector that the receiver gets.
 
     Args:
         scheme: how it is compressed.
@@ -83,9 +83,9 @@ def compressed(
 
 
 def top_k(vector: Tensor, k: int) -> Tensor:
-    """The k entries that are largest in absolute value, the others 0; of equal ones the first.
+    """The k entries that are largest in absolute value; the others become 0. Ties go to the first.
 
-    What is not a number counts as the largest, so that the server sees it.
+    NaN counts as the largest, so that the server sees it.
     """
     size = vector.abs().nan_to_num_(nan=math.inf, posinf=math.inf)
     least = size.topk(k).values[-1]
@@ -96,7 +96,7 @@ def top_k(vector: Tensor, k: int) -> Tensor:
 
 
 def quantized(vector: Tensor, uniform: Tensor, levels: int, bucket: int) -> Tensor:
-    """QSGD's rounding: each entry to one of the two levels next to it, its mean being the entry.
+    """QSGD's rounding: each entry goes to one of its two neighbouring levels, unbiased.
 
     Args:
         vector: shape (P,).
@@ -107,7 +107,7 @@ def quantized(vector: Tensor, uniform: Tensor, levels: int, bucket: int) -> Tens
     count = len(vector)
     bucket = min(bucket, count)
     padded = torch.nn.functional.pad(vector, (0, -count % bucket)).view(-1, bucket)
-    # In double precision: in single, |v| s / ||v|| can round to a level that it is not on.
+    # In double precision: in single, |v| s / ||v|| can be rounded to a wrong level.
     norms = padded.double().norm(dim=1, keepdim=True)
     scaled = padded.double().abs() * (levels / torch.where(norms > 0, norms, 1.0))
     low = scaled.floor()

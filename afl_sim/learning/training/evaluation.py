@@ -9,9 +9,10 @@ from torch import Tensor
 
 from afl_sim.learning.models.local_state import runs_foreign_code
 from afl_sim.learning.training.full_gradient import FullGradient
-from afl_sim.learning.training.local_training import LOSSES, LocalTrainer
+from afl_sim.learning.training.local_training import LocalTrainer
+from afl_sim.learning.training.losses import LOSSES
 
-# A large batch halves the time of a small one, and its memory is still modest.
+# A large batch takes half the time of small ones, and still little memory.
 EVALUATION_BATCH = 1000
 
 
@@ -23,8 +24,8 @@ class Evaluation:
         accuracy: share of samples classified correctly.
         loss: mean loss per sample.
         class_accuracy: the accuracy on the samples of each class; NaN for a class without any.
-        squared_gradient_norm: ``||grad f||^2`` over what the clients hold (`FullGradient`), where
-            it is asked for.
+        squared_gradient_norm: ``||grad f||^2`` over all samples of the clients (`FullGradient`),
+            if it is asked for.
     """
 
     accuracy: float
@@ -41,7 +42,7 @@ class Evaluator:
         images: shape (N, C, H, W); labels: shape (N,).
         classes: the number of classes.
         loss: a key of `LOSSES`.
-        gradient: gives the gradient's norm, where it is wanted too.
+        gradient: computes the norm of the gradient, if it is asked for.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Evaluator:
         self._classes = classes
         self._loss = LOSSES[loss]
         self._gradient = gradient
-        # A model may change what it is given, and these images are those of every evaluation.
+        # A model may change its input, but every evaluation needs the same images.
         self._foreign = runs_foreign_code(trainer.model)
         self._copies = True
         self._per_class = torch.bincount(labels, minlength=classes)
@@ -72,7 +73,7 @@ class Evaluator:
         model.eval()
         right = torch.zeros(self._classes, dtype=torch.int64)
         loss = 0.0
-        # Not in inference mode: what a model keeps from here could not be trained with.
+        # Not in inference mode: a tensor that the model keeps could not be used in training.
         with torch.no_grad():
             for images, targets, labels in zip(
                 *(
@@ -83,7 +84,7 @@ class Evaluator:
             ):
                 given = images.clone() if self._copies else images
                 outputs = self._trainer.outputs(given)
-                if self._copies and not self._foreign:  # then one batch tells of all
+                if self._copies and not self._foreign:  # then one batch shows it for all
                     self._copies = not torch.equal(given, images)
                 loss += float(self._loss(outputs, targets)) * len(labels)
                 correct = labels[outputs.argmax(1).cpu() == labels]

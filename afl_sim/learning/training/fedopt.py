@@ -1,8 +1,8 @@
 """FedAdagrad, FedAdam and FedYogi: adaptive server optimizers.
 
 Reddi et al., "Adaptive Federated Optimization", ICLR 2021 (arXiv 2003.00295), Algorithm 2. They
-differ from torch.optim's Adagrad and Adam in that moments are not bias-corrected, the accumulator
-begins at ``tau^2``, and all of them may have momentum. Known from secondary sources.
+differ from torch.optim's Adagrad and Adam: moments are not bias-corrected, the accumulator begins
+at ``tau^2``, and all of them may have momentum. The rules are taken from secondary sources.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 class FedOpt(torch.optim.Optimizer):
     """``m <- beta1 m + (1 - beta1) g`` and ``w <- w - lr m / (sqrt(v) + tau)``.
 
-    With g the (pseudo-)gradient; how v follows from ``g^2`` is the subclass's.
+    g is the (pseudo-)gradient. The subclass defines how v follows from ``g^2``.
 
     Args:
         params: the parameters.

@@ -1,4 +1,4 @@
-"""The gradient of what is minimised, over all that the clients hold."""
+"""The gradient of the global objective, over all samples of the clients."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from afl_sim.learning.training.local_training import SAMPLE_LOSSES, LocalTrainer, Shards
+from afl_sim.learning.training.local_training import LocalTrainer, Shards
+from afl_sim.learning.training.losses import SAMPLE_LOSSES
 
 _BATCH = 1000
 
 
 class FullGradient:
-    """The gradient of ``f = sum_i (n_i / n) f_i``, f_i being the mean loss over client i's samples.
+    """The gradient of ``f = sum_i (n_i / n) f_i``; f_i is the mean loss over client i's samples.
 
-    So every sample counts once for each client that holds it, and with clients of equal size f is
-    the plain mean of the f_i. The model is in evaluation mode (no dropout, BatchNorm's running
+    So every sample counts once for each client that holds it. With clients of equal size, f is the
+    plain mean of the f_i. The model is in evaluation mode (no dropout, BatchNorm's running
     statistics), and proximal terms are not part of f.
 
     Args:
-        trainer: whose model object is used as scratch space, and whose samples are gone through.
+        trainer: its model object is used as scratch space, and its samples are evaluated.
         shards: which samples a client holds.
         clients: how many clients there are.
     """

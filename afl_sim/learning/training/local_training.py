@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
@@ -17,32 +16,10 @@ from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.models.precision import forward_arithmetic
 from afl_sim.learning.models.quicker import quickened
+from afl_sim.learning.training.losses import LOSSES
+from afl_sim.learning.training.mini_batches import mini_batches
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.streams import Streams
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-def _mean_squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-    return F.mse_loss(outputs, F.one_hot(labels, outputs.shape[1]).to(outputs.dtype))
-
-
-def _squared_errors(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    targets = F.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
-    return F.mse_loss(outputs, targets, reduction=reduction).mean(1)
-
-
-LOSSES: dict[str, Loss] = {
-    "cross_entropy": F.cross_entropy,
-    "nll": F.nll_loss,  # for models that end in log_softmax
-    "mse": _mean_squared_error,  # against one-hot labels
-}
-SAMPLE_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "cross_entropy": F.cross_entropy,
-    "nll": F.nll_loss,
-    "mse": _squared_errors,
-}
-"""The same losses sample by sample, with ``reduction="none"``."""
 
 
 class Shards(Protocol):
@@ -57,7 +34,7 @@ class LocalSettings:
     """How every client trains.
 
     Attributes:
-        optimizer: the local optimizer, made anew for each task.
+        optimizer: the local optimizer; each task gets a new one.
         batch_size: samples per mini-batch; None for all of the client's data.
         loss: a key of `LOSSES`.
         shuffle: visit the data in a new random order in each pass.
@@ -88,11 +65,11 @@ class LocalSettings:
 
 @dataclass(frozen=True, slots=True)
 class LocalResult:
-    """What a task produced.
+    """The result of a task.
 
     Attributes:
-        vector: shape (P + B,): the local model after training; what a client keeps for itself
-            follows, where a strategy makes it keep something.
+        vector: shape (P + B,): the local model after training. If the strategy makes clients keep
+            vectors of their own, these follow.
         delta: shape (P,): parameters minus their starting point, or -g of a gradient task.
         loss: mean training loss per sample processed; NaN if no step was done.
     """
@@ -103,7 +80,7 @@ class LocalResult:
 
 
 class LocalTrainer:
-    """Trains clients' tasks with one model object that is loaded anew for each.
+    """Trains clients' tasks with one model object, which is loaded again for each task.
 
     Args:
         model: the architecture; its parameters are scratch space.
@@ -111,13 +88,13 @@ class LocalTrainer:
         shards: which samples a client holds.
         streams: the run's random streams.
         settings: how every client trains.
-        sizes: the batches that it will get, as far as they are known.
+        sizes: the sizes of the batches that it will get, as far as they are known.
 
     Attributes:
         model: what is trained: the architecture, or a faster form of it (`quickened`).
-        layout: how the model lies in its vector.
+        layout: the layout of the model's vector.
         arithmetic: the context of a forward pass.
-        device: where the model, the images and the labels are. Vectors come and go on the CPU.
+        device: where the model, the images and the labels are. Vectors are always on the CPU.
     """
 
     def __init__(
@@ -184,14 +161,14 @@ class LocalTrainer:
         return self._descend(client, task, steps, start, anchor, lr_factor, correction)
 
     def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
-        """Make the model one of this vector, shape (P + B,), whatever was done with it before.
+        """Load a vector of shape (P + B,) into the model, and reset everything else in the model.
 
         Args:
             vector: its parameters and floating buffers.
-            purpose, client, task: the address of what its layers draw.
+            purpose, client, task: the address of the random draws of its layers.
         """
-        # Dropout reads torch's global generator, so whoever uses the model seeds it. On a machine
-        # without a GPU `torch.manual_seed` formats the stack for each kind of GPU, and keeps it.
+        # Dropout uses torch's global generator, so it is seeded here. On a machine without a GPU
+        # `torch.manual_seed` would format and keep the call stack for each kind of GPU.
         seed_global = torch.manual_seed
         if self.device.type == "cpu":
             seed_global = torch.default_generator.manual_seed
@@ -200,7 +177,7 @@ class LocalTrainer:
         self.layout.write(self.model, vector)
 
     def forget(self) -> None:
-        """Have the model keep nothing of what was done with it but its vector."""
+        """Reset everything in the model except its vector."""
         self._local_state.put_back()
 
     def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,7 +186,7 @@ class LocalTrainer:
         return self.images.index_select(0, there), self.labels.index_select(0, there)
 
     def outputs(self, images: Tensor) -> Tensor:
-        """What the model makes of images, in float32."""
+        """The model's outputs for images, in float32."""
         with self.arithmetic:
             outputs: Tensor = self.model(images)
         return outputs.float()
@@ -288,21 +265,15 @@ class LocalTrainer:
         return LocalResult(end, gradient.div_(-samples), float(total) / samples)
 
     def batch_indices(self, client: int, task: int, steps: int) -> Iterator[Tensor]:
-        """The task's mini-batches: pass after pass over the client's data, ``steps`` in all."""
-        settings = self.settings
-        held = self._shards.indices(client)
-        size = settings.batch_size or len(held)
-        last = (
-            len(held) - len(held) % size if settings.drop_last and len(held) >= size else len(held)
+        """The task's mini-batches, ``steps`` in all (`mini_batches`)."""
+        order = self._streams.generator("batches", client, task) if self.settings.shuffle else None
+        return mini_batches(
+            self._shards.indices(client),
+            self.settings.batch_size,
+            self.settings.drop_last,
+            steps,
+            order,
         )
-        order = self._streams.generator("batches", client, task) if settings.shuffle else None
-        while True:
-            visit = torch.from_numpy(held.copy() if order is None else order.permutation(held))
-            for begin in range(0, last, size):
-                if not steps:
-                    return
-                steps -= 1
-                yield visit[begin : min(begin + size, last)]
 
     def noise(self, client: int, task: int) -> Iterator[Tensor]:
         """The noise of the task's gradients, one vector of shape (P,) after another."""
@@ -313,7 +284,7 @@ class LocalTrainer:
             yield torch.from_numpy(drawn * scale)
 
     def _add(self, vector: Tensor, factor: float) -> None:
-        """Add a multiple of a vector to the gradients; a weight without any has none to add to."""
+        """Add a multiple of a vector to the gradients, except for weights without a gradient."""
         for weight, part in zip(
             self._weights, self._like_weights(vector, self._weights), strict=True
         ):

@@ -1,4 +1,4 @@
-"""A model of the user's own is put through what a run will ask of it, before anything runs."""
+"""A trial of a user's own model before a run: everything that the run will do with it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer
 from afl_sim.streams import Streams
 from afl_sim.user_code import reason, told
 
-MOST_SAMPLES = 256  # in a batch that is tried: larger ones fail for lack of memory only
+MOST_SAMPLES = 256  # in a batch that is tried; larger ones could only fail for lack of memory
 _MODES = {False: "evaluation", True: "training"}
 
 
 @dataclass(frozen=True)
 class Demands:
-    """What a run asks of a model.
+    """What a run will do with a model.
 
     Attributes:
         settings: how clients train.
-        holders: the sizes of their mini-batches, each with a client that has it: its number and
-            how many samples it holds. None where there are no clients.
+        holders: the sizes of their mini-batches, each with a client that has this size: its number
+            and how many samples it holds. None if there are no clients.
         evaluated: sizes of the batches of evaluations.
-        corrected: whether the strategy adds something to gradients.
+        corrected: whether the strategy adds a correction to gradients.
         full_gradient: whether evaluations take the gradient over all samples.
     """
 
@@ -52,15 +52,15 @@ def try_model(
     """Try a model on some samples.
 
     Args:
-        model: it is left as it was.
-        images: shape (N, C, H, W): such as the data set has; `MOST_SAMPLES` of them.
-        labels: shape (N,): theirs.
+        model: it is restored afterwards.
+        images: shape (N, C, H, W), N = `MOST_SAMPLES`: images like those of the data set.
+        labels: shape (N,): their labels.
         classes: number of labels.
-        demands: what a run asks of it.
+        demands: what the run will do with it.
 
     Raises:
-        ScenarioError: it fails, it returns no numbers for each sample and label, or what it returns
-            depends on what it was called with before.
+        ScenarioError: it fails, it does not return a number for each sample and label, or its
+            outputs depend on earlier calls.
     """
     with global_generators(0):
         trial = _Trial(model, images, labels, classes, demands)
@@ -90,7 +90,7 @@ class _Trial:
             self._trained = [MOST_SAMPLES]  # a part of a batch
 
     def check_batches(self) -> None:
-        """Batches of two in evaluation, and those sizes that the run makes."""
+        """Try batches of two in evaluation mode, and the sizes of the run."""
         self._check_batch(2, False)
         for size in self._demands.evaluated:
             self._check_batch(size, False, ", as the last batch of an evaluation is")
@@ -115,9 +115,9 @@ class _Trial:
             )
 
     def check_memory(self, training: bool) -> None:
-        """The same call again, and again after others that began anew.
+        """Repeat a call, also after other calls, each from the initial state.
 
-        Which tasks a process has done before depends on how the work is spread.
+        The tasks that a process has done before depend on how the work is distributed.
         """
         images, others = self._images_for(training)
         alone = self._call(images, training, anew=True)
@@ -184,18 +184,18 @@ class _Trial:
         return f"a training step on {self._trained[-1]} images fails: {told(error)}"
 
     def _images_for(self, training: bool) -> tuple[Tensor, Tensor]:
-        """Images that a batch in this mode may have, and as many others."""
+        """Images for a batch in this mode, and equally many others."""
         size = min(self._trained[0], MOST_SAMPLES // 8) if training and self._trained else 2
         return self._images[:size], self._images[-size:]
 
     def _call(self, images: Tensor, training: bool, anew: bool = False, who: str = "") -> Any:
-        """What the model returns for images, with its initial weights and buffers.
+        """The outputs of the model for images, with its initial weights and buffers.
 
         Args:
             images: shape (N, C, H, W).
             training: whether the model is in training mode.
-            anew: whether the attributes of its modules are as they were at first, too.
-            who: whose batch it is, for the message.
+            anew: whether the attributes of its modules are restored, too.
+            who: the owner of the batch, for the message.
 
         Raises:
             ScenarioError: the user's module raised something.
@@ -234,7 +234,7 @@ class _Trial:
             if after.get(name) != before.get(name):
                 raise ScenarioError(
                     f"model: buffer {name!r} is made or gets another shape when the model is used, "
-                    "so that it cannot travel; expected one of a fixed shape, or persistent=False"
+                    "so that it cannot be sent; expected one of a fixed shape, or persistent=False"
                 )
 
     def _what_is_kept(self, drawn: object) -> str:
@@ -242,14 +242,14 @@ class _Trial:
         if changed:
             return (
                 f"{' and '.join(changed[:3])} {'have' if len(changed) > 1 else 'has'} changed; "
-                "expected what is kept to be a registered buffer, or nothing to be kept"
+                "expected a registered buffer, or a model that keeps nothing"
             )
         if drawn != _drawn():
             return (
                 "it draws from NumPy's or Python's global generator; expected PyTorch's, which is "
                 "seeded for each task"
             )
-        return "something outside its modules is kept; expected nothing to be kept"
+        return "something outside its modules is kept; expected a model that keeps nothing"
 
 
 class _Everything:
@@ -263,7 +263,7 @@ class _Everything:
 
 
 def _drawn() -> object:
-    """Where the global generators of NumPy and Python are."""
+    """The state of the global generators of NumPy and Python."""
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
     return kind, np.asarray(keys).tobytes(), rest, random.getstate()
 

@@ -1,4 +1,4 @@
-"""Any torch.optim class by name, and the federated ones, with checked arguments of its own."""
+"""Any class of torch.optim, and the federated optimizers, by name and with checked arguments."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedYogi
 from afl_sim.scenario.section import within_float32
 from afl_sim.scenario.wording import hint
 
-# Those that need a closure, sparse gradients, or matrices cannot take a plain step.
+# Optimizers that need a closure, sparse gradients or matrices cannot take a plain step.
 _UNSUITABLE = frozenset({"Optimizer", "LBFGS", "SparseAdam", "Muon"})
-# How a step is computed, not what it computes.
+# Arguments that change how a step is computed, not its result.
 _IMPLEMENTATION = frozenset({"params", "foreach", "fused", "capturable", "differentiable"})
 # Ascent is not training.
 _UNWANTED = frozenset({"maximize"})
@@ -37,10 +37,10 @@ _UNWANTED = frozenset({"maximize"})
 def _spare_the_compiler() -> None:
     """Let optimizers be built without importing torch's compiler.
 
-    torch wraps some methods of `torch.optim.Optimizer` to keep its compiler from tracing them, and
-    imports that compiler (1.6 s) when one is first called. Nothing here is compiled, so each method
-    is told that it is its own untraced version; where torch keeps that note differently, this has
-    no effect.
+    Torch wraps some methods of `torch.optim.Optimizer` so that its compiler does not trace them. It
+    imports that compiler (1.6 s) when one of them is first called. Nothing here is compiled, so
+    each method is marked as its own untraced version. If another version of torch stores this mark
+    elsewhere, this has no effect.
     """
     for method in vars(torch.optim.Optimizer).values():
         wrapped, code = getattr(method, "__wrapped__", None), getattr(method, "__code__", None)
@@ -64,7 +64,7 @@ class Stepper(Protocol):
 class PlainSGD:
     """``w <- w - lr g``: the same bits as `torch.optim.SGD`, without its bookkeeping.
 
-    On a small network that bookkeeping is a twentieth of a step.
+    On a small network that bookkeeping takes a twentieth of a step.
     """
 
     def __init__(self, params: Sequence[Tensor], lr: float) -> None:
@@ -85,7 +85,7 @@ class PlainSGD:
 
 
 class OptimizerSpec(BaseModel):
-    """An optimizer and its arguments; made for each class of ``torch.optim``, and a few more."""
+    """An optimizer and its arguments; there is one such class for each optimizer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,7 +100,7 @@ class OptimizerSpec(BaseModel):
         return self.optimizer(params, **arguments)
 
     def stepper(self, params: Sequence[Tensor], lr_factor: float = 1.0) -> Stepper:
-        """What takes the steps of a task: the optimizer, or its equal that costs less."""
+        """The optimizer of a task, or a faster one that computes the same bits."""
         arguments = self.model_dump(include={"lr", "momentum", "weight_decay"})
         if self.kind == "SGD" and not (arguments["momentum"] or arguments["weight_decay"]):
             return PlainSGD(params, arguments["lr"] * lr_factor)
@@ -130,7 +130,7 @@ def _spec_class(name: str, optimizer: type[torch.optim.Optimizer]) -> type[Optim
 
 
 def __getattr__(name: str) -> type[OptimizerSpec]:
-    # The classes made here are found under their own names, so that they can be pickled.
+    # The classes that are made here can be found by name, so that they can be pickled.
     for spec in OPTIMIZERS.values():
         if spec.__name__ == name:
             return spec

@@ -1,4 +1,4 @@
-"""Models of one architecture as one: every parameter with a leading axis, a row for each model."""
+"""A stack of models of one architecture: every parameter has a leading axis over models."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Stack:
     """Models of one architecture, row by row.
 
     Attributes:
-        device: where the model is, and so the rows.
-        parameters: each of shape (rows, ...), as leaves of autograd, if the model trains them.
+        device: the device of the model, and so of the rows.
+        parameters: each of shape (rows, ...); leaves of autograd if the model trains them.
         buffers: floating buffers, each of shape (rows, ...).
     """
 
@@ -41,7 +41,7 @@ class Stack:
         self._outputs = vmap(self._outputs_of_one)
 
     def outputs(self, images: Tensor) -> Tensor:
-        """What each row's model makes of its images, (rows, batch, ...) -> (rows, batch, classes).
+        """Each row's outputs for its images, (rows, batch, ...) -> (rows, batch, classes).
 
         Raises:
             RuntimeError: the model does something that cannot be mapped over rows.
@@ -50,7 +50,7 @@ class Stack:
         return outputs
 
     def gradients(self, loss: Tensor) -> list[Tensor | None]:
-        """Those of the parameters; None for one that is frozen, or that the loss does not reach."""
+        """The gradients of the parameters; None for frozen ones and for those without effect."""
         trained = [parameter for parameter in self.parameters if parameter.requires_grad]
         found = iter(torch.autograd.grad(loss, trained, allow_unused=True))
         return [next(found) if p.requires_grad else None for p in self.parameters]
@@ -67,7 +67,7 @@ class Stack:
         return torch.cat([tensor.detach()[row].reshape(-1) for tensor in tensors]).cpu()
 
     def keep(self, rows: int) -> None:
-        """Let go of all but the first rows."""
+        """Keep only the first rows."""
         self.parameters = [
             p.detach()[:rows].requires_grad_(p.requires_grad) for p in self.parameters
         ]
@@ -91,7 +91,7 @@ class _Place:
 
 
 def _places_of(model: nn.Module, tensors: Iterable[Tensor]) -> list[list[_Place]]:
-    """For each tensor the places that have it: several where modules share it."""
+    """For each tensor the places where modules hold it: several if modules share it."""
     places: dict[int, list[_Place]] = {id(tensor): [] for tensor in tensors}
     for module in model.modules():
         for registry in (module._parameters, module._buffers):
@@ -103,9 +103,9 @@ def _places_of(model: nn.Module, tensors: Iterable[Tensor]) -> list[list[_Place]
 
 @contextmanager
 def _put_in(places: Sequence[Sequence[_Place]], tensors: Sequence[Tensor]) -> Iterator[None]:
-    """Have a model compute with other tensors in place of its own.
+    """Make a model compute with other tensors instead of its own.
 
-    `torch.func.functional_call` leaves them in a module that is used twice.
+    `torch.func.functional_call` would leave them in a module that is used twice.
     """
     try:
         for there, tensor in zip(places, tensors, strict=True):

@@ -1,0 +1,1 @@
+"""Checks of a scenario that look at several keys at once."""

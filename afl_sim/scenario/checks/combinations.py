@@ -1,4 +1,4 @@
-"""Combinations of settings that cannot work, each setting being fine by itself."""
+"""Combinations of settings that cannot work, although each setting alone is valid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from afl_sim.scenario.wording import show
 def impossible_combinations(
     sections: Mapping[str, Any], clients: int | None, *, cases: int = 1, timing_only: bool = False
 ) -> Iterator[Finding]:
-    """What cannot work in these sections.
+    """The mistakes in the combination of these sections.
 
     Args:
         sections: a scenario's attributes, by name, as far as they are valid.
@@ -41,7 +41,7 @@ def impossible_combinations(
     if timing_only and server is not None and server.selection.reads_results:
         yield Finding(
             ("server", "selection"),
-            f"{server.selection.kind} chooses by training losses, and nothing is trained with "
+            f"{server.selection.kind} selects by training loss, but nothing is trained with "
             "--timing-only; expected another kind",
         )
     strategy = sections.get("strategy")
@@ -50,7 +50,7 @@ def impossible_combinations(
         yield Finding(
             ("strategy", key),
             f"got {show(getattr(strategy, key, None))}, with which {strategy.kind} reads training "
-            "results, and nothing is trained with --timing-only; expected another setting or "
+            "results, but nothing is trained with --timing-only; expected another setting or "
             "strategy",
         )
     yield from beyond_all_bounds(sections)
@@ -70,12 +70,12 @@ def impossible_combinations(
         if evaluation.on == "validation" and data.validation == 0:
             yield Finding(
                 ("evaluation", "on"),
-                "got 'validation', but data.validation is 0; expected a share held out there",
+                "got 'validation', but data.validation is 0; expected data.validation above 0",
             )
         if evaluation.on == "client_test" and data.client_test == 0:
             yield Finding(
                 ("evaluation", "on"),
-                "got 'client_test', but data.client_test is 0; expected a share kept there",
+                "got 'client_test', but data.client_test is 0; expected data.client_test above 0",
             )
         if evaluation.on == "client_train" and getattr(data.partition, "replacement", False):
             yield Finding(
@@ -86,9 +86,9 @@ def impossible_combinations(
         if evaluation.on == "test" and data.pool == "train_and_test":
             yield Finding(
                 ("data", "pool"),
-                "train_and_test gives the clients the test set, which evaluation.on: test needs; "
-                "expected evaluation.on: validation, with a share held out by data.validation, or "
-                "client_test, with one kept by data.client_test",
+                "train_and_test gives the test set to the clients, but evaluation.on: test needs "
+                "it; expected evaluation.on: validation with data.validation above 0, or "
+                "client_test with data.client_test above 0",
             )
     training = sections.get("training")
     if training is not None and strategy is not None and training.proximal > 0:
@@ -116,38 +116,39 @@ def impossible_combinations(
         if timing_only:
             yield Finding(
                 ("stop", "accuracy"),
-                "nothing is trained with --timing-only, so this is never reached; expected another "
-                "rule beside it, such as virtual_seconds or updates",
+                "nothing is trained with --timing-only, so this is never reached; expected "
+                "another rule in addition, such as virtual_seconds or updates",
             )
         elif evaluation is not None and not evaluation.goes_on:
             yield Finding(
                 ("stop", "accuracy"),
-                "the model is evaluated at the start and the end alone, so this only rule is never "
-                "reached; expected evaluation.every_seconds or evaluation.every_versions",
+                "the model is evaluated only at the start and the end, so this rule, the only "
+                "one, is never reached; expected evaluation.every_seconds or "
+                "evaluation.every_versions",
             )
 
 
 def _compressed_beside_own(training: Any, strategy: Any) -> Iterator[Finding]:
-    """An update stands for the client's model only if the server knows where the client began."""
+    """An update determines the client's model only if the server knows where the client began."""
     uses_own = getattr(type(strategy), "uses_own", None)
     if training is None or uses_own is None or not uses_own():
         return
     if training.compression.upload.kind != "none":
         yield Finding(
             ("training", "compression", "upload"),
-            f"{strategy.kind}'s clients keep a model or a state of their own, which would have to "
-            "travel as well; expected none",
+            f"the clients of {strategy.kind} keep a model or a state of their own, which would "
+            "have to be sent, too; expected none",
         )
 
 
 def _other_than_plain_sgd(training: Any, strategy: Any) -> Iterator[Finding]:
-    """A rule that takes a gradient out of local work knows only how plain SGD made it."""
+    """A rule that computes a gradient from local work can do so only for plain SGD."""
     if training is None or not getattr(strategy, "plain_sgd", False):
         return
     optimizer = training.optimizer
     why = (
-        f"{strategy.kind}'s rule takes a client's work for steps w - lr g; expected SGD without "
-        "momentum, at a rate above 0"
+        f"the rule of {strategy.kind} assumes that clients make steps w - lr g; expected SGD "
+        "without momentum, with a rate above 0"
     )
     if optimizer.kind != "SGD":
         yield Finding(("training", "optimizer", "kind"), f"got {optimizer.kind!r}, but {why}")
@@ -161,7 +162,7 @@ def _other_than_plain_sgd(training: Any, strategy: Any) -> Iterator[Finding]:
 
 
 def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[Finding]:
-    """A queued task was sent before the client knew what it keeps after those in front of it."""
+    """A queued task was sent before the client knew its state after the tasks in front of it."""
     if clients is None or strategy is None:
         return
     queues = getattr(strategy, "queues_at_clients", False)
@@ -169,26 +170,26 @@ def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[F
     if clients.queue == "fifo" and uses_own is not None and uses_own():
         yield Finding(
             ("clients", "queue"),
-            f"{strategy.kind}'s clients go on from what they kept of their last task, which a "
-            "queued one cannot know when it is sent; expected none",
+            f"the clients of {strategy.kind} continue from the state after their last task, which "
+            "is unknown when a queued task is sent; expected none",
         )
     elif clients.queue == "fifo" and getattr(strategy, "polls", False):
         yield Finding(
             ("clients", "queue"),
-            f"{strategy.kind} polls its clients, and of those that queue tasks none would have a "
-            "turn; expected none",
+            f"{strategy.kind} polls its clients, which is impossible for clients that queue "
+            "tasks; expected none",
         )
     feeds_back = training is not None and training.compression.feeds_back
     if feeds_back and (clients.queue == "fifo" or queues):
         yield Finding(
             ("training", "compression", "upload", "error_feedback"),
-            "what a client has not sent is added to its next update, which a queued task cannot "
-            "know when it is sent; expected false where clients queue tasks",
+            "the entries that a client has not sent are added to its next update, but they are "
+            "unknown when a queued task is sent; expected false if clients queue tasks",
         )
 
 
 def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """Keys of which a block gives several though one is wanted; ``data`` need not be valid."""
+    """Keys of which a block gives several but may give one; ``data`` need not be valid."""
     clients = data.get("clients")
     compute = clients.get("compute") if isinstance(clients, dict) else None
     for path, block, names in (
@@ -230,7 +231,7 @@ def _idle_workers(numerics: Any, execution: Any, runs: int) -> Iterator[Finding]
 
 
 def one_process(numerics: Any, runs: int) -> str | None:
-    """Why so many runs with these numerics have no use for worker processes; None if they have."""
+    """Why so many runs with these numerics cannot use worker processes; None if they can."""
     if numerics.device == "cuda":
         return "numerics.device: cuda trains in the one process that has the GPU"
     if numerics.mode == "batched" and runs == 1:  # a worker can do one of several
@@ -244,8 +245,8 @@ def _wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Findin
             if distribution.length not in (None, clients):
                 yield Finding(
                     path,
-                    f"written for {distribution.length} clients, but clients.count is {clients}; "
-                    "expected one value for each client",
+                    f"has values for {distribution.length} clients, but clients.count is "
+                    f"{clients}; expected one value for each client",
                 )
 
 
@@ -261,7 +262,7 @@ def _wrong_devices(sections: Mapping[str, Any], count: int) -> Iterator[Finding]
 
 
 def _absent_clients(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:
-    """A client without a row would be away for ever, and nobody would be told."""
+    """A client without a row would be away for ever, without a notice."""
     section = sections.get("clients")
     availability = None if section is None else section.availability
     if availability is None or availability.kind != "trace":

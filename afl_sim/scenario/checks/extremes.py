@@ -1,4 +1,4 @@
-"""Numbers that are finite and yet beyond what a run can count: seconds and local steps."""
+"""Numbers that are finite but larger than a run can count: seconds and local steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIMITS = {
 
 
 def beyond_all_bounds(sections: Mapping[str, Any]) -> Iterator[Finding]:
-    """Laws whose usual draw, the median, no run can count; rare draws may be as large as they like.
+    """Distributions with a median that no run can count; rare draws may be of any size.
 
     Args:
         sections: the valid ones among a scenario's attributes, by name.

@@ -1,4 +1,4 @@
-"""Who goes by the mean time of clients' tasks, and whether there is one."""
+"""Which strategies and selections use the mean time of clients' tasks, and whether it exists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def times_without_a_mean(sections: Mapping[str, Any]) -> Iterator[Finding]:
     strategy = sections.get("strategy")
     who: list[tuple[tuple[str, ...], str, str]] = []
     if strategy is not None and getattr(strategy, "needs_mean_times", False):
-        who.append((("strategy",), f"{strategy.kind} goes by mean round trips", "strategy"))
+        who.append((("strategy",), f"{strategy.kind} uses mean round trips", "strategy"))
     selection = server.selection
     if selection.kind == "weighted" and selection.by == "speed" and selection.exponent != 0:
         who.append((("server", "selection", "by"), "got 'speed'", "selection"))
@@ -33,8 +33,8 @@ def times_without_a_mean(sections: Mapping[str, Any]) -> Iterator[Finding]:
             for path, begin, another in who:
                 yield Finding(
                     path,
-                    f"{begin}, but {key} has no finite mean, so that a client's mean round trip is "
-                    f"infinite; expected one that has, or another {another}",
+                    f"{begin}, but {key} has no finite mean, so a client's mean round trip is "
+                    f"infinite; expected a distribution with a finite mean, or another {another}",
                 )
 
 

@@ -1,0 +1,1 @@
+"""Distributions of times and sizes: their forms in a file, and their quantile functions."""

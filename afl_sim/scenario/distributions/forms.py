@@ -58,7 +58,7 @@ class FormReader:
                 return None
             if not present:
                 guess = next((hint(str(key), FORMS) for key in raw if hint(str(key), FORMS)), "")
-                self.wrong(path, f"says no distribution; expected {EXPECTED}{guess}")
+                self.wrong(path, f"does not describe a distribution; expected {EXPECTED}{guess}")
                 return None
             form = present[0]
             if form == "values" and nested:
@@ -149,7 +149,7 @@ class FormReader:
             return None
         shuffle = self.shuffle(raw, path)
         if shuffle and by == "sample":
-            self.wrong((*path, "shuffle"), "needs by: client; a sample is in no order")
+            self.wrong((*path, "shuffle"), "needs by: client, because a sample has no order")
         read = trace_column(self, raw, path, by)
         if read is None:
             return None
@@ -208,7 +208,9 @@ class FormReader:
     def one_length(self, lengths: list[int | None], path: Path_) -> int | None:
         found = sorted({length for length in lengths if length is not None})
         if len(found) > 1:
-            self.wrong(path, f"lists of {found[0]} and of {found[1]} clients; expected one length")
+            self.wrong(
+                path, f"lists for {found[0]} and for {found[1]} clients; expected the same length"
+            )
         return found[0] if found else None
 
     def _dist(self, raw: dict[str, Any], path: Path_, nested: bool) -> tuple[Law, Form] | None:

@@ -15,8 +15,8 @@ def _no_sequence(value: Distribution) -> Distribution:
     if _changes(value.form):
         raise PydanticCustomError(
             "scenario",
-            "a sequence gives each task a number of its own, but this is drawn once for each "
-            "client, so that only the first would count; expected a number or another distribution",
+            "a sequence gives each task its own number, but this is drawn once for each client, "
+            "so only the first would be used; expected a number or another distribution",
         )
     return value
 
@@ -25,8 +25,8 @@ def _no_list(value: Distribution) -> Distribution:
     if value.length is not None:
         raise PydanticCustomError(
             "scenario",
-            "has a value for each client, but this is the server's own, so that only the first "
-            "would count; expected one number or distribution",
+            "has a value for each client, but this belongs to the server, so only the first would "
+            "be used; expected one number or distribution",
         )
     return value
 
@@ -34,7 +34,7 @@ def _no_list(value: Distribution) -> Distribution:
 def not_nothing(value: Distribution) -> Distribution:
     """Refuse a duration that is always 0."""
     if value.constant == 0:
-        raise PydanticCustomError("scenario", "got 0, which is no time at all; expected more")
+        raise PydanticCustomError("scenario", "got 0; expected a duration above 0")
     return value
 
 

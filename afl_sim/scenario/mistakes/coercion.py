@@ -1,4 +1,4 @@
-"""Values that validation would quietly turn into another type: ``true`` as 1, ``"3"`` as 3."""
+"""Values that validation would silently convert to another type: ``true`` to 1, ``"3"`` to 3."""
 
 from __future__ import annotations
 

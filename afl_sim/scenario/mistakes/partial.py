@@ -1,4 +1,4 @@
-"""Sections with a mistake: what is right in them is checked all the same."""
+"""Sections with a mistake: their valid parts are checked nevertheless."""
 
 from __future__ import annotations
 

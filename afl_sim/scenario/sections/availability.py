@@ -1,4 +1,4 @@
-"""When clients can be reached, and what becomes of the work of one that leaves."""
+"""When clients are available, and what happens to the work of a client that leaves."""
 
 from __future__ import annotations
 
@@ -26,59 +26,60 @@ class _Availability(Section):
     )
     on_leave: Literal["lost", "paused", "partial", "finish"] = Field(
         default="lost",
-        description="What becomes of the task of a client that leaves. lost: it fails; paused: it "
-        "goes on when the client is back; partial: the client sends the steps that it has done (a "
-        "task without a step fails, one that waits for a poll is paused); finish: it stays until "
-        "its task is done.",
+        description="What happens to the task of a client that leaves. lost: the task fails; "
+        "paused: it continues when the client returns; partial: the client sends the steps that "
+        "it has done (a task without a step fails, a task that waits for a poll is paused); "
+        "finish: the client stays until the task is finished.",
     )
 
 
 class AlwaysAvailable(_Availability):
-    """Clients that are there from when they join until they leave for good."""
+    """Clients that are available from the time when they join until they leave for good."""
 
     kind: Literal["always"] = Field(default="always", description="The kind of availability.")
 
 
 class OnOff(_Availability):
-    """Each client comes and goes: an alternating renewal process."""
+    """Each client is alternately available and away: an alternating renewal process."""
 
     kind: Literal["on_off"] = Field(description="The kind of availability.")
     on: Lasting = Field(
-        description="How long a client stays, drawn each time (seconds); `{sequence: [...]}` is "
-        "indexed by its stays."
+        description="How long a client stays, drawn each time (seconds); `{sequence: [...]}` "
+        "gives its stays in order."
     )
     off: Distribution = Field(
-        description="How long it is away, drawn each time (seconds); 0 is never away."
+        description="How long a client is away, drawn each time (seconds); 0: never away."
     )
     warm_up: Annotated[Number, Field(ge=0, le=9e12)] = Field(
         default=0.0,
-        description="How long the process has run when the run begins (seconds). All clients were "
-        "there at its start: with 0 they are there now, with a long time it is stationary.",
+        description="How long the process has run before the run begins (seconds). All clients are "
+        "available at its start. With 0 they are therefore available at the start of the run; "
+        "after a long time the process is stationary.",
     )
 
 
 class Diurnal(_Availability):
-    """A share of every day, at hours that depend on the client's time zone."""
+    """Clients are available for a share of every day, at hours that depend on their time zone."""
 
     kind: Literal["diurnal"] = Field(description="The kind of availability.")
     period: Seconds = Field(default=86_400.0, description="Length of a day (seconds).")
     share: Annotated[Number, Field(gt=0, le=1)] = Field(
-        description="Share of the day in which a client is there (no unit)."
+        description="Share of the day in which a client is available (no unit)."
     )
     phase: OncePerClient = Field(
         default=Distribution({"dist": "uniform"}),
-        description="When its time begins, as a share of a day, drawn once for each client (its "
-        "time zone, no unit).",
+        description="When a client's time begins, as a share of a day, drawn once for each client "
+        "(its time zone, no unit).",
     )
 
 
 class Bernoulli(_Availability):
-    """In every period a client is there or not, by a coin of its own."""
+    """In every period each client is available independently, with a given probability."""
 
     kind: Literal["bernoulli"] = Field(description="The kind of availability.")
     probability: OncePerClient = Field(
-        description="Probability of being there in a period, drawn once for each client (no unit); "
-        "1 or more is always."
+        description="Probability that a client is available in a period, drawn once for each "
+        "client (no unit); 1 or more: always."
     )
     every_seconds: Annotated[Number, Field(ge=1e-3, le=9e12)] = Field(
         default=1.0, description="Length of a period (seconds)."
@@ -90,24 +91,26 @@ class TracedAvailability(TraceBlock, _Availability):
 
     kind: Literal["trace"] = Field(description="The kind of availability.")
     trace: str = Field(
-        description="A CSV or Parquet file with the columns client, start, end (seconds): client "
-        "`client` is there from start until before end. The clients of the file are numbered from "
-        "0, and each has a row; client i of the run takes the intervals of client i modulo their "
-        "number."
+        description="A CSV or Parquet file with the columns client, start, end (seconds): the "
+        "client is available from start up to, but not including, end. The clients of the file "
+        "are numbered from 0, and each has a row; client i of the run has the intervals of "
+        "client i modulo their number."
     )
     repeat: Seconds | None = Field(
         default=None,
-        description="The intervals begin anew after this time (seconds); null: after its last "
+        description="The intervals are repeated after this time (seconds); null: after its last "
         "interval a client is gone.",
     )
     factor: Factor = Field(
         default=1.0,
-        description="What makes seconds of the numbers under start and end: 0.001 if they are "
+        description="Factor that converts start and end to seconds: 0.001 if they are in "
         "milliseconds (seconds per unit of the file).",
     )
     number_clients: NumberedClients = None
     sha256: str | None = Field(
-        default=None, description="Of the file; filled in when it is read, and then checked."
+        default=None,
+        description="SHA-256 of the file; filled in when the file is read, and "
+        "checked from then on.",
     )
 
     def _load(self, path: Path) -> tuple[Intervals, str]:

@@ -1,4 +1,4 @@
-"""The ``clients:`` section: how many, how fast, how well connected, when there."""
+"""The ``clients:`` section: number, speed, network and availability of the clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from afl_sim.scenario.traces.devices import SPEEDS, DeviceTrace
 
 
 class Compute(Section):
-    """How long local training takes: a persistent speed for each client, and jitter per task.
+    """Duration of local training: a persistent speed for each client, and jitter for each task.
 
     A task of n samples in m steps takes ``speed * (n, m or 1) * jitter + jitter_seconds``, at most
     ``max_seconds``, and longer while the client is slowed down or the hour is a slow one.
@@ -48,14 +48,14 @@ class Compute(Section):
     )
     max_seconds: Seconds | None = Field(
         default=None,
-        description="The longest that a task's computation takes, however slow the client; its "
-        "work is done by then all the same (seconds at full speed); null: any time.",
+        description="Upper limit of a task's computation time. A slower client does the same work "
+        "in this time (seconds at full speed); null: no limit.",
     )
     slowdowns: Slowdowns | None = Field(
-        default=None, description="Slow-downs that come and go; null: none."
+        default=None, description="Slowdowns that come and go; null: none."
     )
     hours: Hours | None = Field(
-        default=None, description="A speed that depends on the hour; null: it does not."
+        default=None, description="A speed that depends on the time of day; null: a constant one."
     )
 
     @model_validator(mode="before")
@@ -91,17 +91,17 @@ class Clients(Section):
     network: Network = Field(default=Network(), description="How long transfers take.")
     devices: DeviceTrace | None = Field(
         default=None,
-        description="Measured devices, whose speeds and links take the place of what `compute` and "
-        "`network` say; null: none.",
+        description="Measured devices, whose speeds and links replace the keys in `compute` and "
+        "`network`; null: none.",
     )
     availability: Availability = Field(
-        default=AlwaysAvailable(), description="When clients can be reached."
+        default=AlwaysAvailable(), description="When clients are available."
     )
     queue: Literal["none", "fifo"] = Field(
         default="none",
-        description="What a client does that is sent a task while it has one. none: it cannot be "
-        "sent one. fifo: it queues it, and computes its tasks one at a time, first in, first out; "
-        "wherever clients are drawn, those at work are drawn as well. A strategy that needs queues "
-        "implies fifo.",
+        description="What happens to a task that is sent to a busy client. none: busy clients "
+        "cannot be sent tasks. fifo: the client queues its tasks and computes them one at a "
+        "time, first in, first out; busy clients are then drawn, too, wherever clients are "
+        "drawn. A strategy that needs queues implies fifo.",
     )
-    faults: Faults = Field(default=Faults(), description="What goes wrong with tasks.")
+    faults: Faults = Field(default=Faults(), description="Faults of tasks.")

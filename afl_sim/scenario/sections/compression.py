@@ -14,7 +14,7 @@ from afl_sim.scenario.section import Count, Flag, Number, Section, kind_alone
 
 
 class NoCompression(Section):
-    """Every parameter as it is: 4 bytes."""
+    """Parameters are not compressed: 4 bytes each."""
 
     kind: Literal["none"] = Field(default="none", description="The kind of compression.")
 
@@ -24,7 +24,7 @@ class NoCompression(Section):
 
 
 class BFloat16(Section):
-    """Every parameter rounded to bfloat16, to nearest even: 2 bytes."""
+    """Every parameter is rounded to bfloat16, to nearest even: 2 bytes each."""
 
     kind: Literal["bf16"] = Field(description="The kind of compression.")
 
@@ -34,7 +34,7 @@ class BFloat16(Section):
 
 
 class TopK(Section):
-    """The k entries of an update that are largest in absolute value: 4 bytes each, and 4 for where.
+    """Only the k largest entries (by absolute value) are sent: 4 bytes each, and 4 for the index.
 
     With error feedback a client adds what it did not send to its next update (Stich, Cordonnier,
     Jaggi, "Sparsified SGD with Memory", NeurIPS 2018).
@@ -45,7 +45,8 @@ class TopK(Section):
         default=0.01, description="k as a share of the parameters; k is at least 1 (no unit)."
     )
     error_feedback: Flag = Field(
-        default=True, description="Whether what is not sent is added to the client's next update."
+        default=True,
+        description="Whether the entries that are not sent are added to the client's next update.",
     )
 
     def entries(self, parameters: int) -> int:
@@ -58,7 +59,7 @@ class TopK(Section):
 
 
 class Qsgd(Section):
-    """Every entry one of 2 s + 1 multiples of its bucket's norm / s, rounded at random: unbiased.
+    """Unbiased random rounding to one of 2 s + 1 multiples of the bucket's norm / s.
 
     Alistarh et al., "QSGD", NeurIPS 2017, equation 3: ``||v|| sgn(v_i) xi_i``, where xi_i is one of
     the two multiples of 1/s next to ``|v_i| / ||v||`` and its mean is that. An entry takes
@@ -67,10 +68,11 @@ class Qsgd(Section):
 
     kind: Literal["qsgd"] = Field(description="The kind of compression.")
     levels: Annotated[Count, Field(le=2**20)] = Field(
-        default=16, description="s: positive levels of an entry; 7 takes 4 bits, 127 takes 8."
+        default=16,
+        description="s: number of positive levels of an entry; 7 takes 4 bits, 127 takes 8.",
     )
     bucket: Count = Field(
-        default=512, description="Consecutive entries that share a norm (entries)."
+        default=512, description="Number of consecutive entries that share a norm (entries)."
     )
 
     def size(self, parameters: int) -> int:
@@ -90,14 +92,15 @@ Download = Annotated[
 
 
 class Compression(Section):
-    """How models and updates are compressed: their numbers, and the bytes that travel."""
+    """Compression of models and updates; it affects their values and the bytes that are sent."""
 
     upload: Upload = Field(
         default=NoCompression(),
-        description="Of an update, the local model minus its start: none, bf16, topk or qsgd.",
+        description="Compression of an update (the local model minus its starting point): none, "
+        "bf16, topk or qsgd.",
     )
     download: Download = Field(
-        default=NoCompression(), description="Of the global model: none, bf16 or qsgd."
+        default=NoCompression(), description="Compression of the global model: none, bf16 or qsgd."
     )
 
     @property

@@ -1,7 +1,7 @@
 """What the ``data:`` section of a scenario may say: data set, partition, hold-out, normalisation.
 
 Only the words are here. ``afl_sim.learning.data.datasets`` reads the files and
-``afl_sim.learning.partition.partition`` deals the samples out.
+``afl_sim.learning.partition`` deals the samples out.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ EMNIST_SPLITS: dict[str, DatasetInfo] = {
 
 
 SHARED_SAMPLES = (
-    "clients that draw their samples with replacement share them, so that one would train on what "
-    "another is tested on; expected 0, or a partition without replacement"
+    "clients that draw their samples with replacement share them, so one would train on the test "
+    "samples of another; expected 0, or a partition without replacement"
 )
 
 
@@ -72,7 +72,8 @@ class DataSpec(LaterSection):
         "`download: true`.",
     )
     split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] | None = Field(
-        default=None, description="Which of EMNIST's six data sets (null: balanced). emnist only."
+        default=None,
+        description="Which of the six data sets of EMNIST (null: balanced). Only for emnist.",
     )
     root: str | None = Field(
         default=None,
@@ -83,42 +84,43 @@ class DataSpec(LaterSection):
     )
     download: bool = Field(
         default=False,
-        description="Let torchvision download what is missing, into `root` or else the cache. "
-        "Nothing is ever downloaded without this.",
+        description="Whether torchvision may download missing files, into `root` or the cache. "
+        "Without this nothing is downloaded.",
     )
     check: bool = Field(
         default=True,
-        description="Take CIFAR-10's files only if their MD5 sums are the published ones. false: "
-        "also read others in the same format, such as a part of the data set. cifar10 only.",
+        description="Whether CIFAR-10's files must have the published MD5 sums. false: other "
+        "files in the same format are read, too, such as a part of the data set. Only for "
+        "cifar10.",
     )
     pool: Literal["train", "train_and_test"] = Field(
         default="train",
-        description="What the clients share out: the training set, or it followed by the test set "
-        "(which then cannot serve for evaluation).",
+        description="The samples that are distributed over the clients: the training set, or the "
+        "training set followed by the test set (which then cannot be used for evaluation).",
     )
     partition: PartitionSpec = Field(
-        default_factory=Iid, description="How the samples are dealt out to the clients."
+        default_factory=Iid, description="How the samples are distributed over the clients."
     )
     speed_correlation: SpeedCorrelation | None = Field(
         default=None,
-        description="Fast clients hold other data than slow ones; null: who gets which part of the "
-        "partition is chance. With `replacement: true` every client's samples are then drawn once "
-        "at the start, to be counted.",
+        description="Correlation between the speed of clients and their data; null: the parts of "
+        "the partition are assigned at random. With `replacement: true` every client's samples "
+        "are then drawn once at the start, in order to count them.",
     )
     validation: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of the pool held out for tuning, drawn by the scenario's seed before "
-        "the partition (no unit).",
+        description="Share of the pool that is held out for tuning, drawn with the scenario's "
+        "seed before the partition (no unit).",
     )
     client_test: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of every client's samples that it keeps for tests and does not train "
-        "on, rounded up for each client and drawn by the scenario's seed after the partition; "
-        "`evaluation.on: client_test` uses them (no unit).",
+        description="Share of every client's samples that is kept for tests and not used for "
+        "training, rounded up for each client and drawn with the scenario's seed after the "
+        "partition; `evaluation.on: client_test` uses it (no unit).",
     )
     normalize: Literal["standard", "unit", "centred", "raw", "pixelwise", "unit_norm"] = Field(
         default="standard",
@@ -147,8 +149,8 @@ class DataSpec(LaterSection):
     def _check_is_cifars(self) -> Self:
         if not self.check and self.dataset != "cifar10":
             raise ValueError(
-                f"check: false is for dataset: cifar10; the files of {self.dataset} are compared "
-                "with no sums, unless they are the package's own"
+                "check: false is for dataset: cifar10; no checksums are compared for the files "
+                f"of {self.dataset}, except those of the package"
             )
         return self
 
@@ -173,7 +175,7 @@ class DataSpec(LaterSection):
         """
         total = self.train_samples if self.root is None else None
         if total is not None and total < 1:
-            yield ("validation",), f"a share of {self.validation} leaves nothing to train on"
+            yield ("validation",), f"a share of {self.validation} leaves no samples for training"
             return
         for path, message in self.partition.check(clients, total, self.info.classes):
             yield ("partition", *path), message

@@ -1,4 +1,4 @@
-"""What goes wrong: with clients' tasks, with what they send, and with the server."""
+"""Faults of clients' tasks, of their updates, and of the server."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def _probable(value: Distribution) -> Distribution:
     if (most := largest(value)) > 1:
         raise PydanticCustomError(
             "scenario",
-            f"can be {most:.3g}, which is no probability; expected numbers from 0 to 1, or a law "
-            "that stays there, such as beta",
+            f"can be {most:.3g}, which is not a probability; expected a number from 0 to 1, or a "
+            "distribution on that interval, such as beta",
         )
     return value
 
 
 class UploadLoss(Section):
-    """Whole uploads that do not arrive, and a client that tries again."""
+    """Loss of whole uploads; the client tries again."""
 
     probability: Annotated[Number, Field(ge=0, lt=1)] = Field(
         description="Probability that an upload is lost at its end (no unit)."
@@ -37,22 +37,24 @@ class UploadLoss(Section):
         default=10.0, description="How long the client waits for an answer (seconds)."
     )
     retries: Annotated[Whole, Field(ge=0, le=1000)] = Field(
-        default=3, description="How often it tries again; then the task has failed (uploads)."
+        default=3,
+        description="How many times it tries again; after that the task has failed (uploads).",
     )
     backoff: Wait = Field(
         default=1.0,
-        description="How long it waits before it tries again, twice as long each time (seconds).",
+        description="How long it waits before the next attempt; the time doubles with each attempt "
+        "(seconds).",
     )
 
 
 class Corruption(Section):
-    """Updates that arrive with wrong numbers. The schedule does not change."""
+    """Updates that arrive with corrupted values. The schedule does not change."""
 
     probability: Probability = Field(description="Probability of each update (no unit).")
     kind: Literal["nan", "scale"] = Field(
         default="nan",
-        description="nan: every number of the update is NaN; scale: the update (the local model "
-        "minus its starting point) is multiplied by factor.",
+        description="nan: every value of the update becomes NaN; scale: the update (the local "
+        "model minus its starting point) is multiplied by factor.",
     )
     factor: Number = Field(default=-10.0, description="For kind: scale (no unit).")
 
@@ -63,32 +65,32 @@ class Duplication(Section):
     probability: Probability = Field(description="Probability of each update (no unit).")
     delay: Distribution = Field(
         default=Distribution(1.0),
-        description="How long after the first the second copy arrives (seconds).",
+        description="Time between the arrivals of the two copies (seconds).",
     )
 
 
 class Faults(Section):
-    """What goes wrong with tasks. By default nothing does."""
+    """Faults of tasks. By default there are none."""
 
     crash: Annotated[OncePerClient, AfterValidator(_probable)] = Field(
         default=Distribution(0.0),
-        description="Probability that a task fails at a uniformly drawn moment of its "
-        "computation, drawn once for each client (no unit).",
+        description="Probability that a task fails, at a uniformly drawn moment of its "
+        "computation; drawn once for each client (no unit).",
     )
     crash_from: Wait = Field(
-        default=0.0, description="A task that is sent before this time does not crash (seconds)."
+        default=0.0, description="Tasks that are sent before this time do not crash (seconds)."
     )
     noticed_after: Wait | None = Field(
         default=None,
-        description="How long after it was sent the server notices that a task has crashed, at the "
-        "latest, or when it asks the client for what it has done; until then it takes the client "
-        "for busy (seconds). null: at once.",
+        description="The longest time after sending a task until the server notices that it has "
+        "crashed (seconds). The server notices earlier if it recalls or polls the task; until "
+        "then it treats the client as busy. null: at once.",
     )
     upload_loss: UploadLoss | None = Field(
-        default=None, description="Uploads that are lost; null: none."
+        default=None, description="Loss of whole uploads; null: none."
     )
     corruption: Corruption | None = Field(
-        default=None, description="Updates with wrong numbers; null: none."
+        default=None, description="Corrupted updates; null: none."
     )
     duplication: Duplication | None = Field(
         default=None, description="Updates delivered twice; null: none."
@@ -96,21 +98,21 @@ class Faults(Section):
 
 
 class Pauses(Section):
-    """A server that is down now and then: meanwhile it receives and sends nothing."""
+    """A server that is down at times; meanwhile it receives and sends nothing."""
 
     every: Annotated[ServersOwn, AfterValidator(not_nothing)] = Field(
-        description="How long it is up, drawn each time (seconds)."
+        description="How long the server is up, drawn each time (seconds)."
     )
     lasts: ServersOwn = Field(
-        description="How long it is down, drawn each time (seconds); 0 is never down."
+        description="How long the server is down, drawn each time (seconds); 0: never down."
     )
 
 
 class Guard(Section):
-    """What the server refuses to use. A refused update has weight 0; it counts as used."""
+    """Updates that the server rejects. A rejected update has weight 0, but counts as aggregated."""
 
     max_norm: Annotated[Number, Field(gt=0)] | None = Field(
         default=None,
-        description="Updates longer than this (Euclidean norm) are refused; those that are not "
-        "finite always are. null: any length.",
+        description="Updates with a larger Euclidean norm are rejected; updates that are not "
+        "finite are always rejected. null: no limit.",
     )

@@ -1,4 +1,4 @@
-"""What makes a client's speed vary in the course of time: slow-downs, and the hour of the day."""
+"""Variation of a client's speed in time: slowdowns, and the time of day."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from afl_sim.scenario.sections.network import SteadyRate
 
 
 class Slowdowns(Section):
-    """Slow-downs that come and go: a client is fast for a while, then slow, then fast again.
+    """Temporary slowdowns: a client is fast for a while, then slow, then fast again.
 
     With exponential laws the state is a two-state Markov process. It is at equilibrium from the
     start of the run (with other laws, what is left of the first stay is a whole one).
     """
 
     factor: SteadyRate = Field(
-        description="How many times longer computing takes while slow, drawn once for each client, "
+        description="Factor on the compute time in slow periods, drawn once for each client, "
         "above 0 (no unit)."
     )
-    fast_seconds: Positive = Field(description="How long a client stays fast, above 0 (seconds).")
-    slow_seconds: Positive = Field(description="How long a client stays slow, above 0 (seconds).")
+    fast_seconds: Positive = Field(description="Length of a fast period, above 0 (seconds).")
+    slow_seconds: Positive = Field(description="Length of a slow period, above 0 (seconds).")
 
     @model_validator(mode="after")
     def _finite_means(self) -> Self:
@@ -35,23 +35,26 @@ class Slowdowns(Section):
             law: Distribution = getattr(self, name)
             if not all(math.isfinite(law.mean(client)) for client in range(law.length or 1)):
                 raise PydanticCustomError(
-                    "scenario", f"{name} has no finite mean; expected one, for an equilibrium"
+                    "scenario",
+                    f"{name} has no finite mean; expected a finite mean, because the "
+                    "process starts in equilibrium",
                 )
         return self
 
 
 class Hours(Section):
-    """A speed that depends on the hour: a step function of time that repeats for ever."""
+    """A speed that depends on the time of day: a periodic step function."""
 
     speed: Annotated[tuple[Annotated[Number, Field(ge=0)], ...], Field(min_length=1)] = Field(
-        description="Relative speed in each of so many equal parts of the period: 0.5 takes twice "
-        "as long, 0 computes nothing; 24 numbers are the hours of a day (no unit)."
+        description="Relative speed in equal parts of the period, one number for each part. At 0.5 "
+        "computing takes twice as long, at 0 nothing is computed; 24 numbers are the hours of "
+        "a day (no unit)."
     )
-    period_seconds: Seconds = Field(default=86_400.0, description="The period (seconds).")
+    period_seconds: Seconds = Field(default=86_400.0, description="Length of the period (seconds).")
     phase_seconds: OncePerClient = Field(
         default=Distribution(0.0),
-        description="How far into its period a client is at the start of the run, drawn once for "
-        "each client: its time zone (seconds).",
+        description="Position of a client in its period at the start of the run (its time zone), "
+        "drawn once for each client (seconds).",
     )
 
     @model_validator(mode="after")

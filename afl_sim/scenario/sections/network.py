@@ -1,4 +1,4 @@
-"""How models travel: each client's own path, and the links of the server that all share."""
+"""How models are sent: each client's own link, and the links of the server that all share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SteadyRate = Annotated[OncePerClient, AfterValidator(_never_zero)]
 
 
 class Link(Section):
-    """One direction of a client's own path to the server.
+    """One direction of a client's own link.
 
     A transfer takes ``(latency + bytes / bandwidth) * jitter`` seconds, and as long again for each
     time that it is lost.
@@ -36,12 +36,12 @@ class Link(Section):
 
     latency: OncePerClient = Field(
         default=Distribution(0.0),
-        description="Delay of every transfer, drawn once for each client (seconds).",
+        description="Latency of every transfer, drawn once for each client (seconds).",
     )
     bandwidth: SteadyRate | None = Field(
         default=None,
-        description="Rate, drawn once for each client, above 0 (bytes per second); null: the size "
-        "of a transfer does not matter.",
+        description="Bandwidth, drawn once for each client, above 0 (bytes per second); null: the "
+        "size of a transfer does not matter.",
     )
     jitter: Distribution = Field(
         default=Distribution(1.0),
@@ -49,13 +49,13 @@ class Link(Section):
     )
     loss: Annotated[Number, Field(ge=0, lt=1)] = Field(
         default=0.0,
-        description="Probability that a transfer is lost and repeated at once, again and again "
-        "until it gets through; every repetition takes its time and its bytes (no unit).",
+        description="Probability that a transfer is lost. It is repeated at once until it "
+        "succeeds; every repetition costs time and bytes (no unit).",
     )
 
 
 class Network(Section):
-    """The way to the server and back. By default transfers take no time at all."""
+    """The links between client and server. By default transfers take no time."""
 
     download: Link = Field(default=Link(), description="From the server to the client.")
     upload: Link = Field(default=Link(), description="From the client to the server.")
@@ -76,22 +76,23 @@ class UncontendedLink(_ServerLink):
         default="uncontended", description="Transfers do not disturb one another."
     )
     bandwidth: Annotated[Number, Field(gt=0)] | None = Field(
-        default=None, description="Rate of each transfer (bytes per second); null: no time at all."
+        default=None,
+        description="Rate of each transfer (bytes per second); null: transfers take no time.",
     )
 
 
 class FifoLink(_ServerLink):
-    """A few transfers at a time, each at the full bandwidth; the others wait in line."""
+    """A few transfers at a time, each with the full bandwidth; the others wait in a queue."""
 
     kind: Literal["fifo"] = Field(description="First come, first served.")
     bandwidth: Annotated[Number, Field(gt=0)] = Field(
-        description="Rate of each transfer that is being served (bytes per second)."
+        description="Rate of each transfer in service (bytes per second)."
     )
-    slots: Count = Field(default=1, description="Transfers served at a time.")
+    slots: Count = Field(default=1, description="Number of transfers in service at a time.")
 
 
 class SharedLink(_ServerLink):
-    """Processor sharing: the bandwidth is split evenly among the transfers under way."""
+    """Processor sharing: the bandwidth is divided evenly among the transfers in progress."""
 
     kind: Literal["shared"] = Field(description="All at a time, each at an equal share.")
     bandwidth: Annotated[Number, Field(gt=0)] = Field(

@@ -19,8 +19,8 @@ class PartitionBase(Section):
     min_samples: int = Field(
         default=1,
         ge=1,
-        description="The fewest samples any client may hold; a partition that cannot keep this "
-        "is refused (samples).",
+        description="Smallest number of samples that a client may hold; a partition that cannot "
+        "satisfy this is refused (samples).",
     )
 
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
@@ -51,13 +51,14 @@ class PerClient(PartitionBase):
     samples: int | None = Field(
         default=None,
         ge=1,
-        description="Samples of each client. Without it every sample is dealt out; with it, and "
-        "without replacement, a random part of the training set is used (samples).",
+        description="Number of samples of each client. Without it all samples are distributed; "
+        "with it, and without replacement, a random part of the training set is used (samples).",
     )
     replacement: bool = Field(
         default=False,
-        description="Each client draws its `samples` on its own, on demand and with replacement: "
-        "the way to have more clients than samples. Clients then share samples.",
+        description="Whether each client draws its `samples` independently, on demand and with "
+        "replacement. This allows more clients than samples; different clients may hold the "
+        "same samples.",
     )
 
     @model_validator(mode="after")
@@ -112,8 +113,8 @@ def labels_left_over(
 Order = Annotated[
     Literal["shuffled", "file"],
     Field(
-        description="`shuffled` deals samples out at random; `file` gives each client a contiguous "
-        "stretch in the order of the files.",
+        description="`shuffled` distributes samples at random; `file` gives each client "
+        "consecutive samples in the order of the files.",
     ),
 ]
 
@@ -121,4 +122,6 @@ Order = Annotated[
 def no_file_order(order: str, replacement: bool) -> None:
     """Refuse contiguous stretches of samples that are drawn with replacement."""
     if order == "file" and replacement:
-        raise ValueError("order: file gives contiguous stretches, replacement: true random draws")
+        raise ValueError(
+            "order: file gives consecutive samples, but replacement: true draws at random"
+        )

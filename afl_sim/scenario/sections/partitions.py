@@ -1,6 +1,6 @@
 """The ways of dealing a training set out to clients, as a scenario may say them.
 
-Only the words are here; ``afl_sim.learning.partition.partition`` does the dealing.
+Only the words are here; ``afl_sim.learning.partition`` does the dealing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from afl_sim.scenario.sections.partition_base import (
 
 
 class Iid(PerClient):
-    """Every client a uniform sample of the training set, of equal sizes (to within one)."""
+    """Every client has a uniform sample of the training set, of equal size (to within one)."""
 
     kind: Literal["iid"] = Field(default="iid", description="Uniform partition.")
     order: Order = "shuffled"
@@ -46,13 +46,14 @@ class Dirichlet(PerClient):
     alpha: float = Field(
         ge=0,
         le=1e9,
-        description="Concentration: small is skewed, large is uniform, 0 is one class per client "
-        "(no unit).",
+        description="Concentration: small values give skewed shares, large values uniform ones, "
+        "and 0 one class per client (no unit).",
     )
     equal_sizes: bool = Field(
         default=False,
-        description="Clients of equal size (to within one). Where a client's classes run out, it "
-        "is filled from the others, as no sample is left over.",
+        description="Whether all clients have the same number of samples (to within one). If the "
+        "samples of a client's classes are used up, it gets samples of other classes, because "
+        "all samples are distributed.",
     )
 
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
@@ -62,10 +63,12 @@ class Dirichlet(PerClient):
 
 
 class Shards(PartitionBase):
-    """Samples sorted by label and cut into equal shards, dealt out at random (McMahan et al.)."""
+    """Samples sorted by label, cut into equal shards and assigned at random (McMahan et al.)."""
 
     kind: Literal["shards"] = Field(description="Shards of label-sorted samples.")
-    per_client: int = Field(default=2, ge=1, description="Shards of each client (shards).")
+    per_client: int = Field(
+        default=2, ge=1, description="Number of shards of each client (shards)."
+    )
 
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
         if total is None:
@@ -82,7 +85,7 @@ class Shards(PartitionBase):
 
 
 class Classes(PerClient):
-    """Every client holds exactly `per_client` labels; a label is shared evenly by its holders.
+    """Every client holds exactly `per_client` labels; each label is shared evenly by its holders.
 
     With `sigma` the holders' parts are lognormal, so that labels and sizes are skewed together, as
     in Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020: there the labels
@@ -90,24 +93,27 @@ class Classes(PerClient):
     """
 
     kind: Literal["classes"] = Field(description="A fixed number of labels per client.")
-    per_client: int = Field(default=2, ge=1, description="Labels of each client (labels).")
+    per_client: int = Field(
+        default=2, ge=1, description="Number of labels of each client (labels)."
+    )
     assignment: Literal["random", "cyclic"] = Field(
         default="random",
-        description="Which labels: `random` but balanced over the clients, or `cyclic`: client u "
-        "holds u, u+1, ... modulo the number of classes.",
+        description="Which labels a client holds. `random`: random, but balanced over the clients; "
+        "`cyclic`: client u holds u, u+1, ... modulo the number of classes.",
     )
     min_per_label: int = Field(
         default=1,
         ge=1,
-        description="The fewest samples of each label that a client holds (samples).",
+        description="Smallest number of samples that a client holds of each of its labels "
+        "(samples).",
     )
     sigma: float = Field(
         default=0.0,
         ge=0,
         le=20,
-        description="What a label has beyond min_per_label for each holder is shared among them in "
-        "proportion to lognormal weights: standard deviation of their logarithm; 0: evenly "
-        "(no unit).",
+        description="The samples of a label beyond min_per_label for each holder are distributed "
+        "over its holders in proportion to lognormal weights. sigma is the standard deviation of "
+        "their logarithm; 0: evenly (no unit).",
     )
 
     @model_validator(mode="after")
@@ -116,8 +122,8 @@ class Classes(PerClient):
             for key, usual in (("min_per_label", 1), ("sigma", 0)):
                 if getattr(self, key) != usual:
                     raise ValueError(
-                        f"{key} shares out every sample, `samples` gives each client as many; "
-                        "expected one of the two"
+                        f"{key} distributes all samples, but `samples` gives each client the same "
+                        "number; expected one of the two"
                     )
         return self
 
@@ -135,11 +141,11 @@ class Classes(PerClient):
 
 
 class Quantity(PartitionBase):
-    """Clients of unequal size: sizes drawn from a law and scaled to the whole training set."""
+    """Clients of unequal size: sizes are drawn and scaled to the whole training set."""
 
     kind: Literal["quantity"] = Field(description="Quantity skew.")
     law: Literal["lognormal", "power_law", "normal"] = Field(
-        default="lognormal", description="The law of the sizes before scaling."
+        default="lognormal", description="The distribution of the sizes before scaling."
     )
     sigma: float = Field(
         default=1.0,
@@ -157,8 +163,8 @@ class Quantity(PartitionBase):
         default=0.3,
         ge=0,
         le=1e3,
-        description="normal: standard deviation as a share of the mean size; what falls below "
-        "min_samples is raised to it (no unit).",
+        description="normal: standard deviation as a share of the mean size; sizes below "
+        "min_samples are raised to it (no unit).",
     )
     replacement: bool = Field(
         default=False,
@@ -176,11 +182,12 @@ class Quantity(PartitionBase):
 
 
 class Sizes(PartitionBase):
-    """Explicit sizes, one per client; what they leave over of the training set is not used."""
+    """Explicit sizes, one per client; remaining samples of the training set are not used."""
 
     kind: Literal["sizes"] = Field(description="Explicit client sizes.")
     sizes: tuple[int, ...] = Field(
-        min_length=1, description="Samples of each client, one entry per client (samples)."
+        min_length=1,
+        description="Number of samples of each client, one entry per client (samples).",
     )
     replacement: bool = Field(
         default=False,
@@ -218,7 +225,7 @@ class Shared(PartitionBase):
 
     kind: Literal["shared"] = Field(description="The same samples for all.")
     samples: int | None = Field(
-        default=None, ge=1, description="How many; null: all there are (samples)."
+        default=None, ge=1, description="Number of samples; null: all (samples)."
     )
     order: Annotated[
         Literal["shuffled", "file"],
@@ -240,7 +247,7 @@ class Shared(PartitionBase):
         if self.samples is not None:
             key, wanted = ("samples",), self.samples
         if total is not None and wanted > total:
-            yield key, f"{wanted} samples for everybody, but there are {total}"
+            yield key, f"{wanted} samples for every client, but there are {total}"
 
 
 PARTITIONS: dict[str, type[PartitionBase]] = {

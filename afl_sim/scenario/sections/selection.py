@@ -15,38 +15,39 @@ class _Selection(Section):
 
 
 class UniformSelection(_Selection):
-    """Every idle client is as likely as any other. The only one that costs nothing per client."""
+    """All idle clients have the same probability. Only this selection has no cost per client."""
 
     kind: Literal["uniform"] = Field(default="uniform", description="The kind of selection.")
 
 
 class WeightedSelection(_Selection):
-    """Clients are drawn one after the other, with probabilities in proportion to their weights."""
+    """Clients are drawn one after another, with probabilities proportional to their weights."""
 
     kind: Literal["weighted"] = Field(description="The kind of selection.")
     by: Literal["samples", "speed"] = Field(
-        description="A client's weight: the samples that it holds, or one over the mean round trip "
-        "of its tasks."
+        description="A client's weight: the number of its samples, or one over the mean round "
+        "trip of its tasks."
     )
     exponent: Number = Field(
-        default=1.0, description="The weight's power; below 0 it is turned round (no unit)."
+        default=1.0,
+        description="Exponent of the weight; a negative one reverses the preference (no unit).",
     )
 
 
 class RoundRobin(_Selection):
-    """Clients in the order of their numbers, again and again; who is not idle is passed over."""
+    """Clients are chosen cyclically in the order of their numbers; busy clients are skipped."""
 
     kind: Literal["round_robin"] = Field(description="The kind of selection.")
 
 
 class WithoutReplacement(_Selection):
-    """Who has been chosen least often, in random order: nobody twice until all have served."""
+    """The clients chosen least often, in random order: each serves once before any serves twice."""
 
     kind: Literal["without_replacement"] = Field(description="The kind of selection.")
 
 
 class PowerOfChoice(_Selection):
-    """The highest losses among some clients drawn by their samples.
+    """The clients with the highest losses among candidates drawn in proportion to their samples.
 
     Cho, Wang, Joshi, "Towards Understanding Biased Client Selection in Federated Learning",
     AISTATS 2022. A client's loss is the mean training loss of its last update; clients that have
@@ -57,7 +58,8 @@ class PowerOfChoice(_Selection):
 
     kind: Literal["power_of_choice"] = Field(description="The kind of selection.")
     candidates: Count = Field(
-        description="d: how many clients are drawn, of whom those of highest loss are taken."
+        description="d: number of clients that are drawn; of these the ones with the highest loss "
+        "are chosen."
     )
 
 
@@ -76,11 +78,12 @@ class Oort(_Selection):
     kind: Literal["oort"] = Field(description="The kind of selection.")
     exploration: Annotated[Number, Field(ge=0, le=1)] = Field(
         default=0.1,
-        description="Mean share of the chosen clients that are drawn from those not heard of yet, "
-        "however many are chosen at a time (no unit).",
+        description="Mean share of the chosen clients that are drawn from clients that have not "
+        "reported yet, for any number of clients chosen at a time (no unit).",
     )
     preferred_seconds: Seconds | None = Field(
-        default=None, description="T: the round trip that is not penalised (seconds); null: any."
+        default=None,
+        description="T: the longest round trip that is not penalised (seconds); null: no penalty.",
     )
     penalty: Annotated[Number, Field(ge=0)] = Field(
         default=2.0, description="alpha: how strongly slower clients are penalised (no unit)."

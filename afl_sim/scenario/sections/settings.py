@@ -18,48 +18,53 @@ Share = Annotated[Number, Field(gt=0, le=1)]
 
 
 class Server(Section):
-    """The server's own time, and its links."""
+    """Durations, client selection and links of the server."""
 
     aggregation_seconds: ServersOwn = Field(
         default=Distribution(0.0),
-        description="How long an aggregation takes, drawn for each (seconds).",
+        description="Duration of an aggregation, drawn for each (seconds).",
     )
     selection: Selection = Field(
-        default=UniformSelection(), description="Whom it chooses among the idle clients."
+        default=UniformSelection(), description="How clients are chosen among the idle ones."
     )
-    pauses: Pauses | None = Field(default=None, description="When the server is down; null: never.")
+    pauses: Pauses | None = Field(
+        default=None, description="Times at which the server is down; null: none."
+    )
     guard: Guard | None = Field(
-        default=None, description="Which updates the server refuses to use; null: none."
+        default=None, description="Which updates the server rejects; null: none."
     )
     download: ServerLink = Field(
         default=UncontendedLink(),
-        description="The link by which models leave the server; a model crosses it before the "
-        "client's own path.",
+        description="The link on which models leave the server; a model passes it before the "
+        "client's own link.",
     )
     upload: ServerLink = Field(
         default=UncontendedLink(),
-        description="The link by which updates reach the server; an update crosses it after the "
-        "client's own path.",
+        description="The link on which updates reach the server; an update passes it after the "
+        "client's own link.",
     )
 
 
 class Stop(Section):
-    """When a run ends: the first of these that is reached. At least one is given."""
+    """When a run ends: at the first of these that is reached. At least one is required."""
 
     virtual_seconds: Seconds | None = Field(
-        default=None, description="Virtual time; events at exactly this time are not in (seconds)."
+        default=None,
+        description="Virtual time; events at exactly this time are not included (seconds).",
     )
     versions: Count | None = Field(
-        default=None, description="Model versions made by the server (versions)."
+        default=None, description="Number of model versions that the server has made (versions)."
     )
-    updates: Count | None = Field(default=None, description="Client updates aggregated (updates).")
+    updates: Count | None = Field(
+        default=None, description="Number of updates aggregated (updates)."
+    )
     samples: Count | None = Field(
-        default=None, description="Samples trained in aggregated updates (samples)."
+        default=None, description="Number of samples trained for aggregated updates (samples)."
     )
     accuracy: Share | None = Field(
         default=None,
-        description="Accuracy reached in an evaluation (share, 0.95 is 95 %). With --timing-only "
-        "it is ignored where there is another rule.",
+        description="Accuracy that an evaluation reaches (share, 0.95 is 95 %). With "
+        "--timing-only it is ignored if there is another rule.",
     )
 
     @model_validator(mode="after")
@@ -76,7 +81,7 @@ class Stop(Section):
 
 
 class Evaluation(Section):
-    """When and on what the global model is tested; always at the start and at the end too."""
+    """When and on which samples the global model is evaluated, besides at the start and the end."""
 
     every_versions: Count | None = Field(
         default=None, description="Versions between evaluations (versions)."
@@ -86,26 +91,27 @@ class Evaluation(Section):
     )
     seconds: ServersOwn = Field(
         default=Distribution(0.0),
-        description="How long the server is busy with an evaluation of every_versions before it "
-        "goes on, drawn for each (seconds). Others take it no time.",
+        description="How long an evaluation of every_versions occupies the server, drawn for each "
+        "(seconds). Other evaluations take no time.",
     )
     on: Literal["test", "validation", "client_test", "client_train"] = Field(
         default="test",
         description="test: the test set; validation: the share that data.validation holds out; "
-        "client_test: what all clients together keep for tests (data.client_test); client_train: "
-        "what they train on, each sample counting once.",
+        "client_test: the samples that all clients together keep for tests "
+        "(data.client_test); client_train: the samples on which they train, each counted once.",
     )
     samples: Count | None = Field(
-        default=None, description="A fixed random subset of this size (samples); null: all."
+        default=None, description="Size of a fixed random subset (samples); null: all samples."
     )
     squared_gradient_norm: Flag = Field(
         default=False,
-        description="Whether an evaluation also gives the squared L2 norm of the gradient of the "
-        "mean loss over all that the clients hold, each sample counting once for each client that "
-        "holds it; costs about as much as training one epoch of that data.",
+        description="Whether an evaluation also computes the squared L2 norm of the gradient of "
+        "the mean loss over all samples of the clients. Each sample counts once for each client "
+        "that holds it. The cost is about that of one training epoch on this data.",
     )
     targets: tuple[Share, ...] = Field(
-        default=(0.9, 0.95), description="Accuracies whose virtual time is reported (shares)."
+        default=(0.9, 0.95),
+        description="Accuracies for which the virtual time to reach them is reported (shares).",
     )
 
     @property
@@ -115,24 +121,27 @@ class Evaluation(Section):
 
 
 class Recording(Section):
-    """What is written beside the events and metrics."""
+    """Optional files besides events and metrics."""
 
     trace: Flag = Field(default=True, description="Whether trace.json (for Perfetto) is written.")
     trace_limit: Whole = Field(
-        default=200_000, ge=0, description="Events drawn into trace.json at most (events)."
+        default=200_000, ge=0, description="Largest number of events in trace.json (events)."
     )
 
 
 class Numerics(Section):
-    """The arithmetic of training; part of the identity of a run."""
+    """The arithmetic of training; it is part of the identity of a run."""
 
     mode: Literal["exact", "batched"] = Field(
         default="exact",
-        description="exact: one task at a time; batched: tasks that are outstanding together are "
-        "trained together, in one process, to bits of their own.",
+        description="exact: one task at a time; batched: tasks that are outstanding at the same "
+        "time are trained together in one process. Batched results are repeatable, but differ "
+        "from exact ones.",
     )
     group: Count = Field(
-        default=16, le=4096, description="Tasks trained together at most; for batched (tasks)."
+        default=16,
+        le=4096,
+        description="Largest number of tasks that are trained together; for batched (tasks).",
     )
     precision: Literal["float32", "bf16"] = Field(
         default="float32",
@@ -140,7 +149,7 @@ class Numerics(Section):
         "bfloat16, with parameters, losses and updates in float32.",
     )
     device: Literal["cpu", "cuda"] = Field(
-        default="cpu", description="Where models are trained and tested; cuda: one NVIDIA GPU."
+        default="cpu", description="Where models are trained and evaluated; cuda: one NVIDIA GPU."
     )
 
 
@@ -149,28 +158,31 @@ class Execution(Section):
 
     executor: Literal["inline", "processes", "ray"] = Field(
         default="inline",
-        description="inline: in this very process; processes: in worker processes beside it; ray: "
-        "on a Ray cluster.",
+        description="inline: in this process; processes: in worker processes on this machine; "
+        "ray: on a Ray cluster.",
     )
     workers: Count = Field(
         default=1,
         le=1024,
-        description="Number of worker processes; inline has none, ray at most as many as the "
-        "cluster has processors (processes).",
+        description="Number of worker processes. inline has none; with ray there are at most as "
+        "many as the cluster has processors (processes).",
     )
     ray_address: str | None = Field(
         default=None,
-        description="The Ray cluster, as `auto` or host:port; null: one on this machine, for this "
-        "run alone.",
+        description="The Ray cluster, as `auto` or host:port; null: a cluster on this machine, "
+        "for this run only.",
     )
     checkpoint_seconds: Seconds | None = Field(
-        default=60.0, description="Wall time between checkpoints (seconds); null: none for that."
+        default=60.0,
+        description="Wall time between checkpoints (seconds); null: no checkpoints by wall time.",
     )
     checkpoint_versions: Count | None = Field(
-        default=None, description="Versions between checkpoints (versions); null: none for that."
+        default=None,
+        description="Number of versions between checkpoints (versions); null: no checkpoints by "
+        "versions.",
     )
     sinks: tuple[Literal["tensorboard", "mlflow"], ...] = Field(
         default=(),
-        description="Where evaluations also go as they come; tensorboard writes into the run "
-        "folder. Each needs the extra of its name.",
+        description="Other places to which each evaluation is written during the run; tensorboard "
+        "writes into the run folder. Each needs the extra with its name.",
     )

@@ -1,4 +1,4 @@
-"""The ``training:`` section: what a client does with the model it is sent."""
+"""The ``training:`` section: local training at a client."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StepRate(Section):
     """The learning rate is multiplied by ``factor`` after every ``every`` versions."""
 
     kind: Literal["step"] = Field(description="The kind of schedule.")
-    every: Count = Field(description="Versions between two changes (versions).")
+    every: Count = Field(description="Number of versions between two changes (versions).")
     # The key is `factor`; the attribute leaves that name to the method all schedules share.
     each: Number = Field(
         alias="factor",
@@ -63,7 +63,10 @@ class InverseSqrtRate(Section):
 
     kind: Literal["inverse_sqrt"] = Field(description="The kind of schedule.")
     scale: Number = Field(
-        default=1.0, gt=0, description="Versions after which the rate is 0.71 of what it was."
+        default=1.0,
+        gt=0,
+        description="Number of versions after which the rate is 0.71 of the initial one "
+        "(versions).",
     )
 
     def factor(self, base_version: int) -> float:
@@ -97,25 +100,26 @@ class Training(Section):
 
     epochs: Repetitions | None = Field(
         default=None,
-        description="Passes over the client's data, drawn for each task and rounded to a whole "
-        "number, at least 1 (epochs). Either this or `steps`; by default 1.",
+        description="Number of passes over the client's data, drawn for each task and rounded to "
+        "a whole number, at least 1 (epochs). Give either this or `steps`; by default 1.",
     )
     steps: Repetitions | None = Field(
         default=None,
-        description="Local optimizer steps, drawn for each task and rounded to a whole number, at "
-        "least 1 (steps).",
+        description="Number of local optimizer steps, drawn for each task and rounded to a whole "
+        "number, at least 1 (steps).",
     )
     batch_size: Count | Literal["full"] = Field(
-        default=32, description="Samples in a step; `full`: all that the client has."
+        default=32, description="Number of samples in a step; `full`: all samples of the client."
     )
     optimizer: Annotated[SerializeAsAny[BaseModel], BeforeValidator(optimizer_block)] = Field(
         default=DEFAULT_OPTIMIZER,
         validate_default=True,
-        description="A torch.optim class and its arguments; made anew for each task.",
+        description="A torch.optim class and its arguments; each task begins with a new optimizer.",
     )
     lr_schedule: RateSchedule = Field(
         default=ConstantRate(),
-        description="Factor on the learning rate, a function of the version a task starts from.",
+        description="Factor on the learning rate, a function of the version from which a task "
+        "starts.",
     )
     proximal: Float32 = Field(
         default=0.0,
@@ -129,17 +133,18 @@ class Training(Section):
         default=0.0,
         ge=0,
         description="Standard deviation of the normal noise that is added to every entry of each "
-        "step's gradient, before it is clipped (no unit).",
+        "gradient before clipping (no unit).",
     )
     shuffle: Flag = Field(
         default=True, description="Whether each epoch visits the samples in a new random order."
     )
     drop_last: Flag = Field(
-        default=False, description="Whether a last batch smaller than batch_size is left out."
+        default=False,
+        description="Whether a last batch that is smaller than batch_size is left out.",
     )
     compression: Compression = Field(
         default=Compression(),
-        description="How models and updates are compressed: numbers and bytes.",
+        description="Compression of models and updates; it affects values and bytes.",
     )
     loss: Literal["cross_entropy", "nll", "mse"] = Field(
         default="cross_entropy",

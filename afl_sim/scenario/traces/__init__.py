@@ -1,0 +1,1 @@
+"""Traces: measured devices and times of availability, read from tables."""

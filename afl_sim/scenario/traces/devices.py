@@ -1,4 +1,4 @@
-"""Traces of devices: a row is one device, and a client is one of them in all that the row says."""
+"""Traces of devices: each row is a device, and each client is one of the devices."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _POSITIVE: Final = ("download_bandwidth", "upload_bandwidth", WEIGHT)
 
 @dataclass(frozen=True)
 class Devices:
-    """What a trace says of its devices.
+    """The devices of a trace.
 
     Attributes:
         columns: by name, a value for each device: seconds, or bytes per second.
@@ -110,12 +110,13 @@ def _check_header(table: Table, reading: Reading) -> None:
         problems.append(f"{place}: has {speeds[0]} and {speeds[1]}; expected one of them")
     if not problems and not any(name in SPEEDS or name in LINKS for name in header):
         problems.append(
-            f"{place}: says nothing of a device; expected one of {', '.join((*SPEEDS, *LINKS))}"
+            f"{place}: has no measurements of a device; expected one of "
+            f"{', '.join((*SPEEDS, *LINKS))}"
         )
     if CLIENT in header and reading.by == "sample":
         problems.append(
-            f"{place}: has a column 'client', which only by: client reads; expected by: client, or "
-            "the name 'device' for the column"
+            f"{place}: has a column 'client', which is read only with by: client; expected by: "
+            "client, or the name 'device' for the column"
         )
     if problems:
         raise TableProblems(problems)
@@ -134,27 +135,29 @@ def _check_header(table: Table, reading: Reading) -> None:
 
 
 class DeviceTrace(TraceBlock):
-    """Measured devices: what the file has columns for takes the place of the keys of that name."""
+    """Measured devices: each column of the file replaces the key of the same name."""
 
     trace: str = Field(
-        description="A CSV or Parquet file, a row for each device, with any of the columns "
+        description="A CSV or Parquet file with one row for each device and any of the columns "
         "seconds_per_sample (or seconds_per_step, seconds_per_task), download_latency, "
         "download_bandwidth, upload_latency, upload_bandwidth, weight; see docs/traces.md."
     )
     by: By = Field(
         default="sample",
-        description="sample: each client is one of the devices, drawn by the scenario's seed in "
-        "proportion to weight; client: client i is the device in row i, or in the row with i under "
-        "`client`.",
+        description="sample: each client is one of the devices, drawn with the scenario's seed in "
+        "proportion to weight; client: client i is the device in row i, or in the row with i "
+        "in the column `client`.",
     )
     factor: dict[str, Factor] = Field(
         default={},
-        description="By column, what gives its numbers the scenario's unit: "
+        description="For each column the factor that converts its values to the scenario's unit: "
         "{seconds_per_sample: 0.001} if the file has milliseconds (no unit).",
     )
     number_clients: NumberedClients = None
     sha256: str | None = Field(
-        default=None, description="Of the file; filled in when it is read, and then checked."
+        default=None,
+        description="SHA-256 of the file; filled in when the file is read, and "
+        "checked from then on.",
     )
 
     @model_validator(mode="before")

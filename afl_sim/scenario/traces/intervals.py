@@ -1,4 +1,4 @@
-"""Traces of availability: who was there from when to when."""
+"""Traces of availability: the intervals in which each client is available."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ Factor = Annotated[Number, Field(gt=0)]
 NumberedClients = Annotated[
     NumberClients,
     Field(
-        description="How the ids in the column `client` become the numbers of clients. null: they "
-        "are the numbers, from 0; in_order: the clients of the file are numbered by the order of "
-        "their ids, whole numbers by their value, other ids as text."
+        description="How the ids in the column `client` give the numbers of clients. null: the "
+        "ids are the numbers, from 0; in_order: the clients of the file are numbered in the "
+        "order of their ids, ordered by value if all are whole numbers, otherwise as text."
     ),
 ]
 

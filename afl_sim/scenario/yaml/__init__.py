@@ -1,0 +1,1 @@
+"""Reading YAML with the line number of every key."""

@@ -246,7 +246,7 @@ class _Composer:
                 seen = f"; first written on line {first}" if self.numbered else ""
                 self.note(at, (*path, key), f"this key is written twice{seen}")
             elif half_character(key):
-                self.note(at, path, "a key with half of a surrogate pair, which is no character")
+                self.note(at, path, "a key with half of a surrogate pair, which is not a character")
             else:
                 entries[key] = value
                 places[key] = self.place(at)
@@ -277,7 +277,7 @@ class _Composer:
         if tag not in ("", "!", "str", "int", "float", "bool", "null"):
             self.note(line, path, f"the tag {event.tag} is not supported here")
         if half_character(text):
-            self.note(line, path, "contains half of a surrogate pair, which is no character")
+            self.note(line, path, "contains half of a surrogate pair, which is not a character")
             return ""
         if tag in ("!", "str") or not (event.implicit[0] or tag):
             return text

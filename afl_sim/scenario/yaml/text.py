@@ -28,7 +28,7 @@ def read_text(path: Path, expected: str = "a scenario file") -> str:
         if path.is_dir():
             raise refuse(f"this is a folder; expected {expected}")
         if path.exists() and not path.is_file():
-            raise refuse(f"this is no regular file; expected {expected}")
+            raise refuse(f"this is not a regular file; expected {expected}")
         if path.stat().st_size > MAX_BYTES:
             raise refuse(f"larger than {MAX_BYTES // 2**20} MiB; long lists belong in a trace file")
         content = path.read_bytes()

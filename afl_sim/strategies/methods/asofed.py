@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import (
-    Concurrency,
-    Population,
-    ServerView,
-    State,
-    Strategy,
-    Update,
-    check_at_most,
-    in_parallel,
-)
-from afl_sim.strategies.methods.async_weighted import Shares, share, shares_state
+from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
+from afl_sim.strategies.bases import ConcurrentStrategy
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.settings import Concurrency
+from afl_sim.strategies.toolkit.shares import Shares, share, total_of
 
 
 @register("asofed")
-class ASOFed(Strategy):
+class ASOFed(ConcurrentStrategy):
     """Each arrival counts by its client's share, balanced with what that client sent before.
 
     Chen, Ning, Slawski, Rangwala, "Asynchronous Online Federated Learning for Edge Devices with
     Non-IID Data", IEEE Big Data 2020 (arXiv 1911.02134). Clients minimise
-    ``s = f + lambda/2 ||w - w_base||^2``. With g the gradient of s (here the local work of a task,
-    ``w_base - w_i``), v the client's g before and h its decayed mean, both 0 at first,
-    ``zeta = g - v + h``, ``h <- beta h + (1 - beta) v``, ``v <- g``. The server moves by
-    ``w <- w - (n_k / n) r_k zeta``, where ``r_k = max(1, log d_k)`` grows with the mean duration
-    d_k of the client's tasks, in seconds.
+    ``s = f + lambda/2 ||w - w_base||^2``. g is the gradient of s, here the local work of a task,
+    ``w_base - w_i``. v is the client's previous g, and h the decayed mean of these; both are 0 at
+    first. Then ``zeta = g - v + h``, ``h <- beta h + (1 - beta) v``, ``v <- g``. The server sets
+    ``w <- w - (n_k / n) r_k zeta`` with ``r_k = max(1, log d_k)``, where d_k is the mean duration
+    of the client's tasks in seconds.
 
-    The paper's step of feature learning, which rescales the first layer's weights on the server, is
-    left out: a rule here sees parameters, not layers.
+    The paper's step of feature learning rescales the weights of the first layer on the server. It
+    is left out, because a rule here sees a vector of parameters and no layers.
     """
 
     about = About(
@@ -52,17 +44,16 @@ class ASOFed(Strategy):
     concurrency: Concurrency = Field("all", description="clients that train at once, or all")
     regularization: NonNegativeFloat = Field(0.1, description="lambda: the proximal term's weight")
     decay: float = Field(0.001, ge=0, le=1, description="beta: how much of h stays")
-    dynamic_step: bool = Field(True, description="whether r grows with the duration, or is 1")
+    dynamic_step: bool = Field(
+        True, description="whether r grows with the duration of tasks; else it is 1"
+    )
     shares: Shares = Field("samples", description="n_k / n: by samples, or uniform")
 
     @property
     def proximal(self) -> float:
         return self.regularization
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        return check_at_most("concurrency", self.concurrency, clients)
-
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+    def schedule(self, server: ServerView) -> Schedule:
         began: dict[int, float] = {}
         seconds: dict[int, float] = {}
         tasks: Counter[int] = Counter()
@@ -72,7 +63,7 @@ class ASOFed(Strategy):
                 began[client] = server.now
                 server.dispatch(client)
 
-        send(server.workers(in_parallel(self.concurrency, server.clients)))
+        send(server.workers(self.in_parallel(server.clients)))
         while True:
             update = yield server.arrival()
             client = update.client
@@ -84,11 +75,13 @@ class ASOFed(Strategy):
             send([client])
 
     def initial_state(self, params: Tensor, population: Population) -> State:
-        return {**shares_state(population, self.shares), "last": {}, "decayed": {}}
+        return {**total_of(population, self.shares), "last": {}, "decayed": {}}
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow w - \frac{n_k}{n} r_k (g - v + h)$ for each update.
+
+        Then $h \leftarrow \beta h + (1 - \beta) v$ and $v \leftarrow g$ for its client.
+        """
         last, decayed = dict(state["last"]), dict(state["decayed"])
         zero = torch.zeros_like(params)
         for update in updates:

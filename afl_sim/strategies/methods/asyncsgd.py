@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
-
 import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import (
-    Concurrency,
-    ServerView,
-    State,
-    Strategy,
-    Update,
-    check_at_most,
-    in_parallel,
-)
+from afl_sim.strategies.base import Context, Problems, Schedule, ServerView, State, Step, Updates
+from afl_sim.strategies.bases import ConcurrentStrategy, GradientStrategy
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.settings import Concurrency
+from afl_sim.strategies.toolkit.schedules import a_step_per_arrival
 from afl_sim.strategies.toolkit.server_optimizer import check_one_rate
 
 LR = 0.05
 
 
 @register("asyncsgd")
-class AsyncSGD(Strategy):
-    """Each gradient is applied as it arrives, however stale it is.
+class AsyncSGD(GradientStrategy, ConcurrentStrategy):
+    """Each gradient is applied when it arrives, however stale it is.
 
     Mishchenko, Bach, Even, Woodworth, "Asynchronous SGD Beats Minibatch SGD Under Arbitrary
-    Delays", NeurIPS 2022 (arXiv 2206.07638), Algorithm 1: ``w <- w - gamma g_i(w_base)``, and
-    worker i goes on at the new model.
-
-    A task's gradient is the mean over its mini-batches, all taken at the downloaded model:
-    ``training: {steps: 1}`` makes it one stochastic gradient. ``training.optimizer`` plays no part.
+    Delays", NeurIPS 2022 (arXiv 2206.07638), Algorithm 1: when the gradient of worker i arrives,
+    ``w <- w - gamma g_i(w_base)``. Worker i then continues at the new model.
     """
 
     about = About(
         "Mishchenko et al., NeurIPS 2022 (arXiv 2206.07638)",
         "asynchronous",
-        keeps="nothing (a server optimizer, its moments)",
+        keeps="nothing (a server optimizer: its moments)",
     )
-    gradient: ClassVar[bool] = True
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")
     lr: PositiveFloat = Field(LR, description="gamma: the server's step size")
@@ -51,25 +39,19 @@ class AsyncSGD(Strategy):
         None, description="a torch.optim class that gets the gradient, in place of lr"
     )
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        yield from check_at_most("concurrency", self.concurrency, clients)
+    def check(self, clients: int) -> Problems:
+        yield from super().check(clients)
         yield from check_one_rate("lr", self.lr, LR, self.server_optimizer)
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        server.dispatch_many(server.workers(in_parallel(self.concurrency, server.clients)))
-        while True:
-            update = yield server.arrival()
-            yield server.aggregate([update])
-            server.dispatch(update.client)
+    def schedule(self, server: ServerView) -> Schedule:
+        yield from a_step_per_arrival(server, server.workers(self.in_parallel(server.clients)))
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow w - \gamma g_i(w_{\text{base}})$ for each gradient."""
         for update in updates:
             params = params + self.lr * update.delta
         return params, state
 
-    def direction(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def direction(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$-\sum_i g_i(w_{\text{base}})$."""
         return torch.stack([update.delta for update in updates]).sum(0), state

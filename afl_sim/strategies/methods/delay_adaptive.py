@@ -1,32 +1,34 @@
-"""Asynchronous SGD whose step shrinks with the gradient's delay."""
+"""Asynchronous SGD with a step that shrinks with the gradient's delay."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
-    Concurrency,
+    Context,
     Population,
+    Problems,
+    Schedule,
     ServerView,
     State,
-    Strategy,
-    Update,
-    check_at_most,
-    in_parallel,
+    Step,
+    Updates,
 )
+from afl_sim.strategies.bases import ConcurrentStrategy, GradientStrategy
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.settings import Concurrency
+from afl_sim.strategies.toolkit.schedules import a_step_per_arrival
 
 
 @register("delay_adaptive")
-class DelayAdaptive(Strategy):
-    """Each gradient is applied as it arrives, with a step that shrinks with its delay.
+class DelayAdaptive(GradientStrategy, ConcurrentStrategy):
+    """Each gradient is applied when it arrives, with a step that shrinks with its delay.
 
-    ``w <- w - gamma_k g``, with n workers and tau the gradient's staleness, in two forms:
+    ``w <- w - gamma_k g``. With n workers and a gradient of staleness tau, the step has two forms:
 
     proportional: ``gamma_k = gamma n / max(n, tau)``; Mishchenko, Bach, Even, Woodworth,
     "Asynchronous SGD Beats Minibatch SGD Under Arbitrary Delays", NeurIPS 2022.
@@ -34,7 +36,7 @@ class DelayAdaptive(Strategy):
     threshold: ``gamma_k = gamma`` if ``tau <= tau_C``, else ``min(gamma, 1/(4 L tau))``; Koloskova,
     Stich, Jaggi, "Sharper Convergence Guarantees for Asynchronous SGD for Distributed and Federated
     Learning", NeurIPS 2022 (arXiv 2206.08307). tau_C, the mean number of gradients in flight, is
-    n by default. This form is given from the literature about the paper, unconfirmed.
+    n by default. This form comes from literature about the paper and is unconfirmed.
     """
 
     about = About(
@@ -42,7 +44,6 @@ class DelayAdaptive(Strategy):
         "asynchronous",
         unconfirmed="the form threshold",
     )
-    gradient: ClassVar[bool] = True
 
     concurrency: Concurrency = Field("all", description="n: workers, or all clients")
     lr: PositiveFloat = Field(0.05, description="gamma: the step size of a fresh gradient")
@@ -50,30 +51,30 @@ class DelayAdaptive(Strategy):
         "proportional", description="how the step depends on the delay"
     )
     critical_delay: NonNegativeInt | None = Field(
-        None, description="tau_C: delays that leave the step as it is (threshold); n if null"
+        None,
+        description="tau_C: the largest delay that leaves the step as it is (threshold); n if null",
     )
     smoothness: PositiveFloat | None = Field(
-        None, description="L: smoothness of the loss, which the form threshold needs"
+        None, description="L: the smoothness of the loss, which the form threshold needs"
     )
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        yield from check_at_most("concurrency", self.concurrency, clients)
+    def check(self, clients: int) -> Problems:
+        yield from super().check(clients)
         if self.form == "threshold" and self.smoothness is None:
             yield ("smoothness",), "missing; form threshold needs it, a number greater than 0"
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        server.dispatch_many(server.workers(in_parallel(self.concurrency, server.clients)))
-        while True:
-            update = yield server.arrival()
-            yield server.aggregate([update])
-            server.dispatch(update.client)
+    def schedule(self, server: ServerView) -> Schedule:
+        yield from a_step_per_arrival(server, server.workers(self.in_parallel(server.clients)))
 
     def initial_state(self, params: Tensor, population: Population) -> State:
-        return {"workers": in_parallel(self.concurrency, population.clients)}
+        return {"workers": self.in_parallel(population.clients)}
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow w - \gamma_k g$ for each gradient.
+
+        $\gamma_k = \gamma n / \max(n, \tau)$ (proportional); or $\gamma_k = \gamma$ if
+        $\tau \le \tau_C$, else $\gamma_k = \min(\gamma, 1 / (4 L \tau))$ (threshold).
+        """
         for update in updates:
             step = self._step_size(update.staleness, state["workers"])
             params = params + step * update.delta

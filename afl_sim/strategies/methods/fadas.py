@@ -1,9 +1,6 @@
-"""FADAS: buffered aggregation with an adaptive, delay-aware server step."""
+"""FADAS: buffered aggregation with an adaptive server step that depends on the delay."""
 
 from __future__ import annotations
-
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -11,30 +8,24 @@ from torch import Tensor
 
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import (
-    Concurrency,
-    ServerView,
-    State,
-    Strategy,
-    Update,
-    check_at_most,
-)
-from afl_sim.strategies.methods.fedbuff import buffers
+from afl_sim.strategies.base import Context, Schedule, ServerView, State, Step, Updates
+from afl_sim.strategies.bases import ConcurrentStrategy
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.toolkit.schedules import buffers
 from afl_sim.strategies.toolkit.server_optimizer import server_step
 
 
 @register("fadas")
-class FADAS(Strategy):
-    """The mean of a buffer is AMSGrad's pseudo-gradient; stale buffers make smaller steps.
+class FADAS(ConcurrentStrategy):
+    """AMSGrad gets the mean of a buffer as its pseudo-gradient; stale buffers make smaller steps.
 
     Wang, Wang, Chen, Chen, "FADAS: Towards Federated Adaptive Asynchronous Optimization", ICML
-    2024: with Delta the mean of M arrivals, ``m <- beta1 m + (1 - beta1) Delta``,
+    2024. With Delta the mean of M arrivals, ``m <- beta1 m + (1 - beta1) Delta``,
     ``v <- beta2 v + (1 - beta2) Delta^2``, ``vhat <- max(vhat, v)`` and
-    ``w <- w + eta_t m / (sqrt(vhat) + eps)``, m and vhat bias-corrected as the authors' code does
-    (torch's Adam with ``amsgrad``). The delay-adaptive ``eta_t`` is eta divided by the largest
-    staleness in the buffer, tau_max, where that exceeds tau_c, else eta. A secondary source has
-    ``min(eta, 1/tau_max)`` there.
+    ``w <- w + eta_t m / (sqrt(vhat) + eps)``. m and vhat are bias-corrected as in the authors' code
+    (torch's Adam with ``amsgrad``). With tau_max the largest staleness in the buffer, eta_t is
+    ``eta / tau_max`` if ``tau_max > tau_c``, else eta. A secondary source has
+    ``min(eta, 1/tau_max)`` instead.
     """
 
     about = About(
@@ -45,25 +36,25 @@ class FADAS(Strategy):
     )
     optimizer_gets = "nothing"
 
-    concurrency: Concurrency = Field(20, description="clients that train at once, or all")
     buffer_size: PositiveInt = Field(10, description="M: updates per server step")
     server_lr: PositiveFloat = Field(0.01, description="eta: the server's learning rate")
     beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
     beta2: float = Field(0.99, ge=0, lt=1, description="decay of the second moment")
     eps: PositiveFloat = Field(1e-8, description="added to the root of the second moment")
     delay_threshold: NonNegativeInt | None = Field(
-        1, description="tau_c: staleness beyond which eta is divided by it; never if null"
+        1,
+        description="tau_c: the largest staleness that leaves eta as it is; null: it never changes",
     )
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        return check_at_most("concurrency", self.concurrency, clients)
+    def schedule(self, server: ServerView) -> Schedule:
+        return buffers(server, self.in_parallel(server.clients), self.buffer_size)
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        return buffers(server, self.concurrency, self.buffer_size)
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow w + \eta_t m / (\sqrt{\hat v} + \epsilon)$.
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+        $m \leftarrow \beta_1 m + (1 - \beta_1) \Delta$,
+        $v \leftarrow \beta_2 v + (1 - \beta_2) \Delta^2$, $\hat v \leftarrow \max(\hat v, v)$.
+        """
         mean = torch.stack([update.delta for update in updates]).sum(0) / self.buffer_size
         amsgrad = OPTIMIZERS["Adam"].model_validate(
             {

@@ -1,25 +1,26 @@
-"""FAVAS: polled clients' progress, each weighed against what is expected of it."""
+"""FAVAS: the progress of polled clients, divided by the progress expected of them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
-    LocalSteps,
+    Context,
+    Problems,
+    Schedule,
     ServerView,
     State,
+    Step,
     Strategy,
-    Update,
-    VirtualWait,
+    Updates,
 )
-from afl_sim.strategies.methods.quafl import check_polls
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.settings import LocalSteps, VirtualWait, check_polls
 
 
 @register("favas")
@@ -29,14 +30,15 @@ class FAVAS(Strategy):
     Leconte, Nguyen, Moulines, "FAVAS: Federated Averaging with Asynchronous Clients" / "FAVANO:
     Federated Averaging with Asynchronous Nodes" (arXiv 2305.16099). Clients do up to K steps from
     w_init,i. Every ``wait + interaction`` seconds the server samples s of them, forms
-    ``u_i = w_init,i + (w_i - w_init,i) / alpha_i`` and sets ``w <- (w + sum_i u_i) / (s + 1)``; the
-    sampled clients start anew at w. With E the steps done, ``alpha_i`` is ``E[E and K]``
-    (``expected``) or ``P(E > 0)`` times the steps done (``stochastic``).
+    ``u_i = w_init,i + (w_i - w_init,i) / alpha_i``, and sets ``w <- (w + sum_i u_i) / (s + 1)``.
+    The sampled clients start again at w. With E the number of steps done, alpha_i is
+    ``E[min(E, K)]`` (``expected``), or ``P(E > 0)`` times the steps done (``stochastic``).
 
-    Where fewer than s answer, because others are away or their updates are lost, s is their number.
+    If fewer than s clients answer, because others are away or their updates are lost, the server
+    uses their number in place of s.
 
-    The paper takes the expectations from the law of the steps. Here they are the client's means
-    over its polls so far, this one included, so that any law will do.
+    The paper takes the expectations from the distribution of the steps. Here they are the client's
+    means over its polls so far, including the current one, so that any distribution can be used.
     """
 
     about = About(
@@ -59,16 +61,15 @@ class FAVAS(Strategy):
         4.0, description="seconds of virtual time that the server waits between interactions"
     )
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+    def check(self, clients: int) -> Problems:
         period = self.interaction_seconds + self.wait_seconds
         return check_polls(self.clients_per_round, period, clients)
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+    def schedule(self, server: ServerView) -> Schedule:
         polls: Counter[int] = Counter()
         steps: Counter[int] = Counter()
         active: Counter[int] = Counter()  # polls that found at least one step done
-        for client in range(server.clients):
-            server.dispatch(client, steps=self.local_steps, until_polled=True)
+        server.dispatch(range(server.clients), steps=self.local_steps, until_polled=True)
         while True:
             yield server.sleep(self.wait_seconds + self.interaction_seconds)
             sampled = server.sample(self.clients_per_round)
@@ -91,9 +92,11 @@ class FAVAS(Strategy):
                 if server.task(client) is None:  # its update was lost
                     server.dispatch(client, steps=self.local_steps, until_polled=True)
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow \frac{1}{s + 1} \left(w + \sum_i u_i\right)$.
+
+        $u_i = w_{\text{init},i} + (w_i - w_{\text{init},i}) / \alpha_i$.
+        """
         total = params
         for update in updates:
             begin = update.params - update.delta

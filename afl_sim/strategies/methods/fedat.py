@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field, PositiveInt
@@ -11,15 +10,19 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
+    Context,
     Population,
+    Problems,
+    Schedule,
     ServerView,
     State,
+    Step,
     Strategy,
-    Update,
-    weighted_mean,
+    Updates,
 )
 from afl_sim.strategies.registry import register
-from afl_sim.strategies.toolkit.rounds import rounds
+from afl_sim.strategies.toolkit.means import weighted_mean
+from afl_sim.strategies.toolkit.schedules import rounds
 from afl_sim.strategies.toolkit.tiers import check_tiers, latency_tiers
 
 
@@ -28,12 +31,13 @@ class FedAT(Strategy):
     """Each latency tier runs FedAvg at its own pace; slow tiers weigh more.
 
     Chai et al., "FedAT: A High-Performance and Communication-Efficient Federated Learning System
-    with Asynchronous Tiers", SC 2021, Algorithm 2. With T_m the number of updates of tier m (tier 1
-    is the fastest) and T their sum, ``w = sum_m (T_(M+1-m) / T) w_m``: the weight of a slow tier is
-    the count of the fast one opposite it. Tier models start at the initial model.
+    with Asynchronous Tiers", SC 2021, Algorithm 2. T_m is the number of updates of tier m, where
+    tier 1 is the fastest, and T is their sum. ``w = sum_m (T_(M+1-m) / T) w_m``: the weight of a
+    slow tier is the count of the fast tier opposite to it. The model of each tier is the initial
+    model at first.
 
-    The paper profiles clients to make tiers; here they are made of equal size, once, by the mean
-    round trip. Its compression of updates and its clients' proximal term are settings of the
+    The paper measures clients to make tiers. Here tiers are made once, of equal size, by the mean
+    time from download to upload. The paper's compression and proximal term are settings of
     training (``compression``, ``proximal``), not of this strategy.
     """
 
@@ -50,10 +54,10 @@ class FedAT(Strategy):
     tiers: PositiveInt = Field(5, description="M: latency tiers of equal size")
     clients_per_round: PositiveInt = Field(10, description="clients in a round of a tier")
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+    def check(self, clients: int) -> Problems:
         return check_tiers(self.tiers, self.clients_per_round, clients)
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+    def schedule(self, server: ServerView) -> Schedule:
         for tier, members in enumerate(latency_tiers(server, self.tiers)):
             server.spawn(rounds(server, self.clients_per_round, among=members, tier=tier))
         yield from ()
@@ -61,9 +65,8 @@ class FedAT(Strategy):
     def initial_state(self, params: Tensor, population: Population) -> State:
         return {"models": params.repeat(self.tiers, 1), "counts": [0] * self.tiers}
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w = \sum_{m=1}^{M} \frac{T_{M+1-m}}{T} w_m$, where $w_m$ is the mean over the round."""
         tier = context["tier"]
         models = state["models"].clone()
         models[tier] = weighted_mean(

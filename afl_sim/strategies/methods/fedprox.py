@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import ServerView
+from afl_sim.strategies.base import Problems, ServerView
 from afl_sim.strategies.methods.fedavg import FedAvg
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.task_view import TaskView
 from afl_sim.streams import stochastic_round
 
 
@@ -20,17 +20,17 @@ class FedProx(FedAvg):
     """FedAvg whose clients minimise ``f + mu/2 ||w - w_base||^2`` and may do less than all epochs.
 
     Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020, Algorithm 2. In the
-    paper's experiments an exact share of each round's selection are stragglers, which run a number
-    of epochs drawn uniformly from 1 to E. FedProx aggregates their partial work; the paper's FedAvg
-    is ``mu: 0, partial: drop``, which sends them a task and does without its result. Where the
-    share is no whole number of clients, it is rounded up or down at random in each round, so that
-    it holds in the mean.
+    paper's experiments an exact share of the clients selected in a round are stragglers, which do a
+    number of epochs drawn uniformly from 1 to E. FedProx aggregates their partial work. The paper's
+    FedAvg is ``mu: 0, partial: drop``: it sends them a task and does not use the result. If the
+    share is not a whole number of clients, it is rounded up or down at random in each round, so
+    that it is right on average.
     """
 
     about = About(
         "Li et al., MLSys 2020",
         "synchronous",
-        keeps="nothing (a server optimizer, its moments)",
+        keeps="nothing (a server optimizer: its moments)",
     )
 
     mu: NonNegativeFloat = Field(0.0, description="weight of the proximal term")
@@ -38,7 +38,7 @@ class FedProx(FedAvg):
         0.0,
         ge=0,
         le=1,
-        description="mean share of each round's selection that does partial work",
+        description="mean share of the clients selected in a round that do partial work",
     )
     straggler_epochs: PositiveInt = Field(
         1, description="E: a straggler's epochs are drawn uniformly from 1 to E"
@@ -51,7 +51,7 @@ class FedProx(FedAvg):
     def proximal(self) -> float:
         return self.mu
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+    def check(self, clients: int) -> Problems:
         yield from super().check(clients)
         selected = self._selected(clients)
         most = math.ceil(round(self.stragglers * selected, 9))
@@ -62,10 +62,10 @@ class FedProx(FedAvg):
                 f"{(selected - 1) / selected:g}",
             )
 
-    def _check_keep(self) -> Iterable[tuple[tuple[str, ...], str]]:
-        return ()  # keeping is this method's point, deadline or not
+    def _check_keep(self) -> Problems:
+        return ()  # this method keeps partial work with or without a deadline
 
-    def send(self, server: ServerView, clients: list[int], number: int) -> list[Any]:
+    def send(self, server: ServerView, clients: list[int], number: int) -> list[TaskView]:
         u = server.uniform("straggler_count", k=number)
         count = stochastic_round(self.stragglers * len(clients), u)
         ranked = sorted(

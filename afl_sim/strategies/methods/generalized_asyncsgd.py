@@ -1,45 +1,42 @@
-"""Generalized AsyncSGD: clients are drawn with any probabilities, and queue what they are sent."""
+"""Generalized AsyncSGD: clients are drawn with any probabilities, and queue their tasks."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, count
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from afl_sim.errors import ScheduleError
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import ServerView, State, Strategy, Update
+from afl_sim.strategies.base import Context, Problems, Schedule, ServerView, State, Step, Updates
+from afl_sim.strategies.bases import GradientStrategy
 from afl_sim.strategies.registry import register
 
 
 @register("generalized_asyncsgd")
-class GeneralizedAsyncSGD(Strategy):
-    """Each gradient is applied at once, weighted by how rarely its client is drawn.
+class GeneralizedAsyncSGD(GradientStrategy):
+    """Each gradient is applied at once, with a larger step if its client is rarely drawn.
 
     Leconte, Jonckheere, Samsonov, Moulines, "Queuing dynamics of asynchronous Federated Learning",
     AISTATS 2024 (arXiv 2405.00017). When client i completes a task,
-    ``w <- w - eta / (n p_i) g_i(w_base)``; the server draws client j with probability p_j and sends
-    it the new model, which joins j's queue: clients work on one task at a time, first in, first
-    out (``clients.queue: fifo``, which the strategy implies). With exponential task times and no
-    transfers the fleet is a closed Jackson network (docs/theory.md).
+    ``w <- w - eta / (n p_i) g_i(w_base)``. The server then draws client j with probability p_j and
+    sends it the new model, which joins j's queue. Clients work on one task at a time, first in,
+    first out (``clients.queue: fifo``, which the strategy implies). With exponential task times and
+    no transfers the fleet is a closed Jackson network (docs/theory.md).
 
     The first tasks go to clients drawn like all later ones. A task that fails is sent to the same
-    client anew, so that the weights stay right.
-
-    A task's gradient is the mean over its mini-batches, all taken at the downloaded model:
-    ``training: {steps: 1}`` makes it one stochastic gradient. ``training.optimizer`` plays no part.
+    client again, so that the weights stay right.
     """
 
     about = About(
         "Leconte et al., AISTATS 2024 (arXiv 2405.00017)",
         "asynchronous",
-        unconfirmed="the step eta / (n p_i); who has the first tasks",
+        unconfirmed="the step eta / (n p_i); which clients have the first tasks",
     )
-    gradient: ClassVar[bool] = True
     queues_at_clients: ClassVar[bool] = True
 
     concurrency: PositiveInt = Field(
@@ -56,12 +53,12 @@ class GeneralizedAsyncSGD(Strategy):
     def needs_mean_times(self) -> bool:  # type: ignore[override]
         return self.sampling == "speed"
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+    def check(self, clients: int) -> Problems:
         if isinstance(self.sampling, tuple) and len(self.sampling) != clients:
             found = len(self.sampling)
             yield ("sampling",), f"{found} weights for {clients} clients; expected one for each"
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+    def schedule(self, server: ServerView) -> Schedule:
         weights = self._weights(server)
         send = _sending(server, weights)
         total = sum(weights or ())
@@ -76,7 +73,7 @@ class GeneralizedAsyncSGD(Strategy):
             next(send, None)
 
     def _weights(self, server: ServerView) -> Sequence[float] | None:
-        """In proportion to p; None where it is uniform, so that no client costs anything."""
+        """Weights in proportion to p; None if p is uniform, which costs nothing per client."""
         if self.sampling != "speed":
             return None if self.sampling == "uniform" else self.sampling
         seconds = [server.expected_seconds(client) for client in range(server.clients)]
@@ -87,18 +84,17 @@ class GeneralizedAsyncSGD(Strategy):
             )
         return [1 / each for each in seconds]
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow w - \frac{\eta}{n p_i} g_i(w_{\text{base}})$."""
         for update in updates:  # a gradient task's delta is -g
             params = params + self.lr * context["factor"] * update.delta
         return params, state
 
 
 def _sending(server: ServerView, weights: Sequence[float] | None) -> Iterator[int]:
-    """Sends the current model to a client drawn anew, each time that it is asked for the next.
+    """Sends the current model to a newly drawn client whenever the next one is asked for.
 
-    Whoever has left for good is drawn no more; it ends where everybody has.
+    Clients that have left for good are not drawn again. It ends when all clients have left.
     """
     ends = None if weights is None else list(accumulate(weights))
     gone: set[int] = set()
@@ -111,7 +107,7 @@ def _sending(server: ServerView, weights: Sequence[float] | None) -> Iterator[in
         if client in gone:
             continue
         task = server.dispatch(client)
-        if task.in_flight or task.arrived:  # at once, where tasks take no time
+        if task.in_flight or task.arrived:  # already arrived if tasks take no time
             yield client
         else:
             gone.add(client)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any, ClassVar
-
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import Population, ServerView, State, Strategy, Update
+from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
+from afl_sim.strategies.bases import GradientStrategy
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.task_view import TaskView
 from afl_sim.strategies.toolkit.gradient_table import empty, mean_of_means, replaced
 
 
 @register("ia2sgd")
-class IA2SGD(Strategy):
-    """Each arrival replaces its client's gradient in a table, and the table's mean is the step.
+class IA2SGD(GradientStrategy):
+    """Each arrival replaces its client's gradient in a table, and the step is the table's mean.
 
     Incremental aggregated asynchronous SGD, the baseline of Maranjyan, Richtarik, "Ringleader ASGD:
     The First Asynchronous SGD with Optimal Time Complexity under Data Heterogeneity", ICLR 2026
     (arXiv 2509.22860): ``g_i <- g``, then ``w <- w - gamma (1/n) sum_i g_i``.
 
-    How the table begins is left open; here the first step is made once it has a gradient of every
-    client, and clients that are ready before send another at the initial model, which counts.
-
-    A task's gradient is the mean over its mini-batches, all taken at the downloaded model:
-    ``training: {steps: 1}`` makes it one stochastic gradient. ``training.optimizer`` plays no part.
+    The source does not say how the table begins. Here the first step comes when the table has a
+    gradient of every client. A client that is ready before that sends another gradient at the
+    initial model, which replaces its first.
     """
 
     about = About(
@@ -35,13 +32,12 @@ class IA2SGD(Strategy):
         keeps="a table of each client's last gradient",
         unconfirmed="how the table begins",
     )
-    gradient: ClassVar[bool] = True
 
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        server.dispatch_many(server.workers(server.clients))
-        new: list[Any] = []
+    def schedule(self, server: ServerView) -> Schedule:
+        server.dispatch(server.workers(server.clients))
+        new: list[TaskView] = []
         seen: set[int] = set()
         while True:
             update = yield server.arrival()
@@ -55,8 +51,7 @@ class IA2SGD(Strategy):
     def initial_state(self, params: Tensor, population: Population) -> State:
         return empty(params)
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow w - \gamma \frac{1}{n} \sum_i g_i$ over the table."""
         table = replaced(state, updates)
         return params + self.lr * mean_of_means(table), table

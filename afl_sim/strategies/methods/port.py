@@ -1,9 +1,6 @@
-"""Port: buffered aggregation that hurries the stalest and trusts the like-minded."""
+"""Port: buffered aggregation that hurries the stalest clients and trusts those that agree."""
 
 from __future__ import annotations
-
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
 
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -11,31 +8,34 @@ from torch import Tensor
 
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
-    Concurrency,
+    Context,
+    Problems,
+    Schedule,
     ServerView,
     State,
-    Strategy,
+    Step,
     Update,
-    check_at_most,
-    in_parallel,
-    weighted_mean,
+    Updates,
 )
+from afl_sim.strategies.bases import ConcurrentStrategy
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.task_view import TaskView
+from afl_sim.strategies.toolkit.means import weighted_mean
 
 
 @register("port")
-class Port(Strategy):
-    """Stale clients are asked for what they have; updates weigh by freshness and agreement.
+class Port(ConcurrentStrategy):
+    """Stale clients report what they have done; fresh updates that agree weigh more.
 
     Su, Li, "How Asynchronous Can Federated Learning Be?", IWQoS 2022. When ``buffer_size`` updates
-    have arrived, every client whose staleness has reached the bound S is told to report at once;
-    then ``w <- w + sum_i p_i Delta_i`` with ``p_i`` in proportion to
+    have arrived, all clients whose staleness has reached the bound S are told to report at once.
+    Then ``w <- w + sum_i p_i Delta_i``, with p_i in proportion to
     ``n_i (a S / (S + tau_i) + b (cos_i + 1) / 2)``. cos_i is the cosine between Delta_i and the
-    move of the global model since the client's version; 1 for an update that is not stale. The
-    weights add up to 1. No aggregated update has a staleness beyond S.
+    move of the global model since the client's version; it is 1 for an update that is not stale.
+    The p_i add up to 1. No aggregated update has a staleness above S.
 
-    Here a client that is told to report stops after the step it is at, and one that has not done
-    any, or cannot be reached, is let off. Clients are replaced when the server has aggregated.
+    Here a client that is told to report stops after its current step. If it has done no step, or
+    cannot be reached, it does not report. Clients are replaced after the server has aggregated.
     """
 
     about = About(
@@ -44,15 +44,14 @@ class Port(Strategy):
         unconfirmed="the weights, known from a secondary source",
     )
 
-    concurrency: Concurrency = Field(20, description="clients that train at once, or all")
     buffer_size: PositiveInt = Field(10, description="updates that the server waits for")
     staleness_bound: PositiveInt = Field(10, description="S: the largest staleness, in versions")
     staleness_weight: NonNegativeFloat = Field(1.0, description="a: weight of the freshness")
     similarity_weight: NonNegativeFloat = Field(1.0, description="b: weight of the agreement")
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        yield from check_at_most("concurrency", self.concurrency, clients)
-        most = in_parallel(self.concurrency, clients)
+    def check(self, clients: int) -> Problems:
+        yield from super().check(clients)
+        most = self.in_parallel(clients)
         if self.buffer_size > most:  # nobody is replaced before the server has aggregated
             yield (
                 ("buffer_size",),
@@ -62,10 +61,10 @@ class Port(Strategy):
         if not self.staleness_weight + self.similarity_weight:
             yield ("staleness_weight",), "0 together with similarity_weight 0 leaves no weight"
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        server.send(in_parallel(self.concurrency, server.clients))
+    def schedule(self, server: ServerView) -> Schedule:
+        server.send(self.in_parallel(server.clients))
         while True:
-            buffer: list[Any] = []
+            buffer: list[TaskView] = []
             while len(buffer) < self.buffer_size:
                 buffer.append((yield server.arrival()))
             stale = [
@@ -74,8 +73,8 @@ class Port(Strategy):
             ended = len(buffer) + len(stale)
             for task in filter(server.is_paused, stale):
                 server.cancel(task)
-            asked = [server.recall(task) for task in stale if task.in_flight]
-            buffer += yield server.wait(asked)
+            told = [server.recall(task) for task in stale if task.in_flight]
+            buffer += yield server.wait(told)
             early = server.arrivals()
             buffer += early
             for update in buffer:
@@ -84,11 +83,14 @@ class Port(Strategy):
             yield server.aggregate([update for update in buffer if update.steps])
             server.send(ended + len(early))
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow w + \sum_i p_i \Delta_i$.
+
+        $p_i \propto n_i \left(a \frac{S}{S + \tau_i} + b \frac{\cos_i + 1}{2}\right)$ and
+        $\sum_i p_i = 1$.
+        """
         weights = [update.num_samples * self._trust(params, update) for update in updates]
-        if not sum(weights):  # all of them point straight back
+        if not sum(weights):  # all updates point in the opposite direction
             weights = [float(update.num_samples) for update in updates]
         return params + weighted_mean([update.delta for update in updates], weights), state
 

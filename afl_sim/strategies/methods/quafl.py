@@ -1,9 +1,6 @@
-"""QuAFL: the server polls clients that never wait for it."""
+"""QuAFL: the server polls clients, which never wait for it."""
 
 from __future__ import annotations
-
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -11,51 +8,41 @@ from torch import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Client,
-    LocalSteps,
+    Context,
     Population,
+    Problems,
+    Schedule,
     ServerView,
     State,
+    Step,
     Strategy,
-    Update,
-    VirtualWait,
-    check_at_most,
+    Updates,
 )
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.settings import LocalSteps, VirtualWait, check_polls
 from afl_sim.strategies.toolkit.quantization import dither, quantized
-
-
-def check_polls(
-    clients_per_round: int, period: float, clients: int
-) -> Iterable[tuple[tuple[str, ...], str]]:
-    """Complaints about polls of more clients than there are, or with no time in between."""
-    yield from check_at_most("clients_per_round", clients_per_round, clients)
-    if period < 1e-6:
-        yield (
-            ("interaction_seconds",),
-            f"{period:g} together with wait_seconds would poll for ever at one instant; "
-            "expected a positive number of seconds, at least a microsecond",
-        )
 
 
 @register("quafl")
 class QuAFL(Strategy):
-    """The server averages with sampled clients, whatever they have done so far.
+    """The server averages its model with those of sampled clients, whatever they have done so far.
 
     Zakerinia et al., "QuAFL: Communication-Efficient Federated Learning with Quantization"
     (arXiv 2206.10032), Algorithm 1. Every ``wait + interaction`` seconds the server samples s
-    clients; each has done h <= K steps with learning rate ``lr (s + 1)/s``. Then
-    ``w <- w/(s + 1) + s/(s + 1) mean(w_i)``, and each sampled client goes on from
-    ``w_old/(s + 1) + s/(s + 1) w_i``. Clients that reach K steps wait for the next poll. Where
-    fewer than s answer, because others are away or their updates are lost, the server counts these.
+    clients. Each has done h <= K steps with learning rate ``lr (s + 1)/s``. Then
+    ``w <- w/(s + 1) + s/(s + 1) mean(w_i)``, and each sampled client continues from
+    ``w_old/(s + 1) + s/(s + 1) w_i``. Clients that reach K steps wait for the next poll. If fewer
+    than s clients answer, because others are away or their updates are lost, the server uses their
+    number in place of s.
 
-    With ``bits`` both directions are quantised: the server sees w_i decoded beside w, the client
-    w_old decoded beside w_i. How long a transfer takes is the scenario's, whatever the bits.
+    With ``bits`` both directions are quantised. The server decodes w_i next to w, and the client
+    decodes w_old next to w_i. The duration of a transfer is the scenario's, whatever the bits are.
     """
 
     about = About(
         "Zakerinia et al., arXiv 2206.10032",
         "semi-synchronous",
-        keeps="each client its own model",
+        keeps="nothing; each client its own model",
         unconfirmed="the quantisation",
     )
     optimizer_gets = "nothing"
@@ -71,23 +58,22 @@ class QuAFL(Strategy):
     )
 
     bits: PositiveInt | None = Field(
-        None, le=24, description="bits that an element is sent in; not quantised if null"
+        None, le=24, description="bits of a transmitted element; null: no quantisation"
     )
     quantization_step: PositiveFloat = Field(
-        1e-3, description="distance of neighbouring values of a quantised element"
+        1e-3, description="distance between neighbouring values of a quantised element"
     )
 
     @property
     def lr_scale(self) -> float:
         return (self.clients_per_round + 1) / self.clients_per_round
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+    def check(self, clients: int) -> Problems:
         period = self.interaction_seconds + self.wait_seconds
         return check_polls(self.clients_per_round, period, clients)
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        for client in range(server.clients):
-            server.dispatch(client, steps=self.local_steps, until_polled=True)
+    def schedule(self, server: ServerView) -> Schedule:
+        server.dispatch(range(server.clients), steps=self.local_steps, until_polled=True)
         while True:
             yield server.sleep(self.wait_seconds + self.interaction_seconds)
             polled = [server.poll(client) for client in server.sample(self.clients_per_round)]
@@ -99,17 +85,17 @@ class QuAFL(Strategy):
                 yield server.aggregate(arrived, seed=int(u * 2**53))
 
     def initial_state(self, params: Tensor, population: Population) -> State:
-        return {"seed": 0}  # of the last aggregation's dither
+        return {"seed": 0}  # of the dither in the last aggregation
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow \frac{1}{s + 1} \left(w + \sum_{i=1}^{s} w_i\right)$."""
         total, state = params, {"seed": context.get("seed", 0)}
         for update in updates:
             total = total + self._sent(update.params, params, state, "up", update.client)
         return total / (len(updates) + 1), state
 
     def starting_point(self, params: Tensor, state: State, client: Client) -> Tensor:
+        r"""$\frac{1}{s + 1} w_{\text{old}} + \frac{s}{s + 1} w_i$."""
         if client.params is None:
             return params
         s = self.clients_per_round
@@ -119,7 +105,7 @@ class QuAFL(Strategy):
     def _sent(
         self, vector: Tensor, key: Tensor, state: State, direction: str, client: int
     ) -> Tensor:
-        """A vector after its way to whoever has ``key``."""
+        """What the receiver gets of a vector, if the receiver has ``key``."""
         if self.bits is None:
             return vector
         noise = dither(state["seed"], direction, client, len(vector))

@@ -2,88 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import (
-    LEAST_RATE,
-    Client,
-    ClientsPerRound,
-    Population,
-    ServerView,
-    State,
-    Strategy,
-    Update,
-    Work,
-    check_at_most,
-    per_round,
-)
+from afl_sim.strategies.base import Client, Context, Population, State, Step, Updates, Work
+from afl_sim.strategies.bases import RoundStrategy
 from afl_sim.strategies.registry import register
-from afl_sim.strategies.toolkit.rounds import rounds
+from afl_sim.strategies.settings import LEAST_RATE
+from afl_sim.strategies.toolkit.named_pieces import NamedPieces
+
+
+class Kept(NamedTuple):
+    """What a client keeps after a task, each of shape (P,).
+
+    Attributes:
+        control: c_i, its control variate.
+        change: the change of c_i in that task, which the server needs.
+    """
+
+    control: Tensor
+    change: Tensor
+
+
+KEPT = NamedPieces(Kept)
 
 
 @register("scaffold")
-class Scaffold(Strategy):
+class Scaffold(RoundStrategy):
     """Each client steps along its gradient plus the difference of two control variates.
 
     Karimireddy et al., "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", ICML
-    2020 (arXiv 1910.06378), Algorithm 1 with option II: locally ``y <- y - eta_l (g - c_i + c)``;
-    after K steps ``c_i+ = c_i - c + (x - y)/(K eta_l)``. The server sets
-    ``x <- x + eta_g mean(y_i - x)`` over the round and ``c <- c + (1/N) sum (c_i+ - c_i)``. All
-    control variates begin at 0.
+    2020 (arXiv 1910.06378), Algorithm 1 with option II. Local steps are
+    ``y <- y - eta_l (g - c_i + c)``. After K steps ``c_i+ = c_i - c + (x - y)/(K eta_l)``. The
+    server sets ``x <- x + eta_g mean(y_i - x)`` over the clients of the round, and
+    ``c <- c + (1/N) sum (c_i+ - c_i)``. All control variates are 0 at first.
 
-    Option II presumes plain SGD as the local optimizer: others, momentum and a rate of 0 are
-    refused.
+    Option II assumes plain SGD as the local optimizer. Other optimizers, momentum and a rate of 0
+    are refused.
     """
 
     about = About(
         "Karimireddy et al., ICML 2020 (arXiv 1910.06378)",
         "synchronous",
-        keeps="a control variate, and each client another",
+        keeps="a control variate; each client another one",
         unconfirmed="the rule, known from a secondary source",
     )
     plain_sgd: ClassVar[bool] = True
 
-    clients_per_round: ClientsPerRound = Field(
-        10, description="clients in a round: a count, or a rounded fraction (1.0 is all)"
-    )
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
-
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
-        return check_at_most("clients_per_round", self.clients_per_round, clients)
-
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
-        return rounds(server, per_round(self.clients_per_round, server.clients))
 
     def initial_state(self, params: Tensor, population: Population) -> State:
         return {"c": torch.zeros_like(params), "clients": population.clients}
 
     def correction(self, params: Tensor, state: State, client: Client) -> Tensor:
-        return state["c"] - _own(client, state["c"])
+        """$c - c_i$, added to every local gradient."""
+        c: Tensor = state["c"]
+        return c - _control(client, c)
 
     def client_state(self, params: Tensor, state: State, client: Client, work: Work) -> Tensor:
-        own = _own(client, state["c"])
+        r"""$c_i^+ = c_i - c + (x - y_i) / (K \eta_l)$, and its change $c_i^+ - c_i$."""
+        c_i = _control(client, state["c"])
         if work.lr < LEAST_RATE:
-            return torch.cat([own, torch.zeros_like(own)])
-        new = own - state["c"] - work.delta / (work.steps * work.lr)
-        return torch.cat([new, new - own])  # what it keeps, and what it tells the server
+            return KEPT.pack(Kept(control=c_i, change=torch.zeros_like(c_i)))
+        new = c_i - state["c"] - work.delta / (work.steps * work.lr)
+        return KEPT.pack(Kept(control=new, change=new - c_i))
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$x \leftarrow x + \eta_g \frac{1}{|S|} \sum_{i \in S} (y_i - x)$,
+        $c \leftarrow c + \frac{1}{N} \sum_{i \in S} (c_i^+ - c_i)$.
+        """
         mean = torch.stack([update.delta for update in updates]).mean(0)
         c = state["c"]
         for update in updates:
             if update.steps and update.client_state is not None:
-                c = c.add(update.client_state[len(params) :], alpha=1 / state["clients"])
+                c = c.add(KEPT.unpack(update.client_state).change, alpha=1 / state["clients"])
         return params + self.server_lr * mean, {**state, "c": c}
 
 
-def _own(client: Client, c: Tensor) -> Tensor:
+def _control(client: Client, c: Tensor) -> Tensor:
     """c_i."""
-    return torch.zeros_like(c) if client.state is None else client.state[: len(c)]
+    return torch.zeros_like(c) if client.state is None else KEPT.unpack(client.state).control

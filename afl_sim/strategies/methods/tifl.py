@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, count
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from afl_sim.strategies.about import About
-from afl_sim.strategies.base import ServerView, State, Strategy, Update, weighted_mean
+from afl_sim.strategies.base import (
+    Context,
+    Problems,
+    Schedule,
+    ServerView,
+    State,
+    Step,
+    Strategy,
+    Updates,
+)
 from afl_sim.strategies.registry import register
+from afl_sim.strategies.toolkit.means import weighted_mean
 from afl_sim.strategies.toolkit.tiers import check_tiers, latency_tiers
 
 
@@ -22,16 +32,16 @@ class TiFL(Strategy):
 
     Chai et al., "TiFL: A Tier-based Federated Learning System", HPDC 2020 (arXiv 2001.09249).
     ``static`` draws tiers with fixed probabilities. ``adaptive`` (Algorithm 2) gives each tier a
-    number of credits, one of which a round costs, and looks at the tiers' accuracies every
-    ``interval`` rounds: if the current tier's has not risen, the n tiers that have credits left are
-    drawn with probabilities (n - 1, n - 2, ..., 0) / (n (n - 1) / 2) from the least accurate to the
+    number of credits; a round costs one. Every ``interval`` rounds it looks at the accuracies of
+    the tiers. If the accuracy of the current tier has not risen, the n tiers that have credits left
+    get the probabilities (n - 1, n - 2, ..., 0) / (n (n - 1) / 2), from the least accurate to the
     most accurate.
 
-    The paper evaluates each tier on test data of its clients; here a tier's mean training loss in
-    its latest round, negated, takes the accuracy's place, and a tier that had no round yet comes
-    first. The paper leaves open what happens when all credits are used up; here all get theirs
-    anew. Where only tiers of probability 0 have any left, these are drawn evenly; a tier whose
-    clients have all left for good is not drawn.
+    The paper measures the accuracy of each tier on test data of its clients. Here the accuracy is
+    replaced by the negative mean training loss of the tier's latest round. A tier that had no round
+    yet counts as the least accurate. The paper leaves open what happens when all credits are used
+    up; here all tiers get theirs again. If only tiers of probability 0 have credits left, these are
+    drawn with equal probabilities. A tier whose clients have all left for good is not drawn.
     """
 
     about = About(
@@ -53,14 +63,14 @@ class TiFL(Strategy):
     )
     interval: PositiveInt = Field(20, description="I: rounds between looks at the accuracies")
     credits: PositiveInt | None = Field(
-        None, description="rounds that each tier may have (adaptive); no limit if null"
+        None, description="rounds that each tier may have (adaptive); null is no limit"
     )
 
     @property
     def reads_results(self) -> bool:  # type: ignore[override]
         return self.policy == "adaptive"
 
-    def check(self, clients: int) -> Iterable[tuple[tuple[str, ...], str]]:
+    def check(self, clients: int) -> Problems:
         yield from check_tiers(self.tiers, self.clients_per_round, clients)
         if self.probabilities is not None and (
             len(self.probabilities) != self.tiers or not sum(self.probabilities)
@@ -72,7 +82,7 @@ class TiFL(Strategy):
         if self.credits is not None and self.policy == "static":
             yield ("credits",), "goes with policy: adaptive"
 
-    def schedule(self, server: ServerView) -> Generator[Any, Any, None]:
+    def schedule(self, server: ServerView) -> Schedule:
         tiers = latency_tiers(server, self.tiers)
         weights = list(self.probabilities or [1.0] * self.tiers)
         full = [self.credits or math.inf] * self.tiers
@@ -91,22 +101,24 @@ class TiFL(Strategy):
             tier = drawn(usable(weights, credits, left), server.uniform("tier", k=round_number))
             credits[tier] -= 1
             yield server.wait_idle(among=tiers[tier])
-            cohort = server.dispatch_many(server.pick(self.clients_per_round, among=tiers[tier]))
+            cohort = server.dispatch(server.pick(self.clients_per_round, among=tiers[tier]))
             arrived = yield server.wait(cohort)
             if self.policy == "adaptive" and arrived:
                 losses = [server.result(update).loss for update in arrived]
                 accuracies[tier] = -sum(losses) / len(losses)
             yield server.aggregate(arrived, tier=tier)
 
-    def aggregate(
-        self, params: Tensor, state: State, updates: Sequence[Update], context: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
+    def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
+        r"""$w \leftarrow \sum_{k \in S} n_k w_k / \sum_{k \in S} n_k$ over the round's clients."""
         samples = [update.num_samples for update in updates]
         return weighted_mean([update.params for update in updates], samples), state
 
 
 def changed_probabilities(accuracies: Sequence[float], credits: Sequence[float]) -> list[float]:
-    """The tiers' probabilities by rank: the less accurate, the more probable (Algorithm 2)."""
+    """The probabilities of the tiers by rank; the least accurate is the most probable.
+
+    Algorithm 2 of the paper.
+    """
     left = [tier for tier, credit in enumerate(credits) if credit]
     ranked = sorted(left, key=lambda tier: accuracies[tier])
     pairs = len(left) * (len(left) - 1) / 2
@@ -117,9 +129,9 @@ def changed_probabilities(accuracies: Sequence[float], credits: Sequence[float])
 
 
 def usable(weights: Sequence[float], credits: Sequence[float], left: Sequence[bool]) -> list[float]:
-    """The weights of the tiers that have credits and clients left; even where all of them are 0.
+    """The weights of the tiers that have credits and clients left; equal weights if all are 0.
 
-    Where no tier has any clients left, all tiers count.
+    If no tier has clients left, all tiers with credits count.
     """
     there = left if any(left) else [True] * len(left)
     able = [bool(credit) and here for credit, here in zip(credits, there, strict=True)]
@@ -128,6 +140,6 @@ def usable(weights: Sequence[float], credits: Sequence[float], left: Sequence[bo
 
 
 def drawn(weights: Sequence[float], u: float) -> int:
-    """The index that a uniform number in (0, 1) falls on, each as wide as its weight."""
+    """An index drawn in proportion to the weights, by a uniform number u in (0, 1)."""
     edges = list(accumulate(weights))
     return next(i for i, edge in enumerate(edges) if u * edges[-1] < edge)

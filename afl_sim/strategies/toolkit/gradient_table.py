@@ -1,7 +1,8 @@
-"""Tables of what each client has sent: the deltas' sum, their number, and the sum of the means.
+"""Tables of the deltas that each client has sent.
 
-The sum over clients is kept beside the table, in float64, and changed by what one client changes: a
-step costs the same however many clients there are, and rounding does not build up.
+The table keeps the sum over all clients as well. An update changes this sum by the change of its
+client, so the cost of a step does not grow with the number of clients. The sum is in float64, so
+that rounding errors do not add up.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from afl_sim.strategies.base import Update
+from afl_sim.strategies.inputs import Update
 
 
 class Table(TypedDict):
-    """What the clients have sent.
+    r"""What the clients have sent.
 
     Attributes:
-        rows: client -> (the sum of its deltas, their number).
-        means: shape (P,), float64: the sum over clients of ``sum / number``.
+        rows: client -> (the sum $s_i$ of its deltas, their number $B_i$).
+        means: shape (P,), float64: $\sum_i s_i / B_i$ over the clients.
     """
 
     rows: Mapping[int, tuple[Tensor, int]]
@@ -28,12 +29,12 @@ class Table(TypedDict):
 
 
 def empty(params: Tensor) -> Table:
-    """A table in which no client is yet."""
+    """A table without clients."""
     return {"rows": {}, "means": torch.zeros_like(params, dtype=torch.float64)}
 
 
 def tabulated(table: Table, updates: Sequence[Update]) -> Table:
-    """A new table, the updates added to what the old one holds."""
+    """A new table with the updates added to those in the old one."""
     rows = dict(table["rows"])
     for update in updates:
         total, number = rows.get(update.client, (None, 0))
@@ -45,7 +46,7 @@ def tabulated(table: Table, updates: Sequence[Update]) -> Table:
 
 
 def replaced(table: Table, updates: Sequence[Update]) -> Table:
-    """A new table in which only the last update of each of these clients counts."""
+    """A new table in which each of these clients has only its last update."""
     rows = dict(table["rows"])
     rows.update((update.client, (update.delta, 1)) for update in updates)
     return _changed(table, rows, updates)
@@ -65,6 +66,6 @@ def _mean(total: Tensor, number: int) -> Tensor:
 
 
 def mean_of_means(table: Table) -> Tensor:
-    """``(1/n) sum_i sum_i / number_i`` over the table's n clients, in the type of the deltas."""
+    r"""$\frac{1}{n} \sum_i s_i / B_i$ over the table's n clients, in the type of the deltas."""
     (first, _), *_ = table["rows"].values()
     return (table["means"] / len(table["rows"])).to(first.dtype)

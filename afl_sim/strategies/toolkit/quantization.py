@@ -1,4 +1,4 @@
-"""Quantisation on a lattice, decoded beside a vector that the receiver has."""
+"""Quantisation on a lattice; the receiver decodes with a vector of its own."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from afl_sim.streams import Streams
 
 
 def dither(seed: int, purpose: str, client: int, size: int) -> Tensor:
-    """Uniform numbers in [0, 1), shape (size,), addressed by seed, purpose and client."""
+    """Uniform numbers in [0, 1), shape (size,), determined by seed, purpose and client."""
     draws = Streams(seed).generator(purpose, client).random(size)
     return torch.from_numpy(draws)
 
 
 def quantized(vector: Tensor, key: Tensor, step: float, bits: int, dither: Tensor) -> Tensor:
-    """What a receiver that has ``key`` makes of ``vector``, sent in ``bits`` bits an element.
+    """What a receiver that has ``key`` decodes of ``vector``, sent with ``bits`` bits per element.
 
     Davies, Gurunathan, Moshrefi, Ashkboos, Alistarh, "New Bounds For Distributed Mean Estimation
-    and Variance Reduction", ICLR 2021, with the lattice of multiples of ``step``: elements are
-    rounded to it, up or down at random so that the mean is right, and sent modulo ``2^bits``; the
-    receiver takes the point of that residue which is nearest to its key. The result is within
-    ``step`` of the vector where the key is within ``(2^(bits - 1) - 1) step`` of it, and wrong
-    elsewhere.
+    and Variance Reduction", ICLR 2021, with the lattice of multiples of ``step``. Each element is
+    rounded to the lattice, up or down at random so that the mean is right, and sent modulo
+    ``2^bits``. The receiver takes the lattice point of that residue which is nearest to its key.
+    An element of the result is within ``step`` of the vector's if the key's is within
+    ``(2^(bits - 1) - 1) step`` of it; otherwise it is wrong.
 
     Args:
-        vector, key: shape (P,).
+        vector: shape (P,): what is sent.
+        key: shape (P,): what the receiver has.
+        step: the distance between lattice points.
+        bits: bits per element.
         dither: shape (P,): uniform numbers in [0, 1).
     """
     count = 2**bits
     sent = torch.floor(vector.double() / step + dither)
     near = torch.round(key.double() / step)
     offset = torch.remainder(sent - near + count // 2, count) - count // 2
-    return ((near + offset) * step).to(vector.dtype)
+    decoded: Tensor = (near + offset) * step
+    return decoded.to(vector.dtype)

@@ -1,6 +1,6 @@
 """A torch optimizer as a pure step of the server (Reddi et al., ICLR 2021, "FedOpt").
 
-The negative of the aggregated update is the pseudo-gradient that the optimizer gets.
+The optimizer gets the negative of the aggregated update as its pseudo-gradient.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from afl_sim.learning.training.optimizers import OptimizerSpec
+from afl_sim.strategies.settings import Problem
 
 
 def server_step(
@@ -28,8 +29,8 @@ def server_step(
         spec: the optimizer and its arguments.
         params: shape (P,): the global model.
         optimizer_state: what the last step returned, or None before the first.
-        direction: shape (P,): where to go, the negative of the pseudo-gradient.
-        parts: gives the tensors that are trained as views of a vector of shape (P,)
+        direction: shape (P,): the negative of the pseudo-gradient.
+        parts: gives the trained tensors as views of a vector of shape (P,)
             (`ParameterVector.trained_parts`). The rest of the model stays as it is.
         lr_factor: a factor on the optimizer's learning rate in this step.
 
@@ -51,8 +52,8 @@ def server_step(
 
 def check_one_rate(
     key: str, lr: float, default: float, spec: OptimizerSpec | None
-) -> list[tuple[tuple[str, ...], str]]:
-    """A complaint if the server's learning rate is set beside an optimizer that has its own."""
+) -> list[Problem]:
+    """A problem if the server's learning rate is set although the optimizer has its own."""
     if spec is not None and lr != default:
         return [((key,), "set together with server_optimizer; give its own lr instead")]
     return []

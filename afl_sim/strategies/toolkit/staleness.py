@@ -1,7 +1,7 @@
-"""Weights that shrink with staleness.
+"""Weights of updates that fall with their staleness.
 
 Xie, Koyejo, Gupta, "Asynchronous Federated Optimization" (2019), section 5.2: constant, polynomial
-and hinge. ``tau`` is the staleness as `afl_sim.Update` defines it.
+and hinge. ``tau`` is the staleness as in `afl_sim.Update`, in versions.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""When clients are available, and when they fail."""

@@ -1,0 +1,1 @@
+"""Network links: uncontended, first-in-first-out, and shared."""

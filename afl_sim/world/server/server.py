@@ -138,7 +138,7 @@ class Server:
         return self._presence.draw(n, int(self._env.now), among)
 
     def pick_one(self) -> int:
-        """One idle client, uniformly at random; if none is available, the one back first."""
+        """An older word for one of `workers`; it raises an error if no client is idle."""
         return self._presence.one(int(self._env.now))
 
     def workers(self, n: int) -> list[int]:
@@ -161,6 +161,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
     ) -> Task: ...
+
     @overload
     def dispatch(
         self,
@@ -171,6 +172,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
     ) -> list[Task]: ...
+
     def dispatch(
         self,
         clients: int | Iterable[int],
@@ -180,10 +182,20 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
     ) -> Task | list[Task]:
-        """Send the current model to an idle client, or to several in turn, and have them train.
+        """Send the current model to a client, or to several in turn, and have them train.
 
-        Returns the task; for several clients, the list of tasks. A client that is away is sent the
-        model that is current when it is back. If it has left for good, the task has failed already.
+        A client gets the model that is current when it is available. If it has left for good, the
+        task that is returned has failed already. If clients queue tasks, a busy client can be sent
+        another task: it computes them one at a time, first in, first out.
+
+        Args:
+            clients: the index of an idle client, or of several.
+            epochs, steps: the amount of work, in place of the scenario's.
+            until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
+            retry: if the task fails and nothing waits for it, the client is sent another.
+
+        Returns:
+            The task; for several clients, the list of their tasks.
         """
         if until_polled and self._queues:
             raise ScheduleError(
@@ -191,9 +203,9 @@ class Server:
                 "keep the others waiting"
             )
         order = Order(epochs, steps, until_polled, retry=retry)
-        if isinstance(clients, Iterable):
-            return [self._dispatch(client, order) for client in clients]
-        return self._dispatch(clients, order)
+        if isinstance(clients, int) or not isinstance(clients, Iterable):
+            return self._dispatch(clients, order)
+        return [self._dispatch(client, order) for client in clients]
 
     def _dispatch(self, client: int, order: Order) -> Task:
         if not self._presence.accepts(client):

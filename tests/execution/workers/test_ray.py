@@ -78,8 +78,8 @@ def test_a_cluster_that_does_not_let_the_command_in_is_one_clear_error(
     with pytest.raises(InputError) as caught:
         simulate(load_scenario(SMALLEST, [execution]), tmp_path / "out")
     assert str(caught.value) == (
-        f"execution.ray_address: cannot use the cluster at 10.0.0.1:6379: {said}; a cluster that "
-        "asks for a token wants RAY_AUTH_MODE=token in the environment, and the token in "
+        f"execution.ray_address: cannot use the cluster at 10.0.0.1:6379: {said}; if the cluster "
+        "uses a token, set RAY_AUTH_MODE=token in the environment, and put the token in "
         "~/.ray/auth_token (or in the file RAY_AUTH_TOKEN_PATH, or in RAY_AUTH_TOKEN)"
     )
     assert list(tmp_path.iterdir()) == []

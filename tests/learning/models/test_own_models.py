@@ -30,7 +30,7 @@ def model(name: str) -> str:
     return f"model={{kind: 'own_models:{name}'}}"
 
 
-LATE = "expected what is kept to be a registered buffer, or nothing to be kept"
+LATE = "expected a registered buffer, or a model that keeps nothing"
 
 
 @pytest.mark.parametrize(

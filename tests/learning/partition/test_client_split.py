@@ -11,8 +11,8 @@ from places import SMALLEST
 
 from afl_sim import load_scenario, simulate
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.partition import FixedPartition, Partition, make_partition
 from afl_sim.learning.partition.client_split import Dealt, deal, kept_of
-from afl_sim.learning.partition.partition import FixedPartition, Partition, make_partition
 from afl_sim.run.preparation import prepare
 from afl_sim.run.recipe import build_runner, recipe_of
 from afl_sim.run.validation import check_study

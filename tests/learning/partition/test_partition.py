@@ -12,13 +12,13 @@ import pytest
 from pydantic import ValidationError
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.partition import Partition, make_partition
 from afl_sim.learning.partition.dealing import (
     apportion,
     balanced_labels,
     raise_to_minimum,
     scaled_sizes,
 )
-from afl_sim.learning.partition.partition import Partition, make_partition
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.partitions import Classes, Quantity
 from afl_sim.streams import Streams

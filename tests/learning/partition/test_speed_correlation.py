@@ -16,8 +16,8 @@ from afl_sim import load_scenario, simulate
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.learning.data.datasets import stored_pool
+from afl_sim.learning.partition import make_partition
 from afl_sim.learning.partition.by_speed import by_speed, contents, correlated
-from afl_sim.learning.partition.partition import make_partition
 from afl_sim.run.preparation import prepare
 from afl_sim.run.recipe import build_runner, recipe_of, worker_runner
 from afl_sim.run.validation import check_study, show_partition

@@ -13,7 +13,7 @@ from torch import nn
 
 from afl_sim import load_scenario, simulate
 from afl_sim.learning.training.full_gradient import FullGradient
-from afl_sim.learning.training.local_training import LOSSES
+from afl_sim.learning.training.losses import LOSSES
 from afl_sim.recording import Run
 from afl_sim.run.api import resume
 

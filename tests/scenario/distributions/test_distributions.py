@@ -208,8 +208,8 @@ def test_a_distribution_cannot_be_changed() -> None:
         ({"dist": "uniform", "loc": -1}, "reaches below 0 (its support starts at -1)"),
         ({"dist": "halfcauchy"}, "no finite mean with these shapes; allow_heavy_tail: true"),
         ({"dist": "pareto", "b": 1}, "no finite mean"),
-        ({"dist": "pareto", "b": 0.001, "allow_heavy_tail": True}, "draws no finite numbers"),
-        ({"dist": "lognorm", "s": 1000}, "draws no finite numbers"),
+        ({"dist": "pareto", "b": 0.001, "allow_heavy_tail": True}, "does not give finite numbers"),
+        ({"dist": "lognorm", "s": 1000}, "does not give finite numbers"),
         ({"dist": "randint", "low": 5, "high": 5}, "high: got 5; expected more than low"),
         ({"dist": "randint", "low": 1.5, "high": 5}, "low: got 1.5; expected a whole number"),
         ({"dist": "poisson", "mu": 1, "scale": 2}, "scale: unknown key"),
@@ -218,7 +218,7 @@ def test_a_distribution_cannot_be_changed() -> None:
         (math.inf, "got inf; expected a finite number"),
         (None, "got nothing; expected a number, or a block"),
         ("fast", "got 'fast'; expected a number, or a block"),
-        ({}, "says no distribution; expected a number, or a block"),
+        ({}, "does not describe a distribution; expected a number, or a block"),
         ({"sequnce": [1]}, "did you mean 'sequence'?"),
         ({"sequence": []}, "sequence: got an empty list"),
         ({"sequence": [1, -2]}, "sequence.1: got -2; expected 0 or more"),
@@ -229,7 +229,7 @@ def test_a_distribution_cannot_be_changed() -> None:
         ({"mixture": 3}, "mixture: got 3; expected a list of blocks"),
         (
             {"dist": "gamma", "a": {"values": [1, 2]}, "scale": {"values": [1, 2, 3]}},
-            "lists of 2 and of 3 clients",
+            "lists for 2 and for 3 clients",
         ),
         ({"dist": "gamma", "a": {"values": [1, -2]}}, "a: client 1: got -2"),
         ({"values": [1, 2], "shuffle": "yes"}, "shuffle: got 'yes'; expected true or false"),
@@ -240,7 +240,7 @@ def test_a_distribution_cannot_be_changed() -> None:
         ),
         (
             {"trace": "none.csv", "shuffle": True},
-            "shuffle: needs by: client; a sample is in no order",
+            "shuffle: needs by: client, because a sample has no order",
         ),
         (
             {"dist": "expon", "scale": {"trace": "x.csv", "by": "client", "shuffle": True}},

@@ -146,15 +146,16 @@ sweep:
         ),
         (
             "data: {pool: train_and_test}",
-            "data.pool: train_and_test gives the clients the test set",
+            "data.pool: train_and_test gives the test set to the clients",
         ),
         (
             "training: {epochs: {values: [1, 2]}}",
-            "training.epochs: written for 2 clients, but clients.count is 10",
+            "training.epochs: has values for 2 clients, but clients.count is 10",
         ),
         (
             "server: {aggregation_seconds: {values: [1, 2]}}",
-            "server.aggregation_seconds: has a value for each client, but this is the server's own",
+            "server.aggregation_seconds: has a value for each client, but this belongs to the "
+            "server",
         ),
         (
             "data: {partition: {kind: sizes, sizes: [5, 5]}}",
@@ -235,16 +236,19 @@ def test_combinations_are_checked_even_beside_other_mistakes() -> None:
         (
             "availability: {kind: diurnal, share: 2}\n"
             "  compute: {seconds_per_task: {values: [1, 2, 3]}}",
-            ["5: clients.availability.share", "6: clients.compute.seconds_per_task: written for 3"],
+            [
+                "5: clients.availability.share",
+                "6: clients.compute.seconds_per_task: has values for 3",
+            ],
         ),
         (  # in the same block, and deeper
             "compute: {jitter_per: epoch, jitter: {values: [1, 2]}, slowdowns: {factor: 2, "
             "fast_seconds: 0, slow_seconds: {values: [3, 4, 5]}}}",
             [
-                "5: clients.compute.jitter: written for 2",
+                "5: clients.compute.jitter: has values for 2",
                 "5: clients.compute.jitter_per: got 'epoch'",
                 "5: clients.compute.slowdowns.fast_seconds: can be 0",
-                "5: clients.compute.slowdowns.slow_seconds: written for 3",
+                "5: clients.compute.slowdowns.slow_seconds: has values for 3",
             ],
         ),
         (  # in a block that has a key too many, or lacks one
@@ -252,7 +256,7 @@ def test_combinations_are_checked_even_beside_other_mistakes() -> None:
             [
                 "5: clients.availability.of: unknown key",
                 "5: clients.availability.off: missing",
-                "5: clients.availability.on: written for 2",
+                "5: clients.availability.on: has values for 2",
             ],
         ),
         (  # what no part shows is not made up
@@ -264,7 +268,7 @@ def test_combinations_are_checked_even_beside_other_mistakes() -> None:
             "  compute: {seconds_per_step: 1, seconds_per_sample: {values: [1]}}",
             [
                 "5: clients.faults.crash: every task",
-                "6: clients.compute.seconds_per_sample: written for 1",
+                "6: clients.compute.seconds_per_sample: has values for 1",
                 "6: clients.compute: has both seconds_per_sample and seconds_per_step",
             ],
         ),
@@ -334,7 +338,7 @@ def test_accuracy_alone_stops_nothing_that_is_only_timed() -> None:
 @pytest.mark.parametrize("evaluation", ["", "evaluation: {samples: 100}\n"])
 def test_accuracy_alone_stops_nothing_that_is_not_evaluated(evaluation: str) -> None:
     text = BASE.replace("{updates: 20}", "{accuracy: 0.9}")
-    assert "7: stop.accuracy: the model is evaluated at the start" in only(text + evaluation)
+    assert "7: stop.accuracy: the model is evaluated only at the start" in only(text + evaluation)
     assert load_study(text + "evaluation: {every_versions: 1}\n", CATALOGUE).cases
     assert load_study(BASE.replace("{updates: 20}", "{accuracy: 0.9, updates: 5}"), CATALOGUE).cases
 
@@ -363,10 +367,10 @@ def test_a_strategy_whose_own_check_raises_is_a_mistake_not_a_crash() -> None:
         ("a:\n\tb: 1", "2: not valid YAML: a tab where spaces are expected"),
         ("a: [1, 2", "not valid YAML: "),
         ("a: b: c", "1: not valid YAML: mapping values are not allowed here"),
-        ("- 1\n- 2", "1: the file is no block of keys; expected a scenario"),
+        ("- 1\n- 2", "1: the file is not a block of keys; expected a scenario"),
         ("\n\n", "1: the file is empty; expected a scenario"),
         ("# nothing\n", "1: the file is empty"),
-        ("just words\n", "1: the file is no block of keys"),
+        ("just words\n", "1: the file is not a block of keys"),
         ("a: 1\n---\nb: 2", "2: a second YAML document"),
         ("a: *b\n", "1: a: the alias *b has no anchor before it"),
         ("a: &b [*b]\n", "1: a.0: the alias *b contains itself"),
@@ -475,7 +479,7 @@ def test_an_override_of_what_is_swept_is_refused() -> None:
         ("{strategy: []}", "8: sweep.strategy: got an empty list"),
         ("{strateggy: [a]}", "8: sweep.strateggy: unknown key; expected one of seed, data"),
         ("{name: [a]}", "8: sweep.name: name cannot be swept"),
-        ("{seed: [1], cases: [{set: {seed: 1}}]}", "8: sweep.seed: cases stand alone"),
+        ("{seed: [1], cases: [{set: {seed: 1}}]}", "8: sweep.seed: `cases` cannot be combined"),
         ("{cases: []}", "8: sweep.cases: got an empty list"),
         ("{cases: [3]}", "8: sweep.cases.0: got 3; expected a block"),
         ("{cases: [{label: a}]}", "8: sweep.cases.0.set: missing; expected a block of settings"),
@@ -523,7 +527,10 @@ def test_importing_the_room_needs_no_torch_no_simpy_and_no_scipy() -> None:
         ("clients.availability=diurnl", "did you mean 'diurnal'?"),
         ("clients.faults.crash=1", "clients.faults.crash: every task would crash"),
         *(
-            (f"clients.faults.crash={law}", f"clients.faults.crash: can be {most}, which is no pr")
+            (
+                f"clients.faults.crash={law}",
+                f"clients.faults.crash: can be {most}, which is not a pr",
+            )
             for law, most in (
                 ("{dist: expon, scale: 0.05}", "1.84"),
                 ("{dist: lognorm, s: 1, scale: 0.1}", "368"),
@@ -538,7 +545,7 @@ def test_importing_the_room_needs_no_torch_no_simpy_and_no_scipy() -> None:
         ("clients.network.upload.loss=1.0", "upload.loss: got 1.0; expected less than 1"),
         ("server.selection={kind: weighted}", "server.selection.by: missing"),
         *(
-            (f"{key}: {{sequence: [1, 2]}}}}", f"{told}: a sequence gives each task a number")
+            (f"{key}: {{sequence: [1, 2]}}}}", f"{told}: a sequence gives each task its own number")
             for key, told in (
                 ("clients.compute={seconds_per_sample", "clients.compute.seconds_per_sample"),
                 ("clients.compute={seconds_per_step", "clients.compute.seconds_per_step"),
@@ -553,12 +560,12 @@ def test_importing_the_room_needs_no_torch_no_simpy_and_no_scipy() -> None:
         (
             "clients.compute.hours={speed: [1], phase_seconds: {mixture: "
             "[{weight: 1, sequence: [1, 2]}]}}",
-            "clients.compute.hours.phase_seconds: a sequence gives each task a number",
+            "clients.compute.hours.phase_seconds: a sequence gives each task its own number",
         ),
         (
             "clients.compute.slowdowns={fast_seconds: 1, slow_seconds: 1, factor: {values: "
             "[2, 2, 2, 2, 2, 2, 2, 2, 2, {sequence: [1, 2]}]}}",
-            "clients.compute.slowdowns.factor: a sequence gives each task a number",
+            "clients.compute.slowdowns.factor: a sequence gives each task its own number",
         ),
         *(
             (f"{key}: {{values: {[1] * 10}}}}}", f"{told}: has a value for each client")

@@ -111,7 +111,7 @@ def test_parquet_reads_like_csv(tmp_path: Path) -> None:
     ("text", "messages"),
     [
         ("", ["phones.csv is empty; expected a header row"]),
-        ("device,weight\na,1\n", ["phones.csv:1: says nothing of a device"]),
+        ("device,weight\na,1\n", ["phones.csv:1: has no measurements of a device"]),
         ("seconds_per_task\n", ["phones.csv has no rows"]),
         (
             "seconds_per_sampel,upload_latency\n1,2\n",

@@ -104,7 +104,7 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(kind: str, tmp_pa
     thread.daemon = True
     thread.start()
     thread.join(20)
-    assert found == [f"{pipe} is no regular file; expected a CSV or Parquet file"]
+    assert found == [f"{pipe} is not a regular file; expected a CSV or Parquet file"]
     assert refusal(lambda: read_as(kind, tmp_path)) == [
         f"{tmp_path} is a folder; expected a CSV or Parquet file"
     ]
@@ -114,7 +114,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path: Path)
     pipe = tmp_path / "pipe.csv"
     os.mkfifo(pipe)
     assert refusal(lambda: open_table(pipe)) == [
-        f"{pipe} is no regular file; expected a CSV or Parquet file"
+        f"{pipe} is not a regular file; expected a CSV or Parquet file"
     ]
 
 
@@ -207,9 +207,9 @@ def test_the_sha256_is_that_of_the_bytes_that_were_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("0.01\n0.02\n", "t.csv:1: the header has the number '0.01' for a name, as a file without"),
-        ("a,1e3\n1,2\n", "t.csv:1: the header has the number '1e3' for a name"),
-        ("-1\n2\n", "t.csv:1: the header has the number '-1' for a name"),
+        ("0.01\n0.02\n", "t.csv:1: the header has the number '0.01' as a name, so the file"),
+        ("a,1e3\n1,2\n", "t.csv:1: the header has the number '1e3' as a name"),
+        ("-1\n2\n", "t.csv:1: the header has the number '-1' as a name"),
         ("a;b\n1;2\n", "t.csv:1: the cells are separated by semicolons; expected commas"),
         ("0,01;0,02;3\n1;2;3\n", "t.csv:1: the cells are separated by semicolons"),
         ("a\tb\n1\t2\n", "t.csv:1: the cells are separated by tabs; expected commas"),
@@ -463,7 +463,7 @@ def test_a_column_of_clients_says_whose_number_it_is(tmp_path: Path) -> None:
     read = read_devices(file, Reading(by="client"))
     assert (read.columns, read.weights) == ({"seconds_per_task": (3, 5)}, (0.75, 0.25))
     (message,) = refusal(lambda: read_devices(file))
-    assert "has a column 'client', which only by: client reads" in message
+    assert "has a column 'client', which is read only with by: client" in message
 
 
 def by_client(file: Path, **more: Any) -> list[Callable[[], Any]]:
@@ -479,7 +479,7 @@ def test_ids_that_are_not_the_numbers_of_the_clients_are_refused(tmp_path: Path)
         ([1, 2, 3], "of clients 0 to 3, 1 has no row; the first is client 0."),
         ([0, 1, 5, 7], "of clients 0 to 7, 4 have no row; the first is client 2."),
         ([1, 9_999_999], "of clients 0 to 9,999,999, 9,999,998 have no row; the first is client 0"),
-        ([0, 1, 1], f"t.csv:4: client 1 has a row already, {file.name}:3"),
+        ([0, 1, 1], f"t.csv:4: client 1 already has a row, {file.name}:3"),
         (["0", "1.5"], "t.csv:3: client is '1.5'; expected a whole number from 0"),
         (["0", "10000000"], "t.csv:3: client is '10000000'; expected a whole number from 0"),
         (["0", "ann"], "expected a whole number from 0 (or number_clients: in_order, for names)"),
@@ -513,7 +513,7 @@ def test_clients_may_be_numbered_in_the_order_of_their_ids(tmp_path: Path) -> No
         assert [each[0][0] / 1e6 for each in intervals] == list(expected)
     file.write_text("client,seconds_per_task\n7,1\n007,2\n")
     for read in by_client(file, number_clients="in_order"):
-        assert "client '007' has a row already, t.csv:2" in refusal(read)[0]
+        assert "client '007' already has a row, t.csv:2" in refusal(read)[0]
 
 
 def test_ids_of_parquet_are_read_exactly(tmp_path: Path) -> None:

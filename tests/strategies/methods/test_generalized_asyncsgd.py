@@ -165,12 +165,16 @@ def test_there_is_a_weight_for_each_client() -> None:
 def test_what_clients_keep_does_not_go_with_queues() -> None:
     scaffold, queue = "strategy={kind: scaffold, clients_per_round: 5}", "clients.queue=fifo"
     load_scenario(SMALLEST, [scaffold])
-    with pytest.raises(ScenarioError, match=r"clients\.queue: scaffold's clients go on from what"):
+    with pytest.raises(
+        ScenarioError, match=r"clients\.queue: the clients of scaffold continue from the state"
+    ):
         load_scenario(SMALLEST, [scaffold, queue])
     topk = "training.compression={upload: {kind: topk}}"
     for settings in ([f"strategy={{kind: {KIND}}}"], [queue]):
         load_scenario(SMALLEST, settings)
-        with pytest.raises(ScenarioError, match=r"error_feedback: what a client has not sent"):
+        with pytest.raises(
+            ScenarioError, match=r"error_feedback: the entries that a client has not sent"
+        ):
             load_scenario(SMALLEST, [*settings, topk])
 
 

@@ -302,8 +302,8 @@ def test_other_local_optimizers_are_refused(
         settings[0] = "strategy={kind: scaffold, clients_per_round: 3}"
     with pytest.raises(ScenarioError) as caught:
         load_scenario(SMALLEST, settings)
-    assert f"training.optimizer.{key}: {found}, but {kind}'s rule takes" in str(caught.value)
-    assert "expected SGD without momentum, at a rate above 0" in str(caught.value)
+    assert f"training.optimizer.{key}: {found}, but the rule of {kind} assumes" in str(caught.value)
+    assert "expected SGD without momentum, with a rate above 0" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["scaffold", "flanp"])

@@ -26,7 +26,7 @@ from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.preparation import prepare
 from afl_sim.strategies import Population, Strategy, Update, strategies
-from afl_sim.strategies.purity import Watch
+from afl_sim.strategies.purity import PurityCheck
 from afl_sim.streams import Streams
 from afl_sim.testing import Case
 from afl_sim.testing.toy import executor_of, learner_of, turn
@@ -163,7 +163,7 @@ def test_no_rule_moves_frozen_parameters(kind: str) -> None:
                 None if version == 0 else base * 1.001,
                 layout,
                 None,
-                Watch(Strategy),
+                PurityCheck(Strategy),
             )
             assert torch.equal(begun.start[:count][~trained], frozen)
             (update,) = updates_of(begun.start[:count], version, trained)[:1]

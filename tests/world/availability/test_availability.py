@@ -153,7 +153,7 @@ def test_an_absence_of_no_time_at_all_is_none() -> None:
     outcome = run(world([5, 5], never), schedule)
     assert not outcome.of("unavailable", "failed")
     assert build(world(1, {**never, "leaves": 3}).clients.availability, Streams(1)) is not None
-    with pytest.raises(ValueError, match=r"on\n.*got 0, which is no time at all"):
+    with pytest.raises(ValueError, match=r"on\n.*got 0; expected a duration above 0"):
         world(1, {"kind": "on_off", "on": 0, "off": 2})
 
 

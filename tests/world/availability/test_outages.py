@@ -232,5 +232,5 @@ def test_a_pause_of_no_time_at_all_is_none() -> None:
 
     outcome = run(world([5], 1, 0), schedule)
     assert not outcome.of("paused", "resumed")
-    with pytest.raises(ValueError, match=r"every\n.*got 0, which is no time at all"):
+    with pytest.raises(ValueError, match=r"every\n.*got 0; expected a duration above 0"):
         world([5], 0, 1)

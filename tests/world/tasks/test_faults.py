@@ -61,7 +61,7 @@ def test_a_client_may_have_a_probability_of_its_own() -> None:
 
 
 def test_a_probability_above_one_is_told() -> None:
-    with pytest.raises(ValidationError, match=r"can be 1\.5, which is no probability"):
+    with pytest.raises(ValidationError, match=r"can be 1\.5, which is not a probability"):
         world([1, 1], {"crash": {"values": [1.5, 0]}})
 
 

@@ -41,7 +41,7 @@ def test_a_strategy_that_goes_by_mean_times_refuses_laws_that_have_none(strategy
         load_study(TEXT + strategy, catalogue())
     (line,) = str(caught.value).splitlines()
     assert line.startswith("<text>:8: strategy: ")
-    assert "goes by mean round trips, but clients.compute.jitter has no finite mean" in line
+    assert "uses mean round trips, but clients.compute.jitter has no finite mean" in line
     assert load_study(TEXT.replace("0.9", "1.1") + strategy, catalogue()).cases
 
 

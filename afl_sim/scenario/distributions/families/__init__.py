@@ -82,14 +82,12 @@ def unfit(name: str) -> str | None:
             "not, such as lognorm, gamma, halfnorm or truncnorm"
         )
     if name in _LEFT_OUT:
-        return f"{name} cannot be drawn from here; expected another, such as {_LEFT_OUT[name]}"
+        return f"{name} is not supported; expected another family, such as {_LEFT_OUT[name]}"
     import scipy.stats  # which takes a second, and only a mistake comes here
 
     found = getattr(scipy.stats, name, None)
     if isinstance(found, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
-        return (
-            f"{name} cannot be drawn from here; 'afl-sim list distributions' names those that can"
-        )
+        return f"{name} is not supported; 'afl-sim list distributions' lists the families that are"
     return None
 
 
@@ -121,7 +119,7 @@ def freeze(name: str, parameters: dict[str, float]) -> Frozen:
         finite = False
     if not finite:
         given = ", ".join(f"{key}={value:g}" for key, value in parameters.items())
-        raise Impossible(f"{name} with {given or 'no parameters'} draws no finite numbers")
+        raise Impossible(f"{name} with {given or 'no parameters'} does not give finite numbers")
     return frozen
 
 

@@ -79,8 +79,8 @@ def _weights(begin: int, end: float, factor_of: Scalar, step: int) -> list[float
         k += step
         if len(found) > MOST:
             raise Impossible(
-                f"spreads over more than {MOST:,} numbers; expected narrower ones, or a family "
-                "that is drawn without a table, such as binom, nbinom, poisson or gamma"
+                f"spreads over more than {MOST:,} numbers; expected a narrower distribution, or a "
+                "family that is drawn without a table, such as binom, nbinom, poisson or gamma"
             )
     return found
 

@@ -1,4 +1,4 @@
-"""The column ``client`` of a table: whose row each row is."""
+"""The column ``client`` of a table: the client of each row."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ClientColumn:
             first = rows.setdefault(numbers[each], row)
             if first != row:
                 place = f"{self._table.path.name}:{lines[first]}"
-                self._table.wrong(lines[row], f"client {show(each)} has a row already, {place}")
+                self._table.wrong(lines[row], f"client {show(each)} already has a row, {place}")
         self._table.refuse_mistakes()
         clients = max(rows) + 1
         absent = clients - len(rows)
@@ -125,7 +125,7 @@ def numbers_by_column(
 
 
 def without_rows(path: str, absent: int, clients: int, first: int) -> str:
-    """The refusal of a table that says nothing of some clients."""
+    """The refusal of a table that has no row for some clients."""
     verb = "has" if absent == 1 else "have"
     return (
         f"{path}: of clients 0 to {clients - 1:,}, {absent:,} {verb} no row; the first is client "

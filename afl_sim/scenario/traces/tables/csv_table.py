@@ -53,15 +53,15 @@ class CsvTable(Table):
         number = next((cell for cell in cells if is_number(cell)), None)
         if number is not None:
             message = (
-                f"{self.header}: the header has the number {show(number)} for a name, as a file "
-                "without a header has; expected the names of the columns"
+                f"{self.header}: the header has the number {show(number)} as a name, so the file "
+                "seems to have no header; expected the names of the columns"
             )
             if len(cells) == 1:
                 below = [row[0] for _, row in islice(self._lines, _LOOKED_AT) if len(row) == 1]
                 if like_mahimahi([number, *below]):
                     message += (
                         ". It looks like a Mahimahi trace, whose lines are the milliseconds at "
-                        "which packets are delivered: these are no bandwidths"
+                        "which packets are delivered, not bandwidths"
                     )
             raise TableProblems([message])
         self.refuse_names()

@@ -1,4 +1,4 @@
-"""What a file is that was taken for a CSV file and is none."""
+"""The format of a file that should be CSV but is not."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _check(path: Path, found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise TableProblems([f"{path} is a folder; {EXPECTED}"])
     if not stat.S_ISREG(found.st_mode):
-        raise TableProblems([f"{path} is no regular file; {EXPECTED}"])
+        raise TableProblems([f"{path} is not a regular file; {EXPECTED}"])
     if found.st_size > MAX_BYTES:
         raise _too_large(path)
 

@@ -1,4 +1,4 @@
-"""What a table is to those who read one, whatever the format of its file."""
+"""A table as its readers see it, whatever the format of its file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,151 @@
+"""Making the partition that a scenario asks for, one function for each kind of partition."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from afl_sim.errors import ScenarioError
+from afl_sim.learning.partition.dealing import (
+    balanced_labels,
+    deal_labels,
+    dirichlet_counts,
+    held_labels_counts,
+    label_order,
+    mixture_counts,
+    raise_to_minimum,
+    scaled_sizes,
+)
+from afl_sim.learning.partition.partition import (
+    PURPOSE,
+    DrawnByLabel,
+    DrawnPartition,
+    FixedPartition,
+    Partition,
+    SharedPartition,
+    cut,
+)
+from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.partitions import (
+    Classes,
+    Iid,
+    PartitionSpec,
+    Quantity,
+    Shards,
+    Shared,
+    Sizes,
+)
+from afl_sim.streams import Streams
+
+Ints = npt.NDArray[np.int64]
+
+
+def make_partition(spec: DataSpec, labels: Ints, clients: int, streams: Streams) -> Partition:
+    """Deal the training set out to clients as a scenario says.
+
+    Args:
+        spec: the scenario's ``data`` section.
+        labels: int64 (samples,), the labels of the training set (`load_labels`).
+        clients: number of clients.
+        streams: the scenario's seed (purposes "partition" and "partition.sizes").
+
+    Raises:
+        ScenarioError: the scenario asks for something impossible; one line for each reason.
+    """
+    classes = spec.info.classes
+    problems = list(spec.partition.check(clients, len(labels), classes))
+    if problems:
+        raise ScenarioError(
+            "\n".join(".".join(("data", "partition", *key)) + f": {why}" for key, why in problems)
+        )
+    drawn = _drawn(spec.partition, labels, clients, classes, streams)
+    if drawn is not None:
+        return drawn
+    return _dealt(spec.partition, labels, clients, classes, streams.generator(PURPOSE))
+
+
+def _drawn(
+    spec: PartitionSpec, labels: Ints, clients: int, classes: int, streams: Streams
+) -> Partition | None:
+    """The partition if samples are drawn with replacement, else None."""
+    if isinstance(spec, Shards | Shared) or not spec.replacement:
+        return None
+    if isinstance(spec, Sizes):
+        return DrawnPartition(np.array(spec.sizes, dtype=np.int64), streams, len(labels))
+    if isinstance(spec, Quantity):
+        # A stream of their own: else the same random numbers would draw client 0's samples.
+        generator = streams.generator(f"{PURPOSE}.sizes")
+        sizes = scaled_sizes(spec, clients, len(labels), generator)
+        return DrawnPartition(sizes, streams, len(labels))
+    equal = np.broadcast_to(
+        np.int64(spec.samples or 0), clients
+    )  # one number, seen `clients` times
+    if isinstance(spec, Iid):
+        return DrawnPartition(equal, streams, len(labels))
+    order, starts = label_order(labels, classes)
+    starts = np.unique(starts)  # a label without samples starts where the next one does
+    if isinstance(spec, Classes) and spec.per_client >= len(starts):
+        raise ScenarioError(
+            f"data.partition.per_client: {spec.per_client} labels per client, but only "
+            f"{len(starts) - 1} have samples"
+        )
+    return DrawnByLabel(equal, streams, spec, order, starts)
+
+
+def _shared(
+    spec: Shared, clients: int, total: int, generator: np.random.Generator
+) -> SharedPartition:
+    held = np.arange(total if spec.samples is None else spec.samples, dtype=np.int64)
+    if spec.order == "shuffled":
+        held = np.sort(generator.permutation(total)[: len(held)]).astype(np.int64)
+    held.setflags(write=False)
+    return SharedPartition(clients, held)
+
+
+def _dealt(
+    spec: PartitionSpec, labels: Ints, clients: int, classes: int, generator: np.random.Generator
+) -> FixedPartition | SharedPartition:
+    """A partition in which each sample belongs to at most one client, or to all of them."""
+    total = len(labels)
+    if isinstance(spec, Shared):
+        return _shared(spec, clients, total, generator)
+    supply = np.bincount(labels, minlength=classes)
+    if isinstance(spec, Iid | Quantity | Sizes):
+        if isinstance(spec, Quantity):
+            sizes = scaled_sizes(spec, clients, total, generator)
+        elif isinstance(spec, Sizes):
+            sizes = np.array(spec.sizes, dtype=np.int64)
+        else:
+            sizes = _equal(total, clients, spec.samples)
+        order = np.arange(total) if spec.order == "file" else generator.permutation(total)
+        return cut(order[: sizes.sum()], sizes)
+    if isinstance(spec, Shards):
+        return _shards(spec, labels, clients, generator)
+    if isinstance(spec, Classes):
+        held = balanced_labels(spec, clients, classes, generator)
+        counts = held_labels_counts(held, supply, spec, generator)
+    elif spec.samples is not None or spec.equal_sizes:
+        sizes = _equal(total, clients, spec.samples)
+        counts = mixture_counts(spec.alpha, sizes, supply, generator)
+    elif spec.alpha == 0:
+        held = balanced_labels(Classes(kind="classes", per_client=1), clients, classes, generator)
+        counts = held_labels_counts(held, supply, spec, generator)
+    else:
+        counts = dirichlet_counts(spec.alpha, clients, supply, generator)
+        counts = raise_to_minimum(counts, spec.min_samples)
+    return cut(deal_labels(counts, labels, generator), counts.sum(axis=1))
+
+
+def _shards(
+    spec: Shards, labels: Ints, clients: int, generator: np.random.Generator
+) -> FixedPartition:
+    shards = np.array_split(np.argsort(labels, kind="stable"), clients * spec.per_client)
+    dealt = [shards[shard] for shard in generator.permutation(len(shards))]
+    sizes = np.array([len(shard) for shard in dealt]).reshape(clients, -1).sum(axis=1)
+    return cut(np.concatenate(dealt), sizes)
+
+
+def _equal(total: int, clients: int, samples: int | None) -> Ints:
+    if samples is not None:
+        return np.full(clients, samples, dtype=np.int64)
+    return total // clients + (np.arange(clients) < total % clients)

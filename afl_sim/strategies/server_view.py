@@ -1,0 +1,318 @@
+"""The server as a schedule sees it: every word that a schedule may use.
+
+`afl_sim.world` implements these protocols. docs/schedules.md lists the words; its table is made
+from the docstrings of `ServerView`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar, overload
+
+from afl_sim.strategies.inputs import Reading, Update
+from afl_sim.strategies.task_view import Event, Schedule, TaskView
+
+T = TypeVar("T")
+
+OLDER_WORDS: Final = frozenset({"pick_one", "dispatch_many"})
+"""Words that still work but are no longer needed."""
+
+
+class ServerView(Protocol):
+    """The words of a schedule.
+
+    Words that return an `Event` are waited for with ``yield``. All others happen at once. Times are
+    seconds of virtual time. Clients are numbered from 0.
+
+    A client without a task is idle. A client that can be reached now is available.
+
+    Example:
+        A server that applies each update when it arrives:
+
+            def schedule(self, server):
+                server.send(self.concurrency)
+                while True:
+                    update = yield server.arrival()
+                    yield server.aggregate([update])
+                    server.send()
+    """
+
+    # -- what the server knows ------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The virtual time, in seconds."""
+
+    @property
+    def version(self) -> int:
+        """The number of global models made so far. Clients download the latest one."""
+
+    @property
+    def clients(self) -> int:
+        """The number of clients in the population."""
+
+    @property
+    def idle(self) -> int:
+        """The number of clients without a task, available or not."""
+
+    @property
+    def in_flight(self) -> tuple[TaskView, ...]:
+        """The tasks that have not arrived, oldest first.
+
+        Tasks that wait for their client to return are at the end.
+        """
+
+    def task(self, client: int, /) -> TaskView | None:
+        """The client's task, or None. If the client queues several tasks, the oldest of them."""
+
+    def staleness(self, task: TaskView, /) -> int:
+        """The staleness that the update would have if it were aggregated now, in versions.
+
+        It is 0 for a task that has not been sent yet.
+        """
+
+    def is_gone(self, client: int, /) -> bool:
+        """Whether the client has left for good."""
+
+    def is_paused(self, task: TaskView, /) -> bool:
+        """Whether the task stands still because its client is away."""
+
+    def expected_seconds(self, client: int, /) -> float:
+        """The mean time of the client's tasks from download to upload, in seconds.
+
+        A strategy that asks for it declares ``needs_mean_times = True``. Distributions without a
+        mean are then refused before the run.
+
+        Raises:
+            ScenarioError: the client's task times have no finite mean.
+        """
+
+    def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
+        """A random number in (0, 1) for the strategy itself.
+
+        It depends only on the scenario's seed and on the arguments.
+
+        Args:
+            purpose: a name for the draw, chosen by the strategy.
+            client: the client that the draw is about.
+            k: the number of the draw, such as the round.
+        """
+
+    def result(self, task: TaskView, /) -> Reading:
+        """An update's training loss and counts, without tensors.
+
+        The strategy declares ``reads_results = True``, and cannot run without training
+        (``--timing-only``).
+
+        Raises:
+            ScheduleError: the strategy does not declare this, or the update has not arrived.
+        """
+
+    def measure(
+        self, function: Callable[[Sequence[Update]], T], updates: Iterable[TaskView], /
+    ) -> T:
+        """A plain value that ``function`` computes from the tensors of updates.
+
+        It serves where the loss is not enough, such as for the norm of the mean update. The
+        function is pure, and its value consists of plain numbers, words, lists and dicts. The
+        strategy declares ``reads_results = True``.
+
+        Example:
+            ``server.measure(lambda updates: float(updates[0].delta.norm()), arrived)``
+
+        Raises:
+            ScheduleError: the strategy does not declare this, or an update has not arrived.
+            StrategyError: the function raised an exception, or returned a tensor.
+        """
+
+    # -- choosing clients -----------------------------------------------------------------------
+
+    def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:
+        """Draw up to n clients out of those that are idle and available, such as for a round.
+
+        The draw is uniform, or as the scenario's ``server.selection`` says. If clients queue tasks,
+        busy clients can be drawn too.
+
+        Args:
+            n: the number of clients.
+            among: the clients to draw from; None is all clients.
+        """
+
+    def workers(self, n: int) -> list[int]:
+        """Draw n clients that are to be kept busy.
+
+        It draws as `pick` does. If too few clients are available, those that return first are
+        added.
+        """
+
+    def sample(self, n: int) -> list[int]:
+        """Draw up to n clients out of all available ones, idle or busy. The draw is uniform."""
+
+    # -- sending models and taking updates back -------------------------------------------------
+
+    @overload
+    def dispatch(
+        self,
+        clients: int,
+        /,
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+        retry: bool = True,
+    ) -> TaskView: ...
+
+    @overload
+    def dispatch(
+        self,
+        clients: Iterable[int],
+        /,
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+        retry: bool = True,
+    ) -> list[TaskView]: ...
+
+    def dispatch(
+        self,
+        clients: int | Iterable[int],
+        /,
+        *,
+        epochs: float | None = None,
+        steps: int | None = None,
+        until_polled: bool = False,
+        retry: bool = True,
+    ) -> TaskView | list[TaskView]:
+        """Send the current model to a client, or to several in turn, and have them train.
+
+        Returns the task; for several clients, the list of tasks. A client that is away gets the
+        model that is current when it returns. If it has left for good, the task has failed already.
+
+        Args:
+            clients: an idle client, or several. If clients queue tasks, they need not be idle.
+            epochs: the number of epochs, in place of the scenario's.
+            steps: the number of local steps, in place of the scenario's.
+            until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
+            retry: if the task fails and no `wait` has it, send the client another.
+
+        Example:
+            ``cohort = server.dispatch(server.pick(10))``
+
+        Raises:
+            ScheduleError: a client has a task already, does not exist, or queues tasks and is to
+                wait for a poll.
+        """
+
+    def send(self, n: int = 1) -> list[TaskView]:
+        """Send the current model to n clients, drawn as by `workers`. Returns the tasks.
+
+        If a task fails and no `wait` has it, another client is drawn in its place.
+        """
+
+    def cancel(self, task: TaskView, /) -> None:
+        """Stop a task. Its client is idle at once.
+
+        A task that has arrived is discarded. A task that has failed stays as it is.
+
+        Raises:
+            ScheduleError: the update has been used, or the task cancelled already.
+        """
+
+    def discard(self, task: TaskView, /) -> None:
+        """Do not use an update, whether it has arrived or will arrive later.
+
+        Raises:
+            ScheduleError: the update has been used, discarded or cancelled already.
+        """
+
+    def recall(self, task: TaskView, /) -> TaskView:
+        """Tell the client to stop and to send what it has done. Returns the same task.
+
+        The update arrives as usual. A client that is away sends it when it returns. A task that has
+        crashed unnoticed fails now, and so does a task that was never sent because its client is
+        away. No other task replaces it. Nothing happens to a task that has arrived or failed.
+        """
+
+    def poll(self, client: int, /) -> TaskView:
+        """Take what the client has done so far. Returns the task that this ends.
+
+        The client goes on from there as its next task, with the same limit of steps. The polled
+        task arrives after its upload. It has failed if the client had crashed unnoticed. The
+        strategy declares ``polls = True``.
+
+        Raises:
+            ScheduleError: the client is away, or has no task sent with ``until_polled``.
+        """
+
+    # -- waiting --------------------------------------------------------------------------------
+
+    def arrival(self) -> Event[TaskView]:
+        """Wait for the next update that no `wait` has.
+
+        Raises:
+            ScheduleError: another process waits for an arrival already.
+        """
+
+    def arrivals(self) -> list[TaskView]:
+        """Take all updates that have arrived by now and that no `wait` has."""
+
+    def wait(
+        self,
+        tasks: Iterable[TaskView],
+        /,
+        *,
+        first: int | None = None,
+        deadline: float | None = None,
+    ) -> Event[list[TaskView]]:
+        """Wait for all of the tasks, for the first few, or for at most ``deadline`` seconds.
+
+        The value is the list of the updates that arrived, in order of arrival. An arrival at the
+        very instant of the deadline counts. Tasks that fail are not waited for.
+
+        Args:
+            tasks: tasks in flight or arrived.
+            first: the number of arrivals that is enough; None waits for all.
+            deadline: seconds from now; None is no deadline.
+
+        Raises:
+            ScheduleError: another `wait` has one of the tasks.
+        """
+
+    def wait_idle(self, n: int = 1, among: Sequence[int] | None = None) -> Event[Any]:
+        """Wait until at least n clients are idle and available.
+
+        Args:
+            n: the number of clients.
+            among: the clients that count; None is all clients.
+        """
+
+    def sleep(self, seconds: float) -> Event[Any]:
+        """Wait for some seconds. Everything else that is due at that instant happens first."""
+
+    def spawn(self, process: Schedule, /) -> Event[Any]:
+        """Run another process beside this one, such as one for each tier.
+
+        Returns the event of its end, for which a schedule may wait.
+        """
+
+    def aggregate(self, updates: Iterable[TaskView], /, **context: Any) -> Event[Any]:
+        """Make the next version from updates that have arrived.
+
+        The rule gets the updates in order of arrival. Without updates there is no new version.
+
+        Args:
+            updates: the updates.
+            context: plain values, such as the tier. They go to the event log and to the rule.
+
+        Raises:
+            ScheduleError: an update is not at the server.
+        """
+
+    # -- older words ----------------------------------------------------------------------------
+
+    def pick_one(self) -> int:
+        """An older word for one of `workers`; it raises an error if no client is idle."""
+
+    def dispatch_many(self, clients: Iterable[int], /) -> list[TaskView]:
+        """An older word for `dispatch` of several clients."""
