@@ -129,7 +129,7 @@ class World:
         """Turn the clock until a stop rule is reached.
 
         Args:
-            at_most: give up after about so many events, and after half as many that lead nowhere.
+            at_most: give up after about this many events, and after half as many without progress.
                 By default a run may have any number.
 
         Raises:
@@ -216,7 +216,7 @@ class World:
         return int(horizon)
 
     def _look(self, events: int) -> None:
-        """Check for progress after so many more events, or versions that came without any."""
+        """Check for progress, ``events`` events or versions after the last check."""
         self._standstill.look(events)
         self._looked += events
         self._unseen = 0

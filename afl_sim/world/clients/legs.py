@@ -87,7 +87,7 @@ class Legs:
         task.computing_since_us += now - pause.since_us
 
     def put_off(self, task: Task, delay: int, then: Then) -> None:
-        """Go on with the task after so many microseconds."""
+        """Go on with the task after ``delay`` microseconds."""
         timeout = self.env.timeout(delay, task)
         timeout.callbacks.append(_go_on)  # set until it is processed
         task.pending = timeout

@@ -21,7 +21,7 @@ class Selector(Protocol):
         """``n`` of the clients, which are given in order of their index; all if there are fewer."""
 
     def hear(self, client: int, loss: float, seconds: float) -> None:
-        """A client's update has arrived, with this training loss, after so many seconds."""
+        """A client's update has arrived, with this training loss, ``seconds`` after it was sent."""
 
 
 class _IgnoresLosses:

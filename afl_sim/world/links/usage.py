@@ -71,7 +71,7 @@ class Usage:
         self._entered_us = self._left_us = 0  # sums of instants
 
     def pass_time(self, now_us: int, present: int) -> None:
-        """Count the time since the last call, with so many transfers there.
+        """Count the time since the last call, with ``present`` transfers there.
 
         Call it before each change.
         """
@@ -91,7 +91,7 @@ class Usage:
         self._left_us += now_us
 
     def until(self, now_us: int, present: int) -> LinkUse:
-        """The use until now, with so many transfers there since the last change."""
+        """The use until now, with ``present`` transfers there since the last change."""
         elapsed = now_us - self._since_us
         served = self._served_us + min(present, self._slots) * elapsed
         return LinkUse(

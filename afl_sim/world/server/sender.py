@@ -21,7 +21,7 @@ from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task
 from afl_sim.world.tasks.workload import Workload
 
 _MISSED = 10_000
-"""A client that returns so many times in a row while the server is down counts as gone."""
+"""A client that returns this many times in a row while the server is down counts as gone."""
 
 
 class Sender:

@@ -10,8 +10,8 @@ from afl_sim.world.server.server import Server
 
 LIMIT = 200_000
 LIMIT_PER_CLIENT = 100
-"""Tasks that are lost, updates that are not used, or events that change nothing, one after the
-other. No run that makes progress has so many."""
+"""Tasks without use, updates that are not used, or events that change nothing, in a row. A run that
+makes progress has fewer."""
 
 _COUNTED = ("versions", "updates", "samples")
 
@@ -52,7 +52,7 @@ class Standstill:
         self._limit = limit + LIMIT_PER_CLIENT * self._server.clients
 
     def look(self, events: int) -> None:
-        """Check for progress after so many more events.
+        """Check for progress, ``events`` events after the last check.
 
         Raises:
             ScheduleError: the run would go on like this for ever.

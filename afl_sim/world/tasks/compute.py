@@ -73,7 +73,7 @@ class Compute:
         return round(end) or 1
 
     def work(self, task: Task, elapsed_us: int) -> float:
-        """The work done so long after the computation began, as a time at rate 1.
+        """The work done ``elapsed_us`` after the computation began, in microseconds at rate 1.
 
         Only for clients whose speed varies.
         """
