@@ -26,7 +26,7 @@ class EverybodyInTurn:
 
     def schedule(self, server: Any) -> Iterator[Any]:
         while True:
-            tasks = server.dispatch_many(range(server.clients))
+            tasks = server.dispatch(range(server.clients))
             updates = yield server.wait(tasks)
             yield server.aggregate(updates)
             yield server.sleep(1)

@@ -21,23 +21,7 @@ def public(thing: object) -> set[str]:
 
 WORDS = public(ServerView)
 # What the run itself asks of the server, and no schedule.
-OF_THE_RUN = {
-    "awaited_back_us",
-    "call_back",
-    "counts",
-    "deliver",
-    "evaluation_seconds",
-    "everyone_is_gone",
-    "fail",
-    "fleet",
-    "listener",
-    "record",
-    "record_presence",
-    "select_by",
-    "sharing",
-    "strategy",
-    "under_way",
-}
+OF_THE_RUN = {"counts", "under_way"}
 
 
 def arguments(word: Any) -> list[tuple[Any, ...]]:
