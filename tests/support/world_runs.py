@@ -8,6 +8,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from afl_sim.errors import AflSimError
 from afl_sim.global_model.null import NullLearner
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
@@ -137,17 +138,25 @@ def scenario(
     return Scenario.model_validate(fields, context=Reading(_catalogue()))
 
 
+class TooLong(AflSimError):
+    """A run that a test need not wait for."""
+
+
 def run(
     scenario: Scenario,
     schedule: Callable[[Any], Iterator[Any]] | None = None,
     *,
     samples_of: Callable[[int], int] = lambda client: SAMPLES,
     model_bytes: int = MODEL_BYTES,
+    most_rows: int | None = None,
 ) -> Outcome:
     """Run the world on a hand-written schedule, or on the scenario's own strategy.
 
     A hand-written schedule has to come to its end, assertions and all, unless a stop rule
     of the scenario cuts it short.
+
+    Raises:
+        TooLong: the log has more than ``most_rows``.
     """
     strategy: Any = scenario.strategy if schedule is None else Script(schedule)
     log = EventLog()
@@ -157,6 +166,8 @@ def run(
         log.append(*row)
         padded = (*row, *(-1, -1, 0, -1, -1, None)[len(row) - 5 :])
         events.append(Event(padded[0], KIND_NAMES[padded[1]], *padded[2:]))
+        if len(events) == most_rows:
+            raise TooLong(f"the log has {most_rows} rows")
 
     guided = scenario.server.selection.reads_results
     learner = MadeUpLosses() if guided else NullLearner()
