@@ -165,7 +165,7 @@ def test_wrong_settings_are_refused(kind: str, settings: dict, named: str) -> No
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ("{kind: mlp, hidden: [1000000000]}", "it has 795,000,000,010 parameters; to train it"),
+        ("{kind: mlp, hidden: [1000000000]}", "it has 795,000,000,010 parameters; training needs"),
         ("{kind: mlp, hidden: [5, 1000000000000000000]}", "more weights than can be numbered"),
         ("{kind: cnn, hidden: 1000000000}", "it has 3,147,000,052,106 parameters"),
     ],
