@@ -355,8 +355,11 @@ def test_what_cannot_be_dealt_is_refused_and_names_its_key(
         ({"kind": "dirichlet", "alpha": float("nan")}, "alpha"),
         ({"kind": "dirichlet"}, "alpha"),
         ({"kind": "quantity", "law": "power_law", "exponent": 1}, "exponent"),
-        ({"kind": "classes", "samples": 10, "sigma": 1.0}, "sigma shares out every sample"),
-        ({"kind": "classes", "samples": 10, "min_per_label": 2}, "min_per_label shares out"),
+        ({"kind": "classes", "samples": 10, "sigma": 1.0}, "sigma distributes all samples"),
+        (
+            {"kind": "classes", "samples": 10, "min_per_label": 2},
+            "min_per_label distributes all samples",
+        ),
         ({"kind": "classes", "sigma": -1}, "sigma"),
         ({"kind": "sizes", "sizes": [5, 0]}, r"sizes\[1\] is 0"),
         ({"kind": "sizes", "sizes": []}, "sizes"),
@@ -370,7 +373,7 @@ def test_settings_out_of_bounds_are_refused(partition: dict[str, Any], message: 
 
 
 def test_more_shared_samples_than_there_are_is_refused() -> None:
-    with pytest.raises(ScenarioError, match=r"partition\.samples: 6001 samples for everybody"):
+    with pytest.raises(ScenarioError, match=r"partition\.samples: 6001 samples for every client"):
         deal(kind="shared", samples=6001)
 
 
