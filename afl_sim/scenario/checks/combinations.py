@@ -122,8 +122,8 @@ def impossible_combinations(
         elif evaluation is not None and not evaluation.goes_on:
             yield Finding(
                 ("stop", "accuracy"),
-                "the model is evaluated only at the start and the end, so this rule, the only "
-                "one, is never reached; expected evaluation.every_seconds or "
+                "this is the only stop rule, and it is never reached, because the model is "
+                "evaluated only at the start and the end; expected evaluation.every_seconds or "
                 "evaluation.every_versions",
             )
 
