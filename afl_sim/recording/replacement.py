@@ -15,7 +15,7 @@ from typing import Final
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run, RunFolder, load_head
 from afl_sim.recording.drafts import HeldFolder, hold_folder, remove_drafts, remove_folder
-from afl_sim.recording.files import reason
+from afl_sim.recording.files import os_reason
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.recording.holding import HOLDS_FOLDERS
 from afl_sim.recording.locking import LOCK
@@ -56,7 +56,7 @@ class Replacement(AbstractContextManager["Replacement"]):
             os.rename(self._place, self._aside)
         except OSError as error:
             self._release()
-            raise RunFolderError(f"cannot replace {old.path}: {reason(error)}") from error
+            raise RunFolderError(f"cannot replace {old.path}: {os_reason(error)}") from error
 
     def __exit__(
         self,
