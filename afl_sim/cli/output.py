@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 
 class Unfailing:
-    """A stream for news of a run, which goes on even where they cannot be shown.
+    """A stream for messages about a run. If they cannot be written, the run continues.
 
     Args:
         stream: where they go to.

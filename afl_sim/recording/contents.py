@@ -50,7 +50,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def check_columns(
     path: Path, schema: pa.Schema, later: Collection[str] = (), most_rows: int | None = None
 ) -> list[str]:
-    """Look at a Parquet file's footer.
+    """Check a Parquet file's footer.
 
     Args:
         path: the file.
@@ -184,7 +184,7 @@ def _require_table(
 
 
 def _require_regular(path: Path) -> None:
-    """Refuse what would not end when it is read."""
+    """Refuse files that cannot be read to an end, such as pipes."""
     if path.exists() and not path.is_file():
         raise RunFolderError(f"{path} is damaged: it is not a regular file")
 

@@ -36,7 +36,7 @@ _REASONS = {
 
 
 def os_reason(error: OSError) -> str:
-    """What went wrong, in a few plain words."""
+    """The cause of an operating system's error, in a few plain words."""
     code = error.errno if error.errno is not None else 0
     return _REASONS.get(code) or error.strerror or str(error) or type(error).__name__
 

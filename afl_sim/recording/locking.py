@@ -22,7 +22,7 @@ LOCK: Final = ".lock"
 
 @contextmanager
 def lock_of(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a folder against other processes.
+    """Lock a folder against other processes.
 
     Args:
         folder: which.
@@ -74,7 +74,7 @@ def _take(lock: io.FileIO, folder: Path, wait: bool) -> None:
 
 
 def _is_at(file: io.FileIO, path: Path) -> bool:
-    """Whether this open file is the one at that place."""
+    """Whether this open file is still the file at that path."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except OSError:

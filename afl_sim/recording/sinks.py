@@ -27,11 +27,11 @@ class Sink(Protocol):
         """Take one evaluation."""
 
     def close(self) -> None:
-        """Hand over what is left; called once, whichever way the run ended."""
+        """Finish; called once, however the run ended."""
 
 
 def check_sinks(names: Sequence[str]) -> None:
-    """Refuse what is not installed.
+    """Refuse sinks whose package is not installed.
 
     Raises:
         InputError: it is not; the message names the extra.

@@ -237,8 +237,8 @@ class ServerView(Protocol):
     def poll(self, client: int, /) -> TaskView:
         """Take what the client has done so far. Returns the task that this ends.
 
-        The client goes on from there as its next task, with the same limit of steps. The polled
-        task arrives after its upload. It has failed if the client had crashed unnoticed. The
+        The client continues from there with its next task, which has the same limit of steps. The
+        polled task arrives after its upload. It has failed if the client had crashed unnoticed. The
         strategy declares ``polls = True``.
 
         Raises:

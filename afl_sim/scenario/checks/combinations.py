@@ -189,7 +189,7 @@ def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[F
 
 
 def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """Keys of which a block gives several but may give one; ``data`` need not be valid."""
+    """Keys that exclude each other in a block. ``data`` need not be valid."""
     clients = data.get("clients")
     compute = clients.get("compute") if isinstance(clients, dict) else None
     for path, block, names in (
