@@ -132,7 +132,9 @@ def print_comparison(
         for line in lines:
             console.print(line, markup=False, highlight=False)
         if len(lines) > 1:
-            console.print("Each interval holds by itself; none is adjusted for their number.")
+            console.print(
+                "Each interval is valid by itself; they are not corrected for multiple comparisons."
+            )
         console.print()
     mixed = mixed_numerics(runs)
     if mixed:

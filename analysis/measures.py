@@ -82,7 +82,7 @@ def measure_all(runs: Iterable[Run]) -> Measured:
 
 
 def measurements(run: Run) -> dict[str, Any]:
-    """A run's figures by column; None where it has none. See `MEASURES` for the units.
+    """A run's measures by column; None if a measure has no value. See `MEASURES` for the units.
 
     ``seconds_to_<target>`` is there for each target of a run that trained, None where the target
     was not reached.
@@ -106,7 +106,7 @@ def measurements(run: Run) -> dict[str, Any]:
 
 
 def has_events(run: Run) -> bool:
-    """Whether a run has left its events: not while it goes on, nor if it failed before that.
+    """Whether a run has recorded its events. It has not while it runs, or if it failed early.
 
     Raises:
         RunFolderError: they should be there and are not, or are damaged.
@@ -115,7 +115,7 @@ def has_events(run: Run) -> bool:
 
 
 def _steady_events(run: Run) -> pd.DataFrame | None:
-    """What `steady_state` needs of a run's events; None where it has left none.
+    """The part of a run's events that `steady_state` needs; None if there are no events.
 
     The run does not keep them: a study has many runs.
     """
@@ -200,14 +200,14 @@ def steady_state(events: pd.DataFrame) -> dict[str, float | None]:
 def clients_at_work(
     events: pd.DataFrame,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """When the number of tasks in flight changed (microseconds), and what it was from then on."""
+    """When the number of tasks in flight changed (microseconds), and its new value each time."""
     change = changes(events, {"dispatched": 1, "arrived": -1, "cancelled": -1, "failed": -1})
     moves = change != 0
     return events["time_us"].to_numpy()[moves], np.cumsum(change[moves])
 
 
 def changes(events: pd.DataFrame, steps: dict[str, int]) -> npt.NDArray[np.int64]:
-    """For each event what its kind adds to a count."""
+    """For each event, the change of a count that its kind causes."""
     categories: Sequence[str] = events["kind"].cat.categories
     by_code = np.array([steps.get(name, 0) for name in categories] + [0], dtype=np.int64)
     codes: npt.NDArray[np.int8] = events["kind"].cat.codes.to_numpy()

@@ -215,12 +215,12 @@ def usable(
 
 
 def holds(run: Run, has: Callable[[Run], bool]) -> bool:
-    """Whether a run has something; one without the file that it would be in has not."""
+    """Whether a run has some data. A run that lacks the file of this data does not."""
     return _why_not(run, has, "") is None
 
 
 def _why_not(run: Run, has: Callable[[Run], bool], lacking: str) -> str | None:
-    """Why a run cannot be shown; None where it can."""
+    """Why a run cannot be shown; None if it can."""
     try:
         if has(run):
             return None

@@ -137,13 +137,13 @@ def short_names(members: Sequence[Group], longest: int) -> list[str]:
 
 
 def drawable(text: str) -> str:
-    """``text`` as a figure takes it to mean itself: no formula, and not hidden from a legend."""
+    """``text`` in a form that a figure shows as it is: no formula, and not hidden from a legend."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
 def _shortened(labels: Sequence[str], longest: int) -> list[str]:
-    """Labels shortened in the middle; those that lose what they differ in there, elsewhere."""
+    """Labels shortened in the middle; elsewhere if they differ only in the middle."""
     short = [shorten(label, longest) for label in labels]
     for text in dict.fromkeys(short):
         places = [place for place, found in enumerate(short) if found == text]

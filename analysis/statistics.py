@@ -72,7 +72,7 @@ def prediction_interval(values: Sequence[float], confidence: float = CONFIDENCE)
 
 
 def quartiles(times: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """The lower and upper quartile of times of which some never came, interpolated linearly.
+    """The lower and upper quartile of times, some of which may be infinite; linear interpolation.
 
     A time that never came is later than every other; a quartile that lies among those is None.
     """
@@ -89,7 +89,7 @@ def quartiles(times: Sequence[float | None]) -> tuple[float | None, float | None
 
 
 def median_time(times: Sequence[float | None]) -> float | None:
-    """The median of times of which some never came; None if half or more of them did not.
+    """The median of times, some of which may be infinite; None if half or more of them are.
 
     A time that never came is later than every other, so it counts without having a value.
     """

@@ -51,7 +51,7 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 @dataclass(frozen=True)
 class Colors:
-    """The page and what is drawn on it in no run's colour."""
+    """The colours of the page and of everything that belongs to no run."""
 
     page: str
     ink: str
@@ -214,7 +214,7 @@ def label_legend(figure: Figure, axes: Axes, style: Style) -> None:
 
 
 def note(figure: Figure, text: str) -> None:
-    """Leave a note on a figure about what it cannot show by itself; see `notes`."""
+    """Attach a note to a figure about something that it cannot show; see `notes`."""
     text = text.replace(r"\$", "$")
     figure.set_label("; ".join(filter(None, [notes(figure), text])))
 
@@ -226,5 +226,5 @@ def note_left_out(figure: Figure, others: str) -> None:
 
 
 def notes(figure: Figure) -> str:
-    """What `note` left on a figure, in one line; empty where there is nothing to say."""
+    """The notes on a figure, in one line; empty if there are none."""
     return str(figure.get_label() or "")

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 
 class Unfailing:
-    """A stream for news of a run, which goes on even where they cannot be shown.
+    """A stream for messages about a run. If they cannot be written, the run continues.
 
     Args:
         stream: where they go to.
@@ -45,11 +45,11 @@ def failed_output(error: OSError) -> int:
 
     If the reader has closed the pipe early, nothing is reported.
     """
-    from afl_sim.recording.files import reason
+    from afl_sim.recording.files import os_reason
 
     # What is left in the buffer would be tried, and fail, once more at the end of the process.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno != errno.EPIPE:
-        say_errors(f"cannot write {error.filename or 'the output'}: {reason(error)}")
+        say_errors(f"cannot write {error.filename or 'the output'}: {os_reason(error)}")
     return 1

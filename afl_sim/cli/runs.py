@@ -90,7 +90,7 @@ def resume_run(
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
 ) -> None:
-    """Continue an interrupted run or study, to the result that it would have had."""
+    """Continue an interrupted run or study; the interruption does not change its result."""
     from afl_sim.analysis.compare import print_comparison
     from afl_sim.cli.display import Display, Interruption
     from afl_sim.recording import load_head

@@ -15,7 +15,7 @@ from afl_sim.execution.tasks import TrainingTask
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Evaluation, Evaluator
+from afl_sim.learning.training.evaluation import Evaluator, Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.strategies.base import Client, Strategy, Work
 from afl_sim.strategies.purity import PurityCheck
@@ -64,7 +64,7 @@ class TaskRunner:
             )
         return conclude(task, begun, result, self._trainer, self._compressor, self._purity)
 
-    def evaluate(self, vector: Tensor) -> Evaluation:
+    def evaluate(self, vector: Tensor) -> Scores:
         """Evaluate a model given as a vector of shape (P + B,)."""
         with told_as("an evaluation"):
             return self._evaluator.evaluate(vector)

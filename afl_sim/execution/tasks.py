@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State, Strategy
 
@@ -71,7 +71,7 @@ class Executor(Protocol):
     def submit(self, task: TrainingTask, due_us: int) -> Future[LocalResult]:
         """Take on a task; its result is needed at ``due_us`` in virtual time, or never."""
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Future[Evaluation]:
+    def evaluate(self, vector: Tensor, due_us: int) -> Future[Scores]:
         """Take on the evaluation of a model given as a vector of shape (P + B,)."""
 
     def cancel(self, future: Future[Any]) -> None:

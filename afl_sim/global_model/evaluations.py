@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from afl_sim.execution.tasks import Executor, Future, Known
-from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.evaluation import Scores
 
 
 class Evaluations:
@@ -24,11 +24,11 @@ class Evaluations:
     def __init__(
         self,
         executor: Executor,
-        report: Callable[[int, int, int, int, Evaluation], None],
+        report: Callable[[int, int, int, int, Scores], None],
     ) -> None:
         self._executor = executor
         self._report = report
-        self._last: tuple[int, Future[Evaluation]] | None = None  # and its version
+        self._last: tuple[int, Future[Scores]] | None = None  # and its version
         self._unreported: tuple[int, int, int, int] | None = None
 
     def begin(self, vector: Tensor, time_us: int, version: int, updates: int, samples: int) -> None:
@@ -53,11 +53,11 @@ class Evaluations:
         self._report(*row, evaluation)
         return None if math.isfinite(evaluation.loss) else (row[1], evaluation.loss)
 
-    def last(self) -> tuple[int, Evaluation] | None:
+    def last(self) -> tuple[int, Scores] | None:
         """The last evaluation and its version; waits for it."""
         return None if self._last is None else (self._last[0], self._last[1].result())
 
-    def restore(self, last: tuple[int, Evaluation] | None) -> None:
+    def restore(self, last: tuple[int, Scores] | None) -> None:
         """Go on from what `last` gave, which was reported then."""
         if last is not None:
             self._last = (last[0], Known(last[1]))

@@ -19,7 +19,7 @@ from afl_sim.global_model.guard import Guard, corrupted
 from afl_sim.global_model.server_model import ServerModel
 from afl_sim.global_model.snapshot import Snapshot, to_plain
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Population, Reading, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
@@ -67,7 +67,7 @@ class TrainingLearner:
         layout: ParameterVector,
         population: Population,
         lr_factor: Callable[[int], float],
-        on_evaluation: Callable[[int, int, int, int, Evaluation], None],
+        on_evaluation: Callable[[int, int, int, int, Scores], None],
         kept: Callable[[Future[LocalResult]], LocalResult | None] | None = None,
         guard: Guard | None = None,
         feeds_back: bool = False,

@@ -21,7 +21,7 @@ from torch import Tensor
 from afl_sim.errors import StrategyError
 from afl_sim.execution.tasks import Future, ended
 from afl_sim.global_model.dispatched import Dispatched
-from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State
 
@@ -59,7 +59,7 @@ class Snapshot:
     own: dict[int, Tensor] = field(default_factory=dict)
     before: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     results: dict[tuple[int, int], LocalResult] = field(default_factory=dict)
-    evaluation: tuple[int, Evaluation] | None = None
+    evaluation: tuple[int, Scores] | None = None
     rejected: int = 0
     again: list[tuple[int, int]] = field(default_factory=list)
     readings: list[Any] = field(default_factory=list)
@@ -131,7 +131,7 @@ class Snapshot:
         snapshot.readings = [_from_plain(value, {}) for value in facts["readings"]]
         if "evaluation" in facts:
             version, accuracy, loss, by_class, norm = facts["evaluation"]
-            snapshot.evaluation = (version, Evaluation(accuracy, loss, tuple(by_class), norm))
+            snapshot.evaluation = (version, Scores(accuracy, loss, tuple(by_class), norm))
         return snapshot
 
 

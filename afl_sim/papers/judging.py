@@ -42,7 +42,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Borne:
-    """One claim: in how many replications it holds, of how many."""
+    """One claim: the number of replications in which it holds, and the number of all."""
 
     quantity: str
     says: str
@@ -51,7 +51,7 @@ class Borne:
 
 
 def judged(target: Target, results: Results) -> list[Judged]:
-    """Every row that this scale can give, in the target's order."""
+    """All rows that this scale can measure, in the target's order."""
     return [
         _judge(table, row, results.tables.get(quantity, {}).get(row, []))
         for quantity, table in target.tables.items()

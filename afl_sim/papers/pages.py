@@ -107,7 +107,7 @@ def texts(table: Table, rows: Sequence[Judged]) -> list[tuple[str, list[str]]]:
 
 
 def claim_line(claim: Borne) -> str:
-    """What a claim says, and how often it held."""
+    """A claim, and how often it held."""
     if not claim.n:
         return f"{claim.says}: {_NOT_RUN}"
     if claim.n == 1:
@@ -116,7 +116,7 @@ def claim_line(claim: Borne) -> str:
 
 
 def verdict(target: Target, results: Results) -> str:
-    """How many rows and claims came out as published, in a line."""
+    """One line: how many rows and claims agree with the publication."""
     rows = [row for row in judged(target, results) if row.within is not None]
     claims = [claim for claim in borne(target, results) if claim.n]
     said = []

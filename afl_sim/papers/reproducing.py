@@ -208,7 +208,7 @@ def _call(target: Target, module: ModuleType, name: str, *arguments: Any) -> Any
 
 
 def _made(target: Target, asked: Asked, studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
-    """What the results were made with, from the manifests of their runs."""
+    """The software and machine of the results, from the manifests of their runs."""
     runs = [run for found in studies.values() for run in found]
     manifest = runs[0].manifest if runs else {}
     words = ["afl-sim reproduce", target.name, f"--scale {asked.scale}"]

@@ -88,7 +88,7 @@ def target_names() -> list[str]:
 
 
 def find_target(name: str) -> Target:
-    """The target of a name, or in a folder of one's own.
+    """The target with this name, or in this folder.
 
     Raises:
         InputError: there is no such target.
@@ -151,7 +151,7 @@ def load_target(folder: Path) -> Target:
 
 
 def _problems(words: Words, folder: Path) -> Iterator[Finding]:
-    """What is wrong though each block is right by itself."""
+    """Mistakes that show only when the blocks are compared."""
     for study, runs in words.studies.items():
         if not (folder / runs.file).is_file():
             message = f"there is no file {folder / runs.file}"

@@ -14,7 +14,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def _row(value: Any) -> Any:
-    """A number stands for what is reported, and nothing for a row that is measured only."""
+    """Read a bare number as the reported number, and null as a row that is only measured."""
     if value is None:
         return {}
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -40,7 +40,7 @@ class Minutes(Section):
 
 
 class Cut(Section):
-    """How a study is made small."""
+    """How a study is reduced for the small scale."""
 
     settings: dict[str, Any] = Field(
         alias="set", min_length=1, description="Settings by key path, in place of the file's."

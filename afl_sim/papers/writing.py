@@ -11,7 +11,7 @@ from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.papers.pages import to_csv, to_markdown
 from afl_sim.papers.results import Results, read_results
 from afl_sim.papers.target import Target, paper_folder
-from afl_sim.recording.files import reason, write_bytes, write_text
+from afl_sim.recording.files import os_reason, write_bytes, write_text
 from afl_sim.recording.locking import lock_of
 from afl_sim.scenario.bundled import scenario_folder
 
@@ -29,7 +29,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AflSimError(f"cannot make the folder {folder}: {reason(error)}") from error
+        raise AflSimError(f"cannot make the folder {folder}: {os_reason(error)}") from error
     with ExitStack() as held:
         try:
             held.enter_context(lock_of(folder, wait=True))

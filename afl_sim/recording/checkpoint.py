@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from afl_sim.errors import AflSimError
 from afl_sim.recording.drafts import draft_folder, remove_drafts
-from afl_sim.recording.files import reason, write_bytes, write_text
+from afl_sim.recording.files import os_reason, write_bytes, write_text
 from afl_sim.recording.holding import close, open_folder
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def save_checkpoint(
             os.rename(draft, place)
         _sync(folder)
     except OSError as error:
-        raise AflSimError(f"cannot write a checkpoint in {folder}: {reason(error)}") from error
+        raise AflSimError(f"cannot write a checkpoint in {folder}: {os_reason(error)}") from error
     for old in _numbers(folder)[:-_KEPT]:
         _remove(folder / str(old))
 

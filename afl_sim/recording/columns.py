@@ -1,4 +1,4 @@
-"""Events as NumPy columns, for what goes through all of them."""
+"""Events as NumPy columns, for code that reads all of them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording.files import reason
+from afl_sim.recording.files import os_reason
 from afl_sim.recording.folder import MANIFEST, MODEL_ORDER, SCENARIO, SUMMARY
 from afl_sim.recording.machine import physical_memory
 from afl_sim.scenario.yaml.nodes import Unreadable, compose, plain
@@ -50,7 +50,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def check_columns(
     path: Path, schema: pa.Schema, later: Collection[str] = (), most_rows: int | None = None
 ) -> list[str]:
-    """Look at a Parquet file's footer.
+    """Check a Parquet file's footer.
 
     Args:
         path: the file.
@@ -148,7 +148,7 @@ def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         arrays = load(content)
         return {name: arrays[name] for name in _model_order(content)}
     except OSError as error:
-        raise RunFolderError(f"cannot read {path}: {reason(error)}") from error
+        raise RunFolderError(f"cannot read {path}: {os_reason(error)}") from error
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
 
@@ -184,7 +184,7 @@ def _require_table(
 
 
 def _require_regular(path: Path) -> None:
-    """Refuse what would not end when it is read."""
+    """Refuse files that cannot be read to an end, such as pipes."""
     if path.exists() and not path.is_file():
         raise RunFolderError(f"{path} is damaged: it is not a regular file")
 
@@ -240,7 +240,7 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError:
         raise RunFolderError(_missing(path)) from None
     except OSError as error:
-        raise RunFolderError(f"cannot read {path}: {reason(error)}") from error
+        raise RunFolderError(f"cannot read {path}: {os_reason(error)}") from error
     except UnicodeDecodeError as error:
         raise RunFolderError(f"{path} is damaged: it is not UTF-8 text") from error
 

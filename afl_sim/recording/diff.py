@@ -1,4 +1,4 @@
-"""Where two runs diverge: the first event, evaluation or weight in which they differ."""
+"""The first event, evaluation or weight in which two runs differ."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Divergence:
-    """What differs first between two runs.
+    """The first difference between two runs.
 
     Attributes:
         index: the position of the first differing event among those that the schedule digest
@@ -109,7 +109,7 @@ def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Diverg
 
 
 def format_divergence(divergence: Divergence | None, name_a: str = "A", name_b: str = "B") -> str:
-    """Both sides of a divergence as readable text, the differing columns marked with ``*``."""
+    """Both runs at their first difference, as text. ``*`` marks the columns that differ."""
     if divergence is None:
         return "No difference: the schedules are the same, event for event, and no model differs."
     d = divergence
@@ -196,7 +196,7 @@ def _differing(a: Row | None, b: Row | None) -> tuple[str, ...]:
 
 
 def _model_digest(run: Run) -> str | None:
-    """The digest that the summary gives; of a run without one, that of the weights' file."""
+    """The digest in the summary; without one, the digest of the model file."""
     digest = run.summary.get("model_digest")
     if digest is None and (run.path / MODEL).exists():
         import hashlib

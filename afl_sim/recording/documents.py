@@ -63,7 +63,7 @@ class LastEvaluation(Document):
 
 
 class Staleness(Document):
-    """Of aggregated updates, in versions."""
+    """The staleness of aggregated updates, in versions."""
 
     mean: Figure | None = None
     p50: Figure | None = None
@@ -162,7 +162,7 @@ class Described(Document):
 
 
 class Facts(Document):
-    """``facts.json`` of a run's checkpoint, but for what the learning side alone reads."""
+    """``facts.json`` of a run's checkpoint, without the part that only learning reads."""
 
     version: Whole
     events: Whole
@@ -172,7 +172,7 @@ class Facts(Document):
 
 
 def check_document(kind: type[Document], content: Mapping[str, Any], path: Path) -> None:
-    """Refuse content that a file must not have.
+    """Refuse invalid content of a file.
 
     Raises:
         RunFolderError: the first thing that is wrong in it, in one line.

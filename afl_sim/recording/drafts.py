@@ -95,7 +95,7 @@ def draft_folder(place: Path) -> Iterator[Path]:
 
 
 def remove_folder(folder: Path, place: Path) -> None:
-    """Remove a folder; a kill in the middle leaves no part of it but as a draft of ``place``.
+    """Remove a folder. If the process is killed meanwhile, the rest is a draft of ``place``.
 
     Raises:
         OSError: it is not there, or cannot be renamed.
@@ -107,17 +107,17 @@ def remove_folder(folder: Path, place: Path) -> None:
 
 @dataclass(frozen=True)
 class HeldFolder:
-    """A folder that other processes see held, on a system where folders can be held."""
+    """A folder that is locked against other processes, on systems that can lock folders."""
 
     descriptor: int | None
 
     def release(self) -> None:
-        """Hold it no longer."""
+        """Release it."""
         close(self.descriptor)
 
 
 def hold_folder(folder: Path) -> HeldFolder | None:
-    """Hold a folder as a draft is held; None where another process holds it.
+    """Lock a folder as drafts are locked; None if another process has locked it.
 
     Raises:
         OSError: there is no such folder, or it is a link.
@@ -130,7 +130,7 @@ def hold_folder(folder: Path) -> HeldFolder | None:
 
 
 def remove_drafts(folder: Path, *names: str) -> None:
-    """Remove what killed processes left in a folder; never raises an `OSError`.
+    """Remove the remains of killed processes in a folder; never raises an `OSError`.
 
     Args:
         folder: where to look.
@@ -180,7 +180,7 @@ def _remove_if_left(draft: Path) -> None:
 
 
 def _hold(descriptor: int) -> bool:
-    """Take the lock of a draft; False where another process has taken it for one that was left."""
+    """Lock a draft; False if another process has just locked it in order to remove it."""
     try:
         if not lock_descriptor(descriptor, blocking=False):
             return False

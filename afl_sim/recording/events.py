@@ -166,7 +166,7 @@ class EventLog:
         return to_frame(self.table())
 
     def close(self) -> None:
-        """Write what is left and give the file its name; a second call does nothing."""
+        """Write the remaining events and rename the file; a second call does nothing."""
         self._flush()
         if self.path is None or self._draft is None:
             return

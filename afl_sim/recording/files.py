@@ -35,8 +35,8 @@ _REASONS = {
 }
 
 
-def reason(error: OSError) -> str:
-    """What went wrong, in a few plain words."""
+def os_reason(error: OSError) -> str:
+    """The cause of an operating system's error, in a few plain words."""
     code = error.errno if error.errno is not None else 0
     return _REASONS.get(code) or error.strerror or str(error) or type(error).__name__
 
@@ -47,7 +47,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise AflSimError(f"cannot write {path}: {reason(error)}") from error
+        raise AflSimError(f"cannot write {path}: {os_reason(error)}") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -59,7 +59,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {reason(error)}") from error
+        raise InputError(f"cannot make the folder {folder}: {os_reason(error)}") from error
 
 
 def refuse_link(folder: Path) -> None:

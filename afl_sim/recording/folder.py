@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording.drafts import draft_folder, remove_drafts
 from afl_sim.recording.files import (
-    reason,
+    os_reason,
     refuse_link,
     write_bytes,
     write_json,
@@ -75,7 +75,7 @@ class Folder:
             if isinstance(error, RunFolderError):
                 raise
             cause = error if isinstance(error, OSError) else error.__cause__
-            why = reason(cause) if isinstance(cause, OSError) else str(error)
+            why = os_reason(cause) if isinstance(cause, OSError) else str(error)
             raise RunFolderError(f"cannot make the folder {path}: {why}") from error
         return folder
 
@@ -281,7 +281,7 @@ def check_free(path: Path) -> None:
         if any(path.iterdir()):
             raise RunFolderError(f"{path} is not empty; choose another folder or remove it")
     except OSError as error:
-        raise RunFolderError(f"cannot use {path}: {reason(error)}") from error
+        raise RunFolderError(f"cannot use {path}: {os_reason(error)}") from error
 
 
 def _appear(place: Path, files: Mapping[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Files and folders that are opened in order to be held, on every system.
+"""Opens files and folders in order to lock them, on every system.
 
 Windows opens no folder and has no flag against links. There a link is looked for before a file is
 opened, and nobody can hold a folder.
@@ -46,6 +46,6 @@ def open_folder(folder: Path, *, through_link: bool = False) -> int | None:
 
 
 def close(descriptor: int | None) -> None:
-    """Close what `open_folder` gave."""
+    """Close a descriptor that `open_folder` returned."""
     if descriptor is not None:
         os.close(descriptor)

@@ -14,7 +14,7 @@ from typing import Final
 from filelock import lock_descriptor
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording.files import reason
+from afl_sim.recording.files import os_reason
 from afl_sim.recording.holding import NO_LINK, refuse_planted
 
 LOCK: Final = ".lock"
@@ -22,7 +22,7 @@ LOCK: Final = ".lock"
 
 @contextmanager
 def lock_of(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a folder against other processes.
+    """Lock a folder against other processes.
 
     Args:
         folder: which.
@@ -59,7 +59,7 @@ def _opened(folder: Path) -> io.FileIO:
             raise OSError(errno.EEXIST, "in the way")
         return lock
     except OSError as error:
-        raise RunFolderError(f"cannot write to {folder}: {LOCK}: {reason(error)}") from error
+        raise RunFolderError(f"cannot write to {folder}: {LOCK}: {os_reason(error)}") from error
 
 
 def _take(lock: io.FileIO, folder: Path, wait: bool) -> None:
@@ -68,13 +68,13 @@ def _take(lock: io.FileIO, folder: Path, wait: bool) -> None:
     try:
         taken = lock_descriptor(lock.fileno(), blocking=wait)
     except OSError as error:
-        raise RunFolderError(f"cannot lock {folder}: {reason(error)}") from error
+        raise RunFolderError(f"cannot lock {folder}: {os_reason(error)}") from error
     if not taken:
         raise RunFolderError(f"another process is writing to {folder}")
 
 
 def _is_at(file: io.FileIO, path: Path) -> bool:
-    """Whether this open file is the one at that place."""
+    """Whether this open file is still the file at that path."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except OSError:

@@ -30,7 +30,7 @@ LATER: Final = ("status",)
 """Columns that older run folders do not have."""
 
 
-class Evaluation(NamedTuple):
+class EvaluationRow(NamedTuple):
     """One evaluation: when, after how much work, and how good the model was.
 
     No number in it is NaN or infinite. ``status`` says why one is missing: `DIVERGED` where the
@@ -58,7 +58,7 @@ class MetricsLog:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.rows: list[Evaluation] = []
+        self.rows: list[EvaluationRow] = []
         self._closed = False
 
     def append(
@@ -96,7 +96,7 @@ class MetricsLog:
             elif squared_gradient_norm is not None and not math.isfinite(squared_gradient_norm):
                 status = GRADIENT_DIVERGED
         self.rows.append(
-            Evaluation(
+            EvaluationRow(
                 time_us,
                 version,
                 updates,
@@ -116,7 +116,7 @@ class MetricsLog:
         """The evaluations in the columns of ``metrics.parquet``."""
         import pyarrow as pa
 
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(Evaluation._fields)
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(EvaluationRow._fields)
         return pa.table([list(column) for column in columns], schema=schema())
 
     def frame(self) -> pd.DataFrame:

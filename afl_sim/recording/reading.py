@@ -85,7 +85,7 @@ class Run:
 
     @property
     def targets(self) -> tuple[float, ...]:
-        """The accuracies whose time the scenario asks for, ascending."""
+        """The scenario's target accuracies, ascending."""
         evaluation = self.scenario.get("evaluation") or {}
         return tuple(sorted(float(target) for target in evaluation.get("targets") or ()))
 
@@ -111,7 +111,7 @@ class Run:
         return frame
 
     def event_columns(self, *names: str) -> pd.DataFrame:
-        """Some columns of `events`, for what needs no more; the run does not keep them.
+        """Some columns of `events`; the run does not keep them in memory.
 
         All columns of a million events take about 100 MB.
         """
@@ -271,17 +271,17 @@ def load_runs(paths: Iterable[Path | str]) -> list[Run]:
 
 
 def is_single_run(path: Path) -> bool:
-    """Whether a path is to be read as one run: it is a run folder, or neither that nor a study."""
+    """Whether a path is read as a single run: a run folder, or anything that is no study."""
     return not path.is_dir() or (path / SCENARIO).exists() or not is_study(path)
 
 
 def is_study(folder: Path) -> bool:
-    """Whether a folder holds a study: it says so itself, or has run folders right inside."""
+    """Whether a folder is a study: it has ``study.json``, or run folders directly inside."""
     return (folder / STUDY).is_file() or any(folder.glob(f"*/{SCENARIO}"))
 
 
 def not_begun(paths: Iterable[Path | str]) -> list[str]:
-    """The labels of runs that have not begun, of those of the paths that are studies.
+    """The labels of runs that have not begun, in those paths that are studies.
 
     Raises:
         RunFolderError: a study's index is damaged.
@@ -322,7 +322,7 @@ def _require_folder(folder: Path) -> None:
 
 
 def _check_tables(folder: Path, must: bool) -> None:
-    """Look at the Parquet files' footers, which hold columns and counts; the rows come later.
+    """Check the footers of the Parquet files, which hold columns and counts; rows are read later.
 
     Args:
         folder: the run folder.

@@ -15,7 +15,7 @@ from typing import Final
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run, RunFolder, load_head
 from afl_sim.recording.drafts import HeldFolder, hold_folder, remove_drafts, remove_folder
-from afl_sim.recording.files import reason
+from afl_sim.recording.files import os_reason
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.recording.holding import HOLDS_FOLDERS
 from afl_sim.recording.locking import LOCK
@@ -56,7 +56,7 @@ class Replacement(AbstractContextManager["Replacement"]):
             os.rename(self._place, self._aside)
         except OSError as error:
             self._release()
-            raise RunFolderError(f"cannot replace {old.path}: {reason(error)}") from error
+            raise RunFolderError(f"cannot replace {old.path}: {os_reason(error)}") from error
 
     def __exit__(
         self,
@@ -107,7 +107,7 @@ def bring_back(folder: Path, names: Collection[str]) -> None:
 
 
 def _shown(name: str) -> str:
-    """What stands for a name in a hidden one, which may not be longer than a file system takes."""
+    """A short form of a name, for hidden names that must not become too long."""
     encoded = os.fsencode(name)
     if len(encoded) <= _MOST_BYTES:
         return name
@@ -133,7 +133,7 @@ def _settle(aside: Path, place: Path) -> None:
 
 
 def _put_back(aside: Path, place: Path) -> None:
-    """Remove what has come in the old run's place, unless it is another process's; then rename."""
+    """Restore the old run. What is in its place is removed, unless another process made it."""
     if (place / SCENARIO).exists():
         with RunFolder.open(place).locked():
             if load_head(place).status not in FINISHED:

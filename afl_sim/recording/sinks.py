@@ -16,22 +16,22 @@ from typing import Any, Protocol
 
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording.folder import TENSORBOARD
-from afl_sim.recording.metrics import Evaluation
+from afl_sim.recording.metrics import EvaluationRow
 from afl_sim.user_code import reason
 
 
 class Sink(Protocol):
     """Receives each evaluation during the run."""
 
-    def evaluated(self, row: Evaluation) -> None:
+    def evaluated(self, row: EvaluationRow) -> None:
         """Take one evaluation."""
 
     def close(self) -> None:
-        """Hand over what is left; called once, whichever way the run ended."""
+        """Finish; called once, however the run ended."""
 
 
 def check_sinks(names: Sequence[str]) -> None:
-    """Refuse what is not installed.
+    """Refuse sinks whose package is not installed.
 
     Raises:
         InputError: it is not; the message names the extra.
@@ -77,7 +77,7 @@ class _OneError:
         self._name = name
         self._sink = sink
 
-    def evaluated(self, row: Evaluation) -> None:
+    def evaluated(self, row: EvaluationRow) -> None:
         with self._told():
             self._sink.evaluated(row)
 
@@ -109,7 +109,7 @@ class TensorBoardSink:
         shutil.rmtree(folder, ignore_errors=True)
         self._writer = EventFileWriter(str(folder))
 
-    def evaluated(self, row: Evaluation) -> None:
+    def evaluated(self, row: EvaluationRow) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -140,7 +140,7 @@ class MlflowSink:
         for key, value in _parameters(scenario):
             self._client.log_param(self._run, key, value)
 
-    def evaluated(self, row: Evaluation) -> None:
+    def evaluated(self, row: EvaluationRow) -> None:
         from mlflow.entities import Metric
 
         at = row.time_us // 1000
@@ -151,7 +151,7 @@ class MlflowSink:
         self._client.set_terminated(self._run)
 
 
-def scalars(row: Evaluation) -> list[tuple[str, float]]:
+def scalars(row: EvaluationRow) -> list[tuple[str, float]]:
     """The numbers of an evaluation by name: those of ``metrics.parquet``."""
     named: list[tuple[str, float | None]] = [
         ("accuracy", row.accuracy),

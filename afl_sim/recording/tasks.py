@@ -109,7 +109,7 @@ def _keys(events: Columns) -> npt.NDArray[np.uint64]:
 def _places(
     keys: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
 ) -> tuple[Column, npt.NDArray[np.bool_]]:
-    """Where each key is among others that all differ, and whether it is there."""
+    """The position of each key in a list of distinct keys, and whether it is in the list."""
     if not len(among):
         return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
     order = np.argsort(among)

@@ -94,7 +94,7 @@ def write_trace(
 
 
 def trace_is_closed(path: Path) -> bool:
-    """Whether a trace is there to its last bracket; it may be too large to be read for this."""
+    """Whether a trace is complete to its last bracket; the file is not read as a whole."""
     try:
         with path.open("rb") as file:
             file.seek(-len(_END), 2)
@@ -188,7 +188,7 @@ def _task(task: dict[str, int], end: int, track: int) -> Iterator[Entry]:
 
 
 def _legs(task: dict[str, int], begin: int, end: int) -> Iterator[tuple[str, int, int]]:
-    """The legs of a task that took time; the one under way ends with the task."""
+    """The legs of a task that took time. An unfinished leg ends with the task."""
     for leg, milestone in LEGS:
         reached = task[milestone]
         leg_end = end if reached < 0 else min(reached, end)
@@ -246,7 +246,7 @@ def _aggregation(versions: Mapping[str, Any], index: int, track: int) -> dict[st
 
 
 def _free_lane(lanes: list[int], begin: int, end: int) -> int:
-    """The first track that is free at ``begin``; it is taken until ``end``."""
+    """The first track that is free at ``begin``; it is then occupied until ``end``."""
     lane = next((n for n, free in enumerate(lanes) if free <= begin), len(lanes))
     lanes[lane:] = [end, *lanes[lane + 1 :]]
     return lane

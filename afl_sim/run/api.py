@@ -1,4 +1,4 @@
-"""What a caller of the package asks for: to read a scenario, run it, or resume a run.
+"""The functions for callers of the package: read a scenario, run it, or resume a run.
 
 A run has three stages. Each is a function, and is called once:
 
@@ -140,19 +140,19 @@ def resume(
     executors: Executors | None = None,
     force: bool = False,
 ) -> Run:
-    """Go on with a run that was broken off, to the digests that it would have had.
+    """Continue an interrupted run. Its digests are those of a run without an interruption.
 
     The schedule is replayed up to the latest checkpoint. Without a checkpoint the run starts again
-    from the beginning. A complete run is returned as it is, and small files that its folder has
-    lost are made again.
+    from the beginning. A complete run is returned as it is. If its folder has lost small files,
+    they are written again.
 
     Args:
         path: the run folder.
         progress, stop_wanted: as for `simulate`.
         notice: called with one line if a checkpoint is damaged.
-        execution: where tasks run from here on; by default where they ran before.
+        execution: where the rest of the tasks run; by default where they ran before.
         executors: as for `simulate`.
-        force: go on even if the run was started with other code, numerics or another scenario.
+        force: continue even if the run was started with other code, numerics or another scenario.
 
     Returns:
         The complete run, opened for reading.

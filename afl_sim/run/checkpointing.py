@@ -170,7 +170,7 @@ def read_checkpoint(
     check_document(Facts, facts, place)
     try:
         for row in facts["metrics"]:
-            metrics.Evaluation(*row)
+            metrics.EvaluationRow(*row)
         snapshot = Snapshot.unpack(facts, tensors)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise RunFolderError(f"{place} is damaged: {reason(error)}") from error

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from afl_sim.errors import AflSimError
-from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.evaluation import Scores
 from afl_sim.recording import (
     EventLog,
     MetricsLog,
@@ -96,7 +96,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         self.events.abort()
 
     def add_evaluation(
-        self, time_us: int, version: int, updates: int, samples: int, evaluation: Evaluation
+        self, time_us: int, version: int, updates: int, samples: int, evaluation: Scores
     ) -> None:
         """Log one evaluation, and pass it on to the sinks.
 

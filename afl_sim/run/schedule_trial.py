@@ -1,4 +1,4 @@
-"""Tries a schedule whose tasks may take no time, since not every schedule gets on with that."""
+"""Tries a schedule if tasks may take no time, because some schedules would then never end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_EVENTS = 1 << 18
 
 
 def standing_still(scenario: Scenario) -> Iterator[Problem]:
-    """What goes wrong at the start of a run whose tasks may take no time, as (key path, message).
+    """The errors at the start of a run whose tasks may take no time, as (key path, message).
 
     Nothing is trained. If every task takes time, nothing is tried either.
     """

@@ -110,7 +110,7 @@ def default_choice(block: Any, names: tuple[str, ...], default: dict[str, Any]) 
 
 
 def too_many(present: list[str], names: tuple[str, ...]) -> str | None:
-    """What is wrong with a block that gives these of several keys of which one is wanted."""
+    """The message if a block has several keys of which it may have only one."""
     if len(present) < 2:
         return None
     return f"has both {present[0]} and {present[1]}; expected one of {', '.join(names)}"

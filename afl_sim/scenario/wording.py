@@ -10,10 +10,11 @@ from typing import Any
 def hint(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """``; did you mean 'x'?`` for the nearest known name, or nothing.
 
-    ``cutoff`` is how near it has to be, from 0 to 1.
+    ``cutoff`` is how near it has to be, from 0 to 1. Upper and lower case count as equal.
     """
-    near = difflib.get_close_matches(word, list(known), 1, cutoff)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    names = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word.casefold(), list(names), 1, cutoff)
+    return f"; did you mean '{names[near[0]]}'?" if near else ""
 
 
 def one_line(text: str, longest: int = 2000) -> str:

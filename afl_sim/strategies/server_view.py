@@ -194,7 +194,7 @@ class ServerView(Protocol):
             epochs: the number of epochs, in place of the scenario's.
             steps: the number of local steps, in place of the scenario's.
             until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
-            retry: if the task fails and no `wait` has it, send the client another.
+            retry: if the task fails and no `wait` waits for it, send the client another.
 
         Example:
             ``cohort = server.dispatch(server.pick(10))``
@@ -207,7 +207,7 @@ class ServerView(Protocol):
     def send(self, n: int = 1) -> list[TaskView]:
         """Send the current model to n clients, drawn as by `workers`. Returns the tasks.
 
-        If a task fails and no `wait` has it, another client is drawn in its place.
+        If a task fails and no `wait` waits for it, another client is drawn in its place.
         """
 
     def cancel(self, task: TaskView, /) -> None:
@@ -237,8 +237,8 @@ class ServerView(Protocol):
     def poll(self, client: int, /) -> TaskView:
         """Take what the client has done so far. Returns the task that this ends.
 
-        The client goes on from there as its next task, with the same limit of steps. The polled
-        task arrives after its upload. It has failed if the client had crashed unnoticed. The
+        The client continues from there with its next task, which has the same limit of steps. The
+        polled task arrives after its upload. It has failed if the client had crashed unnoticed. The
         strategy declares ``polls = True``.
 
         Raises:
@@ -248,14 +248,14 @@ class ServerView(Protocol):
     # -- waiting --------------------------------------------------------------------------------
 
     def arrival(self) -> Event[TaskView]:
-        """Wait for the next update that no `wait` has.
+        """Wait for the next update that no `wait` waits for.
 
         Raises:
             ScheduleError: another process waits for an arrival already.
         """
 
     def arrivals(self) -> list[TaskView]:
-        """Take all updates that have arrived by now and that no `wait` has."""
+        """Take all updates that have arrived by now and that no `wait` waits for."""
 
     def wait(
         self,
@@ -276,7 +276,7 @@ class ServerView(Protocol):
             deadline: seconds from now; None is no deadline.
 
         Raises:
-            ScheduleError: another `wait` has one of the tasks.
+            ScheduleError: another `wait` waits for one of the tasks.
         """
 
     def wait_idle(self, n: int = 1, among: Sequence[int] | None = None) -> Event[Any]:

@@ -256,7 +256,7 @@ CHECKS: Mapping[str, Check] = {
 """Every check by its name."""
 
 
-def _refuses(strategy: Any, name: str, value: Any) -> bool:
+def _refuses(strategy: Strategy, name: str, value: Any) -> bool:
     try:
         setattr(strategy, name, value)
     except (ValidationError, AttributeError, TypeError, ValueError):

@@ -24,7 +24,7 @@ from afl_sim.execution.workers.processes import ProcessSeat
 from afl_sim.global_model.guard import Guard
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
@@ -142,9 +142,9 @@ class Whimsical(Guard):
 class _Unjudged:
     """Stands where an evaluator stands."""
 
-    def evaluate(self, vector: Tensor) -> Evaluation:
+    def evaluate(self, vector: Tensor) -> Scores:
         """Nothing worth knowing."""
-        return Evaluation(0.0, 0.0, ())
+        return Scores(0.0, 0.0, ())
 
 
 def targets(clients: int, kind: str) -> Tensor:

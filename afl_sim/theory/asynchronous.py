@@ -20,7 +20,7 @@ DRAWN = 5  # clients whose times are drawn from U(1, 3)
 
 
 def drawn_times(seed: int) -> list[float]:
-    """The times of the clients whose times are drawn."""
+    """The times of those clients that have random task times."""
     return [float(1 + 2 * u) for u in Streams(seed).uniforms("compute.level", range(DRAWN))]
 
 

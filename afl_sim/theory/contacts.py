@@ -1,4 +1,4 @@
-"""When clients are met: by polls, and by coming and going.
+"""How often the server reaches a client: by polls, and when clients come and go.
 
 A server that polls s of n clients at a time meets each with probability s/n, so that the rounds
 between two contacts are geometric. Steps of exponential length are a Poisson process, of which a

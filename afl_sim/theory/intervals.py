@@ -1,4 +1,4 @@
-"""Confidence intervals over replications, and what all of them together may get wrong by chance.
+"""Confidence intervals over replications, with a bound on the chance of any false alarm.
 
 A replication is one run with a seed of its own; its statistic is one number. The interval is
 Student's, ``mean +- t s / sqrt(R)``, which asks that the R numbers be about normal: each is an

@@ -1,4 +1,4 @@
-"""What an oracle is: an exact value, and the runs whose mean must be it."""
+"""An oracle: an exact value, and runs whose mean is compared with it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Oracle:
-    """An exact value, and a statistic of runs whose mean it is.
+    """An exact value, and the statistic of runs whose mean should be this value.
 
     Attributes:
         name: what ``afl-sim theory NAME`` calls it; the first part names its group.
@@ -79,7 +79,7 @@ class Oracle:
 
 def fleet(
     count: int,
-    strategy: Any,
+    strategy: Mapping[str, Any],
     compute: Mapping[str, Any],
     *,
     updates: int,

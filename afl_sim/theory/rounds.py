@@ -44,7 +44,7 @@ def _correlation(run: Updates) -> float:
 
 
 def oracles() -> Iterator[Oracle]:
-    """Means of the lengths of rounds, and of one fleet their variance and independence."""
+    """Mean lengths of rounds; for one fleet also their variance and their independence."""
     k, rate = 5, 2.0
     slowest = _experiment(k, {"seconds_per_task": 1 / rate, **EXPONENTIAL})
     yield Oracle(

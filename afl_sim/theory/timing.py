@@ -1,4 +1,4 @@
-"""Runs in virtual time alone, reduced to what the oracles speak about: the updates used."""
+"""Timing-only runs, reduced to what the oracles describe: the aggregated updates."""
 
 from __future__ import annotations
 

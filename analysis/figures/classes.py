@@ -175,7 +175,7 @@ def _over_time(
 
 
 def _mark_ends(axes: Axes, ends: Sequence[tuple[float, str]], last: float, style: Style) -> None:
-    """Where runs end: a line, and how many go on if there is room to write it."""
+    """Mark where runs end by a line, with the number of those that continue if there is room."""
     for (begin, count), end in zip(ends, [at for at, _ in [*ends[1:], (last, "")]], strict=False):
         if end - begin < SEEN * last:
             continue

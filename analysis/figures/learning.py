@@ -138,7 +138,7 @@ def _mark_targets(axes: Axes, run: Run, look: Look, style: Style) -> None:
 
 
 def _say_if_empty(axes: Axes, style: Style) -> None:
-    """Say why a panel has no line: its runs have no such axis, or no number."""
+    """Write why a panel has no line: its runs lack this axis, or have no number."""
     values = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
     if not any(np.isfinite(each).any() for each in values):
         text = "no numbers" if any(map(len, values)) else "no events yet"

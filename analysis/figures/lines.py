@@ -1,4 +1,4 @@
-"""Curves over replications as lines: the mean of all, and lighter that of those that go on."""
+"""Curves over replications as lines: the mean of all runs, and a lighter mean of the remaining."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def sweep_map(
 
 
 def ended(runs: Sequence[Run]) -> tuple[list[Group], str]:
-    """The settings of which runs have ended, and which runs are left out, and why.
+    """The settings of the runs that have ended; also which runs are left out, and why.
 
     Raises:
         CannotDraw: they are fewer than two.

@@ -1,4 +1,4 @@
-"""The figures of a page, and of which runs of a large study they are."""
+"""The figures of a page; for a large study, also the choice of the runs that they show."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ _STUDY_FIGURES: Final = (
 )
 _INTERVALS: Final = (
     "Means over replications with Student's 95 % interval; differences are paired on the seeds "
-    "that two settings share. Each interval holds by itself; none is adjusted for their number."
+    "that two settings share. Each interval is valid by itself; they are not "
+    "corrected for multiple comparisons."
 )
 
 

@@ -1,4 +1,4 @@
-"""Figures as SVG inside a page: colours that follow its theme, names of their own."""
+"""Figures as SVG inside a page, with colours that follow its theme and unique names."""
 
 from __future__ import annotations
 

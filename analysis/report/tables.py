@@ -1,4 +1,4 @@
-"""Tables of a page: cells with what they are sorted by, and where they lead."""
+"""Tables of a page. A cell has a text, a key for sorting, and possibly a link."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.execution.numerics import deterministic
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.snapshot import Snapshot
-from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.run.api import simulate
 from afl_sim.strategies import FedAsync, FedAvg, Population, QuAFL, Strategy, Update, strategies
@@ -62,9 +62,9 @@ class FakeEvaluator:
     def __init__(self) -> None:
         self.calls = 0
 
-    def evaluate(self, vector: Tensor) -> Evaluation:
+    def evaluate(self, vector: Tensor) -> Scores:
         self.calls += 1
-        return Evaluation(0.5, float(vector[0]), (0.5,))
+        return Scores(0.5, float(vector[0]), (0.5,))
 
 
 class Fakes:

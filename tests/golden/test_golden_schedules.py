@@ -15,5 +15,5 @@ def test_every_strategy_has_a_golden_schedule() -> None:
 
 @pytest.mark.parametrize("kind", STRATEGIES)
 def test_the_schedule_is_the_golden_one(kind: str) -> None:
-    """Where the change is meant: python tests/golden/golden_schedules.py"""
+    """Where the change is meant: python tests/support/golden_schedules.py"""
     assert facts(simulate(scenario(kind), timing_only=True)) == golden()[kind]

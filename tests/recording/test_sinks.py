@@ -7,7 +7,7 @@ import pytest
 from afl_sim import load_run, load_scenario, simulate
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording import sinks
-from afl_sim.recording.metrics import Evaluation
+from afl_sim.recording.metrics import EvaluationRow
 from afl_sim.recording.sinks import open_sinks, scalars
 from afl_sim.run.api import resume
 
@@ -177,7 +177,7 @@ def test_sinks_are_closed_whatever_goes_wrong(breaks, tmp_path, monkeypatch, ope
 
 
 def test_what_was_not_measured_is_no_scalar():
-    row = Evaluation(5, 1, 2, 30, None, 0.5, ())
+    row = EvaluationRow(5, 1, 2, 30, None, 0.5, ())
     assert scalars(row) == [("loss", 0.5), ("version", 1.0), ("updates", 2.0), ("samples", 30.0)]
 
 
@@ -187,7 +187,7 @@ def test_mlflow_holds_the_metrics_along_virtual_time(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (sink,) = open_sinks(["mlflow"], tmp_path, {"name": "a", "stop": {"updates": 3}})
     rows = [
-        Evaluation(n * 1_500_000, n, 2 * n, 60 * n, 0.1 * n, 1.0 - 0.1 * n, ()) for n in range(4)
+        EvaluationRow(n * 1_500_000, n, 2 * n, 60 * n, 0.1 * n, 1.0 - 0.1 * n, ()) for n in range(4)
     ]
     for row in rows:
         sink.evaluated(row)

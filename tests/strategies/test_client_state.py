@@ -12,7 +12,7 @@ from vectors import flat_layout
 
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import TrainingTask
-from afl_sim.learning.training.evaluation import Evaluation
+from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.strategies import Strategy
@@ -132,7 +132,7 @@ class Idle:
         self.corrections.append(correction)
         return LocalResult(start + 1 if steps else start, torch.ones(1), 0.0)
 
-    def evaluate(self, vector: Tensor) -> Evaluation:
+    def evaluate(self, vector: Tensor) -> Scores:
         raise NotImplementedError
 
 

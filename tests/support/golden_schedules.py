@@ -3,7 +3,7 @@
 The digests change when anything about virtual time, the random streams or a strategy's schedule
 does. Where that is meant, write them anew, and say in the commit why they changed:
 
-    python tests/golden/golden_schedules.py
+    python tests/support/golden_schedules.py
 """
 
 from __future__ import annotations

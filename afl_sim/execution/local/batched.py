@@ -20,7 +20,7 @@ from afl_sim.execution.runner import begin, conclude, told_as
 from afl_sim.execution.tasks import Known, TrainingTask
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Evaluation, Evaluator
+from afl_sim.learning.training.evaluation import Evaluator, Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Strategy
 from afl_sim.strategies.purity import PurityCheck
@@ -90,7 +90,7 @@ class BatchedExecutor:
         self._waiting[future] = None
         return future
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Known[Evaluation]:
+    def evaluate(self, vector: Tensor, due_us: int) -> Known[Scores]:
         """Evaluate a model at once, so that it need not be kept."""
         began = perf_counter()
         with told_as("an evaluation"):

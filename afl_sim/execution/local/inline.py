@@ -10,7 +10,7 @@ from torch import Tensor
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import Known, TrainingTask
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Evaluation, Evaluator
+from afl_sim.learning.training.evaluation import Evaluator, Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 
 
@@ -57,7 +57,7 @@ class InlineExecutor:
         """Take on a task; it is never trained if its result is never needed."""
         return LazyResult(self, task)
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Known[Evaluation]:
+    def evaluate(self, vector: Tensor, due_us: int) -> Known[Scores]:
         """Evaluate a model at once, so that it need not be kept."""
         began = perf_counter()
         evaluation = self._runner.evaluate(vector)

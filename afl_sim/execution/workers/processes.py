@@ -60,8 +60,8 @@ class ProcessSeat:
         """
         if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
             raise InputError(
-                "this system cannot start worker processes, for want of a fork server; expected "
-                "execution.executor: inline"
+                "this system cannot start worker processes, because it has no fork server; "
+                "expected execution.executor: inline"
             )
         context = multiprocessing.get_context("forkserver")
         self._waiting.append(done)

@@ -17,7 +17,7 @@ EVALUATION_BATCH = 1000
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Scores:
     """A model on held-out samples.
 
     Attributes:
@@ -66,7 +66,7 @@ class Evaluator:
         self._copies = True
         self._per_class = torch.bincount(labels, minlength=classes)
 
-    def evaluate(self, vector: Tensor) -> Evaluation:
+    def evaluate(self, vector: Tensor) -> Scores:
         """Evaluate a model given as a vector of shape (P + B,)."""
         model = self._trainer.model
         self._trainer.load(vector, "evaluation.dropout")
@@ -90,7 +90,7 @@ class Evaluator:
                 correct = labels[outputs.argmax(1).cpu() == labels]
                 right += torch.bincount(correct, minlength=self._classes)
         total = len(self._labels)
-        return Evaluation(
+        return Scores(
             float(right.sum()) / total,
             loss / total,
             tuple((right / self._per_class).tolist()),

@@ -122,8 +122,8 @@ def impossible_combinations(
         elif evaluation is not None and not evaluation.goes_on:
             yield Finding(
                 ("stop", "accuracy"),
-                "the model is evaluated only at the start and the end, so this rule, the only "
-                "one, is never reached; expected evaluation.every_seconds or "
+                "this is the only stop rule, and it is never reached, because the model is "
+                "evaluated only at the start and the end; expected evaluation.every_seconds or "
                 "evaluation.every_versions",
             )
 
@@ -189,7 +189,7 @@ def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[F
 
 
 def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """Keys of which a block gives several but may give one; ``data`` need not be valid."""
+    """Keys that exclude each other in a block. ``data`` need not be valid."""
     clients = data.get("clients")
     compute = clients.get("compute") if isinstance(clients, dict) else None
     for path, block, names in (

@@ -58,7 +58,7 @@ class Distribution:
 
     @classmethod
     def of(cls, law: Law, form: Form) -> Distribution:
-        """The distribution of a law that no file writes as such; ``form`` stands for it."""
+        """The distribution of a law that a file cannot write; ``form`` represents it."""
         made = cls.__new__(cls)
         made._fill(law, form)
         return made

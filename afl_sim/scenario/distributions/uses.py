@@ -1,4 +1,4 @@
-"""Distributions by what they are drawn for: a form whose entries could not all count is refused."""
+"""Distributions for a given use. A form is refused if some of its entries could never be used."""
 
 from __future__ import annotations
 

@@ -73,6 +73,11 @@ def _pattern(pattern: str) -> str:
     return f"text that matches {pattern}"
 
 
+def _in_parentheses(description: str) -> str:
+    """A description as a part of a sentence."""
+    return description[:1].lower() + description[1:].rstrip(".")
+
+
 def explain(
     error: ValidationError, data: Any, catalogue: Catalogue | None, root: Spec = Scenario
 ) -> list[Finding]:
@@ -131,12 +136,8 @@ def _structural(
         field = next(
             (f for spec in specs if (f := field_of(spec, str(path[-1]))) is not None), None
         )
-        about = (
-            f"; expected: {field.description}"
-            if field and field.description
-            else "; this key is required"
-        )
-        return Finding(path, f"missing{about}")
+        about = f" ({_in_parentheses(field.description)})" if field and field.description else ""
+        return Finding(path, f"missing; this key is required{about}")
     if kind == "extra_forbidden":
         keys = keys_of(specs)
         near = hint(str(path[-1]), keys)

@@ -82,7 +82,7 @@ def models_in(annotation: Any) -> Iterator[Spec]:
 
 
 def narrow(specs: list[Spec], value: Any) -> list[Spec]:
-    """Keep the models whose kind is the one written, if there is such a one."""
+    """Keep the models of the kind that the file names; if there are none, keep all."""
     kind = value.get("kind") if isinstance(value, dict) else value
     fitting = [spec for spec in specs if isinstance(kind, str) and kind in kinds_of([spec])]
     return fitting or specs

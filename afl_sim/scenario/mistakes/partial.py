@@ -15,11 +15,11 @@ KeyPath = tuple[str | int, ...]
 
 
 class Unknown(Exception):
-    """A part of a section was asked for that has a mistake in it."""
+    """The requested part of a section contains a mistake."""
 
 
 class Partial:
-    """A section of which only the parts without a mistake are known, as its attributes.
+    """A section with mistakes. Its attributes are the parts without a mistake.
 
     Args:
         spec: what the section would be.
@@ -43,7 +43,7 @@ def fields_of(section: BaseModel | Partial) -> Iterator[tuple[str, Any]]:
 
 
 def without_unknown(findings: Iterator[Any]) -> Iterator[Any]:
-    """The findings of a check, up to where it asks for a part that is not known."""
+    """The findings of a check, until it needs a part that is not known."""
     try:
         yield from findings
     except Unknown:
@@ -85,7 +85,7 @@ def valid_part(
 
 @cache
 def adapter(spec: type[BaseModel], name: str) -> TypeAdapter[Any]:
-    """What validates a field of a model by itself."""
+    """A validator for a single field of a model."""
     field = spec.model_fields[name]
     whole: Any = field.annotation
     for part in field.metadata:

@@ -21,7 +21,7 @@ class Mistakes:
         self._misread = False
 
     def add(self, where: str, path: str, message: str) -> None:
-        """One at a place (``file:line`` or an option), of a key path."""
+        """Add one mistake, at a place (``file:line`` or an option) and a key path."""
         option = where.removeprefix("--set ")
         key = f"{path}: " if path and path != option and f"--{path}" != where else ""
         number = where.rsplit(":", 1)[-1]
@@ -29,13 +29,13 @@ class Mistakes:
         self.lines.setdefault(one_line(f"{where}: {key}{message}"), order)
 
     def add_misreadings(self, misreadings: Iterable[Misreading]) -> None:
-        """Those of the text itself."""
+        """Add the mistakes that were found while the YAML text was read."""
         for misreading in misreadings:
             self._misread = True
             self.add(misreading.where, ".".join(map(str, misreading.path)), misreading.message)
 
     def add_findings(self, findings: Iterable[Finding], tree: Node) -> None:
-        """Those of what the text says, but for what was said of a number that is none."""
+        """Add the mistakes in the content, except those about a value that could not be read."""
         for finding in findings:
             if self._misread and _said_of_a_misreading(finding, tree):
                 continue
@@ -43,7 +43,7 @@ class Mistakes:
             self.add(where, path, finding.message)
 
     def error(self) -> ScenarioError:
-        """All of them as one."""
+        """All mistakes as one error."""
         lines = sorted(self.lines, key=lambda line: self.lines[line])
         if len(lines) > MAX_LINES:
             lines[MAX_LINES:] = [f"{self.file}:1: and {len(lines) - MAX_LINES} more mistakes"]

@@ -1,4 +1,4 @@
-"""What a scenario may say of clients whose data goes with their speed."""
+"""The correlation between the data of clients and their speed."""
 
 from __future__ import annotations
 

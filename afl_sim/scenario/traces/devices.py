@@ -175,6 +175,6 @@ class DeviceTrace(TraceBlock):
 
     @property
     def devices(self) -> Devices:
-        """What the file says."""
+        """The content of the file."""
         devices: Devices = self._content
         return devices

@@ -81,7 +81,7 @@ def _read(
 
 
 def _joined(intervals: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """In order; what overlaps or touches made one."""
+    """The intervals in order; overlapping or adjacent ones are merged."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(intervals):
         if joined and start <= joined[-1][1]:

@@ -36,7 +36,7 @@ class TraceBlock(LaterSection):
     _content: Any = PrivateAttr(default=None)
 
     def _load(self, path: Path) -> tuple[Any, str]:
-        """What the file says to such a block, and its sha256.
+        """The content of the file, and its sha256.
 
         Raises:
             TableProblems: it cannot be read so.

@@ -14,7 +14,7 @@ KEYS = ("trace", "column", "by", "factor", "number_clients", "sha256", "shuffle"
 
 
 class Reader(Protocol):
-    """Who collects what is wrong with a form."""
+    """Collects the mistakes in a form."""
 
     base: Path
     mistakes: list[tuple[Path_, str]]

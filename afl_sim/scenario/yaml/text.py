@@ -48,10 +48,14 @@ def read_text(path: Path, expected: str = "a scenario file") -> str:
 
 
 def near_file(path: Path) -> str:
-    """``; did you mean 'x'?`` for the file with the nearest name beside it, or nothing."""
+    """``; did you mean 'x'?`` for the file with the nearest name beside it, or nothing.
+
+    An ending that both have, such as .yaml, does not make two names alike.
+    """
     try:
         names = [item.name for item in path.parent.iterdir()]
     except OSError:
         return ""
-    near = difflib.get_close_matches(path.name, names, 1)
-    return f"; did you mean '{path.with_name(near[0])}'?" if near else ""
+    stems = {name.removesuffix(path.suffix): name for name in names}
+    near = difflib.get_close_matches(path.name.removesuffix(path.suffix), list(stems), 1)
+    return f"; did you mean '{path.with_name(stems[near[0]])}'?" if near else ""

@@ -70,7 +70,7 @@ class Durations:
         if not seconds < math.inf:
             raise ScenarioError(
                 f"clients: the tasks of client {client} have no finite mean duration, so that its "
-                "speed is not known; expected laws that have a mean"
+                "speed is not known; expected distributions with a finite mean"
             )
         return seconds
 

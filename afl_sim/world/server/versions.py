@@ -143,7 +143,7 @@ class VersionMaker:
             if self._everyone_is_gone():
                 why = "no idle client will ever be there again"
             raise ScheduleError(
-                f"the schedule aggregates no updates again and again at "
+                f"the schedule calls aggregate without updates over and over at "
                 f"{self._env.now / MICROSECONDS:g} s: {why}"
             )
 

@@ -96,7 +96,7 @@ def test_every_mistake_is_told_with_its_own_line() -> None:
         "got true; expected a whole number",
         "got '60'; expected a number",
         "has both epochs and steps; expected one of epochs, steps",
-        "missing; expected: Number of clients.",
+        "missing; this key is required (number of clients)",
         "can be 0; expected a number or distribution that is always above 0",
     ):
         assert said in text, said
@@ -338,7 +338,8 @@ def test_accuracy_alone_stops_nothing_that_is_only_timed() -> None:
 @pytest.mark.parametrize("evaluation", ["", "evaluation: {samples: 100}\n"])
 def test_accuracy_alone_stops_nothing_that_is_not_evaluated(evaluation: str) -> None:
     text = BASE.replace("{updates: 20}", "{accuracy: 0.9}")
-    assert "7: stop.accuracy: the model is evaluated only at the start" in only(text + evaluation)
+    found = only(text + evaluation)
+    assert "7: stop.accuracy: this is the only stop rule, and it is never reached" in found
     assert load_study(text + "evaluation: {every_versions: 1}\n", CATALOGUE).cases
     assert load_study(BASE.replace("{updates: 20}", "{accuracy: 0.9, updates: 5}"), CATALOGUE).cases
 

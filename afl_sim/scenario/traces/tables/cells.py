@@ -34,7 +34,7 @@ def is_number(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What the numbers of a column are.
+    """The kind of the numbers in a column.
 
     Attributes:
         name: the column.

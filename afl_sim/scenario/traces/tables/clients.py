@@ -125,7 +125,7 @@ def numbers_by_column(
 
 
 def without_rows(path: str, absent: int, clients: int, first: int) -> str:
-    """The refusal of a table that has no row for some clients."""
+    """The error for a table that has no row for some clients."""
     verb = "has" if absent == 1 else "have"
     return (
         f"{path}: of clients 0 to {clients - 1:,}, {absent:,} {verb} no row; the first is client "

@@ -25,7 +25,7 @@ _SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 def refuse_other_formats(path: Path, content: bytes) -> None:
-    """Raise TableProblems, with what it looks like, if this is no text in UTF-8."""
+    """Raise TableProblems if this is not text in UTF-8; the message says what it looks like."""
     for start, what in _STARTS:
         if content.startswith(start):
             raise TableProblems([f"{path} is {what}"])
@@ -37,7 +37,7 @@ def refuse_other_formats(path: Path, content: bytes) -> None:
 
 
 def not_utf8(path: Path, content: bytes) -> TableProblems:
-    """The refusal of bytes that are no text in UTF-8, with the line of the first one."""
+    """The error for bytes that are not text in UTF-8, with the line of the first one."""
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -47,7 +47,7 @@ def not_utf8(path: Path, content: bytes) -> TableProblems:
 
 
 def other_separator(cells: list[str]) -> str | None:
-    """What separates the names of a header, if it is no comma."""
+    """The separator of the names in a header, if it is not a comma."""
     for separator, name in _SEPARATORS.items():
         if sum(cell.count(separator) for cell in cells) >= max(1, len(cells) - 1):
             return name

@@ -1,4 +1,4 @@
-"""Tables in Parquet, of which the footer is checked before a row is read."""
+"""Tables in Parquet. The footer is checked before any row is read."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ParquetTable(Table):
         return pq.ParquetFile(pa.BufferReader(self._content), read_dictionary=dictionary)
 
     def _texts(self, names: Sequence[str]) -> list[str]:
-        """Which of the columns hold text; those that hold neither text nor numbers are refused."""
+        """Which columns hold text. Columns that hold neither text nor numbers are refused."""
         schema = self._file.schema_arrow
         kinds = {name: schema.field(name).type for name in names}
         wrong = {name: what for name, kind in kinds.items() if (what := _no_numbers(kind))}
@@ -124,7 +124,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _no_numbers(kind: Any) -> str | None:
-    """What a column of this type holds, if neither numbers nor text that could be some."""
+    """What a column of this type holds, if it holds no numbers and no text."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):

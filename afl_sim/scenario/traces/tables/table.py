@@ -95,7 +95,7 @@ class Table(ABC):
             raise TableProblems([f"{self.path} has no rows"])
 
     def refuse_names(self) -> None:
-        """Raise TableProblems if a column has no name, or that of another one."""
+        """Raise TableProblems if a column has no name, or the name of another column."""
         problems = []
         for place, name in enumerate(self.names, start=1):
             if not name:
@@ -129,6 +129,6 @@ class Table(ABC):
 
 
 def too_many_rows(path: Path, rows: int | None = None) -> TableProblems:
-    """The refusal of a table that is longer than any is read; ``rows`` where it says how long."""
+    """The error for a table with too many rows; ``rows`` is their number, if it is known."""
     found = "more" if rows is None else f"{rows:,}"
     return TableProblems([f"{path}: {found} rows; expected at most {MAX_ROWS:,}"])
