@@ -1,6 +1,6 @@
 """The content of a scenario file: models, distributions, and loading with line numbers."""
 
-from afl_sim.scenario.catalogue import Catalogue, Reading, UncheckedBlock
+from afl_sim.scenario.catalogue import Catalogue, UncheckedBlock, ValidationContext
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.dumping import dump_scenario, scenario_id
 from afl_sim.scenario.loading import load_study
@@ -40,7 +40,6 @@ __all__ = [
     "Network",
     "Numerics",
     "Override",
-    "Reading",
     "Recording",
     "Scenario",
     "Section",
@@ -52,6 +51,7 @@ __all__ = [
     "Training",
     "UncheckedBlock",
     "UncontendedLink",
+    "ValidationContext",
     "dump_scenario",
     "json_schema",
     "load_study",

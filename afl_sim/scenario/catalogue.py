@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -64,7 +64,7 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ValidationContext:
     """The context in which a scenario is validated.
 
     Attributes:
@@ -74,6 +74,14 @@ class Reading:
 
     catalogue: Catalogue | None = None
     base: Path | None = None
+
+
+class NamedBlock(Protocol):
+    """A strategy, model or optimizer, of whatever class."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in a scenario."""
 
 
 class UncheckedBlock(BaseModel):
@@ -99,7 +107,7 @@ def optimizer_block(value: Any, info: ValidationInfo) -> BaseModel:
     return _block("optimizer", value, info.context)
 
 
-def _block(name: str, value: Any, context: Reading | None) -> BaseModel:
+def _block(name: str, value: Any, context: ValidationContext | None) -> BaseModel:
     if isinstance(value, BaseModel):
         return value
     if isinstance(value, str):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from afl_sim.scenario.catalogue import Catalogue, Reading
+from afl_sim.scenario.catalogue import Catalogue, ValidationContext
 from afl_sim.scenario.checks.combinations import exclusive_keys, impossible_combinations
 from afl_sim.scenario.mistakes.coercion import quiet_conversions
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath, explain
@@ -67,7 +67,7 @@ def load_study(
     settings = _settings(overrides, seed, mistakes)
     root = _with_name(root, "scenario" if name == "<text>" else Path(name).stem)
     cases = _cases(root, settings, mistakes)
-    reading = Reading(catalogue, own if base is None else base)
+    reading = ValidationContext(catalogue, own if base is None else base)
     scenarios: list[tuple[str, Scenario]] = []
     for label, tree in cases:
         scenario, findings = read_scenario(tree, reading, cases=len(cases), timing_only=timing_only)
@@ -92,7 +92,7 @@ def load_study(
 
 
 def read_scenario(
-    tree: Node, reading: Reading, *, cases: int = 1, timing_only: bool = False
+    tree: Node, reading: ValidationContext, *, cases: int = 1, timing_only: bool = False
 ) -> tuple[Scenario | None, list[Finding]]:
     """Validate one of so many cases: the scenario if it is valid, and all that is wrong with it."""
     data = plain(tree)
@@ -115,7 +115,7 @@ def read_scenario(
     return (None, findings) if findings else (scenario, [])
 
 
-def _valid_sections(data: Any, wrong: list[KeyPath], reading: Reading) -> dict[str, Any]:
+def _valid_sections(data: Any, wrong: list[KeyPath], reading: ValidationContext) -> dict[str, Any]:
     # One mistake must not hide that two other settings do not go together.
     sections: dict[str, Any] = {}
     for name, field in Scenario.model_fields.items():

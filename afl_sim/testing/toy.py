@@ -28,7 +28,7 @@ from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import Numerics, Reading, Scenario
+from afl_sim.scenario import Numerics, Scenario, ValidationContext
 from afl_sim.strategies.base import Population, Strategy, Update
 from afl_sim.streams import Streams
 from afl_sim.world.event_kinds import AGGREGATED
@@ -202,7 +202,7 @@ def scenario_of(case: Case, availability: Any = "always") -> Scenario:
         "stop": {"versions": case.versions},
     }
     fields["strategy"] = {"kind": "fedavg", "clients_per_round": 1}
-    return Scenario.model_validate(fields, context=Reading(catalogue()))
+    return Scenario.model_validate(fields, context=ValidationContext(catalogue()))
 
 
 def samples_of(client: int) -> int:

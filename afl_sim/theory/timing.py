@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from afl_sim.global_model.null import NullLearner
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import Reading, Scenario
+from afl_sim.scenario import Scenario, ValidationContext
 from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.event_kinds import AGGREGATED, COMPUTED, DISPATCHED, DOWNLOADED, STARTED
 from afl_sim.world.world import World
@@ -89,7 +89,7 @@ class Updates:
 
 def scenario(fields: Mapping[str, Any]) -> Scenario:
     """The scenario that a file with these fields would describe."""
-    return Scenario.model_validate(dict(fields), context=Reading(_catalogue()))
+    return Scenario.model_validate(dict(fields), context=ValidationContext(_catalogue()))
 
 
 def updates_of(built: Scenario, script: Any = None) -> Updates:

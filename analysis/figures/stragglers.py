@@ -159,7 +159,8 @@ def _draw_last(axes: Axes, group: Group, name_it: bool, style: Style) -> None:
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="client", ylabel="rounds (%)")
     axes.set_title(
-        "Who is last how often" + (f": {drawable(shorten(group.short, 14))}" if name_it else "")
+        "How often each client is last"
+        + (f": {drawable(shorten(group.short, 14))}" if name_it else "")
     )
     if len(last.unique()) > NAMED:
         others, rest = last.nunique() - NAMED, 100 - often.sum()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario import load_study
 from afl_sim.scenario.traces.columns import Column, read_trace
-from afl_sim.scenario.traces.devices import Reading, read_devices
+from afl_sim.scenario.traces.devices import DeviceColumns, read_devices
 from afl_sim.scenario.traces.intervals import read_intervals
 from afl_sim.scenario.traces.tables import TableProblems
 
@@ -54,7 +54,11 @@ def read_all(file: Path, repeat: float | None = None) -> None:
                 assert all(start < end for start, end in each)
                 assert all(a[1] < b[0] for a, b in itertools.pairwise(each))
                 assert repeat is None or not each or each[-1][1] <= repeat * 1e6 + 1
-    for reading in (Reading(), Reading("client"), Reading("client", (), "in_order")):
+    for reading in (
+        DeviceColumns(),
+        DeviceColumns("client"),
+        DeviceColumns("client", (), "in_order"),
+    ):
         try:
             devices = read_devices(file, reading)
         except TableProblems as problems:

@@ -11,7 +11,7 @@ from torch import Tensor
 from vectors import assert_is, models_after, moved, vec
 
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import Reading, Scenario
+from afl_sim.scenario import Scenario, ValidationContext
 from afl_sim.strategies import Strategy, strategies
 from afl_sim.testing import toy
 from afl_sim.testing.checks import close
@@ -187,7 +187,7 @@ def unequal_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     def scenario_of(case: Case, availability: Any = "always") -> Any:
         block = whole(case, availability).model_dump(mode="json", by_alias=True)
         block["clients"]["compute"]["jitter"] = {"values": [1, 1.01, 1.02, 5, 5.01, 5.02]}
-        return Scenario.model_validate(block, context=Reading(catalogue()))
+        return Scenario.model_validate(block, context=ValidationContext(catalogue()))
 
     monkeypatch.setattr(toy, "scenario_of", scenario_of)
     monkeypatch.setattr(toy, "_SAMPLES", (1,))

@@ -16,7 +16,7 @@ from places import TESTS
 from afl_sim.recording import Run
 from afl_sim.run.api import simulate
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import Reading, Scenario
+from afl_sim.scenario import Scenario, ValidationContext
 
 FILE = TESTS / "golden" / "schedules.json"
 
@@ -87,7 +87,7 @@ def scenario(kind: str) -> Scenario:
             "recording": {"trace": False},
             "stop": {"updates": 60},
         },
-        context=Reading(catalogue()),
+        context=ValidationContext(catalogue()),
     )
 
 

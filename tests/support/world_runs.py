@@ -12,7 +12,7 @@ from afl_sim.errors import AflSimError
 from afl_sim.global_model.null import NullLearner
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import Catalogue, Reading, Scenario
+from afl_sim.scenario import Catalogue, Scenario, ValidationContext
 from afl_sim.world.event_kinds import KIND_NAMES
 from afl_sim.world.server.server import Server
 from afl_sim.world.stopping import Ending
@@ -135,7 +135,7 @@ def scenario(
         "stop": stop or {"virtual_seconds": HORIZON},
         **sections,
     }
-    return Scenario.model_validate(fields, context=Reading(_catalogue()))
+    return Scenario.model_validate(fields, context=ValidationContext(_catalogue()))
 
 
 class TooLong(AflSimError):

@@ -7,13 +7,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from afl_sim.scenario.catalogue import NamedBlock
 from afl_sim.scenario.checks.extremes import beyond_all_bounds
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, fields_of, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
-from afl_sim.scenario.sections.training import LENGTHS
+from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.settings import Execution, Numerics, Stop
+from afl_sim.scenario.sections.training import LENGTHS, Training
 from afl_sim.scenario.traces.devices import SPEEDS
 from afl_sim.scenario.traces.tables.clients import without_rows
 from afl_sim.scenario.wording import show
@@ -128,10 +131,12 @@ def impossible_combinations(
             )
 
 
-def _compressed_beside_own(training: Any, strategy: Any) -> Iterator[Finding]:
+def _compressed_beside_own(
+    training: Training | None, strategy: NamedBlock | None
+) -> Iterator[Finding]:
     """An update determines the client's model only if the server knows where the client began."""
     uses_own = getattr(type(strategy), "uses_own", None)
-    if training is None or uses_own is None or not uses_own():
+    if training is None or strategy is None or uses_own is None or not uses_own():
         return
     if training.compression.upload.kind != "none":
         yield Finding(
@@ -141,11 +146,13 @@ def _compressed_beside_own(training: Any, strategy: Any) -> Iterator[Finding]:
         )
 
 
-def _other_than_plain_sgd(training: Any, strategy: Any) -> Iterator[Finding]:
+def _other_than_plain_sgd(
+    training: Training | None, strategy: NamedBlock | None
+) -> Iterator[Finding]:
     """A rule that computes a gradient from local work can do so only for plain SGD."""
-    if training is None or not getattr(strategy, "plain_sgd", False):
+    if training is None or strategy is None or not getattr(strategy, "plain_sgd", False):
         return
-    optimizer = training.optimizer
+    optimizer: Any = training.optimizer  # of a class that the scenario does not know
     why = (
         f"the rule of {strategy.kind} assumes that clients make steps w - lr g; expected SGD "
         "without momentum, with a rate above 0"
@@ -161,7 +168,9 @@ def _other_than_plain_sgd(training: Any, strategy: Any) -> Iterator[Finding]:
         yield Finding(("training", "optimizer", "lr"), f"got 0, but {why}")
 
 
-def _queued_beside_own(clients: Any, training: Any, strategy: Any) -> Iterator[Finding]:
+def _queued_beside_own(
+    clients: Clients | None, training: Training | None, strategy: NamedBlock | None
+) -> Iterator[Finding]:
     """A queued task was sent before the client knew its state after the tasks in front of it."""
     if clients is None or strategy is None:
         return
@@ -201,7 +210,7 @@ def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(path, message)
 
 
-def only_accuracy(stop: Any) -> bool:
+def only_accuracy(stop: Stop) -> bool:
     """Whether a stop section has no rule but an accuracy."""
     rules = [name for name, value in vars(stop).items() if value is not None]
     return rules == ["accuracy"]
@@ -219,7 +228,9 @@ def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, 
             yield from distributions_in(item, (*path, i))
 
 
-def _idle_workers(numerics: Any, execution: Any, runs: int) -> Iterator[Finding]:
+def _idle_workers(
+    numerics: Numerics | None, execution: Execution | None, runs: int
+) -> Iterator[Finding]:
     if numerics is None or execution is None or execution.executor == "inline":
         return
     reason = one_process(numerics, runs)
@@ -230,7 +241,7 @@ def _idle_workers(numerics: Any, execution: Any, runs: int) -> Iterator[Finding]
         )
 
 
-def one_process(numerics: Any, runs: int) -> str | None:
+def one_process(numerics: Numerics, runs: int) -> str | None:
     """Why so many runs with these numerics cannot use worker processes; None if they can."""
     if numerics.device == "cuda":
         return "numerics.device: cuda trains in the one process that has the GPU"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from afl_sim.scenario.catalogue import Reading
+from afl_sim.scenario.catalogue import ValidationContext
 from afl_sim.scenario.mistakes.lookup import models_in, narrow
 
 KeyPath = tuple[str | int, ...]
@@ -51,7 +51,11 @@ def without_unknown(findings: Iterator[Any]) -> Iterator[Any]:
 
 
 def valid_part(
-    spec: type[BaseModel], name: str, data: Any, reading: Reading, wrong: Collection[KeyPath]
+    spec: type[BaseModel],
+    name: str,
+    data: Any,
+    reading: ValidationContext,
+    wrong: Collection[KeyPath],
 ) -> Any:
     """The value of a field as far as it is valid: whole, `Partial`, or None if nothing is known.
 

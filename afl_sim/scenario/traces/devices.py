@@ -53,7 +53,7 @@ class Devices:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DeviceColumns:
     """How a trace of devices is read.
 
     Attributes:
@@ -67,7 +67,7 @@ class Reading:
     number_clients: NumberClients = None
 
 
-def read_devices(path: Path, reading: Reading = Reading()) -> Devices:
+def read_devices(path: Path, reading: DeviceColumns = DeviceColumns()) -> Devices:
     """The devices of a CSV file with a header row, or of a Parquet file.
 
     Raises:
@@ -77,7 +77,7 @@ def read_devices(path: Path, reading: Reading = Reading()) -> Devices:
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, reading: Reading, unchanged: tuple[int, int]) -> Devices:
+def _read(path: Path, reading: DeviceColumns, unchanged: tuple[int, int]) -> Devices:
     table = open_table(path)
     _check_header(table, reading)
     factors = dict(reading.factor)
@@ -97,7 +97,7 @@ def _read(path: Path, reading: Reading, unchanged: tuple[int, int]) -> Devices:
     )
 
 
-def _check_header(table: Table, reading: Reading) -> None:
+def _check_header(table: Table, reading: DeviceColumns) -> None:
     header, place = table.names, table.header
     known = (*SPEEDS, *LINKS, WEIGHT, CLIENT, *NOTES)
     problems = [
@@ -170,7 +170,7 @@ class DeviceTrace(TraceBlock):
             why = "needs by: client; a sample belongs to no client"
             raise TableProblems([why], ("number_clients",))
         factor = tuple(sorted(self.factor.items()))
-        devices = read_devices(path, Reading(self.by, factor, self.number_clients))
+        devices = read_devices(path, DeviceColumns(self.by, factor, self.number_clients))
         return devices, devices.sha256
 
     @property

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from afl_sim.scenario.traces.columns import Column, read_trace
-from afl_sim.scenario.traces.devices import Reading, read_devices
+from afl_sim.scenario.traces.devices import DeviceColumns, read_devices
 from afl_sim.scenario.traces.intervals import read_intervals
 from afl_sim.scenario.traces.tables import TableProblems, open_table, opening, table
 
@@ -415,7 +415,7 @@ def test_a_factor_gives_the_numbers_that_their_decimals_mean(tmp_path: Path) -> 
     assert read_intervals(file, factor=0.001)[0] == (((9_000, 1_001_000),),)
     file.write_text("seconds_per_sample,upload_bandwidth\n9,8\n")
     read = read_devices(
-        file, Reading(factor=(("seconds_per_sample", 0.001), ("upload_bandwidth", 125.0)))
+        file, DeviceColumns(factor=(("seconds_per_sample", 0.001), ("upload_bandwidth", 125.0)))
     )
     assert read.columns == {"seconds_per_sample": (0.009,), "upload_bandwidth": (1000.0,)}
 
@@ -433,7 +433,7 @@ def test_bounds_hold_for_what_a_factor_makes(tmp_path: Path) -> None:
     )
     file.write_text("seconds_per_task,upload_bandwidth\n1e300,1e-300\n")
     factor = (("seconds_per_task", 1e300), ("upload_bandwidth", 1e-300))
-    assert refusal(lambda: read_devices(file, Reading(factor=factor))) == [
+    assert refusal(lambda: read_devices(file, DeviceColumns(factor=factor))) == [
         f"{file}:2: seconds_per_task is '1e300', times the factor 1e+300; expected a finite "
         "number, 0 or more",
         f"{file}:2: upload_bandwidth is '1e-300', times the factor 1e-300; expected a finite "
@@ -446,7 +446,7 @@ def test_a_factor_is_of_a_column_that_is_measured(tmp_path: Path) -> None:
     file.write_text("device,seconds_per_task,weight\na,1,2\n")
     for name in ("second_per_task", "weight", "device", "upload_latency"):
         with pytest.raises(TableProblems, match="expected some of seconds_per_task") as found:
-            read_devices(file, Reading(factor=((name, 2.0),)))
+            read_devices(file, DeviceColumns(factor=((name, 2.0),)))
         assert found.value.key == ("factor", name)
 
 
@@ -460,7 +460,7 @@ def test_a_column_of_clients_says_whose_number_it_is(tmp_path: Path) -> None:
     assert column(file, "seconds") == (5, 3, 4)
     assert column(file, "client", by="client") == (1, 0, 2)
     file.write_text("seconds_per_task,client,weight\n5,1,1\n3,0,3\n")
-    read = read_devices(file, Reading(by="client"))
+    read = read_devices(file, DeviceColumns(by="client"))
     assert (read.columns, read.weights) == ({"seconds_per_task": (3, 5)}, (0.75, 0.25))
     (message,) = refusal(lambda: read_devices(file))
     assert "has a column 'client', which is read only with by: client" in message
@@ -469,7 +469,7 @@ def test_a_column_of_clients_says_whose_number_it_is(tmp_path: Path) -> None:
 def by_client(file: Path, **more: Any) -> list[Callable[[], Any]]:
     return [
         lambda: column(file, "seconds_per_task", by="client", **more),
-        lambda: read_devices(file, Reading(by="client", **more)),
+        lambda: read_devices(file, DeviceColumns(by="client", **more)),
     ]
 
 

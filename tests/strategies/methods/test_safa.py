@@ -11,7 +11,7 @@ from world_runs import Outcome, run, scenario
 
 from afl_sim import load_scenario, simulate
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import Reading, Scenario
+from afl_sim.scenario import Scenario, ValidationContext
 from afl_sim.strategies import SAFA
 from afl_sim.strategies.base import Client
 
@@ -183,7 +183,7 @@ def test_a_client_that_lost_its_work_goes_on_from_the_model_it_had() -> None:
     ).model_dump(mode="json", by_alias=True)
     stays = {"values": [1000, 1000, {"sequence": [2.5, 1000]}]}
     built["clients"]["availability"] = {"kind": "on_off", "on": stays, "off": 0.5}
-    outcome = run(Scenario.model_validate(built, context=Reading(catalogue())))
+    outcome = run(Scenario.model_validate(built, context=ValidationContext(catalogue())))
     assert outcome.story("failed") == [(2.5, "failed", 2)]
     going_on = {
         e.version: json.loads(e.context or "")["going_on"] for e in outcome.of("aggregated")

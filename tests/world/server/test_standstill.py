@@ -13,7 +13,7 @@ from afl_sim.errors import ScenarioError, ScheduleError
 from afl_sim.run.kinds import catalogue
 from afl_sim.run.schedule_trial import may_take_no_time, standing_still
 from afl_sim.run.validation import check_study
-from afl_sim.scenario import Reading, Scenario
+from afl_sim.scenario import Scenario, ValidationContext
 from afl_sim.strategies import strategies
 from afl_sim.world.server import standstill
 
@@ -148,7 +148,7 @@ def test_versions_that_come_without_an_event_are_told_from_progress() -> None:
 def test_whether_tasks_may_take_no_time(settings: dict[str, Any], may: bool) -> None:
     fields = {"name": "x", "clients": {"count": 3, **settings}, "strategy": "asyncsgd"}
     built = Scenario.model_validate(
-        {**fields, "stop": {"updates": 5}}, context=Reading(catalogue())
+        {**fields, "stop": {"updates": 5}}, context=ValidationContext(catalogue())
     )
     assert may_take_no_time(built) == may
 
