@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from commands import QUICK, SMALLEST, Command, Result
+from commands import QUICK, Command, Result
 from finished import Finished
+from places import SMALLEST
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import ENDLESS, QUICK, SMALLEST, Command, everything_in, leftovers, summary
+from commands import ENDLESS, QUICK, Command, leftovers, summary
+from places import SMALLEST
+from run_checks import everything_in
 
 from afl_sim import load_run
 

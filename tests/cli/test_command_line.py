@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import jsonschema
 import pytest
 import yaml
-from commands import ROOT, Command
+from commands import Command
+from places import ROOT, SMALLEST
 
 import afl_sim as package
 
@@ -183,6 +184,6 @@ def test_editors_find_the_schema_and_no_fault(
 def test_editors_find_mistakes(
     change: dict[str, Any], where: list[str], editors_check: jsonschema.protocols.Validator
 ) -> None:
-    content = yaml.safe_load((ROOT / "scenarios" / "smallest.yaml").read_text()) | change
+    content = yaml.safe_load(SMALLEST.read_text()) | change
     faults = [list(error.absolute_path) for error in editors_check.iter_errors(content)]
     assert where in [path[: len(where)] for path in faults]

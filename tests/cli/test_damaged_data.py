@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import QUICK, ROOT, SMALLEST, Command, digests
+from commands import QUICK, Command, digests
 from finished import Finished
+from places import ROOT, SMALLEST
 
 SUMS = dict(
     reversed(line.split())

@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 
 import pytest
-from commands import ROOT
+from places import ROOT
 
 MODULES = sorted(
     ".".join((*above, *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")

@@ -11,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from commands import ROOT, Command, Result, summary
+from commands import Command, Result, summary
+from places import ROOT
 
 EXAMPLE = ROOT / "examples" / "my_strategy"
 

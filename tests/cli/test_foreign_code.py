@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import QUICK, SMALLEST, Command, leftovers, summary
+from commands import QUICK, Command, leftovers, summary
+from places import SMALLEST
 
 from afl_sim import load_run
 

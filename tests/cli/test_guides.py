@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import ROOT, SMALLEST, Command, Result
+from commands import Command, Result
 from doc_blocks import GUIDES, Block, blocks, commands
+from places import ROOT, SMALLEST
 from warm import warm
 
 LEAVES = {

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import SMALLEST, Command, everything_in
+from commands import Command
+from places import SMALLEST
+from run_checks import everything_in
 
 GOOD = SMALLEST.read_text()
 STRATEGY = "strategy: {kind: fedbuff, concurrency: 5, buffer_size: 5}"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import QUICK, SMALLEST, Command, summary
+from commands import QUICK, Command, summary
+from places import SMALLEST
 
 TIMED = ("run", SMALLEST, *QUICK, "--timing-only")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import QUICK, SMALLEST, Command, summary
+from commands import QUICK, Command, summary
+from places import SMALLEST
 
 BATCHED = ("--set", "numerics.mode=batched")
 

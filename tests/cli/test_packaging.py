@@ -10,8 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from commands import QUICK, ROOT, SMALLEST, Command, digests
+from commands import QUICK, Command, digests
 from finished import Finished
+from places import ROOT, SMALLEST
 
 MNIST = {
     f"{part}-{kind}-ubyte.gz"

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from commands import ENDLESS, SMALLEST, Command, leftovers, summary
+from commands import ENDLESS, Command, leftovers, summary
+from places import SMALLEST
 
 STUDY = SMALLEST.read_text() + "replications: 3\n"
 WORKERS = ("--workers", "2", "--out", "study")

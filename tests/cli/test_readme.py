@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import ROOT, Command
+from commands import Command
 from doc_blocks import PAGES, READ_IN_ORDER, blocks, commands, prose
+from places import ROOT
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()

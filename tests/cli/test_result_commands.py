@@ -9,8 +9,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import QUICK, SMALLEST, Command, digests, everything_in
+from commands import QUICK, Command, digests
 from finished import Finished
+from places import SMALLEST
+from run_checks import everything_in
 
 from afl_sim import load_run
 

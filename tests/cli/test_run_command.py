@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from commands import QUICK, SMALLEST, Command, digests, everything_in, leftovers, summary
+from commands import QUICK, Command, digests, leftovers, summary
 from finished import Finished
+from places import SMALLEST
+from run_checks import everything_in
 
 from afl_sim import load_run
 

@@ -6,7 +6,9 @@ import csv
 import json
 from pathlib import Path
 
-from commands import QUICK, SMALLEST, Command, everything_in, leftovers, summary
+from commands import QUICK, Command, leftovers, summary
+from places import SMALLEST
+from run_checks import everything_in
 
 from afl_sim import load_study
 

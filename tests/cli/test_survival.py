@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from commands import SMALLEST, Command, digests, leftovers, summary
+from commands import Command, digests, leftovers, summary
+from places import SMALLEST
 from survival import Started, mount, version
 
 from afl_sim import load_run, load_scenario, simulate

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from places import SMALLEST
+from run_checks import digests
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import check_device, deterministic, fingerprint
-from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.run.recipe import recipe_of
 from afl_sim.run.validation import check_study
@@ -118,10 +118,6 @@ def test_the_fingerprint_names_the_gpu_and_its_libraries() -> None:
 
 
 # -- on a GPU --------------------------------------------------------------------------------------
-
-
-def digests(run: Run) -> tuple[str, str]:
-    return run.summary["schedule_digest"], run.summary["model_digest"]
 
 
 CLASSES = [

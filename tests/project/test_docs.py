@@ -18,6 +18,7 @@ import matplotlib.figure
 import pytest
 import yaml
 from doc_blocks import DOCS, GUIDES, PAGES, READ_IN_ORDER, ROOT, Block, blocks, code, commands
+from places import SMALLEST
 from typer.main import get_command
 
 from afl_sim.analysis import FIGURES
@@ -39,7 +40,6 @@ PAGE = {
 RUN_AS_A_WHOLE = {str(page.relative_to(DOCS)) for page in GUIDES}
 FOLLOWED = {page.name for page in READ_IN_ORDER}
 RUN_ELSEWHERE = {"notebook.md", "staleness.md", *FOLLOWED, *RUN_AS_A_WHOLE}
-SMALLEST = ROOT / "scenarios" / "smallest.yaml"
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
 SCHEMA = json_schema(catalogue())
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ROOT
+from places import ROOT, SMALLEST
 
 import afl_sim
 from afl_sim import Strategy, load_run, load_scenario, simulate
@@ -25,7 +25,6 @@ from afl_sim.recording.drafts import Draft
 from afl_sim.run.api import Progress, load_study, resume, run_name
 from afl_sim.run.checks import check_mode
 
-SMALLEST = ROOT / "scenarios" / "smallest.yaml"
 SMALL = ("stop.updates=10", "evaluation.samples=100", "data.partition.samples=20")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from places import SMALLEST
+from run_checks import digests, every
 from vectors import flat_layout
 
 from afl_sim.errors import ScenarioError
@@ -52,10 +53,6 @@ SMALL = ["stop.updates=15", "evaluation.samples=100", "evaluation.every_seconds=
 
 def small(strategy: str, *more: str) -> Scenario:
     return load_scenario(SMALLEST, [f"strategy={STRATEGIES[strategy]}", *SMALL, BATCHED, *more])
-
-
-def digests(run: Run) -> tuple[str, str]:
-    return run.summary["schedule_digest"], run.summary["model_digest"]
 
 
 def assert_same(run: Run, other: Run) -> None:
@@ -316,18 +313,6 @@ def test_the_group_size_is_part_of_the_identity() -> None:
 def test_taking_snapshots_changes_nothing(strategy: str, tmp_path: Path) -> None:
     often = small(strategy, UNEQUAL, "execution.checkpoint_versions=1")
     assert_same(simulate(often), simulate(small(strategy, UNEQUAL)))
-
-
-def every(n: int) -> Callable[[], bool]:
-    """Asks for a stop at each n-th version that it is asked about."""
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked % n == 0
-
-    return stop
 
 
 @pytest.mark.usefixtures("telling")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from places import SMALLEST
+from run_checks import digests
 
-from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.scenario import Scenario
 
@@ -28,10 +28,6 @@ NETWORK = "clients.network={upload: {latency: 0.1, bandwidth: {dist: lognorm, s:
 def small(*settings: str) -> Scenario:
     base = ["data.partition.samples=50", "evaluation.samples=100", "stop.updates=12"]
     return load_scenario(SMALLEST, [*base, *settings])
-
-
-def digests(run: Run) -> tuple[str, str]:
-    return run.summary["schedule_digest"], run.summary["model_digest"]
 
 
 def schedule(*settings: str, timing_only: bool = True) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 from places import SMALLEST
+from run_checks import every
 
 from afl_sim.errors import AflSimError, RunFolderError, StrategyError
 from afl_sim.learning.training.local_training import LocalTrainer
@@ -35,18 +36,6 @@ STRATEGIES = {
 def small(strategy: str = "fedbuff", *more: str) -> Scenario:
     settings = ["stop.updates=30", "evaluation.samples=100", "evaluation.every_seconds=1"]
     return load_scenario(SMALLEST, [f"strategy={STRATEGIES[strategy]}", *settings, *more])
-
-
-def every(n: int) -> Callable[[], bool]:
-    """Asks for a stop at each n-th version that it is asked about."""
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked % n == 0
-
-    return stop
 
 
 def run_in_pieces(scenario: Scenario, folder: Path, stop: Callable[[], bool]) -> tuple[Run, int]:

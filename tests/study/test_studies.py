@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from places import SMALLEST
+from run_checks import everything_in
 
 from afl_sim import load_run
 from afl_sim.errors import AflSimError, DataError, InputError, RunFolderError, ScenarioError
@@ -233,11 +234,6 @@ def test_a_study_whose_labels_stay_is_another_where_its_settings_change(
     assert len(runner.ran) == 3
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
 @pytest.mark.parametrize("error", [DataError("no data"), KeyboardInterrupt(), OSError("?")])
 def test_a_run_that_cannot_begin_leaves_the_one_before(
     monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path, error: BaseException
@@ -245,7 +241,7 @@ def test_a_run_that_cannot_begin_leaves_the_one_before(
     study, out = single(), tmp_path / "out"
     run_study(study, Options(out=out), quiet)
     (out / "model.safetensors").write_bytes(b"of hours of training")
-    before = contents(tmp_path)
+    before = everything_in(tmp_path)
 
     def refuse(scenario: Any, place: Path, **options: Any) -> Run:
         assert not place.exists()
@@ -257,7 +253,7 @@ def test_a_run_that_cannot_begin_leaves_the_one_before(
     with pytest.raises((AflSimError, KeyboardInterrupt)) as caught:
         run_study(study, Options(out=out, force=True), quiet)
     assert isinstance(error, KeyboardInterrupt) or str(error) in str(caught.value)
-    assert contents(tmp_path) == before
+    assert everything_in(tmp_path) == before
 
 
 def test_the_run_before_goes_when_the_new_one_has_made_a_version(
@@ -368,11 +364,11 @@ def test_a_sink_that_is_not_installed_is_found_before_anything_is_touched(
 ) -> None:
     out = tmp_path / "out"
     run_study(single(), Options(out=out), quiet)
-    before = contents(tmp_path)
+    before = everything_in(tmp_path)
     monkeypatch.setattr("afl_sim.recording.sinks.find_spec", lambda name: None)
     with pytest.raises(InputError, match="tensorboard is not installed"):
         run_study(single("execution.sinks=[tensorboard]"), Options(out=out, force=True), quiet)
-    assert contents(tmp_path) == before
+    assert everything_in(tmp_path) == before
     assert runner.ran == ["out"]
 
 
@@ -505,12 +501,12 @@ def test_a_run_of_a_study_is_not_written_through_a_link(runner: Runner, tmp_path
     label = study.cases[1].label
     (out / label).rename(tmp_path / "mine")
     (out / label).symlink_to(tmp_path / "mine")
-    before = contents(tmp_path)
+    before = everything_in(tmp_path)
     _, outcomes = run_study(study, Options(out=out, resume=True), quiet)  # all are finished
     assert all(outcome.reused for outcome in outcomes)
     with pytest.raises(RunFolderError, match=f"{label} is a symbolic link"):
         run_study(study, Options(out=out, force=True), quiet)
-    assert contents(tmp_path) == before
+    assert everything_in(tmp_path) == before
 
 
 def test_a_run_that_was_set_aside_by_a_process_that_was_killed_comes_back(

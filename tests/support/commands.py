@@ -15,7 +15,6 @@ from typing import Any
 from places import ROOT
 from warm import warm
 
-SMALLEST = ROOT / "scenarios" / "smallest.yaml"
 QUICK = ("--set", "stop.updates=10", "--set", "evaluation.samples=200")
 ENDLESS = ("--set", "stop.updates=100000000", "--set", "evaluation.samples=200")
 
@@ -161,15 +160,6 @@ def digests(run: Path) -> tuple[str, str | None]:
     """The digests of a run's schedule and model."""
     content = summary(run)
     return content["schedule_digest"], content["model_digest"]
-
-
-def everything_in(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its content."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -182,30 +182,16 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
     ) -> Task | list[Task]:
-        """Send the current model to a client, or to several in turn, and have them train.
-
-        A client gets the model that is current when it is available. If it has left for good, the
-        task that is returned has failed already. If clients queue tasks, a busy client can be sent
-        another task: it computes them one at a time, first in, first out.
-
-        Args:
-            clients: the index of an idle client, or of several.
-            epochs, steps: the amount of work, in place of the scenario's.
-            until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
-            retry: if the task fails and nothing waits for it, the client is sent another.
-
-        Returns:
-            The task; for several clients, the list of their tasks.
-        """
+        """Send the current model to a client, or to several in turn; see `ServerView`."""
         if until_polled and self._queues:
             raise ScheduleError(
                 "clients that queue tasks cannot be polled: a task that waits for a poll would "
                 "keep the others waiting"
             )
         order = Order(epochs, steps, until_polled, retry=retry)
-        if isinstance(clients, int) or not isinstance(clients, Iterable):
-            return self._dispatch(clients, order)
-        return [self._dispatch(client, order) for client in clients]
+        if isinstance(clients, Iterable):
+            return [self._dispatch(client, order) for client in clients]
+        return self._dispatch(clients, order)
 
     def _dispatch(self, client: int, order: Order) -> Task:
         if not self._presence.accepts(client):

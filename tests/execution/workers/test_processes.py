@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from places import ROOT
+from places import ROOT, SMALLEST
 from sessions import session, wait_for
 
 from afl_sim.errors import AflSimError, InputError, TaskError
@@ -34,7 +34,6 @@ from afl_sim.run.preparation import prepare
 from afl_sim.run.recipe import build_runner, recipe_of
 from afl_sim.scenario import Execution, Numerics
 
-SMALLEST = ROOT / "scenarios" / "smallest.yaml"
 SETTINGS = ["stop.updates=16", "evaluation.samples=200", "evaluation.every_versions=2"]
 PROCESSES = ["execution.executor=processes", "execution.workers=2"]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from places import SMALLEST
+from run_checks import digests
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import deterministic, fingerprint
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.local_training import LocalTrainer
-from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.run.preparation import Prepared, prepare
 from afl_sim.run.recipe import build_runner, recipe_of
@@ -39,10 +39,6 @@ LENET = [
 def _as_in_a_run() -> Iterator[None]:
     with deterministic():
         yield
-
-
-def digests(run: Run) -> tuple[str, str]:
-    return run.summary["schedule_digest"], run.summary["model_digest"]
 
 
 def parts(*settings: str) -> tuple[Prepared, LocalTrainer, Evaluator]:
