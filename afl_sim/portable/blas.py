@@ -1,0 +1,173 @@
+"""Matrix products by a copy of OpenBLAS of our own, held to one kernel.
+
+NumPy and PyTorch each bring a library for products, and both libraries choose a kernel by the
+processor. This one is a package of its own (``scipy-openblas32``) with a fixed version. It is loaded
+with the kernel for AVX2 and FMA, whatever else was loaded before. So the bits of a product do not
+depend on the processor, on the versions of NumPy and PyTorch, or on the environment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+VERSION = "0.3.34.481.3"
+"""The version of the library; another one may give other bits."""
+
+_PACKAGE = "scipy-openblas32"
+_KERNEL = "Haswell"
+_SETTINGS = {
+    "OPENBLAS_CORETYPE": _KERNEL,
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENBLAS_DEFAULT_NUM_THREADS": "1",
+    "OPENBLAS_VERBOSE": "0",
+}
+_ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = ctypes.c_int(101), ctypes.c_int(111), ctypes.c_int(112)
+_ITEM = 4  # bytes of a number
+
+
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """``a @ b`` for float32 matrices of shapes (m, k) and (k, n).
+
+    Args:
+        a, b: matrices in any memory order; copied if no axis has neighbouring numbers.
+        out: shape (m, n), with rows of neighbouring numbers; a new one if it is None.
+    """
+    if out is None:
+        out = np.empty((a.shape[0], b.shape[1]), np.float32)
+    prepared(_usable(a), _usable(b), out)()
+    return out
+
+
+def prepared(
+    a: Array, b: Array, out: Array, alpha: float = 1.0, beta: float = 0.0
+) -> Callable[[], None]:
+    """A call that computes ``out = alpha a @ b + beta out`` each time it is made.
+
+    Args:
+        a, b: float32 matrices of shapes (m, k) and (k, n); in each, one axis has neighbouring
+            numbers.
+        out: shape (m, n), with rows of neighbouring numbers. With ``beta`` 0 it may hold anything.
+    """
+    (m, k), n = a.shape, b.shape[1]
+    if b.shape[0] != k or out.shape != (m, n):
+        raise ValueError(f"no product of shapes {a.shape} and {b.shape} into {out.shape}")
+    if not m * n:
+        return lambda: None
+    if not k:
+        return partial(np.multiply, out, np.float32(beta), out=out)
+    how_a, lead_a = _order(a)
+    how_b, lead_b = _order(b)
+    how_out, lead_out = _order(out)
+    if how_out is not _AS_IT_IS:
+        raise ValueError("the rows of the result are not rows in memory")
+    sizes = (ctypes.c_int(m), ctypes.c_int(n), ctypes.c_int(k))
+    arguments = (
+        _ROW_MAJOR, how_a, how_b, *sizes, ctypes.c_float(alpha),
+        ctypes.c_void_p(a.ctypes.data), lead_a, ctypes.c_void_p(b.ctypes.data), lead_b,
+        ctypes.c_float(beta), ctypes.c_void_p(out.ctypes.data), lead_out,
+    )  # fmt: skip
+    return _Call(_library().scipy_cblas_sgemm, arguments, (a, b, out))
+
+
+class _Call:
+    """A call of the library; it keeps the arrays alive that it points to."""
+
+    __slots__ = ("_arguments", "_function", "_held")
+
+    def __init__(self, function: Any, arguments: tuple[Any, ...], held: tuple[Array, ...]) -> None:
+        self._function, self._arguments, self._held = function, arguments, held
+
+    def __call__(self) -> None:
+        self._function(*self._arguments)
+
+
+def _order(matrix: Array) -> tuple[ctypes.c_int, ctypes.c_int]:
+    """How a matrix lies in memory: as it is or transposed, and the distance between its lines.
+
+    Raises:
+        ValueError: no axis has neighbouring numbers, or lines overlap.
+    """
+    if matrix.dtype != np.float32:
+        raise TypeError(f"the product is of float32 matrices, got {matrix.dtype}")
+    (rows, columns), (down, right) = matrix.shape, matrix.strides
+    for how, lines, length, far, near in (
+        (_AS_IT_IS, rows, columns, down, right),
+        (_TRANSPOSED, columns, rows, right, down),
+    ):
+        if length == 1 or near == _ITEM:
+            distance = far // _ITEM if lines > 1 else length
+            if distance >= length and (lines == 1 or far % _ITEM == 0):
+                return how, ctypes.c_int(distance)
+    raise ValueError(f"no axis of neighbouring numbers in strides {matrix.strides}")
+
+
+def _usable(matrix: Array) -> Array:
+    """The matrix in a memory order that the library takes."""
+    try:
+        _order(matrix)
+    except ValueError:
+        return np.ascontiguousarray(matrix)
+    return matrix
+
+
+def unavailable() -> str | None:
+    """Why the library cannot be used, in words; None if it can."""
+    try:
+        found = version(_PACKAGE)
+    except PackageNotFoundError:
+        return f"it needs the package {_PACKAGE}=={VERSION}, which is not installed"
+    if found != VERSION:
+        return f"it needs {_PACKAGE}=={VERSION}, found {found}"
+    try:
+        kernel = _library().scipy_openblas_get_corename().decode()
+    except (OSError, AttributeError) as error:
+        return f"{_PACKAGE} cannot be loaded ({error})"
+    return None if kernel == _KERNEL else f"its kernel is {kernel}; expected {_KERNEL}"
+
+
+@cache
+def _library() -> Any:
+    """The library. It reads its settings from the environment once, while it is loaded."""
+    import scipy_openblas32
+
+    folder = Path(scipy_openblas32.get_lib_dir())
+    with _environment(_SETTINGS):
+        library = ctypes.CDLL(str(folder / scipy_openblas32.get_library(fullname=True)))
+    library.scipy_openblas_get_corename.restype = ctypes.c_char_p
+    library.scipy_cblas_sgemm.restype = None
+    library.scipy_openblas_set_num_threads(1)
+    return library
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, and restore them afterwards.
+
+    Variables with the names of OpenBLAS that are not among the settings are absent meanwhile.
+    """
+    concerned = {name for name in os.environ if name.startswith(("OPENBLAS_", "GOTO_"))}
+    concerned |= set(settings) | {"OMP_NUM_THREADS"}
+    before = {name: os.environ.get(name) for name in concerned}
+    try:
+        for name in concerned:
+            os.environ.pop(name, None)
+        os.environ.update(settings)
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,43 @@
+"""Products by the library of our own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from afl_sim.portable.blas import prepared, product
+from afl_sim.portable.processor import shortfall
+
+pytestmark = pytest.mark.skipif(shortfall() is not None, reason=str(shortfall()))
+
+SHAPES = [(1, 1, 1), (3, 4, 5), (1, 7, 3), (7, 1, 3), (3, 7, 1), (1, 5, 1), (10, 784, 10)]
+
+
+def _drawn(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("m", "k", "n"), SHAPES)
+def test_a_product_is_right_in_every_memory_order(m: int, k: int, n: int) -> None:
+    a, b = _drawn(m, k), _drawn(k, n)
+    expected = a.astype(float) @ b
+    for left in (a, np.asfortranarray(a), np.repeat(a, 2, 1)[:, ::2], np.pad(a, 1)[1:-1, 1:-1]):
+        for right in (b, np.asfortranarray(b), np.broadcast_to(b, (2, k, n))[1]):
+            np.testing.assert_allclose(product(left, right), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_prepared_product_adds_to_what_is_there() -> None:
+    a, b, out = _drawn(3, 4), _drawn(4, 5), np.ones((3, 5), np.float32)
+    prepared(a, b, out, alpha=-0.5, beta=1.0)()
+    np.testing.assert_allclose(out, 1 - 0.5 * (a @ b), rtol=1e-5, atol=1e-5)
+
+
+def test_an_empty_sum_is_zero() -> None:
+    assert (
+        product(np.ones((2, 0), np.float32), np.ones((0, 3), np.float32)).tolist() == [[0] * 3] * 2
+    )
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no product of shapes \(2, 3\) and \(2, 3\)"):
+        product(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32))
