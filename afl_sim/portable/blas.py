@@ -1,7 +1,7 @@
 """Matrix products by a copy of OpenBLAS of our own, held to one kernel.
 
 NumPy and PyTorch each bring a library for products, and both libraries choose a kernel by the
-processor. This one is a package of its own (``scipy-openblas32``) with a fixed version. It is loaded
+processor. This one is a package of its own (``scipy-openblas32``), of a fixed version. It is loaded
 with the kernel for AVX2 and FMA, whatever else was loaded before. So the bits of a product do not
 depend on the processor, on the versions of NumPy and PyTorch, or on the environment.
 """
