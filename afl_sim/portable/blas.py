@@ -12,7 +12,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Factor = float | ctypes.c_float
 
 VERSION = "0.3.34.481.3"
 """The version of the library; another one may give other bits."""
@@ -46,12 +47,15 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """
     if out is None:
         out = np.empty((a.shape[0], b.shape[1]), np.float32)
-    prepared(_usable(a), _usable(b), out)()
+    if a.shape[1] or b.shape[0]:
+        prepared(_usable(a), _usable(b), out)()
+    else:
+        out.fill(0)
     return out
 
 
 def prepared(
-    a: Array, b: Array, out: Array, alpha: float = 1.0, beta: float = 0.0
+    a: Array, b: Array, out: Array, alpha: Factor = 1.0, beta: Factor = 0.0
 ) -> Callable[[], None]:
     """A call that computes ``out = alpha a @ b + beta out`` each time it is made.
 
@@ -59,6 +63,7 @@ def prepared(
         a, b: float32 matrices of shapes (m, k) and (k, n); in each, one axis has neighbouring
             numbers.
         out: shape (m, n), with rows of neighbouring numbers. With ``beta`` 0 it may hold anything.
+        alpha, beta: numbers; a `ctypes.c_float` is read at each call.
     """
     (m, k), n = a.shape, b.shape[1]
     if b.shape[0] != k or out.shape != (m, n):
@@ -66,7 +71,7 @@ def prepared(
     if not m * n:
         return lambda: None
     if not k:
-        return partial(np.multiply, out, np.float32(beta), out=out)
+        raise ValueError("a sum of no products")
     how_a, lead_a = _order(a)
     how_b, lead_b = _order(b)
     how_out, lead_out = _order(out)
@@ -74,11 +79,15 @@ def prepared(
         raise ValueError("the rows of the result are not rows in memory")
     sizes = (ctypes.c_int(m), ctypes.c_int(n), ctypes.c_int(k))
     arguments = (
-        _ROW_MAJOR, how_a, how_b, *sizes, ctypes.c_float(alpha),
+        _ROW_MAJOR, how_a, how_b, *sizes, _factor(alpha),
         ctypes.c_void_p(a.ctypes.data), lead_a, ctypes.c_void_p(b.ctypes.data), lead_b,
-        ctypes.c_float(beta), ctypes.c_void_p(out.ctypes.data), lead_out,
+        _factor(beta), ctypes.c_void_p(out.ctypes.data), lead_out,
     )  # fmt: skip
     return _Call(_library().scipy_cblas_sgemm, arguments, (a, b, out))
+
+
+def _factor(value: Factor) -> ctypes.c_float:
+    return value if isinstance(value, ctypes.c_float) else ctypes.c_float(value)
 
 
 class _Call:

@@ -1,0 +1,229 @@
+"""A network that is a chain of simple layers, with its parameters and its training step."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from afl_sim.learning.chain.dense import Dense
+from afl_sim.learning.chain.links import Factors, Images, Layer, Link, Weights
+from afl_sim.learning.chain.losses import CHAIN_LOSSES, Labels
+from afl_sim.learning.chain.pooled_convolution import PooledConvolution
+from afl_sim.portable.blas import Array
+
+Rows = npt.NDArray[np.int64]
+
+_AT_ONCE = {True: 64, False: 512}  # samples, with maps or without: what fits into a cache
+_MOST_BYTES = 1 << 28  # of the arrays kept for batch sizes that may come again
+
+
+class Chain:
+    """Computes in float32 what `torch.nn.Sequential` of the same layers does, to rounding.
+
+    A step on many samples is computed in pieces, and their gradients are added.
+
+    Args:
+        layers: in order.
+        shape: of one sample.
+        loss: a key of `CHAIN_LOSSES`.
+
+    Attributes:
+        weights: shape (P,): the parameters, in an order of the chain's own within each of them.
+        gradient: shape (P,), in the same order.
+    """
+
+    def __init__(self, layers: Sequence[Layer], shape: tuple[int, ...], loss: str) -> None:
+        self._layers, self._shape, self._loss = tuple(layers), shape, loss
+        self._maps = any(isinstance(layer, PooledConvolution) for layer in layers)
+        orders = [order for layer in layers for order in layer.orders()]
+        self._orders = [(shape, axes) for shape, axes in orders]
+        sizes = [int(np.prod(shape)) for shape, _ in orders]
+        self._ends = np.cumsum(sizes).tolist()
+        self._begins = [0, *self._ends[:-1]]
+        self.weights: Array = np.zeros(sum(sizes), np.float32)
+        self.gradient: Array = np.zeros(sum(sizes), np.float32)
+        self._factors = Factors()
+        self._programs: OrderedDict[int, _Program] = OrderedDict()
+        self.classes = shape
+        for layer in layers:
+            self.classes = layer.output(self.classes)
+
+    def load(self, vector: Array) -> None:
+        """Take the parameters from a vector of shape (P,) in the order of the model."""
+        self.inward(vector, self.weights)
+
+    def inward(self, vector: Array, out: Array) -> Array:
+        """Bring a vector of shape (P,) from the order of the model into that of the chain."""
+        for theirs, mine in self._parts(vector, out):
+            np.copyto(mine, theirs)
+        return out
+
+    def outward(self, vector: Array) -> Array:
+        """A new vector in the order of the model, from one in the order of the chain."""
+        made = np.empty_like(vector)
+        for theirs, mine in self._parts(made, vector):
+            np.copyto(theirs, mine)
+        return made
+
+    def shaped(self, vector: Array) -> list[Array]:
+        """A vector in the order of the chain as one view for each parameter, shaped as the model's.
+
+        The axes of maps that a linear layer takes stay apart.
+        """
+        empty = np.empty(0, np.float32)
+        return [mine for _, mine in self._parts(empty, vector)]
+
+    def _parts(self, theirs: Array, mine: Array) -> list[tuple[Array, Array]]:
+        parts = []
+        for begin, end, (shape, axes) in zip(self._begins, self._ends, self._orders, strict=True):
+            own = mine[begin:end].reshape(shape).transpose(axes)
+            parts.append((theirs[begin:end].reshape(own.shape) if len(theirs) else theirs, own))
+        return parts
+
+    def outputs(self, samples: Array, rows: Rows) -> Array:
+        """The outputs for rows of ``samples``, shape (rows, classes), as in an evaluation."""
+        parts = []
+        for piece in self._pieces(rows):
+            program = self._program(len(piece))
+            program.images.gather(samples, piece)
+            for link in program.links:
+                link.infer()
+            parts.append(program.links[-1].y.copy())
+        return np.concatenate(parts)
+
+    def differentiate(
+        self,
+        samples: Array,
+        labels: Labels,
+        rows: Rows,
+        weights: Array | float,
+        add: bool = False,
+        training: bool = True,
+    ) -> list[float]:
+        """The gradient of the weighted sum of the samples' losses, into `gradient`.
+
+        Args:
+            samples: shape (all, features); labels: shape (all,).
+            rows: the samples that count.
+            weights: of these samples, shape (rows,), or one for all.
+            add: add to `gradient` instead of replacing it.
+            training: whether layers act as in training.
+
+        Returns:
+            The loss of each sample.
+        """
+        losses: list[float] = []
+        begin = 0
+        for piece in self._pieces(rows):
+            self._factors.kept.value = 1.0 if add or begin else 0.0
+            each = weights
+            if isinstance(weights, np.ndarray):
+                each = weights[begin : begin + len(piece), None]
+            program = self._program(len(piece))
+            losses += program.forward(samples, labels, piece, training)
+            program.backward(np.float32(each) if isinstance(each, float) else each)
+            for link in reversed(program.links):
+                link.backward()
+            begin += len(piece)
+        return losses
+
+    def descend(self, samples: Array, labels: Labels, rows: Rows, rate: float) -> list[float]:
+        """One step of plain SGD on the mean loss of some rows; `gradient` is overwritten.
+
+        Returns:
+            The loss of each sample, before the step.
+        """
+        if len(rows) > _AT_ONCE[self._maps]:
+            losses = self.differentiate(samples, labels, rows, 1.0 / len(rows))
+            self._step(0, len(self.weights), rate)
+            return losses
+        factors = self._factors
+        factors.kept.value, factors.rate.value = 0.0, -rate
+        program = self._program(len(rows))
+        losses = program.forward(samples, labels, rows, True)
+        program.backward(np.float32(1.0 / len(rows)))
+        for link in reversed(program.links):
+            link.descend()
+        self._step(0, self._first_dense, rate)
+        return losses
+
+    def _step(self, begin: int, end: int, rate: float) -> None:
+        gradient = self.gradient[begin:end]
+        weights = self.weights[begin:end]
+        np.multiply(gradient, np.float32(-rate), out=gradient)
+        np.add(weights, gradient, out=weights)
+
+    @property
+    def _first_dense(self) -> int:
+        """Where the parameters of the dense layers begin; they step by themselves."""
+        count = 0
+        for layer in self._layers:
+            if isinstance(layer, Dense):
+                break
+            count += len(layer.orders())
+        return self._begins[count] if count < len(self._begins) else len(self.weights)
+
+    def _pieces(self, rows: Rows) -> list[Rows]:
+        most = _AT_ONCE[self._maps]
+        return [rows[begin : begin + most] for begin in range(0, len(rows), most)]
+
+    def _program(self, batch: int) -> _Program:
+        program = self._programs.get(batch)
+        if program is None:
+            program = _Program(self, batch)
+            self._programs[batch] = program
+            while len(self._programs) > 16:
+                self._programs.popitem(last=False)
+        else:
+            self._programs.move_to_end(batch)
+        return program
+
+
+class _Program:
+    """The links of a chain for one batch size."""
+
+    def __init__(self, chain: Chain, batch: int) -> None:
+        weights = iter(
+            [
+                Weights(
+                    chain.weights[begin:end].reshape(shape),
+                    chain.gradient[begin:end].reshape(shape),
+                )
+                for begin, end, (shape, _) in zip(
+                    chain._begins, chain._ends, chain._orders, strict=True
+                )
+            ]
+        )
+        layers = chain._layers
+        margins = [*(layer.margin for layer in layers[1:]), 0]
+        self.images = Images(chain._shape, batch, chain._maps, layers[0].margin)
+        self.links: list[Link] = []
+        before: Link = self.images
+        has_weights = []
+        for index, (layer, margin) in enumerate(zip(layers, margins, strict=True)):
+            own = [next(weights) for _ in layer.orders()]
+            before = layer.link(before, own, chain._factors, margin, index == len(layers) - 1)
+            self.links.append(before)
+            has_weights.append(bool(own))
+        self._loss = CHAIN_LOSSES[chain._loss](*before.y.shape)
+        g = self._g = np.empty(before.y.shape, np.float32)
+        for index in range(len(layers) - 1, -1, -1):
+            g = self.links[index].turn(g, any(has_weights[:index]))
+
+    def forward(self, samples: Array, labels: Labels, rows: Rows, training: bool) -> list[float]:
+        """The loss of each sample."""
+        self.images.gather(samples, rows)
+        for link in self.links:
+            if training:
+                link.forward()
+            else:
+                link.infer()
+        return self._loss(self.links[-1].y, labels[rows])
+
+    def backward(self, weights: Array | np.float32) -> None:
+        """The gradient of the outputs."""
+        self._loss.differentiate(weights, self._g)
