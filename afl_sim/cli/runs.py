@@ -11,6 +11,7 @@ import typer
 
 from afl_sim.cli.app import app
 from afl_sim.cli.options import (
+    BitsOption,
     DeviceOption,
     ExecutorOption,
     MlflowOption,
@@ -21,6 +22,7 @@ from afl_sim.cli.options import (
     TensorboardOption,
     WorkersOption,
     execution_settings,
+    numerics_settings,
     sink_settings,
 )
 from afl_sim.cli.output import Unfailing, say_errors
@@ -51,6 +53,7 @@ def run(
     executor: ExecutorOption = None,
     ray_address: RayAddressOption = None,
     device: DeviceOption = None,
+    bits: BitsOption = None,
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
 ) -> None:
@@ -63,8 +66,7 @@ def run(
         *execution_settings(workers, executor, ray_address),
         *sink_settings(tensorboard, mlflow),
     ]
-    if device is not None:
-        settings.append(f"numerics.device={device}")
+    settings += numerics_settings(device, bits)
     path = _scenario_file(scenario)
     study = check_study(path, settings, seed, timing_only=timing_only, here=True)
     run_and_tell(

@@ -22,6 +22,7 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer, Shards
+from afl_sim.run.bits import effective_bits
 from afl_sim.run.initial_model import new_model
 from afl_sim.run.kinds import optimizer_of, strategy_of
 from afl_sim.scenario import DataSpec, Scenario
@@ -61,7 +62,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
     return Recipe(
         scenario.data,
         scenario.model.model_dump(by_alias=True),
-        settings_of(scenario),
+        settings_of(scenario, effective_bits(scenario).portable),
         scenario.evaluation,
         scenario.clients.count,
         scenario.seed,
@@ -70,8 +71,13 @@ def recipe_of(scenario: Scenario) -> Recipe:
     )
 
 
-def settings_of(scenario: Scenario) -> LocalSettings:
-    """How a scenario's clients train."""
+def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
+    """How a scenario's clients train.
+
+    Args:
+        scenario: the run's.
+        portable: whether they train in portable arithmetic.
+    """
     training = scenario.training
     strategy = strategy_of(scenario)
     return LocalSettings(
@@ -87,6 +93,7 @@ def settings_of(scenario: Scenario) -> LocalSettings:
         scenario.numerics.device,
         training.gradient_noise,
         scenario.numerics.mode == "batched",
+        portable,
     )
 
 

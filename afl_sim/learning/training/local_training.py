@@ -47,6 +47,8 @@ class LocalSettings:
         device: where models are trained and evaluated: cpu or cuda.
         gradient_noise: standard deviation of the noise added to each entry of a step's gradient.
         batched: whether models are stacked, and trained by a `BatchedTrainer`.
+        portable: whether the arithmetic is portable, so that its bits are the same on every
+            machine.
     """
 
     optimizer: OptimizerSpec
@@ -61,6 +63,7 @@ class LocalSettings:
     device: str = "cpu"
     gradient_noise: float = 0.0
     batched: bool = False
+    portable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
