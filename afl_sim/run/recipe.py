@@ -22,6 +22,7 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer, Shards
+from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.initial_model import new_model
 from afl_sim.run.kinds import optimizer_of, strategy_of
@@ -149,7 +150,7 @@ def build_runner(
     sizes = UNKNOWN
     if recipe.model["kind"] not in MODELS:  # built-in models do not depend on the batch size
         sizes = _batch_sizes(recipe, partition.sizes, len(labels))
-    trainer = LocalTrainer(
+    trainer = trainer_of(
         model, dataset.images, dataset.labels, partition, streams, recipe.settings, sizes
     )
     gradient = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -18,7 +17,7 @@ from afl_sim.portable.blas import Array
 Rows = npt.NDArray[np.int64]
 
 _AT_ONCE = {True: 64, False: 512}  # samples, with maps or without: what fits into a cache
-_MOST_BYTES = 1 << 28  # of the arrays kept for batch sizes that may come again
+_PROGRAMS_KEPT = {True: 4, False: 16}  # for batch sizes that may come again
 
 
 class Chain:
@@ -39,18 +38,14 @@ class Chain:
     def __init__(self, layers: Sequence[Layer], shape: tuple[int, ...], loss: str) -> None:
         self._layers, self._shape, self._loss = tuple(layers), shape, loss
         self._maps = any(isinstance(layer, PooledConvolution) for layer in layers)
-        orders = [order for layer in layers for order in layer.orders()]
-        self._orders = [(shape, axes) for shape, axes in orders]
-        sizes = [int(np.prod(shape)) for shape, _ in orders]
+        self._orders = [order for layer in layers for order in layer.orders()]
+        sizes = [int(np.prod(size)) for size, _ in self._orders]
         self._ends = np.cumsum(sizes).tolist()
         self._begins = [0, *self._ends[:-1]]
         self.weights: Array = np.zeros(sum(sizes), np.float32)
         self.gradient: Array = np.zeros(sum(sizes), np.float32)
         self._factors = Factors()
         self._programs: OrderedDict[int, _Program] = OrderedDict()
-        self.classes = shape
-        for layer in layers:
-            self.classes = layer.output(self.classes)
 
     def load(self, vector: Array) -> None:
         """Take the parameters from a vector of shape (P,) in the order of the model."""
@@ -69,19 +64,11 @@ class Chain:
             np.copyto(theirs, mine)
         return made
 
-    def shaped(self, vector: Array) -> list[Array]:
-        """A vector in the order of the chain as one view for each parameter, shaped as the model's.
-
-        The axes of maps that a linear layer takes stay apart.
-        """
-        empty = np.empty(0, np.float32)
-        return [mine for _, mine in self._parts(empty, vector)]
-
     def _parts(self, theirs: Array, mine: Array) -> list[tuple[Array, Array]]:
         parts = []
         for begin, end, (shape, axes) in zip(self._begins, self._ends, self._orders, strict=True):
             own = mine[begin:end].reshape(shape).transpose(axes)
-            parts.append((theirs[begin:end].reshape(own.shape) if len(theirs) else theirs, own))
+            parts.append((theirs[begin:end].reshape(own.shape), own))
         return parts
 
     def outputs(self, samples: Array, rows: Rows) -> Array:
@@ -111,20 +98,21 @@ class Chain:
             rows: the samples that count.
             weights: of these samples, shape (rows,), or one for all.
             add: add to `gradient` instead of replacing it.
-            training: whether layers act as in training.
+            training: whether dropout is active.
 
         Returns:
             The loss of each sample.
         """
         losses: list[float] = []
         begin = 0
+        self._factors.dropping = training
         for piece in self._pieces(rows):
             self._factors.kept.value = 1.0 if add or begin else 0.0
             each = weights
             if isinstance(weights, np.ndarray):
                 each = weights[begin : begin + len(piece), None]
             program = self._program(len(piece))
-            losses += program.forward(samples, labels, piece, training)
+            losses += program.forward(samples, labels, piece)
             program.backward(np.float32(each) if isinstance(each, float) else each)
             for link in reversed(program.links):
                 link.backward()
@@ -139,27 +127,30 @@ class Chain:
         """
         if len(rows) > _AT_ONCE[self._maps]:
             losses = self.differentiate(samples, labels, rows, 1.0 / len(rows))
-            self._step(0, len(self.weights), rate)
+            self.step(rate)
             return losses
         factors = self._factors
-        factors.kept.value, factors.rate.value = 0.0, -rate
+        factors.dropping, factors.kept.value, factors.rate.value = True, 0.0, -rate
         program = self._program(len(rows))
-        losses = program.forward(samples, labels, rows, True)
+        losses = program.forward(samples, labels, rows)
         program.backward(np.float32(1.0 / len(rows)))
         for link in reversed(program.links):
             link.descend()
-        self._step(0, self._first_dense, rate)
+        self._step(self._first_dense, rate)
         return losses
 
-    def _step(self, begin: int, end: int, rate: float) -> None:
-        gradient = self.gradient[begin:end]
-        weights = self.weights[begin:end]
+    def step(self, rate: float) -> None:
+        """A step of plain SGD along `gradient`, which is overwritten."""
+        self._step(len(self.weights), rate)
+
+    def _step(self, end: int, rate: float) -> None:
+        gradient, weights = self.gradient[:end], self.weights[:end]
         np.multiply(gradient, np.float32(-rate), out=gradient)
         np.add(weights, gradient, out=weights)
 
     @property
     def _first_dense(self) -> int:
-        """Where the parameters of the dense layers begin; they step by themselves."""
+        """Where the parameters of the dense layers begin, which take their step themselves."""
         count = 0
         for layer in self._layers:
             if isinstance(layer, Dense):
@@ -176,7 +167,7 @@ class Chain:
         if program is None:
             program = _Program(self, batch)
             self._programs[batch] = program
-            while len(self._programs) > 16:
+            if len(self._programs) > _PROGRAMS_KEPT[self._maps]:
                 self._programs.popitem(last=False)
         else:
             self._programs.move_to_end(batch)
@@ -214,14 +205,11 @@ class _Program:
         for index in range(len(layers) - 1, -1, -1):
             g = self.links[index].turn(g, any(has_weights[:index]))
 
-    def forward(self, samples: Array, labels: Labels, rows: Rows, training: bool) -> list[float]:
+    def forward(self, samples: Array, labels: Labels, rows: Rows) -> list[float]:
         """The loss of each sample."""
         self.images.gather(samples, rows)
         for link in self.links:
-            if training:
-                link.forward()
-            else:
-                link.infer()
+            link.forward()
         return self._loss(self.links[-1].y, labels[rows])
 
     def backward(self, weights: Array | np.float32) -> None:

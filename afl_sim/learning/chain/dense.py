@@ -85,12 +85,12 @@ class Dropout(Layer):
     def link(
         self, before: Link, weights: Sequence[Weights], factors: Factors, margin: int, last: bool
     ) -> Link:
-        return _Dropped(before, self._probability)
+        return _Dropped(before, self._probability, factors)
 
 
 class _Dropped(Link):
-    def __init__(self, before: Link, probability: float) -> None:
-        self.y = before.y
+    def __init__(self, before: Link, probability: float, factors: Factors) -> None:
+        self.y, self._factors = before.y, factors
         self._probability = np.float32(probability)
         self._scale = np.float32(1 / (1 - probability))
         self._mask = np.empty(self.y.shape, np.float32)
@@ -100,6 +100,8 @@ class _Dropped(Link):
         return g
 
     def forward(self) -> None:
+        if not self._factors.dropping:
+            return
         drawn = torch.rand(self.y.shape).numpy()
         np.multiply(drawn >= self._probability, self._scale, out=self._mask)
         np.multiply(self.y, self._mask, out=self.y)
@@ -108,7 +110,8 @@ class _Dropped(Link):
         pass
 
     def backward(self) -> None:
-        np.multiply(self._g, self._mask, out=self._g)
+        if self._factors.dropping:
+            np.multiply(self._g, self._mask, out=self._g)
 
 
 class Dense(Layer):
@@ -117,18 +120,21 @@ class Dense(Layer):
     Args:
         inputs, units: features of a sample before and after.
         maps: the shape (C, H, W) of the maps whose numbers are the inputs, if they are maps.
+        by_features: whether the features are the outer axis of the input in memory, as in maps.
     """
 
-    def __init__(self, inputs: int, units: int, maps: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, inputs: int, units: int, maps: tuple[int, ...] = (), by_features: bool = False
+    ) -> None:
         self._inputs, self._units, self._maps = inputs, units, maps
-        self.by_features = bool(maps)
+        self._by_features = by_features or bool(maps)
 
     def orders(self) -> Sequence[tuple[tuple[int, ...], tuple[int, ...]]]:
         bias = (self._units,), (0,)
         if self._maps:
             channels, height, width = self._maps
             return ((self._units, height, channels, width), (0, 2, 1, 3)), bias
-        if self.by_features:
+        if self._by_features:
             return ((self._units, self._inputs), (0, 1)), bias
         return ((self._inputs, self._units), (1, 0)), bias
 
@@ -138,7 +144,7 @@ class Dense(Layer):
     def link(
         self, before: Link, weights: Sequence[Weights], factors: Factors, margin: int, last: bool
     ) -> Link:
-        return _Dense(before, weights, factors, self.by_features, last)
+        return _Dense(before, weights, factors, self._by_features, last)
 
 
 class _Dense(Link):

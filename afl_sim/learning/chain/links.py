@@ -1,7 +1,7 @@
 """What the layers of a chain have in common, and its first link: the images.
 
-A `Layer` describes a layer. For each batch size it makes a `Link`, which owns the arrays of that size
-and is joined to the link before it. So a training step allocates nothing.
+A `Layer` describes a layer. For each batch size it makes a `Link`, which owns the arrays of that
+size and is joined to the link before it. So a training step allocates nothing.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from afl_sim.portable.blas import Array
 Call = Callable[[], None]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Factors:
-    """Numbers that products read at each call.
+    """What the links of a chain look up in each pass; products read the two numbers.
 
     Attributes:
+        dropping: whether dropout is active.
         kept: 0 if a backward pass replaces the gradients, 1 if it adds to them.
         rate: minus the learning rate, where a backward pass changes the weights themselves.
     """
 
+    dropping: bool = True
     kept: ctypes.c_float = field(default_factory=lambda: ctypes.c_float(0.0))
     rate: ctypes.c_float = field(default_factory=lambda: ctypes.c_float(0.0))
 
@@ -105,10 +107,10 @@ class Link:
         raise NotImplementedError
 
     def forward(self) -> None:
-        """Compute `y` for training."""
+        """Compute `y`, and what the backward pass needs."""
 
     def infer(self) -> None:
-        """Compute `y` for an evaluation."""
+        """Compute `y` alone, without dropout."""
         self.forward()
 
     def backward(self) -> None:
@@ -119,7 +121,9 @@ class Link:
         self.backward()
 
 
-def margined(height: int, channels: int, width: int, batch: int, margin: int) -> tuple[Array, Array]:
+def margined(
+    height: int, channels: int, width: int, batch: int, margin: int
+) -> tuple[Array, Array]:
     """Maps of zeros, and their inner part without the margin."""
     padded = np.zeros((height + 2 * margin, channels, width + 2 * margin, batch), np.float32)
     inner = padded[margin : margin + height, :, margin : margin + width]

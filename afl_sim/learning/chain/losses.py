@@ -51,7 +51,9 @@ class CrossEntropy:
         np.add.reduce(e, axis=0, out=self._total, keepdims=True)
         self._labels = labels
         chosen = z[labels, np.arange(len(labels))]
-        return [math.log(t) - c for t, c in zip(self._total[0].tolist(), chosen.tolist(), strict=True)]
+        return [
+            math.log(t) - c for t, c in zip(self._total[0].tolist(), chosen.tolist(), strict=True)
+        ]
 
     def differentiate(self, weights: Array | np.float32, out: Array) -> None:
         np.divide(self._e, self._total, out=self._e)

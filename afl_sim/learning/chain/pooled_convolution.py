@@ -1,12 +1,12 @@
 """Convolution, 2x2 max-pooling and ReLU as one layer, with the batch as the innermost axis.
 
-Maps lie in memory as (H, C, W, N). Each operation then works on hundreds of neighbouring numbers. The
-columns that a kernel meets lie side by side in `patches`, so a few rows of the output are one matrix
-product of windows of these rows, which overlap in memory. With few channels, several rows are computed
-at once: their kernels fill a band of a larger matrix, which costs more multiplications and less time.
+Maps lie in memory as (H, C, W, N), so each operation works on hundreds of neighbouring numbers. The
+columns that a kernel meets lie side by side in `patches`. Then a few rows of the output are one
+matrix product, of windows that overlap in memory. With few channels, several rows are computed at
+once: their kernels form a band in a larger matrix. This costs more multiplications and less time.
 
-Axes: K, L rows and columns of the kernel; C channels; O output channels; h, w rows and columns of the
-pooled output; N samples.
+Axes: K, L rows and columns of the kernel; C channels; O output channels; h, w rows and columns of
+the pooled output; N samples.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from afl_sim.learning.chain.links import (
 )
 from afl_sim.portable.blas import Array, prepared
 
-_WIDEST_BAND = 40  # output channels times rows at once, up to which a band was measured to be faster
+_WIDEST_BAND = (
+    40  # output channels times rows at once, up to which a band was measured to be faster
+)
 
 
 class PooledConvolution(Layer):
@@ -127,7 +129,7 @@ class _Convolved(Link):
 
     def turn(self, g: Array, needed: bool) -> Array:
         self._g = g
-        h, out, w, batch = g.shape
+        _, out, w, batch = g.shape
         self._scratch = np.empty(g.shape, np.int32)
         self._sums = np.empty((out, w * batch), np.float32)
         ones = np.ones((w * batch, 1), np.float32)
@@ -145,10 +147,7 @@ class _Convolved(Link):
             for index, (output, window) in enumerate(zip(self._outputs, self._windows, strict=True))
         ]
         self._spread: list[Call] = []
-        inner = self._maps[:0]
-        if needed:
-            inner = self._prepare_input_gradient()
-        return inner
+        return self._prepare_input_gradient() if needed else self._maps[:0]
 
     def _prepare_input_gradient(self) -> Array:
         used, columns, channels, width, batch = self._patches.shape
@@ -160,18 +159,18 @@ class _Convolved(Link):
             prepared(band.T, output, flat[r : r + span].reshape(-1, width * batch), beta=1.0)
             for r, output in zip(self._starts, self._outputs, strict=True)
         ]
-        padded = self._maps_gradient = np.zeros(self._maps.shape, np.float32)
+        padded: Array = np.zeros(self._maps.shape, np.float32)
+        self._maps_gradient = padded
         self._folds = [
             (padded[:used, :, column : column + width], self._patches_gradient[:, column])
             for column in range(columns)
         ]
-        height, _, across, _ = padded.shape
         m = self._margin
-        return padded[m : height - m, :, m : across - m]
+        return padded[m : padded.shape[0] - m, :, m : padded.shape[2] - m]
 
     def backward(self) -> None:
         keep_where_positive(self._g, self.y, self._scratch)
-        h, out, w, batch = self._g.shape
+        _, out, w, batch = self._g.shape
         np.add.reduce(self._g, axis=0, out=self._sums.reshape(out, w, batch))
         self._bias_gradient()
         share_by_sign(self._g, self._right, self._left)
