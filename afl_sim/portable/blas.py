@@ -61,7 +61,8 @@ def prepared(
     Args:
         a, b: matrices of shapes (m, k) and (k, n), of float32 or float64; in each, one axis has
             neighbouring numbers.
-        out: shape (m, n) and the same type, with rows of neighbouring numbers. With ``beta`` 0 it may hold anything.
+        out: shape (m, n) and the same type, with rows of neighbouring numbers. With ``beta`` 0 it
+            may hold anything.
     """
     (m, k), n = a.shape, b.shape[1]
     if b.shape[0] != k or out.shape != (m, n):

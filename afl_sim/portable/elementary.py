@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.portable.exact_tables import COSINE, ERF, ERF_STEP, SINE, inverse_factorials
+from afl_sim.portable.exact_tables import COSINE, ERF, ERF_STEP, HALF_PI, SINE, inverse_factorials
 
 Array = npt.NDArray[Any]
 Double = npt.NDArray[np.float64]
@@ -123,20 +123,19 @@ def total(x: Double, axis: int) -> Double:
 
 
 def exp64(x: Double) -> Double:
-    power, rest, tail = _exp_parts(x)
-    del rest
+    power, tail = _exp_parts(x)
     power += power * tail
     return _beyond(x, power, 0.0)
 
 
 def expm1_64(x: Double) -> Double:
-    power, _, tail = _exp_parts(x)
+    power, tail = _exp_parts(x)
     # Near 0 the power is 1, and the tail has all the digits.
     return _beyond(x, (power - 1.0) + power * tail, -1.0)
 
 
-def _exp_parts(x: Double) -> tuple[Double, Double, Double]:
-    """(p, r, t) with exp(x) = p (1 + t), p a power of 2^(1/64), and t = exp(r) - 1."""
+def _exp_parts(x: Double) -> tuple[Double, Double]:
+    """(p, t) with exp(x) = p (1 + t), p a power of 2^(1/64)."""
     inside = np.minimum(np.maximum(x, _LOWEST), _HIGHEST)  # NaN stays NaN
     steps = np.rint(inside * _PER_STEP)
     rest = inside - steps * _STEP_HIGH
@@ -154,7 +153,7 @@ def _exp_parts(x: Double) -> tuple[Double, Double, Double]:
         tail *= rest
     tail *= rest
     tail += rest
-    return power, rest, tail
+    return power, tail
 
 
 def _beyond(x: Double, result: Double, least: float) -> Double:
@@ -261,9 +260,13 @@ def power64(x: Double, y: Double) -> Double:
 def turn64(x: Double) -> tuple[Double, Double]:
     """Cosine and sine of 2 pi x, for x from 0 to 1."""
     quarters = np.rint(x * 4)
-    angle = (x * 4 - quarters) * 1.5707963267948966
+    return _wave(quarters, (x * 4 - quarters) * (np.pi / 2))
+
+
+def _wave(quarters: Double, angle: Double) -> tuple[Double, Double]:
+    """Cosine and sine of so many quarter turns and a small angle."""
     square = angle * angle
-    cosine, sine = np.full_like(x, COSINE[-1]), np.full_like(x, SINE[-1])
+    cosine, sine = np.full_like(angle, COSINE[-1]), np.full_like(angle, SINE[-1])
     for even, odd in zip(COSINE[-2::-1], SINE[-2::-1], strict=True):
         cosine *= square
         cosine += even
@@ -274,6 +277,13 @@ def turn64(x: Double) -> tuple[Double, Double]:
     return np.choose(which, [cosine, -sine, -cosine, sine]), np.choose(
         which, [sine, cosine, -sine, -cosine]
     )
+
+
+def wave64(x: Double) -> tuple[Double, Double]:
+    """Cosine and sine of x, which must be below 10^6 in size; NaN elsewhere."""
+    quarters = np.rint(np.where(np.abs(x) < 1e6, x, np.nan) * (2 / np.pi))
+    rest = ((x - quarters * HALF_PI[0]) - quarters * HALF_PI[1]) - quarters * HALF_PI[2]
+    return _wave(np.where(np.isnan(quarters), 0.0, quarters), rest)
 
 
 def _double(x: Array) -> Double:

@@ -13,6 +13,19 @@ _ERF_POINTS, _ERF_TERMS = 97, 9
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582")
 
 
+def _in_parts(value: Decimal, bits: int) -> tuple[float, float, float]:
+    """A number from 1 to 2 as a sum; the first two parts have so many bits."""
+    first = float(int(value * 2**bits)) / 2**bits
+    rest = value - Decimal(first)
+    second = float(int(rest * 2 ** (2 * bits))) / 2 ** (2 * bits)
+    return first, second, float(rest - Decimal(second))
+
+
+with localcontext() as _context:
+    _context.prec = 50
+    HALF_PI = _in_parts(_PI / 2, 32)
+
+
 def inverse_factorials(last: int) -> list[float]:
     """1/2!, 1/3!, ..., 1/last!."""
     return [1 / factorial(n) for n in range(2, last + 1)]

@@ -181,6 +181,9 @@ def leaky_relu_backward(grad: Tensor, x: Tensor, slope: float, is_result: bool) 
     return torch.where(x > 0, grad, grad * slope)
 
 
+replaces("softshrink")(
+    in_double(lambda x, d=0.5: np.where(np.abs(x) > d, x - np.copysign(d, x), 0.0))
+)
 replaces("hardsigmoid")(in_double(lambda x: np.clip(x + 3, 0, 6) / 6))
 replaces("hardsigmoid_backward")(in_double(lambda g, x: np.where(np.abs(x) < 3, g / 6, 0.0)))
 replaces("hardswish")(in_double(lambda x: x * np.clip(x + 3, 0, 6) / 6))

@@ -43,14 +43,14 @@ _COMPARING = """
     sign_ signbit sgn sgn_ sort topk unique_consecutive unique_dim _unique _unique2 aminmax
     logical_and logical_and_ logical_not logical_not_ logical_or logical_or_ logical_xor
     relu relu_ hardtanh hardtanh_ hardtanh_backward threshold threshold_ threshold_backward
-    relu6 relu6_ _prelu_kernel dist_is_nan
+    relu6 relu6_ _prelu_kernel hardshrink hardshrink_backward softshrink_backward
 """
 _ARITHMETIC = """
     abs abs_ bitwise_and bitwise_and_ bitwise_left_shift bitwise_not bitwise_not_ bitwise_or
     bitwise_or_ bitwise_right_shift bitwise_xor bitwise_xor_ ceil ceil_ copysign copysign_ div div_
     __and__ __iand__ __or__ __ior__ __xor__ __ixor__ __lshift__ __rshift__ __ilshift__ __irshift__
     frac frexp.Tensor floor floor_ mul mul_ nan_to_num nan_to_num_ neg neg_
-    positive reciprocal reciprocal_ round round_ trunc trunc_ square_exact nextafter
+    positive reciprocal reciprocal_ round round_ trunc trunc_ nextafter
 """
 _SUMMING = """
     _adaptive_avg_pool3d _adaptive_avg_pool3d_backward adaptive_max_pool2d
@@ -64,6 +64,10 @@ _SUMMING = """
     upsample_nearest2d upsample_nearest2d_backward upsample_nearest3d upsample_nearest3d_backward
     _upsample_nearest_exact2d _upsample_nearest_exact2d_backward
 """
+_WHOLE = """
+    add sub rsub sum prod cumsum cumprod mm bmm addmm mv dot fmod remainder floor_divide pow
+    index_add bincount histc linspace
+"""
 _DRAWING = """
     bernoulli bernoulli_ rand rand_like randint randint_like randperm random random_
 """
@@ -72,10 +76,5 @@ EXACT = frozenset(
     " ".join((_MOVING, _CREATING, _COMPARING, _ARITHMETIC, _SUMMING, _DRAWING)).split()
 )
 
-EXACT_OF_INTEGERS = frozenset(
-    """
-    add sub rsub sum prod cumsum cumprod mm bmm addmm mv dot fmod remainder floor_divide pow
-    index_add bincount histc linspace
-    """.split()
-)
+EXACT_OF_INTEGERS = frozenset(_WHOLE.split())
 """They are exact if all their numbers are integers."""

@@ -99,6 +99,8 @@ for _name, _formula in {
     "tanh": e.tanh64,
     "sigmoid": e.sigmoid64,
     "rsqrt": lambda x: 1.0 / np.sqrt(x),
+    "sin": lambda x: e.wave64(x)[1],
+    "cos": lambda x: e.wave64(x)[0],
     "sinh": lambda x: (e.exp64(x) - e.exp64(-x)) / 2,
     "cosh": lambda x: (e.exp64(x) + e.exp64(-x)) / 2,
     "logaddexp": lambda x, y: np.maximum(x, y) + e.log1p64(e.exp64(-np.abs(x - y))),

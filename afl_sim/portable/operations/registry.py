@@ -10,7 +10,7 @@ from afl_sim.errors import AflSimError
 Function = Callable[..., Any]
 
 REPLACED: dict[str, Function] = {}
-"""By the operation's name, such as ``mm``, or by that and the overload's, such as ``add.Tensor``."""
+"""By an operation's name, such as ``mm``, or also by its overload's, such as ``pow.Scalar``."""
 
 
 class NotPortable(AflSimError):
