@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from afl_sim.portable.blas import Array
+from afl_sim.portable.blas import Array32
 
 _COLUMNS = 4096
 
 
-def squared_norm(vector: Array) -> float:
+def squared_norm(vector: Array32) -> float:
     """The sum of the squares of a float32 vector, in double precision.
 
     The order of the additions is ours: those of NumPy's sums along a row are its own affair.

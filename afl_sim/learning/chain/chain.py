@@ -12,7 +12,7 @@ from afl_sim.learning.chain.dense import Dense
 from afl_sim.learning.chain.links import Factors, Images, Layer, Link, Weights
 from afl_sim.learning.chain.losses import CHAIN_LOSSES, Labels
 from afl_sim.learning.chain.pooled_convolution import PooledConvolution
-from afl_sim.portable.blas import Array
+from afl_sim.portable.blas import Array32
 
 Rows = npt.NDArray[np.int64]
 
@@ -42,36 +42,36 @@ class Chain:
         sizes = [int(np.prod(size)) for size, _ in self._orders]
         self._ends = np.cumsum(sizes).tolist()
         self._begins = [0, *self._ends[:-1]]
-        self.weights: Array = np.zeros(sum(sizes), np.float32)
-        self.gradient: Array = np.zeros(sum(sizes), np.float32)
+        self.weights: Array32 = np.zeros(sum(sizes), np.float32)
+        self.gradient: Array32 = np.zeros(sum(sizes), np.float32)
         self._factors = Factors()
         self._programs: OrderedDict[int, _Program] = OrderedDict()
 
-    def load(self, vector: Array) -> None:
+    def load(self, vector: Array32) -> None:
         """Take the parameters from a vector of shape (P,) in the order of the model."""
         self.inward(vector, self.weights)
 
-    def inward(self, vector: Array, out: Array) -> Array:
+    def inward(self, vector: Array32, out: Array32) -> Array32:
         """Bring a vector of shape (P,) from the order of the model into that of the chain."""
         for theirs, mine in self._parts(vector, out):
             np.copyto(mine, theirs)
         return out
 
-    def outward(self, vector: Array) -> Array:
+    def outward(self, vector: Array32) -> Array32:
         """A new vector in the order of the model, from one in the order of the chain."""
         made = np.empty_like(vector)
         for theirs, mine in self._parts(made, vector):
             np.copyto(theirs, mine)
         return made
 
-    def _parts(self, theirs: Array, mine: Array) -> list[tuple[Array, Array]]:
+    def _parts(self, theirs: Array32, mine: Array32) -> list[tuple[Array32, Array32]]:
         parts = []
         for begin, end, (shape, axes) in zip(self._begins, self._ends, self._orders, strict=True):
             own = mine[begin:end].reshape(shape).transpose(axes)
             parts.append((theirs[begin:end].reshape(own.shape), own))
         return parts
 
-    def outputs(self, samples: Array, rows: Rows) -> Array:
+    def outputs(self, samples: Array32, rows: Rows) -> Array32:
         """The outputs for rows of ``samples``, shape (rows, classes), as in an evaluation."""
         parts = []
         for piece in self._pieces(rows):
@@ -84,10 +84,10 @@ class Chain:
 
     def differentiate(
         self,
-        samples: Array,
+        samples: Array32,
         labels: Labels,
         rows: Rows,
-        weights: Array | float,
+        weights: Array32 | float,
         add: bool = False,
         training: bool = True,
     ) -> list[float]:
@@ -119,7 +119,7 @@ class Chain:
             begin += len(piece)
         return losses
 
-    def descend(self, samples: Array, labels: Labels, rows: Rows, rate: float) -> list[float]:
+    def descend(self, samples: Array32, labels: Labels, rows: Rows, rate: float) -> list[float]:
         """One step of plain SGD on the mean loss of some rows; `gradient` is overwritten.
 
         Returns:
@@ -205,13 +205,13 @@ class _Program:
         for index in range(len(layers) - 1, -1, -1):
             g = self.links[index].turn(g, any(has_weights[:index]))
 
-    def forward(self, samples: Array, labels: Labels, rows: Rows) -> list[float]:
+    def forward(self, samples: Array32, labels: Labels, rows: Rows) -> list[float]:
         """The loss of each sample."""
         self.images.gather(samples, rows)
         for link in self.links:
             link.forward()
         return self._loss(self.links[-1].y, labels[rows])
 
-    def backward(self, weights: Array | np.float32) -> None:
+    def backward(self, weights: Array32 | np.float32) -> None:
         """The gradient of the outputs."""
         self._loss.differentiate(weights, self._g)

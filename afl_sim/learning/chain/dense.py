@@ -15,7 +15,7 @@ from afl_sim.learning.chain.links import (
     Weights,
     keep_where_positive,
 )
-from afl_sim.portable.blas import Array, prepared
+from afl_sim.portable.blas import Array32, prepared
 
 
 class Flatten(Layer):
@@ -37,7 +37,7 @@ class _Flat(Link):
         if self.y.ndim == 4:
             self.y = self.y.reshape(-1, self._shape[-1]).T
 
-    def turn(self, g: Array, needed: bool) -> Array:
+    def turn(self, g: Array32, needed: bool) -> Array32:
         return g.T.reshape(self._shape) if len(self._shape) == 4 else g
 
 
@@ -58,7 +58,7 @@ class _Rectified(Link):
         self.y = before.y
         self._scratch = np.empty_like(self.y, np.int32)
 
-    def turn(self, g: Array, needed: bool) -> Array:
+    def turn(self, g: Array32, needed: bool) -> Array32:
         self._g = g
         return g
 
@@ -95,7 +95,7 @@ class _Dropped(Link):
         self._scale = np.float32(1 / (1 - probability))
         self._mask = np.empty(self.y.shape, np.float32)
 
-    def turn(self, g: Array, needed: bool) -> Array:
+    def turn(self, g: Array32, needed: bool) -> Array32:
         self._g = g
         return g
 
@@ -172,11 +172,11 @@ class _Dense(Link):
             self._multiply = prepared(self._x, self._across, self.y)
 
     @property
-    def _across(self) -> Array:
+    def _across(self) -> Array32:
         """The weights as (F, U)."""
         return self._w.T if self._by_features else self._w
 
-    def turn(self, g: Array, needed: bool) -> Array:
+    def turn(self, g: Array32, needed: bool) -> Array32:
         x, factors, bias = self._x, self._factors, self._bias
         left, right = (g.T, x) if self._by_features else (x.T, g)
         ones = np.ones((len(x), 1), np.float32)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.portable.blas import Array
+from afl_sim.portable.blas import Array32
 
 Call = Callable[[], None]
 
@@ -41,7 +41,7 @@ class Weights:
         value, gradient: shape as the layer likes it; views of the chain's two vectors.
     """
 
-    def __init__(self, value: Array, gradient: Array) -> None:
+    def __init__(self, value: Array32, gradient: Array32) -> None:
         self.value, self.gradient = value, gradient
 
 
@@ -91,10 +91,10 @@ class Link:
         padded: maps with the zeros around them; `y` is their inner part.
     """
 
-    y: Array
-    padded: Array
+    y: Array32
+    padded: Array32
 
-    def turn(self, g: Array, needed: bool) -> Array:
+    def turn(self, g: Array32, needed: bool) -> Array32:
         """Prepare the backward pass.
 
         Args:
@@ -123,7 +123,7 @@ class Link:
 
 def margined(
     height: int, channels: int, width: int, batch: int, margin: int
-) -> tuple[Array, Array]:
+) -> tuple[Array32, Array32]:
     """Maps of zeros, and their inner part without the margin."""
     padded = np.zeros((height + 2 * margin, channels, width + 2 * margin, batch), np.float32)
     inner = padded[margin : margin + height, :, margin : margin + width]
@@ -142,14 +142,14 @@ class Images(Link):
 
     def __init__(self, shape: tuple[int, ...], batch: int, maps: bool, margin: int) -> None:
         self._rows = np.empty((batch, int(np.prod(shape))), np.float32)
-        self._maps: Array | None = None
+        self._maps: Array32 | None = None
         self.y = self._rows
         if maps:
             channels, height, width = shape
             self.padded, self.y = margined(height, channels, width, batch, margin)
             self._maps = self._rows.reshape(batch, *shape).transpose(2, 1, 3, 0)
 
-    def gather(self, samples: Array, chosen: npt.NDArray[np.int64]) -> None:
+    def gather(self, samples: Array32, chosen: npt.NDArray[np.int64]) -> None:
         """Take the chosen rows of ``samples``, shape (all, features)."""
         np.take(samples, chosen, axis=0, out=self._rows, mode="clip")
         if self._maps is not None:
@@ -160,7 +160,7 @@ _INTS = np.int32
 _SIGN = 31  # the place of a float32's sign
 
 
-def keep_where_positive(g: Array, y: Array, scratch: npt.NDArray[np.int32]) -> None:
+def keep_where_positive(g: Array32, y: Array32, scratch: npt.NDArray[np.int32]) -> None:
     """Set ``g`` to zero where ``y``, which is not negative, is zero.
 
     Args:
@@ -173,7 +173,7 @@ def keep_where_positive(g: Array, y: Array, scratch: npt.NDArray[np.int32]) -> N
     np.bitwise_and(bits, scratch, out=bits)
 
 
-def share_by_sign(g: Array, excess: Array, first: Array) -> None:
+def share_by_sign(g: Array32, excess: Array32, first: Array32) -> None:
     """Give a gradient to the larger of two numbers; of equal ones the first gets it.
 
     Args:

@@ -26,7 +26,7 @@ from afl_sim.learning.chain.links import (
     margined,
     share_by_sign,
 )
-from afl_sim.portable.blas import Array, prepared
+from afl_sim.portable.blas import Array32, prepared
 
 _WIDEST_BAND = (
     40  # output channels times rows at once, up to which a band was measured to be faster
@@ -127,7 +127,7 @@ class _Convolved(Link):
         np.add(self.y, self._shift, out=self.y)  # the largest is the same without the bias
         np.maximum(self.y, 0, out=self.y)
 
-    def turn(self, g: Array, needed: bool) -> Array:
+    def turn(self, g: Array32, needed: bool) -> Array32:
         self._g = g
         _, out, w, batch = g.shape
         self._scratch = np.empty(g.shape, np.int32)
@@ -149,7 +149,7 @@ class _Convolved(Link):
         self._spread: list[Call] = []
         return self._prepare_input_gradient() if needed else self._maps[:0]
 
-    def _prepare_input_gradient(self) -> Array:
+    def _prepare_input_gradient(self) -> Array32:
         used, columns, channels, width, batch = self._patches.shape
         self._patches_gradient = np.empty(self._patches.shape, np.float32)
         flat = self._patches_gradient.reshape(used, columns * channels, -1)
@@ -159,7 +159,7 @@ class _Convolved(Link):
             prepared(band.T, output, flat[r : r + span].reshape(-1, width * batch), beta=1.0)
             for r, output in zip(self._starts, self._outputs, strict=True)
         ]
-        padded: Array = np.zeros(self._maps.shape, np.float32)
+        padded: Array32 = np.zeros(self._maps.shape, np.float32)
         self._maps_gradient = padded
         self._folds = [
             (padded[:used, :, column : column + width], self._patches_gradient[:, column])

@@ -18,7 +18,7 @@ from afl_sim.learning.training.local_training import (
     Shards,
 )
 from afl_sim.learning.training.optimizers import OptimizerSpec
-from afl_sim.portable.blas import Array
+from afl_sim.portable.blas import Array32
 from afl_sim.portable.sums import squared_norm
 from afl_sim.streams import Streams
 
@@ -46,7 +46,7 @@ class ChainTrainer(LocalTrainer):
     ) -> None:
         super().__init__(model, images, labels, shards, streams, settings)
         self._chain = chain
-        self._samples: Array = images.reshape(len(images), -1).numpy()
+        self._samples: Array32 = images.reshape(len(images), -1).numpy()
         self._targets = labels.numpy()
 
     def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
@@ -125,7 +125,7 @@ class ChainTrainer(LocalTrainer):
         np.divide(gradient, np.float32(-samples), out=gradient)
         return LocalResult(start, torch.from_numpy(gradient), total / samples)
 
-    def _inward(self, vector: Tensor) -> Array:
+    def _inward(self, vector: Tensor) -> Array32:
         given = vector.detach().numpy()
         return self._chain.inward(given, np.empty_like(given))
 
@@ -171,6 +171,6 @@ class _Stepper:
             self._chain.load(self._weights)
 
 
-def _clip(gradient: Array, largest: float) -> None:
+def _clip(gradient: Array32, largest: float) -> None:
     factor = largest / (math.sqrt(squared_norm(gradient)) + _CLIPPED)
     np.multiply(gradient, np.float32(min(factor, 1.0)), out=gradient)
