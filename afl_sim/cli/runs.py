@@ -26,7 +26,13 @@ from afl_sim.cli.options import (
     sink_settings,
 )
 from afl_sim.cli.output import Unfailing, say_errors
-from afl_sim.cli.studies import ACCURACY_IGNORED, outcome_line, run_and_tell, saying_how_to_go_on
+from afl_sim.cli.studies import (
+    ACCURACY_IGNORED,
+    outcome_line,
+    run_and_tell,
+    saying_how_to_go_on,
+    tell_published,
+)
 from afl_sim.errors import AflSimError, ScenarioError
 
 
@@ -132,6 +138,7 @@ def resume_run(
         )
     print_comparison([done])
     print(f"results: {run}")
+    tell_published([done])
     if done.status != "complete":
         raise typer.Exit(1)
 
@@ -238,6 +245,7 @@ def reproduce(
 
 def _reproduce(target: Any, asked: Any, keep: bool, interruption: Any) -> None:
     from afl_sim.cli.display import Display
+    from afl_sim.papers.agreement import agreement
     from afl_sim.papers.pages import print_results
     from afl_sim.papers.reproducing import reproduce
     from afl_sim.papers.writing import keep as keep_results
@@ -254,6 +262,9 @@ def _reproduce(target: Any, asked: Any, keep: bool, interruption: Any) -> None:
             lambda done: display.end(done.label, outcome_line(done)),
         )
     print_results(target, results)
+    agrees = agreement(target, results)  # before the results here are kept
+    if agrees is not None:
+        print(agrees)
     if keep:
         written = [*written, *keep_results(target, results, written)]
     for path in written:

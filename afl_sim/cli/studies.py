@@ -15,6 +15,7 @@ import typer
 from afl_sim.cli.results import draw_figures, figures_folder, write_report
 
 if TYPE_CHECKING:
+    from afl_sim.recording import Run
     from afl_sim.scenario import Study
     from afl_sim.study.study import Origin
 
@@ -67,8 +68,18 @@ def run_and_tell(
     if plot and runs:
         draw_figures(runs, figures_folder(folder), None, ("png",))
         write_report(folder, runs, study.is_study)
+    tell_published(runs)
     if not all(outcome.succeeded for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def tell_published(runs: list[Run]) -> None:
+    """Print whether runs have the digests that were published, if any were."""
+    from afl_sim.study.published import published_line
+
+    line = published_line(runs)
+    if line is not None:
+        print(line)
 
 
 @contextmanager
