@@ -171,7 +171,7 @@ def told_as(what: str) -> Iterator[None]:
     try:
         yield
     except NotPortable as error:
-        raise TaskError(f"{what} uses {error}; {ADVICE}") from error
+        raise TaskError(f"{what} uses {error}; {ADVICE}") from None
     except AflSimError:
         raise
     except Exception as error:

@@ -10,7 +10,6 @@ from afl_sim.errors import AflSimError, ScenarioError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.data.datasets import made_up
 from afl_sim.learning.models.built_in import MODELS
-from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.training.model_trial import Demands
 from afl_sim.learning.training.portable_trial import first_obstacle
 from afl_sim.portable.processor import shortfall
@@ -120,7 +119,7 @@ def _of_model(scenario: Scenario) -> str | None:
         return None if found is None else f"model: {found}"
 
     # A factory's name may mean another one later, say in a notebook.
-    factory = resolve_model(block["kind"])
+    factory = getattr(type(scenario.model), "factory", type(scenario.model))
     return _once((factory, str(block), data, demands.settings, corrected, gradient), tried)
 
 

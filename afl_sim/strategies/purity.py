@@ -150,7 +150,7 @@ def _portable_code(strategy: object, hook: str) -> Iterator[None]:
         yield
     except NotPortable as error:
         kind = getattr(strategy, "kind", type(strategy).__qualname__)
-        raise NotPortableHook(f"strategy {kind}: {hook} uses {error}; {ADVICE}") from error
+        raise NotPortableHook(f"strategy {kind}: {hook} uses {error}; {ADVICE}") from None
 
 
 def _changed(before: _Marks, arguments: Mapping[str, Any]) -> str:
