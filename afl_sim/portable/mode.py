@@ -28,6 +28,22 @@ class _Portable(TorchDispatchMode):
         return chosen(*args, **kwargs) if kwargs else chosen(*args)
 
 
+def _spare_the_compiler() -> None:
+    """Let operations be dispatched without importing torch's compiler.
+
+    Torch wraps the method above so that its compiler does not trace it. The wrapper imports that
+    compiler (2 s) with the first operation, and costs time with each one. Nothing here is compiled,
+    so the method is marked as its own untraced version. If another version of torch stores this
+    mark elsewhere, this has no effect.
+    """
+    wrapped = getattr(_Portable.__torch_dispatch__, "__wrapped__", None)
+    if wrapped is not None:
+        wrapped.__dynamo_disable = wrapped
+
+
+_spare_the_compiler()
+
+
 @contextmanager
 def portable_arithmetic() -> Iterator[None]:
     """A block whose PyTorch operations give the same bits on every processor.

@@ -23,9 +23,10 @@ from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer, Shards
 from afl_sim.learning.training.trainers import trainer_of
+from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.initial_model import new_model
-from afl_sim.run.kinds import optimizer_of, strategy_of
+from afl_sim.run.kinds import settings_of
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.compression import Compression
@@ -69,32 +70,6 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.seed,
         scenario.training.compression,
         client_speeds(scenario),
-    )
-
-
-def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
-    """How a scenario's clients train.
-
-    Args:
-        scenario: the run's.
-        portable: whether they train in portable arithmetic.
-    """
-    training = scenario.training
-    strategy = strategy_of(scenario)
-    return LocalSettings(
-        optimizer_of(scenario),
-        training.samples_per_step,
-        training.loss,
-        training.shuffle,
-        training.drop_last,
-        training.clip_norm,
-        strategy.proximal or training.proximal,
-        strategy.gradient,
-        scenario.numerics.precision,
-        scenario.numerics.device,
-        training.gradient_noise,
-        scenario.numerics.mode == "batched",
-        portable,
     )
 
 
@@ -201,7 +176,10 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
         )
         training = _Rows(training, rows)
         testing = None if testing is None else _Rows(testing, rows)
-    return TaskRunner(*build_runner(recipe, pool, training, testing), compressor_of(recipe))
+    portable = recipe.settings.portable
+    with arithmetic_of(portable):
+        trainer, evaluator = build_runner(recipe, pool, training, testing)
+    return TaskRunner(trainer, evaluator, compressor_of(recipe), portable)
 
 
 @dataclass(frozen=True)
