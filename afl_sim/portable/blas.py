@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +145,18 @@ def unavailable() -> str | None:
 
 @cache
 def _library() -> Any:
-    """The library. It reads its settings from the environment once, while it is loaded."""
-    import scipy_openblas32
+    """The library. It reads its settings from the environment once, while it is loaded.
 
-    folder = Path(scipy_openblas32.get_lib_dir())
+    The package is found but not imported, because it loads the library when it is imported.
+    """
+    package = find_spec("scipy_openblas32")
+    if package is None or package.origin is None:
+        raise OSError(f"the folder of {_PACKAGE} is not found")
+    files = sorted((Path(package.origin).parent / "lib").glob("libscipy_openblas*.so*"))
+    if not files:
+        raise OSError(f"{package.origin} has no library beside it")
     with _environment(_SETTINGS):
-        library = ctypes.CDLL(str(folder / scipy_openblas32.get_library(fullname=True)))
+        library = ctypes.CDLL(str(files[0]))
     library.scipy_openblas_get_corename.restype = ctypes.c_char_p
     library.scipy_cblas_sgemm.restype = library.scipy_cblas_dgemm.restype = None
     library.scipy_openblas_set_num_threads(1)

@@ -40,32 +40,14 @@ CONVOLUTIONS = (
     (8, 8, 3, 9, {"groups": 8}),
     (8, 12, 3, 11, {"groups": 4, "dilation": 2}),
 )
-FUNCTIONS = [
-    "exp",
-    "expm1",
-    "log1p",
-    "erf",
-    "tanh",
-    "sigmoid",
-    "sin",
-    "cos",
-    "relu",
-    "square",
-    "neg",
-]
-OF_POSITIVE = ["log", "sqrt", "rsqrt", "reciprocal", "log2"]
-ACTIVATIONS = [
-    "gelu",
-    "silu",
-    "mish",
-    "elu",
-    "selu",
-    "softplus",
-    "leaky_relu",
-    "hardswish",
-    "hardsigmoid",
-    "logsigmoid",
-]
+FUNCTIONS = (
+    "exp", "expm1", "log1p", "erf", "tanh", "sigmoid", "sin", "cos", "relu", "square", "neg",
+)  # fmt: skip
+OF_POSITIVE = ("log", "sqrt", "rsqrt", "reciprocal", "log2")
+ACTIVATIONS = (
+    "gelu", "silu", "mish", "elu", "selu", "softplus", "leaky_relu", "hardswish", "hardsigmoid",
+    "logsigmoid", "softshrink", "celu",
+)  # fmt: skip
 OPTIONS = {
     "SGD": ({"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, {"dampening": 0.1}),
     "Adam": ({"amsgrad": True, "weight_decay": 0.01},),

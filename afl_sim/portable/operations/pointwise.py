@@ -120,15 +120,14 @@ _by_products: dict[float, Callable[[Tensor], Tensor]] = {
 }
 
 
-@replaces("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar", "pow_.Scalar", "pow_.Tensor")
+@replaces("pow")
 def power(x: Value, y: Value) -> Tensor:
     if not isinstance(y, Tensor) and isinstance(x, Tensor) and y in _by_products:
         result: Tensor = _by_products[y](x)
         return result
     dtype = float_type(x, y)
     one, other = (
-        double(v).reshape(v.shape or (1,)) if isinstance(v, Tensor) else np.array([float(v)])
-        for v in (x, y)
+        np.atleast_1d(double(v)) if isinstance(v, Tensor) else np.array([float(v)]) for v in (x, y)
     )
     shape = torch.broadcast_shapes(*(v.shape for v in (x, y) if isinstance(v, Tensor)))
     with e.ignoring_errors():

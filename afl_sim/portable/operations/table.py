@@ -80,8 +80,8 @@ def _guarded(operation: Any, function: Function) -> Function:
         if isinstance(first, Tensor) and first.dtype not in _FLOATS:
             integral = not (first.is_floating_point() or first.is_complex())
             second = args[1] if len(args) > 1 else None
-            both = not (isinstance(second, Tensor) and second.is_floating_point())
-            if integral and exact_of_integers and both:
+            mixed = isinstance(second, float) or _floats(second)
+            if integral and exact_of_integers and not mixed:
                 return operation(*args, **kwargs)
             if not integral:
                 raise not_portable(shown, f"for {str(first.dtype).removeprefix('torch.')}")
