@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
 
 VERSION = "0.3.34.481.3"
 """The version of the library; another one may give other bits."""

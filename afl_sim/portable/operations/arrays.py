@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from afl_sim.portable.elementary import Double, ignoring_errors
-from afl_sim.portable.operations.registry import Function, not_portable
+from afl_sim.portable.operations.registry import not_portable
 
 Array = npt.NDArray[Any]
 _FLOATS = (torch.float32, torch.float64)
@@ -50,7 +50,7 @@ def float_type(*tensors: Any) -> torch.dtype:
     return found
 
 
-def in_double(formula: Callable[..., Double]) -> Function:
+def in_double(formula: Callable[..., Double]) -> Callable[..., Tensor]:
     """A function of tensors from one of float64 arrays. It computes in float64 and rounds once.
 
     Arguments that are no tensors are passed as they are.

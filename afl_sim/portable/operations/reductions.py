@@ -59,7 +59,7 @@ def sum_(
 ) -> Tensor:
     x = _typed(x, dtype)
     if _is_whole(x):
-        return x.sum() if dim is None else x.sum(dim, keepdim)
+        return x.sum(axes(dim, x.dim()), keepdim) if x.dim() else x.sum()
     return summed(x, dim, keepdim)
 
 
@@ -128,9 +128,9 @@ def vector_norm(
 
 def _norm64(sizes: Double, order: float, over: tuple[int, ...], keep: bool) -> Double:
     if order == np.inf:
-        return np.asarray(np.maximum.reduce(sizes, over, keepdims=keep, initial=0.0))
+        return np.asarray(np.max(sizes, over, keepdims=keep, initial=0.0))
     if order == -np.inf:
-        return np.asarray(np.minimum.reduce(sizes, over, keepdims=keep))
+        return np.asarray(np.min(sizes, over, keepdims=keep))
     if order == 0:
         return sum64((sizes != 0).astype(np.float64), over, keep)
     if order == 1:
@@ -147,8 +147,7 @@ def norm(
     x: Tensor, p: float | None = 2, dim: Dims = None, keepdim: bool = False, *,
     dtype: torch.dtype | None = None,
 ) -> Tensor:  # fmt: skip
-    result: Tensor = vector_norm(x, 2 if p is None else p, dim, keepdim, dtype=dtype)
-    return result
+    return vector_norm(x, 2 if p is None else p, dim, keepdim, dtype=dtype)
 
 
 @replaces("prod")
