@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -20,10 +21,12 @@ ROWS, IMAGES, SERIES = (8, 6), (4, 8, 9, 9), (7, 3, 6)
 CLASSES = torch.arange(8) % 6
 OTHER = values(8, 6).flip(0)
 
+AXES = {name: {"dim": 1} for name in ("Softmin", "Softmax", "LogSoftmax")}
+
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Linear": (lambda: nn.Linear(6, 4), ROWS),
     "Linear of series": (lambda: nn.Linear(6, 4), SERIES),
-    "Bilinear upsampling by nearest": (lambda: nn.Upsample(scale_factor=2), IMAGES),
+    "Upsample": (lambda: nn.Upsample(scale_factor=2), IMAGES),
     "Conv2d": (lambda: nn.Conv2d(8, 12, 3, padding=1), IMAGES),
     "Conv2d with everything": (lambda: nn.Conv2d(8, 12, (3, 2), 2, (1, 0), 2, groups=4), IMAGES),
     "Conv2d depthwise": (lambda: nn.Conv2d(8, 8, 3, groups=8, bias=False), IMAGES),
@@ -57,12 +60,12 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         SERIES,
     ),
     **{
-        name: (getattr(nn, name), ROWS)
-        for name in (
+        name: (partial(getattr(nn, name), **AXES.get(name, {})), ROWS)
+        for name in str.split(
             "GELU SiLU Mish ELU SELU CELU Softplus Hardswish Hardsigmoid LeakyReLU ReLU6 Hardtanh "
             "LogSigmoid Tanh Sigmoid Softsign PReLU ReLU Tanhshrink Softmin Softmax LogSoftmax "
             "Softshrink Hardshrink GLU"
-        ).split()
+        )
     },
     "GELU by tanh": (lambda: nn.GELU("tanh"), ROWS),
 }
@@ -133,7 +136,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _compared(module: Callable[[Tensor], Tensor], given: Tensor) -> None:
+def _compared(module: Callable[[Tensor], Tensor], given: Tensor, apart: float = 3e-6) -> None:
     """Values and gradients inside and outside of portable arithmetic."""
     state = {} if not isinstance(module, nn.Module) else module.state_dict()
     before = {name: value.clone() for name, value in state.items()}
@@ -154,7 +157,12 @@ def _compared(module: Callable[[Tensor], Tensor], given: Tensor) -> None:
         assert found.dtype == plain.dtype
         assert found.stride() == plain.stride()
         size = plain.abs().max().item() if plain.numel() else 0.0
-        torch.testing.assert_close(found, plain, rtol=1e-5, atol=3e-6 * size + 1e-7)
+        torch.testing.assert_close(found, plain, rtol=1e-5, atol=apart * size + 1e-7)
+
+
+def _weights(shape: torch.Size) -> Tensor:
+    """Unlike the inputs, so that no gradient vanishes."""
+    return values(shape.numel() + 17)[17:].reshape(shape)
 
 
 def _with_gradients(
@@ -162,7 +170,7 @@ def _with_gradients(
 ) -> list[Tensor]:
     out = module(leaf)
     out = out[0] if isinstance(out, tuple) else out
-    gradients = torch.autograd.grad(out, inputs, values(*out.shape))
+    gradients = torch.autograd.grad(out, inputs, _weights(out.shape))
     return [out.detach(), *gradients]
 
 
@@ -239,4 +247,4 @@ def test_large_batches_are_convolved_in_parts() -> None:
     """The parts' sums are those of the whole."""
     with deterministic():
         torch.manual_seed(0)
-        _compared(nn.Conv2d(8, 4, 5, padding=2), values(12, 8, 33, 33))
+        _compared(nn.Conv2d(8, 4, 5, padding=2), values(12, 8, 33, 33), 2e-5)

@@ -138,8 +138,10 @@ def _norm64(sizes: Double, order: float, over: tuple[int, ...], keep: bool) -> D
     if order == 2:
         return np.sqrt(sum64(sizes * sizes, over, keep))
     with ignoring_errors():
-        total = np.atleast_1d(sum64(power64(sizes, np.array(order)), over, keep))
-        return power64(total, np.array(1 / order))
+        total = sum64(
+            power64(np.atleast_1d(sizes), np.array(order)).reshape(sizes.shape), over, keep
+        )
+        return power64(np.atleast_1d(total), np.array(1 / order)).reshape(total.shape)
 
 
 @replaces("norm")

@@ -42,30 +42,26 @@ def _resolved(operation: Any) -> Function:
     overload = operation._overloadname
     if namespace == "profiler":  # it only measures
         return operation  # type: ignore[no-any-return]
-    if namespace == "aten":
-        for known in (f"{name}.{overload}", name):
-            if known in EXACT:
-                return operation  # type: ignore[no-any-return]
-            if known in REPLACED:
-                return _guarded(operation, REPLACED[known])
-        if name.startswith("_foreach_"):
-            return over_lists(operation, implementation)
-        plain = name.removesuffix("_")
-        writes_first = name.endswith("_") and not name.startswith("__")
-        if writes_first and _base(plain, overload):
-            return _in_place(_guarded(operation, REPLACED[_base(plain, overload)]))
-        returned = [argument.name for argument in operation._schema.arguments if argument.is_out]
-        if returned and _base(name, overload.removesuffix("_out")):
-            function = REPLACED[_base(name, overload.removesuffix("_out"))]
-            return _with_out(_guarded(operation, function), returned)
-        if plain in EXACT_OF_INTEGERS:
-            return _of_integers(operation)
+    if namespace != "aten":
+        raise not_portable(str(operation.overloadpacket))
+    if name in EXACT:
+        return operation  # type: ignore[no-any-return]
+    if name.startswith("_foreach_"):
+        return over_lists(operation, implementation)
+    returned = [argument.name for argument in operation._schema.arguments if argument.is_out]
+    if returned:
+        overload = overload.removesuffix("out").removesuffix("_")
+    plain = name.removesuffix("_")
+    for key in (f"{name}.{overload}", name):
+        if key in REPLACED:
+            function = _guarded(operation, REPLACED[key])
+            return _with_out(function, returned) if returned else function
+    for key in (f"{plain}.{overload}", plain):
+        if key in REPLACED:
+            return _in_place(_guarded(operation, REPLACED[key]))
+    if plain in EXACT_OF_INTEGERS:
+        return _of_integers(operation)
     raise not_portable(str(operation.overloadpacket))
-
-
-def _base(name: str, overload: str) -> str:
-    """The key of a replaced operation of this name; empty if there is none."""
-    return next((key for key in (f"{name}.{overload}", name) if key in REPLACED), "")
 
 
 def _guarded(operation: Any, function: Function) -> Function:
