@@ -17,6 +17,10 @@ __all__ = ["NotPortable", "obstacle", "portable_arithmetic"]
 class _Portable(TorchDispatchMode):
     """Sees every operation below autograd, of forward and backward passes."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise torch wraps the method below, which imports its compiler (1.6 s)
+
     def __torch_dispatch__(
         self,
         func: Any,
@@ -25,6 +29,9 @@ class _Portable(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         chosen = implementation(func)
+        if chosen is None:
+            with self:
+                return func.decompose(*args, **kwargs or {})
         return chosen(*args, **kwargs) if kwargs else chosen(*args)
 
 

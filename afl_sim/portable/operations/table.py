@@ -22,22 +22,23 @@ for _name in (
     import_module(f"afl_sim.portable.operations.{_name}")
 
 _FLOATS = (torch.float32, torch.float64)
-_found: dict[Any, Function] = {}
+_found: dict[Any, Function | None] = {}
 
 
-def implementation(operation: Any) -> Function:
-    """What computes an operation (a `torch._ops.OpOverload`).
+def implementation(operation: Any) -> Function | None:
+    """What computes an operation (a `torch._ops.OpOverload`); None if its parts are to be computed.
 
     Raises:
         NotPortable: nothing does.
     """
-    function = _found.get(operation)
-    if function is None:
+    try:
+        return _found[operation]
+    except KeyError:
         function = _found[operation] = _resolved(operation)
-    return function
+        return function
 
 
-def _resolved(operation: Any) -> Function:
+def _resolved(operation: Any) -> Function | None:
     namespace, _, name = operation._schema.name.partition("::")
     overload = operation._overloadname
     if namespace == "profiler":  # it only measures
@@ -61,6 +62,8 @@ def _resolved(operation: Any) -> Function:
             return _in_place(_guarded(operation, REPLACED[key]))
     if plain in EXACT_OF_INTEGERS:
         return _of_integers(operation)
+    if operation._can_decompose():  # seen in inference mode
+        return None
     raise not_portable(str(operation.overloadpacket))
 
 
