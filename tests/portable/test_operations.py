@@ -46,6 +46,9 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "RMSNorm": (lambda: nn.RMSNorm(6), ROWS),
     "RNN": (lambda: nn.RNN(6, 5), SERIES),
     "GRU": (lambda: nn.GRU(6, 5, 2, bidirectional=True), SERIES),
+    "LSTM": (lambda: nn.LSTM(6, 5, 2, bidirectional=True), SERIES),
+    "LSTM of batches without bias": (lambda: nn.LSTM(6, 5, bias=False, batch_first=True), SERIES),
+    "LSTM with projections": (lambda: nn.LSTM(6, 5, proj_size=3), SERIES),
     "MaxPool2d": (lambda: nn.MaxPool2d(3, 2, 1), IMAGES),
     "AvgPool2d": (lambda: nn.AvgPool2d(3, 2, 1), IMAGES),
     "AdaptiveAvgPool2d": (lambda: nn.AdaptiveAvgPool2d(4), IMAGES),
@@ -169,7 +172,9 @@ def _with_gradients(
     module: Callable[[Tensor], Tensor], leaf: Tensor, inputs: list[Tensor]
 ) -> list[Tensor]:
     out = module(leaf)
-    out = out[0] if isinstance(out, tuple) else out
+    if isinstance(out, tuple):  # a recurrent layer: its last state counts too
+        last = out[1] if isinstance(out[1], tuple) else (out[1],)
+        out = torch.cat([part.reshape(-1) for part in (out[0], *last)])
     gradients = torch.autograd.grad(out, inputs, _weights(out.shape))
     return [out.detach(), *gradients]
 

@@ -179,11 +179,11 @@ def _layers() -> Iterator[tuple[str, Callable[[], Results]]]:
         "embedding",
         lambda: with_gradients(lambda w: F.embedding(torch.arange(40) % 9, w), values(9, 5)),
     )
-    yield "recurrent layer", _recurrent
+    for layer in (nn.GRU(6, 5), nn.LSTM(6, 5)):
+        yield type(layer).__name__, lambda layer=layer: _recurrent(layer)
 
 
-def _recurrent() -> Results:
-    layer = nn.GRU(6, 5)
+def _recurrent(layer: nn.Module) -> Results:
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.copy_(values(*parameter.shape))

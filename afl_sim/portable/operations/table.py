@@ -17,7 +17,7 @@ __all__ = ["NotPortable", "implementation"]
 
 for _name in (
     "activations", "attention", "convolutions", "draws", "losses", "normalization", "pointwise",
-    "products", "reductions",
+    "products", "recurrent", "reductions",
 ):  # fmt: skip
     import_module(f"afl_sim.portable.operations.{_name}")
 
