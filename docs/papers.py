@@ -20,7 +20,9 @@ their reasons; they were written before the runs that they judge. If a number is
 tolerance, the table shows by how much. *Unconfirmed* numbers were reported from memory: they were
 found neither in the paper, nor in its authors' code, nor in a secondary source. If the source is a
 secondary one, the target's README names it. *Minutes of computation* are the wall times of all runs
-of a target added up; up to two ran at the same time.
+of a target added up; up to two ran at the same time. Models of *native* arithmetic depend on the
+processor and on the version of PyTorch; those of *portable* arithmetic do not. The schedules depend on
+neither. The kept results have a digest of each run, and `afl-sim reproduce` says whether its runs agree.
 
 `python docs/generate.py` generates this page from the results in `scenarios/papers/*/results`.
 `afl-sim reproduce NAME --keep` writes those results, and leaves the results of studies that it did not

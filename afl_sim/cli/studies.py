@@ -15,6 +15,7 @@ import typer
 from afl_sim.cli.results import draw_figures, figures_folder, write_report
 
 if TYPE_CHECKING:
+    from afl_sim.recording import Run
     from afl_sim.scenario import Study
     from afl_sim.study.study import Origin
 
@@ -42,6 +43,7 @@ def run_and_tell(
         typer.Exit: a run did not come to its end.
     """
     from afl_sim.cli.display import Display, Interruption
+    from afl_sim.run.bits import native_notes
     from afl_sim.study.study import Options, run_study, study_folder
 
     options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
@@ -55,6 +57,8 @@ def run_and_tell(
         display.expect(len(study.cases))
         if timing_only and any(case.scenario.stop.accuracy is not None for case in study.cases):
             display.finish(ACCURACY_IGNORED)
+        for note in [] if timing_only else native_notes([case.scenario for case in study.cases]):
+            display.finish(note)
         folder, outcomes = run_study(
             study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))
         )
@@ -67,8 +71,18 @@ def run_and_tell(
     if plot and runs:
         draw_figures(runs, figures_folder(folder), None, ("png",))
         write_report(folder, runs, study.is_study)
+    tell_published(runs)
     if not all(outcome.succeeded for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def tell_published(runs: list[Run]) -> None:
+    """Print whether runs have the digests that were published, if any were."""
+    from afl_sim.study.published import published_line
+
+    line = published_line(runs)
+    if line is not None:
+        print(line)
 
 
 @contextmanager

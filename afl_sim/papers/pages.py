@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from afl_sim.papers.agreement import arithmetic
 from afl_sim.papers.judging import Borne, Judged, borne, judged
 from afl_sim.papers.results import Results
 from afl_sim.papers.target import Target
@@ -142,6 +143,9 @@ def notes(target: Target, results: Results) -> Iterator[str]:
                 yield f"Meaningful at full scale only: {table.title}."
     for study, cost in results.not_run.items():
         yield f"Not run here: {study}{_at_cost(cost)}."
+    how = arithmetic(results)
+    if how:
+        yield how
     yield f"Made by {_how(results.made, results.made['minutes'])}"
     earlier: dict[str, list[str]] = {}  # the studies that one command made
     for study, ran in results.studies.items():

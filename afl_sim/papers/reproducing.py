@@ -18,6 +18,7 @@ from afl_sim.papers.results import Results, checked
 from afl_sim.papers.target import Scale, Target
 from afl_sim.papers.writing import alone_in, write_figure, write_tables
 from afl_sim.recording import Run, load_runs
+from afl_sim.recording.digests import bits_of
 from afl_sim.recording.replacement import FINISHED
 from afl_sim.run.validation import check_study
 from afl_sim.scenario import Study
@@ -238,6 +239,7 @@ def _ran(target: Target, scale: Scale, name: str, runs: Sequence[Run]) -> dict[s
                 "status": run.status,
                 "schedule_digest": run.summary.get("schedule_digest"),
                 "model_digest": run.summary.get("model_digest"),
+                "bits": bits_of(run.summary) if run.summary.get("model_digest") else None,
             }
             for run in runs
         ],

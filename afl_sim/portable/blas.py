@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+Array32 = npt.NDArray[np.float32]
+Array = Array32 | npt.NDArray[np.float64]
+Factor = float | ctypes.c_float
 
 VERSION = "0.3.34.481.3"
 """The version of the library; another one may give other bits."""
@@ -55,7 +57,7 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
 
 
 def prepared(
-    a: Array, b: Array, out: Array, alpha: float = 1.0, beta: float = 0.0
+    a: Array, b: Array, out: Array, alpha: Factor = 1.0, beta: Factor = 0.0
 ) -> Callable[[], None]:
     """A call that computes ``out = alpha a @ b + beta out`` each time it is made.
 
@@ -64,6 +66,7 @@ def prepared(
             neighbouring numbers.
         out: shape (m, n) and the same type, with rows of neighbouring numbers. With ``beta`` 0 it
             may hold anything.
+        alpha, beta: numbers; a `ctypes.c_float` is read at each call, for float32 matrices.
     """
     (m, k), n = a.shape, b.shape[1]
     if b.shape[0] != k or out.shape != (m, n):
@@ -82,11 +85,15 @@ def prepared(
         raise ValueError("the rows of the result are not rows in memory")
     sizes = (ctypes.c_int(m), ctypes.c_int(n), ctypes.c_int(k))
     arguments = (
-        _ROW_MAJOR, how_a, how_b, *sizes, scalar(alpha),
+        _ROW_MAJOR, how_a, how_b, *sizes, _factor(alpha, scalar),
         ctypes.c_void_p(a.ctypes.data), lead_a, ctypes.c_void_p(b.ctypes.data), lead_b,
-        scalar(beta), ctypes.c_void_p(out.ctypes.data), lead_out,
+        _factor(beta, scalar), ctypes.c_void_p(out.ctypes.data), lead_out,
     )  # fmt: skip
     return _Call(getattr(_library(), routine), arguments, (a, b, out))
+
+
+def _factor(value: Factor, scalar: Any) -> Any:
+    return value if isinstance(value, ctypes.c_float) else scalar(value)
 
 
 class _Call:

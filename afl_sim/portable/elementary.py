@@ -37,9 +37,10 @@ _LOWEST, _HIGHEST = -708.0, 709.782712893384  # between them exp has normal floa
 with localcontext() as _context:
     _context.prec = 50
     _LN2 = Decimal(2).ln()
-    _POWERS = np.array([float(Decimal(2) ** (Decimal(k) / _PIECES)) for k in range(_PIECES)])
+    POWERS = np.array([float(Decimal(2) ** (Decimal(k) / _PIECES)) for k in range(_PIECES)])
     _LOGS = np.array([float((Decimal(j) / _GRID).ln()) for j in range(_LEAST, 183)])
     _STEP = _LN2 / _PIECES
+    STEP = float(_STEP)
     _PER_STEP = float(1 / _STEP)
     _STEP_HIGH = float(int(_STEP * 2**40)) / 2**40  # times an integer below 2**18 it is exact
     _STEP_LOW = float(_STEP - Decimal(_STEP_HIGH))
@@ -142,7 +143,7 @@ def _exp_parts(x: Double) -> tuple[Double, Double]:
     rest -= steps * _STEP_LOW
     # NaN becomes the least number of steps, because no integer stands for it.
     whole = np.fmax(steps, _LOWEST * _PER_STEP).astype(np.int64)
-    power = np.take(_POWERS, whole & (_PIECES - 1))
+    power = np.take(POWERS, whole & (_PIECES - 1))
     whole >>= 6
     whole <<= _SHIFT
     bits = power.view(np.int64)

@@ -14,10 +14,11 @@ def test_a_target_of_ones_own_is_run_once_and_its_tables_are_printed(
     afl_sim: Command, tmp_path: Path
 ) -> None:
     write_target(tmp_path)
-    first, second, wrong, scale, many = afl_sim.batch(
+    first, second, third, wrong, scale, many = afl_sim.batch(
         [
             ("reproduce", "tiny"),
             ("reproduce", "tiny", "--keep"),
+            ("reproduce", "tiny"),
             ("reproduce", "tniy"),
             ("reproduce", "tiny", "--scale", "medium"),
             ("reproduce", "tiny", "tiny", "--out", "x"),
@@ -35,6 +36,8 @@ def test_a_target_of_ones_own_is_run_once_and_its_tables_are_printed(
     assert first.err.count("complete in") == 2
     assert second.succeeded().err.count("finished before, reused") == 2
     assert (tmp_path / "tiny" / "results" / "small.json").is_file()
+    assert "as published" not in out + second.out  # nothing was kept before
+    assert " of 2 runs as published\n" in third.succeeded().out
     for result, words in ((wrong, "no target 'tniy'"), (scale, "small or full"), (many, "--out")):
         assert result.code == 2
         assert words in result.errors[0]

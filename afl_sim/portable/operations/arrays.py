@@ -59,7 +59,7 @@ def in_double(formula: Callable[..., Double]) -> Callable[..., Tensor]:
     def function(*args: Any) -> Tensor:
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         dtype = float_type(*tensors)
-        shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
         given = [
             double(arg).reshape(arg.shape or (1,)) if isinstance(arg, Tensor) else arg
             for arg in args

@@ -55,6 +55,6 @@ def randn_like(x: Tensor, *, generator: Generator = None, **options: Any) -> Ten
 @replaces("normal.Tensor_Tensor", "normal.Tensor_float", "normal.float_Tensor")
 def normal(mean: Any, std: Any, *, generator: Generator = None) -> Tensor:
     given = [v for v in (mean, std) if isinstance(v, Tensor)]
-    shape = torch.broadcast_shapes(*(v.shape for v in given))
+    shape = np.broadcast_shapes(*(v.shape for v in given))
     drawn = back(_normal(prod(shape), generator).reshape(shape), given[0].dtype)
     return drawn.mul_(std).add_(mean)

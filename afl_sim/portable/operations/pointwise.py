@@ -128,7 +128,7 @@ def power(x: Value, y: Value) -> Tensor:
     one, other = (
         np.atleast_1d(double(v)) if isinstance(v, Tensor) else np.array([float(v)]) for v in (x, y)
     )
-    shape = torch.broadcast_shapes(*(v.shape for v in (x, y) if isinstance(v, Tensor)))
+    shape = np.broadcast_shapes(*(v.shape for v in (x, y) if isinstance(v, Tensor)))
     with e.ignoring_errors():
         return back(e.power64(one, other).reshape(shape), dtype)
 

@@ -1,0 +1,130 @@
+"""Keep digests of the built-in scenarios in scenarios/published.json.
+
+python docs/publish.py NAME ...     run scenarios, but for what is finished, and keep their digests
+python docs/publish.py FOLDER ...   keep those of a run or study of a built-in scenario
+python docs/publish.py --check      exit with 1 if a digest is of a scenario that has changed since
+
+`afl-sim run` ends with a line that compares its digests with these.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from themes import THEMES
+
+from afl_sim.recording import Run, load_runs
+from afl_sim.recording.digests import digests_of
+from afl_sim.run.validation import check_study
+from afl_sim.scenario import Study, scenario_id
+from afl_sim.scenario.bundled import find_scenario
+from afl_sim.study.published import published_file
+
+RUNS = Path("runs") / "published"
+TIMING_ONLY = {theme.name for theme in THEMES if "--timing-only" in theme.options}
+
+
+def published() -> dict[str, Any]:
+    """What is kept: scenario -> date, processor and cases."""
+    file = published_file()
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
+
+
+def processor() -> str:
+    """The name of this machine's processor, with its family and model."""
+    told: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        told.setdefault(name.strip(), value.strip())
+    width = "AVX-512" if "avx512f" in told["flags"].split() else "AVX2"
+    return (
+        f"{told['model name']} (family {told['cpu family']}, model {told['model']}, with {width})"
+    )
+
+
+def entry(study: Study, runs: list[Run]) -> dict[str, Any]:
+    """What is kept of a scenario.
+
+    Raises:
+        SystemExit: a run is not finished, or is of another scenario.
+    """
+    by_label = {run.label: run for run in runs}
+    cases = {}
+    for case in study.cases:
+        run = by_label.get(case.label)
+        found = None if run is None else digests_of(run.summary)
+        if run is None or found is None:
+            sys.exit(f"{study.name}: {case.label} is not finished")
+        if run.manifest["scenario_id"] != scenario_id(case.scenario):
+            sys.exit(f"{run.path} is of another scenario than {case.label} of {study.name}")
+        cases[case.label] = {
+            "scenario": scenario_id(case.scenario),
+            "bits": None if found.model is None else found.bits,
+            "schedule_digest": found.schedule,
+            "model_digest": found.model,
+        }
+    date = datetime.now(UTC).date().isoformat()
+    return {"date": date, "processor": processor(), "cases": cases}
+
+
+def runs_of(name: str) -> list[Run]:
+    """The runs of a built-in scenario; what is missing is run."""
+    folder = RUNS / name
+    options = ["--timing-only"] if name in TIMING_ONLY else []
+    command = [sys.executable, "-m", "afl_sim", "run", name, "--out", str(folder), "--resume"]
+    subprocess.run([*command, *options], check=True)
+    return load_runs([folder])
+
+
+def keep(arguments: list[str]) -> None:
+    """Keep the digests of scenarios or of folders, and say what changed."""
+    kept = published()
+    for argument in arguments:
+        if Path(argument).is_dir():
+            runs = load_runs([Path(argument)])
+            name = str(runs[0].scenario["name"]) if len(runs) == 1 else Path(argument).name
+        else:
+            name, runs = argument, runs_of(argument)
+        study = check_study(find_scenario(name))
+        before, now = kept.get(name, {}).get("cases", {}), entry(study, runs)
+        kept[name] = now
+        same = sum(before.get(label) == case for label, case in now["cases"].items())
+        print(f"{name}: {len(now['cases'])} runs, {same} as before")
+    text = json.dumps(dict(sorted(kept.items())), indent=1, ensure_ascii=False)
+    published_file().write_text(text + "\n", encoding="utf-8")
+
+
+def stale() -> list[str]:
+    """The scenarios whose digests are of other cases than the file has now."""
+    return [
+        name
+        for name, there in published().items()
+        if {label: case["scenario"] for label, case in there["cases"].items()}
+        != {
+            case.label: scenario_id(case.scenario)
+            for case in check_study(find_scenario(name)).cases
+        }
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Keep digests, or check those that are kept."""
+    if arguments == ["--check"]:
+        for name in stale():
+            print(f"{name} has changed: run python docs/publish.py {name}")
+        return bool(stale())
+    if not arguments or any(argument.startswith("-") for argument in arguments):
+        print(__doc__)
+        return 2
+    keep(arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
