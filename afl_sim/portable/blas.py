@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array32 = npt.NDArray[np.float32]
-Array = Array32 | npt.NDArray[np.float64]
+Array = Array32 | npt.NDArray[Any]
 Factor = float | ctypes.c_float
 
 VERSION = "0.3.34.481.3"
@@ -76,7 +76,7 @@ def prepared(
     if not m * n:
         return lambda: None
     if not k:
-        return partial(np.multiply, out, out.dtype.type(beta), out=out)
+        return partial(_scale, out, beta)
     routine, scalar = _ROUTINES[a.dtype]
     how_a, lead_a = _order(a)
     how_b, lead_b = _order(b)
@@ -90,6 +90,15 @@ def prepared(
         _factor(beta, scalar), ctypes.c_void_p(out.ctypes.data), lead_out,
     )  # fmt: skip
     return _Call(getattr(_library(), routine), arguments, (a, b, out))
+
+
+def _scale(out: Array, by: Factor) -> None:
+    """The product of matrices with nothing to add up."""
+    number = by.value if isinstance(by, ctypes.c_float) else by
+    if number == 0:
+        out[...] = 0  # it may hold NaN
+    else:
+        out *= out.dtype.type(number)
 
 
 def _factor(value: Factor, scalar: Any) -> Any:

@@ -118,6 +118,9 @@ def softmax64(x: Double, axis: int) -> Double:
 
 def total(x: Double, axis: int) -> Double:
     """Sums along an axis, which stays with length 1; their order depends on the shape alone."""
+    if axis in (-1, x.ndim - 1) and x.flags.c_contiguous:
+        found: Double = np.add.reduce(x, -1, keepdims=True)
+        return found
     moved = np.ascontiguousarray(np.moveaxis(x, axis, -1))
     sums: Double = np.moveaxis(np.add.reduce(moved, -1, keepdims=True), -1, axis)
     return sums

@@ -60,3 +60,9 @@ def test_the_environment_does_not_choose_the_kernel(before: str) -> None:
         check=True,
     )
     assert done.stdout == "None\n"
+
+
+def test_an_empty_sum_forgets_what_is_there() -> None:
+    out = np.full((2, 3), np.nan, np.float32)
+    prepared(np.ones((2, 0), np.float32), np.ones((0, 3), np.float32), out)()
+    assert out.tolist() == [[0] * 3] * 2

@@ -123,10 +123,13 @@ def vector_norm(
     dtype: torch.dtype | None = None,
 ) -> Tensor:  # fmt: skip
     x = _typed(x, dtype)
-    return back(_norm64(np.abs(double(x)), float(ord), axes(dim, x.dim()), keepdim), x.dtype)
+    return back(_norm64(double(x), float(ord), axes(dim, x.dim()), keepdim), x.dtype)
 
 
-def _norm64(sizes: Double, order: float, over: tuple[int, ...], keep: bool) -> Double:
+def _norm64(numbers: Double, order: float, over: tuple[int, ...], keep: bool) -> Double:
+    if order == 2:
+        return np.sqrt(sum64(numbers * numbers, over, keep))
+    sizes = np.abs(numbers)
     if order == np.inf:
         return np.asarray(np.max(sizes, over, keepdims=keep, initial=0.0))
     if order == -np.inf:
@@ -135,8 +138,6 @@ def _norm64(sizes: Double, order: float, over: tuple[int, ...], keep: bool) -> D
         return sum64((sizes != 0).astype(np.float64), over, keep)
     if order == 1:
         return sum64(sizes, over, keep)
-    if order == 2:
-        return np.sqrt(sum64(sizes * sizes, over, keep))
     with ignoring_errors():
         total = sum64(
             power64(np.atleast_1d(sizes), np.array(order)).reshape(sizes.shape), over, keep
