@@ -44,14 +44,12 @@ def normal_(x: Tensor, mean: float = 0, std: float = 1, *, generator: Generator 
 
 @replaces("randn")
 def randn(size: Any, *, generator: Generator = None, **options: Any) -> Tensor:
-    result: Tensor = normal_(torch.empty(size, **options), generator=generator)
-    return result
+    return normal_(torch.empty(size, **options), generator=generator)
 
 
 @replaces("randn_like")
 def randn_like(x: Tensor, *, generator: Generator = None, **options: Any) -> Tensor:
-    result: Tensor = normal_(torch.empty_like(x, **options), generator=generator)
-    return result
+    return normal_(torch.empty_like(x, **options), generator=generator)
 
 
 @replaces("normal.Tensor_Tensor", "normal.Tensor_float", "normal.float_Tensor")
