@@ -7,6 +7,7 @@ import pytest
 from scipy import special
 
 from afl_sim.portable import elementary
+from afl_sim.portable.waves import turn64
 
 REFERENCES = {
     "exp": np.exp,
@@ -82,7 +83,7 @@ def test_powers_of_zero_infinity_and_negative_numbers_are_those_of_c() -> None:
 
 def test_a_turn_has_its_cosine_and_sine() -> None:
     x = np.linspace(0, 1, 1001)
-    for found, function in zip(elementary.turn64(x), (np.cos, np.sin), strict=True):
+    for found, function in zip(turn64(x), (np.cos, np.sin), strict=True):
         np.testing.assert_allclose(found, function(2 * np.pi * x.astype(np.longdouble)), atol=1e-15)
 
 
