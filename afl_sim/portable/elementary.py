@@ -105,15 +105,20 @@ def softmax(x: Array, axis: int = -1, out: Array | None = None) -> Array:
 
 def log_softmax64(x: Double, axis: int) -> Double:
     """`log_softmax`, for float64 alone and without care for warnings; so are all that follow."""
-    shifted = x - np.maximum.reduce(x, axis, keepdims=True)
+    shifted = x - _largest(x, axis)
     shifted -= log64(total(exp64(shifted), axis))
     return shifted
 
 
 def softmax64(x: Double, axis: int) -> Double:
-    numerator = exp64(x - np.maximum.reduce(x, axis, keepdims=True))
+    numerator = exp64(x - _largest(x, axis))
     numerator /= total(numerator, axis)
     return numerator
+
+
+def _largest(x: Double, axis: int) -> Double:
+    found: Double = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+    return found
 
 
 def total(x: Double, axis: int) -> Double:

@@ -87,11 +87,9 @@ def test_a_turn_has_its_cosine_and_sine() -> None:
         np.testing.assert_allclose(found, function(2 * np.pi * x.astype(np.longdouble)), atol=1e-15)
 
 
-@pytest.mark.parametrize("shape", [(10, 10), (1, 3), (5, 1), (0, 4), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(10, 10), (1, 3), (5, 1), (2, 3, 4)])
 @pytest.mark.parametrize("axis", [0, -1])
 def test_softmax_and_its_logarithm_agree_with_scipy(shape: tuple[int, ...], axis: int) -> None:
-    if not shape[axis]:
-        return
     x = (np.random.default_rng(3).normal(size=shape) * 20).astype("f4")
     for name in ("softmax", "log_softmax"):
         expected = getattr(special, name)(x.astype(np.float64), axis)
@@ -109,3 +107,10 @@ def test_a_result_does_not_depend_on_what_is_beside_it() -> None:
         function = getattr(elementary, name)
         some = np.ascontiguousarray(x[100:10_000:7])
         np.testing.assert_array_equal(function(x)[100:10_000:7], function(some))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_softmax_of_nothing_is_nothing(axis: int) -> None:
+    nothing = np.empty((0, 4), np.float32)
+    assert elementary.log_softmax(nothing, axis).shape == (0, 4)
+    assert elementary.softmax(nothing, axis).shape == (0, 4)

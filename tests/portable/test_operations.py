@@ -272,3 +272,15 @@ def test_large_batches_are_convolved_in_parts() -> None:
     with deterministic():
         torch.manual_seed(0)
         _compared(nn.Conv2d(8, 4, 5, padding=2), values(12, 8, 33, 33), 2e-5)
+
+
+def test_an_empty_batch_goes_through_a_network() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(4, 3),
+    )  # fmt: skip
+    with portable_arithmetic():
+        loss = F.cross_entropy(network(torch.empty(0, 1, 5, 5)), CLASSES[:0], reduction="sum")
+        loss.backward()
+    assert loss.item() == 0
+    assert all(parameter.grad.abs().sum() == 0 for parameter in network.parameters())
