@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.portable.exact_tables import COSINE, ERF, ERF_STEP, HALF_PI, SINE, inverse_factorials
+from afl_sim.portable.exact_tables import ERF, ERF_STEP, inverse_factorials
 
 Array = npt.NDArray[Any]
 Double = npt.NDArray[np.float64]
@@ -105,15 +105,20 @@ def softmax(x: Array, axis: int = -1, out: Array | None = None) -> Array:
 
 def log_softmax64(x: Double, axis: int) -> Double:
     """`log_softmax`, for float64 alone and without care for warnings; so are all that follow."""
-    shifted = x - np.maximum.reduce(x, axis, keepdims=True)
+    shifted = x - _largest(x, axis)
     shifted -= log64(total(exp64(shifted), axis))
     return shifted
 
 
 def softmax64(x: Double, axis: int) -> Double:
-    numerator = exp64(x - np.maximum.reduce(x, axis, keepdims=True))
+    numerator = exp64(x - _largest(x, axis))
     numerator /= total(numerator, axis)
     return numerator
+
+
+def _largest(x: Double, axis: int) -> Double:
+    found: Double = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+    return found
 
 
 def total(x: Double, axis: int) -> Double:
@@ -265,35 +270,6 @@ def power64(x: Double, y: Double) -> Double:
     result[(x < 0) & ~whole & np.isfinite(x) & np.isfinite(y)] = np.nan
     result[(y == 0) | (x == 1) | ((x == -1) & np.isinf(y))] = 1.0
     return result
-
-
-def turn64(x: Double) -> tuple[Double, Double]:
-    """Cosine and sine of 2 pi x, for x from 0 to 1."""
-    quarters = np.rint(x * 4)
-    return _wave(quarters, (x * 4 - quarters) * (np.pi / 2))
-
-
-def _wave(quarters: Double, angle: Double) -> tuple[Double, Double]:
-    """Cosine and sine of so many quarter turns and a small angle."""
-    square = angle * angle
-    cosine, sine = np.full_like(angle, COSINE[-1]), np.full_like(angle, SINE[-1])
-    for even, odd in zip(COSINE[-2::-1], SINE[-2::-1], strict=True):
-        cosine *= square
-        cosine += even
-        sine *= square
-        sine += odd
-    sine *= angle
-    which = quarters.astype(np.int64) & 3
-    return np.choose(which, [cosine, -sine, -cosine, sine]), np.choose(
-        which, [sine, cosine, -sine, -cosine]
-    )
-
-
-def wave64(x: Double) -> tuple[Double, Double]:
-    """Cosine and sine of x, which must be below 10^6 in size; NaN elsewhere."""
-    quarters = np.rint(np.where(np.abs(x) < 1e6, x, np.nan) * (2 / np.pi))
-    rest = ((x - quarters * HALF_PI[0]) - quarters * HALF_PI[1]) - quarters * HALF_PI[2]
-    return _wave(np.where(np.isnan(quarters), 0.0, quarters), rest)
 
 
 def _double(x: Array) -> Double:

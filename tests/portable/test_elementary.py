@@ -7,6 +7,7 @@ import pytest
 from scipy import special
 
 from afl_sim.portable import elementary
+from afl_sim.portable.waves import turn64
 
 REFERENCES = {
     "exp": np.exp,
@@ -82,15 +83,13 @@ def test_powers_of_zero_infinity_and_negative_numbers_are_those_of_c() -> None:
 
 def test_a_turn_has_its_cosine_and_sine() -> None:
     x = np.linspace(0, 1, 1001)
-    for found, function in zip(elementary.turn64(x), (np.cos, np.sin), strict=True):
+    for found, function in zip(turn64(x), (np.cos, np.sin), strict=True):
         np.testing.assert_allclose(found, function(2 * np.pi * x.astype(np.longdouble)), atol=1e-15)
 
 
-@pytest.mark.parametrize("shape", [(10, 10), (1, 3), (5, 1), (0, 4), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(10, 10), (1, 3), (5, 1), (2, 3, 4)])
 @pytest.mark.parametrize("axis", [0, -1])
 def test_softmax_and_its_logarithm_agree_with_scipy(shape: tuple[int, ...], axis: int) -> None:
-    if not shape[axis]:
-        return
     x = (np.random.default_rng(3).normal(size=shape) * 20).astype("f4")
     for name in ("softmax", "log_softmax"):
         expected = getattr(special, name)(x.astype(np.float64), axis)
@@ -108,3 +107,10 @@ def test_a_result_does_not_depend_on_what_is_beside_it() -> None:
         function = getattr(elementary, name)
         some = np.ascontiguousarray(x[100:10_000:7])
         np.testing.assert_array_equal(function(x)[100:10_000:7], function(some))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_softmax_of_nothing_is_nothing(axis: int) -> None:
+    nothing = np.empty((0, 4), np.float32)
+    assert elementary.log_softmax(nothing, axis).shape == (0, 4)
+    assert elementary.softmax(nothing, axis).shape == (0, 4)

@@ -133,6 +133,26 @@ def test_steps_on_lists_of_tensors_have_the_bits_of_single_steps(kind: str) -> N
     torch.testing.assert_close(together, single, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_fused_layers_of_evaluation_agree_with_those_of_training(
+    norm_first: bool, activation: str
+) -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(
+        8, 2, 12, 0.0, activation, norm_first=norm_first, batch_first=True
+    )
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    x, other = values(2, 5, 8), values(2, 6, 8).flip(1)
+    with portable_arithmetic():
+        expected = layer(x), *attention(x, other, other), *attention(x, x, x)
+        layer.eval(), attention.eval()
+        with torch.no_grad():
+            found = layer(x), *attention(x, other, other), *attention(x, x, x)
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
 def test_the_obstacle_is_named_with_its_layer() -> None:
     class Encoder(nn.Module):
         def __init__(self) -> None:

@@ -231,6 +231,25 @@ def test_integers_and_truth_values_are_exact() -> None:
         assert (x**0.5)[0, 2].item() == pytest.approx(2**0.5)
 
 
+def test_types_of_results_are_those_of_pytorch() -> None:
+    x, double, whole = values(4), torch.tensor(2.0, dtype=torch.float64), torch.arange(4)
+    functions: list[Callable[[], Tensor]] = [
+        lambda: x.abs() ** double, lambda: 2.0**x, lambda: whole.exp(), lambda: whole**0.5,
+        lambda: whole.sqrt(), lambda: x.double().exp(), lambda: torch.xlogy(x, double),
+        lambda: x + double, lambda: whole.sum(dtype=torch.float32),
+        lambda: x.sum(dtype=torch.float64), lambda: torch.arange(0.5, 7, 0.3),
+        lambda: torch.arange(5), lambda: torch.arange(2.0, 9), lambda: torch.linspace(-1, 2, 9),
+        lambda: torch.linspace(3, 4, 1),
+        lambda: torch.lerp(x, x, 0.5), lambda: torch.addcmul(x, x, x), lambda: whole * 2.5,
+        lambda: torch.logaddexp(x, x.double()), lambda: x.double().norm(),
+    ]  # fmt: skip
+    for function in functions:
+        expected = function()
+        with portable_arithmetic():
+            found = function()
+        torch.testing.assert_close(found, expected, rtol=2e-7, atol=2e-7)
+
+
 def test_operations_write_where_they_are_told_to() -> None:
     x = values(5, 4)
     with portable_arithmetic():
@@ -253,3 +272,15 @@ def test_large_batches_are_convolved_in_parts() -> None:
     with deterministic():
         torch.manual_seed(0)
         _compared(nn.Conv2d(8, 4, 5, padding=2), values(12, 8, 33, 33), 2e-5)
+
+
+def test_an_empty_batch_goes_through_a_network() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(4, 3),
+    )  # fmt: skip
+    with portable_arithmetic():
+        loss = F.cross_entropy(network(torch.empty(0, 1, 5, 5)), CLASSES[:0], reduction="sum")
+        loss.backward()
+    assert loss.item() == 0
+    assert all(parameter.grad.abs().sum() == 0 for parameter in network.parameters())

@@ -203,6 +203,7 @@ def _reductions() -> Iterator[tuple[str, Callable[[], Results]]]:
     yield "logsumexp", lambda: [x.logsumexp(1), x.logsumexp((0, 2))]
     yield "cumsum", lambda: [x.cumsum(0), x.cumsum(2), x[:5].cumprod(1)]
     yield "sum in float64", lambda: [x.double().sum(), x.double().sum(0)]
+    yield "evenly spaced numbers", lambda: [torch.arange(0, 7, 0.3), torch.linspace(-1, 2, 99)]
     yield "clipped gradients", lambda: _clipped(x)
 
 

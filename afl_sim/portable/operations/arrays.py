@@ -39,21 +39,29 @@ def double(tensor: Tensor) -> Double:
 
 def back(result: Any, dtype: torch.dtype) -> Tensor:
     """Numbers in float64 as a tensor, rounded once."""
-    kind = np.float64 if dtype == torch.float64 else np.float32
     with ignoring_errors():
-        return torch.from_numpy(np.asarray(result, order="C").astype(kind, copy=False))
+        return _rounded(np.asarray(result), dtype)
 
 
-def float_type(*tensors: Any) -> torch.dtype:
-    """The type of a result that is a float in any case."""
-    found = torch.float32
-    for tensor in tensors:
-        if isinstance(tensor, Tensor):
-            if tensor.is_floating_point() and tensor.dtype not in _FLOATS:
-                raise not_portable("aten", f"for {tensor.dtype}")
-            if tensor.dtype == torch.float64 and (tensor.dim() or found == torch.float32):
-                found = torch.float64
-    return found
+def _rounded(result: Double, dtype: torch.dtype) -> Tensor:
+    kind = np.float64 if dtype == torch.float64 else np.float32
+    return torch.from_numpy(result.astype(kind, order="C", copy=False))
+
+
+def float_type(*values: Any) -> torch.dtype:
+    """The type of a result that is a float in any case; PyTorch's rule for tensors and numbers."""
+    first = values[0]
+    if len(values) == 1:
+        found = first.dtype
+    else:
+        found = torch.result_type(first, values[1])
+        for value in values[2:]:
+            found = torch.promote_types(found, value.dtype)
+    if found in _FLOATS:
+        return found  # type: ignore[no-any-return]
+    if found.is_floating_point or found.is_complex:
+        raise not_portable("an operation", f"for {str(found).removeprefix('torch.')}")
+    return torch.float32
 
 
 def in_double(formula: Callable[..., Double]) -> Callable[..., Tensor]:
@@ -72,7 +80,7 @@ def in_double(formula: Callable[..., Double]) -> Callable[..., Tensor]:
             return _by_pieces(formula, args, dtype, shape)
         given = [np.atleast_1d(double(arg)) if isinstance(arg, Tensor) else arg for arg in args]
         with ignoring_errors():
-            return back(formula(*given).reshape(shape), dtype)
+            return _rounded(formula(*given).reshape(shape), dtype)
 
     return function
 

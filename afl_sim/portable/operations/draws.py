@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from afl_sim.portable.elementary import ignoring_errors, log64, turn64
+from afl_sim.portable.elementary import ignoring_errors, log64
 from afl_sim.portable.operations.arrays import back
 from afl_sim.portable.operations.registry import not_portable, replaces
+from afl_sim.portable.waves import turn64
 
 Generator = torch.Generator | None
 

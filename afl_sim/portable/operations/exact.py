@@ -32,7 +32,7 @@ _MOVING = """
     view_copy vstack where zero zero_
 """
 _CREATING = """
-    _efficientzerotensor arange empty empty_like empty_permuted empty_strided eye full full_like
+    _efficientzerotensor empty empty_like empty_permuted empty_strided eye full full_like
     ones ones_like scalar_tensor zeros zeros_like
 """
 _COMPARING = """
@@ -66,7 +66,7 @@ _SUMMING = """
 """
 _WHOLE = """
     add sub rsub sum prod cumsum cumprod mm bmm addmm mv dot fmod remainder floor_divide pow
-    index_add bincount histc linspace
+    index_add bincount histc
 """
 _DRAWING = """
     bernoulli bernoulli_ rand rand_like randint randint_like randperm random random_

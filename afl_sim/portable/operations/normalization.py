@@ -164,7 +164,7 @@ def group_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, samples: int, channels: int,
     places: int, groups: int, eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    rows = double(x).reshape(samples * groups, -1)
+    rows = double(x).reshape(samples * groups, channels * places // groups)
     average, variance = _statistics(rows)
     inverse = _inverse_root(variance, eps)
     normal = ((rows - average) * inverse).reshape(samples, channels, places)
@@ -179,7 +179,8 @@ def group_norm_backward(
     grad: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor | None, samples: int,
     channels: int, places: int, groups: int, wanted: Sequence[bool],
 ) -> Three:  # fmt: skip
-    rows, g = double(x).reshape(samples * groups, -1), double(grad)
+    rows = double(x).reshape(samples * groups, channels * places // groups)
+    g = double(grad)
     scale = _column(inverse, 1.0)
     normal = (rows - _column(mean, 0.0)) * scale
     by_channel = g.reshape(samples, channels, places)

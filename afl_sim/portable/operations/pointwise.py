@@ -13,6 +13,7 @@ from afl_sim.portable import elementary as e
 from afl_sim.portable.elementary import Double
 from afl_sim.portable.operations.arrays import array, back, double, float_type, in_double
 from afl_sim.portable.operations.registry import replaces
+from afl_sim.portable.waves import wave64
 
 Value = Tensor | float
 
@@ -99,8 +100,8 @@ for _name, _formula in {
     "tanh": e.tanh64,
     "sigmoid": e.sigmoid64,
     "rsqrt": lambda x: 1.0 / np.sqrt(x),
-    "sin": lambda x: e.wave64(x)[1],
-    "cos": lambda x: e.wave64(x)[0],
+    "sin": lambda x: wave64(x)[1],
+    "cos": lambda x: wave64(x)[0],
     "sinh": lambda x: (e.exp64(x) - e.exp64(-x)) / 2,
     "cosh": lambda x: (e.exp64(x) + e.exp64(-x)) / 2,
     "logaddexp": lambda x, y: np.maximum(x, y) + e.log1p64(e.exp64(-np.abs(x - y))),

@@ -32,7 +32,7 @@ def sum64(x: Double, over: tuple[int, ...], keep: bool = False) -> Double:
     sides = tuple(x.shape[axis] for axis in kept)
     length = prod(x.shape[axis] for axis in over)
     if kept and over == tuple(range(len(over))):
-        result = np.add.reduce(np.ascontiguousarray(x).reshape(length, -1), 0)
+        result = np.add.reduce(np.ascontiguousarray(x).reshape(length, prod(sides)), 0)
     else:
         moved = np.ascontiguousarray(x.transpose(*kept, *over))
         result = np.add.reduce(moved.reshape(prod(sides), length), 1)

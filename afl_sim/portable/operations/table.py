@@ -17,7 +17,7 @@ __all__ = ["NotPortable", "implementation"]
 
 for _name in (
     "activations", "attention", "convolutions", "draws", "losses", "normalization", "pointwise",
-    "products", "recurrent", "reductions",
+    "products", "recurrent", "reductions", "sequences",
 ):  # fmt: skip
     import_module(f"afl_sim.portable.operations.{_name}")
 
