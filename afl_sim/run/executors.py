@@ -17,6 +17,7 @@ from afl_sim.execution.workers.seats import Seat
 from afl_sim.execution.workers.worker import Supply
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer
+from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recipe import build_runner, compressor_of, recipe_of, worker_runner
 from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
@@ -31,14 +32,16 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
     """An executor in this process."""
     assert prepared.dataset is not None
     recipe = recipe_of(scenario)
-    trainer, evaluator = build_runner(
-        recipe, prepared.dataset, prepared.partition, prepared.testing
-    )
+    portable = recipe.settings.portable
+    with arithmetic_of(portable):
+        trainer, evaluator = build_runner(
+            recipe, prepared.dataset, prepared.partition, prepared.testing
+        )
     compressor = compressor_of(recipe)
     if scenario.numerics.mode == "batched":
         group = scenario.numerics.group
         return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor)
-    return InlineExecutor(trainer, evaluator, compressor)
+    return InlineExecutor(trainer, evaluator, compressor, portable)
 
 
 def pooled(pool: WorkerPool) -> Executors:

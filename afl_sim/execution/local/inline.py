@@ -43,12 +43,16 @@ class LazyResult:
 
 
 class InlineExecutor:
-    """Runs tasks in this process, one after another."""
+    """Runs tasks in this process, one after another; its arguments are those of `TaskRunner`."""
 
     def __init__(
-        self, trainer: LocalTrainer, evaluator: Evaluator, compressor: Compressor | None = None
+        self,
+        trainer: LocalTrainer,
+        evaluator: Evaluator,
+        compressor: Compressor | None = None,
+        portable: bool = False,
     ) -> None:
-        self._runner = TaskRunner(trainer, evaluator, compressor)
+        self._runner = TaskRunner(trainer, evaluator, compressor, portable)
         self.training_seconds = 0.0
         self.evaluation_seconds = 0.0
         self.waiting_seconds = 0.0

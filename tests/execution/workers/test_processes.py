@@ -28,6 +28,7 @@ from afl_sim.execution.workers import forkserver
 from afl_sim.execution.workers.pool import WorkerPool
 from afl_sim.execution.workers.pooled import PooledExecutor
 from afl_sim.execution.workers.processes import ProcessSeat
+from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.executors import pooled, worker_pool
 from afl_sim.run.preparation import prepare
@@ -66,9 +67,10 @@ def inline(task: TrainingTask) -> Any:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return trainer.train(
-            task.client, task.task, task.steps, task.base, task.base, task.lr_factor
-        )
+        with arithmetic_of(trainer.settings.portable):
+            return trainer.train(
+                task.client, task.task, task.steps, task.base, task.base, task.lr_factor
+            )
     finally:
         torch.set_num_threads(threads)
 
