@@ -21,6 +21,7 @@ from afl_sim.analysis.replications import groups, told_apart
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
 from afl_sim.recording.files import make_folder, write_text
+from afl_sim.recording.fingerprints import REASON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,6 +153,8 @@ def mixed_numerics(runs: Sequence[Run]) -> str:
     for run in runs:
         entries = {} if run.timing_only else run.summary.get("numerics") or {}
         for name, value in entries.items():
+            if name == REASON:
+                continue
             found.setdefault((str(entries.get("class")), name), set()).add(str(value))
     differing = {name: values for (_, name), values in found.items() if len(values) > 1}
     if not differing:

@@ -37,6 +37,10 @@ DeviceOption = Annotated[
     str | None,
     typer.Option(help="cpu or cuda: the device for training; short for numerics.device."),
 ]
+BitsOption = Annotated[
+    str | None,
+    typer.Option(help="auto, portable or native: the arithmetic; short for numerics.bits."),
+]
 TensorboardOption = Annotated[
     bool,
     typer.Option(
@@ -67,6 +71,12 @@ def execution_settings(
     if ray_address is not None:
         settings.append(f"execution.ray_address={ray_address}")
     return settings
+
+
+def numerics_settings(device: str | None, bits: str | None) -> list[str]:
+    """The arithmetic chosen on the command line, as settings of the scenario."""
+    chosen = {"device": device, "bits": bits}
+    return [f"numerics.{key}={value}" for key, value in chosen.items() if value is not None]
 
 
 def sink_settings(tensorboard: bool, mlflow: bool) -> list[str]:

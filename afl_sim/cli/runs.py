@@ -11,6 +11,7 @@ import typer
 
 from afl_sim.cli.app import app
 from afl_sim.cli.options import (
+    BitsOption,
     DeviceOption,
     ExecutorOption,
     MlflowOption,
@@ -21,6 +22,7 @@ from afl_sim.cli.options import (
     TensorboardOption,
     WorkersOption,
     execution_settings,
+    numerics_settings,
     sink_settings,
 )
 from afl_sim.cli.output import Unfailing, say_errors
@@ -57,6 +59,7 @@ def run(
     executor: ExecutorOption = None,
     ray_address: RayAddressOption = None,
     device: DeviceOption = None,
+    bits: BitsOption = None,
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
 ) -> None:
@@ -69,8 +72,7 @@ def run(
         *execution_settings(workers, executor, ray_address),
         *sink_settings(tensorboard, mlflow),
     ]
-    if device is not None:
-        settings.append(f"numerics.device={device}")
+    settings += numerics_settings(device, bits)
     path = _scenario_file(scenario)
     study = check_study(path, settings, seed, timing_only=timing_only, here=True)
     run_and_tell(
@@ -103,6 +105,7 @@ def resume_run(
     from afl_sim.recording.reading import is_single_run
     from afl_sim.recording.replacement import bring_back
     from afl_sim.run.api import load_scenario, resume
+    from afl_sim.run.bits import native_notes
     from afl_sim.user_code import one_error
 
     settings = execution_settings(workers, executor, ray_address)
@@ -126,6 +129,8 @@ def resume_run(
     ):
         if found.timing_only and scenario.stop.accuracy is not None:
             display.finish(ACCURACY_IGNORED)
+        for note in [] if found.timing_only else native_notes([scenario]):
+            display.finish(note)
         done = resume(
             run,
             progress=display.watch_run(scenario.name, scenario),
@@ -163,6 +168,7 @@ def validate(
     ] = False,
 ) -> None:
     """Check scenario files and report all mistakes, without running them."""
+    from afl_sim.run.bits import native_notes
     from afl_sim.run.validation import check_study, show_partition
 
     problems = []
@@ -173,6 +179,8 @@ def validate(
             problems.append(str(error))
             continue
         print(f"{name}: ok, {len(study.cases)} run{'s' if len(study.cases) > 1 else ''}")
+        for note in [] if timing_only else native_notes([case.scenario for case in study.cases]):
+            print(note)
         if show:
             show_partition(study)
     if problems:

@@ -43,6 +43,7 @@ def run_and_tell(
         typer.Exit: a run did not come to its end.
     """
     from afl_sim.cli.display import Display, Interruption
+    from afl_sim.run.bits import native_notes
     from afl_sim.study.study import Options, run_study, study_folder
 
     options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
@@ -56,6 +57,8 @@ def run_and_tell(
         display.expect(len(study.cases))
         if timing_only and any(case.scenario.stop.accuracy is not None for case in study.cases):
             display.finish(ACCURACY_IGNORED)
+        for note in [] if timing_only else native_notes([case.scenario for case in study.cases]):
+            display.finish(note)
         folder, outcomes = run_study(
             study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))
         )

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from afl_sim.portable.block import arithmetic_of
 
 # A layer has rows, inputs, outputs; a convolution has channels, filters, kernel, side, groups.
 _LAYERS = ((32, 784, 10), (10, 784, 64), (33, 320, 50), (8, 1024, 32), (64, 70, 100), (1, 70, 50))
@@ -31,8 +33,22 @@ def arithmetic_digest(mode: str, precision: str) -> str:
     Args:
         mode, precision: as in `Numerics`; ``batched`` and ``bf16`` use kernels of their own.
     """
+    return _digest(_results(mode, precision))
+
+
+@cache
+def portable_digest() -> str:
+    """Sixteen hex digits that are the same on every machine that has portable arithmetic.
+
+    They are computed once in a process. The caller must be in a block of `deterministic`.
+    """
+    with arithmetic_of(portable=True):
+        return _digest(_portable_results())
+
+
+def _digest(results: Iterable[Tensor]) -> str:
     hasher = hashlib.sha256()
-    for result in _results(mode, precision):
+    for result in results:
         hasher.update(result.detach().float().contiguous().numpy().tobytes())
     return hasher.hexdigest()[:16]
 
@@ -46,6 +62,17 @@ def _results(mode: str, precision: str) -> Iterator[Tensor]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             yield from _products()
             yield from _convolved(convolutions)
+
+
+def _portable_results() -> Iterator[Tensor]:
+    x = 4 * _values(1031)
+    positive = x.abs() + 0.1
+    yield from (x.exp(), x.tanh(), x.sigmoid(), positive.log(), positive.sqrt(), x.sum(), x.mean())
+    logits = (4 * _values(16, 70)).requires_grad_()
+    loss = F.cross_entropy(logits, torch.arange(16))
+    yield from (loss, *torch.autograd.grad(loss, logits))
+    yield from _products()
+    yield from _convolved(_CONVOLUTIONS)
 
 
 def _elementwise() -> Iterator[Tensor]:
@@ -84,6 +111,11 @@ def _values(*shape: int) -> Tensor:
     count = torch.Size(shape).numel()
     mixed = (torch.arange(1, count + 1) * 2_654_435_761) % 2**32
     return ((mixed.double() / 2**31) - 1).float().reshape(shape)
+
+
+def cpu_capability() -> str:
+    """The processor's instruction set, as PyTorch names it."""
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 @cache

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import ScenarioError
-from afl_sim.execution.arithmetic import arithmetic_digest, cpu_vendor
+from afl_sim.execution.arithmetic import (
+    arithmetic_digest,
+    cpu_capability,
+    cpu_vendor,
+    portable_digest,
+)
+from afl_sim.portable.blas import VERSION
+from afl_sim.portable.processor import shortfall
 from afl_sim.scenario.sections.settings import Numerics
 
 # torch keeps the precision of float32 products in a tree, where "none" means the parent's value.
@@ -181,16 +188,24 @@ def _pin_precision(stack: ExitStack) -> None:
 def fingerprint(numerics: Numerics) -> dict[str, Any]:
     """The facts that must be equal for two runs to agree in every bit.
 
-    ``arithmetic`` is a digest of the results of small cases (`arithmetic_digest`). It stands for
-    everything else on which the choice of kernels depends.
+    ``arithmetic`` is a digest of the results of small cases. For native bits it stands for
+    everything else on which the choice of kernels depends. Portable bits depend on nothing of the
+    machine, so their fingerprint is the same on every machine that has them.
+
+    Args:
+        numerics: of a run; ``bits`` counts as native unless it is portable.
     """
+    name = f"{numerics.mode}/{numerics.precision}/{numerics.device}"
+    if numerics.bits == "portable":
+        return _portable(f"{name}/portable")
     with deterministic():
         arithmetic = arithmetic_digest(numerics.mode, numerics.precision)
     found = {
-        "class": f"{numerics.mode}/{numerics.precision}/{numerics.device}",
+        "class": name,
+        "bits": "native",
         "torch": torch.__version__,
         "device": numerics.device,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_capability": cpu_capability(),
         "cpu_vendor": cpu_vendor() if _backends.mkl.is_available() else "any",
         "arithmetic": arithmetic,
         "onednn": _backends.mkldnn.is_available(),
@@ -202,6 +217,15 @@ def fingerprint(numerics: Numerics) -> dict[str, Any]:
     elif numerics.precision == "bf16":
         found["bf16_instructions"] = _bf16_instructions()
     return found
+
+
+def _portable(name: str) -> dict[str, Any]:
+    missing = shortfall()
+    if missing is not None:
+        return {"class": name, "bits": f"not portable on this machine ({missing})"}
+    with deterministic():
+        arithmetic = portable_digest()
+    return {"class": name, "bits": "portable", "openblas": VERSION, "arithmetic": arithmetic}
 
 
 def _gpu() -> dict[str, Any]:

@@ -17,6 +17,8 @@ from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator, Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.portable.block import ADVICE, arithmetic_of
+from afl_sim.portable.mode import NotPortable
 from afl_sim.strategies.base import Client, Strategy, Work
 from afl_sim.strategies.purity import PurityCheck
 from afl_sim.user_code import told
@@ -31,15 +33,21 @@ class TaskRunner:
         trainer: does the local steps.
         evaluator: does the evaluations.
         compressor: compresses models and updates; None if nothing is compressed.
+        portable: whether it computes in portable arithmetic, wherever it is called.
     """
 
     def __init__(
-        self, trainer: LocalTrainer, evaluator: Evaluator, compressor: Compressor | None = None
+        self,
+        trainer: LocalTrainer,
+        evaluator: Evaluator,
+        compressor: Compressor | None = None,
+        portable: bool = False,
     ) -> None:
         keep_freed_memory()
         self._trainer = trainer
         self._evaluator = evaluator
         self._compressor = compressor
+        self._portable = portable
         self._purity = PurityCheck(Strategy)
 
     def train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
@@ -50,6 +58,10 @@ class TaskRunner:
             own: the vector of the client's last task, if the client goes on from it: the model,
                 shape (P + B,), and then what the client kept.
         """
+        with arithmetic_of(self._portable):
+            return self._train(task, own)
+
+    def _train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
         begun = begin(task, own, self._trainer.layout, self._compressor, self._purity)
         corrected = () if begun.correction is None else (begun.correction,)
         with told_as(f"client {task.client}'s task {task.task}"):
@@ -66,7 +78,7 @@ class TaskRunner:
 
     def evaluate(self, vector: Tensor) -> Scores:
         """Evaluate a model given as a vector of shape (P + B,)."""
-        with told_as("an evaluation"):
+        with arithmetic_of(self._portable), told_as("an evaluation"):
             return self._evaluator.evaluate(vector)
 
 
@@ -158,6 +170,8 @@ def told_as(what: str) -> Iterator[None]:
     """Turn an exception of a model or an optimizer, or a lack of memory, into one clear error."""
     try:
         yield
+    except NotPortable as error:
+        raise TaskError(f"{what} uses {error}; {ADVICE}") from None
     except AflSimError:
         raise
     except Exception as error:

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array32 = npt.NDArray[np.float32]
+Array = Array32 | npt.NDArray[np.float64]
+Factor = float | ctypes.c_float
 
 VERSION = "0.3.34.481.3"
 """The version of the library; another one may give other bits."""
@@ -34,39 +36,47 @@ _SETTINGS = {
     "OPENBLAS_VERBOSE": "0",
 }
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = ctypes.c_int(101), ctypes.c_int(111), ctypes.c_int(112)
-_ITEM = 4  # bytes of a number
+_ROUTINES = {
+    np.dtype(np.float32): ("scipy_cblas_sgemm", ctypes.c_float),
+    np.dtype(np.float64): ("scipy_cblas_dgemm", ctypes.c_double),
+}
 
 
 def product(a: Array, b: Array, out: Array | None = None) -> Array:
-    """``a @ b`` for float32 matrices of shapes (m, k) and (k, n).
+    """``a @ b`` for matrices of shapes (m, k) and (k, n), both of float32 or both of float64.
 
     Args:
         a, b: matrices in any memory order; copied if no axis has neighbouring numbers.
         out: shape (m, n), with rows of neighbouring numbers; a new one if it is None.
     """
     if out is None:
-        out = np.empty((a.shape[0], b.shape[1]), np.float32)
+        out = np.empty((a.shape[0], b.shape[1]), a.dtype)
     prepared(_usable(a), _usable(b), out)()
     return out
 
 
 def prepared(
-    a: Array, b: Array, out: Array, alpha: float = 1.0, beta: float = 0.0
+    a: Array, b: Array, out: Array, alpha: Factor = 1.0, beta: Factor = 0.0
 ) -> Callable[[], None]:
     """A call that computes ``out = alpha a @ b + beta out`` each time it is made.
 
     Args:
-        a, b: float32 matrices of shapes (m, k) and (k, n); in each, one axis has neighbouring
-            numbers.
-        out: shape (m, n), with rows of neighbouring numbers. With ``beta`` 0 it may hold anything.
+        a, b: matrices of shapes (m, k) and (k, n), of float32 or float64; in each, one axis has
+            neighbouring numbers.
+        out: shape (m, n) and the same type, with rows of neighbouring numbers. With ``beta`` 0 it
+            may hold anything.
+        alpha, beta: numbers; a `ctypes.c_float` is read at each call, for float32 matrices.
     """
     (m, k), n = a.shape, b.shape[1]
     if b.shape[0] != k or out.shape != (m, n):
         raise ValueError(f"no product of shapes {a.shape} and {b.shape} into {out.shape}")
+    if not (a.dtype == b.dtype == out.dtype and a.dtype in _ROUTINES):
+        raise TypeError(f"no product of {a.dtype} and {b.dtype} into {out.dtype}")
     if not m * n:
         return lambda: None
     if not k:
-        return partial(np.multiply, out, np.float32(beta), out=out)
+        return partial(np.multiply, out, out.dtype.type(beta), out=out)
+    routine, scalar = _ROUTINES[a.dtype]
     how_a, lead_a = _order(a)
     how_b, lead_b = _order(b)
     how_out, lead_out = _order(out)
@@ -74,11 +84,15 @@ def prepared(
         raise ValueError("the rows of the result are not rows in memory")
     sizes = (ctypes.c_int(m), ctypes.c_int(n), ctypes.c_int(k))
     arguments = (
-        _ROW_MAJOR, how_a, how_b, *sizes, ctypes.c_float(alpha),
+        _ROW_MAJOR, how_a, how_b, *sizes, _factor(alpha, scalar),
         ctypes.c_void_p(a.ctypes.data), lead_a, ctypes.c_void_p(b.ctypes.data), lead_b,
-        ctypes.c_float(beta), ctypes.c_void_p(out.ctypes.data), lead_out,
+        _factor(beta, scalar), ctypes.c_void_p(out.ctypes.data), lead_out,
     )  # fmt: skip
-    return _Call(_library().scipy_cblas_sgemm, arguments, (a, b, out))
+    return _Call(getattr(_library(), routine), arguments, (a, b, out))
+
+
+def _factor(value: Factor, scalar: Any) -> Any:
+    return value if isinstance(value, ctypes.c_float) else scalar(value)
 
 
 class _Call:
@@ -99,16 +113,14 @@ def _order(matrix: Array) -> tuple[ctypes.c_int, ctypes.c_int]:
     Raises:
         ValueError: no axis has neighbouring numbers, or lines overlap.
     """
-    if matrix.dtype != np.float32:
-        raise TypeError(f"the product is of float32 matrices, got {matrix.dtype}")
     (rows, columns), (down, right) = matrix.shape, matrix.strides
     for how, lines, length, far, near in (
         (_AS_IT_IS, rows, columns, down, right),
         (_TRANSPOSED, columns, rows, right, down),
     ):
-        if length == 1 or near == _ITEM:
-            distance = far // _ITEM if lines > 1 else length
-            if distance >= length and (lines == 1 or far % _ITEM == 0):
+        if length == 1 or near == matrix.itemsize:
+            distance = far // matrix.itemsize if lines > 1 else length
+            if distance >= length and (lines == 1 or far % matrix.itemsize == 0):
                 return how, ctypes.c_int(distance)
     raise ValueError(f"no axis of neighbouring numbers in strides {matrix.strides}")
 
@@ -146,7 +158,7 @@ def _library() -> Any:
     with _environment(_SETTINGS):
         library = ctypes.CDLL(str(folder / scipy_openblas32.get_library(fullname=True)))
     library.scipy_openblas_get_corename.restype = ctypes.c_char_p
-    library.scipy_cblas_sgemm.restype = None
+    library.scipy_cblas_sgemm.restype = library.scipy_cblas_dgemm.restype = None
     library.scipy_openblas_set_num_threads(1)
     return library
 

@@ -20,6 +20,7 @@ LIBRARIES: Final = (
     "torchvision",
     "simpy",
     "numpy",
+    "scipy-openblas32",
     "scipy",
     "pandas",
     "pyarrow",

@@ -20,8 +20,10 @@ from time import perf_counter
 
 from afl_sim.errors import RunFolderError
 from afl_sim.execution.numerics import deterministic
+from afl_sim.portable.block import arithmetic_of
 from afl_sim.recording import Run, RunFolder, load_head, load_run
 from afl_sim.recording.replacement import bring_back
+from afl_sim.run.bits import effective_bits, effective_numerics
 from afl_sim.run.checks import check_before_data, check_mode
 from afl_sim.run.executors import Executors, executors_of
 from afl_sim.run.identity import Identity, identity_of
@@ -119,7 +121,7 @@ def _simulate(
     check_before_data(scenario, timing_only)
     with _place_of_work(scenario, timing_only, executors) as chosen:
         prepared = prepare(scenario, timing_only)
-        identity = identity_of(scenario)
+        identity = identity_of(scenario, timing_only)
         with new_folder(out, prepared, identity, timing_only, command) as recorder:
             finished = run(prepared, recorder, chosen, observer, began=began)
             record(finished, recorder, prepared.saved)
@@ -187,7 +189,7 @@ def resume(
         scenario = scenario.model_copy(update={"execution": execution})
     timing_only = found.timing_only
     check_mode(scenario, timing_only)
-    identity = identity_of(scenario)
+    identity = identity_of(scenario, timing_only)
     if not force:
         _refuse_other(found, identity)
     if lost:
@@ -216,7 +218,7 @@ def resume(
 def _place_of_work(
     scenario: Scenario, timing_only: bool, executors: Executors | None
 ) -> Iterator[Executors | None]:
-    """Deterministic arithmetic, and workers if the scenario asks for some, while the block lasts.
+    """The run's arithmetic, and workers if the scenario asks for some, while the block lasts.
 
     Workers start here, so that they get ready while the run is prepared.
     """
@@ -224,10 +226,12 @@ def _place_of_work(
         held.enter_context(deterministic("cpu" if timing_only else scenario.numerics.device))
         if timing_only:
             yield None
-        elif executors is not None:
-            yield executors
-        else:
-            yield held.enter_context(executors_of(scenario.execution, [scenario.numerics]))
+            return
+        if executors is None:
+            numerics = [effective_numerics(scenario)]
+            executors = held.enter_context(executors_of(scenario.execution, numerics))
+        held.enter_context(arithmetic_of(effective_bits(scenario).portable))
+        yield executors
 
 
 def _refuse_other(found: Run, identity: Identity) -> None:

@@ -14,6 +14,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import check_device
 from afl_sim.learning.partition import Partition
 from afl_sim.recording.sinks import check_sinks
+from afl_sim.run.bits import check_bits
 from afl_sim.run.kinds import strategy_of
 from afl_sim.scenario import Execution, Scenario
 from afl_sim.scenario.checks.combinations import only_accuracy
@@ -25,10 +26,12 @@ def check_mode(scenario: Scenario, timing_only: bool) -> None:
 
     Raises:
         ScenarioError: without training: the strategy or the selection of clients reads training
-            results, or accuracy is the only stop rule. With training: the device is missing.
+            results, or accuracy is the only stop rule. With training: the device is missing, or
+            the run cannot have the portable bits that it asks for.
     """
     if not timing_only:
         check_device(scenario.numerics.device)
+        check_bits(scenario)
         return
     strategy = strategy_of(scenario)
     if scenario.server.selection.reads_results:

@@ -9,6 +9,7 @@ from typing import Any
 from afl_sim.execution.code_digest import code_digest
 from afl_sim.execution.numerics import fingerprint
 from afl_sim.recording.fingerprints import numerics_differences
+from afl_sim.run.bits import effective_numerics
 from afl_sim.scenario import Scenario, scenario_id
 
 
@@ -43,9 +44,15 @@ class Identity:
         return {what: values for what, values in found.items() if values}
 
 
-def identity_of(scenario: Scenario) -> Identity:
-    """The identity of a scenario's run, if it is made here and now."""
-    return Identity(fingerprint(scenario.numerics), code_digest(scenario), scenario_id(scenario))
+def identity_of(scenario: Scenario, timing_only: bool = False) -> Identity:
+    """The identity of a scenario's run, if it is made here and now.
+
+    Args:
+        scenario: the run's.
+        timing_only: whether it trains nothing.
+    """
+    numerics = fingerprint(effective_numerics(scenario, timing_only))
+    return Identity(numerics, code_digest(scenario), scenario_id(scenario))
 
 
 def _unlike(then: object, now: object) -> str:

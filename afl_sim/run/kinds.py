@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.models.factories import resolve_model
+from afl_sim.learning.training.local_training import LocalSettings
 from afl_sim.learning.training.optimizers import OPTIMIZERS, OptimizerSpec
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.catalogue import Catalogue
@@ -48,6 +49,32 @@ def optimizer_of(scenario: Scenario) -> OptimizerSpec:
     if not isinstance(optimizer, OptimizerSpec):
         raise _unknown("training.optimizer", optimizer)
     return optimizer
+
+
+def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
+    """How a scenario's clients train.
+
+    Args:
+        scenario: the run's.
+        portable: whether they train in portable arithmetic.
+    """
+    training = scenario.training
+    strategy = strategy_of(scenario)
+    return LocalSettings(
+        optimizer_of(scenario),
+        training.samples_per_step,
+        training.loss,
+        training.shuffle,
+        training.drop_last,
+        training.clip_norm,
+        strategy.proximal or training.proximal,
+        strategy.gradient,
+        scenario.numerics.precision,
+        scenario.numerics.device,
+        training.gradient_noise,
+        scenario.numerics.mode == "batched",
+        portable,
+    )
 
 
 def _unknown(key: str, block: BaseModel) -> ScenarioError:

@@ -15,7 +15,8 @@ from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.run.checks import check_batches, evaluation_problems
 from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
-from afl_sim.run.recipe import client_speeds, settings_of
+from afl_sim.run.kinds import settings_of
+from afl_sim.run.recipe import client_speeds
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.data import held_out
 from afl_sim.streams import Streams

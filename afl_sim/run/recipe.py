@@ -22,8 +22,11 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer, Shards
+from afl_sim.learning.training.trainers import trainer_of
+from afl_sim.portable.block import arithmetic_of
+from afl_sim.run.bits import effective_bits
 from afl_sim.run.initial_model import new_model
-from afl_sim.run.kinds import optimizer_of, strategy_of
+from afl_sim.run.kinds import settings_of
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.compression import Compression
@@ -61,32 +64,12 @@ def recipe_of(scenario: Scenario) -> Recipe:
     return Recipe(
         scenario.data,
         scenario.model.model_dump(by_alias=True),
-        settings_of(scenario),
+        settings_of(scenario, effective_bits(scenario).portable),
         scenario.evaluation,
         scenario.clients.count,
         scenario.seed,
         scenario.training.compression,
         client_speeds(scenario),
-    )
-
-
-def settings_of(scenario: Scenario) -> LocalSettings:
-    """How a scenario's clients train."""
-    training = scenario.training
-    strategy = strategy_of(scenario)
-    return LocalSettings(
-        optimizer_of(scenario),
-        training.samples_per_step,
-        training.loss,
-        training.shuffle,
-        training.drop_last,
-        training.clip_norm,
-        strategy.proximal or training.proximal,
-        strategy.gradient,
-        scenario.numerics.precision,
-        scenario.numerics.device,
-        training.gradient_noise,
-        scenario.numerics.mode == "batched",
     )
 
 
@@ -142,7 +125,7 @@ def build_runner(
     sizes = UNKNOWN
     if recipe.model["kind"] not in MODELS:  # built-in models do not depend on the batch size
         sizes = _batch_sizes(recipe, partition.sizes, len(labels))
-    trainer = LocalTrainer(
+    trainer = trainer_of(
         model, dataset.images, dataset.labels, partition, streams, recipe.settings, sizes
     )
     gradient = None
@@ -193,7 +176,10 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
         )
         training = _Rows(training, rows)
         testing = None if testing is None else _Rows(testing, rows)
-    return TaskRunner(*build_runner(recipe, pool, training, testing), compressor_of(recipe))
+    portable = recipe.settings.portable
+    with arithmetic_of(portable):
+        trainer, evaluator = build_runner(recipe, pool, training, testing)
+    return TaskRunner(trainer, evaluator, compressor_of(recipe), portable)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import fingerprint, model_digest
+from afl_sim.recording.fingerprints import REASON
+from afl_sim.run.bits import effective_bits, effective_numerics
 from afl_sim.run.finished import Finished, Status
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.summary import summarize
@@ -86,5 +88,7 @@ def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: 
     summary["model_digest"] = None if trained is None else model_digest(trained.vector)
     wall = finished.wall.longer_by(perf_counter() - finished.ended)
     summary["wall_seconds"] = asdict(wall)
-    summary["numerics"] = fingerprint(scenario.numerics)
+    summary["numerics"] = fingerprint(effective_numerics(scenario, trained is None))
+    if trained is not None and (why_native := effective_bits(scenario).reason) is not None:
+        summary["numerics"][REASON] = why_native
     recorder.folder.write_summary(summary)

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from afl_sim.errors import AflSimError
+from afl_sim.execution.arithmetic import cpu_capability, cpu_vendor
 from afl_sim.learning.training.evaluation import Scores
 from afl_sim.recording import (
     EventLog,
@@ -168,7 +169,8 @@ def new_folder(
     """
     manifest = build_manifest(
         numerics=identity.numerics,
-        cpu=identity.numerics["cpu_capability"],
+        cpu=cpu_capability(),
+        cpu_vendor=cpu_vendor(),
         command=command,
         timing_only=timing_only,
         code=identity.code,

@@ -11,11 +11,11 @@ from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.datasets import load_labels
 from afl_sim.run.api import load_study
+from afl_sim.run.bits import check_bits
 from afl_sim.run.checks import evaluation_problems
 from afl_sim.run.initial_model import corrects
-from afl_sim.run.kinds import strategy_of
+from afl_sim.run.kinds import settings_of, strategy_of
 from afl_sim.run.preparation import deal_out, prepare
-from afl_sim.run.recipe import settings_of
 from afl_sim.run.schedule_trial import standing_still
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.section import LONGEST_SECONDS
@@ -59,10 +59,11 @@ def check_study(
             scenario.model.model_dump_json(),
             scenario.evaluation,
             str(settings_of(scenario)),
+            scenario.numerics.bits,
             corrects(strategy_of(scenario)),
         )
         if key not in found:
-            found[key] = _try(scenario, here and not timing_only)
+            found[key] = _try(scenario, here and not timing_only, not timing_only)
         tried = found[key]
         wrong = [*tried.problems, *_endless_tasks(scenario, tried)]
         return wrong or list(standing_still(scenario))
@@ -85,11 +86,13 @@ class _Tried:
     sizes: tuple[int, int] = (0, 0)
 
 
-def _try(scenario: Scenario, here: bool) -> _Tried:
-    """Look for mistakes that show only with the data, the model and the device."""
+def _try(scenario: Scenario, here: bool, trains: bool) -> _Tried:
+    """Look for mistakes that show only with the data, the model, the device and the processor."""
     try:
         if here:
             check_device(scenario.numerics.device)
+        if trains:
+            check_bits(scenario)
         prepared = prepare(scenario, timing_only=True)
     except InputError as error:
         return _Tried(list(_located(error)))

@@ -19,11 +19,17 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import StrategyError
+from afl_sim.portable.block import ADVICE
+from afl_sim.portable.mode import NotPortable
 from afl_sim.user_code import code_of
 
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 _MANY = 64  # objects in a call's arguments; if there are more, only some calls are checked
 _CHECKSUMS = 1 << 26  # the most bytes of a call's arguments of which checksums are taken
+
+
+class NotPortableHook(StrategyError):
+    """A hook uses an operation that portable arithmetic does not have."""
 
 
 class PurityCheck:
@@ -48,13 +54,14 @@ class PurityCheck:
             arguments: what it is called with.
 
         Raises:
-            StrategyError: the hook changed one of the arguments, or raised an exception.
+            StrategyError: the hook changed one of the arguments, raised an exception, or uses an
+                operation that the run's arithmetic does not have.
         """
         own = getattr(type(strategy), name, None)
         is_own = own is None or own is not getattr(self._base, name, None)
         checked = is_own and self._is_its_turn(name)
         before = _Marks(arguments, self._is_power_of_two(name)) if checked else None
-        with code_of(strategy, name):
+        with code_of(strategy, name), _portable_code(strategy, name):
             yield
         if before is None:
             return
@@ -135,6 +142,15 @@ class _Marks:
         self._left -= tensor.nbytes
         content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
         return version, zlib.crc32(content.numpy().data)
+
+
+@contextmanager
+def _portable_code(strategy: object, hook: str) -> Iterator[None]:
+    try:
+        yield
+    except NotPortable as error:
+        kind = getattr(strategy, "kind", type(strategy).__qualname__)
+        raise NotPortableHook(f"strategy {kind}: {hook} uses {error}; {ADVICE}") from None
 
 
 def _changed(before: _Marks, arguments: Mapping[str, Any]) -> str:

@@ -107,7 +107,9 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
         _refuse_other(case, found, options)
     if found.status not in options.finished:
         return None
-    differences = identity_of(case.scenario).differences(found.manifest, options.timing_only)
+    differences = identity_of(case.scenario, options.timing_only).differences(
+        found.manifest, options.timing_only
+    )
     others = tuple(what for what in ("code", "numerics") if what in differences)
     return Outcome(case.label, found, reused=True, others=others)
 

@@ -17,6 +17,7 @@ from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.workers.pool import WorkerPool
 from afl_sim.recording.folder import check_study_there
 from afl_sim.run.api import Progress
+from afl_sim.run.bits import effective_numerics
 from afl_sim.run.executors import pooled, worker_pool
 from afl_sim.scenario import Case
 from afl_sim.study.case import Options, Outcome, outcome_of, run_case
@@ -60,7 +61,7 @@ def run_side_by_side(
         workers = min(execution.workers, len(cases))
         execution = execution.model_copy(update={"workers": workers})
     # A schedule is the same in all numerics, so its workers may be on any machines.
-    asked = () if options.timing_only else (case.scenario.numerics for case in cases)
+    asked = () if options.timing_only else (effective_numerics(case.scenario) for case in cases)
     numerics = tuple(dict.fromkeys(asked))
     outcomes: dict[str, Outcome] = {}
     with (

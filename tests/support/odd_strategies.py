@@ -95,3 +95,20 @@ class AggregatesForLong(Plain):
     def aggregate(self, params: Any, state: Any, updates: Sequence[Any], context: Any) -> Any:
         sleep(0.5)
         return super().aggregate(params, state, updates, context)
+
+
+class Spectral(Plain):
+    """Takes a Fourier transform, for which there is no portable arithmetic."""
+
+    def aggregate(self, params: Any, state: Any, updates: Sequence[Any], context: Any) -> Any:
+        return params + 0.1 * torch.fft.fft(updates[-1].delta).real, state
+
+
+class LateSpectral(Plain):
+    """Takes one only at its fifth version, or later."""
+
+    def aggregate(self, params: Any, state: Any, updates: Sequence[Any], context: Any) -> Any:
+        state = (state or 0) + 1
+        if state == 5:
+            torch.fft.fft(params)
+        return updates[-1].params, state

@@ -270,3 +270,45 @@ class Odd(nn.Module):
         x = self.norm(self.first(x.flatten(1)))
         x = self.tied(self.again(self.square(torch.tanh(x)))) * self.scale
         return F.relu(self.frozen(x)) * self.mask + self.wide.sum().float() + self.short.sum()
+
+
+# -- those whose bits are not portable -------------------------------------------------------------
+
+
+class Spectral(nn.Module):
+    """Keeps the lengths of a Fourier transform's numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.fft(x.flatten(1)).real
+
+
+class SpectralGradient(torch.autograd.Function):
+    """The identity, with a gradient that takes a Fourier transform."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return torch.fft.fft(gradient).real
+
+
+class Backwards(nn.Module):
+    def forward(self, x: Tensor) -> Any:
+        return SpectralGradient.apply(x)
+
+
+def spectral() -> nn.Module:
+    return nn.Sequential(Spectral(), nn.Linear(784, CLASSES))
+
+
+def spectral_backwards() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, CLASSES), Backwards())
+
+
+def spectral_at_birth() -> nn.Module:
+    model = Plain()
+    with torch.no_grad():
+        model.out.weight.copy_(torch.fft.fft(model.out.weight).real)
+    return model

@@ -12,6 +12,7 @@ from torch import nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models.built_in import ModelSpec, Shape
+from afl_sim.portable.mode import NotPortable
 from afl_sim.user_code import reason
 
 
@@ -49,6 +50,8 @@ class CustomModel(ModelSpec):
     def build(self, input_shape: Shape, classes: int) -> nn.Module:
         try:
             module = type(self).factory(**self._arguments(input_shape, classes))
+        except NotPortable:  # it is about the run's arithmetic, and no fault of the factory
+            raise
         except (Exception, SystemExit) as error:
             raise ScenarioError(f"model: {self.kind} failed: {reason(error)}") from error
         if not isinstance(module, nn.Module):

@@ -78,7 +78,7 @@ def _pooled(module: nn.Module) -> nn.Module:
         convolution, pooling, activation = layers[index : index + 3]
         if (
             (type(convolution) is nn.Conv2d and _is_plain(convolution))
-            and (type(pooling) is nn.MaxPool2d and _halves(pooling))
+            and (type(pooling) is nn.MaxPool2d and halves(pooling))
             and type(activation) is nn.ReLU
             and not any(is_watched(layer) for layer in (convolution, pooling, activation))
         ):
@@ -98,7 +98,7 @@ def _is_plain(convolution: nn.Conv2d) -> bool:
     )
 
 
-def _halves(pooling: nn.MaxPool2d) -> bool:
+def halves(pooling: nn.MaxPool2d) -> bool:
     pairs = (2, (2, 2))
     return (
         pooling.kernel_size in pairs

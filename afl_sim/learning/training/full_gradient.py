@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from afl_sim.learning.training.local_training import LocalTrainer, Shards
-from afl_sim.learning.training.losses import SAMPLE_LOSSES
 
 _BATCH = 1000
 
@@ -31,23 +30,11 @@ class FullGradient:
         self._trainer = trainer
         self._shards = shards
         self._clients = clients
-        self._loss = SAMPLE_LOSSES[trainer.settings.loss]
 
     def squared_norm(self, vector: Tensor) -> float:
         """The squared L2 norm of f's gradient at a model given as a vector of shape (P + B,)."""
-        trainer, model = self._trainer, self._trainer.model
-        trainer.load(vector, "evaluation.dropout")
-        model.eval()
-        model.zero_grad()
-        for rows, weights in self._batches:
-            images, labels = trainer.samples(rows)
-            losses = self._loss(trainer.outputs(images), labels, reduction="none")
-            losses.dot(weights).backward()  # gradients add up
-        total = sum(
-            float(p.grad.double().square().sum()) for p in model.parameters() if p.grad is not None
-        )
-        model.zero_grad()
-        return float(total)
+        self._trainer.load(vector, "evaluation.dropout")
+        return self._trainer.squared_gradient_norm(self._batches)
 
     @cached_property
     def _batches(self) -> list[tuple[Tensor, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.models.precision import forward_arithmetic
 from afl_sim.learning.models.quicker import quickened
-from afl_sim.learning.training.losses import LOSSES
+from afl_sim.learning.training.losses import LOSSES, SAMPLE_LOSSES
 from afl_sim.learning.training.mini_batches import mini_batches
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.streams import Streams
@@ -47,6 +47,8 @@ class LocalSettings:
         device: where models are trained and evaluated: cpu or cuda.
         gradient_noise: standard deviation of the noise added to each entry of a step's gradient.
         batched: whether models are stacked, and trained by a `BatchedTrainer`.
+        portable: whether the arithmetic is portable, so that its bits are the same on every
+            machine.
     """
 
     optimizer: OptimizerSpec
@@ -61,6 +63,7 @@ class LocalSettings:
     device: str = "cpu"
     gradient_noise: float = 0.0
     batched: bool = False
+    portable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class LocalTrainer:
     ) -> None:
         self.device = torch.device(settings.device)
         self.model = model.to(self.device)
-        if settings.device == "cpu":
+        if settings.device == "cpu" and not settings.portable:
             pool = settings.precision == "float32" and not settings.batched
             self.model = quickened(model, images.shape[1:], pool, sizes)
         self.layout = ParameterVector(self.model)
@@ -190,6 +193,27 @@ class LocalTrainer:
         with self.arithmetic:
             outputs: Tensor = self.model(images)
         return outputs.float()
+
+    def squared_gradient_norm(self, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+        """The squared L2 norm of a gradient at the loaded model, in evaluation mode.
+
+        Args:
+            batches: indices of samples, and the weight of each sample's loss in the objective.
+        """
+        self.model.eval()
+        self.model.zero_grad()
+        sample_loss = SAMPLE_LOSSES[self.settings.loss]
+        for rows, weights in batches:
+            images, labels = self.samples(rows)
+            losses = sample_loss(self.outputs(images), labels, reduction="none")
+            losses.dot(weights).backward()  # gradients add up
+        total = sum(
+            float(weight.grad.double().square().sum())
+            for weight in self._weights
+            if weight.grad is not None
+        )
+        self.model.zero_grad()
+        return float(total)
 
     def _descend(
         self,

@@ -146,7 +146,7 @@ class _Trial:
         )
         self.put_back()
         correction = torch.zeros(count) if self._demands.corrected else None
-        anchor, shards = self._vector[:count], _Everything(size)
+        anchor, shards = self._vector[:count], Everything(size)
         data = self._images[:size], self._labels[:size], shards, Streams(0)
         try:
             sizes = BatchSizes((size,), self._demands.evaluated)
@@ -252,7 +252,7 @@ class _Trial:
         return "something outside its modules is kept; expected a model that keeps nothing"
 
 
-class _Everything:
+class Everything:
     """A single client's samples."""
 
     def __init__(self, count: int) -> None:

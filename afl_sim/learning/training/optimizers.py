@@ -30,6 +30,11 @@ from afl_sim.scenario.wording import hint
 _UNSUITABLE = frozenset({"Optimizer", "LBFGS", "SparseAdam", "Muon"})
 # Arguments that change how a step is computed, not its result.
 _IMPLEMENTATION = frozenset({"params", "foreach", "fused", "capturable", "differentiable"})
+# Those that treat each entry by itself.
+_BY_ENTRY = frozenset(
+    {"ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop"}
+    | {"Rprop", "SGD", "FedAdagrad", "FedAdam", "FedYogi"}
+)
 # Ascent is not training.
 _UNWANTED = frozenset({"maximize"})
 
@@ -101,10 +106,20 @@ class OptimizerSpec(BaseModel):
 
     def stepper(self, params: Sequence[Tensor], lr_factor: float = 1.0) -> Stepper:
         """The optimizer of a task, or a faster one that computes the same bits."""
+        rate = self.plain_rate(lr_factor)
+        return self.build(params, lr_factor) if rate is None else PlainSGD(params, rate)
+
+    def plain_rate(self, lr_factor: float = 1.0) -> float | None:
+        """The learning rate of plain SGD; None for any other optimizer."""
         arguments = self.model_dump(include={"lr", "momentum", "weight_decay"})
-        if self.kind == "SGD" and not (arguments["momentum"] or arguments["weight_decay"]):
-            return PlainSGD(params, arguments["lr"] * lr_factor)
-        return self.build(params, lr_factor)
+        if self.kind != "SGD" or arguments["momentum"] or arguments["weight_decay"]:
+            return None
+        return float(arguments["lr"] * lr_factor)
+
+    @property
+    def by_entry(self) -> bool:
+        """Whether each entry of a parameter is treated by itself, whatever its tensor's shape."""
+        return self.kind in _BY_ENTRY
 
     @model_validator(mode="after")
     def _acceptable_to_torch(self) -> OptimizerSpec:

@@ -111,6 +111,7 @@ def impossible_combinations(
             )
     runs = cases * sections.get("replications", 1)
     yield from _idle_workers(sections.get("numerics"), sections.get("execution"), runs)
+    yield from _portable_bits(sections.get("numerics"))
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
@@ -239,6 +240,30 @@ def _idle_workers(
             ("execution", "executor"),
             f"got {execution.executor!r}, but {reason}; expected inline, without --workers",
         )
+
+
+def _portable_bits(numerics: Numerics | None) -> Iterator[Finding]:
+    if numerics is None or numerics.bits != "portable":
+        return
+    found = only_native(numerics)
+    if found is not None:
+        key, other = found
+        yield Finding(
+            ("numerics", "bits"),
+            f"got 'portable', but {key} has no portable arithmetic; expected native or auto, or "
+            f"{other}",
+        )
+
+
+def only_native(numerics: Numerics) -> tuple[str, str] | None:
+    """The setting that rules portable bits out, and the one that allows them; None if none does."""
+    if numerics.device != "cpu":
+        return f"numerics.device: {numerics.device}", "numerics.device: cpu"
+    if numerics.mode != "exact":
+        return f"numerics.mode: {numerics.mode}", "numerics.mode: exact"
+    if numerics.precision != "float32":
+        return f"numerics.precision: {numerics.precision}", "numerics.precision: float32"
+    return None
 
 
 def one_process(numerics: Numerics, runs: int) -> str | None:

@@ -151,6 +151,13 @@ class Numerics(Section):
     device: Literal["cpu", "cuda"] = Field(
         default="cpu", description="Where models are trained and evaluated; cuda: one NVIDIA GPU."
     )
+    bits: Literal["auto", "portable", "native"] = Field(
+        default="auto",
+        description="portable: arithmetic whose bits are the same on every x86-64 processor with "
+        "AVX2; a run that cannot have it is refused. native: PyTorch's own, whose bits depend on "
+        "the processor and the versions of libraries. auto: portable where that is possible, "
+        "otherwise native; the summary says which, and why.",
+    )
 
 
 class Execution(Section):

@@ -1,0 +1,1 @@
+"""Training of simple networks, written down in NumPy: forward, backward and the step of SGD."""

@@ -1,0 +1,176 @@
+"""Local training of chains, in portable arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from afl_sim.learning.chain.chain import Chain
+from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.training.local_training import (
+    LocalResult,
+    LocalSettings,
+    LocalTrainer,
+    Shards,
+)
+from afl_sim.learning.training.optimizers import OptimizerSpec
+from afl_sim.portable.blas import Array32
+from afl_sim.portable.sums import squared_norm
+from afl_sim.streams import Streams
+
+_CLIPPED = 1e-6  # added to the norm, as torch.nn.utils.clip_grad_norm_ does
+
+
+class ChainTrainer(LocalTrainer):
+    """Like a `LocalTrainer`, whose rules it follows step by step.
+
+    Args:
+        chain: computes what ``model`` computes.
+        model: gives the layout of vectors; it is never run.
+        images, labels, shards, streams, settings: as for `LocalTrainer`.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        shards: Shards,
+        streams: Streams,
+        settings: LocalSettings,
+    ) -> None:
+        super().__init__(model, images, labels, shards, streams, settings)
+        self._chain = chain
+        self._samples: Array32 = images.reshape(len(images), -1).numpy()
+        self._targets = labels.numpy()
+
+    def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
+        torch.default_generator.manual_seed(self._streams.integer(purpose, client, task))
+        self._chain.load(vector.detach().numpy())
+
+    def outputs(self, images: Tensor) -> Tensor:
+        samples = images.reshape(len(images), -1).numpy()
+        return torch.from_numpy(self._chain.outputs(samples, np.arange(len(samples))))
+
+    def squared_gradient_norm(self, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+        chain = self._chain
+        for index, (rows, weights) in enumerate(batches):
+            chain.differentiate(
+                self._samples, self._targets, rows.numpy(), weights.numpy(), index > 0, False
+            )
+        return squared_norm(chain.gradient)
+
+    def _descend(
+        self,
+        client: int,
+        task: int,
+        steps: int,
+        start: Tensor,
+        anchor: Tensor,
+        lr_factor: float,
+        correction: Tensor | None,
+    ) -> LocalResult:
+        settings, chain = self.settings, self._chain
+        stepper = _Stepper(chain, self.layout, settings.optimizer, lr_factor)
+        pull = np.float32(settings.proximal)
+        anchors = self._inward(anchor) if settings.proximal else None
+        shift = None if correction is None else self._inward(correction)
+        noise = self.noise(client, task) if settings.gradient_noise else None
+        changed = settings.clip_norm is not None or any(
+            each is not None for each in (anchors, shift, noise)
+        )
+        total, samples = 0.0, 0
+        for batch in self.batch_indices(client, task, steps):
+            rows = batch.numpy()
+            if stepper.rate is not None and not changed:
+                losses = chain.descend(self._samples, self._targets, rows, stepper.rate)
+            else:
+                losses = chain.differentiate(self._samples, self._targets, rows, 1.0 / len(rows))
+                gradient = chain.gradient
+                if anchors is not None:
+                    gradient += pull * (chain.weights - anchors)
+                if noise is not None:
+                    gradient += self._inward(next(noise))
+                if shift is not None:
+                    gradient += shift
+                if settings.clip_norm is not None:
+                    _clip(gradient, settings.clip_norm)
+                stepper.step()
+            total += math.fsum(losses)
+            samples += len(rows)
+        end = torch.from_numpy(chain.outward(chain.weights))
+        return LocalResult(end, end - start, total / samples)
+
+    def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
+        chain, settings = self._chain, self.settings
+        noise: Iterator[Tensor] | None = None
+        if settings.gradient_noise:
+            noise = self.noise(client, task)
+        total, samples = 0.0, 0
+        for batch in self.batch_indices(client, task, steps):
+            rows = batch.numpy()
+            losses = chain.differentiate(self._samples, self._targets, rows, 1.0, samples > 0)
+            if noise is not None:
+                chain.gradient += np.float32(len(rows)) * self._inward(next(noise))
+            total += math.fsum(losses)
+            samples += len(rows)
+        if settings.clip_norm is not None:
+            _clip(chain.gradient, settings.clip_norm * samples)
+        gradient = chain.outward(chain.gradient)
+        np.divide(gradient, np.float32(-samples), out=gradient)
+        return LocalResult(start, torch.from_numpy(gradient), total / samples)
+
+    def _inward(self, vector: Tensor) -> Array32:
+        given = vector.detach().numpy()
+        return self._chain.inward(given, np.empty_like(given))
+
+
+class _Stepper:
+    """The optimizer of a task.
+
+    Attributes:
+        rate: the learning rate of plain SGD; None for other optimizers.
+    """
+
+    def __init__(
+        self, chain: Chain, layout: ParameterVector, spec: OptimizerSpec, lr_factor: float
+    ) -> None:
+        self._chain = chain
+        self.rate = spec.plain_rate(lr_factor)
+        if self.rate is not None:
+            return
+        self._in_order = not spec.by_entry  # else the order of the entries does not matter
+        self._weights, self._gradient = chain.weights, chain.gradient
+        if self._in_order:
+            self._weights = chain.outward(chain.weights)
+            self._gradient = np.empty_like(self._weights)
+        weights, gradient = (torch.from_numpy(v) for v in (self._weights, self._gradient))
+        parameters = []
+        for weight, part in zip(
+            *([v] if spec.by_entry else layout.trained_parts(v) for v in (weights, gradient)),
+            strict=True,
+        ):
+            parameters.append(nn.Parameter(weight))
+            parameters[-1].grad = part
+        self._optimizer = spec.build(parameters, lr_factor)
+
+    def step(self) -> None:
+        """Move the weights along the gradient."""
+        if self.rate is not None:
+            self._chain.step(self.rate)
+            return
+        if self._in_order:
+            np.copyto(self._gradient, self._chain.outward(self._chain.gradient))
+        self._optimizer.step()
+        if self._in_order:
+            self._chain.load(self._weights)
+
+
+def _clip(gradient: Array32, largest: float) -> None:
+    factor = largest / (math.sqrt(squared_norm(gradient)) + _CLIPPED)
+    np.multiply(gradient, np.float32(min(factor, 1.0)), out=gradient)

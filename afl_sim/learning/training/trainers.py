@@ -1,0 +1,31 @@
+"""Which trainer trains a model."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from afl_sim.learning.chain.recognition import chain_of
+from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
+from afl_sim.learning.training.chain_training import ChainTrainer
+from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer, Shards
+from afl_sim.streams import Streams
+
+
+def trainer_of(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    shards: Shards,
+    streams: Streams,
+    settings: LocalSettings,
+    sizes: BatchSizes = UNKNOWN,
+) -> LocalTrainer:
+    """A `ChainTrainer` for a chain in portable arithmetic, else a `LocalTrainer`.
+
+    The arguments are those of `LocalTrainer`.
+    """
+    if settings.portable:
+        chain = chain_of(model, images.shape[1:], settings.loss)
+        if chain is not None:
+            return ChainTrainer(chain, model, images, labels, shards, streams, settings)
+    return LocalTrainer(model, images, labels, shards, streams, settings, sizes)

@@ -1,0 +1,37 @@
+"""Where implementations register themselves, and the error for what has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from afl_sim.errors import AflSimError
+
+Function = Callable[..., Any]
+
+REPLACED: dict[str, Function] = {}
+"""By an operation's name, such as ``mm``, or also by its overload's, such as ``pow.Scalar``."""
+
+
+class NotPortable(AflSimError):
+    """An operation whose bits may depend on the processor; the message begins with its name."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation)
+
+
+def not_portable(operation: str, why: str = "") -> NotPortable:
+    """The error for an operation, such as ``aten.fft_fft``."""
+    return NotPortable(f"{operation}, which is not portable{f' {why}' if why else ''}")
+
+
+def replaces(*names: str) -> Callable[[Function], Function]:
+    """Let a function stand for operations of PyTorch. Its parameters are those of their schemas."""
+
+    def register(function: Function) -> Function:
+        for name in names:
+            assert name not in REPLACED, name
+            REPLACED[name] = function
+        return function
+
+    return register

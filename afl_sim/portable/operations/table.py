@@ -1,0 +1,128 @@
+"""The implementation of each operation, found by its name once and then by a dictionary."""
+
+from __future__ import annotations
+
+from functools import wraps
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from afl_sim.portable.operations.exact import EXACT, EXACT_OF_INTEGERS
+from afl_sim.portable.operations.lists import over_lists
+from afl_sim.portable.operations.registry import REPLACED, Function, NotPortable, not_portable
+
+__all__ = ["NotPortable", "implementation"]
+
+for _name in (
+    "activations", "attention", "convolutions", "draws", "losses", "normalization", "pointwise",
+    "products", "reductions",
+):  # fmt: skip
+    import_module(f"afl_sim.portable.operations.{_name}")
+
+_FLOATS = (torch.float32, torch.float64)
+_found: dict[Any, Function] = {}
+
+
+def implementation(operation: Any) -> Function:
+    """What computes an operation (a `torch._ops.OpOverload`).
+
+    Raises:
+        NotPortable: nothing does.
+    """
+    function = _found.get(operation)
+    if function is None:
+        function = _found[operation] = _resolved(operation)
+    return function
+
+
+def _resolved(operation: Any) -> Function:
+    namespace, _, name = operation._schema.name.partition("::")
+    overload = operation._overloadname
+    if namespace == "profiler":  # it only measures
+        return operation  # type: ignore[no-any-return]
+    if namespace == "aten":
+        for known in (f"{name}.{overload}", name):
+            if known in EXACT:
+                return operation  # type: ignore[no-any-return]
+            if known in REPLACED:
+                return _guarded(operation, REPLACED[known])
+        if name.startswith("_foreach_"):
+            return over_lists(operation, implementation)
+        plain = name.removesuffix("_")
+        writes_first = name.endswith("_") and not name.startswith("__")
+        if writes_first and _base(plain, overload):
+            return _in_place(_guarded(operation, REPLACED[_base(plain, overload)]))
+        returned = [argument.name for argument in operation._schema.arguments if argument.is_out]
+        if returned and _base(name, overload.removesuffix("_out")):
+            function = REPLACED[_base(name, overload.removesuffix("_out"))]
+            return _with_out(_guarded(operation, function), returned)
+        if plain in EXACT_OF_INTEGERS:
+            return _of_integers(operation)
+    raise not_portable(str(operation.overloadpacket))
+
+
+def _base(name: str, overload: str) -> str:
+    """The key of a replaced operation of this name; empty if there is none."""
+    return next((key for key in (f"{name}.{overload}", name) if key in REPLACED), "")
+
+
+def _guarded(operation: Any, function: Function) -> Function:
+    """The function, for tensors of types that it takes; exact operations on integers stay."""
+    name = operation._schema.name.partition("::")[2].removesuffix("_")
+    exact_of_integers = name in EXACT_OF_INTEGERS
+    shown = str(operation.overloadpacket)
+
+    @wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        first = args[0] if args else None
+        if isinstance(first, Tensor) and first.dtype not in _FLOATS:
+            integral = not (first.is_floating_point() or first.is_complex())
+            second = args[1] if len(args) > 1 else None
+            both = not (isinstance(second, Tensor) and second.is_floating_point())
+            if integral and exact_of_integers and both:
+                return operation(*args, **kwargs)
+            if not integral:
+                raise not_portable(shown, f"for {str(first.dtype).removeprefix('torch.')}")
+        return function(*args, **kwargs)
+
+    return guarded
+
+
+def _of_integers(operation: Any) -> Function:
+    shown = str(operation.overloadpacket)
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(item, float) or _floats(item) for item in (*args, *kwargs.values())):
+            raise not_portable(shown)
+        return operation(*args, **kwargs)
+
+    return guarded
+
+
+def _floats(item: Any) -> bool:
+    return isinstance(item, Tensor) and (item.is_floating_point() or item.is_complex())
+
+
+def _in_place(function: Function) -> Function:
+    """The version that writes its result into the first argument."""
+
+    def writing(first: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = function(first, *args, **kwargs)
+        return first if result is first else first.copy_(result)
+
+    return writing
+
+
+def _with_out(function: Function, names: list[str]) -> Function:
+    """The version that writes its results into tensors of these keywords."""
+
+    def writing(*args: Any, **kwargs: Any) -> Any:
+        outs = [kwargs.pop(name) for name in names]
+        results = function(*args, **kwargs)
+        for out, result in zip(outs, results if len(outs) > 1 else (results,), strict=True):
+            out.resize_(result.shape).copy_(result)
+        return tuple(outs) if len(outs) > 1 else outs[0]
+
+    return writing

@@ -1,0 +1,148 @@
+"""Whether a run has portable bits, which are the same on every machine, or native ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from afl_sim.errors import AflSimError, ScenarioError
+from afl_sim.execution.numerics import deterministic
+from afl_sim.learning.data.datasets import made_up
+from afl_sim.learning.models.built_in import MODELS
+from afl_sim.learning.training.model_trial import Demands
+from afl_sim.learning.training.portable_trial import first_obstacle
+from afl_sim.portable.processor import shortfall
+from afl_sim.run.initial_model import corrects, new_model, one_at_a_time
+from afl_sim.run.kinds import settings_of, strategy_of
+from afl_sim.run.strategy_trial import strategy_obstacle
+from afl_sim.scenario import Numerics, Scenario
+from afl_sim.scenario.checks.combinations import only_native
+from afl_sim.streams import Streams
+
+_BATCH = 4  # images in a trial
+
+_known: dict[tuple[Any, ...], str | None] = {}
+
+
+@dataclass(frozen=True)
+class Bits:
+    """The bits of a run.
+
+    Attributes:
+        portable: whether they are portable.
+        reason: why they are not, although ``numerics.bits`` asks for portable ones or allows them;
+            else None.
+    """
+
+    portable: bool
+    reason: str | None = None
+
+
+def effective_bits(scenario: Scenario, timing_only: bool = False) -> Bits:
+    """The bits that a run of this scenario has on this machine.
+
+    Built-in models and strategies are portable. Other ones are tried, once in a process, and the
+    answer is the same in each process. Workers get it with their recipe.
+
+    Args:
+        scenario: the run's.
+        timing_only: whether it trains nothing; then nothing is tried.
+    """
+    if scenario.numerics.bits == "native":
+        return Bits(False)
+    reason = _ruled_out(scenario.numerics)
+    if reason is None and not timing_only:
+        reason = _obstacle(scenario)
+    return Bits(reason is None, reason)
+
+
+def effective_numerics(scenario: Scenario, timing_only: bool = False) -> Numerics:
+    """The section ``numerics`` with ``bits`` decided: portable or native."""
+    bits = "portable" if effective_bits(scenario, timing_only).portable else "native"
+    return scenario.numerics.model_copy(update={"bits": bits})
+
+
+def check_bits(scenario: Scenario) -> None:
+    """Refuse a run that asks for portable bits and cannot have them.
+
+    Raises:
+        ScenarioError: that is so.
+    """
+    if scenario.numerics.bits != "portable":
+        return
+    reason = effective_bits(scenario).reason
+    if reason is not None:
+        raise ScenarioError(f"numerics.bits: got 'portable', but {reason}; expected native or auto")
+
+
+def native_notes(scenarios: Sequence[Scenario]) -> list[str]:
+    """A line for each reason for which some of these runs have native bits."""
+    reasons = dict.fromkeys(effective_bits(scenario).reason for scenario in scenarios)
+    what = "the run uses native bits, which depend on the machine"
+    return [f"{reason}; {what}" for reason in reasons if reason is not None]
+
+
+def _ruled_out(numerics: Numerics) -> str | None:
+    """Why the settings or the machine rule portable bits out; None if they do not."""
+    found = only_native(numerics)
+    if found is not None:
+        return f"{found[0]} has no portable arithmetic"
+    missing = shortfall()
+    return None if missing is None else f"this machine has no portable arithmetic: {missing}"
+
+
+def _obstacle(scenario: Scenario) -> str | None:
+    """What in the user's own model or strategy is not portable; None if nothing is."""
+    for found in (_of_model, _of_strategy):
+        reason = found(scenario)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _of_model(scenario: Scenario) -> str | None:
+    block = scenario.model.model_dump(by_alias=True)
+    if block["kind"] in MODELS:
+        return None
+    corrected = corrects(strategy_of(scenario))
+    gradient = scenario.evaluation.squared_gradient_norm
+    demands = Demands(settings_of(scenario), {}, (), corrected, gradient)
+    data = scenario.data
+
+    def tried() -> str | None:
+        images, labels = made_up(data, _BATCH)
+        seed = Streams(scenario.seed)
+        found = first_obstacle(
+            lambda: new_model(block, data, seed), images, labels, data.info.classes, demands
+        )
+        return None if found is None else f"model: {found}"
+
+    # A factory's name may mean another one later, say in a notebook.
+    factory = getattr(type(scenario.model), "factory", type(scenario.model))
+    return _once((factory, str(block), data, demands.settings, corrected, gradient), tried)
+
+
+def _of_strategy(scenario: Scenario) -> str | None:
+    strategy = strategy_of(scenario)
+    if type(strategy).__module__.startswith("afl_sim.strategies."):
+        return None
+
+    def tried() -> str | None:
+        found = strategy_obstacle(scenario)
+        return None if found is None else f"strategy: {found}"
+
+    clients = scenario.clients.count
+    return _once((type(strategy), strategy.model_dump_json(), clients), tried)
+
+
+def _once(key: tuple[Any, ...], trial: Callable[[], str | None]) -> str | None:
+    """The result of a trial, which is done once for a key in each process."""
+    with one_at_a_time:
+        if key not in _known:
+            try:
+                with deterministic():
+                    _known[key] = trial()
+            except AflSimError:  # it is told when the run is prepared
+                _known[key] = None
+        return _known[key]
