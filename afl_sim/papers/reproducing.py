@@ -22,7 +22,7 @@ from afl_sim.recording.digests import bits_of
 from afl_sim.recording.replacement import FINISHED
 from afl_sim.run.validation import check_study
 from afl_sim.scenario import Study
-from afl_sim.scenario.checks.combinations import one_process
+from afl_sim.scenario.checks.numerics import one_process
 from afl_sim.scenario.wording import hint
 from afl_sim.study.case import finished_before
 from afl_sim.study.side_by_side import ProgressOf

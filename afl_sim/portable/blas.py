@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array32 = npt.NDArray[np.float32]
-Array = Array32 | npt.NDArray[np.float64]
+Array = Array32 | npt.NDArray[Any]
 Factor = float | ctypes.c_float
 
 VERSION = "0.3.34.481.3"
@@ -75,7 +76,7 @@ def prepared(
     if not m * n:
         return lambda: None
     if not k:
-        return partial(np.multiply, out, out.dtype.type(beta), out=out)
+        return partial(_scale, out, beta)
     routine, scalar = _ROUTINES[a.dtype]
     how_a, lead_a = _order(a)
     how_b, lead_b = _order(b)
@@ -89,6 +90,15 @@ def prepared(
         _factor(beta, scalar), ctypes.c_void_p(out.ctypes.data), lead_out,
     )  # fmt: skip
     return _Call(getattr(_library(), routine), arguments, (a, b, out))
+
+
+def _scale(out: Array, by: Factor) -> None:
+    """The product of matrices with nothing to add up."""
+    number = by.value if isinstance(by, ctypes.c_float) else by
+    if number == 0:
+        out[...] = 0  # it may hold NaN
+    else:
+        out *= out.dtype.type(number)
 
 
 def _factor(value: Factor, scalar: Any) -> Any:
@@ -151,12 +161,18 @@ def unavailable() -> str | None:
 
 @cache
 def _library() -> Any:
-    """The library. It reads its settings from the environment once, while it is loaded."""
-    import scipy_openblas32
+    """The library. It reads its settings from the environment once, while it is loaded.
 
-    folder = Path(scipy_openblas32.get_lib_dir())
+    The package is found but not imported, because it loads the library when it is imported.
+    """
+    package = find_spec("scipy_openblas32")
+    if package is None or package.origin is None:
+        raise OSError(f"the folder of {_PACKAGE} is not found")
+    files = sorted((Path(package.origin).parent / "lib").glob("libscipy_openblas*.so*"))
+    if not files:
+        raise OSError(f"{package.origin} has no library beside it")
     with _environment(_SETTINGS):
-        library = ctypes.CDLL(str(folder / scipy_openblas32.get_library(fullname=True)))
+        library = ctypes.CDLL(str(files[0]))
     library.scipy_openblas_get_corename.restype = ctypes.c_char_p
     library.scipy_cblas_sgemm.restype = library.scipy_cblas_dgemm.restype = None
     library.scipy_openblas_set_num_threads(1)

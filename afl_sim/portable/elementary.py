@@ -31,7 +31,7 @@ _GRID = 128  # the table of log has so many values for each unit
 _LEAST = 90  # log's first value is that of 90/128, just below the root of 1/2
 _ROOT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 _SHIFT = np.int64(52)
-_TINY = 2.0**-1022
+_TINY, _LARGEST = 2.0**-1022, float(np.finfo(np.float64).max)
 _LOWEST, _HIGHEST = -708.0, 709.782712893384  # between them exp has normal float64 numbers
 
 with localcontext() as _context:
@@ -118,6 +118,9 @@ def softmax64(x: Double, axis: int) -> Double:
 
 def total(x: Double, axis: int) -> Double:
     """Sums along an axis, which stays with length 1; their order depends on the shape alone."""
+    if axis in (-1, x.ndim - 1) and x.flags.c_contiguous:
+        found: Double = np.add.reduce(x, -1, keepdims=True)
+        return found
     moved = np.ascontiguousarray(np.moveaxis(x, axis, -1))
     sums: Double = np.moveaxis(np.add.reduce(moved, -1, keepdims=True), -1, axis)
     return sums
@@ -143,7 +146,7 @@ def _exp_parts(x: Double) -> tuple[Double, Double]:
     rest -= steps * _STEP_LOW
     # NaN becomes the least number of steps, because no integer stands for it.
     whole = np.fmax(steps, _LOWEST * _PER_STEP).astype(np.int64)
-    power = np.take(POWERS, whole & (_PIECES - 1))
+    power = POWERS.take(whole & (_PIECES - 1))
     whole >>= 6
     whole <<= _SHIFT
     bits = power.view(np.int64)
@@ -157,9 +160,16 @@ def _exp_parts(x: Double) -> tuple[Double, Double]:
     return power, tail
 
 
+def _within(x: Double, least: float, most: float) -> bool:
+    """Whether all numbers are in a range; NaN is not."""
+    if not x.size:
+        return True
+    return bool(np.minimum.reduce(x, None) >= least and np.maximum.reduce(x, None) <= most)
+
+
 def _beyond(x: Double, result: Double, least: float) -> Double:
     """The result, mended where x has left the range of normal numbers."""
-    if x.size and not (np.min(x) >= _LOWEST and np.max(x) <= _HIGHEST):
+    if not _within(x, _LOWEST, _HIGHEST):
         result[x > _HIGHEST] = np.inf
         low = x < _LOWEST
         if low.any():
@@ -170,8 +180,7 @@ def _beyond(x: Double, result: Double, least: float) -> Double:
 
 
 def log64(x: Double) -> Double:
-    usual = (x >= _TINY) & (x < np.inf)
-    if not usual.all():
+    if not _within(x, _TINY, _LARGEST):
         return _unusual_log(x)
     bits = x.view(np.int64) if x.flags.c_contiguous else np.ascontiguousarray(x).view(np.int64)
     exponent = (bits - _ROOT_HALF_BITS) >> _SHIFT
@@ -193,7 +202,7 @@ def log64(x: Double) -> Double:
     tail += number * _LN2_LOW
     s *= 2
     tail += s
-    tail += np.take(_LOGS, index)
+    tail += _LOGS.take(index)
     tail += number * _LN2_HIGH
     return tail
 
@@ -239,10 +248,10 @@ def erf64(x: Double) -> Double:
     index = np.fmax(np.rint(size / ERF_STEP), 0.0)  # 0 for NaN
     rest = size - index * ERF_STEP
     index = np.fmin(index, len(ERF[0]) - 1).astype(np.int64)
-    result = np.take(ERF[-1], index)
+    result = ERF[-1].take(index)
     for column in ERF[-2::-1]:
         result *= rest
-        result += np.take(column, index)
+        result += column.take(index)
     return np.copysign(result, x)
 
 

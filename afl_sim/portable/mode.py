@@ -17,6 +17,10 @@ __all__ = ["NotPortable", "obstacle", "portable_arithmetic"]
 class _Portable(TorchDispatchMode):
     """Sees every operation below autograd, of forward and backward passes."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise torch wraps the method below, which imports its compiler (1.6 s)
+
     def __torch_dispatch__(
         self,
         func: Any,
@@ -25,23 +29,10 @@ class _Portable(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         chosen = implementation(func)
+        if chosen is None:
+            with self:
+                return func.decompose(*args, **kwargs or {})
         return chosen(*args, **kwargs) if kwargs else chosen(*args)
-
-
-def _spare_the_compiler() -> None:
-    """Let operations be dispatched without importing torch's compiler.
-
-    Torch wraps the method above so that its compiler does not trace it. The wrapper imports that
-    compiler (2 s) with the first operation, and costs time with each one. Nothing here is compiled,
-    so the method is marked as its own untraced version. If another version of torch stores this
-    mark elsewhere, this has no effect.
-    """
-    wrapped = getattr(_Portable.__torch_dispatch__, "__wrapped__", None)
-    if wrapped is not None:
-        wrapped.__dynamo_disable = wrapped
-
-
-_spare_the_compiler()
 
 
 @contextmanager
@@ -54,7 +45,8 @@ def portable_arithmetic() -> Iterator[None]:
     Raises:
         NotPortable: an operation is neither exact nor known to this package.
     """
-    with _Portable():
+    mode: Any = _Portable  # torch leaves its constructor without types
+    with mode():
         yield
 
 

@@ -17,7 +17,7 @@ from afl_sim.run.initial_model import corrects, new_model, one_at_a_time
 from afl_sim.run.kinds import settings_of, strategy_of
 from afl_sim.run.strategy_trial import strategy_obstacle
 from afl_sim.scenario import Numerics, Scenario
-from afl_sim.scenario.checks.combinations import only_native
+from afl_sim.scenario.checks.numerics import only_native
 from afl_sim.streams import Streams
 
 _BATCH = 4  # images in a trial

@@ -25,7 +25,7 @@ def reference(*settings: str) -> Scenario:
     return load_scenario(REFERENCE, settings)
 
 
-def by_hand(model: str, updates: int) -> Work:
+def by_hand(model: str, updates: int, batch_size: int = 32) -> Work:
     """The hand-written loop, on the same data and the same architecture."""
     scenario = reference(f"model={model}")
     dataset = prepare(scenario).dataset
@@ -35,20 +35,28 @@ def by_hand(model: str, updates: int) -> Work:
 
     def work() -> Mapping[str, float]:
         net = build_model(scenario.model, info.input_shape, info.classes, seed=1)
-        asynchronous_run(net, images, labels, updates=updates)
+        asynchronous_run(net, images, labels, updates=updates, batch_size=batch_size)
         return {}
 
     return work
 
 
-def by_afl_sim(model: str, updates: int, workers: int = 0) -> Work:
+def by_afl_sim(
+    model: str, updates: int, workers: int = 0, batch_size: int = 32, bits: str = "portable"
+) -> Work:
     """A run with its folder; with ``workers`` 0 this process trains.
 
     Its facts are the parts of the run's wall time, and the ``rate``: updates a second once all are
     busy.
     """
     kind = f"executor: processes, workers: {workers}" if workers else "executor: inline"
-    scenario = reference(f"model={model}", f"stop.updates={updates}", f"execution={{{kind}}}")
+    scenario = reference(
+        f"model={model}",
+        f"training.batch_size={batch_size}",
+        f"numerics.bits={bits}",
+        f"stop.updates={updates}",
+        f"execution={{{kind}}}",
+    )
     begin = max(1, min(20, updates // 2))
 
     def work() -> Mapping[str, float]:

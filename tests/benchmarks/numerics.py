@@ -1,4 +1,4 @@
-"""The numerics classes against exact float32 on the CPU, in turns: batched and bfloat16."""
+"""The numerics classes against native exact float32 on the CPU, in turns."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _TASKS = 16
 _STEPS = {"lenet": 3, "cnn": 1, "mlp": 5, "logistic": 30}
 _CLASSES = {
     "exact float32": ("float32", 0),
+    "portable": ("float32", 0),
     "exact bf16": ("bf16", 0),
     "batched float32, 4": ("float32", 4),
     "batched float32, 16": ("float32", 16),
@@ -33,7 +34,7 @@ def measure(quick: bool) -> Section:
     for model, steps in _STEPS.items():
         turns = alternate(
             {
-                name: partial(local_training, model, steps, precision, group)
+                name: partial(local_training, model, steps, precision, group, _bits(name))
                 for name, (precision, group) in _CLASSES.items()
             },
             rounds=1 if quick else 7,
@@ -44,7 +45,7 @@ def measure(quick: bool) -> Section:
         others = [f"{median_ratio(exact, seconds[name]):.2f}" for name in list(_CLASSES)[1:]]
         rows.append((model, f"{step:.2f}", *others))
     return Section(
-        "Numerics classes against exact float32",
+        "Numerics classes against exact float32 with native bits",
         "python tests/benchmarks/numerics.py",
         ("model", "exact float32, ms a step", *list(_CLASSES)[1:]),
         rows,
@@ -57,12 +58,17 @@ def measure(quick: bool) -> Section:
     )
 
 
+def _bits(name: str) -> str:
+    return "portable" if name == "portable" else "native"
+
+
 def local_training(
-    model: str, steps: int, precision: str, group: int
+    model: str, steps: int, precision: str, group: int, bits: str
 ) -> Callable[[], Mapping[str, float]]:
     """The same tasks, one by one (``group`` 0) or in groups."""
     mode = "batched" if group else "exact"
-    scenario = reference(f"model={model}", f"numerics={{mode: {mode}, precision: {precision}}}")
+    kind = f"{{mode: {mode}, precision: {precision}, bits: {bits}}}"
+    scenario = reference(f"model={model}", f"numerics={kind}")
     ExitStack().enter_context(deterministic())  # for as long as the process lives
     prepared = prepare(scenario)
     assert prepared.dataset is not None

@@ -44,3 +44,42 @@ def test_without_a_gpu_cuda_is_one_error(afl_sim: Command, tmp_path: Path) -> No
     assert "finds no GPU here; expected cpu" in message
     timed.succeeded()
     assert summary(tmp_path / "run")["numerics"]["class"] == "exact/float32/cuda"
+
+
+def test_bits_are_chosen_refused_or_fall_back_by_name(afl_sim: Command, tmp_path: Path) -> None:
+    file = tmp_path / "written.yaml"
+    file.write_text(SMALLEST.read_text() + "numerics:\n  mode: batched\n  bits: portable\n")
+    line_of_bits = len(file.read_text().splitlines())
+    why = "numerics.mode: batched has no portable arithmetic"
+    native = "the run uses native bits, which depend on the machine"
+    portable, chosen, batched, valid, *refused = afl_sim.batch(
+        [
+            ("run", SMALLEST, *QUICK, "--out", tmp_path / "portable"),
+            ("run", SMALLEST, *QUICK, "--bits", "native", "--out", tmp_path / "native"),
+            ("run", SMALLEST, *QUICK, *BATCHED, "--out", tmp_path / "batched"),
+            ("validate", SMALLEST, *BATCHED),
+            ("run", SMALLEST, *BATCHED, "--bits", "portable", "--out", tmp_path / "a"),
+            ("validate", file),
+            ("run", SMALLEST, "--bits", "portable", "--set", "numerics.precision=bf16"),
+            ("run", SMALLEST, "--bits", "exact", "--out", tmp_path / "b"),
+        ]
+    )
+    assert "native" not in portable.succeeded().out + portable.err
+    numerics = summary(tmp_path / "portable")["numerics"]
+    assert (numerics["class"], numerics["bits"]) == ("exact/float32/cpu/portable", "portable")
+    assert "portable" not in chosen.succeeded().out + chosen.err
+    assert summary(tmp_path / "native")["numerics"]["bits"] == "native"
+    assert f"{why}; {native}" in " ".join((batched.succeeded().err + batched.out).split())
+    assert summary(tmp_path / "batched")["numerics"]["bits_reason"] == why
+    assert valid.succeeded().out.splitlines()[1] == f"{why}; {native}"
+    messages = [
+        f"got 'portable', but {why}; expected native or auto, or numerics.mode: exact",
+        f"{file}:{line_of_bits}: numerics.bits: got 'portable', but {why}",
+        "got 'portable', but numerics.precision: bf16 has no portable arithmetic",
+        "numerics.bits: got 'exact'; expected one of auto, portable, native",
+    ]
+    for result, message in zip(refused, messages, strict=True):
+        assert result.code == 2
+        (line,) = result.errors
+        assert message in line
+    assert not (tmp_path / "a").exists()

@@ -44,7 +44,7 @@ def test_the_summary_has_every_figure(finished: Finished) -> None:
     assert 0 <= found["idle_fraction"] < 1
     assert set(found["wall_seconds"]) == {"total", "training", "evaluation", "waiting"}
     assert found["samples_trained"] == 1000
-    assert found["numerics"]["class"] == "exact/float32/cpu"
+    assert found["numerics"]["class"] == "exact/float32/cpu/portable"
     assert all(len(digest or "") == 64 for digest in digests(finished.full))
     assert summary(finished.timing)["model_digest"] is None
     assert summary(finished.timing)["final"] == {"accuracy": None, "loss": None}

@@ -114,7 +114,7 @@ def made_with(folder: Path, **entries: Any) -> None:
 def broken_off(folder: Path, timing_only: bool = False) -> Path:
     with pytest.raises(KeyboardInterrupt):
         simulate(
-            load_scenario(SMALLEST, SETTINGS),
+            load_scenario(SMALLEST, [*SETTINGS, "numerics.bits=native"]),
             folder,
             timing_only=timing_only,
             stop_wanted=lambda: True,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from places import ROOT
 
 from afl_sim.portable.blas import prepared, product
 from afl_sim.portable.processor import shortfall
@@ -41,3 +46,23 @@ def test_an_empty_sum_is_zero() -> None:
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"no product of shapes \(2, 3\) and \(2, 3\)"):
         product(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32))
+
+
+@pytest.mark.parametrize("before", ["", "import numpy, torch"])
+def test_the_environment_does_not_choose_the_kernel(before: str) -> None:
+    """The package loads the library when it is imported; then the environment would choose."""
+    code = f"{before}\nfrom afl_sim.portable.blas import unavailable\nprint(unavailable())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "OPENBLAS_CORETYPE": "Prescott", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "None\n"
+
+
+def test_an_empty_sum_forgets_what_is_there() -> None:
+    out = np.full((2, 3), np.nan, np.float32)
+    prepared(np.ones((2, 0), np.float32), np.ones((0, 3), np.float32), out)()
+    assert out.tolist() == [[0] * 3] * 2

@@ -15,9 +15,11 @@ from places import SMALLEST
 
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import deterministic
+from afl_sim.portable.block import arithmetic_of
 from afl_sim.recording import load_run
 from afl_sim.run import api
 from afl_sim.run.api import load_scenario, simulate
+from afl_sim.run.bits import effective_bits
 from afl_sim.run.executors import inline
 from afl_sim.run.finished import Finished, WallTime
 from afl_sim.run.identity import Identity, identity_of
@@ -43,7 +45,8 @@ def scenario(*settings: str) -> Scenario:
 
 
 def by_hand(place: Path, observer: Observer, timing_only: bool) -> Finished:
-    with deterministic():
+    portable = not timing_only and effective_bits(scenario()).portable
+    with deterministic(), arithmetic_of(portable):
         prepared = prepare(scenario(), timing_only)
         identity = identity_of(prepared.scenario)
         with new_folder(place, prepared, identity, timing_only, None) as recorder:

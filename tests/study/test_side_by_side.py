@@ -81,7 +81,7 @@ def test_runs_that_train_tasks_together_are_each_done_whole_by_a_worker(tmp_path
     _, outcomes = run_study(study, Options(out=tmp_path / "out", resume=True), quiet)
     assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
     classes = [outcome.run.summary["numerics"]["class"] for outcome in outcomes if outcome.run]
-    assert classes == ["exact/float32/cpu", "batched/float32/cpu"] * 2
+    assert classes == ["exact/float32/cpu/portable", "batched/float32/cpu"] * 2
     saved = [
         load_scenario(tmp_path / "out" / case.label / "scenario.yaml").execution.executor
         for case in study.cases

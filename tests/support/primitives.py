@@ -40,32 +40,14 @@ CONVOLUTIONS = (
     (8, 8, 3, 9, {"groups": 8}),
     (8, 12, 3, 11, {"groups": 4, "dilation": 2}),
 )
-FUNCTIONS = [
-    "exp",
-    "expm1",
-    "log1p",
-    "erf",
-    "tanh",
-    "sigmoid",
-    "sin",
-    "cos",
-    "relu",
-    "square",
-    "neg",
-]
-OF_POSITIVE = ["log", "sqrt", "rsqrt", "reciprocal", "log2"]
-ACTIVATIONS = [
-    "gelu",
-    "silu",
-    "mish",
-    "elu",
-    "selu",
-    "softplus",
-    "leaky_relu",
-    "hardswish",
-    "hardsigmoid",
-    "logsigmoid",
-]
+FUNCTIONS = (
+    "exp", "expm1", "log1p", "erf", "tanh", "sigmoid", "sin", "cos", "relu", "square", "neg",
+)  # fmt: skip
+OF_POSITIVE = ("log", "sqrt", "rsqrt", "reciprocal", "log2")
+ACTIVATIONS = (
+    "gelu", "silu", "mish", "elu", "selu", "softplus", "leaky_relu", "hardswish", "hardsigmoid",
+    "logsigmoid", "softshrink", "celu",
+)  # fmt: skip
 OPTIONS = {
     "SGD": ({"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, {"dampening": 0.1}),
     "Adam": ({"amsgrad": True, "weight_decay": 0.01},),
@@ -197,11 +179,11 @@ def _layers() -> Iterator[tuple[str, Callable[[], Results]]]:
         "embedding",
         lambda: with_gradients(lambda w: F.embedding(torch.arange(40) % 9, w), values(9, 5)),
     )
-    yield "recurrent layer", _recurrent
+    for layer in (nn.GRU(6, 5), nn.LSTM(6, 5)):
+        yield type(layer).__name__, lambda layer=layer: _recurrent(layer)
 
 
-def _recurrent() -> Results:
-    layer = nn.GRU(6, 5)
+def _recurrent(layer: nn.Module) -> Results:
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.copy_(values(*parameter.shape))

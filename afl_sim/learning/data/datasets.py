@@ -29,7 +29,7 @@ from afl_sim.streams import Streams
 
 _supplied: dict[DataSpec, Dataset] = {}  # pools that came from another process
 _STORED = ("images", "labels", "test_images", "test_labels")
-_STORED_FORM = "v1"  # a new form of the stored arrays needs a new name
+_STORED_FORM = "v2"  # a new form of the stored arrays needs a new name
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,15 @@
-"""Normalisation of images: statistics of a pool, and their use."""
+"""Normalisation of images: statistics of a pool, and their use.
+
+The results have the same bits on every machine, whatever the arithmetic of a run: all sums are of
+whole numbers and exact, and square roots are NumPy's, since PyTorch's are not rounded correctly on
+every processor.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,7 +57,11 @@ def _moments(images: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         squares = squares + wide.square_().sum(over, keepdim=True)
     count = images.numel() // total.numel()
     mean = total / count
-    return mean, (squares / count - mean.square()).clamp_min(0).sqrt()
+    return mean, _root((squares / count - mean.square()).clamp_min(0))
+
+
+def _root(x: Tensor) -> Tensor:
+    return torch.from_numpy(np.sqrt(x.numpy()))
 
 
 def normalized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -60,6 +70,8 @@ def normalized(images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def of_unit_norm(images: Tensor) -> Tensor:
-    """Each image over its L2 norm; a black one stays black."""
-    norms = torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True)
-    return images.div_(torch.where(norms > 0, norms, 1.0))
+    """Each image, of whole numbers up to 255, over its L2 norm; a black one stays black."""
+    for block in images.split(4096):
+        norms = _root(block.double().square_().sum((1, 2, 3), keepdim=True)).float()
+        block.div_(torch.where(norms > 0, norms, 1.0))
+    return images

@@ -85,8 +85,7 @@ class ChainTrainer(LocalTrainer):
             each is not None for each in (anchors, shift, noise)
         )
         total, samples = 0.0, 0
-        for batch in self.batch_indices(client, task, steps):
-            rows = batch.numpy()
+        for rows in self.batches(client, task, steps):
             if stepper.rate is not None and not changed:
                 losses = chain.descend(self._samples, self._targets, rows, stepper.rate)
             else:
@@ -112,8 +111,7 @@ class ChainTrainer(LocalTrainer):
         if settings.gradient_noise:
             noise = self.noise(client, task)
         total, samples = 0.0, 0
-        for batch in self.batch_indices(client, task, steps):
-            rows = batch.numpy()
+        for rows in self.batches(client, task, steps):
             losses = chain.differentiate(self._samples, self._targets, rows, 1.0, samples > 0)
             if noise is not None:
                 chain.gradient += np.float32(len(rows)) * self._inward(next(noise))

@@ -289,7 +289,11 @@ class LocalTrainer:
         return LocalResult(end, gradient.div_(-samples), float(total) / samples)
 
     def batch_indices(self, client: int, task: int, steps: int) -> Iterator[Tensor]:
-        """The task's mini-batches, ``steps`` in all (`mini_batches`)."""
+        """The task's mini-batches as int64 tensors, ``steps`` in all."""
+        yield from map(torch.from_numpy, self.batches(client, task, steps))
+
+    def batches(self, client: int, task: int, steps: int) -> Iterator[npt.NDArray[np.int64]]:
+        """The task's mini-batches as arrays (`mini_batches`)."""
         order = self._streams.generator("batches", client, task) if self.settings.shuffle else None
         return mini_batches(
             self._shards.indices(client),

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 
 def mini_batches(
@@ -16,7 +14,7 @@ def mini_batches(
     drop_last: bool,
     steps: int,
     order: np.random.Generator | None,
-) -> Iterator[Tensor]:
+) -> Iterator[npt.NDArray[np.int64]]:
     """The mini-batches of a task: pass after pass over the client's data.
 
     Args:
@@ -27,12 +25,12 @@ def mini_batches(
         order: draws a new order for each pass; None keeps the order of ``held``.
 
     Yields:
-        int64 tensors of sample indices, shape (batch,).
+        int64 arrays of sample indices, shape (batch,).
     """
     size = batch_size or len(held)
     last = len(held) - len(held) % size if drop_last and len(held) >= size else len(held)
     while True:
-        visit = torch.from_numpy(held.copy() if order is None else order.permutation(held))
+        visit = held.copy() if order is None else order.permutation(held)
         for begin in range(0, last, size):
             if not steps:
                 return

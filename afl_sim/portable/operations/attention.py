@@ -15,7 +15,7 @@ _NAME = "aten._scaled_dot_product_flash_attention_for_cpu"
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """The matrix product of shapes (..., m, k) and (..., k, n)."""
-    result: Tensor = bmm(a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:]))
+    result = bmm(a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:]))
     return result.view(*a.shape[:-1], b.shape[-1])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product as places
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,16 +59,16 @@ class _Plan:
     def inner(self, maps: Array) -> Array:
         """Maps without their margins."""
         within = tuple(slice(p, p + s) for s, p in zip(self.sides, self.padding, strict=True))
-        return maps[(..., *within)]
+        return _at(maps, ..., *within)
 
     def seen(self, maps: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
         """What each place of the kernel sees of padded maps: (samples, channels, *out)."""
-        for place in places(*map(range, self.kernel)):
+        for place in places(*(range(side) for side in self.kernel)):
             window = tuple(
                 slice(at * d, at * d + (o - 1) * s + 1, s)
                 for at, o, s, d in zip(place, self.out, self.stride, self.dilation, strict=True)
             )
-            yield place, maps[(..., *window)]
+            yield place, _at(maps, ..., *window)
 
     def patches(self, maps: Array) -> Array:
         """Shape (channels, *kernel, samples, *out)."""
@@ -78,7 +79,7 @@ class _Plan:
             maps = with_margins
         result = np.empty((channels, *self.kernel, samples, *self.out), maps.dtype)
         for place, window in self.seen(maps):
-            result[(slice(None), *place)] = window.swapaxes(0, 1)
+            _at(result, slice(None), *place)[...] = window.swapaxes(0, 1)
         return result
 
 
@@ -114,7 +115,7 @@ def to_maps(grad: Array, weight: Array, plan: _Plan) -> Array:
         shaped = patches.reshape(channels, *plan.kernel, size, *plan.out)
         maps = plan.padded(size, channels, grad.dtype)
         for place, window in plan.seen(maps):
-            window += shaped[(slice(None), *place)].swapaxes(0, 1)
+            window += _at(shaped, slice(None), *place).swapaxes(0, 1)
         result[chunk] = plan.inner(maps)
     return result
 
@@ -136,6 +137,11 @@ def _rows(grad: Array, groups: int) -> Array:
     return np.ascontiguousarray(grad.swapaxes(0, 1)).reshape(groups, filters // groups, -1)
 
 
+def _at(values: Array, *index: Any) -> Array:
+    found: Array = values[index]
+    return found
+
+
 def _wide(values: Sequence[int], count: int) -> tuple[int, ...]:
     return tuple(values) if len(values) == count else tuple(values) * count
 
@@ -145,7 +151,8 @@ def _plan(
     dilation: Sequence[int], groups: int,
 ) -> _Plan:  # fmt: skip
     kernel = tuple(weight.shape[2:])
-    wide = (_wide(values, len(kernel)) for values in (stride, padding, dilation))
+    count = len(kernel)
+    wide = (_wide(stride, count), _wide(padding, count), _wide(dilation, count))
     return _Plan(tuple(sides), kernel, *wide, groups)
 
 

@@ -44,19 +44,17 @@ def normal_(x: Tensor, mean: float = 0, std: float = 1, *, generator: Generator 
 
 @replaces("randn")
 def randn(size: Any, *, generator: Generator = None, **options: Any) -> Tensor:
-    result: Tensor = normal_(torch.empty(size, **options), generator=generator)
-    return result
+    return normal_(torch.empty(size, **options), generator=generator)
 
 
 @replaces("randn_like")
 def randn_like(x: Tensor, *, generator: Generator = None, **options: Any) -> Tensor:
-    result: Tensor = normal_(torch.empty_like(x, **options), generator=generator)
-    return result
+    return normal_(torch.empty_like(x, **options), generator=generator)
 
 
 @replaces("normal.Tensor_Tensor", "normal.Tensor_float", "normal.float_Tensor")
 def normal(mean: Any, std: Any, *, generator: Generator = None) -> Tensor:
     given = [v for v in (mean, std) if isinstance(v, Tensor)]
-    shape = torch.broadcast_shapes(*(v.shape for v in given))
+    shape = np.broadcast_shapes(*(v.shape for v in given))
     drawn = back(_normal(prod(shape), generator).reshape(shape), given[0].dtype)
     return drawn.mul_(std).add_(mean)

@@ -11,10 +11,10 @@ from torch import Tensor
 from afl_sim.portable.operations.registry import Function, not_portable
 
 _SAME = {"maximum": "maximum", "minimum": "minimum", "norm": "linalg_vector_norm"}
-_POSITIONS = {"addcmul": "value", "addcdiv": "value"}
+_WITH_VALUE = ("addcmul", "addcdiv")
 
 
-def over_lists(operation: Any, implementation: Callable[[Any], Function]) -> Function:
+def over_lists(operation: Any, implementation: Callable[[Any], Function | None]) -> Function:
     """An operation on lists as one operation for each tensor.
 
     Args:
@@ -34,10 +34,11 @@ def over_lists(operation: Any, implementation: Callable[[Any], Function]) -> Fun
         for index, tensor in enumerate(tensors):
             chosen = [_item(value, index, len(tensors)) for value in args]
             named = {key: _item(value, index, len(tensors)) for key, value in kwargs.items()}
-            if name in _POSITIONS and len(chosen) > 2:
+            if name in _WITH_VALUE and len(chosen) > 2:
                 named["value"] = chosen.pop()
-            overload = _overload(packet, name, tensor, chosen)
-            results.append(implementation(overload)(tensor, *chosen, **named))
+            overload = _overload(packet, name, chosen)
+            compute = implementation(overload) or overload
+            results.append(compute(tensor, *chosen, **named))
         if not writes:
             return results
         for tensor, result in zip(tensors, results, strict=True):
@@ -56,7 +57,7 @@ def _item(value: Any, index: int, count: int) -> Any:
     return value
 
 
-def _overload(packet: Any, name: str, tensor: Tensor, args: list[Any]) -> Any:
+def _overload(packet: Any, name: str, args: list[Any]) -> Any:
     names = packet.overloads()
     if name == "pow":
         wanted = "Tensor_Tensor" if args and isinstance(args[0], Tensor) else "Tensor_Scalar"
@@ -68,7 +69,6 @@ def _overload(packet: Any, name: str, tensor: Tensor, args: list[Any]) -> Any:
         wanted = "Scalar"
     else:
         wanted = "default"
-    del tensor
     if name in {"maximum", "minimum"} and not isinstance(args[0], Tensor):
         return (
             torch.ops.aten.clamp_min.default

@@ -89,10 +89,7 @@ def batch_norm_with_state(
     running_var: Tensor, training: bool, momentum: float, eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     state = running_mean, running_var
-    found: tuple[Tensor, Tensor, Tensor] = batch_norm(
-        x, weight, bias, *state, training, momentum, eps
-    )
-    return found
+    return batch_norm(x, weight, bias, *state, training, momentum, eps)
 
 
 @replaces("_native_batch_norm_legit.no_stats")
@@ -100,10 +97,7 @@ def batch_norm_without_state(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, training: bool, momentum: float,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    found: tuple[Tensor, Tensor, Tensor] = batch_norm(
-        x, weight, bias, None, None, training, momentum, eps
-    )
-    return found
+    return batch_norm(x, weight, bias, None, None, training, momentum, eps)
 
 
 @replaces("native_batch_norm_backward")
@@ -141,8 +135,8 @@ def layer_norm(
     inverse = _inverse_root(variance, eps)
     result = (rows - average) * inverse * _column(weight, 1.0).T + _column(bias, 0.0).T
     outer = (*x.shape[: x.dim() - len(shape)], *(1 for _ in shape))
-    kept = (back(a.reshape(outer), x.dtype) for a in (average, inverse))
-    return back(result.reshape(x.shape), x.dtype), *kept
+    shaped = back(result.reshape(x.shape), x.dtype)
+    return shaped, back(average.reshape(outer), x.dtype), back(inverse.reshape(outer), x.dtype)
 
 
 @replaces("native_layer_norm_backward")
@@ -175,8 +169,9 @@ def group_norm(
     inverse = _inverse_root(variance, eps)
     normal = ((rows - average) * inverse).reshape(samples, channels, places)
     result = normal * _column(weight, 1.0) + _column(bias, 0.0)
-    kept = (back(a.reshape(samples, groups), x.dtype) for a in (average, inverse))
-    return back(result.reshape(x.shape), x.dtype), *kept
+    shape = (samples, groups)
+    shaped = back(result.reshape(x.shape), x.dtype)
+    return shaped, back(average.reshape(shape), x.dtype), back(inverse.reshape(shape), x.dtype)
 
 
 @replaces("native_group_norm_backward")

@@ -24,12 +24,12 @@ def _scaled(x: Value, alpha: float) -> Value:
 
 @replaces("add")
 def add(x: Value, y: Value, alpha: float = 1) -> Tensor:
-    return torch.add(x, _scaled(y, alpha))  # type: ignore[arg-type]
+    return torch.add(x, _scaled(y, alpha))
 
 
 @replaces("sub")
 def sub(x: Value, y: Value, alpha: float = 1) -> Tensor:
-    return torch.sub(x, _scaled(y, alpha))  # type: ignore[arg-type]
+    return torch.sub(x, _scaled(y, alpha))
 
 
 @replaces("add_")
@@ -44,7 +44,7 @@ def sub_(x: Tensor, y: Value, alpha: float = 1) -> Tensor:
 
 @replaces("rsub")
 def rsub(x: Tensor, y: Value, alpha: float = 1) -> Tensor:
-    return torch.sub(y, _scaled(x, alpha))  # type: ignore[arg-type]
+    return torch.sub(y, _scaled(x, alpha))
 
 
 @replaces("addcmul")
@@ -63,7 +63,7 @@ def lerp(start: Tensor, end: Tensor, weight: Value) -> Tensor:
     way = torch.sub(end, start)
     if isinstance(weight, Tensor):
         near = torch.add(start, torch.mul(weight, way))
-        far = torch.sub(end, torch.mul(way, torch.sub(1, weight)))  # type: ignore[arg-type]
+        far = torch.sub(end, torch.mul(way, torch.sub(1, weight)))
         return torch.where(weight.abs() < 0.5, near, far)
     if abs(weight) < 0.5:
         return torch.add(start, torch.mul(way, weight))
@@ -120,17 +120,15 @@ _by_products: dict[float, Callable[[Tensor], Tensor]] = {
 }
 
 
-@replaces("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar", "pow_.Scalar", "pow_.Tensor")
+@replaces("pow")
 def power(x: Value, y: Value) -> Tensor:
     if not isinstance(y, Tensor) and isinstance(x, Tensor) and y in _by_products:
-        result: Tensor = _by_products[y](x)
-        return result
+        return _by_products[y](x)
     dtype = float_type(x, y)
     one, other = (
-        double(v).reshape(v.shape or (1,)) if isinstance(v, Tensor) else np.array([float(v)])
-        for v in (x, y)
+        np.atleast_1d(double(v)) if isinstance(v, Tensor) else np.array([float(v)]) for v in (x, y)
     )
-    shape = torch.broadcast_shapes(*(v.shape for v in (x, y) if isinstance(v, Tensor)))
+    shape = np.broadcast_shapes(*(v.shape for v in (x, y) if isinstance(v, Tensor)))
     with e.ignoring_errors():
         return back(e.power64(one, other).reshape(shape), dtype)
 
@@ -141,8 +139,7 @@ def xlogy(x: Value, y: Value) -> Tensor:
         return np.where((a == 0) & ~np.isnan(b), 0.0, a * e.log64(np.atleast_1d(b)))
 
     tensors = [torch.as_tensor(v) if not isinstance(v, Tensor) else v for v in (x, y)]
-    result: Tensor = in_double(formula)(*tensors)
-    return result
+    return in_double(formula)(*tensors)
 
 
 @replaces("fmod")

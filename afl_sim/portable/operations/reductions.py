@@ -59,7 +59,7 @@ def sum_(
 ) -> Tensor:
     x = _typed(x, dtype)
     if _is_whole(x):
-        return x.sum() if dim is None else x.sum(dim, keepdim)
+        return x.sum(axes(dim, x.dim()), keepdim) if x.dim() else x.sum()
     return summed(x, dim, keepdim)
 
 
@@ -123,23 +123,26 @@ def vector_norm(
     dtype: torch.dtype | None = None,
 ) -> Tensor:  # fmt: skip
     x = _typed(x, dtype)
-    return back(_norm64(np.abs(double(x)), float(ord), axes(dim, x.dim()), keepdim), x.dtype)
+    return back(_norm64(double(x), float(ord), axes(dim, x.dim()), keepdim), x.dtype)
 
 
-def _norm64(sizes: Double, order: float, over: tuple[int, ...], keep: bool) -> Double:
+def _norm64(numbers: Double, order: float, over: tuple[int, ...], keep: bool) -> Double:
+    if order == 2:
+        return np.sqrt(sum64(numbers * numbers, over, keep))
+    sizes = np.abs(numbers)
     if order == np.inf:
-        return np.asarray(np.maximum.reduce(sizes, over, keepdims=keep, initial=0.0))
+        return np.asarray(np.max(sizes, over, keepdims=keep, initial=0.0))
     if order == -np.inf:
-        return np.asarray(np.minimum.reduce(sizes, over, keepdims=keep))
+        return np.asarray(np.min(sizes, over, keepdims=keep))
     if order == 0:
         return sum64((sizes != 0).astype(np.float64), over, keep)
     if order == 1:
         return sum64(sizes, over, keep)
-    if order == 2:
-        return np.sqrt(sum64(sizes * sizes, over, keep))
     with ignoring_errors():
-        total = np.atleast_1d(sum64(power64(sizes, np.array(order)), over, keep))
-        return power64(total, np.array(1 / order))
+        total = sum64(
+            power64(np.atleast_1d(sizes), np.array(order)).reshape(sizes.shape), over, keep
+        )
+        return power64(np.atleast_1d(total), np.array(1 / order)).reshape(total.shape)
 
 
 @replaces("norm")
@@ -147,8 +150,7 @@ def norm(
     x: Tensor, p: float | None = 2, dim: Dims = None, keepdim: bool = False, *,
     dtype: torch.dtype | None = None,
 ) -> Tensor:  # fmt: skip
-    result: Tensor = vector_norm(x, 2 if p is None else p, dim, keepdim, dtype=dtype)
-    return result
+    return vector_norm(x, 2 if p is None else p, dim, keepdim, dtype=dtype)
 
 
 @replaces("prod")

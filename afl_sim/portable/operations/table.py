@@ -17,55 +17,54 @@ __all__ = ["NotPortable", "implementation"]
 
 for _name in (
     "activations", "attention", "convolutions", "draws", "losses", "normalization", "pointwise",
-    "products", "reductions",
+    "products", "recurrent", "reductions",
 ):  # fmt: skip
     import_module(f"afl_sim.portable.operations.{_name}")
 
 _FLOATS = (torch.float32, torch.float64)
-_found: dict[Any, Function] = {}
+_found: dict[Any, Function | None] = {}
 
 
-def implementation(operation: Any) -> Function:
-    """What computes an operation (a `torch._ops.OpOverload`).
+def implementation(operation: Any) -> Function | None:
+    """What computes an operation (a `torch._ops.OpOverload`); None if its parts are to be computed.
 
     Raises:
         NotPortable: nothing does.
     """
-    function = _found.get(operation)
-    if function is None:
+    try:
+        return _found[operation]
+    except KeyError:
         function = _found[operation] = _resolved(operation)
-    return function
+        return function
 
 
-def _resolved(operation: Any) -> Function:
+def _resolved(operation: Any) -> Function | None:
     namespace, _, name = operation._schema.name.partition("::")
     overload = operation._overloadname
     if namespace == "profiler":  # it only measures
         return operation  # type: ignore[no-any-return]
-    if namespace == "aten":
-        for known in (f"{name}.{overload}", name):
-            if known in EXACT:
-                return operation  # type: ignore[no-any-return]
-            if known in REPLACED:
-                return _guarded(operation, REPLACED[known])
-        if name.startswith("_foreach_"):
-            return over_lists(operation, implementation)
-        plain = name.removesuffix("_")
-        writes_first = name.endswith("_") and not name.startswith("__")
-        if writes_first and _base(plain, overload):
-            return _in_place(_guarded(operation, REPLACED[_base(plain, overload)]))
-        returned = [argument.name for argument in operation._schema.arguments if argument.is_out]
-        if returned and _base(name, overload.removesuffix("_out")):
-            function = REPLACED[_base(name, overload.removesuffix("_out"))]
-            return _with_out(_guarded(operation, function), returned)
-        if plain in EXACT_OF_INTEGERS:
-            return _of_integers(operation)
+    if namespace != "aten":
+        raise not_portable(str(operation.overloadpacket))
+    if name in EXACT:
+        return operation  # type: ignore[no-any-return]
+    if name.startswith("_foreach_"):
+        return over_lists(operation, implementation)
+    returned = [argument.name for argument in operation._schema.arguments if argument.is_out]
+    if returned:
+        overload = overload.removesuffix("out").removesuffix("_")
+    plain = name.removesuffix("_")
+    for key in (f"{name}.{overload}", name):
+        if key in REPLACED:
+            function = _guarded(operation, REPLACED[key])
+            return _with_out(function, returned) if returned else function
+    for key in (f"{plain}.{overload}", plain):
+        if key in REPLACED:
+            return _in_place(_guarded(operation, REPLACED[key]))
+    if plain in EXACT_OF_INTEGERS:
+        return _of_integers(operation)
+    if operation._can_decompose():  # seen in inference mode
+        return None
     raise not_portable(str(operation.overloadpacket))
-
-
-def _base(name: str, overload: str) -> str:
-    """The key of a replaced operation of this name; empty if there is none."""
-    return next((key for key in (f"{name}.{overload}", name) if key in REPLACED), "")
 
 
 def _guarded(operation: Any, function: Function) -> Function:
@@ -80,8 +79,8 @@ def _guarded(operation: Any, function: Function) -> Function:
         if isinstance(first, Tensor) and first.dtype not in _FLOATS:
             integral = not (first.is_floating_point() or first.is_complex())
             second = args[1] if len(args) > 1 else None
-            both = not (isinstance(second, Tensor) and second.is_floating_point())
-            if integral and exact_of_integers and both:
+            mixed = isinstance(second, float) or _floats(second)
+            if integral and exact_of_integers and not mixed:
                 return operation(*args, **kwargs)
             if not integral:
                 raise not_portable(shown, f"for {str(first.dtype).removeprefix('torch.')}")

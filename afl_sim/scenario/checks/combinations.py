@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from afl_sim.scenario.catalogue import NamedBlock
 from afl_sim.scenario.checks.extremes import beyond_all_bounds
+from afl_sim.scenario.checks.numerics import numerics_findings
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, fields_of, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.sections.clients import Clients
-from afl_sim.scenario.sections.settings import Execution, Numerics, Stop
+from afl_sim.scenario.sections.settings import Stop
 from afl_sim.scenario.sections.training import LENGTHS, Training
 from afl_sim.scenario.traces.devices import SPEEDS
 from afl_sim.scenario.traces.tables.clients import without_rows
@@ -110,8 +111,7 @@ def impossible_combinations(
                 f"largest is {LARGEST_FLOAT32:.2g}",
             )
     runs = cases * sections.get("replications", 1)
-    yield from _idle_workers(sections.get("numerics"), sections.get("execution"), runs)
-    yield from _portable_bits(sections.get("numerics"))
+    yield from numerics_findings(sections.get("numerics"), sections.get("execution"), runs)
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
@@ -227,52 +227,6 @@ def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, 
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             yield from distributions_in(item, (*path, i))
-
-
-def _idle_workers(
-    numerics: Numerics | None, execution: Execution | None, runs: int
-) -> Iterator[Finding]:
-    if numerics is None or execution is None or execution.executor == "inline":
-        return
-    reason = one_process(numerics, runs)
-    if reason is not None:
-        yield Finding(
-            ("execution", "executor"),
-            f"got {execution.executor!r}, but {reason}; expected inline, without --workers",
-        )
-
-
-def _portable_bits(numerics: Numerics | None) -> Iterator[Finding]:
-    if numerics is None or numerics.bits != "portable":
-        return
-    found = only_native(numerics)
-    if found is not None:
-        key, other = found
-        yield Finding(
-            ("numerics", "bits"),
-            f"got 'portable', but {key} has no portable arithmetic; expected native or auto, or "
-            f"{other}",
-        )
-
-
-def only_native(numerics: Numerics) -> tuple[str, str] | None:
-    """The setting that rules portable bits out, and the one that allows them; None if none does."""
-    if numerics.device != "cpu":
-        return f"numerics.device: {numerics.device}", "numerics.device: cpu"
-    if numerics.mode != "exact":
-        return f"numerics.mode: {numerics.mode}", "numerics.mode: exact"
-    if numerics.precision != "float32":
-        return f"numerics.precision: {numerics.precision}", "numerics.precision: float32"
-    return None
-
-
-def one_process(numerics: Numerics, runs: int) -> str | None:
-    """Why so many runs with these numerics cannot use worker processes; None if they can."""
-    if numerics.device == "cuda":
-        return "numerics.device: cuda trains in the one process that has the GPU"
-    if numerics.mode == "batched" and runs == 1:  # a worker can do one of several
-        return "numerics.mode: batched trains a run in one process"
-    return None
 
 
 def _wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
