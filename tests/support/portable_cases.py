@@ -1,7 +1,7 @@
 """Small training runs of every kind, as digests: the golden cases of portable arithmetic.
 
-The golden digests hold on every processor that can compute in portable arithmetic. They change when
-the bits of a model do. Where that is meant, write them anew, and say in the commit why they changed:
+The golden digests hold on every processor that can compute in portable arithmetic. They change
+when the bits of a model do. Where that is meant, write them anew, and say in the commit why:
 
     python tests/support/portable_cases.py --write
 
@@ -9,7 +9,7 @@ To print those of some cases (by default all) as this processor computes them:
 
     python tests/support/portable_cases.py CASE ...
 
-With --products before the cases, NumPy and PyTorch compute products first, as a caller's program may.
+With --products before the cases, NumPy and PyTorch compute products of their own first.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def base(root: Path) -> Block:
         },
         "strategy": ROUNDS,
         "evaluation": {"every_versions": 1},
-        "recording": {"trace": False},
+        "numerics": {"bits": "portable"},  # refused where it cannot be had
         "stop": {"versions": 2},
     }
 
