@@ -176,12 +176,14 @@ def others() -> Iterator[tuple[str, npt.ArrayLike]]:
     yield "order by speed", by_speed([(7 * i % 31) / 10 for i in range(300)], 0.5, streams)
 
 
-def draws(count: int, without: tuple[str, ...] = ()) -> dict[str, str]:
+def draws(count: int, without: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     """A digest for each family and each other kind of draw."""
     few = max(count // 50, 5)
-    names = [name for name in EXAMPLES if name not in without]
-    found = {name: digest(law_draws(name, few if name in SLOW else count)) for name in names}
-    return {**found, **{name: digest(values) for name, values in others()}}
+    for name in EXAMPLES:
+        if name not in without:
+            yield name, digest(law_draws(name, few if name in SLOW else count))
+    for name, values in others():
+        yield name, digest(values)
 
 
 COUNT = 300
@@ -189,7 +191,8 @@ COUNT = 300
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
-        FILE.write_text(json.dumps(draws(COUNT), indent=1) + "\n")
+        FILE.write_text(json.dumps(dict(draws(COUNT)), indent=1) + "\n")
     else:
         count, *without = sys.argv[1:] or [COUNT]
-        json.dump(draws(int(count), tuple(without)), sys.stdout)
+        for name, found in draws(int(count), tuple(without)):
+            print(json.dumps({name: found}), flush=True)

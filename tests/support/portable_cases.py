@@ -1,0 +1,344 @@
+"""Small training runs of every kind, as digests: the golden cases of portable arithmetic.
+
+The golden digests hold on every processor that can compute in portable arithmetic. They change
+when the bits of a model do. Where that is meant, write them anew, and say in the commit why:
+
+    python tests/support/portable_cases.py --write
+
+To print those of some cases (by default all) as this processor computes them:
+
+    python tests/support/portable_cases.py CASE ...
+
+With --products before the cases, NumPy and PyTorch compute products of their own first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+from golden_schedules import STRATEGIES
+from places import TESTS
+
+FILE = TESTS / "golden" / "models.json"
+COUNTS = {"train": 480, "t10k": 80}
+
+Block = dict[str, Any]
+Case = Mapping[str, Any]
+"""Values by dotted key, put into the scenario of `base`."""
+
+SMALL: Block = {"kind": "mlp", "hidden": [9]}
+LENET_CNN: Block = {"kind": "cnn", "channels": [3, 5], "hidden": 17}
+
+MODELS: dict[str, Block] = {
+    "logistic": {"kind": "logistic"},
+    "mlp": {"kind": "mlp"},
+    "mlp, xavier": {"kind": "mlp", "hidden": [33, 7], "weights": "xavier"},
+    "mlp, dropout": {"kind": "mlp", "hidden": [40, 16], "dropout": 0.3},
+    "lenet": {"kind": "lenet"},
+    "cnn, small": {**LENET_CNN},
+    "cnn, no padding": {**LENET_CNN, "padding": 0},
+    "cnn, padding 1": {**LENET_CNN, "padding": 1, "convolutions": "xavier"},
+    "cnn, dropout": {**LENET_CNN, "dropout": 0.5},
+}
+BATCHES: dict[str, Any] = {"1": 1, "10": 10, "13": 13, "full": "full"}
+
+OPTIMIZERS: dict[str, Block] = {
+    "SGD, momentum": {"kind": "SGD", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.01},
+    "SGD, Nesterov": {"kind": "SGD", "lr": 0.05, "momentum": 0.9, "nesterov": True},
+    "SGD, dampening": {"kind": "SGD", "lr": 0.05, "momentum": 0.5, "dampening": 0.2},
+    "SGD, decay": {"kind": "SGD", "lr": 0.05, "weight_decay": 0.001},
+    "Adam": {"kind": "Adam", "lr": 0.003},
+    "Adam, amsgrad": {"kind": "Adam", "lr": 0.003, "amsgrad": True, "weight_decay": 0.01},
+    "AdamW": {"kind": "AdamW", "lr": 0.003},
+    "Adamax": {"kind": "Adamax", "lr": 0.003},
+    "NAdam": {"kind": "NAdam", "lr": 0.003},
+    "RAdam": {"kind": "RAdam", "lr": 0.003},
+    "Adagrad": {"kind": "Adagrad", "lr": 0.01, "lr_decay": 0.1},
+    "Adadelta": {"kind": "Adadelta", "lr": 1.0},
+    "Adafactor": {"kind": "Adafactor", "lr": 0.01},
+    "RMSprop": {"kind": "RMSprop", "lr": 0.001},
+    "RMSprop, centered": {"kind": "RMSprop", "lr": 0.001, "centered": True, "momentum": 0.9},
+    "Rprop": {"kind": "Rprop", "lr": 0.01},
+    "ASGD": {"kind": "ASGD", "lr": 0.05},
+    "FedAdagrad": {"kind": "FedAdagrad", "lr": 0.01},
+    "FedAdam": {"kind": "FedAdam", "lr": 0.01},
+    "FedYogi": {"kind": "FedYogi", "lr": 0.01},
+}
+
+OFTEN = ("SGD, momentum", "Adam", "AdamW", "Adagrad", "RMSprop", "Adafactor")
+"""Optimizers that are also tried with convolutions."""
+
+ROUNDS: Block = {"kind": "fedavg", "clients_per_round": 3}
+TRAINING: dict[str, Case] = {
+    "proximal": {"training.proximal": 0.1},
+    "clipping": {"training.clip_norm": 0.5},
+    "noise": {"training.gradient_noise": 0.01},
+    "noise, clipping, proximal": {
+        "training.gradient_noise": 0.01,
+        "training.clip_norm": 0.5,
+        "training.proximal": 0.1,
+    },
+    "nll": {"training.loss": "nll"},
+    "mse": {"training.loss": "mse"},
+    "rates in steps": {"training.lr_schedule": {"kind": "step", "every": 1, "factor": 0.3}},
+    "rates, inverse root": {"training.lr_schedule": {"kind": "inverse_sqrt", "scale": 0.7}},
+    "last batch left out": {"training.drop_last": True, "training.batch_size": 9},
+    "epochs": {"training.epochs": 2, "training.batch_size": 7},
+    "upload bf16": {"training.compression.upload": {"kind": "bf16"}},
+    "upload topk": {"training.compression.upload": {"kind": "topk", "fraction": 0.05}},
+    "upload qsgd": {"training.compression.upload": {"kind": "qsgd", "levels": 7}},
+    "download bf16": {"training.compression.download": {"kind": "bf16"}},
+    "download qsgd": {"training.compression.download": {"kind": "qsgd", "bucket": 100}},
+    "corrupted updates": {
+        "clients.faults": {"corruption": {"probability": 0.3, "kind": "scale"}},
+    },
+    "a guard": {
+        "clients.faults": {"corruption": {"probability": 0.3, "kind": "scale", "factor": 1e3}},
+        "server.guard": {"max_norm": 2.0},
+    },
+    "squared gradient norm": {"evaluation.squared_gradient_norm": True},
+    "population weights": {"strategy": {**ROUNDS, "weighting": "population"}},
+}  # fmt: skip
+VARIANTS: dict[str, Block] = {
+    "fedavg, uniform": {**ROUNDS, "weighting": "uniform"},
+    "fedasync, polynomial": {
+        "kind": "fedasync",
+        "concurrency": 5,
+        "rho": 0.01,
+        "staleness": {"kind": "polynomial", "exponent": 0.5},
+    },
+    "fedasync, hinge": {
+        "kind": "fedasync",
+        "concurrency": 5,
+        "staleness": {"kind": "hinge", "a": 10, "b": 1},
+    },
+    "quafl, 6 bits": {
+        "kind": "quafl",
+        "clients_per_round": 3,
+        "local_steps": 6,
+        "interaction_seconds": 2.0,
+        "bits": 6,
+    },
+    "favas, stochastic": {
+        "kind": "favas",
+        "clients_per_round": 3,
+        "local_steps": 6,
+        "reweighting": "stochastic",
+    },
+    "tifl, adaptive": {
+        "kind": "tifl",
+        "tiers": 3,
+        "clients_per_round": 3,
+        "policy": "adaptive",
+        "interval": 1,
+    },
+    "flanp, threshold": {
+        "kind": "flanp",
+        "initial_clients": 2,
+        "threshold": 1000.0,
+    },
+    "fadas, threshold": {"kind": "fadas", "concurrency": 6, "buffer_size": 3, "delay_threshold": 1},
+    "delay_adaptive, threshold": {
+        "kind": "delay_adaptive", "concurrency": 7, "form": "threshold", "critical_delay": 2,
+    },
+}  # fmt: skip
+UPDATES: Block = {"updates": 14}
+NORMALIZATIONS = ("unit", "centred", "raw", "pixelwise", "unit_norm")
+
+
+def cases() -> dict[str, Case]:
+    """Every case by its name."""
+    found: dict[str, Case] = {}
+    for name, model in MODELS.items():
+        for batch, size in BATCHES.items():
+            found[f"{name}; batch {batch}"] = {"model": model, "training.batch_size": size}
+    # The largest model only once: a step of it takes as long as all of another case.
+    found["cnn; batch 10"] = {"model": {"kind": "cnn"}, "stop.versions": 1, "training.steps": 2}
+    for name, optimizer in OPTIMIZERS.items():
+        kinds = ("logistic", "cnn, small") if name in OFTEN else ("logistic",)
+        for kind in kinds:
+            found[f"{kind}; {name}"] = {"model": MODELS[kind], "training.optimizer": optimizer}
+        found[f"server optimizer {name}"] = {"strategy": {**ROUNDS, "server_optimizer": optimizer}}
+    for name, settings in TRAINING.items():
+        found[f"training; {name}"] = settings
+    for kind, block in STRATEGIES.items():
+        found[f"strategy {kind}"] = {"strategy": {"kind": kind, **block}, "stop": UPDATES}
+    for name, block in VARIANTS.items():
+        found[f"strategy {name}"] = {"strategy": block, "stop": UPDATES}
+    for kind in NORMALIZATIONS:
+        found[f"data; {kind}"] = {"data.normalize": kind}
+    return found
+
+
+def base(root: Path) -> Block:
+    """Six clients with 24 samples each; two rounds of three of them."""
+    return {
+        "name": "portable",
+        "seed": 31,
+        "data": {"root": str(root), "partition": {"kind": "iid", "samples": 24}},
+        "model": SMALL,
+        "training": {"steps": 3, "batch_size": 10, "optimizer": {"kind": "SGD", "lr": 0.05}},
+        "clients": {
+            "count": 12,
+            "compute": {
+                "seconds_per_task": {"dist": "lognorm", "s": 0.8, "scale": 3.0},
+                "jitter": {"dist": "uniform", "loc": 0.5, "scale": 1.0},
+            },
+        },
+        "strategy": ROUNDS,
+        "evaluation": {"every_versions": 1},
+        "numerics": {"bits": "portable"},  # refused where it cannot be had
+        "stop": {"versions": 2},
+    }
+
+
+def scenario(case: Case, root: Path) -> Any:
+    """The scenario of a case."""
+    from afl_sim.run.kinds import catalogue
+    from afl_sim.scenario import Scenario, ValidationContext
+
+    tree = base(root)
+    for keys, value in case.items():
+        *outer, last = keys.split(".")
+        block = tree
+        for key in outer:
+            block = block.setdefault(key, {})
+        block[last] = value
+    if "epochs" in tree["training"]:
+        del tree["training"]["steps"]
+    return Scenario.model_validate(tree, context=ValidationContext(catalogue()))
+
+
+def write_data(root: Path) -> None:
+    """A few digits' worth of pixels, in MNIST's own files: blots on black, a place for each label.
+
+    They come from integers alone, and are the same everywhere.
+    """
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    draws = np.random.default_rng(7)
+    rows, columns = np.mgrid[:28, :28]
+    for part, count in COUNTS.items():
+        labels = draws.integers(0, 10, count)
+        centre = 4 + 2 * labels + draws.integers(-2, 3, count)
+        away = abs(rows - centre[:, None, None]) + abs(columns - 26 + centre[:, None, None])
+        images = np.maximum(0, 250 - 30 * away - draws.integers(0, 30, (count, 28, 28)))
+        head = np.array([2051, count, 28, 28], ">i4").tobytes()
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(head + images.astype("u1").tobytes())
+        head = np.array([2049, count], ">i4").tobytes()
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(head + labels.astype("u1").tobytes())
+
+
+def spare_the_compiler() -> None:
+    """Let torch.optim take steps without importing torch's compiler.
+
+    That import takes seconds, and half a minute under an emulator. Each step only tells the
+    compiler, which is not used, that it cannot see through the step.
+    """
+    import torch
+
+    if "torch._dynamo" not in sys.modules:
+        stand_in: Any = ModuleType("torch._dynamo")
+        stand_in.graph_break = lambda *words, **more: None
+        sys.modules["torch._dynamo"] = torch._dynamo = stand_in
+
+
+def digest(case: Case, root: Path) -> str:
+    """The first digits of a digest over the model and over the losses of all evaluations."""
+    from afl_sim.execution.numerics import model_digest
+
+    finished, rows = unrecorded(scenario(case, root))
+    assert finished.status == "complete", finished.reason
+    numbers = [
+        number.hex()
+        for row in rows
+        for number in (row.loss, row.accuracy, row.squared_gradient_norm)
+        if number is not None
+    ]
+    assert len(numbers) >= 2 * len(rows)
+    text = " ".join([model_digest(finished.trained.vector), *numbers])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def unrecorded(scenario: Any) -> tuple[Any, list[Any]]:
+    """A run as `simulate` makes it, and its evaluations, without a folder.
+
+    Under an emulator, what writes and reads the folder takes longer to import than a case to run.
+    """
+    from afl_sim.recording.metrics import MetricsLog
+    from afl_sim.run import api
+    from afl_sim.run.recorder import Recorder
+
+    class Unwritten(Recorder):
+        def __init__(self) -> None:
+            self.folder: Any = SimpleNamespace(check_there=lambda: None)
+            self.events: Any = SimpleNamespace(append=lambda *event, **more: None)
+            self.metrics = MetricsLog()
+            self._sinks = []
+
+    recorder = Unwritten()
+    with api._place_of_work(scenario, False, None) as chosen:
+        prepared = api.prepare(scenario, False)
+        observer = api.Observer(None, None, None)
+        finished = api.run(prepared, recorder, chosen, observer, began=0.0)
+    finished.raise_error()
+    return finished, recorder.metrics.rows
+
+
+def digests(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The digests of some cases, computed here."""
+    known = cases()
+    with tempfile.TemporaryDirectory(prefix="afl_sim-cases-") as folder:
+        root = Path(folder)
+        os.environ["AFL_SIM_CACHE"] = str(root / "cache")
+        write_data(root)
+        for name in names:
+            yield name, digest(known[name], root)
+
+
+def compute_products() -> None:
+    """Let NumPy and PyTorch load their own libraries and choose kernels."""
+    import torch
+
+    ones = np.ones((64, 64), np.float32)
+    assert (ones @ ones == 64).all()
+    assert bool((torch.from_numpy(ones) @ torch.from_numpy(ones) == 64).all())
+
+
+def golden() -> dict[str, str]:
+    """The digests as they were when last written."""
+    found: dict[str, str] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    return found
+
+
+def write() -> None:
+    """Write the digests anew, and say which changed."""
+    before, now = golden(), dict(digests(cases()))
+    FILE.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+    changed = [name for name in now if before.get(name, now[name]) != now[name]]
+    new, gone = ([*now.keys() - before.keys()], [*before.keys() - now.keys()])
+    print(f"{len(now)} cases: {len(new)} new, {len(changed)} changed, {len(gone)} gone")
+    for name in changed:
+        print(f"changed: {name}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        write()
+    else:
+        words = sys.argv[1:]
+        spare_the_compiler()
+        if words[:1] == ["--products"]:
+            compute_products()
+            del words[0]
+        for name, found in digests(words or cases()):
+            print(json.dumps({name: found}), flush=True)
