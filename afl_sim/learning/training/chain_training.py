@@ -11,12 +11,8 @@ from torch import Tensor, nn
 
 from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.training.local_training import (
-    LocalResult,
-    LocalSettings,
-    LocalTrainer,
-    Shards,
-)
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.portable.blas import Array32
 from afl_sim.portable.sums import squared_norm

@@ -16,7 +16,8 @@ from afl_sim.learning.chain.recognition import chain_of
 from afl_sim.learning.models.built_in import Cnn, LeNet, Logistic, Mlp, ModelSpec, build_model
 from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.full_gradient import FullGradient
-from afl_sim.learning.training.local_training import LocalResult, LocalSettings, LocalTrainer
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.losses import LOSSES
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.portable.processor import shortfall
