@@ -11,12 +11,8 @@ from torch import Tensor, nn
 
 from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.training.local_training import (
-    LocalResult,
-    LocalSettings,
-    LocalTrainer,
-    Shards,
-)
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.portable.blas import Array32
 from afl_sim.portable.sums import squared_norm
@@ -102,7 +98,7 @@ class ChainTrainer(LocalTrainer):
                 stepper.step()
             total += math.fsum(losses)
             samples += len(rows)
-        end = torch.from_numpy(chain.outward(chain.weights))
+        end = torch.from_numpy(chain.parameters.outward(chain.weights))
         return LocalResult(end, end - start, total / samples)
 
     def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
@@ -114,18 +110,19 @@ class ChainTrainer(LocalTrainer):
         for rows in self.batches(client, task, steps):
             losses = chain.differentiate(self._samples, self._targets, rows, 1.0, samples > 0)
             if noise is not None:
-                chain.gradient += np.float32(len(rows)) * self._inward(next(noise))
+                added = np.float32(len(rows)) * self._inward(next(noise))
+                np.add(chain.gradient, added, out=chain.gradient)
             total += math.fsum(losses)
             samples += len(rows)
         if settings.clip_norm is not None:
             _clip(chain.gradient, settings.clip_norm * samples)
-        gradient = chain.outward(chain.gradient)
+        gradient = chain.parameters.outward(chain.gradient)
         np.divide(gradient, np.float32(-samples), out=gradient)
         return LocalResult(start, torch.from_numpy(gradient), total / samples)
 
     def _inward(self, vector: Tensor) -> Array32:
         given = vector.detach().numpy()
-        return self._chain.inward(given, np.empty_like(given))
+        return self._chain.parameters.inward(given, np.empty_like(given))
 
 
 class _Stepper:
@@ -145,7 +142,7 @@ class _Stepper:
         self._in_order = not spec.by_entry  # else the order of the entries does not matter
         self._weights, self._gradient = chain.weights, chain.gradient
         if self._in_order:
-            self._weights = chain.outward(chain.weights)
+            self._weights = chain.parameters.outward(chain.weights)
             self._gradient = np.empty_like(self._weights)
         weights, gradient = (torch.from_numpy(v) for v in (self._weights, self._gradient))
         parameters = []
@@ -163,7 +160,7 @@ class _Stepper:
             self._chain.step(self.rate)
             return
         if self._in_order:
-            np.copyto(self._gradient, self._chain.outward(self._chain.gradient))
+            np.copyto(self._gradient, self._chain.parameters.outward(self._chain.gradient))
         self._optimizer.step()
         if self._in_order:
             self._chain.load(self._weights)
