@@ -41,6 +41,10 @@ share only the settings. Do not trust differences that are smaller than these ra
 the virtual time until an accuracy of 80 % on 2,000 test images. *Worst class* is the final
 accuracy on the digit with the lowest accuracy.
 
+The runs used [portable bits](numerics.md#portable-and-native-bits), so that every x86-64 machine
+with AVX2 gives the same digits. `afl-sim run NAME` ends with a line that compares its digests with
+those of these runs, in `scenarios/published.json`.
+
 `python docs/generate.py` generates this page from `docs/scenarios.json`, in which
 `docs/scenarios.py` stores the measurements of run folders. The tests compare the timing of each
 file with these numbers.
