@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.portable.blas import Array32
+from afl_sim.portable.elementary import ignoring_errors
 from afl_sim.portable.sums import squared_norm
 from afl_sim.streams import Streams
 
@@ -45,21 +47,27 @@ class ChainTrainer(LocalTrainer):
         self._samples: Array32 = images.reshape(len(images), -1).numpy()
         self._targets = labels.numpy()
 
+    def train(self, *arguments: Any, **named: Any) -> LocalResult:
+        with ignoring_errors():  # a run that diverges is reported by its loss
+            return super().train(*arguments, **named)
+
     def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
         torch.default_generator.manual_seed(self._streams.integer(purpose, client, task))
         self._chain.load(vector.detach().numpy())
 
     def outputs(self, images: Tensor) -> Tensor:
         samples = images.reshape(len(images), -1).numpy()
-        return torch.from_numpy(self._chain.outputs(samples, np.arange(len(samples))))
+        with ignoring_errors():
+            return torch.from_numpy(self._chain.outputs(samples, np.arange(len(samples))))
 
     def squared_gradient_norm(self, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-        chain = self._chain
-        for index, (rows, weights) in enumerate(batches):
-            chain.differentiate(
-                self._samples, self._targets, rows.numpy(), weights.numpy(), index > 0, False
-            )
-        return squared_norm(chain.gradient)
+        chain, samples, targets = self._chain, self._samples, self._targets
+        with ignoring_errors():
+            for index, (rows, weights) in enumerate(batches):
+                chain.differentiate(
+                    samples, targets, rows.numpy(), weights.numpy(), index > 0, training=False
+                )
+            return squared_norm(chain.gradient)
 
     def _descend(
         self,
