@@ -7,14 +7,18 @@ caches, and they do not report their choice. The digest shows it, whatever it wa
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from afl_sim.learning.chain.recognition import chain_of
+from afl_sim.learning.models.built_in import LeNet
 from afl_sim.portable.block import arithmetic_of
 
 # A layer has rows, inputs, outputs; a convolution has channels, filters, kernel, side, groups.
@@ -73,6 +77,21 @@ def _portable_results() -> Iterator[Tensor]:
     yield from (loss, *torch.autograd.grad(loss, logits))
     yield from _products()
     yield from _convolved(_CONVOLUTIONS)
+    yield _chained()
+
+
+def _chained() -> Tensor:
+    """The weights of a small network after two steps."""
+    shape, samples = (1, 16, 18), 9
+    with torch.device("meta"):  # draws nothing
+        model = LeNet().build(shape, 4)
+    chain = chain_of(model, shape, "cross_entropy")
+    assert chain is not None
+    chain.load(_values(len(chain.weights)).mul(0.1).numpy())
+    images = _values(samples, math.prod(shape)).numpy()
+    for _ in range(2):
+        chain.descend(images, np.arange(samples) % 4, np.arange(samples), 0.1)
+    return torch.from_numpy(chain.weights)
 
 
 def _elementwise() -> Iterator[Tensor]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from afl_sim.portable.operations import NotPortable, implementation
 
-__all__ = ["NotPortable", "obstacle", "portable_arithmetic"]
+__all__ = ["NotPortable", "portable_arithmetic"]
 
 
 class _Portable(TorchDispatchMode):
@@ -48,38 +47,3 @@ def portable_arithmetic() -> Iterator[None]:
     mode: Any = _Portable  # torch leaves its constructor without types
     with mode():
         yield
-
-
-def obstacle(function: Callable[[], Any], model: nn.Module | None = None) -> str | None:
-    """What keeps a computation from being portable, in words; None if nothing does.
-
-    Args:
-        function: it is called once. An exception other than `NotPortable` is passed on.
-        model: if it is given, the innermost layer is named too.
-    """
-    layers: list[str] = []
-    with ExitStack() as stack:
-        for name, module in model.named_modules() if model is not None else ():
-            stack.callback(module.register_forward_pre_hook(_entering(layers, name)).remove)
-            stack.callback(module.register_forward_hook(_leaving(layers)).remove)
-        try:
-            with portable_arithmetic():
-                function()
-        except NotPortable as error:
-            where = f"layer {layers[-1]!r} uses " if layers and layers[-1] else ""
-            return f"{where}{error}"
-    return None
-
-
-def _entering(layers: list[str], name: str) -> Callable[..., None]:
-    def enter(*_: Any) -> None:
-        layers.append(name)
-
-    return enter
-
-
-def _leaving(layers: list[str]) -> Callable[..., None]:
-    def leave(*_: Any) -> None:
-        layers.pop()
-
-    return leave

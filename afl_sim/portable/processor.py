@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from functools import cache
+from typing import Any
 
 _NEEDED = ("avx2", "fma")
 
@@ -18,11 +19,21 @@ def shortfall() -> str | None:
         return f"it was tried on Linux only, and this system is {platform.system()}"
     flags = _flags()
     missing = [name.upper() for name in _NEEDED if name not in flags]
+    if not missing and not _computes_with_avx2():
+        missing = ["AVX2"]
     if missing:
         return f"it needs a processor with {' and '.join(missing)}"
     from afl_sim.portable.blas import unavailable
 
     return unavailable()
+
+
+def _computes_with_avx2() -> bool:
+    """What the processor says itself: an emulator may show the flags of another one."""
+    import torch
+
+    ask: Any = getattr(torch.cpu, "_is_avx2_supported", lambda: True)
+    return bool(ask())
 
 
 def _flags() -> frozenset[str]:

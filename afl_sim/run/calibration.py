@@ -26,7 +26,8 @@ from afl_sim.learning.data.batch_sizes import BatchSizes
 from afl_sim.learning.models.built_in import MODELS, Shape, build_model
 from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.models.model_checks import check_parameters, check_tensors
-from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.scenario.sections.data import DATASETS

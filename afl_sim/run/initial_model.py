@@ -22,7 +22,7 @@ from afl_sim.learning.models.state_dict import StateDict
 from afl_sim.learning.partition import FixedPartition, Partition
 from afl_sim.learning.training.batchable import batching_problems
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH
-from afl_sim.learning.training.local_training import LocalSettings
+from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.recording.machine import physical_memory
 from afl_sim.run.kinds import optimizer_of, strategy_of

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.models.factories import resolve_model
-from afl_sim.learning.training.local_training import LocalSettings
+from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.optimizers import OPTIMIZERS, OptimizerSpec
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.catalogue import Catalogue

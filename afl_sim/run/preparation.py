@@ -13,6 +13,8 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.datasets import Dataset, load_dataset, load_labels
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
+from afl_sim.portable.block import arithmetic_of
+from afl_sim.run.bits import effective_bits
 from afl_sim.run.checks import check_batches, evaluation_problems
 from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
 from afl_sim.run.kinds import settings_of
@@ -76,7 +78,9 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     check_batches(scenario, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
     demands = demands_of(scenario, settings_of(scenario), dealt.training, available)
-    model = initial_model(scenario.model.model_dump(by_alias=True), scenario.data, streams, demands)
+    with arithmetic_of(not timing_only and effective_bits(scenario).portable):
+        block = scenario.model.model_dump(by_alias=True)
+        model = initial_model(block, scenario.data, streams, demands)
     if scenario.numerics.mode == "batched":
         check_batching(scenario, model.module, demands)
     if dataset is not None:

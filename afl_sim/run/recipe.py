@@ -21,7 +21,8 @@ from afl_sim.learning.partition import deal
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
-from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer, Shards
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalTrainer, Shards
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import numerics
+import portable
 import scaling
 import schedule
 import server
@@ -21,6 +22,7 @@ from measuring import Section, machine, machine_name
 _RESULTS = Path(__file__).parent / "results"
 _ALL: dict[str, Callable[[bool], Section]] = {
     "training": training.measure,
+    "portable": portable.measure,
     "numerics": numerics.measure,
     "scaling": scaling.measure,
     "startup": startup.measure,

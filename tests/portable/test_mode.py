@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.training.optimizers import OPTIMIZERS
-from afl_sim.portable.mode import NotPortable, obstacle, portable_arithmetic
+from afl_sim.portable.mode import NotPortable, portable_arithmetic
 from afl_sim.portable.processor import shortfall
 
 pytestmark = pytest.mark.skipif(shortfall() is not None, reason=str(shortfall()))
@@ -151,35 +151,6 @@ def test_fused_layers_of_evaluation_agree_with_those_of_training(
             found = layer(x), *attention(x, other, other), *attention(x, x, x)
     for one, two in zip(found, expected, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
-
-
-def test_the_obstacle_is_named_with_its_layer() -> None:
-    class Encoder(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = nn.Sequential(nn.Linear(3, 4), nn.Upsample(scale_factor=2, mode="linear"))
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.layers(x)
-
-    model = Encoder()
-    message = obstacle(lambda: model(values(2, 5, 3)), model)
-    assert message == "layer 'layers.1' uses aten.upsample_linear1d, which is not portable"
-    assert not model.layers[1]._forward_hooks
-
-
-def test_the_obstacle_of_a_backward_pass_is_named_without_a_layer() -> None:
-    model = nn.Sequential(nn.Linear(3, 3))
-    x = values(2, 3)
-    assert obstacle(lambda: model(x).sum().backward(), model) is None
-    message = obstacle(lambda: torch.fft.fft(model(x)), model)
-    assert message == "aten._fft_r2c, which is not portable"
-
-
-def test_other_errors_pass_through_and_leave_no_block() -> None:
-    with pytest.raises(ValueError, match="other"):
-        obstacle(lambda: (_ for _ in ()).throw(ValueError("other")))
-    torch.fft.fft(values(4))
 
 
 def test_a_refused_operation_leaves_no_block() -> None:

@@ -80,7 +80,10 @@ BEHIND_A_QUESTION = {
 """Uses that come after the question whether the system has it."""
 
 LINUX_FOLDERS = ("/proc/", "/sys/", "/dev/shm")
-WITH_ANOTHER_WAY = {"afl_sim/execution/arithmetic.py": {"/proc/cpuinfo"}}  # `platform` names it too
+WITH_ANOTHER_WAY = {
+    "afl_sim/execution/arithmetic.py": {"/proc/cpuinfo"},  # `platform` names it too
+    "afl_sim/portable/processor.py": {"/proc/cpuinfo"},  # elsewhere bits are native
+}
 
 
 def linux_only(file: Path) -> Iterator[str]:

@@ -285,7 +285,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
         file = files[trial % 2]
         content = bytearray(whole[file])
         if trial % 3:
-            content = content[: rng.randrange(len(content))]
+            content = content[: rng.randrange(len(content) - 1)]  # the last line's end is no loss
         else:
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         file.write_bytes(content)

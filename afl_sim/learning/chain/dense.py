@@ -123,6 +123,8 @@ class Dense(Layer):
         by_features: whether the features are the outer axis of the input in memory, as in maps.
     """
 
+    descends = True
+
     def __init__(
         self, inputs: int, units: int, maps: tuple[int, ...] = (), by_features: bool = False
     ) -> None:

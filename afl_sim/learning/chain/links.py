@@ -50,9 +50,11 @@ class Layer(ABC):
 
     Attributes:
         margin: zeros that it wants around its input maps (pixels).
+        descends: whether its links can change the weights themselves (`Link.descend`).
     """
 
     margin = 0
+    descends = False
 
     def orders(self) -> Sequence[tuple[tuple[int, ...], tuple[int, ...]]]:
         """How each of its parameters lies in the chain's vector, in the order of the model.
@@ -117,7 +119,7 @@ class Link:
         """Compute the gradients of the weights and of the input."""
 
     def descend(self) -> None:
-        """Like `backward`, but large weights take their step of SGD instead of a gradient."""
+        """Like `backward`, but if the layer descends, its weights take a step of SGD."""
         self.backward()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +12,11 @@ from torch import Tensor, nn
 
 from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.training.local_training import (
-    LocalResult,
-    LocalSettings,
-    LocalTrainer,
-    Shards,
-)
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.portable.blas import Array32
+from afl_sim.portable.elementary import ignoring_errors
 from afl_sim.portable.sums import squared_norm
 from afl_sim.streams import Streams
 
@@ -49,21 +47,27 @@ class ChainTrainer(LocalTrainer):
         self._samples: Array32 = images.reshape(len(images), -1).numpy()
         self._targets = labels.numpy()
 
+    def train(self, *arguments: Any, **named: Any) -> LocalResult:
+        with ignoring_errors():  # a run that diverges is reported by its loss
+            return super().train(*arguments, **named)
+
     def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
         torch.default_generator.manual_seed(self._streams.integer(purpose, client, task))
         self._chain.load(vector.detach().numpy())
 
     def outputs(self, images: Tensor) -> Tensor:
         samples = images.reshape(len(images), -1).numpy()
-        return torch.from_numpy(self._chain.outputs(samples, np.arange(len(samples))))
+        with ignoring_errors():
+            return torch.from_numpy(self._chain.outputs(samples, np.arange(len(samples))))
 
     def squared_gradient_norm(self, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-        chain = self._chain
-        for index, (rows, weights) in enumerate(batches):
-            chain.differentiate(
-                self._samples, self._targets, rows.numpy(), weights.numpy(), index > 0, False
-            )
-        return squared_norm(chain.gradient)
+        chain, samples, targets = self._chain, self._samples, self._targets
+        with ignoring_errors():
+            for index, (rows, weights) in enumerate(batches):
+                chain.differentiate(
+                    samples, targets, rows.numpy(), weights.numpy(), index > 0, training=False
+                )
+            return squared_norm(chain.gradient)
 
     def _descend(
         self,
@@ -102,7 +106,7 @@ class ChainTrainer(LocalTrainer):
                 stepper.step()
             total += math.fsum(losses)
             samples += len(rows)
-        end = torch.from_numpy(chain.outward(chain.weights))
+        end = torch.from_numpy(chain.parameters.outward(chain.weights))
         return LocalResult(end, end - start, total / samples)
 
     def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
@@ -114,18 +118,19 @@ class ChainTrainer(LocalTrainer):
         for rows in self.batches(client, task, steps):
             losses = chain.differentiate(self._samples, self._targets, rows, 1.0, samples > 0)
             if noise is not None:
-                chain.gradient += np.float32(len(rows)) * self._inward(next(noise))
+                added = np.float32(len(rows)) * self._inward(next(noise))
+                np.add(chain.gradient, added, out=chain.gradient)
             total += math.fsum(losses)
             samples += len(rows)
         if settings.clip_norm is not None:
             _clip(chain.gradient, settings.clip_norm * samples)
-        gradient = chain.outward(chain.gradient)
+        gradient = chain.parameters.outward(chain.gradient)
         np.divide(gradient, np.float32(-samples), out=gradient)
         return LocalResult(start, torch.from_numpy(gradient), total / samples)
 
     def _inward(self, vector: Tensor) -> Array32:
         given = vector.detach().numpy()
-        return self._chain.inward(given, np.empty_like(given))
+        return self._chain.parameters.inward(given, np.empty_like(given))
 
 
 class _Stepper:
@@ -145,7 +150,7 @@ class _Stepper:
         self._in_order = not spec.by_entry  # else the order of the entries does not matter
         self._weights, self._gradient = chain.weights, chain.gradient
         if self._in_order:
-            self._weights = chain.outward(chain.weights)
+            self._weights = chain.parameters.outward(chain.weights)
             self._gradient = np.empty_like(self._weights)
         weights, gradient = (torch.from_numpy(v) for v in (self._weights, self._gradient))
         parameters = []
@@ -163,7 +168,7 @@ class _Stepper:
             self._chain.step(self.rate)
             return
         if self._in_order:
-            np.copyto(self._gradient, self._chain.outward(self._chain.gradient))
+            np.copyto(self._gradient, self._chain.parameters.outward(self._chain.gradient))
         self._optimizer.step()
         if self._in_order:
             self._chain.load(self._weights)

@@ -16,9 +16,9 @@ from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.models.precision import forward_arithmetic
 from afl_sim.learning.models.quicker import quickened
+from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import LOSSES, SAMPLE_LOSSES
 from afl_sim.learning.training.mini_batches import mini_batches
-from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.streams import Streams
 
 
@@ -27,43 +27,6 @@ class Shards(Protocol):
 
     def indices(self, client: int) -> npt.NDArray[np.int64]:
         """Indices into the training pool, in a fixed order."""
-
-
-@dataclass(frozen=True)
-class LocalSettings:
-    """How every client trains.
-
-    Attributes:
-        optimizer: the local optimizer; each task gets a new one.
-        batch_size: samples per mini-batch; None for all of the client's data.
-        loss: a key of `LOSSES`.
-        shuffle: visit the data in a new random order in each pass.
-        drop_last: skip the last, smaller mini-batch of a pass.
-        clip_norm: largest gradient norm, or None.
-        proximal: mu of the proximal term ``mu/2 ||w - w_global||^2``.
-        gradient: return -g at the starting point (the mean over the task's mini-batches, each
-            sample counting once) instead of training.
-        precision: of the forward passes, in evaluations too: float32 or bf16.
-        device: where models are trained and evaluated: cpu or cuda.
-        gradient_noise: standard deviation of the noise added to each entry of a step's gradient.
-        batched: whether models are stacked, and trained by a `BatchedTrainer`.
-        portable: whether the arithmetic is portable, so that its bits are the same on every
-            machine.
-    """
-
-    optimizer: OptimizerSpec
-    batch_size: int | None = 32
-    loss: str = "cross_entropy"
-    shuffle: bool = True
-    drop_last: bool = False
-    clip_norm: float | None = None
-    proximal: float = 0.0
-    gradient: bool = False
-    precision: str = "float32"
-    device: str = "cpu"
-    gradient_noise: float = 0.0
-    batched: bool = False
-    portable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from afl_sim.learning.models.built_in import global_generators
 from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.full_gradient import FullGradient
-from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.streams import Streams
 from afl_sim.user_code import reason, told
 

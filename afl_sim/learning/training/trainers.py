@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from afl_sim.learning.chain.recognition import chain_of
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
 from afl_sim.learning.training.chain_training import ChainTrainer
-from afl_sim.learning.training.local_training import LocalSettings, LocalTrainer, Shards
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalTrainer, Shards
 from afl_sim.streams import Streams
 
 

@@ -16,7 +16,8 @@ from afl_sim.learning.chain.recognition import chain_of
 from afl_sim.learning.models.built_in import Cnn, LeNet, Logistic, Mlp, ModelSpec, build_model
 from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.full_gradient import FullGradient
-from afl_sim.learning.training.local_training import LocalResult, LocalSettings, LocalTrainer
+from afl_sim.learning.training.local_settings import LocalSettings
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.losses import LOSSES
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.portable.processor import shortfall
@@ -82,9 +83,11 @@ def test_outputs_losses_gradients_and_steps_are_those_of_the_network(name: str, 
     np.testing.assert_allclose(chain.outputs(samples, rows), outputs.detach().numpy(), **near)
     losses = chain.differentiate(samples, labels.numpy(), rows, 1 / batch)
     assert np.mean(losses) == pytest.approx(float(value.detach()), rel=1e-5)
-    np.testing.assert_allclose(chain.outward(chain.gradient), gradient, **near)
+    np.testing.assert_allclose(chain.parameters.outward(chain.gradient), gradient, **near)
     assert chain.descend(samples, labels.numpy(), rows, 0.5) == losses
-    np.testing.assert_allclose(chain.outward(chain.weights), before - 0.5 * gradient, **near)
+    np.testing.assert_allclose(
+        chain.parameters.outward(chain.weights), before - 0.5 * gradient, **near
+    )
 
 
 def test_gradients_add_up_and_samples_have_weights() -> None:
@@ -94,7 +97,7 @@ def test_gradients_add_up_and_samples_have_weights() -> None:
     samples, weights = images.reshape(7, -1).numpy(), np.linspace(0, 2, 7, dtype=np.float32)
     chain.differentiate(samples, labels.numpy(), np.arange(4), weights[:4])
     chain.differentiate(samples, labels.numpy(), np.arange(4, 7), weights[4:], add=True)
-    found = chain.outward(chain.gradient)
+    found = chain.parameters.outward(chain.gradient)
     (
         F.cross_entropy(model(images), labels, reduction="none") @ torch.from_numpy(weights)
     ).backward()
@@ -113,7 +116,9 @@ def test_of_equal_pixels_in_a_window_the_first_gets_the_gradient() -> None:
     chain.differentiate(images.reshape(1, -1).numpy(), labels.numpy(), np.arange(1), 1.0)
     F.cross_entropy(model(images), labels).backward()
     expected = torch.cat([p.grad.reshape(-1) for p in model.parameters()]).numpy()
-    np.testing.assert_allclose(chain.outward(chain.gradient), expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        chain.parameters.outward(chain.gradient), expected, rtol=1e-5, atol=1e-7
+    )
 
 
 def test_batch_sizes_do_not_leave_traces() -> None:
@@ -221,7 +226,7 @@ def test_dropped_units_keep_their_expected_value() -> None:
     with torch.no_grad():
         chain.load(np.ones(80_002, np.float32))
     torch.manual_seed(1)
-    program = chain._program(1)
+    program = chain.program(1)
     program.forward(np.ones((1, 1), np.float32), np.array([0]), np.array([0]))
     units = program.links[2].y
     assert set(np.unique(units)) == {0.0, np.float32(2) * np.float32(1 / 0.75)}
