@@ -16,6 +16,7 @@ from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ _SETTINGS = {
     "OPENBLAS_VERBOSE": "0",
 }
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = ctypes.c_int(101), ctypes.c_int(111), ctypes.c_int(112)
+_loading = Lock()  # the environment is changed meanwhile
 _ROUTINES = {
     np.dtype(np.float32): ("scipy_cblas_sgemm", ctypes.c_float),
     np.dtype(np.float64): ("scipy_cblas_dgemm", ctypes.c_double),
@@ -156,11 +158,33 @@ def unavailable() -> str | None:
         kernel = _library().scipy_openblas_get_corename().decode()
     except (OSError, AttributeError) as error:
         return f"{_PACKAGE} cannot be loaded ({error})"
-    return None if kernel == _KERNEL else f"its kernel is {kernel}; expected {_KERNEL}"
+    if kernel == _KERNEL:
+        return None
+    return (
+        f"{_PACKAGE} was loaded before with the kernel {kernel}; expected {_KERNEL}, "
+        f"as with OPENBLAS_CORETYPE={_KERNEL} in the environment"
+    )
+
+
+def hold_to_one_thread() -> None:
+    """Let one thread compute each product, whatever was set since.
+
+    The number of threads changes the bits of a product. Packages that limit threads, such as
+    threadpoolctl, find every OpenBLAS of a process, and set this one too.
+    """
+    library = _library()
+    if library.scipy_openblas_get_num_threads() != 1:
+        library.scipy_openblas_set_num_threads(1)
 
 
 @cache
 def _library() -> Any:
+    with _loading:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Any:
     """The library. It reads its settings from the environment once, while it is loaded.
 
     The package is found but not imported, because it loads the library when it is imported.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import local
 
+from afl_sim.portable.blas import hold_to_one_thread
 from afl_sim.portable.mode import portable_arithmetic
 
 _thread = local()
@@ -20,6 +21,8 @@ def arithmetic_of(portable: bool) -> Iterator[None]:
     Args:
         portable: whether it is asked for; else the block changes nothing.
     """
+    if portable:
+        hold_to_one_thread()
     if not portable or getattr(_thread, "entered", False):
         yield
         return

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from places import ROOT
 
+from afl_sim.portable import blas
 from afl_sim.portable.blas import prepared, product
+from afl_sim.portable.block import arithmetic_of
 from afl_sim.portable.processor import shortfall
 
 pytestmark = pytest.mark.skipif(shortfall() is not None, reason=str(shortfall()))
@@ -66,3 +68,34 @@ def test_an_empty_sum_forgets_what_is_there() -> None:
     out = np.full((2, 3), np.nan, np.float32)
     prepared(np.ones((2, 0), np.float32), np.ones((0, 3), np.float32), out)()
     assert out.tolist() == [[0] * 3] * 2
+
+
+def test_the_bits_of_a_product_do_not_depend_on_threads_that_others_set() -> None:
+    """Packages that limit threads find every OpenBLAS of a process, and set this one too."""
+    a, b = _drawn(500, 784), _drawn(784, 300)
+    with arithmetic_of(portable=True):
+        expected = product(a, b)
+    library = blas._library()
+    library.scipy_openblas_set_num_threads(2)
+    try:
+        with arithmetic_of(portable=True):
+            assert library.scipy_openblas_get_num_threads() == 1
+            assert product(a, b).tobytes() == expected.tobytes()
+    finally:
+        library.scipy_openblas_set_num_threads(1)
+
+
+def test_a_library_that_was_loaded_with_another_kernel_is_refused() -> None:
+    first = "import scipy_openblas32"
+    code = f"{first}\nfrom afl_sim.portable.blas import unavailable\nprint(unavailable())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "OPENBLAS_CORETYPE": "Sandybridge", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (
+        "scipy-openblas32 was loaded before with the kernel Sandybridge; expected Haswell, "
+        "as with OPENBLAS_CORETYPE=Haswell in the environment\n"
+    )

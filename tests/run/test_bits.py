@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from afl_sim import simulate
 from afl_sim.errors import RunFolderError, ScenarioError, StrategyError
+from afl_sim.execution.arithmetic import portable_digest
 from afl_sim.execution.numerics import fingerprint
 from afl_sim.portable import block
 from afl_sim.portable.mode import NotPortable
@@ -53,10 +54,13 @@ def without_fourier() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_fourier(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_fourier(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(block, "portable_arithmetic", without_fourier)
     monkeypatch.setattr(bits, "shortfall", lambda: None)
     monkeypatch.setattr(bits, "_known", {})
+    portable_digest.cache_clear()
+    yield
+    portable_digest.cache_clear()  # it is that of other arithmetic
 
 
 def scenario(*settings: str) -> Scenario:

@@ -53,6 +53,10 @@ class Chain:
         """Take the parameters from a vector of shape (P,) in the order of the model."""
         self.parameters.inward(vector, self.weights)
 
+    def seed(self, number: int) -> None:
+        """Seed the draws of dropout."""
+        self._factors.draws.manual_seed(number)
+
     def outputs(self, samples: Array32, rows: Rows) -> Array32:
         """The outputs for rows of ``samples``, shape (rows, classes), as in an evaluation."""
         return np.concatenate(

@@ -70,7 +70,7 @@ class _Rectified(Link):
 
 
 class Dropout(Layer):
-    """Dropout of single units, in place; its draws are those of torch's global generator.
+    """Dropout of single units, in place; its draws are PyTorch's.
 
     Args:
         probability: of dropping a unit in training.
@@ -102,7 +102,7 @@ class _Dropped(Link):
     def forward(self) -> None:
         if not self._factors.dropping:
             return
-        drawn = torch.rand(self.y.shape).numpy()
+        drawn = torch.rand(self.y.shape, generator=self._factors.draws).numpy()
         np.multiply(drawn >= self._probability, self._scale, out=self._mask)
         np.multiply(self.y, self._mask, out=self.y)
 

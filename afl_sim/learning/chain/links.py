@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from afl_sim.portable.blas import Array32
 
@@ -27,11 +28,14 @@ class Factors:
         dropping: whether dropout is active.
         kept: 0 if a backward pass replaces the gradients, 1 if it adds to them.
         rate: minus the learning rate, where a backward pass changes the weights themselves.
+        draws: gives dropout its random numbers. It is not the global generator, which the threads
+            of a process share.
     """
 
     dropping: bool = True
     kept: ctypes.c_float = field(default_factory=lambda: ctypes.c_float(0.0))
     rate: ctypes.c_float = field(default_factory=lambda: ctypes.c_float(0.0))
+    draws: torch.Generator = field(default_factory=torch.Generator)
 
 
 class Weights:

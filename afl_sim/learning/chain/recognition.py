@@ -20,7 +20,7 @@ def chain_of(model: nn.Module, shape: Sequence[int], loss: str) -> Chain | None:
 
     It must be a `torch.nn.Sequential`, in which others may be nested, of ``Flatten``, ``Linear``,
     ``ReLU``, ``Dropout``, and of ``Conv2d``, ``MaxPool2d(2)`` and ``ReLU`` in this order. Every
-    parameter is trained, and used once. It ends in logits, shape (N, classes).
+    parameter is trained, and used once, and has no hooks. It ends in logits, shape (N, classes).
 
     Args:
         model: the parameters' values do not matter.
@@ -29,7 +29,7 @@ def chain_of(model: nn.Module, shape: Sequence[int], loss: str) -> Chain | None:
     """
     parameters = list(model.parameters())
     if loss not in CHAIN_LOSSES or not all(
-        p.requires_grad and p.dtype == torch.float32 for p in parameters
+        p.requires_grad and p.dtype == torch.float32 and not _has_hooks(p) for p in parameters
     ):
         return None
     modules = _flattened(model)
@@ -39,6 +39,11 @@ def chain_of(model: nn.Module, shape: Sequence[int], loss: str) -> Chain | None:
     if sum(len(layer.orders()) for layer in layers) != len(parameters):  # some are shared
         return None
     return Chain(layers, tuple(shape), loss)
+
+
+def _has_hooks(parameter: nn.Parameter) -> bool:
+    """Whether its gradient is changed or watched."""
+    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
 
 
 def _flattened(module: nn.Module) -> list[nn.Module] | None:

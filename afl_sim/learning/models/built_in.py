@@ -7,18 +7,15 @@ Every built-in model ends in logits of shape (batch, classes) and takes images o
 
 from __future__ import annotations
 
-import random
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal, Self
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.models.global_draws import global_generators
 
 Shape = tuple[int, int, int]
 
@@ -185,21 +182,6 @@ def build_model(spec: ModelSpec, input_shape: Shape, classes: int, seed: int) ->
     """
     with global_generators(seed):
         return spec.build(input_shape, classes)
-
-
-@contextmanager
-def global_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators of PyTorch, NumPy and Python, and restore them afterwards."""
-    legacy, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            random.seed(seed)
-            yield
-    finally:
-        np.random.set_state(legacy)  # noqa: NPY002
-        random.setstate(plain)
 
 
 def count_parameters(spec: ModelSpec, input_shape: Shape, classes: int) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, sizes_to_try
 from afl_sim.learning.models.few_channels import with_few_channels_pooled
+from afl_sim.learning.models.global_draws import one_thread_draws
 from afl_sim.learning.models.local_state import runs_foreign_code, tensors_in
 from afl_sim.learning.models.nearness import IN_DOUBLE, near
 
@@ -82,7 +83,7 @@ def _same(plain: nn.Module, quick: nn.Module, shape: torch.Size) -> bool:
         model.requires_grad_(True)  # gradients show what frozen layers compute, too
     # A copy may still use layers of the original; its own layers then have no gradient.
     unseen = {name for name, weight in plain.named_parameters() if weight.dim() >= 4}
-    with torch.random.fork_rng(devices=[]):
+    with one_thread_draws, torch.random.fork_rng(devices=[]):
         for size, training in _TRIALS:
             images = torch.randn(size, *shape, generator=draws, dtype=torch.float64)
             try:
@@ -105,7 +106,7 @@ def _same_in_batches(
     A mistaken memory order changes all images, so it cannot be confused with rounding.
     """
     draws = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
+    with one_thread_draws, torch.random.fork_rng(devices=[]):
         for size in sizes_to_try(sizes.trained, _MOST_SAMPLES):
             images = torch.randn(size, *shape, generator=draws)
             if not _Pass(plain, images, True).is_near(_Pass(quick, images, True)):

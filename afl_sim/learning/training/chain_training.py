@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class ChainTrainer(LocalTrainer):
     ) -> None:
         super().__init__(model, images, labels, shards, streams, settings)
         self._chain = chain
+        self.turn = nullcontext()  # dropout has a generator of its own
         self._samples: Array32 = images.reshape(len(images), -1).numpy()
         self._targets = labels.numpy()
 
@@ -52,7 +54,7 @@ class ChainTrainer(LocalTrainer):
             return super().train(*arguments, **named)
 
     def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
-        torch.default_generator.manual_seed(self._streams.integer(purpose, client, task))
+        self._chain.seed(self._streams.integer(purpose, client, task))
         self._chain.load(vector.detach().numpy())
 
     def outputs(self, images: Tensor) -> Tensor:

@@ -68,6 +68,10 @@ class Evaluator:
 
     def evaluate(self, vector: Tensor) -> Scores:
         """Evaluate a model given as a vector of shape (P + B,)."""
+        with self._trainer.turn:
+            return self._evaluate(vector)
+
+    def _evaluate(self, vector: Tensor) -> Scores:
         model = self._trainer.model
         self._trainer.load(vector, "evaluation.dropout")
         model.eval()

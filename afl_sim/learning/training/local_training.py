@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
+from afl_sim.learning.models.global_draws import may_draw, one_thread_draws
 from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.models.precision import forward_arithmetic
@@ -61,6 +63,8 @@ class LocalTrainer:
         layout: the layout of the model's vector.
         arithmetic: the context of a forward pass.
         device: where the model, the images and the labels are. Vectors are always on the CPU.
+        turn: the context of a task or an evaluation. If the model may draw from the global
+            generator, as dropout does, other threads wait meanwhile.
     """
 
     def __init__(
@@ -88,6 +92,8 @@ class LocalTrainer:
         self._loss = LOSSES[settings.loss]
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
         self._local_state = LocalState(self.model)
+        self._draws = may_draw(self.model)
+        self.turn: AbstractContextManager[Any] = one_thread_draws if self._draws else nullcontext()
 
     @property
     def learning_rate(self) -> float:
@@ -117,14 +123,15 @@ class LocalTrainer:
         count = self.layout.num_parameters
         if steps == 0:
             return LocalResult(start, torch.zeros(count), float("nan"))
-        self.load(start, "dropout", client, task)
-        self.model.train()
-        if self.settings.gradient:
-            result = self._gradient(client, task, steps, start)
-            if correction is None:
-                return result
-            return replace(result, delta=result.delta - correction)
-        return self._descend(client, task, steps, start, anchor, lr_factor, correction)
+        with self.turn:
+            self.load(start, "dropout", client, task)
+            self.model.train()
+            if self.settings.gradient:
+                result = self._gradient(client, task, steps, start)
+                if correction is None:
+                    return result
+                return replace(result, delta=result.delta - correction)
+            return self._descend(client, task, steps, start, anchor, lr_factor, correction)
 
     def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
         """Load a vector of shape (P + B,) into the model, and reset everything else in the model.
@@ -133,12 +140,13 @@ class LocalTrainer:
             vector: its parameters and floating buffers.
             purpose, client, task: the address of the random draws of its layers.
         """
-        # Dropout uses torch's global generator, so it is seeded here. On a machine without a GPU
-        # `torch.manual_seed` would format and keep the call stack for each kind of GPU.
-        seed_global = torch.manual_seed
-        if self.device.type == "cpu":
-            seed_global = torch.default_generator.manual_seed
-        seed_global(self._streams.integer(purpose, client, task))
+        if self._draws:
+            # On a machine without a GPU `torch.manual_seed` would format and keep the call stack
+            # for each kind of GPU.
+            seed_global = torch.manual_seed
+            if self.device.type == "cpu":
+                seed_global = torch.default_generator.manual_seed
+            seed_global(self._streams.integer(purpose, client, task))
         self.forget()
         self.layout.write(self.model, vector)
 

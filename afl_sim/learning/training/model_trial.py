@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.batch_sizes import BatchSizes, sizes_to_try
-from afl_sim.learning.models.built_in import global_generators
+from afl_sim.learning.models.global_draws import global_generators
 from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.full_gradient import FullGradient

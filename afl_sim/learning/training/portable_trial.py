@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import BatchSizes
-from afl_sim.learning.models.built_in import global_generators
+from afl_sim.learning.models.global_draws import global_generators
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient

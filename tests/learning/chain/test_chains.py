@@ -218,6 +218,20 @@ def test_dropout_is_drawn_for_each_task_and_absent_from_evaluations() -> None:
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
 
 
+def test_dropout_of_a_chain_leaves_the_global_generator_alone() -> None:
+    """Runs in other threads draw from it."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Dropout(0.5), nn.Linear(3, CLASSES))
+    chain = chain_of(model, (1, 2, 2), "cross_entropy")
+    assert chain is not None
+    data = _drawn((1, 2, 2), 6)
+    given = LocalSettings(sgd(), 2)
+    local = ChainTrainer(chain, model, *data, Held(samples=6), Streams(SEED), given)
+    start = torch.from_numpy(_vector(model))
+    before = torch.get_rng_state()
+    local.train(0, 0, 3, start, start, 1.0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_dropped_units_keep_their_expected_value() -> None:
     model = nn.Sequential(
         nn.Flatten(), nn.Linear(1, 20_000), nn.Dropout(0.25), nn.Linear(20_000, 2)
@@ -261,6 +275,18 @@ def _frozen() -> nn.Module:
     return model
 
 
+def _with_a_changed_gradient() -> nn.Module:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    model[1].weight.register_hook(lambda gradient: 2 * gradient)
+    return model
+
+
+def _with_a_watched_gradient() -> nn.Module:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    model[1].weight.register_post_accumulate_grad_hook(lambda weight: None)
+    return model
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -280,8 +306,10 @@ def _frozen() -> nn.Module:
         _watched(),
         _shared(),
         _frozen(),
+        _with_a_changed_gradient(),
+        _with_a_watched_gradient(),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_what_is_no_chain_is_not_taken_for_one(model: nn.Module) -> None:
     assert chain_of(model, (1, 2, 2), "cross_entropy") is None

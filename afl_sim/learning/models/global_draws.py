@@ -1,0 +1,47 @@
+"""The global generators of PyTorch, NumPy and Python, which all threads of a process share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
+
+import numpy as np
+import torch
+from torch import nn
+
+from afl_sim.learning.models.few_channels import is_watched
+
+one_thread_draws = RLock()
+"""Held by the thread that draws from a global generator after seeding it."""
+
+_NEVER_DRAW = (
+    nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU,
+    nn.Tanh, nn.Sigmoid, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm,
+)  # fmt: skip
+
+
+def may_draw(model: nn.Module) -> bool:
+    """Whether a pass through the model may draw from a global generator, as dropout does."""
+    return any(
+        is_watched(module)
+        or (type(module) not in _NEVER_DRAW and not type(module).__module__.startswith("afl_sim."))
+        for module in model.modules()
+    )
+
+
+@contextmanager
+def global_generators(seed: int) -> Iterator[None]:
+    """Seed the global generators, and restore them afterwards. Other threads wait."""
+    with one_thread_draws:
+        legacy, plain = np.random.get_state(), random.getstate()  # noqa: NPY002
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                np.random.seed(seed % 2**32)  # noqa: NPY002
+                random.seed(seed)
+                yield
+        finally:
+            np.random.set_state(legacy)  # noqa: NPY002
+            random.setstate(plain)
