@@ -8,6 +8,8 @@ import numpy.typing as npt
 from afl_sim.portable.elementary import POWERS, STEP
 
 _LOWEST = -700.0  # below it the result is not a normal number, and counts as that of -700
+_PER_STEP = 1 / STEP
+_LAST = POWERS.size - 1
 _BITS = POWERS.size.bit_length() - 1
 _MANTISSA = 52
 
@@ -30,7 +32,7 @@ class BufferedExp:
         steps, rest, total, power = self._steps, self._rest, self._sum, self._power
         whole, index = self._whole, self._index
         np.fmax(x, _LOWEST, out=x)
-        np.multiply(x, 1 / STEP, out=steps)
+        np.multiply(x, _PER_STEP, out=steps)
         np.rint(steps, out=steps)
         np.multiply(steps, STEP, out=rest)
         np.subtract(x, rest, out=rest)
@@ -41,8 +43,8 @@ class BufferedExp:
         np.multiply(total, rest, out=total)
         np.add(total, 1, out=total)
         np.copyto(whole, steps, casting="unsafe")
-        np.bitwise_and(whole, POWERS.size - 1, out=index)
-        np.take(POWERS, index, out=power, mode="clip")
+        np.bitwise_and(whole, _LAST, out=index)
+        POWERS.take(index, out=power, mode="clip")
         np.right_shift(whole, _BITS, out=whole)
         np.left_shift(whole, _MANTISSA, out=whole)
         bits = power.view(np.int64)

@@ -112,7 +112,8 @@ class Chain:
         program = self.program(len(rows))
         losses = program.forward(samples, labels, rows)
         program.descend(np.float32(1.0 / len(rows)))
-        self._step(self.parameters.dense_begin, rate)
+        if self.parameters.dense_begin:
+            self._step(self.parameters.dense_begin, rate)
         return losses
 
     def step(self, rate: float) -> None:

@@ -157,7 +157,7 @@ class Images(Link):
 
     def gather(self, samples: Array32, chosen: npt.NDArray[np.int64]) -> None:
         """Take the chosen rows of ``samples``, shape (all, features)."""
-        np.take(samples, chosen, axis=0, out=self._rows, mode="clip")
+        samples.take(chosen, axis=0, out=self._rows, mode="clip")
         if self._maps is not None:
             np.copyto(self.y, self._maps)
 

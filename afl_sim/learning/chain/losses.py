@@ -57,7 +57,7 @@ class CrossEntropy:
 
     def differentiate(self, weights: Array32 | np.float32, out: Array32) -> None:
         np.divide(self._shares, self._total, out=self._shares)
-        np.take(self._unit, self._labels, axis=0, out=self._target, mode="clip")
+        self._unit.take(self._labels, axis=0, out=self._target, mode="clip")
         np.subtract(self._shares.T, self._target, out=out, casting="same_kind")
         np.multiply(out, weights, out=out)
 
