@@ -17,19 +17,13 @@ from afl_sim.strategies import strategies
 
 SCRIPT = portable_cases.__file__
 EMULATED = (
-    "logistic; batch 10",
     "mlp, dropout; batch 13",
     "lenet; batch 1",
     "cnn, small; batch 10",
     "logistic; Adam",
-    "logistic; RMSprop, centered",
     "server optimizer FedYogi",
     "training; noise, clipping, proximal",
-    "training; mse",
     "training; upload qsgd",
-    "strategy fadas",
-    "strategy port",
-    "data; pixelwise",
 )
 """A few of every kind: an emulator is slow."""
 
