@@ -129,7 +129,7 @@ def resume_run(
     ):
         if found.timing_only and scenario.stop.accuracy is not None:
             display.finish(ACCURACY_IGNORED)
-        for note in [] if found.timing_only else native_notes([scenario]):
+        for note in native_notes([scenario], found.timing_only):
             display.finish(note)
         done = resume(
             run,
@@ -179,7 +179,7 @@ def validate(
             problems.append(str(error))
             continue
         print(f"{name}: ok, {len(study.cases)} run{'s' if len(study.cases) > 1 else ''}")
-        for note in [] if timing_only else native_notes([case.scenario for case in study.cases]):
+        for note in native_notes([case.scenario for case in study.cases], timing_only):
             print(note)
         if show:
             show_partition(study)

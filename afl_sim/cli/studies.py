@@ -57,7 +57,7 @@ def run_and_tell(
         display.expect(len(study.cases))
         if timing_only and any(case.scenario.stop.accuracy is not None for case in study.cases):
             display.finish(ACCURACY_IGNORED)
-        for note in [] if timing_only else native_notes([case.scenario for case in study.cases]):
+        for note in native_notes([case.scenario for case in study.cases], timing_only):
             display.finish(note)
         folder, outcomes = run_study(
             study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))

@@ -72,9 +72,7 @@ def _portable_results() -> Iterator[Tensor]:
     x = 4 * _values(1031)
     positive = x.abs() + 0.1
     yield from (x.exp(), x.tanh(), x.sigmoid(), positive.log(), positive.sqrt(), x.sum(), x.mean())
-    logits = (4 * _values(16, 70)).requires_grad_()
-    loss = F.cross_entropy(logits, torch.arange(16))
-    yield from (loss, *torch.autograd.grad(loss, logits))
+    yield from _cross_entropy(4 * _values(16, 70))
     yield from _products()
     yield from _convolved(_CONVOLUTIONS)
     yield _chained()
@@ -101,8 +99,12 @@ def _elementwise() -> Iterator[Tensor]:
     yield from (x.sum(), x.mean(), x.norm(), x.var(), x.cumsum(0))
     rows = 4 * _values(16, 70)
     yield from (rows.softmax(1), rows.sum(0), F.layer_norm(rows, (70,)))
+    yield from _cross_entropy(rows)
+
+
+def _cross_entropy(rows: Tensor) -> Iterator[Tensor]:
     logits = rows.clone().requires_grad_()
-    loss = F.cross_entropy(logits, torch.arange(16))
+    loss = F.cross_entropy(logits, torch.arange(len(rows)))
     yield from (loss, *torch.autograd.grad(loss, logits))
 
 

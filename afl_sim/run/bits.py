@@ -76,8 +76,10 @@ def check_bits(scenario: Scenario) -> None:
         raise ScenarioError(f"numerics.bits: got 'portable', but {reason}; expected native or auto")
 
 
-def native_notes(scenarios: Sequence[Scenario]) -> list[str]:
-    """A line for each reason for which some of these runs have native bits."""
+def native_notes(scenarios: Sequence[Scenario], timing_only: bool = False) -> list[str]:
+    """A line for each reason for which some of these runs have native bits, if they train."""
+    if timing_only:
+        return []
     reasons = dict.fromkeys(effective_bits(scenario).reason for scenario in scenarios)
     what = "the run uses native bits, which depend on the machine"
     return [f"{reason}; {what}" for reason in reasons if reason is not None]

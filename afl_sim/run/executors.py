@@ -17,7 +17,6 @@ from afl_sim.execution.workers.seats import Seat
 from afl_sim.execution.workers.worker import Supply
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer
-from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recipe import build_runner, compressor_of, recipe_of, worker_runner
 from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
@@ -32,16 +31,14 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
     """An executor in this process."""
     assert prepared.dataset is not None
     recipe = recipe_of(scenario)
-    portable = recipe.settings.portable
-    with arithmetic_of(portable):
-        trainer, evaluator = build_runner(
-            recipe, prepared.dataset, prepared.partition, prepared.testing
-        )
+    trainer, evaluator = build_runner(
+        recipe, prepared.dataset, prepared.partition, prepared.testing
+    )
     compressor = compressor_of(recipe)
     if scenario.numerics.mode == "batched":
         group = scenario.numerics.group
         return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor)
-    return InlineExecutor(trainer, evaluator, compressor, portable)
+    return InlineExecutor(trainer, evaluator, compressor, recipe.settings.portable)
 
 
 def pooled(pool: WorkerPool) -> Executors:

@@ -99,7 +99,7 @@ class _SizedShards(Shards, Protocol):
 def build_runner(
     recipe: Recipe, dataset: Dataset, partition: _SizedShards, testing: Shards | None = None
 ) -> tuple[LocalTrainer, Evaluator]:
-    """Make the trainer and the evaluator of a run.
+    """Make the trainer and the evaluator of a run, in the run's arithmetic.
 
     Args:
         recipe: the run's.
@@ -108,7 +108,6 @@ def build_runner(
         testing: the samples that each client keeps for tests, if any.
     """
     streams = Streams(recipe.seed)
-    model = new_model(recipe.model, recipe.data, streams)
     chosen = recipe.evaluation
     shards = {"client_test": testing, "client_train": partition}.get(chosen.on)
     if shards is not None:
@@ -126,9 +125,11 @@ def build_runner(
     sizes = UNKNOWN
     if recipe.model["kind"] not in MODELS:  # built-in models do not depend on the batch size
         sizes = _batch_sizes(recipe, partition.sizes, len(labels))
-    trainer = trainer_of(
-        model, dataset.images, dataset.labels, partition, streams, recipe.settings, sizes
-    )
+    with arithmetic_of(recipe.settings.portable):
+        model = new_model(recipe.model, recipe.data, streams)
+        trainer = trainer_of(
+            model, dataset.images, dataset.labels, partition, streams, recipe.settings, sizes
+        )
     gradient = None
     if chosen.squared_gradient_norm:
         gradient = FullGradient(trainer, partition, recipe.clients)
@@ -177,10 +178,8 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
         )
         training = _Rows(training, rows)
         testing = None if testing is None else _Rows(testing, rows)
-    portable = recipe.settings.portable
-    with arithmetic_of(portable):
-        trainer, evaluator = build_runner(recipe, pool, training, testing)
-    return TaskRunner(trainer, evaluator, compressor_of(recipe), portable)
+    trainer, evaluator = build_runner(recipe, pool, training, testing)
+    return TaskRunner(trainer, evaluator, compressor_of(recipe), recipe.settings.portable)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from afl_sim.learning.chain.dense import Dense, Dropout, Flatten, Rectifier
 from afl_sim.learning.chain.links import Layer
 from afl_sim.learning.chain.losses import CHAIN_LOSSES
 from afl_sim.learning.chain.pooled_convolution import PooledConvolution
-from afl_sim.learning.models.few_channels import halves, is_watched
+from afl_sim.learning.models.few_channels import halves, is_plain, is_watched
 
 
 def chain_of(model: nn.Module, shape: Sequence[int], loss: str) -> Chain | None:
@@ -112,9 +112,7 @@ def _layer(
 def _convolution(module: nn.Conv2d, shape: tuple[int, ...]) -> Layer | None:
     (rows, columns), padding = module.kernel_size, module.padding
     plain = (
-        module.groups == 1
-        and module.bias is not None
-        and module.stride == module.dilation == (1, 1)
+        is_plain(module)
         and module.padding_mode == "zeros"
         and not isinstance(padding, str)
         and padding[0] == padding[1]

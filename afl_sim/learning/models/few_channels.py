@@ -77,7 +77,8 @@ def _pooled(module: nn.Module) -> nn.Module:
     for index in range(len(layers) - 2):
         convolution, pooling, activation = layers[index : index + 3]
         if (
-            (type(convolution) is nn.Conv2d and _is_plain(convolution))
+            (type(convolution) is nn.Conv2d and is_plain(convolution))
+            and convolution.padding == (0, 0)
             and (type(pooling) is nn.MaxPool2d and halves(pooling))
             and type(activation) is nn.ReLU
             and not any(is_watched(layer) for layer in (convolution, pooling, activation))
@@ -89,16 +90,17 @@ def _pooled(module: nn.Module) -> nn.Module:
     return nn.Sequential(OrderedDict(zip(names, layers, strict=True))).train(module.training)
 
 
-def _is_plain(convolution: nn.Conv2d) -> bool:
+def is_plain(convolution: nn.Conv2d) -> bool:
+    """Whether it has a bias, and no stride, dilation or groups; its padding does not count."""
     return (
         convolution.groups == 1
         and convolution.bias is not None
         and convolution.stride == convolution.dilation == (1, 1)
-        and convolution.padding == (0, 0)
     )
 
 
 def halves(pooling: nn.MaxPool2d) -> bool:
+    """Whether it takes the maximum of windows of 2x2 that do not overlap."""
     pairs = (2, (2, 2))
     return (
         pooling.kernel_size in pairs

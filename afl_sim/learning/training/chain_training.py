@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
@@ -113,9 +113,7 @@ class ChainTrainer(LocalTrainer):
 
     def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
         chain, settings = self._chain, self.settings
-        noise: Iterator[Tensor] | None = None
-        if settings.gradient_noise:
-            noise = self.noise(client, task)
+        noise = self.noise(client, task) if settings.gradient_noise else None
         total, samples = 0.0, 0
         for rows in self.batches(client, task, steps):
             losses = chain.differentiate(self._samples, self._targets, rows, 1.0, samples > 0)
