@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from afl_sim.learning.chain.recognition import chain_of
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import LeNet
 from afl_sim.portable.block import arithmetic_of
 
@@ -82,7 +83,7 @@ def _chained() -> Tensor:
     """The weights of a small network after two steps."""
     shape, samples = (1, 16, 18), 9
     with torch.device("meta"):  # draws nothing
-        model = LeNet().build(shape, 4)
+        model = LeNet().build(SampleForm(shape, 4))
     chain = chain_of(model, shape, "cross_entropy")
     assert chain is not None
     chain.load(_values(len(chain.weights)).mul(0.1).numpy())

@@ -9,6 +9,7 @@ from typing import Any
 from afl_sim.errors import AflSimError, ScenarioError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.data.datasets import made_up
+from afl_sim.learning.data.form import form_of
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.training.model_trial import Demands
 from afl_sim.learning.training.portable_trial import first_obstacle
@@ -20,7 +21,7 @@ from afl_sim.scenario import Numerics, Scenario
 from afl_sim.scenario.checks.numerics import only_native
 from afl_sim.streams import Streams
 
-_BATCH = 4  # images in a trial
+_BATCH = 4  # inputs in a trial
 
 _known: dict[tuple[Any, ...], str | None] = {}
 
@@ -113,10 +114,10 @@ def _of_model(scenario: Scenario) -> str | None:
     data = scenario.data
 
     def tried() -> str | None:
-        images, labels = made_up(data, _BATCH)
+        inputs, labels = made_up(data, _BATCH)
         seed = Streams(scenario.seed)
         found = first_obstacle(
-            lambda: new_model(block, data, seed), images, labels, data.info.classes, demands
+            lambda: new_model(block, data, seed), inputs, labels, form_of(data).outputs, demands
         )
         return None if found is None else f"model: {found}"
 

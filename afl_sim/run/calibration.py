@@ -23,7 +23,8 @@ from torch import nn
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.data.batch_sizes import BatchSizes
-from afl_sim.learning.models.built_in import MODELS, Shape, build_model
+from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.built_in import MODELS, build_model
 from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.models.model_checks import check_parameters, check_tensors
 from afl_sim.learning.training.local_settings import LocalSettings
@@ -83,17 +84,17 @@ def calibrate(
     """
     _check(model, dataset, batch_size, repeats)
     info = DATASETS[dataset]
-    network = _network(model, info.input_shape, info.classes)
+    network = _network(model, SampleForm(info.input_shape, info.classes))
     settings = LocalSettings(OPTIMIZERS["SGD"].model_validate({"lr": 0.01}), batch_size)
     generator = torch.Generator().manual_seed(0)
     samples = 4 * batch_size
-    images = torch.randn(samples, *info.input_shape, generator=generator)
+    inputs = torch.randn(samples, *info.input_shape, generator=generator)
     labels = torch.randint(info.classes, (samples,), generator=generator)
     with deterministic():
         if model not in MODELS:
-            tried = images[:MOST_SAMPLES], labels[:MOST_SAMPLES]
+            tried = inputs[:MOST_SAMPLES], labels[:MOST_SAMPLES]
             try_model(network, *tried, info.classes, Demands(settings, {batch_size: None}))
-        data = images, labels, _One(samples)
+        data = inputs, labels, _One(samples)
         sizes = BatchSizes((batch_size,))
         trainer = LocalTrainer(network, *data, Streams(0), settings, sizes)
         start = trainer.layout.read(network)
@@ -124,14 +125,14 @@ def trace_of(found: Sequence[Calibration]) -> str:
     return text.getvalue()
 
 
-def _network(model: str, shape: Shape, classes: int) -> nn.Module:
+def _network(model: str, form: SampleForm) -> nn.Module:
     kind = MODELS.get(model) or resolve_model(model)
     try:
         spec = kind.model_validate({"kind": model})
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(f"{why}; expected a factory that needs no settings") from error
-    network = build_model(spec, shape, classes, 0)
+    network = build_model(spec, form, 0)
     check_parameters(network.named_parameters())
     check_tensors(network)
     return network

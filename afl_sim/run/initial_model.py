@@ -14,6 +14,7 @@ from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.runner import NO_MEMORY
 from afl_sim.learning.data.batch_sizes import batch_sizes
 from afl_sim.learning.data.datasets import made_up
+from afl_sim.learning.data.form import form_of
 from afl_sim.learning.models.built_in import MODELS, ModelSpec, build_model, count_parameters
 from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.models.model_checks import check_same, check_tensors
@@ -70,8 +71,7 @@ def initial_model(
     """
     own = block["kind"] not in MODELS
     if not own:
-        shape = data.info.input_shape
-        _check_memory(count_parameters(_spec(block), shape, data.info.classes))
+        _check_memory(count_parameters(_spec(block), form_of(data)))
     try:
         module = new_model(block, data, streams)
         layout = ParameterVector(module)
@@ -87,8 +87,8 @@ def initial_model(
     saved = StateDict(module, layout)
     check_same(module, new_model(block, data, streams), block["kind"])
     with one_at_a_time, deterministic():
-        images, labels = made_up(data, MOST_SAMPLES)
-        try_model(module, images, labels, data.info.classes, demands)
+        inputs, labels = made_up(data, MOST_SAMPLES)
+        try_model(module, inputs, labels, form_of(data).outputs, demands)
     return InitialModel(module, layout, vector, saved.of)
 
 
@@ -135,8 +135,8 @@ def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> No
     """
     used = None if strategy_of(scenario).gradient else optimizer_of(scenario).kind
     sizes = list(demands.holders)
-    images, _ = made_up(scenario.data, min(max(6, *sizes), MOST_SAMPLES))
-    problems = list(batching_problems(model, used, images, sizes))
+    inputs, _ = made_up(scenario.data, min(max(6, *sizes), MOST_SAMPLES))
+    problems = list(batching_problems(model, used, inputs, sizes))
     if problems:
         raise ScenarioError("\n".join(problems))
 
@@ -144,9 +144,7 @@ def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> No
 def new_model(block: dict[str, Any], data: DataSpec, streams: Streams) -> nn.Module:
     """The model of a scenario's ``model`` block, with the weights that the seed gives."""
     with one_at_a_time:
-        return build_model(
-            _spec(block), data.info.input_shape, data.info.classes, streams.integer("init")
-        )
+        return build_model(_spec(block), form_of(data), streams.integer("init"))
 
 
 def _spec(block: dict[str, Any]) -> ModelSpec:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.data.datasets import Dataset, load_dataset, load_labels
+from afl_sim.learning.data.annotations import Annotations
+from afl_sim.learning.data.datasets import Dataset, load_annotations, load_dataset
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.portable.block import arithmetic_of
@@ -35,8 +34,7 @@ class Prepared:
         initial: shape (P + B,): the initial model.
         saved: takes such a vector, and gives the model's tensors by the names they are saved under.
         dataset: the samples; None for a run without training.
-        labels: int64 (samples,): the labels of the samples that are dealt out.
-        classes: number of labels.
+        samples: the samples that are dealt out, without their inputs.
         testing: the samples that each client keeps for tests; None if there are none.
         evaluation_samples: number of samples in the set that ``evaluation.on`` names; None if only
             files of the user's would tell, and they were not read.
@@ -48,8 +46,7 @@ class Prepared:
     initial: Tensor
     saved: Callable[[Tensor], dict[str, Tensor]]
     dataset: Dataset | None
-    labels: npt.NDArray[np.int64]
-    classes: int
+    samples: Annotations
     testing: Partition | None
     evaluation_samples: int | None
 
@@ -69,12 +66,12 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     streams = Streams(scenario.seed)
     dataset = None
     if timing_only:
-        labels = load_labels(scenario.data, streams)
+        samples = load_annotations(scenario.data, streams)
     else:
         with one_at_a_time:
             dataset = load_dataset(scenario.data, streams)
-        labels = dataset.labels.numpy()
-    dealt = deal_out(scenario, labels, streams)
+        samples = dataset.annotations
+    dealt = deal_out(scenario, samples, streams)
     check_batches(scenario, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
     demands = demands_of(scenario, settings_of(scenario), dealt.training, available)
@@ -93,21 +90,20 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         model.vector,
         model.saved,
         dataset,
-        labels,
-        scenario.data.info.classes,
+        samples,
         dealt.testing,
         available,
     )
 
 
-def deal_out(scenario: Scenario, labels: npt.NDArray[np.int64], streams: Streams) -> Dealt:
-    """Deal samples with these labels out to the scenario's clients.
+def deal_out(scenario: Scenario, samples: Annotations, streams: Streams) -> Dealt:
+    """Deal samples out to the scenario's clients.
 
     Raises:
         ScenarioError: the partition is impossible with this data.
     """
     seconds = client_speeds(scenario)
-    return deal(scenario.data, labels, scenario.clients.count, seconds, streams)
+    return deal(scenario.data, samples, scenario.clients.count, seconds, streams)
 
 
 def _evaluation_samples(scenario: Scenario, dataset: Dataset | None, dealt: Dealt) -> int | None:

@@ -113,28 +113,28 @@ def build_runner(
     if shards is not None:
         held = [shards.indices(client) for client in range(recipe.clients)]
         rows = torch.from_numpy(np.sort(np.concatenate(held)))  # in the order of the files
-        images, labels = dataset.images[rows], dataset.labels[rows]
+        inputs, labels = dataset.inputs[rows], dataset.labels[rows]
     elif chosen.on == "validation":
-        images, labels = dataset.validation_images, dataset.validation_labels
+        inputs, labels = dataset.validation_inputs, dataset.validation_labels
     else:
-        images, labels = dataset.test_images, dataset.test_labels
+        inputs, labels = dataset.test_inputs, dataset.test_labels
     if chosen.samples is not None and chosen.samples < len(labels):
         order = streams.generator("evaluation").permutation(len(labels))
         subset = torch.from_numpy(np.sort(order[: chosen.samples]))
-        images, labels = images[subset], labels[subset]
+        inputs, labels = inputs[subset], labels[subset]
     sizes = UNKNOWN
     if recipe.model["kind"] not in MODELS:  # built-in models do not depend on the batch size
         sizes = _batch_sizes(recipe, partition.sizes, len(labels))
     with arithmetic_of(recipe.settings.portable):
         model = new_model(recipe.model, recipe.data, streams)
         trainer = trainer_of(
-            model, dataset.images, dataset.labels, partition, streams, recipe.settings, sizes
+            model, dataset.inputs, dataset.labels, partition, streams, recipe.settings, sizes
         )
     gradient = None
     if chosen.squared_gradient_norm:
         gradient = FullGradient(trainer, partition, recipe.clients)
     return trainer, Evaluator(
-        trainer, images, labels, dataset.classes, recipe.settings.loss, gradient
+        trainer, inputs, labels, dataset.form.outputs, recipe.settings.loss, gradient
     )
 
 
@@ -166,15 +166,15 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     pool = open_pool(recipe.data, recipe.stored)
     streams = Streams(recipe.seed)
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
-    labels = pool.labels.numpy()[rows]
-    dealt = deal(recipe.data, labels, recipe.clients, recipe.speeds, streams)
+    samples = pool.annotations.of(rows)
+    dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams)
     training: _SizedShards = dealt.training
     testing: _SizedShards | None = dealt.testing
     if len(held_out):
         # The pool stays whole, so that processes share it; the clients' indices are mapped instead.
         aside = torch.from_numpy(held_out)
         pool = replace(
-            pool, validation_images=pool.images[aside], validation_labels=pool.labels[aside]
+            pool, validation_inputs=pool.inputs[aside], validation_labels=pool.labels[aside]
         )
         training = _Rows(training, rows)
         testing = None if testing is None else _Rows(testing, rows)

@@ -32,7 +32,9 @@ from afl_sim.scenario import Scenario, dump_scenario
 
 def shares_of(prepared: Prepared) -> bytes:
     """The samples that each client holds, as the content of ``partition.parquet``."""
-    counts = prepared.partition.label_counts(prepared.labels, prepared.classes, MOST_CLIENTS)
+    counts = prepared.partition.label_counts(
+        prepared.samples.labels, prepared.samples.classes, MOST_CLIENTS
+    )
     return partition_file(counts)
 
 

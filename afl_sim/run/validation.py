@@ -9,7 +9,7 @@ from pathlib import Path
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
-from afl_sim.learning.data.datasets import load_labels
+from afl_sim.learning.data.datasets import load_annotations
 from afl_sim.run.api import load_study
 from afl_sim.run.bits import check_bits
 from afl_sim.run.checks import evaluation_problems
@@ -166,10 +166,9 @@ def _table(scenario: Scenario, label: str) -> object:
     from rich.table import Table
 
     streams = Streams(scenario.seed)
-    labels = load_labels(scenario.data, streams)
-    partition = deal_out(scenario, labels, streams).training
-    classes = scenario.data.info.classes
-    counts = partition.label_counts(labels, classes, first=_SHOWN)
+    samples = load_annotations(scenario.data, streams)
+    partition = deal_out(scenario, samples, streams).training
+    counts = partition.label_counts(samples.labels, samples.classes, first=_SHOWN)
     table = Table(
         title=f"{label}: {scenario.data.dataset}, {scenario.data.partition.kind}, "
         f"{partition.clients} clients",
@@ -177,7 +176,7 @@ def _table(scenario: Scenario, label: str) -> object:
     )
     table.add_column("client", justify="right")
     table.add_column("samples", justify="right")
-    for name in range(classes):
+    for name in range(samples.classes):
         table.add_column(str(name), justify="right")
     for client, row in enumerate(counts):
         cells = [str(count) if count else "·" for count in row]

@@ -10,6 +10,7 @@ from hand_written import asynchronous_run
 from measuring import REFERENCE
 
 from afl_sim import load_scenario, simulate
+from afl_sim.learning.data.form import form_of
 from afl_sim.learning.models.built_in import build_model
 from afl_sim.run.api import Progress
 from afl_sim.run.preparation import prepare
@@ -30,11 +31,10 @@ def by_hand(model: str, updates: int, batch_size: int = 32) -> Work:
     scenario = reference(f"model={model}")
     dataset = prepare(scenario).dataset
     assert dataset is not None
-    info = scenario.data.info
-    images, labels = dataset.images.clone(), dataset.labels.clone()
+    images, labels = dataset.inputs.clone(), dataset.labels.clone()
 
     def work() -> Mapping[str, float]:
-        net = build_model(scenario.model, info.input_shape, info.classes, seed=1)
+        net = build_model(scenario.model, form_of(scenario.data), seed=1)
         asynchronous_run(net, images, labels, updates=updates, batch_size=batch_size)
         return {}
 

@@ -12,6 +12,7 @@ from measuring import Section, main
 
 from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.chain.recognition import chain_of
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import Cnn, LeNet, Logistic, Mlp, ModelSpec, build_model
 from afl_sim.portable.blas import prepared
 from afl_sim.portable.buffered_exp import BufferedExp
@@ -121,7 +122,7 @@ def _products() -> list[tuple[str, list[tuple[str, Call]]]]:
 
 def _chain(name: str) -> tuple[Chain, int]:
     spec, batch = _STEPS[name]
-    model = build_model(spec, _SHAPE, _CLASSES, 1)
+    model = build_model(spec, SampleForm(_SHAPE, _CLASSES), 1)
     chain = chain_of(model, _SHAPE, "cross_entropy")
     assert chain is not None
     chain.load(torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy())

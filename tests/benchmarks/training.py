@@ -10,6 +10,7 @@ from contenders import by_afl_sim, by_hand, gemm, reference
 from measuring import Section, Turn, alternate, main, median_ratio
 from torch.utils.flop_counter import FlopCounterMode
 
+from afl_sim.learning.data.form import form_of
 from afl_sim.learning.models.built_in import build_model
 
 
@@ -101,10 +102,9 @@ def measure(quick: bool) -> Section:
 def gigaflops_of_an_update(model: str) -> float:
     """Multiplications and additions of a client's pass over 600 samples, in units of 1e9."""
     scenario = reference(f"model={model}")
-    info = scenario.data.info
-    net = build_model(scenario.model, info.input_shape, info.classes, seed=1)
+    net = build_model(scenario.model, form_of(scenario.data), seed=1)
     with FlopCounterMode(display=False) as counter:
-        net(torch.zeros(600, *info.input_shape)).sum().backward()
+        net(torch.zeros(600, *form_of(scenario.data).input_shape)).sum().backward()
     return counter.get_total_flops() / 1e9
 
 

@@ -129,7 +129,7 @@ def test_every_client_of_the_learning_study_holds_one_class_of_its_own() -> None
 
     case = load_study(TARGET.file("learning")).cases[0]
     prepared = prepare(case.scenario, timing_only=True)
-    counts = prepared.partition.label_counts(prepared.labels, 10)
+    counts = prepared.partition.label_counts(prepared.samples.labels, 10)
     assert case.scenario.data.partition.model_dump()["alpha"] == 0
     assert sorted(counts.argmax(axis=1)) == list(range(10))
     assert ((counts > 0).sum(axis=1) == 1).all()

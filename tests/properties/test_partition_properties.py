@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition import Partition, make_partition
 from afl_sim.learning.partition.dealing import apportion, raise_to_minimum
 from afl_sim.scenario.sections.data import DataSpec
@@ -73,7 +74,7 @@ SEEDS = st.integers(0, 2**63 - 1)
 
 def deal(partition: dict[str, Any], labels: np.ndarray, clients: int, seed: int) -> Partition:
     spec = DataSpec.model_validate({"partition": partition})
-    return make_partition(spec, labels, clients, Streams(seed))
+    return make_partition(spec, Annotations(labels, 10), clients, Streams(seed))
 
 
 def names_its_key(error: ScenarioError) -> None:

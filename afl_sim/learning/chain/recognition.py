@@ -97,7 +97,7 @@ def _layer(
             return None
         return _convolution(module, shape) if halves(pooling) else None
     if type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
-        return Flatten() if len(shape) == 3 else None
+        return Flatten()
     if len(shape) != 1:
         return None
     if type(module) is nn.Linear and module.bias is not None and module.in_features == shape[0]:

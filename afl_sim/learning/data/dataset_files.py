@@ -57,7 +57,7 @@ def made_from(arrays: Arrays, spec: DataSpec, cache: Path) -> bool:
     )
     if spec.pool == "train_and_test":
         train, labels = torch.cat([train, test]), torch.cat([labels, test_labels])
-    expected = {"images": train, "labels": labels, "test_images": test, "test_labels": test_labels}
+    expected = {"inputs": train, "labels": labels, "test_inputs": test, "test_labels": test_labels}
     if arrays.keys() != expected.keys():
         return False
     for name, source in expected.items():

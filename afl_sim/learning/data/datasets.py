@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import DataError
+from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.arrays import Arrays, content_key, open_arrays, store_arrays
 from afl_sim.learning.data.dataset_files import cache_for, made_from, read_images, read_labels
+from afl_sim.learning.data.form import SampleForm, form_of
 from afl_sim.learning.data.mnist_cache import cache_folder
 from afl_sim.learning.data.normalization import normalization, normalized, of_unit_norm
 from afl_sim.scenario.sections.data import DataSpec, held_out
@@ -28,8 +30,8 @@ from afl_sim.scenario.sections.partitions import Iid
 from afl_sim.streams import Streams
 
 _supplied: dict[DataSpec, Dataset] = {}  # pools that came from another process
-_STORED = ("images", "labels", "test_images", "test_labels")
-_STORED_FORM = "v2"  # a new form of the stored arrays needs a new name
+_STORED = ("inputs", "labels", "test_inputs", "test_labels")
+_STORED_FORM = "v3"  # a new form of the stored arrays needs a new name
 
 
 @dataclass(frozen=True)
@@ -38,26 +40,29 @@ class Dataset:
 
     Attributes:
         name: the scenario's name for it.
-        images: float32 (samples, channels, height, width), normalised: the samples that clients
-            get, in the order of the files. The held-out share is not among them.
-        labels: int64 (samples,).
-        validation_images, validation_labels: the held-out share; possibly no samples.
-        test_images, test_labels: the published test set, normalised alike.
-        classes: number of labels.
-        input_shape: (channels, height, width).
+        inputs: of the samples that clients get, in the order of the files: float32, normalised,
+            (samples, channels, height, width) for images. The held-out share is not among them.
+        labels: int64 (samples,) for classes.
+        validation_inputs, validation_labels: the held-out share; possibly no samples.
+        test_inputs, test_labels: the published test set, normalised alike.
+        form: what one sample looks like.
         stored: folder of the pool's memory maps (`afl_sim.learning.data.arrays`), if there is one.
     """
 
     name: str
-    images: Tensor
+    inputs: Tensor
     labels: Tensor
-    validation_images: Tensor
+    validation_inputs: Tensor
     validation_labels: Tensor
-    test_images: Tensor
+    test_inputs: Tensor
     test_labels: Tensor
-    classes: int
-    input_shape: tuple[int, int, int]
+    form: SampleForm
     stored: Path | None = None
+
+    @property
+    def annotations(self) -> Annotations:
+        """What is needed to deal the samples out."""
+        return Annotations(self.labels.numpy(), self.form.outputs)
 
 
 def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) -> Dataset:
@@ -78,17 +83,15 @@ def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) ->
     kept, aside = torch.from_numpy(training), torch.from_numpy(validation)
     return replace(
         pool,
-        images=pool.images[kept],
+        inputs=pool.inputs[kept],
         labels=pool.labels[kept],
-        validation_images=pool.images[aside],
+        validation_inputs=pool.inputs[aside],
         validation_labels=pool.labels[aside],
     )
 
 
-def load_labels(
-    spec: DataSpec, streams: Streams, cache: Path | None = None
-) -> npt.NDArray[np.int64]:
-    """The labels of `load_dataset`, int64 (samples,), without keeping the images in memory.
+def load_annotations(spec: DataSpec, streams: Streams, cache: Path | None = None) -> Annotations:
+    """The annotations of `load_dataset`, without keeping the inputs in memory.
 
     Raises:
         DataError: as `load_dataset`.
@@ -99,7 +102,7 @@ def load_labels(
     else:
         labels = _read_pool_labels(unsplit, cache_for(spec, cache))
     training, _ = split_pool(len(labels), spec.validation, streams)
-    return labels.numpy()[training]
+    return Annotations(labels.numpy()[training], form_of(spec).outputs)
 
 
 @lru_cache(maxsize=2)
@@ -227,18 +230,17 @@ def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Da
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return Dataset(
         name=spec.dataset,
-        validation_images=tensors["images"][:0],
+        validation_inputs=tensors["inputs"][:0],
         validation_labels=tensors["labels"][:0],
-        classes=spec.info.classes,
-        input_shape=spec.info.input_shape,
+        form=form_of(spec),
         stored=folder,
         **tensors,
     )
 
 
-def _converted(spec: DataSpec, images: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    images = normalized(images, shift, scale)
-    return of_unit_norm(images) if spec.normalize == "unit_norm" else images
+def _converted(spec: DataSpec, inputs: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    inputs = normalized(inputs, shift, scale)
+    return of_unit_norm(inputs) if spec.normalize == "unit_norm" else inputs
 
 
 def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
@@ -247,21 +249,20 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
     if spec.pool == "train_and_test":
         everything = torch.cat([train, test])
         shift, scale = normalization(spec.normalize, train, everything)
-        images = _converted(spec, everything, shift, scale)
-        labels, test_images = torch.cat([labels, test_labels]), images[len(train) :]
+        inputs = _converted(spec, everything, shift, scale)
+        labels, test_inputs = torch.cat([labels, test_labels]), inputs[len(train) :]
     else:
         shift, scale = normalization(spec.normalize, train, train)
-        images, test_images = (_converted(spec, part, shift, scale) for part in (train, test))
+        inputs, test_inputs = (_converted(spec, part, shift, scale) for part in (train, test))
     return Dataset(
         name=spec.dataset,
-        images=images,
+        inputs=inputs,
         labels=labels,
-        validation_images=images[:0],
+        validation_inputs=inputs[:0],
         validation_labels=labels[:0],
-        test_images=test_images,
+        test_inputs=test_inputs,
         test_labels=test_labels,
-        classes=spec.info.classes,
-        input_shape=spec.info.input_shape,
+        form=form_of(spec),
     )
 
 
@@ -272,7 +273,7 @@ def made_up(spec: DataSpec, count: int) -> tuple[Tensor, Tensor]:
         float32 (count, channels, height, width) and int64 (count,), the same for the same spec.
     """
     draws = torch.Generator().manual_seed(0)
-    shape = (count, *spec.info.input_shape)
-    pixels = torch.randint(256, shape, generator=draws, dtype=torch.uint8)
-    labels = torch.randint(spec.info.classes, (count,), generator=draws)
+    form = form_of(spec)
+    pixels = torch.randint(256, (count, *form.input_shape), generator=draws, dtype=torch.uint8)
+    labels = torch.randint(form.outputs, (count,), generator=draws)
     return _converted(spec, pixels, *normalization(spec.normalize, pixels, pixels)), labels

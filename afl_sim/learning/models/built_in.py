@@ -1,12 +1,12 @@
 """The models a scenario can name.
 
-Every built-in model ends in logits of shape (batch, classes) and takes images of shape
-(batch, channels, height, width). PyTorch draws the initial weights from its global generator, which
-`build_model` seeds for that time.
+Every built-in model ends in outputs of shape (batch, outputs), such as logits. PyTorch draws the
+initial weights from its global generator, which `build_model` seeds for that time.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Literal, Self
 
@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.global_draws import global_generators
-
-Shape = tuple[int, int, int]
 
 
 class ModelSpec(BaseModel):
@@ -28,12 +27,11 @@ class ModelSpec(BaseModel):
     kind: str = Field(description="The model's name, or package.module:factory.")
 
     @abstractmethod
-    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+    def build(self, form: SampleForm) -> nn.Module:
         """A freshly initialised network.
 
         Args:
-            input_shape: one sample as (channels, height, width).
-            classes: number of labels.
+            form: what a sample looks like, and how many outputs it needs.
 
         Raises:
             ScenarioError: the model cannot take samples of this shape.
@@ -45,8 +43,8 @@ class Logistic(ModelSpec):
 
     kind: Literal["logistic"] = Field(default="logistic", description="Logistic regression.")
 
-    def build(self, input_shape: Shape, classes: int) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(_size(input_shape), classes))
+    def build(self, form: SampleForm) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(_features(self.kind, form), form.outputs))
 
 
 class Mlp(ModelSpec):
@@ -75,13 +73,13 @@ class Mlp(ModelSpec):
                 raise ValueError(f"hidden[{index}] is {width}; expected at least 1")
         return self
 
-    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+    def build(self, form: SampleForm) -> nn.Module:
         layers: list[nn.Module] = [nn.Flatten()]
-        width = _size(input_shape)
+        width = _features(self.kind, form)
         for units in self.hidden:
             layers += [nn.Linear(width, units), nn.ReLU(), *_dropout(self.dropout)]
             width = units
-        model = nn.Sequential(*layers, nn.Linear(width, classes))
+        model = nn.Sequential(*layers, nn.Linear(width, form.outputs))
         if self.weights == "xavier":
             for layer in model:
                 if isinstance(layer, nn.Linear):
@@ -95,10 +93,10 @@ class LeNet(ModelSpec):
 
     kind: Literal["lenet"] = Field(default="lenet", description="Small convolutional network.")
 
-    def build(self, input_shape: Shape, classes: int) -> nn.Module:
-        channels, height, width = input_shape
+    def build(self, form: SampleForm) -> nn.Module:
+        channels, height, width = image_shape(self.kind, form)
         rows, columns = (_pooled(_pooled(side, 4), 4) for side in (height, width))
-        _refuse_if_too_small(self.kind, rows, columns, input_shape, 16)
+        _refuse_if_too_small(self.kind, rows, columns, (height, width), 16)
         return nn.Sequential(
             nn.Conv2d(channels, 10, 5),
             nn.MaxPool2d(2),
@@ -109,7 +107,7 @@ class LeNet(ModelSpec):
             nn.Flatten(),
             nn.Linear(20 * rows * columns, 50),
             nn.ReLU(),
-            nn.Linear(50, classes),
+            nn.Linear(50, form.outputs),
         )
 
 
@@ -139,11 +137,11 @@ class Cnn(ModelSpec):
         description="Probability of dropping a unit of the hidden layer in training.",
     )
 
-    def build(self, input_shape: Shape, classes: int) -> nn.Module:
-        channels, height, width = input_shape
+    def build(self, form: SampleForm) -> nn.Module:
+        channels, height, width = image_shape(self.kind, form)
         lost = 4 - 2 * self.padding
         rows, columns = (_pooled(_pooled(side, lost), lost) for side in (height, width))
-        _refuse_if_too_small(self.kind, rows, columns, input_shape, 4 + 3 * lost)
+        _refuse_if_too_small(self.kind, rows, columns, (height, width), 4 + 3 * lost)
         first, second = self.channels
         model = nn.Sequential(
             # Pooling before ReLU gives the same bits, also of the gradient, and leaves ReLU a
@@ -158,7 +156,7 @@ class Cnn(ModelSpec):
             nn.Linear(second * rows * columns, self.hidden),
             nn.ReLU(),
             *_dropout(self.dropout),
-            nn.Linear(self.hidden, classes),
+            nn.Linear(self.hidden, form.outputs),
         )
         if self.convolutions == "xavier":
             for layer in model:
@@ -175,16 +173,16 @@ MODELS: dict[str, type[ModelSpec]] = {
 }
 
 
-def build_model(spec: ModelSpec, input_shape: Shape, classes: int, seed: int) -> nn.Module:
+def build_model(spec: ModelSpec, form: SampleForm, seed: int) -> nn.Module:
     """Build a model whose initial weights depend on `seed` alone.
 
     A factory may draw from the global generators of PyTorch, NumPy or Python.
     """
     with global_generators(seed):
-        return spec.build(input_shape, classes)
+        return spec.build(form)
 
 
-def count_parameters(spec: ModelSpec, input_shape: Shape, classes: int) -> int:
+def count_parameters(spec: ModelSpec, form: SampleForm) -> int:
     """The number of parameters of a built-in model; no memory is used for them.
 
     Raises:
@@ -192,7 +190,7 @@ def count_parameters(spec: ModelSpec, input_shape: Shape, classes: int) -> int:
     """
     try:
         with torch.device("meta"):
-            model = spec.build(input_shape, classes)
+            model = spec.build(form)
     except (RuntimeError, TypeError) as error:  # what PyTorch says to sizes beyond 64 bits
         raise ScenarioError(
             f"model: {spec.kind} with a layer of this size has more weights than can be numbered; "
@@ -201,9 +199,29 @@ def count_parameters(spec: ModelSpec, input_shape: Shape, classes: int) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _size(input_shape: Shape) -> int:
-    channels, height, width = input_shape
-    return channels * height * width
+def image_shape(kind: str, form: SampleForm) -> tuple[int, int, int]:
+    """Channels, height and width of images.
+
+    Args:
+        kind: the model that takes them.
+        form: the form of the samples.
+
+    Raises:
+        ScenarioError: the samples are no images.
+    """
+    if not form.is_image:
+        raise ScenarioError(f"model: {kind} takes images, but the inputs are {form.inputs}")
+    channels, height, width = form.input_shape
+    return channels, height, width
+
+
+def _features(kind: str, form: SampleForm) -> int:
+    if form.vocabulary is not None or form.target == "tokens":
+        raise ScenarioError(
+            f"model: {kind} takes numbers, but the inputs are {form.inputs}; expected a model of "
+            "sequences"
+        )
+    return math.prod(form.input_shape)
 
 
 def _pooled(side: int, lost: int) -> int:
@@ -215,8 +233,10 @@ def _dropout(probability: float) -> list[nn.Module]:
     return [nn.Dropout(probability)] if probability else []
 
 
-def _refuse_if_too_small(kind: str, rows: int, columns: int, shape: Shape, least: int) -> None:
+def _refuse_if_too_small(
+    kind: str, rows: int, columns: int, sides: tuple[int, int], least: int
+) -> None:
     if min(rows, columns) < 1:
         raise ScenarioError(
-            f"model: {kind} needs images of at least {least}x{least}, got {shape[1]}x{shape[2]}"
+            f"model: {kind} needs images of at least {least}x{least}, got {sides[0]}x{sides[1]}"
         )

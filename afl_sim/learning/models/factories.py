@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field, create_model, model_validator
 from torch import nn
 
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.models.built_in import ModelSpec, Shape
+from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.built_in import ModelSpec
 from afl_sim.portable.mode import NotPortable
 from afl_sim.user_code import reason
 
@@ -19,8 +20,8 @@ from afl_sim.user_code import reason
 class CustomModel(ModelSpec):
     """A user's own factory. Every other key of the block is a keyword argument of the factory.
 
-    The factory also gets ``input_shape`` and ``classes`` if it has parameters with these names and
-    the block does not set them.
+    The factory also gets ``input_shape``, ``classes``, ``vocabulary`` and ``form``, those of the
+    samples' `SampleForm`, if it has parameters with these names and the block does not set them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -31,7 +32,7 @@ class CustomModel(ModelSpec):
         signature = _signature(type(self).factory)
         if signature is not None:
             try:
-                signature.bind(**self._arguments((1, 1, 1), 1))
+                signature.bind(**self._arguments(SampleForm((1, 1, 1), 1)))
             except TypeError as error:
                 raise ValueError(f"{self.kind}{signature}: {error}") from None
         return self
@@ -40,16 +41,21 @@ class CustomModel(ModelSpec):
         """Pickle the factory's name, because the class exists only after that name was resolved."""
         return _resolved, (self.model_dump(by_alias=True),)
 
-    def _arguments(self, input_shape: Shape, classes: int) -> dict[str, Any]:
+    def _arguments(self, form: SampleForm) -> dict[str, Any]:
         given = dict(self.model_extra or {})
         signature = _signature(type(self).factory)
-        offered = {"input_shape": input_shape, "classes": classes}
+        offered = {
+            "input_shape": form.input_shape,
+            "classes": form.outputs,
+            "vocabulary": form.vocabulary,
+            "form": form,
+        }
         named = signature.parameters if signature is not None else {}
         return {name: value for name, value in offered.items() if name in named} | given
 
-    def build(self, input_shape: Shape, classes: int) -> nn.Module:
+    def build(self, form: SampleForm) -> nn.Module:
         try:
-            module = type(self).factory(**self._arguments(input_shape, classes))
+            module = type(self).factory(**self._arguments(form))
         except NotPortable:  # it is about the run's arithmetic, and no fault of the factory
             raise
         except (Exception, SystemExit) as error:

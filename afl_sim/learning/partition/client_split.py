@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition.by_speed import correlated
 from afl_sim.learning.partition.making import make_partition
 from afl_sim.learning.partition.partition import FixedPartition, Partition, cut
@@ -34,19 +35,19 @@ class Dealt:
 
 
 def deal(
-    spec: DataSpec, labels: Ints, clients: int, seconds: Sequence[float], streams: Streams
+    spec: DataSpec, samples: Annotations, clients: int, seconds: Sequence[float], streams: Streams
 ) -> Dealt:
     """Deal the training set out to clients. Each of them may keep some samples for tests.
 
     Args:
-        spec, labels, clients, streams: as for `make_partition`.
+        spec, samples, clients, streams: as for `make_partition`.
         seconds: each client's persistent time per sample, step or task. It is used only if the
             data is correlated with speed, and may be empty otherwise.
 
     Raises:
         ScenarioError: the scenario asks for something impossible; one line for each reason.
     """
-    partition = make_partition(spec, labels, clients, streams)
+    partition = make_partition(spec, samples, clients, streams)
     dealt = Dealt(partition)
     if spec.client_test:
         if not isinstance(partition, FixedPartition):
@@ -55,7 +56,7 @@ def deal(
     if spec.speed_correlation is None:
         return dealt
     handed = correlated(
-        partition, labels, spec.info.classes, seconds, spec.speed_correlation, streams
+        partition, samples.labels, samples.classes, seconds, spec.speed_correlation, streams
     )
     return Dealt(
         replace(handed, parts=dealt.training),

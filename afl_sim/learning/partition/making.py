@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition.dealing import (
     balanced_labels,
     deal_labels,
@@ -40,19 +41,21 @@ from afl_sim.streams import Streams
 Ints = npt.NDArray[np.int64]
 
 
-def make_partition(spec: DataSpec, labels: Ints, clients: int, streams: Streams) -> Partition:
+def make_partition(
+    spec: DataSpec, samples: Annotations, clients: int, streams: Streams
+) -> Partition:
     """Deal the training set out to clients as a scenario says.
 
     Args:
         spec: the scenario's ``data`` section.
-        labels: int64 (samples,), the labels of the training set (`load_labels`).
+        samples: the training set (`load_annotations`).
         clients: number of clients.
         streams: the scenario's seed (purposes "partition" and "partition.sizes").
 
     Raises:
         ScenarioError: the scenario asks for something impossible; one line for each reason.
     """
-    classes = spec.info.classes
+    labels, classes = samples.labels, samples.classes
     problems = list(spec.partition.check(clients, len(labels), classes))
     if problems:
         raise ScenarioError(

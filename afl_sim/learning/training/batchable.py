@@ -39,18 +39,18 @@ ELEMENTWISE = frozenset(
 
 
 _FILLED = "which numerics.mode: batched fills up with samples of weight 0"
-_ROWS = 6  # images of the first trial, half of them for each of two models
+_ROWS = 6  # inputs of the first trial, half of them for each of two models
 
 
 def batching_problems(
-    model: nn.Module, optimizer: str | None, images: Tensor, sizes: Sequence[int] = ()
+    model: nn.Module, optimizer: str | None, inputs: Tensor, sizes: Sequence[int] = ()
 ) -> Iterator[str]:
     """The reasons why a model or an optimizer cannot be trained batched, as ``key: message``.
 
     Args:
         model: the model to train; it is tried, and then restored.
         optimizer: the name of a torch.optim class; None if no client takes a step.
-        images: shape (N, C, H, W), N >= 6: images like those of the data set.
+        inputs: shape (N, C, H, W), N >= 6: inputs like those of the data set.
         sizes: the sizes of the mini-batches of the run; sizes above N count as N.
     """
     if optimizer is not None and optimizer not in ELEMENTWISE:
@@ -59,7 +59,7 @@ def batching_problems(
             "itself, which numerics.mode: batched needs; expected one of "
             f"{', '.join(sorted(ELEMENTWISE))}"
         )
-    reason = next(_unsuitable_layers(model), None) or _failure(model, images, sizes)
+    reason = next(_unsuitable_layers(model), None) or _failure(model, inputs, sizes)
     if reason is not None:
         yield f"model: {reason}; expected another model, or numerics.mode: exact"
 
@@ -78,13 +78,13 @@ def _unsuitable_layers(model: nn.Module) -> Iterator[str]:
             yield (f"layer {name} ({kind}) takes statistics over a mini-batch, {_FILLED}")
 
 
-def _failure(model: nn.Module, images: Tensor, sizes: Sequence[int]) -> str | None:
+def _failure(model: nn.Module, inputs: Tensor, sizes: Sequence[int]) -> str | None:
     """What goes wrong when models are stacked, or when mini-batches are filled up."""
     layout, local_state = ParameterVector(model), LocalState(model)
     first = layout.read(model)
     draws = torch.Generator().manual_seed(0)
     vectors = [first, first + 0.1 * (torch.rand(len(first), generator=draws) - 0.5)]
-    rows = images[:_ROWS].unflatten(0, (2, -1))
+    rows = inputs[:_ROWS].unflatten(0, (2, -1))
     try:
         alone = []
         for vector, row in zip(vectors, rows, strict=True):
@@ -115,7 +115,7 @@ def _failure(model: nn.Module, images: Tensor, sizes: Sequence[int]) -> str | No
         mine = [None if gradient is None else gradient[row] for gradient in found]
         if not (near([outputs[row].detach()], [expected]) and near(mine, gradients)):
             return "numerics.mode: batched computes something else than it does alone"
-    return _mixing(model, vectors[1], images, sizes)
+    return _mixing(model, vectors[1], inputs, sizes)
 
 
 def _parts(
@@ -127,25 +127,25 @@ def _parts(
         yield name, parameter.detach(), given[name]
 
 
-def _mixing(model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[int]) -> str | None:
+def _mixing(model: nn.Module, vector: Tensor, inputs: Tensor, sizes: Sequence[int]) -> str | None:
     """What goes wrong with the model on a mini-batch that is filled up.
 
     Args:
         model: it is left as it was.
         vector: shape (P + B,): the weights that it is tried with.
-        images: shape (N, C, H, W).
+        inputs: shape (N, C, H, W).
         sizes: of the run's mini-batches.
     """
     kinds = [[_ROWS // 2, _ROWS]]
     # PyTorch's own layers do not depend on the number of samples.
     if runs_foreign_code(model):
-        kinds.append(sizes_to_try(sizes, len(images)))
+        kinds.append(sizes_to_try(sizes, len(inputs)))
     try:
         try:
             double = copy.deepcopy(model).double()
-            apart = all(_keeps_apart(double, vector, images.double(), k, *IN_DOUBLE) for k in kinds)
+            apart = all(_keeps_apart(double, vector, inputs.double(), k, *IN_DOUBLE) for k in kinds)
         except Exception:  # it cannot be copied, or something in it is float32 for good
-            apart = all(_keeps_apart(model, vector, images, k) for k in kinds)
+            apart = all(_keeps_apart(model, vector, inputs, k) for k in kinds)
     except Exception as error:  # the user's module may raise anything
         return f"it fails on a mini-batch {_FILLED} ({reason(error)})"
     if apart:
@@ -154,14 +154,14 @@ def _mixing(model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[in
 
 
 def _keeps_apart(
-    model: nn.Module, vector: Tensor, images: Tensor, sizes: Sequence[int], *within: float
+    model: nn.Module, vector: Tensor, inputs: Tensor, sizes: Sequence[int], *within: float
 ) -> bool:
     """Whether samples that fill up smaller mini-batches leave the results of these unchanged.
 
     Args:
         model: it is left as it was.
         vector: shape (P + B,): the weights that it is tried with.
-        images: shape (N, C, H, W).
+        inputs: shape (N, C, H, W).
         sizes: of mini-batches, in ascending order.
         within: the bounds of `near`.
     """
@@ -171,7 +171,7 @@ def _keeps_apart(
     def outputs_of(size: int) -> Tensor:
         local_state.put_back()
         layout.write(model, vector)
-        outputs: Tensor = model.train()(images[:size].clone())
+        outputs: Tensor = model.train()(inputs[:size].clone())
         return outputs
 
     *smaller, largest = sizes or [0]

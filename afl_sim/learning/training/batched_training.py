@@ -117,9 +117,9 @@ class BatchedTrainer:
         indices = torch.stack([F.pad(v, (0, width - len(v)), value=int(v[0])) for v in visits])
         weights = (torch.arange(width) < sizes[:, None]) / sizes[:, None]
         trainer = self._trainer
-        images, labels = trainer.samples(indices.flatten())
+        inputs, labels = trainer.samples(indices.flatten())
         with trainer.arithmetic:
-            outputs = stack.outputs(images.unflatten(0, indices.shape))
+            outputs = stack.outputs(inputs.unflatten(0, indices.shape))
         losses = self._loss(outputs.flatten(0, 1).float(), labels, reduction="none")
         return (losses.view(indices.shape) * weights.to(trainer.device)).sum(1)
 

@@ -30,23 +30,23 @@ class ChainTrainer(LocalTrainer):
     Args:
         chain: computes what ``model`` computes.
         model: gives the layout of vectors; it is never run.
-        images, labels, shards, streams, settings: as for `LocalTrainer`.
+        inputs, labels, shards, streams, settings: as for `LocalTrainer`.
     """
 
     def __init__(
         self,
         chain: Chain,
         model: nn.Module,
-        images: Tensor,
+        inputs: Tensor,
         labels: Tensor,
         shards: Shards,
         streams: Streams,
         settings: LocalSettings,
     ) -> None:
-        super().__init__(model, images, labels, shards, streams, settings)
+        super().__init__(model, inputs, labels, shards, streams, settings)
         self._chain = chain
         self.turn = nullcontext()  # dropout has a generator of its own
-        self._samples: Array32 = images.reshape(len(images), -1).numpy()
+        self._samples: Array32 = inputs.reshape(len(inputs), -1).numpy()
         self._targets = labels.numpy()
 
     def train(self, *arguments: Any, **named: Any) -> LocalResult:
@@ -57,8 +57,8 @@ class ChainTrainer(LocalTrainer):
         self._chain.seed(self._streams.integer(purpose, client, task))
         self._chain.load(vector.detach().numpy())
 
-    def outputs(self, images: Tensor) -> Tensor:
-        samples = images.reshape(len(images), -1).numpy()
+    def outputs(self, inputs: Tensor) -> Tensor:
+        samples = inputs.reshape(len(inputs), -1).numpy()
         with ignoring_errors():
             return torch.from_numpy(self._chain.outputs(samples, np.arange(len(samples))))
 

@@ -39,7 +39,7 @@ class Evaluator:
 
     Args:
         trainer: whose model object is used as scratch space.
-        images: shape (N, C, H, W); labels: shape (N,).
+        inputs: shape (N, C, H, W); labels: shape (N,).
         classes: the number of classes.
         loss: a key of `LOSSES`.
         gradient: computes the norm of the gradient, if it is asked for.
@@ -48,20 +48,20 @@ class Evaluator:
     def __init__(
         self,
         trainer: LocalTrainer,
-        images: Tensor,
+        inputs: Tensor,
         labels: Tensor,
         classes: int,
         loss: str,
         gradient: FullGradient | None = None,
     ) -> None:
         self._trainer = trainer
-        self._images = images.to(trainer.device)
+        self._inputs = inputs.to(trainer.device)
         self._labels = labels  # counted on the CPU, because CUDA's counting is not deterministic
         self._targets = labels.to(trainer.device)
         self._classes = classes
         self._loss = LOSSES[loss]
         self._gradient = gradient
-        # A model may change its input, but every evaluation needs the same images.
+        # A model may change its input, but every evaluation needs the same inputs.
         self._foreign = runs_foreign_code(trainer.model)
         self._copies = True
         self._per_class = torch.bincount(labels, minlength=classes)
@@ -79,17 +79,17 @@ class Evaluator:
         loss = 0.0
         # Not in inference mode: a tensor that the model keeps could not be used in training.
         with torch.no_grad():
-            for images, targets, labels in zip(
+            for inputs, targets, labels in zip(
                 *(
                     all_of.split(EVALUATION_BATCH)
-                    for all_of in (self._images, self._targets, self._labels)
+                    for all_of in (self._inputs, self._targets, self._labels)
                 ),
                 strict=True,
             ):
-                given = images.clone() if self._copies else images
+                given = inputs.clone() if self._copies else inputs
                 outputs = self._trainer.outputs(given)
                 if self._copies and not self._foreign:  # then one batch shows it for all
-                    self._copies = not torch.equal(given, images)
+                    self._copies = not torch.equal(given, inputs)
                 loss += float(self._loss(outputs, targets)) * len(labels)
                 correct = labels[outputs.argmax(1).cpu() == labels]
                 right += torch.bincount(correct, minlength=self._classes)

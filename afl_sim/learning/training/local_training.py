@@ -52,7 +52,7 @@ class LocalTrainer:
 
     Args:
         model: the architecture; its parameters are scratch space.
-        images: shape (N, C, H, W), float32; labels: shape (N,), int64.
+        inputs: shape (N, C, H, W), float32; labels: shape (N,), int64.
         shards: which samples a client holds.
         streams: the run's random streams.
         settings: how every client trains.
@@ -62,7 +62,7 @@ class LocalTrainer:
         model: what is trained: the architecture, or a faster form of it (`quickened`).
         layout: the layout of the model's vector.
         arithmetic: the context of a forward pass.
-        device: where the model, the images and the labels are. Vectors are always on the CPU.
+        device: where the model, the inputs and the labels are. Vectors are always on the CPU.
         turn: the context of a task or an evaluation. If the model may draw from the global
             generator, as dropout does, other threads wait meanwhile.
     """
@@ -70,7 +70,7 @@ class LocalTrainer:
     def __init__(
         self,
         model: nn.Module,
-        images: Tensor,
+        inputs: Tensor,
         labels: Tensor,
         shards: Shards,
         streams: Streams,
@@ -81,10 +81,10 @@ class LocalTrainer:
         self.model = model.to(self.device)
         if settings.device == "cpu" and not settings.portable:
             pool = settings.precision == "float32" and not settings.batched
-            self.model = quickened(model, images.shape[1:], pool, sizes)
+            self.model = quickened(model, inputs.shape[1:], pool, sizes)
         self.layout = ParameterVector(self.model)
         self._weights = list(self.model.parameters())
-        self.images = images.to(self.device)
+        self.inputs = inputs.to(self.device)
         self.labels = labels.to(self.device)
         self._shards = shards
         self._streams = streams
@@ -157,12 +157,12 @@ class LocalTrainer:
     def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels of a mini-batch, where the model is."""
         there = indices.to(self.device)
-        return self.images.index_select(0, there), self.labels.index_select(0, there)
+        return self.inputs.index_select(0, there), self.labels.index_select(0, there)
 
-    def outputs(self, images: Tensor) -> Tensor:
-        """The model's outputs for images, in float32."""
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """The model's outputs for inputs, in float32."""
         with self.arithmetic:
-            outputs: Tensor = self.model(images)
+            outputs: Tensor = self.model(inputs)
         return outputs.float()
 
     def squared_gradient_norm(self, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
@@ -175,8 +175,8 @@ class LocalTrainer:
         self.model.zero_grad()
         sample_loss = SAMPLE_LOSSES[self.settings.loss]
         for rows, weights in batches:
-            images, labels = self.samples(rows)
-            losses = sample_loss(self.outputs(images), labels, reduction="none")
+            inputs, labels = self.samples(rows)
+            losses = sample_loss(self.outputs(inputs), labels, reduction="none")
             losses.dot(weights).backward()  # gradients add up
         total = sum(
             float(weight.grad.double().square().sum())
@@ -205,9 +205,9 @@ class LocalTrainer:
         total = torch.zeros((), device=self.device)
         samples = 0
         for batch in self.batch_indices(client, task, steps):
-            images, labels = self.samples(batch)
+            inputs, labels = self.samples(batch)
             optimizer.zero_grad()
-            loss = self._loss(self.outputs(images), labels)
+            loss = self._loss(self.outputs(inputs), labels)
             loss.backward()
             if pull:
                 for weight, anchor_part in zip(weights, anchors, strict=True):
@@ -237,8 +237,8 @@ class LocalTrainer:
         samples = 0
         noise = self.noise(client, task)
         for batch in self.batch_indices(client, task, steps):
-            images, labels = self.samples(batch)
-            loss = self._loss(self.outputs(images), labels) * len(labels)
+            inputs, labels = self.samples(batch)
+            loss = self._loss(self.outputs(inputs), labels) * len(labels)
             loss.backward()  # gradients add up
             if self.settings.gradient_noise:
                 self._add(next(noise), len(labels))

@@ -48,13 +48,13 @@ class Demands:
 
 
 def try_model(
-    model: nn.Module, images: Tensor, labels: Tensor, classes: int, demands: Demands
+    model: nn.Module, inputs: Tensor, labels: Tensor, classes: int, demands: Demands
 ) -> None:
     """Try a model on some samples.
 
     Args:
         model: it is restored afterwards.
-        images: shape (N, C, H, W), N = `MOST_SAMPLES`: images like those of the data set.
+        inputs: shape (N, C, H, W), N = `MOST_SAMPLES`: inputs like those of the data set.
         labels: shape (N,): their labels.
         classes: number of labels.
         demands: what the run will do with it.
@@ -64,7 +64,7 @@ def try_model(
             outputs depend on earlier calls.
     """
     with global_generators(0):
-        trial = _Trial(model, images, labels, classes, demands)
+        trial = _Trial(model, inputs, labels, classes, demands)
         trial.check_batches()
         trial.check_memory(training=False)
         if demands.holders:
@@ -75,10 +75,10 @@ def try_model(
 
 class _Trial:
     def __init__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, classes: int, demands: Demands
+        self, model: nn.Module, inputs: Tensor, labels: Tensor, classes: int, demands: Demands
     ) -> None:
         self._model = model
-        self._images = images
+        self._inputs = inputs
         self._labels = labels
         self._classes = classes
         self._demands = demands
@@ -102,9 +102,9 @@ class _Trial:
             self._check_batch(size, True, who)
 
     def _check_batch(self, size: int, training: bool, who: str = "") -> None:
-        images, mode = self._images[:size], " in training mode" if training else ""
-        outputs = self._call(images, training, anew=True, who=who)
-        count = {1: "one image", 2: "two images"}.get(size, f"{size} images")
+        inputs, mode = self._inputs[:size], " in training mode" if training else ""
+        outputs = self._call(inputs, training, anew=True, who=who)
+        count = {1: "one input", 2: "two inputs"}.get(size, f"{size} inputs")
         expected = f"expected a tensor of ({size}, {self._classes}), a row for each"
         if not isinstance(outputs, Tensor):
             kind = type(outputs).__name__
@@ -120,15 +120,15 @@ class _Trial:
 
         The tasks that a process has done before depend on how the work is distributed.
         """
-        images, others = self._images_for(training)
-        alone = self._call(images, training, anew=True)
+        inputs, others = self._inputs_for(training)
+        alone = self._call(inputs, training, anew=True)
         drawn = _drawn()
         try:
-            same = _same_bits(alone, self._call(images, training))
+            same = _same_bits(alone, self._call(inputs, training))
             if same:
                 self._call(others, training, anew=True)
-                self._call(self._images_for(not training)[1], not training)
-                same = _same_bits(alone, self._call(images, training))
+                self._call(self._inputs_for(not training)[1], not training)
+                same = _same_bits(alone, self._call(inputs, training))
         except ScenarioError:  # what is kept does not even fit
             same = False
         if not same:
@@ -148,7 +148,7 @@ class _Trial:
         self.put_back()
         correction = torch.zeros(count) if self._demands.corrected else None
         anchor, shards = self._vector[:count], Everything(size)
-        data = self._images[:size], self._labels[:size], shards, Streams(0)
+        data = self._inputs[:size], self._labels[:size], shards, Streams(0)
         try:
             sizes = BatchSizes((size,), self._demands.evaluated)
             trainer = LocalTrainer(self._model, *data, settings, sizes)
@@ -182,18 +182,18 @@ class _Trial:
                     f"parameter {name!r} has sparse gradients, which {named} cannot take "
                     f"({reason(error)}); expected sparse=False in its layer"
                 )
-        return f"a training step on {self._trained[-1]} images fails: {told(error)}"
+        return f"a training step on {self._trained[-1]} inputs fails: {told(error)}"
 
-    def _images_for(self, training: bool) -> tuple[Tensor, Tensor]:
+    def _inputs_for(self, training: bool) -> tuple[Tensor, Tensor]:
         """Images for a batch in this mode, and equally many others."""
         size = min(self._trained[0], MOST_SAMPLES // 8) if training and self._trained else 2
-        return self._images[:size], self._images[-size:]
+        return self._inputs[:size], self._inputs[-size:]
 
-    def _call(self, images: Tensor, training: bool, anew: bool = False, who: str = "") -> Any:
-        """The outputs of the model for images, with its initial weights and buffers.
+    def _call(self, inputs: Tensor, training: bool, anew: bool = False, who: str = "") -> Any:
+        """The outputs of the model for inputs, with its initial weights and buffers.
 
         Args:
-            images: shape (N, C, H, W).
+            inputs: shape (N, C, H, W).
             training: whether the model is in training mode.
             anew: whether the attributes of its modules are restored, too.
             who: the owner of the batch, for the message.
@@ -209,12 +209,12 @@ class _Trial:
         torch.manual_seed(0)
         try:
             with torch.set_grad_enabled(training):
-                outputs = self._model.train(training)(images.clone())
+                outputs = self._model.train(training)(inputs.clone())
         except Exception as error:  # it may be anything
             mode = " in training mode" if training else ""
             advice = "; expected another training.batch_size, or drop_last: true"
             raise ScenarioError(
-                f"model: it fails{mode} on images of {tuple(images.shape)}{who}: {told(error)}"
+                f"model: it fails{mode} on inputs of {tuple(inputs.shape)}{who}: {told(error)}"
                 f"{advice if training and who else ''}"
             ) from error
         self._check_layout()

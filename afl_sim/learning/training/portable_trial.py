@@ -23,7 +23,7 @@ from afl_sim.streams import Streams
 
 
 def first_obstacle(
-    build: Callable[[], nn.Module], images: Tensor, labels: Tensor, classes: int, demands: Demands
+    build: Callable[[], nn.Module], inputs: Tensor, labels: Tensor, classes: int, demands: Demands
 ) -> str | None:
     """What of a model is not portable, in words: its first layer, or what trains it; else None.
 
@@ -32,7 +32,7 @@ def first_obstacle(
 
     Args:
         build: makes the model.
-        images: shape (N, C, H, W); labels: shape (N,): a batch.
+        inputs: shape (N, C, H, W); labels: shape (N,): a batch.
         classes: number of labels.
         demands: what the run does with the model; sizes of batches do not count.
     """
@@ -46,7 +46,7 @@ def first_obstacle(
         layers: _Layers | None = None
         try:
             layers = _Layers(model)
-            _pass(model, images, labels, demands.settings.loss)
+            _pass(model, inputs, labels, demands.settings.loss)
         except NotPortable as error:
             assert layers is not None
             place = layers.entered() or layers.first_in_backward()
@@ -57,7 +57,7 @@ def first_obstacle(
             if layers is not None:
                 layers.leave()
         try:
-            _train(model, images, labels, classes, demands)
+            _train(model, inputs, labels, classes, demands)
         except NotPortable as error:
             return f"its training with {demands.settings.optimizer.kind} uses {error}"
         except Exception:
@@ -65,16 +65,16 @@ def first_obstacle(
     return None
 
 
-def _pass(model: nn.Module, images: Tensor, labels: Tensor, loss: str) -> None:
+def _pass(model: nn.Module, inputs: Tensor, labels: Tensor, loss: str) -> None:
     """Forward in both modes, and backward."""
     with torch.no_grad():
-        model.eval()(images.clone())
-    value: Tensor = LOSSES[loss](model.train()(images.clone()).float(), labels)
+        model.eval()(inputs.clone())
+    value: Tensor = LOSSES[loss](model.train()(inputs.clone()).float(), labels)
     value.backward()
 
 
 def _train(
-    model: nn.Module, images: Tensor, labels: Tensor, classes: int, demands: Demands
+    model: nn.Module, inputs: Tensor, labels: Tensor, classes: int, demands: Demands
 ) -> None:
     size = len(labels)
     settings = replace(demands.settings, batch_size=size, drop_last=False, portable=True)
@@ -83,11 +83,11 @@ def _train(
     correction = torch.zeros(count) if demands.corrected else None
     shards = Everything(size)
     trainer = LocalTrainer(
-        model, images, labels, shards, Streams(0), settings, BatchSizes((size,), (size,))
+        model, inputs, labels, shards, Streams(0), settings, BatchSizes((size,), (size,))
     )
     trainer.train(0, 0, 2, vector, vector[:count], 1.0, correction)
     gradient = FullGradient(trainer, shards, 1) if demands.full_gradient else None
-    Evaluator(trainer, images, labels, classes, settings.loss, gradient).evaluate(vector)
+    Evaluator(trainer, inputs, labels, classes, settings.loss, gradient).evaluate(vector)
 
 
 class _Layers:

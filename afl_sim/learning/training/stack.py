@@ -40,13 +40,13 @@ class Stack:
         self.buffers = tensors[len(trained) :]
         self._outputs = vmap(self._outputs_of_one)
 
-    def outputs(self, images: Tensor) -> Tensor:
-        """Each row's outputs for its images, (rows, batch, ...) -> (rows, batch, classes).
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Each row's outputs for its inputs, (rows, batch, ...) -> (rows, batch, classes).
 
         Raises:
             RuntimeError: the model does something that cannot be mapped over rows.
         """
-        outputs: Tensor = self._outputs(self.parameters, self.buffers, images)
+        outputs: Tensor = self._outputs(self.parameters, self.buffers, inputs)
         return outputs
 
     def gradients(self, loss: Tensor) -> list[Tensor | None]:
@@ -74,10 +74,10 @@ class Stack:
         self.buffers = [buffer[:rows] for buffer in self.buffers]
 
     def _outputs_of_one(
-        self, parameters: list[Tensor], buffers: list[Tensor], images: Tensor
+        self, parameters: list[Tensor], buffers: list[Tensor], inputs: Tensor
     ) -> Tensor:
         with _put_in(self._places, (*parameters, *buffers)):
-            outputs: Tensor = self._model(images)
+            outputs: Tensor = self._model(inputs)
         return outputs
 
 

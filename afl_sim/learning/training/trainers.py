@@ -14,7 +14,7 @@ from afl_sim.streams import Streams
 
 def trainer_of(
     model: nn.Module,
-    images: Tensor,
+    inputs: Tensor,
     labels: Tensor,
     shards: Shards,
     streams: Streams,
@@ -26,7 +26,7 @@ def trainer_of(
     The arguments are those of `LocalTrainer`.
     """
     if settings.portable:
-        chain = chain_of(model, images.shape[1:], settings.loss)
+        chain = chain_of(model, inputs.shape[1:], settings.loss)
         if chain is not None:
-            return ChainTrainer(chain, model, images, labels, shards, streams, settings)
-    return LocalTrainer(model, images, labels, shards, streams, settings, sizes)
+            return ChainTrainer(chain, model, inputs, labels, shards, streams, settings)
+    return LocalTrainer(model, inputs, labels, shards, streams, settings, sizes)

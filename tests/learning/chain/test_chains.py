@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.chain.recognition import chain_of
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import Cnn, LeNet, Logistic, Mlp, ModelSpec, build_model
 from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.full_gradient import FullGradient
@@ -26,7 +27,7 @@ from afl_sim.streams import Streams
 pytestmark = pytest.mark.skipif(shortfall() is not None, reason=str(shortfall()))
 
 CLASSES = 4
-NETWORKS: dict[str, tuple[ModelSpec, tuple[int, int, int], int]] = {
+NETWORKS: dict[str, tuple[ModelSpec, tuple[int, ...], int]] = {
     "logistic": (Logistic(), (1, 3, 4), 5),
     "mlp": (Mlp(hidden=(7, 6)), (1, 3, 4), 5),
     "mlp without a hidden layer": (Mlp(hidden=()), (2, 2, 2), 1),
@@ -37,6 +38,8 @@ NETWORKS: dict[str, tuple[ModelSpec, tuple[int, int, int], int]] = {
     "cnn without a margin": (Cnn(channels=(41, 2), hidden=6, padding=0), (1, 16, 17), 2),
     "more samples than a piece": (Cnn(channels=(2, 2), hidden=3), (1, 4, 4), 70),
     "more rows than a piece": (Logistic(), (1, 1, 3), 600),
+    "vectors": (Mlp(hidden=(5,)), (7,), 6),
+    "matrices": (Logistic(), (3, 4), 6),
 }
 
 
@@ -48,9 +51,9 @@ def _drawn(shape: tuple[int, ...], samples: int) -> tuple[Tensor, Tensor]:
     )
 
 
-def _network(name: str) -> tuple[nn.Module, tuple[int, int, int], int]:
+def _network(name: str) -> tuple[nn.Module, tuple[int, ...], int]:
     spec, shape, batch = NETWORKS[name]
-    return build_model(spec, shape, CLASSES, 2), shape, batch
+    return build_model(spec, SampleForm(shape, CLASSES), 2), shape, batch
 
 
 def _vector(model: nn.Module) -> np.ndarray:
@@ -201,7 +204,7 @@ def test_a_task_without_steps_returns_the_start() -> None:
 
 def test_dropout_is_drawn_for_each_task_and_absent_from_evaluations() -> None:
     spec, shape, _ = NETWORKS["mlp"]
-    model = build_model(spec.model_copy(update={"dropout": 0.5}), shape, CLASSES, 2)
+    model = build_model(spec.model_copy(update={"dropout": 0.5}), SampleForm(shape, CLASSES), 2)
     data = _drawn(shape, 23)
     given = LocalSettings(sgd(), 5)
     chain = chain_of(model, shape, "cross_entropy")

@@ -14,7 +14,7 @@ import torchvision.datasets
 from data_files import flip, raw
 
 from afl_sim.errors import DataError
-from afl_sim.learning.data.datasets import load_dataset, load_labels
+from afl_sim.learning.data.datasets import load_annotations, load_dataset
 from afl_sim.learning.data.file_formats import read_cifar
 from afl_sim.streams import Streams
 
@@ -52,13 +52,14 @@ def test_cifar_batches_become_channels_first_images(
 ) -> None:
     pictures = write_cifar(tmp_path, monkeypatch)
     data = load_dataset(raw("cifar10", tmp_path), Streams(1))
-    assert np.array_equal(data.images.numpy(), pictures)
-    assert data.images.is_contiguous()
-    assert data.input_shape == (3, 32, 32)
+    assert np.array_equal(data.inputs.numpy(), pictures)
+    assert data.inputs.is_contiguous()
+    assert data.form.input_shape == (3, 32, 32)
     assert data.labels.tolist() == [label for n in range(5) for label in (n, 7, 8, 9)]
-    assert load_labels(raw("cifar10", tmp_path), Streams(1)).tolist() == data.labels.tolist()
+    annotations = load_annotations(raw("cifar10", tmp_path), Streams(1))
+    assert annotations.labels.tolist() == data.labels.tolist()
     standard = load_dataset(raw("cifar10", tmp_path, normalize="standard"), Streams(1))
-    assert standard.images.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-5)
+    assert standard.inputs.mean((0, 2, 3)).tolist() == pytest.approx([0, 0, 0], abs=1e-5)
 
 
 def test_a_damaged_cifar_batch_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,10 +77,10 @@ def test_a_part_of_cifar_is_read_where_the_scenario_asks_for_no_check(
     with pytest.raises(DataError, match=r"MD5 sums are the published.*data\.check: false reads"):
         load_dataset(raw("cifar10", tmp_path), Streams(1))
     data = load_dataset(raw("cifar10", tmp_path, check=False), Streams(1))
-    assert np.array_equal(data.images.numpy(), pictures)
+    assert np.array_equal(data.inputs.numpy(), pictures)
     assert data.labels.tolist() == [label for n in range(5) for label in (n, 7, 8, 9)]
     assert data.test_labels.tolist() == [5, 7, 8, 9]
-    labels = load_labels(raw("cifar10", tmp_path, check=False), Streams(1))
+    labels = load_annotations(raw("cifar10", tmp_path, check=False), Streams(1)).labels
     assert labels.tolist() == data.labels.tolist()
 
 

@@ -13,29 +13,30 @@ from pydantic import ValidationError
 
 from afl_sim.errors import DataError
 from afl_sim.learning.data import dataset_files
-from afl_sim.learning.data.datasets import load_dataset, load_labels, split_pool
+from afl_sim.learning.data.datasets import load_annotations, load_dataset, split_pool
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.scenario.sections.data import DATASETS, DataSpec
 from afl_sim.streams import Streams
 
 
 def test_mnist_is_one_normalised_tensor_shared_by_the_process(cache: Path) -> None:
     data = load_dataset(DataSpec(), Streams(1), cache)
-    assert data.images.shape == (60_000, 1, 28, 28)
-    assert data.images.dtype == torch.float32
+    assert data.inputs.shape == (60_000, 1, 28, 28)
+    assert data.inputs.dtype == torch.float32
     assert data.labels.dtype == torch.int64
-    assert data.test_images.shape == (10_000, 1, 28, 28)
-    assert (data.classes, data.input_shape) == (10, (1, 28, 28))
+    assert data.test_inputs.shape == (10_000, 1, 28, 28)
+    assert data.form == SampleForm((1, 28, 28), 10)
     assert torch.bincount(data.labels).tolist() == (
         [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     )
-    assert len(data.validation_labels) == len(data.validation_images) == 0
+    assert len(data.validation_labels) == len(data.validation_inputs) == 0
     again = load_dataset(DataSpec(), Streams(2), cache)
-    assert again.images.data_ptr() == data.images.data_ptr()
+    assert again.inputs.data_ptr() == data.inputs.data_ptr()
 
 
 def test_standard_normalisation_is_the_well_known_mean_and_deviation(cache: Path) -> None:
     data = load_dataset(DataSpec(), Streams(1), cache)
-    black, white = data.images.min().item(), data.images.max().item()
+    black, white = data.inputs.min().item(), data.inputs.max().item()
     assert black == pytest.approx(-0.1307 / 0.3081, abs=3e-4)
     assert white == pytest.approx((1 - 0.1307) / 0.3081, abs=3e-4)
 
@@ -47,25 +48,25 @@ def test_labels_alone_are_those_of_the_whole_data_set(
 ) -> None:
     spec = DataSpec.model_validate({"pool": pool, "validation": validation, "normalize": "raw"})
     data = load_dataset(spec, Streams(3), cache)
-    labels = load_labels(spec, Streams(3), cache)
+    labels = load_annotations(spec, Streams(3), cache).labels
     assert labels.dtype == np.int64
     assert np.array_equal(labels, data.labels.numpy())
     total = 60_000 if pool == "train" else 70_000
     assert len(data.labels) == total - round(total * validation) == spec.train_samples
-    assert len(data.validation_images) == len(data.validation_labels) == round(total * validation)
+    assert len(data.validation_inputs) == len(data.validation_labels) == round(total * validation)
     assert len(data.test_labels) == 10_000
 
 
 def test_the_reader_is_torchvisions(cache: Path) -> None:
     data = load_dataset(DataSpec(normalize="raw"), Streams(1), cache)
     theirs = torchvision.datasets.MNIST(cache, train=True)
-    assert torch.equal(data.images[:, 0].to(torch.uint8), theirs.data)
+    assert torch.equal(data.inputs[:, 0].to(torch.uint8), theirs.data)
     assert torch.equal(data.labels, theirs.targets)
 
 
 def test_pooling_appends_the_test_set(cache: Path) -> None:
     data = load_dataset(DataSpec(pool="train_and_test", normalize="raw"), Streams(1), cache)
-    assert torch.equal(data.images[60_000:], data.test_images)
+    assert torch.equal(data.inputs[60_000:], data.test_inputs)
     assert torch.equal(data.labels[60_000:], data.test_labels)
 
 
@@ -99,7 +100,7 @@ def test_wrong_sections_are_refused(section: dict[str, Any], message: str) -> No
 
 
 def test_the_published_sizes_are_those_of_the_files(cache: Path) -> None:
-    assert DataSpec().train_samples == len(load_labels(DataSpec(), Streams(1), cache))
+    assert DataSpec().train_samples == len(load_annotations(DataSpec(), Streams(1), cache))
     assert set(DATASETS) == set(dataset_files._READERS)
 
 

@@ -10,7 +10,7 @@ import torchvision.datasets
 from data_files import raw, write_mnist_like
 
 from afl_sim.errors import DataError
-from afl_sim.learning.data.datasets import load_dataset, load_labels
+from afl_sim.learning.data.datasets import load_annotations, load_dataset
 from afl_sim.streams import Streams
 
 
@@ -25,12 +25,12 @@ def test_download_fetches_only_what_is_missing_and_only_when_asked(
 
     monkeypatch.setattr(torchvision.datasets.KMNIST, "download", download)
     spec = raw("kmnist", None, download=True)
-    assert len(load_labels(spec, Streams(1), tmp_path)) == 12
+    assert len(load_annotations(spec, Streams(1), tmp_path)) == 12
     assert asked == [tmp_path]
     assert len(load_dataset(spec, Streams(1), tmp_path).labels) == 12
     assert asked == [tmp_path]
     own = raw("kmnist", tmp_path / "own", download=True)
-    assert len(load_labels(own, Streams(1), tmp_path)) == 12
+    assert len(load_annotations(own, Streams(1), tmp_path)) == 12
     assert asked == [tmp_path, tmp_path / "own"]
 
 
@@ -42,5 +42,5 @@ def test_a_failed_download_is_an_error_in_one_line(
 
     monkeypatch.setattr(torchvision.datasets.KMNIST, "download", download)
     with pytest.raises(DataError, match=r"or download it: .*no network") as caught:
-        load_labels(raw("kmnist", None, download=True), Streams(1), tmp_path)
+        load_annotations(raw("kmnist", None, download=True), Streams(1), tmp_path)
     assert "\n" not in str(caught.value)

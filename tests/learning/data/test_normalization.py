@@ -46,7 +46,7 @@ def test_flat_images_are_normalised_without_dividing_by_zero() -> None:
 def test_images_of_unit_norm_point_where_they_did(cache: Path) -> None:
     plain = load_dataset(DataSpec.model_validate({"normalize": "unit"}), Streams(1), cache)
     scaled = load_dataset(DataSpec.model_validate({"normalize": "unit_norm"}), Streams(1), cache)
-    for ours, source in ((scaled.images, plain.images), (scaled.test_images, plain.test_images)):
+    for ours, source in ((scaled.inputs, plain.inputs), (scaled.test_inputs, plain.test_inputs)):
         some, theirs = ours[:500].flatten(1), source[:500].flatten(1)
         torch.testing.assert_close(some.norm(dim=1), torch.ones(500))
         torch.testing.assert_close(some * theirs.norm(dim=1, keepdim=True), theirs)

@@ -16,7 +16,7 @@ from data_files import lengthen, raw, truncate, write_idx, write_mnist_like
 from afl_sim.errors import DataError
 from afl_sim.learning.data import dataset_files
 from afl_sim.learning.data.dataset_files import read_images, read_labels
-from afl_sim.learning.data.datasets import load_dataset, load_labels
+from afl_sim.learning.data.datasets import load_annotations, load_dataset
 from afl_sim.scenario.sections.data import DATASETS, DataSpec
 from afl_sim.streams import Streams
 
@@ -25,10 +25,10 @@ from afl_sim.streams import Streams
 def test_a_users_own_copy_is_read_from_root(tmp_path: Path, dataset: str) -> None:
     pictures = write_mnist_like(tmp_path, dataset, 10)
     data = load_dataset(raw(dataset, tmp_path), Streams(1), tmp_path / "unused")
-    assert np.array_equal(data.images[:, 0].numpy(), pictures)
+    assert np.array_equal(data.inputs[:, 0].numpy(), pictures)
     assert data.labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert data.test_labels.tolist() == [2, 3, 4, 5, 6]
-    labels = load_labels(raw(dataset, tmp_path), Streams(1), tmp_path / "unused")
+    labels = load_annotations(raw(dataset, tmp_path), Streams(1), tmp_path / "unused").labels
     assert labels.tolist() == data.labels.tolist()
     assert not (tmp_path / "unused").exists()
 
@@ -42,9 +42,9 @@ def test_a_users_own_copy_needs_no_cache_folder(
     monkeypatch.setattr(dataset_files, "cache_folder", no_home)
     write_mnist_like(tmp_path, "kmnist", 10)
     assert len(load_dataset(raw("kmnist", tmp_path), Streams(1)).labels) == 12
-    assert len(load_labels(raw("kmnist", tmp_path), Streams(1))) == 12
+    assert len(load_annotations(raw("kmnist", tmp_path), Streams(1))) == 12
     with pytest.raises(DataError, match="no home folder"):
-        load_labels(DataSpec(), Streams(1))
+        load_annotations(DataSpec(), Streams(1))
 
 
 def write_legacy(root: Path, title: str) -> None:
@@ -78,8 +78,9 @@ def test_files_of_an_old_torchvision_in_a_root_replace_nothing(
         load_dataset(raw(dataset, tmp_path), Streams(1))
     pictures = write_mnist_like(tmp_path, dataset, 10)
     data = load_dataset(raw(dataset, tmp_path), Streams(1))
-    assert np.array_equal(data.images[:, 0].numpy(), pictures)
-    assert load_labels(raw(dataset, tmp_path), Streams(1)).tolist() == data.labels.tolist()
+    assert np.array_equal(data.inputs[:, 0].numpy(), pictures)
+    annotations = load_annotations(raw(dataset, tmp_path), Streams(1))
+    assert annotations.labels.tolist() == data.labels.tolist()
 
 
 def test_packed_files_are_named_where_unpacked_ones_are_missing(tmp_path: Path) -> None:
@@ -110,20 +111,20 @@ def test_what_is_wrong_with_an_idx_file_is_said(
     write_mnist_like(tmp_path, "kmnist", 10)
     (tmp_path / "KMNIST" / "raw" / "train-labels-idx1-ubyte").write_bytes(content)
     with pytest.raises(DataError, match=f"train-labels-idx1-ubyte {message}"):
-        load_labels(raw("kmnist", tmp_path), Streams(1))
+        load_annotations(raw("kmnist", tmp_path), Streams(1))
 
 
 def test_emnist_letters_count_from_zero(tmp_path: Path) -> None:
     write_mnist_like(tmp_path, "emnist", 26, first_label=1)
     data = load_dataset(raw("emnist", tmp_path, split="letters"), Streams(1))
     assert data.labels.tolist() == list(range(12))
-    assert data.classes == 26
+    assert data.form.outputs == 26
     with pytest.raises(DataError, match="emnist-balanced-train-images"):
         load_dataset(raw("emnist", tmp_path), Streams(1))
 
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "kmnist", "emnist", "cifar10"])
-@pytest.mark.parametrize("load", [load_dataset, load_labels])
+@pytest.mark.parametrize("load", [load_dataset, load_annotations])
 def test_without_root_or_download_the_error_says_both_ways(
     tmp_path: Path, dataset: str, load: Callable[..., Any]
 ) -> None:

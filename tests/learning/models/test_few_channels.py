@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from small_training import Held, trainer
 from torch import Tensor, nn
 
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import Cnn, LeNet
 from afl_sim.learning.models.few_channels import PooledConvolution, with_few_channels_pooled
 
@@ -125,7 +126,7 @@ def test_maps_that_do_not_fit_are_refused_by_pytorch(shape: tuple[int, ...]) -> 
 
 
 def test_a_model_keeps_its_parameters_and_their_names() -> None:
-    model = LeNet().build(IMAGES, 10)
+    model = LeNet().build(SampleForm(IMAGES, 10))
     before = dict(model.named_parameters())
     model = with_few_channels_pooled(model)
     assert [type(layer) for layer in model] == [
@@ -196,7 +197,7 @@ def test_a_chain_that_somebody_watches_is_left_alone() -> None:
 
 
 def test_a_model_with_a_wide_convolution_is_left_alone() -> None:
-    model = Cnn(channels=(10, 50), padding=0).build(IMAGES, 10)
+    model = Cnn(channels=(10, 50), padding=0).build(SampleForm(IMAGES, 10))
     assert with_few_channels_pooled(model) is model
 
 
@@ -207,5 +208,5 @@ def test_training_pools_what_it_trains_alone_in_float32(
     chosen: dict[str, object], pooled: bool
 ) -> None:
     sample = torch.randn(6, *IMAGES), torch.zeros(6, dtype=torch.int64)
-    local = trainer(LeNet().build(IMAGES, 10), sample, Held(samples=6), **chosen)
+    local = trainer(LeNet().build(SampleForm(IMAGES, 10)), sample, Held(samples=6), **chosen)
     assert isinstance(local.model[0], PooledConvolution) is pooled  # type: ignore[index]

@@ -133,7 +133,7 @@ def test_buffers_that_do_not_travel_begin_every_task_as_they_were_built() -> Non
 
 def test_a_group_of_tasks_begins_like_a_task() -> None:
     local = trainer(Buffers(), numbered(8), batch_size=2, batched=True)
-    local.model(local.images[:2])
+    local.model(local.inputs[:2])
     task = LocalTask(0, 0, 1, local.initial, local.initial)
     BatchedTrainer(local).train([task], 1.0)
     assert int(local.model.steps) == 1  # type: ignore[arg-type]

@@ -15,13 +15,14 @@ from pydantic import ValidationError
 from torch import nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import MODELS, build_model
 from afl_sim.learning.models.factories import resolve_model
 from afl_sim.run.api import load_scenario
 from afl_sim.run.preparation import prepare
 
-MNIST = (1, 28, 28)
-CIFAR = (3, 32, 32)
+MNIST = SampleForm((1, 28, 28), 10)
+CIFAR = SampleForm((3, 32, 32), 10)
 
 
 def parameters(model: nn.Module) -> int:
@@ -43,21 +44,37 @@ def parameters(model: nn.Module) -> int:
     ],
 )
 def test_parameter_counts_on_mnist(kind: str, settings: dict, expected: int) -> None:
-    assert parameters(MODELS[kind](**settings).build(MNIST, 10)) == expected
+    assert parameters(MODELS[kind](**settings).build(MNIST)) == expected
 
 
 @pytest.mark.parametrize("kind", list(MODELS))
-@pytest.mark.parametrize(("shape", "classes"), [(MNIST, 10), (CIFAR, 10), (MNIST, 47)])
-def test_every_model_maps_a_batch_to_one_logit_per_class(
-    kind: str, shape: tuple[int, int, int], classes: int
-) -> None:
-    model = MODELS[kind]().build(shape, classes)
-    logits = model(torch.zeros(3, *shape))
-    assert logits.shape == (3, classes)
+@pytest.mark.parametrize("form", [MNIST, CIFAR, SampleForm((1, 28, 28), 47)])
+def test_every_model_maps_a_batch_to_one_logit_per_class(kind: str, form: SampleForm) -> None:
+    model = MODELS[kind]().build(form)
+    logits = model(torch.zeros(3, *form.input_shape))
+    assert logits.shape == (3, form.outputs)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "mlp"])
+def test_a_model_without_convolutions_takes_vectors(kind: str) -> None:
+    model = MODELS[kind]().build(SampleForm((5,), 3))
+    assert model(torch.zeros(2, 5)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", ["lenet", "cnn"])
+def test_a_model_of_images_refuses_vectors(kind: str) -> None:
+    with pytest.raises(ScenarioError, match="takes images, but the inputs are 5 numbers"):
+        MODELS[kind]().build(SampleForm((5,), 3))
+
+
+@pytest.mark.parametrize("kind", list(MODELS))
+def test_no_model_of_numbers_takes_tokens(kind: str) -> None:
+    with pytest.raises(ScenarioError, match="but the inputs are 80 tokens of 90"):
+        MODELS[kind]().build(SampleForm((80,), 90, vocabulary=90))
 
 
 def test_lenet_layers_are_in_the_published_order() -> None:
-    names = [type(layer).__name__ for layer in MODELS["lenet"]().build(MNIST, 10)]
+    names = [type(layer).__name__ for layer in MODELS["lenet"]().build(MNIST)]
     assert names == (["Conv2d", "MaxPool2d", "ReLU"] * 2 + ["Flatten", "Linear", "ReLU", "Linear"])
 
 
@@ -65,9 +82,9 @@ def test_dropout_is_a_layer_only_where_asked_for() -> None:
     def count(model: nn.Module) -> int:
         return sum(isinstance(m, nn.Dropout) for m in model.modules())
 
-    assert count(MODELS["mlp"]().build(MNIST, 10)) == 0
-    assert count(MODELS["mlp"](dropout=0.2).build(MNIST, 10)) == 2
-    assert count(MODELS["cnn"](dropout=0.2).build(MNIST, 10)) == 1
+    assert count(MODELS["mlp"]().build(MNIST)) == 0
+    assert count(MODELS["mlp"](dropout=0.2).build(MNIST)) == 2
+    assert count(MODELS["cnn"](dropout=0.2).build(MNIST)) == 1
 
 
 def test_initial_weights_depend_on_the_seed_alone_and_leave_the_global_generator_as_it_was() -> (
@@ -76,11 +93,11 @@ def test_initial_weights_depend_on_the_seed_alone_and_leave_the_global_generator
     spec = MODELS["lenet"]()
     torch.manual_seed(1)
     before = torch.random.get_rng_state()
-    first = build_model(spec, MNIST, 10, seed=7)
+    first = build_model(spec, MNIST, seed=7)
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(2)
-    second = build_model(spec, MNIST, 10, seed=7)
-    other = build_model(spec, MNIST, 10, seed=8)
+    second = build_model(spec, MNIST, seed=7)
+    other = build_model(spec, MNIST, seed=8)
     pairs = zip(first.parameters(), second.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
@@ -98,14 +115,15 @@ def test_initial_weights_depend_on_the_seed_alone_and_leave_the_global_generator
 def test_images_too_small_for_the_convolutions_are_refused(
     kind: str, settings: dict, least: int
 ) -> None:
-    MODELS[kind](**settings).build((1, least, least), 10)(torch.zeros(1, 1, least, least))
+    spec = MODELS[kind](**settings)
+    spec.build(SampleForm((1, least, least), 10))(torch.zeros(1, 1, least, least))
     with pytest.raises(ScenarioError, match=f"at least {least}x{least}"):
-        MODELS[kind](**settings).build((1, least - 1, least), 10)
+        spec.build(SampleForm((1, least - 1, least), 10))
 
 
 def test_xavier_bounds_the_weights_of_convolutions_and_leaves_the_others() -> None:
-    plain = build_model(MODELS["cnn"](), MNIST, 10, seed=7)
-    xavier = build_model(MODELS["cnn"](convolutions="xavier"), MNIST, 10, seed=7)
+    plain = build_model(MODELS["cnn"](), MNIST, seed=7)
+    xavier = build_model(MODELS["cnn"](convolutions="xavier"), MNIST, seed=7)
     # sqrt(6 / (fan in + fan out)) with 25 * channels each; the default is 1 / sqrt(fan in).
     for place, (before, after) in {0: (1, 32), 3: (32, 64)}.items():
         bound = math.sqrt(6 / (25 * (before + after)))
@@ -116,7 +134,7 @@ def test_xavier_bounds_the_weights_of_convolutions_and_leaves_the_others() -> No
 
 def test_the_cnn_is_that_of_the_paper_to_the_bit() -> None:
     """McMahan et al. take ReLU and then pool; the model pools first, which is cheaper."""
-    ours = build_model(MODELS["cnn"](), MNIST, 10, seed=7)
+    ours = build_model(MODELS["cnn"](), MNIST, seed=7)
     theirs = nn.Sequential(*copy.deepcopy(list(ours)))
     for pool in (1, 4):
         theirs[pool], theirs[pool + 1] = theirs[pool + 1], theirs[pool]
@@ -125,7 +143,9 @@ def test_the_cnn_is_that_of_the_paper_to_the_bit() -> None:
     for model in (ours, theirs):
         model.to(memory_format=torch.channels_last)
     for _ in range(3):
-        images = torch.rand(8, *MNIST, generator=generator).round()  # with ties in every window
+        images = torch.rand(
+            8, *MNIST.input_shape, generator=generator
+        ).round()  # with ties in every window
         labels = torch.randint(10, (8,), generator=generator)
         for model in (ours, theirs):
             loss = nn.functional.cross_entropy(model(images), labels)
@@ -138,8 +158,8 @@ def test_the_cnn_is_that_of_the_paper_to_the_bit() -> None:
 
 
 def test_xavier_bounds_all_weights_of_a_perceptron_and_clears_its_biases() -> None:
-    plain = build_model(MODELS["mlp"](), MNIST, 10, seed=7)
-    xavier = build_model(MODELS["mlp"](weights="xavier"), MNIST, 10, seed=7)
+    plain = build_model(MODELS["mlp"](), MNIST, seed=7)
+    xavier = build_model(MODELS["mlp"](weights="xavier"), MNIST, seed=7)
     for place, (before, after) in {1: (784, 200), 3: (200, 200), 5: (200, 10)}.items():
         bound = math.sqrt(6 / (before + after))
         largest = float(xavier[place].weight.detach().abs().max())
@@ -266,12 +286,12 @@ def test_a_factory_gets_the_blocks_keys_and_the_shapes_it_has_parameters_for(
     factories: str,
 ) -> None:
     spec = resolve_model(f"{factories}:tiny")(width=5)
-    model = spec.build(MNIST, 10)
+    model = spec.build(MNIST)
     assert parameters(model) == 784 * 5 + 5 + 5 * 10 + 10
     assert spec.kind == "my_models:tiny"
     assert spec.model_dump() == {"kind": "my_models:tiny", "width": 5}
-    assert resolve_model(f"{factories}:plain")(width=4).build(MNIST, 10).in_features == 4
-    assert resolve_model(f"{factories}:anything")(inputs=6).build(MNIST, 10).in_features == 6
+    assert resolve_model(f"{factories}:plain")(width=4).build(MNIST).in_features == 4
+    assert resolve_model(f"{factories}:anything")(inputs=6).build(MNIST).in_features == 6
 
 
 def test_arguments_a_factory_does_not_take_are_refused_before_it_is_called(
@@ -292,24 +312,24 @@ def test_a_factory_that_makes_no_module_is_a_scenario_error(
 ) -> None:
     spec = resolve_model(f"{factories}:{attribute}")()
     with pytest.raises(ScenarioError, match=message):
-        spec.build(MNIST, 10)
+        spec.build(MNIST)
 
 
 def test_a_factory_that_draws_of_any_generator_makes_the_model_of_its_seed(factories: str) -> None:
     spec = resolve_model(f"{factories}:drawn")()
     before = random.getstate()
-    first, again = (build_model(spec, MNIST, 10, 3).weight.tolist() for _ in range(2))
-    assert first == again != build_model(spec, MNIST, 10, 4).weight.tolist()
+    first, again = (build_model(spec, MNIST, 3).weight.tolist() for _ in range(2))
+    assert first == again != build_model(spec, MNIST, 4).weight.tolist()
     assert random.getstate() == before
 
 
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        ("tuples", r"returns a tuple for two images; expected a tensor of \(2, 10\)"),
-        ("few", r"returns a tensor of \(2, 9\) for two images; expected"),
+        ("tuples", r"returns a tuple for two inputs; expected a tensor of \(2, 10\)"),
+        ("few", r"returns a tensor of \(2, 9\) for two inputs; expected"),
         ("maps", r"returns a tensor of \(2, 10, 24, 24\)"),
-        ("fails", r"fails on images of \(2, 1, 28, 28\): RuntimeError: .*my_models.py:"),
+        ("fails", r"fails on inputs of \(2, 1, 28, 28\): RuntimeError: .*my_models.py:"),
         ("lazy", "parameter '1.weight' has no shape before the model is first used"),
         ("nothing_to_train", "no parameters to train"),
         ("frozen", "no parameters to train"),

@@ -45,11 +45,11 @@ LATE = "expected a registered buffer, or a model that keeps nothing"
         ("DrawsByNumpy", "it draws from NumPy's or Python's global generator; expected PyTorch's"),
         ("DrawsByPython", "it draws from NumPy's or Python's global generator"),
         ("Global", "something outside its modules is kept"),
-        ("TupleInTraining", "it returns a tuple for 10 images in training mode; expected a tensor"),
+        ("TupleInTraining", "it returns a tuple for 10 inputs in training mode; expected a tensor"),
         ("Expanded", "buffer 'scale' is an expanded view, .* expected .clone()"),
         ("MakesALayer", "parameter 'late.weight' is made or replaced when the model is used"),
         ("MakesABuffer", "buffer 'seen' is made or gets another shape when the model is used"),
-        ("Detached", "a training step on 10 images fails: RuntimeError: element 0 of tensors"),
+        ("Detached", "a training step on 10 inputs fails: RuntimeError: element 0 of tensors"),
         ("always_the_same", "returns 'out.weight' of the model that it has made before"),
         ("never_the_same", "makes another 'drawn' when it is called again with the same seed"),
         ("Complex", "'phase' is torch.complex128, which model.safetensors cannot hold"),
@@ -74,7 +74,7 @@ def partition(*sizes: int) -> str:
 
 
 def fails(images: int, who: str) -> str:
-    return rf"fails in training mode on images of \({images}, 1, 28, 28\), as of client {who}"
+    return rf"fails in training mode on inputs of \({images}, 1, 28, 28\), as of client {who}"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def fails(images: int, who: str) -> str:
         (
             "NormalisesChannels",
             ["evaluation.samples=1001"],
-            r"fails on images of \(1, 1, 28, 28\), as the last batch of an evaluation is: ValueE",
+            r"fails on inputs of \(1, 1, 28, 28\), as the last batch of an evaluation is: ValueE",
         ),
         ("NormalisesChannels", [], None),
     ],

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.models.parameters import ParameterVector, initial_vector
 
@@ -85,7 +86,7 @@ def test_what_was_written_is_read_back(channels_last: bool) -> None:
 
 def test_a_vector_means_the_same_in_another_copy_of_the_model() -> None:
     images = torch.randn(3, 1, 28, 28)
-    one, other = (MODELS["lenet"]().build((1, 28, 28), 10) for _ in range(2))
+    one, other = (MODELS["lenet"]().build(SampleForm((1, 28, 28), 10)) for _ in range(2))
     layout = ParameterVector(one)
     layout.write(other, layout.read(one))
     assert torch.equal(one(images), other(images))

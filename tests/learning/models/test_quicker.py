@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.data.batch_sizes import BatchSizes
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import Cnn, LeNet
 from afl_sim.learning.models.few_channels import PooledConvolution
 from afl_sim.learning.models.quicker import quickened
 
 SHAPE, WIDER = (2, 12, 12), (2, 16, 16)
+WIDE = Cnn(channels=(8, 8), padding=0, dropout=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -169,9 +171,13 @@ def normalised() -> nn.Module:
 @pytest.mark.parametrize(
     ("build", "shape", "pooled"),
     [
-        (lambda: LeNet().build((1, 28, 28), 10), (1, 28, 28), 2),
-        (lambda: Cnn(hidden=32).build((1, 28, 28), 10), (1, 28, 28), 0),
-        (lambda: Cnn(channels=(8, 8), padding=0, dropout=0.5).build(WIDER, 10), WIDER, 2),
+        (lambda: LeNet().build(SampleForm((1, 28, 28), 10)), (1, 28, 28), 2),
+        (lambda: Cnn(hidden=32).build(SampleForm((1, 28, 28), 10)), (1, 28, 28), 0),
+        (
+            lambda: Cnn(channels=(8, 8), padding=0, dropout=0.5).build(SampleForm(WIDER, 10)),
+            WIDER,
+            2,
+        ),
         (normalised, SHAPE, 0),
         (lambda: nn.Sequential(three(), nn.Flatten(), nn.Linear(64, CLASSES)), SHAPE, 1),
     ],

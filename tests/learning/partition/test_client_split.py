@@ -11,6 +11,7 @@ from places import SMALLEST
 
 from afl_sim import load_scenario, simulate
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition import FixedPartition, Partition, make_partition
 from afl_sim.learning.partition.client_split import Dealt, deal, kept_of
 from afl_sim.run.preparation import prepare
@@ -30,12 +31,12 @@ def spec(share: float, **partition: Any) -> DataSpec:
 
 def dealt(share: float, seed: int = 1, clients: int = 5, **partition: Any) -> Dealt:
     partition = partition or {"kind": "sizes", "sizes": SIZES}
-    return deal(spec(share, **partition), LABELS, clients, (), Streams(seed))
+    return deal(spec(share, **partition), Annotations(LABELS, 10), clients, (), Streams(seed))
 
 
 def whole(clients: int = 5, seed: int = 1, **partition: Any) -> Partition:
     partition = partition or {"kind": "sizes", "sizes": SIZES}
-    return make_partition(spec(0.0, **partition), LABELS, clients, Streams(seed))
+    return make_partition(spec(0.0, **partition), Annotations(LABELS, 10), clients, Streams(seed))
 
 
 def kept(share: float, **more: Any) -> FixedPartition:
@@ -79,7 +80,7 @@ def test_where_data_goes_with_speed_both_parts_of_a_clients_samples_change_hands
     data = spec(0.1, kind="sizes", sizes=SIZES).model_copy(
         update={"speed_correlation": SpeedCorrelation.model_validate(chosen)}
     )
-    together = deal(data, LABELS, 5, slowest_first, Streams(1))
+    together = deal(data, Annotations(LABELS, 10), 5, slowest_first, Streams(1))
     apart = dealt(0.1)
     assert together.testing is not None
     assert apart.testing is not None
@@ -151,8 +152,8 @@ def test_a_run_trains_on_what_is_left_and_is_tested_on_what_was_kept() -> None:
     # The last evaluation, by hand.
     rows = np.concatenate([prepared.testing.indices(client) for client in range(clients)])
     weights, bias = (array.astype(np.float64) for array in run.model().values())
-    images = prepared.dataset.images.numpy()[rows].reshape(len(rows), -1)
-    right = (images @ weights.T + bias).argmax(1) == prepared.labels[rows]
+    images = prepared.dataset.inputs.numpy()[rows].reshape(len(rows), -1)
+    right = (images @ weights.T + bias).argmax(1) == prepared.samples.labels[rows]
     assert len(rows) == 10 * clients
     assert run.metrics.accuracy.iloc[-1] == pytest.approx(right.mean(), abs=1e-9)
 
@@ -167,10 +168,11 @@ def test_the_loss_on_client_train_is_the_mean_of_the_clients_losses_by_their_sam
     losses, sizes = [], []
     for client in range(scenario.clients.count):
         held = prepared.partition.indices(client)
-        outputs = prepared.dataset.images.numpy()[held].reshape(len(held), -1) @ weights.T + bias
+        outputs = prepared.dataset.inputs.numpy()[held].reshape(len(held), -1) @ weights.T + bias
         top = outputs.max(1, keepdims=True)
         log_sum = np.log(np.exp(outputs - top).sum(1)) + top[:, 0]
-        losses.append((log_sum - outputs[np.arange(len(held)), prepared.labels[held]]).mean())
+        right = outputs[np.arange(len(held)), prepared.samples.labels[held]]
+        losses.append((log_sum - right).mean())
         sizes.append(len(held))
     expected = np.average(losses, weights=sizes)
     assert run.metrics.loss.iloc[-1] == pytest.approx(expected, rel=1e-5)

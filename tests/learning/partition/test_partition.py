@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition import Partition, make_partition
 from afl_sim.learning.partition.dealing import (
     apportion,
@@ -30,7 +31,7 @@ def deal(
     clients: int = 20, labels: np.ndarray = TEN_LABELS, seed: int = 1, **partition: Any
 ) -> Partition:
     spec = DataSpec.model_validate({"partition": partition})
-    return make_partition(spec, labels, clients, Streams(seed))
+    return make_partition(spec, Annotations(labels, 10), clients, Streams(seed))
 
 
 def table(partition: Partition, labels: np.ndarray = TEN_LABELS) -> np.ndarray:

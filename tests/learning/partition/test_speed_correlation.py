@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from afl_sim import load_scenario, simulate
 from afl_sim.errors import ScenarioError
 from afl_sim.execution.tasks import TrainingTask
+from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.datasets import stored_pool
 from afl_sim.learning.partition import make_partition
 from afl_sim.learning.partition.by_speed import by_speed, contents, correlated
@@ -43,7 +44,7 @@ def test_the_number_of_labels_is_the_exponential_of_the_entropy() -> None:
 def table(strength: float, of: Any = "labels", seed: int = 1, **partition: Any) -> tuple[Any, Any]:
     """The seconds of 200 clients, and their samples by label."""
     spec = DataSpec.model_validate({"partition": partition or SKEWED})
-    parts = make_partition(spec, LABELS, 200, Streams(seed))
+    parts = make_partition(spec, Annotations(LABELS, 10), 200, Streams(seed))
     seconds = np.random.default_rng(seed).lognormal(size=200)
     chosen = SpeedCorrelation(of=of, strength=strength)
     dealt = correlated(parts, LABELS, 10, seconds.tolist(), chosen, Streams(seed))
@@ -95,7 +96,7 @@ def test_clients_that_draw_their_samples_on_demand_change_places_too() -> None:
 
 def test_there_are_no_other_clients_than_these() -> None:
     spec = DataSpec.model_validate({"partition": SKEWED})
-    parts = make_partition(spec, LABELS, 20, Streams(1))
+    parts = make_partition(spec, Annotations(LABELS, 10), 20, Streams(1))
     dealt = correlated(parts, LABELS, 10, [1.0] * 20, SpeedCorrelation(of="labels"), Streams(1))
     with pytest.raises(IndexError, match="client 20 of 20"):
         dealt.indices(20)

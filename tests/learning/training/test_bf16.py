@@ -114,7 +114,7 @@ def test_an_evaluation_is_near_that_of_float32_and_made_of_bfloat16_outputs() ->
     assert abs(a.accuracy - b.accuracy) <= 0.005
     assert 0 < abs(a.loss - b.loss) < 3e-3
     assert start.dataset is not None
-    outputs = other.outputs(start.dataset.images[:5])
+    outputs = other.outputs(start.dataset.inputs[:5])
     assert outputs.dtype == torch.float32
     assert torch.equal(outputs, outputs.bfloat16().float())
 

@@ -103,7 +103,7 @@ class Counts(nn.Module):
 
 
 def evaluator(local: Trainer) -> Evaluator:
-    return Evaluator(local, local.images, local.labels, CLASSES, "cross_entropy")
+    return Evaluator(local, local.inputs, local.labels, CLASSES, "cross_entropy")
 
 
 @pytest.mark.parametrize("in_place", [True, False])

@@ -23,6 +23,7 @@ from small_training import (
 )
 from torch import Tensor, nn
 
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 
@@ -88,7 +89,7 @@ def test_a_task_is_a_pure_function_of_its_arguments(kind: str) -> None:
     images, labels = torch.randn(20, 1, 28, 28), torch.randint(0, 10, (20,))
 
     def build() -> Trainer:
-        model = MODELS[kind]().build((1, 28, 28), 10)
+        model = MODELS[kind]().build(SampleForm((1, 28, 28), 10))
         return trainer(model, (images, labels), batch_size=8)
 
     local, other = build(), build()
