@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.chain.chain import Chain
+from afl_sim.learning.data.inputs import Inputs, flat_rows
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
@@ -37,7 +38,7 @@ class ChainTrainer(LocalTrainer):
         self,
         chain: Chain,
         model: nn.Module,
-        inputs: Tensor,
+        inputs: Inputs,
         labels: Tensor,
         shards: Shards,
         streams: Streams,
@@ -46,7 +47,7 @@ class ChainTrainer(LocalTrainer):
         super().__init__(model, inputs, labels, shards, streams, settings)
         self._chain = chain
         self.turn = nullcontext()  # dropout has a generator of its own
-        self._samples: Array32 = inputs.reshape(len(inputs), -1).numpy()
+        self._samples = flat_rows(inputs)
         self._targets = labels.numpy()
 
     def train(self, *arguments: Any, **named: Any) -> LocalResult:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from afl_sim.learning.data.inputs import Inputs
 from afl_sim.learning.models.local_state import runs_foreign_code
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_training import LocalTrainer
@@ -48,7 +49,7 @@ class Evaluator:
     def __init__(
         self,
         trainer: LocalTrainer,
-        inputs: Tensor,
+        inputs: Inputs,
         labels: Tensor,
         classes: int,
         loss: str,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
+from afl_sim.learning.data.inputs import Inputs
 from afl_sim.learning.models.global_draws import may_draw, one_thread_draws
 from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
@@ -52,7 +53,7 @@ class LocalTrainer:
 
     Args:
         model: the architecture; its parameters are scratch space.
-        inputs: shape (N, C, H, W), float32; labels: shape (N,), int64.
+        inputs: shape (N, C, H, W) for images, float32; labels: shape (N,), int64, for classes.
         shards: which samples a client holds.
         streams: the run's random streams.
         settings: how every client trains.
@@ -70,7 +71,7 @@ class LocalTrainer:
     def __init__(
         self,
         model: nn.Module,
-        inputs: Tensor,
+        inputs: Inputs,
         labels: Tensor,
         shards: Shards,
         streams: Streams,

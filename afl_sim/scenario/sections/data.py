@@ -64,7 +64,7 @@ SHARED_SAMPLES = (
 class DataSpec(LaterSection):
     """The ``data:`` section of a scenario."""
 
-    _later = ("check",)
+    _later = ("check", "storage")
 
     dataset: Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"] = Field(
         default="mnist",
@@ -121,6 +121,13 @@ class DataSpec(LaterSection):
         description="Share of every client's samples that is kept for tests and not used for "
         "training, rounded up for each client and drawn with the scenario's seed after the "
         "partition; `evaluation.on: client_test` uses it (no unit).",
+    )
+    storage: Literal["auto", "float32", "uint8"] = Field(
+        default="auto",
+        description="How images are kept in memory. float32: normalised once; uint8: as in the "
+        "files, in a quarter of the memory, and each batch is normalised when it is used. auto: "
+        "float32 if all of them fit into a quarter of this machine's memory so. No result depends "
+        "on it.",
     )
     normalize: Literal["standard", "unit", "centred", "raw", "pixelwise", "unit_norm"] = Field(
         default="standard",
