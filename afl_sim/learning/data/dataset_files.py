@@ -155,7 +155,7 @@ def _idx_files(spec: DataSpec, *, train: bool) -> tuple[str, str]:
         part = f"emnist-{spec.split or 'balanced'}-{'train' if train else 'test'}"
     else:
         part = "train" if train else "t10k"
-    start = f"{_READERS[spec.dataset]}/raw/{part}"
+    start = f"{_READERS[spec.title]}/raw/{part}"
     return f"{start}-images-idx3-ubyte", f"{start}-labels-idx1-ubyte"
 
 
@@ -176,7 +176,7 @@ def _torchvisions(spec: DataSpec, folder: Path, *, train: bool, download: bool =
         options["split"] = spec.split or "balanced"
     import torchvision.datasets
 
-    return getattr(torchvision.datasets, _READERS[spec.dataset])(**options)
+    return getattr(torchvision.datasets, _READERS[spec.title])(**options)
 
 
 def _unreadable(spec: DataSpec, folder: Path, why: object) -> DataError:

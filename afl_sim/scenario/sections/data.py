@@ -7,53 +7,22 @@ Only the words are here. ``afl_sim.learning.data.datasets`` reads the files and
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from afl_sim.scenario.section import LaterSection
+from afl_sim.scenario.sections.datasets import (
+    DATASETS,
+    EMNIST_SPLITS,
+    DatasetChoice,
+    DatasetInfo,
+    OwnDataset,
+)
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import Iid, PartitionSpec
 from afl_sim.scenario.sections.speed_correlation import SpeedCorrelation
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What is known of a data set before its files are read.
-
-    Attributes:
-        title: the name people use.
-        input_shape: one sample as (channels, height, width).
-        classes: number of labels.
-        train, test: samples in the published files.
-    """
-
-    title: str
-    input_shape: tuple[int, int, int]
-    classes: int
-    train: int
-    test: int
-
-
-DATASETS: dict[str, DatasetInfo] = {
-    "mnist": DatasetInfo("MNIST", (1, 28, 28), 10, 60_000, 10_000),
-    "fashion_mnist": DatasetInfo("FashionMNIST", (1, 28, 28), 10, 60_000, 10_000),
-    "kmnist": DatasetInfo("KMNIST", (1, 28, 28), 10, 60_000, 10_000),
-    "emnist": DatasetInfo("EMNIST", (1, 28, 28), 47, 112_800, 18_800),
-    "cifar10": DatasetInfo("CIFAR10", (3, 32, 32), 10, 50_000, 10_000),
-}
-
-EMNIST_SPLITS: dict[str, DatasetInfo] = {
-    "balanced": DATASETS["emnist"],
-    "byclass": DatasetInfo("EMNIST byclass", (1, 28, 28), 62, 697_932, 116_323),
-    "bymerge": DatasetInfo("EMNIST bymerge", (1, 28, 28), 47, 697_932, 116_323),
-    "letters": DatasetInfo("EMNIST letters", (1, 28, 28), 26, 124_800, 20_800),
-    "digits": DatasetInfo("EMNIST digits", (1, 28, 28), 10, 240_000, 40_000),
-    "mnist": DatasetInfo("EMNIST mnist", (1, 28, 28), 10, 60_000, 10_000),
-}
-
 
 SHARED_SAMPLES = (
     "clients that draw their samples with replacement share them, so one would train on the test "
@@ -66,10 +35,10 @@ class DataSpec(LaterSection):
 
     _later = ("check", "storage")
 
-    dataset: Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"] = Field(
+    dataset: DatasetChoice = Field(
         default="mnist",
-        description="The data set. mnist comes with the package; the others need `root` or "
-        "`download: true`.",
+        description="The data set: its name, or a block for your own data. mnist comes with the "
+        "package; the others with a name need `root` or `download: true`.",
     )
     split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] | None = Field(
         default=None,
@@ -147,6 +116,18 @@ class DataSpec(LaterSection):
         return str((base / Path(root).expanduser()).absolute())
 
     @model_validator(mode="after")
+    def _own_data_has_its_own_keys(self) -> Self:
+        if not isinstance(self.dataset, OwnDataset):
+            return self
+        for key in ("root", "split"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key} is for data sets with a name; expected no {key} here")
+        for key, expected in (("download", "false"), ("pool", "train")):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is for data sets with a name; expected {key}: {expected}")
+        return self
+
+    @model_validator(mode="after")
     def _split_is_emnists(self) -> Self:
         if self.split is not None and self.dataset != "emnist":
             raise ValueError(f"split is for dataset: emnist; {self.dataset} has none")
@@ -157,16 +138,27 @@ class DataSpec(LaterSection):
         if not self.check and self.dataset != "cifar10":
             raise ValueError(
                 "check: false is for dataset: cifar10; no checksums are compared for the files "
-                f"of {self.dataset}, except those of the package"
+                f"of {self.title}, except those of the package"
             )
         return self
 
     @property
     def info(self) -> DatasetInfo:
         """Shape, classes and published sizes of the data set."""
+        assert isinstance(self.dataset, str), "own data is known only once it is read"
         if self.dataset == "emnist":
             return EMNIST_SPLITS[self.split or "balanced"]
         return DATASETS[self.dataset]
+
+    @property
+    def title(self) -> str:
+        """What messages and listings call the data."""
+        return self.dataset.title if isinstance(self.dataset, OwnDataset) else self.dataset
+
+    @property
+    def sizes_are_known(self) -> bool:
+        """Whether the files are the published ones, so that the number of samples is known."""
+        return isinstance(self.dataset, str) and self.root is None
 
     @property
     def train_samples(self) -> int:
@@ -177,19 +169,31 @@ class DataSpec(LaterSection):
     def problems(self, clients: int) -> Iterator[Problem]:
         """What cannot work with this many clients, as (key path inside ``data``, message).
 
-        With a `root` of the user's own the number of samples is known only once it is read, so
+        With files of the user's own the number of samples is known only once they are read, so
         only `make_partition` can check the totals.
         """
+        if self.client_test and getattr(self.partition, "replacement", False):
+            yield ("client_test",), SHARED_SAMPLES
+        if isinstance(self.dataset, OwnDataset):
+            return
         total = self.train_samples if self.root is None else None
         if total is not None and total < 1:
             yield ("validation",), f"a share of {self.validation} leaves no samples for training"
             return
         for path, message in self.partition.check(clients, total, self.info.classes):
             yield ("partition", *path), message
-        if self.client_test and getattr(self.partition, "replacement", False):
-            yield ("client_test",), SHARED_SAMPLES
 
 
 def held_out(pool: int, share: float) -> int:
     """Number of samples a share of a pool comes to."""
     return round(pool * share)
+
+
+__all__ = [
+    "DATASETS",
+    "EMNIST_SPLITS",
+    "SHARED_SAMPLES",
+    "DataSpec",
+    "DatasetInfo",
+    "held_out",
+]
