@@ -10,6 +10,7 @@ from torch import Tensor
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.datasets import Dataset, load_annotations, load_dataset
+from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.portable.block import arithmetic_of
@@ -72,6 +73,8 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
             dataset = load_dataset(scenario.data, streams)
         samples = dataset.annotations
     dealt = deal_out(scenario, samples, streams)
+    if dataset is not None:
+        dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
     check_batches(scenario, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
     demands = demands_of(scenario, settings_of(scenario), dealt.training, available)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from afl_sim.learning.data.sample_form import SampleForm
 
-BINS = 10
-"""Of numbers to predict: samples are dealt out by the tenth that their first number falls into."""
-
 Ints = npt.NDArray[np.int64]
+
+BINS: Final = 10
+"""Number of bins of the numbers that a regression predicts."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Annotations:
     """The samples that are dealt out, without their inputs.
 
     Attributes:
-        labels: int64 (samples,): the label by which a sample is dealt out.
+        labels: int64 (samples,): the label by which a sample is dealt out. It is a sample's class,
+            or the bin of its number (`bins_of`); all zeros where samples have no single label.
         classes: number of different labels.
         owners: int64 (samples,): which of the data's own clients a sample comes from; None if the
             data has no clients.
@@ -46,6 +47,20 @@ class Annotations:
         return replace(self, labels=self.labels[rows], owners=owners)
 
 
+def bins_of(numbers: npt.NDArray[np.float32]) -> Ints:
+    """The bin of each number, 0 to `BINS` - 1: equal numbers of samples, as far as ties allow.
+
+    Equal numbers share a bin. Partitions by label deal numbers out by their bins.
+
+    Args:
+        numbers: shape (samples,) or (samples, outputs), of which the first column counts; finite.
+    """
+    first = numbers.reshape(len(numbers), -1)[:, 0]
+    ordered = np.sort(first)
+    edges = ordered[[len(first) * k // BINS for k in range(1, BINS)]]
+    return np.searchsorted(edges, first, side="right").astype(np.int64)
+
+
 def annotations_of(
     labels: npt.NDArray[Any], form: SampleForm, owners: Ints | None, owner_names: tuple[str, ...]
 ) -> Annotations:
@@ -59,12 +74,5 @@ def annotations_of(
     if form.target == "class":
         return Annotations(labels, form.outputs, owners, owner_names)
     if form.target == "number":
-        # By rank, so that every tenth has as many samples; the order of the files breaks ties.
-        order = np.argsort(labels[:, 0], kind="stable")
-        bins = np.empty(len(labels), dtype=np.int64)
-        bins[order] = np.arange(len(labels)) * BINS // max(1, len(labels))
-        return Annotations(bins, BINS, owners, owner_names)
-    if form.target == "several":
-        first = np.where(labels.any(axis=1), labels.argmax(axis=1), form.outputs)
-        return Annotations(first.astype(np.int64), form.outputs + 1, owners, owner_names)
+        return Annotations(bins_of(labels), BINS, owners, owner_names)
     return Annotations(np.zeros(len(labels), dtype=np.int64), 1, owners, owner_names)

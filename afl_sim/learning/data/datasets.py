@@ -184,7 +184,8 @@ def open_pool(spec: DataSpec, stored: Path) -> Dataset:
 
 def _unsplit(spec: DataSpec) -> DataSpec:
     """The settings that the pool depends on, without the partition and the held-out shares."""
-    return spec.model_copy(update={"partition": Iid(), "validation": 0.0, "client_test": 0.0})
+    dealing = {"partition": Iid(), "validation": 0.0, "client_test": 0.0}
+    return spec.model_copy(update=dealing | {"skew": None, "concept_shift": None})
 
 
 def _pool(spec: DataSpec, cache: Path | None) -> Dataset:

@@ -22,6 +22,7 @@ from afl_sim.scenario.sections.datasets import (
 )
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import Iid, PartitionSpec
+from afl_sim.scenario.sections.skew import ConceptShift, FeatureSkew
 from afl_sim.scenario.sections.speed_correlation import SpeedCorrelation
 
 SHARED_SAMPLES = (
@@ -33,7 +34,7 @@ SHARED_SAMPLES = (
 class DataSpec(LaterSection):
     """The ``data:`` section of a scenario."""
 
-    _later = ("check", "storage")
+    _later = ("check", "storage", "skew", "concept_shift")
 
     dataset: DatasetChoice = Field(
         default="mnist",
@@ -75,6 +76,14 @@ class DataSpec(LaterSection):
         description="Correlation between the speed of clients and their data; null: the parts of "
         "the partition are assigned at random. With `replacement: true` every client's samples "
         "are then drawn once at the start, in order to count them.",
+    )
+    skew: FeatureSkew | None = Field(
+        default=None,
+        description="How the inputs of clients differ from each other (feature skew); null: not.",
+    )
+    concept_shift: ConceptShift | None = Field(
+        default=None,
+        description="How the labels of equal inputs differ between clients; null: not.",
     )
     validation: float = Field(
         default=0.0,
@@ -172,8 +181,21 @@ class DataSpec(LaterSection):
         With files of the user's own the number of samples is known only once they are read, so
         only `make_partition` can check the totals.
         """
-        if self.client_test and getattr(self.partition, "replacement", False):
+        shared = getattr(self.partition, "replacement", False)
+        if self.client_test and shared:
             yield ("client_test",), SHARED_SAMPLES
+        for name in ("skew", "concept_shift"):
+            if shared and getattr(self, name) is not None:
+                yield (
+                    (name,),
+                    "a sample would have to look different to each of the clients that share it; "
+                    "expected a partition without replacement",
+                )
+        if self.skew is not None and self.storage == "uint8":
+            yield (
+                ("storage",),
+                "inputs that differ between clients are not those of the files; expected float32",
+            )
         if isinstance(self.dataset, OwnDataset):
             return
         total = self.train_samples if self.root is None else None

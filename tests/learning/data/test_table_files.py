@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from own_files import encoded, grey_images, read, refusal, save_to_disk
+from PIL import Image
 
 from afl_sim.learning.data.sample_form import IGNORED, SampleForm
 
@@ -218,3 +220,20 @@ def test_one_split_of_a_saved_dictionary_of_data_sets_has_to_be_named(tmp_path: 
     assert "a folder without a readable state.json" in refusal(
         train=str(tmp_path / "other"), test_share=0.5
     )
+
+
+def test_images_of_more_than_8_bits_are_refused(tmp_path: Path) -> None:
+    deep = encoded(np.full((6, 5), 1000, dtype=np.uint16))
+    path = parquet(tmp_path / "t.parquet", {"image": [deep], "label": [0]})
+    message = refusal(train=path, test=path, inputs="image", labels="label")
+    assert "an image of mode I;16; expected 8 bits for each channel" in message
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "1"])
+def test_images_of_other_modes_become_grey_or_rgb(mode: str, tmp_path: Path) -> None:
+    picture = Image.fromarray(grey_images(1)[0]).convert("RGB").convert(mode)
+    content = io.BytesIO()
+    picture.save(content, "TIFF" if mode == "CMYK" else "PNG")
+    path = parquet(tmp_path / "t.parquet", {"image": [content.getvalue()], "label": [0]})
+    source = read(train=path, test=path, inputs="image", labels="label")
+    assert source.form.input_shape[0] == (1 if mode in ("LA", "1") else 3)

@@ -1,7 +1,7 @@
-"""Encoded images, decoded by torchvision and put into one array.
+"""Encoded images, decoded and put into one array.
 
-Pillow resizes and converts them: it computes with whole numbers, so the results have the same bits
-on every machine.
+Pillow decodes them, as it does for torchvision's data sets: torchvision's own decoders are to be
+removed. It resizes and converts with whole numbers, so the results have the same bits everywhere.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from torchvision.io import ImageReadMode, decode_image
 
 from afl_sim.errors import DataError
 from afl_sim.learning.data.sources.columns import Contents
@@ -22,6 +20,8 @@ from afl_sim.learning.data.sources.source import Array, bad
 
 _THREADS = 4
 _TOGETHER = 256  # images that wait for one another
+_GREY = ("1", "L", "LA", "La")
+_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 Blame = Callable[[int, str], DataError]
 """Makes the error for an image: its number, and what is wrong with it."""
@@ -34,7 +34,7 @@ def decode_images(
     grey: bool = False,
     channels: int = 1,
 ) -> Array:
-    """Decode images: PNG, JPEG and what else torchvision or Pillow know.
+    """Decode images: PNG, JPEG and what else Pillow knows.
 
     Args:
         encoded: the content of one image file for each sample.
@@ -77,44 +77,19 @@ def _decoded(
     content: bytes, row: int, blame: Blame, size: tuple[int, int] | None, grey: bool
 ) -> Array:
     """uint8 (1 or 3, height, width), without a channel of opacity."""
-    image = _by_torchvision(content, row, blame)
-    if image is None:
-        image = _by_pillow(content, row, blame)
-    resized = size is not None and image.shape[1:] != size
-    converted = grey and len(image) == 3
-    if not (resized or converted):
-        return image
-    picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
-    if converted:
-        picture = picture.convert("L")
-    if size is not None and resized:
-        picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return _channels_first(np.array(picture))
-
-
-def _by_torchvision(content: bytes, row: int, blame: Blame) -> Array | None:
-    """None if torchvision does not decode it."""
-    if not content:
-        return None
-    data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    try:
-        image = decode_image(data, ImageReadMode.UNCHANGED)
-        if len(image) in (2, 4):
-            image = decode_image(data, ImageReadMode.GRAY if len(image) == 2 else ImageReadMode.RGB)
-    except (RuntimeError, ValueError):
-        return None
-    if image.dtype != torch.uint8:
-        raise blame(row, f"an image of {image.dtype}; expected 8 bits for each channel")
-    return np.asarray(image.numpy())
-
-
-def _by_pillow(content: bytes, row: int, blame: Blame) -> Array:
     try:
         with Image.open(io.BytesIO(content)) as found:
-            grey = found.mode in ("1", "L", "LA")
-            return _channels_first(np.array(found.convert("L" if grey else "RGB")))
+            if found.mode in _DEEP:
+                raise blame(row, f"an image of mode {found.mode}; expected 8 bits for each channel")
+            has_colours = found.mode not in _GREY and not grey
+            picture = found.convert("RGB" if has_colours else "L")
+    except DataError:
+        raise
     except Exception as error:  # a damaged file may raise any exception
         raise blame(row, "it cannot be decoded; expected an image such as PNG or JPEG") from error
+    if size is not None:
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return _channels_first(np.array(picture))
 
 
 def _channels_first(pixels: Array) -> Array:

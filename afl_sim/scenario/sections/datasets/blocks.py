@@ -85,7 +85,8 @@ class FilesDataset(OwnDataset):
     )
     client: Name | None = Field(
         default=None,
-        description="Array or column that says from which client a sample comes; test files may lack it.",
+        description="Array or column that says from which client a sample comes; test files "
+        "may lack it.",
     )
     weight: Name | None = Field(
         default=None, description="Array or column of the samples' weights, numbers above 0."
