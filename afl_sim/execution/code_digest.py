@@ -18,8 +18,8 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 def code_digest(*scenarios: Scenario) -> str:
     """16 hex digits that identify the package's source and the scenarios' own modules.
 
-    These are the modules outside this package that define a strategy, one of its base classes, or a
-    model. The modules that they import in turn are not included.
+    These are the modules outside this package that define a strategy, one of its base classes, a
+    model, or a data set. The modules that they import in turn are not included.
     """
     package = _package_digest()
     modules = sorted({name for scenario in scenarios for name in _own_modules(scenario)})
@@ -39,9 +39,10 @@ def _own_modules(scenario: Scenario) -> Iterator[str]:
     for cls in type(scenario.strategy).__mro__:
         if issubclass(cls, Strategy) and not cls.__module__.startswith(_PACKAGE):
             yield cls.__module__
-    module, colon, _ = str(getattr(scenario.model, "kind", "")).partition(":")
-    if colon:
-        yield module
+    for block in (scenario.model, scenario.data.dataset):
+        module, colon, _ = str(getattr(block, "kind", "")).partition(":")
+        if colon:
+            yield module
 
 
 @cache

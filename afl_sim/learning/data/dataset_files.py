@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,22 @@ def _checked_labels(spec: DataSpec, folder: Path, targets: Any) -> Tensor:
         found = f"labels from {low} to {high}, expected 0 to {spec.info.classes - 1}"
         raise _unreadable(spec, folder, found)
     return labels
+
+
+def files_read(spec: DataSpec) -> Iterator[Path]:
+    """The files of the user's own copy of a data set, in a fixed order, if they are there."""
+    folder = _folder(spec, Path())
+    for train in (True, False):
+        for name in _files(spec, train=train):
+            if (folder / name).is_file():
+                yield folder / name
+
+
+def _files(spec: DataSpec, *, train: bool) -> list[str]:
+    if spec.dataset == "cifar10":
+        batches = [f"data_batch_{n}" for n in range(1, 6)] if train else ["test_batch"]
+        return [f"cifar-10-batches-py/{batch}" for batch in batches]
+    return list(_idx_files(spec, train=train))
 
 
 def cache_for(spec: DataSpec, cache: Path | None) -> Path:
