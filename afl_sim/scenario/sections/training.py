@@ -142,7 +142,9 @@ class Training(LaterSection):
     augment: tuple[Augmentation, ...] = Field(
         default=(),
         description="Random changes of the images of each mini-batch, one after another; they are "
-        "drawn for each task and image.",
+        "drawn for each task and image. random_crop, horizontal_flip, vertical_flip, or the name "
+        "of a class of torchvision.transforms.v2 with its arguments, such as {kind: RandomErasing, "
+        "p: 0.2}, which gets one normalised image at a time.",
     )
     shuffle: Flag = Field(
         default=True, description="Whether each epoch visits the samples in a new random order."
