@@ -10,9 +10,11 @@ from torch import Tensor
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.datasets import Dataset, load_annotations, load_dataset
+from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
+from afl_sim.learning.training.augmentation import check_augmentation
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.checks import check_batches, evaluation_problems
@@ -76,6 +78,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     if dataset is not None:
         dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
     check_batches(scenario, dealt.training)
+    check_augmentation(scenario.training.augment, form_of(scenario.data))
     available = _evaluation_samples(scenario, dataset, dealt)
     demands = demands_of(scenario, settings_of(scenario), dealt.training, available)
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):

@@ -19,6 +19,7 @@ from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.models.precision import forward_arithmetic
 from afl_sim.learning.models.quicker import quickened
+from afl_sim.learning.training.augmentation import Augmentation
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import LOSSES, SAMPLE_LOSSES
 from afl_sim.learning.training.mini_batches import mini_batches
@@ -63,6 +64,7 @@ class LocalTrainer:
         model: what is trained: the architecture, or a faster form of it (`quickened`).
         layout: the layout of the model's vector.
         arithmetic: the context of a forward pass.
+        augment: changes a mini-batch of training.
         device: where the model, the inputs and the labels are. Vectors are always on the CPU.
         turn: the context of a task or an evaluation. If the model may draw from the global
             generator, as dropout does, other threads wait meanwhile.
@@ -91,6 +93,7 @@ class LocalTrainer:
         self._streams = streams
         self.settings = settings
         self._loss = LOSSES[settings.loss]
+        self.augment = Augmentation(settings.augment)
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
         self._local_state = LocalState(self.model)
         self._draws = may_draw(self.model)
@@ -205,8 +208,7 @@ class LocalTrainer:
         noise = self.noise(client, task)
         total = torch.zeros((), device=self.device)
         samples = 0
-        for batch in self.batch_indices(client, task, steps):
-            inputs, labels = self.samples(batch)
+        for inputs, labels in self._mini_batches(client, task, steps):
             optimizer.zero_grad()
             loss = self._loss(self.outputs(inputs), labels)
             loss.backward()
@@ -237,8 +239,7 @@ class LocalTrainer:
         total = torch.zeros((), device=self.device)
         samples = 0
         noise = self.noise(client, task)
-        for batch in self.batch_indices(client, task, steps):
-            inputs, labels = self.samples(batch)
+        for inputs, labels in self._mini_batches(client, task, steps):
             loss = self._loss(self.outputs(inputs), labels) * len(labels)
             loss.backward()  # gradients add up
             if self.settings.gradient_noise:
@@ -259,6 +260,19 @@ class LocalTrainer:
         if count < self.layout.size:
             end = torch.cat([start[:count], self.layout.read(self.model)[count:].cpu()])
         return LocalResult(end, gradient.div_(-samples), float(total) / samples)
+
+    def _mini_batches(self, client: int, task: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and labels of the task's mini-batches, changed if the settings ask for it."""
+        draws = self.augmenting(client, task)
+        for batch in self.batch_indices(client, task, steps):
+            inputs, labels = self.samples(batch)
+            yield (inputs if draws is None else self.augment(inputs, draws)), labels
+
+    def augmenting(self, client: int, task: int) -> np.random.Generator | None:
+        """What draws the changes of a task's mini-batches; None if there are none."""
+        if not self.settings.augment:
+            return None
+        return self._streams.generator("augment", client, task)
 
     def batch_indices(self, client: int, task: int, steps: int) -> Iterator[Tensor]:
         """The task's mini-batches as int64 tensors, ``steps`` in all."""

@@ -18,6 +18,12 @@ class Natural(PartitionBase):
     """
 
     kind: Literal["natural"] = Field(description="The data's own clients.")
+    min_samples: int = Field(
+        default=1,
+        ge=1,
+        description="Smallest number of samples of a client; clients of the data with fewer take "
+        "no part (samples).",
+    )
     order: Literal["shuffled", "file"] = Field(
         default="shuffled",
         description="Which of the data's clients take part, if there are more than are wanted: "
