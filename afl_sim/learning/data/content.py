@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from afl_sim.learning.data.arrays import content_key
 from afl_sim.learning.data.dataset_files import files_read
 from afl_sim.learning.data.sources.contents import content_digest, files_digest
+from afl_sim.learning.data.sources.named import named_files
+from afl_sim.learning.data.sources.published import PUBLISHED
 from afl_sim.learning.data.sources.reading import read_source
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.datasets import FactoryDataset, OwnDataset
@@ -36,4 +39,6 @@ def data_digest(spec: DataSpec) -> str | None:
         return content_digest(spec.dataset)
     if spec.root is None:
         return None
+    if spec.title in PUBLISHED:
+        return files_digest(named_files(spec, Path(spec.root).expanduser()))
     return files_digest((path.name, path) for path in files_read(spec))

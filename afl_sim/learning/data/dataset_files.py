@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -163,7 +164,10 @@ def _read_once(spec: DataSpec, folder: Path, *, train: bool, images: bool) -> tu
             raise FileNotFoundError(f"{path.name} was not found{_instead(path)}")
     # Torchvision's own readers prefer the files of its old versions in a folder `processed`, even
     # if they hold something else.
-    return read_idx(pictures, 3)[:, None] if images else None, read_idx(labels, 1)
+    found = read_idx(pictures, 3)[:, None] if images else None
+    if found is not None and spec.dataset == "emnist":  # rows and columns are swapped there
+        found = np.ascontiguousarray(found.swapaxes(2, 3))
+    return found, read_idx(labels, 1)
 
 
 def _idx_files(spec: DataSpec, *, train: bool) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
 from afl_sim.learning.data.mapped_files import MappedFile
 from afl_sim.learning.data.mnist_cache import cache_folder
 from afl_sim.learning.data.normalization import normalization
-from afl_sim.learning.data.own_data import own_fields
+from afl_sim.learning.data.own_data import is_source, source_fields
 from afl_sim.learning.data.sources.reading import know_form
 from afl_sim.scenario.sections.data import DATASETS, DataSpec, held_out
 from afl_sim.scenario.sections.datasets import OwnDataset
@@ -118,8 +118,9 @@ def load_annotations(spec: DataSpec, streams: Streams, cache: Path | None = None
     unsplit = _unsplit(spec)
     if (supplied := _supplied.get(unsplit)) is not None:
         found = supplied.annotations
-    elif isinstance(spec.dataset, OwnDataset):
-        found = _own_pool(unsplit).annotations  # whole, so that `validate` finds all mistakes
+    elif is_source(spec):
+        # Read whole, so that `validate` finds all mistakes.
+        found = _source_pool(unsplit, cache_for(spec, cache)).annotations
     else:
         labels = _read_pool_labels(unsplit, cache_for(spec, cache))
         found = Annotations(labels.numpy(), form_of(spec).outputs)
@@ -192,13 +193,13 @@ def _pool(spec: DataSpec, cache: Path | None) -> Dataset:
     unsplit = _unsplit(spec)
     if (supplied := _supplied.get(unsplit)) is not None:
         return supplied
-    if isinstance(spec.dataset, OwnDataset):
-        return _own_pool(unsplit)
+    if is_source(spec):
+        return _source_pool(unsplit, cache_for(spec, cache))
     return _read_pool(unsplit, cache_for(spec, cache))
 
 
-def _own_pool(spec: DataSpec) -> Dataset:
-    fields = own_fields(spec)
+def _source_pool(spec: DataSpec, cache: Path) -> Dataset:
+    fields = source_fields(spec, cache)
     nothing = {f"validation_{name}": fields[name][:0] for name in ("inputs", "labels")}
     return Dataset(name=spec.title, **fields, **nothing)
 

@@ -21,4 +21,4 @@ def form_of(spec: DataSpec) -> SampleForm:
     """
     if isinstance(spec.dataset, OwnDataset):
         return own_form(spec.dataset)
-    return SampleForm(spec.info.input_shape, spec.info.classes)
+    return SampleForm(spec.info.input_shape, spec.info.classes, spec.info.target)

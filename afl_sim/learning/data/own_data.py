@@ -1,9 +1,10 @@
-"""Own data as the tensors of a data set: normalised, or mapped to memory and normalised later."""
+"""Samples of a source as the tensors of a data set: normalised now, or batch by batch."""
 
 from __future__ import annotations
 
 import warnings
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,24 +16,35 @@ from afl_sim.learning.data.float_moments import float_moments
 from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
 from afl_sim.learning.data.mapped_files import mapped_file
 from afl_sim.learning.data.normalization import normalization
+from afl_sim.learning.data.sources.named import read_named
+from afl_sim.learning.data.sources.published import PUBLISHED
 from afl_sim.learning.data.sources.reading import read_source
 from afl_sim.learning.data.sources.source import Array, Source
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.datasets import OwnDataset
 
 
-def own_fields(spec: DataSpec) -> dict[str, Any]:
-    """The fields of a `Dataset` with a scenario's own data, with no samples held out.
+def is_source(spec: DataSpec) -> bool:
+    """Whether a scenario's data is read as a `Source`: own data, and most published sets."""
+    return isinstance(spec.dataset, OwnDataset) or spec.dataset in PUBLISHED
+
+
+def source_fields(spec: DataSpec, cache: Path) -> dict[str, Any]:
+    """The fields of a `Dataset` with the samples of a source, of which none are held out.
 
     Args:
-        spec: the scenario's ``data`` section, whose ``dataset`` is a block.
+        spec: the scenario's ``data`` section, for which `is_source` holds.
+        cache: where files are downloaded to.
 
     Raises:
         InputError: the data is missing, damaged, or not what the block says; or it cannot be
             normalised or stored as ``spec`` says.
     """
-    assert isinstance(spec.dataset, OwnDataset)
-    return _fields(spec.normalize, spec.storage, read_source(spec.dataset))
+    if isinstance(spec.dataset, OwnDataset):
+        source = read_source(spec.dataset)
+    else:
+        source = read_named(spec, cache)
+    return _fields(spec.normalize, spec.storage, source)
 
 
 @lru_cache(maxsize=2)

@@ -16,6 +16,7 @@ from afl_sim.scenario.section import LaterSection
 from afl_sim.scenario.sections.datasets import (
     DATASETS,
     EMNIST_SPLITS,
+    WITH_SUMS,
     DatasetChoice,
     DatasetInfo,
     OwnDataset,
@@ -59,9 +60,9 @@ class DataSpec(LaterSection):
     )
     check: bool = Field(
         default=True,
-        description="Whether CIFAR-10's files must have the published MD5 sums. false: other "
-        "files in the same format are read, too, such as a part of the data set. Only for "
-        "cifar10.",
+        description="Whether files must have the published MD5 sums. false: other files in the "
+        "same format are read, too, such as a part of the data set. Only for cifar10, cifar100, "
+        "svhn, usps, stl10 and celeba.",
     )
     pool: Literal["train", "train_and_test"] = Field(
         default="train",
@@ -143,11 +144,11 @@ class DataSpec(LaterSection):
         return self
 
     @model_validator(mode="after")
-    def _check_is_cifars(self) -> Self:
-        if not self.check and self.dataset != "cifar10":
+    def _check_is_for_published_sums(self) -> Self:
+        if not self.check and self.dataset not in WITH_SUMS:
             raise ValueError(
-                "check: false is for dataset: cifar10; no checksums are compared for the files "
-                f"of {self.title}, except those of the package"
+                f"check: false is for dataset: {', '.join(WITH_SUMS)}; no checksums are compared "
+                f"for the files of {self.title}, except those of the package"
             )
         return self
 

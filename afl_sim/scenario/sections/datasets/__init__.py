@@ -11,6 +11,7 @@ from afl_sim.scenario.sections.datasets.choice import DatasetChoice
 from afl_sim.scenario.sections.datasets.named import (
     DATASETS,
     EMNIST_SPLITS,
+    WITH_SUMS,
     DatasetInfo,
     NamedDataset,
 )
@@ -18,6 +19,7 @@ from afl_sim.scenario.sections.datasets.named import (
 __all__ = [
     "DATASETS",
     "EMNIST_SPLITS",
+    "WITH_SUMS",
     "DatasetChoice",
     "DatasetInfo",
     "FactoryDataset",

@@ -5,7 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-NamedDataset = Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"]
+NamedDataset = Literal[
+    "mnist",
+    "fashion_mnist",
+    "kmnist",
+    "emnist",
+    "cifar10",
+    "cifar100",
+    "svhn",
+    "qmnist",
+    "usps",
+    "stl10",
+    "gtsrb",
+    "celeba",
+]
+
+WITH_SUMS = ("cifar10", "cifar100", "svhn", "usps", "stl10", "celeba")
+"""The data sets whose files have published MD5 sums."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +33,7 @@ class DatasetInfo:
         input_shape: one sample as (channels, height, width).
         classes: number of labels.
         train, test: samples in the published files.
+        target: what a label is: one class, or any number of them.
     """
 
     title: str
@@ -24,6 +41,7 @@ class DatasetInfo:
     classes: int
     train: int
     test: int
+    target: Literal["class", "several"] = "class"
 
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -32,6 +50,13 @@ DATASETS: dict[str, DatasetInfo] = {
     "kmnist": DatasetInfo("KMNIST", (1, 28, 28), 10, 60_000, 10_000),
     "emnist": DatasetInfo("EMNIST", (1, 28, 28), 47, 112_800, 18_800),
     "cifar10": DatasetInfo("CIFAR10", (3, 32, 32), 10, 50_000, 10_000),
+    "cifar100": DatasetInfo("CIFAR100", (3, 32, 32), 100, 50_000, 10_000),
+    "svhn": DatasetInfo("SVHN", (3, 32, 32), 10, 73_257, 26_032),
+    "qmnist": DatasetInfo("QMNIST", (1, 28, 28), 10, 60_000, 60_000),
+    "usps": DatasetInfo("USPS", (1, 16, 16), 10, 7_291, 2_007),
+    "stl10": DatasetInfo("STL10", (3, 96, 96), 10, 5_000, 8_000),
+    "gtsrb": DatasetInfo("GTSRB", (3, 32, 32), 43, 26_640, 12_630),
+    "celeba": DatasetInfo("CelebA", (3, 84, 84), 40, 162_770, 19_962, "several"),
 }
 
 EMNIST_SPLITS: dict[str, DatasetInfo] = {
