@@ -39,7 +39,8 @@ class DataSpec(LaterSection):
 
     dataset: DatasetChoice = Field(
         default="mnist",
-        description="The data set: its name, or a block for your own data. mnist comes with the "
+        description="The data set: mnist, fashion_mnist, kmnist, emnist, cifar10, cifar100, svhn, "
+        "qmnist, usps, stl10, gtsrb or celeba; or a block for your own data. mnist comes with the "
         "package; the others with a name need `root` or `download: true`.",
     )
     split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] | None = Field(
@@ -113,7 +114,8 @@ class DataSpec(LaterSection):
         description="standard: the training set's mean and standard deviation per channel; unit: "
         "[0, 1]; centred: [-0.5, 0.5]; raw: 0 to 255; pixelwise: (x - mean) / (std + 0.001) for "
         "each pixel over the pool (held-out shares included), x in [0, 1]; unit_norm: each image "
-        "scaled to L2 norm 1.",
+        "scaled to L2 norm 1. Inputs that are numbers and no 8-bit images take standard (per "
+        "channel of an image, or else per feature) and raw; tokens are never normalised.",
     )
 
     @field_validator("root")

@@ -208,7 +208,8 @@ class ImageFolderDataset(OwnDataset):
         "(pixels).",
     )
     grey: Flag = Field(
-        default=False, description="Whether images are read with one channel; else with three."
+        default=False,
+        description="Whether images with colours are read as grey ones, with one channel.",
     )
 
     @property
