@@ -18,10 +18,13 @@ from torch import nn
 
 from afl_sim.errors import DataError, RunFolderError
 from afl_sim.learning.data import own_data
+from afl_sim.learning.data.datasets import load_dataset
+from afl_sim.learning.data.inputs import RawInputs
 from afl_sim.learning.data.sources import array_files
 from afl_sim.learning.data.sources.contents import files_digest
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.scenario import Case, Scenario
+from afl_sim.streams import Streams
 from afl_sim.study.case import Options, finished_before
 
 
@@ -185,3 +188,25 @@ def test_holes_of_sparse_files_count_as_zeros(tmp_path: Path) -> None:
     os.truncate(huge, 20 << 30)
     digests = [files_digest(iter([("a", path)])) for path in (sparse, full, huge)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_sparse_file_of_20_gigabytes_is_trained_on_without_being_read(tmp_path: Path) -> None:
+    samples, shape = 143_000, (3, 224, 224)
+    images, labels = tmp_path / "images.npy", tmp_path / "labels.npy"
+    np.lib.format.open_memmap(images, "w+", np.uint8, (samples, *shape))
+    np.save(labels, np.arange(samples) % 3)
+    assert images.stat().st_size > 20 << 30
+    few, some = tmp_path / "few.npy", tmp_path / "some.npy"
+    np.save(few, np.zeros((5, *shape), np.uint8))
+    np.save(some, np.arange(5) % 3)
+    given = scenario(
+        f"{{kind: files, train: {{inputs: {images}, labels: {labels}}}, "
+        f"test: {{inputs: {few}, labels: {some}}}}}",
+        "data.normalize=unit",
+        "data.storage=uint8",
+        "data.partition={kind: iid, samples: 10}",
+    )
+    pool = load_dataset(given.data, Streams(0))
+    assert isinstance(pool.inputs, RawInputs)
+    assert pool.inputs.file is not None
+    assert simulate(given).status == "complete"
