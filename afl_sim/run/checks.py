@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
-from afl_sim.errors import ScenarioError
+from afl_sim.errors import OwnRuleError, ScenarioError
 from afl_sim.execution.numerics import check_device
 from afl_sim.learning.partition import Partition
+from afl_sim.learning.training.attackers import attackers_of, poisoned
 from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.bits import check_bits
 from afl_sim.run.kinds import strategy_of
+from afl_sim.run.rule_trials import check_rules
 from afl_sim.scenario import Execution, Scenario
 from afl_sim.scenario.checks.combinations import only_accuracy
 from afl_sim.scenario.sections.partition_base import Problem
+from afl_sim.streams import Streams
 
 
 def check_mode(scenario: Scenario, timing_only: bool) -> None:
@@ -55,10 +60,11 @@ def check_before_data(scenario: Scenario, timing_only: bool) -> None:
     """Refuse what cannot run here, before any data is read.
 
     Raises:
-        ScenarioError: as `check_mode`.
+        ScenarioError: as `check_mode`, or a rule of the user's own fails its trial.
         InputError: a package that ``execution.sinks`` names is not installed.
     """
     check_mode(scenario, timing_only)
+    check_rules(scenario)
     check_sinks(scenario.execution.sinks)
 
 
@@ -91,6 +97,32 @@ def check_batches(scenario: Scenario, partition: Partition) -> None:
             f"{batch}; expected training.batch_size of at most {smallest}, or "
             "drop_last: false"
         )
+
+
+def check_attack(
+    scenario: Scenario, labels: npt.NDArray[np.int64], classes: int, partition: Partition
+) -> None:
+    """Refuse an attack on labels that cannot be made.
+
+    Args:
+        scenario: the run's.
+        labels: int64 (samples,): the true labels.
+        classes: the number of classes.
+        partition: who trains on which samples.
+
+    Raises:
+        ScenarioError: an attacker shares a sample with an honest client, or the attack gave other
+            things than labels.
+    """
+    attack, clients = scenario.clients.attack, scenario.clients.count
+    if attack is None or not type(attack).poisons():
+        return
+    members = attackers_of(attack, clients, Streams(scenario.seed))
+    true = torch.from_numpy(labels)
+    try:
+        poisoned(attack, members, true, classes, partition.indices, clients)
+    except OwnRuleError as error:
+        raise ScenarioError(f"clients.attack: {error}") from error
 
 
 def evaluation_problems(scenario: Scenario, available: int | None) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
-from afl_sim.run.checks import check_batches, evaluation_problems
+from afl_sim.run.checks import check_attack, check_batches, evaluation_problems
 from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
 from afl_sim.run.kinds import settings_of
 from afl_sim.run.recipe import client_speeds
@@ -76,6 +76,8 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         labels = dataset.labels.numpy()
     dealt = deal_out(scenario, labels, streams)
     check_batches(scenario, dealt.training)
+    if not timing_only:
+        check_attack(scenario, labels, scenario.data.info.classes, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
     demands = demands_of(scenario, settings_of(scenario), dealt.training, available)
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
