@@ -59,7 +59,12 @@ def _own(name: str, path: str) -> FigureKind:
         raise InputError(
             f"{path!r} is of type {type(function).__name__}; expected a function of (runs)"
         )
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions have none
+        raise InputError(
+            f"{path} does not say what it takes; expected a function of (runs)"
+        ) from None
     takes_style = "style" in signature.parameters
     try:
         signature.bind([], **({"style": "paper"} if takes_style else {}))

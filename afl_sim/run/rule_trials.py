@@ -15,6 +15,7 @@ from afl_sim.errors import OwnRuleError, ScenarioError
 from afl_sim.learning.training.own_tensors import NotPortableRule, called
 from afl_sim.portable.block import ADVICE, arithmetic_of
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.checks.round_trips import laws_without_a_mean, without_a_mean
 from afl_sim.scenario.own_rules import Rule, RuleKind, rules_in
 from afl_sim.scenario.own_rules.calling import code_of_rule, refusal
 from afl_sim.scenario.sections.attack import ATTACKS, Attack
@@ -75,6 +76,12 @@ def rule_problems(scenario: Scenario) -> Iterator[Problem]:
             try_rule(rule, scenario.clients.count)
         except OwnRuleError as error:
             yield path, str(error)
+            continue
+        if isinstance(rule, Selection) and "expected_seconds" in _read_by(rule, scenario):
+            sections = scenario.clients, scenario.server, scenario.training
+            for key in laws_without_a_mean(*sections):
+                reads = f"{rule.kind} reads expected_seconds"
+                yield path, f"{reads}, {without_a_mean(key, SELECTIONS.noun)}"
 
 
 def check_rules(scenario: Scenario) -> None:
@@ -84,6 +91,30 @@ def check_rules(scenario: Scenario) -> None:
         ScenarioError: one line for each.
     """
     found = [f"{'.'.join(path)}: {message}" for path, message in rule_problems(scenario)]
+    if found:
+        raise ScenarioError("\n".join(found))
+
+
+def check_on_model(scenario: Scenario, params: Tensor) -> None:
+    """Refuse compressors and attacks of the user's own that fail on the run's model.
+
+    Args:
+        scenario: the run's.
+        params: shape (P,): the parameters of the initial model; they are not changed.
+
+    Raises:
+        ScenarioError: one line for each.
+    """
+    found = []
+    for path, rule in rules_in(scenario):
+        try:
+            if isinstance(rule, Compressor):
+                bytes_of(rule, len(params))
+                called(rule, COMPRESSORS, params.clone(), _draws(0))
+            elif isinstance(rule, Attack) and type(rule).falsifies():
+                called(rule, ATTACKS, 0.01 * params, params.clone(), _draws(0))
+        except OwnRuleError as error:
+            found.append(f"{'.'.join(path)}: {error}")
     if found:
         raise ScenarioError("\n".join(found))
 
@@ -144,16 +175,32 @@ def _choice(rule: Selection, n: int, indices: Any, known: dict[str, Any]) -> lis
     return chosen_by(rule, n, _candidates(rule, indices, known), _draws(n))
 
 
-def _candidates(rule: Selection, indices: Any, known: dict[str, Any]) -> Candidates:
-    """Candidates of which the loss may be read only if the rule declares it."""
+def _candidates(
+    rule: Selection, indices: Any, known: dict[str, Any], read_names: set[str] | None = None
+) -> Candidates:
+    """Candidates of which the loss may be read only if the rule declares it.
+
+    What is read of them is noted in ``read_names``.
+    """
     given = Candidates.of(indices, **known)
 
     def read(name: str) -> Any:
         if name == "loss" and not rule.reads_results:
             raise loss_is_closed(rule)
+        if read_names is not None:
+            read_names.add(name)
         return getattr(given, name)
 
     return Candidates(given.clients, given.choice, read)
+
+
+def _read_by(rule: Selection, scenario: Scenario) -> set[str]:
+    """What a selection reads of candidates."""
+    names: set[str] = set()
+    clients = np.arange(min(3, scenario.clients.count))
+    for choice in range(2):
+        chosen_by(rule, 1, _candidates(rule, clients, {"choice": choice}, names), _draws(1))
+    return names
 
 
 def _weight(rule: StalenessWeight, staleness: int) -> float:

@@ -155,6 +155,37 @@ def test_a_run_with_a_faulty_rule_leaves_no_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("key", "rule", "told"),
+    [
+        (UPLOAD, "{kind: 'own_rules:Paired'}", "compress raised RuntimeError: shape '[-1, 2]'"),
+        (DOWNLOAD, "{kind: 'own_rules:OfRoundNumbers'}", "size returned -"),
+        (ATTACK, "{kind: 'own_rules:of_ten', share: 0.2}", "attack raised RuntimeError"),
+    ],
+)
+def test_a_rule_that_fails_on_the_model_of_the_run_is_told_before_it_begins(
+    key: str, rule: str, told: str, tmp_path: Path
+) -> None:
+    own = ["model={kind: 'own_rules:odd'}", f"{key}={rule}"]
+    with pytest.raises(ScenarioError, match=rf"^{key}: ") as caught:
+        simulate(small(*own), tmp_path / "run")
+    assert told in str(caught.value)
+    with pytest.raises(ScenarioError, match=rf"{key}: "):
+        check_study(SMALLEST, own)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mean_round_trip_that_does_not_exist_is_told_before_the_run() -> None:
+    heavy = "clients.network={upload: {latency: {dist: pareto, b: 0.9, allow_heavy_tail: true}}}"
+    jitter = "clients.compute.jitter={dist: pareto, b: 0.9, allow_heavy_tail: true}"
+    assert check_study(SMALLEST, [f"{SELECTION}=own_rules:nearest", heavy], timing_only=True)
+    with pytest.raises(
+        ScenarioError, match=r"reads expected_seconds, but clients\.compute\.jitter "
+    ):
+        check_study(SMALLEST, [f"{SELECTION}=own_rules:nearest", jitter])
+    check_study(SMALLEST, [f"{SELECTION}=own_rules:Lossy", jitter])
+
+
 def test_wrong_labels_and_shared_samples_are_refused_before_training(tmp_path: Path) -> None:
     who = "share: 0.3}"
     with pytest.raises(ScenarioError, match=r"^clients.attack: attack own_rules:NoLabel: poison "):

@@ -168,3 +168,30 @@ class NextLabel(Attack):
 class NoLabel(Attack):
     def poison(self, labels: Any, classes: int) -> Any:
         return labels + classes
+
+
+class Paired(Signs):
+    """Needs an even number of entries."""
+
+    def compress(self, vector: Any, draws: Any) -> Any:
+        return vector.view(-1, 2).flatten()
+
+
+class OfRoundNumbers(Signs):
+    """Works for the numbers of a trial only."""
+
+    def size(self, parameters: int) -> int:
+        return parameters if parameters in (10, 1000) else -parameters
+
+
+def of_ten(update: Any, model: Any, draws: Any) -> Any:
+    """Works for the numbers of a trial only."""
+    return update.view(-1, 10).flatten()
+
+
+def odd(input_shape: Any, classes: int) -> torch.nn.Module:
+    """A model with an odd number of parameters."""
+    inputs = int(np.prod(input_shape))
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(inputs, 1), torch.nn.Linear(1, classes, bias=False)
+    )

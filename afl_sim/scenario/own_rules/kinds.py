@@ -117,6 +117,11 @@ class RuleKind:
         return reduce
 
     def _check_methods(self, found: type[Rule], path: str) -> None:
+        if not found.model_config.get("frozen") or found.__private_attributes__:
+            raise ScenarioError(
+                f"{path!r} can change while it is used; expected a frozen class without private "
+                "attributes"
+            )
         if any(getattr(found, name) is not getattr(self.base, name) for name in self.instead):
             return
         for name in (self.hook, *self.more):
