@@ -31,6 +31,10 @@ SECTIONS = (
     ("", None),
     ("data", "DataSpec"),
     (
+        "data.dataset",
+        ("FilesDataset", "LeafDataset", "ImageFolderDataset", "FactoryDataset"),
+    ),
+    (
         "data.partition",
         ("Iid", "Dirichlet", "Shards", "Classes", "Quantity", "Sizes", "Shared", "Natural"),
     ),
@@ -237,7 +241,7 @@ def scenario_page(schema: dict[str, Any]) -> str:
 def _kind(definition: dict[str, Any], definitions: dict[str, Any]) -> str:
     """One of the kinds of a block."""
     kind = definition["properties"]["kind"]
-    shown = kind.get("const") or kind.get("default")
+    shown = kind.get("const") or kind.get("default") or "package.module:factory"
     table = _table(definition, definitions, skip=("kind",))
     return f"\n### `{shown}`\n\n{_first_paragraph(definition)}\n\n{table}"
 

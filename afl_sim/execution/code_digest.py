@@ -20,7 +20,7 @@ def code_digest(*scenarios: Scenario) -> str:
     """16 hex digits that identify the package's source and the scenarios' own modules.
 
     These are the modules outside this package that define a strategy, a rule, one of their base
-    classes, or a model. The modules that they import in turn are not included.
+    classes, a model, or a data set. The modules that they import in turn are not included.
     """
     package = _package_digest()
     modules = sorted({name for scenario in scenarios for name in _own_modules(scenario)})
@@ -42,9 +42,10 @@ def _own_modules(scenario: Scenario) -> Iterator[str]:
             yield cls.__module__
     for _, rule in rules_in(scenario):
         yield from code_modules(rule)
-    module, colon, _ = str(getattr(scenario.model, "kind", "")).partition(":")
-    if colon:
-        yield module
+    for block in (scenario.model, scenario.data.dataset):
+        module, colon, _ = str(getattr(block, "kind", "")).partition(":")
+        if colon:
+            yield module
 
 
 @cache

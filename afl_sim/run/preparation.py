@@ -127,7 +127,7 @@ def _evaluation_samples(scenario: Scenario, dataset: Dataset | None, dealt: Deal
         return int(shards.sizes.sum())
     if dataset is not None:
         return len(dataset.validation_labels if on == "validation" else dataset.test_labels)
-    if data.root is not None:
+    if not data.sizes_are_known:
         return None
     if on == "test":
         return data.info.test

@@ -177,7 +177,7 @@ def _table(scenario: Scenario, label: str) -> object:
     partition = deal_out(scenario, samples, streams).training
     counts = partition.label_counts(samples.labels, samples.classes, first=_SHOWN)
     table = Table(
-        title=f"{label}: {scenario.data.dataset}, {scenario.data.partition.kind}, "
+        title=f"{label}: {scenario.data.title}, {scenario.data.partition.kind}, "
         f"{partition.clients} clients",
         caption=f"the first {_SHOWN} clients" if partition.clients > _SHOWN else None,
     )
