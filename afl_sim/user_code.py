@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from afl_sim.errors import AflSimError, StrategyError
 
@@ -17,20 +19,31 @@ _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist
 
 
 @contextmanager
-def code_of(strategy: object, hook: str) -> Iterator[None]:
-    """A block that runs one of a strategy's hooks.
+def code_of(
+    own: object,
+    hook: str,
+    noun: str = "strategy",
+    told_as: Callable[[str], AflSimError] = StrategyError,
+) -> Iterator[None]:
+    """A block that runs a method of a user's own strategy or rule.
+
+    Args:
+        own: the strategy or rule.
+        hook: the name of its method.
+        noun: what it is, for the message.
+        told_as: makes the error of the message.
 
     Raises:
-        StrategyError: the hook raised anything but an error of this package or a lack of memory.
+        AflSimError: the hook raised anything but an error of this package or a lack of memory.
     """
     try:
         yield
     except (AflSimError, MemoryError):
         raise
     except Exception as error:
-        name = getattr(strategy, "kind", type(strategy).__qualname__)
-        home = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
-        raise StrategyError(f"strategy {name}: {hook} raised {told(error, home)}") from error
+        name = getattr(own, "kind", type(own).__qualname__)
+        home = getattr(sys.modules.get(type(own).__module__), "__file__", None)
+        raise told_as(f"{noun} {name}: {hook} raised {told(error, home)}") from error
 
 
 @contextmanager
@@ -72,6 +85,12 @@ def told(error: BaseException, home: str | None = None) -> str:
     chosen = theirs or [frame for frame in frames if frame.filename == home] or list(frames)
     what = reason(error)
     return f"{what} ({chosen[-1].filename}:{chosen[-1].lineno})" if chosen else what
+
+
+def place_of(function: Any) -> str:
+    """`` (file:line)`` of a function's definition, or nothing if it has none."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
 
 
 def _installed(file: str) -> bool:

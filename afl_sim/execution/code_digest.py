@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.own_rules import code_modules, rules_in
 from afl_sim.strategies import Strategy
 
 _PACKAGE = f"{__name__.partition('.')[0]}."
@@ -18,8 +19,8 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 def code_digest(*scenarios: Scenario) -> str:
     """16 hex digits that identify the package's source and the scenarios' own modules.
 
-    These are the modules outside this package that define a strategy, one of its base classes, a
-    model, or a data set. The modules that they import in turn are not included.
+    These are the modules outside this package that define a strategy, a rule, one of their base
+    classes, a model, or a data set. The modules that they import in turn are not included.
     """
     package = _package_digest()
     modules = sorted({name for scenario in scenarios for name in _own_modules(scenario)})
@@ -39,6 +40,8 @@ def _own_modules(scenario: Scenario) -> Iterator[str]:
     for cls in type(scenario.strategy).__mro__:
         if issubclass(cls, Strategy) and not cls.__module__.startswith(_PACKAGE):
             yield cls.__module__
+    for _, rule in rules_in(scenario):
+        yield from code_modules(rule)
     for block in (scenario.model, scenario.data.dataset):
         module, colon, _ = str(getattr(block, "kind", "")).partition(":")
         if colon:

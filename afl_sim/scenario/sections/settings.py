@@ -12,7 +12,7 @@ from afl_sim.scenario.distributions.uses import ServersOwn
 from afl_sim.scenario.section import Count, Flag, Number, Seconds, Section, Whole
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.network import ServerLink, UncontendedLink
-from afl_sim.scenario.sections.selection import Selection, UniformSelection
+from afl_sim.scenario.sections.selection import AnySelection, UniformSelection
 
 Share = Annotated[Number, Field(gt=0, le=1)]
 
@@ -24,7 +24,7 @@ class Server(Section):
         default=Distribution(0.0),
         description="Duration of an aggregation, drawn for each (seconds).",
     )
-    selection: Selection = Field(
+    selection: AnySelection = Field(
         default=UniformSelection(), description="How clients are chosen among the idle ones."
     )
     pauses: Pauses | None = Field(
