@@ -173,6 +173,9 @@ def test_classes_may_be_given(tmp_path: Path) -> None:
     named = read(train=path, test=path, inputs="x", labels="y", classes=["emu", "dog", "cat"])
     assert (named.form.outputs, named.train.labels.tolist()) == (3, [1, 2])
     assert read(train=path, test=path, inputs="x", labels="n", classes=7).form.outputs == 7
+    assert "has 2 different words; expected 1" in refusal(
+        train=path, test=path, inputs="x", labels="y", classes=1
+    )
     assert "is 3; expected a class from 0 to 1" in refusal(
         train=path, test=path, inputs="x", labels="n", classes=2
     )
