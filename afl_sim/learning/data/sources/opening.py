@@ -5,14 +5,20 @@ from __future__ import annotations
 import glob
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from afl_sim.learning.data.sources.array_files import Npz, read_npy
 from afl_sim.learning.data.sources.columns import Column
 from afl_sim.learning.data.sources.source import bad
-from afl_sim.learning.data.sources.table_files import SUFFIXES, ArrowTable, saved_files
 from afl_sim.scenario.sections.datasets import FilesDataset
 from afl_sim.scenario.sections.datasets.blocks import ArrayPlaces
 from afl_sim.scenario.wording import hint
+
+if TYPE_CHECKING:
+    from afl_sim.learning.data.sources.table_files import ArrowTable
+
+# The readers of tables and images are imported where they are used: pyarrow and Pillow take long.
+_TABLES = (".parquet", ".csv", ".arrow", ".feather")
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ def files_of(place: str | ArrayPlaces, key: str) -> list[Path]:
         return [Path(name).expanduser() for name in named if name is not None]
     path = Path(place).expanduser()
     if path.is_dir():
+        from afl_sim.learning.data.sources.table_files import saved_files
+
         return saved_files(path, key)
     if path.exists():
         return [path]
@@ -115,10 +123,12 @@ def _named(spec: FilesDataset, path: Path, key: str) -> FileColumns:
         raise bad(
             path, key, "is one array; expected a block {inputs: FILE, labels: FILE} for .npy files"
         )
-    elif path.suffix in SUFFIXES:
+    elif path.suffix in _TABLES:
+        from afl_sim.learning.data.sources.table_files import ArrowTable
+
         table = ArrowTable(path, key)
     else:
-        endings = ", ".join((".npz", *SUFFIXES))
+        endings = ", ".join((".npz", *_TABLES))
         raise bad(path, key, f"has the ending '{path.suffix}'; expected one of {endings}")
 
     def read(name: str, used_by: str) -> Column:
