@@ -9,7 +9,7 @@ from own_files import encoded, grey_images, image_tree, read, refusal
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from afl_sim.learning.data.sample_form import SampleForm
-from afl_sim.learning.data.sources.image_folder import IMAGE_ENDINGS
+from afl_sim.learning.data.sources.images import IMAGE_ENDINGS
 
 
 def test_folders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from afl_sim.learning.data.sources.image_folder import IMAGE_ENDINGS, parts_of
+from afl_sim.learning.data.sources.image_folder import parts_of
+from afl_sim.learning.data.sources.images import IMAGE_ENDINGS
 from afl_sim.learning.data.sources.leaf_files import leaf_folders
 from afl_sim.learning.data.sources.opening import files_of
 from afl_sim.learning.data.sources.source import bad

@@ -11,24 +11,12 @@ import numpy as np
 from afl_sim.errors import DataError
 from afl_sim.learning.data.sample_form import SampleForm
 from afl_sim.learning.data.sources.holding_out import hold_out
-from afl_sim.learning.data.sources.images import ImageFiles, decode_images
+from afl_sim.learning.data.sources.images import IMAGE_ENDINGS, ImageFiles, decode_images
 from afl_sim.learning.data.sources.source import Array, Source, SourcePart, bad
 from afl_sim.scenario.sections.datasets import ImageFolderDataset
 from afl_sim.scenario.wording import hint
 
 KEY = "root"
-IMAGE_ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".ppm",
-    ".bmp",
-    ".pgm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
-"""Those of torchvision's ImageFolder, whose import takes long."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from afl_sim.errors import DataError
 from afl_sim.learning.data.sources.columns import Contents
 from afl_sim.learning.data.sources.source import Array, bad
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Of the files that torchvision's ImageFolder takes for images."""
 
 _THREADS = 4
 _TOGETHER = 256  # images that wait for one another
@@ -76,8 +80,6 @@ def _decoded(
     content: bytes, row: int, blame: Blame, size: tuple[int, int] | None, grey: bool
 ) -> Array:
     """uint8 (1 or 3, height, width), without a channel of opacity."""
-    from PIL import Image  # here, because it takes long
-
     try:
         with Image.open(io.BytesIO(content)) as found:
             if found.mode in _DEEP:

@@ -17,8 +17,7 @@ from afl_sim.scenario.wording import hint
 if TYPE_CHECKING:
     from afl_sim.learning.data.sources.table_files import ArrowTable
 
-# The readers of tables and images are imported where they are used: pyarrow and Pillow take long.
-_TABLES = (".parquet", ".csv", ".arrow", ".feather")
+TABLES = (".parquet", ".csv", ".arrow", ".feather")
 
 
 @dataclass(frozen=True)
@@ -123,12 +122,13 @@ def _named(spec: FilesDataset, path: Path, key: str) -> FileColumns:
         raise bad(
             path, key, "is one array; expected a block {inputs: FILE, labels: FILE} for .npy files"
         )
-    elif path.suffix in _TABLES:
+    elif path.suffix in TABLES:
+        # Only here, since pyarrow takes a while to load.
         from afl_sim.learning.data.sources.table_files import ArrowTable
 
         table = ArrowTable(path, key)
     else:
-        endings = ", ".join((".npz", *_TABLES))
+        endings = ", ".join((".npz", *TABLES))
         raise bad(path, key, f"has the ending '{path.suffix}'; expected one of {endings}")
 
     def read(name: str, used_by: str) -> Column:

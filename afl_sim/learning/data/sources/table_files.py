@@ -22,7 +22,7 @@ from afl_sim.learning.data.sources.source import bad
 
 
 class ArrowTable:
-    """A table in a Parquet, CSV, Arrow or Feather file."""
+    """A table in a file of one of these formats."""
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
