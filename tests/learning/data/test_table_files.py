@@ -240,3 +240,11 @@ def test_images_of_other_modes_become_grey_or_rgb(mode: str, tmp_path: Path) -> 
     path = parquet(tmp_path / "t.parquet", {"image": [content.getvalue()], "label": [0]})
     source = read(train=path, test=path, inputs="image", labels="label")
     assert source.form.input_shape[0] == (1 if mode in ("LA", "1") else 3)
+
+
+def test_other_files_have_the_columns_of_the_first_one_whatever_their_order(tmp_path: Path) -> None:
+    train = csv(tmp_path / "a.csv", "x,y,labels", "1,2,0", "3,4,1")
+    test = csv(tmp_path / "b.csv", "labels,y,extra,x", "1,20,7,10")
+    assert read(train=train, test=test).test.inputs.tolist() == [[10, 20]]
+    fewer = csv(tmp_path / "c.csv", "labels,y", "1,20")
+    assert "there is no column 'x'; it has labels, y" in refusal(train=train, test=fewer)

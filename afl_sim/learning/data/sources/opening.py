@@ -83,20 +83,28 @@ def files_of(place: str | ArrayPlaces, key: str) -> list[Path]:
     return found
 
 
-def read_columns(spec: FilesDataset, place: str | ArrayPlaces, key: str) -> list[FileColumns]:
+def read_columns(
+    spec: FilesDataset, place: str | ArrayPlaces, key: str, first: FileColumns | None = None
+) -> list[FileColumns]:
     """The columns that a block names, file by file.
 
     Args:
         spec: the block.
         place: its ``train`` or ``test``.
         key: "train" or "test".
+        first: the first file that was read. If the block names no inputs, others have the same
+            columns as this one, and in its order.
 
     Raises:
         DataError: a file or a column is missing, damaged or of an unknown type.
     """
     if isinstance(place, ArrayPlaces):
         return [_arrays(place, key).checked()]
-    return [_named(spec, path, key).checked() for path in files_of(place, key)]
+    found: list[FileColumns] = []
+    for path in files_of(place, key):
+        found.append(_named(spec, path, key, first).checked())
+        first = first or found[0]
+    return found
 
 
 def _arrays(place: ArrayPlaces, key: str) -> FileColumns:
@@ -114,7 +122,7 @@ def _arrays(place: ArrayPlaces, key: str) -> FileColumns:
     )
 
 
-def _named(spec: FilesDataset, path: Path, key: str) -> FileColumns:
+def _named(spec: FilesDataset, path: Path, key: str, first: FileColumns | None) -> FileColumns:
     table: Npz | ArrowTable
     if path.suffix == ".npz":
         table = Npz(path, key)
@@ -147,8 +155,12 @@ def _named(spec: FilesDataset, path: Path, key: str) -> FileColumns:
             return None
         return read(name, used_by)
 
+    if first is not None and all(column.name for column in first.inputs):
+        inputs = tuple(column.name for column in first.inputs)
+    else:
+        inputs = _input_names(spec, table, {*labels, *single})
     return FileColumns(
-        tuple(read(name, "inputs") for name in _input_names(spec, table, {*labels, *single})),
+        tuple(read(name, "inputs") for name in inputs),
         tuple(read(name, "labels") for name in labels),
         optional(spec.client, "client"),
         optional(spec.weight, "weight"),
