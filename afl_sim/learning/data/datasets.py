@@ -238,7 +238,8 @@ def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Da
     )
 
 
-def _converted(spec: DataSpec, inputs: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def converted(spec: DataSpec, inputs: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """8-bit images, uint8 (n, C, H, W), as float32, normalised as the data set is."""
     inputs = normalized(inputs, shift, scale)
     return of_unit_norm(inputs) if spec.normalize == "unit_norm" else inputs
 
@@ -249,11 +250,11 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
     if spec.pool == "train_and_test":
         everything = torch.cat([train, test])
         shift, scale = normalization(spec.normalize, train, everything)
-        inputs = _converted(spec, everything, shift, scale)
+        inputs = converted(spec, everything, shift, scale)
         labels, test_inputs = torch.cat([labels, test_labels]), inputs[len(train) :]
     else:
         shift, scale = normalization(spec.normalize, train, train)
-        inputs, test_inputs = (_converted(spec, part, shift, scale) for part in (train, test))
+        inputs, test_inputs = (converted(spec, part, shift, scale) for part in (train, test))
     return Dataset(
         name=spec.dataset,
         inputs=inputs,
@@ -264,16 +265,3 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
         test_labels=test_labels,
         form=form_of(spec),
     )
-
-
-def made_up(spec: DataSpec, count: int) -> tuple[Tensor, Tensor]:
-    """Images of random pixels, normalised as the data set is, and random labels.
-
-    Returns:
-        float32 (count, channels, height, width) and int64 (count,), the same for the same spec.
-    """
-    draws = torch.Generator().manual_seed(0)
-    form = form_of(spec)
-    pixels = torch.randint(256, (count, *form.input_shape), generator=draws, dtype=torch.uint8)
-    labels = torch.randint(form.outputs, (count,), generator=draws)
-    return _converted(spec, pixels, *normalization(spec.normalize, pixels, pixels)), labels

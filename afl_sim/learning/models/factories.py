@@ -12,7 +12,7 @@ from torch import nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.built_in import ModelSpec
+from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.portable.mode import NotPortable
 from afl_sim.user_code import reason
 
@@ -25,6 +25,7 @@ class CustomModel(ModelSpec):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
+    tried: ClassVar[bool] = True
     factory: ClassVar[Callable[..., Any]]
 
     @model_validator(mode="after")
