@@ -83,7 +83,7 @@ def initial_model(
             raise
         raise ScenarioError("model: there is not enough memory for it") from error
     if not spec.tried:
-        return InitialModel(module, layout, vector, layout.named)
+        return InitialModel(module, layout, vector, StateDict(module, layout).of)
     check_tensors(module)
     saved = StateDict(module, layout)
     check_same(module, new_model(block, data, streams), block["kind"])

@@ -35,12 +35,17 @@ MODELS: dict[str, type[ModelSpec]] = {
 
 
 def build_model(spec: ModelSpec, form: SampleForm, seed: int) -> nn.Module:
-    """Build a model whose initial weights depend on `seed` alone.
+    """Build a model whose first weights depend on `seed`, and on the file that the spec may name.
 
     A factory may draw from the global generators of PyTorch, NumPy or Python.
+
+    Raises:
+        ScenarioError: it cannot be built, or the file does not fit.
     """
     with global_generators(seed):
-        return spec.build(form)
+        model = spec.build(form)
+        spec.begin(model)
+        return model
 
 
 def count_parameters(spec: ModelSpec, form: SampleForm) -> int:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.fixed import fix_all_but
+from afl_sim.learning.models.pretrained import WeightsFile
+from afl_sim.scenario.section import LaterSection
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(LaterSection):
     """A model's hyperparameters; `build` makes the network.
 
     Attributes:
@@ -22,7 +25,7 @@ class ModelSpec(BaseModel):
             Others are tried.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    _later = ("pretrained", "trainable")
     tried: ClassVar[bool] = False
     portable: ClassVar[bool] = False
 
@@ -41,6 +44,43 @@ class ModelSpec(BaseModel):
         Raises:
             ScenarioError: the model cannot take samples of this form.
         """
+
+    def begin(self, model: nn.Module) -> None:
+        """Give a network that `build` has made the weights and the fixed parts of the scenario.
+
+        Raises:
+            ScenarioError: the file of weights does not fit, or a pattern matches nothing.
+        """
+        weights: WeightsFile | None = getattr(self, "pretrained", None)
+        trained: tuple[str, ...] | None = getattr(self, "trainable", None)
+        if "pretrained" in type(self).model_fields and weights is not None:
+            weights.load_into(model)
+        if "trainable" in type(self).model_fields and trained is not None:
+            fix_all_but(model, trained)
+
+
+def _or_a_path(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"type": "string"})
+
+
+class StandardSpec(ModelSpec):
+    """The keys that models of every kind have.
+
+    A user's factory that has a parameter of such a name gets the value itself.
+    """
+
+    pretrained: WeightsFile | None = Field(
+        default=None,
+        description="A file of safetensors whose weights the run starts from: a path, or a block. "
+        "null: random weights.",
+        json_schema_extra=_or_a_path,
+    )
+    trainable: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Patterns of the parameters and buffers that are trained, such as head.*; all "
+        "others keep their first values, are known to the clients, and are never sent. null: all.",
+    )
 
 
 def image_shape(kind: str, form: SampleForm) -> tuple[int, int, int]:

@@ -8,10 +8,10 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import nn
 
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.spec import ModelSpec, dropout, image_shape, refuse_if_too_small
+from afl_sim.learning.models.spec import StandardSpec, dropout, image_shape, refuse_if_too_small
 
 
-class LeNet(ModelSpec):
+class LeNet(StandardSpec):
     """Two 5x5 convolutions of 10 and 20 channels, pooled, and 50 units (21,840 on MNIST)."""
 
     portable: ClassVar[bool] = True
@@ -35,7 +35,7 @@ class LeNet(ModelSpec):
         )
 
 
-class Cnn(ModelSpec):
+class Cnn(StandardSpec):
     """Two 5x5 convolutions, pooled, and a hidden layer.
 
     By default the CNN of McMahan et al., AISTATS 2017: 32 and 64 channels, 512 units (1,663,370).
@@ -90,7 +90,7 @@ class Cnn(ModelSpec):
         return model
 
 
-class Vgg9(ModelSpec):
+class Vgg9(StandardSpec):
     """Six 3x3 convolutions, pooled after every second, and two hidden layers: VGG-9.
 
     A small network in the style of Simonyan and Zisserman, ICLR 2015, as federated learning uses it
@@ -138,7 +138,9 @@ class Vgg9(ModelSpec):
         for hidden in self.hidden:
             layers += [nn.Linear(units, hidden), nn.ReLU(), *dropout(self.dropout)]
             units = hidden
-        return nn.Sequential(*layers, nn.Linear(units, form.outputs))
+        model = nn.Sequential(*layers)
+        model.add_module("head", nn.Linear(units, form.outputs))
+        return model
 
 
 def _pooled(side: int, lost: int) -> int:

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.spec import ModelSpec, dropout, features
+from afl_sim.learning.models.spec import StandardSpec, dropout, features
 
 
-class Logistic(ModelSpec):
+class Logistic(StandardSpec):
     """Multinomial logistic regression: one linear layer (7,850 parameters on MNIST)."""
 
     portable: ClassVar[bool] = True
@@ -21,7 +21,7 @@ class Logistic(ModelSpec):
         return nn.Sequential(nn.Flatten(), nn.Linear(features(self.kind, form), form.outputs))
 
 
-class Linear(ModelSpec):
+class Linear(StandardSpec):
     """Linear regression: one linear layer, as `logistic` has."""
 
     portable: ClassVar[bool] = True
@@ -31,7 +31,7 @@ class Linear(ModelSpec):
         return nn.Sequential(nn.Flatten(), nn.Linear(features(self.kind, form), form.outputs))
 
 
-class Mlp(ModelSpec):
+class Mlp(StandardSpec):
     """Fully connected layers with ReLU; 784-200-200-10 is McMahan et al.'s 2NN (199,210)."""
 
     portable: ClassVar[bool] = True

@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.families.readout import Readout
-from afl_sim.learning.models.spec import ModelSpec, token_sequence
+from afl_sim.learning.models.spec import StandardSpec, token_sequence
 
 
-class Lstm(ModelSpec):
+class Lstm(StandardSpec):
     """An embedding, layers of LSTM, and a linear layer: the next character, word, or a class.
 
-    By default the character model of McMahan et al., AISTATS 2017, section 3, which LEAF and many
-    others use on Shakespeare. Labels of positions get outputs for each position, other labels one
-    row for a sample. ``{embedding: 96, hidden: 670, layers: 1, projection: 96}`` is the word model
-    of Reddi et al., "Adaptive Federated Optimization", ICLR 2021.
+    By default the character model of Reddi et al., "Adaptive Federated Optimization", ICLR 2021,
+    after McMahan et al., AISTATS 2017; ``{embedding: 96, hidden: 670, layers: 1, projection: 96}``
+    is their word model. Labels of positions get outputs for each position, other labels one row for
+    a sample.
     """
 
     portable: ClassVar[bool] = True

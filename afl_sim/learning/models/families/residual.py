@@ -9,12 +9,12 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.spec import ModelSpec, image_shape, refuse_if_too_small
+from afl_sim.learning.models.spec import StandardSpec, image_shape, refuse_if_too_small
 
 _SHRUNK = 4  # how much smaller than an image the last feature map is
 
 
-class ResNet(ModelSpec):
+class ResNet(StandardSpec):
     """The residual network of He et al., CVPR 2016, for CIFAR: 6n + 2 layers, three widths.
 
     Shortcuts have no parameters (option A), so that depth 20 has 0.27 million. Mini-batches of
@@ -63,19 +63,20 @@ class ResNet(ModelSpec):
         refuse_if_too_small(
             self.kind, height // (_SHRUNK + 1), width // (_SHRUNK + 1), (height, width), _SHRUNK + 1
         )
-        layers: list[nn.Module] = [
-            nn.Conv2d(channels, self.width, 3, padding=1, bias=False),
-            self._norm(self.width),
-            nn.ReLU(),
-        ]
+        model = nn.Sequential()
+        model.add_module("conv", nn.Conv2d(channels, self.width, 3, padding=1, bias=False))
+        model.add_module("norm", self._norm(self.width))
+        model.add_module("relu", nn.ReLU())
         before = self.width
-        for stage in range(3):
-            after = self.width << stage
+        for number in range(3):
+            after, stage = self.width << number, nn.Sequential()
             for index in range((self.depth - 2) // 6):
-                stride = 2 if stage and not index else 1
-                layers.append(Block(before, after, stride, (self._norm(after), self._norm(after))))
+                stride = 2 if number and not index else 1
+                stage.append(Block(before, after, stride, (self._norm(after), self._norm(after))))
                 before = after
-        model = nn.Sequential(*layers, MeanOfMap(), nn.Linear(before, form.outputs))
+            model.add_module(f"stage{number + 1}", stage)
+        model.add_module("mean", MeanOfMap())
+        model.add_module("head", nn.Linear(before, form.outputs))
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):  # as He et al., ICCV 2015
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -11,7 +11,7 @@ from torch import nn
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.global_draws import global_generators
-from afl_sim.learning.models.spec import ModelSpec, image_shape
+from afl_sim.learning.models.spec import StandardSpec, image_shape
 from afl_sim.portable.mode import NotPortable
 from afl_sim.scenario.wording import hint
 from afl_sim.streams import Streams
@@ -25,7 +25,7 @@ _REFUSED = {
 }
 
 
-class TorchvisionModel(ModelSpec):
+class TorchvisionModel(StandardSpec):
     """A classification model of torchvision, with random weights; `name` is torchvision's.
 
     Every other key is a keyword argument of torchvision's function. The layers that depend on the
@@ -33,7 +33,7 @@ class TorchvisionModel(ModelSpec):
     weights whatever the number of classes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     tried: ClassVar[bool] = True
     kind: Literal["torchvision"] = Field(
         default="torchvision", description="A model of torchvision."

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.families.readout import Readout
-from afl_sim.learning.models.spec import ModelSpec, token_sequence
+from afl_sim.learning.models.spec import StandardSpec, token_sequence
 
 _DEVIATION = 0.02  # of initial weights, as in GPT-2
 
 
-class Transformer(ModelSpec):
+class Transformer(StandardSpec):
     """A small decoder like GPT-2's (Radford et al., 2019): each position sees those up to it.
 
     Layers are normalised before attention and before the two layers of the perceptron, positions
