@@ -215,8 +215,13 @@ factory. A model that cannot work is refused in one line, with the line of the f
 An attribute may change if no output depends on it, as with a counter or a cache. It has its first value again
 at the beginning of each task and of each evaluation.
 
+Parameters must be dense float32 tensors that share no memory with each other, and have finite first values.
+Tied weights are fine if both places hold the same parameter, and so are weights that `weight_norm` or
+`spectral_norm` computes. Parameters of other types (half, double, complex or whole numbers), sparse ones, and
+layers without a size yet (`nn.Lazy...`) are refused.
+
 The parameters and the persistent floating-point buffers (the running statistics of BatchNorm) are sent,
-averaged and counted as bytes. Integer and boolean buffers, and buffers registered with `persistent=False`, are
+averaged and counted as bytes. Whole, boolean and complex buffers, and buffers registered with `persistent=False`, are
 not sent. They have their first values again at the beginning of each task and each evaluation.
 
 `model.safetensors` in the run folder is the model's state dict, with the first values of the buffers that are

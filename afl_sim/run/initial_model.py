@@ -75,6 +75,8 @@ def initial_model(
         _check_memory(count_parameters(spec, form))
     try:
         module = new_model(block, data, streams)
+        if spec.tried:
+            check_tensors(module)
         layout = ParameterVector(module)
         _check_memory(layout.size)
         vector = initial_vector(module, layout)
@@ -84,7 +86,6 @@ def initial_model(
         raise ScenarioError("model: there is not enough memory for it") from error
     if not spec.tried:
         return InitialModel(module, layout, vector, StateDict(module, layout).of)
-    check_tensors(module)
     saved = StateDict(module, layout)
     check_same(module, new_model(block, data, streams), block["kind"])
     with one_at_a_time, deterministic():
