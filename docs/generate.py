@@ -218,7 +218,7 @@ at the beginning of each task and of each evaluation.
 Parameters must be dense float32 tensors that share no memory with each other, and have finite first values.
 Tied weights are fine if both places hold the same parameter, and so are weights that `weight_norm` or
 `spectral_norm` computes. Parameters of other types (half, double, complex or whole numbers), sparse ones, and
-layers without a size yet (`nn.Lazy...`) are refused.
+layers without a size yet (`LazyLinear` and its like) are refused.
 
 The parameters and the persistent floating-point buffers (the running statistics of BatchNorm) are sent,
 averaged and counted as bytes. Whole, boolean and complex buffers, and buffers registered with `persistent=False`, are
