@@ -41,7 +41,21 @@ SECTIONS = (
     ("data.speed_correlation", "SpeedCorrelation"),
     ("data.skew", "FeatureSkew"),
     ("data.concept_shift", "ConceptShift"),
-    ("model", ("Logistic", "Mlp", "LeNet", "Cnn")),
+    (
+        "model",
+        (
+            "Logistic",
+            "Linear",
+            "Mlp",
+            "LeNet",
+            "Cnn",
+            "Vgg9",
+            "ResNet",
+            "Lstm",
+            "Transformer",
+            "TorchvisionModel",
+        ),
+    ),
     ("training", "Training"),
     ("training.lr_schedule", ("ConstantRate", "StepRate", "InverseSqrtRate")),
     ("training.augment", ("RandomCrop", "HorizontalFlip", "VerticalFlip")),
@@ -84,6 +98,7 @@ SECTIONS = (
     ("numerics", "Numerics"),
     ("execution", "Execution"),
 )
+SHARED_MODEL_KEYS = ("pretrained", "trainable")  # of models of every kind
 WEIGHTS = ("Constant", "Polynomial", "Hinge")
 FEDOPT = (FedAdagrad, FedAdam, FedYogi)
 SCENARIO_HEAD = """\
@@ -125,13 +140,64 @@ OWN_RULES = {
     "server.selection": "[A selection of your own](how-to/own-selection.md) is a function or a class "
     "`module:name`.",
 }
+MODELS_OF_OTHERS = """
+Every other key of `torchvision` is a keyword argument of torchvision's function, as in
+`{kind: torchvision, name: mobilenet_v2, width_mult: 0.5}`. The images must have three channels. The layers
+that depend on the number of classes have random draws of their own. So two runs of one seed whose data have
+different numbers of classes start from the same backbone. Nothing is downloaded: `model.pretrained` takes a
+file of weights. As a model of your own, it is tried before the run. Many of these models are made for larger
+images, and some of them refuse a batch of one image: `training.drop_last: true` helps there.
+
+`lstm` and `transformer` take sequences of tokens. If each position has a label, such as the next character,
+they give outputs of shape (batch, length, outputs), and otherwise (batch, outputs). No position sees a later
+one. The defaults of `lstm` are the character model of Reddi et al. (ICLR 2021), which follows McMahan et al.
+(AISTATS 2017); `{kind: lstm, embedding: 96, hidden: 670, layers: 1, projection: 96}` is their word model.
+PyTorch's LSTM has two biases where other libraries have one, so that with their vocabularies these two have
+2,048 and 2,680 parameters more than published.
+
+In native arithmetic the bits of an LSTM depend on the size of the batch, and on whether gradients are
+computed. Neither depends on how the work is distributed: a task has the batches of its client, and an
+evaluation takes 1,000 samples at a time without gradients. So a run is repeatable with every executor.
+"""
+MODEL_START = """
+### First weights and fixed parts
+
+Models of every kind take these keys. (If your own factory has a parameter with one of these names, it gets
+the value itself, and the key has no other meaning.)
+
+{shared}
+`pretrained: model.safetensors` gives all parameters and buffers of the model. As a block it has the keys
+
+{file}
+The names are those of the model's state dict, as in the `model.safetensors` of a run. Names, shapes and types
+must fit, and the message tells the first that does not. Half-precision numbers become float32. The content of
+the file is part of the run's identity; where it lies is not. Workers read the file, too: on a cluster it must
+have the same path on every machine.
+
+```yaml
+model: {{kind: resnet, pretrained: {{file: cifar100.safetensors, skip: ["head.*"]}}, trainable: ["head.*"]}}
+```
+
+`trainable: [head.*]` trains the parameters whose names match one of the patterns, and fixes all others at
+their first values. `*` stands for any characters, also for dots. What is fixed is known to every client before
+the run starts. It is never sent, not even with a client's first download, so the bytes on the network, and
+with them the schedule, follow. Strategies, compression and proximal terms see only what is trained. Buffers
+are fixed like parameters. A normalization layer whose running statistics are fixed also uses them in training;
+`trainable: [head.*, "*.running_*", "*.num_batches_tracked"]` keeps them moving. `model.safetensors` holds the
+whole model, with its fixed parts.
+
+A parameter that the model itself has frozen (`requires_grad` is false) does not change either, but it is sent,
+unless `trainable` is given, which then decides alone.
+"""
 OWN_MODEL = """
 ### A model of your own
 
 `kind: module:factory` names a function (or class) that returns a `torch.nn.Module`. Every other key of the
-block is passed to it as a keyword argument. `input_shape` (channels, height, width) and `classes` are passed
-if it has parameters with those names. The module is searched for in the working folder and among the
-installed packages.
+block is passed to it as a keyword argument. If it has parameters with these names, the form of the data is
+passed, too: `input_shape` (such as channels, height, width), `classes` (the number of outputs), `vocabulary`
+(the number of different tokens, or None), and `form`, the
+`SampleForm` with all of these. The module is searched for in the working folder and among
+the installed packages.
 
 ```python
 # file: narrow.py
@@ -152,8 +218,9 @@ model: {kind: "narrow:build", width: 64}
 The model is tried before a run, and by `afl-sim validate`, which also imports the module and calls the
 factory. A model that cannot work is refused in one line, with the line of the file. A model must
 
-- map images of shape (batch, channels, height, width) to a tensor of shape (batch, classes), in training
-  and in evaluation mode;
+- map inputs of shape (batch, channels, height, width), (batch, features) or, for tokens, (batch, length) to a
+  tensor of shape (batch, classes), in training and in evaluation mode. If each position has a label, the
+  tensor has shape (batch, length, classes);
 - accept every batch size of the run, including the last batch of a client and of an evaluation, which may be
   a single image. `training.drop_last: true` leaves out the last batches of clients;
 - return equal outputs for equal calls. One model object serves all tasks that a process receives. If the model
@@ -167,8 +234,13 @@ factory. A model that cannot work is refused in one line, with the line of the f
 An attribute may change if no output depends on it, as with a counter or a cache. It has its first value again
 at the beginning of each task and of each evaluation.
 
+Parameters must be dense float32 tensors that share no memory with each other, and have finite first values.
+Tied weights are fine if both places hold the same parameter, and so are weights that `weight_norm` or
+`spectral_norm` computes. Parameters of other types (half, double, complex or whole numbers), sparse ones, and
+layers without a size yet (`LazyLinear` and its like) are refused.
+
 The parameters and the persistent floating-point buffers (the running statistics of BatchNorm) are sent,
-averaged and counted as bytes. Integer and boolean buffers, and buffers registered with `persistent=False`, are
+averaged and counted as bytes. Whole, boolean and complex buffers, and buffers registered with `persistent=False`, are
 not sent. They have their first values again at the beginning of each task and each evaluation.
 
 `model.safetensors` in the run folder is the model's state dict, with the first values of the buffers that are
@@ -231,10 +303,14 @@ def scenario_page(schema: dict[str, Any]) -> str:
             parts += [f"{_first_paragraph(definition)}\n\n", _table(definition, schema["$defs"])]
         else:
             parts += [_kind(schema["$defs"][name], schema["$defs"]) for name in names]
-        if title == "model":
-            parts.append(OWN_MODEL)
         if title in OWN_RULES:
             parts.append(f"\n{OWN_RULES[title]}\n")
+        if title == "model":
+            shared = _table(
+                schema["$defs"]["Logistic"], schema["$defs"], only=tuple(SHARED_MODEL_KEYS)
+            )
+            weights = _table(schema["$defs"]["WeightsFile"], schema["$defs"])
+            parts += [MODELS_OF_OTHERS, MODEL_START.format(shared=shared, file=weights), OWN_MODEL]
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
@@ -243,6 +319,8 @@ def _kind(definition: dict[str, Any], definitions: dict[str, Any]) -> str:
     kind = definition["properties"]["kind"]
     shown = kind.get("const") or kind.get("default") or "package.module:factory"
     table = _table(definition, definitions, skip=("kind",))
+    shown = kind.get("const") or kind.get("default")
+    table = _table(definition, definitions, skip=("kind", *SHARED_MODEL_KEYS))
     return f"\n### `{shown}`\n\n{_first_paragraph(definition)}\n\n{table}"
 
 
@@ -294,12 +372,15 @@ def _about(cls: type[Strategy]) -> str:
 
 
 def _table(
-    definition: dict[str, Any], definitions: dict[str, Any], skip: tuple[str, ...] = ()
+    definition: dict[str, Any],
+    definitions: dict[str, Any],
+    skip: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
 ) -> str:
     required = definition.get("required") or definition.get("anyOf", [{}])[0].get("required", [])
     rows = []
     for key, field in definition["properties"].items():
-        if key in skip:
+        if key in skip or (only and key not in only):
             continue
         default = "required" if key in required else f"`{json.dumps(field.get('default'))}`"
         if "default" not in field and key not in required:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from afl_sim.learning.chain.recognition import chain_of
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.built_in import LeNet
+from afl_sim.learning.models.families.convolutional import LeNet
 from afl_sim.portable.block import arithmetic_of
 
 # A layer has rows, inputs, outputs; a convolution has channels, filters, kernel, side, groups.

@@ -8,13 +8,12 @@ from typing import Any
 
 from afl_sim.errors import AflSimError, ScenarioError
 from afl_sim.execution.numerics import deterministic
-from afl_sim.learning.data.datasets import made_up
 from afl_sim.learning.data.form import form_of
-from afl_sim.learning.models.built_in import MODELS
+from afl_sim.learning.data.made_up import made_up
 from afl_sim.learning.training.model_trial import Demands
 from afl_sim.learning.training.portable_trial import first_obstacle
 from afl_sim.portable.processor import shortfall
-from afl_sim.run.initial_model import corrects, new_model, one_at_a_time
+from afl_sim.run.initial_model import corrects, model_spec, new_model, one_at_a_time
 from afl_sim.run.kinds import settings_of, strategy_of
 from afl_sim.run.rule_trials import rule_obstacle
 from afl_sim.run.strategy_trial import strategy_obstacle
@@ -45,8 +44,9 @@ class Bits:
 def effective_bits(scenario: Scenario, timing_only: bool = False) -> Bits:
     """The bits that a run of this scenario has on this machine.
 
-    Built-in models and strategies are portable. Other ones are tried, once in a process, and the
-    answer is the same in each process. Workers get it with their recipe.
+    Models and strategies that come with the package are portable, but for torchvision's models.
+    Other ones are tried, once in a process, and the answer is the same in each process. Workers get
+    it with their recipe.
 
     Args:
         scenario: the run's.
@@ -108,7 +108,7 @@ def _obstacle(scenario: Scenario) -> str | None:
 
 def _of_model(scenario: Scenario) -> str | None:
     block = scenario.model.model_dump(by_alias=True)
-    if block["kind"] in MODELS:
+    if model_spec(block).portable:
         return None
     corrected = corrects(strategy_of(scenario))
     gradient = scenario.evaluation.squared_gradient_norm

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import ValidationError
-from torch import nn
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import deterministic
@@ -27,6 +26,7 @@ from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import MODELS, build_model
 from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.models.model_checks import check_parameters, check_tensors
+from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
@@ -84,16 +84,20 @@ def calibrate(
     """
     _check(model, dataset, batch_size, repeats)
     info = DATASETS[dataset]
-    network = _network(model, SampleForm(info.input_shape, info.classes))
+    form = SampleForm(info.input_shape, info.classes)
+    spec = _spec(model)
+    network = build_model(spec, form, 0)
+    check_parameters(network.named_parameters())
+    check_tensors(network)
     settings = LocalSettings(OPTIMIZERS["SGD"].model_validate({"lr": 0.01}), batch_size)
     generator = torch.Generator().manual_seed(0)
     samples = 4 * batch_size
     inputs = torch.randn(samples, *info.input_shape, generator=generator)
     labels = torch.randint(info.classes, (samples,), generator=generator)
     with deterministic():
-        if model not in MODELS:
+        if spec.tried:
             tried = inputs[:MOST_SAMPLES], labels[:MOST_SAMPLES]
-            try_model(network, *tried, info.classes, Demands(settings, {batch_size: None}))
+            try_model(network, *tried, form, Demands(settings, {batch_size: None}))
         data = inputs, labels, _One(samples)
         sizes = BatchSizes((batch_size,))
         trainer = LocalTrainer(network, *data, Streams(0), settings, sizes)
@@ -125,17 +129,13 @@ def trace_of(found: Sequence[Calibration]) -> str:
     return text.getvalue()
 
 
-def _network(model: str, form: SampleForm) -> nn.Module:
+def _spec(model: str) -> ModelSpec:
     kind = MODELS.get(model) or resolve_model(model)
     try:
-        spec = kind.model_validate({"kind": model})
+        return kind.model_validate({"kind": model})
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InputError(f"{why}; expected a factory that needs no settings") from error
-    network = build_model(spec, form, 0)
-    check_parameters(network.named_parameters())
-    check_tensors(network)
-    return network
+        raise InputError(f"{why}; expected a model that needs no settings") from error
 
 
 def _check(model: str, dataset: str, batch_size: int, repeats: int) -> None:

@@ -13,12 +13,13 @@ from afl_sim.errors import ScenarioError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.runner import NO_MEMORY
 from afl_sim.learning.data.batch_sizes import batch_sizes
-from afl_sim.learning.data.datasets import made_up
 from afl_sim.learning.data.form import form_of
-from afl_sim.learning.models.built_in import MODELS, ModelSpec, build_model, count_parameters
+from afl_sim.learning.data.made_up import made_up
+from afl_sim.learning.models.built_in import MODELS, build_model, count_parameters
 from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.models.model_checks import check_same, check_tensors
 from afl_sim.learning.models.parameters import ParameterVector, initial_vector
+from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.learning.models.state_dict import StateDict
 from afl_sim.learning.partition import FixedPartition, Partition
 from afl_sim.learning.training.batchable import batching_problems
@@ -69,11 +70,13 @@ def initial_model(
     Raises:
         ScenarioError: it cannot be built or trained, or is too large for this machine.
     """
-    own = block["kind"] not in MODELS
-    if not own:
-        _check_memory(count_parameters(_spec(block), form_of(data)))
+    spec, form = model_spec(block), form_of(data)
+    if not spec.tried:
+        _check_memory(count_parameters(spec, form))
     try:
         module = new_model(block, data, streams)
+        if spec.tried:
+            check_tensors(module)
         layout = ParameterVector(module)
         _check_memory(layout.size)
         vector = initial_vector(module, layout)
@@ -81,14 +84,13 @@ def initial_model(
         if isinstance(error, RuntimeError) and NO_MEMORY not in str(error):
             raise
         raise ScenarioError("model: there is not enough memory for it") from error
-    if not own:
-        return InitialModel(module, layout, vector, layout.named)
-    check_tensors(module)
+    if not spec.tried:
+        return InitialModel(module, layout, vector, StateDict(module, layout).of)
     saved = StateDict(module, layout)
     check_same(module, new_model(block, data, streams), block["kind"])
     with one_at_a_time, deterministic():
         inputs, labels = made_up(data, MOST_SAMPLES)
-        try_model(module, inputs, labels, form_of(data).outputs, demands)
+        try_model(module, inputs, labels, form, demands)
     return InitialModel(module, layout, vector, saved.of)
 
 
@@ -144,10 +146,15 @@ def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> No
 def new_model(block: dict[str, Any], data: DataSpec, streams: Streams) -> nn.Module:
     """The model of a scenario's ``model`` block, with the weights that the seed gives."""
     with one_at_a_time:
-        return build_model(_spec(block), form_of(data), streams.integer("init"))
+        return build_model(model_spec(block), form_of(data), streams.integer("init"))
 
 
-def _spec(block: dict[str, Any]) -> ModelSpec:
+def model_spec(block: dict[str, Any]) -> ModelSpec:
+    """The model of a scenario's ``model`` block.
+
+    Raises:
+        ScenarioError: its factory cannot be found.
+    """
     kind = block["kind"]
     return (MODELS.get(kind) or resolve_model(kind)).model_validate(block)
 

@@ -17,7 +17,6 @@ from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
 from afl_sim.learning.data.datasets import Dataset, open_pool, split_pool
 from afl_sim.learning.data.skew import skewed
-from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.partition import deal
 from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
 from afl_sim.learning.training.compressors import Compressor
@@ -28,7 +27,7 @@ from afl_sim.learning.training.local_training import LocalTrainer, Shards
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
-from afl_sim.run.initial_model import new_model
+from afl_sim.run.initial_model import model_spec, new_model
 from afl_sim.run.kinds import settings_of
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
@@ -138,7 +137,7 @@ def build_runner(
         subset = torch.from_numpy(np.sort(order[: chosen.samples]))
         inputs, labels = inputs[subset], labels[subset]
     sizes = UNKNOWN
-    if recipe.model["kind"] not in MODELS:  # built-in models do not depend on the batch size
+    if model_spec(recipe.model).tried:  # others do not depend on the batch size
         sizes = _batch_sizes(recipe, partition.sizes, len(labels))
     taught = dataset.labels
     attackers = attackers_in(recipe)

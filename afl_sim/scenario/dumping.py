@@ -47,7 +47,8 @@ def as_data(scenario: Scenario) -> dict[str, Any]:
 def scenario_id(scenario: Scenario) -> str:
     """Eight hex digits that tell scenarios apart: sha256 of all that can change the result.
 
-    The section ``execution`` is left out. Of a trace the content counts, not where it lies.
+    The section ``execution`` is left out. Of a trace or a file of weights the content counts, not
+    where it lies.
     """
     data = _without_places(as_data(scenario))
     data.pop("execution", None)
@@ -57,7 +58,7 @@ def scenario_id(scenario: Scenario) -> str:
 
 def _without_places(value: Any) -> Any:
     if isinstance(value, dict):
-        hidden = {"trace"} if "sha256" in value else set()
+        hidden = {"trace", "file"} if "sha256" in value else set()
         return {key: _without_places(item) for key, item in value.items() if key not in hidden}
     if isinstance(value, list):
         return [_without_places(item) for item in value]

@@ -14,6 +14,7 @@ import numerics
 import portable
 import scaling
 import schedule
+import sequences
 import server
 import startup
 import training
@@ -27,6 +28,7 @@ _ALL: dict[str, Callable[[bool], Section]] = {
     "scaling": scaling.measure,
     "startup": startup.measure,
     "schedule": schedule.measure,
+    "sequences": sequences.measure,
     "server": server.measure,
 }
 

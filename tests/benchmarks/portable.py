@@ -13,7 +13,10 @@ from measuring import Section, main
 from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.chain.recognition import chain_of
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.built_in import Cnn, LeNet, Logistic, Mlp, ModelSpec, build_model
+from afl_sim.learning.models.built_in import build_model
+from afl_sim.learning.models.families.convolutional import Cnn, LeNet
+from afl_sim.learning.models.families.dense import Logistic, Mlp
+from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.portable.blas import prepared
 from afl_sim.portable.buffered_exp import BufferedExp
 from afl_sim.portable.elementary import exp64

@@ -20,6 +20,8 @@ EMULATED = (
     "mlp, dropout; batch 13",
     "lenet; batch 1",
     "cnn, small; batch 10",
+    "sequences; transformer",
+    "resnet, small; batch 13",
     "logistic; Adam",
     "server optimizer FedYogi",
     "training; noise, clipping, proximal",
@@ -58,14 +60,15 @@ pytestmark = pytest.mark.skipif(
 
 def test_every_model_optimizer_and_strategy_has_a_case() -> None:
     known = cases()
-    models = {case["model"]["kind"] for case in known.values() if "model" in case}
+    blocks = [case[key] for case in known.values() for key in ("model", "sequences") if key in case]
+    models = {block["kind"] for block in blocks}
     optimizers = {
         case["training.optimizer"]["kind"]
         for case in known.values()
         if "training.optimizer" in case
     }
     kinds = {case["strategy"]["kind"] for case in known.values() if "strategy" in case}
-    assert models == set(MODELS)
+    assert models == {kind for kind, spec in MODELS.items() if spec.portable}
     assert optimizers | {"SGD"} == set(OPTIMIZERS)
     assert kinds == set(strategies())
     assert set(EMULATED) <= set(known)

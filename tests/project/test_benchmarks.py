@@ -24,6 +24,7 @@ ROWS = {
         "`afl-sim run smallest --workers 2`",
     ],
     "schedule": ["fedasync", "fedbuff"],
+    "sequences": ["lstm", "transformer"],
     "server": ["logistic", "lenet", "2NN", "cnn"],
 }
 
@@ -44,7 +45,7 @@ def check_table(name: str, printed: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["training", "scaling", "startup"])
+@pytest.mark.parametrize("name", ["training", "scaling", "startup", "sequences"])
 def test_a_script_prints_its_table_and_the_machine(name: str) -> None:
     printed = printed_by(name)
     check_table(name, printed)

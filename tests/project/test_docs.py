@@ -19,11 +19,14 @@ import pytest
 import yaml
 from doc_blocks import DOCS, GUIDES, PAGES, READ_IN_ORDER, ROOT, Block, blocks, code, commands
 from places import SMALLEST
+from safetensors.torch import save_file
 from typer.main import get_command
 
 from afl_sim import Candidates
 from afl_sim.analysis import FIGURES
 from afl_sim.cli import app
+from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.built_in import MODELS, build_model
 from afl_sim.papers.target import Target, target_names
 from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, simulate
@@ -185,6 +188,9 @@ def test_every_part_of_a_scenario_is_accepted(
     scenario["strategy"]["concurrency"] = 3
     for name, content in TRACES.items():
         (tmp_path / name).write_text(content)
+    if "pretrained" in text:
+        other = build_model(MODELS["resnet"](), SampleForm((1, 28, 28), 100), 0)
+        save_file(other.state_dict(), tmp_path / "cifar100.safetensors")
     (tmp_path / "scenario.yaml").write_text(yaml.safe_dump(scenario))
     for block in of("python", page):
         if block.file:
@@ -227,7 +233,7 @@ def test_the_model_of_a_run_is_loaded_as_the_page_says(
     factory, loads = of("python", "scenario.md")
     (tmp_path / str(factory.file)).write_text(factory.text)
     monkeypatch.syspath_prepend(tmp_path)
-    (model,) = [b.text for b in of("yaml", "scenario.md") if b.text.startswith("model:")]
+    (model,) = [b.text for b in of("yaml", "scenario.md") if "narrow:build" in b.text]
     settings = ["stop.updates=10", "evaluation.samples=10"]
     settings.append(f"model={yaml.safe_load(model)['model']}")
     run = simulate(load_scenario(SMALLEST, settings), tmp_path / "run")

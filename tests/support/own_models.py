@@ -312,3 +312,109 @@ def spectral_at_birth() -> nn.Module:
     with torch.no_grad():
         model.out.weight.copy_(torch.fft.fft(model.out.weight).real)
     return model
+
+
+# -- those whose parameters or buffers are of unusual kinds ----------------------------------------
+
+
+def _between(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), layer, nn.Linear(8, CLASSES))
+
+
+def weight_norm() -> nn.Module:
+    return _between(nn.utils.parametrizations.weight_norm(nn.Linear(784, 8)))
+
+
+def spectral_norm() -> nn.Module:
+    return _between(nn.utils.parametrizations.spectral_norm(nn.Linear(784, 8)))
+
+
+def old_weight_norm() -> nn.Module:
+    return _between(nn.utils.weight_norm(nn.Linear(784, 8)))
+
+
+def old_spectral_norm() -> nn.Module:
+    return _between(nn.utils.spectral_norm(nn.Linear(784, 8)))
+
+
+def two_layers_of_lstm() -> nn.Module:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(28, 8, 2, batch_first=True)
+            self.out = nn.Linear(8, CLASSES)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.out(self.lstm(x[:, 0])[0][:, -1])
+
+    return Rows()
+
+
+class ScaledBy(Plain):
+    """Multiplies by a tensor of any kind."""
+
+    def __init__(self, scale: Tensor, trained: bool, parameter: bool = True) -> None:
+        super().__init__()
+        self.scale: Tensor
+        if parameter:
+            self.scale = nn.Parameter(scale, requires_grad=trained)
+        else:
+            self.register_buffer("scale", scale)
+
+    def forward(self, x: Tensor) -> Any:
+        return (super().forward(x) * self.scale.to_dense()).real
+
+
+def complex_buffer() -> nn.Module:
+    return ScaledBy(torch.ones(CLASSES, dtype=torch.complex64), False, parameter=False)
+
+
+def complex_parameter() -> nn.Module:
+    return ScaledBy(torch.ones(CLASSES, dtype=torch.complex64), True)
+
+
+def whole_parameter() -> nn.Module:
+    return ScaledBy(torch.arange(CLASSES), False)
+
+
+def half_parameter() -> nn.Module:
+    return ScaledBy(torch.ones(CLASSES).half(), True)
+
+
+def sparse_parameter() -> nn.Module:
+    return ScaledBy(torch.eye(CLASSES).to_sparse(), True)
+
+
+def sparse_buffer() -> nn.Module:
+    return ScaledBy(torch.eye(CLASSES).to_sparse(), False, parameter=False)
+
+
+def not_finite() -> nn.Module:
+    return ScaledBy(torch.full((CLASSES,), torch.nan), True)
+
+
+def without_values() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, CLASSES, device="meta"))
+
+
+def lazy_buffer() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyBatchNorm1d(affine=False), nn.Linear(784, CLASSES))
+
+
+def overlapping() -> nn.Module:
+    model = Plain()
+    model.part = nn.Parameter(model.out.weight.data[2:5])
+    return model
+
+
+def buffer_on_a_parameter() -> nn.Module:
+    model = Plain()
+    model.register_buffer("copy", model.out.weight.data)
+    return model
+
+
+def side_by_side() -> nn.Module:
+    """Two parameters in one block of memory, with nothing in common."""
+    model, both = Plain(), torch.zeros(CLASSES, 2)
+    model.left, model.right = nn.Parameter(both[:, 0]), nn.Parameter(both[:, 1])
+    return model

@@ -49,6 +49,24 @@ MODELS: dict[str, Block] = {
     "cnn, padding 1": {**LENET_CNN, "padding": 1, "convolutions": "xavier"},
     "cnn, dropout": {**LENET_CNN, "dropout": 0.5},
 }
+ONCE: dict[str, Block] = {
+    "linear": {"kind": "linear"},
+    "vgg9, small": {"kind": "vgg9", "channels": [2, 3, 4, 5], "hidden": [12], "dropout": 0.2},
+    "resnet, small": {"kind": "resnet", "depth": 8, "width": 4, "groups": 2},
+    "resnet, batches": {"kind": "resnet", "depth": 8, "width": 3, "norm": "batch"},
+}
+"""Models that are tried with one size of batch."""
+
+TINY_LSTM: Block = {"kind": "lstm", "embedding": 4, "hidden": 10}
+TINY_TRANSFORMER: Block = {"kind": "transformer", "width": 12, "heads": 2}
+SEQUENCES: dict[str, Block] = {
+    "lstm": {**TINY_LSTM, "dropout": 0.1},
+    "lstm, classes": {**TINY_LSTM, "layers": 1, "projection": 5},
+    "transformer": {**TINY_TRANSFORMER, "dropout": 0.1},
+    "transformer, classes": {**TINY_TRANSFORMER, "layers": 1},
+}
+"""Models of tokens; their cases are a few steps of training, without a run around them."""
+
 BATCHES: dict[str, Any] = {"1": 1, "10": 10, "13": 13, "full": "full"}
 
 OPTIMIZERS: dict[str, Block] = {
@@ -161,6 +179,11 @@ def cases() -> dict[str, Case]:
     for name, model in MODELS.items():
         for batch, size in BATCHES.items():
             found[f"{name}; batch {batch}"] = {"model": model, "training.batch_size": size}
+    for name, model in ONCE.items():
+        found[f"{name}; batch 13"] = {"model": model, "training.batch_size": 13}
+    for name, model in SEQUENCES.items():
+        target = "class" if name.endswith("classes") else "tokens"
+        found[f"sequences; {name}"] = {"sequences": model, "target": target}
     # The largest model only once: a step of it takes as long as all of another case.
     found["cnn; batch 10"] = {"model": {"kind": "cnn"}, "stop.versions": 1, "training.steps": 2}
     for name, optimizer in OPTIMIZERS.items():
@@ -256,6 +279,8 @@ def digest(case: Case, root: Path) -> str:
     """The first digits of a digest over the model and over the losses of all evaluations."""
     from afl_sim.execution.numerics import model_digest
 
+    if "sequences" in case:
+        return sequences_digest(case["sequences"], case["target"])
     finished, rows = unrecorded(scenario(case, root))
     assert finished.status == "complete", finished.reason
     numbers = [
@@ -267,6 +292,38 @@ def digest(case: Case, root: Path) -> str:
     assert len(numbers) >= 2 * len(rows)
     text = " ".join([model_digest(finished.trained.vector), *numbers])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def sequences_digest(block: Block, target: Any) -> str:
+    """The first digits of a digest over a model of tokens after two epochs, and its outputs."""
+    import torch
+    import torch.nn.functional as F
+
+    from afl_sim.execution.numerics import deterministic, model_digest
+    from afl_sim.learning.data.form import SampleForm
+    from afl_sim.learning.models.built_in import MODELS, build_model
+    from afl_sim.learning.models.global_draws import global_generators
+    from afl_sim.learning.models.parameters import ParameterVector
+    from afl_sim.portable.block import arithmetic_of
+
+    samples, form = 21, SampleForm((9,), 7, target, vocabulary=11)
+    draws = np.random.default_rng(3)
+    tokens = torch.from_numpy(draws.integers(0, 11, (samples, 9)))
+    shape = (samples, 9) if target == "tokens" else (samples,)
+    labels = torch.from_numpy(draws.integers(0, 7, shape))
+    with deterministic(), arithmetic_of(portable=True), global_generators(1):
+        model = build_model(MODELS[block["kind"]].model_validate(block), form, 5)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        for _ in range(2):
+            for rows in torch.arange(samples).split(8):
+                optimizer.zero_grad()
+                outputs = model.train()(tokens[rows])
+                F.cross_entropy(outputs.flatten(0, -2), labels[rows].flatten()).backward()
+                optimizer.step()
+        with torch.no_grad():
+            outputs = model.eval()(tokens).flatten()
+        vector = ParameterVector(model).read(model)
+    return model_digest(torch.cat([vector, outputs]))[:12]
 
 
 def unrecorded(scenario: Any) -> tuple[Any, list[Any]]:

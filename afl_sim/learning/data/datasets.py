@@ -345,11 +345,11 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
     raw = stays_raw(spec.storage, train.numel() + test.numel())
     if spec.pool == "train_and_test":
         everything = torch.cat([train, test])
-        scaling = _scaling(spec, train, everything)
+        scaling = scaling_of(spec, train, everything)
         inputs = RawInputs(everything, scaling) if raw else scaling.of(everything)
         labels, test_inputs = torch.cat([labels, test_labels]), inputs[len(train) :]
     else:
-        scaling = _scaling(spec, train, train)
+        scaling = scaling_of(spec, train, train)
         inputs, test_inputs = (
             RawInputs(part, scaling) if raw else scaling.of(part) for part in (train, test)
         )
@@ -365,30 +365,13 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
     )
 
 
-def made_up(spec: DataSpec, count: int) -> tuple[Tensor, Tensor]:
-    """Random inputs, in the range of the data set's, and random labels.
+def scaling_of(spec: DataSpec, train: Tensor, pool: Tensor) -> Scaling:
+    """How 8-bit images are normalised.
 
-    Returns:
-        Inputs and labels of the scenario's form, the same for the same spec.
+    Args:
+        spec: the scenario's ``data`` section.
+        train: uint8 (n, C, H, W), the published training set.
+        pool: uint8 (n, C, H, W), the samples that clients get.
     """
-    draws = torch.Generator().manual_seed(0)
-    form = form_of(spec)
-    shape = (count, *form.input_shape)
-    if form.vocabulary is not None:
-        inputs = torch.randint(form.vocabulary, shape, generator=draws)
-    elif form.is_image:
-        pixels = torch.randint(256, shape, generator=draws, dtype=torch.uint8)
-        inputs = _scaling(spec, pixels, pixels).of(pixels)
-    else:
-        inputs = torch.randn(shape, generator=draws)
-    if form.target == "number":
-        return inputs, torch.randn((count, form.outputs), generator=draws)
-    if form.target == "several":
-        return inputs, torch.randint(2, (count, form.outputs), generator=draws).float()
-    places = (count,) if form.target == "class" else (count, form.input_shape[0])
-    return inputs, torch.randint(form.outputs, places, generator=draws)
-
-
-def _scaling(spec: DataSpec, train: Tensor, pool: Tensor) -> Scaling:
     shift, scale = normalization(spec.normalize, train, pool)
     return Scaling(shift, scale, spec.normalize == "unit_norm")

@@ -12,7 +12,7 @@ from torch import nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.built_in import ModelSpec
+from afl_sim.learning.models.spec import ModelSpec, StandardSpec
 from afl_sim.portable.mode import NotPortable
 from afl_sim.user_code import reason
 
@@ -22,9 +22,11 @@ class CustomModel(ModelSpec):
 
     The factory also gets ``input_shape``, ``classes``, ``vocabulary`` and ``form``, those of the
     samples' `SampleForm`, if it has parameters with these names and the block does not set them.
+    The keys of `StandardSpec` are not passed on, unless it has parameters with their names.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
+    tried: ClassVar[bool] = True
     factory: ClassVar[Callable[..., Any]]
 
     @model_validator(mode="after")
@@ -88,11 +90,19 @@ def resolve_model(name: str) -> type[CustomModel]:
     if not callable(factory):
         raise ScenarioError(f"{name} cannot be called; expected a function returning a module")
     literal: Any = Literal[name]
+    signature = _signature(factory)
+    taken = signature.parameters if signature is not None else {}
+    shared: dict[str, Any] = {
+        key: (field.annotation, field)
+        for key, field in StandardSpec.model_fields.items()
+        if key != "kind" and key not in taken
+    }
     spec = create_model(
         "CustomModel",
         __base__=CustomModel,
         __doc__=inspect.getdoc(factory),
         kind=(literal, Field(default=name, description="A factory of the user's own.")),
+        **shared,
     )
     spec.factory = staticmethod(factory)
     return spec

@@ -18,7 +18,8 @@ one_thread_draws = RLock()
 
 _NEVER_DRAW = (
     nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU,
-    nn.Tanh, nn.Sigmoid, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm,
+    nn.Tanh, nn.Sigmoid, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.Embedding,
+    nn.Identity,
 )  # fmt: skip
 
 
@@ -26,7 +27,11 @@ def may_draw(model: nn.Module) -> bool:
     """Whether a pass through the model may draw from a global generator, as dropout does."""
     return any(
         is_watched(module)
-        or (type(module) not in _NEVER_DRAW and not type(module).__module__.startswith("afl_sim."))
+        or not (
+            type(module) in _NEVER_DRAW
+            or type(module).__module__.startswith("afl_sim.")
+            or (type(module) is nn.LSTM and not module.dropout)
+        )
         for module in model.modules()
     )
 

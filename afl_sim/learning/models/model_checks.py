@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
@@ -29,19 +30,70 @@ def check_parameters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
 
 
 def check_tensors(model: nn.Module) -> None:
-    """Refuse a parameter or a persistent buffer that cannot be written to.
+    """Refuse a parameter or a persistent buffer that cannot be a part of a vector.
 
     Raises:
-        ScenarioError: one is an expanded view: several of its entries are one number in memory.
+        ScenarioError: one has no shape or no values yet, is sparse, holds a number that is not
+            finite, is an expanded view (several of its entries are one number in memory), or shares
+            memory with another.
     """
     state = model.state_dict(keep_vars=True)
+    seen: dict[int, list[tuple[str, Tensor]]] = {}
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if (isinstance(tensor, nn.Parameter) or name in state) and _overlaps(tensor):
-            what = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
-            raise ScenarioError(
-                f"model: {what} {name!r} is an expanded view, whose entries share memory, so that "
-                "PyTorch cannot load it; expected .clone() after .expand()"
-            )
+        parameter = isinstance(tensor, nn.Parameter)
+        if not (parameter or name in state):
+            continue
+        what = f"{'parameter' if parameter else 'buffer'} {name!r}"
+        problem = _unusable(tensor)
+        if problem is not None:
+            raise ScenarioError(f"model: {what} {problem}")
+        if not (parameter or tensor.is_floating_point()):
+            continue  # it is not sent
+        others = seen.setdefault(tensor.untyped_storage().data_ptr(), [])
+        for other, theirs in others:
+            if _meet(tensor, theirs):
+                raise ScenarioError(
+                    f"model: {what} shares memory with {other!r}, so that they could not be sent "
+                    "each by itself; expected .clone(), or the same parameter in both places"
+                )
+        others.append((name, tensor))
+
+
+def _unusable(tensor: Tensor) -> str | None:
+    """Why a tensor cannot be a part of a vector; None if it can."""
+    if nn.parameter.is_lazy(tensor):
+        return (
+            "has no shape before the model is first used; expected a layer of given size, or a "
+            "factory that uses it once on zeros"
+        )
+    if tensor.is_meta:
+        return "is on the device meta, without values; expected one on the CPU"
+    if tensor.layout is not torch.strided:
+        return f"is {str(tensor.layout).removeprefix('torch.')}; expected a dense tensor"
+    if _overlaps(tensor):
+        return (
+            "is an expanded view, whose entries share memory, so that PyTorch cannot load it; "
+            "expected .clone() after .expand()"
+        )
+    if tensor.requires_grad and not bool(torch.isfinite(tensor.detach()).all()):
+        return "holds a number that is not finite at the start; expected initial weights"
+    return None
+
+
+def _meet(tensor: Tensor, other: Tensor) -> bool:
+    """Whether two tensors in one block of memory have a byte in common."""
+    if not tensor.numel() or not other.numel():
+        return False
+    taken = torch.zeros(tensor.untyped_storage().nbytes(), dtype=torch.bool)
+    _bytes_of(tensor, taken).fill_(True)
+    return bool(_bytes_of(other, taken).any())
+
+
+def _bytes_of(tensor: Tensor, memory: Tensor) -> Tensor:
+    """A view of the first bytes of a tensor's entries in a map of its memory."""
+    size = tensor.element_size()
+    strides = [step * size for step in tensor.stride()]
+    return memory.as_strided(tensor.shape, strides, tensor.storage_offset() * size)
 
 
 def check_same(model: nn.Module, again: nn.Module, kind: str) -> None:

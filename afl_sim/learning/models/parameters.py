@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.models.fixed import fixed_buffers, moving_parameters
 from afl_sim.learning.models.model_checks import check_parameters
 
 
@@ -15,19 +16,21 @@ class ParameterVector:
     """The layout of a model's vector; it converts between the model and its vector.
 
     The vector has shape (P + B,): P parameters in the order of ``model.parameters()``, then B
-    entries of floating buffers (BatchNorm's running statistics). Integer buffers and buffers that
-    are not part of the state dict are not sent, and so are not in the vector.
+    entries of floating buffers (BatchNorm's running statistics). Fixed parts (`fixed`), integer
+    buffers, and buffers that are not part of the state dict are not sent, and so are not in the
+    vector.
 
     Attributes:
-        trained: for each parameter, whether it is trained; the others are frozen.
+        trained: for each parameter, whether it is trained; the others were frozen by the model
+            itself, and are sent.
 
     Raises:
         ScenarioError: there is nothing to train, or a parameter has no shape yet.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        parameters = dict(model.named_parameters())
-        check_parameters(parameters.items())
+        check_parameters(model.named_parameters())
+        parameters = dict(moving_parameters(model))
         buffers = dict(_travelling_buffers(model))
         self.names = (*parameters, *buffers)
         self.shapes = tuple(t.shape for t in (*parameters.values(), *buffers.values()))
@@ -88,7 +91,7 @@ class ParameterVector:
 
     def tensors(self, model: nn.Module) -> Iterator[Tensor]:
         """The model's own tensors, in the order of the vector."""
-        yield from model.parameters()
+        yield from (parameter for _, parameter in moving_parameters(model))
         if self.size > self.num_parameters:
             yield from (buffer for _, buffer in _travelling_buffers(model))
 
@@ -98,7 +101,9 @@ def travels(module: nn.Module, name: str, buffer: Tensor) -> bool:
 
     It must belong to the state dict, and its numbers must have a mean.
     """
-    return buffer.is_floating_point() and name not in module._non_persistent_buffers_set
+    if not buffer.is_floating_point() or name in module._non_persistent_buffers_set:
+        return False
+    return name not in fixed_buffers(module)
 
 
 def _travelling_buffers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

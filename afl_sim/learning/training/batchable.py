@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from afl_sim.learning.data.batch_sizes import sizes_to_try
+from afl_sim.learning.models.fixed import has_fixed_statistics, moving_parameters
 from afl_sim.learning.models.local_state import LocalState, runs_foreign_code
 from afl_sim.learning.models.nearness import IN_DOUBLE, near
 from afl_sim.learning.models.parameters import ParameterVector
@@ -72,8 +73,9 @@ def _unsuitable_layers(model: nn.Module) -> Iterator[str]:
                 f"layer {name} ({kind}) draws random numbers, which numerics.mode: batched could "
                 "not draw for each client by itself"
             )
-        elif isinstance(layer, nn.modules.batchnorm._BatchNorm) or (
-            isinstance(layer, _NormBase) and layer.track_running_stats
+        elif not has_fixed_statistics(layer) and (
+            isinstance(layer, nn.modules.batchnorm._BatchNorm)
+            or (isinstance(layer, _NormBase) and layer.track_running_stats)
         ):
             yield (f"layer {name} ({kind}) takes statistics over a mini-batch, {_FILLED}")
 
@@ -92,7 +94,12 @@ def _failure(model: nn.Module, inputs: Tensor, sizes: Sequence[int]) -> str | No
             layout.write(model, vector)
             before = {name: buffer.clone() for name, buffer in model.named_buffers()}
             outputs = model.train()(row.clone())
-            alone.append((outputs.detach(), _gradients(outputs, list(model.parameters()))))
+            alone.append(
+                (
+                    outputs.detach(),
+                    _gradients(outputs, [weight for _, weight in moving_parameters(model)]),
+                )
+            )
             for name, buffer in model.named_buffers():
                 if name not in before or not torch.equal(buffer, before[name]):
                     return f"buffer {name!r} changes in training, {_FILLED}"
@@ -123,7 +130,7 @@ def _parts(
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Each parameter's name, its present value, and its value in a vector of shape (P + B,)."""
     given = layout.named(vector)
-    for name, parameter in model.named_parameters():
+    for name, parameter in moving_parameters(model):
         yield name, parameter.detach(), given[name]
 
 
@@ -166,7 +173,7 @@ def _keeps_apart(
         within: the bounds of `near`.
     """
     layout, local_state = ParameterVector(model), LocalState(model)
-    first, parameters = layout.read(model), list(model.parameters())
+    first, parameters = layout.read(model), [weight for _, weight in moving_parameters(model)]
 
     def outputs_of(size: int) -> Tensor:
         local_state.put_back()

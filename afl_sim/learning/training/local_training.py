@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
 from afl_sim.learning.data.inputs import Inputs
+from afl_sim.learning.models.fixed import moving_parameters
 from afl_sim.learning.models.global_draws import may_draw, one_thread_draws
 from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
@@ -86,7 +87,7 @@ class LocalTrainer:
             pool = settings.precision == "float32" and not settings.batched
             self.model = quickened(model, inputs.shape[1:], pool, sizes)
         self.layout = ParameterVector(self.model)
-        self._weights = list(self.model.parameters())
+        self._weights = [weight for _, weight in moving_parameters(self.model)]
         self.inputs = inputs.to(self.device)
         self.labels = labels.to(self.device)
         self._shards = shards

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.batch_sizes import BatchSizes, sizes_to_try
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.global_draws import global_generators
 from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
@@ -48,23 +49,23 @@ class Demands:
 
 
 def try_model(
-    model: nn.Module, inputs: Tensor, labels: Tensor, classes: int, demands: Demands
+    model: nn.Module, inputs: Tensor, labels: Tensor, form: SampleForm, demands: Demands
 ) -> None:
     """Try a model on some samples.
 
     Args:
         model: it is restored afterwards.
-        inputs: shape (N, C, H, W), N = `MOST_SAMPLES`: inputs like those of the data set.
-        labels: shape (N,): their labels.
-        classes: number of labels.
+        inputs: shape (N, ...), N = `MOST_SAMPLES`: inputs like those of the data set.
+        labels: shape (N, ...): their labels.
+        form: the form of the samples.
         demands: what the run will do with it.
 
     Raises:
-        ScenarioError: it fails, it does not return a number for each sample and label, or its
+        ScenarioError: it fails, it does not return the numbers that the labels need, or its
             outputs depend on earlier calls.
     """
     with global_generators(0):
-        trial = _Trial(model, inputs, labels, classes, demands)
+        trial = _Trial(model, inputs, labels, form, demands)
         trial.check_batches()
         trial.check_memory(training=False)
         if demands.holders:
@@ -75,12 +76,12 @@ def try_model(
 
 class _Trial:
     def __init__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, classes: int, demands: Demands
+        self, model: nn.Module, inputs: Tensor, labels: Tensor, form: SampleForm, demands: Demands
     ) -> None:
         self._model = model
         self._inputs = inputs
         self._labels = labels
-        self._classes = classes
+        self._form = form
         self._demands = demands
         self._layout = ParameterVector(model)
         self._vector = self._layout.read(model)
@@ -105,12 +106,18 @@ class _Trial:
         inputs, mode = self._inputs[:size], " in training mode" if training else ""
         outputs = self._call(inputs, training, anew=True, who=who)
         count = {1: "one input", 2: "two inputs"}.get(size, f"{size} inputs")
-        expected = f"expected a tensor of ({size}, {self._classes}), a row for each"
+        form, each = self._form, "a row for each"
+        wanted: tuple[int, ...] = (size, form.outputs)
+        if form.target == "tokens":
+            wanted, each = (size, form.input_shape[0], form.outputs), "a row for each position"
+        expected = f"expected a tensor of {wanted}, {each}"
         if not isinstance(outputs, Tensor):
             kind = type(outputs).__name__
             raise ScenarioError(f"model: it returns a {kind} for {count}{mode}; {expected}")
         found = tuple(outputs.shape)
-        if len(found) != 2 or found[0] != size or found[1] < self._classes:
+        # Of logits there may be more than labels; of other numbers there are as many.
+        enough = form.target in ("class", "tokens") and found[-1:] > wanted[-1:]
+        if found[:-1] != wanted[:-1] or not (found[-1:] == wanted[-1:] or enough):
             raise ScenarioError(
                 f"model: it returns a tensor of {found} for {count}{mode}; {expected}"
             )
@@ -185,7 +192,7 @@ class _Trial:
         return f"a training step on {self._trained[-1]} inputs fails: {told(error)}"
 
     def _inputs_for(self, training: bool) -> tuple[Tensor, Tensor]:
-        """Images for a batch in this mode, and equally many others."""
+        """Inputs for a batch in this mode, and equally many others."""
         size = min(self._trained[0], MOST_SAMPLES // 8) if training and self._trained else 2
         return self._inputs[:size], self._inputs[-size:]
 
@@ -193,7 +200,7 @@ class _Trial:
         """The outputs of the model for inputs, with its initial weights and buffers.
 
         Args:
-            inputs: shape (N, C, H, W).
+            inputs: shape (N, ...).
             training: whether the model is in training mode.
             anew: whether the attributes of its modules are restored, too.
             who: the owner of the batch, for the message.

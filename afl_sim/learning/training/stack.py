@@ -32,7 +32,7 @@ class Stack:
         tensors = [
             part.reshape(-1, *shape) for part, shape in zip(parts, layout.shapes, strict=True)
         ]
-        trained = [parameter.requires_grad for parameter in model.parameters()]
+        trained = layout.trained
         self.parameters = [
             tensor.requires_grad_(wanted)
             for tensor, wanted in zip(tensors, trained, strict=False)  # buffers follow

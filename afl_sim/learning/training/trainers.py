@@ -22,11 +22,11 @@ def trainer_of(
     settings: LocalSettings,
     sizes: BatchSizes = UNKNOWN,
 ) -> LocalTrainer:
-    """A `ChainTrainer` for a chain in portable arithmetic, else a `LocalTrainer`.
+    """A `ChainTrainer` for a chain of classes in portable arithmetic, else a `LocalTrainer`.
 
     The arguments are those of `LocalTrainer`.
     """
-    if settings.portable:
+    if settings.portable and labels.dim() == 1 and not labels.is_floating_point():
         chain = chain_of(model, inputs.shape[1:], settings.loss)
         if chain is not None:
             return ChainTrainer(chain, model, inputs, labels, shards, streams, settings)

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.chain.recognition import chain_of
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.built_in import Cnn, LeNet, Logistic, Mlp, ModelSpec, build_model
+from afl_sim.learning.models.built_in import build_model
+from afl_sim.learning.models.families.convolutional import Cnn, LeNet
+from afl_sim.learning.models.families.dense import Logistic, Mlp
+from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_settings import LocalSettings

@@ -14,8 +14,9 @@ from own_files import npz, own
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data import float_moments as moments
-from afl_sim.learning.data.datasets import load_dataset, made_up
+from afl_sim.learning.data.datasets import load_dataset
 from afl_sim.learning.data.float_moments import float_moments
+from afl_sim.learning.data.made_up import made_up
 from afl_sim.streams import Streams
 
 LABELS = np.arange(30) % 3

@@ -13,7 +13,7 @@ from small_training import Held, trainer
 from torch import Tensor, nn
 
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.built_in import Cnn, LeNet
+from afl_sim.learning.models.families.convolutional import Cnn, LeNet
 from afl_sim.learning.models.few_channels import PooledConvolution, with_few_channels_pooled
 
 IMAGES = (1, 28, 28)

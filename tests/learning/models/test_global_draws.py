@@ -45,5 +45,10 @@ def test_a_model_that_cannot_draw_does_not_seed() -> None:
 def test_unknown_layers_and_watched_ones_may_draw() -> None:
     watched = linear()
     watched[1].register_forward_hook(lambda layer, given, out: out + torch.rand(1))
-    for model in (watched, nn.Sequential(nn.Linear(4, 2), nn.RReLU()), nn.LSTM(3, 3)):
+    for model in (
+        watched,
+        nn.Sequential(nn.Linear(4, 2), nn.RReLU()),
+        nn.LSTM(3, 3, 2, dropout=0.1),
+    ):
         assert may_draw(model)
+    assert not may_draw(nn.LSTM(3, 3, 2))  # it drops nothing, so that threads need not wait

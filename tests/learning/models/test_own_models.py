@@ -52,6 +52,16 @@ LATE = "expected a registered buffer, or a model that keeps nothing"
         ("Detached", "a training step on 10 inputs fails: RuntimeError: element 0 of tensors"),
         ("always_the_same", "returns 'out.weight' of the model that it has made before"),
         ("never_the_same", "makes another 'drawn' when it is called again with the same seed"),
+        ("complex_parameter", "parameter 'scale' is torch.complex64; expected float32"),
+        ("whole_parameter", "parameter 'scale' is torch.int64; expected float32"),
+        ("half_parameter", "parameter 'scale' is torch.float16; expected float32"),
+        ("sparse_parameter", "parameter 'scale' is sparse_coo; expected a dense tensor"),
+        ("sparse_buffer", "buffer 'scale' is sparse_coo; expected a dense tensor"),
+        ("not_finite", "parameter 'scale' holds a number that is not finite at the start"),
+        ("without_values", "parameter '1.weight' is on the device meta, without values"),
+        ("lazy_buffer", "buffer '1.running_mean' has no shape before the model is first used"),
+        ("overlapping", "parameter 'out.weight' shares memory with 'part', so that"),
+        ("buffer_on_a_parameter", "buffer 'copy' shares memory with 'out.weight', so that"),
         ("Complex", "'phase' is torch.complex128, which model.safetensors cannot hold"),
     ],
 )
@@ -62,7 +72,12 @@ def test_a_model_that_cannot_be_trained_as_it_is_meant_is_refused(name: str, mes
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["Plain", "Counts", "Taps", "InPlace", "Odd", "Sparse"])
+KINDS = ["weight_norm", "spectral_norm", "old_weight_norm", "old_spectral_norm", "complex_buffer"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Plain", "Counts", "Taps", "InPlace", "Odd", "Sparse", "side_by_side", *KINDS]
+)
 def test_a_model_that_keeps_nothing_that_counts_is_taken(name: str) -> None:
     raw = ["data.normalize=raw"]
     prepared = prepare(load_scenario(SMALLEST, [model(name), *raw]), timing_only=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.data.batch_sizes import BatchSizes
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.built_in import Cnn, LeNet
+from afl_sim.learning.models.families.convolutional import Cnn, LeNet
 from afl_sim.learning.models.few_channels import PooledConvolution
 from afl_sim.learning.models.quicker import quickened
 

@@ -1,0 +1,148 @@
+"""Plain stacks of convolutions, pooling and fully connected layers."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+from torch import nn
+
+from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.spec import StandardSpec, dropout, image_shape, refuse_if_too_small
+
+
+class LeNet(StandardSpec):
+    """Two 5x5 convolutions of 10 and 20 channels, pooled, and 50 units (21,840 on MNIST)."""
+
+    portable: ClassVar[bool] = True
+    kind: Literal["lenet"] = Field(default="lenet", description="Small convolutional network.")
+
+    def build(self, form: SampleForm) -> nn.Module:
+        channels, height, width = image_shape(self.kind, form)
+        rows, columns = (_pooled(_pooled(side, 4), 4) for side in (height, width))
+        refuse_if_too_small(self.kind, rows, columns, (height, width), 16)
+        return nn.Sequential(
+            nn.Conv2d(channels, 10, 5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(10, 20, 5),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(20 * rows * columns, 50),
+            nn.ReLU(),
+            nn.Linear(50, form.outputs),
+        )
+
+
+class Cnn(StandardSpec):
+    """Two 5x5 convolutions, pooled, and a hidden layer.
+
+    By default the CNN of McMahan et al., AISTATS 2017: 32 and 64 channels, 512 units (1,663,370).
+    """
+
+    portable: ClassVar[bool] = True
+    kind: Literal["cnn"] = Field(default="cnn", description="McMahan's convolutional network.")
+    channels: tuple[PositiveInt, PositiveInt] = Field(
+        default=(32, 64), description="Channels of the two convolutions."
+    )
+    hidden: PositiveInt = Field(default=512, description="Width of the hidden layer (units).")
+    padding: int = Field(
+        default=2, ge=0, le=2, description="Zeros around the maps; 2 keeps their sides (pixels)."
+    )
+    convolutions: Literal["default", "xavier"] = Field(
+        default="default",
+        description="Initial weights of the convolutions; xavier: Glorot and Bengio's, uniform.",
+    )
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Probability of dropping a unit of the hidden layer in training.",
+    )
+
+    def build(self, form: SampleForm) -> nn.Module:
+        channels, height, width = image_shape(self.kind, form)
+        lost = 4 - 2 * self.padding
+        rows, columns = (_pooled(_pooled(side, lost), lost) for side in (height, width))
+        refuse_if_too_small(self.kind, rows, columns, (height, width), 4 + 3 * lost)
+        first, second = self.channels
+        model = nn.Sequential(
+            # Pooling before ReLU gives the same bits, also of the gradient, and leaves ReLU a
+            # quarter of the numbers.
+            nn.Conv2d(channels, first, 5, padding=self.padding),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 5, padding=self.padding),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(second * rows * columns, self.hidden),
+            nn.ReLU(),
+            *dropout(self.dropout),
+            nn.Linear(self.hidden, form.outputs),
+        )
+        if self.convolutions == "xavier":
+            for layer in model:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.xavier_uniform_(layer.weight)
+        return model
+
+
+class Vgg9(StandardSpec):
+    """Six 3x3 convolutions, pooled after every second, and two hidden layers: VGG-9.
+
+    A small network in the style of Simonyan and Zisserman, ICLR 2015, as federated learning uses it
+    on CIFAR-10 (Wang et al., "Federated Learning with Matched Averaging", ICLR 2020: 3,491,530).
+    """
+
+    portable: ClassVar[bool] = True
+    kind: Literal["vgg9"] = Field(default="vgg9", description="Small VGG network.")
+    channels: tuple[PositiveInt, ...] = Field(
+        default=(32, 64, 128, 128, 256, 256),
+        description="Channels of the convolutions, in order; their number is even.",
+    )
+    hidden: tuple[PositiveInt, ...] = Field(
+        default=(512, 512), description="Widths of the hidden layers, in order (units)."
+    )
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="Probability of dropping a unit of a hidden layer in training.",
+    )
+
+    @model_validator(mode="after")
+    def _convolutions_are_paired(self) -> Self:
+        count = len(self.channels)
+        if count % 2 or not count:
+            raise ValueError(f"channels has {count} numbers; expected an even number of them")
+        return self
+
+    def build(self, form: SampleForm) -> nn.Module:
+        channels, height, width = image_shape(self.kind, form)
+        halvings = len(self.channels) // 2
+        rows, columns = (side >> halvings for side in (height, width))
+        refuse_if_too_small(self.kind, rows, columns, (height, width), 1 << halvings)
+        layers: list[nn.Module] = []
+        for index, out in enumerate(self.channels):
+            layers.append(nn.Conv2d(channels, out, 3, padding=1))
+            if index % 2:
+                layers.append(nn.MaxPool2d(2))
+            layers.append(nn.ReLU())
+            channels = out
+        layers.append(nn.Flatten())
+        units = channels * rows * columns
+        for hidden in self.hidden:
+            layers += [nn.Linear(units, hidden), nn.ReLU(), *dropout(self.dropout)]
+            units = hidden
+        model = nn.Sequential(*layers)
+        model.add_module("head", nn.Linear(units, form.outputs))
+        return model
+
+
+def _pooled(side: int, lost: int) -> int:
+    """Side of a feature map after a convolution that loses `lost` pixels and a 2x2 pooling."""
+    return (side - lost) // 2
