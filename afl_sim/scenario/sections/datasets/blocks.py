@@ -89,7 +89,9 @@ class FilesDataset(OwnDataset):
         "may lack it.",
     )
     weight: Name | None = Field(
-        default=None, description="Array or column of the samples' weights, numbers above 0."
+        default=None,
+        description="Array or column of the samples' weights, numbers above 0. They are read "
+        "and checked, but no loss uses them yet, so a run refuses them.",
     )
     type: Literal["images", "numbers", "tokens"] | None = Field(
         default=None,
