@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from afl_sim.run.api import load_scenario, simulate
     from afl_sim.scenario import Scenario
     from afl_sim.strategies import About, Client, Population, Strategy, Update, register
+    from afl_sim.strategies.toolkit.staleness import StalenessWeight
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ _HOMES = {
     "Population": "afl_sim.strategies",
     "Run": "afl_sim.recording",
     "Scenario": "afl_sim.scenario",
+    "StalenessWeight": "afl_sim.strategies.toolkit.staleness",
     "Strategy": "afl_sim.strategies",
     "Update": "afl_sim.strategies",
     "load_run": "afl_sim.recording",
@@ -42,6 +44,7 @@ __all__ = [
     "Population",
     "Run",
     "Scenario",
+    "StalenessWeight",
     "Strategy",
     "Update",
     "load_run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import sysconfig
@@ -9,6 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from afl_sim.errors import AflSimError, StrategyError
 
@@ -72,6 +74,12 @@ def told(error: BaseException, home: str | None = None) -> str:
     chosen = theirs or [frame for frame in frames if frame.filename == home] or list(frames)
     what = reason(error)
     return f"{what} ({chosen[-1].filename}:{chosen[-1].lineno})" if chosen else what
+
+
+def place_of(function: Any) -> str:
+    """`` (file:line)`` of a function's definition, or nothing if it has none."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"
 
 
 def _installed(file: str) -> bool:

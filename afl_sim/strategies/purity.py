@@ -7,7 +7,6 @@ taken at the first, second, fourth, eighth call and so on.
 
 from __future__ import annotations
 
-import inspect
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from torch import Tensor
 from afl_sim.errors import StrategyError
 from afl_sim.portable.block import ADVICE
 from afl_sim.portable.mode import NotPortable
-from afl_sim.user_code import code_of
+from afl_sim.user_code import code_of, place_of
 
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 _MANY = 64  # objects in a call's arguments; if there are more, only some calls are checked
@@ -71,7 +70,7 @@ class PurityCheck:
             raise StrategyError(
                 f"strategy {getattr(strategy, 'kind', type(strategy).__qualname__)}: {name} "
                 f"changed {_changed(before, arguments)}, which it was given; "
-                f"expected new values, and unchanged arguments{_place(own)}"
+                f"expected new values, and unchanged arguments{place_of(own)}"
             )
 
     def _is_its_turn(self, name: str) -> bool:
@@ -159,8 +158,3 @@ def _changed(before: _Marks, arguments: Mapping[str, Any]) -> str:
     pairs = zip_longest(before.marks, after.marks)
     place = next((i for i, (old, new) in enumerate(pairs) if old != new), 0)
     return after.names[min(place, len(after.names) - 1)]
-
-
-def _place(hook: Any) -> str:
-    code = getattr(inspect.unwrap(hook), "__code__", None) if callable(hook) else None
-    return "" if code is None else f" ({code.co_filename}:{code.co_firstlineno})"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TypeVar
 
 from afl_sim.errors import ScenarioError
+from afl_sim.scenario.own_rules import load
 from afl_sim.strategies.base import Strategy
 from afl_sim.user_code import reason
 
@@ -89,12 +89,7 @@ def resolve_strategy(path: str) -> type[Strategy]:
     Raises:
         ScenarioError: it cannot be imported, or is not a strategy.
     """
-    module_name, _, class_name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (Exception, SystemExit) as error:  # the import may raise anything
-        raise ScenarioError(f"cannot import strategy {path!r}: {reason(error)}") from error
-    return _strategy_class(found, path)
+    return _strategy_class(load(path, "strategy"), path)
 
 
 def _path(cls: type[Strategy]) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from afl_sim.scenario.catalogue import Catalogue, UncheckedBlock
+from afl_sim.scenario.own_rules.block import OpenTo, openings_in
 from afl_sim.scenario.scenario import Scenario
 
 Spec = type[BaseModel]
@@ -43,7 +44,10 @@ def specs_at(
             names_free = False
         elif isinstance(part, str):
             fields = [field for spec in specs if (field := field_of(spec, part)) is not None]
-            specs = narrow([s for field in fields for s in models_in(field.annotation)], value)
+            own = [spec for field in fields for spec in _own_rules(field, value)]
+            specs = own or narrow(
+                [spec for field in fields for spec in models_in(field.annotation)], value
+            )
             names_free = any(get_origin(field.annotation) is dict for field in fields)
     return specs
 
@@ -97,6 +101,12 @@ def kinds_of(specs: Sequence[Spec]) -> list[str]:
             literals = [kind for kind in get_args(field.annotation) if isinstance(kind, str)]
             kinds += literals or ([field.default] if isinstance(field.default, str) else [])
     return kinds
+
+
+def _own_rules(field: FieldInfo, value: Any) -> list[Spec]:
+    openings = [each for each in field.metadata if isinstance(each, OpenTo)]
+    found = [each.spec_of(value) for each in (*openings, *openings_in(field.annotation))]
+    return [spec for spec in found if spec is not None]
 
 
 def _open_block(block: str, value: Any, catalogue: Catalogue | None) -> list[Spec]:

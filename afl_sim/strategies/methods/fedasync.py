@@ -9,7 +9,7 @@ from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import ConcurrentStrategy
 from afl_sim.strategies.registry import register
-from afl_sim.strategies.toolkit.staleness import Polynomial, StalenessWeight
+from afl_sim.strategies.toolkit.staleness import AnyStalenessWeight, Polynomial
 
 
 @register("fedasync")
@@ -32,7 +32,7 @@ class FedAsync(ConcurrentStrategy):
     )
 
     alpha: float = Field(0.6, gt=0, le=1, description="mixing weight of a fresh model")
-    staleness: StalenessWeight = Field(
+    staleness: AnyStalenessWeight = Field(
         Polynomial(), description="s(tau): how the weight depends on the staleness"
     )
     rho: NonNegativeFloat = Field(0.0, description="weight of the local proximal term")

@@ -15,7 +15,7 @@ from afl_sim.strategies.bases import ConcurrentStrategy
 from afl_sim.strategies.registry import register
 from afl_sim.strategies.toolkit.schedules import buffers
 from afl_sim.strategies.toolkit.server_optimizer import check_one_rate
-from afl_sim.strategies.toolkit.staleness import Polynomial, StalenessWeight
+from afl_sim.strategies.toolkit.staleness import AnyStalenessWeight, Polynomial
 
 
 @register("fedbuff")
@@ -39,7 +39,7 @@ class FedBuff(ConcurrentStrategy):
 
     buffer_size: PositiveInt = Field(10, description="K: updates per server step")
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
-    staleness: StalenessWeight = Field(Polynomial(), description="s(tau): an update's weight")
+    staleness: AnyStalenessWeight = Field(Polynomial(), description="s(tau): an update's weight")
     server_optimizer: AnyOptimizer | None = Field(
         None, description="a torch.optim class that gets the pseudo-gradient, in place of server_lr"
     )

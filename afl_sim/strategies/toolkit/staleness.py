@@ -10,6 +10,46 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
 
+from afl_sim.scenario.own_rules import OpenTo, Rule, RuleKind
+
+
+class StalenessWeight(Rule):
+    """The base class of a user's own staleness weight.
+
+    A strategy calls it once for each update of an aggregation.
+
+    Example:
+        >>> from afl_sim import StalenessWeight
+        >>> class Halved(StalenessWeight):
+        ...     every: int = 2
+        ...
+        ...     def __call__(self, staleness):
+        ...         return 0.5 ** (staleness // self.every)
+        >>> Halved(every=1)(3)
+        0.125
+    """
+
+    def __call__(self, staleness: int) -> float:
+        """The weight of an update.
+
+        Args:
+            staleness: tau, in versions, from 0 (`afl_sim.Update.staleness`).
+
+        Returns:
+            s(tau): a finite number, 0 or more; without unit. 1 is the weight of a fresh update in
+            the built-in rules.
+        """
+        raise NotImplementedError
+
+
+STALENESS_WEIGHTS = RuleKind(
+    "staleness weight",
+    "afl_sim.staleness_weights",
+    StalenessWeight,
+    "__call__",
+    ("staleness",),
+)
+
 
 class _Weight(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,4 +85,8 @@ class Hinge(_Weight):
         return 1.0 if tau <= self.b else 1.0 / (self.a * (tau - self.b) + 1.0)
 
 
-StalenessWeight = Annotated[Constant | Polynomial | Hinge, Field(discriminator="kind")]
+AnyStalenessWeight = Annotated[
+    Annotated[Constant | Polynomial | Hinge, Field(discriminator="kind")],
+    OpenTo(STALENESS_WEIGHTS, ("constant", "polynomial", "hinge")),
+]
+"""A built-in weight, or one of the user's own."""
