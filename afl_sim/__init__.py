@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from afl_sim.recording import Run, load_run, load_runs, load_study
     from afl_sim.run.api import load_scenario, simulate
     from afl_sim.scenario import Scenario
+    from afl_sim.scenario.sections.losses import Loss
+    from afl_sim.scenario.sections.metrics import Metric
     from afl_sim.strategies import About, Client, Population, Strategy, Update, register
     from afl_sim.strategies.toolkit.staleness import StalenessWeight
 
@@ -24,6 +26,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "About": "afl_sim.strategies",
     "Client": "afl_sim.strategies",
+    "Loss": "afl_sim.scenario.sections.losses",
+    "Metric": "afl_sim.scenario.sections.metrics",
     "Population": "afl_sim.strategies",
     "Run": "afl_sim.recording",
     "Scenario": "afl_sim.scenario",
@@ -41,6 +45,8 @@ _HOMES = {
 __all__ = [
     "About",
     "Client",
+    "Loss",
+    "Metric",
     "Population",
     "Run",
     "Scenario",

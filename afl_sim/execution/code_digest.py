@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.own_rules import code_modules, rules_in
 from afl_sim.strategies import Strategy
 
 _PACKAGE = f"{__name__.partition('.')[0]}."
@@ -18,8 +19,9 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 def code_digest(*scenarios: Scenario) -> str:
     """16 hex digits that identify the package's source and the scenarios' own modules.
 
-    These are the modules outside this package that define a strategy, one of its base classes, or a
-    model. The modules that they import in turn are not included.
+    These are the modules outside this package that define a strategy, one of its base classes, a
+    model, or a rule of the user's own such as a loss. The modules that they import in turn are not
+    included.
     """
     package = _package_digest()
     modules = sorted({name for scenario in scenarios for name in _own_modules(scenario)})
@@ -42,6 +44,9 @@ def _own_modules(scenario: Scenario) -> Iterator[str]:
     module, colon, _ = str(getattr(scenario.model, "kind", "")).partition(":")
     if colon:
         yield module
+    for section in (scenario.training, scenario.evaluation):
+        for _, rule in rules_in(section):
+            yield from code_modules(rule)
 
 
 @cache

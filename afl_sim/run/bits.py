@@ -17,6 +17,7 @@ from afl_sim.portable.processor import shortfall
 from afl_sim.run.initial_model import corrects, new_model, one_at_a_time
 from afl_sim.run.kinds import settings_of, strategy_of
 from afl_sim.run.strategy_trial import strategy_obstacle
+from afl_sim.run.task_checks import own_code, task_obstacle
 from afl_sim.scenario import Numerics, Scenario
 from afl_sim.scenario.checks.numerics import only_native
 from afl_sim.streams import Streams
@@ -96,8 +97,8 @@ def _ruled_out(numerics: Numerics) -> str | None:
 
 
 def _obstacle(scenario: Scenario) -> str | None:
-    """What in the user's own model or strategy is not portable; None if nothing is."""
-    for found in (_of_model, _of_strategy):
+    """What in the user's own code is not portable; None if nothing is."""
+    for found in (_of_model, _of_strategy, _of_task):
         reason = found(scenario)
         if reason is not None:
             return reason
@@ -137,6 +138,14 @@ def _of_strategy(scenario: Scenario) -> str | None:
 
     clients = scenario.clients.count
     return _once((type(strategy), strategy.model_dump_json(), clients), tried)
+
+
+def _of_task(scenario: Scenario) -> str | None:
+    own = own_code(scenario)
+    if not own:
+        return None
+    key = (*map(type, own), *(rule.model_dump_json() for rule in own), scenario.data)
+    return _once(key, lambda: task_obstacle(scenario, form_of(scenario.data)))
 
 
 def _once(key: tuple[Any, ...], trial: Callable[[], str | None]) -> str | None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.datasets import Dataset, load_annotations, load_dataset
+from afl_sim.learning.data.form import form_of
+from afl_sim.learning.metrics.chosen import chosen_metrics
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.portable.block import arithmetic_of
@@ -18,8 +20,10 @@ from afl_sim.run.checks import check_batches, evaluation_problems
 from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
 from afl_sim.run.kinds import settings_of
 from afl_sim.run.recipe import client_speeds
+from afl_sim.run.task_checks import check_task
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.data import held_out
+from afl_sim.scenario.sections.metrics import Better, better_of, metric_name
 from afl_sim.streams import Streams
 
 
@@ -38,6 +42,7 @@ class Prepared:
         testing: the samples that each client keeps for tests; None if there are none.
         evaluation_samples: number of samples in the set that ``evaluation.on`` names; None if only
             files of the user's would tell, and they were not read.
+        metrics: the metrics of evaluations, the main one first, and which of two values is better.
     """
 
     scenario: Scenario
@@ -49,6 +54,7 @@ class Prepared:
     samples: Annotations
     testing: Partition | None
     evaluation_samples: int | None
+    metrics: dict[str, Better]
 
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
@@ -60,8 +66,8 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
 
     Raises:
         DataError: the data set is missing or damaged.
-        ScenarioError: the partition, the batch size, the evaluation set or the model does not suit
-            the data; or the model cannot be trained.
+        ScenarioError: the loss, the metrics, the partition, the batch size, the evaluation set or
+            the model does not suit the data; or the model cannot be trained.
     """
     streams = Streams(scenario.seed)
     dataset = None
@@ -71,10 +77,13 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         with one_at_a_time:
             dataset = load_dataset(scenario.data, streams)
         samples = dataset.annotations
+    with arithmetic_of(not timing_only and effective_bits(scenario).portable):
+        form = form_of(scenario.data) if dataset is None else dataset.form
+        check_task(scenario, form)
     dealt = deal_out(scenario, samples, streams)
     check_batches(scenario, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
-    demands = demands_of(scenario, settings_of(scenario), dealt.training, available)
+    demands = demands_of(scenario, settings_of(scenario), dealt, available)
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
         block = scenario.model.model_dump(by_alias=True)
         model = initial_model(block, scenario.data, streams, demands)
@@ -93,6 +102,10 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         samples,
         dealt.testing,
         available,
+        {
+            metric_name(metric): better_of(metric)
+            for metric in chosen_metrics(scenario.evaluation, form)
+        },
     )
 
 

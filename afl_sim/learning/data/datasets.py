@@ -46,6 +46,8 @@ class Dataset:
         validation_inputs, validation_labels: the held-out share; possibly no samples.
         test_inputs, test_labels: the published test set, normalised alike.
         form: what one sample looks like.
+        weights: float32 (samples,): how much each of `inputs` counts in a loss; None if all count
+            the same.
         stored: folder of the pool's memory maps (`afl_sim.learning.data.arrays`), if there is one.
     """
 
@@ -57,6 +59,7 @@ class Dataset:
     test_inputs: Tensor
     test_labels: Tensor
     form: SampleForm
+    weights: Tensor | None = None
     stored: Path | None = None
 
     @property
@@ -85,6 +88,7 @@ def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) ->
         pool,
         inputs=pool.inputs[kept],
         labels=pool.labels[kept],
+        weights=None if pool.weights is None else pool.weights[kept],
         validation_inputs=pool.inputs[aside],
         validation_labels=pool.labels[aside],
     )

@@ -54,9 +54,9 @@ def try_model(
 
     Args:
         model: it is restored afterwards.
-        inputs: shape (N, C, H, W), N = `MOST_SAMPLES`: inputs like those of the data set.
-        labels: shape (N,): their labels.
-        classes: number of labels.
+        inputs: of N = `MOST_SAMPLES` samples, like those of the data set.
+        labels: their labels, as `loss_of` takes them.
+        classes: number of labels, or of outputs.
         demands: what the run will do with it.
 
     Raises:
@@ -81,6 +81,7 @@ class _Trial:
         self._inputs = inputs
         self._labels = labels
         self._classes = classes
+        self._of_classes = not labels.is_floating_point()
         self._demands = demands
         self._layout = ParameterVector(model)
         self._vector = self._layout.read(model)
@@ -105,15 +106,23 @@ class _Trial:
         inputs, mode = self._inputs[:size], " in training mode" if training else ""
         outputs = self._call(inputs, training, anew=True, who=who)
         count = {1: "one input", 2: "two inputs"}.get(size, f"{size} inputs")
-        expected = f"expected a tensor of ({size}, {self._classes}), a row for each"
+        wanted = self._wanted(size)
+        expected = f"expected a tensor of {wanted}, a row for each"
         if not isinstance(outputs, Tensor):
             kind = type(outputs).__name__
             raise ScenarioError(f"model: it returns a {kind} for {count}{mode}; {expected}")
         found = tuple(outputs.shape)
-        if len(found) != 2 or found[0] != size or found[1] < self._classes:
+        # Of classes, a model may have more outputs than the data has labels.
+        enough = found[-1:] == wanted[-1:] or (self._of_classes and found[-1:] > wanted[-1:])
+        if found[:-1] != wanted[:-1] or not enough:
             raise ScenarioError(
                 f"model: it returns a tensor of {found} for {count}{mode}; {expected}"
             )
+
+    def _wanted(self, size: int) -> tuple[int, ...]:
+        """The shape of the outputs for a batch: of labels for positions, a row for each of them."""
+        positions = self._labels.shape[1:] if self._of_classes else ()
+        return (size, *positions, self._classes)
 
     def check_memory(self, training: bool) -> None:
         """Repeat a call, also after other calls, each from the initial state.
