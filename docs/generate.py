@@ -30,11 +30,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = (
     ("", None),
     ("data", "DataSpec"),
-    ("data.partition", ("Iid", "Dirichlet", "Shards", "Classes", "Quantity", "Sizes", "Shared")),
+    (
+        "data.partition",
+        ("Iid", "Dirichlet", "Shards", "Classes", "Quantity", "Sizes", "Shared", "Natural"),
+    ),
     ("data.speed_correlation", "SpeedCorrelation"),
+    ("data.skew", "FeatureSkew"),
+    ("data.concept_shift", "ConceptShift"),
     ("model", ("Logistic", "Mlp", "LeNet", "Cnn")),
     ("training", "Training"),
     ("training.lr_schedule", ("ConstantRate", "StepRate", "InverseSqrtRate")),
+    ("training.augment", ("RandomCrop", "HorizontalFlip", "VerticalFlip")),
     ("training.compression", "Compression"),
     ("training.compression.upload and download", ("NoCompression", "BFloat16", "TopK", "Qsgd")),
     ("clients", "Clients"),

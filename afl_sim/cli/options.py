@@ -60,7 +60,7 @@ def execution_settings(
     if executor == "ray" and ray_address is not None and workers in (None, "auto"):
         workers = "1024"  # as many as the cluster has processors
     if workers == "auto" or (workers is None and executor == "ray"):
-        from afl_sim.recording.machine import usable_processors
+        from afl_sim.machine import usable_processors
 
         workers = str(usable_processors())
     if executor is None and workers is not None and workers != "1":

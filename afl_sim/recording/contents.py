@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from afl_sim.errors import RunFolderError
+from afl_sim.machine import physical_memory
 from afl_sim.recording.files import os_reason
 from afl_sim.recording.folder import MANIFEST, MODEL_ORDER, SCENARIO, SUMMARY
-from afl_sim.recording.machine import physical_memory
 from afl_sim.scenario.yaml.nodes import Unreadable, compose, plain
 from afl_sim.scenario.yaml.text import MAX_BYTES
 

@@ -53,7 +53,7 @@ def effective_bits(scenario: Scenario, timing_only: bool = False) -> Bits:
     """
     if scenario.numerics.bits == "native":
         return Bits(False)
-    reason = _ruled_out(scenario.numerics)
+    reason = _ruled_out(scenario)
     if reason is None and not timing_only:
         reason = _obstacle(scenario)
     return Bits(reason is None, reason)
@@ -87,9 +87,9 @@ def native_notes(scenarios: Sequence[Scenario], timing_only: bool = False) -> li
     return [f"{reason}; {what}" for reason in reasons if reason is not None]
 
 
-def _ruled_out(numerics: Numerics) -> str | None:
+def _ruled_out(scenario: Scenario) -> str | None:
     """Why the settings or the machine rule portable bits out; None if they do not."""
-    found = only_native(numerics)
+    found = only_native(scenario.numerics, scenario.training)
     if found is not None:
         return f"{found[0]} has no portable arithmetic"
     missing = shortfall()

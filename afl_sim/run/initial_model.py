@@ -25,7 +25,7 @@ from afl_sim.learning.training.batchable import batching_problems
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
-from afl_sim.recording.machine import physical_memory
+from afl_sim.machine import physical_memory
 from afl_sim.run.kinds import optimizer_of, strategy_of
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.strategies.base import Strategy

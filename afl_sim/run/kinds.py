@@ -73,6 +73,7 @@ def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
         scenario.numerics.device,
         training.gradient_noise,
         scenario.numerics.mode == "batched",
+        training.augment,
         portable,
     )
 

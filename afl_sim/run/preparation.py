@@ -11,9 +11,11 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.datasets import Dataset, load_annotations, load_dataset
 from afl_sim.learning.data.form import form_of
+from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
+from afl_sim.learning.training.augmentation import check_augmentation
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.checks import check_batches, evaluation_problems
@@ -81,7 +83,10 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         form = form_of(scenario.data) if dataset is None else dataset.form
         check_task(scenario, form)
     dealt = deal_out(scenario, samples, streams)
+    if dataset is not None:
+        dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
     check_batches(scenario, dealt.training)
+    check_augmentation(scenario.training.augment, form_of(scenario.data))
     available = _evaluation_samples(scenario, dataset, dealt)
     demands = demands_of(scenario, settings_of(scenario), dealt, available)
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):

@@ -16,6 +16,7 @@ import torch
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
 from afl_sim.learning.data.datasets import Dataset, open_pool, split_pool
+from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, makers_of
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.partition import deal
@@ -197,6 +198,7 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
     samples = pool.annotations.of(rows)
     dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams)
+    pool = skewed(pool, recipe.data, lambda c: rows[dealt.held(c)], recipe.clients, streams)
     training: _SizedShards = dealt.training
     testing: _SizedShards | None = dealt.testing
     if len(held_out):

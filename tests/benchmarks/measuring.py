@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter, process_time
 
-from afl_sim.recording.machine import usable_processors
+from afl_sim.machine import usable_processors
 
 REFERENCE = Path(__file__).parent / "reference.yaml"
 

@@ -8,7 +8,7 @@ from functools import partial
 from contenders import by_afl_sim
 from measuring import Section, Turn, alternate, main, median_ratio
 
-from afl_sim.recording.machine import usable_processors
+from afl_sim.machine import usable_processors
 
 _UPDATES = 120
 

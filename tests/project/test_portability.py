@@ -13,7 +13,7 @@ from places import ROOT
 
 from afl_sim import load_run
 from afl_sim.cli.options import execution_settings
-from afl_sim.recording.machine import usable_processors
+from afl_sim.machine import usable_processors
 
 LINUX_ONLY = {
     "os": {
@@ -75,7 +75,7 @@ BEHIND_A_QUESTION = {
     "afl_sim/execution/workers/forkserver.py": {"signal.SIGHUP", "signal.pthread_sigmask"},
     "afl_sim/execution/workers/processes.py": {"signal.SIGHUP"},  # a worker of the fork server
     "afl_sim/recording/drafts.py": {"os.geteuid"},
-    "afl_sim/recording/machine.py": {"os.sysconf"},
+    "afl_sim/machine.py": {"os.sysconf"},
 }
 """Uses that come after the question whether the system has it."""
 

@@ -12,6 +12,7 @@ from afl_sim.learning.chain.losses import Labels
 from afl_sim.learning.chain.parameters import Parameters
 from afl_sim.learning.chain.pooled_convolution import PooledConvolution
 from afl_sim.learning.chain.program import Program, Rows
+from afl_sim.learning.data.inputs import FlatRows
 from afl_sim.portable.blas import Array32
 
 _AT_ONCE = {True: 64, False: 512}  # samples, with maps or without: what fits into a cache
@@ -57,7 +58,7 @@ class Chain:
         """Seed the draws of dropout."""
         self._factors.draws.manual_seed(number)
 
-    def outputs(self, samples: Array32, rows: Rows) -> Array32:
+    def outputs(self, samples: FlatRows, rows: Rows) -> Array32:
         """The outputs for rows of ``samples``, shape (rows, classes), as in an evaluation."""
         return np.concatenate(
             [self.program(len(piece)).infer(samples, piece).copy() for piece in self._pieces(rows)]
@@ -65,7 +66,7 @@ class Chain:
 
     def differentiate(
         self,
-        samples: Array32,
+        samples: FlatRows,
         labels: Labels,
         rows: Rows,
         weights: Array32 | float,
@@ -97,7 +98,7 @@ class Chain:
                 program.backward(np.float32(weights))
         return losses
 
-    def descend(self, samples: Array32, labels: Labels, rows: Rows, rate: float) -> list[float]:
+    def descend(self, samples: FlatRows, labels: Labels, rows: Rows, rate: float) -> list[float]:
         """One step of plain SGD on the mean loss of some rows; `gradient` is overwritten.
 
         Returns:

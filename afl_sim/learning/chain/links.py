@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from afl_sim.learning.data.inputs import FlatRows
 from afl_sim.portable.blas import Array32
 
 Call = Callable[[], None]
@@ -155,7 +156,7 @@ class Images(Link):
             self.padded, self.y = margined(height, channels, width, batch, margin)
             self._maps = self._rows.reshape(batch, *shape).transpose(2, 1, 3, 0)
 
-    def gather(self, samples: Array32, chosen: npt.NDArray[np.int64]) -> None:
+    def gather(self, samples: FlatRows, chosen: npt.NDArray[np.int64]) -> None:
         """Take the chosen rows of ``samples``, shape (all, features)."""
         samples.take(chosen, axis=0, out=self._rows, mode="clip")
         if self._maps is not None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from afl_sim.learning.chain.links import Factors, Images, Layer, Link, Weights
 from afl_sim.learning.chain.losses import CHAIN_LOSSES, Labels
+from afl_sim.learning.data.inputs import FlatRows
 from afl_sim.portable.blas import Array32
 
 Rows = npt.NDArray[np.int64]
@@ -50,14 +51,14 @@ class Program:
         for index in range(len(layers) - 1, -1, -1):
             g = self.links[index].turn(g, needed=any(weights[:index]))
 
-    def infer(self, samples: Array32, rows: Rows) -> Array32:
+    def infer(self, samples: FlatRows, rows: Rows) -> Array32:
         """The outputs, as in an evaluation; they are overwritten by the next pass."""
         self._images.gather(samples, rows)
         for link in self.links:
             link.infer()
         return self.links[-1].y
 
-    def forward(self, samples: Array32, labels: Labels, rows: Rows) -> list[float]:
+    def forward(self, samples: FlatRows, labels: Labels, rows: Rows) -> list[float]:
         """The loss of each sample."""
         self._images.gather(samples, rows)
         for link in self.links:

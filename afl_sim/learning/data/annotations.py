@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+
+BINS: Final = 10
+"""Number of bins of the numbers that a regression predicts."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Annotations:
     """The samples that are dealt out, without their inputs.
 
     Attributes:
-        labels: int64 (samples,): the label by which a sample is dealt out.
+        labels: int64 (samples,): the label by which a sample is dealt out. It is a sample's class,
+            or the bin of its number (`bins_of`); all zeros where samples have no single label.
         classes: number of different labels.
         owners: int64 (samples,): which of the data's own clients a sample comes from; None if the
             data has no clients.
@@ -38,3 +43,17 @@ class Annotations:
         """
         owners = None if self.owners is None else self.owners[rows]
         return replace(self, labels=self.labels[rows], owners=owners)
+
+
+def bins_of(numbers: npt.NDArray[np.float32]) -> Ints:
+    """The bin of each number, 0 to `BINS` - 1: equal numbers of samples, as far as ties allow.
+
+    Equal numbers share a bin. Partitions by label deal numbers out by their bins.
+
+    Args:
+        numbers: shape (samples,) or (samples, outputs), of which the first column counts; finite.
+    """
+    first = numbers.reshape(len(numbers), -1)[:, 0]
+    ordered = np.sort(first)
+    edges = ordered[[len(first) * k // BINS for k in range(1, BINS)]]
+    return np.searchsorted(edges, first, side="right").astype(np.int64)

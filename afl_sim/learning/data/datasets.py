@@ -23,14 +23,15 @@ from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.arrays import Arrays, content_key, open_arrays, store_arrays
 from afl_sim.learning.data.dataset_files import cache_for, made_from, read_images, read_labels
 from afl_sim.learning.data.form import SampleForm, form_of
+from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
 from afl_sim.learning.data.mnist_cache import cache_folder
-from afl_sim.learning.data.normalization import normalization, normalized, of_unit_norm
+from afl_sim.learning.data.normalization import normalization
 from afl_sim.scenario.sections.data import DataSpec, held_out
 from afl_sim.scenario.sections.partitions import Iid
 from afl_sim.streams import Streams
 
 _supplied: dict[DataSpec, Dataset] = {}  # pools that came from another process
-_STORED = ("inputs", "labels", "test_inputs", "test_labels")
+_INPUTS = ("inputs", "test_inputs")
 _STORED_FORM = "v3"  # a new form of the stored arrays needs a new name
 
 
@@ -40,8 +41,9 @@ class Dataset:
 
     Attributes:
         name: the scenario's name for it.
-        inputs: of the samples that clients get, in the order of the files: float32, normalised,
-            (samples, channels, height, width) for images. The held-out share is not among them.
+        inputs: of the samples that clients get, in the order of the files:
+            (samples, channels, height, width) for images, float32 and normalised, or `RawInputs`,
+            which normalise batch by batch. The held-out share is not among them.
         labels: int64 (samples,) for classes.
         validation_inputs, validation_labels: the held-out share; possibly no samples.
         test_inputs, test_labels: the published test set, normalised alike.
@@ -52,11 +54,11 @@ class Dataset:
     """
 
     name: str
-    inputs: Tensor
+    inputs: Inputs
     labels: Tensor
-    validation_inputs: Tensor
+    validation_inputs: Inputs
     validation_labels: Tensor
-    test_inputs: Tensor
+    test_inputs: Inputs
     test_labels: Tensor
     form: SampleForm
     weights: Tensor | None = None
@@ -147,8 +149,7 @@ def supply_pool(spec: DataSpec, arrays: Arrays) -> None:
 
 def pool_arrays(spec: DataSpec) -> Arrays:
     """The whole pool as arrays, for a process that has no access to the files."""
-    pool = _pool(spec, None)
-    return {name: np.asarray(getattr(pool, name).numpy()) for name in _STORED}
+    return _arrays_of(_pool(spec, None))
 
 
 def open_pool(spec: DataSpec, stored: Path) -> Dataset:
@@ -167,7 +168,8 @@ def open_pool(spec: DataSpec, stored: Path) -> Dataset:
 
 def _unsplit(spec: DataSpec) -> DataSpec:
     """The settings that the pool depends on, without the partition and the held-out shares."""
-    return spec.model_copy(update={"partition": Iid(), "validation": 0.0, "client_test": 0.0})
+    dealing = {"partition": Iid(), "validation": 0.0, "client_test": 0.0}
+    return spec.model_copy(update=dealing | {"skew": None, "concept_shift": None})
 
 
 def _pool(spec: DataSpec, cache: Path | None) -> Dataset:
@@ -177,7 +179,7 @@ def _pool(spec: DataSpec, cache: Path | None) -> Dataset:
 
 @lru_cache(maxsize=2)
 def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
-    if spec.dataset != "mnist" or spec.root is not None:
+    if spec.dataset != "mnist" or spec.root is not None or spec.storage != "auto":
         return _convert_pool(spec, cache)
     # The packaged files never change, so their conversion is stored: later starts need not convert
     # them, and processes share one copy.
@@ -199,7 +201,7 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
     """
     pool = _read_pool(_unsplit(spec), cache or cache_folder())
     if pool.stored is None:
-        contents = {name: getattr(pool, name).numpy() for name in _STORED}
+        contents = _arrays_of(pool)
         folder = (cache or cache_folder()) / "arrays" / f"{spec.dataset}-{content_key(contents)}"
         mapped = store_pool(pool, folder)
         if mapped is None:
@@ -213,7 +215,7 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
 
 def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
     """Store a pool in ``folder`` and map it to memory; None if it cannot be stored."""
-    arrays = {name: getattr(pool, name).numpy() for name in _STORED}
+    arrays = _arrays_of(pool)
     for _ in range(2):
         try:
             store_arrays(folder, arrays)
@@ -223,15 +225,14 @@ def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
         if mapped is None:
             return None
         if all(np.array_equal(mapped.get(name, ()), array) for name, array in arrays.items()):
-            tensors: dict[str, Any] = {n: torch.from_numpy(mapped[n]) for n in _STORED}
-            return replace(pool, **tensors, stored=folder)
+            return replace(pool, **_tensors_of(mapped), stored=folder)
         shutil.rmtree(folder, ignore_errors=True)  # another set was stored under this name
     return None
 
 
 def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Dataset:
     """The stored pool, with no samples held out."""
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tensors = _tensors_of(arrays)
     return Dataset(
         name=spec.dataset,
         validation_inputs=tensors["inputs"][:0],
@@ -242,22 +243,48 @@ def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Da
     )
 
 
-def _converted(spec: DataSpec, inputs: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    inputs = normalized(inputs, shift, scale)
-    return of_unit_norm(inputs) if spec.normalize == "unit_norm" else inputs
+def _arrays_of(pool: Dataset) -> Arrays:
+    """A pool as arrays by name, which `_tensors_of` turns into its fields."""
+    arrays = {"labels": pool.labels.numpy(), "test_labels": pool.test_labels.numpy()}
+    for name in _INPUTS:
+        inputs: Inputs = getattr(pool, name)
+        if isinstance(inputs, RawInputs):
+            assert inputs.rows is None  # a pool is whole
+            arrays |= {
+                name: inputs.raw.numpy(),
+                "shift": inputs.scaling.shift.numpy(),
+                "scale": inputs.scaling.scale.numpy(),
+                "unit_norm": np.array(inputs.scaling.unit_norm),
+            }
+        else:
+            arrays[name] = inputs.numpy()
+    return arrays
+
+
+def _tensors_of(arrays: Arrays) -> dict[str, Any]:
+    tensors: dict[str, Any] = {n: torch.from_numpy(array) for n, array in arrays.items()}
+    if "shift" not in tensors:
+        return tensors
+    scaling = Scaling(tensors.pop("shift"), tensors.pop("scale"), bool(tensors.pop("unit_norm")))
+    return tensors | {name: RawInputs(tensors[name], scaling) for name in _INPUTS}
 
 
 def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
     train, labels = read_images(spec, cache, train=True)
     test, test_labels = read_images(spec, cache, train=False)
+    inputs: Inputs
+    test_inputs: Inputs
+    raw = stays_raw(spec.storage, train.numel() + test.numel())
     if spec.pool == "train_and_test":
         everything = torch.cat([train, test])
-        shift, scale = normalization(spec.normalize, train, everything)
-        inputs = _converted(spec, everything, shift, scale)
+        scaling = _scaling(spec, train, everything)
+        inputs = RawInputs(everything, scaling) if raw else scaling.of(everything)
         labels, test_inputs = torch.cat([labels, test_labels]), inputs[len(train) :]
     else:
-        shift, scale = normalization(spec.normalize, train, train)
-        inputs, test_inputs = (_converted(spec, part, shift, scale) for part in (train, test))
+        scaling = _scaling(spec, train, train)
+        inputs, test_inputs = (
+            RawInputs(part, scaling) if raw else scaling.of(part) for part in (train, test)
+        )
     return Dataset(
         name=spec.dataset,
         inputs=inputs,
@@ -280,4 +307,9 @@ def made_up(spec: DataSpec, count: int) -> tuple[Tensor, Tensor]:
     form = form_of(spec)
     pixels = torch.randint(256, (count, *form.input_shape), generator=draws, dtype=torch.uint8)
     labels = torch.randint(form.outputs, (count,), generator=draws)
-    return _converted(spec, pixels, *normalization(spec.normalize, pixels, pixels)), labels
+    return _scaling(spec, pixels, pixels).of(pixels), labels
+
+
+def _scaling(spec: DataSpec, train: Tensor, pool: Tensor) -> Scaling:
+    shift, scale = normalization(spec.normalize, train, pool)
+    return Scaling(shift, scale, spec.normalize == "unit_norm")

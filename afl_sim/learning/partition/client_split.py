@@ -33,6 +33,13 @@ class Dealt:
     training: Partition
     testing: Partition | None = None
 
+    def held(self, client: int) -> Ints:
+        """The indices of all samples of a client: those to train on, then those for tests."""
+        training = self.training.indices(client)
+        if self.testing is None:
+            return training
+        return np.concatenate([training, self.testing.indices(client)])
+
 
 def deal(
     spec: DataSpec, samples: Annotations, clients: int, seconds: Sequence[float], streams: Streams

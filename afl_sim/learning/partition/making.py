@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
+from afl_sim.learning.partition.by_owner import natural
 from afl_sim.learning.partition.dealing import (
     balanced_labels,
     deal_labels,
@@ -27,10 +28,11 @@ from afl_sim.learning.partition.partition import (
     cut,
 )
 from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.natural import Natural
 from afl_sim.scenario.sections.partitions import (
     Classes,
+    Dirichlet,
     Iid,
-    PartitionSpec,
     Quantity,
     Shards,
     Shared,
@@ -39,6 +41,7 @@ from afl_sim.scenario.sections.partitions import (
 from afl_sim.streams import Streams
 
 Ints = npt.NDArray[np.int64]
+Dealt = Iid | Dirichlet | Shards | Classes | Quantity | Sizes | Shared
 
 
 def make_partition(
@@ -61,6 +64,8 @@ def make_partition(
         raise ScenarioError(
             "\n".join(".".join(("data", "partition", *key)) + f": {why}" for key, why in problems)
         )
+    if isinstance(spec.partition, Natural):
+        return natural(spec.partition, samples, clients, streams)
     drawn = _drawn(spec.partition, labels, clients, classes, streams)
     if drawn is not None:
         return drawn
@@ -68,7 +73,7 @@ def make_partition(
 
 
 def _drawn(
-    spec: PartitionSpec, labels: Ints, clients: int, classes: int, streams: Streams
+    spec: Dealt, labels: Ints, clients: int, classes: int, streams: Streams
 ) -> Partition | None:
     """The partition if samples are drawn with replacement, else None."""
     if isinstance(spec, Shards | Shared) or not spec.replacement:
@@ -106,7 +111,7 @@ def _shared(
 
 
 def _dealt(
-    spec: PartitionSpec, labels: Ints, clients: int, classes: int, generator: np.random.Generator
+    spec: Dealt, labels: Ints, clients: int, classes: int, generator: np.random.Generator
 ) -> FixedPartition | SharedPartition:
     """A partition in which each sample belongs to at most one client, or to all of them."""
     total = len(labels)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.chain.chain import Chain
+from afl_sim.learning.data.inputs import FlatRows, Inputs, flat_rows
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
@@ -21,6 +23,7 @@ from afl_sim.portable.elementary import ignoring_errors
 from afl_sim.portable.sums import squared_norm
 from afl_sim.streams import Streams
 
+Ints = npt.NDArray[np.int64]
 _CLIPPED = 1e-6  # added to the norm, as torch.nn.utils.clip_grad_norm_ does
 
 
@@ -37,7 +40,7 @@ class ChainTrainer(LocalTrainer):
         self,
         chain: Chain,
         model: nn.Module,
-        inputs: Tensor,
+        inputs: Inputs,
         labels: Tensor,
         shards: Shards,
         streams: Streams,
@@ -46,7 +49,7 @@ class ChainTrainer(LocalTrainer):
         super().__init__(model, inputs, labels, shards, streams, settings)
         self._chain = chain
         self.turn = nullcontext()  # dropout has a generator of its own
-        self._samples: Array32 = inputs.reshape(len(inputs), -1).numpy()
+        self._samples = flat_rows(inputs)
         self._targets = labels.numpy()
 
     def train(self, *arguments: Any, **named: Any) -> LocalResult:
@@ -91,11 +94,11 @@ class ChainTrainer(LocalTrainer):
             each is not None for each in (anchors, shift, noise)
         )
         total, samples = 0.0, 0
-        for rows in self.batches(client, task, steps):
+        for batch, labels, rows in self._gathered(client, task, steps):
             if stepper.rate is not None and not changed:
-                losses = chain.descend(self._samples, self._targets, rows, stepper.rate)
+                losses = chain.descend(batch, labels, rows, stepper.rate)
             else:
-                losses = chain.differentiate(self._samples, self._targets, rows, 1.0 / len(rows))
+                losses = chain.differentiate(batch, labels, rows, 1.0 / len(rows))
                 gradient = chain.gradient
                 if anchors is not None:
                     gradient += pull * (chain.weights - anchors)
@@ -115,8 +118,8 @@ class ChainTrainer(LocalTrainer):
         chain, settings = self._chain, self.settings
         noise = self.noise(client, task) if settings.gradient_noise else None
         total, samples = 0.0, 0
-        for rows in self.batches(client, task, steps):
-            losses = chain.differentiate(self._samples, self._targets, rows, 1.0, samples > 0)
+        for batch, labels, rows in self._gathered(client, task, steps):
+            losses = chain.differentiate(batch, labels, rows, 1.0, samples > 0)
             if noise is not None:
                 added = np.float32(len(rows)) * self._inward(next(noise))
                 np.add(chain.gradient, added, out=chain.gradient)
@@ -127,6 +130,18 @@ class ChainTrainer(LocalTrainer):
         gradient = chain.parameters.outward(chain.gradient)
         np.divide(gradient, np.float32(-samples), out=gradient)
         return LocalResult(start, torch.from_numpy(gradient), total / samples)
+
+    def _gathered(
+        self, client: int, task: int, steps: int
+    ) -> Iterator[tuple[FlatRows, Ints, Ints]]:
+        """The task's mini-batches: samples, their labels, and which of them to take."""
+        draws = self.augmenting(client, task)
+        for rows in self.batches(client, task, steps):
+            if draws is None:
+                yield self._samples, self._targets, rows
+                continue
+            changed = self.augment(self.inputs.index_select(0, torch.from_numpy(rows)), draws)
+            yield flat_rows(changed), self._targets[rows], np.arange(len(rows))
 
     def _inward(self, vector: Tensor) -> Array32:
         given = vector.detach().numpy()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from afl_sim.learning.data.form import IGNORED
+from afl_sim.learning.data.inputs import Inputs
 from afl_sim.learning.metrics.chosen import Makers, Measured
 from afl_sim.learning.metrics.tally import Array
 from afl_sim.learning.models.local_state import runs_foreign_code
@@ -84,7 +85,7 @@ class Evaluator:
     def __init__(
         self,
         trainer: LocalTrainer,
-        inputs: Tensor,
+        inputs: Inputs,
         labels: Tensor,
         classes: int,
         loss: str | Huber | Loss,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from afl_sim.learning.training.augmentation import Spec
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.scenario.sections.losses import Huber, Loss
 
@@ -26,6 +27,7 @@ class LocalSettings:
         device: where models are trained and evaluated: cpu or cuda.
         gradient_noise: standard deviation of the noise added to each entry of a step's gradient.
         batched: whether models are stacked, and trained by a `BatchedTrainer`.
+        augment: the changes of mini-batches (`Augmentation`).
         portable: whether the arithmetic is portable, so that its bits are the same on every
             machine.
     """
@@ -42,4 +44,5 @@ class LocalSettings:
     device: str = "cpu"
     gradient_noise: float = 0.0
     batched: bool = False
+    augment: tuple[Spec, ...] = ()
     portable: bool = False

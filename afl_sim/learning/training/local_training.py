@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
+from afl_sim.learning.data.inputs import Inputs
 from afl_sim.learning.models.global_draws import may_draw, one_thread_draws
 from afl_sim.learning.models.local_state import LocalState
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.models.precision import forward_arithmetic
 from afl_sim.learning.models.quicker import quickened
+from afl_sim.learning.training.augmentation import Augmentation
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import loss_of
 from afl_sim.learning.training.mini_batches import mini_batches
@@ -64,6 +66,7 @@ class LocalTrainer:
         layout: the layout of the model's vector.
         arithmetic: the context of a forward pass.
         loss: of a mini-batch.
+        augment: changes a mini-batch of training.
         device: where the model and the samples are. Vectors are always on the CPU.
         turn: the context of a task or an evaluation. If the model may draw from the global
             generator, as dropout does, other threads wait meanwhile.
@@ -72,7 +75,7 @@ class LocalTrainer:
     def __init__(
         self,
         model: nn.Module,
-        inputs: Tensor,
+        inputs: Inputs,
         labels: Tensor,
         shards: Shards,
         streams: Streams,
@@ -94,6 +97,7 @@ class LocalTrainer:
         self._streams = streams
         self.settings = settings
         self.loss = loss_of(settings.loss, labels)
+        self.augment = Augmentation(settings.augment)
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
         self._local_state = LocalState(self.model)
         self._draws = may_draw(self.model)
@@ -214,9 +218,7 @@ class LocalTrainer:
         noise = self.noise(client, task)
         total = torch.zeros((), device=self.device)
         amounts: float = 0
-        for batch in self.batch_indices(client, task, steps):
-            inputs, labels = self.samples(batch)
-            counting = self.weights_of(batch)
+        for inputs, labels, counting in self._mini_batches(client, task, steps):
             optimizer.zero_grad()
             loss = self.loss(self.outputs(inputs), labels, counting)
             loss.backward()
@@ -248,9 +250,7 @@ class LocalTrainer:
         total = torch.zeros((), device=self.device)
         amounts: float = 0
         noise = self.noise(client, task)
-        for batch in self.batch_indices(client, task, steps):
-            inputs, labels = self.samples(batch)
-            counting = self.weights_of(batch)
+        for inputs, labels, counting in self._mini_batches(client, task, steps):
             amount = self.loss.amount(labels, counting)
             loss = self.loss(self.outputs(inputs), labels, counting) * amount
             loss.backward()  # gradients add up
@@ -273,6 +273,22 @@ class LocalTrainer:
         if count < self.layout.size:
             end = torch.cat([start[:count], self.layout.read(self.model)[count:].cpu()])
         return LocalResult(end, gradient.div_(-amounts), float(total) / amounts)
+
+    def _mini_batches(
+        self, client: int, task: int, steps: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Inputs, labels and weights of the task's mini-batches, changed if settings ask for it."""
+        draws = self.augmenting(client, task)
+        for batch in self.batch_indices(client, task, steps):
+            inputs, labels = self.samples(batch)
+            changed = inputs if draws is None else self.augment(inputs, draws)
+            yield changed, labels, self.weights_of(batch)
+
+    def augmenting(self, client: int, task: int) -> np.random.Generator | None:
+        """What draws the changes of a task's mini-batches; None if there are none."""
+        if not self.settings.augment:
+            return None
+        return self._streams.generator("augment", client, task)
 
     def batch_indices(self, client: int, task: int, steps: int) -> Iterator[Tensor]:
         """The task's mini-batches as int64 tensors, ``steps`` in all."""

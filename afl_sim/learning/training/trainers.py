@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from afl_sim.learning.chain.recognition import chain_of
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
+from afl_sim.learning.data.inputs import Inputs
 from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer, Shards
@@ -14,7 +15,7 @@ from afl_sim.streams import Streams
 
 def trainer_of(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     labels: Tensor,
     shards: Shards,
     streams: Streams,

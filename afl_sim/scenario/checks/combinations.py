@@ -116,7 +116,9 @@ def impossible_combinations(
                 f"largest is {LARGEST_FLOAT32:.2g}",
             )
     runs = cases * sections.get("replications", 1)
-    yield from numerics_findings(sections.get("numerics"), sections.get("execution"), runs)
+    yield from numerics_findings(
+        sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
+    )
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))

@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from afl_sim.scenario.mistakes.explain import Finding
+from afl_sim.scenario.sections.augmentation import BUILT_IN, Transform
 from afl_sim.scenario.sections.settings import Execution, Numerics
+from afl_sim.scenario.sections.training import Training
 
 
 def numerics_findings(
-    numerics: Numerics | None, execution: Execution | None, runs: int
+    numerics: Numerics | None, execution: Execution | None, training: Training | None, runs: int
 ) -> Iterator[Finding]:
-    """What is wrong with the section ``numerics``, alone and together with ``execution``.
+    """What is wrong with the section ``numerics``, alone and together with other sections.
 
     Args:
-        numerics, execution: the sections; None where one has mistakes of its own.
+        numerics, execution, training: the sections; None where one has mistakes of its own.
         runs: number of runs of the file.
     """
     yield from _idle_workers(numerics, execution, runs)
-    yield from _portable_bits(numerics)
+    if numerics is not None and training is not None:
+        yield from _portable_bits(numerics, training)
+        if numerics.mode == "batched" and training.augment:
+            yield Finding(
+                ("training", "augment"),
+                "tasks that are trained together cannot change their images; expected "
+                "numerics.mode: exact",
+            )
 
 
 def _idle_workers(
@@ -34,10 +43,10 @@ def _idle_workers(
         )
 
 
-def _portable_bits(numerics: Numerics | None) -> Iterator[Finding]:
-    if numerics is None or numerics.bits != "portable":
+def _portable_bits(numerics: Numerics, training: Training) -> Iterator[Finding]:
+    if numerics.bits != "portable":
         return
-    found = only_native(numerics)
+    found = only_native(numerics, training)
     if found is not None:
         key, other = found
         yield Finding(
@@ -47,7 +56,7 @@ def _portable_bits(numerics: Numerics | None) -> Iterator[Finding]:
         )
 
 
-def only_native(numerics: Numerics) -> tuple[str, str] | None:
+def only_native(numerics: Numerics, training: Training) -> tuple[str, str] | None:
     """The setting that rules portable bits out, and the one that allows them; None if none does."""
     if numerics.device != "cpu":
         return f"numerics.device: {numerics.device}", "numerics.device: cpu"
@@ -55,6 +64,9 @@ def only_native(numerics: Numerics) -> tuple[str, str] | None:
         return f"numerics.mode: {numerics.mode}", "numerics.mode: exact"
     if numerics.precision != "float32":
         return f"numerics.precision: {numerics.precision}", "numerics.precision: float32"
+    for change in training.augment:
+        if isinstance(change, Transform):
+            return f"training.augment: {change.kind}", f"only {', '.join(BUILT_IN)}"
     return None
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from afl_sim.scenario.section import LaterSection
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import Iid, PartitionSpec
+from afl_sim.scenario.sections.skew import ConceptShift, FeatureSkew
 from afl_sim.scenario.sections.speed_correlation import SpeedCorrelation
 
 
@@ -64,7 +65,7 @@ SHARED_SAMPLES = (
 class DataSpec(LaterSection):
     """The ``data:`` section of a scenario."""
 
-    _later = ("check",)
+    _later = ("check", "storage", "skew", "concept_shift")
 
     dataset: Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"] = Field(
         default="mnist",
@@ -107,6 +108,14 @@ class DataSpec(LaterSection):
         "the partition are assigned at random. With `replacement: true` every client's samples "
         "are then drawn once at the start, in order to count them.",
     )
+    skew: FeatureSkew | None = Field(
+        default=None,
+        description="How the inputs of clients differ from each other (feature skew); null: not.",
+    )
+    concept_shift: ConceptShift | None = Field(
+        default=None,
+        description="How the labels of equal inputs differ between clients; null: not.",
+    )
     validation: float = Field(
         default=0.0,
         ge=0,
@@ -121,6 +130,13 @@ class DataSpec(LaterSection):
         description="Share of every client's samples that is kept for tests and not used for "
         "training, rounded up for each client and drawn with the scenario's seed after the "
         "partition; `evaluation.on: client_test` uses it (no unit).",
+    )
+    storage: Literal["auto", "float32", "uint8"] = Field(
+        default="auto",
+        description="How images are kept in memory. float32: normalised once; uint8: as in the "
+        "files, in a quarter of the memory, and each batch is normalised when it is used. auto: "
+        "float32 if all of them fit into a quarter of this machine's memory so. No result depends "
+        "on it.",
     )
     normalize: Literal["standard", "unit", "centred", "raw", "pixelwise", "unit_norm"] = Field(
         default="standard",
@@ -179,8 +195,21 @@ class DataSpec(LaterSection):
             return
         for path, message in self.partition.check(clients, total, self.info.classes):
             yield ("partition", *path), message
-        if self.client_test and getattr(self.partition, "replacement", False):
+        shared = getattr(self.partition, "replacement", False)
+        if self.client_test and shared:
             yield ("client_test",), SHARED_SAMPLES
+        for name in ("skew", "concept_shift"):
+            if shared and getattr(self, name) is not None:
+                yield (
+                    (name,),
+                    "a sample would have to look different to each of the clients that share it; "
+                    "expected a partition without replacement",
+                )
+        if self.skew is not None and self.storage == "uint8":
+            yield (
+                ("storage",),
+                "inputs that differ between clients are not those of the files; expected float32",
+            )
 
 
 def held_out(pool: int, share: float) -> int:

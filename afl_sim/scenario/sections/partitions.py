@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from afl_sim.scenario.sections.natural import Natural
 from afl_sim.scenario.sections.partition_base import (
     Order,
     PartitionBase,
@@ -258,6 +259,7 @@ PARTITIONS: dict[str, type[PartitionBase]] = {
     "quantity": Quantity,
     "sizes": Sizes,
     "shared": Shared,
+    "natural": Natural,
 }
 
 
@@ -267,7 +269,7 @@ def _kind_alone(value: Any) -> Any:
 
 PartitionSpec = Annotated[
     Annotated[
-        Iid | Dirichlet | Shards | Classes | Quantity | Sizes | Shared,
+        Iid | Dirichlet | Shards | Classes | Quantity | Sizes | Shared | Natural,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_kind_alone),

@@ -21,12 +21,14 @@ from afl_sim.scenario.section import (
     Count,
     Flag,
     Float32,
+    LaterSection,
     Number,
     Section,
     default_choice,
     kind_alone,
     refuse_many,
 )
+from afl_sim.scenario.sections.augmentation import Augmentation
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.scenario.sections.losses import AnyLoss
 
@@ -96,8 +98,10 @@ LENGTHS = ("epochs", "steps")
 Repetitions = Annotated[Distribution, AfterValidator(_whole)]
 
 
-class Training(Section):
+class Training(LaterSection):
     """Local training of one task."""
+
+    _later = ("augment",)
 
     epochs: Repetitions | None = Field(
         default=None,
@@ -135,6 +139,13 @@ class Training(Section):
         ge=0,
         description="Standard deviation of the normal noise that is added to every entry of each "
         "gradient before clipping (no unit).",
+    )
+    augment: tuple[Augmentation, ...] = Field(
+        default=(),
+        description="Random changes of the images of each mini-batch, one after another; they are "
+        "drawn for each task and image. random_crop, horizontal_flip, vertical_flip, or the name "
+        "of a class of torchvision.transforms.v2 with its arguments, such as {kind: RandomErasing, "
+        "p: 0.2}, which gets one normalised image at a time.",
     )
     shuffle: Flag = Field(
         default=True, description="Whether each epoch visits the samples in a new random order."
