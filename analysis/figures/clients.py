@@ -71,7 +71,8 @@ def of_clients(run: Run, metric: str) -> npt.NDArray[np.float64]:
     for row in reversed(run.metrics[column].tolist()):
         values = np.array([] if row is None else row, dtype="float64")
         if np.isfinite(values).any():
-            return values[np.isfinite(values)]
+            known: npt.NDArray[np.float64] = values[np.isfinite(values)]
+            return known
     return np.empty(0)
 
 
