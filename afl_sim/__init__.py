@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from afl_sim.recording import Run, load_run, load_runs, load_study
     from afl_sim.run.api import load_scenario, simulate
     from afl_sim.scenario import Scenario
+    from afl_sim.scenario.sections.attack import Attack
+    from afl_sim.scenario.sections.candidates import Candidates
+    from afl_sim.scenario.sections.compression import Compressor
     from afl_sim.scenario.sections.losses import Loss
     from afl_sim.scenario.sections.metrics import Metric
+    from afl_sim.scenario.sections.selection import Selection
     from afl_sim.strategies import About, Client, Population, Strategy, Update, register
     from afl_sim.strategies.toolkit.staleness import StalenessWeight
 
@@ -25,12 +29,16 @@ __version__ = "0.1.0"
 # Imported when first used: the command line answers --help without loading torch.
 _HOMES = {
     "About": "afl_sim.strategies",
+    "Attack": "afl_sim.scenario.sections.attack",
+    "Candidates": "afl_sim.scenario.sections.candidates",
     "Client": "afl_sim.strategies",
+    "Compressor": "afl_sim.scenario.sections.compression",
     "Loss": "afl_sim.scenario.sections.losses",
     "Metric": "afl_sim.scenario.sections.metrics",
     "Population": "afl_sim.strategies",
     "Run": "afl_sim.recording",
     "Scenario": "afl_sim.scenario",
+    "Selection": "afl_sim.scenario.sections.selection",
     "StalenessWeight": "afl_sim.strategies.toolkit.staleness",
     "Strategy": "afl_sim.strategies",
     "Update": "afl_sim.strategies",
@@ -44,12 +52,16 @@ _HOMES = {
 
 __all__ = [
     "About",
+    "Attack",
+    "Candidates",
     "Client",
+    "Compressor",
     "Loss",
     "Metric",
     "Population",
     "Run",
     "Scenario",
+    "Selection",
     "StalenessWeight",
     "Strategy",
     "Update",

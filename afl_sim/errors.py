@@ -40,6 +40,10 @@ class StrategyError(AflSimError):
     """A strategy's own code raised an exception, or gave back something that cannot be used."""
 
 
+class OwnRuleError(AflSimError):
+    """A rule of the user's own raised an exception, or gave back something that cannot be used."""
+
+
 class TaskError(AflSimError):
     """A client's training or an evaluation raised an exception, or ran out of memory."""
 

@@ -7,7 +7,7 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,31 @@ _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist
 
 
 @contextmanager
-def code_of(strategy: object, hook: str) -> Iterator[None]:
-    """A block that runs one of a strategy's hooks.
+def code_of(
+    own: object,
+    hook: str,
+    noun: str = "strategy",
+    told_as: Callable[[str], AflSimError] = StrategyError,
+) -> Iterator[None]:
+    """A block that runs a method of a user's own strategy or rule.
+
+    Args:
+        own: the strategy or rule.
+        hook: the name of its method.
+        noun: what it is, for the message.
+        told_as: makes the error of the message.
 
     Raises:
-        StrategyError: the hook raised anything but an error of this package or a lack of memory.
+        AflSimError: the hook raised anything but an error of this package or a lack of memory.
     """
     try:
         yield
     except (AflSimError, MemoryError):
         raise
     except Exception as error:
-        name = getattr(strategy, "kind", type(strategy).__qualname__)
-        home = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
-        raise StrategyError(f"strategy {name}: {hook} raised {told(error, home)}") from error
+        name = getattr(own, "kind", type(own).__qualname__)
+        home = getattr(sys.modules.get(type(own).__module__), "__file__", None)
+        raise told_as(f"{noun} {name}: {hook} raised {told(error, home)}") from error
 
 
 @contextmanager

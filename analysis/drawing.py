@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from afl_sim.analysis.registry import FIGURES, CannotDraw, FigureKind
+from afl_sim.analysis.own_figures import all_figures, figure_kind
+from afl_sim.analysis.registry import CannotDraw, FigureKind
 from afl_sim.analysis.replications import groups
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
@@ -56,7 +57,8 @@ def draw(
     Args:
         runs: the runs to show together.
         out_dir: where the files go, as ``<figure>.<format>``.
-        names: which figures, keys of `FIGURES`; default all.
+        names: which figures: keys of `FIGURES`, names of installed packages' figures, or
+            ``package.module:function``; default all that have a name.
         formats: ``png``, ``pdf``, ``svg``.
         style: a key of `afl_sim.analysis.theme.STYLES`.
 
@@ -67,10 +69,11 @@ def draw(
     Raises:
         InputError: there is no figure, style or format of that name, no run, or the folder
             cannot be made.
+        OwnRuleError: a figure of the user's own raised an exception, or returned no figure.
     """
     from afl_sim.analysis.theme import themed
 
-    kinds = [_kind(name) for name in (FIGURES if names is None else names)]
+    kinds = list(all_figures().values()) if names is None else [figure_kind(n) for n in names]
     with themed(style):  # a wrong name is told, even if there is nothing to draw in it
         pass
     if not runs:
@@ -80,15 +83,6 @@ def draw(
             raise InputError(f"there is no figure format {form!r}: expected png, pdf or svg")
     make_folder(out_dir)
     return [_draw_one(kind, runs, out_dir, formats, style) for kind in kinds]
-
-
-def _kind(name: str) -> FigureKind:
-    if name not in FIGURES:
-        from afl_sim.scenario.wording import hint
-
-        known = f"expected {', '.join(FIGURES)}{hint(name, FIGURES)}"
-        raise InputError(f"there is no figure {name!r}: {known}")
-    return FIGURES[name]
 
 
 def _draw_one(
@@ -104,7 +98,7 @@ def _draw_one(
         except CannotDraw as error:
             notes.append(str(error))
             continue
-        stem = kind.name if number == 1 else f"{kind.name}-{number}"
+        stem = kind.stem if number == 1 else f"{kind.stem}-{number}"
         paths += save(figure, out_dir / stem, formats)
         notes += filter(None, [theme.notes(figure)])
     return Drawn(kind.name, tuple(paths), "; ".join(notes) or None)

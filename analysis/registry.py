@@ -39,11 +39,12 @@ class FigureKind:
     """A figure that `draw` knows.
 
     Attributes:
-        name: its name on the command line and its file's stem.
+        name: its name on the command line.
         description: what it shows, in one line.
         needs: what a run must hold for it.
         path: ``package.module:function``, imported when it is drawn.
         per_page: how many settings fit one figure; more make further files. None: any number.
+        own: the function, if it is of the user's own.
     """
 
     name: str
@@ -51,10 +52,18 @@ class FigureKind:
     needs: str
     path: str
     per_page: int | None = None
+    own: Draws | None = None
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, without an ending."""
+        return self.name.replace(":", "-")
 
     @property
     def function(self) -> Draws:
         """The function that draws it, from runs to a matplotlib figure."""
+        if self.own is not None:
+            return self.own
         module, _, name = self.path.partition(":")
         function: Draws = getattr(importlib.import_module(module), name)
         return function

@@ -48,7 +48,8 @@ HEAD = """\
 # Figures
 
 `afl-sim plot RUN...` draws every figure for which the runs have the data, and states what each
-other figure lacks. `--figure NAME` selects figures; `--format png,pdf,svg` and `--style
+other figure lacks. `--figure NAME` selects figures; `--figure module:function` draws
+[one of your own](how-to/own-figure.md). `--format png,pdf,svg` and `--style
 paper|column|slides|dark` set the appearance. Runs with the same setting and different seeds share
 a colour. Lines are means with Student's 95 % intervals, points of a distribution are pooled, and
 figures of single runs (the timeline, the network) show the first run.

@@ -31,6 +31,10 @@ SECTIONS = (
     ("", None),
     ("data", "DataSpec"),
     (
+        "data.dataset",
+        ("FilesDataset", "LeafDataset", "ImageFolderDataset", "FactoryDataset"),
+    ),
+    (
         "data.partition",
         ("Iid", "Dirichlet", "Shards", "Classes", "Quantity", "Sizes", "Shared", "Natural"),
     ),
@@ -58,6 +62,7 @@ SECTIONS = (
     ("clients.faults.upload_loss", "UploadLoss"),
     ("clients.faults.corruption", "Corruption"),
     ("clients.faults.duplication", "Duplication"),
+    ("clients.attack", ("SignFlip", "Scale", "Noise", "LabelFlip")),
     ("server", "Server"),
     (
         "server.selection",
@@ -112,6 +117,14 @@ A `sweep:` turns the file into a study. `sweep: {strategy: [...], training.batch
 every combination; an entry replaces the whole block that it names.
 `sweep: {cases: [{label: a, set: {training.optimizer.lr: 0.03}}]}` runs the listed cases.
 """
+OWN_RULES = {
+    "training.compression.upload and download": "[A compressor of your own](how-to/own-compressor.md) is "
+    "a class `module:Class`.",
+    "clients.attack": "[An attack of your own](how-to/own-attack.md) is a function or a class "
+    "`module:name`.",
+    "server.selection": "[A selection of your own](how-to/own-selection.md) is a function or a class "
+    "`module:name`.",
+}
 OWN_MODEL = """
 ### A model of your own
 
@@ -187,7 +200,8 @@ STALENESS_HEAD = """
 
 The key `staleness` of a strategy is the weight s(tau) of an update with staleness tau. There are three
 forms, from Xie, Koyejo, Gupta (arXiv 1903.03934), section 5.2. Example:
-`staleness: {kind: hinge, a: 10, b: 4}`.
+`staleness: {kind: hinge, a: 10, b: 4}`. `kind: module:name` is
+[a weight of your own](how-to/own-staleness-weight.md).
 """
 SERVER_OPTIMIZERS = """
 ## Server optimizers
@@ -219,13 +233,15 @@ def scenario_page(schema: dict[str, Any]) -> str:
             parts += [_kind(schema["$defs"][name], schema["$defs"]) for name in names]
         if title == "model":
             parts.append(OWN_MODEL)
+        if title in OWN_RULES:
+            parts.append(f"\n{OWN_RULES[title]}\n")
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
 def _kind(definition: dict[str, Any], definitions: dict[str, Any]) -> str:
     """One of the kinds of a block."""
     kind = definition["properties"]["kind"]
-    shown = kind.get("const") or kind.get("default")
+    shown = kind.get("const") or kind.get("default") or "package.module:factory"
     table = _table(definition, definitions, skip=("kind",))
     return f"\n### `{shown}`\n\n{_first_paragraph(definition)}\n\n{table}"
 

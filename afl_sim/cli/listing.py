@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from afl_sim.errors import InputError
+
+if TYPE_CHECKING:
+    from afl_sim.scenario.own_rules import RuleKind
 
 Lines = Iterable[tuple[str, str]]
 
@@ -22,6 +26,10 @@ def listing(what: str) -> Lines:
         "datasets": _datasets,
         "partitions": _partitions,
         "distributions": _distributions,
+        "selections": _selections,
+        "staleness-weights": _weights,
+        "attacks": _attacks,
+        "compressors": _compressors,
         "figures": _figures,
         "papers": _papers,
         "scenarios": _scenarios,
@@ -88,9 +96,44 @@ def _distributions() -> Lines:
 
 
 def _figures() -> Lines:
-    from afl_sim.analysis.registry import FIGURES
+    from afl_sim.analysis.own_figures import all_figures
 
-    return [(name, figure.description) for name, figure in FIGURES.items()]
+    return [(name, figure.description) for name, figure in all_figures().items()]
+
+
+def _selections() -> Lines:
+    from afl_sim.scenario.sections.selection import SELECTIONS, AnySelection
+
+    return _rules(SELECTIONS, AnySelection)
+
+
+def _weights() -> Lines:
+    from afl_sim.strategies.toolkit.staleness import STALENESS_WEIGHTS, AnyStalenessWeight
+
+    return _rules(STALENESS_WEIGHTS, AnyStalenessWeight)
+
+
+def _attacks() -> Lines:
+    from afl_sim.scenario.sections.attack import ATTACKS, AnyAttack
+
+    return _rules(ATTACKS, AnyAttack)
+
+
+def _compressors() -> Lines:
+    from afl_sim.scenario.sections.compression import COMPRESSORS, Upload
+
+    return _rules(COMPRESSORS, Upload)
+
+
+def _rules(kind: RuleKind, block: Any) -> Lines:
+    """Built-in kinds of a block, and those of installed packages."""
+    from afl_sim.scenario.mistakes.lookup import kinds_of, models_in
+
+    built_in = {kinds_of([spec])[0]: first_line(spec) for spec in models_in(block)}
+    yield from built_in.items()
+    for name in kind.named():
+        if name not in built_in:
+            yield name, first_line(kind.find(name))
 
 
 def _papers() -> Lines:

@@ -18,7 +18,11 @@ MOST_PAGES: Final = 20
 def plot(
     runs: RunsArgument,
     figure: Annotated[
-        list[str] | None, typer.Option(help="Draw only this figure; can be given several times.")
+        list[str] | None,
+        typer.Option(
+            help="Draw only this figure: a name, or package.module:function for your own; can be "
+            "given several times."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the figures.")] = None,
     formats: Annotated[

@@ -19,9 +19,8 @@ _PACKAGE = f"{__name__.partition('.')[0]}."
 def code_digest(*scenarios: Scenario) -> str:
     """16 hex digits that identify the package's source and the scenarios' own modules.
 
-    These are the modules outside this package that define a strategy, one of its base classes, a
-    model, or a rule of the user's own such as a loss. The modules that they import in turn are not
-    included.
+    These are the modules outside this package that define a strategy, a rule, one of their base
+    classes, a model, or a data set. The modules that they import in turn are not included.
     """
     package = _package_digest()
     modules = sorted({name for scenario in scenarios for name in _own_modules(scenario)})
@@ -41,12 +40,12 @@ def _own_modules(scenario: Scenario) -> Iterator[str]:
     for cls in type(scenario.strategy).__mro__:
         if issubclass(cls, Strategy) and not cls.__module__.startswith(_PACKAGE):
             yield cls.__module__
-    module, colon, _ = str(getattr(scenario.model, "kind", "")).partition(":")
-    if colon:
-        yield module
-    for section in (scenario.training, scenario.evaluation):
-        for _, rule in rules_in(section):
-            yield from code_modules(rule)
+    for _, rule in rules_in(scenario):
+        yield from code_modules(rule)
+    for block in (scenario.model, scenario.data.dataset):
+        module, colon, _ = str(getattr(block, "kind", "")).partition(":")
+        if colon:
+            yield module
 
 
 @cache

@@ -13,6 +13,7 @@ from afl_sim.errors import AflSimError, TaskError
 from afl_sim.execution.memory import keep_freed_memory
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator, Scores
@@ -34,6 +35,7 @@ class TaskRunner:
         evaluator: does the evaluations.
         compressor: compresses models and updates; None if nothing is compressed.
         portable: whether it computes in portable arithmetic, wherever it is called.
+        attackers: the clients that send false updates; None if none do.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class TaskRunner:
         evaluator: Evaluator,
         compressor: Compressor | None = None,
         portable: bool = False,
+        attackers: Attackers | None = None,
     ) -> None:
         keep_freed_memory()
         self._trainer = trainer
         self._evaluator = evaluator
         self._compressor = compressor
         self._portable = portable
+        self._attackers = attackers
         self._purity = PurityCheck(Strategy)
 
     def train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
@@ -74,6 +78,7 @@ class TaskRunner:
                 task.lr_factor,
                 *corrected,
             )
+        result = as_told(task, begun, result, self._attackers, self._trainer.layout)
         return conclude(task, begun, result, self._trainer, self._compressor, self._purity)
 
     def evaluate(self, vector: Tensor) -> Scores:
@@ -125,6 +130,19 @@ def begin(
     with purity.hook(strategy, "correction", **arguments):
         correction = strategy.correction(params, state, client)
     return Begun(torch.cat([start, task.base[count:]]), params, correction, client)
+
+
+def as_told(
+    task: TrainingTask,
+    begun: Begun,
+    result: LocalResult,
+    attackers: Attackers | None,
+    layout: ParameterVector,
+) -> LocalResult:
+    """The result as the client tells it, which is another one if the client attacks."""
+    if attackers is None or not task.steps:
+        return result
+    return attackers.sent(task.client, task.task, begun.start, begun.anchor, result, layout)
 
 
 def conclude(

@@ -46,7 +46,12 @@ __all__ = [
     "simulate",
 ]
 
-_WORDS = {"numerics": "other numerics", "code": "other code", "scenario": "another scenario"}
+_WORDS = {
+    "numerics": "other numerics",
+    "code": "other code",
+    "scenario": "another scenario",
+    "data": "other data",
+}
 
 
 def simulate(
@@ -154,15 +159,16 @@ def resume(
         notice: called with one line if a checkpoint is damaged.
         execution: where the rest of the tasks run; by default where they ran before.
         executors: as for `simulate`.
-        force: continue even if the run was started with other code, numerics or another scenario.
+        force: continue even if the run was started with other code, data or numerics, or another
+            scenario.
 
     Returns:
         The complete run, opened for reading.
 
     Raises:
         RunFolderError: the folder holds no run, or another process is writing to it; the run was
-            started with other code, other numerics or another scenario; or a file is damaged that
-            cannot be made again.
+            started with other code, data or numerics, or another scenario; or a file is damaged
+            that cannot be made again.
         AflSimError: the replayed schedule is not the one of the checkpoint, which is kept; or the
             run failed, as for `simulate`.
         KeyboardInterrupt: as for `simulate`.
@@ -238,7 +244,7 @@ def _refuse_other(found: Run, identity: Identity) -> None:
     """Refuse to go on with a run that might not come to the same result here and now.
 
     Raises:
-        RunFolderError: it was started with other code, other numerics or another scenario.
+        RunFolderError: it was started with other code, data or numerics, or another scenario.
     """
     for what, values in identity.differences(found.manifest, found.timing_only).items():
         raise RunFolderError(
@@ -253,4 +259,6 @@ def _manifest(found: Run, identity: Identity, force: bool) -> dict[str, object]:
     manifest = {**found.manifest, "resumed": [*(found.manifest.get("resumed") or []), again]}
     if force:
         manifest["scenario_id"] = identity.scenario
+        if identity.data is not None:
+            manifest["data"] = identity.data
     return manifest

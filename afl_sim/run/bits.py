@@ -16,10 +16,12 @@ from afl_sim.learning.training.portable_trial import first_obstacle
 from afl_sim.portable.processor import shortfall
 from afl_sim.run.initial_model import corrects, new_model, one_at_a_time
 from afl_sim.run.kinds import settings_of, strategy_of
+from afl_sim.run.rule_trials import rule_obstacle
 from afl_sim.run.strategy_trial import strategy_obstacle
 from afl_sim.run.task_checks import own_code, task_obstacle
 from afl_sim.scenario import Numerics, Scenario
 from afl_sim.scenario.checks.numerics import only_native
+from afl_sim.scenario.own_rules import rules_in
 from afl_sim.streams import Streams
 
 _BATCH = 4  # inputs in a trial
@@ -98,7 +100,7 @@ def _ruled_out(scenario: Scenario) -> str | None:
 
 def _obstacle(scenario: Scenario) -> str | None:
     """What in the user's own code is not portable; None if nothing is."""
-    for found in (_of_model, _of_strategy, _of_task):
+    for found in (_of_model, _of_strategy, _of_task, _of_rules):
         reason = found(scenario)
         if reason is not None:
             return reason
@@ -146,6 +148,14 @@ def _of_task(scenario: Scenario) -> str | None:
         return None
     key = (*map(type, own), *(rule.model_dump_json() for rule in own), scenario.data)
     return _once(key, lambda: task_obstacle(scenario, form_of(scenario.data)))
+
+
+def _of_rules(scenario: Scenario) -> str | None:
+    rules = [rule for _, rule in rules_in(scenario)]
+    if not rules:
+        return None
+    key = tuple((type(rule), rule.model_dump_json()) for rule in rules)
+    return _once((*key, scenario.clients.count), lambda: rule_obstacle(scenario))
 
 
 def _once(key: tuple[Any, ...], trial: Callable[[], str | None]) -> str | None:

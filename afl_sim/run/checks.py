@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
-from afl_sim.errors import ScenarioError
+from afl_sim.errors import OwnRuleError, ScenarioError
 from afl_sim.execution.numerics import check_device
+from afl_sim.learning.data.annotations import Annotations
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.partition import Partition
+from afl_sim.learning.training.attackers import attackers_of, poisoned
 from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.bits import check_bits
 from afl_sim.run.kinds import strategy_of
+from afl_sim.run.rule_trials import check_rules
 from afl_sim.scenario import Execution, Scenario
 from afl_sim.scenario.sections.partition_base import Problem
+from afl_sim.streams import Streams
 
 
 def check_mode(scenario: Scenario, timing_only: bool) -> None:
@@ -55,10 +61,11 @@ def check_before_data(scenario: Scenario, timing_only: bool) -> None:
     """Refuse what cannot run here, before any data is read.
 
     Raises:
-        ScenarioError: as `check_mode`.
+        ScenarioError: as `check_mode`, or a rule of the user's own fails its trial.
         InputError: a package that ``execution.sinks`` names is not installed.
     """
     check_mode(scenario, timing_only)
+    check_rules(scenario)
     check_sinks(scenario.execution.sinks)
 
 
@@ -91,6 +98,36 @@ def check_batches(scenario: Scenario, partition: Partition) -> None:
             f"{batch}; expected training.batch_size of at most {smallest}, or "
             "drop_last: false"
         )
+
+
+def check_attack(
+    scenario: Scenario, samples: Annotations, form: SampleForm, partition: Partition
+) -> None:
+    """Refuse an attack on labels that cannot be made.
+
+    Args:
+        scenario: the run's.
+        samples: the training set, with its true labels.
+        form: what one sample looks like.
+        partition: who trains on which samples.
+
+    Raises:
+        ScenarioError: the labels are no classes; an attacker shares a sample with an honest client;
+            or the attack gave other things than labels.
+    """
+    attack, clients = scenario.clients.attack, scenario.clients.count
+    if attack is None or not type(attack).poisons():
+        return
+    if form.target != "class":
+        raise ScenarioError(
+            f"clients.attack: {attack.kind} changes classes, and the labels of this data are none"
+        )
+    members = attackers_of(attack, clients, Streams(scenario.seed))
+    true = torch.from_numpy(samples.labels)
+    try:
+        poisoned(attack, members, true, samples.classes, partition.indices, clients)
+    except OwnRuleError as error:
+        raise ScenarioError(f"clients.attack: {error}") from error
 
 
 def evaluation_problems(scenario: Scenario, available: int | None) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from afl_sim.execution.workers.worker import Supply
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.run.preparation import Prepared
-from afl_sim.run.recipe import build_runner, compressor_of, recipe_of, worker_runner
+from afl_sim.run.recipe import attackers_in, build_runner, compressor_of, recipe_of, worker_runner
 from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
 
 _ROOM_WITHIN = 600.0  # seconds: a cluster that others use too may be slow to start a worker
@@ -34,11 +34,11 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
     trainer, evaluator = build_runner(
         recipe, prepared.dataset, prepared.partition, prepared.testing
     )
-    compressor = compressor_of(recipe)
+    compressor, attackers = compressor_of(recipe), attackers_in(recipe)
     if scenario.numerics.mode == "batched":
         group = scenario.numerics.group
-        return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor)
-    return InlineExecutor(trainer, evaluator, compressor, recipe.settings.portable)
+        return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor, attackers)
+    return InlineExecutor(trainer, evaluator, compressor, recipe.settings.portable, attackers)
 
 
 def pooled(pool: WorkerPool) -> Executors:

@@ -1,4 +1,4 @@
-"""What the bits of a result depend on: the scenario, the code and the numerics."""
+"""What the bits of a result depend on: the scenario, its data, the code and the numerics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from afl_sim.execution.code_digest import code_digest
 from afl_sim.execution.numerics import fingerprint
+from afl_sim.learning.data.content import data_digest
 from afl_sim.recording.fingerprints import numerics_differences
 from afl_sim.run.bits import effective_numerics
 from afl_sim.scenario import Scenario, scenario_id
@@ -21,11 +22,13 @@ class Identity:
         numerics: the fingerprint of this machine's arithmetic.
         code: the digest of the code that makes the run.
         scenario: the scenario's identity.
+        data: the digest of the user's own data; None if the data is not the user's.
     """
 
     numerics: Mapping[str, Any]
     code: str
     scenario: str
+    data: str | None = None
 
     def differences(self, manifest: Mapping[str, Any], timing_only: bool) -> dict[str, str]:
         """What differs from a run with this manifest: the values, under "numerics", and so on.
@@ -38,6 +41,7 @@ class Identity:
             "numerics": numerics_differences(manifest.get("numerics"), self.numerics),
             "code": _unlike(manifest.get("code"), self.code),
             "scenario": _unlike(manifest.get("scenario_id", self.scenario), self.scenario),
+            "data": _unlike(manifest.get("data", self.data), self.data),
         }
         if timing_only:
             del found["numerics"]
@@ -50,9 +54,13 @@ def identity_of(scenario: Scenario, timing_only: bool = False) -> Identity:
     Args:
         scenario: the run's.
         timing_only: whether it trains nothing.
+
+    Raises:
+        InputError: the user's own data is missing.
     """
     numerics = fingerprint(effective_numerics(scenario, timing_only))
-    return Identity(numerics, code_digest(scenario), scenario_id(scenario))
+    data = data_digest(scenario.data)
+    return Identity(numerics, code_digest(scenario), scenario_id(scenario), data)
 
 
 def _unlike(then: object, now: object) -> str:

@@ -18,10 +18,11 @@ from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.learning.training.augmentation import check_augmentation
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
-from afl_sim.run.checks import check_batches, evaluation_problems
+from afl_sim.run.checks import check_attack, check_batches, evaluation_problems
 from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
 from afl_sim.run.kinds import settings_of
 from afl_sim.run.recipe import client_speeds
+from afl_sim.run.rule_trials import check_on_model
 from afl_sim.run.task_checks import check_task
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.data import held_out
@@ -69,7 +70,8 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     Raises:
         DataError: the data set is missing or damaged.
         ScenarioError: the loss, the metrics, the partition, the batch size, the evaluation set or
-            the model does not suit the data; or the model cannot be trained.
+            the model does not suit the data; the model cannot be trained; or code of the user's own
+            fails on it.
     """
     streams = Streams(scenario.seed)
     dataset = None
@@ -87,11 +89,14 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
     check_batches(scenario, dealt.training)
     check_augmentation(scenario.training.augment, form_of(scenario.data))
+    if not timing_only:
+        check_attack(scenario, samples, form_of(scenario.data), dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
     demands = demands_of(scenario, settings_of(scenario), dealt, available)
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
         block = scenario.model.model_dump(by_alias=True)
         model = initial_model(block, scenario.data, streams, demands)
+        check_on_model(scenario, model.vector[: model.layout.num_parameters])
     if scenario.numerics.mode == "batched":
         check_batching(scenario, model.module, demands)
     if dataset is not None:
@@ -135,7 +140,7 @@ def _evaluation_samples(scenario: Scenario, dataset: Dataset | None, dealt: Deal
         return int(shards.sizes.sum())
     if dataset is not None:
         return len(dataset.validation_labels if on == "validation" else dataset.test_labels)
-    if data.root is not None:
+    if not data.sizes_are_known:
         return None
     if on == "test":
         return data.info.test

@@ -20,6 +20,7 @@ from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, makers_of
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.partition import deal
+from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, ByClient, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
@@ -32,6 +33,7 @@ from afl_sim.run.initial_model import new_model
 from afl_sim.run.kinds import settings_of
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
+from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.streams import Streams
 from afl_sim.world.clients.devices import speeds
@@ -47,6 +49,7 @@ class Recipe:
         settings: how every client trains.
         clients, seed: the scenario's.
         compression: how models and updates are compressed on their way.
+        attack: which clients attack, and how; None if none do.
         speeds: of the clients, if their data depends on their speed; else empty.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
     """
@@ -58,6 +61,7 @@ class Recipe:
     clients: int
     seed: int
     compression: Compression
+    attack: Attack | None = None
     speeds: tuple[float, ...] = ()
     stored: Path | None = None
 
@@ -72,6 +76,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.clients.count,
         scenario.seed,
         scenario.training.compression,
+        scenario.clients.attack,
         client_speeds(scenario),
     )
 
@@ -88,6 +93,15 @@ def compressor_of(recipe: Recipe) -> Compressor | None:
     if recipe.compression == Compression():
         return None
     return Compressor(recipe.compression, Streams(recipe.seed), recipe.settings.gradient)
+
+
+def attackers_in(recipe: Recipe) -> Attackers | None:
+    """The clients that attack, and what they send; None if none do."""
+    if recipe.attack is None:
+        return None
+    streams = Streams(recipe.seed)
+    members = attackers_of(recipe.attack, recipe.clients, streams)
+    return Attackers(recipe.attack, members, streams, recipe.settings.gradient)
 
 
 class _SizedShards(Shards, Protocol):
@@ -131,12 +145,23 @@ def build_runner(
     sizes = UNKNOWN
     if recipe.model["kind"] not in MODELS:  # built-in models do not depend on the batch size
         sizes = _batch_sizes(recipe, partition.sizes, len(labels), testing)
+    taught = dataset.labels
+    attackers = attackers_in(recipe)
+    if attackers is not None:
+        taught = poisoned(
+            attackers.spec,
+            attackers.members,
+            taught,
+            dataset.form.outputs,
+            partition.indices,
+            recipe.clients,
+        )
     with arithmetic_of(recipe.settings.portable):
         model = new_model(recipe.model, recipe.data, streams)
         trainer = trainer_of(
             model,
             dataset.inputs,
-            dataset.labels,
+            taught,
             partition,
             streams,
             recipe.settings,
@@ -210,7 +235,13 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
         training = _Rows(training, rows)
         testing = None if testing is None else _Rows(testing, rows)
     trainer, evaluator = build_runner(recipe, pool, training, testing)
-    return TaskRunner(trainer, evaluator, compressor_of(recipe), recipe.settings.portable)
+    return TaskRunner(
+        trainer,
+        evaluator,
+        compressor_of(recipe),
+        recipe.settings.portable,
+        attackers_in(recipe),
+    )
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,7 @@ def new_folder(
         timing_only=timing_only,
         code=identity.code,
         scenario_id=identity.scenario,
+        **({} if identity.data is None else {"data": identity.data}),
     )
     scenario = prepared.scenario
     folder = RunFolder.create(place, dump_scenario(scenario), manifest, shares_of(prepared))

@@ -10,12 +10,14 @@ from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.datasets import load_annotations
+from afl_sim.learning.data.form import form_of
 from afl_sim.run.api import load_study
 from afl_sim.run.bits import check_bits
-from afl_sim.run.checks import evaluation_problems
+from afl_sim.run.checks import check_attack, evaluation_problems
 from afl_sim.run.initial_model import corrects
 from afl_sim.run.kinds import settings_of, strategy_of
 from afl_sim.run.preparation import deal_out, prepare
+from afl_sim.run.rule_trials import rule_problems
 from afl_sim.run.schedule_trial import standing_still
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.section import LONGEST_SECONDS
@@ -55,6 +57,7 @@ def check_study(
         key = (
             scenario.seed,
             scenario.clients.count,
+            scenario.clients.attack,
             scenario.data,
             scenario.model.model_dump_json(),
             scenario.evaluation,
@@ -62,6 +65,9 @@ def check_study(
             scenario.numerics.bits,
             corrects(strategy_of(scenario)),
         )
+        wrong = list(rule_problems(scenario))
+        if wrong:
+            return wrong
         if key not in found:
             found[key] = _try(scenario, here and not timing_only, not timing_only)
         tried = found[key]
@@ -94,6 +100,7 @@ def _try(scenario: Scenario, here: bool, trains: bool) -> _Tried:
         if trains:
             check_bits(scenario)
         prepared = prepare(scenario, timing_only=True)
+        check_attack(scenario, prepared.samples, form_of(scenario.data), prepared.partition)
     except InputError as error:
         return _Tried(list(_located(error)))
     parameters = prepared.layout.num_parameters
@@ -170,7 +177,7 @@ def _table(scenario: Scenario, label: str) -> object:
     partition = deal_out(scenario, samples, streams).training
     counts = partition.label_counts(samples.labels, samples.classes, first=_SHOWN)
     table = Table(
-        title=f"{label}: {scenario.data.dataset}, {scenario.data.partition.kind}, "
+        title=f"{label}: {scenario.data.title}, {scenario.data.partition.kind}, "
         f"{partition.clients} clients",
         caption=f"the first {_SHOWN} clients" if partition.clients > _SHOWN else None,
     )

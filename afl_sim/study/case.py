@@ -110,6 +110,11 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
     differences = identity_of(case.scenario, options.timing_only).differences(
         found.manifest, options.timing_only
     )
+    if "data" in differences:
+        raise RunFolderError(
+            f"{found.path} was made from other data ({differences['data']}): the content of "
+            "data.dataset has changed since; `run --force` replaces it, --out makes another run"
+        )
     others = tuple(what for what in ("code", "numerics") if what in differences)
     return Outcome(case.label, found, reused=True, others=others)
 

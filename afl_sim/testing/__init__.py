@@ -1,4 +1,4 @@
-"""Checks that every strategy must pass, built-in or your own.
+"""Checks that every strategy and every rule of your own must pass.
 
     import pytest
     from afl_sim.testing import CHECKS, Case
@@ -12,15 +12,39 @@
 
 Each check runs the strategy's schedule and its rule on a toy problem and raises `AssertionError`
 where something is amiss. `check_strategy` runs them all.
+
+Rules are client selections, staleness weights, attacks and compressors. `RULE_CHECKS` has the
+checks for them, and `check_rule` runs them all. `rule_of` makes a rule as a scenario does, so that
+functions can be checked too:
+
+    check_rule(rule_of("selection", "my_package:fastest", slack=2.0))
+
+`check_figure` checks a figure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
 from afl_sim.errors import AflSimError
+from afl_sim.scenario.own_rules import Rule
 from afl_sim.testing.checks import CHECKS
+from afl_sim.testing.figures import check_figure
+from afl_sim.testing.rules import RULE_CHECKS, rule_of
 from afl_sim.testing.toy import Case
 
-__all__ = ["CHECKS", "Case", "check_strategy"]
+__all__ = [
+    "CHECKS",
+    "RULE_CHECKS",
+    "Case",
+    "check_figure",
+    "check_rule",
+    "check_strategy",
+    "rule_of",
+]
+
+T = TypeVar("T")
 
 
 def check_strategy(case: Case) -> None:
@@ -29,11 +53,27 @@ def check_strategy(case: Case) -> None:
     Raises:
         AssertionError: naming each check that failed, and why.
     """
+    _run_all(CHECKS, case, f"strategy {case.strategy.kind}")
+
+
+def check_rule(rule: Rule) -> None:
+    """Run every check of rules.
+
+    Args:
+        rule: a client selection, a staleness weight, an attack or a compressor.
+
+    Raises:
+        AssertionError: naming each check that failed, and why.
+    """
+    _run_all(RULE_CHECKS, rule, rule.kind)
+
+
+def _run_all(checks: Mapping[str, Callable[[T], None]], subject: T, name: str) -> None:
     failed = []
-    for name, check in CHECKS.items():
+    for title, check in checks.items():
         try:
-            check(case)
+            check(subject)
         except (AssertionError, AflSimError) as error:
-            failed.append(f"{name}: {error}")
+            failed.append(f"{title}: {error}")
     if failed:
-        raise AssertionError(f"strategy {case.strategy.kind}:\n" + "\n".join(failed))
+        raise AssertionError(f"{name}:\n" + "\n".join(failed))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from afl_sim.errors import ScheduleError
@@ -47,8 +47,8 @@ def hyperparameters_are_frozen(case: Case) -> None:
     """No field can be changed, and nothing can be stored on the strategy."""
     strategy = case.strategy
     for name in type(strategy).model_fields:
-        assert _refuses(strategy, name, getattr(strategy, name)), f"{name} can be changed"
-    assert _refuses(strategy, "something_of_its_own", 1), "it can store things on itself"
+        assert refuses(strategy, name, getattr(strategy, name)), f"{name} can be changed"
+    assert refuses(strategy, "something_of_its_own", 1), "it can store things on itself"
 
 
 def hyperparameters_are_described(case: Case) -> None:
@@ -187,8 +187,8 @@ def _assert_balance(found: Counts) -> None:
 
 def timing_alone_gives_the_same_schedule(case: Case) -> None:
     """Without training the schedule is the same, or is refused because it reads results."""
-    full = turn(case, learner_of(case, executor_of(case.clients, "spread")))
-    if case.strategy.reads_results:
+    full = turn(case, learner_of(case, executor_of(case.clients, "spread", case.rule)))
+    if case.strategy.reads_results or getattr(case.rule, "reads_results", False):
         return  # --timing-only refuses it
     try:
         timed = turn(case, NullLearner())
@@ -199,15 +199,15 @@ def timing_alone_gives_the_same_schedule(case: Case) -> None:
 
 def worker_processes_give_the_same_bits(case: Case) -> None:
     """Two worker processes give the same model as one process."""
-    inline = turn(case, learner_of(case, executor_of(case.clients, "spread")))
-    processes = turn(case, learner_of(case, pooled_executor_of(case.clients)))
+    inline = turn(case, learner_of(case, executor_of(case.clients, "spread", case.rule)))
+    processes = turn(case, learner_of(case, pooled_executor_of(case.clients, case.rule)))
     assert same(processes.vector, inline.vector), "the model depends on the executor"
     assert processes.schedule_digest == inline.schedule_digest
 
 
 def a_run_goes_on_from_any_snapshot(case: Case) -> None:
     """Interrupted and resumed at any version, it gives the same bits."""
-    learner = learner_of(case, executor_of(case.clients, "spread"))
+    learner = learner_of(case, executor_of(case.clients, "spread", case.rule))
     versions = sorted({1, 2, case.versions // 3, case.versions - 1})
     taken: dict[int, Any] = {}
 
@@ -222,7 +222,7 @@ def a_run_goes_on_from_any_snapshot(case: Case) -> None:
     turn(case, learner, save)
     for version in versions:
         facts, arrays = taken[version]
-        fresh = learner_of(case, executor_of(case.clients, "spread"))
+        fresh = learner_of(case, executor_of(case.clients, "spread", case.rule))
         replay = ReplayingLearner(fresh, Snapshot.unpack(json.loads(facts), arrays))
         turn(case, replay, lambda now, replay=replay: replay.attach(now, lambda: None))  # type: ignore[misc]
         assert same(fresh.vector, learner.vector), (
@@ -256,9 +256,10 @@ CHECKS: Mapping[str, Check] = {
 """Every check by its name."""
 
 
-def _refuses(strategy: Strategy, name: str, value: Any) -> bool:
+def refuses(frozen: BaseModel, name: str, value: Any) -> bool:
+    """Whether an attribute cannot be set."""
     try:
-        setattr(strategy, name, value)
+        setattr(frozen, name, value)
     except (ValidationError, AttributeError, TypeError, ValueError):
         return True
     return False

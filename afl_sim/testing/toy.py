@@ -24,11 +24,18 @@ from afl_sim.execution.workers.processes import ProcessSeat
 from afl_sim.global_model.guard import Guard
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.training.attackers import Attackers, attackers_of
+from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Numerics, Scenario, ValidationContext
+from afl_sim.scenario.own_rules import Rule
+from afl_sim.scenario.sections.attack import Attack
+from afl_sim.scenario.sections.compression import Compression
+from afl_sim.scenario.sections.compression import Compressor as OwnCompressor
+from afl_sim.scenario.sections.selection import Selection
 from afl_sim.strategies.base import Population, Strategy, Update
 from afl_sim.streams import Streams
 from afl_sim.world.event_kinds import AGGREGATED
@@ -57,6 +64,7 @@ class Case:
         max_staleness: the staleness that the paper promises not to exceed, if any.
         shrinks_to: the part of the distance to the optimum that may be left at the end of a run in
             which all clients have the same optimum.
+        rule: a rule of the user's own that the run follows, besides the strategy.
     """
 
     strategy: Strategy
@@ -65,6 +73,7 @@ class Case:
     lone: Mapping[str, Any] | None = None
     max_staleness: int | None = None
     shrinks_to: float = 0.05
+    rule: Rule | None = None
 
 
 @dataclass
@@ -158,10 +167,22 @@ def targets(clients: int, kind: str) -> Tensor:
     return common + torch.from_numpy(draws).to(torch.float32)
 
 
-def _runner(clients: int, kind: str) -> TaskRunner:
+def _runner(clients: int, kind: str, rule: Rule | None) -> TaskRunner:
     trainer: Any = Quadratics(targets(clients, kind))
     evaluator: Any = _Unjudged()
-    return TaskRunner(trainer, evaluator)
+    return TaskRunner(trainer, evaluator, _compressor(rule), False, _attackers(rule, clients))
+
+
+def _compressor(rule: Rule | None) -> Compressor | None:
+    if not isinstance(rule, OwnCompressor):
+        return None
+    return Compressor(Compression(upload=rule), Streams(7))
+
+
+def _attackers(rule: Rule | None, clients: int) -> Attackers | None:
+    if not isinstance(rule, Attack):
+        return None
+    return Attackers(rule, attackers_of(rule, clients, Streams(7)), Streams(7))
 
 
 @cache
@@ -172,16 +193,17 @@ def _pool() -> WorkerPool:
     return pool
 
 
-def pooled_executor_of(clients: int) -> Executor:
+def pooled_executor_of(clients: int, rule: Rule | None = None) -> Executor:
     """Training in two worker processes, kept until this one ends; towards spread targets."""
-    return _pool().executor(partial(_runner, clients, "spread"))
+    return _pool().executor(partial(_runner, clients, "spread", rule))
 
 
-def executor_of(clients: int, kind: str) -> InlineExecutor:
+def executor_of(clients: int, kind: str, rule: Rule | None = None) -> InlineExecutor:
     """Training in this process."""
     trainer: Any = Quadratics(targets(clients, kind))
     evaluator: Any = _Unjudged()
-    return InlineExecutor(trainer, evaluator)
+    attackers = _attackers(rule, clients)
+    return InlineExecutor(trainer, evaluator, _compressor(rule), False, attackers)
 
 
 def scenario_of(case: Case, availability: Any = "always") -> Scenario:
@@ -202,6 +224,8 @@ def scenario_of(case: Case, availability: Any = "always") -> Scenario:
         "stop": {"versions": case.versions},
     }
     fields["strategy"] = {"kind": "fedavg", "clients_per_round": 1}
+    if isinstance(case.rule, Selection):
+        fields["server"] = {"selection": case.rule}
     return Scenario.model_validate(fields, context=ValidationContext(catalogue()))
 
 
@@ -226,6 +250,7 @@ def learner_of(
         lambda base_version: 1.0,
         lambda *row: None,
         guard=guard,
+        feeds_back=bool(getattr(case.rule, "error_feedback", False)),
     )
 
 

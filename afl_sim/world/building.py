@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from afl_sim.world.clients.devices import with_devices
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
@@ -92,8 +94,8 @@ def build_parts(
     presence = (QueueingPresence if queues else Presence)(idle, availability, selector)
     idle_waits = IdleWaits(env, presence, outages)
     listener = None
-    if selector is not None and selection.reads_results:
-        listener = _listener(selector, env, ledger, learner)
+    if selector is not None and (selection.reads_results or isinstance(selector, OwnSelector)):
+        listener = _listener(selector, env, ledger, learner, selection.reads_results)
     inbox = Inbox(env, ledger, learner, idle_waits, listener)
     faults = build_faults(clients.faults, streams)
 
@@ -181,14 +183,18 @@ def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:
 
 
 def _listener(
-    selector: Selector, env: simpy.Environment, ledger: Ledger, learner: Learner
+    selector: Selector,
+    env: simpy.Environment,
+    ledger: Ledger,
+    learner: Learner,
+    reads_results: bool,
 ) -> Callable[[Task], None]:
-    """Tells the selector of every update that arrives."""
+    """Tells the selector of every update that arrives; of its loss only if that may be read."""
 
     def listen(task: Task) -> None:
         if task.steps:
             seconds = (int(env.now) - task.sent_us) / MICROSECONDS
-            loss = learner.result(task, ledger.version + 1).loss
+            loss = learner.result(task, ledger.version + 1).loss if reads_results else math.nan
             selector.hear(task.client, loss, seconds)
 
     return listen

@@ -17,7 +17,11 @@ LEAVES = {
     "own-model.md": "runs/narrow/model.safetensors",
     "own-strategy.md": "runs/cutting/model.safetensors",
     "own-metric.md": "runs/small/summary.json",
-    "own-figure.md": "staleness-ecdf.pdf",
+    "own-figure.md": "figures/staleness_figure-ecdf.pdf",
+    "own-selection.md": "runs/hardest/model.safetensors",
+    "own-staleness-weight.md": "runs/weighed/model.safetensors",
+    "own-attack.md": "runs/mislabelled/model.safetensors",
+    "own-compressor.md": "runs/signs/model.safetensors",
     "cluster.md": "runs/one/summary.json",
     "resume.md": "runs/stopped/model.safetensors",
 }

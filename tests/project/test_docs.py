@@ -21,6 +21,7 @@ from doc_blocks import DOCS, GUIDES, PAGES, READ_IN_ORDER, ROOT, Block, blocks, 
 from places import SMALLEST
 from typer.main import get_command
 
+from afl_sim import Candidates
 from afl_sim.analysis import FIGURES
 from afl_sim.cli import app
 from afl_sim.papers.target import Target, target_names
@@ -40,6 +41,14 @@ PAGE = {
 RUN_AS_A_WHOLE = {str(page.relative_to(DOCS)) for page in GUIDES}
 FOLLOWED = {page.name for page in READ_IN_ORDER}
 RUN_ELSEWHERE = {"notebook.md", "staleness.md", *FOLLOWED, *RUN_AS_A_WHOLE}
+OWN_MODULE = re.compile(
+    "|".join(
+        rf"\b{Path(block.file).stem}:\w"
+        for text in PAGE.values()
+        for block in blocks(text)
+        if block.file is not None and block.file.endswith(".py")
+    )
+)
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
 SCHEMA = json_schema(catalogue())
 
@@ -89,11 +98,14 @@ def test_every_command_line_is_one_that_can_be_typed(name: str) -> None:
             parsed = COMMANDS[name].make_context(name, line[2:]).params
         except Exception as error:  # whatever the parser in use raises
             pytest.fail(f"{shlex.join(line)}: {error}")
-        assert set(parsed.get("figure") or ()) <= set(FIGURES)
+        figures = {figure for figure in parsed.get("figure") or () if ":" not in figure}
+        assert figures <= set(FIGURES)  # a page's own are drawn by tests/cli/test_guides.py
         if name == "theory":
             assert chosen(parsed["names"] or [])
         if name == "reproduce":
             assert set(parsed["names"] or ()) <= {*target_names(), *PLACES}
+        if OWN_MODULE.search(" ".join(line)):
+            continue  # tests/cli/test_guides.py types it where the page's module is
         if name == "run" and (ROOT / "scenarios" / f"{parsed['scenario']}.yaml").exists():
             load = [parsed["scenario"], parsed["settings"] or [], parsed["seed"]]
             assert studied(*load), shlex.join(line)
@@ -249,6 +261,7 @@ OBJECTS: dict[str, tuple[type, ...]] = {
     "server": (Server, ServerView),
     "update": (Update,),
     "client": (Client,),
+    "candidates": (Candidates,),
     "target": (Target,),
 }
 WRITTEN = {"study.json", "study.yaml", "table.csv", "table.md", "comparison.csv", "report.html"}
@@ -341,7 +354,8 @@ def is_attribute(name: str) -> bool:
 
 
 def is_stream(name: str) -> bool:
-    return any(f'"{name}"' in path.read_text() for path in (ROOT / "afl_sim").rglob("*.py"))
+    code = [*(ROOT / "afl_sim").rglob("*.py"), *(ROOT / "analysis").rglob("*.py")]
+    return any(f'"{name}"' in path.read_text() for path in code)
 
 
 def test_every_dotted_name_in_the_text_exists(run: Run) -> None:

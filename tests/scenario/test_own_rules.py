@@ -37,6 +37,14 @@ class Empty(Sizing): ...
 
 class Wrong(Sizing):
     def size(self): ...
+
+class Mutable(Doubling):
+    model_config = {{"frozen": False}}
+
+class Private(Doubling):
+    _count: int = 0
+
+largest = max
 """
 
 
@@ -106,6 +114,9 @@ def test_a_rule_that_is_made_in_python_knows_its_path() -> None:
         ("nothing", "takes (); expected to call"),
         ("greedy", "the parameter **others cannot be a setting"),
         ("shadowing", "a setting cannot be called 'kind'"),
+        ("Mutable", "can change while it is used; expected a frozen class"),
+        ("Private", "can change while it is used; expected a frozen class"),
+        ("largest", "does not say what it takes; expected to call"),
         ("Rule", "is the class Rule; expected a subclass of afl_sim.Sizing, or a function of"),
         ("__name__", "is of type str; expected a subclass"),
     ],
@@ -147,7 +158,7 @@ def test_a_key_that_the_rule_does_not_have_is_refused(key: str) -> None:
         BLOCK.validate_python({"kind": kind("plain"), key: 1})
 
 
-@pytest.mark.parametrize("path", ["no_such_module:x", ":x", "plain", f"{MODULE}:"])
+@pytest.mark.parametrize("path", ["no_such_module:x", ":x", "plain", ".x:y", f"{MODULE}:"])
 def test_a_path_that_leads_nowhere_is_an_error_of_one_line(path: str) -> None:
     with pytest.raises(ScenarioError, match="cannot import sizing") as caught:
         load(path, "sizing")

@@ -16,8 +16,9 @@ from typing import Any
 
 from torch import Tensor
 
-from afl_sim.execution.runner import begin, conclude, told_as
+from afl_sim.execution.runner import as_told, begin, conclude, told_as
 from afl_sim.execution.tasks import Known, TrainingTask
+from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator, Scores
@@ -65,6 +66,7 @@ class BatchedExecutor:
         evaluator: does the evaluations.
         group: the largest number of tasks in a group.
         compressor: compresses models and updates; None if nothing is compressed.
+        attackers: the clients that send false updates; None if none do.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class BatchedExecutor:
         evaluator: Evaluator,
         group: int,
         compressor: Compressor | None = None,
+        attackers: Attackers | None = None,
     ) -> None:
         self._compressor = compressor
+        self._attackers = attackers
         self._purity = PurityCheck(Strategy)
         self._trainer = trainer
         self._evaluator = evaluator
@@ -163,6 +167,7 @@ class BatchedExecutor:
         with told_as(f"the group of client {who}"):
             results = trainer.train(local, tasks[0].lr_factor)
         for future, task, at, result in zip(group, tasks, begun, results, strict=True):
+            result = as_told(task, at, result, self._attackers, trainer.layout)
             future.value = conclude(task, at, result, trainer, self._compressor, self._purity)
             future.task = None  # lets go of the base version
             self._waiting.pop(future, None)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import Known, TrainingTask
+from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator, Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
@@ -51,8 +52,9 @@ class InlineExecutor:
         evaluator: Evaluator,
         compressor: Compressor | None = None,
         portable: bool = False,
+        attackers: Attackers | None = None,
     ) -> None:
-        self._runner = TaskRunner(trainer, evaluator, compressor, portable)
+        self._runner = TaskRunner(trainer, evaluator, compressor, portable, attackers)
         self.training_seconds = 0.0
         self.evaluation_seconds = 0.0
         self.waiting_seconds = 0.0

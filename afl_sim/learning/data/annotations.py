@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from afl_sim.learning.data.sample_form import SampleForm
 
 Ints = npt.NDArray[np.int64]
 
@@ -57,3 +59,20 @@ def bins_of(numbers: npt.NDArray[np.float32]) -> Ints:
     ordered = np.sort(first)
     edges = ordered[[len(first) * k // BINS for k in range(1, BINS)]]
     return np.searchsorted(edges, first, side="right").astype(np.int64)
+
+
+def annotations_of(
+    labels: npt.NDArray[Any], form: SampleForm, owners: Ints | None, owner_names: tuple[str, ...]
+) -> Annotations:
+    """The annotations of samples with labels of any kind.
+
+    Args:
+        labels: as `SampleForm.target` says.
+        form: of the samples.
+        owners, owner_names: as in `Annotations`.
+    """
+    if form.target == "class":
+        return Annotations(labels, form.outputs, owners, owner_names)
+    if form.target == "number":
+        return Annotations(bins_of(labels), BINS, owners, owner_names)
+    return Annotations(np.zeros(len(labels), dtype=np.int64), 1, owners, owner_names)

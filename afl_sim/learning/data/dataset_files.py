@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -97,6 +99,22 @@ def _checked_labels(spec: DataSpec, folder: Path, targets: Any) -> Tensor:
     return labels
 
 
+def files_read(spec: DataSpec) -> Iterator[Path]:
+    """The files of the user's own copy of a data set, in a fixed order, if they are there."""
+    folder = _folder(spec, Path())
+    for train in (True, False):
+        for name in _files(spec, train=train):
+            if (folder / name).is_file():
+                yield folder / name
+
+
+def _files(spec: DataSpec, *, train: bool) -> list[str]:
+    if spec.dataset == "cifar10":
+        batches = [f"data_batch_{n}" for n in range(1, 6)] if train else ["test_batch"]
+        return [f"cifar-10-batches-py/{batch}" for batch in batches]
+    return list(_idx_files(spec, train=train))
+
+
 def cache_for(spec: DataSpec, cache: Path | None) -> Path:
     """The cache folder; none is needed if the user has a copy of the data set."""
     return cache or (cache_folder() if spec.root is None else Path())
@@ -146,7 +164,10 @@ def _read_once(spec: DataSpec, folder: Path, *, train: bool, images: bool) -> tu
             raise FileNotFoundError(f"{path.name} was not found{_instead(path)}")
     # Torchvision's own readers prefer the files of its old versions in a folder `processed`, even
     # if they hold something else.
-    return read_idx(pictures, 3)[:, None] if images else None, read_idx(labels, 1)
+    found = read_idx(pictures, 3)[:, None] if images else None
+    if found is not None and spec.dataset == "emnist":  # rows and columns are swapped there
+        found = np.ascontiguousarray(found.swapaxes(2, 3))
+    return found, read_idx(labels, 1)
 
 
 def _idx_files(spec: DataSpec, *, train: bool) -> tuple[str, str]:
@@ -155,7 +176,7 @@ def _idx_files(spec: DataSpec, *, train: bool) -> tuple[str, str]:
         part = f"emnist-{spec.split or 'balanced'}-{'train' if train else 'test'}"
     else:
         part = "train" if train else "t10k"
-    start = f"{_READERS[spec.dataset]}/raw/{part}"
+    start = f"{_READERS[spec.title]}/raw/{part}"
     return f"{start}-images-idx3-ubyte", f"{start}-labels-idx1-ubyte"
 
 
@@ -176,7 +197,7 @@ def _torchvisions(spec: DataSpec, folder: Path, *, train: bool, download: bool =
         options["split"] = spec.split or "balanced"
     import torchvision.datasets
 
-    return getattr(torchvision.datasets, _READERS[spec.dataset])(**options)
+    return getattr(torchvision.datasets, _READERS[spec.title])(**options)
 
 
 def _unreadable(spec: DataSpec, folder: Path, why: object) -> DataError:

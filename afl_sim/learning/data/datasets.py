@@ -6,9 +6,10 @@ converted once from 8 bits to one normalized float32 tensor, which the whole pro
 
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,25 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import DataError
-from afl_sim.learning.data.annotations import Annotations
+from afl_sim.learning.data.annotations import Annotations, annotations_of
 from afl_sim.learning.data.arrays import Arrays, content_key, open_arrays, store_arrays
 from afl_sim.learning.data.dataset_files import cache_for, made_from, read_images, read_labels
 from afl_sim.learning.data.form import SampleForm, form_of
 from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
+from afl_sim.learning.data.mapped_files import MappedFile
 from afl_sim.learning.data.mnist_cache import cache_folder
 from afl_sim.learning.data.normalization import normalization
-from afl_sim.scenario.sections.data import DataSpec, held_out
+from afl_sim.learning.data.own_data import is_source, source_fields
+from afl_sim.learning.data.sources.reading import know_form
+from afl_sim.scenario.sections.data import DATASETS, DataSpec, held_out
+from afl_sim.scenario.sections.datasets import OwnDataset
 from afl_sim.scenario.sections.partitions import Iid
 from afl_sim.streams import Streams
 
 _supplied: dict[DataSpec, Dataset] = {}  # pools that came from another process
 _INPUTS = ("inputs", "test_inputs")
+_OPTIONAL = ("owners", "weights")
+_NAMES, _FORM, _ELSEWHERE = "owner_names", "form", "_file"  # in names of stored arrays
 _STORED_FORM = "v3"  # a new form of the stored arrays needs a new name
 
 
@@ -48,6 +55,9 @@ class Dataset:
         validation_inputs, validation_labels: the held-out share; possibly no samples.
         test_inputs, test_labels: the published test set, normalised alike.
         form: what one sample looks like.
+        owners: int64 (samples,): which of the data's own clients a sample comes from; None if the
+            data has no clients.
+        owner_names: the names of the data's own clients.
         weights: float32 (samples,): how much each of `inputs` counts in a loss; None if all count
             the same.
         stored: folder of the pool's memory maps (`afl_sim.learning.data.arrays`), if there is one.
@@ -61,13 +71,16 @@ class Dataset:
     test_inputs: Inputs
     test_labels: Tensor
     form: SampleForm
+    owners: Tensor | None = None
+    owner_names: tuple[str, ...] = ()
     weights: Tensor | None = None
     stored: Path | None = None
 
     @property
     def annotations(self) -> Annotations:
         """What is needed to deal the samples out."""
-        return Annotations(self.labels.numpy(), self.form.outputs)
+        owners = None if self.owners is None else self.owners.numpy()
+        return annotations_of(self.labels.numpy(), self.form, owners, self.owner_names)
 
 
 def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) -> Dataset:
@@ -90,9 +103,10 @@ def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) ->
         pool,
         inputs=pool.inputs[kept],
         labels=pool.labels[kept],
-        weights=None if pool.weights is None else pool.weights[kept],
         validation_inputs=pool.inputs[aside],
         validation_labels=pool.labels[aside],
+        owners=None if pool.owners is None else pool.owners[kept],
+        weights=None if pool.weights is None else pool.weights[kept],
     )
 
 
@@ -104,11 +118,15 @@ def load_annotations(spec: DataSpec, streams: Streams, cache: Path | None = None
     """
     unsplit = _unsplit(spec)
     if (supplied := _supplied.get(unsplit)) is not None:
-        labels = supplied.labels
+        found = supplied.annotations
+    elif is_source(spec):
+        # Read whole, so that `validate` finds all mistakes.
+        found = _source_pool(unsplit, cache_for(spec, cache)).annotations
     else:
         labels = _read_pool_labels(unsplit, cache_for(spec, cache))
-    training, _ = split_pool(len(labels), spec.validation, streams)
-    return Annotations(labels.numpy()[training], form_of(spec).outputs)
+        found = Annotations(labels.numpy(), form_of(spec).outputs)
+    training, _ = split_pool(len(found), spec.validation, streams)
+    return found.of(training)
 
 
 @lru_cache(maxsize=2)
@@ -149,7 +167,7 @@ def supply_pool(spec: DataSpec, arrays: Arrays) -> None:
 
 def pool_arrays(spec: DataSpec) -> Arrays:
     """The whole pool as arrays, for a process that has no access to the files."""
-    return _arrays_of(_pool(spec, None))
+    return _arrays_of(_pool(spec, None), whole=True)
 
 
 def open_pool(spec: DataSpec, stored: Path) -> Dataset:
@@ -174,7 +192,17 @@ def _unsplit(spec: DataSpec) -> DataSpec:
 
 def _pool(spec: DataSpec, cache: Path | None) -> Dataset:
     unsplit = _unsplit(spec)
-    return _supplied.get(unsplit) or _read_pool(unsplit, cache_for(spec, cache))
+    if (supplied := _supplied.get(unsplit)) is not None:
+        return supplied
+    if is_source(spec):
+        return _source_pool(unsplit, cache_for(spec, cache))
+    return _read_pool(unsplit, cache_for(spec, cache))
+
+
+def _source_pool(spec: DataSpec, cache: Path) -> Dataset:
+    fields = source_fields(spec, cache)
+    nothing = {f"validation_{name}": fields[name][:0] for name in ("inputs", "labels")}
+    return Dataset(name=spec.title, **fields, **nothing)
 
 
 @lru_cache(maxsize=2)
@@ -199,14 +227,16 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
     Raises:
         DataError: the cache folder cannot be written.
     """
-    pool = _read_pool(_unsplit(spec), cache or cache_folder())
+    pool = _pool(spec, cache or cache_folder())
     if pool.stored is None:
         contents = _arrays_of(pool)
-        folder = (cache or cache_folder()) / "arrays" / f"{spec.dataset}-{content_key(contents)}"
+        folder = (
+            (cache or cache_folder()) / "arrays" / f"{_file_name(spec)}-{content_key(contents)}"
+        )
         mapped = store_pool(pool, folder)
         if mapped is None:
             raise DataError(
-                f"cannot store {spec.info.title} in {folder} for the worker processes; set "
+                f"cannot store {spec.title} in {folder} for the worker processes; set "
                 "AFL_SIM_CACHE to a folder that can be written"
             )
         return folder
@@ -225,48 +255,87 @@ def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
         if mapped is None:
             return None
         if all(np.array_equal(mapped.get(name, ()), array) for name, array in arrays.items()):
-            return replace(pool, **_tensors_of(mapped), stored=folder)
+            return replace(pool, **_fields_of(mapped), stored=folder)
         shutil.rmtree(folder, ignore_errors=True)  # another set was stored under this name
     return None
 
 
 def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Dataset:
     """The stored pool, with no samples held out."""
-    tensors = _tensors_of(arrays)
+    fields = _fields_of(arrays)
+    if isinstance(spec.dataset, OwnDataset):
+        know_form(spec.dataset, fields["form"])
     return Dataset(
-        name=spec.dataset,
-        validation_inputs=tensors["inputs"][:0],
-        validation_labels=tensors["labels"][:0],
-        form=form_of(spec),
+        name=spec.title,
+        validation_inputs=fields["inputs"][:0],
+        validation_labels=fields["labels"][:0],
         stored=folder,
-        **tensors,
+        **{"form": form_of(spec), **fields},
     )
 
 
-def _arrays_of(pool: Dataset) -> Arrays:
-    """A pool as arrays by name, which `_tensors_of` turns into its fields."""
+def _arrays_of(pool: Dataset, whole: bool = False) -> Arrays:
+    """A pool as arrays by name, which `_fields_of` turns into its fields.
+
+    Args:
+        pool: the pool.
+        whole: whether arrays that are mapped from files of the user's are among them; else it is
+            told where they lie.
+    """
     arrays = {"labels": pool.labels.numpy(), "test_labels": pool.test_labels.numpy()}
+    for name in _OPTIONAL:
+        if (found := getattr(pool, name)) is not None:
+            arrays[name] = found.numpy()
+    if pool.owner_names:
+        arrays[_NAMES] = _text_array(json.dumps(pool.owner_names))
+    if pool.name not in DATASETS:
+        arrays[_FORM] = _text_array(json.dumps(asdict(pool.form)))
     for name in _INPUTS:
         inputs: Inputs = getattr(pool, name)
         if isinstance(inputs, RawInputs):
             assert inputs.rows is None  # a pool is whole
             arrays |= {
-                name: inputs.raw.numpy(),
                 "shift": inputs.scaling.shift.numpy(),
                 "scale": inputs.scaling.scale.numpy(),
                 "unit_norm": np.array(inputs.scaling.unit_norm),
             }
+            if inputs.file is not None and not whole:
+                arrays[f"{name}{_ELSEWHERE}"] = inputs.file.encoded()
+            else:
+                arrays[name] = inputs.raw.numpy()
         else:
             arrays[name] = inputs.numpy()
     return arrays
 
 
-def _tensors_of(arrays: Arrays) -> dict[str, Any]:
-    tensors: dict[str, Any] = {n: torch.from_numpy(array) for n, array in arrays.items()}
-    if "shift" not in tensors:
-        return tensors
-    scaling = Scaling(tensors.pop("shift"), tensors.pop("scale"), bool(tensors.pop("unit_norm")))
-    return tensors | {name: RawInputs(tensors[name], scaling) for name in _INPUTS}
+def _text_array(text: str) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(text.encode(), dtype=np.uint8)
+
+
+def _fields_of(arrays: Arrays) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    files = {}
+    for name, array in arrays.items():
+        if name == _NAMES:
+            fields["owner_names"] = tuple(json.loads(bytes(array)))
+        elif name == _FORM:
+            form = json.loads(bytes(array))
+            fields["form"] = SampleForm(**{**form, "input_shape": tuple(form["input_shape"])})
+        elif name.endswith(_ELSEWHERE):
+            found = MappedFile.decoded(array)
+            files[name.removesuffix(_ELSEWHERE)] = found
+            fields[name.removesuffix(_ELSEWHERE)] = torch.from_numpy(found.open())
+        else:
+            fields[name] = torch.from_numpy(array)
+    if "shift" not in fields:
+        return fields
+    scaling = Scaling(fields.pop("shift"), fields.pop("scale"), bool(fields.pop("unit_norm")))
+    raw = {name: RawInputs(fields[name], scaling, file=files.get(name)) for name in _INPUTS}
+    return fields | raw
+
+
+def _file_name(spec: DataSpec) -> str:
+    return "".join(sign if sign.isalnum() else "_" for sign in spec.title)
 
 
 def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
@@ -286,7 +355,7 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
             RawInputs(part, scaling) if raw else scaling.of(part) for part in (train, test)
         )
     return Dataset(
-        name=spec.dataset,
+        name=spec.title,
         inputs=inputs,
         labels=labels,
         validation_inputs=inputs[:0],
@@ -298,16 +367,27 @@ def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
 
 
 def made_up(spec: DataSpec, count: int) -> tuple[Tensor, Tensor]:
-    """Images of random pixels, normalised as the data set is, and random labels.
+    """Random inputs, in the range of the data set's, and random labels.
 
     Returns:
-        float32 (count, channels, height, width) and int64 (count,), the same for the same spec.
+        Inputs and labels of the scenario's form, the same for the same spec.
     """
     draws = torch.Generator().manual_seed(0)
     form = form_of(spec)
-    pixels = torch.randint(256, (count, *form.input_shape), generator=draws, dtype=torch.uint8)
-    labels = torch.randint(form.outputs, (count,), generator=draws)
-    return _scaling(spec, pixels, pixels).of(pixels), labels
+    shape = (count, *form.input_shape)
+    if form.vocabulary is not None:
+        inputs = torch.randint(form.vocabulary, shape, generator=draws)
+    elif form.is_image:
+        pixels = torch.randint(256, shape, generator=draws, dtype=torch.uint8)
+        inputs = _scaling(spec, pixels, pixels).of(pixels)
+    else:
+        inputs = torch.randn(shape, generator=draws)
+    if form.target == "number":
+        return inputs, torch.randn((count, form.outputs), generator=draws)
+    if form.target == "several":
+        return inputs, torch.randint(2, (count, form.outputs), generator=draws).float()
+    places = (count,) if form.target == "class" else (count, form.input_shape[0])
+    return inputs, torch.randint(form.outputs, places, generator=draws)
 
 
 def _scaling(spec: DataSpec, train: Tensor, pool: Tensor) -> Scaling:

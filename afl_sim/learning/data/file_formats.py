@@ -1,4 +1,4 @@
-"""The file formats of data sets: IDX for the MNIST family, batches for CIFAR-10.
+"""The file formats of data sets: IDX for the MNIST family, batches for CIFAR.
 
 Files are checked before they are used, and nothing in them is executed.
 """
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 
-_UNSIGNED_BYTE = 8
+_UNSIGNED_BYTE, _INT32 = 8, 12
 _CIFAR_ROW = 3 * 32 * 32
 # What a pickled NumPy array or number imports; NumPy sometimes renames these modules.
 _MAKERS: tuple[Any, ...] = (
@@ -40,19 +40,29 @@ def read_idx(path: Path, rank: int) -> Bytes:
         OSError: it cannot be read.
         ValueError: it is no such file, or not as long as its sizes say.
     """
+    return _read_idx(path, rank, _UNSIGNED_BYTE, np.dtype(np.uint8))
+
+
+def read_idx_whole(path: Path, rank: int) -> npt.NDArray[np.int64]:
+    """The array in an IDX file of whole numbers of four bytes; see `read_idx`."""
+    return _read_idx(path, rank, _INT32, np.dtype(">i4")).astype(np.int64)
+
+
+def _read_idx(path: Path, rank: int, code: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
     with open(path, "rb") as file:
         header = file.read(4 * (1 + rank))
-        magic = bytes([0, 0, _UNSIGNED_BYTE, rank])
+        magic = bytes([0, 0, code, rank])
         if header[:4] != magic or len(header) < 4 * (1 + rank):
             raise ValueError(
                 f"{path.name} begins with {header[:4].hex(' ') or 'nothing'}; expected an IDX file "
                 f"of {rank} dimension{'s' * (rank > 1)}, which begins with {magic.hex(' ')}"
             )
         shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, len(header), 4))
-        found, expected = path.stat().st_size - len(header), math.prod(shape)
+        found = path.stat().st_size - len(header)
+        expected = math.prod(shape) * kind.itemsize
         if found != expected:
             raise ValueError(f"{path.name} holds {found} bytes of data; its header says {expected}")
-        return np.fromfile(file, dtype=np.uint8).reshape(shape)
+        return np.fromfile(file, dtype=kind).reshape(shape)
 
 
 def read_cifar(folder: Path, *, train: bool) -> tuple[Bytes, list[int]]:
@@ -71,16 +81,27 @@ def read_cifar(folder: Path, *, train: bool) -> tuple[Bytes, list[int]]:
     return np.concatenate(images).reshape(-1, 3, 32, 32), labels
 
 
-def _cifar_batch(path: Path) -> tuple[Bytes, list[int]]:
+def read_cifar100(path: Path) -> tuple[Bytes, list[int]]:
+    """Images (N, 3, 32, 32) and fine labels from a Python batch of CIFAR-100.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such batch.
+    """
+    images, labels = _cifar_batch(path, "fine_labels")
+    return images.reshape(-1, 3, 32, 32), labels
+
+
+def _cifar_batch(path: Path, key: str = "labels") -> tuple[Bytes, list[int]]:
     with open(path, "rb") as file:
         try:
             batch = _PlainUnpickler(file, encoding="latin1").load()
         except Exception as error:  # with a file that is not a pickle it may raise any exception
-            raise ValueError(f"{path.name} is no batch of CIFAR-10: {error}") from error
+            raise ValueError(f"{path.name} is no batch of CIFAR: {error}") from error
     found = {}
     if isinstance(batch, dict):
         found = {k.decode("latin1") if isinstance(k, bytes) else k: v for k, v in batch.items()}
-    images, labels = found.get("data"), found.get("labels")
+    images, labels = found.get("data"), found.get(key)
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2:
         raise ValueError(f"{path.name} holds no images; expected a matrix of bytes named data")
     if images.shape[1] != _CIFAR_ROW:

@@ -1,56 +1,24 @@
-"""What one sample looks like, and what a model has to give for it."""
+"""The form of a scenario's samples."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
-
+from afl_sim.learning.data.sample_form import IGNORED, SampleForm, Target
+from afl_sim.learning.data.sources.reading import own_form
 from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.datasets import OwnDataset
 
-Target = Literal["class", "number", "several", "tokens"]
-IGNORED: Final = -100
-"""The label of a position that counts neither in a loss nor in a metric."""
-
-
-@dataclass(frozen=True)
-class SampleForm:
-    """The shapes and types of a data set's samples.
-
-    Attributes:
-        input_shape: shape of one input: (channels, height, width) of an image, (features,), or
-            (length,) of tokens.
-        outputs: how many numbers a model gives for a sample; for ``tokens``, for each position.
-        target: what a label is. ``class``: one of `outputs` labels, int64 (n,). ``number``: float32
-            (n, outputs). ``several``: any of `outputs` labels, zeros and ones, float32
-            (n, outputs). ``tokens``: one of `outputs` labels for each position, int64 (n, length),
-            with `IGNORED` where there is none.
-        vocabulary: the number of different tokens in the inputs, which are int64 then; None if the
-            inputs are float32.
-    """
-
-    input_shape: tuple[int, ...]
-    outputs: int
-    target: Target = "class"
-    vocabulary: int | None = None
-
-    @property
-    def is_image(self) -> bool:
-        """Whether an input is an image: (channels, height, width)."""
-        return self.vocabulary is None and len(self.input_shape) == 3
-
-    @property
-    def inputs(self) -> str:
-        """The inputs in words, for messages."""
-        shape = "x".join(map(str, self.input_shape))
-        if self.vocabulary is not None:
-            return f"{shape} tokens of {self.vocabulary}"
-        return f"{shape} images" if self.is_image else f"{shape} numbers"
+__all__ = ["IGNORED", "SampleForm", "Target", "form_of"]
 
 
 def form_of(spec: DataSpec) -> SampleForm:
-    """The form of a scenario's samples, without reading all of them.
+    """The form of a scenario's samples. Own data is read for it, once for each process.
 
     Args:
         spec: the scenario's ``data`` section.
+
+    Raises:
+        DataError: own data is missing, damaged or not what the scenario says.
     """
-    return SampleForm(spec.info.input_shape, spec.info.classes)
+    if isinstance(spec.dataset, OwnDataset):
+        return own_form(spec.dataset)
+    return SampleForm(spec.info.input_shape, spec.info.classes, spec.info.target)

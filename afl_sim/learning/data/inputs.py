@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from afl_sim.learning.data.mapped_files import MappedFile
 from afl_sim.learning.data.normalization import normalized, of_unit_norm
 from afl_sim.machine import physical_memory
 
@@ -36,7 +37,8 @@ class Scaling:
 
     def of(self, inputs: Tensor) -> Tensor:
         """Inputs as float32, normalised; a new tensor."""
-        scaled = normalized(inputs, self.shift, self.scale)
+        own = inputs.clone() if inputs.dtype == torch.float32 else inputs
+        scaled = normalized(own, self.shift, self.scale)
         return of_unit_norm(scaled) if self.unit_norm else scaled
 
     def to(self, device: torch.device) -> Scaling:
@@ -54,11 +56,13 @@ class RawInputs:
         raw: of any type, (all, ...); it may be a memory map.
         scaling: how they are normalised.
         rows: int64 (samples,): which of ``raw`` they are; None for all, in their order.
+        file: where ``raw`` is mapped from, if it is a file of the user's.
     """
 
     raw: Tensor
     scaling: Scaling
     rows: Tensor | None = None
+    file: MappedFile | None = None
 
     def __len__(self) -> int:
         return len(self.raw if self.rows is None else self.rows)

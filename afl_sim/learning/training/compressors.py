@@ -11,10 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from afl_sim.scenario.sections.compression import BFloat16, Compression, NoCompression, Qsgd, TopK
+from afl_sim.learning.training.own_tensors import called
+from afl_sim.scenario.sections.compression import (
+    COMPRESSORS,
+    BFloat16,
+    Compression,
+    Qsgd,
+    Scheme,
+    TopK,
+)
+from afl_sim.scenario.sections.compression import Compressor as OwnCompressor
 from afl_sim.streams import Streams
-
-Scheme = NoCompression | BFloat16 | TopK | Qsgd
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,9 @@ def compressed(
     if isinstance(scheme, Qsgd):
         uniform = streams.generator(purpose, client, task).random(len(vector), dtype="float32")
         return quantized(vector, torch.from_numpy(uniform), scheme.levels, scheme.bucket)
+    if isinstance(scheme, OwnCompressor):
+        draws = streams.generator(purpose, client, task)
+        return called(scheme, COMPRESSORS, vector, draws)
     return vector
 
 

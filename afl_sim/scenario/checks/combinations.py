@@ -39,6 +39,7 @@ def impossible_combinations(
         yield from _wrong_lengths(parts, clients)
         yield from without_unknown(_wrong_devices(parts, clients))
         yield from without_unknown(_absent_clients(parts, clients))
+        yield from without_unknown(_wrong_attackers(parts, clients))
         yield from _own_checks(sections, clients)
     server = sections.get("server")
     if timing_only and server is not None and server.selection.reads_results:
@@ -266,6 +267,13 @@ def _absent_clients(sections: Mapping[str, Any], count: int) -> Iterator[Finding
             ("clients", "availability", "trace"),
             without_rows(availability.trace, len(absent), clients, absent[0]),
         )
+
+
+def _wrong_attackers(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:
+    section = sections.get("clients")
+    attack = None if section is None else section.attack
+    for path, message in () if attack is None else attack.problems(count):
+        yield Finding(("clients", "attack", *path), message)
 
 
 def _own_checks(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:

@@ -28,14 +28,28 @@ def times_without_a_mean(sections: Mapping[str, Any]) -> Iterator[Finding]:
         who.append((("server", "selection", "by"), "got 'speed'", "selection"))
     if not who:
         return
-    for key, law in _drawn_per_task(clients, server, sections.get("training")).items():
+    for key in laws_without_a_mean(clients, server, sections.get("training")):
+        for path, begin, another in who:
+            yield Finding(path, f"{begin}, {without_a_mean(key, another)}")
+
+
+def laws_without_a_mean(clients: Any, server: Any, training: Any) -> Iterator[str]:
+    """The keys of the laws because of which a client has no mean round trip.
+
+    Args:
+        clients, server, training: these sections of a scenario.
+    """
+    for key, law in _drawn_per_task(clients, server, training).items():
         if not all(math.isfinite(law.mean(client)) for client in range(law.length or 1)):
-            for path, begin, another in who:
-                yield Finding(
-                    path,
-                    f"{begin}, but {key} has no finite mean, so a client's mean round trip is "
-                    f"infinite; expected a distribution with a finite mean, or another {another}",
-                )
+            yield key
+
+
+def without_a_mean(key: str, another: str) -> str:
+    """The end of a message about such a law, and what may be used instead."""
+    return (
+        f"but {key} has no finite mean, so a client's mean round trip is infinite; expected a "
+        f"distribution with a finite mean, or another {another}"
+    )
 
 
 def _drawn_per_task(clients: Any, server: Any, training: Any) -> dict[str, Distribution]:

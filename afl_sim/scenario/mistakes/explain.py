@@ -194,7 +194,8 @@ def _read(location: KeyPath, data: Any, absent: bool) -> tuple[int, KeyPath]:
     elif absent and not rest:
         # A value that is no block has no keys, unless it is one key's short form of the block.
         ways.append((0 if isinstance(data, dict) else 2, (part,)))
-    tag = isinstance(data, dict) and part in (data.get("kind"), None)
+    # A block may be written as its kind alone.
+    tag = part in (data.get("kind"), None) if isinstance(data, dict) else part == data
     if not present or tag:
         cost, path = _read(rest, data, absent)
         ways.append((cost + (1 if tag else 3), path))

@@ -26,7 +26,7 @@ def load(path: str, noun: str) -> object:
             raised there.
     """
     module_name, _, name = path.partition(":")
-    if not module_name or not name:
+    if not module_name or not name or module_name.startswith("."):
         raise ScenarioError(f"cannot import {noun} {path!r}: expected the form package.module:name")
     try:
         module = importlib.import_module(module_name)

@@ -31,16 +31,18 @@ def settings_of(
         ScenarioError: the function does not take these values, or has a parameter that cannot be
             a setting.
     """
-    parameters = list(inspect.signature(function).parameters.values())
-    given, others = parameters[: len(filled)], parameters[len(filled) :]
     call = f"{path}({', '.join(filled)})"
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-in functions have none
+        raise ScenarioError(f"{path} does not say what it takes; expected to call {call}") from None
+    parameters = list(signature.parameters.values())
+    given, others = parameters[: len(filled)], parameters[len(filled) :]
     at = place_of(function)
     if len(given) < len(filled) or any(
         each.kind not in (inspect.Parameter.POSITIONAL_ONLY, _NAMED[0]) for each in given
     ):
-        raise ScenarioError(
-            f"{path} takes {inspect.signature(function)}; expected to call {call}{at}"
-        )
+        raise ScenarioError(f"{path} takes {signature}; expected to call {call}{at}")
     try:
         types = get_type_hints(function, include_extras=True)
     except Exception as error:

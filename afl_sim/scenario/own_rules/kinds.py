@@ -28,6 +28,7 @@ class RuleKind:
         hook: the method that it must have, and that a user's function stands for.
         filled: names of the values that the method is called with, in order, without ``self``.
         more: further methods that it must have. Then a function alone is not enough.
+        instead: methods any of which it may have instead of ``hook``.
     """
 
     noun: str
@@ -36,6 +37,7 @@ class RuleKind:
     hook: str
     filled: tuple[str, ...]
     more: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
 
     def named(self) -> dict[str, EntryPoint]:
         """The entry points of installed packages, by name; nothing is imported."""
@@ -115,9 +117,15 @@ class RuleKind:
         return reduce
 
     def _check_methods(self, found: type[Rule], path: str) -> None:
+        if not found.model_config.get("frozen") or found.__private_attributes__:
+            raise ScenarioError(
+                f"{path!r} can change while it is used; expected a frozen class without private "
+                "attributes"
+            )
+        if any(getattr(found, name) is not getattr(self.base, name) for name in self.instead):
+            return
         for name in (self.hook, *self.more):
-            method = getattr(found, name)
-            if method is getattr(self.base, name):
+            if getattr(found, name) is getattr(self.base, name):
                 call = f"{name}(self, {', '.join(self.filled)})" if name == self.hook else name
                 raise ScenarioError(f"{path!r} has no method {name}; expected {call}")
         try:

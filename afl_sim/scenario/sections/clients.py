@@ -8,7 +8,15 @@ from pydantic import Field, model_validator
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.uses import OncePerClient
-from afl_sim.scenario.section import Count, Seconds, Section, default_choice, refuse_many
+from afl_sim.scenario.section import (
+    Count,
+    LaterSection,
+    Seconds,
+    Section,
+    default_choice,
+    refuse_many,
+)
+from afl_sim.scenario.sections.attack import AnyAttack
 from afl_sim.scenario.sections.availability import AlwaysAvailable, Availability
 from afl_sim.scenario.sections.faults import Faults
 from afl_sim.scenario.sections.modulation import Hours, Slowdowns
@@ -83,8 +91,10 @@ class Compute(Section):
         return "step" if self.seconds_per_step is not None else "task"
 
 
-class Clients(Section):
+class Clients(LaterSection):
     """The fleet."""
+
+    _later = ("attack",)
 
     count: Count = Field(description="Number of clients.")
     compute: Compute = Field(default=Compute(), description="How long local training takes.")
@@ -105,3 +115,8 @@ class Clients(Section):
         "drawn. A strategy that needs queues implies fifo.",
     )
     faults: Faults = Field(default=Faults(), description="Faults of tasks.")
+    attack: AnyAttack | None = Field(
+        default=None,
+        description="Clients that send false updates or train on false labels; null: none. They "
+        "take as long as honest clients, so the schedule does not change.",
+    )

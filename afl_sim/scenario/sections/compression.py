@@ -6,11 +6,86 @@ is compressed are the P parameters; floating buffers travel as they are, 4 bytes
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+import numpy as np
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from afl_sim.scenario.section import Count, Flag, Number, Section, kind_alone
+from afl_sim.scenario.own_rules import OpenTo, Rule, RuleKind
+from afl_sim.scenario.own_rules.calling import code_of_rule, refusal
+from afl_sim.scenario.section import Count, Flag, Number, Section
+
+_MOST_BYTES = 2**53
+
+
+class Compressor(Rule):
+    """The base class of a user's own compression of updates or models.
+
+    `compress` gives what the receiver reads, and `size` how many bytes travelled. The number of
+    bytes depends on the number of parameters alone, so that durations do not depend on training.
+
+    Example:
+        >>> import torch
+        >>> from afl_sim import Compressor
+        >>> class Signs(Compressor):
+        ...     def compress(self, vector, draws):
+        ...         return vector.abs().mean() * vector.sign()
+        ...
+        ...     def size(self, parameters):
+        ...         return -(-parameters // 8) + 4  # a bit for each sign, and the mean
+        >>> Signs().compress(torch.tensor([1.0, -3.0]), None), Signs().size(1000)
+        (tensor([ 2., -2.]), 129)
+    """
+
+    error_feedback: Flag = Field(
+        default=False,
+        description="For uploads: whether what an update loses is added to the client's next one.",
+    )
+
+    def compress(self, vector: Any, draws: np.random.Generator) -> Any:
+        """The vector that the receiver gets, a tensor of shape (P,), float32.
+
+        Args:
+            vector: shape (P,), a float32 tensor that must not be changed: an update with what error
+                feedback adds to it, or the parameters of the global model.
+            draws: a generator of this transfer's own, for all random numbers.
+        """
+        raise NotImplementedError
+
+    def size(self, parameters: int) -> int:
+        """The bytes that a vector of so many parameters takes, a whole number from 0."""
+        raise NotImplementedError
+
+
+COMPRESSORS = RuleKind(
+    "compressor",
+    "afl_sim.compressors",
+    Compressor,
+    "compress",
+    ("vector", "draws"),
+    more=("size",),
+)
+
+
+def bytes_of(rule: Compressor, parameters: int) -> int:
+    """What a user's own compressor says that so many parameters take, checked.
+
+    Raises:
+        OwnRuleError: the compressor raised an exception, or gave no number of bytes.
+    """
+    with code_of_rule(rule, COMPRESSORS.noun, "size"):
+        found = rule.size(parameters)
+    whole = isinstance(found, int | np.integer) and not isinstance(found, bool)
+    if not whole or not 0 <= found <= _MOST_BYTES:
+        raise refusal(
+            rule,
+            COMPRESSORS.noun,
+            "size",
+            f"returned {found!r} for {parameters} parameters; expected a whole number of bytes, 0 "
+            "or more",
+        )
+    return int(found)
 
 
 class NoCompression(Section):
@@ -83,12 +158,13 @@ class Qsgd(Section):
 
 Upload = Annotated[
     Annotated[NoCompression | BFloat16 | TopK | Qsgd, Field(discriminator="kind")],
-    BeforeValidator(kind_alone),
+    OpenTo(COMPRESSORS, ("none", "bf16", "topk", "qsgd")),
 ]
 Download = Annotated[
     Annotated[NoCompression | BFloat16 | Qsgd, Field(discriminator="kind")],
-    BeforeValidator(kind_alone),
+    OpenTo(COMPRESSORS, ("none", "bf16", "qsgd")),
 ]
+Scheme = NoCompression | BFloat16 | TopK | Qsgd | Compressor
 
 
 class Compression(Section):
@@ -97,21 +173,37 @@ class Compression(Section):
     upload: Upload = Field(
         default=NoCompression(),
         description="Compression of an update (the local model minus its starting point): none, "
-        "bf16, topk or qsgd.",
+        "bf16, topk, qsgd, or your own.",
     )
     download: Download = Field(
-        default=NoCompression(), description="Compression of the global model: none, bf16 or qsgd."
+        default=NoCompression(),
+        description="Compression of the global model: none, bf16, qsgd, or your own.",
     )
+
+    @model_validator(mode="after")
+    def _no_feedback_of_models(self) -> Self:
+        if getattr(self.download, "error_feedback", False):
+            raise PydanticCustomError(
+                "scenario",
+                "download has error_feedback, which only updates can have; expected false",
+            )
+        return self
 
     @property
     def feeds_back(self) -> bool:
         """Whether clients keep what they did not send."""
-        return isinstance(self.upload, TopK) and self.upload.error_feedback
+        return bool(getattr(self.upload, "error_feedback", False))
 
     def download_bytes(self, parameters: int, buffers: int) -> int:
         """Bytes of a model on its way to a client."""
-        return self.download.size(parameters) + 4 * buffers
+        return _size(self.download, parameters) + 4 * buffers
 
     def upload_bytes(self, parameters: int, buffers: int) -> int:
         """Bytes of an update on its way to the server."""
-        return self.upload.size(parameters) + 4 * buffers
+        return _size(self.upload, parameters) + 4 * buffers
+
+
+def _size(scheme: Scheme, parameters: int) -> int:
+    if isinstance(scheme, Compressor):
+        return bytes_of(scheme, parameters)
+    return scheme.size(parameters)

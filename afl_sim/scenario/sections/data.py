@@ -7,54 +7,24 @@ Only the words are here. ``afl_sim.learning.data.datasets`` reads the files and
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from afl_sim.scenario.section import LaterSection
+from afl_sim.scenario.sections.datasets import (
+    DATASETS,
+    EMNIST_SPLITS,
+    WITH_SUMS,
+    DatasetChoice,
+    DatasetInfo,
+    OwnDataset,
+)
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import Iid, PartitionSpec
 from afl_sim.scenario.sections.skew import ConceptShift, FeatureSkew
 from afl_sim.scenario.sections.speed_correlation import SpeedCorrelation
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What is known of a data set before its files are read.
-
-    Attributes:
-        title: the name people use.
-        input_shape: one sample as (channels, height, width).
-        classes: number of labels.
-        train, test: samples in the published files.
-    """
-
-    title: str
-    input_shape: tuple[int, int, int]
-    classes: int
-    train: int
-    test: int
-
-
-DATASETS: dict[str, DatasetInfo] = {
-    "mnist": DatasetInfo("MNIST", (1, 28, 28), 10, 60_000, 10_000),
-    "fashion_mnist": DatasetInfo("FashionMNIST", (1, 28, 28), 10, 60_000, 10_000),
-    "kmnist": DatasetInfo("KMNIST", (1, 28, 28), 10, 60_000, 10_000),
-    "emnist": DatasetInfo("EMNIST", (1, 28, 28), 47, 112_800, 18_800),
-    "cifar10": DatasetInfo("CIFAR10", (3, 32, 32), 10, 50_000, 10_000),
-}
-
-EMNIST_SPLITS: dict[str, DatasetInfo] = {
-    "balanced": DATASETS["emnist"],
-    "byclass": DatasetInfo("EMNIST byclass", (1, 28, 28), 62, 697_932, 116_323),
-    "bymerge": DatasetInfo("EMNIST bymerge", (1, 28, 28), 47, 697_932, 116_323),
-    "letters": DatasetInfo("EMNIST letters", (1, 28, 28), 26, 124_800, 20_800),
-    "digits": DatasetInfo("EMNIST digits", (1, 28, 28), 10, 240_000, 40_000),
-    "mnist": DatasetInfo("EMNIST mnist", (1, 28, 28), 10, 60_000, 10_000),
-}
-
 
 SHARED_SAMPLES = (
     "clients that draw their samples with replacement share them, so one would train on the test "
@@ -67,10 +37,11 @@ class DataSpec(LaterSection):
 
     _later = ("check", "storage", "skew", "concept_shift")
 
-    dataset: Literal["mnist", "fashion_mnist", "kmnist", "emnist", "cifar10"] = Field(
+    dataset: DatasetChoice = Field(
         default="mnist",
-        description="The data set. mnist comes with the package; the others need `root` or "
-        "`download: true`.",
+        description="The data set: mnist, fashion_mnist, kmnist, emnist, cifar10, cifar100, svhn, "
+        "qmnist, usps, stl10, gtsrb or celeba; or a block for your own data. mnist comes with the "
+        "package; the others with a name need `root` or `download: true`.",
     )
     split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"] | None = Field(
         default=None,
@@ -90,9 +61,9 @@ class DataSpec(LaterSection):
     )
     check: bool = Field(
         default=True,
-        description="Whether CIFAR-10's files must have the published MD5 sums. false: other "
-        "files in the same format are read, too, such as a part of the data set. Only for "
-        "cifar10.",
+        description="Whether files must have the published MD5 sums. false: other files in the "
+        "same format are read, too, such as a part of the data set. Only for cifar10, cifar100, "
+        "svhn, usps, stl10 and celeba.",
     )
     pool: Literal["train", "train_and_test"] = Field(
         default="train",
@@ -143,7 +114,8 @@ class DataSpec(LaterSection):
         description="standard: the training set's mean and standard deviation per channel; unit: "
         "[0, 1]; centred: [-0.5, 0.5]; raw: 0 to 255; pixelwise: (x - mean) / (std + 0.001) for "
         "each pixel over the pool (held-out shares included), x in [0, 1]; unit_norm: each image "
-        "scaled to L2 norm 1.",
+        "scaled to L2 norm 1. Inputs that are numbers and no 8-bit images take standard (per "
+        "channel of an image, or else per feature) and raw; tokens are never normalised.",
     )
 
     @field_validator("root")
@@ -156,26 +128,49 @@ class DataSpec(LaterSection):
         return str((base / Path(root).expanduser()).absolute())
 
     @model_validator(mode="after")
+    def _own_data_has_its_own_keys(self) -> Self:
+        if not isinstance(self.dataset, OwnDataset):
+            return self
+        for key in ("root", "split"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key} is for data sets with a name; expected no {key} here")
+        for key, expected in (("download", "false"), ("pool", "train")):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is for data sets with a name; expected {key}: {expected}")
+        return self
+
+    @model_validator(mode="after")
     def _split_is_emnists(self) -> Self:
         if self.split is not None and self.dataset != "emnist":
             raise ValueError(f"split is for dataset: emnist; {self.dataset} has none")
         return self
 
     @model_validator(mode="after")
-    def _check_is_cifars(self) -> Self:
-        if not self.check and self.dataset != "cifar10":
+    def _check_is_for_published_sums(self) -> Self:
+        if not self.check and self.dataset not in WITH_SUMS:
             raise ValueError(
-                "check: false is for dataset: cifar10; no checksums are compared for the files "
-                f"of {self.dataset}, except those of the package"
+                f"check: false is for dataset: {', '.join(WITH_SUMS)}; no checksums are compared "
+                f"for the files of {self.title}, except those of the package"
             )
         return self
 
     @property
     def info(self) -> DatasetInfo:
         """Shape, classes and published sizes of the data set."""
+        assert isinstance(self.dataset, str), "own data is known only once it is read"
         if self.dataset == "emnist":
             return EMNIST_SPLITS[self.split or "balanced"]
         return DATASETS[self.dataset]
+
+    @property
+    def title(self) -> str:
+        """What messages and listings call the data."""
+        return self.dataset.title if isinstance(self.dataset, OwnDataset) else self.dataset
+
+    @property
+    def sizes_are_known(self) -> bool:
+        """Whether the files are the published ones, so that the number of samples is known."""
+        return isinstance(self.dataset, str) and self.root is None
 
     @property
     def train_samples(self) -> int:
@@ -186,15 +181,9 @@ class DataSpec(LaterSection):
     def problems(self, clients: int) -> Iterator[Problem]:
         """What cannot work with this many clients, as (key path inside ``data``, message).
 
-        With a `root` of the user's own the number of samples is known only once it is read, so
+        With files of the user's own the number of samples is known only once they are read, so
         only `make_partition` can check the totals.
         """
-        total = self.train_samples if self.root is None else None
-        if total is not None and total < 1:
-            yield ("validation",), f"a share of {self.validation} leaves no samples for training"
-            return
-        for path, message in self.partition.check(clients, total, self.info.classes):
-            yield ("partition", *path), message
         shared = getattr(self.partition, "replacement", False)
         if self.client_test and shared:
             yield ("client_test",), SHARED_SAMPLES
@@ -210,8 +199,26 @@ class DataSpec(LaterSection):
                 ("storage",),
                 "inputs that differ between clients are not those of the files; expected float32",
             )
+        if isinstance(self.dataset, OwnDataset):
+            return
+        total = self.train_samples if self.root is None else None
+        if total is not None and total < 1:
+            yield ("validation",), f"a share of {self.validation} leaves no samples for training"
+            return
+        for path, message in self.partition.check(clients, total, self.info.classes):
+            yield ("partition", *path), message
 
 
 def held_out(pool: int, share: float) -> int:
     """Number of samples a share of a pool comes to."""
     return round(pool * share)
+
+
+__all__ = [
+    "DATASETS",
+    "EMNIST_SPLITS",
+    "SHARED_SAMPLES",
+    "DataSpec",
+    "DatasetInfo",
+    "held_out",
+]

@@ -2,16 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+import numpy as np
+from pydantic import Field
 
-from afl_sim.scenario.section import Count, Number, Seconds, Section, kind_alone
+from afl_sim.errors import OwnRuleError
+from afl_sim.scenario.own_rules import OpenTo, Rule, RuleKind
+from afl_sim.scenario.own_rules.calling import code_of_rule, refusal
+from afl_sim.scenario.section import Count, Number, Seconds, Section
+from afl_sim.scenario.sections.candidates import Candidates
 
 
 class _Selection(Section):
     reads_results: ClassVar[bool] = False
     """Whether it needs losses, and so cannot work without training."""
+
+
+class Selection(Rule):
+    """The base class of a user's own client selection.
+
+    The server calls it each time it chooses clients. A selection keeps nothing: what happened
+    before is in the candidates.
+
+    Example:
+        >>> import numpy as np
+        >>> from afl_sim import Candidates, Selection
+        >>> class Fastest(Selection):
+        ...     def choose(self, n, candidates, draws):
+        ...         return candidates.clients[np.argsort(candidates.expected_seconds)[:n]]
+        >>> Fastest().choose(1, Candidates.of([3, 8], expected_seconds=[9.0, 2.0]), None).tolist()
+        [8]
+    """
+
+    reads_results: ClassVar[bool] = False
+    """Whether it reads `Candidates.loss`. Then it cannot run without training, and the schedule has
+    to wait for each update that arrives."""
+
+    def choose(self, n: int, candidates: Candidates, draws: np.random.Generator) -> Sequence[int]:
+        """The clients that the server chooses, in the order in which it sends to them.
+
+        Args:
+            n: how many are wanted, from 1 to ``len(candidates)``.
+            candidates: the clients that are idle and available. If clients queue tasks, busy
+                clients are among them.
+            draws: a generator of this choice's own, for all random numbers.
+
+        Returns:
+            ``n`` different entries of ``candidates.clients``.
+        """
+        raise NotImplementedError
+
+
+SELECTIONS = RuleKind(
+    "selection", "afl_sim.selections", Selection, "choose", ("n", "candidates", "draws")
+)
+
+
+def chosen_by(
+    rule: Selection, n: int, candidates: Candidates, draws: np.random.Generator
+) -> list[int]:
+    """The clients that a user's own selection chooses, checked.
+
+    Args:
+        rule, n, candidates, draws: as for `Selection.choose`.
+
+    Raises:
+        OwnRuleError: the selection raised an exception, or gave something else than ``n`` different
+            candidates.
+    """
+    with code_of_rule(rule, SELECTIONS.noun, "choose"):
+        answer = rule.choose(n, candidates, draws)
+    try:
+        found = np.asarray(answer)
+    except ValueError:  # a ragged list
+        found = np.empty((), dtype=object)
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        got = f"{found.dtype} of shape {found.shape}" if found.ndim else f"a {_type(answer)}"
+        raise _refused(rule, f"returned {got}; expected {n} whole numbers, indices of clients")
+    chosen: list[int] = found.tolist()
+    if len(chosen) != n:
+        raise _refused(rule, f"returned {len(chosen)} clients; expected {n}")
+    if len(set(chosen)) < n:
+        raise _refused(rule, "returned a client twice; expected different clients")
+    strangers = sorted(set(chosen) - set(candidates.clients.tolist()))
+    if strangers:
+        raise _refused(
+            rule,
+            f"returned client {strangers[0]}, which is no candidate; expected entries of "
+            "candidates.clients",
+        )
+    return chosen
+
+
+def loss_is_closed(rule: Selection) -> OwnRuleError:
+    """The error of a selection that reads losses and does not say so."""
+    return _refused(
+        rule, "reads losses; expected reads_results: ClassVar[bool] = True in its class"
+    )
+
+
+def _refused(rule: Selection, what: str) -> OwnRuleError:
+    return refusal(rule, SELECTIONS.noun, "choose", what)
+
+
+def _type(answer: object) -> str:
+    return type(answer).__name__
 
 
 class UniformSelection(_Selection):
@@ -90,7 +187,9 @@ class Oort(_Selection):
     )
 
 
-Selection = Annotated[
+BUILT_IN = ("uniform", "weighted", "round_robin", "without_replacement", "power_of_choice", "oort")
+
+AnySelection = Annotated[
     Annotated[
         UniformSelection
         | WeightedSelection
@@ -100,5 +199,6 @@ Selection = Annotated[
         | Oort,
         Field(discriminator="kind"),
     ],
-    BeforeValidator(kind_alone),
+    OpenTo(SELECTIONS, BUILT_IN),
 ]
+"""A built-in selection, or one of the user's own."""

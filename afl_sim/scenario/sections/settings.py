@@ -24,7 +24,7 @@ from afl_sim.scenario.sections.metrics import (
     targets_by_metric,
 )
 from afl_sim.scenario.sections.network import ServerLink, UncontendedLink
-from afl_sim.scenario.sections.selection import Selection, UniformSelection
+from afl_sim.scenario.sections.selection import AnySelection, UniformSelection
 
 Share = Annotated[Number, Field(gt=0, le=1)]
 Targets = Annotated[
@@ -42,7 +42,7 @@ class Server(Section):
         default=Distribution(0.0),
         description="Duration of an aggregation, drawn for each (seconds).",
     )
-    selection: Selection = Field(
+    selection: AnySelection = Field(
         default=UniformSelection(), description="How clients are chosen among the idle ones."
     )
     pauses: Pauses | None = Field(

@@ -12,6 +12,7 @@ import numpy as np
 from afl_sim.scenario.distributions.elementary import each, log
 from afl_sim.scenario.sections import selection as spec
 from afl_sim.streams import Streams, stochastic_round
+from afl_sim.world.clients.own_selection import OwnSelector
 
 
 class Selector(Protocol):
@@ -187,7 +188,7 @@ def _ordered(loss: float) -> float:
 
 
 def build(
-    settings: spec.Selection,
+    settings: spec.AnySelection | spec.Selection,
     samples_of: Callable[[int], int],
     seconds_of: Callable[[int], float],
     streams: Streams,
@@ -212,4 +213,6 @@ def build(
         return PowerOfChoice(settings.candidates, samples_of, streams)
     if isinstance(settings, spec.Oort):
         return Oort(settings, samples_of, streams)
+    if isinstance(settings, spec.Selection):
+        return OwnSelector(settings, samples_of, seconds_of, streams)
     return None

@@ -15,6 +15,7 @@ from afl_sim.errors import DataError
 from afl_sim.learning.data import dataset_files
 from afl_sim.learning.data.datasets import load_annotations, load_dataset, split_pool
 from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.data.sources.published import PUBLISHED
 from afl_sim.scenario.sections.data import DATASETS, DataSpec
 from afl_sim.streams import Streams
 
@@ -91,7 +92,7 @@ def test_the_held_out_share_is_drawn_by_the_seed_and_shares_no_sample() -> None:
         ({"normalize": "std"}, "normalize"),
         ({"root": ""}, "root"),
         ({"roots": "x"}, "roots"),
-        ({"check": False}, "check: false is for dataset: cifar10"),
+        ({"check": False}, "check: false is for dataset: cifar10, cifar100"),
     ],
 )
 def test_wrong_sections_are_refused(section: dict[str, Any], message: str) -> None:
@@ -101,7 +102,7 @@ def test_wrong_sections_are_refused(section: dict[str, Any], message: str) -> No
 
 def test_the_published_sizes_are_those_of_the_files(cache: Path) -> None:
     assert DataSpec().train_samples == len(load_annotations(DataSpec(), Streams(1), cache))
-    assert set(DATASETS) == set(dataset_files._READERS)
+    assert set(DATASETS) == {*dataset_files._READERS, *PUBLISHED}
 
 
 def test_every_setting_is_described() -> None:

@@ -1,0 +1,1 @@
+"""Rules for afl_sim, in a package of their own."""

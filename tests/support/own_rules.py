@@ -1,0 +1,197 @@
+"""Rules of a user's own: sound ones, and one for each fault."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from afl_sim import Attack, Compressor, Selection, StalenessWeight
+
+CALLS: list[int] = []
+
+
+def nearest(n: int, candidates: Any, draws: Any, slack: float = 1.0) -> Any:
+    """The fastest clients, with some luck."""
+    keys = candidates.expected_seconds + slack * draws.random(len(candidates))
+    return candidates.clients[np.argsort(keys, kind="stable")[:n]]
+
+
+class Lossy(Selection):
+    """The clients of the highest loss."""
+
+    reads_results: ClassVar[bool] = True
+
+    def choose(self, n: int, candidates: Any, draws: Any) -> Any:
+        loss = np.where(np.isnan(candidates.loss), np.inf, candidates.loss)
+        return candidates.clients[np.argsort(-loss, kind="stable")[:n]]
+
+
+def peeks(n: int, candidates: Any, draws: Any) -> Any:
+    return candidates.clients[np.argsort(candidates.loss)[:n]]
+
+
+def repeats(n: int, candidates: Any, draws: Any) -> Any:
+    return [candidates.clients[0]] * n
+
+
+def strays(n: int, candidates: Any, draws: Any) -> Any:
+    return range(10**6, 10**6 + n)
+
+
+def chooses_few(n: int, candidates: Any, draws: Any) -> Any:
+    return candidates.clients[: n - 1]
+
+
+def chooses_words(n: int, candidates: Any, draws: Any) -> Any:
+    return "all"
+
+
+def chooses_by_luck(n: int, candidates: Any, draws: Any) -> Any:
+    CALLS.append(n)
+    return np.roll(candidates.clients, len(CALLS))[:n]
+
+
+def writes(n: int, candidates: Any, draws: Any) -> Any:
+    candidates.clients[0] = 3
+    return candidates.clients[:n]
+
+
+def halving(staleness: int, every: int = 2) -> float:
+    """Half as much for every so many versions."""
+    return float(0.5 ** (staleness // every))
+
+
+class Steep(StalenessWeight):
+    """A weight that falls fast."""
+
+    rate: float = 1.0
+
+    def __call__(self, staleness: int) -> float:
+        return 1.0 / (1.0 + self.rate * staleness) ** 2
+
+
+def below_zero(staleness: int) -> float:
+    return 1.0 - 0.01 * staleness
+
+
+def divides(staleness: int) -> float:
+    return 1.0 / staleness
+
+
+def in_tensors(staleness: int) -> Any:
+    return torch.tensor(1.0)
+
+
+class Signs(Compressor):
+    """A sign for each entry, and their mean size."""
+
+    def compress(self, vector: Any, draws: Any) -> Any:
+        return vector.abs().mean() * vector.sign()
+
+    def size(self, parameters: int) -> int:
+        return -(-parameters // 8) + 4
+
+
+class Dithered(Signs):
+    """A random half of the entries, doubled."""
+
+    def compress(self, vector: Any, draws: Any) -> Any:
+        kept = torch.from_numpy(draws.random(len(vector), dtype=np.float32) < 0.5)
+        return 2 * vector * kept
+
+
+class Fourier(Signs):
+    """Uses what has no portable arithmetic."""
+
+    def compress(self, vector: Any, draws: Any) -> Any:
+        return torch.fft.ifft(torch.fft.fft(vector)).real
+
+
+class InPlace(Signs):
+    def compress(self, vector: Any, draws: Any) -> Any:
+        return vector.mul_(2)
+
+
+class ByNumPy(Signs):
+    """Changes what it is given where PyTorch does not count it."""
+
+    def compress(self, vector: Any, draws: Any) -> Any:
+        vector.numpy()[:] = 0
+        return vector.clone()
+
+
+class Doubles(Signs):
+    def compress(self, vector: Any, draws: Any) -> Any:
+        return vector.double()
+
+
+class Shortens(Signs):
+    def compress(self, vector: Any, draws: Any) -> Any:
+        return vector[1:]
+
+
+class Normalizes(Signs):
+    """Divides by zero if the vector is zero."""
+
+    def compress(self, vector: Any, draws: Any) -> Any:
+        return vector / vector.norm()
+
+
+class HalfBytes(Signs):
+    def size(self, parameters: int) -> Any:
+        return parameters / 8
+
+
+def shrinking(update: Any, model: Any, draws: Any, factor: float = 0.5) -> Any:
+    """Sends a part of the update."""
+    return factor * update
+
+
+def towards_zero(update: Any, model: Any, draws: Any) -> Any:
+    """Sends what would make the model zero."""
+    return -model
+
+
+def returns_nothing(update: Any, model: Any, draws: Any) -> Any:
+    return None
+
+
+class NextLabel(Attack):
+    """Class y becomes class y + 1."""
+
+    def poison(self, labels: Any, classes: int) -> Any:
+        return (labels + 1) % classes
+
+
+class NoLabel(Attack):
+    def poison(self, labels: Any, classes: int) -> Any:
+        return labels + classes
+
+
+class Paired(Signs):
+    """Needs an even number of entries."""
+
+    def compress(self, vector: Any, draws: Any) -> Any:
+        return vector.view(-1, 2).flatten()
+
+
+class OfRoundNumbers(Signs):
+    """Works for the numbers of a trial only."""
+
+    def size(self, parameters: int) -> int:
+        return parameters if parameters in (10, 1000) else -parameters
+
+
+def of_ten(update: Any, model: Any, draws: Any) -> Any:
+    """Works for the numbers of a trial only."""
+    return update.view(-1, 10).flatten()
+
+
+def odd(input_shape: Any, classes: int) -> torch.nn.Module:
+    """A model with an odd number of parameters."""
+    inputs = int(np.prod(input_shape))
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(inputs, 1), torch.nn.Linear(1, classes, bias=False)
+    )
