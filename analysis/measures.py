@@ -109,13 +109,14 @@ def measure_of(name: str) -> Measure:
 
 
 def of_metrics(run: Run) -> dict[str, float | None]:
-    """A run's metrics at the end besides accuracy, and how its metrics differ between clients."""
+    """A run's metrics at the end besides accuracy, and how the main one differs between clients."""
     found: dict[str, float | None] = {
         f"{FINAL}{metric}": final_value(run, metric) for metric in run.better if metric != ACCURACY
     }
-    for metric, differences in (run.summary.get("fairness") or {}).items():
-        for prefix, (_, key) in _BETWEEN_CLIENTS.items():
-            found[f"{prefix}{metric}"] = differences.get(key)
+    main = run.main_metric
+    differences: dict[str, float | None] = (run.summary.get("fairness") or {}).get(main) or {}
+    for prefix, (_, key) in _BETWEEN_CLIENTS.items() if differences else ():
+        found[f"{prefix}{main}"] = differences.get(key)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -79,6 +79,7 @@ class Finished:
         ended: the value of `perf_counter` now.
         metrics: the metrics of evaluations, the main one first, and which of two values is better.
             Empty if nothing was trained.
+        targets: by metric, the values for which the time to reach them is reported.
     """
 
     scenario: Scenario
@@ -95,6 +96,7 @@ class Finished:
     wall: WallTime
     ended: float
     metrics: Mapping[str, Better]
+    targets: Mapping[str, Sequence[float]]
 
     def raise_error(self) -> None:
         """Raise the error that ended the run, if one did."""

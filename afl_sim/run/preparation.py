@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.datasets import Dataset, load_annotations, load_dataset
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import skewed
-from afl_sim.learning.metrics.chosen import chosen_metrics
+from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.learning.training.augmentation import check_augmentation
@@ -46,6 +46,8 @@ class Prepared:
         evaluation_samples: number of samples in the set that ``evaluation.on`` names; None if only
             files of the user's would tell, and they were not read.
         metrics: the metrics of evaluations, the main one first, and which of two values is better.
+        targets: by metric, the values for which the time to reach them is reported. Unless the
+            scenario has its own, they are for classes only.
     """
 
     scenario: Scenario
@@ -58,6 +60,7 @@ class Prepared:
     testing: Partition | None
     evaluation_samples: int | None
     metrics: dict[str, Better]
+    targets: Mapping[str, Sequence[float]]
 
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
@@ -116,6 +119,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
             metric_name(metric): better_of(metric)
             for metric in chosen_metrics(scenario.evaluation, form)
         },
+        targets_of(scenario.evaluation, form),
     )
 
 

@@ -76,7 +76,7 @@ def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: 
         counts=finished.counts,
         in_flight_us=finished.in_flight_us,
         evaluations=recorder.metrics.rows,
-        targets=scenario.evaluation.targets_by_metric,
+        targets=finished.targets,
         metrics=finished.metrics,
     )
     if why is not None:

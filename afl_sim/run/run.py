@@ -96,6 +96,7 @@ def _finished(
         wall=half.wall(),
         ended=perf_counter(),
         metrics={} if trained is None else prepared.metrics,
+        targets=prepared.targets,
     )
 
 

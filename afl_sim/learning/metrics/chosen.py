@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +31,13 @@ def chosen_metrics(evaluation: Evaluation, form: SampleForm) -> tuple[str | Metr
     if form.target == "class" and "accuracy" not in chosen:
         chosen = (*chosen, "accuracy")
     return chosen
+
+
+def targets_of(evaluation: Evaluation, form: SampleForm) -> Mapping[str, Sequence[float]]:
+    """The targets by metric; the default ones, which are of accuracy, are for classes."""
+    if form.target == "class" or evaluation.has_own_targets:
+        return evaluation.targets_by_metric
+    return {}
 
 
 def makers_of(metrics: Sequence[str | Metric], form: SampleForm) -> Makers:

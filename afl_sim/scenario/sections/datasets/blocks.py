@@ -89,7 +89,9 @@ class FilesDataset(OwnDataset):
         "may lack it.",
     )
     weight: Name | None = Field(
-        default=None, description="Array or column of the samples' weights, numbers above 0."
+        default=None,
+        description="Array or column of the samples' weights, numbers above 0. The loss of a "
+        "mini-batch is the weighted mean.",
     )
     type: Literal["images", "numbers", "tokens"] | None = Field(
         default=None,
