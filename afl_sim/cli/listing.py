@@ -77,7 +77,7 @@ def _datasets() -> Lines:
         yield (
             name,
             f"{info.title}: {info.train:,} + {info.test:,} images of {shape}, "
-            f"{info.classes} classes; {where}",
+            f"{info.classes} {'classes' if info.target == 'class' else 'attributes'}; {where}",
         )
 
 

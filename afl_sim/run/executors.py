@@ -15,6 +15,7 @@ from afl_sim.execution.workers.pool import WorkerPool
 from afl_sim.execution.workers.processes import ProcessSeat
 from afl_sim.execution.workers.seats import Seat
 from afl_sim.execution.workers.worker import Supply
+from afl_sim.learning.data.content import data_digest
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.run.preparation import Prepared
@@ -54,6 +55,7 @@ def pooled(pool: WorkerPool) -> Executors:
 def supply_of(data: DataSpec) -> Supply:
     """A data set, for workers on machines that do not have it."""
     pool = data.model_dump_json(exclude={"partition", "validation", "client_test"})
+    pool += data_digest(data) or ""  # own data may have changed since the workers got it
     return Supply(pool, partial(pool_arrays, data), partial(supply_pool, data))
 
 

@@ -35,6 +35,7 @@ def bomb() -> bytes:
 
 
 END = len(GOOD.splitlines()) + 1
+TABLE = "{kind: files, train: table.csv, inputs: x, labels: y, test_share: 0.5}"
 FASHION_FILE = "FashionMNIST/raw/train-images-idx3-ubyte"
 
 # name: (content, the messages, each as (line, key path or None, words that must be in it))
@@ -137,12 +138,29 @@ WRONG: dict[str, tuple[bytes | None, list[tuple[int, str | None, list[str]]]]] =
         changed("data: {", "data: {dataset: fashion_mnist, "),
         [(line_of("data:"), "data", ["data.root", FASHION_FILE, "data.download: true"])],
     ),
+    "kind": (
+        changed("data: {", "data: {dataset: {kind: fils}, "),
+        [(line_of("data:"), "data.dataset.kind", ["fils", "did you mean 'files'?"])],
+    ),
+    "table": (
+        changed("data: {", f"data: {{dataset: {TABLE}, "),
+        [(line_of("data:"), "data.dataset.inputs", ["table.csv", "'x', sample 1", "nan"])],
+    ),
+    "column": (
+        changed("data: {", f"data: {{dataset: {TABLE.replace('labels: y', 'labels: yy')}, "),
+        [(line_of("data:"), "data.dataset.labels", ["table.csv", "'yy'", "did you mean 'y'?"])],
+    ),
+    "factory": (
+        changed("data: {", 'data: {dataset: {kind: "nowhere.at_all:make", test_share: 0.2}, '),
+        [(line_of("data:"), "data.dataset.kind", ["nowhere"])],
+    ),
 }
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "broken_strategy.py").write_text("raise RuntimeError('boom')\n")
+    (tmp_path / "table.csv").write_text("x,y\n1,0\nnan,1\n")
     for name, (content, _) in WRONG.items():
         if content is not None:
             (tmp_path / f"{name}.yaml").write_bytes(content)

@@ -199,6 +199,10 @@ def test_test_data_must_be_like_the_training_data(tmp_path: Path) -> None:
     assert "shape (1, 5, 5); expected (1, 6, 5), as in the training set" in refusal(
         train=train, test=other
     )
+    scaled = npz(tmp_path / "s.npz", inputs=BYTES / 255, labels=LABELS)
+    assert "has float32; expected uint8, as in the training set" in refusal(
+        train=train, test=scaled
+    )
     more = npz(tmp_path / "c.npz", inputs=BYTES, labels=LABELS + 1)
     assert "is 3; expected a class from 0 to 2" in refusal(train=train, test=more)
     numbers = npz(tmp_path / "d.npz", inputs=BYTES.astype(np.float32), labels=LABELS + 0.5)

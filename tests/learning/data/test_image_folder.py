@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from own_files import encoded, grey_images, image_tree, read, refusal
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from afl_sim.learning.data.sample_form import SampleForm
+from afl_sim.learning.data.sources.images import IMAGE_ENDINGS
 
 
 def test_folders_are_classes_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -63,3 +65,7 @@ def test_bad_folders_and_images_are_refused(tmp_path: Path) -> None:
     image_tree(tmp_path / "b", {"train/cat": grey_images(1), "test/cats": grey_images(1)})
     message = refusal(kind="image_folder", root=str(tmp_path / "b"))
     assert "the class 'cats' is not in the training set; did you mean 'cat'?" in message
+
+
+def test_the_same_files_are_images_as_for_torchvision() -> None:
+    assert set(IMAGE_ENDINGS) == set(IMG_EXTENSIONS)

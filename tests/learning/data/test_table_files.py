@@ -173,6 +173,9 @@ def test_classes_may_be_given(tmp_path: Path) -> None:
     named = read(train=path, test=path, inputs="x", labels="y", classes=["emu", "dog", "cat"])
     assert (named.form.outputs, named.train.labels.tolist()) == (3, [1, 2])
     assert read(train=path, test=path, inputs="x", labels="n", classes=7).form.outputs == 7
+    assert "has 2 different words; expected 1" in refusal(
+        train=path, test=path, inputs="x", labels="y", classes=1
+    )
     assert "is 3; expected a class from 0 to 1" in refusal(
         train=path, test=path, inputs="x", labels="n", classes=2
     )
@@ -237,3 +240,11 @@ def test_images_of_other_modes_become_grey_or_rgb(mode: str, tmp_path: Path) -> 
     path = parquet(tmp_path / "t.parquet", {"image": [content.getvalue()], "label": [0]})
     source = read(train=path, test=path, inputs="image", labels="label")
     assert source.form.input_shape[0] == (1 if mode in ("LA", "1") else 3)
+
+
+def test_other_files_have_the_columns_of_the_first_one_whatever_their_order(tmp_path: Path) -> None:
+    train = csv(tmp_path / "a.csv", "x,y,labels", "1,2,0", "3,4,1")
+    test = csv(tmp_path / "b.csv", "labels,y,extra,x", "1,20,7,10")
+    assert read(train=train, test=test).test.inputs.tolist() == [[10, 20]]
+    fewer = csv(tmp_path / "c.csv", "labels,y", "1,20")
+    assert "there is no column 'x'; it has labels, y" in refusal(train=train, test=fewer)

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
 from afl_sim.learning.data.sources.image_folder import parts_of
+from afl_sim.learning.data.sources.images import IMAGE_ENDINGS
 from afl_sim.learning.data.sources.leaf_files import leaf_folders
 from afl_sim.learning.data.sources.opening import files_of
 from afl_sim.learning.data.sources.source import bad
@@ -59,11 +58,11 @@ def _files(spec: OwnDataset) -> Iterator[tuple[str, Path]]:
             if folder is not None:
                 yield from _below(folder, (".json",))
         if spec.images is not None:
-            yield from _below(Path(spec.images).expanduser(), IMG_EXTENSIONS)
+            yield from _below(Path(spec.images).expanduser(), IMAGE_ENDINGS)
     elif isinstance(spec, ImageFolderDataset):
         for folder in parts_of(spec):
             if folder is not None:
-                yield from _below(folder, IMG_EXTENSIONS)
+                yield from _below(folder, IMAGE_ENDINGS)
 
 
 def _below(folder: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, Path]]:

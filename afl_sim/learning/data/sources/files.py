@@ -34,7 +34,7 @@ def read_files(spec: FilesDataset) -> Source:
         DataError: a file is missing, damaged, or does not hold what the block says.
     """
     train = read_columns(spec, spec.train, "train")
-    test = [] if spec.test is None else read_columns(spec, spec.test, "test")
+    test = [] if spec.test is None else read_columns(spec, spec.test, "test", train[0])
     rules = InputRules(
         spec.type, spec.channels, spec.size, spec.padding, spec.length, spec.vocabulary
     )
@@ -71,7 +71,7 @@ def source_of(
     def part(files: Sequence[FileColumns], channels: int) -> SourcePart:
         pieces = [_inputs(each, found, rules, longest, channels) for each in files]
         for each, piece in zip(files, pieces, strict=True):
-            _same_shape(each, piece.shape[1:], pieces[0].shape[1:])
+            _same_form(each, piece, pieces[0])
         labels = [labels_of(each.labels, target, known, longest) for each in files]
         for each, label in zip(files, labels, strict=True):
             if label.shape[1:] not in ((), (longest,), (known.count,)):
@@ -93,7 +93,7 @@ def source_of(
     testing = None
     if held_out is None:
         testing = part(test, shape[0] if found == "images" else 1)
-        _same_shape(test[0], testing.inputs.shape[1:], shape)
+        _same_form(test[0], testing.inputs, training.inputs)
     vocabulary = None
     if found == "tokens":
         parts = [each for each in (training, testing) if each is not None]
@@ -133,10 +133,16 @@ def _longest(files: Sequence[FileColumns], rules: InputRules) -> int:
     return rules.length or max(reading.longest_of(_one_array(each)) for each in files)
 
 
-def _same_shape(columns: FileColumns, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if shape != expected:
+def _same_form(columns: FileColumns, found: Array, expected: Array) -> None:
+    if found.shape[1:] != expected.shape[1:]:
         raise columns.inputs[0].error(
-            "inputs", f"has samples of shape {shape}; expected {expected}, as in the training set"
+            "inputs",
+            f"has samples of shape {found.shape[1:]}; expected {expected.shape[1:]}, as in the "
+            "training set",
+        )
+    if found.dtype != expected.dtype:
+        raise columns.inputs[0].error(
+            "inputs", f"has {found.dtype}; expected {expected.dtype}, as in the training set"
         )
 
 

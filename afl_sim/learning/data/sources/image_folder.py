@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from afl_sim.errors import DataError
 from afl_sim.learning.data.sample_form import SampleForm
 from afl_sim.learning.data.sources.holding_out import hold_out
-from afl_sim.learning.data.sources.images import ImageFiles, decode_images
+from afl_sim.learning.data.sources.images import IMAGE_ENDINGS, ImageFiles, decode_images
 from afl_sim.learning.data.sources.source import Array, Source, SourcePart, bad
 from afl_sim.scenario.sections.datasets import ImageFolderDataset
 from afl_sim.scenario.wording import hint
@@ -57,9 +56,9 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    inside = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS)
+    inside = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
     if not inside:
-        endings = ", ".join(IMG_EXTENSIONS)
+        endings = ", ".join(IMAGE_ENDINGS)
         raise bad(folder, KEY, f"has no images in it; expected files that end in {endings}")
     return inside
 

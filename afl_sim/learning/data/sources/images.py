@@ -18,6 +18,9 @@ from afl_sim.errors import DataError
 from afl_sim.learning.data.sources.columns import Contents
 from afl_sim.learning.data.sources.source import Array, bad
 
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Of the files that torchvision's ImageFolder takes for images."""
+
 _THREADS = 4
 _TOGETHER = 256  # images that wait for one another
 _GREY = ("1", "L", "LA", "La")

@@ -59,7 +59,7 @@ def _reader(spec: LeafDataset, train: Sequence[User], test: Sequence[User]) -> R
         return Characters.of([*train, *test])
     if isinstance(first, list) and first and any(isinstance(item, str) for item in first):
         return Tweets.of(train, spec.vocabulary, spec.length)
-    if isinstance(first, list) and first:
+    if isinstance(first, list | np.ndarray) and len(first):
         return Rows.of([*train, *test], len(first), spec.invert)
     raise train[0].error(
         f"has the input {first!r:.40}; expected a list of numbers, text, or a list of the fields "

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from afl_sim.errors import DataError
 from afl_sim.learning.data.sources.source import bad
 
@@ -21,12 +23,13 @@ class User:
     Attributes:
         file: where they are.
         name: of the user.
-        x, y: inputs and labels, of one length above 0.
+        x, y: inputs and labels, of one length above 0; rows of numbers are a float32 array, since
+            Python's numbers take ten times the memory.
     """
 
     file: Path
     name: str
-    x: list[Any]
+    x: Any
     y: list[Any]
 
     def error(self, problem: str, key: str = KEY) -> DataError:
@@ -79,11 +82,25 @@ def _users(file: Path) -> Iterator[User]:
         if not isinstance(block, dict):
             raise bad(file, KEY, f"user_data has nothing for the user {name!r}")
         x, y = block.get("x"), block.get("y")
-        user = User(file, name, x if isinstance(x, list) else [], y if isinstance(y, list) else [])
         if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
-            raise user.error(f"has {len(user.x)} inputs and {len(user.y)} labels; expected as many")
+            inputs, labels = (len(each) if isinstance(each, list) else 0 for each in (x, y))
+            problem = f"has {inputs} inputs and {labels} labels; expected as many"
+            raise User(file, name, [], []).error(problem)
+        user = User(file, name, _compact(x), y)
         if not x:
             raise user.error("has no samples; expected at least one")
         if isinstance(counts, list) and counts[place] != len(x):
             raise user.error(f"has {len(x)} samples; num_samples says {counts[place]}")
         yield user
+
+
+def _compact(x: list[Any]) -> Any:
+    """Rows of numbers as a float32 array; anything else as it is."""
+    if not x or not isinstance(x[0], list) or any(isinstance(item, str) for item in x[0]):
+        return x
+    try:
+        rows = np.array(x, dtype=np.float64)
+    except (TypeError, ValueError):  # what is wrong is told where the rows are used
+        return x
+    with np.errstate(over="ignore"):
+        return rows.astype(np.float32)

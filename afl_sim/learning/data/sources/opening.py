@@ -5,14 +5,19 @@ from __future__ import annotations
 import glob
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from afl_sim.learning.data.sources.array_files import Npz, read_npy
 from afl_sim.learning.data.sources.columns import Column
 from afl_sim.learning.data.sources.source import bad
-from afl_sim.learning.data.sources.table_files import SUFFIXES, ArrowTable, saved_files
 from afl_sim.scenario.sections.datasets import FilesDataset
 from afl_sim.scenario.sections.datasets.blocks import ArrayPlaces
 from afl_sim.scenario.wording import hint
+
+if TYPE_CHECKING:
+    from afl_sim.learning.data.sources.table_files import ArrowTable
+
+TABLES = (".parquet", ".csv", ".arrow", ".feather")
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ def files_of(place: str | ArrayPlaces, key: str) -> list[Path]:
         return [Path(name).expanduser() for name in named if name is not None]
     path = Path(place).expanduser()
     if path.is_dir():
+        from afl_sim.learning.data.sources.table_files import saved_files
+
         return saved_files(path, key)
     if path.exists():
         return [path]
@@ -76,20 +83,28 @@ def files_of(place: str | ArrayPlaces, key: str) -> list[Path]:
     return found
 
 
-def read_columns(spec: FilesDataset, place: str | ArrayPlaces, key: str) -> list[FileColumns]:
+def read_columns(
+    spec: FilesDataset, place: str | ArrayPlaces, key: str, first: FileColumns | None = None
+) -> list[FileColumns]:
     """The columns that a block names, file by file.
 
     Args:
         spec: the block.
         place: its ``train`` or ``test``.
         key: "train" or "test".
+        first: the first file that was read. If the block names no inputs, others have the same
+            columns as this one, and in its order.
 
     Raises:
         DataError: a file or a column is missing, damaged or of an unknown type.
     """
     if isinstance(place, ArrayPlaces):
         return [_arrays(place, key).checked()]
-    return [_named(spec, path, key).checked() for path in files_of(place, key)]
+    found: list[FileColumns] = []
+    for path in files_of(place, key):
+        found.append(_named(spec, path, key, first).checked())
+        first = first or found[0]
+    return found
 
 
 def _arrays(place: ArrayPlaces, key: str) -> FileColumns:
@@ -107,7 +122,7 @@ def _arrays(place: ArrayPlaces, key: str) -> FileColumns:
     )
 
 
-def _named(spec: FilesDataset, path: Path, key: str) -> FileColumns:
+def _named(spec: FilesDataset, path: Path, key: str, first: FileColumns | None) -> FileColumns:
     table: Npz | ArrowTable
     if path.suffix == ".npz":
         table = Npz(path, key)
@@ -115,10 +130,13 @@ def _named(spec: FilesDataset, path: Path, key: str) -> FileColumns:
         raise bad(
             path, key, "is one array; expected a block {inputs: FILE, labels: FILE} for .npy files"
         )
-    elif path.suffix in SUFFIXES:
+    elif path.suffix in TABLES:
+        # Only here, since pyarrow takes a while to load.
+        from afl_sim.learning.data.sources.table_files import ArrowTable
+
         table = ArrowTable(path, key)
     else:
-        endings = ", ".join((".npz", *SUFFIXES))
+        endings = ", ".join((".npz", *TABLES))
         raise bad(path, key, f"has the ending '{path.suffix}'; expected one of {endings}")
 
     def read(name: str, used_by: str) -> Column:
@@ -137,8 +155,12 @@ def _named(spec: FilesDataset, path: Path, key: str) -> FileColumns:
             return None
         return read(name, used_by)
 
+    if first is not None and all(column.name for column in first.inputs):
+        inputs = tuple(column.name for column in first.inputs)
+    else:
+        inputs = _input_names(spec, table, {*labels, *single})
     return FileColumns(
-        tuple(read(name, "inputs") for name in _input_names(spec, table, {*labels, *single})),
+        tuple(read(name, "inputs") for name in inputs),
         tuple(read(name, "labels") for name in labels),
         optional(spec.client, "client"),
         optional(spec.weight, "weight"),

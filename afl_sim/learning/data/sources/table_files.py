@@ -20,11 +20,9 @@ import pyarrow.parquet
 from afl_sim.learning.data.sources.columns import Column, Encoded, Ragged, Values, Words
 from afl_sim.learning.data.sources.source import bad
 
-SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
-
 
 class ArrowTable:
-    """A table in a file of one of the formats in `SUFFIXES`."""
+    """A table in a file of one of these formats."""
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path

@@ -100,6 +100,8 @@ def classes_of(
             if isinstance(item, Words)
             for code in np.unique(item.codes).tolist()
         }
+        if given is not None and given < len(names):
+            raise parts[0][0].error(KEY, f"has {len(names)} different words; expected {given}")
         return Classes(given or len(names), tuple(sorted(names)))
     if given is not None:
         return Classes(given)
