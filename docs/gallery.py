@@ -86,12 +86,12 @@ PDF files embed TrueType fonts in every style, also for formulas. IEEE and ACM d
 
 ## The report
 
-`afl-sim report RUN` writes `report.html`: the figures of a run, a chart of its main metric, a timeline, and
-tables of the summary and the clients. It is a self-contained page that works offline. The mouse
-wheel or a finger scrolls the page. In the two charts you zoom with Ctrl and the wheel, two fingers,
-the buttons, or the keys `+`, `-` and `0`; you move by dragging or with the arrow keys. Pointing or
-tapping shows the values. A table with more than 20 rows shows 20 at first and can be expanded,
-searched and sorted.
+`afl-sim report RUN` writes `report.html`: the figures of a run, a chart of its main metric, a
+timeline, and tables of the summary and the clients. It is a self-contained page that works offline.
+The mouse wheel or a finger scrolls the page. In the two charts you zoom with Ctrl and the wheel,
+two fingers, the buttons, or the keys `+`, `-` and `0`; you move by dragging or with the arrow keys.
+Pointing or tapping shows the values. A table with more than 20 rows shows 20 at first and can be
+expanded, searched and sorted.
 
 `afl-sim report STUDY` writes one page for a study. It also writes the pages of the runs if there
 are at most 20 runs. With `--runs` it writes them for any number, with `--no-runs` for none. The
