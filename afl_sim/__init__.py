@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from afl_sim.scenario.sections.attack import Attack
     from afl_sim.scenario.sections.candidates import Candidates
     from afl_sim.scenario.sections.compression import Compressor
+    from afl_sim.scenario.sections.losses import Loss
+    from afl_sim.scenario.sections.metrics import Metric
     from afl_sim.scenario.sections.selection import Selection
     from afl_sim.strategies import About, Client, Population, Strategy, Update, register
     from afl_sim.strategies.toolkit.staleness import StalenessWeight
@@ -31,6 +33,8 @@ _HOMES = {
     "Candidates": "afl_sim.scenario.sections.candidates",
     "Client": "afl_sim.strategies",
     "Compressor": "afl_sim.scenario.sections.compression",
+    "Loss": "afl_sim.scenario.sections.losses",
+    "Metric": "afl_sim.scenario.sections.metrics",
     "Population": "afl_sim.strategies",
     "Run": "afl_sim.recording",
     "Scenario": "afl_sim.scenario",
@@ -52,6 +56,8 @@ __all__ = [
     "Candidates",
     "Client",
     "Compressor",
+    "Loss",
+    "Metric",
     "Population",
     "Run",
     "Scenario",

@@ -11,12 +11,12 @@ from afl_sim.analysis import tables
 from afl_sim.analysis.intervals import differences, interval_cell, intervals, sentences
 from afl_sim.analysis.measures import (
     MEASURES,
-    TIME_TO,
     Measured,
     has_ended,
     measure_all,
     measure_of,
 )
+from afl_sim.analysis.metrics import ACCURACY, FINAL, TIME_TO, order_of
 from afl_sim.analysis.replications import groups, told_apart
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
@@ -49,21 +49,24 @@ def comparison(
     """One row per run, in the runs' order; then one for each label of a run that has not begun.
 
     Columns: ``run`` (label), ``strategy``, ``status``, ``seconds_to_<target>`` for every target of
-    any run (virtual seconds; missing where it was not reached or not asked for), and the columns
-    of `afl_sim.analysis.measures.MEASURES`. A run that has not ended has its names only.
+    accuracy and ``seconds_to_<metric>_<target>`` for every other target of any run (virtual
+    seconds; missing where it was not reached or not asked for), and the columns of
+    `afl_sim.analysis.measures.MEASURES`. Other metrics follow the final accuracy, which is left
+    out if runs measure other metrics only. A run that has not ended has its names only.
     ``frame.attrs`` holds under ``asked`` which of the finished runs have which targets.
     """
     import pandas as pd
 
     measured = measured or measure_all(runs)
     names = {name for row in measured.values() for name in row if name.startswith(TIME_TO)}
-    targets = sorted(names, key=lambda name: float(name.removeprefix(TIME_TO)))
+    targets = sorted(names, key=order_of)
+    columns = [*targets, *_measures(runs, measured)]
     rows = [
         {
             "run": label,
             "strategy": run.strategy,
             "status": run.status,
-            **{name: measured[run.path].get(name) for name in (*targets, *MEASURES)},
+            **{name: measured[run.path].get(name) for name in columns},
         }
         for run, label in zip(runs, _labels(runs), strict=True)
     ]
@@ -80,6 +83,20 @@ def comparison(
         for name in targets
     }
     return frame
+
+
+def _measures(runs: Sequence[Run], measured: Measured) -> list[str]:
+    """The columns after the targets, in order."""
+    further = dict.fromkeys(
+        name
+        for row in measured.values()
+        for name in row
+        if name not in MEASURES and not name.startswith(TIME_TO)
+    )
+    known = {metric for run in runs for metric in run.better}
+    accuracy = [] if known and ACCURACY not in known else [f"{FINAL}{ACCURACY}"]
+    others = [name for name in MEASURES if name != f"{FINAL}{ACCURACY}"]
+    return [*accuracy, *further, *others]
 
 
 def print_comparison(

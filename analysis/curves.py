@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from afl_sim.analysis.measures import has_events
+from afl_sim.analysis.metrics import is_share, scale_of
 from afl_sim.analysis.series import bytes_until
 from afl_sim.analysis.statistics import student_interval
 from afl_sim.recording import Run
@@ -92,13 +93,15 @@ def curve_of(run: Run, axis: str, value: str) -> Curve:
     It has no points along bytes if the run has left no events yet.
 
     Args:
-        value: ``accuracy`` (drawn in %), ``loss`` or ``squared_gradient_norm``.
+        value: a metric (shares are drawn in %), ``loss`` or ``squared_gradient_norm``.
     """
     if axis == "bytes" and not has_events(run):
         return Curve(np.empty(0), np.empty(0))
+    if value not in run.metrics:  # the run does not measure it
+        return Curve(along(run, axis), np.full(len(run.metrics), np.nan))
     y = run.metrics[value].to_numpy(dtype="float64")
     y = np.where(np.isfinite(y), y, np.nan)
-    return Curve(along(run, axis), 100 * y if value == "accuracy" else y)
+    return Curve(along(run, axis), scale_of(value) * y if is_share(value) else y)
 
 
 def mean_curve(runs: Sequence[Run], axis: str, value: str) -> Curve:

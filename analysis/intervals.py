@@ -7,7 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from afl_sim.analysis.measures import TIME_TO, Measured, has_ended, measure_all, measure_of
+from afl_sim.analysis.measures import Measured, has_ended, measure_all, measure_of
+from afl_sim.analysis.metrics import FINAL, TIME_TO, goal_of, is_share, order_of, text_of
 from afl_sim.analysis.replications import Group, paired_runs, pairs
 from afl_sim.analysis.statistics import Interval, median_time, student_interval
 from afl_sim.recording import Run
@@ -134,7 +135,7 @@ def differences(members: Sequence[Group], measured: Measured | None = None) -> p
         both = paired_runs(a, b)
         values = [(measured[one.path], measured[other.path]) for one, other in both]
         shared = {name for one, other in values for name in one if name in other}
-        for name in sorted(name for name in shared if name.startswith(TIME_TO)):
+        for name in sorted((name for name in shared if name.startswith(TIME_TO)), key=order_of):
             times = [
                 (x[name], y[name])
                 for (x, y), members in zip(values, both, strict=True)
@@ -142,23 +143,23 @@ def differences(members: Sequence[Group], measured: Measured | None = None) -> p
             ]
             if times:
                 rows.append(_time_difference(a, b, name, times))
-        for name in _WORDINGS:
+        for name, wording in _wordings(both, shared).items():
             known = [
                 (one[name], other[name])
                 for (one, other), members in zip(values, both, strict=True)
                 if None not in (one.get(name), other.get(name)) and _complete(members)
             ]
             if known:
-                rows.append(_difference(a, b, name, known))
+                rows.append(_difference(a, b, name, known, wording))
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def sentences(found: pd.DataFrame) -> list[str]:
-    """The sentences of `differences` on times to a target and final accuracy, one line each.
+    """The sentences of `differences` on times to a target and metrics at the end, one line each.
 
     Without either (timing only) what they say of virtual time.
     """
-    chosen = found["measure"].str.startswith(TIME_TO) | (found["measure"] == "final_accuracy")
+    chosen = found["measure"].str.startswith((TIME_TO, FINAL))
     if not chosen.any():
         chosen = found["measure"] == "virtual_seconds"
     sentences: list[str] = found.loc[chosen, "sentence"].tolist()
@@ -203,17 +204,41 @@ def _row(a: Group, b: Group, name: str, interval: Interval, sentence: str) -> di
     }
 
 
+def _wordings(both: Sequence[tuple[Run, Run]], shared: set[str]) -> dict[str, _Wording]:
+    """The words for each measure whose differences are told; metrics come after accuracy."""
+    accuracy, *others = _WORDINGS
+    better = {metric: way for pair in both for run in pair for metric, way in run.better.items()}
+    metrics = {
+        f"{FINAL}{metric}": _metric_wording(metric, way)
+        for metric, way in better.items()
+        if f"{FINAL}{metric}" in shared and f"{FINAL}{metric}" != accuracy
+    }
+    return {accuracy: _WORDINGS[accuracy], **metrics} | {name: _WORDINGS[name] for name in others}
+
+
+def _metric_wording(metric: str, better: str) -> _Wording:
+    high, low = ("better", "worse") if better == "higher" else ("worse", "better")
+    return _Wording(
+        "ends",
+        f"higher in {metric} ({high})",
+        f"lower in {metric} ({low})",
+        f"end with the same {metric}",
+        "percentage points" if is_share(metric) else "",
+        scale=100 if is_share(metric) else 1,
+    )
+
+
 def _difference(
-    a: Group, b: Group, name: str, known: Sequence[tuple[float, float]]
+    a: Group, b: Group, name: str, known: Sequence[tuple[float, float]], wording: _Wording
 ) -> dict[str, Any]:
     interval = student_interval([float(one) - float(other) for one, other in known])
-    return _row(a, b, name, interval, _say(_WORDINGS[name], a.label, b.label, interval))
+    return _row(a, b, name, interval, _say(wording, a.label, b.label, interval))
 
 
 def _time_difference(
     a: Group, b: Group, name: str, times: Sequence[tuple[float | None, float | None]]
 ) -> dict[str, Any]:
-    target = f"{100 * float(name.removeprefix(TIME_TO)):g} %"
+    target = text_of(goal_of(name))
     reached = [sum(time is not None for time in column) for column in zip(*times, strict=True)]
     known = [(one, other) for one, other in times if one is not None and other is not None]
     if len(known) == len(times):
@@ -260,7 +285,8 @@ def _say(words: _Wording, a: str, b: str, interval: Interval) -> str:
         said = f"{a} and {b} {words.same}"
     else:
         how = words.less if sign < 0 else words.more
-        said = f"{a} {words.verb} {_amount(mean, words)} {words.unit} {how} than {b}"
+        unit = f"{words.unit} " if words.unit else ""
+        said = f"{a} {words.verb} {_amount(mean, words)} {unit}{how} than {b}"
     if not interval.is_known:
         return f"{said}, n={interval.n}, too few for an interval"
     said += f", 95 % CI [{_amount(low, words)}, {_amount(high, words)}], n={interval.n}"
@@ -268,6 +294,8 @@ def _say(words: _Wording, a: str, b: str, interval: Interval) -> str:
 
 
 def _amount(value: float, words: _Wording) -> str:
+    if not words.unit:  # of any size
+        return f"{value:.3g}"
     if words.unit == "s":
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
     # What is not zero is not said to be zero.

@@ -9,6 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from afl_sim.analysis.metrics import (
+    ACCURACY,
+    FINAL,
+    JAIN,
+    TIME_TO,
+    VARIANCE,
+    WORST,
+    column_of,
+    final_value,
+    goal_of,
+    is_share,
+    text_of,
+    times_to_targets,
+)
 from afl_sim.analysis.statistics import warm_up
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run, task_table
@@ -21,7 +35,6 @@ if TYPE_CHECKING:
 Measured = Mapping[Path, dict[str, Any]]
 """What was measured of several runs, by run folder."""
 
-TIME_TO: Final = "seconds_to_"
 PERCENT: Final = "%"
 
 
@@ -65,15 +78,46 @@ MEASURES: Final = {
     "steady_utilisation": Measure("steady utilisation (%)", "{:.1%}"),
     "steady_throughput": Measure("steady updates per second", "{:.3g}"),
 }
-"""Every measure by its column, in the order in which tables show them."""
+"""Every measure by its column, in the order in which tables show them. Those of metrics besides
+accuracy follow the first; see `of_metrics`."""
+
+_BETWEEN_CLIENTS: Final = {
+    WORST: ("worst tenth of the clients", "worst_decile"),
+    VARIANCE: ("variance between clients", "variance"),
+    JAIN: ("Jain's index of the clients", "jain"),
+}
 
 
 def measure_of(name: str) -> Measure:
-    """The measure of a column, of `MEASURES` or ``seconds_to_<target>``."""
+    """The measure of a column, of `MEASURES`, of a time to a target, or of a metric."""
+    if name in MEASURES:
+        return MEASURES[name]
     if name.startswith(TIME_TO):
-        target = float(name.removeprefix(TIME_TO))
-        return Measure(f"time to {100 * target:g} % (s)", "{:,.1f}")
-    return MEASURES[name]
+        return Measure(f"time to {text_of(goal_of(name))} (s)", "{:,.1f}")
+    for prefix, (words, _) in _BETWEEN_CLIENTS.items():
+        if name.startswith(prefix):
+            metric = name.removeprefix(prefix)
+            if prefix == WORST and is_share(metric):
+                return Measure(f"{metric}, {words} (%)", "{:.2%}")
+            return Measure(f"{metric}, {words}", "{:.4g}")
+    metric = name.removeprefix(FINAL)
+    return (
+        Measure(f"final {metric} (%)", "{:.2%}")
+        if is_share(metric)
+        else Measure(f"final {metric}", "{:.4g}")
+    )
+
+
+def of_metrics(run: Run) -> dict[str, float | None]:
+    """A run's metrics at the end besides accuracy, and how the main one differs between clients."""
+    found: dict[str, float | None] = {
+        f"{FINAL}{metric}": final_value(run, metric) for metric in run.better if metric != ACCURACY
+    }
+    main = run.main_metric
+    differences: dict[str, float | None] = (run.summary.get("fairness") or {}).get(main) or {}
+    for prefix, (_, key) in _BETWEEN_CLIENTS.items() if differences else ():
+        found[f"{prefix}{main}"] = differences.get(key)
+    return found
 
 
 def measure_all(runs: Iterable[Run]) -> Measured:
@@ -84,16 +128,17 @@ def measure_all(runs: Iterable[Run]) -> Measured:
 def measurements(run: Run) -> dict[str, Any]:
     """A run's measures by column; None if a measure has no value. See `MEASURES` for the units.
 
-    ``seconds_to_<target>`` is there for each target of a run that trained, None where the target
-    was not reached.
+    ``seconds_to_<target>`` is there for each target of accuracy of a run that trained, None where
+    the target was not reached; and so is ``seconds_to_<metric>_<target>`` for other metrics.
     """
     summary = run.summary
     events = _steady_events(run) if summary else None
     updates = summary.get("updates") or {}
     staleness = summary.get("staleness") or {}
     return {
-        **{f"{TIME_TO}{target:g}": seconds for target, seconds in times_to_accuracy(run).items()},
-        "final_accuracy": final_accuracy(run),
+        **{column_of(goal): seconds for goal, seconds in times_to_targets(run).items()},
+        "final_accuracy": final_value(run, ACCURACY),
+        **of_metrics(run),
         "versions": summary.get("versions"),
         "updates": updates.get("aggregated"),
         "in_flight": updates.get("in_flight"),
@@ -137,22 +182,6 @@ def _unless_unended(run: Run, read: Callable[[], pd.DataFrame]) -> pd.DataFrame 
 def has_ended(run: Run) -> bool:
     """Whether a run has ended, also by divergence; it reaches no further targets then."""
     return run.status in {"complete", "diverged"}
-
-
-def final_accuracy(run: Run) -> float | None:
-    """The accuracy of the last evaluation; None without training."""
-    return (run.summary.get("final") or {}).get("accuracy")
-
-
-def times_to_accuracy(run: Run) -> dict[float, float | None]:
-    """Virtual seconds to each target, ascending; None where it was not reached.
-
-    Empty for a run without training, which has targets and no accuracy that could meet them.
-    """
-    if final_accuracy(run) is None:
-        return {}
-    times = run.summary.get("time_to_accuracy") or {}
-    return {target: times[key] for target, key in sorted((float(key), key) for key in times)}
 
 
 def steady_state(events: pd.DataFrame) -> dict[str, float | None]:

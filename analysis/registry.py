@@ -82,9 +82,17 @@ FIGURES: Final = {
         ),
         FigureKind(
             "learning",
-            "Accuracy and loss against virtual time, versions, samples and bytes.",
+            "The main metric, such as accuracy, and loss against virtual time, versions, samples "
+            "and bytes.",
             "evaluations (a run with training)",
             "afl_sim.analysis.figures.learning:learning",
+            per_page=LOOKS,
+        ),
+        FigureKind(
+            "metrics",
+            "Every metric against virtual time, a panel each.",
+            "evaluations of more than accuracy",
+            "afl_sim.analysis.figures.learning:metrics",
             per_page=LOOKS,
         ),
         FigureKind(
@@ -97,7 +105,7 @@ FIGURES: Final = {
         ),
         FigureKind(
             "time-to-accuracy",
-            "Virtual time to each target; settings that did not reach it are marked.",
+            "Virtual time to each target of any metric; settings that did not reach it are marked.",
             "targets, and evaluations",
             "afl_sim.analysis.figures.targets:time_to_accuracy",
             per_page=LOOKS,
@@ -114,6 +122,13 @@ FIGURES: Final = {
             "Accuracy on the labels of the fastest and of the slowest tenth of the clients.",
             "evaluations, and a record of the samples of each client",
             "afl_sim.analysis.figures.classes:fairness",
+            per_page=LOOKS,
+        ),
+        FigureKind(
+            "per-client",
+            "The metrics of each client at the end: the share of the clients up to each value.",
+            "evaluation.per_client",
+            "afl_sim.analysis.figures.clients:per_client",
             per_page=LOOKS,
         ),
         FigureKind(

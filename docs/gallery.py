@@ -30,15 +30,23 @@ MAP = (
     "--set 'sweep={strategy.concurrency: [20, 40, 60, 80], strategy.buffer_size: [1, 5, 10, 20]}' "
     "--out runs/map"
 )
+CLIENTS = (
+    "afl-sim run smallest --set clients.count=100 --set 'data={partition: {kind: dirichlet, "
+    "alpha: 0.3, min_samples: 20}, client_test: 0.2}' --set 'evaluation={every_versions: 1, "
+    "per_client: true, metrics: [accuracy, f1_macro, ece]}' --out runs/clients"
+)
 RUNS = {
     "runs/quickstart": "afl-sim run quickstart --out runs/quickstart",
     "runs/seeds": SEEDS,
     "runs/map": MAP,
+    "runs/clients": CLIENTS,
 }
 # For each figure the runs that it shows here; some figures have two pictures.
 DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
     "accuracy": ["runs/quickstart", "runs/seeds"],
+    "metrics": ["runs/clients"],
     "gradient-norm": ["runs/seeds"],
+    "per-client": ["runs/clients"],
     "time-to-accuracy": ["runs/quickstart"],
     "sweep": ["runs/map"],
     "sweep-map": ["runs/map"],
@@ -78,12 +86,12 @@ PDF files embed TrueType fonts in every style, also for formulas. IEEE and ACM d
 
 ## The report
 
-`afl-sim report RUN` writes `report.html`: the figures of a run, an accuracy chart, a timeline, and
-tables of the summary and the clients. It is a self-contained page that works offline. The mouse
-wheel or a finger scrolls the page. In the two charts you zoom with Ctrl and the wheel, two fingers,
-the buttons, or the keys `+`, `-` and `0`; you move by dragging or with the arrow keys. Pointing or
-tapping shows the values. A table with more than 20 rows shows 20 at first and can be expanded,
-searched and sorted.
+`afl-sim report RUN` writes `report.html`: the figures of a run, a chart of its main metric, a
+timeline, and tables of the summary and the clients. It is a self-contained page that works offline.
+The mouse wheel or a finger scrolls the page. In the two charts you zoom with Ctrl and the wheel,
+two fingers, the buttons, or the keys `+`, `-` and `0`; you move by dragging or with the arrow keys.
+Pointing or tapping shows the values. A table with more than 20 rows shows 20 at first and can be
+expanded, searched and sorted.
 
 `afl-sim report STUDY` writes one page for a study. It also writes the pages of the runs if there
 are at most 20 runs. With `--runs` it writes them for any number, with `--no-runs` for none. The

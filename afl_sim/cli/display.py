@@ -259,9 +259,9 @@ def fraction_done(scenario: Scenario, progress: Progress) -> float:
 
 
 def _text(progress: Progress, elapsed: float) -> str:
-    accuracy = "" if progress.accuracy is None else f"  accuracy {progress.accuracy:.3f}"
+    metric = "" if progress.metric is None else "  {} {:.3f}".format(*progress.metric)
     rate = progress.updates / elapsed if elapsed > 0 else 0.0
     return (
         f"{progress.seconds:,.0f} s virtual  version {progress.version}"
-        f"{accuracy}  {rate:,.1f} updates/s"
+        f"{metric}  {rate:,.1f} updates/s"
     )

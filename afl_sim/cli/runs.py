@@ -27,7 +27,7 @@ from afl_sim.cli.options import (
 )
 from afl_sim.cli.output import Unfailing, say_errors
 from afl_sim.cli.studies import (
-    ACCURACY_IGNORED,
+    ignored_rules,
     outcome_line,
     run_and_tell,
     saying_how_to_go_on,
@@ -127,8 +127,9 @@ def resume_run(
         saying_how_to_go_on(display.finish, run),
         one_error(),
     ):
-        if found.timing_only and scenario.stop.accuracy is not None:
-            display.finish(ACCURACY_IGNORED)
+        ignored = ignored_rules([scenario]) if found.timing_only else None
+        if ignored is not None:
+            display.finish(ignored)
         for note in native_notes([scenario], found.timing_only):
             display.finish(note)
         done = resume(

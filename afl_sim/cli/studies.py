@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,10 +16,19 @@ from afl_sim.cli.results import draw_figures, figures_folder, write_report
 
 if TYPE_CHECKING:
     from afl_sim.recording import Run
-    from afl_sim.scenario import Study
+    from afl_sim.scenario import Scenario, Study
     from afl_sim.study.study import Origin
 
-ACCURACY_IGNORED: Final = "stop.accuracy is ignored: with --timing-only nothing is trained"
+
+def ignored_rules(scenarios: Iterable[Scenario]) -> str | None:
+    """A line on the stop rules that --timing-only ignores; None if there are none."""
+    stops = [scenario.stop for scenario in scenarios]
+    keys = [key for key in ("accuracy", "metrics") if any(getattr(s, key) for s in stops)]
+    if not keys:
+        return None
+    named = " and ".join(f"stop.{key}" for key in keys)
+    verb = "is" if len(keys) == 1 else "are"
+    return f"{named} {verb} ignored: with --timing-only nothing is trained"
 
 
 def run_and_tell(
@@ -55,8 +64,9 @@ def run_and_tell(
     ):
         options = replace(options, stop_wanted=interruption.wanted, notice=display.finish)
         display.expect(len(study.cases))
-        if timing_only and any(case.scenario.stop.accuracy is not None for case in study.cases):
-            display.finish(ACCURACY_IGNORED)
+        ignored = ignored_rules(case.scenario for case in study.cases) if timing_only else None
+        if ignored is not None:
+            display.finish(ignored)
         for note in native_notes([case.scenario for case in study.cases], timing_only):
             display.finish(note)
         folder, outcomes = run_study(

@@ -144,12 +144,14 @@ class TrainingLearner:
             version, loss = diverged
             self._diverged(version, None, f"the evaluation loss is {loss}")
 
-    def accuracy(self) -> float:
-        """The accuracy of the last evaluation; waits for it."""
+    def metric(self, name: str) -> float | None:
+        """A metric of the last evaluation; waits for it. None where it has no finite value."""
         self.settle()
         last = self._evaluations.last()
         assert last is not None
-        return last[1].accuracy
+        scores = last[1]
+        value = scores.accuracy if name == "accuracy" else scores.metrics.get(name)
+        return value if value is not None and math.isfinite(value) else None
 
     def snapshot(self, version: int) -> Snapshot | None:
         """The numbers at this version, evaluations included.

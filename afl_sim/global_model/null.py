@@ -35,9 +35,9 @@ class NullLearner:
     def settle(self) -> None:
         """Nothing is under way."""
 
-    def accuracy(self) -> float:
-        """Refused: a run without training has no accuracy."""
-        raise ScheduleError("a timing-only run has no accuracy to stop at")
+    def metric(self, name: str) -> float | None:
+        """Refused: a run without training has no metrics."""
+        raise ScheduleError(f"a timing-only run has no {name} to stop at")
 
     def measure(
         self,

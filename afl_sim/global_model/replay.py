@@ -97,9 +97,9 @@ class ReplayingLearner:
         if self._on:
             self._learner.settle()
 
-    def accuracy(self) -> float:
-        """The last accuracy; before the snapshot, a value too low for any stop rule."""
-        return self._learner.accuracy() if self._on else -1.0
+    def metric(self, name: str) -> float | None:
+        """A metric of the last evaluation; None before the snapshot, where no rule was reached."""
+        return self._learner.metric(name) if self._on else None
 
     def result(self, dispatch: Dispatched, version: int) -> Any:
         """The result that was read at this point before."""

@@ -101,6 +101,8 @@ class Snapshot:
                 evaluation.loss,
                 list(evaluation.class_accuracy),
                 evaluation.squared_gradient_norm,
+                dict(evaluation.metrics),
+                {name: list(values) for name, values in evaluation.clients.items()},
             ]
         return facts, {name: tensor.detach().numpy() for name, tensor in tensors.items()}
 
@@ -130,8 +132,10 @@ class Snapshot:
         snapshot.again = [(client, task) for client, task in facts["again"]]
         snapshot.readings = [_from_plain(value, {}) for value in facts["readings"]]
         if "evaluation" in facts:
-            version, accuracy, loss, by_class, norm = facts["evaluation"]
-            snapshot.evaluation = (version, Scores(accuracy, loss, tuple(by_class), norm))
+            version, accuracy, loss, by_class, norm, metrics, clients = facts["evaluation"]
+            of_each = {name: tuple(values) for name, values in clients.items()}
+            scores = Scores(accuracy, loss, tuple(by_class), norm, metrics, of_each)
+            snapshot.evaluation = (version, scores)
         return snapshot
 
 

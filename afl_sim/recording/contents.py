@@ -92,6 +92,24 @@ def check_columns(
     return [name for name in schema.names if name in names]
 
 
+def columns_at(path: Path) -> pa.Schema:
+    """The columns of a Parquet file.
+
+    Raises:
+        RunFolderError: it is missing, damaged, or has two columns of the same name.
+    """
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        raise RunFolderError(_missing(path))
+    with _table_at(path) as content, pq.ParquetFile(content) as file:
+        found: pa.Schema = file.schema_arrow
+    twice = [name for name in dict.fromkeys(found.names) if found.names.count(name) > 1]
+    if twice:
+        raise RunFolderError(f"{path} is damaged: it has two columns {twice[0]}")
+    return found
+
+
 def read_table(
     path: Path,
     schema: pa.Schema,

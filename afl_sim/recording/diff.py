@@ -11,6 +11,7 @@ import numpy as np
 from afl_sim.recording.events import DIGEST_COLUMNS
 from afl_sim.recording.fingerprints import numerics_differences
 from afl_sim.recording.folder import MODEL
+from afl_sim.recording.metrics import BY_CLIENT, EvaluationRow
 from afl_sim.recording.reading import Run, load_run
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _CONTEXT_ROWS: Final = 3  # shown before and after
 _NAME_WIDTH: Final = 80  # of a run's name, so that a line stays within 100 characters
+_NOT_METRICS: Final = frozenset(EvaluationRow._fields)
 SHOWN: Final = ("seq", *DIGEST_COLUMNS, "bytes", "steps", "samples")
 
 Row = dict[str, Any]
@@ -209,8 +211,7 @@ def _model_digest(run: Run) -> str | None:
 
 
 def _first_evaluation(a: Run, b: Run) -> tuple[Row | None, Row | None] | None:
-    rows_a = _records(a.metrics.drop(columns="class_accuracy"))
-    rows_b = _records(b.metrics.drop(columns="class_accuracy"))
+    rows_a, rows_b = (_records(_without_lists(run.metrics)) for run in (a, b))
     for index in range(max(len(rows_a), len(rows_b))):
         row_a = rows_a[index] if index < len(rows_a) else None
         row_b = rows_b[index] if index < len(rows_b) else None
@@ -238,13 +239,18 @@ def _table(
     ]
 
 
+def _without_lists(metrics: pd.DataFrame) -> pd.DataFrame:
+    lists = [name for name in metrics if str(name).startswith(BY_CLIENT)]
+    return metrics.drop(columns=["class_accuracy", *lists])
+
+
 def _evaluation(row: Row | None) -> str:
     if row is None:
         return "no evaluation"
-    return (
-        f"version {row['version']} at {row['time_us'] / 1e6:.6f} s: "
-        f"accuracy {row['accuracy']}, loss {row['loss']}"
-    )
+    further = [name for name in row if name not in _NOT_METRICS]
+    accuracy = ["accuracy"] if row["accuracy"] == row["accuracy"] or not further else []
+    numbers = ", ".join(f"{name} {row[name]}" for name in (*accuracy, *further, "loss"))
+    return f"version {row['version']} at {row['time_us'] / 1e6:.6f} s: {numbers}"
 
 
 def _short(name: str) -> str:

@@ -7,6 +7,7 @@ that nothing relies on are free.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +37,16 @@ def _share_in_words(text: str) -> str:
     return text
 
 
+def _number_in_words(text: str) -> str:
+    if not isfinite(float(text)):
+        raise ValueError("a target is a finite number")
+    return text
+
+
+Times = dict[Annotated[str, AfterValidator(_number_in_words)], Figure | None]
+"""Virtual seconds by the target that was reached."""
+
+
 class Document(BaseModel):
     """A file, or a block in one."""
 
@@ -56,10 +67,21 @@ class Updates(Document):
 
 
 class LastEvaluation(Document):
-    """The numbers of the last evaluation."""
+    """The numbers of the last evaluation; metrics besides accuracy have keys of their own."""
+
+    __pydantic_extra__: dict[str, Figure | None]
 
     accuracy: Share | None = None
     loss: Figure | None = None
+
+
+class Fairness(Document):
+    """How a metric differs between clients."""
+
+    mean: Figure | None = None
+    worst_decile: Figure | None = None
+    variance: Figure | None = None
+    jain: Figure | None = None
 
 
 class Staleness(Document):
@@ -95,6 +117,9 @@ class Summary(Document):
     time_to_accuracy: (
         dict[Annotated[str, AfterValidator(_share_in_words)], Figure | None] | None
     ) = None
+    metrics: dict[str, Literal["higher", "lower"]] | None = None
+    time_to: dict[str, Times] | None = None
+    fairness: dict[str, Fairness] | None = None
     staleness: Staleness | None = None
     idle_fraction: Figure | None = None
     schedule_digest: str | None = None
@@ -145,7 +170,7 @@ class _Server(Document):
 
 
 class _Evaluation(Document):
-    targets: list[Share] | None = None
+    targets: list[Share] | dict[str, list[Figure]] | None = None
 
 
 class Described(Document):

@@ -7,10 +7,10 @@ trust them lose rows; what was not finite is said in words, in ``status``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from afl_sim.recording.files import replacing
 
@@ -29,13 +29,19 @@ GRADIENT_DIVERGED: Final = "gradient diverged"
 LATER: Final = ("status",)
 """Columns that older run folders do not have."""
 
+BY_CLIENT: Final = "client_"
+"""How the column of a metric's values for each client begins."""
+
+_NONE: Final[dict[str, Any]] = {}
+
 
 class EvaluationRow(NamedTuple):
     """One evaluation: when, after how much work, and how good the model was.
 
     No number in it is NaN or infinite. ``status`` says why one is missing: `DIVERGED` where the
     loss was not finite, and then the model has no numbers at all; `GRADIENT_DIVERGED` where only
-    the gradient's norm was not finite; else `OK`.
+    the gradient's norm was not finite; else `OK`. ``metrics`` are those besides accuracy, by name;
+    ``clients`` has the values of each client, by name.
     """
 
     time_us: int
@@ -47,6 +53,14 @@ class EvaluationRow(NamedTuple):
     class_accuracy: tuple[float | None, ...]
     squared_gradient_norm: float | None = None
     status: str = OK
+    metrics: Mapping[str, float | None] = _NONE
+    clients: Mapping[str, Sequence[float | None]] = _NONE
+
+    def value(self, name: str) -> float | None:
+        """A metric by its name, or the loss; None if it has no value."""
+        if name in {"accuracy", "loss"}:
+            return self.accuracy if name == "accuracy" else self.loss
+        return self.metrics.get(name)
 
 
 class MetricsLog:
@@ -72,6 +86,8 @@ class MetricsLog:
         class_accuracy: Sequence[float | None] = (),
         squared_gradient_norm: float | None = None,
         status: str | None = None,
+        metrics: Mapping[str, float | None] = _NONE,
+        clients: Mapping[str, Sequence[float | None]] = _NONE,
     ) -> None:
         """Log one evaluation. A number that is not finite becomes None.
 
@@ -80,12 +96,14 @@ class MetricsLog:
             version: the version of the model that was evaluated.
             updates: updates aggregated so far.
             samples: samples trained so far, of aggregated updates.
-            accuracy: share of right answers, 0 to 1.
+            accuracy: share of right answers, 0 to 1; None where it is not measured.
             loss: mean loss per sample.
             class_accuracy: share of right answers of each class, 0 to 1; None or NaN for a class
                 without samples.
             squared_gradient_norm: of the training objective; None where it was not asked for.
             status: of a row that was logged before; by default it follows from the numbers.
+            metrics: the other metrics by name; None or NaN for one that is not defined.
+            clients: the values of each client by name of the metric.
         """
         if status is None:
             status = OK
@@ -93,6 +111,8 @@ class MetricsLog:
                 status = DIVERGED
                 accuracy, class_accuracy = None, [None] * len(class_accuracy)
                 squared_gradient_norm = None
+                metrics = dict.fromkeys(metrics)
+                clients = {name: [None] * len(values) for name, values in clients.items()}
             elif squared_gradient_norm is not None and not math.isfinite(squared_gradient_norm):
                 status = GRADIENT_DIVERGED
         self.rows.append(
@@ -106,6 +126,8 @@ class MetricsLog:
                 tuple(map(_finite, class_accuracy)),
                 _finite(squared_gradient_norm),
                 status,
+                {name: _finite(value) for name, value in metrics.items()},
+                {name: tuple(map(_finite, values)) for name, values in clients.items()},
             )
         )
 
@@ -116,8 +138,16 @@ class MetricsLog:
         """The evaluations in the columns of ``metrics.parquet``."""
         import pyarrow as pa
 
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(EvaluationRow._fields)
-        return pa.table([list(column) for column in columns], schema=schema())
+        table: dict[str, pa.Array] = {}
+        for column in schema():
+            values = [getattr(row, column.name) for row in self.rows]
+            table[column.name] = pa.array(values, type=column.type)
+        for name in dict.fromkeys(name for row in self.rows for name in row.metrics):
+            table[name] = pa.array([row.metrics.get(name) for row in self.rows], pa.float64())
+        for name in dict.fromkeys(name for row in self.rows for name in row.clients):
+            values = [row.clients.get(name) for row in self.rows]
+            table[BY_CLIENT + name] = pa.array(values, pa.list_(pa.float64()))
+        return pa.table(table)
 
     def frame(self) -> pd.DataFrame:
         """The evaluations as `Run.metrics` gives them."""
@@ -167,6 +197,24 @@ def schema() -> pa.Schema:
             "status": pa.string(),
         }
     )
+
+
+def further_columns(found: pa.Schema) -> pa.Schema:
+    """The columns of metrics and of metrics by client, in a file with these columns."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    known, further = schema(), {}
+    for column in found:
+        if column.name in known.names:
+            continue
+        if types.is_floating(column.type) or types.is_null(column.type):
+            further[column.name] = pa.float64()
+        elif column.name.startswith(BY_CLIENT) and (
+            types.is_list(column.type) or types.is_large_list(column.type)
+        ):
+            further[column.name] = pa.list_(pa.float64())
+    return pa.schema(further)
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

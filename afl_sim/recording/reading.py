@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.contents import (
     check_columns,
+    columns_at,
     read_json,
     read_model,
     read_table,
@@ -34,6 +35,7 @@ from afl_sim.recording.folder import (
     STUDY,
     SUMMARY,
 )
+from afl_sim.scenario.sections.metrics import targets_by_metric
 from afl_sim.scenario.wording import one_line
 
 if TYPE_CHECKING:
@@ -86,8 +88,30 @@ class Run:
     @property
     def targets(self) -> tuple[float, ...]:
         """The scenario's target accuracies, ascending."""
+        return self.targets_of("accuracy")
+
+    def targets_of(self, metric: str) -> tuple[float, ...]:
+        """The scenario's targets of a metric, ascending."""
         evaluation = self.scenario.get("evaluation") or {}
-        return tuple(sorted(float(target) for target in evaluation.get("targets") or ()))
+        targets = targets_by_metric(evaluation.get("targets") or ()).get(metric, ())
+        return tuple(sorted(float(target) for target in targets))
+
+    @property
+    def better(self) -> dict[str, str]:
+        """The metrics of the run's evaluations: ``higher`` or ``lower``, whichever is better.
+
+        The first one is the run's main metric. Without training there is none.
+        """
+        told = self.summary.get("metrics")
+        if told is not None:
+            return dict(told)
+        accuracy = self.timing_only or (self.summary.get("final") or {}).get("accuracy") is None
+        return {} if accuracy else {"accuracy": "higher"}
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that is drawn; ``accuracy`` where none is known."""
+        return next(iter(self.better), "accuracy")
 
     @cached_property
     def events(self) -> pd.DataFrame:
@@ -132,12 +156,17 @@ class Run:
         and ``class_accuracy`` (0 to 1), ``loss`` (mean per sample), ``squared_gradient_norm`` (of
         the training objective; missing where the scenario does not ask for it), ``status`` (``ok``;
         ``diverged``, and then all numbers of the model are missing; ``gradient diverged``, and then
-        the gradient's norm is).
+        the gradient's norm is). Each further metric has a column of its name. If the scenario asks
+        for the metrics of each client, ``client_<metric>`` holds a list with a number for each.
         """
-        from afl_sim.recording.metrics import LATER, OPTIONAL, schema, to_frame
+        import pyarrow as pa
+
+        from afl_sim.recording.metrics import LATER, OPTIONAL, further_columns, schema, to_frame
 
         path = self.path / METRICS
-        frame = to_frame(read_table(path, schema(), OPTIONAL, LATER))
+        further = further_columns(columns_at(path))
+        wanted = pa.schema([*schema(), *further])
+        frame = to_frame(read_table(path, wanted, (*OPTIONAL, *further.names), LATER))
         classes = {len(row) for row in frame["class_accuracy"] if row is not None and len(row)}
         if len(classes) > 1:
             raise RunFolderError(
@@ -147,8 +176,9 @@ class Run:
 
     @property
     def evaluations(self) -> pd.DataFrame:
-        """The rows of `metrics` that have an accuracy: all but an evaluation that diverged."""
-        return self.metrics[self.metrics["accuracy"].notna()]
+        """The rows of `metrics` that have numbers: all but an evaluation that diverged."""
+        frame = self.metrics
+        return frame[frame["accuracy"].notna() | frame["loss"].notna()]
 
     @cached_property
     def label_counts(self) -> pd.DataFrame:

@@ -155,6 +155,7 @@ def scalars(row: EvaluationRow) -> list[tuple[str, float]]:
     """The numbers of an evaluation by name: those of ``metrics.parquet``."""
     named: list[tuple[str, float | None]] = [
         ("accuracy", row.accuracy),
+        *row.metrics.items(),
         ("loss", row.loss),
         ("version", row.version),
         ("updates", row.updates),

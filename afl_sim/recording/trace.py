@@ -61,6 +61,7 @@ def write_trace(
     metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None = None,
     name: str = "run",
     total: int | None = None,
+    measured: str = "accuracy",
 ) -> None:
     """Write ``trace.json``.
 
@@ -68,7 +69,8 @@ def write_trace(
         events: as `Run.events` gives them, or an event log's table.
         path: the file to write; it appears whole.
         limit: draw no more than this many events, the first ones; the trace says so.
-        metrics: evaluations (columns ``time_us`` and ``accuracy``), for a counter of accuracy.
+        metrics: evaluations, with columns ``time_us`` and ``measured``, for a counter of that.
+        measured: the metric of the counter.
         name: what the trace calls the run.
         total: how many events the run has, where ``events`` are only its first.
 
@@ -88,7 +90,7 @@ def write_trace(
         head = json.dumps(about)
         handle.write(b'{"displayTimeUnit":"ms","otherData":' + head.encode())
         handle.write(b',"traceEvents":[\n')
-        for index, event in enumerate(_trace_events(events[:drawn], metrics)):
+        for index, event in enumerate(_trace_events(events[:drawn], metrics, measured)):
             handle.write((",\n" if index else "").encode() + encode(event).encode())
         handle.write(_END)
 
@@ -104,7 +106,9 @@ def trace_is_closed(path: Path) -> bool:
 
 
 def _trace_events(
-    events: pd.DataFrame | pa.Table, metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None
+    events: pd.DataFrame | pa.Table,
+    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None,
+    measured: str,
 ) -> Iterator[dict[str, Any]]:
     """The trace's events: metadata first, then all others in order of time.
 
@@ -136,7 +140,7 @@ def _trace_events(
         _points(_in_flight(columns)),
     ]
     if metrics is not None:
-        timed.append(_points(_accuracy(metrics, end_us)))
+        timed.append(_points(_metric(metrics, measured, end_us)))
     for entry in heapq.merge(*timed, key=lambda entry: entry[:3]):
         yield entry[3]
 
@@ -262,12 +266,14 @@ def _in_flight(columns: Columns) -> Iterator[dict[str, Any]]:
         yield _counter("in flight", int(at), tasks=int(tasks))
 
 
-def _accuracy(
-    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame, end_us: int
+def _metric(
+    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame, name: str, end_us: int
 ) -> Iterator[dict[str, Any]]:
-    for time_us, accuracy in zip(metrics["time_us"], metrics["accuracy"], strict=True):
-        if accuracy is not None and accuracy == accuracy and time_us <= end_us:
-            yield _counter("accuracy", int(time_us), accuracy=float(accuracy))
+    if name not in metrics:
+        return
+    for time_us, value in zip(metrics["time_us"], metrics[name], strict=True):
+        if value is not None and value == value and time_us <= end_us:
+            yield _counter(name, int(time_us), **{name: float(value)})
 
 
 # -- events --------------------------------------------------------------------------------------

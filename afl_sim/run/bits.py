@@ -17,6 +17,7 @@ from afl_sim.run.initial_model import corrects, model_spec, new_model, one_at_a_
 from afl_sim.run.kinds import settings_of, strategy_of
 from afl_sim.run.rule_trials import rule_obstacle
 from afl_sim.run.strategy_trial import strategy_obstacle
+from afl_sim.run.task_checks import own_code, task_obstacle
 from afl_sim.scenario import Numerics, Scenario
 from afl_sim.scenario.checks.numerics import only_native
 from afl_sim.scenario.own_rules import rules_in
@@ -98,8 +99,8 @@ def _ruled_out(scenario: Scenario) -> str | None:
 
 
 def _obstacle(scenario: Scenario) -> str | None:
-    """What in the user's own model, strategy or rules is not portable; None if nothing is."""
-    for found in (_of_model, _of_strategy, _of_rules):
+    """What in the user's own code is not portable; None if nothing is."""
+    for found in (_of_model, _of_strategy, _of_task, _of_rules):
         reason = found(scenario)
         if reason is not None:
             return reason
@@ -139,6 +140,14 @@ def _of_strategy(scenario: Scenario) -> str | None:
 
     clients = scenario.clients.count
     return _once((type(strategy), strategy.model_dump_json(), clients), tried)
+
+
+def _of_task(scenario: Scenario) -> str | None:
+    own = own_code(scenario)
+    if not own:
+        return None
+    key = (*map(type, own), *(rule.model_dump_json() for rule in own), scenario.data)
+    return _once(key, lambda: task_obstacle(scenario, form_of(scenario.data)))
 
 
 def _of_rules(scenario: Scenario) -> str | None:

@@ -22,7 +22,6 @@ from afl_sim.run.bits import check_bits
 from afl_sim.run.kinds import strategy_of
 from afl_sim.run.rule_trials import check_rules
 from afl_sim.scenario import Execution, Scenario
-from afl_sim.scenario.checks.combinations import only_accuracy
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.streams import Streams
 
@@ -32,7 +31,7 @@ def check_mode(scenario: Scenario, timing_only: bool) -> None:
 
     Raises:
         ScenarioError: without training: the strategy or the selection of clients reads training
-            results, or accuracy is the only stop rule. With training: the device is missing, or
+            results, or only metrics would stop the run. With training: the device is missing, or
             the run cannot have the portable bits that it asks for.
     """
     if not timing_only:
@@ -50,9 +49,10 @@ def check_mode(scenario: Scenario, timing_only: bool) -> None:
             f"strategy: {strategy.kind} reads training results to decide its schedule; "
             "it cannot run with --timing-only"
         )
-    if only_accuracy(scenario.stop):
+    if scenario.stop.only_metrics:
+        names = " and ".join(scenario.stop.by_metric)
         raise ScenarioError(
-            "stop: accuracy is the only rule, and a run with --timing-only never reaches it; "
+            f"stop: {names} is the only rule, and a run with --timing-only never reaches it; "
             "expected virtual_seconds, versions, updates or samples as well"
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from afl_sim.global_model.learner import Divergence
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.sections.metrics import Better
 from afl_sim.world.server.statistics import Counts
 
 Status = Literal["complete", "diverged", "interrupted", "failed"]
@@ -76,6 +77,9 @@ class Finished:
         trained: the numbers; None if nothing was trained.
         wall: wall time until now.
         ended: the value of `perf_counter` now.
+        metrics: the metrics of evaluations, the main one first, and which of two values is better.
+            Empty if nothing was trained.
+        targets: by metric, the values for which the time to reach them is reported.
     """
 
     scenario: Scenario
@@ -91,6 +95,8 @@ class Finished:
     trained: Trained | None
     wall: WallTime
     ended: float
+    metrics: Mapping[str, Better]
+    targets: Mapping[str, Sequence[float]]
 
     def raise_error(self) -> None:
         """Raise the error that ended the run, if one did."""

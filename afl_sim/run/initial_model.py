@@ -21,7 +21,7 @@ from afl_sim.learning.models.model_checks import check_same, check_tensors
 from afl_sim.learning.models.parameters import ParameterVector, initial_vector
 from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.learning.models.state_dict import StateDict
-from afl_sim.learning.partition import FixedPartition, Partition
+from afl_sim.learning.partition import Dealt, FixedPartition
 from afl_sim.learning.training.batchable import batching_problems
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_settings import LocalSettings
@@ -95,20 +95,22 @@ def initial_model(
 
 
 def demands_of(
-    scenario: Scenario, settings: LocalSettings, partition: Partition, available: int | None
+    scenario: Scenario, settings: LocalSettings, dealt: Dealt, available: int | None
 ) -> Demands:
     """What a run needs of its model.
 
     Args:
         scenario: the run's.
         settings: how its clients train.
-        partition: who trains on which samples.
+        dealt: who trains on which samples, and is tested on which.
         available: number of samples that evaluations could use; None if that is not known.
     """
-    evaluation, training = scenario.evaluation, scenario.training
+    evaluation, training, partition = scenario.evaluation, scenario.training, dealt.training
     tested = [min(available, evaluation.samples or available)] if available else []
     if evaluation.squared_gradient_norm and isinstance(partition, FixedPartition):
         tested.append(int(partition.sizes.sum()))  # in others several clients may hold a sample
+    if evaluation.per_client and dealt.testing is not None:
+        tested.append(int(dealt.testing.sizes.sum()))
     last = {samples % EVALUATION_BATCH for samples in tested}
     return Demands(
         settings,

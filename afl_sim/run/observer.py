@@ -14,7 +14,10 @@ class Progress:
         seconds: virtual time.
         version: the server's version.
         updates, samples: aggregated so far.
-        accuracy: of the last evaluation; None before the first, and without training.
+        accuracy: of the last evaluation; None before the first, without training, and where it is
+            not measured.
+        metric: the name of the run's main metric and its value at the last evaluation; None where
+            it has none.
     """
 
     seconds: float
@@ -22,6 +25,7 @@ class Progress:
     updates: int
     samples: int
     accuracy: float | None
+    metric: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True)

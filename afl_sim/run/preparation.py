@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.datasets import Dataset, load_annotations, load_dataset
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import skewed
+from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.learning.training.augmentation import check_augmentation
@@ -22,8 +23,10 @@ from afl_sim.run.initial_model import check_batching, demands_of, initial_model,
 from afl_sim.run.kinds import settings_of
 from afl_sim.run.recipe import client_speeds
 from afl_sim.run.rule_trials import check_on_model
+from afl_sim.run.task_checks import check_task
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.data import held_out
+from afl_sim.scenario.sections.metrics import Better, better_of, metric_name
 from afl_sim.streams import Streams
 
 
@@ -42,6 +45,9 @@ class Prepared:
         testing: the samples that each client keeps for tests; None if there are none.
         evaluation_samples: number of samples in the set that ``evaluation.on`` names; None if only
             files of the user's would tell, and they were not read.
+        metrics: the metrics of evaluations, the main one first, and which of two values is better.
+        targets: by metric, the values for which the time to reach them is reported. Unless the
+            scenario has its own, they are for classes only.
     """
 
     scenario: Scenario
@@ -53,6 +59,8 @@ class Prepared:
     samples: Annotations
     testing: Partition | None
     evaluation_samples: int | None
+    metrics: dict[str, Better]
+    targets: Mapping[str, Sequence[float]]
 
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
@@ -64,8 +72,9 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
 
     Raises:
         DataError: the data set is missing or damaged.
-        ScenarioError: the partition, the batch size, the evaluation set or the model does not suit
-            the data; the model cannot be trained; or a rule of the user's own fails on it.
+        ScenarioError: the loss, the metrics, the partition, the batch size, the evaluation set or
+            the model does not suit the data; the model cannot be trained; or code of the user's own
+            fails on it.
     """
     streams = Streams(scenario.seed)
     dataset = None
@@ -75,6 +84,9 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         with one_at_a_time:
             dataset = load_dataset(scenario.data, streams)
         samples = dataset.annotations
+    with arithmetic_of(not timing_only and effective_bits(scenario).portable):
+        form = form_of(scenario.data) if dataset is None else dataset.form
+        check_task(scenario, form)
     dealt = deal_out(scenario, samples, streams)
     if dataset is not None:
         dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
@@ -83,7 +95,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     if not timing_only:
         check_attack(scenario, samples, form_of(scenario.data), dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
-    demands = demands_of(scenario, settings_of(scenario), dealt.training, available)
+    demands = demands_of(scenario, settings_of(scenario), dealt, available)
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
         block = scenario.model.model_dump(by_alias=True)
         model = initial_model(block, scenario.data, streams, demands)
@@ -103,6 +115,11 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         samples,
         dealt.testing,
         available,
+        {
+            metric_name(metric): better_of(metric)
+            for metric in chosen_metrics(scenario.evaluation, form)
+        },
+        targets_of(scenario.evaluation, form),
     )
 
 

@@ -17,10 +17,11 @@ from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
 from afl_sim.learning.data.datasets import Dataset, open_pool, split_pool
 from afl_sim.learning.data.skew import skewed
+from afl_sim.learning.metrics.chosen import chosen_metrics, makers_of
 from afl_sim.learning.partition import deal
 from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
+from afl_sim.learning.training.evaluation import EVALUATION_BATCH, ByClient, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer, Shards
@@ -111,7 +112,7 @@ class _SizedShards(Shards, Protocol):
 
 
 def build_runner(
-    recipe: Recipe, dataset: Dataset, partition: _SizedShards, testing: Shards | None = None
+    recipe: Recipe, dataset: Dataset, partition: _SizedShards, testing: _SizedShards | None = None
 ) -> tuple[LocalTrainer, Evaluator]:
     """Make the trainer and the evaluator of a run, in the run's arithmetic.
 
@@ -124,10 +125,13 @@ def build_runner(
     streams = Streams(recipe.seed)
     chosen = recipe.evaluation
     shards = {"client_test": testing, "client_train": partition}.get(chosen.on)
+    everybody = range(recipe.clients)
+    weights = None
     if shards is not None:
-        held = [shards.indices(client) for client in range(recipe.clients)]
+        held = [shards.indices(client) for client in everybody]
         rows = torch.from_numpy(np.sort(np.concatenate(held)))  # in the order of the files
         inputs, labels = dataset.inputs[rows], dataset.labels[rows]
+        weights = None if dataset.weights is None else dataset.weights[rows]
     elif chosen.on == "validation":
         inputs, labels = dataset.validation_inputs, dataset.validation_labels
     else:
@@ -136,9 +140,10 @@ def build_runner(
         order = streams.generator("evaluation").permutation(len(labels))
         subset = torch.from_numpy(np.sort(order[: chosen.samples]))
         inputs, labels = inputs[subset], labels[subset]
+        weights = None if weights is None else weights[subset]
     sizes = UNKNOWN
     if model_spec(recipe.model).tried:  # others do not depend on the batch size
-        sizes = _batch_sizes(recipe, partition.sizes, len(labels))
+        sizes = _batch_sizes(recipe, partition.sizes, len(labels), testing)
     taught = dataset.labels
     attackers = attackers_in(recipe)
     if attackers is not None:
@@ -153,29 +158,53 @@ def build_runner(
     with arithmetic_of(recipe.settings.portable):
         model = new_model(recipe.model, recipe.data, streams)
         trainer = trainer_of(
-            model, dataset.inputs, taught, partition, streams, recipe.settings, sizes
+            model,
+            dataset.inputs,
+            taught,
+            partition,
+            streams,
+            recipe.settings,
+            sizes,
+            dataset.weights,
         )
     gradient = None
     if chosen.squared_gradient_norm:
         gradient = FullGradient(trainer, partition, recipe.clients)
+    clients = None
+    if chosen.per_client and testing is not None:
+        clients = ByClient.of([testing.indices(client) for client in everybody])
+    metrics = makers_of(chosen_metrics(chosen, dataset.form), dataset.form)
     return trainer, Evaluator(
-        trainer, inputs, labels, dataset.form.outputs, recipe.settings.loss, gradient
+        trainer,
+        inputs,
+        labels,
+        dataset.form.outputs,
+        recipe.settings.loss,
+        gradient,
+        metrics,
+        weights,
+        clients,
     )
 
 
-def _batch_sizes(recipe: Recipe, held: npt.NDArray[np.int64], evaluated: int) -> BatchSizes:
+def _batch_sizes(
+    recipe: Recipe, held: npt.NDArray[np.int64], evaluated: int, testing: _SizedShards | None
+) -> BatchSizes:
     """The sizes of the batches that a recipe's model gets.
 
     Args:
         recipe: the run's.
         held: samples of each client.
         evaluated: number of samples that an evaluation uses.
+        testing: the samples that each client keeps for tests, if any.
     """
     settings = recipe.settings
     trained = batch_sizes(held, settings.batch_size, settings.drop_last)
     totals = [evaluated]
     if recipe.evaluation.squared_gradient_norm:
         totals.append(int(held.sum()))
+    if recipe.evaluation.per_client and testing is not None:
+        totals.append(int(testing.sizes.sum()))
     parts = {min(EVALUATION_BATCH, total) for total in totals}
     rests = {total % EVALUATION_BATCH for total in totals}
     return BatchSizes(tuple(trained), tuple(sorted((parts | rests) - {0})))

@@ -56,7 +56,7 @@ def _record(
         if finished.trained is not None and finished.status == "complete":
             tensors = saved(finished.trained.vector)
             recorder.folder.write_model({name: part.numpy() for name, part in tensors.items()})
-        recorder.write_trace()
+        recorder.write_trace(next(iter(finished.metrics), "accuracy"))
     except Exception as error:
         recorder.folder.check_there()
         with suppress(Exception):
@@ -76,7 +76,8 @@ def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: 
         counts=finished.counts,
         in_flight_us=finished.in_flight_us,
         evaluations=recorder.metrics.rows,
-        targets=scenario.evaluation.targets,
+        targets=finished.targets,
+        metrics=finished.metrics,
     )
     if why is not None:
         summary["reason"] = why

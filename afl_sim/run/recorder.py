@@ -38,8 +38,8 @@ def shares_of(prepared: Prepared) -> bytes:
     return partition_file(counts)
 
 
-def trace_of(run: Run, scenario: Scenario) -> None:
-    """Write a run's ``trace.json``, if its scenario asks for one."""
+def trace_of(run: Run, scenario: Scenario, measured: str) -> None:
+    """Write a run's ``trace.json``, with a counter of one metric, if its scenario asks for one."""
     if scenario.recording.trace:
         limit = scenario.recording.trace_limit
         folder = RunFolder.open(run.path)
@@ -51,6 +51,7 @@ def trace_of(run: Run, scenario: Scenario) -> None:
             metrics=run.metrics,
             name=scenario.name,
             total=total,
+            measured=measured,
         )
 
 
@@ -116,6 +117,9 @@ class Recorder(AbstractContextManager["Recorder"]):
             evaluation.loss,
             evaluation.class_accuracy,
             evaluation.squared_gradient_norm,
+            None,
+            evaluation.metrics,
+            evaluation.clients,
         )
 
     def restore_evaluation(self, *row: Any) -> None:
@@ -141,9 +145,9 @@ class Recorder(AbstractContextManager["Recorder"]):
             with suppress(AflSimError):
                 self._sinks.pop().close()
 
-    def write_trace(self) -> None:
-        """Write ``trace.json``, if the scenario asks for it."""
-        trace_of(load_run(self.folder.path), self._scenario)
+    def write_trace(self, measured: str) -> None:
+        """Write ``trace.json``, with a counter of one metric, if the scenario asks for it."""
+        trace_of(load_run(self.folder.path), self._scenario, measured)
 
 
 @contextmanager

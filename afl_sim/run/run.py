@@ -14,7 +14,6 @@ from afl_sim.run.observer import Observer, Progress
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.training import NumericHalf, TimingOnly, Training
-from afl_sim.scenario import Scenario
 from afl_sim.user_code import reason
 from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.stopping import Ending
@@ -65,11 +64,11 @@ def _turned(
     clock = _Clock(prepared, recorder, half, observer)
     recorder.keep = True
     # No variable here holds the error: its traceback holds this frame, and both would stay.
-    return _finished(prepared.scenario, half, clock.world, *clock.turn())
+    return _finished(prepared, half, clock.world, *clock.turn())
 
 
 def _finished(
-    scenario: Scenario,
+    prepared: Prepared,
     half: NumericHalf,
     world: World,
     status: Status,
@@ -81,8 +80,9 @@ def _finished(
         half.settle()
     server, time_us = world.server, ending.time_us
     uses = world.link_uses(time_us)
+    trained = half.trained()
     return Finished(
-        scenario=scenario,
+        scenario=prepared.scenario,
         status=status,
         reason=why,
         error=error,
@@ -92,9 +92,11 @@ def _finished(
         counts=server.counts,
         in_flight_us=sum(task.busy_us(time_us) for task in server.under_way),
         links={name: use.as_dict() for name, use in uses.items()},
-        trained=half.trained(),
+        trained=trained,
         wall=half.wall(),
         ended=perf_counter(),
+        metrics={} if trained is None else prepared.metrics,
+        targets=prepared.targets,
     )
 
 
@@ -114,6 +116,7 @@ class _Clock:
         self._recorder = recorder
         self._half = half
         self._observer = observer
+        self._metrics = prepared.metrics
         self._look_at = monotonic() + _LOOK_EVERY
         self._has_version = False
         report = self._report if observer.progress is not None else None
@@ -184,6 +187,8 @@ class _Clock:
         assert self._observer.progress is not None
         rows = self._recorder.metrics.rows
         server = self.world.server
+        main = next(iter(self._metrics), "accuracy")
+        last = rows[-1].value(main) if rows else None
         self._observer.progress(
             Progress(
                 self.world.time_us / MICROSECONDS,
@@ -191,5 +196,6 @@ class _Clock:
                 server.counts.aggregated,
                 server.counts.samples,
                 rows[-1].accuracy if rows else None,
+                None if last is None else (main, last),
             )
         )

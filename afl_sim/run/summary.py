@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import fsum
 from typing import Any, Protocol
 
 from afl_sim.errors import AflSimError
+from afl_sim.scenario.sections.metrics import Better, is_reached
+from afl_sim.scenario.wording import exact
 from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.server.statistics import Counts
 
@@ -17,9 +20,10 @@ class EvaluationRow(Protocol):
     @property
     def time_us(self) -> int: ...
     @property
-    def accuracy(self) -> float | None: ...
-    @property
     def loss(self) -> float | None: ...
+    @property
+    def clients(self) -> Mapping[str, Sequence[float | None]]: ...
+    def value(self, name: str) -> float | None: ...
 
 
 def summarize(
@@ -32,7 +36,8 @@ def summarize(
     counts: Counts,
     in_flight_us: int,
     evaluations: Sequence[EvaluationRow],
-    targets: Iterable[float],
+    targets: Mapping[str, Iterable[float]],
+    metrics: Mapping[str, Better],
 ) -> dict[str, Any]:
     """The part of the summary that follows from virtual time and the metrics.
 
@@ -44,16 +49,18 @@ def summarize(
         versions: versions that the server made.
         counts: what became of the tasks.
         in_flight_us: client-microseconds spent on tasks that are still in flight at the end.
-        evaluations: the rows of the metrics log; a diverged evaluation has no accuracy.
-        targets: accuracies for which the time to reach them is reported.
+        evaluations: the rows of the metrics log; one that diverged has no loss.
+        targets: by metric, the values for which the time to reach them is reported.
+        metrics: what evaluations measured, and which of two values is better; empty if nothing was
+            trained.
 
     Raises:
         AflSimError: the counts do not balance; this is a defect of the simulator.
     """
     check_balance(counts)
-    sound = [row for row in evaluations if row.accuracy is not None]
+    sound = [row for row in evaluations if row.loss is not None]
     last = sound[-1] if sound else None
-    return {
+    summary: dict[str, Any] = {
         "name": name,
         "status": status,
         "stopped_by": stopped_by,
@@ -62,14 +69,55 @@ def summarize(
         "updates": counts.as_dict(),
         "samples_trained": counts.samples,
         "final": {
-            "accuracy": last.accuracy if last else None,
-            "loss": last.loss if last else None,
+            name: last.value(name) if last else None for name in ("accuracy", "loss", *metrics)
         },
-        "time_to_accuracy": {f"{target:g}": _first_time(evaluations, target) for target in targets},
+        "metrics": dict(metrics),
+        "time_to": {
+            name: {exact(target): _first_time(evaluations, name, target, better) for target in own}
+            for name, better in metrics.items()
+            if (own := list(targets.get(name, ())))
+        },
         "staleness": staleness_figures(counts.staleness),
         "idle_fraction": idle_fraction(
             counts.busy_us + in_flight_us, counts.peak_in_flight, time_us
         ),
+    }
+    if not metrics or "accuracy" in metrics:
+        summary["time_to_accuracy"] = {
+            f"{target:g}": _first_time(evaluations, "accuracy", target, "higher")
+            for target in targets.get("accuracy", ())
+        }
+    if last is not None and last.clients:
+        summary["fairness"] = {
+            name: fairness(values, metrics[name]) for name, values in last.clients.items()
+        }
+    return summary
+
+
+def fairness(values: Sequence[float | None], better: Better) -> dict[str, float | None]:
+    """How a metric differs between clients; those for which it is not defined are left out.
+
+    Args:
+        values: of the clients.
+        better: which of two values is better.
+
+    Returns:
+        ``mean``; ``worst_decile``, the mean of the tenth of the clients (at least one) that are
+        worst off; ``variance`` of the clients; ``jain``, Jain's index (sum x)^2 / (n sum x^2),
+        which is 1 if all are equal and 1/n if one has everything, and None for negative values.
+    """
+    known = sorted((value for value in values if value is not None), reverse=better == "lower")
+    if not known:
+        return dict.fromkeys(("mean", "worst_decile", "variance", "jain"))
+    count = len(known)
+    mean = fsum(known) / count
+    worst = known[: max(1, round(count / 10))]
+    squares = fsum(value * value for value in known)
+    return {
+        "mean": mean,
+        "worst_decile": fsum(worst) / len(worst),
+        "variance": fsum((value - mean) ** 2 for value in known) / count,
+        "jain": fsum(known) ** 2 / (count * squares) if min(known) >= 0 and squares else None,
     }
 
 
@@ -111,8 +159,10 @@ def _rank(histogram: Counter[int], rank: float) -> int:
     raise AssertionError("a rank is at most the total")
 
 
-def _first_time(evaluations: Sequence[EvaluationRow], target: float) -> float | None:
+def _first_time(
+    evaluations: Sequence[EvaluationRow], name: str, target: float, better: Better
+) -> float | None:
     for row in evaluations:
-        if row.accuracy is not None and row.accuracy >= target:
+        if is_reached(row.value(name), target, better):
             return row.time_us / MICROSECONDS
     return None

@@ -70,4 +70,4 @@ def restore(run: Run, scenario: Scenario, names: list[str]) -> None:
             prepared = prepare(scenario, run.timing_only)
             write_bytes(folder.partition_path, shares_of(prepared))
         if folder.trace_path.name in names:
-            trace_of(run, scenario)
+            trace_of(run, scenario, run.main_metric)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 import simpy
 
 from afl_sim.scenario.scenario import Scenario
+from afl_sim.scenario.sections.metrics import is_reached
 from afl_sim.streams import Streams
 from afl_sim.world import event_kinds
 from afl_sim.world.clock import Background, to_microseconds
@@ -25,7 +26,7 @@ class Evaluations:
         background: what happens by the clock alone.
         learner: evaluates.
         ledger: counts and logs.
-        stop: is told if an accuracy is reached.
+        stop: is told if a metric reaches its value.
     """
 
     def __init__(
@@ -40,7 +41,10 @@ class Evaluations:
         self._env = env
         self._every_versions = scenario.evaluation.every_versions
         self._every_seconds = scenario.evaluation.every_seconds
-        self._target = scenario.stop.accuracy
+        self._targets = [
+            (name, value, scenario.evaluation.better(name))
+            for name, value in scenario.stop.by_metric.items()
+        ]
         self._background = background
         self._learner = learner
         self._ledger = ledger
@@ -77,8 +81,9 @@ class Evaluations:
         self._last = (time_us, ledger.version)
         self._learner.evaluate(time_us, ledger.version, counts.aggregated, counts.samples)
         ledger.note(time_us, event_kinds.EVALUATED)
-        if self._target is not None and self._learner.accuracy() >= self._target:
-            self._stop.end("accuracy")
+        for name, value, better in self._targets:
+            if is_reached(self._learner.metric(name), value, better):
+                self._stop.end(name)
 
 
 def evaluation_seconds(scenario: Scenario, streams: Streams) -> Callable[[int], float] | None:

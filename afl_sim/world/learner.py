@@ -38,8 +38,8 @@ class Learner(Protocol):
     def settle(self) -> None:
         """Report the evaluation that is under way, if any."""
 
-    def accuracy(self) -> float:
-        """The accuracy of the last evaluation (for a stop rule that reads it)."""
+    def metric(self, name: str) -> float | None:
+        """A metric of the last evaluation, if it has a value (for a stop rule that reads it)."""
 
     def result(self, task: Task, version: int) -> Any:
         """What a schedule may know of an update, as an aggregation into ``version`` sees it."""

@@ -13,9 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.curves import Curve, held, mean_of
-from afl_sim.analysis.figures.learning import LACKING, has_accuracy
+from afl_sim.analysis.figures.learning import has_accuracy, lacking
 from afl_sim.analysis.figures.lines import SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
 from afl_sim.analysis.figures.panels import virtual_time
+from afl_sim.analysis.metrics import ACCURACY
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
 from afl_sim.analysis.series import by_speed, compute_seconds, speeds_by_run
@@ -45,7 +46,7 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     Raises:
         CannotDraw: no run has evaluations by class.
     """
-    shown, others = usable(runs, _has_classes, LACKING)
+    shown, others = usable(runs, _has_classes, lacking(runs, ACCURACY))
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow or len(shown) == 1 else min(3, len(shown))
         rows = math.ceil(len(shown) / columns)

@@ -1,4 +1,4 @@
-"""Accuracy and loss against their cost: time, versions, samples, bytes."""
+"""Metrics and loss against their cost: time, versions, samples, bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from matplotlib.ticker import MaxNLocator
 from afl_sim.analysis.curves import AXES, curve_of, mean_curve
 from afl_sim.analysis.figures.lines import draw_curve, key_fewer, name_fewer
 from afl_sim.analysis.figures.panels import PLAIN, virtual_time
-from afl_sim.analysis.measures import times_to_accuracy
+from afl_sim.analysis.metrics import (
+    ACCURACY,
+    has_main_metric,
+    has_metric,
+    is_share,
+    label_of,
+    scale_of,
+    times_to_targets,
+)
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group
 from afl_sim.analysis.theme import (
@@ -35,8 +43,15 @@ LACKING = "no evaluations (timing only)"
 
 
 def has_accuracy(run: Run) -> bool:
-    """Whether a run has an evaluation with a number in it."""
-    return bool(run.metrics["accuracy"].notna().any())
+    """Whether a run has an evaluation with an accuracy."""
+    return has_metric(run, ACCURACY)
+
+
+def lacking(runs: Sequence[Run], metric: str) -> str:
+    """Why runs have no value of a metric, in words."""
+    if any(run.better and metric not in run.better for run in runs):
+        return f"{metric} is not measured"
+    return LACKING
 
 
 def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
@@ -50,7 +65,7 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     Raises:
         CannotDraw: no run has evaluations.
     """
-    shown, others = usable(runs, has_accuracy, LACKING)
+    shown, others = usable(runs, has_accuracy, lacking(runs, ACCURACY))
     with themed(style) as chosen:
         figure = new_figure(chosen.width, chosen.height)
         axes = figure.subplots()
@@ -61,7 +76,7 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             draw_curve(axes, curve, look, chosen)
             lowest = min(lowest, curve.lowest)
             if len(group.runs) == 1:
-                _mark_targets(axes, group.first, look, chosen)
+                _mark_targets(axes, group.first, ACCURACY, look, chosen)
         _mark_diverged(axes, shown, "time", "accuracy", chosen)
         axes.set_xlim(left=0)
         axes.margins(x=0.02)
@@ -78,8 +93,9 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
 
 
 def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
-    """Accuracy (%) above and loss below, against virtual time, versions, samples and bytes.
+    """The main metric above and loss below, against virtual time, versions, samples and bytes.
 
+    The main metric is accuracy (%), unless the scenario or the form of the labels names another.
     Over replications the lines are means, the bands Student's 95 % intervals. Where some of the
     replications have no value, a lighter line is the mean of the others. A cross ends a run that
     diverged.
@@ -87,7 +103,9 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     Raises:
         CannotDraw: no run has evaluations.
     """
-    shown, others = usable(runs, has_accuracy, LACKING)
+    metric = next((run.main_metric for run in runs if run.better), ACCURACY)
+    shown, others = usable(runs, lambda run: has_metric(run, metric), lacking(runs, metric))
+    names = label_of(metric), "loss"
     with themed(style) as chosen:
         tall = chosen.is_narrow
         rows, columns = (4, 2) if tall else (2, 4)
@@ -95,24 +113,21 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         panels = figure.subplots(rows, columns, sharey="col" if tall else "row")
         grid = panels if tall else panels.T
         for (axis, label), pair in zip(AXES.items(), grid, strict=True):
-            for axes, value in zip(pair, ("accuracy", "loss"), strict=True):
+            for axes, value in zip(pair, (metric, "loss"), strict=True):
                 for group in shown:
                     curve = mean_curve(group.runs, axis, value)
                     draw_curve(axes, curve, look_of(group, chosen), chosen, 0.8)
                 _mark_diverged(axes, shown, axis, value, chosen)
                 _say_if_empty(axes, chosen)
                 axes.set_xlim(left=0)
-                axes.set_ylim(*((0, 101) if value == "accuracy" else (0, None)))
+                _limit(axes, value)
                 axes.set_xlabel(label, fontsize="small")
                 axes.xaxis.set_major_locator(MaxNLocator(3))
                 axes.xaxis.set_major_formatter(PLAIN)
                 axes.tick_params(labelsize="small")
-        for axes, name in zip(grid[0], ("accuracy (%)", "loss"), strict=True):
-            axes.set_ylabel(name)
-        if tall:
-            for pair in grid[1:]:
-                for axes, name in zip(pair, ("accuracy (%)", "loss"), strict=True):
-                    axes.set_ylabel(name)
+        for pair in grid if tall else grid[:1]:
+            for axes, name in zip(pair, names, strict=True):
+                axes.set_ylabel(name)
         first = grid[0][0]
         key_fewer(first, chosen)
         label_legend(figure, first, chosen)
@@ -121,13 +136,67 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     return figure
 
 
-def _mark_targets(axes: Axes, run: Run, look: Look, style: Style) -> None:
-    metrics = run.metrics
-    for target in times_to_accuracy(run):
-        met = metrics[metrics["accuracy"] >= target].head(1)
+def metrics(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+    """A panel per metric: a line per setting against virtual time (s).
+
+    Shares are in percent. Over replications the lines are means, the bands Student's 95 %
+    intervals, as in `accuracy`. A larger mark shows where a single run first met a target.
+
+    Raises:
+        CannotDraw: no run has evaluations of more than accuracy, for which there is a figure.
+    """
+    shown, others = usable(runs, _has_more_than_accuracy, "no evaluations of more than accuracy")
+    names = list(dict.fromkeys(name for g in shown for run in g.runs for name in run.better))
+    with themed(style) as chosen:
+        columns = 1 if chosen.is_narrow else min(3, len(names))
+        rows = math.ceil(len(names) / columns)
+        figure = new_figure(chosen.width, 0.5 + chosen.height * (0.75 if columns > 1 else 1) * rows)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in panels[len(names) :]:
+            axes.set_visible(False)
+        for axes, name in zip(panels, names, strict=False):
+            for group in shown:
+                having = [run for run in group.runs if has_metric(run, name)]
+                look = look_of(group, chosen)
+                draw_curve(axes, mean_curve(having or group.runs, "time", name), look, chosen)
+                if len(having) == 1:
+                    _mark_targets(axes, having[0], name, look, chosen)
+            _mark_diverged(axes, shown, "time", name, chosen)
+            _limit(axes, name)
+            axes.set_xlim(left=0)
+            axes.set_ylabel(label_of(name))
+            virtual_time(axes, 4)
+        first = panels[0]
+        key_fewer(first, chosen)
+        label_legend(figure, first, chosen)
+        name_fewer(figure, [first], chosen)
+    note_left_out(figure, others)
+    return figure
+
+
+def _has_more_than_accuracy(run: Run) -> bool:
+    return has_main_metric(run) and any(name != ACCURACY for name in run.better)
+
+
+def _limit(axes: Axes, value: str) -> None:
+    """Limits of the axis of values: of shares all, of losses and errors from 0 on."""
+    if is_share(value):
+        axes.set_ylim(0, 101)
+    elif value == "loss" or axes.dataLim.y0 >= 0:
+        axes.set_ylim(0, None)
+
+
+def _mark_targets(axes: Axes, run: Run, metric: str, look: Look, style: Style) -> None:
+    evaluations = run.metrics
+    for name, target in times_to_targets(run):
+        if name != metric or metric not in evaluations:
+            continue
+        values = evaluations[metric]
+        lower = run.better.get(metric) == "lower"
+        met = evaluations[values <= target if lower else values >= target].head(1)
         axes.plot(
             met["time_us"] / 1e6,
-            met["accuracy"] * 100,
+            met[metric] * scale_of(metric),
             look.marker,
             color=look.color,
             markersize=6.5 * style.stroke,

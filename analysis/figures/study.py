@@ -14,7 +14,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from afl_sim.analysis.figures.panels import PLAIN
 from afl_sim.analysis.intervals import intervals
-from afl_sim.analysis.measures import TIME_TO, Measured, measure_all, measure_of
+from afl_sim.analysis.measures import Measured, measure_all, measure_of
+from afl_sim.analysis.metrics import FINAL, TIME_TO, goal_of
 from afl_sim.analysis.registry import LOOKS, CannotDraw, usable
 from afl_sim.analysis.replications import Group, drawable, groups, short_labels, short_names
 from afl_sim.analysis.settings import Swept, series, swept
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MEASURES: Final = ("final_accuracy", "steady_staleness", "steady_utilisation", "steady_throughput")
+MEASURES: Final = ("steady_staleness", "steady_utilisation", "steady_throughput")
 MOST_NAMES: Final = 40
 MOST_NUMBERS: Final = 200  # cells of a heat map; more leave no room to write in
 LACKING: Final = "has not ended"
@@ -56,8 +57,9 @@ def sweep(
     target, the median where not all runs reached it.
 
     Args:
-        measures: columns of `analysis.comparison`; default the time to the highest target that a
-            run reached, final accuracy, staleness, utilisation and throughput without warm-up.
+        measures: columns of `analysis.comparison`; default the time to the hardest target that a
+            run reached, the final value of the main metric, staleness, utilisation and throughput
+            without warm-up.
         measured: what `measure_all` has found of the runs, if that is known already.
 
     Raises:
@@ -169,13 +171,21 @@ def _table(
             for name, value in values.items()
             if name.startswith(TIME_TO) and value is not None
         }
-        highest = sorted(reached, key=lambda name: float(name.removeprefix(TIME_TO)))[-1:]
-        measures = [*highest, *MEASURES]
+        mains = dict.fromkeys(run.main_metric for run in runs)
+        hardest = [name for metric in mains for name in _hardest(runs, metric, reached)]
+        measures = [*hardest, *(f"{FINAL}{metric}" for metric in mains), *MEASURES]
     rows = [
         {**values, **{name: None for name in measures if name not in values}}
         for values in measured.values()
     ]
     return intervals(shown, measures, dict(zip(measured, rows, strict=True)))
+
+
+def _hardest(runs: Sequence[Run], metric: str, reached: set[str]) -> list[str]:
+    """The hardest of the targets of a metric that were reached, if there is one."""
+    own = [name for name in reached if goal_of(name)[0] == metric]
+    lower = any(run.better.get(metric) == "lower" for run in runs)
+    return sorted(own, key=lambda name: goal_of(name)[1], reverse=lower)[-1:]
 
 
 def _known(table: pd.DataFrame, name: str) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from afl_sim.analysis.figures.panels import PLAIN, virtual_time
-from afl_sim.analysis.measures import has_ended, times_to_accuracy
+from afl_sim.analysis.measures import has_ended
+from afl_sim.analysis.metrics import Goal, column_of, order_of, text_of, times_to_targets
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
 from afl_sim.analysis.series import horizon
@@ -31,8 +32,11 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     Raises:
         CannotDraw: no run has targets and evaluations.
     """
-    shown, others = usable(runs, lambda run: bool(times_to_accuracy(run)), _LACKING)
-    targets = sorted({t for group in shown for run in group.runs for t in times_to_accuracy(run)})
+    shown, others = usable(runs, lambda run: bool(times_to_targets(run)), _LACKING)
+    targets = sorted(
+        {goal for group in shown for run in group.runs for goal in times_to_targets(run)},
+        key=lambda goal: order_of(column_of(goal)),
+    )
     with themed(style) as chosen:
         side_by_side = not chosen.is_narrow and len(targets) < 4
         rows, columns = (1, len(targets)) if side_by_side else (len(targets), 1)
@@ -42,7 +46,7 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         for axes, target in zip(panels, targets, strict=True):
             for row, group in enumerate(shown):
                 _draw_bar(axes, row, group, target, chosen)
-            axes.set_title(f"to {100 * target:g} %")
+            axes.set_title(f"to {text_of(target)}")
             axes.grid(axis="y", visible=False)
             virtual_time(axes, 4)
             axes.xaxis.set_major_formatter(PLAIN)
@@ -56,9 +60,9 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     return figure
 
 
-def _draw_bar(axes: Axes, row: int, group: Group, target: float, style: Style) -> None:
+def _draw_bar(axes: Axes, row: int, group: Group, target: Goal, style: Style) -> None:
     ended = [run for run in group.runs if has_ended(run)]
-    found = [times_to_accuracy(run) for run in ended or group.runs]
+    found = [times_to_targets(run) for run in ended or group.runs]
     times = [values[target] for values in found if target in values]
     if not times:
         _write(axes, 0.0, row, "no such target", style)

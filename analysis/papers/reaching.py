@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from afl_sim.analysis.measures import times_to_accuracy
+from afl_sim.analysis.metrics import times_to_accuracy
 from afl_sim.analysis.replications import groups, seed
 from afl_sim.recording import Run
 

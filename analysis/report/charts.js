@@ -1,20 +1,22 @@
-// -- accuracy and the timeline ---------------------------------------------------------------
+// -- the main metric and the timeline --------------------------------------------------------
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const MOST_DOTS = 1500;
 
-const drawAccuracy = (box, { lines, targets, end }) => {
-  const level = (y, area) => area.bottom - (y / 100) * (area.bottom - area.top);
+const drawMetric = (box, { lines, targets, end, title, unit, ticks }) => {
+  const low = ticks[0];
+  const high = ticks[ticks.length - 1];
+  const level = (y, area) => area.bottom - ((y - low) / (high - low)) * (area.bottom - area.top);
   const each = (line, view, use) =>
     line.x.forEach((x, i) => {
       if (line.y[i] !== null && x >= view.low && x <= view.high) use(x, line.y[i], i);
     });
 
   const draw = (svg, inside, area, scale, view) => {
-    for (let y = 0; y <= 100; y += 20) {
+    for (const y of ticks) {
       const at = level(y, area);
       make("line", { class: "grid", x1: area.left, x2: area.right, y1: at, y2: at }, svg);
-      make("text", { x: area.left - 6, y: at + 4, "text-anchor": "end" }, svg, y === 100 ? "100 %" : y);
+      make("text", { x: area.left - 6, y: at + 4, "text-anchor": "end" }, svg, y === high && unit ? `${y}${unit}` : plain(y));
     }
     for (const target of targets) {
       const at = level(target, area);
@@ -58,13 +60,13 @@ const drawAccuracy = (box, { lines, targets, end }) => {
         const far = Math.hypot(scale(at) - x, level(value, area) - y);
         if (far >= nearest) return;
         nearest = far;
-        found = [line.label, `${value.toFixed(2)} % at ${plain(at)} s`];
+        found = [line.label, `${unit ? value.toFixed(2) : plain(value)}${unit} at ${plain(at)} s`];
       });
     }
     return found;
   };
 
-  zoomable(box, "Accuracy over virtual time", 320, end, 48, draw, find);
+  zoomable(box, `${title} over virtual time`, 320, end, 48, draw, find);
 };
 
 const drawTimeline = (box, { clients, legs, versions, lost, end }) => {
@@ -151,7 +153,7 @@ const drawTimeline = (box, { clients, legs, versions, lost, end }) => {
   zoomable(box, "What the clients do over virtual time", height, end, 64, draw, find);
 };
 
-for (const [id, draw] of [["accuracy", drawAccuracy], ["timeline", drawTimeline]]) {
+for (const [id, draw] of [["metric", drawMetric], ["timeline", drawTimeline]]) {
   const box = document.getElementById(id);
   if (box && data[id]) draw(box, data[id]);
 }

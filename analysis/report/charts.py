@@ -1,4 +1,4 @@
-"""The data of the page's own charts: accuracy and the timeline."""
+"""The data of the page's own charts: the main metric and the timeline."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.curves import curve_of, mean_curve
-from afl_sim.analysis.figures.learning import has_accuracy
 from afl_sim.analysis.figures.timeline import LEGS, choose_clients, legs
-from afl_sim.analysis.measures import has_events, times_to_accuracy
+from afl_sim.analysis.measures import has_events
+from afl_sim.analysis.metrics import (
+    ACCURACY,
+    has_metric,
+    is_share,
+    label_of,
+    scale_of,
+    times_to_targets,
+)
 from afl_sim.analysis.registry import holds
 from afl_sim.analysis.replications import Group, groups
 from afl_sim.analysis.report.drawn import SETTINGS, spread
@@ -29,27 +37,29 @@ DASHES: Final = {"-": "", "--": "7 3", ":": "2 2", "-.": "7 2 2 2"}
 """A line's dashes as SVG has them, by the name that matplotlib has for it."""
 
 
-def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
-    """Lines of virtual seconds and accuracy (%); None where no run trained.
+def metric_data(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """Lines of virtual seconds and the main metric (shares in %); None where no run trained.
 
-    A line per run, or of more than `MOST_LINES` runs one per setting: the mean over its seeds, and
-    where some of them have ended, fainter, the mean of the others. A number that is missing is
-    None; the line has a gap there. Of very many settings it shows those that figures show too.
+    The main metric is that of the first run that has one; runs without it are left out. A line per
+    run, or of more than `MOST_LINES` runs one per setting: the mean over its seeds, and where some
+    of them have ended, fainter, the mean of the others. A number that is missing is None; the line
+    has a gap there. Of very many settings it shows those that figures show too.
     """
     every = groups(runs)
+    metric = next((run.main_metric for run in runs if run.better), ACCURACY)
     members = []
     for index, chosen in enumerate(spread(every, SETTINGS)):
         group = replace(chosen, index=index)  # the colour that it has in the page's figures
-        trained = [run for run in group.runs if holds(run, has_accuracy)]
+        trained = [run for run in group.runs if holds(run, lambda run: has_metric(run, metric))]
         if trained:
             members.append(group.with_runs(trained))
     if not members:
         return None
     lines, note = [], ""
     if sum(len(group.runs) for group in members) <= MOST_LINES:
-        lines = [line for group in members for line in _line_per_run(group)]
+        lines = [line for group in members for line in _line_per_run(group, metric)]
     else:
-        lines = [line for group in members for line in _lines_of_mean(group)]
+        lines = [line for group in members for line in _lines_of_mean(group, metric)]
         note = (
             "Lines are means over the seeds of a setting; they are fainter after some seeds "
             "have ended."
@@ -57,12 +67,35 @@ def accuracy_data(runs: Sequence[Run]) -> dict[str, Any] | None:
     if len(every) > SETTINGS:
         note = f"{SETTINGS} of {len(every):,} settings, spread evenly over the study. {note}"
     end = max((x for line in lines for x in line["x"]), default=0.0) or 1.0
-    targets = sorted({100 * target for run in runs for target in times_to_accuracy(run)})
-    return {"lines": lines, "targets": targets, "end": 1.02 * end, "note": note}
+    scale = scale_of(metric)
+    goals = {goal for run in runs for goal in times_to_targets(run)}
+    targets = sorted(scale * target for name, target in goals if name == metric)
+    label = label_of(metric)
+    return {
+        "lines": lines,
+        "targets": targets,
+        "end": 1.02 * end,
+        "note": note,
+        "title": label[:1].upper() + label[1:] if metric == ACCURACY else label,
+        "unit": " %" if is_share(metric) else "",
+        "ticks": _ticks(metric, lines, targets),
+    }
 
 
-def accuracy_keys(data: Mapping[str, Any] | None) -> list[dict[str, str]]:
-    """The legend of the accuracy chart: a name and a style for each setting."""
+def _ticks(
+    metric: str, lines: Sequence[Mapping[str, Any]], targets: Sequence[float]
+) -> list[float]:
+    """Ticks of the axis of values, which goes from the first to the last of them."""
+    if is_share(metric):
+        return [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
+    values = [value for line in lines for value in line["y"] if value is not None]
+    low, high = min([*values, *targets]), max([*values, *targets])
+    ticks = MaxNLocator(5).tick_values(min(low, 0.0), high if high > min(low, 0.0) else low + 1.0)
+    return [float(tick) for tick in ticks]
+
+
+def metric_keys(data: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """The legend of the metric's chart: a name and a style for each setting."""
     seen = (
         {line["setting"]: (line["color"], line["dash"]) for line in data["lines"]} if data else {}
     )
@@ -72,10 +105,10 @@ def accuracy_keys(data: Mapping[str, Any] | None) -> list[dict[str, str]]:
     ]
 
 
-def _line_per_run(group: Group) -> list[dict[str, Any]]:
+def _line_per_run(group: Group, metric: str) -> list[dict[str, Any]]:
     lines = []
     for run in group.runs:
-        curve = curve_of(run, "time", "accuracy")
+        curve = curve_of(run, "time", metric)
         label = group.short if len(group.runs) == 1 else run.label
         if run.status != "complete":
             label += f" ({run.status})"
@@ -83,8 +116,8 @@ def _line_per_run(group: Group) -> list[dict[str, Any]]:
     return lines
 
 
-def _lines_of_mean(group: Group) -> list[dict[str, Any]]:
-    curve = mean_curve(group.runs, "time", "accuracy")
+def _lines_of_mean(group: Group, metric: str) -> list[dict[str, Any]]:
+    curve = mean_curve(group.runs, "time", metric)
     if curve.runs == 1:
         return [_line(group, group.short, curve.x, curve.y)]
     of_all = f"{group.short}, mean of {curve.runs} seeds"

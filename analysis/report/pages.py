@@ -18,8 +18,8 @@ from afl_sim.analysis.measures import measure_all
 from afl_sim.analysis.registry import FIGURES
 from afl_sim.analysis.replications import named
 from afl_sim.analysis.report.charts import (
-    accuracy_data,
-    accuracy_keys,
+    metric_data,
+    metric_keys,
     timeline_data,
     timeline_keys,
 )
@@ -65,7 +65,7 @@ def write_run_report(run: Run, path: Path | None = None, study: Path | None = No
     """
     chosen = path or run.path / REPORT
     timeline = timeline_data(run)
-    accuracy = accuracy_data([run])
+    metric = metric_data([run])
     return _write(
         "run.html",
         chosen,
@@ -73,14 +73,14 @@ def write_run_report(run: Run, path: Path | None = None, study: Path | None = No
         description=_description(run),
         study=_study_link(study or _study_page(run), chosen),
         summary=_summary(run),
-        accuracy_keys=accuracy_keys(accuracy),
-        no_accuracy=_no_accuracy([run]),
+        metric_keys=metric_keys(metric),
+        no_metric=_no_metric([run]),
         timeline_keys=timeline_keys(timeline),
         timeline_note=_timeline_note(timeline, run),
         figures=drawings([run], _RUN_FIGURES),
         clients=clients_table(run),
         scenario=yaml.safe_dump(run.scenario, sort_keys=False),
-        data={"accuracy": accuracy, "timeline": timeline},
+        data={"metric": metric, "timeline": timeline},
     )
 
 
@@ -106,7 +106,7 @@ def write_study_report(
     measured = measure_all(runs)
     frame = comparison(runs, measured)
     seeds = over_seeds(runs, measured, frame)
-    accuracy = accuracy_data(runs)
+    metric = metric_data(runs)
     said = sentences(seeds.differences) if seeds else []
     return _write(
         "study.html",
@@ -120,10 +120,10 @@ def write_study_report(
         runs=runs_table(texts_of(frame), runs, path, REPORT),
         without_page=_without_page(runs, folder or runs[0].path.parent),
         not_begun=f"Not begun: {named(not_begun)}." if not_begun else "",
-        accuracy_keys=accuracy_keys(accuracy),
-        no_accuracy=_no_accuracy(runs),
+        metric_keys=metric_keys(metric),
+        no_metric=_no_metric(runs),
         figures=drawings(runs, _STUDY_FIGURES, {"measured": measured}),
-        data={"accuracy": accuracy, "timeline": None},
+        data={"metric": metric, "timeline": None},
     )
 
 
@@ -207,7 +207,7 @@ def _summary(run: Run) -> list[tuple[str, str]]:
     return facts
 
 
-def _no_accuracy(runs: Sequence[Run]) -> str:
+def _no_metric(runs: Sequence[Run]) -> str:
     if all(run.status in {"complete", "diverged"} for run in runs):
         return "No evaluations: the runs did not train (timing only)."
     return "No evaluations yet: the run is not finished, or was interrupted."

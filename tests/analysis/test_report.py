@@ -21,7 +21,7 @@ from afl_sim.analysis.report import (
     write_run_report,
     write_study_report,
 )
-from afl_sim.analysis.report.charts import accuracy_data, accuracy_keys, timeline_data
+from afl_sim.analysis.report.charts import metric_data, metric_keys, timeline_data
 from afl_sim.analysis.report.clients import client_table, sampled
 from afl_sim.analysis.report.links import link_to
 from afl_sim.analysis.series import update_share
@@ -230,7 +230,7 @@ def test_the_chart_of_a_large_study_has_a_mean_for_each_setting_that_figures_sho
 ):
     monkeypatch.setattr(charts, "SETTINGS", 3)
     monkeypatch.setattr(charts, "MOST_LINES", 8)
-    found = accuracy_data(large)
+    found = metric_data(large)
     assert "3 of 6 settings" in found["note"]
     assert "means over the seeds" in found["note"]
     lines = [line for line in found["lines"] if line["setting"] == "k2"]
@@ -259,7 +259,7 @@ def test_a_number_that_is_missing_is_a_gap_in_the_chart(tmp_path):
     metrics.loc[2, "accuracy"] = None
     object.__setattr__(run, "metrics", metrics)
     run.summary["status"] = "diverged"
-    (line,) = accuracy_data([run])["lines"]
+    (line,) = metric_data([run])["lines"]
     assert [value is None for value in line["y"]] == [False, False, True, False, False]
     assert len(line["x"]) == 5
     assert line["label"] == "a (diverged)"
@@ -289,7 +289,7 @@ def test_names_cannot_break_out_of_the_page(tmp_path, monkeypatch):
     assert text.count("</script>") == text.count("<script") == 2
     (embedded,) = re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)
     assert not set(embedded) & set("<>&\u2028\u2029")
-    assert json.loads(embedded)["accuracy"]["lines"][0]["label"].startswith("</script>")
+    assert json.loads(embedded)["metric"]["lines"][0]["label"].startswith("</script>")
 
 
 def test_a_timing_only_run_and_one_without_tasks_have_a_page(tmp_path):
@@ -297,7 +297,7 @@ def test_a_timing_only_run_and_one_without_tasks_have_a_page(tmp_path):
     text = write_run_report(run).read_text(encoding="utf-8")
     assert "did not train" in text
     assert "no evaluations (timing only)" in text
-    assert accuracy_data([run]) is None
+    assert metric_data([run]) is None
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -322,9 +322,9 @@ def test_every_setting_of_the_accuracy_chart_has_its_key_and_its_look(tmp_path):
     runs = [
         fake_run(tmp_path / f"s{n}", label=f"s{n}", strategy=f"k{n}", updates=5) for n in range(10)
     ]
-    data = accuracy_data(runs)
+    data = metric_data(runs)
     assert len({(line["color"], line["dash"]) for line in data["lines"]}) == 10
-    keys = accuracy_keys(data)
+    keys = metric_keys(data)
     assert [key["name"] for key in keys] == [f"s{n}" for n in range(10)]
     assert len({key["style"] for key in keys}) == 10
 

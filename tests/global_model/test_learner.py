@@ -498,7 +498,7 @@ def test_a_version_is_evaluated_once_and_reported_as_often_as_asked() -> None:
     fakes.learner.settle()
     assert [row[:4] for row in fakes.evaluations] == [(0, 0, 0, 0), (5, 0, 0, 0), (9, 1, 1, 10)]
     assert [row[4].loss for row in fakes.evaluations] == [0, 0, 1]
-    assert fakes.learner.accuracy() == 0.5
+    assert fakes.learner.metric("accuracy") == 0.5
 
 
 # -- divergence ------------------------------------------------------------------------------------

@@ -142,6 +142,10 @@ def fake_log(
     }
 
 
+FURTHER = {"ece": lambda accuracy: 0.1 * (1 - accuracy)}
+"""Metrics besides accuracy, as functions of it."""
+
+
 def fake_run(
     path: Path,
     *,
@@ -168,6 +172,7 @@ def fake_run(
         "strategy": {"kind": strategy},
         "evaluation": {"targets": list(targets)},
     }
+    clients = settings.get("clients", 40)
     manifest = build_manifest(numerics={"class": "exact-float32-cpu"})
     if label:
         manifest["label"] = label
@@ -194,6 +199,8 @@ def fake_run(
                     loss,
                     [accuracy] * 10,
                     loss**2,
+                    metrics={name: value(accuracy) for name, value in FURTHER.items()},
+                    clients={"accuracy": [accuracy * (1 - n / 100) for n in range(clients)]},
                 )
                 for target in targets:
                     if reached[str(target)] is None and accuracy >= target:
@@ -206,7 +213,9 @@ def fake_run(
         "versions": facts["versions"],
         "updates": facts["updates"],
         "samples_trained": 600 * facts["updates"]["aggregated"],
-        "final": {"accuracy": accuracy, "loss": loss},
+        "final": {"accuracy": accuracy, "loss": loss}
+        | ({name: value(accuracy) for name, value in FURTHER.items()} if training else {}),
+        "metrics": {"accuracy": "higher", "ece": "lower"} if training else {},
         "time_to_accuracy": reached,
         "staleness": facts["staleness"],
         "idle_fraction": facts["idle_fraction"],

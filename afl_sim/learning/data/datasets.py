@@ -58,7 +58,8 @@ class Dataset:
         owners: int64 (samples,): which of the data's own clients a sample comes from; None if the
             data has no clients.
         owner_names: the names of the data's own clients.
-        weights: float32 (samples,): weights of the samples; None if all weigh the same.
+        weights: float32 (samples,): how much each of `inputs` counts in a loss; None if all count
+            the same.
         stored: folder of the pool's memory maps (`afl_sim.learning.data.arrays`), if there is one.
     """
 

@@ -50,11 +50,6 @@ def source_fields(spec: DataSpec, cache: Path) -> dict[str, Any]:
 @lru_cache(maxsize=2)
 def _fields(normalize: str, storage: str, source: Source) -> dict[str, Any]:
     train, test = source.train, source.test
-    if train.weights is not None:
-        # Read and checked, but no loss uses them yet: better refused than ignored.
-        raise ScenarioError(
-            "data.dataset.weight: training gives every sample the same weight; expected no weight"
-        )
     scaling = _scaling(normalize, source)
     if storage == "uint8" and train.inputs.dtype != np.uint8:
         raise ScenarioError(

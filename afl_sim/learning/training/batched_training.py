@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
-from afl_sim.learning.training.losses import SAMPLE_LOSSES
 from afl_sim.learning.training.stack import Stack
 
 
@@ -53,7 +52,6 @@ class BatchedTrainer:
         self.layout = trainer.layout
         self.learning_rate = trainer.learning_rate
         self._trainer = trainer
-        self._loss = SAMPLE_LOSSES[trainer.settings.loss]
 
     def train(self, tasks: Sequence[LocalTask], lr_factor: float) -> list[LocalResult]:
         """Do tasks together; the results are in the order of the tasks.
@@ -89,39 +87,46 @@ class BatchedTrainer:
         noisy = running if trainer.settings.gradient_noise else []
         noises = [trainer.noise(task.client, task.task) for task in noisy]
         total = torch.zeros(len(running), device=trainer.device)
-        samples = torch.zeros(len(running), dtype=torch.int64)
+        seen: list[float] = [0] * len(running)
         for done in range(1, running[0].steps + 1):
             visits = [next(batch) for batch in batches]
             sizes = torch.tensor([len(visit) for visit in visits])
-            losses = self._losses(stack, visits, sizes)
-            counts = sizes.to(trainer.device)
+            losses, amounts = self._losses(stack, visits, sizes)
+            counts = amounts.to(trainer.device)
             work.step(losses, counts, [next(noise) for noise in noises])
             total += losses.detach() * counts
-            samples += sizes
+            seen = [before + now for before, now in zip(seen, amounts.tolist(), strict=True)]
             staying = sum(task.steps > done for task in running)
             if staying == len(running):
                 continue
             for row in range(staying, len(running)):
-                seen = int(samples[row])
-                end, delta = work.result(row, running[row], seen)
-                results[running[row]] = LocalResult(end, delta, float(total[row]) / seen)
+                amount = seen[row] or 1  # none of its samples has a label
+                end, delta = work.result(row, running[row], amount)
+                results[running[row]] = LocalResult(end, delta, float(total[row]) / amount)
             work.keep(staying)
             running, batches = running[:staying], batches[:staying]
             noises = noises[:staying]
-            total, samples = total[:staying], samples[:staying]
+            total, seen = total[:staying], seen[:staying]
 
-    def _losses(self, stack: Stack, visits: list[Tensor], sizes: Tensor) -> Tensor:
-        """Each row's mean loss over its mini-batch, shape (rows,)."""
+    def _losses(self, stack: Stack, visits: list[Tensor], sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Each row's mean loss over its mini-batch, and what it is taken over, both (rows,)."""
         # The client's own first sample fills up, because it is in its batch anyway.
         width = int(sizes.max())
         indices = torch.stack([F.pad(v, (0, width - len(v)), value=int(v[0])) for v in visits])
-        weights = (torch.arange(width) < sizes[:, None]) / sizes[:, None]
-        trainer = self._trainer
-        inputs, labels = trainer.samples(indices.flatten())
+        filled = torch.arange(width) < sizes[:, None]
+        trainer, rows = self._trainer, indices.flatten()
+        inputs, labels = trainer.samples(rows)
         with trainer.arithmetic:
             outputs = stack.outputs(inputs.unflatten(0, indices.shape))
-        losses = self._loss(outputs.flatten(0, 1).float(), labels, reduction="none")
-        return (losses.view(indices.shape) * weights.to(trainer.device)).sum(1)
+        losses = trainer.loss.sums(outputs.flatten(0, 1).float(), labels).view(indices.shape)
+        weights, amounts = filled / sizes[:, None], sizes
+        counting = trainer.weights_of(rows)
+        if counting is not None or trainer.loss.parts is not None:
+            shares = trainer.loss.shares(labels, counting).cpu().view(indices.shape) * filled
+            amounts = shares.sum(1)
+            factors = filled if counting is None else counting.cpu().view(indices.shape) * filled
+            weights = factors / torch.where(amounts == 0, 1, amounts)[:, None]
+        return (losses * weights.to(trainer.device)).sum(1), amounts
 
 
 class Descent:
@@ -153,7 +158,7 @@ class Descent:
 
         Args:
             losses: shape (rows,): the mean loss over each row's mini-batch.
-            sizes: shape (rows,): samples in it.
+            sizes: shape (rows,): what that mean is taken over, such as samples.
             noise: for each row what is added to its gradient, shape (P,); or nothing.
         """
         parameters = self._stack.parameters
@@ -180,7 +185,7 @@ class Descent:
             parameter.grad = gradient
         self._optimizer.step()
 
-    def result(self, row: int, task: LocalTask, samples: int) -> tuple[Tensor, Tensor]:
+    def result(self, row: int, task: LocalTask, amount: float) -> tuple[Tensor, Tensor]:
         """The row's model (P + B,), and the change of its parameters (P,)."""
         end, count = self._stack.vector(row), len(task.anchor)
         return end, end[:count] - task.start[:count]
@@ -216,7 +221,7 @@ class MeanGradient:
         self._sums = [torch.zeros_like(parameter) for parameter in stack.parameters]
 
     def step(self, losses: Tensor, sizes: Tensor, noise: Sequence[Tensor]) -> None:
-        """Add each row's gradient, every sample counting once; arguments as `Descent.step`."""
+        """Add each row's gradient, every part of it counting once; arguments as `Descent.step`."""
         gradients = self._stack.gradients((losses * sizes).sum())
         for total, gradient in zip(self._sums, gradients, strict=True):
             if gradient is not None:
@@ -227,16 +232,16 @@ class MeanGradient:
                 if gradient is not None:
                     total.add_(part * along_rows(sizes, part))
 
-    def result(self, row: int, task: LocalTask, samples: int) -> tuple[Tensor, Tensor]:
+    def result(self, row: int, task: LocalTask, amount: float) -> tuple[Tensor, Tensor]:
         """The model (P + B,) where the gradient was taken, and -g (P,)."""
         sums: list[Tensor | None] = [total[row : row + 1] for total in self._sums]
         if self._clip_norm is not None:
-            limits = torch.tensor([self._clip_norm * samples], device=self._stack.device)
+            limits = torch.tensor([self._clip_norm * amount], device=self._stack.device)
             sums = clipped(sums, limits)
         gradient = torch.cat([total.reshape(-1) for total in sums if total is not None]).cpu()
         count = len(gradient)
         end = torch.cat([task.start[:count], self._stack.vector(row)[count:]])
-        delta = gradient / -samples
+        delta = gradient / -amount
         return end, delta if task.correction is None else delta - task.correction
 
     def keep(self, rows: int) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from afl_sim.learning.data.form import IGNORED
 from afl_sim.learning.data.inputs import Inputs
+from afl_sim.learning.metrics.chosen import Makers, Measured
+from afl_sim.learning.metrics.tally import Array
 from afl_sim.learning.models.local_state import runs_foreign_code
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_training import LocalTrainer
-from afl_sim.learning.training.losses import LOSSES
+from afl_sim.learning.training.losses import loss_of
+from afl_sim.scenario.sections.losses import Huber, Loss
 
 # A large batch takes half the time of small ones, and still little memory.
 EVALUATION_BATCH = 1000
@@ -22,17 +30,42 @@ class Scores:
     """A model on held-out samples.
 
     Attributes:
-        accuracy: share of samples classified correctly.
-        loss: mean loss per sample.
+        accuracy: share of samples classified correctly; None if accuracy is not measured.
+        loss: mean loss, over what a loss takes a mean (`TaskLoss`).
         class_accuracy: the accuracy on the samples of each class; NaN for a class without any.
+            Empty if the labels are no classes.
         squared_gradient_norm: ``||grad f||^2`` over all samples of the clients (`FullGradient`),
             if it is asked for.
+        metrics: the other metrics by name; NaN where one is not defined.
+        clients: the metrics of each client by name, accuracy among them, if they are asked for.
+            Each is a tuple with a number for each client, NaN where it is not defined.
     """
 
-    accuracy: float
+    accuracy: float | None
     loss: float
     class_accuracy: tuple[float, ...]
     squared_gradient_norm: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    clients: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ByClient:
+    """The samples that each client keeps for tests.
+
+    Attributes:
+        rows: indices of the trainer's samples, client after client.
+        ends: where the samples of each client end in ``rows``.
+    """
+
+    rows: Tensor
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, held: Sequence[npt.NDArray[np.int64]]) -> ByClient:
+        """Those with these indices, for each client."""
+        ends = np.cumsum([len(rows) for rows in held])
+        return cls(torch.from_numpy(np.concatenate(held)), tuple(ends.tolist()))
 
 
 class Evaluator:
@@ -40,10 +73,13 @@ class Evaluator:
 
     Args:
         trainer: whose model object is used as scratch space.
-        inputs: shape (N, C, H, W); labels: shape (N,).
-        classes: the number of classes.
-        loss: a key of `LOSSES`.
+        inputs, labels: of N samples, as for `LocalTrainer`.
+        classes: the number of classes, or of outputs.
+        loss: the scenario's ``training.loss``.
         gradient: computes the norm of the gradient, if it is asked for.
+        metrics: how the metrics are made, by name.
+        weights: float32 (N,): how much each sample counts in the loss; None if all count the same.
+        clients: the samples of each client, if the metrics of each are asked for.
     """
 
     def __init__(
@@ -52,20 +88,31 @@ class Evaluator:
         inputs: Inputs,
         labels: Tensor,
         classes: int,
-        loss: str,
+        loss: str | Huber | Loss,
         gradient: FullGradient | None = None,
+        metrics: Makers | None = None,
+        weights: Tensor | None = None,
+        clients: ByClient | None = None,
     ) -> None:
         self._trainer = trainer
         self._inputs = inputs.to(trainer.device)
         self._labels = labels  # counted on the CPU, because CUDA's counting is not deterministic
         self._targets = labels.to(trainer.device)
+        self._weights = None if weights is None else weights.to(trainer.device)
         self._classes = classes
-        self._loss = LOSSES[loss]
+        self._loss = loss_of(loss, labels)
         self._gradient = gradient
+        self._makers = metrics or {}
+        self._clients = clients
         # A model may change its input, but every evaluation needs the same inputs.
         self._foreign = runs_foreign_code(trainer.model)
         self._copies = True
-        self._per_class = torch.bincount(labels, minlength=classes)
+        self._of_classes = labels.dim() == 1 and not labels.is_floating_point()
+        # The accuracy of classes is counted by class, and needs no tally.
+        others = {n: make for n, make in self._makers.items() if n != "accuracy"}
+        self._tallied = others if self._of_classes else self._makers
+        if self._of_classes:
+            self._per_class = torch.bincount(labels, minlength=classes)
 
     def evaluate(self, vector: Tensor) -> Scores:
         """Evaluate a model given as a vector of shape (P + B,)."""
@@ -73,11 +120,11 @@ class Evaluator:
             return self._evaluate(vector)
 
     def _evaluate(self, vector: Tensor) -> Scores:
-        model = self._trainer.model
         self._trainer.load(vector, "evaluation.dropout")
-        model.eval()
+        self._trainer.model.eval()
         right = torch.zeros(self._classes, dtype=torch.int64)
-        loss = 0.0
+        loss, total, begin = 0.0, 0.0, 0
+        measured = Measured.by(self._tallied)
         # Not in inference mode: a tensor that the model keeps could not be used in training.
         with torch.no_grad():
             for inputs, targets, labels in zip(
@@ -87,17 +134,68 @@ class Evaluator:
                 ),
                 strict=True,
             ):
-                given = inputs.clone() if self._copies else inputs
-                outputs = self._trainer.outputs(given)
-                if self._copies and not self._foreign:  # then one batch shows it for all
-                    self._copies = not torch.equal(given, inputs)
-                loss += float(self._loss(outputs, targets)) * len(labels)
-                correct = labels[outputs.argmax(1).cpu() == labels]
-                right += torch.bincount(correct, minlength=self._classes)
-        total = len(self._labels)
+                outputs = self._outputs(inputs)
+                counting = None
+                if self._weights is not None:
+                    counting = self._weights[begin : begin + len(labels)]
+                begin += len(labels)
+                amount = self._loss.amount(targets, counting)
+                loss += float(self._loss(outputs, targets, counting)) * amount
+                total += amount
+                if self._of_classes:
+                    correct = labels[outputs.argmax(1).cpu() == labels]
+                    right += torch.bincount(correct, minlength=self._classes)
+                if self._tallied:
+                    measured.add(*counted(outputs, labels))
+            clients = {} if self._clients is None else self._of_each(self._clients)
+        values = measured.values()
+        accuracy, by_class = values.pop("accuracy", None), ()
+        if self._of_classes:
+            accuracy = float(right.sum()) / len(self._labels)
+            by_class = tuple((right / self._per_class).tolist())
         return Scores(
-            float(right.sum()) / total,
-            loss / total,
-            tuple((right / self._per_class).tolist()),
+            accuracy,
+            loss / (total or 1),
+            by_class,
             None if self._gradient is None else self._gradient.squared_norm(vector),
+            values,
+            clients,
         )
+
+    def _outputs(self, inputs: Tensor) -> Tensor:
+        given = inputs.clone() if self._copies else inputs
+        outputs = self._trainer.outputs(given)
+        if self._copies and not self._foreign:  # then one batch shows it for all
+            self._copies = not torch.equal(given, inputs)
+        return outputs
+
+    def _of_each(self, clients: ByClient) -> dict[str, tuple[float, ...]]:
+        """The metrics of each client by name."""
+        found = [Measured.by(self._makers) for _ in clients.ends]
+        for client, outputs, labels in self._pieces(clients):
+            found[client].add(outputs, labels)
+        values = [each.values() for each in found]
+        return {name: tuple(each[name] for each in values) for name in self._makers}
+
+    def _pieces(self, clients: ByClient) -> Iterator[tuple[int, Array, Array]]:
+        """A client with the outputs and labels of some of its samples, one after another."""
+        begin, client = 0, 0
+        for rows in clients.rows.split(EVALUATION_BATCH):
+            inputs, labels = self._trainer.samples(rows)
+            outputs, labels = self._trainer.outputs(inputs), labels.cpu()
+            inside = [end for end in clients.ends if begin < end < begin + len(rows)]
+            for first, last in pairwise([begin, *sorted(set(inside)), begin + len(rows)]):
+                while clients.ends[client] <= first:
+                    client += 1
+                piece = slice(first - begin, last - begin)
+                yield client, *counted(outputs[piece], labels[piece])
+            begin += len(rows)
+
+
+def counted(outputs: Tensor, labels: Tensor) -> tuple[Array, Array]:
+    """Outputs and labels as metrics take them: of positions, those that have a label."""
+    given, known = outputs.cpu().numpy(), labels.numpy()
+    if labels.dim() == 2 and not labels.is_floating_point():
+        there = known != IGNORED
+        return given[there], known[there]
+    return given, known

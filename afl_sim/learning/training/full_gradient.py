@@ -16,9 +16,10 @@ _BATCH = 1000
 class FullGradient:
     """The gradient of ``f = sum_i (n_i / n) f_i``; f_i is the mean loss over client i's samples.
 
-    So every sample counts once for each client that holds it. With clients of equal size, f is the
-    plain mean of the f_i. The model is in evaluation mode (no dropout, BatchNorm's running
-    statistics), and proximal terms are not part of f.
+    So every sample counts once for each client that holds it. If samples have weights, each counts
+    as much as its weight. If positions have labels, every position with one counts (`TaskLoss`).
+    With clients of equal size, f is the plain mean of the f_i. The model is in evaluation mode (no
+    dropout, BatchNorm's running statistics), and proximal terms are not part of f.
 
     Args:
         trainer: its model object is used as scratch space, and its samples are evaluated.
@@ -43,8 +44,14 @@ class FullGradient:
         for client in range(self._clients):
             np.add.at(counts, self._shards.indices(client), 1)
         held = np.flatnonzero(counts)
-        shares = (counts[held] / counts.sum()).astype(np.float32)
-        device = self._trainer.device
+        trainer, device = self._trainer, self._trainer.device
+        factors = counts[held]
+        if trainer.weights is not None:
+            factors = factors * trainer.weights.cpu().double().numpy()[held]
+        total = factors.sum()
+        if trainer.loss.parts is not None:
+            total = factors @ trainer.loss.parts(trainer.labels).cpu().numpy()[held]
+        shares = (factors / (total or 1)).astype(np.float32)
         return [
             (torch.from_numpy(rows), torch.from_numpy(weights).to(device))
             for rows, weights in zip(

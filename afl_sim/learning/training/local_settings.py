@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from afl_sim.learning.training.augmentation import Spec
 from afl_sim.learning.training.optimizers import OptimizerSpec
+from afl_sim.scenario.sections.losses import Huber, Loss
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class LocalSettings:
     Attributes:
         optimizer: the local optimizer; each task gets a new one.
         batch_size: samples per mini-batch; None for all of the client's data.
-        loss: a key of `LOSSES`.
+        loss: the scenario's ``training.loss``, of which `loss_of` makes a function.
         shuffle: visit the data in a new random order in each pass.
         drop_last: skip the last, smaller mini-batch of a pass.
         clip_norm: largest gradient norm, or None.
@@ -33,7 +34,7 @@ class LocalSettings:
 
     optimizer: OptimizerSpec
     batch_size: int | None = 32
-    loss: str = "cross_entropy"
+    loss: str | Huber | Loss = "cross_entropy"
     shuffle: bool = True
     drop_last: bool = False
     clip_norm: float | None = None

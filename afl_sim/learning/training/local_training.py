@@ -22,7 +22,7 @@ from afl_sim.learning.models.precision import forward_arithmetic
 from afl_sim.learning.models.quicker import quickened
 from afl_sim.learning.training.augmentation import Augmentation
 from afl_sim.learning.training.local_settings import LocalSettings
-from afl_sim.learning.training.losses import LOSSES, SAMPLE_LOSSES
+from afl_sim.learning.training.losses import loss_of
 from afl_sim.learning.training.mini_batches import mini_batches
 from afl_sim.streams import Streams
 
@@ -42,7 +42,7 @@ class LocalResult:
         vector: shape (P + B,): the local model after training. If the strategy makes clients keep
             vectors of their own, these follow.
         delta: shape (P,): parameters minus their starting point, or -g of a gradient task.
-        loss: mean training loss per sample processed; NaN if no step was done.
+        loss: mean training loss over what was processed; NaN if no step was done.
     """
 
     vector: Tensor
@@ -55,18 +55,20 @@ class LocalTrainer:
 
     Args:
         model: the architecture; its parameters are scratch space.
-        inputs: shape (N, C, H, W) for images, float32; labels: shape (N,), int64, for classes.
+        inputs: of N samples, (N, C, H, W) float32 for images; labels: as `loss_of` takes them.
         shards: which samples a client holds.
         streams: the run's random streams.
         settings: how every client trains.
         sizes: the sizes of the batches that it will get, as far as they are known.
+        weights: float32 (N,): how much each sample counts; None if they count the same.
 
     Attributes:
         model: what is trained: the architecture, or a faster form of it (`quickened`).
         layout: the layout of the model's vector.
         arithmetic: the context of a forward pass.
+        loss: of a mini-batch.
         augment: changes a mini-batch of training.
-        device: where the model, the inputs and the labels are. Vectors are always on the CPU.
+        device: where the model and the samples are. Vectors are always on the CPU.
         turn: the context of a task or an evaluation. If the model may draw from the global
             generator, as dropout does, other threads wait meanwhile.
     """
@@ -80,6 +82,7 @@ class LocalTrainer:
         streams: Streams,
         settings: LocalSettings,
         sizes: BatchSizes = UNKNOWN,
+        weights: Tensor | None = None,
     ) -> None:
         self.device = torch.device(settings.device)
         self.model = model.to(self.device)
@@ -90,10 +93,11 @@ class LocalTrainer:
         self._weights = [weight for _, weight in moving_parameters(self.model)]
         self.inputs = inputs.to(self.device)
         self.labels = labels.to(self.device)
+        self.weights = None if weights is None else weights.to(self.device)
         self._shards = shards
         self._streams = streams
         self.settings = settings
-        self._loss = LOSSES[settings.loss]
+        self.loss = loss_of(settings.loss, labels)
         self.augment = Augmentation(settings.augment)
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
         self._local_state = LocalState(self.model)
@@ -160,9 +164,15 @@ class LocalTrainer:
         self._local_state.put_back()
 
     def samples(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images and labels of a mini-batch, where the model is."""
+        """Inputs and labels of a mini-batch, where the model is."""
         there = indices.to(self.device)
         return self.inputs.index_select(0, there), self.labels.index_select(0, there)
+
+    def weights_of(self, indices: Tensor) -> Tensor | None:
+        """The weights of a mini-batch; None if all samples count the same."""
+        if self.weights is None:
+            return None
+        return self.weights.index_select(0, indices.to(self.device))
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """The model's outputs for inputs, in float32."""
@@ -174,14 +184,14 @@ class LocalTrainer:
         """The squared L2 norm of a gradient at the loaded model, in evaluation mode.
 
         Args:
-            batches: indices of samples, and the weight of each sample's loss in the objective.
+            batches: indices of samples, and the factor on the loss of each sample's parts in the
+                objective.
         """
         self.model.eval()
         self.model.zero_grad()
-        sample_loss = SAMPLE_LOSSES[self.settings.loss]
         for rows, weights in batches:
             inputs, labels = self.samples(rows)
-            losses = sample_loss(self.outputs(inputs), labels, reduction="none")
+            losses = self.loss.sums(self.outputs(inputs), labels)
             losses.dot(weights).backward()  # gradients add up
         total = sum(
             float(weight.grad.double().square().sum())
@@ -208,10 +218,10 @@ class LocalTrainer:
         shifts = [] if correction is None else self._like_weights(correction, weights)
         noise = self.noise(client, task)
         total = torch.zeros((), device=self.device)
-        samples = 0
-        for inputs, labels in self._mini_batches(client, task, steps):
+        amounts: float = 0
+        for inputs, labels, counting in self._mini_batches(client, task, steps):
             optimizer.zero_grad()
-            loss = self._loss(self.outputs(inputs), labels)
+            loss = self.loss(self.outputs(inputs), labels, counting)
             loss.backward()
             if pull:
                 for weight, anchor_part in zip(weights, anchors, strict=True):
@@ -227,28 +237,31 @@ class LocalTrainer:
             if settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, settings.clip_norm)
             optimizer.step()
-            total += loss.detach() * len(labels)
-            samples += len(labels)
+            amount = self.loss.amount(labels, counting)
+            total += loss.detach() * amount
+            amounts += amount
         end = self.layout.read(self.model).cpu()
         count = self.layout.num_parameters
-        return LocalResult(end, end[:count] - start[:count], float(total) / samples)
+        return LocalResult(end, end[:count] - start[:count], float(total) / (amounts or 1))
 
     def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
         weights = self._weights
         for weight in weights:
             weight.grad = None
         total = torch.zeros((), device=self.device)
-        samples = 0
+        amounts: float = 0
         noise = self.noise(client, task)
-        for inputs, labels in self._mini_batches(client, task, steps):
-            loss = self._loss(self.outputs(inputs), labels) * len(labels)
+        for inputs, labels, counting in self._mini_batches(client, task, steps):
+            amount = self.loss.amount(labels, counting)
+            loss = self.loss(self.outputs(inputs), labels, counting) * amount
             loss.backward()  # gradients add up
             if self.settings.gradient_noise:
-                self._add(next(noise), len(labels))
+                self._add(next(noise), amount)
             total += loss.detach()
-            samples += len(labels)
+            amounts += amount
+        amounts = amounts or 1  # no sample has a label: the gradient is 0
         if self.settings.clip_norm is not None:
-            nn.utils.clip_grad_norm_(weights, self.settings.clip_norm * samples)
+            nn.utils.clip_grad_norm_(weights, self.settings.clip_norm * amounts)
         gradient = torch.cat(
             [
                 torch.zeros_like(w).reshape(-1) if w.grad is None else w.grad.reshape(-1)
@@ -260,14 +273,17 @@ class LocalTrainer:
         end, count = start, len(gradient)
         if count < self.layout.size:
             end = torch.cat([start[:count], self.layout.read(self.model)[count:].cpu()])
-        return LocalResult(end, gradient.div_(-samples), float(total) / samples)
+        return LocalResult(end, gradient.div_(-amounts), float(total) / amounts)
 
-    def _mini_batches(self, client: int, task: int, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and labels of the task's mini-batches, changed if the settings ask for it."""
+    def _mini_batches(
+        self, client: int, task: int, steps: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Inputs, labels and weights of the task's mini-batches, changed if settings ask for it."""
         draws = self.augmenting(client, task)
         for batch in self.batch_indices(client, task, steps):
             inputs, labels = self.samples(batch)
-            yield (inputs if draws is None else self.augment(inputs, draws)), labels
+            changed = inputs if draws is None else self.augment(inputs, draws)
+            yield changed, labels, self.weights_of(batch)
 
     def augmenting(self, client: int, task: int) -> np.random.Generator | None:
         """What draws the changes of a task's mini-batches; None if there are none."""

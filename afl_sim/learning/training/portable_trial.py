@@ -15,10 +15,11 @@ from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_training import LocalTrainer
-from afl_sim.learning.training.losses import LOSSES
+from afl_sim.learning.training.losses import loss_of
 from afl_sim.learning.training.model_trial import Demands, Everything
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.portable.mode import NotPortable
+from afl_sim.scenario.sections.losses import Huber, Loss
 from afl_sim.streams import Streams
 
 
@@ -65,12 +66,11 @@ def first_obstacle(
     return None
 
 
-def _pass(model: nn.Module, inputs: Tensor, labels: Tensor, loss: str) -> None:
+def _pass(model: nn.Module, inputs: Tensor, labels: Tensor, loss: str | Huber | Loss) -> None:
     """Forward in both modes, and backward."""
     with torch.no_grad():
         model.eval()(inputs.clone())
-    value: Tensor = LOSSES[loss](model.train()(inputs.clone()).float(), labels)
-    value.backward()
+    loss_of(loss, labels)(model.train()(inputs.clone()).float(), labels).backward()
 
 
 def _train(

@@ -21,13 +21,17 @@ def trainer_of(
     streams: Streams,
     settings: LocalSettings,
     sizes: BatchSizes = UNKNOWN,
+    weights: Tensor | None = None,
 ) -> LocalTrainer:
     """A `ChainTrainer` for a chain of classes in portable arithmetic, else a `LocalTrainer`.
 
+    A chain takes labels of classes, and samples that count the same.
+
     The arguments are those of `LocalTrainer`.
     """
-    if settings.portable and labels.dim() == 1 and not labels.is_floating_point():
+    of_classes = labels.dim() == 1 and not labels.is_floating_point()
+    if settings.portable and of_classes and weights is None and isinstance(settings.loss, str):
         chain = chain_of(model, inputs.shape[1:], settings.loss)
         if chain is not None:
             return ChainTrainer(chain, model, inputs, labels, shards, streams, settings)
-    return LocalTrainer(model, inputs, labels, shards, streams, settings, sizes)
+    return LocalTrainer(model, inputs, labels, shards, streams, settings, sizes, weights)

@@ -16,7 +16,6 @@ from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, fields_of, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.sections.clients import Clients
-from afl_sim.scenario.sections.settings import Stop
 from afl_sim.scenario.sections.training import LENGTHS, Training
 from afl_sim.scenario.traces.devices import SPEEDS
 from afl_sim.scenario.traces.tables.clients import without_rows
@@ -82,6 +81,12 @@ def impossible_combinations(
                 ("evaluation", "on"),
                 "got 'client_test', but data.client_test is 0; expected data.client_test above 0",
             )
+        if evaluation.per_client and data.client_test == 0:
+            yield Finding(
+                ("evaluation", "per_client"),
+                "each client is tested on samples of its own, but data.client_test is 0; expected "
+                "data.client_test above 0",
+            )
         if evaluation.on == "client_train" and getattr(data.partition, "replacement", False):
             yield Finding(
                 ("evaluation", "on"),
@@ -119,16 +124,17 @@ def impossible_combinations(
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
     stop = sections.get("stop")
-    if stop is not None and only_accuracy(stop):
+    if stop is not None and stop.only_metrics:
+        key = ("stop", "accuracy" if stop.accuracy is not None else "metrics")
         if timing_only:
             yield Finding(
-                ("stop", "accuracy"),
+                key,
                 "nothing is trained with --timing-only, so this is never reached; expected "
                 "another rule in addition, such as virtual_seconds or updates",
             )
         elif evaluation is not None and not evaluation.goes_on:
             yield Finding(
-                ("stop", "accuracy"),
+                key,
                 "this is the only stop rule, and it is never reached, because the model is "
                 "evaluated only at the start and the end; expected evaluation.every_seconds or "
                 "evaluation.every_versions",
@@ -212,12 +218,6 @@ def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         message = too_many(given(block, names), names)
         if message is not None:
             yield Finding(path, message)
-
-
-def only_accuracy(stop: Stop) -> bool:
-    """Whether a stop section has no rule but an accuracy."""
-    rules = [name for name, value in vars(stop).items() if value is not None]
-    return rules == ["accuracy"]
 
 
 def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Distribution]]:

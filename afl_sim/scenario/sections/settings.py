@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.uses import ServersOwn
-from afl_sim.scenario.section import Count, Flag, Number, Seconds, Section, Whole
+from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Seconds, Section, Whole
 from afl_sim.scenario.sections.faults import Guard, Pauses
+from afl_sim.scenario.sections.metrics import (
+    AnyMetric,
+    Better,
+    Listed,
+    Metric,
+    accuracies_are_shares,
+    better_of,
+    check_names,
+    metric_name,
+    targets_by_metric,
+)
 from afl_sim.scenario.sections.network import ServerLink, UncontendedLink
 from afl_sim.scenario.sections.selection import AnySelection, UniformSelection
 
 Share = Annotated[Number, Field(gt=0, le=1)]
+Targets = Annotated[
+    Annotated[tuple[Share, ...], Tag("list")]
+    | Annotated[dict[str, Listed], AfterValidator(accuracies_are_shares), Tag("by metric")],
+    Discriminator(lambda value: "by metric" if isinstance(value, Mapping) else "list"),
+]
+DEFAULT_TARGETS = (0.9, 0.95)
 
 
 class Server(Section):
@@ -45,8 +63,10 @@ class Server(Section):
     )
 
 
-class Stop(Section):
+class Stop(LaterSection):
     """When a run ends: at the first of these that is reached. At least one is required."""
+
+    _later = ("metrics",)
 
     virtual_seconds: Seconds | None = Field(
         default=None,
@@ -66,6 +86,13 @@ class Stop(Section):
         description="Accuracy that an evaluation reaches (share, 0.95 is 95 %). With "
         "--timing-only it is ignored if there is another rule.",
     )
+    metrics: dict[str, Number] | None = Field(
+        default=None,
+        min_length=1,
+        description="Values that an evaluation reaches, by metric, as in {rmse: 3.0}; any one of "
+        "them ends the run. A metric that is better the lower it is has to be at most its value, "
+        "another at least. Like accuracy with --timing-only.",
+    )
 
     @model_validator(mode="after")
     def _some_rule(self) -> Self:
@@ -75,13 +102,29 @@ class Stop(Section):
         return self
 
     @property
+    def by_metric(self) -> dict[str, float]:
+        """The values of metrics that end a run."""
+        accuracy = {} if self.accuracy is None else {"accuracy": self.accuracy}
+        return {**accuracy, **(self.metrics or {})}
+
+    @property
+    def only_metrics(self) -> bool:
+        """Whether every rule asks for the value of a metric."""
+        rules = {name for name, value in vars(self).items() if value is not None}
+        return rules <= {"accuracy", "metrics"}
+
+    @property
     def untrained(self) -> Self:
-        """The rules for a run that trains nothing and so has no accuracy."""
-        return self if self.accuracy is None else self.model_copy(update={"accuracy": None})
+        """The rules for a run that trains nothing, and so has no value of a metric."""
+        if not self.by_metric:
+            return self
+        return self.model_copy(update={"accuracy": None, "metrics": None})
 
 
-class Evaluation(Section):
+class Evaluation(LaterSection):
     """When and on which samples the global model is evaluated, besides at the start and the end."""
+
+    _later = ("metrics", "per_client")
 
     every_versions: Count | None = Field(
         default=None, description="Versions between evaluations (versions)."
@@ -109,10 +152,48 @@ class Evaluation(Section):
         "the mean loss over all samples of the clients. Each sample counts once for each client "
         "that holds it. The cost is about that of one training epoch on this data.",
     )
-    targets: tuple[Share, ...] = Field(
-        default=(0.9, 0.95),
-        description="Accuracies for which the virtual time to reach them is reported (shares).",
+    targets: Targets = Field(
+        default=DEFAULT_TARGETS,
+        description="Accuracies for which the virtual time to reach them is reported (shares); or "
+        "targets by metric, as in {rmse: [3.0]}.",
     )
+    metrics: tuple[AnyMetric, ...] | None = Field(
+        default=None,
+        description="What an evaluation measures, besides the loss: names of metrics, or "
+        "`package.module:name` for your own. The first one is drawn. null: by the form of the "
+        "labels: accuracy of classes; rmse, mae and r2 of numbers; f1_macro, auc and accuracy of "
+        "several labels; accuracy and perplexity of tokens. The accuracy of classes is always "
+        "measured.",
+    )
+    per_client: Flag = Field(
+        default=False,
+        description="Whether an evaluation also measures the metrics of each client, on the "
+        "samples that the client keeps for tests (data.client_test).",
+    )
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Self:
+        check_names(self.metrics)
+        return self
+
+    @property
+    def targets_by_metric(self) -> Mapping[str, tuple[float, ...]]:
+        """The targets by the metric that is to reach them."""
+        return targets_by_metric(self.targets)
+
+    @property
+    def has_own_targets(self) -> bool:
+        """Whether the targets are others than the default ones, which are of accuracy."""
+        return self.targets != DEFAULT_TARGETS
+
+    def better(self, name: str) -> Better:
+        """Which of two values of a metric is better."""
+        own = {metric_name(each): each for each in self.metrics or ()}
+        return better_of(own.get(name, name))
+
+    def metrics_of(self, by_default: tuple[str, ...]) -> tuple[str | Metric, ...]:
+        """The metrics, or those of the labels' form if none is named."""
+        return by_default if self.metrics is None else self.metrics
 
     @property
     def goes_on(self) -> bool:

@@ -30,6 +30,7 @@ from afl_sim.scenario.section import (
 )
 from afl_sim.scenario.sections.augmentation import Augmentation
 from afl_sim.scenario.sections.compression import Compression
+from afl_sim.scenario.sections.losses import AnyLoss
 
 
 class ConstantRate(Section):
@@ -157,9 +158,11 @@ class Training(LaterSection):
         default=Compression(),
         description="Compression of models and updates; it affects values and bytes.",
     )
-    loss: Literal["cross_entropy", "nll", "mse"] = Field(
+    loss: AnyLoss = Field(
         default="cross_entropy",
-        description="cross_entropy of logits, nll of log-probabilities, mse to one-hot labels.",
+        description="Of classes and of tokens: cross_entropy of logits, nll of log-probabilities; "
+        "of classes also mse to one-hot labels. Of numbers: mse, l1, huber. Of several labels: bce "
+        "(or multilabel), binary cross-entropy of logits. Or `package.module:name` for your own.",
     )
 
     @property

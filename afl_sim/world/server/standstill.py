@@ -36,7 +36,7 @@ class Standstill:
         self._timed = stop.virtual_seconds is not None
         # Whether more versions can end the run at one and the same instant.
         self._counted = any(getattr(stop, rule) is not None for rule in _COUNTED) or (
-            stop.accuracy is not None and scenario.evaluation.every_versions is not None
+            bool(stop.by_metric) and scenario.evaluation.every_versions is not None
         )
         self._version = 0
         self._lost = 0  # tasks without use when the version was made

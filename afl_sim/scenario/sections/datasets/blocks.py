@@ -90,8 +90,8 @@ class FilesDataset(OwnDataset):
     )
     weight: Name | None = Field(
         default=None,
-        description="Array or column of the samples' weights, numbers above 0. They are read "
-        "and checked, but no loss uses them yet, so a run refuses them.",
+        description="Array or column of the samples' weights, numbers above 0. The loss of a "
+        "mini-batch is the weighted mean.",
     )
     type: Literal["images", "numbers", "tokens"] | None = Field(
         default=None,
