@@ -9,7 +9,8 @@ from torch import Tensor
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
-from afl_sim.learning.data.datasets import Dataset, load_annotations, load_dataset
+from afl_sim.learning.data.dataset import Dataset
+from afl_sim.learning.data.datasets import load_annotations, load_dataset
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of

@@ -15,7 +15,8 @@ import torch
 
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
-from afl_sim.learning.data.datasets import Dataset, open_pool, split_pool
+from afl_sim.learning.data.dataset import Dataset
+from afl_sim.learning.data.datasets import open_pool, split_pool
 from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, makers_of
 from afl_sim.learning.partition import deal

@@ -6,13 +6,11 @@ converted once from 8 bits to one normalized float32 tensor, which the whole pro
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,67 +18,24 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import DataError
-from afl_sim.learning.data.annotations import Annotations, annotations_of
+from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.arrays import Arrays, content_key, open_arrays, store_arrays
+from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.dataset_files import cache_for, made_from, read_images, read_labels
-from afl_sim.learning.data.form import SampleForm, form_of
+from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
-from afl_sim.learning.data.mapped_files import MappedFile
 from afl_sim.learning.data.mnist_cache import cache_folder
 from afl_sim.learning.data.normalization import normalization
 from afl_sim.learning.data.own_data import is_source, source_fields
+from afl_sim.learning.data.packing import arrays_of, fields_of
 from afl_sim.learning.data.sources.reading import know_form
-from afl_sim.scenario.sections.data import DATASETS, DataSpec, held_out
+from afl_sim.scenario.sections.data import DataSpec, held_out
 from afl_sim.scenario.sections.datasets import OwnDataset
 from afl_sim.scenario.sections.partitions import Iid
 from afl_sim.streams import Streams
 
 _supplied: dict[DataSpec, Dataset] = {}  # pools that came from another process
-_INPUTS = ("inputs", "test_inputs")
-_OPTIONAL = ("owners", "weights")
-_NAMES, _FORM, _ELSEWHERE = "owner_names", "form", "_file"  # in names of stored arrays
 _STORED_FORM = "v3"  # a new form of the stored arrays needs a new name
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set in memory. Its tensors are shared by the whole process: never write to them.
-
-    Attributes:
-        name: the scenario's name for it.
-        inputs: of the samples that clients get, in the order of the files:
-            (samples, channels, height, width) for images, float32 and normalised, or `RawInputs`,
-            which normalise batch by batch. The held-out share is not among them.
-        labels: int64 (samples,) for classes.
-        validation_inputs, validation_labels: the held-out share; possibly no samples.
-        test_inputs, test_labels: the published test set, normalised alike.
-        form: what one sample looks like.
-        owners: int64 (samples,): which of the data's own clients a sample comes from; None if the
-            data has no clients.
-        owner_names: the names of the data's own clients.
-        weights: float32 (samples,): how much each of `inputs` counts in a loss; None if all count
-            the same.
-        stored: folder of the pool's memory maps (`afl_sim.learning.data.arrays`), if there is one.
-    """
-
-    name: str
-    inputs: Inputs
-    labels: Tensor
-    validation_inputs: Inputs
-    validation_labels: Tensor
-    test_inputs: Inputs
-    test_labels: Tensor
-    form: SampleForm
-    owners: Tensor | None = None
-    owner_names: tuple[str, ...] = ()
-    weights: Tensor | None = None
-    stored: Path | None = None
-
-    @property
-    def annotations(self) -> Annotations:
-        """What is needed to deal the samples out."""
-        owners = None if self.owners is None else self.owners.numpy()
-        return annotations_of(self.labels.numpy(), self.form, owners, self.owner_names)
 
 
 def load_dataset(spec: DataSpec, streams: Streams, cache: Path | None = None) -> Dataset:
@@ -167,7 +122,7 @@ def supply_pool(spec: DataSpec, arrays: Arrays) -> None:
 
 def pool_arrays(spec: DataSpec) -> Arrays:
     """The whole pool as arrays, for a process that has no access to the files."""
-    return _arrays_of(_pool(spec, None), whole=True)
+    return arrays_of(_pool(spec, None), whole=True)
 
 
 def open_pool(spec: DataSpec, stored: Path) -> Dataset:
@@ -229,7 +184,7 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
     """
     pool = _pool(spec, cache or cache_folder())
     if pool.stored is None:
-        contents = _arrays_of(pool)
+        contents = arrays_of(pool)
         folder = (
             (cache or cache_folder()) / "arrays" / f"{_file_name(spec)}-{content_key(contents)}"
         )
@@ -245,7 +200,7 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
 
 def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
     """Store a pool in ``folder`` and map it to memory; None if it cannot be stored."""
-    arrays = _arrays_of(pool)
+    arrays = arrays_of(pool)
     for _ in range(2):
         try:
             store_arrays(folder, arrays)
@@ -255,14 +210,14 @@ def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
         if mapped is None:
             return None
         if all(np.array_equal(mapped.get(name, ()), array) for name, array in arrays.items()):
-            return replace(pool, **_fields_of(mapped), stored=folder)
+            return replace(pool, **fields_of(mapped), stored=folder)
         shutil.rmtree(folder, ignore_errors=True)  # another set was stored under this name
     return None
 
 
 def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Dataset:
     """The stored pool, with no samples held out."""
-    fields = _fields_of(arrays)
+    fields = fields_of(arrays)
     if isinstance(spec.dataset, OwnDataset):
         know_form(spec.dataset, fields["form"])
     return Dataset(
@@ -272,66 +227,6 @@ def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Da
         stored=folder,
         **{"form": form_of(spec), **fields},
     )
-
-
-def _arrays_of(pool: Dataset, whole: bool = False) -> Arrays:
-    """A pool as arrays by name, which `_fields_of` turns into its fields.
-
-    Args:
-        pool: the pool.
-        whole: whether arrays that are mapped from files of the user's are among them; else it is
-            told where they lie.
-    """
-    arrays = {"labels": pool.labels.numpy(), "test_labels": pool.test_labels.numpy()}
-    for name in _OPTIONAL:
-        if (found := getattr(pool, name)) is not None:
-            arrays[name] = found.numpy()
-    if pool.owner_names:
-        arrays[_NAMES] = _text_array(json.dumps(pool.owner_names))
-    if pool.name not in DATASETS:
-        arrays[_FORM] = _text_array(json.dumps(asdict(pool.form)))
-    for name in _INPUTS:
-        inputs: Inputs = getattr(pool, name)
-        if isinstance(inputs, RawInputs):
-            assert inputs.rows is None  # a pool is whole
-            arrays |= {
-                "shift": inputs.scaling.shift.numpy(),
-                "scale": inputs.scaling.scale.numpy(),
-                "unit_norm": np.array(inputs.scaling.unit_norm),
-            }
-            if inputs.file is not None and not whole:
-                arrays[f"{name}{_ELSEWHERE}"] = inputs.file.encoded()
-            else:
-                arrays[name] = inputs.raw.numpy()
-        else:
-            arrays[name] = inputs.numpy()
-    return arrays
-
-
-def _text_array(text: str) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(text.encode(), dtype=np.uint8)
-
-
-def _fields_of(arrays: Arrays) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    files = {}
-    for name, array in arrays.items():
-        if name == _NAMES:
-            fields["owner_names"] = tuple(json.loads(bytes(array)))
-        elif name == _FORM:
-            form = json.loads(bytes(array))
-            fields["form"] = SampleForm(**{**form, "input_shape": tuple(form["input_shape"])})
-        elif name.endswith(_ELSEWHERE):
-            found = MappedFile.decoded(array)
-            files[name.removesuffix(_ELSEWHERE)] = found
-            fields[name.removesuffix(_ELSEWHERE)] = torch.from_numpy(found.open())
-        else:
-            fields[name] = torch.from_numpy(array)
-    if "shift" not in fields:
-        return fields
-    scaling = Scaling(fields.pop("shift"), fields.pop("scale"), bool(fields.pop("unit_norm")))
-    raw = {name: RawInputs(fields[name], scaling, file=files.get(name)) for name in _INPUTS}
-    return fields | raw
 
 
 def _file_name(spec: DataSpec) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.data.datasets import Dataset
+from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.inputs import RawInputs
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.sections.data import DataSpec

@@ -12,7 +12,7 @@ from places import ROOT
 
 from afl_sim import load_scenario, simulate
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.data.datasets import Dataset
+from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.data.skew import concept_of, rotated, sine_and_cosine, skewed
 from afl_sim.run.api import load_study

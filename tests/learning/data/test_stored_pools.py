@@ -10,8 +10,9 @@ import torch
 from data_files import raw, write_mnist_like
 
 from afl_sim.learning.data.arrays import store_arrays
+from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.dataset_files import made_from
-from afl_sim.learning.data.datasets import Dataset, load_dataset, store_pool
+from afl_sim.learning.data.datasets import load_dataset, store_pool
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.streams import Streams
 
