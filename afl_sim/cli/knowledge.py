@@ -66,7 +66,8 @@ def list_kinds(
     what: Annotated[
         str,
         typer.Argument(
-            help="strategies, models, datasets, partitions, distributions, figures, papers or "
+            help="strategies, models, datasets, partitions, distributions, selections, "
+            "staleness-weights, attacks, compressors, losses, metrics, figures, papers or "
             "scenarios."
         ),
     ],

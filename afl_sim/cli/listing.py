@@ -30,6 +30,8 @@ def listing(what: str) -> Lines:
         "staleness-weights": _weights,
         "attacks": _attacks,
         "compressors": _compressors,
+        "losses": _losses,
+        "metrics": _metrics,
         "figures": _figures,
         "papers": _papers,
         "scenarios": _scenarios,
@@ -125,14 +127,41 @@ def _compressors() -> Lines:
     return _rules(COMPRESSORS, Upload)
 
 
+def _losses() -> Lines:
+    from afl_sim.scenario.sections.losses import FITS, LOSS_RULES
+
+    yield from ((name, f"for {_labels(fits)}") for name, fits in FITS.items())
+    yield from _installed(LOSS_RULES, FITS)
+
+
+def _metrics() -> Lines:
+    from afl_sim.scenario.sections.metrics import METRIC_RULES, METRICS
+
+    for name, info in METRICS.items():
+        yield name, f"{info.meaning}; for {_labels(info.fits)}; {info.better} is better"
+    yield from _installed(METRIC_RULES, METRICS)
+
+
+def _labels(fits: Iterable[str]) -> str:
+    """The forms of labels in words."""
+    words = {"class": "classes", "number": "numbers", "several": "several labels"}
+    return ", ".join(words.get(form, form) for form in fits)
+
+
 def _rules(kind: RuleKind, block: Any) -> Lines:
     """Built-in kinds of a block, and those of installed packages."""
     from afl_sim.scenario.mistakes.lookup import kinds_of, models_in
 
     built_in = {kinds_of([spec])[0]: first_line(spec) for spec in models_in(block)}
     yield from built_in.items()
+    yield from _installed(kind, built_in)
+
+
+def _installed(kind: RuleKind, built_in: Iterable[str]) -> Lines:
+    """The rules of a kind that installed packages offer under names of their own."""
+    taken = set(built_in)
     for name in kind.named():
-        if name not in built_in:
+        if name not in taken:
             yield name, first_line(kind.find(name))
 
 
