@@ -122,7 +122,8 @@ def build_runner(
         subset = torch.from_numpy(np.sort(order[: chosen.samples]))
         inputs, labels = inputs[subset], labels[subset]
     sizes = UNKNOWN
-    if model_spec(recipe.model).tried:  # others do not depend on the batch size
+    spec = model_spec(recipe.model)
+    if spec.tried or spec.changed:  # others do not depend on the batch size
         sizes = _batch_sizes(recipe, partition.sizes, len(labels))
     with arithmetic_of(recipe.settings.portable):
         model = new_model(recipe.model, recipe.data, streams)
