@@ -98,7 +98,7 @@ SECTIONS = (
     ("numerics", "Numerics"),
     ("execution", "Execution"),
 )
-SHARED_MODEL_KEYS = ("pretrained", "trainable")  # of models of every kind
+SHARED_MODEL_KEYS = ("pretrained", "trainable", "lora")  # of models of every kind
 WEIGHTS = ("Constant", "Polynomial", "Hinge")
 FEDOPT = (FedAdagrad, FedAdam, FedYogi)
 SCENARIO_HEAD = """\
@@ -188,6 +188,14 @@ whole model, with its fixed parts.
 
 A parameter that the model itself has frozen (`requires_grad` is false) does not change either, but it is sent,
 unless `trainable` is given, which then decides alone.
+
+`lora: {{rank: 4}}` (Hu et al., "LoRA", ICLR 2022; `pip install 'afl-sim[lora]'`) adds matrices of low rank to
+layers, through the package peft. Only they are trained and sent, and what `trainable` names besides.
+
+{lora}
+`model.safetensors` has the matrices merged into the weights, under the usual names. So it can be loaded without
+peft, and another run can start from it. The merged weights are rounded once more; the model's digest is that
+of the matrices before.
 """
 OWN_MODEL = """
 ### A model of your own
@@ -310,7 +318,12 @@ def scenario_page(schema: dict[str, Any]) -> str:
                 schema["$defs"]["Logistic"], schema["$defs"], only=tuple(SHARED_MODEL_KEYS)
             )
             weights = _table(schema["$defs"]["WeightsFile"], schema["$defs"])
-            parts += [MODELS_OF_OTHERS, MODEL_START.format(shared=shared, file=weights), OWN_MODEL]
+            lora = _table(schema["$defs"]["Lora"], schema["$defs"])
+            parts += [
+                MODELS_OF_OTHERS,
+                MODEL_START.format(shared=shared, file=weights, lora=lora),
+                OWN_MODEL,
+            ]
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 

@@ -109,7 +109,8 @@ def _obstacle(scenario: Scenario) -> str | None:
 
 def _of_model(scenario: Scenario) -> str | None:
     block = scenario.model.model_dump(by_alias=True)
-    if model_spec(block).portable:
+    spec = model_spec(block)
+    if spec.portable and not spec.changed:
         return None
     corrected = corrects(strategy_of(scenario))
     gradient = scenario.evaluation.squared_gradient_norm

@@ -71,11 +71,12 @@ def initial_model(
         ScenarioError: it cannot be built or trained, or is too large for this machine.
     """
     spec, form = model_spec(block), form_of(data)
-    if not spec.tried:
+    own = spec.tried or spec.changed
+    if not own:
         _check_memory(count_parameters(spec, form))
     try:
         module = new_model(block, data, streams)
-        if spec.tried:
+        if own:
             check_tensors(module)
         layout = ParameterVector(module)
         _check_memory(layout.size)
@@ -84,7 +85,7 @@ def initial_model(
         if isinstance(error, RuntimeError) and NO_MEMORY not in str(error):
             raise
         raise ScenarioError("model: there is not enough memory for it") from error
-    if not spec.tried:
+    if not own:
         return InitialModel(module, layout, vector, StateDict(module, layout).of)
     saved = StateDict(module, layout)
     check_same(module, new_model(block, data, streams), block["kind"])

@@ -143,7 +143,8 @@ def build_runner(
         inputs, labels = inputs[subset], labels[subset]
         weights = None if weights is None else weights[subset]
     sizes = UNKNOWN
-    if model_spec(recipe.model).tried:  # others do not depend on the batch size
+    spec = model_spec(recipe.model)
+    if spec.tried or spec.changed:  # others do not depend on the batch size
         sizes = _batch_sizes(recipe, partition.sizes, len(labels), testing)
     taught = dataset.labels
     attackers = attackers_in(recipe)

@@ -9,13 +9,16 @@ from afl_sim.errors import ScenarioError
 from afl_sim.scenario.wording import hint
 
 
-def matching(patterns: Sequence[str], names: Iterable[str], key: str) -> set[str]:
+def matching(
+    patterns: Sequence[str], names: Iterable[str], key: str, what: str = "parameter"
+) -> set[str]:
     """The names that match any of the patterns, in which ``*`` stands for any characters.
 
     Args:
         patterns: as `fnmatch.fnmatchcase` takes them.
         names: of tensors.
         key: the scenario's key, for the message.
+        what: what the names are of.
 
     Raises:
         ScenarioError: a pattern matches nothing.
@@ -26,7 +29,7 @@ def matching(patterns: Sequence[str], names: Iterable[str], key: str) -> set[str
         matched = {name for name in names if fnmatchcase(name, pattern)}
         if not matched:
             raise ScenarioError(
-                f"{key}: {pattern!r} matches no parameter; expected a pattern such as "
+                f"{key}: {pattern!r} matches no {what}; expected a pattern such as "
                 f"{_examples(names)}{hint(pattern, _patterns(names))}"
             )
         found |= matched

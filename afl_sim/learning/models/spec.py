@@ -12,6 +12,7 @@ from torch import nn
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.fixed import fix_all_but
+from afl_sim.learning.models.lora import ADAPTERS, Lora
 from afl_sim.learning.models.pretrained import WeightsFile
 from afl_sim.scenario.section import LaterSection
 
@@ -25,7 +26,7 @@ class ModelSpec(LaterSection):
             Others are tried.
     """
 
-    _later = ("pretrained", "trainable")
+    _later = ("pretrained", "trainable", "lora")
     tried: ClassVar[bool] = False
     portable: ClassVar[bool] = False
 
@@ -55,8 +56,19 @@ class ModelSpec(LaterSection):
         trained: tuple[str, ...] | None = getattr(self, "trainable", None)
         if "pretrained" in type(self).model_fields and weights is not None:
             weights.load_into(model)
-        if "trainable" in type(self).model_fields and trained is not None:
+        lora: Lora | None = getattr(self, "lora", None)
+        if "trainable" not in type(self).model_fields:
+            trained = None
+        if "lora" in type(self).model_fields and lora is not None:
+            lora.insert_into(model)
+            trained = (ADAPTERS, *(trained or ()))
+        if trained is not None:
             fix_all_but(model, trained)
+
+    @property
+    def changed(self) -> bool:
+        """Whether its network gets layers that `build` has not made."""
+        return "lora" in type(self).model_fields and getattr(self, "lora", None) is not None
 
 
 def _or_a_path(schema: dict[str, Any]) -> None:
@@ -80,6 +92,11 @@ class StandardSpec(ModelSpec):
         min_length=1,
         description="Patterns of the parameters and buffers that are trained, such as head.*; all "
         "others keep their first values, are known to the clients, and are never sent. null: all.",
+    )
+    lora: Lora | None = Field(
+        default=None,
+        description="Small matrices that are trained beside the weights of some layers, in place "
+        "of these. null: none.",
     )
 
 

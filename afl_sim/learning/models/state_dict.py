@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models.local_state import LocalState
+from afl_sim.learning.models.lora import merged
 from afl_sim.learning.models.parameters import ParameterVector
 
 _WHOLE: Final = {
@@ -25,6 +26,7 @@ class StateDict:
 
     PyTorch makes it. So a tied weight, or a weight of a module that is used twice, is there under
     each of its names, and the user's own hooks apply. Buffers that are not sent are as built.
+    Matrices of LoRA are merged into the weights.
 
     Args:
         model: a reference to it is kept, and each call changes its tensors.
@@ -60,5 +62,5 @@ class StateDict:
         }
 
     def _tensors(self) -> dict[str, Tensor]:
-        state = self._model.state_dict()
+        state = merged(self._model)
         return {name: value for name, value in state.items() if isinstance(value, Tensor)}
