@@ -259,7 +259,10 @@ def fraction_done(scenario: Scenario, progress: Progress) -> float:
 
 
 def _text(progress: Progress, elapsed: float) -> str:
-    metric = "" if progress.metric is None else "  {} {:.3f}".format(*progress.metric)
+    shown = progress.metric
+    if shown is None and progress.accuracy is not None:
+        shown = ("accuracy", progress.accuracy)
+    metric = "" if shown is None else f"  {shown[0]} {shown[1]:.3f}"
     rate = progress.updates / elapsed if elapsed > 0 else 0.0
     return (
         f"{progress.seconds:,.0f} s virtual  version {progress.version}"
