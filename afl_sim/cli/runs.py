@@ -162,7 +162,7 @@ def validate(
     scenarios: Annotated[list[str], typer.Argument(help="Scenario files or built-in names.")],
     settings: SetOption = None,
     show: Annotated[
-        bool, typer.Option("--show", help="Print a table of the samples that each client holds.")
+        bool, typer.Option("--show", help="Print and draw which samples each client holds.")
     ] = False,
     timing_only: Annotated[
         bool, typer.Option("--timing-only", help="Also refuse settings that need training.")
@@ -170,7 +170,8 @@ def validate(
 ) -> None:
     """Check scenario files and report all mistakes, without running them."""
     from afl_sim.run.bits import native_notes
-    from afl_sim.run.validation import check_study, show_partition
+    from afl_sim.run.partition_table import show_partition
+    from afl_sim.run.validation import check_study
 
     problems = []
     for name in scenarios:

@@ -9,20 +9,18 @@ from pathlib import Path
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
-from afl_sim.learning.data.datasets import load_annotations
 from afl_sim.learning.data.form import form_of
 from afl_sim.run.api import load_study
 from afl_sim.run.bits import check_bits
 from afl_sim.run.checks import check_attack, evaluation_problems
 from afl_sim.run.initial_model import corrects
 from afl_sim.run.kinds import settings_of, strategy_of
-from afl_sim.run.preparation import deal_out, prepare
+from afl_sim.run.preparation import prepare
 from afl_sim.run.rule_trials import rule_problems
 from afl_sim.run.schedule_trial import standing_still
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.sections.partition_base import Problem
-from afl_sim.streams import Streams
 from afl_sim.world.world import World
 
 _SHOWN = 100  # clients in a printed partition
@@ -152,41 +150,3 @@ def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
                     f"client {client}'s tasks usually spend {seconds:.3g} s here; expected at most "
                     f"{LONGEST_SECONDS:g}, the end of the clock",
                 )
-
-
-def show_partition(study: Study) -> None:
-    """Print the samples that each client holds, for each different partition of a study."""
-    from rich.console import Console
-
-    console = Console()
-    shown = set()
-    for case in study.cases:
-        scenario = case.scenario
-        goes_with_speed = scenario.data.speed_correlation is not None
-        fleet = scenario.clients if goes_with_speed else scenario.clients.count
-        key = (scenario.data, fleet, scenario.seed)
-        if key not in shown:
-            shown.add(key)
-            console.print(_table(scenario, case.label))
-
-
-def _table(scenario: Scenario, label: str) -> object:
-    from rich.table import Table
-
-    streams = Streams(scenario.seed)
-    samples = load_annotations(scenario.data, streams)
-    partition = deal_out(scenario, samples, streams).training
-    counts = partition.label_counts(samples.labels, samples.classes, first=_SHOWN)
-    table = Table(
-        title=f"{label}: {scenario.data.title}, {scenario.data.partition.kind}, "
-        f"{partition.clients} clients",
-        caption=f"the first {_SHOWN} clients" if partition.clients > _SHOWN else None,
-    )
-    table.add_column("client", justify="right")
-    table.add_column("samples", justify="right")
-    for name in range(samples.classes):
-        table.add_column(str(name), justify="right")
-    for client, row in enumerate(counts):
-        cells = [str(count) if count else "·" for count in row]
-        table.add_row(str(client), str(int(row.sum())), *cells)
-    return table

@@ -207,3 +207,10 @@ def test_show_prints_who_holds_which_samples(afl_sim: Command, tmp_path: Path) -
         assert all(row[1] == sum(row[2:]) for row in rows)
         assert sum(row[1] for row in rows) == total
         assert all(len(row) == 12 for row in rows)
+        assert "…" not in table
+        bars = re.findall(r"^ +(\d+)  (█+) ([\d,]+) +([▁-█·]{10})", table, flags=re.MULTILINE)
+        assert [int(client) for client, *_ in bars] == list(range(10))
+        for (_, length, size, mix), row in zip(bars, rows, strict=True):
+            assert int(size.replace(",", "")) == row[1]
+            assert len(length) == 16 * row[1] // max(row[1] for row in rows)
+            assert [sign != "·" for sign in mix] == [count > 0 for count in row[2:]]
