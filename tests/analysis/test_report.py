@@ -115,10 +115,12 @@ def test_the_page_holds_scenario_summary_figures_and_clients(page, study):
     figures = re.findall(r"<figcaption>([a-z-]+) ", page)
     assert figures == [
         "learning",
+        "metrics",
         "gradient-norm",
         "time-to-accuracy",
         "class-accuracy",
         "fairness",
+        "per-client",
         "heterogeneity",
         "stragglers",
         "staleness",

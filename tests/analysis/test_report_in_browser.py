@@ -53,7 +53,7 @@ def open_tab(browser, folder):
         assert all(url.startswith("file:") for url in tab.asked)
 
 
-PAGES = {"run0/report.html": ["accuracy", "timeline"], "report.html": ["accuracy"]}
+PAGES = {"run0/report.html": ["metric", "timeline"], "report.html": ["metric"]}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -81,7 +81,7 @@ def test_fourteen_ticks_over_the_timeline_move_the_page_by_fourteen_ticks(open_t
     assert tab.view("timeline") == whole
 
 
-@pytest.mark.parametrize("chart", ["accuracy", "timeline"])
+@pytest.mark.parametrize("chart", ["metric", "timeline"])
 def test_ctrl_and_wheel_zoom_about_the_pointer_and_leave_the_page_alone(open_tab, chart):
     tab = open_tab()
     low, high = tab.view(chart)
@@ -101,7 +101,7 @@ def test_ctrl_and_wheel_zoom_about_the_pointer_and_leave_the_page_alone(open_tab
     assert tab.js("[visualViewport.scale, devicePixelRatio]") == [1, 1]
 
 
-@pytest.mark.parametrize("chart", ["accuracy", "timeline"])
+@pytest.mark.parametrize("chart", ["metric", "timeline"])
 def test_buttons_keys_and_dragging_move_the_view(open_tab, chart):
     tab = open_tab()
     _, high = tab.view(chart)
@@ -146,7 +146,7 @@ def test_a_finger_passes_everything_on_a_phone(open_tab, name):
         assert tab.view(chart)[0] == 0
 
 
-@pytest.mark.parametrize("chart", ["accuracy", "timeline"])
+@pytest.mark.parametrize("chart", ["metric", "timeline"])
 def test_two_fingers_zoom_a_chart_and_one_moves_it(open_tab, chart):
     tab = open_tab(phone=True)
     _, high = tab.view(chart)
@@ -172,14 +172,14 @@ def tip(tab, chart):
 
 def test_what_is_under_the_pointer_is_told(open_tab):
     tab = open_tab()
-    dot = tab.page.locator("#accuracy circle").nth(3)
+    dot = tab.page.locator("#metric circle").nth(3)
     dot.hover()
-    name, value = tip(tab, "accuracy")
+    name, value = tip(tab, "metric")
     assert name == "a-r1"
-    line = tab.js("data.accuracy.lines[0]")
+    line = tab.js("data.metric.lines[0]")
     assert value.startswith(f"{line['y'][3]:.2f} % at ")
     tab.page.mouse.move(2, 2)
-    assert tip(tab, "accuracy") is None
+    assert tip(tab, "metric") is None
     # The longest span of the first client, where its middle is on the screen.
     client, begin, end = tab.js(
         """(() => {
@@ -317,7 +317,7 @@ def test_names_stay_names_in_every_place(open_tab):
         tab = open_tab(name)
         assert tab.js("window.caught === undefined")
         assert tab.js("document.querySelectorAll('main img, main script').length") == 0
-        labels = tab.js("data.accuracy.lines.map((line) => line.label)")
+        labels = tab.js("data.metric.lines.map((line) => line.label)")
         assert any(label.startswith(NASTY[:20]) for label in labels)  # shortened on its own page
     assert tab.page.locator("td a").nth(1).inner_text() == NASTY
 
