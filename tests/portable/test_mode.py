@@ -157,3 +157,13 @@ def test_a_refused_operation_leaves_no_block() -> None:
     with pytest.raises(NotPortable), portable_arithmetic():
         torch.fft.fft(values(4))
     torch.fft.fft(values(4))
+
+
+def test_torchvision_can_be_imported_in_a_block() -> None:
+    import torchvision
+
+    assert torchvision
+    with portable_arithmetic():
+        torch.ops.torchvision._cuda_version()  # what its import asks for
+        with pytest.raises(NotPortable, match="nms"):
+            torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)

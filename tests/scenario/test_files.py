@@ -7,12 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from places import ROOT
+from published_files import qmnist
 
 from afl_sim.cli.listing import listing
+from afl_sim.errors import ScenarioError
 from afl_sim.run.api import load_study, simulate
+from afl_sim.run.validation import check_study
 
 FILES = sorted((ROOT / "scenarios").glob("*.yaml"))
 SMALLER = {"million-clients": ["strategy.concurrency=100", "strategy.buffer_size=10"]}
@@ -36,6 +41,39 @@ def test_every_file_is_valid_and_its_timing_runs(file: Path) -> None:
     run = simulate(study.cases[-1].scenario, timing_only=True)
     assert run.status == "complete"
     assert run.summary["updates"]["aggregated"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"), [("addresses", "perplexity"), ("writers", "accuracy"), ("diabetes", "rmse")]
+)
+def test_a_study_of_other_data_trains(name: str, metric: str) -> None:
+    quick = ["stop.updates=1", "evaluation.samples=10", "evaluation.per_client=false"]
+    study = load_study(ROOT / "scenarios" / f"{name}.yaml", quick)
+    run = simulate(study.cases[-1].scenario)
+    assert run.main_metric == metric
+    assert np.isfinite(run.evaluations[metric]).all()
+
+
+def test_the_texts_are_windows_of_each_presidents_words_and_what_follows_them() -> None:
+    table = pd.read_parquet(ROOT / "scenarios" / "data" / "addresses.parquet")
+    inputs, labels = np.stack(table["inputs"]), np.stack(table["labels"])
+    assert inputs.shape == labels.shape == (4300, 80)
+    assert (table["client"].value_counts() == 100).all()
+    assert np.array_equal(inputs[:, 1:], labels[:, :-1])
+    follows = (table["client"] == table["client"].shift(-1))[:-1]
+    assert np.array_equal(inputs[1:, 0][follows], labels[:-1, -1][follows])
+    assert inputs.max() == labels.max() == 32
+
+
+def test_the_scenario_for_qmnist_takes_the_users_files(tmp_path: Path) -> None:
+    file = ROOT / "scenarios" / "your-files" / "qmnist-writers.yaml"
+    with pytest.raises(ScenarioError, match=r"set data\.root to a folder that holds QMNIST/raw"):
+        check_study(file)
+    qmnist(tmp_path)
+    small = ["clients.count=3", "data.partition.min_samples=1", "strategy.clients_per_round=2"]
+    few = ["sweep=null", "stop.updates=2", "evaluation.samples=4", f"data.root={tmp_path}"]
+    run = simulate(load_study(file, [*small, *few]).cases[0].scenario)
+    assert run.status == "complete"
 
 
 def test_every_file_says_what_it_is_for() -> None:
@@ -70,6 +108,7 @@ def test_the_figures_are_of_the_files_cases(pages: Any) -> None:
     [
         *("stragglers", "bimodal-devices", "thin-uplink", "server-link", "diurnal", "churn"),
         *("crash-faults", "device-trace", "fast-clients-few-labels"),
+        *("addresses", "writers", "diabetes"),
     ],
 )
 def test_the_timing_in_the_page_is_what_the_file_gives(name: str, pages: Any) -> None:

@@ -64,7 +64,7 @@ def _with_features(
         )
     inputs = dataset.inputs.clone()
     for client in range(clients):
-        rows = torch.from_numpy(held(client))
+        rows = torch.from_numpy(held(client).copy())  # read-only arrays make torch warn
         own: Array32 = inputs[rows].numpy()
         angle = _drawn(skew.rotate, streams, "skew.rotate", client) % 360
         if angle:
@@ -94,7 +94,7 @@ def _with_concepts(
     for client in range(clients):
         group = concept_of(shift, client, streams)
         if group:
-            rows = torch.from_numpy(held(client))
+            rows = torch.from_numpy(held(client).copy())  # read-only arrays make torch warn
             order = streams.generator("concept.labels", group).permutation(dataset.form.outputs)
             labels[rows] = torch.from_numpy(order)[labels[rows]]
     return replace(dataset, labels=labels)

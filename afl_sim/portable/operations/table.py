@@ -44,6 +44,8 @@ def _resolved(operation: Any) -> Function | None:
     if namespace == "profiler":  # it only measures
         return operation  # type: ignore[no-any-return]
     if namespace != "aten":
+        if not _has_tensors(operation):  # torchvision asks for a version when it is imported
+            return operation  # type: ignore[no-any-return]
         raise not_portable(str(operation.overloadpacket))
     if name in EXACT:
         return operation  # type: ignore[no-any-return]
@@ -65,6 +67,12 @@ def _resolved(operation: Any) -> Function | None:
     if operation._can_decompose():  # seen in inference mode
         return None
     raise not_portable(str(operation.overloadpacket))
+
+
+def _has_tensors(operation: Any) -> bool:
+    """Whether an operation takes or returns tensors."""
+    schema = operation._schema
+    return any("Tensor" in str(value.type) for value in (*schema.arguments, *schema.returns))
 
 
 def _guarded(operation: Any, function: Function) -> Function:
