@@ -120,7 +120,7 @@ def check_attack(
         return
     if form.target != "class":
         raise ScenarioError(
-            f"clients.attack: {attack.kind} changes classes, and the labels of this data are none"
+            f"clients.attack: {attack.kind} changes classes, but the labels are {form.labels}"
         )
     members = attackers_of(attack, clients, Streams(scenario.seed))
     true = torch.from_numpy(samples.labels)

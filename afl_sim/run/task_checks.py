@@ -11,6 +11,7 @@ import torch
 
 from afl_sim.errors import AflSimError, ScenarioError
 from afl_sim.learning.data.form import IGNORED, SampleForm
+from afl_sim.learning.data.sample_form import LABELS
 from afl_sim.learning.metrics.chosen import Own, chosen_metrics
 from afl_sim.learning.metrics.tally import Array
 from afl_sim.learning.training.losses import try_loss
@@ -22,14 +23,6 @@ from afl_sim.scenario.sections.metrics import METRICS, Metric, metric_name
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.wording import hint, show
 from afl_sim.user_code import reason, told
-
-LABELS: Final = {
-    "class": "classes",
-    "number": "numbers (regression)",
-    "several": "several labels for each sample",
-    "tokens": "a label for each token",
-}
-"""The forms of labels in words."""
 
 _OWN: Final = "or package.module:name for your own"
 _FEWEST, _MOST = 64, 4096  # samples that own code is tried on
@@ -80,7 +73,7 @@ def _problems(scenario: Scenario, form: SampleForm) -> Iterator[Problem]:
         fitting = [each for each, forms in FITS.items() if form.target in forms]
         yield (
             ("training", "loss"),
-            f"{name} is for {_words(FITS[name])}, but the labels are {LABELS[form.target]}; "
+            f"{name} is for {_words(FITS[name])}, but the labels are {form.labels}; "
             f"expected {_listed(fitting)}, {_OWN}",
         )
     suitable = [each for each, info in METRICS.items() if form.target in info.fits]
@@ -91,7 +84,7 @@ def _problems(scenario: Scenario, form: SampleForm) -> Iterator[Problem]:
             yield (
                 ("evaluation", "metrics"),
                 f"{metric} is for {_words(METRICS[metric].fits)}, but the labels are "
-                f"{LABELS[form.target]}; expected one of {', '.join(suitable)}, {_OWN}",
+                f"{form.labels}; expected one of {', '.join(suitable)}, {_OWN}",
             )
         elif metric == "top5" and form.outputs <= 5:
             yield (
@@ -106,7 +99,7 @@ def _unmeasured(scenario: Scenario, form: SampleForm) -> Iterator[Problem]:
     evaluation, stop = scenario.evaluation, scenario.stop
     measured = [metric_name(metric) for metric in chosen_metrics(evaluation, form)]
     first = measured[0]
-    lacking = f"the labels are {LABELS[form.target]}, and accuracy is not measured; expected"
+    lacking = f"the labels are {form.labels}, and accuracy is not measured; expected"
     if evaluation.has_own_targets:
         for name in evaluation.targets_by_metric:
             if name in measured:
@@ -152,13 +145,15 @@ def _trials(scenario: Scenario, form: SampleForm) -> Iterator[Trial]:
         outputs, labels = _made_up(form, 4 if form.target == "tokens" else count)
         given = torch.from_numpy(outputs), torch.from_numpy(labels)
         yield ("training", "loss"), loss, partial(try_loss, loss, *given)
+    own = [each for each in scenario.evaluation.metrics or () if isinstance(each, Metric)]
+    if not own:
+        return
     outputs, labels = _made_up(form, count, by_position=True)
-    for metric in scenario.evaluation.metrics or ():
-        if isinstance(metric, Metric):
-            # A client may have a single sample.
-            for samples in (count, 1) if scenario.evaluation.per_client else (count,):
-                given_few = outputs[:samples], labels[:samples]
-                yield ("evaluation", "metrics"), metric, partial(_measure, metric, *given_few)
+    for metric in own:
+        # A client may have a single sample.
+        for samples in (count, 1) if scenario.evaluation.per_client else (count,):
+            given_few = outputs[:samples], labels[:samples]
+            yield ("evaluation", "metrics"), metric, partial(_measure, metric, *given_few)
 
 
 def _measure(metric: Metric, outputs: Array, labels: Array) -> None:

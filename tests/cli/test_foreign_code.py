@@ -91,7 +91,7 @@ def test_a_module_that_ends_the_program_when_it_is_imported_is_said_to(
         assert result.code == 2
         (message,) = result.errors
         assert message.startswith(f"wrong.yaml:{at + 1}: {block}.kind: cannot import ")
-        assert message.endswith("it ended the program with sys.exit(0)")
+        assert "it ended the program with sys.exit(0)" in message
     assert not (tmp_path / "runs").exists()
 
 

@@ -9,6 +9,14 @@ Target = Literal["class", "number", "several", "tokens"]
 IGNORED: Final = -100
 """The label of a position that counts neither in a loss nor in a metric."""
 
+LABELS: Final[dict[str, str]] = {
+    "class": "classes",
+    "number": "numbers (regression)",
+    "several": "several labels for each sample",
+    "tokens": "a label for each token",
+}
+"""What labels may be, in words."""
+
 
 @dataclass(frozen=True)
 class SampleForm:
@@ -43,3 +51,8 @@ class SampleForm:
         if self.vocabulary is not None:
             return f"{shape} tokens of {self.vocabulary}"
         return f"{shape} images" if self.is_image else f"{shape} numbers"
+
+    @property
+    def labels(self) -> str:
+        """The labels in words, for messages."""
+        return LABELS[self.target]

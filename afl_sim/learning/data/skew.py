@@ -64,7 +64,7 @@ def _with_features(
         )
     inputs = dataset.inputs.clone()
     for client in range(clients):
-        rows = torch.from_numpy(held(client).copy())  # read-only arrays make torch warn
+        rows = torch.tensor(held(client))  # a copy: it may be read-only
         own: Array32 = inputs[rows].numpy()
         angle = _drawn(skew.rotate, streams, "skew.rotate", client) % 360
         if angle:
@@ -89,12 +89,14 @@ def _with_concepts(
     streams: Streams,
 ) -> Dataset:
     if dataset.form.target != "class":
-        raise ScenarioError("data.concept_shift: it permutes classes, and the labels are none")
+        raise ScenarioError(
+            f"data.concept_shift: it permutes classes, but the labels are {dataset.form.labels}"
+        )
     labels = dataset.labels.clone()
     for client in range(clients):
         group = concept_of(shift, client, streams)
         if group:
-            rows = torch.from_numpy(held(client).copy())  # read-only arrays make torch warn
+            rows = torch.tensor(held(client))  # a copy: it may be read-only
             order = streams.generator("concept.labels", group).permutation(dataset.form.outputs)
             labels[rows] = torch.from_numpy(order)[labels[rows]]
     return replace(dataset, labels=labels)

@@ -21,6 +21,8 @@ from afl_sim.scenario.sections.skew import ConceptShift
 from afl_sim.streams import Streams
 
 HELD = [np.array([4, 0]), np.array([1, 2]), np.array([5])]  # sample 3 belongs to nobody
+for _held in HELD:
+    _held.setflags(write=False)  # as those of a partition
 
 
 def dataset(shape: tuple[int, ...] = (1, 5, 5), form: SampleForm | None = None) -> Dataset:
@@ -41,6 +43,17 @@ def dataset(shape: tuple[int, ...] = (1, 5, 5), form: SampleForm | None = None) 
 def seen(data: Dataset, seed: int = 1, **words: Any) -> Dataset:
     spec = DataSpec.model_validate(words)
     return skewed(data, spec, lambda client: HELD[client], len(HELD), Streams(seed))
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_samples_of_clients_may_be_read_only_without_a_warning() -> None:
+    # PyTorch warns only once in a process by default, so another test could hide the warning.
+    torch.set_warn_always(True)
+    try:
+        seen(dataset(), skew={"noise": 1.0})
+        seen(dataset(), concept_shift={"groups": 3})
+    finally:
+        torch.set_warn_always(False)
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 45, 90, 133.7, 180, 269, 270, 359.5])
@@ -100,7 +113,7 @@ def test_labels_are_permuted_group_by_group() -> None:
         for client, rows in enumerate(HELD):
             group = concept_of(shift, client, streams)
             order = streams.generator("concept.labels", group).permutation(3)
-            own = data.labels[rows].numpy()
+            own = data.labels[rows.tolist()].numpy()
             expected = order[own] if group else own
             assert changed.labels[rows].tolist() == expected.tolist()
         assert changed.labels[3] == data.labels[3]
@@ -113,7 +126,11 @@ def test_labels_are_permuted_group_by_group() -> None:
     [
         (SampleForm((4,), 3), {"skew": {"rotate": 90}}, "only images can be turned, but .* 4 numb"),
         (SampleForm((4,), 3, vocabulary=9), {"skew": {"scale": 2}}, "the inputs are tokens"),
-        (SampleForm((4,), 1, "number"), {"concept_shift": {"groups": 2}}, "it permutes classes"),
+        (
+            SampleForm((4,), 1, "number"),
+            {"concept_shift": {"groups": 2}},
+            "but the labels are numbers",
+        ),
     ],
 )
 def test_samples_that_cannot_look_different_are_refused(

@@ -181,6 +181,16 @@ def test_classes_may_be_given(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("largest", [2**62, 2**64 - 1, 999_999_999])
+def test_labels_that_would_make_far_too_many_classes_are_refused(
+    largest: int, tmp_path: Path
+) -> None:
+    labels = pa.array([0, 1, largest], pa.uint64())
+    path = parquet(tmp_path / "a.parquet", pa.table({"x": [1.0, 2, 3], "y": labels}))
+    message = refusal(train=path, test=path, labels="y")
+    assert f"has the label {largest}, which would be one of {largest + 1} classes" in message
+
+
 @pytest.mark.parametrize(
     ("block", "expected"),
     [
@@ -209,8 +219,14 @@ def test_damaged_tables_are_refused(tmp_path: Path) -> None:
     assert "expected a whole parquet file" in refusal(train=str(path), test_share=0.5)
     ragged = csv(tmp_path / "t.csv", "a,labels", "1,2", "1,2,3")
     assert "expected a whole csv file" in refusal(train=ragged, test_share=0.5)
+    empty = csv(tmp_path / "e.csv", "a,labels")
+    assert "it has no rows of samples" in refusal(train=empty, test_share=0.5)
+    (tmp_path / "l.csv").write_bytes(b"a,labels\n1,caf\xe9\n2,tea\n")
+    assert "column 'labels' is no text in UTF-8" in refusal(
+        train=str(tmp_path / "l.csv"), test_share=0.5
+    )
     twice = csv(tmp_path / "u.csv", "a,a,labels", "1,2,3")
-    assert "column names twice, such as 'a'" in refusal(train=twice, test_share=0.5)
+    assert "has the column name 'a' twice" in refusal(train=twice, test_share=0.5)
 
 
 def test_one_split_of_a_saved_dictionary_of_data_sets_has_to_be_named(tmp_path: Path) -> None:

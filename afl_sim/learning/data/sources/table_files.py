@@ -35,7 +35,7 @@ class ArrowTable:
             raise bad(path, key, f"cannot be read: {why}; expected a whole {form} file") from error
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
-            raise bad(path, key, f"has {len(twice)} column names twice, such as '{twice[0]}'")
+            raise bad(path, key, f"has the column name '{twice[0]}' twice; expected each name once")
 
     def read(self, name: str, key: str) -> Column:
         """The column of this name.
@@ -100,7 +100,13 @@ def _opened(path: Path) -> Any:
     if path.suffix == ".csv":
         # Only empty cells are missing: "NA" and "null" may be names of classes or of clients.
         options = pyarrow.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
-        return pyarrow.csv.read_csv(path, convert_options=options)
+        table = pyarrow.csv.read_csv(path, convert_options=options)
+        for field in table.schema:
+            if pa.types.is_binary(field.type):
+                raise ValueError(f"column '{field.name}' is no text in UTF-8")
+        if not table.num_rows:
+            raise ValueError("it has no rows of samples")
+        return table
     source = pa.memory_map(str(path))
     try:
         return pa.ipc.open_file(source).read_all()

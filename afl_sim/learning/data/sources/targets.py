@@ -15,6 +15,7 @@ from afl_sim.scenario.wording import hint
 
 KEY = "labels"
 _SHOWN = 8  # names that a message lists
+_MANY = 10_000  # as many classes as this need as many labels, or `classes`
 
 Columns = Sequence[Column]
 """One file's columns of labels."""
@@ -105,8 +106,15 @@ def classes_of(
         return Classes(given or len(names), tuple(sorted(names)))
     if given is not None:
         return Classes(given)
-    largest = [int(item.max()) for item in items if isinstance(item, np.ndarray) and item.size]
-    return Classes(max(largest, default=0) + 1)
+    found = [item for item in items if isinstance(item, np.ndarray) and item.size]
+    largest = max((item.max() for item in found), default=0)
+    if largest >= max(_MANY, sum(item.size for item in found)):
+        raise parts[0][0].error(
+            KEY,
+            f"has the label {largest}, which would be one of {int(largest) + 1} classes; expected "
+            "labels from 0 on, or `classes`",
+        )
+    return Classes(int(largest) + 1)
 
 
 def _as_lists(parts: Sequence[Columns]) -> bool:
