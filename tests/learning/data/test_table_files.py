@@ -189,6 +189,8 @@ def test_labels_that_would_make_far_too_many_classes_are_refused(
     path = parquet(tmp_path / "a.parquet", pa.table({"x": [1.0, 2, 3], "y": labels}))
     message = refusal(train=path, test=path, labels="y")
     assert f"has the label {largest}, which would be one of {largest + 1} classes" in message
+    given = refusal(train=path, test=path, labels="y", classes=largest + 1)
+    assert f"has {largest + 1} classes; expected at most 1048576" in given
 
 
 @pytest.mark.parametrize(

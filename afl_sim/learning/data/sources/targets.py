@@ -15,6 +15,7 @@ from afl_sim.scenario.wording import hint
 
 KEY = "labels"
 _SHOWN = 8  # names that a message lists
+_MOST = 2**20  # classes
 _MANY = 10_000  # as many classes as this need as many labels, or `classes`
 
 Columns = Sequence[Column]
@@ -92,6 +93,8 @@ def classes_of(
         return Classes(_width(parts[0]))
     if isinstance(given, tuple):
         return Classes(len(given), given)
+    if given is not None and given > _MOST:
+        raise parts[0][0].error("classes", f"has {given} classes; expected at most {_MOST}")
     values = [part[0].values for part in parts]
     items = [value.items if isinstance(value, Ragged) else value for value in values]
     if any(isinstance(item, Words) for item in items):
