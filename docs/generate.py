@@ -331,8 +331,6 @@ def _kind(definition: dict[str, Any], definitions: dict[str, Any]) -> str:
     """One of the kinds of a block."""
     kind = definition["properties"]["kind"]
     shown = kind.get("const") or kind.get("default") or "package.module:factory"
-    table = _table(definition, definitions, skip=("kind",))
-    shown = kind.get("const") or kind.get("default")
     table = _table(definition, definitions, skip=("kind", *SHARED_MODEL_KEYS))
     return f"\n### `{shown}`\n\n{_first_paragraph(definition)}\n\n{table}"
 

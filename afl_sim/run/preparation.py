@@ -12,7 +12,7 @@ from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import load_annotations, load_dataset
 from afl_sim.learning.data.form import form_of
-from afl_sim.learning.data.skew import skewed
+from afl_sim.learning.data.skew import check_skew, skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.partition import Dealt, Partition, deal
@@ -89,6 +89,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         form = form_of(scenario.data) if dataset is None else dataset.form
         check_task(scenario, form)
     dealt = deal_out(scenario, samples, streams)
+    check_skew(scenario.data, form_of(scenario.data))
     if dataset is not None:
         dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
     check_batches(scenario, dealt.training)

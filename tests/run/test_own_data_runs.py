@@ -16,7 +16,7 @@ from own_files import npz
 from places import SMALLEST
 from torch import nn
 
-from afl_sim.errors import DataError, RunFolderError, ScenarioError
+from afl_sim.errors import DataError, RunFolderError
 from afl_sim.learning.data import own_data
 from afl_sim.learning.data.datasets import load_dataset
 from afl_sim.learning.data.inputs import RawInputs
@@ -210,12 +210,3 @@ def test_a_sparse_file_of_20_gigabytes_is_trained_on_without_being_read(tmp_path
     assert isinstance(pool.inputs, RawInputs)
     assert pool.inputs.file is not None
     assert simulate(given).status == "complete"
-
-
-def test_weights_are_refused_as_long_as_no_loss_uses_them(tmp_path: Path) -> None:
-    path = npz(
-        tmp_path / "a.npz", inputs=np.ones((9, 2)), labels=np.arange(9) % 2, w=np.arange(9) + 1
-    )
-    given = scenario(f"{{kind: files, train: {path}, test_share: 0.5, weight: w}}")
-    with pytest.raises(ScenarioError, match=r"data\.dataset\.weight: .*the same weight"):
-        simulate(given)

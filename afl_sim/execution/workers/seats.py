@@ -70,8 +70,9 @@ def check_worker(worker: Hello, fingerprints: Sequence[Mapping[str, Any]]) -> No
             break
     for what, differing in found.items():
         if differing:
+            verb = "differs" if what == "code" else "differ"
             raise InputError(
-                f"a worker's {what} differ from this process's, so its results might differ too "
+                f"a worker's {what} {verb} from this process's, so its results might differ too "
                 f"({differing})"
             )
 

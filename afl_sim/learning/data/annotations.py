@@ -27,12 +27,14 @@ class Annotations:
         owners: int64 (samples,): which of the data's own clients a sample comes from; None if the
             data has no clients.
         owner_names: the names of the data's own clients.
+        labelled: whether each sample has a single label.
     """
 
     labels: Ints
     classes: int
     owners: Ints | None = None
     owner_names: tuple[str, ...] = ()
+    labelled: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -75,4 +77,5 @@ def annotations_of(
         return Annotations(labels, form.outputs, owners, owner_names)
     if form.target == "number":
         return Annotations(bins_of(labels), BINS, owners, owner_names)
-    return Annotations(np.zeros(len(labels), dtype=np.int64), 1, owners, owner_names)
+    nothing = np.zeros(len(labels), dtype=np.int64)
+    return Annotations(nothing, 1, owners, owner_names, labelled=False)

@@ -12,6 +12,7 @@ import torch
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.dataset import Dataset
+from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.data.inputs import RawInputs
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.sections.data import DataSpec
@@ -40,6 +41,7 @@ def skewed(
     Raises:
         ScenarioError: the samples do not allow it.
     """
+    check_skew(spec, dataset.form)
     if spec.skew is not None:
         dataset = _with_features(dataset, spec.skew, held, clients, streams)
     if spec.concept_shift is not None:
@@ -47,16 +49,32 @@ def skewed(
     return dataset
 
 
+def check_skew(spec: DataSpec, form: SampleForm) -> None:
+    """Refuse a skew that does not suit the samples.
+
+    Args:
+        spec: the scenario's ``data`` section.
+        form: what one sample looks like.
+
+    Raises:
+        ScenarioError: it does not.
+    """
+    if spec.skew is not None and form.vocabulary is not None:
+        raise ScenarioError("data.skew: the inputs are tokens; expected numbers")
+    if spec.skew is not None and spec.skew.rotate.constant != 0 and not form.is_image:
+        raise ScenarioError(
+            f"data.skew.rotate: only images can be turned, but the inputs are {form.inputs}; "
+            "expected scale or noise"
+        )
+    if spec.concept_shift is not None and form.target != "class":
+        raise ScenarioError(
+            f"data.concept_shift: it permutes classes, but the labels are {form.labels}"
+        )
+
+
 def _with_features(
     dataset: Dataset, skew: FeatureSkew, held: Callable[[int], Ints], clients: int, streams: Streams
 ) -> Dataset:
-    if dataset.form.vocabulary is not None:
-        raise ScenarioError("data.skew: the inputs are tokens; expected numbers")
-    if skew.rotate.constant != 0 and not dataset.form.is_image:
-        raise ScenarioError(
-            f"data.skew.rotate: only images can be turned, but the inputs are "
-            f"{dataset.form.inputs}; expected scale or noise"
-        )
     if isinstance(dataset.inputs, RawInputs):
         raise ScenarioError(
             "data.storage: inputs that differ between clients are not the ones of the files; "
@@ -88,10 +106,6 @@ def _with_concepts(
     clients: int,
     streams: Streams,
 ) -> Dataset:
-    if dataset.form.target != "class":
-        raise ScenarioError(
-            f"data.concept_shift: it permutes classes, but the labels are {dataset.form.labels}"
-        )
     labels = dataset.labels.clone()
     for client in range(clients):
         group = concept_of(shift, client, streams)

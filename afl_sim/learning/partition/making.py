@@ -59,6 +59,7 @@ def make_partition(
         ScenarioError: the scenario asks for something impossible; one line for each reason.
     """
     labels, classes = samples.labels, samples.classes
+    _check_labelled(spec, samples)
     problems = list(spec.partition.check(clients, len(labels), classes))
     if problems:
         raise ScenarioError(
@@ -70,6 +71,25 @@ def make_partition(
     if drawn is not None:
         return drawn
     return _dealt(spec.partition, labels, clients, classes, streams.generator(PURPOSE))
+
+
+def _check_labelled(spec: DataSpec, samples: Annotations) -> None:
+    if samples.labelled:
+        return
+    why = "but here a sample has no single label"
+    kind = spec.partition.kind
+    if isinstance(spec.partition, Dirichlet | Classes | Shards):
+        raise ScenarioError(
+            f"data.partition.kind: {kind} deals samples out by their labels, {why}; expected iid, "
+            "quantity, sizes, shared or natural"
+        )
+    if isinstance(spec.partition, Natural) and spec.partition.alpha is not None:
+        raise ScenarioError(f"data.partition.alpha: it divides samples by their labels, {why}")
+    if spec.speed_correlation is not None and spec.speed_correlation.of != "samples":
+        raise ScenarioError(
+            f"data.speed_correlation.of: {spec.speed_correlation.of} is about labels, {why}; "
+            "expected samples"
+        )
 
 
 def _drawn(

@@ -40,7 +40,8 @@ class Dirichlet(PerClient):
 
     By default each class is split over the clients in Dirichlet proportions (Yurochkin et al.,
     ICML 2019), so sizes differ too. With `equal_sizes`, or with `samples`, each client has its own
-    Dirichlet mixture of labels (Hsu et al., arXiv 1909.06335).
+    Dirichlet mixture of labels (Hsu et al., arXiv 1909.06335). Of numbers that a regression
+    predicts, the labels are ten bins with equal numbers of samples.
     """
 
     kind: Literal["dirichlet"] = Field(description="Dirichlet label skew.")

@@ -34,7 +34,8 @@ class FeatureSkew(Section):
     rotate: PerClient = Field(
         default=Distribution(0.0),
         description="Angle by which a client's images are turned, counter-clockwise, drawn once "
-        "for each client (degrees). Pixels from beyond the border are those of the border.",
+        "for each client (degrees); 330 is 30 the other way. Pixels from beyond the border are "
+        "those of the border.",
     )
     scale: PerClient = Field(
         default=Distribution(1.0),

@@ -133,3 +133,21 @@ def test_no_sample_has_two_holders_and_no_holder_two_owners(
         assert partition.size(client) >= 1
     groups = [whose[partition.indices(client)][0] for client in range(0, clients, split)]
     assert len(set(groups)) == len(groups)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"partition": {"kind": "dirichlet", "alpha": 1}}, "partition.kind: dirichlet deals samp"),
+        ({"partition": {"kind": "classes"}}, "partition.kind: classes deals samples out by"),
+        ({"partition": {"kind": "shards"}}, "partition.kind: shards deals samples out by"),
+        ({"partition": {"kind": "natural", "split": 2, "alpha": 1}}, "partition.alpha: it divides"),
+        ({"speed_correlation": {"of": "labels"}}, "speed_correlation.of: labels is about labels"),
+    ],
+)
+def test_samples_without_a_single_label_are_not_dealt_out_by_label(
+    data: dict[str, Any], message: str
+) -> None:
+    several = Annotations(np.zeros(6, dtype=np.int64), 1, np.arange(6) % 2, labelled=False)
+    with pytest.raises(ScenarioError, match=message):
+        make_partition(DataSpec.model_validate(data), several, 4, Streams(1))

@@ -19,9 +19,10 @@ from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.datasets import stored_pool
 from afl_sim.learning.partition import make_partition
 from afl_sim.learning.partition.by_speed import by_speed, contents, correlated
+from afl_sim.run.partition_table import show_partition
 from afl_sim.run.preparation import prepare
 from afl_sim.run.recipe import build_runner, recipe_of, worker_runner
-from afl_sim.run.validation import check_study, show_partition
+from afl_sim.run.validation import check_study
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.speed_correlation import SpeedCorrelation
 from afl_sim.streams import Streams

@@ -37,7 +37,7 @@ def hold_out(
     if not held.any():
         raise DataError(
             f"data.dataset.test_share: {share} of the {len(samples)} samples"
-            f"{' of every client' if owners else ''} leaves none for the test set; expected more"
+            f"{', client by client,' if owners else ''} leaves none for the test set; expected more"
         )
     return samples.rows(np.flatnonzero(~held)), samples.rows(np.flatnonzero(held))
 
