@@ -266,3 +266,10 @@ def test_other_files_have_the_columns_of_the_first_one_whatever_their_order(tmp_
     assert read(train=train, test=test).test.inputs.tolist() == [[10, 20]]
     fewer = csv(tmp_path / "c.csv", "labels,y", "1,20")
     assert "there is no column 'x'; it has labels, y" in refusal(train=train, test=fewer)
+
+
+def test_ids_of_clients_that_differ_as_text_are_different_clients(tmp_path: Path) -> None:
+    lines = ["a,y,who", "1,0,01", "2,1,1", "3,0,01", "4,1,7"]
+    train = csv(tmp_path / "a.csv", *lines)
+    source = read(train=train, inputs=["a"], labels="y", client="who", test_share=0.5)
+    assert source.owner_names == ("01", "1", "7")

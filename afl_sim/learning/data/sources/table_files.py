@@ -46,6 +46,8 @@ class ArrowTable:
         empty = Column(self.path, name, np.empty(0))
         try:
             found = self._table.column(name)
+            if key == "client" and self.path.suffix == ".csv":
+                found = _ids(self.path, name, found)
             if isinstance(found.type, pa.ExtensionType):
                 found = pa.chunked_array([chunk.storage for chunk in found.chunks])
             array = _whole(found)
@@ -113,6 +115,20 @@ def _opened(path: Path) -> Any:
     except pa.ArrowInvalid:
         source.seek(0)
         return pa.ipc.open_stream(source).read_all()
+
+
+def _ids(path: Path, name: str, found: Any) -> Any:
+    """A CSV file's column of ids, as text if numbers would not tell them apart, as 01 and 1."""
+    if not pa.types.is_integer(found.type) and not pa.types.is_floating(found.type):
+        return found
+    options = pyarrow.csv.ConvertOptions(
+        null_values=[""],
+        strings_can_be_null=True,
+        include_columns=[name],
+        column_types={name: pa.string()},
+    )
+    text = pyarrow.csv.read_csv(path, convert_options=options).column(name)
+    return found if pc.count_distinct(text) == pc.count_distinct(found) else text
 
 
 def _whole(found: Any) -> Any:
