@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -48,12 +49,25 @@ def scenario_id(scenario: Scenario) -> str:
     """Eight hex digits that tell scenarios apart: sha256 of all that can change the result.
 
     The section ``execution`` is left out. Of a trace or a file of weights the content counts, not
-    where it lies.
+    where it lies. Of the files of own data the names count, not their folders; their content is a
+    part of the run's identity beside this one.
     """
     data = _without_places(as_data(scenario))
     data.pop("execution", None)
+    data["data"]["dataset"] = _without_folders(data["data"]["dataset"])
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _without_folders(value: Any) -> Any:
+    """A block of ``data.dataset``, in which every absolute path is only its last part."""
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    if isinstance(value, str) and PurePath(value).is_absolute():
+        return PurePath(value).name
+    return value
 
 
 def _without_places(value: Any) -> Any:

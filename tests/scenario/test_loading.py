@@ -386,3 +386,16 @@ def test_a_data_folder_is_found_from_the_scenario_file_and_from_its_resolved_cop
     assert load_study(elsewhere, CATALOGUE).cases[0].scenario.data.root == scenario.data.root
     absolute = file.read_text().replace("../data", "/data")
     assert load_study(absolute, CATALOGUE).cases[0].scenario.data.root == "/data"
+
+
+def test_the_identity_of_a_scenario_with_own_data_does_not_depend_on_the_folder(
+    tmp_path: Path,
+) -> None:
+    def identity(folder: str, name: str) -> str:
+        place = tmp_path / folder
+        place.mkdir(exist_ok=True)
+        data = f"data: {{dataset: {{kind: files, train: {name}, test_share: 0.2}}}}\n"
+        (place / "own.yaml").write_text(BASE + data)
+        return scenario_id(load_study(place / "own.yaml", CATALOGUE).cases[0].scenario)
+
+    assert identity("here", "a.npz") == identity("there", "a.npz") != identity("here", "b.npz")
