@@ -47,9 +47,7 @@ def inline() -> Run:
     return simulate(with_all())
 
 
-def test_each_rule_changes_the_numbers_and_only_a_selection_or_a_size_the_schedule(
-    inline: Run,
-) -> None:
+def test_each_rule_changes_the_numbers_and_only_a_selection_or_a_size_the_schedule() -> None:
     plain = simulate(small())
     for key, value in ALL.items():
         found = simulate(small(f"{key}={value}"))
