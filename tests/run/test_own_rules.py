@@ -219,6 +219,12 @@ def test_bits_are_portable_if_the_rule_allows_it(key: str, portable: bool) -> No
             simulate(small(f"{UPLOAD}=own_rules:{key}", "numerics.bits=portable"))
 
 
+def test_a_weight_without_portable_arithmetic_makes_the_bits_native() -> None:
+    found = effective_bits(small(f"{WEIGHT}=own_rules:spectral"))
+    assert not found.portable
+    assert (found.reason or "").startswith(f"{WEIGHT}: own_rules:spectral uses ")
+
+
 def test_the_code_of_a_rule_is_a_part_of_the_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
