@@ -14,6 +14,7 @@ from torch import Tensor
 from afl_sim.errors import OwnRuleError, ScenarioError
 from afl_sim.learning.training.own_tensors import NotPortableRule, called
 from afl_sim.portable.block import ADVICE, arithmetic_of
+from afl_sim.portable.mode import NotPortable
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.checks.round_trips import laws_without_a_mean, without_a_mean
 from afl_sim.scenario.own_rules import Rule, RuleKind, rules_in
@@ -127,6 +128,8 @@ def rule_obstacle(scenario: Scenario) -> str | None:
                 try_rule(rule, scenario.clients.count)
             except NotPortableRule as error:
                 return f"{'.'.join(path)}: {str(error).removesuffix(f'; {ADVICE}')}"
+            except NotPortable as error:
+                return f"{'.'.join(path)}: {rule.kind} uses {error}"
             except OwnRuleError:  # it is told elsewhere
                 continue
     return None

@@ -47,9 +47,7 @@ def inline() -> Run:
     return simulate(with_all())
 
 
-def test_each_rule_changes_the_numbers_and_only_a_selection_or_a_size_the_schedule(
-    inline: Run,
-) -> None:
+def test_each_rule_changes_the_numbers_and_only_a_selection_or_a_size_the_schedule() -> None:
     plain = simulate(small())
     for key, value in ALL.items():
         found = simulate(small(f"{key}={value}"))
@@ -219,6 +217,12 @@ def test_bits_are_portable_if_the_rule_allows_it(key: str, portable: bool) -> No
         assert found.reason.startswith(f"{UPLOAD}: compressor own_rules:Fourier: compress uses ")
         with pytest.raises(ScenarioError, match="compress uses"):
             simulate(small(f"{UPLOAD}=own_rules:{key}", "numerics.bits=portable"))
+
+
+def test_a_weight_without_portable_arithmetic_makes_the_bits_native() -> None:
+    found = effective_bits(small(f"{WEIGHT}=own_rules:spectral"))
+    assert not found.portable
+    assert (found.reason or "").startswith(f"{WEIGHT}: own_rules:spectral uses ")
 
 
 def test_the_code_of_a_rule_is_a_part_of_the_identity(

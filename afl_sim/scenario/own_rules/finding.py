@@ -31,10 +31,11 @@ def load(path: str, noun: str) -> object:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # the user's module may raise anything at all
+        # A missing module has no line.
         missing = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(
             f"{error.name}."
         )
-        what = reason(error) if missing else told(error)  # a missing module has no line
+        what = reason(error) if missing or isinstance(error, SystemExit) else told(error)
         raise ScenarioError(f"cannot import {noun} {path!r}: {what}") from error
     found: object = module
     for part in name.split("."):
