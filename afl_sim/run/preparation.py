@@ -89,13 +89,13 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         form = form_of(scenario.data) if dataset is None else dataset.form
         check_task(scenario, form)
     dealt = deal_out(scenario, samples, streams)
-    check_skew(scenario.data, form_of(scenario.data))
+    check_skew(scenario.data, form)
     if dataset is not None:
         dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
     check_batches(scenario, dealt.training)
-    check_augmentation(scenario.training.augment, form_of(scenario.data))
+    check_augmentation(scenario.training.augment, form)
     if not timing_only:
-        check_attack(scenario, samples, form_of(scenario.data), dealt.training)
+        check_attack(scenario, samples, form, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
     demands = demands_of(scenario, settings_of(scenario), dealt, available)
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import simpy
 
+from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.streams import Streams
@@ -25,7 +26,6 @@ from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
 from afl_sim.world.clock import MICROSECONDS
-from afl_sim.world.draws import draw
 from afl_sim.world.evaluations import evaluation_seconds
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.network import ClientLink, ServerLink

@@ -7,11 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 from commands import Command, Result, summary
+from example_wheels import with_wheel
 from places import ROOT
 
 EXAMPLE = ROOT / "examples" / "my_rules"
@@ -26,20 +26,7 @@ LISTED = {
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A module path that has the example's wheel, unpacked."""
-    pytest.importorskip("build")
-    pytest.importorskip("hatchling")
-    folder = tmp_path_factory.mktemp("example")
-    source = shutil.copytree(EXAMPLE, folder / "source")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, source]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stdout + built.stderr
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return os.pathsep.join(
-        [str(folder / "site"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+    return with_wheel(EXAMPLE, tmp_path_factory.mktemp("example"))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.data.inputs import RawInputs
-from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.skew import ConceptShift, FeatureSkew
 from afl_sim.streams import Streams
@@ -84,13 +84,13 @@ def _with_features(
     for client in range(clients):
         rows = torch.tensor(held(client))  # a copy: it may be read-only
         own: Array32 = inputs[rows].numpy()
-        angle = _drawn(skew.rotate, streams, "skew.rotate", client) % 360
+        angle = draw(skew.rotate, streams, "skew.rotate", client) % 360
         if angle:
             own = rotated(own, angle)
-        factor = _drawn(skew.scale, streams, "skew.scale", client)
+        factor = draw(skew.scale, streams, "skew.scale", client)
         if factor != 1:
             own = own * np.float32(factor)
-        deviation = _drawn(skew.noise, streams, "skew.noise", client)
+        deviation = draw(skew.noise, streams, "skew.noise", client)
         if deviation:
             draws = streams.generator("skew.noise", client, 1)
             noise = draws.standard_normal(own.shape, dtype=np.float32)
@@ -119,13 +119,6 @@ def _with_concepts(
 def concept_of(shift: ConceptShift, client: int, streams: Streams) -> int:
     """The group of a client, from 0; the clients of group 0 have the labels of the data."""
     return int(streams.uniform("concept", client) * shift.groups)
-
-
-def _drawn(law: Distribution, streams: Streams, purpose: str, client: int) -> float:
-    constant = law.constant
-    if constant is not None:
-        return constant
-    return law.quantile(streams.uniform(purpose, client), client)
 
 
 def rotated(images: Array32, degrees: float) -> Array32:

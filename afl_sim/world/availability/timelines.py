@@ -13,11 +13,11 @@ from typing import Protocol
 import numpy as np
 
 from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import availability as spec
 from afl_sim.scenario.traces.intervals import Intervals
 from afl_sim.streams import Streams
 from afl_sim.world.clock import CLOCK_END, to_microseconds
-from afl_sim.world.draws import draw
 
 State = tuple[bool, int | None]
 """Whether a client is available, and until when at least (microseconds); None is for ever."""

@@ -8,12 +8,13 @@ from itertools import accumulate
 from typing import Any
 
 from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.distributions.laws import Law, elementwise
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.traces.devices import SPEEDS, Devices
 from afl_sim.streams import Streams
-from afl_sim.world.draws import SPEED, draw
 from afl_sim.world.shuffles import with_shuffles
+from afl_sim.world.speed import SPEED
 
 
 def with_devices(clients: Clients, streams: Streams) -> Clients:

@@ -8,10 +8,11 @@ from functools import lru_cache, reduce
 import numpy as np
 import numpy.typing as npt
 
+from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.clients import Compute as ComputeSpec
 from afl_sim.streams import Streams
 from afl_sim.world.clock import MICROSECONDS, to_microseconds
-from afl_sim.world.draws import SPEED, draw
+from afl_sim.world.speed import SPEED
 from afl_sim.world.tasks.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
 from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps
 from afl_sim.world.tasks.task import Task

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from afl_sim.errors import ScenarioError
+from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import faults as spec
 from afl_sim.streams import Streams
 from afl_sim.world.clock import MICROSECONDS, to_microseconds
-from afl_sim.world.draws import draw
 
 
 class Faults:

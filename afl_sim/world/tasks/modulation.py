@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from afl_sim.errors import ScenarioError
+from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.modulation import Hours as HoursSpec
 from afl_sim.scenario.sections.modulation import Slowdowns as SlowdownsSpec
 from afl_sim.streams import Streams
 from afl_sim.world.clock import CLOCK_END, MICROSECONDS, to_microseconds
-from afl_sim.world.draws import draw
 
 Pieces = Iterator[tuple[int, float]]
 """A rate from some instant on: (the microsecond at which a piece ends, the rate until then)."""

@@ -8,9 +8,9 @@ from functools import cached_property, lru_cache
 
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.section import MOST_STEPS
 from afl_sim.streams import Streams
-from afl_sim.world.draws import draw
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 

@@ -1,12 +1,9 @@
-"""Draws from a scenario's distributions, each at its address."""
+"""Draws from distributions, each at its address."""
 
 from __future__ import annotations
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.streams import Streams
-
-SPEED = "compute.level"
-"""The stream of clients' persistent speeds."""
 
 
 def draw(law: Distribution, streams: Streams, purpose: str, client: int, k: int = 0) -> float:
