@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import runpy
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,7 @@ def main() -> None:
     gc.disable()
     left_out = "torch._meta_registrations"
     sys.modules[left_out] = ModuleType(left_out)
-    import torch._prims.rng_prims  # draws need it
+    import_module("torch._prims.rng_prims")  # draws need it
 
     runpy.run_path(str(Path(__file__).with_name("portable_cases.py")), run_name="__main__")
 
