@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from commands import Command
 from places import ROOT, SMALLEST
 
 import afl_sim as package
+from afl_sim.cli.importing import importing
 
 HEAVY = ("torch", "torchvision", "scipy", "simpy", "pandas", "numpy", "pyarrow", "yaml")
 SCHEMA_FILE = ROOT / "scenarios" / "scenario.schema.json"
@@ -44,6 +46,15 @@ def test_help_and_version_load_no_heavy_library(afl_sim: Command) -> None:
         assert f" {name} " in printed
     for option in ("--out", "--set", "--seed", "--timing-only", "--plot", "--force", "--show"):
         assert option in printed
+
+
+def test_while_a_command_imports_nothing_searches_for_garbage() -> None:
+    with importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ImportError), importing():
+        raise ImportError
+    assert gc.isenabled()
 
 
 def test_the_console_script_and_the_module_are_the_same_command(afl_sim: Command) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import Command, Result, summary
-from example_wheels import with_wheel
+from example_wheels import OWN_TESTS, with_wheel
 from places import ROOT
 
 EXAMPLE = ROOT / "examples" / "my_rules"
@@ -79,12 +79,6 @@ def test_a_wrong_name_is_told_with_the_nearest_one(results: dict[str, Result]) -
     (message,) = results["wrong"].errors
     assert "server.selection.kind: unknown kind 'restd'" in message
     assert message.endswith("did you mean 'rested'?")
-
-
-OWN_TESTS = """
-import pytest
-assert pytest.main(["-q", "-p", "no:cacheprovider", "tests"]) == 0
-"""
 
 
 def test_its_own_tests_pass(afl_sim: Command, installed: str) -> None:
