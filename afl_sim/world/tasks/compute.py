@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.scenario.distributions.draws import draw
-from afl_sim.scenario.sections.clients import Compute as ComputeSpec
+from afl_sim.scenario.sections.compute import Compute as ComputeSpec
 from afl_sim.streams import Streams
 from afl_sim.world.clock import MICROSECONDS, to_microseconds
 from afl_sim.world.speed import SPEED
