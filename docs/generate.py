@@ -73,6 +73,8 @@ SECTIONS = (
         ("AlwaysAvailable", "OnOff", "Diurnal", "Bernoulli", "TracedAvailability"),
     ),
     ("clients.faults", "Faults"),
+    ("clients.groups", "ClientGroup"),
+    ("clients.groups.data", "GroupData"),
     ("clients.faults.upload_loss", "UploadLoss"),
     ("clients.faults.corruption", "Corruption"),
     ("clients.faults.duplication", "Duplication"),
@@ -132,9 +134,35 @@ A `sweep:` turns the file into a study. `sweep: {strategy: [...], training.batch
 every combination; an entry replaces the whole block that it names.
 `sweep: {cases: [{label: a, set: {training.optimizer.lr: 0.03}}]}` runs the listed cases.
 """
+FLEET_BY_GROUPS = """
+Half of this fleet are phones, which are slower, have a thin uplink and are there at night only. The other
+half is as the fleet's own blocks say:
+
+```yaml
+clients:
+  count: 50
+  compute: {seconds_per_sample: 0.01, jitter: {dist: lognorm, s: 0.3}}
+  network: {upload: {bandwidth: 1e6}}
+  groups:
+    - name: phones
+      share: 0.5
+      compute: {seconds_per_sample: 0.05}
+      network: {upload: {bandwidth: 2e4}}
+      availability: {kind: diurnal, share: 0.4}
+    - {name: desktops, share: 0.5}
+```
+
+A key that a group leaves out is the fleet's: the phones have the fleet's jitter. A speed replaces the fleet's
+speed, also if its unit is another one. Which client is in which group is drawn with the seed. All other
+random numbers belong to the client, so that they stay the same if groups change. Lists and traces
+with an entry for each client are of the group's clients, in the order of their indices. In `--set` and in
+sweeps a group goes by its name: `clients.groups.phones.share`. `afl-sim plot --figure groups` compares the
+groups, and `Run.client_groups` is a table's column of them.
+"""
 OWN_RULES = {
     "training.compression.upload and download": "[A compressor of your own](how-to/own-compressor.md) is "
     "a class `module:Class`.",
+    "clients.groups": FLEET_BY_GROUPS,
     "clients.attack": "[An attack of your own](how-to/own-attack.md) is a function or a class "
     "`module:name`.",
     "server.selection": "[A selection of your own](how-to/own-selection.md) is a function or a class "
@@ -312,7 +340,7 @@ def scenario_page(schema: dict[str, Any]) -> str:
         else:
             parts += [_kind(schema["$defs"][name], schema["$defs"]) for name in names]
         if title in OWN_RULES:
-            parts.append(f"\n{OWN_RULES[title]}\n")
+            parts.append(f"\n{OWN_RULES[title].strip()}\n")
         if title == "model":
             shared = _table(
                 schema["$defs"]["Logistic"], schema["$defs"], only=tuple(SHARED_MODEL_KEYS)

@@ -15,7 +15,7 @@ from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import check_skew, skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.partition import Dealt, Partition, deal
+from afl_sim.learning.partition import Dealt, Partition, deal, group_shares
 from afl_sim.learning.training.augmentation import check_augmentation
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
@@ -131,8 +131,15 @@ def deal_out(scenario: Scenario, samples: Annotations, streams: Streams) -> Deal
     Raises:
         ScenarioError: the partition is impossible with this data.
     """
-    seconds = client_speeds(scenario)
-    return deal(scenario.data, samples, scenario.clients.count, seconds, streams)
+    clients = scenario.clients
+    return deal(
+        scenario.data,
+        samples,
+        clients.count,
+        client_speeds(scenario),
+        streams,
+        group_shares(clients, streams),
+    )
 
 
 def _evaluation_samples(scenario: Scenario, dataset: Dataset | None, dealt: Dealt) -> int | None:

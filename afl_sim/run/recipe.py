@@ -19,7 +19,7 @@ from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import open_pool, split_pool
 from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, makers_of
-from afl_sim.learning.partition import deal
+from afl_sim.learning.partition import GroupShare, deal, group_shares
 from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, ByClient, Evaluator
@@ -36,7 +36,7 @@ from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.streams import Streams
-from afl_sim.world.clients.devices import speeds
+from afl_sim.world.clients.grouping import speeds
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Recipe:
         compression: how models and updates are compressed on their way.
         attack: which clients attack, and how; None if none do.
         speeds: of the clients, if their data depends on their speed; else empty.
+        groups: of clients with data of their own; empty if there are none.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
     """
 
@@ -63,6 +64,7 @@ class Recipe:
     compression: Compression
     attack: Attack | None = None
     speeds: tuple[float, ...] = ()
+    groups: tuple[GroupShare, ...] = ()
     stored: Path | None = None
 
 
@@ -78,6 +80,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.training.compression,
         scenario.clients.attack,
         client_speeds(scenario),
+        group_shares(scenario.clients, Streams(scenario.seed)),
     )
 
 
@@ -223,7 +226,7 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     streams = Streams(recipe.seed)
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
     samples = pool.annotations.of(rows)
-    dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams)
+    dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams, recipe.groups)
     pool = skewed(pool, recipe.data, lambda c: rows[dealt.held(c)], recipe.clients, streams)
     training: _SizedShards = dealt.training
     testing: _SizedShards | None = dealt.testing

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from afl_sim.scenario.section import Count, LaterSection
 from afl_sim.scenario.sections.attack import AnyAttack
 from afl_sim.scenario.sections.availability import AlwaysAvailable, Availability
 from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.faults import Faults
+from afl_sim.scenario.sections.groups import (
+    MOST_GROUPS,
+    ClientGroup,
+    completed,
+    refuse_measured_twice,
+)
 from afl_sim.scenario.sections.network import Network
 from afl_sim.scenario.traces.devices import DeviceTrace
 
@@ -18,7 +24,7 @@ from afl_sim.scenario.traces.devices import DeviceTrace
 class Clients(LaterSection):
     """The fleet."""
 
-    _later = ("attack",)
+    _later = ("attack", "groups")
 
     count: Count = Field(description="Number of clients.")
     compute: Compute = Field(default=Compute(), description="How long local training takes.")
@@ -44,3 +50,24 @@ class Clients(LaterSection):
         description="Clients that send false updates or train on false labels; null: none. They "
         "take as long as honest clients, so the schedule does not change.",
     )
+    groups: Annotated[tuple[ClientGroup, ...], Field(max_length=MOST_GROUPS)] = Field(
+        default=(),
+        description="Groups of clients that differ from the fleet, such as phones and desktops. "
+        "Every client is in one of them; empty: all clients are alike.",
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _complete(
+        cls, groups: tuple[ClientGroup, ...], info: ValidationInfo
+    ) -> tuple[ClientGroup, ...]:
+        for index, group in enumerate(groups):
+            refuse_measured_twice(index, group, info.data.get("devices"))
+        return tuple(completed(group, info.data) for group in groups)
+
+    def of_group(self, group: ClientGroup) -> Clients:
+        """The section as it holds for the clients of one of its groups."""
+        own = ("compute", "network", "devices", "availability", "faults")
+        return self.model_copy(
+            update={"groups": (), **{name: getattr(group, name) for name in own}}
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -55,10 +55,13 @@ class Compute(Section):
         default=None, description="A speed that depends on the time of day; null: a constant one."
     )
 
+    default_speed: ClassVar[dict[str, float]] = {"seconds_per_task": 1.0}
+    """What holds where a block gives no speed."""
+
     @model_validator(mode="before")
     @classmethod
     def _default_speed(cls, block: Any) -> Any:
-        return default_choice(block, SPEEDS, {"seconds_per_task": 1.0})
+        return default_choice(block, SPEEDS, cls.default_speed)
 
     @model_validator(mode="after")
     def _one_speed(self) -> Self:

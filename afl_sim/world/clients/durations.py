@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from afl_sim.errors import ScenarioError
-from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.links.network import ServerLink
 from afl_sim.world.links.usage import LinkUse
-from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.task import Task
+
+
+class Computing(Protocol):
+    """How long clients compute; see `Compute`."""
+
+    def varies(self, client: int) -> bool: ...
+    def microseconds(self, task: Task, begin_us: int) -> int: ...
+    def work(self, task: Task, elapsed_us: int) -> float: ...
+    def steps_done(self, task: Task, elapsed_us: int) -> int: ...
+    def expected_seconds(self, client: int) -> float: ...
+    def usual_seconds(self, client: int) -> float: ...
+
+
+class Path(Protocol):
+    """The clients' own links in one direction; see `ClientLink`."""
+
+    def transfer(self, client: int, number: int, size: int) -> tuple[int, int]: ...
+    def expected_seconds(self, client: int, size: int) -> float: ...
+    def usual_seconds(self, client: int, size: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -24,9 +43,9 @@ class Durations:
         upload_bytes: size of the update that a client uploads.
     """
 
-    compute: Compute
-    download: ClientLink
-    upload: ClientLink
+    compute: Computing
+    download: Path
+    upload: Path
     server_download: ServerLink
     server_upload: ServerLink
     download_bytes: int

@@ -14,7 +14,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.legs import Legs, Pause
-from afl_sim.world.tasks.faults import Faults
+from afl_sim.world.tasks.faults import AnyFaults, Faults
 from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -57,7 +57,7 @@ class Fleet(Legs):
         workload: Workload,
         durations: Durations,
         outages: Outages,
-        faults: Faults | None,
+        faults: AnyFaults | None,
         reports: Reports,
     ) -> None:
         super().__init__(env)
@@ -80,10 +80,9 @@ class Fleet(Legs):
             return False
         return not self._durations.contended
 
-    @property
-    def varies(self) -> bool:
-        """Whether a computation may take longer or shorter than was planned."""
-        return self._compute.varies
+    def varies(self, client: int) -> bool:
+        """Whether the client may compute longer or shorter than was planned."""
+        return self._compute.varies(client)
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
@@ -94,7 +93,7 @@ class Fleet(Legs):
 
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
-        if self._compute.varies and task.phase is Phase.COMPUTING:
+        if task.phase is Phase.COMPUTING and self._compute.varies(task.client):
             elapsed = int(self.env.now) - task.computing_since_us
             task.worked_us += self._compute.work(task, elapsed)
         super().pause(task)
@@ -104,7 +103,7 @@ class Fleet(Legs):
 
     def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
         """How long the rest takes depends on the client's speed from now on."""
-        if not self._compute.varies:
+        if not self._compute.varies(task.client):
             super()._go_on_computing(task, pause, now)
             return
         task.computing_since_us = now
@@ -166,10 +165,11 @@ class Fleet(Legs):
     def _start_computing(self, task: Task) -> None:
         task.phase = Phase.COMPUTING
         now = task.computing_since_us = int(self.env.now)
-        if self._compute.varies and not task.until_polled:  # it may begin later than planned
+        # It may begin later than planned.
+        if self._compute.varies(task.client) and not task.until_polled:
             task.compute_us = self._compute.microseconds(task, now)
         task.due_us = now + task.compute_us + task.upload_us + task.upload_work_us
-        if self._faults is not None and self._crashes(task, self._faults):
+        if self._faults is not None and self._crashes(task, self._faults.of(task.client)):
             return
         if task.until_polled:
             task.pending = None
@@ -199,7 +199,7 @@ class Fleet(Legs):
             self._uploaded(task)
 
     def _uploaded(self, task: Task) -> None:
-        faults = self._faults
+        faults = None if self._faults is None else self._faults.of(task.client)
         if faults is not None and faults.is_lost(task.client, task.number, task.attempt):
             self._lose(task, faults)
             return
@@ -215,7 +215,7 @@ class Fleet(Legs):
             self._arrive(task)
 
     def _arrive(self, task: Task) -> None:
-        faults = self._faults
+        faults = None if self._faults is None else self._faults.of(task.client)
         if faults is not None:
             task.corruption = faults.corruption(task.client, task.number)
             if task.corruption is not None:
@@ -248,7 +248,7 @@ class Fleet(Legs):
     def _crash(self, task: Task) -> None:
         """The work is lost; the server may notice only later."""
         assert self._faults is not None
-        left = task.sent_us + self._faults.noticed_us - int(self.env.now)
+        left = task.sent_us + self._faults.of(task.client).noticed_us - int(self.env.now)
         if left > 0:
             task.lost = True
             self.put_off(task, left, self._fail)

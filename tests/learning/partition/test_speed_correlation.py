@@ -26,7 +26,7 @@ from afl_sim.run.validation import check_study
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.speed_correlation import SpeedCorrelation
 from afl_sim.streams import Streams
-from afl_sim.world.clients.devices import speeds
+from afl_sim.world.clients.grouping import speeds
 from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.workload import Workload
 
