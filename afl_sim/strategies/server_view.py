@@ -234,12 +234,17 @@ class ServerView(Protocol):
         away. No other task replaces it. Nothing happens to a task that has arrived or failed.
         """
 
-    def poll(self, client: int, /) -> TaskView:
+    def poll(self, client: int, /, *, repeat_step: bool = False) -> TaskView:
         """Take what the client has done so far. Returns the task that this ends.
 
         The client continues from there with its next task, which has the same limit of steps. The
         polled task arrives after its upload. It has failed if the client had crashed unnoticed. The
         strategy declares ``polls = True``.
+
+        Args:
+            client: the client.
+            repeat_step: the poll breaks off a step. In the next task this step begins again, and it
+                takes as long as it was drawn to take. By default its time is drawn anew.
 
         Raises:
             ScheduleError: the client is away, or has no task sent with ``until_polled``.

@@ -241,14 +241,15 @@ class Server:
         self._sender.recall(task)
         return task
 
-    def poll(self, client: int) -> Task:
+    def poll(self, client: int, *, repeat_step: bool = False) -> Task:
         """Take what the client has done so far; it goes on from there as its next task.
 
         Returns the polled task. It arrives once it is uploaded; if the client has crashed, the poll
         shows it, and the task has failed. The next task has the same limit of steps and the
-        server's current version as its base.
+        server's current version as its base. With ``repeat_step`` it begins with the step that the
+        poll breaks off, which takes as long as it was drawn to take.
         """
-        return self._sender.poll(client)
+        return self._sender.poll(client, repeat_step)
 
     # -- waiting ---------------------------------------------------------------------------------
 

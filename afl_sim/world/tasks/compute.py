@@ -55,6 +55,7 @@ class Compute:
         self._rate = reduce(product, parts) if parts else None
         self.varies = self._rate is not None
         self.level = lru_cache(_LEVELS_KEPT)(self._draw_level)
+        self._repeated: dict[int, tuple[int, float]] = {}  # client -> its task, its first step (s)
 
     def microseconds(self, task: Task, begin_us: int) -> int:
         """How long the client computes on this task; 0 means that it takes no time at all.
@@ -91,10 +92,25 @@ class Compute:
             return self._periodic.stretch(client, begin_us, work_us)
         return stretch(self._rate(client, begin_us), begin_us, work_us)
 
+    def repeat_step(self, task: Task, done: int) -> None:
+        """The step after ``done`` steps is broken off; the client's next task begins with it."""
+        if self._free or done >= task.steps:
+            return
+        ends = self._step_ends(task)
+        seconds = float(ends[done] - (ends[done - 1] if done else 0.0))
+        self._repeated[task.client] = task.number + 1, seconds
+
+    def _begins_anew(self, task: Task) -> bool:
+        """Whether the task's first step was drawn for an earlier task, which was broken off."""
+        return self._repeated.get(task.client, (-1, 0.0))[0] == task.number
+
     def _seconds(self, task: Task) -> float:
         """How long the task takes at rate 1."""
-        if self._per_step:
+        if self._per_step or self._begins_anew(task):
             return float(self._step_ends(task)[-1])
+        return self._seconds_of_even_steps(task)
+
+    def _seconds_of_even_steps(self, task: Task) -> float:
         client, number = task.client, task.number
         seconds = self.level(client) * self._amount(task)
         if self._jitters:
@@ -106,7 +122,8 @@ class Compute:
     def steps_done(self, task: Task, elapsed_us: int) -> int:
         """Local steps completed ``elapsed_us`` microseconds after the computation began."""
         begin_us = task.computing_since_us
-        if (self._per_step or self._rate is not None) and not self._free and task.steps:
+        uneven = self._per_step or self._rate is not None or self._begins_anew(task)
+        if uneven and not self._free and task.steps:
             ends = self._step_ends(task) * MICROSECONDS
             if self._rate is not None:
                 left = ends[ends > task.worked_us] - task.worked_us
@@ -170,9 +187,16 @@ class Compute:
 
     def _step_ends(self, task: Task) -> npt.NDArray[np.float64]:
         """When each step ends at rate 1, in seconds after the computation began."""
+        ends = self._drawn_step_ends(task)
+        if self._begins_anew(task):
+            _, first = self._repeated[task.client]
+            ends = ends + (first - ends[0])
+        return ends
+
+    def _drawn_step_ends(self, task: Task) -> npt.NDArray[np.float64]:
         client, number = task.client, task.number
         if not self._per_step:
-            return self._seconds(task) * np.arange(1, task.steps + 1) / task.steps
+            return self._seconds_of_even_steps(task) * np.arange(1, task.steps + 1) / task.steps
         mean_step = self.level(client) * self._amount(task) / task.steps
         uniform = self._streams.generator("compute.jitter", client, number).random(task.steps)
         ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, number))
