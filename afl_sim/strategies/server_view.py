@@ -87,6 +87,22 @@ class ServerView(Protocol):
             ScenarioError: the client's task times have no finite mean.
         """
 
+    def expected_steps(
+        self, client: int, /, *, most: int, every: float, chance: float
+    ) -> tuple[float, float]:
+        """What a poll finds: the mean number of steps done, and the chance of at least one.
+
+        Both follow from the distributions of the client's step times. A client computes from one
+        poll to the next, but at most ``most`` steps. Times away, the server's own time and uploads
+        are left out, and the durations of a client's tasks are those that it comes to have.
+
+        Args:
+            client: the client.
+            most: the steps after which the client waits.
+            every: seconds between two polls.
+            chance: the probability that a poll reaches the client.
+        """
+
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """A random number in (0, 1) for the strategy itself.
 

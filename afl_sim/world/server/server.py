@@ -110,6 +110,12 @@ class Server:
         """The mean round trip of the client's tasks, in seconds."""
         return self._durations.expected_seconds(client)
 
+    def expected_steps(
+        self, client: int, *, most: int, every: float, chance: float
+    ) -> tuple[float, float]:
+        """What a poll finds: the mean number of steps, and the chance of at least one."""
+        return self._durations.expected_steps(client, most, every, chance)
+
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """The strategy's own randomness: draw ``k`` on ``client`` of a named stream, in (0, 1)."""
         return self._streams.uniform(f"strategy.{purpose}", client, k)

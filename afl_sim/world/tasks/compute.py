@@ -15,6 +15,7 @@ from afl_sim.world.clock import MICROSECONDS, to_microseconds
 from afl_sim.world.speed import SPEED
 from afl_sim.world.tasks.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
 from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps
+from afl_sim.world.tasks.progress import StepTimes, found_by_polls
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -159,6 +160,32 @@ class Compute:
             if part is not None:
                 seconds /= part.mean(client)
         return seconds
+
+    def expected_steps(
+        self, client: int, most: int, every: float, chance: float, before: float
+    ) -> tuple[float, float]:
+        """The mean number of steps that a poll finds done, and the chance that it finds any.
+
+        Args:
+            client: the client's index.
+            most: the steps after which the client waits.
+            every: seconds between two polls.
+            chance: the probability that a poll reaches the client.
+            before: seconds from the client's last poll until it begins to compute.
+        """
+        steps = self._workload.task_steps(client, 0, steps=most)
+        if not steps:
+            return 0.0, 0.0
+        amount = {"sample": self._workload.samples(client, steps), "step": steps, "task": 1}
+        step = self.level(client) * amount[self._unit] / steps
+        laws = self._jitter, self._per_step, self._extra, self._longest
+        rate = math.prod(p.mean(client) for p in (self._slowdowns, self._hours) if p is not None)
+        found = [
+            found_by_polls(before + ends / rate, every, chance)
+            for ends in StepTimes(client, step, steps, *laws).ends(self._streams)
+        ]
+        mean = np.mean(found, axis=0)
+        return float(mean.sum()), float(mean[0])
 
     def usual_seconds(self, client: int) -> float:
         """The duration at full speed of the client's first task with the median of each jitter."""
