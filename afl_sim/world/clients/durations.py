@@ -93,6 +93,18 @@ class Durations:
             )
         return seconds
 
+    def expected_steps(
+        self, client: int, most: int, every: float, chance: float
+    ) -> tuple[float, float]:
+        """What a poll finds: the mean number of steps, and the chance of at least one.
+
+        See `ServerView.expected_steps`.
+        """
+        size = self.download_bytes
+        before = self.server_download.usual_seconds(client, size)
+        before += self.download.usual_seconds(client, size)
+        return self.compute.expected_steps(client, most, every, chance, before)
+
     def usual_seconds(self, client: int) -> dict[str, float]:
         """About how long each leg of the client's tasks takes, by its key in the scenario."""
         down, up = self.download_bytes, self.upload_bytes

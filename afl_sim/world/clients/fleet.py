@@ -118,8 +118,10 @@ class Fleet(Legs):
         elapsed = int(self.env.now) - task.computing_since_us
         return self._compute.steps_done(task, elapsed)
 
-    def interrupt(self, task: Task) -> bool:
+    def interrupt(self, task: Task, repeat_step: bool = False) -> bool:
         """End the computation now, with the steps done so far; call `send_back` next.
+
+        With ``repeat_step`` the client's next task begins with the step that this breaks off.
 
         Returns False and changes nothing if the computation or the task has ended already. If the
         client has crashed, the task fails now. A client that is away is told when it is back.
@@ -134,6 +136,8 @@ class Fleet(Legs):
         if task.phase > Phase.COMPUTING:
             return False
         steps = self.steps_done(task)
+        if repeat_step:
+            self._compute.repeat_step(task, steps)
         if task.phase is Phase.DOWNLOADING:
             self._record(event_kinds.DOWNLOADED, task, 0)  # the leg ends here
         task.steps = steps

@@ -106,16 +106,20 @@ class Sender:
         timeout.callbacks.append(set_out)
         return task
 
-    def recall(self, task: Task) -> None:
+    def recall(self, task: Task, repeat_step: bool = False) -> None:
         """Have the client stop and send what it has done; a task that was never sent fails."""
         if task.phase is Phase.WAITING:
             self._withdraw(task, Phase.FAILED)
         else:
             task.order = replace(task.order, retry=False)
-            self.call_back(task)
+            self.call_back(task, repeat_step)
 
-    def poll(self, client: int) -> Task:
+    def poll(self, client: int, repeat_step: bool = False) -> Task:
         """Recall the client's task and send it the next one, which goes on from there.
+
+        Args:
+            client: the client's index.
+            repeat_step: the step that this breaks off takes as long again in the next task.
 
         Raises:
             ScheduleError: the client has no task that waits for a poll, or is away.
@@ -125,7 +129,7 @@ class Sender:
             raise ScheduleError(f"client {client} has no task that waits for a poll")
         if not self._presence.is_there(client, int(self._env.now)):
             raise ScheduleError(f"client {client} is away and cannot be polled")
-        self.recall(polled)
+        self.recall(polled, repeat_step)
         self._send(client, Order(steps=polled.limit, until_polled=True), after=polled)
         return polled
 
@@ -155,9 +159,9 @@ class Sender:
         elif task.order.retry and not task.unwanted:
             self._replace(task)
 
-    def call_back(self, task: Task) -> None:
+    def call_back(self, task: Task, repeat_step: bool = False) -> None:
         """The client stops and sends what it has done."""
-        if self.fleet.interrupt(task):
+        if self.fleet.interrupt(task, repeat_step):
             self._learner.recall(task)
             self.fleet.send_back(task)
 

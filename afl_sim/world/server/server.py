@@ -110,6 +110,12 @@ class Server:
         """The mean round trip of the client's tasks, in seconds."""
         return self._durations.expected_seconds(client)
 
+    def expected_steps(
+        self, client: int, *, most: int, every: float, chance: float
+    ) -> tuple[float, float]:
+        """What a poll finds: the mean number of steps, and the chance of at least one."""
+        return self._durations.expected_steps(client, most, every, chance)
+
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """The strategy's own randomness: draw ``k`` on ``client`` of a named stream, in (0, 1)."""
         return self._streams.uniform(f"strategy.{purpose}", client, k)
@@ -241,14 +247,15 @@ class Server:
         self._sender.recall(task)
         return task
 
-    def poll(self, client: int) -> Task:
+    def poll(self, client: int, *, repeat_step: bool = False) -> Task:
         """Take what the client has done so far; it goes on from there as its next task.
 
         Returns the polled task. It arrives once it is uploaded; if the client has crashed, the poll
         shows it, and the task has failed. The next task has the same limit of steps and the
-        server's current version as its base.
+        server's current version as its base. With ``repeat_step`` it begins with the step that the
+        poll breaks off, which takes as long as it was drawn to take.
         """
-        return self._sender.poll(client)
+        return self._sender.poll(client, repeat_step)
 
     # -- waiting ---------------------------------------------------------------------------------
 
