@@ -49,6 +49,16 @@ class ComputeByGroup:
         """The duration of the client's first task with the median of each jitter."""
         return self._of(client).usual_seconds(client)
 
+    def repeat_step(self, task: Task, done: int) -> None:
+        """The client's next task begins with the step that was broken off after ``done`` steps."""
+        self._of(task.client).repeat_step(task, done)
+
+    def expected_steps(
+        self, client: int, most: int, every: float, chance: float, before: float
+    ) -> tuple[float, float]:
+        """The mean number of steps that a poll finds done, and the chance that it finds any."""
+        return self._of(client).expected_steps(client, most, every, chance, before)
+
     def _of(self, client: int) -> Computing:
         return self._parts[self._part_of(client)]
 
