@@ -15,7 +15,7 @@ from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.training import NumericHalf, TimingOnly, Training
 from afl_sim.user_code import reason
-from afl_sim.world.clock import MICROSECONDS
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.stopping import Ending
 from afl_sim.world.world import World
 

@@ -31,10 +31,10 @@ from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
-from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.evaluations import evaluation_seconds
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox

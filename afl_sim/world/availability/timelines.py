@@ -18,7 +18,7 @@ from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import availability as spec
 from afl_sim.scenario.traces.intervals import Intervals
 from afl_sim.streams import Streams
-from afl_sim.world.clock import CLOCK_END, to_microseconds
+from afl_sim.world.microseconds import CLOCK_END, to_microseconds
 
 State = tuple[bool, int | None]
 """Whether a client is available, and until when at least (microseconds); None is for ever."""

@@ -10,7 +10,8 @@ import simpy
 from afl_sim.errors import ScheduleError
 from afl_sim.streams import Streams
 from afl_sim.user_code import code_of
-from afl_sim.world.clock import MICROSECONDS, Done
+from afl_sim.world.clock import Done
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.parts import Parts
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.server.waiting import Wait

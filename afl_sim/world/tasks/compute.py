@@ -11,7 +11,7 @@ import numpy.typing as npt
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.compute import Compute as ComputeSpec
 from afl_sim.streams import Streams
-from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
 from afl_sim.world.speed import SPEED
 from afl_sim.world.tasks.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
 from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps

@@ -9,7 +9,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import faults as spec
 from afl_sim.streams import Streams
-from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
 
 
 class AnyFaults(Protocol):
