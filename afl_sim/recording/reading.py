@@ -114,6 +114,13 @@ class Run:
         return next(iter(self.better), "accuracy")
 
     @cached_property
+    def client_groups(self) -> pd.Series:
+        """The name of each client's group (category), by client; empty without groups."""
+        from afl_sim.recording.client_groups import client_groups
+
+        return client_groups(self.scenario)
+
+    @cached_property
     def events(self) -> pd.DataFrame:
         """One row per event, in order.
 

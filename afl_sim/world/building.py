@@ -14,9 +14,8 @@ from afl_sim.scenario.sections.faults import Faults as FaultsSpec
 from afl_sim.streams import Streams
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.availability.timelines import Always, Availability
-from afl_sim.world.availability.timelines import build as build_availability
+from afl_sim.world.clients.attendance import attendance, in_parts
 from afl_sim.world.clients.by_group import (
-    AvailabilityByGroup,
     ComputeByGroup,
     FaultsByGroup,
     LinkByGroup,
@@ -96,7 +95,7 @@ def build_parts(
     grouping = grouping_of(clients, streams)
     durations = _durations(env, scenario, sizes, grouping, workload, streams)
     selector = build_selector(selection, sizes.samples_of, durations.expected_seconds, streams)
-    availability, leaving = _presence(grouping, streams)
+    availability = attendance(grouping, streams)
     idle = IdleClients(clients.count, streams)
     presence = (QueueingPresence if queues else Presence)(idle, availability, selector)
     idle_waits = IdleWaits(env, presence, outages)
@@ -119,7 +118,7 @@ def build_parts(
         learner=learner,
         workload=workload,
         outages=outages,
-        leaving=leaving,
+        leaving=_leaving(grouping, availability),
         build_fleet=build_fleet,
     )
     alarm = Alarm(env, outages)
@@ -184,32 +183,16 @@ def _durations(
     )
 
 
-def _presence(grouping: Grouping, streams: Streams) -> tuple[Availability | None, Leaving | None]:
-    """When clients are available, and what happens when they leave; None where they never do."""
-    settings = [part.clients.availability for part in grouping.parts]
-    found = [
-        build_availability(each, streams, part.place)
-        for each, part in zip(settings, grouping.parts, strict=True)
-    ]
-    present = [Always() if each is None else each for each in found]
-    staying = [
-        Always() if each.on_leave == "finish" else part
-        for each, part in zip(settings, present, strict=True)
-    ]
-    rules: list[OnLeave] = [
-        "lost" if each.on_leave == "finish" else each.on_leave for each in settings
-    ]
+def _leaving(grouping: Grouping, availability: Availability | None) -> Leaving | None:
+    """What happens to the tasks of clients that leave; None if all of them finish first."""
+    rules = [part.clients.availability.on_leave for part in grouping.parts]
+    if availability is None or all(rule == "finish" for rule in rules):
+        return None
+    # Those who finish first never leave, as far as their tasks are concerned.
+    parts = [Always() if rule == "finish" else availability for rule in rules]
     part_of = grouping.part_of
-    if all(each is None for each in found):
-        return None, None
-    if grouping.members is None:
-        availability, leaving = present[0], staying[0]
-    else:
-        availability = AvailabilityByGroup(present, part_of)
-        leaving = AvailabilityByGroup(staying, part_of)
-    if all(isinstance(each, Always) for each in staying):
-        return availability, None
-    return availability, Leaving(leaving, lambda client: rules[part_of(client)])
+    kept: list[OnLeave] = ["lost" if rule == "finish" else rule for rule in rules]
+    return Leaving(in_parts(parts, grouping), lambda client: kept[part_of(client)])
 
 
 def _faults(grouping: Grouping, streams: Streams) -> AnyFaults | None:

@@ -1,10 +1,9 @@
-"""Models of computation, links, availability and faults that differ between groups of clients."""
+"""Models of computation, links and faults that differ between groups of clients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from afl_sim.world.availability.timelines import Availability, State
 from afl_sim.world.clients.durations import Computing, Path
 from afl_sim.world.tasks.faults import Faults
 from afl_sim.world.tasks.task import Task
@@ -89,23 +88,6 @@ class LinkByGroup:
 
     def _of(self, client: int) -> Path:
         return self._parts[self._part_of(client)]
-
-
-class AvailabilityByGroup:
-    """When clients are available, where each group has a model of its own.
-
-    Args:
-        parts: the models.
-        part_of: which of them is a client's.
-    """
-
-    def __init__(self, parts: Sequence[Availability], part_of: PartOf) -> None:
-        self._parts = parts
-        self._part_of = part_of
-
-    def state(self, client: int, now_us: int) -> State:
-        """Whether the client is available, and until when at least."""
-        return self._parts[self._part_of(client)].state(client, now_us)
 
 
 class FaultsByGroup:
