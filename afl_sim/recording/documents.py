@@ -144,6 +144,7 @@ class StudyIndex(Document):
 
     name: str | None = None
     runs: list[str] = []
+    titles: dict[str, str] | None = None
     settings: list[str] | None = None
     seed: Whole | None = None
     folder: str | None = None

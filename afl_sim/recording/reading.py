@@ -57,6 +57,7 @@ class Run:
         path: the run folder.
         name: the scenario's name.
         label: a short name to tell it from its neighbours: its label in a study, else its name.
+        title: names its setting in figures and tables; empty if the label does.
         scenario: the resolved scenario, as plain dicts and lists.
         summary: ``summary.json``; empty while the run has not ended.
         manifest: ``manifest.json``.
@@ -68,6 +69,7 @@ class Run:
     scenario: dict[str, Any] = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
     manifest: dict[str, Any] = field(repr=False)
+    title: str = ""
 
     @property
     def status(self) -> str:
@@ -273,9 +275,12 @@ def load_head(path: Path | str) -> Run:
         summary = read_json(folder / SUMMARY)
         check_document(Summary, summary, folder / SUMMARY)
     name = scenario.get("name") or folder.resolve().name
-    in_study = (folder.resolve().parent / STUDY).exists()
-    label = manifest.get("label") or (folder.resolve().name if in_study else name)
-    return Run(folder, one_line(name), one_line(label), scenario, summary, manifest)
+    place = folder.resolve()
+    in_study = (place.parent / STUDY).exists()
+    label = manifest.get("label") or (place.name if in_study else name)
+    titles = (read_study_index(place.parent).get("titles") or {}) if in_study else {}
+    title = one_line(titles.get(place.name, ""))
+    return Run(folder, one_line(name), one_line(label), scenario, summary, manifest, title)
 
 
 def load_study(path: Path | str) -> list[Run]:
