@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -38,10 +39,10 @@ def notes(table: PaperTable) -> list[str]:
         )
     for column in table.columns:
         if column.until is not None:
+            until = rounded(Interval(column.until, math.nan, math.nan, 1))
             found.append(
                 f"{_name(column.heading)}: some runs did not reach it, so that all times are "
-                f"restricted to {rounded(Interval(column.until, math.nan, math.nan, 1))} s, when the first of "
-                "them ended (restricted mean)."
+                f"restricted to {until} s, when the first of them ended (restricted mean)."
             )
     found += [f"The same in all settings: {heading} {text}." for heading, text in table.constant]
     return found
@@ -74,18 +75,11 @@ def to_latex(table: PaperTable, siunitx: bool = False) -> str:
             number += f" ({entry.reached} of {entry.runs})"
         return _bold_latex(number, siunitx) if entry.best else number
 
-    names = [_name(column.heading) for column in table.columns]
-    units = [
-        column.heading.removeprefix(name).strip()
-        for column, name in zip(table.columns, names, strict=True)
-    ]
     rows = [
         [escaped_latex(setting), *(cell(column.entries[i]) for column in table.columns)]
         for i, setting in enumerate(table.settings)
     ]
-    heads = [["", *map(escaped_latex, names)]]
-    if any(units):
-        heads.append(["", *map(escaped_latex, units)])
+    heads = _stacked(["", *(column.heading for column in table.columns)])
     return _latex(heads, rows, [*notes(table), *_SETUP[siunitx]])
 
 
@@ -136,8 +130,8 @@ def matrix_to_latex(
         [escaped_latex(setting), *map(cell, line)]
         for setting, line in zip(settings, matrix, strict=True)
     ]
-    heads = [[escaped_latex(_matrix_head(name)), *map(escaped_latex, settings)]]
-    return _latex(heads, rows, [MATRIX_NOTE, *_SETUP[siunitx]])
+    about = f"{_matrix_head(name).capitalize()}."
+    return _latex(_stacked(["", *settings]), rows, [about, MATRIX_NOTE, *_SETUP[siunitx]])
 
 
 def matrix_to_csv(name: str, settings: Sequence[str], matrix: Matrix) -> str:
@@ -153,6 +147,7 @@ def matrix_to_csv(name: str, settings: Sequence[str], matrix: Matrix) -> str:
     return out.getvalue()
 
 
+_HEADING: Final = 11  # characters in a line of a heading
 _SETUP: Final = {
     False: (r"Needs \usepackage{booktabs}.",),
     True: (
@@ -218,6 +213,17 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = "|" + "|".join("---" if n == 0 else "---:" for n in range(len(header))) + "|"
     lines = ["| " + " | ".join(row) + " |" for row in (header, *rows)]
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def _stacked(headings: Sequence[str]) -> list[list[str]]:
+    """Headings in several short lines, each a row of the table, so that columns are narrow."""
+    broken = [
+        textwrap.wrap(heading, _HEADING, break_long_words=False, break_on_hyphens=False)
+        for heading in headings
+    ]
+    height = max(map(len, broken))
+    padded = [[""] * (height - len(lines)) + lines for lines in broken]
+    return [[escaped_latex(lines[row]) for lines in padded] for row in range(height)]
 
 
 def _latex(

@@ -1,8 +1,8 @@
 """A table for a paper: a row for each setting, chosen measures, means with the right digits.
 
 The error of a mean is half of Student's 95 % interval over replications. It is rounded by the rule
-of the Particle Data Group (Review of Particle Physics, section "Rounding"): its three leading digits
-decide whether it keeps one digit or two, and the mean is rounded at the same place.
+of the Particle Data Group (Review of Particle Physics, section "Rounding"): its three leading
+digits decide whether it keeps one digit or two, and the mean is rounded at the same place.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def test_the_matrix_has_each_pair_twice_with_opposite_signs(tmp_path):
     assert "| b | **1.2 ± 0.7** |  |" in written
 
 
-def test_latex_has_booktabs_rules_units_in_a_row_of_their_own_and_bold_formulas(tmp_path):
+def test_latex_has_booktabs_rules_narrow_headings_and_bold_formulas(tmp_path):
     rows = {"fed_avg": [10.0, 11.0, 12.0], "b": [20.0, 21.5, 22.0]}
     members, measured = settings(
         tmp_path, {label: column("seconds_to_0.9", values) for label, values in rows.items()}
@@ -175,8 +175,8 @@ def test_latex_has_booktabs_rules_units_in_a_row_of_their_own_and_bold_formulas(
     assert lines == [
         r"\begin{tabular}{@{}lr@{}}",
         r"\toprule",
-        r" & time to 90 \% \\",
-        r" & (s) \\",
+        r" & time to 90 \\",
+        r" & \% (s) \\",
         r"\midrule",
         r"fed\_avg & {\boldmath $11.0 \pm 2.5$} \\",
         r"b & $21.2 \pm 2.6$ \\",
