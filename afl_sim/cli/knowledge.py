@@ -49,12 +49,13 @@ def theory(
     """Compare the simulator with exact results, by fresh runs; exit code 1 if one disagrees."""
     from afl_sim.recording.files import write_text
     from afl_sim.theory.oracles import chosen
-    from afl_sim.theory.report import measure, page
+    from afl_sim.theory.report import closing, measure, page
 
     rows = []
     for oracle in chosen(names or []):
         rows.append(measure(oracle))
         print(rows[-1].line(), flush=True)
+    print(f"\n{closing(rows)}")
     if out is not None:
         write_text(out, page(rows))
     if not all(row.holds for row in rows):
