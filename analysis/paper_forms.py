@@ -217,13 +217,15 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _stacked(headings: Sequence[str]) -> list[list[str]]:
     """Headings in several short lines, each a row of the table, so that columns are narrow."""
-    broken = [
-        textwrap.wrap(heading, _HEADING, break_long_words=False, break_on_hyphens=False)
-        for heading in headings
-    ]
+    broken = list(map(stacked, headings))
     height = max(map(len, broken))
     padded = [[""] * (height - len(lines)) + lines for lines in broken]
     return [[escaped_latex(lines[row]) for lines in padded] for row in range(height)]
+
+
+def stacked(heading: str) -> list[str]:
+    """A heading in several short lines."""
+    return textwrap.wrap(heading, _HEADING, break_long_words=False, break_on_hyphens=False)
 
 
 def _latex(

@@ -85,7 +85,7 @@ def _print_table(table: PaperTable, console: Console) -> None:
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     shown.add_column("")
     for column in table.columns:
-        shown.add_column(Text(column.heading), justify="right")
+        shown.add_column("\n".join(forms.stacked(column.heading)), justify="right", no_wrap=True)
     for i, setting in enumerate(table.settings):
         cells = [
             Text(text_of(column.entries[i]), style="bold" if column.entries[i].best else "")

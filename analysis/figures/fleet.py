@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from pydantic import ValidationError
 
 from afl_sim.analysis.by_group import MEASURES, group_table, names_of_groups
@@ -58,7 +59,7 @@ def groups(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     names = names_of_groups([run for group in shown for run in group.runs])
     with themed(style) as chosen:
         rows, columns = (4, 1) if chosen.is_narrow else (2, 2)
-        tall = 0.75 + 0.28 * len(names) * max(1.0, 0.5 + 0.25 * len(shown))
+        tall = 0.75 + len(names) * max(0.28, 0.08 + 0.17 * len(shown))
         figure = new_figure(chosen.width, rows * max(tall, 0.4 * chosen.height))
         panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).ravel())
         for axes, measure in zip(panels, MEASURES, strict=True):
@@ -106,6 +107,7 @@ def _draw_measure(
     axes.set_yticks(range(len(names)), [drawable(shorten(name, 18)) for name in names])
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(PLAIN)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     label = MEASURES[measure]
     axes.set_xlabel("share of updates, bar: of clients (%)" if measure == "updates" else label)
 

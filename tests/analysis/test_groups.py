@@ -66,8 +66,9 @@ def test_presence_is_the_share_of_each_groups_clients_that_are_there(run):
 def test_fleets_that_are_alike_share_a_panel(run, tmp_path):
     other = grouped(fake_run(tmp_path / "b", strategy="fedavg", updates=30, seed=3))
     assert len(FIGURES["presence"].function([run, other]).axes) == 1
-    third = grouped(fake_run(tmp_path / "c", strategy="fedavg", updates=30, clients=30))
-    assert len(FIGURES["presence"].function([run, other, third]).axes) == 2
+    third = grouped(fake_run(tmp_path / "c", label=r"$\foo$", updates=30, clients=30))
+    panels = FIGURES["presence"].function([run, other, third]).axes
+    assert [axes.get_title() for axes in panels] == [f"{run.label}, {other.label}", r"\$\foo\$"]
 
 
 def test_clients_that_are_always_there_have_no_figure_of_presence(tmp_path):
