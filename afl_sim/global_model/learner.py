@@ -215,6 +215,13 @@ class TrainingLearner:
         self._readings.append(value)
         return value
 
+    def client_accuracies(self, time_us: int, version: int) -> list[float]:
+        """The accuracy on each client's own test samples; a replay reads it from the snapshot."""
+        scores = self._evaluations.of(self.vector, time_us, version)
+        accuracies = list(scores.clients["accuracy"])
+        self._readings.append(accuracies)
+        return accuracies
+
     def reading(self, dispatch: Dispatched, version: int, loss: float) -> Reading:
         """What a schedule may know of an update with this training loss."""
         return Reading(

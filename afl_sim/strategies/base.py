@@ -92,6 +92,8 @@ class Strategy(BaseModel):
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
     reads_results: ClassVar[bool] = False
     """The schedule uses `ServerView.result` or `measure`, so it cannot run without training."""
+    reads_client_tests: ClassVar[bool] = False
+    """The schedule uses `ServerView.client_accuracies`, which needs ``evaluation.per_client``."""
     results_key: ClassVar[str] = "kind"
     """The key that makes the schedule read results, for messages."""
     plain_sgd: ClassVar[bool] = False

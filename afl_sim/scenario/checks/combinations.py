@@ -116,6 +116,7 @@ def impossible_combinations(
                 f"its proximal term has the weight {own:g}; expected a number of float32, whose "
                 f"largest is {LARGEST_FLOAT32:.2g}",
             )
+    yield from _without_client_tests(evaluation, strategy)
     runs = cases * sections.get("replications", 1)
     yield from numerics_findings(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
@@ -139,6 +140,18 @@ def impossible_combinations(
                 "evaluated only at the start and the end; expected evaluation.every_seconds or "
                 "evaluation.every_versions",
             )
+
+
+def _without_client_tests(evaluation: Any, strategy: Any) -> Iterator[Finding]:
+    """A schedule that reads accuracies which no evaluation measures."""
+    if evaluation is None or strategy is None or evaluation.per_client:
+        return
+    if getattr(strategy, "reads_client_tests", False) is True:
+        yield Finding(
+            ("evaluation", "per_client"),
+            f"got false, but {strategy.kind} reads the accuracy on each client's own test samples; "
+            "expected true, with data.client_test above 0",
+        )
 
 
 def _compressed_beside_own(
