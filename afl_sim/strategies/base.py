@@ -190,6 +190,10 @@ class Strategy(BaseModel):
         """A vector, shape (P,), added to every local gradient of a task; None adds nothing."""
         return None
 
+    def proximal_factor(self, params: Tensor, state: State, client: Client) -> float:
+        """A factor on the weight of the proximal term of a client's task; by default 1."""
+        return 1.0
+
     def client_state(
         self, params: Tensor, state: State, client: Client, work: Work
     ) -> Tensor | None:
@@ -210,5 +214,5 @@ class Strategy(BaseModel):
     @classmethod
     def uses_own(cls) -> bool:
         """Whether a task depends on what its client keeps."""
-        hooks = ("starting_point", "correction", "client_state")
+        hooks = ("starting_point", "correction", "proximal_factor", "client_state")
         return any(getattr(cls, hook) is not getattr(Strategy, hook) for hook in hooks)
