@@ -30,6 +30,11 @@ class CA2FL(ConcurrentStrategy):
         "Wang et al., ICLR 2024",
         "semi-synchronous",
         keeps="each client's last update",
+        checked="re-implementations",
+        source="xchang1121/AsyncFL, algorithms/ca2fl.py, by the paper's Algorithm 2; "
+        "boyi-liu/AFL-Lib, alg/ca2fl.py",
+        unconfirmed="whether h is the mean before the buffer, as in AsyncFL, or after it, as in "
+        "AFL-Lib; no text or code of the authors was found",
     )
 
     buffer_size: PositiveInt = Field(10, description="M: updates per server step")

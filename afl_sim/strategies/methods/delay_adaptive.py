@@ -43,6 +43,9 @@ class DelayAdaptive(GradientStrategy, ConcurrentStrategy):
     about = About(
         "Mishchenko et al., NeurIPS 2022; Koloskova et al., NeurIPS 2022",
         "asynchronous",
+        checked="paper",
+        source="the papers' texts; the form proportional also: vectozavr/ringmaster-lmo, "
+        "src/asynchronous/algorithm.py (AsynchronousSGD)",
     )
 
     concurrency: Concurrency = Field("all", description="n: workers, or all clients")

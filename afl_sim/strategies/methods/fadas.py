@@ -32,7 +32,8 @@ class FADAS(ConcurrentStrategy):
         "Wang et al., ICML 2024",
         "semi-synchronous",
         keeps="AMSGrad's moments",
-        unconfirmed="the delay-adaptive step",
+        checked="authors' code",
+        source="yujiaw98/FADAS, asyncfl_forward.py",
     )
     optimizer_gets = "nothing"
 

@@ -50,6 +50,8 @@ class FedAvg(RoundStrategy):
         "McMahan et al., AISTATS 2017",
         "synchronous",
         keeps="nothing (a server optimizer: its moments)",
+        checked="paper",
+        source="the paper's text, Algorithm 1",
     )
 
     clients_per_round: ClientsPerRound = Field(

@@ -37,6 +37,8 @@ class FedDyn(RoundStrategy):
         "Acar et al., ICLR 2021 (arXiv 2111.04263)",
         "synchronous",
         keeps="the mean drift h; each client its last gradient",
+        checked="authors' code",
+        source="alpemreacar/FedDyn, utils_methods.py",
     )
     optimizer_gets = "nothing"
 

@@ -30,6 +30,8 @@ class IA2SGD(GradientStrategy):
         "Maranjyan, Richtarik, ICLR 2026 (arXiv 2509.22860)",
         "asynchronous",
         keeps="a table of each client's last gradient",
+        checked="authors' code",
+        source="vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py (IAASGD)",
     )
 
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")

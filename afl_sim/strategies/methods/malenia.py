@@ -32,6 +32,9 @@ class Malenia(GradientStrategy):
     about = About(
         "Tyurin, Richtarik, NeurIPS 2023 (arXiv 2305.12387)",
         "synchronous",
+        checked="authors' code",
+        source="vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py (MaleniaSGD); the "
+        "condition on S/n: the authors' later text, Algorithm 1",
     )
 
     lr: PositiveFloat = Field(0.5, description="gamma: the server's step size")

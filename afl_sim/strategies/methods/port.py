@@ -45,6 +45,8 @@ class Port(ConcurrentStrategy):
         "Su, Li, IWQoS 2022",
         "semi-synchronous",
         keeps="the global model before the last step",
+        checked="authors' code",
+        source="TL-System/plato, examples/async/port/port_server.py",
     )
 
     buffer_size: PositiveInt = Field(10, description="updates that the server waits for")

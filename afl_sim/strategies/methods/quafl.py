@@ -51,6 +51,8 @@ class QuAFL(Strategy):
         "Zakerinia et al., arXiv 2206.10032",
         "semi-synchronous",
         keeps="nothing; each client its own model",
+        checked="authors' code",
+        source="ShayanTalaei/QuAFL, trainer.py, client.py and quantizer.py",
     )
     optimizer_gets = "nothing"
     polls = True

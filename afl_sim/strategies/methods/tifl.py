@@ -53,7 +53,11 @@ class TiFL(Strategy):
     about = About(
         "Chai et al., HPDC 2020 (arXiv 2001.09249)",
         "synchronous",
-        unconfirmed="the rule, known from a secondary source",
+        checked="re-implementations",
+        source="bacox/fltk, fltk/strategy/client_selection/tifl.py; notes on the paper's "
+        "Algorithm 2 (QiTianyu-0403/Markdown4Zhihu)",
+        unconfirmed="whether a look changes something if the current tier's accuracy has fallen, "
+        "as here, or has risen, as the notes say; the paper's text was not found",
     )
 
     needs_mean_times: ClassVar[bool] = True
