@@ -117,6 +117,7 @@ def impossible_combinations(
                 f"largest is {LARGEST_FLOAT32:.2g}",
             )
     yield from _without_client_tests(evaluation, strategy)
+    yield from _beside_gradients(training, strategy)
     runs = cases * sections.get("replications", 1)
     yield from numerics_findings(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
@@ -140,6 +141,21 @@ def impossible_combinations(
                 "evaluated only at the start and the end; expected evaluation.every_seconds or "
                 "evaluation.every_versions",
             )
+
+
+def _beside_gradients(training: Training | None, strategy: NamedBlock | None) -> Iterator[Finding]:
+    """What changes local training has no effect on clients that send gradients."""
+    if training is None or strategy is None or not getattr(strategy, "gradient", False):
+        return
+    why = f"clients of {strategy.kind} send gradients and do not train, so that it has no effect"
+    if training.proximal > 0:
+        yield Finding(("training", "proximal"), f"got {training.proximal:g}, but {why}; expected 0")
+    if training.lr_schedule.kind != "constant":
+        yield Finding(
+            ("training", "lr_schedule"),
+            f"got {show(training.lr_schedule.kind)}, but {why}; expected constant, and a "
+            "server_optimizer or lr of the strategy",
+        )
 
 
 def _without_client_tests(evaluation: Any, strategy: Any) -> Iterator[Finding]:
