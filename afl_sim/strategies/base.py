@@ -92,6 +92,9 @@ class Strategy(BaseModel):
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
     reads_results: ClassVar[bool] = False
     """The schedule uses `ServerView.result` or `measure`, so it cannot run without training."""
+    buffers_by_rule: ClassVar[bool] = False
+    """The rule is a weighted mean of vectors of any length, so ``server.buffers: rule`` can apply
+    it to buffers as well."""
     reads_client_tests: ClassVar[bool] = False
     """The schedule uses `ServerView.client_accuracies`, which needs ``evaluation.per_client``."""
     results_key: ClassVar[str] = "kind"

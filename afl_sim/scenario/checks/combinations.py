@@ -118,6 +118,13 @@ def impossible_combinations(
             )
     yield from _without_client_tests(evaluation, strategy)
     yield from _beside_gradients(training, strategy)
+    by_rule = server is not None and server.buffers == "rule"
+    if by_rule and strategy is not None and not getattr(strategy, "buffers_by_rule", False):
+        yield Finding(
+            ("server", "buffers"),
+            f"got 'rule', but the rule of {strategy.kind} is no mean that could be taken of "
+            "buffers as well; expected mean",
+        )
     runs = cases * sections.get("replications", 1)
     yield from numerics_findings(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs

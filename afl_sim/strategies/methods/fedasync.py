@@ -31,6 +31,7 @@ class FedAsync(ConcurrentStrategy):
         checked="re-implementations",
         source="TL-System/plato, plato/servers/strategies/aggregation/fedasync.py",
     )
+    buffers_by_rule = True
 
     alpha: float = Field(0.6, gt=0, le=1, description="mixing weight of a fresh model")
     staleness: AnyStalenessWeight = Field(

@@ -54,6 +54,8 @@ class FedAvg(RoundStrategy):
         source="the paper's text, Algorithm 1",
     )
 
+    buffers_by_rule = True
+
     clients_per_round: ClientsPerRound = Field(
         10,
         description="clients averaged per round: a count, or a rounded fraction (1.0 is all)",

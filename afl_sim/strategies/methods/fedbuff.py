@@ -43,6 +43,7 @@ class FedBuff(ConcurrentStrategy):
         "flsim/servers/aggregator.py) sums by default; the paper's text was not "
         "found",
     )
+    buffers_by_rule = True
 
     buffer_size: PositiveInt = Field(10, description="K: updates per server step")
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")

@@ -54,6 +54,7 @@ class QuAFL(Strategy):
         checked="authors' code",
         source="ShayanTalaei/QuAFL, trainer.py, client.py and quantizer.py",
     )
+    buffers_by_rule = True
     optimizer_gets = "nothing"
     polls = True
 

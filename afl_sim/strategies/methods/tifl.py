@@ -60,6 +60,7 @@ class TiFL(Strategy):
         "as here, or has risen, as the notes say; the paper's text was not found",
     )
 
+    buffers_by_rule = True
     needs_mean_times: ClassVar[bool] = True
     results_key: ClassVar[str] = "policy"
 
