@@ -279,6 +279,14 @@ The parameters and the persistent floating-point buffers (the running statistics
 averaged and counted as bytes. Whole, boolean and complex buffers, and buffers registered with `persistent=False`, are
 not sent. They have their first values again at the beginning of each task and each evaluation.
 
+The buffers of the global model become the mean of those of the aggregated updates, with equal weights, under
+every strategy. Under FedAsync they are thus those of the last client. Implementations that mix whole state
+dictionaries weigh them like parameters. `server.buffers: rule` does this under strategies whose rule is a mean
+(FedAvg, FedProx, FedAsync, FedBuff, QuAFL, TiFL). We compared both under FedAsync with five seeds: a perceptron with
+one BatchNorm layer, 20 clients with 100 samples of two classes each, 240 updates. The test accuracy was 66.9 % and
+67.2 % with alpha 0.6, and 57.2 % and 57.9 % with alpha 0.1 (`mean` first). The differences by seed have a standard
+deviation of 1.0 and 1.5 points, so that five seeds show no difference.
+
 `model.safetensors` in the run folder is the model's state dict, with the first values of the buffers that are
 not sent. It can be loaded in strict mode:
 
@@ -299,9 +307,20 @@ Each strategy is one file in `afl_sim/strategies/methods/`, which can be read si
 This page is generated from the code by `python docs/generate.py`. [schedules.md](schedules.md) explains how
 to write your own.
 
-If the paper's text or its authors' code could be read, the update rule is that of the paper. The last
-column names what could not be checked in this way; there the strategy follows the form given on this page.
-`afl-sim list strategies` prints the same table. [runs.md](runs.md) defines staleness.
+The last column says what a rule was checked against. *Confirmed*: the paper's text. *Authors' code*: the code
+of the authors or their group. *Re-implementations*: code by others, where nothing of the authors was found.
+*Unconfirmed*: none of these. [What each rule was checked against](#what-the-rules-were-checked-against) names the
+sources, and what is open in a rule that is checked otherwise. `afl-sim list strategies` prints the same.
+[runs.md](runs.md) defines staleness.
+"""
+STANDINGS_HEAD = """\
+## What the rules were checked against
+
+A source is a part of the paper, or a repository on GitHub and its file. No code was taken from it. Each rule has
+tests that were worked out by hand.
+
+| strategy | checked | source | open |
+|---|---|---|---|
 """
 STALENESS_HEAD = """
 ## Staleness weights
@@ -383,10 +402,11 @@ def strategies_page(schema: dict[str, Any]) -> str:
         )
     parts.insert(
         1,
-        "| strategy | what it does | timing | state besides the model | source | unconfirmed |\n"
+        "| strategy | what it does | timing | state besides the model | paper | checked |\n"
         "|---|---|---|---|---|---|\n" + "\n".join(rows),
     )
     parts.insert(2, zoo.table())
+    parts.insert(3, _standings())
     parts.append(f"\n## Gradient methods\n\n{inspect.getdoc(GradientStrategy)}\n")
     parts += [STALENESS_HEAD, *(_kind(schema["$defs"][name], schema["$defs"]) for name in WEIGHTS)]
     parts.append(SERVER_OPTIMIZERS + "\n".join(map(_optimizer, FEDOPT)))
@@ -401,12 +421,22 @@ def _optimizer(cls: type[FedOpt]) -> str:
     return f"| `{cls.__name__}` | {_cell(v)} | {shown} |"
 
 
+def _standings() -> str:
+    """What each rule was checked against, and what is open."""
+    rows = []
+    for name, cls in sorted(strategies().items()):
+        about = vars(cls)["about"]
+        cells = (about.standing, about.source, about.unconfirmed)
+        rows.append(f"| [`{name}`](#{name}) | " + " | ".join(map(_cell, cells)) + " |")
+    return STANDINGS_HEAD + "\n".join(rows)
+
+
 def _about(cls: type[Strategy]) -> str:
     """The cells of a strategy's row that come from its `About`."""
     about = vars(cls).get("about")
     if about is None:
         return " | ".join([""] * 4)
-    cells = (about.timing, about.keeps, about.citation, about.unconfirmed)
+    cells = (about.timing, about.keeps, about.citation, about.standing)
     return " | ".join(map(_cell, cells))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,7 +68,11 @@ class TaskRunner:
 
     def _train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
         begun = begin(task, own, self._trainer.layout, self._compressor, self._purity)
-        corrected = () if begun.correction is None else (begun.correction,)
+        changed: tuple[Any, ...] = ()
+        if begun.proximal_factor != 1.0:
+            changed = begun.correction, begun.proximal_factor
+        elif begun.correction is not None:
+            changed = (begun.correction,)
         with told_as(f"client {task.client}'s task {task.task}"):
             result = self._trainer.train(
                 task.client,
@@ -76,7 +81,7 @@ class TaskRunner:
                 begun.start,
                 begun.anchor,
                 task.lr_factor,
-                *corrected,
+                *changed,
             )
         result = as_told(task, begun, result, self._attackers, self._trainer.layout)
         return conclude(task, begun, result, self._trainer, self._compressor, self._purity)
@@ -97,6 +102,7 @@ class Begun:
         correction: shape (P,): added to every gradient, or None.
         client: what the client has kept; None if the strategy does not use it.
         owed: shape (P,): what compression removed from its earlier updates, or None.
+        proximal_factor: a factor on the weight of the proximal term.
     """
 
     start: Tensor
@@ -104,6 +110,7 @@ class Begun:
     correction: Tensor | None = None
     client: Client | None = None
     owed: Tensor | None = None
+    proximal_factor: float = 1.0
 
 
 def begin(
@@ -129,7 +136,10 @@ def begin(
         start = layout.with_frozen(strategy.starting_point(params, state, client), params)
     with purity.hook(strategy, "correction", **arguments):
         correction = strategy.correction(params, state, client)
-    return Begun(torch.cat([start, task.base[count:]]), params, correction, client)
+    with purity.hook(strategy, "proximal_factor", **arguments):
+        factor = strategy.proximal_factor(params, state, client)
+    begin_at = torch.cat([start, task.base[count:]])
+    return Begun(begin_at, params, correction, client, proximal_factor=factor)
 
 
 def as_told(

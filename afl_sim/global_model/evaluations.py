@@ -57,6 +57,12 @@ class Evaluations:
         """The last evaluation and its version; waits for it."""
         return None if self._last is None else (self._last[0], self._last[1].result())
 
+    def of(self, vector: Tensor, time_us: int, version: int) -> Scores:
+        """The evaluation of the model of this version, which is not reported; waits for it."""
+        if self._last is not None and self._last[0] == version:
+            return self._last[1].result()
+        return self._executor.evaluate(vector, time_us).result()
+
     def restore(self, last: tuple[int, Scores] | None) -> None:
         """Go on from what `last` gave, which was reported then."""
         if last is not None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from torch import Tensor
 
@@ -53,6 +53,7 @@ class TrainingLearner:
             more than its task, so that a snapshot must save the results that are there.
         guard: refuses updates; None if all are used, and one that is not finite ends the run.
         feeds_back: whether clients keep what compression removed from their updates.
+        buffers: what the model's buffers become, see `ServerModel`.
 
     Attributes:
         rejected: updates that the guard has refused.
@@ -71,6 +72,7 @@ class TrainingLearner:
         kept: Callable[[Future[LocalResult]], LocalResult | None] | None = None,
         guard: Guard | None = None,
         feeds_back: bool = False,
+        buffers: Literal["mean", "rule"] = "mean",
     ) -> None:
         self._strategy = strategy
         self._count = layout.num_parameters
@@ -81,7 +83,7 @@ class TrainingLearner:
         self._keeps_state = type(strategy).client_state is not Strategy.client_state
         self._readings: list[Any] = []
         self._purity = PurityCheck(Strategy)
-        self._model = ServerModel(strategy, initial, layout, population)
+        self._model = ServerModel(strategy, initial, layout, population, buffers)
         self._tasks = ClientTasks(strategy, executor, lr_factor, kept, feeds_back)
         self._evaluations = Evaluations(executor, on_evaluation)
         self.rejected = 0
@@ -214,6 +216,13 @@ class TrainingLearner:
             )
         self._readings.append(value)
         return value
+
+    def client_accuracies(self, time_us: int, version: int) -> list[float]:
+        """The accuracy on each client's own test samples; a replay reads it from the snapshot."""
+        scores = self._evaluations.of(self.vector, time_us, version)
+        accuracies = list(scores.clients["accuracy"])
+        self._readings.append(accuracies)
+        return accuracies
 
     def reading(self, dispatch: Dispatched, version: int, loss: float) -> Reading:
         """What a schedule may know of an update with this training loss."""

@@ -91,6 +91,7 @@ class _Trainer:
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None = None,
+        proximal_factor: float = 1.0,
     ) -> LocalResult:
         """A small update."""
         step = torch.linspace(0.01, 0.02, self.layout.size) * (1 + (client + task) % 3)

@@ -118,6 +118,7 @@ class Training:
             executor.kept if isinstance(executor, BatchedExecutor) else None,
             None if refused is None else Guard(refused.max_norm),
             scenario.training.compression.feeds_back,
+            scenario.server.buffers,
         )
         self.learner: Learner = self._numbers
         self._checkpoints = Checkpoints(scenario.execution, recorder, self._numbers)

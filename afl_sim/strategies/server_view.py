@@ -141,6 +141,17 @@ class ServerView(Protocol):
             StrategyError: the function raised an exception, or returned a tensor.
         """
 
+    def client_accuracies(self) -> list[float]:
+        """The accuracy of the current model on the samples that each client keeps for tests.
+
+        One number for each client; NaN for a client that keeps none. It takes no virtual time. The
+        strategy declares ``reads_results = True`` and ``reads_client_tests = True``. The scenario
+        then has ``evaluation.per_client: true``.
+
+        Raises:
+            ScheduleError: the strategy does not declare this.
+        """
+
     # -- choosing clients -----------------------------------------------------------------------
 
     def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:

@@ -124,18 +124,20 @@ class Quadratics:
         start: Tensor,
         anchor: Tensor,
         lr_factor: float,
-        correction: Tensor | float = 0.0,
+        correction: Tensor | None = None,
+        proximal_factor: float = 1.0,
     ) -> LocalResult:
         """Gradient descent, or -g at the start."""
         begin, target = start[:SIZE], self._targets[client]
+        shift = 0.0 if correction is None else correction
         if not steps:
             return LocalResult(start, torch.zeros(SIZE), float("nan"))
         loss = float(((begin - target) ** 2).sum() / 2)
         if start[SIZE]:
-            return LocalResult(start, target - begin - correction, loss)
+            return LocalResult(start, target - begin - shift, loss)
         end = begin
         for _ in range(steps):
-            end = end - LR * lr_factor * (end - target + correction)
+            end = end - LR * lr_factor * (end - target + shift)
         return LocalResult(torch.cat([end, start[SIZE:]]), end - begin, loss)
 
 

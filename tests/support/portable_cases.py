@@ -145,6 +145,15 @@ VARIANTS: dict[str, Block] = {
         "local_steps": 6,
         "interaction_seconds": 2.0,
         "bits": 6,
+        "quantization_step": 1e-3,
+        "rounding": "stochastic",
+    },
+    "quafl, 14 bits": {
+        "kind": "quafl",
+        "clients_per_round": 3,
+        "local_steps": 6,
+        "interaction_seconds": 2.0,
+        "bits": 14,
     },
     "favas, stochastic": {
         "kind": "favas",

@@ -160,7 +160,15 @@ class BatchedExecutor:
             for task in tasks
         ]
         local = [
-            LocalTask(task.client, task.task, task.steps, at.start, at.anchor, at.correction)
+            LocalTask(
+                task.client,
+                task.task,
+                task.steps,
+                at.start,
+                at.anchor,
+                at.correction,
+                at.proximal_factor,
+            )
             for task, at in zip(tasks, begun, strict=True)
         ]
         who = ", ".join(f"{task.client}'s task {task.task}" for task in tasks)

@@ -83,11 +83,12 @@ class ChainTrainer(LocalTrainer):
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None,
+        pull: float,
     ) -> LocalResult:
         settings, chain = self.settings, self._chain
         stepper = _Stepper(chain, self.layout, settings.optimizer, lr_factor)
-        pull = np.float32(settings.proximal)
-        anchors = self._inward(anchor) if settings.proximal else None
+        weight = np.float32(pull)
+        anchors = self._inward(anchor) if pull else None
         shift = None if correction is None else self._inward(correction)
         noise = self.noise(client, task) if settings.gradient_noise else None
         changed = settings.clip_norm is not None or any(
@@ -101,7 +102,7 @@ class ChainTrainer(LocalTrainer):
                 losses = chain.differentiate(batch, labels, rows, 1.0 / len(rows))
                 gradient = chain.gradient
                 if anchors is not None:
-                    gradient += pull * (chain.weights - anchors)
+                    gradient += weight * (chain.weights - anchors)
                 if noise is not None:
                     gradient += self._inward(next(noise))
                 if shift is not None:

@@ -118,6 +118,7 @@ class LocalTrainer:
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None = None,
+        proximal_factor: float = 1.0,
     ) -> LocalResult:
         """Do ``steps`` local steps.
 
@@ -128,6 +129,7 @@ class LocalTrainer:
             anchor: shape (P,): the global model that the proximal term pulls towards.
             lr_factor: a factor on the optimizer's learning rate.
             correction: shape (P,): added to every gradient.
+            proximal_factor: a factor on the weight of the proximal term.
         """
         count = self.layout.num_parameters
         if steps == 0:
@@ -140,7 +142,8 @@ class LocalTrainer:
                 if correction is None:
                     return result
                 return replace(result, delta=result.delta - correction)
-            return self._descend(client, task, steps, start, anchor, lr_factor, correction)
+            pull = self.settings.proximal * proximal_factor
+            return self._descend(client, task, steps, start, anchor, lr_factor, correction, pull)
 
     def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
         """Load a vector of shape (P + B,) into the model, and reset everything else in the model.
@@ -210,10 +213,10 @@ class LocalTrainer:
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None,
+        pull: float,
     ) -> LocalResult:
         settings, weights = self.settings, self._weights
         optimizer = settings.optimizer.stepper(weights, lr_factor)
-        pull = settings.proximal
         anchors = self._like_weights(anchor, weights) if pull else []
         shifts = [] if correction is None else self._like_weights(correction, weights)
         noise = self.noise(client, task)

@@ -114,6 +114,15 @@ def impossible_combinations(
                 f"its proximal term has the weight {own:g}; expected a number of float32, whose "
                 f"largest is {LARGEST_FLOAT32:.2g}",
             )
+    yield from _without_client_tests(evaluation, strategy)
+    yield from _beside_gradients(training, strategy)
+    by_rule = server is not None and server.buffers == "rule"
+    if by_rule and strategy is not None and not getattr(strategy, "buffers_by_rule", False):
+        yield Finding(
+            ("server", "buffers"),
+            f"got 'rule', but the rule of {strategy.kind} is no mean that could be taken of "
+            "buffers as well; expected mean",
+        )
     runs = cases * sections.get("replications", 1)
     yield from numerics_findings(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
@@ -137,6 +146,33 @@ def impossible_combinations(
                 "evaluated only at the start and the end; expected evaluation.every_seconds or "
                 "evaluation.every_versions",
             )
+
+
+def _beside_gradients(training: Training | None, strategy: NamedBlock | None) -> Iterator[Finding]:
+    """What changes local training has no effect on clients that send gradients."""
+    if training is None or strategy is None or not getattr(strategy, "gradient", False):
+        return
+    why = f"clients of {strategy.kind} send gradients and do not train, so that it has no effect"
+    if training.proximal > 0:
+        yield Finding(("training", "proximal"), f"got {training.proximal:g}, but {why}; expected 0")
+    if training.lr_schedule.kind != "constant":
+        yield Finding(
+            ("training", "lr_schedule"),
+            f"got {show(training.lr_schedule.kind)}, but {why}; expected constant, and a "
+            "server_optimizer or lr of the strategy",
+        )
+
+
+def _without_client_tests(evaluation: Any, strategy: Any) -> Iterator[Finding]:
+    """A schedule that reads accuracies which no evaluation measures."""
+    if evaluation is None or strategy is None or evaluation.per_client:
+        return
+    if getattr(strategy, "reads_client_tests", False) is True:
+        yield Finding(
+            ("evaluation", "per_client"),
+            f"got false, but {strategy.kind} reads the accuracy on each client's own test samples; "
+            "expected true, with data.client_test above 0",
+        )
 
 
 def _compressed_beside_own(

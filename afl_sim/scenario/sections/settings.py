@@ -35,8 +35,10 @@ Targets = Annotated[
 DEFAULT_TARGETS = (0.9, 0.95)
 
 
-class Server(Section):
+class Server(LaterSection):
     """Durations, client selection and links of the server."""
+
+    _later = ("buffers",)
 
     aggregation_seconds: ServersOwn = Field(
         default=Distribution(0.0),
@@ -60,6 +62,12 @@ class Server(Section):
         default=UncontendedLink(),
         description="The link on which updates reach the server; an update passes it after the "
         "client's own link.",
+    )
+    buffers: Literal["mean", "rule"] = Field(
+        default="mean",
+        description="What the buffers of the global model (BatchNorm's running statistics) become. "
+        "mean: their mean over the aggregated updates. rule: what the strategy's rule makes of "
+        "them, as if they were parameters; strategies that mix models or deltas can do this.",
     )
 
 

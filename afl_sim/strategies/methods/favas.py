@@ -42,7 +42,7 @@ class FAVAS(Strategy):
     uses their number in place of s.
 
     The paper takes the expectations from the distribution of the steps. So does this rule, for any
-    distribution of the step times (`ServerView.expected_steps`). It leaves out what a client loses
+    distribution of the step times (`server.expected_steps`). It leaves out what a client loses
     while it is away, and the time of uploads and of the server. Where these count, ``expectations:
     polls`` takes the client's means over its polls so far instead, the current one included. At a
     client's first poll alpha_i is then the number of steps that it has just done, so that first
@@ -52,7 +52,8 @@ class FAVAS(Strategy):
     about = About(
         "Leconte, Nguyen, Moulines, arXiv 2305.16099",
         "semi-synchronous",
-        unconfirmed="the rule, stated from memory",
+        unconfirmed="the rule, stated from memory: neither the paper's text nor code was found, "
+        "under both of its names",
     )
     optimizer_gets = "nothing"
     polls = True

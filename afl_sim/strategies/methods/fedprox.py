@@ -32,6 +32,8 @@ class FedProx(FedAvg):
         "Li et al., MLSys 2020",
         "synchronous",
         keeps="nothing (a server optimizer: its moments)",
+        checked="authors' code",
+        source="litian96/FedProx, flearn/trainers/fedprox.py",
     )
 
     mu: NonNegativeFloat = Field(0.0, description="weight of the proximal term")

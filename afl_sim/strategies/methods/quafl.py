@@ -51,7 +51,10 @@ class QuAFL(Strategy):
         "Zakerinia et al., arXiv 2206.10032",
         "semi-synchronous",
         keeps="nothing; each client its own model",
+        checked="authors' code",
+        source="ShayanTalaei/QuAFL, trainer.py, client.py and quantizer.py",
     )
+    buffers_by_rule = True
     optimizer_gets = "nothing"
     polls = True
 

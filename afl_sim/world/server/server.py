@@ -135,6 +135,10 @@ class Server:
         """
         return self._results.measure(function, updates)
 
+    def client_accuracies(self) -> list[float]:
+        """The accuracy of the current model on the samples that each client keeps for tests."""
+        return self._results.client_accuracies(int(self._env.now))
+
     # -- choosing clients ------------------------------------------------------------------------
 
     def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -42,6 +42,7 @@ def both_ways(
     steps: list[int] = STEPS,
     shards: Any = SHARDS,
     corrected: bool = False,
+    factors: Sequence[float] = (),
     **settings: Any,
 ) -> tuple[list[LocalResult], list[LocalResult]]:
     """The results of clients 0, 1, ... one by one and together."""
@@ -50,12 +51,23 @@ def both_ways(
     count = local.layout.num_parameters
     anchor = local.layout.read(model)[:count]
     tasks = [
-        LocalTask(client, 1, n, start, anchor, start[:count] if corrected and client else None)
+        LocalTask(
+            client,
+            1,
+            n,
+            start,
+            anchor,
+            start[:count] if corrected and client else None,
+            factors[client] if factors else 1.0,
+        )
         for client, (n, start) in enumerate(zip(steps, starts(local, len(steps)), strict=True))
     ]
     together = BatchedTrainer(local).train(tasks, 0.5)
     alone = [
-        local.train(t.client, t.task, t.steps, t.start, t.anchor, 0.5, t.correction) for t in tasks
+        local.train(
+            t.client, t.task, t.steps, t.start, t.anchor, 0.5, t.correction, t.proximal_factor
+        )
+        for t in tasks
     ]
     return alone, together
 
@@ -79,6 +91,7 @@ def assert_near(alone: list[LocalResult], together: list[LocalResult]) -> None:
         {"gradient_noise": 0.2},
         {"gradient_noise": 0.2, "clip_norm": 0.3, "proximal": 0.7},
         {"proximal": 0.7},
+        {"proximal": 0.7, "factors": [0.5, 3.0, 1.0, 2.0]},
         {"proximal": 0.7, "clip_norm": 0.3, "optimizer": OPTIMIZERS["AdamW"](lr=0.05)},
         {"gradient": True},
         {"gradient": True, "gradient_noise": 0.2, "clip_norm": 0.2},

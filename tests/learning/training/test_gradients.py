@@ -34,6 +34,14 @@ def test_the_proximal_gradient_is_mu_times_the_distance_to_the_anchor() -> None:
     torch.testing.assert_close(four.vector, anchor + 0.95**4 * (start - anchor))
 
 
+def test_a_task_may_have_a_proximal_weight_of_its_own() -> None:
+    # 1 - lr mu = 1 - 0.1 * 0.5 * 3 = 0.85
+    local = trainer(no_bias(), flat(), batch_size=2, proximal=0.5)
+    start, anchor = torch.tensor([1.0, 2, 3, 4, 5, 6]), torch.tensor([3.0, 2, 1, 0, -1, 4])
+    two = local.train(0, 0, 2, start, anchor, 1.0, proximal_factor=3.0)
+    torch.testing.assert_close(two.vector, anchor + 0.85**2 * (start - anchor))
+
+
 def test_the_proximal_gradient_adds_to_that_of_the_loss() -> None:
     settings: dict[str, Any] = {"batch_size": 5, "optimizer": sgd(0.1)}
     plain, pulled = trainer(linear(), **settings), trainer(linear(), proximal=2.0, **settings)
