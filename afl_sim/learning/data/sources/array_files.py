@@ -15,6 +15,7 @@ import numpy as np
 from afl_sim.learning.data.sources.columns import Column, Values, Words
 from afl_sim.learning.data.sources.source import Array, bad
 
+_BLOCK = 1 << 20
 MAPPED_FROM = 64 << 20
 """Bytes of an array from which it is mapped and not read."""
 
@@ -113,9 +114,14 @@ def _check(path: Path, name: str, key: str, header: _Header, size: int) -> None:
 
 
 def _read(file: IO[bytes], header: _Header) -> Array:
-    content = bytearray(file.read(header.nbytes))
-    if len(content) < header.nbytes:
-        raise EOFError(f"{len(content)} bytes of data; its header says {header.nbytes}")
+    content = bytearray(header.nbytes)
+    found = 0
+    while found < header.nbytes:  # in blocks: a second copy of all of it would take memory
+        block = file.read(min(_BLOCK, header.nbytes - found))
+        if not block:
+            raise EOFError(f"{found} bytes of data; its header says {header.nbytes}")
+        content[found : found + len(block)] = block
+        found += len(block)
     order: Any = "F" if header.fortran else "C"
     return np.frombuffer(content, header.dtype, math.prod(header.shape)).reshape(
         header.shape, order=order
