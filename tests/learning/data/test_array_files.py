@@ -78,6 +78,18 @@ def test_a_vocabulary_of_millions_is_refused_before_a_model_is_made(tmp_path: Pa
         read(**words, vocabulary=2**31)
 
 
+def test_a_header_that_lies_is_a_damaged_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "labels.npy", LABELS)
+    for shape in ("(True, 3)", "(" * 2000 + ")" * 2000, "(4294967296, 4294967296)"):
+        text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+        header = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+        (tmp_path / "x.npy").write_bytes(header + bytes(48))
+        arrays = {"inputs": str(tmp_path / "x.npy"), "labels": str(tmp_path / "labels.npy")}
+        message = refusal(train=arrays, test=arrays)
+        assert "cannot be read" in message or "is cut off" in message
+        assert len(message) < 400
+
+
 def test_the_padding_is_one_of_the_tokens(tmp_path: Path) -> None:
     tokens = np.array([[3, 1, 2]] * 3)
     train = npz(tmp_path / "a.npz", inputs=tokens, labels=LABELS[:3])

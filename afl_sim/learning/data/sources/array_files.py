@@ -14,6 +14,7 @@ import numpy as np
 
 from afl_sim.learning.data.sources.columns import Column, Values, Words
 from afl_sim.learning.data.sources.source import Array, bad
+from afl_sim.scenario.wording import one_line
 
 _BLOCK = 1 << 20
 MAPPED_FROM = 64 << 20
@@ -83,7 +84,17 @@ def read_npy(path: Path, key: str) -> Column:
     return Column(path, "", _values(path, "", key, found))
 
 
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    MemoryError,  # of a header that says more than there is
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _read_header(file: IO[bytes]) -> _Header:
@@ -166,5 +177,5 @@ def _values(path: Path, name: str, key: str, found: Array) -> Values:
 
 def _unreadable(path: Path, key: str, error: Exception) -> Exception:
     kind = "an .npz archive" if path.suffix == ".npz" else "an .npy file"
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    why = getattr(error, "strerror", None) or one_line(str(error), 100) or type(error).__name__
     return bad(path, key, f"cannot be read: {why}; expected {kind} that is whole")

@@ -33,6 +33,9 @@ LARGEST_VOCABULARY = 2**20
 
 Name = Annotated[str, Field(min_length=1)]
 Vocabulary = Annotated[Count, Field(le=LARGEST_VOCABULARY)]
+Length = Annotated[Count, Field(le=2**20)]
+"""Of sequences, all of which are filled up to it."""
+
 Side = Annotated[Count, Field(le=10_000)]
 
 
@@ -141,7 +144,7 @@ class FilesDataset(OwnDataset):
     padding: Whole = Field(
         default=0, ge=0, description="Token that fills up sequences that are shorter than others."
     )
-    length: Count | None = Field(
+    length: Length | None = Field(
         default=None,
         description="Number of tokens of a sequence; longer ones lose their end. null: that of the "
         "longest sequence.",
@@ -196,7 +199,7 @@ class LeafDataset(OwnDataset):
         default=(84, 84),
         description="[height, width] to which image files are resized (pixels).",
     )
-    length: Count = Field(
+    length: Length = Field(
         default=25, description="Number of words of a text that are used (Sent140)."
     )
     vocabulary: Annotated[Vocabulary, Field(ge=3)] = Field(
