@@ -10,7 +10,7 @@ from torch import Tensor
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.dataset import Dataset
-from afl_sim.learning.data.datasets import load_annotations, load_dataset
+from afl_sim.learning.data.datasets import load_annotations, load_dataset, stored_pool
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import check_skew, skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of
@@ -83,6 +83,8 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         samples = load_annotations(scenario.data, streams)
     else:
         with one_at_a_time:
+            if _in_workers(scenario):
+                stored_pool(scenario.data)  # so that this process need not keep a copy of its own
             dataset = load_dataset(scenario.data, streams)
         samples = dataset.annotations
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
@@ -123,6 +125,11 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         },
         targets_of(scenario.evaluation, form),
     )
+
+
+def _in_workers(scenario: Scenario) -> bool:
+    """Whether worker processes train."""
+    return scenario.execution.executor != "inline" and scenario.numerics.mode != "batched"
 
 
 def deal_out(scenario: Scenario, samples: Annotations, streams: Streams) -> Dealt:

@@ -437,6 +437,16 @@ def test_a_data_folder_is_found_from_the_scenario_file_and_from_its_resolved_cop
     assert load_study(absolute, CATALOGUE).cases[0].scenario.data.root == "/data"
 
 
+def test_the_identity_of_a_scenario_does_not_depend_on_the_root_of_its_data(tmp_path: Path) -> None:
+    def identity(data: str) -> str:
+        return scenario_id(scenario(f"{BASE}data: {{dataset: kmnist{data}}}\n"))
+
+    here, there = tmp_path / "here", tmp_path / "there" / "sets"
+    assert identity(f", root: {here}") == identity(f", root: {there}")
+    assert identity(f", root: {here}") != identity(", download: true")
+    assert identity(f", root: {here}, normalize: unit") != identity(f", root: {here}")
+
+
 def test_the_identity_of_a_scenario_with_own_data_does_not_depend_on_the_folder(
     tmp_path: Path,
 ) -> None:
