@@ -229,6 +229,8 @@ def base(root: Path) -> Block:
         "strategy": ROUNDS,
         "evaluation": {"every_versions": 1},
         "numerics": {"bits": "portable"},  # refused where it cannot be had
+        # Under an emulator a run can last as long as until the next one, but there is no folder.
+        "execution": {"checkpoint_seconds": None},
         "stop": {"versions": 2},
     }
 
