@@ -12,7 +12,7 @@ from torch import Tensor
 from afl_sim.errors import AflSimError, TaskError
 from afl_sim.execution.memory import keep_freed_memory
 from afl_sim.execution.tasks import TrainingTask
-from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.learning.training.compressors import Compressor
@@ -109,7 +109,7 @@ class Begun:
 def begin(
     task: TrainingTask,
     own: Tensor | None,
-    layout: ParameterVector,
+    layout: Layout,
     compressor: Compressor | None,
     purity: PurityCheck,
 ) -> Begun:
@@ -137,7 +137,7 @@ def as_told(
     begun: Begun,
     result: LocalResult,
     attackers: Attackers | None,
-    layout: ParameterVector,
+    layout: Layout,
 ) -> LocalResult:
     """The result as the client tells it, which is another one if the client attacks."""
     if attackers is None or not task.steps:

@@ -18,7 +18,7 @@ from afl_sim.global_model.evaluations import Evaluations
 from afl_sim.global_model.guard import Guard, corrupted
 from afl_sim.global_model.server_model import ServerModel
 from afl_sim.global_model.snapshot import Snapshot, to_plain
-from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.training.evaluation import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Population, Reading, Strategy, Update
@@ -64,7 +64,7 @@ class TrainingLearner:
         strategy: Strategy,
         executor: Executor,
         initial: Tensor,
-        layout: ParameterVector,
+        layout: Layout,
         population: Population,
         lr_factor: Callable[[int], float],
         on_evaluation: Callable[[int, int, int, int, Scores], None],

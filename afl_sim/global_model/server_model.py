@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import StrategyError
-from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.layout import Layout
 from afl_sim.strategies.base import Population, State, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
 from afl_sim.strategies.toolkit.server_optimizer import server_step
@@ -32,7 +32,7 @@ class ServerModel:
     """
 
     def __init__(
-        self, strategy: Strategy, initial: Tensor, layout: ParameterVector, population: Population
+        self, strategy: Strategy, initial: Tensor, layout: Layout, population: Population
     ) -> None:
         self._strategy = strategy
         self._layout = layout

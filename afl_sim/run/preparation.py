@@ -14,7 +14,7 @@ from afl_sim.learning.data.datasets import load_annotations, load_dataset
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import check_skew, skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of
-from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.learning.training.augmentation import check_augmentation
 from afl_sim.portable.block import arithmetic_of
@@ -53,7 +53,7 @@ class Prepared:
 
     scenario: Scenario
     partition: Partition
-    layout: ParameterVector
+    layout: Layout
     initial: Tensor
     saved: Callable[[Tensor], dict[str, Tensor]]
     dataset: Dataset | None
