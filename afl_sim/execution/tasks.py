@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State, Strategy
 
@@ -56,6 +57,25 @@ class TrainingTask:
     after: Future[LocalResult] | None = None
 
 
+@dataclass(frozen=True)
+class OwnParts:
+    """What the clients have kept at the instant of an evaluation, which tests their own models.
+
+    Attributes:
+        last: the last task of each client that has arrived.
+        size: Q, the number of entries at the end of its vector that the client keeps.
+    """
+
+    last: Mapping[int, Future[LocalResult]]
+    size: int
+
+    def of_clients(self) -> dict[int, Tensor]:
+        """What each of these clients keeps, shape (Q,); waits for their tasks."""
+        return {
+            client: future.result().vector[-self.size :] for client, future in self.last.items()
+        }
+
+
 class Executor(Protocol):
     """Runs tasks. The choice of the executor changes no bit of any result.
 
@@ -71,8 +91,14 @@ class Executor(Protocol):
     def submit(self, task: TrainingTask, due_us: int) -> Future[LocalResult]:
         """Take on a task; its result is needed at ``due_us`` in virtual time, or never."""
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Future[Scores]:
-        """Take on the evaluation of a model given as a vector of shape (P + B,)."""
+    def evaluate(self, vector: Tensor, due_us: int, own: OwnParts | None = None) -> Future[Scores]:
+        """Take on the evaluation of a model given as a vector of shape (P + B,).
+
+        Args:
+            vector: the global model.
+            due_us: when, in virtual time.
+            own: what clients have kept, if their own models are tested.
+        """
 
     def cancel(self, future: Future[Any]) -> None:
         """Note that the result will never be needed, so the task need not begin."""

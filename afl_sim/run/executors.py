@@ -18,6 +18,7 @@ from afl_sim.execution.workers.worker import Supply
 from afl_sim.learning.data.content import data_digest
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer
+from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recipe import attackers_in, build_runner, compressor_of, recipe_of, worker_runner
 from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
@@ -32,14 +33,17 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
     """An executor in this process."""
     assert prepared.dataset is not None
     recipe = recipe_of(scenario)
-    trainer, evaluator = build_runner(
+    trainer, evaluator, personalization = build_runner(
         recipe, prepared.dataset, prepared.partition, prepared.testing
     )
     compressor, attackers = compressor_of(recipe), attackers_in(recipe)
     if scenario.numerics.mode == "batched":
         group = scenario.numerics.group
+        assert isinstance(evaluator, Evaluator)  # own models are refused
         return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor, attackers)
-    return InlineExecutor(trainer, evaluator, compressor, recipe.settings.portable, attackers)
+    return InlineExecutor(
+        trainer, evaluator, compressor, recipe.settings.portable, attackers, personalization
+    )
 
 
 def pooled(pool: WorkerPool) -> Executors:

@@ -51,6 +51,11 @@ def optimizer_of(scenario: Scenario) -> OptimizerSpec:
     return optimizer
 
 
+def has_own_models(scenario: Scenario) -> bool:
+    """Whether each client has a model of its own, so that no model is that of all clients."""
+    return getattr(scenario.model, "kept_by_clients", None) is not None
+
+
 def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
     """How a scenario's clients train.
 

@@ -32,15 +32,29 @@ from afl_sim.streams import Streams
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What each client keeps of a model for itself.
+
+    Attributes:
+        layout: how it lies in a vector of shape (Q,).
+        initial: shape (Q,): what it is before the client's first task.
+    """
+
+    layout: Layout
+    initial: Tensor
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What a run starts from.
 
     Attributes:
         scenario: what is run.
         partition: the samples that each client trains on.
-        layout: how the model lies in its vector.
+        layout: how the global model lies in its vector: what is sent.
         initial: shape (P + B,): the initial model.
-        saved: takes such a vector, and gives the model's tensors by the names they are saved under.
+        saved: takes such a vector, and gives the model's tensors by the names they are saved under;
+            parts that clients keep have their initial values.
         dataset: the samples; None for a run without training.
         samples: the samples that are dealt out, without their inputs.
         testing: the samples that each client keeps for tests; None if there are none.
@@ -49,6 +63,7 @@ class Prepared:
         metrics: the metrics of evaluations, the main one first, and which of two values is better.
         targets: by metric, the values for which the time to reach them is reported. Unless the
             scenario has its own, they are for classes only.
+        kept: what each client keeps for itself; None if it keeps nothing.
     """
 
     scenario: Scenario
@@ -62,6 +77,7 @@ class Prepared:
     evaluation_samples: int | None
     metrics: dict[str, Better]
     targets: Mapping[str, Sequence[float]]
+    kept: Kept | None = None
 
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
@@ -112,7 +128,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         dealt.training,
         model.layout,
         model.vector,
-        model.saved,
+        model.saved_shared,
         dataset,
         samples,
         dealt.testing,
@@ -122,6 +138,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
             for metric in chosen_metrics(scenario.evaluation, form)
         },
         targets_of(scenario.evaluation, form),
+        None if model.parts is None else Kept(model.parts.personal, model.personal),
     )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
@@ -19,13 +20,18 @@ from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import open_pool, split_pool
 from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.metrics.chosen import chosen_metrics, makers_of
+from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.personal import personal_parts
 from afl_sim.learning.partition import deal
 from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, ByClient, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
+from afl_sim.learning.training.judging import Judge
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer, Shards
+from afl_sim.learning.training.own_models import OwnModels, Tested
+from afl_sim.learning.training.personalization import Personalization
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
@@ -112,9 +118,17 @@ class _SizedShards(Shards, Protocol):
         """Samples of each client, shape (clients,)."""
 
 
+class Built(NamedTuple):
+    """What does the tasks of a run."""
+
+    trainer: LocalTrainer
+    evaluator: Evaluator | OwnModels
+    personalization: Personalization | None
+
+
 def build_runner(
     recipe: Recipe, dataset: Dataset, partition: _SizedShards, testing: _SizedShards | None = None
-) -> tuple[LocalTrainer, Evaluator]:
+) -> Built:
     """Make the trainer and the evaluator of a run, in the run's arithmetic.
 
     Args:
@@ -127,7 +141,7 @@ def build_runner(
     chosen = recipe.evaluation
     shards = {"client_test": testing, "client_train": partition}.get(chosen.on)
     everybody = range(recipe.clients)
-    weights = None
+    weights, subset = None, None
     if shards is not None:
         held = [shards.indices(client) for client in everybody]
         rows = torch.from_numpy(np.sort(np.concatenate(held)))  # in the order of the files
@@ -159,6 +173,7 @@ def build_runner(
         )
     with arithmetic_of(recipe.settings.portable):
         model = new_model(recipe.model, recipe.data, streams)
+        personalization = _personalization(recipe, model)
         trainer = trainer_of(
             model,
             dataset.inputs,
@@ -169,14 +184,26 @@ def build_runner(
             sizes,
             dataset.weights,
         )
+    metrics = makers_of(chosen_metrics(chosen, dataset.form), dataset.form)
+    if personalization is not None:
+        assert shards is not None
+        among = None if subset is None else rows.numpy()[subset.numpy()]
+        tested = Tested.of([shards.indices(c) for c in everybody], dataset.labels, among)
+        each = None
+        if chosen.per_client and testing is not None:
+            each = tested
+            if among is not None or shards is not testing:
+                each = Tested.of([testing.indices(c) for c in everybody], dataset.labels)
+        judge = Judge(dataset.form.outputs, recipe.settings.loss, dataset.labels, metrics)
+        own = OwnModels(trainer, judge, personalization, tested, each)
+        return Built(trainer, own, personalization)
     gradient = None
     if chosen.squared_gradient_norm:
         gradient = FullGradient(trainer, partition, recipe.clients)
     clients = None
     if chosen.per_client and testing is not None:
         clients = ByClient.of([testing.indices(client) for client in everybody])
-    metrics = makers_of(chosen_metrics(chosen, dataset.form), dataset.form)
-    return trainer, Evaluator(
+    evaluator = Evaluator(
         trainer,
         inputs,
         labels,
@@ -187,6 +214,14 @@ def build_runner(
         weights,
         clients,
     )
+    return Built(trainer, evaluator, None)
+
+
+def _personalization(recipe: Recipe, model: nn.Module) -> Personalization | None:
+    """What clients keep of a model, which is as it was built; None if they keep nothing."""
+    layout = ParameterVector(model)
+    parts = personal_parts(model, layout, model_spec(recipe.model).kept_by_clients)
+    return None if parts is None else Personalization(parts, parts.split(layout.read(model))[1])
 
 
 def _batch_sizes(
@@ -207,6 +242,11 @@ def _batch_sizes(
         totals.append(int(held.sum()))
     if recipe.evaluation.per_client and testing is not None:
         totals.append(int(testing.sizes.sum()))
+    if model_spec(recipe.model).kept_by_clients is not None:  # each client has its own model
+        if recipe.evaluation.on == "client_train":
+            totals += set(held.tolist())
+        if testing is not None:
+            totals += set(testing.sizes.tolist())
     parts = {min(EVALUATION_BATCH, total) for total in totals}
     rests = {total % EVALUATION_BATCH for total in totals}
     return BatchSizes(tuple(trained), tuple(sorted((parts | rests) - {0})))
@@ -235,13 +275,14 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
         )
         training = _Rows(training, rows)
         testing = None if testing is None else _Rows(testing, rows)
-    trainer, evaluator = build_runner(recipe, pool, training, testing)
+    built = build_runner(recipe, pool, training, testing)
     return TaskRunner(
-        trainer,
-        evaluator,
+        built.trainer,
+        built.evaluator,
         compressor_of(recipe),
         recipe.settings.portable,
         attackers_in(recipe),
+        built.personalization,
     )
 
 

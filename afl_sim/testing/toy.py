@@ -26,7 +26,7 @@ from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.attackers import Attackers, attackers_of
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue

@@ -17,11 +17,12 @@ from typing import Any
 from torch import Tensor
 
 from afl_sim.execution.runner import as_told, begin, conclude, told_as
-from afl_sim.execution.tasks import Known, TrainingTask
+from afl_sim.execution.tasks import Known, OwnParts, TrainingTask
 from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Evaluator, Scores
+from afl_sim.learning.training.evaluation import Evaluator
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Strategy
 from afl_sim.strategies.purity import PurityCheck
@@ -94,7 +95,7 @@ class BatchedExecutor:
         self._waiting[future] = None
         return future
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Known[Scores]:
+    def evaluate(self, vector: Tensor, due_us: int, own: OwnParts | None = None) -> Known[Scores]:
         """Evaluate a model at once, so that it need not be kept."""
         began = perf_counter()
         with told_as("an evaluation"):

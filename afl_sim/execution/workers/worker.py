@@ -19,7 +19,7 @@ from torch import Tensor
 from afl_sim.execution.code_digest import code_digest
 from afl_sim.execution.numerics import fingerprint
 from afl_sim.execution.runner import TaskRunner
-from afl_sim.execution.tasks import TrainingTask
+from afl_sim.execution.tasks import OwnParts, TrainingTask
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.scenario.sections.settings import Numerics
 from afl_sim.strategies.base import State, Strategy
@@ -117,6 +117,16 @@ def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Re
     return Request("train", build, task.base, task.origin, alone, supply)
 
 
+def evaluate_request(
+    build: bytes, supply: Supply | None, vector: Tensor, own: OwnParts | None
+) -> Request:
+    """The request of an evaluation; the tasks that the clients did before it are done."""
+    kept: tuple[Any, ...] = ()
+    if own is not None:
+        kept = ({client: part.numpy() for client, part in own.of_clients().items()},)
+    return Request("evaluate", build, vector, arguments=kept, supply=supply)
+
+
 def call_request(
     supply: Supply | None, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> Request:
@@ -173,7 +183,9 @@ class Worker:
         assert base is not None
         runner, vector = self._runner(build), torch.from_numpy(_owned(base))
         if what == "evaluate":
-            return runner.evaluate(vector)
+            kept = arguments[0] if arguments else {}
+            parts = {client: torch.from_numpy(_owned(part)) for client, part in kept.items()}
+            return runner.evaluate(vector, parts)
         client, task, steps, lr_factor, own = arguments
         result = runner.train(
             TrainingTask(client, task, steps, vector, lr_factor, origin),

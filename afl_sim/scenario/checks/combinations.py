@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from afl_sim.scenario.catalogue import NamedBlock
 from afl_sim.scenario.checks.extremes import beyond_all_bounds
 from afl_sim.scenario.checks.numerics import numerics_findings
+from afl_sim.scenario.checks.personalization import personalization_findings
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
@@ -120,6 +121,7 @@ def impossible_combinations(
     yield from numerics_findings(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
     )
+    yield from personalization_findings(sections)
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))

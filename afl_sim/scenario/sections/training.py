@@ -93,6 +93,20 @@ def _whole(value: Distribution) -> Distribution:
     return value
 
 
+def batches_in_pass(samples: int, batch_size: int | None, drop_last: bool) -> int:
+    """Mini-batches in one pass over a client's samples.
+
+    Args:
+        samples: that the client holds.
+        batch_size: samples per mini-batch; None for all of them.
+        drop_last: whether a last, smaller mini-batch is left out, unless it is the only one.
+    """
+    if batch_size is None:
+        return 1 if samples else 0
+    whole, rest = divmod(samples, batch_size)
+    return whole + bool(rest and not (drop_last and whole))
+
+
 DEFAULT_OPTIMIZER: dict[str, Any] = {"kind": "SGD", "lr": 0.05}
 LENGTHS = ("epochs", "steps")
 Repetitions = Annotated[Distribution, AfterValidator(_whole)]

@@ -10,6 +10,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.section import MOST_STEPS
+from afl_sim.scenario.sections.training import batches_in_pass
 from afl_sim.streams import Streams
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
@@ -38,11 +39,7 @@ class Workload:
 
     def batches(self, client: int) -> int:
         """Mini-batches in one pass over the client's data."""
-        samples = self.samples_of(client)
-        if self.batch_size is None:
-            return 1 if samples else 0
-        whole, rest = divmod(samples, self.batch_size)
-        return whole + bool(rest and not (self.drop_last and whole))
+        return batches_in_pass(self.samples_of(client), self.batch_size, self.drop_last)
 
     def amount(
         self, client: int, number: int, epochs: float | None = None, steps: int | None = None

@@ -230,7 +230,7 @@ def test_ten_steps_are_near_those_of_exact_float32(model: str, clients: int, bou
         scenario = load_scenario(SMALLEST, [*chosen, f"numerics.mode={mode}"])
         prepared = prepare(scenario)
         assert prepared.dataset is not None
-        local, _ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
+        local, *_ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
         trainers.append(local)
     exact, stacked = trainers
     start = prepared.initial

@@ -1,0 +1,78 @@
+"""What does not go together with parts of a model that clients keep for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from afl_sim.scenario.mistakes.explain import Finding, KeyPath
+from afl_sim.scenario.wording import show
+
+_ON_OWN = ("client_test", "client_train")
+_PERSONAL: KeyPath = ("model", "personal")
+
+
+def personalization_findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is wrong with personal parts together with other settings.
+
+    Args:
+        sections: a scenario's attributes, by name, as far as they are valid.
+    """
+    if getattr(sections.get("model"), "kept_by_clients", None) is not None:
+        yield from _not_batched(_PERSONAL, sections)
+        yield from _not_with_gradients(_PERSONAL, sections)
+        yield from _not_queued(_PERSONAL, sections)
+        yield from _without_a_common_model(sections)
+
+
+def _without_a_common_model(sections: Mapping[str, Any]) -> Iterator[Finding]:
+    """Each client has another model, so nothing can be measured of a model of all clients."""
+    evaluation = sections.get("evaluation")
+    if evaluation is None:
+        return
+    if evaluation.on not in _ON_OWN:
+        yield Finding(
+            ("evaluation", "on"),
+            f"got {show(evaluation.on)}, but with model.personal each client has a model of its "
+            "own, which is tested on its own samples; expected client_test, with data.client_test "
+            "above 0, or client_train",
+        )
+    if evaluation.squared_gradient_norm:
+        yield Finding(
+            ("evaluation", "squared_gradient_norm"),
+            "it is of one model for all clients, but with model.personal each client has a model "
+            "of its own; expected false",
+        )
+
+
+def _not_batched(key: KeyPath, sections: Mapping[str, Any]) -> Iterator[Finding]:
+    numerics = sections.get("numerics")
+    if numerics is not None and numerics.mode == "batched":
+        yield Finding(
+            key,
+            "tasks that are trained together cannot train what a client keeps for itself; "
+            "expected numerics.mode: exact",
+        )
+
+
+def _not_with_gradients(key: KeyPath, sections: Mapping[str, Any]) -> Iterator[Finding]:
+    strategy: Any = sections.get("strategy")
+    if getattr(strategy, "gradient", False) is True:
+        yield Finding(
+            key,
+            f"the clients of {strategy.kind} send gradients and do not train, so they would not "
+            "train what they keep, either; expected a strategy whose clients train",
+        )
+
+
+def _not_queued(key: KeyPath, sections: Mapping[str, Any]) -> Iterator[Finding]:
+    clients = sections.get("clients")
+    strategy: Any = sections.get("strategy")
+    message = (
+        "a client continues with what it has kept, which is unknown when a queued task is sent; "
+        "expected "
+    )
+    if clients is not None and clients.queue == "fifo":
+        yield Finding(key, f"{message}clients.queue: none")
+    elif getattr(strategy, "queues_at_clients", False) is True:
+        yield Finding(key, f"{message}a strategy other than {strategy.kind}, which queues tasks")
