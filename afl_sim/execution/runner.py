@@ -19,7 +19,7 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
-from afl_sim.learning.training.own_models import OwnModels
+from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
 from afl_sim.learning.training.personalization import Local, Personalization
 from afl_sim.portable.block import ADVICE, arithmetic_of
 from afl_sim.portable.mode import NotPortable
@@ -45,7 +45,7 @@ class TaskRunner:
     def __init__(
         self,
         trainer: LocalTrainer,
-        evaluator: Evaluator | OwnModels,
+        evaluator: Evaluator | PersonalEvaluator,
         compressor: Compressor | None = None,
         portable: bool = False,
         attackers: Attackers | None = None,
@@ -101,16 +101,19 @@ class TaskRunner:
             return local.train(self._trainer), None
         return self._personalization.train(self._trainer, local, personal)
 
-    def evaluate(self, vector: Tensor, kept: Mapping[int, Tensor] | None = None) -> Scores:
+    def evaluate(
+        self, vector: Tensor, kept: Mapping[int, Tensor] | None = None, version: int = 0
+    ) -> Scores:
         """Evaluate a model given as a vector of shape (P + B,).
 
         Args:
             vector: the global model.
             kept: what clients have kept for themselves, if their own models are tested.
+            version: the version of the global model.
         """
         with arithmetic_of(self._portable), told_as("an evaluation"):
-            if isinstance(self._evaluator, OwnModels):
-                return self._evaluator.evaluate(vector, kept or {})
+            if isinstance(self._evaluator, PersonalEvaluator):
+                return self._evaluator.evaluate(vector, kept or {}, version)
             return self._evaluator.evaluate(vector)
 
 

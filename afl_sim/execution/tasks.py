@@ -62,10 +62,12 @@ class OwnParts:
     """What the clients have kept at the instant of an evaluation, which tests their own models.
 
     Attributes:
+        version: the version of the global model.
         last: the last task of each client that has arrived.
         size: Q, the number of entries at the end of its vector that the client keeps.
     """
 
+    version: int
     last: Mapping[int, Future[LocalResult]]
     size: int
 

@@ -139,7 +139,7 @@ class TrainingLearner:
         self.settle()
         row = self.vector, time_us, version, updates, samples
         if self._own_models:
-            self._evaluations.begin(*row, self._own_parts(), self._tasks.changes)
+            self._evaluations.begin(*row, self._own_parts(version), self._tasks.changes)
         else:
             self._evaluations.begin(*row)
 
@@ -159,7 +159,7 @@ class TrainingLearner:
 
         A client of which no task has arrived has the initial values.
         """
-        return self._own_parts().of_clients() if self._kept_size else {}
+        return self._own_parts(0).of_clients()
 
     def metric(self, name: str) -> float | None:
         """A metric of the last evaluation; waits for it. None where it has no finite value."""
@@ -244,9 +244,9 @@ class TrainingLearner:
             loss,
         )
 
-    def _own_parts(self) -> OwnParts:
+    def _own_parts(self, version: int) -> OwnParts:
         last = dict(self._tasks.own) if self._kept_size else {}
-        return OwnParts(last, self._kept_size)
+        return OwnParts(version, last, self._kept_size)
 
     def _update(self, dispatch: Dispatched, result: LocalResult, version: int) -> Update:
         if self._guard is None and dispatch.steps and not math.isfinite(result.loss):

@@ -18,7 +18,6 @@ from afl_sim.execution.workers.worker import Supply
 from afl_sim.learning.data.content import data_digest
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer
-from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recipe import attackers_in, build_runner, compressor_of, recipe_of, worker_runner
 from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
@@ -39,7 +38,6 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
     compressor, attackers = compressor_of(recipe), attackers_in(recipe)
     if scenario.numerics.mode == "batched":
         group = scenario.numerics.group
-        assert isinstance(evaluator, Evaluator)  # own models are refused
         return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor, attackers)
     return InlineExecutor(
         trainer, evaluator, compressor, recipe.settings.portable, attackers, personalization

@@ -29,7 +29,7 @@ from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.machine import physical_memory
-from afl_sim.run.kinds import has_own_models, optimizer_of, strategy_of
+from afl_sim.run.kinds import optimizer_of, strategy_of, tests_own_models
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.strategies.base import Strategy
 from afl_sim.streams import Streams
@@ -138,7 +138,7 @@ def demands_of(
         tested.append(int(partition.sizes.sum()))  # in others several clients may hold a sample
     if evaluation.per_client and dealt.testing is not None:
         tested.append(int(dealt.testing.sizes.sum()))
-    if has_own_models(scenario):  # each is tested on the samples of its client alone
+    if tests_own_models(scenario):  # each is tested on the samples of its client alone
         shards = [dealt.testing, partition if evaluation.on == "client_train" else None]
         tested += [n for held in shards if held is not None for n in set(held.sizes.tolist())]
     last = {samples % EVALUATION_BATCH for samples in tested}

@@ -56,6 +56,16 @@ def has_own_models(scenario: Scenario) -> bool:
     return getattr(scenario.model, "kept_by_clients", None) is not None
 
 
+def measures_personal(scenario: Scenario) -> bool:
+    """Whether evaluations measure personalised models beside those that they always measure."""
+    return scenario.evaluation.fine_tuning is not None
+
+
+def tests_own_models(scenario: Scenario) -> bool:
+    """Whether evaluations test models of which each client has one of its own."""
+    return has_own_models(scenario) or measures_personal(scenario)
+
+
 def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
     """How a scenario's clients train.
 

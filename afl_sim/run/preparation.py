@@ -13,21 +13,26 @@ from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import load_annotations, load_dataset
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import check_skew, skewed
-from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of
+from afl_sim.learning.metrics.chosen import targets_of
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.partition import Dealt, Partition, deal
 from afl_sim.learning.training.augmentation import check_augmentation
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
-from afl_sim.run.checks import check_attack, check_batches, evaluation_problems
+from afl_sim.run.checks import (
+    check_attack,
+    check_batches,
+    check_fine_tuning,
+    evaluation_problems,
+)
 from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
 from afl_sim.run.kinds import settings_of
 from afl_sim.run.recipe import client_speeds
 from afl_sim.run.rule_trials import check_on_model
-from afl_sim.run.task_checks import check_task
+from afl_sim.run.task_checks import check_task, measured_by
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.data import held_out
-from afl_sim.scenario.sections.metrics import Better, better_of, metric_name
+from afl_sim.scenario.sections.metrics import Better
 from afl_sim.streams import Streams
 
 
@@ -117,6 +122,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
         block = scenario.model.model_dump(by_alias=True)
         model = initial_model(block, scenario.data, streams, demands)
+        check_fine_tuning(scenario.evaluation, model.module, model.whole)
         check_on_model(scenario, model.vector[: model.layout.num_parameters])
     if scenario.numerics.mode == "batched":
         check_batching(scenario, model.module, demands)
@@ -133,10 +139,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         samples,
         dealt.testing,
         available,
-        {
-            metric_name(metric): better_of(metric)
-            for metric in chosen_metrics(scenario.evaluation, form)
-        },
+        measured_by(scenario, form),
         targets_of(scenario.evaluation, form),
         None if model.parts is None else Kept(model.parts.personal, model.personal),
     )

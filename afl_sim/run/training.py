@@ -14,7 +14,7 @@ from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.null import NullLearner
 from afl_sim.run.checkpointing import Checkpoints, Replay, read_checkpoint
 from afl_sim.run.finished import Trained, WallTime
-from afl_sim.run.kinds import has_own_models, strategy_of
+from afl_sim.run.kinds import strategy_of, tests_own_models
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.scenario import Scenario
@@ -124,7 +124,7 @@ class Training:
             None if refused is None else Guard(refused.max_norm),
             scenario.training.compression.feeds_back,
             0 if prepared.kept is None else prepared.kept.layout.size,
-            has_own_models(scenario),
+            tests_own_models(scenario),
         )
         self.learner: Learner = self._numbers
         self._checkpoints = Checkpoints(scenario.execution, recorder, self._numbers)

@@ -24,6 +24,7 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
 from afl_sim.strategies.base import Strategy
 from afl_sim.strategies.purity import PurityCheck
 
@@ -73,7 +74,7 @@ class BatchedExecutor:
     def __init__(
         self,
         trainer: BatchedTrainer,
-        evaluator: Evaluator,
+        evaluator: Evaluator | PersonalEvaluator,
         group: int,
         compressor: Compressor | None = None,
         attackers: Attackers | None = None,
@@ -99,7 +100,11 @@ class BatchedExecutor:
         """Evaluate a model at once, so that it need not be kept."""
         began = perf_counter()
         with told_as("an evaluation"):
-            evaluation = self._evaluator.evaluate(vector)
+            if isinstance(self._evaluator, PersonalEvaluator):
+                version = 0 if own is None else own.version
+                evaluation = self._evaluator.evaluate(vector, {}, version)
+            else:
+                evaluation = self._evaluator.evaluate(vector)
         self.evaluation_seconds += perf_counter() - began
         return Known(evaluation)
 

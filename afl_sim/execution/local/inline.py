@@ -14,7 +14,7 @@ from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
-from afl_sim.learning.training.own_models import OwnModels
+from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
 from afl_sim.learning.training.personalization import Personalization
 
 
@@ -52,7 +52,7 @@ class InlineExecutor:
     def __init__(
         self,
         trainer: LocalTrainer,
-        evaluator: Evaluator | OwnModels,
+        evaluator: Evaluator | PersonalEvaluator,
         compressor: Compressor | None = None,
         portable: bool = False,
         attackers: Attackers | None = None,
@@ -71,9 +71,9 @@ class InlineExecutor:
 
     def evaluate(self, vector: Tensor, due_us: int, own: OwnParts | None = None) -> Known[Scores]:
         """Evaluate a model at once, so that it need not be kept."""
-        kept = None if own is None else own.of_clients()
+        further = () if own is None else (own.of_clients(), own.version)
         began = perf_counter()
-        evaluation = self._runner.evaluate(vector, kept)
+        evaluation = self._runner.evaluate(vector, *further)
         self.evaluation_seconds += perf_counter() - began
         return Known(evaluation)
 

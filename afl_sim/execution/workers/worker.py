@@ -123,7 +123,8 @@ def evaluate_request(
     """The request of an evaluation; the tasks that the clients did before it are done."""
     kept: tuple[Any, ...] = ()
     if own is not None:
-        kept = ({client: part.numpy() for client, part in own.of_clients().items()},)
+        parts = {client: part.numpy() for client, part in own.of_clients().items()}
+        kept = (parts, own.version)
     return Request("evaluate", build, vector, arguments=kept, supply=supply)
 
 
@@ -183,9 +184,11 @@ class Worker:
         assert base is not None
         runner, vector = self._runner(build), torch.from_numpy(_owned(base))
         if what == "evaluate":
-            kept = arguments[0] if arguments else {}
+            if not arguments:
+                return runner.evaluate(vector)
+            kept, version = arguments
             parts = {client: torch.from_numpy(_owned(part)) for client, part in kept.items()}
-            return runner.evaluate(vector, parts)
+            return runner.evaluate(vector, parts, version)
         client, task, steps, lr_factor, own = arguments
         result = runner.train(
             TrainingTask(client, task, steps, vector, lr_factor, origin),

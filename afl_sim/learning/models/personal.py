@@ -81,21 +81,20 @@ class PersonalParts:
         return shared, torch.cat(personal) if personal else whole[:0]
 
 
-def personal_parts(
-    model: nn.Module, layout: Layout, patterns: Sequence[str] | None
-) -> PersonalParts | None:
-    """The personal parts of a model; None if it has none.
+def parts_named(
+    model: nn.Module, layout: Layout, patterns: Sequence[str], key: str
+) -> PersonalParts:
+    """The parts of a model that match patterns, apart from the others.
 
     Args:
         model: has the layout's tensors. A pattern may match any name of a tied parameter.
         layout: of its whole vector.
-        patterns: of names, or None.
+        patterns: of names.
+        key: the scenario's key, for the message.
 
     Raises:
-        ScenarioError: a pattern matches nothing that is sent; or nothing trained is left to send.
+        ScenarioError: a pattern matches nothing that is sent.
     """
-    if patterns is None:
-        return None
     first = {id(tensor): name for name, tensor in model.named_parameters()}
     names = {
         name: first[id(tensor)]
@@ -103,8 +102,24 @@ def personal_parts(
         if first[id(tensor)] in layout.names
     } | {name: name for name in layout.names}
     what = "parameter or buffer that is in the model's vector"
-    found = {names[name] for name in matching(patterns, names, KEY, what)}
-    parts = PersonalParts(layout, found)
+    return PersonalParts(layout, {names[name] for name in matching(patterns, names, key, what)})
+
+
+def personal_parts(
+    model: nn.Module, layout: Layout, patterns: Sequence[str] | None
+) -> PersonalParts | None:
+    """The parts of a model that clients keep for themselves; None if they keep none.
+
+    Args:
+        model, layout: as for `parts_named`.
+        patterns: the scenario's ``model.personal``.
+
+    Raises:
+        ScenarioError: a pattern matches nothing that is sent; or nothing trained is left to send.
+    """
+    if patterns is None:
+        return None
+    parts = parts_named(model, layout, patterns, KEY)
     if not any(parts.shared.trained):
         raise ScenarioError(
             f"{KEY}: the patterns match everything that is trained, so nothing would be sent; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -112,7 +113,8 @@ class Counted:
         values = self._measured.values()
         accuracy, by_class = values.pop("accuracy", None), ()
         if self._judge.of_classes:
-            accuracy = float(self._right.sum()) / int(self._held.sum())
+            total = int(self._held.sum())
+            accuracy = float(self._right.sum()) / total if total else math.nan
             by_class = tuple((self._right / self._held).tolist())
         return Scores(accuracy, self._loss / (self._total or 1), by_class, None, values)
 

@@ -326,11 +326,11 @@ class LocalTrainer:
             order,
         )
 
-    def passes(self, client: int, passes: int) -> int:
-        """How many mini-batches so many passes over the client's data are."""
+    def batches_in_pass(self, client: int) -> int:
+        """How many mini-batches a pass over the client's data has."""
         settings = self.settings
         held = len(self._shards.indices(client))
-        return passes * batches_in_pass(held, settings.batch_size, settings.drop_last)
+        return batches_in_pass(held, settings.batch_size, settings.drop_last)
 
     def noise(self, client: int, task: int, phase: Phase = ORDINARY) -> Iterator[Tensor]:
         """The noise of the task's gradients, one vector of shape (P,) after another."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,6 @@ from afl_sim.learning.metrics.chosen import Measured
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.judging import Counted, Judge, Scores, counted
 from afl_sim.learning.training.local_training import LocalTrainer
-from afl_sim.learning.training.personalization import Personalization
 
 Ints = npt.NDArray[np.int64]
 
@@ -40,46 +39,32 @@ class Tested:
 
 
 class OwnModels:
-    """Evaluates models of which each client has one of its own.
+    """Tests models of which each client has one of its own.
 
-    A measure of the run is over the samples of all clients, each predicted by the model of its
-    client.
+    A measure is over the samples of all clients, each predicted by the model of its client.
 
     Args:
         trainer: whose model object is used as scratch space.
         judge: what is measured.
-        personalization: makes a client's model from the global one and what the client keeps.
         tested: on which samples.
         each: the samples for the metrics of each client, if they are asked for.
     """
 
     def __init__(
-        self,
-        trainer: LocalTrainer,
-        judge: Judge,
-        personalization: Personalization,
-        tested: Tested,
-        each: Tested | None = None,
+        self, trainer: LocalTrainer, judge: Judge, tested: Tested, each: Tested | None = None
     ) -> None:
         self._trainer = trainer
         self._judge = judge
-        self._personalization = personalization
         self._tested = tested
         self._each = each
         self._held = judge.held(tested.labels[torch.cat(list(tested.rows))])
 
-    def evaluate(self, vector: Tensor, kept: Mapping[int, Tensor]) -> Scores:
-        """Evaluate the clients' models.
+    def scores(self, model: Callable[[int], Tensor]) -> Scores:
+        """Test the clients' models.
 
         Args:
-            vector: shape (P + B,): the global model.
-            kept: what clients have kept, shape (Q,); the others have the initial values.
+            model: gives a client's model as a whole vector.
         """
-        initial = self._personalization.initial
-
-        def model(client: int) -> Tensor:
-            return self._personalization.model(vector, kept.get(client, initial))
-
         with self._trainer.turn:
             return self._scores(model)
 
@@ -91,7 +76,8 @@ class OwnModels:
             further = self._further(client)
             if not len(rows) and not len(further):
                 continue
-            trainer.load(model(client), "evaluation.dropout", client)
+            vector = model(client)
+            trainer.load(vector, "evaluation.dropout", client)
             trainer.model.eval()
             with torch.no_grad():
                 for batch in _batches(rows):

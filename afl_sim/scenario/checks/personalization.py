@@ -23,6 +23,9 @@ def personalization_findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _not_with_gradients(_PERSONAL, sections)
         yield from _not_queued(_PERSONAL, sections)
         yield from _without_a_common_model(sections)
+    data, evaluation = sections.get("data"), sections.get("evaluation")
+    if evaluation is not None and evaluation.fine_tuning is not None:
+        yield from _tested_by_none(("evaluation", "fine_tuning"), data)
 
 
 def _without_a_common_model(sections: Mapping[str, Any]) -> Iterator[Finding]:
@@ -42,6 +45,15 @@ def _without_a_common_model(sections: Mapping[str, Any]) -> Iterator[Finding]:
             ("evaluation", "squared_gradient_norm"),
             "it is of one model for all clients, but with model.personal each client has a model "
             "of its own; expected false",
+        )
+
+
+def _tested_by_none(key: KeyPath, data: Any) -> Iterator[Finding]:
+    if data is not None and data.client_test == 0:
+        yield Finding(
+            key,
+            "each client's model is tested on samples of its own, but data.client_test is 0; "
+            "expected data.client_test above 0",
         )
 
 

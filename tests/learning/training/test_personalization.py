@@ -14,10 +14,12 @@ from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.optimizers import OPTIMIZERS
+from afl_sim.learning.training.personal_evaluation import Tuner
 from afl_sim.learning.training.personalization import Local, Personalization
 from afl_sim.learning.training.phase import Phase
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
+from afl_sim.scenario.sections.personalization import FineTuning
 from afl_sim.streams import Streams
 
 STEPS = 2
@@ -172,3 +174,42 @@ def test_a_phase_draws_from_streams_of_its_own(portable: bool) -> None:
     same = [trained(made, portable, Phase(purpose)) for purpose in ("", "", "personal")]
     assert torch.equal(same[0], same[1])
     assert not torch.equal(same[0], same[2])
+
+
+# -- fine-tuning ----------------------------------------------------------------------------------
+
+
+def tuned_head(trained: LocalTrainer, **settings: Any) -> list[float]:
+    """Body and head after the fine-tuning of client 1, whose model is (w, h) = (1.5, 0.75)."""
+    parts = parts_of(trained) if settings.pop("head_alone", False) else None
+    tuner = Tuner(trained, FineTuning(**settings), parts)
+    model = torch.tensor([1.5, 0.75])
+    found = tuner.tuned(1, 7, model).tolist()
+    assert model.tolist() == [1.5, 0.75]
+    return found
+
+
+def test_fine_tuning_is_gradient_descent_on_the_clients_own_samples() -> None:
+    w, h = 1.5, 0.75
+    for _ in range(2):
+        of_w, of_h = gradients(1, w, h)
+        w, h = w - 0.05 * of_w, h - 0.05 * of_h
+    assert tuned_head(local(proximal=9.0), steps=2, lr=0.05) == pytest.approx([w, h], rel=1e-5)
+    assert tuned_head(local(), epochs=2, lr=0.05) == pytest.approx([w, h], rel=1e-5)
+
+
+def test_fine_tuning_may_change_some_parameters_alone() -> None:
+    _, of_h = gradients(1, 1.5, 0.75)
+    found = tuned_head(local(), steps=1, head_alone=True)
+    assert found == [1.5, pytest.approx(0.75 - LR * of_h, rel=1e-5)]
+
+
+def test_fine_tuning_draws_by_client_and_version() -> None:
+    images, labels = data()
+    settings = LocalSettings(sgd(0.1), batch_size=7)
+    made = LocalTrainer(network(), images, labels, Held(), Streams(3), settings)
+    tuner, model = Tuner(made, FineTuning(steps=2)), made.layout.read(network())
+    once = tuner.tuned(0, 4, model)
+    assert torch.equal(once, tuner.tuned(0, 4, model))
+    assert not torch.equal(once, tuner.tuned(0, 5, model))
+    assert not torch.equal(once, tuner.tuned(1, 4, model))
