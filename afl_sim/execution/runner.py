@@ -58,7 +58,7 @@ class TaskRunner:
         self._portable = portable
         self._attackers = attackers
         self._personalization = personalization
-        self._layout = trainer.layout if personalization is None else personalization.parts.shared
+        self._layout = personalization.shared(trainer) if personalization else trainer.layout
         self._purity = PurityCheck(Strategy)
 
     def train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
@@ -96,6 +96,7 @@ class TaskRunner:
             begun.anchor,
             task.lr_factor,
             begun.correction,
+            task.extra_steps,
         )
         if self._personalization is None or personal is None:
             return local.train(self._trainer), None

@@ -46,6 +46,7 @@ class TrainingTask:
         lr_factor: a factor on the local learning rate.
         origin: the strategy and its state; None if the client starts at ``base``.
         after: the client's own last task, if the client goes on from it.
+        extra_steps: further steps, for what the client keeps for itself.
     """
 
     client: int
@@ -55,6 +56,7 @@ class TrainingTask:
     lr_factor: float
     origin: tuple[Strategy, State] | None = None
     after: Future[LocalResult] | None = None
+    extra_steps: int = 0
 
 
 @dataclass(frozen=True)

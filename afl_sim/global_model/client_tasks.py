@@ -81,7 +81,7 @@ class ClientTasks:
     def recall(self, dispatch: Dispatched) -> None:
         """Submit a task with the steps that were done."""
         job: Job = dispatch.job
-        job.task = replace(job.task, steps=dispatch.steps)
+        job.task = replace(job.task, steps=dispatch.steps, extra_steps=dispatch.extra_steps)
         if job.future is not None:
             self._executor.cancel(job.future)
         job.future = self._executor.submit(job.task, dispatch.due_us)
@@ -194,6 +194,7 @@ class ClientTasks:
             self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
             (self._strategy, state) if self._uses_own else None,
             own,
+            dispatch.extra_steps,
         )
 
     def _finish_soon(self, future: Future[LocalResult]) -> None:

@@ -17,7 +17,7 @@ from afl_sim.execution.numerics import check_device
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.layout import Layout
-from afl_sim.learning.models.personal import parts_named
+from afl_sim.learning.models.personal import PersonalParts, parts_named
 from afl_sim.learning.partition import Partition
 from afl_sim.learning.training.attackers import attackers_of, poisoned
 from afl_sim.learning.training.personal_evaluation import TUNED
@@ -25,8 +25,9 @@ from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.bits import check_bits
 from afl_sim.run.kinds import strategy_of
 from afl_sim.run.rule_trials import check_rules
-from afl_sim.scenario import Evaluation, Execution, Scenario
+from afl_sim.scenario import Evaluation, Execution, Scenario, Training
 from afl_sim.scenario.sections.partition_base import Problem
+from afl_sim.scenario.sections.personalization import FedRep
 from afl_sim.streams import Streams
 
 
@@ -132,6 +133,19 @@ def check_attack(
         poisoned(attack, members, true, samples.classes, partition.indices, clients)
     except OwnRuleError as error:
         raise ScenarioError(f"clients.attack: {error}") from error
+
+
+def check_alternation(training: Training, parts: PersonalParts | None) -> None:
+    """Refuse FedRep where none of the personal parts is trained.
+
+    Raises:
+        ScenarioError: that is so.
+    """
+    if isinstance(training.personalization, FedRep) and parts and not any(parts.personal.trained):
+        raise ScenarioError(
+            "training.personalization: fedrep trains the parts that model.personal names, but none "
+            "of them is a parameter that is trained; expected other patterns"
+        )
 
 
 def check_fine_tuning(evaluation: Evaluation, model: nn.Module, layout: Layout) -> None:

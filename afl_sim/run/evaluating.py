@@ -123,14 +123,14 @@ def evaluator_of(
     each = own if settings.per_client else None
     judge = Judge(outputs, loss, dataset.labels, metrics)
     common: Evaluator | OwnModels
-    if personalization is None:
+    if personalization is None or personalization.parts is None:
         gradient = None
         if settings.squared_gradient_norm:
             gradient = FullGradient(trainer, held.training, held.clients)
         clients = None if each is None else ByClient.of(each)
         given = chosen.inputs, chosen.labels, outputs, loss
         common = Evaluator(trainer, *given, gradient, metrics, chosen.weights, clients)
-        if tuner is None:
+        if personalization is None and tuner is None:
             return common
     else:
         shards = held.on(settings.on)
@@ -143,7 +143,7 @@ def evaluator_of(
             further = tested if same else Tested.of(each, dataset.labels)
         common = OwnModels(trainer, judge, tested, further)
     personal = None
-    if tuner is not None:
+    if tuner is not None or isinstance(common, Evaluator):
         assert own is not None
         tested = Tested.of(own, dataset.labels)
         personal = OwnModels(trainer, judge, tested, None if each is None else tested)

@@ -13,6 +13,7 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.optimizers import OPTIMIZERS, OptimizerSpec
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.catalogue import Catalogue
+from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.strategies import resolve_strategy, strategies
 from afl_sim.strategies.base import Strategy
 
@@ -58,7 +59,8 @@ def has_own_models(scenario: Scenario) -> bool:
 
 def measures_personal(scenario: Scenario) -> bool:
     """Whether evaluations measure personalised models beside those that they always measure."""
-    return scenario.evaluation.fine_tuning is not None
+    tuned = scenario.evaluation.fine_tuning is not None
+    return tuned or isinstance(scenario.training.personalization, Ditto)
 
 
 def tests_own_models(scenario: Scenario) -> bool:

@@ -20,12 +20,19 @@ from afl_sim.learning.training.augmentation import check_augmentation
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.checks import (
+    check_alternation,
     check_attack,
     check_batches,
     check_fine_tuning,
     evaluation_problems,
 )
-from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
+from afl_sim.run.initial_model import (
+    InitialModel,
+    check_batching,
+    demands_of,
+    initial_model,
+    one_at_a_time,
+)
 from afl_sim.run.kinds import settings_of
 from afl_sim.run.recipe import client_speeds
 from afl_sim.run.rule_trials import check_on_model
@@ -33,6 +40,7 @@ from afl_sim.run.task_checks import check_task, measured_by
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.data import held_out
 from afl_sim.scenario.sections.metrics import Better
+from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.streams import Streams
 
 
@@ -122,6 +130,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
         block = scenario.model.model_dump(by_alias=True)
         model = initial_model(block, scenario.data, streams, demands)
+        check_alternation(scenario.training, model.parts)
         check_fine_tuning(scenario.evaluation, model.module, model.whole)
         check_on_model(scenario, model.vector[: model.layout.num_parameters])
     if scenario.numerics.mode == "batched":
@@ -141,8 +150,16 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         available,
         measured_by(scenario, form),
         targets_of(scenario.evaluation, form),
-        None if model.parts is None else Kept(model.parts.personal, model.personal),
+        _kept(scenario, model),
     )
+
+
+def _kept(scenario: Scenario, model: InitialModel) -> Kept | None:
+    if model.parts is not None:
+        return Kept(model.parts.personal, model.personal)
+    if isinstance(scenario.training.personalization, Ditto):
+        return Kept(model.whole, model.initial)
+    return None
 
 
 def deal_out(scenario: Scenario, samples: Annotations, streams: Streams) -> Dealt:

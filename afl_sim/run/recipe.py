@@ -39,6 +39,7 @@ from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
+from afl_sim.scenario.sections.personalization import Ditto, FedRep
 from afl_sim.streams import Streams
 from afl_sim.world.clients.devices import speeds
 
@@ -55,6 +56,7 @@ class Recipe:
         compression: how models and updates are compressed on their way.
         attack: which clients attack, and how; None if none do.
         speeds: of the clients, if their data depends on their speed; else empty.
+        personalization: the further steps of tasks, for what clients keep; None if there are none.
         own_models: whether evaluations test models of which each client has one of its own.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
     """
@@ -68,6 +70,7 @@ class Recipe:
     compression: Compression
     attack: Attack | None = None
     speeds: tuple[float, ...] = ()
+    personalization: FedRep | Ditto | None = None
     own_models: bool = False
     stored: Path | None = None
 
@@ -84,6 +87,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.training.compression,
         scenario.clients.attack,
         client_speeds(scenario),
+        scenario.training.personalization,
         tests_own_models(scenario),
     )
 
@@ -172,9 +176,12 @@ def build_runner(
 
 def _personalization(recipe: Recipe, model: nn.Module) -> Personalization | None:
     """What clients keep of a model, which is as it was built; None if they keep nothing."""
-    layout = ParameterVector(model)
+    layout, spec = ParameterVector(model), recipe.personalization
     parts = personal_parts(model, layout, model_spec(recipe.model).kept_by_clients)
-    return None if parts is None else Personalization(parts, parts.split(layout.read(model))[1])
+    initial = layout.read(model)
+    if parts is not None:
+        return Personalization(parts, parts.split(initial)[1], spec)
+    return Personalization(None, initial, spec) if isinstance(spec, Ditto) else None
 
 
 def _tuned(recipe: Recipe, model: nn.Module) -> PersonalParts | None:

@@ -149,6 +149,7 @@ def _workload(scenario: Scenario, sizes: Sizes, streams: Streams) -> Workload:
         steps=training.steps,
         drop_last=training.drop_last,
         streams=streams,
+        personal=training.personalization,
     )
 
 

@@ -97,7 +97,8 @@ def test_a_personalised_metric_is_a_target_and_ends_a_run() -> None:
     run = simulate(
         small(
             "stop={updates: 60, metrics: {personal_accuracy: 0.7}}",
-            evaluation="every_versions: 1, samples: 100, targets: {personal_accuracy: 0.6, personal_loss: 2.0}",
+            evaluation="every_versions: 1, samples: 100, "
+            "targets: {personal_accuracy: 0.6, personal_loss: 2.0}",
         )
     )
     assert run.summary["stopped_by"] == "personal_accuracy"

@@ -16,6 +16,7 @@ from torch import nn
 from afl_sim.errors import RunFolderError, ScenarioError
 from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.recording import Run
+from afl_sim.recording.diff import first_divergence
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.run.preparation import prepare
 from afl_sim.scenario import Scenario
@@ -27,12 +28,19 @@ STRATEGIES = {
     "quafl": "{kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5}",
     "favas": "{kind: favas, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.3}",
     "safa": "{kind: safa, clients_per_round: 3, lag_tolerance: 2}",
+    "partial": "{kind: fedavg, clients_per_round: 4, deadline: 0.5, partial: keep}",
     "scaffold": "{kind: scaffold, clients_per_round: 3}",
 }
 FEEDBACK = "training.compression.upload={kind: topk, fraction: 0.1, error_feedback: true}"
 FAULTS = (
     "clients.faults={crash: 0.2, corruption: {probability: 0.3}}",
     "server.guard={max_norm: 50}",
+)
+FEDREP = "training.personalization={kind: fedrep, steps: 2}"
+DITTO = ("training.personalization={kind: ditto, lambda: 0.5, steps: 2}", "model.personal=null")
+AWAY = (
+    "clients.availability={kind: on_off, on: {dist: expon, scale: 1.0}, "
+    "off: {dist: expon, scale: 0.5}, on_leave: partial}",
 )
 MODEL = "model={kind: mlp, hidden: [12], personal: ['3.*']}"
 
@@ -79,6 +87,10 @@ def in_pieces(scenario: Scenario, folder: Path, n: int) -> Run:
         ("quafl", FAULTS),
         ("favas", ()),
         ("safa", ()),
+        ("quafl", (FEDREP,)),
+        ("partial", (FEDREP, *AWAY)),
+        ("fedasync", (*DITTO, *FAULTS)),
+        ("partial", (*DITTO, *AWAY)),
     ],
 )
 def test_a_run_in_pieces_is_the_run_in_one(
@@ -88,16 +100,47 @@ def test_a_run_in_pieces_is_the_run_in_one(
     whole = simulate(scenario)
     assert_same(in_pieces(scenario, tmp_path / "run", 2), whole)
     assert whole.summary["numerics"]["bits"] == "portable"
-    if more == FAULTS:
+    timed = simulate(scenario, timing_only=True)
+    assert timed.summary["schedule_digest"] == whole.summary["schedule_digest"]
+    if FAULTS[0] in more:
         assert whole.summary["rejected"]
         assert whole.summary["updates"]["failed"]
 
 
-@pytest.mark.parametrize("strategy", ["quafl", "scaffold"])
-def test_worker_processes_give_the_same_bits(strategy: str, tmp_path: Path) -> None:
-    pooled = ("execution.executor=processes", "execution.workers=2")
-    scenario = small(strategy, *FAULTS)
-    assert_same(in_pieces(small(strategy, *FAULTS, *pooled), tmp_path / "a", 2), simulate(scenario))
+@pytest.mark.parametrize(
+    ("strategy", "more"), [("quafl", (FEDREP,)), ("scaffold", ()), ("fedbuff", DITTO)]
+)
+def test_worker_processes_give_the_same_bits(
+    strategy: str, more: tuple[str, ...], tmp_path: Path
+) -> None:
+    settings = (*FAULTS, *more)
+    pooled = small(strategy, *settings, "execution={executor: processes, workers: 2}")
+    whole = simulate(small(strategy, *settings))
+    assert_same(in_pieces(pooled, tmp_path / "run", 2), whole)
+
+
+def test_dittos_models_stand_beside_those_of_a_run_without_them() -> None:
+    task = "clients.compute={seconds_per_task: {dist: lognorm, s: 0.5, scale: 0.5}}"
+    plain = simulate(small("fedbuff", task, "model.personal=null"))
+    ditto = simulate(small("fedbuff", task, *DITTO))
+    assert ditto.summary["schedule_digest"] == plain.summary["schedule_digest"]
+    assert ditto.summary["model_digest"] == plain.summary["model_digest"]
+    assert ditto.metrics.loss.equals(plain.metrics.loss)
+    last = ditto.metrics.iloc[-1]
+    assert last.personal_accuracy > last.accuracy
+    assert len(last.client_personal_accuracy) == 10
+    assert set(ditto.personal(0)) == set(ditto.model())
+    per_task = plain.summary["samples_trained"]
+    assert ditto.summary["samples_trained"] * 3 == per_task * 5  # 3 steps, and 2 more
+
+
+def test_dittos_models_differ_and_a_difference_is_found() -> None:
+    runs = [
+        simulate(small("fedbuff", *DITTO, f"training.personalization.lambda={w}")) for w in (0, 2)
+    ]
+    assert runs[0].summary["model_digest"] == runs[1].summary["model_digest"]
+    assert runs[0].summary["personal_digest"] != runs[1].summary["personal_digest"]
+    assert first_divergence(*runs) is not None
 
 
 def test_what_is_personal_takes_no_time_on_the_network_and_no_other_in_a_schedule() -> None:

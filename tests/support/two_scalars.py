@@ -58,6 +58,7 @@ def rounds(
     kept_size: int,
     count: int,
     steps: int,
+    extra: int = 0,
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """So many rounds of FedAvg with both clients: the global model, and what clients keep."""
     layout = trained.layout if personalization.parts is None else personalization.parts.shared
@@ -75,6 +76,7 @@ def rounds(
     for version in range(count):
         sent = [Task(client, version, version, steps, SAMPLES[client], 0) for client in (0, 1)]
         for each in sent:
+            each.extra_steps = extra
             learner.start(each, None)
         for each in sent:
             learner.arrive(each)

@@ -113,7 +113,7 @@ def hello(numerics: Sequence[Numerics]) -> Hello:
 def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Request:
     """The request of a training task; the task that it goes on from is done."""
     own = None if task.after is None else task.after.result().vector.numpy()
-    alone = (task.client, task.task, task.steps, task.lr_factor, own)
+    alone = (task.client, task.task, task.steps, task.lr_factor, own, task.extra_steps)
     return Request("train", build, task.base, task.origin, alone, supply)
 
 
@@ -189,9 +189,9 @@ class Worker:
             kept, version = arguments
             parts = {client: torch.from_numpy(_owned(part)) for client, part in kept.items()}
             return runner.evaluate(vector, parts, version)
-        client, task, steps, lr_factor, own = arguments
+        client, task, steps, lr_factor, own, extra = arguments
         result = runner.train(
-            TrainingTask(client, task, steps, vector, lr_factor, origin),
+            TrainingTask(client, task, steps, vector, lr_factor, origin, extra_steps=extra),
             None if own is None else torch.from_numpy(_owned(own)),
         )
         return result.vector.numpy(), result.delta.numpy(), result.loss

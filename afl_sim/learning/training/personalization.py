@@ -8,9 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.personal import PersonalParts
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.phase import ORDINARY, Phase
+from afl_sim.scenario.sections.personalization import Ditto, FedRep
+
+_PURPOSE = "personal"
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Local:
         anchor: shape (P,): the global model that it downloaded.
         lr_factor: a factor on the optimizer's learning rate.
         correction: shape (P,): added to every gradient, or None.
+        extra_steps: further mini-batches, for what the client keeps for itself.
     """
 
     client: int
@@ -33,6 +38,7 @@ class Local:
     anchor: Tensor
     lr_factor: float
     correction: Tensor | None = None
+    extra_steps: int = 0
 
     def train(self, trainer: LocalTrainer, phase: Phase = ORDINARY) -> LocalResult:
         """Train it, with vectors that are of the trainer's whole model."""
@@ -55,21 +61,28 @@ class Local:
 class Personalization:
     """How clients train what they keep.
 
-    Body and head are trained together: Arivazhagan et al., "Federated Learning with
-    Personalization Layers" (arXiv 1912.00818), Algorithm 1.
+    Without further steps (``spec`` is None) all parts are trained together: Arivazhagan et al.,
+    "Federated Learning with Personalization Layers" (arXiv 1912.00818), Algorithm 1. The papers of
+    the others are named at `FedRep` and `Ditto`.
 
     Attributes:
-        parts: which parts of the model are personal.
+        parts: which parts of the model are personal; None if clients keep whole models beside.
         initial: shape (Q,): what a client keeps before its first task.
+        spec: the scenario's ``training.personalization``.
     """
 
-    parts: PersonalParts
+    parts: PersonalParts | None
     initial: Tensor
+    spec: FedRep | Ditto | None = None
 
     @property
     def size(self) -> int:
         """Q, the number of entries that a client keeps."""
         return len(self.initial)
+
+    def shared(self, trainer: LocalTrainer) -> Layout:
+        """The layout of what is sent of the trainer's model."""
+        return trainer.layout if self.parts is None else self.parts.shared
 
     def apart(self, own: Tensor | None) -> tuple[Tensor | None, Tensor]:
         """What a task goes on from: the vector without the client's own entries, and these.
@@ -79,9 +92,16 @@ class Personalization:
         """
         if own is None:
             return None, self.initial
-        if not self.size:
-            return own, self.initial
         return own[: -self.size], own[-self.size :]
+
+    def model(self, shared: Tensor, kept: Tensor) -> Tensor:
+        """A client's own model, as a whole vector.
+
+        Args:
+            shared: shape (P + B,): the global model.
+            kept: shape (Q,): what the client has kept.
+        """
+        return kept if self.parts is None else self.parts.join(shared, kept)
 
     def train(
         self, trainer: LocalTrainer, local: Local, kept: Tensor
@@ -93,29 +113,50 @@ class Personalization:
             local: the task.
             kept: shape (Q,): what the client has kept; it is not changed.
         """
-        parts = self.parts
-        phase = Phase(pulled=parts.shared_parameters)
-        result = self._whole(local, kept).train(trainer, phase)
-        shared, personal = parts.split(result.vector)
-        return replace(result, vector=shared, delta=parts.split(result.delta)[0]), personal
+        if isinstance(self.spec, Ditto):
+            return local.train(trainer), self._own_model(trainer, local, kept, self.spec.weight)
+        assert self.parts is not None
+        if isinstance(self.spec, FedRep):
+            return self._one_after_the_other(trainer, local, kept, self.parts)
+        phase = Phase(pulled=self.parts.shared_parameters)
+        result = _whole(local, kept, self.parts).train(trainer, phase)
+        return _sent(result, self.parts), self.parts.split(result.vector)[1]
 
-    def model(self, shared: Tensor, kept: Tensor) -> Tensor:
-        """A client's own model, as a whole vector.
+    def _own_model(
+        self, trainer: LocalTrainer, local: Local, kept: Tensor, weight: float
+    ) -> Tensor:
+        """The client's own model after its steps, tied to the model that it downloaded."""
+        own = replace(local, steps=local.extra_steps, start=kept, correction=None)
+        return own.train(trainer, Phase(_PURPOSE, proximal=weight)).vector
 
-        Args:
-            shared: shape (P + B,): the global model.
-            kept: shape (Q,): what the client has kept.
+    def _one_after_the_other(
+        self, trainer: LocalTrainer, local: Local, kept: Tensor, parts: PersonalParts
+    ) -> tuple[LocalResult, Tensor]:
+        """Train the personal parts with the shared ones fixed, then the shared ones.
+
+        What is fixed keeps its buffers, too, although passes through it would change them.
         """
-        return self.parts.join(shared, kept)
+        head = replace(_whole(local, kept, parts), steps=local.extra_steps, correction=None)
+        phase = Phase(_PURPOSE, trained=parts.personal_parameters, proximal=0.0)
+        kept = parts.split(head.train(trainer, phase).vector)[1]
+        phase = Phase(trained=parts.shared_parameters)
+        return _sent(_whole(local, kept, parts).train(trainer, phase), parts), kept
 
-    def _whole(self, local: Local, kept: Tensor) -> Local:
-        """The task with vectors of the whole model; nothing corrects the personal parameters."""
-        parts, correction = self.parts, local.correction
-        if correction is not None:
-            correction = parts.join_parameters(correction, torch.zeros_like(kept))
-        return replace(
-            local,
-            start=parts.join(local.start, kept),
-            anchor=parts.join_parameters(local.anchor, kept),
-            correction=correction,
-        )
+
+def _whole(local: Local, kept: Tensor, parts: PersonalParts) -> Local:
+    """A task with vectors of the whole model; nothing corrects its personal parameters."""
+    correction = local.correction
+    if correction is not None:
+        correction = parts.join_parameters(correction, torch.zeros_like(kept))
+    return replace(
+        local,
+        start=parts.join(local.start, kept),
+        anchor=parts.join_parameters(local.anchor, kept),
+        correction=correction,
+    )
+
+
+def _sent(result: LocalResult, parts: PersonalParts) -> LocalResult:
+    """What is sent of the result of a whole model."""
+    shared, delta = (parts.split(vector)[0] for vector in (result.vector, result.delta))
+    return replace(result, vector=shared, delta=delta)

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
+from afl_sim.scenario.sections.personalization import Ditto, FedRep
 from afl_sim.scenario.wording import show
 
 _ON_OWN = ("client_test", "client_train")
 _PERSONAL: KeyPath = ("model", "personal")
+_SPEC: KeyPath = ("training", "personalization")
 
 
 def personalization_findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
@@ -24,8 +26,18 @@ def personalization_findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _not_queued(_PERSONAL, sections)
         yield from _without_a_common_model(sections)
     data, evaluation = sections.get("data"), sections.get("evaluation")
-    if evaluation is not None and evaluation.fine_tuning is not None:
+    tuned = evaluation is not None and evaluation.fine_tuning is not None
+    if tuned:
         yield from _tested_by_none(("evaluation", "fine_tuning"), data)
+    training = sections.get("training")
+    spec = None if training is None else training.personalization
+    if isinstance(spec, FedRep):
+        yield from _without_parts(sections)
+    if isinstance(spec, Ditto):
+        yield from _not_batched(_SPEC, sections)
+        yield from _not_queued(_SPEC, sections)
+        yield from _tested_by_none(_SPEC, data)
+        yield from _models_beside(sections, tuned)
 
 
 def _without_a_common_model(sections: Mapping[str, Any]) -> Iterator[Finding]:
@@ -54,6 +66,31 @@ def _tested_by_none(key: KeyPath, data: Any) -> Iterator[Finding]:
             key,
             "each client's model is tested on samples of its own, but data.client_test is 0; "
             "expected data.client_test above 0",
+        )
+
+
+def _without_parts(sections: Mapping[str, Any]) -> Iterator[Finding]:
+    model = sections.get("model")
+    if model is not None and getattr(model, "kept_by_clients", None) is None:
+        yield Finding(
+            _SPEC,
+            "fedrep trains the parts that clients keep apart from the others, but model.personal "
+            "names none; expected model.personal, such as [classifier.*]",
+        )
+
+
+def _models_beside(sections: Mapping[str, Any], tuned: bool) -> Iterator[Finding]:
+    if getattr(sections.get("model"), "kept_by_clients", None) is not None:
+        yield Finding(
+            _SPEC,
+            "with ditto each client keeps a whole model of its own, but model.personal lets it "
+            "keep parts of the global one, too; expected one of the two",
+        )
+    if tuned:
+        yield Finding(
+            _SPEC,
+            "ditto's models and those of evaluation.fine_tuning would have the same names of "
+            "metrics, such as personal_accuracy; expected one of the two",
         )
 
 

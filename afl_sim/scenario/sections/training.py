@@ -31,6 +31,7 @@ from afl_sim.scenario.section import (
 from afl_sim.scenario.sections.augmentation import Augmentation
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.scenario.sections.losses import AnyLoss
+from afl_sim.scenario.sections.personalization import AnyPersonalization
 
 
 class ConstantRate(Section):
@@ -115,7 +116,7 @@ Repetitions = Annotated[Distribution, AfterValidator(_whole)]
 class Training(LaterSection):
     """Local training of one task."""
 
-    _later = ("augment",)
+    _later = ("augment", "personalization")
 
     epochs: Repetitions | None = Field(
         default=None,
@@ -177,6 +178,14 @@ class Training(LaterSection):
         description="Of classes and of tokens: cross_entropy of logits, nll of log-probabilities; "
         "of classes also mse to one-hot labels. Of numbers: mse, l1, huber. Of several labels: bce "
         "(or multilabel), binary cross-entropy of logits. Or `package.module:name` for your own.",
+    )
+
+    personalization: AnyPersonalization | None = Field(
+        default=None,
+        description="Further steps of each task, for what the client keeps for itself. fedrep: the "
+        "parts that model.personal names are trained apart from the others; ditto: the client has "
+        "a second model of its own. They take time, and their samples count as trained. null: "
+        "none.",
     )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from small_training import CLASSES, Held, data, sgd
 from torch import Tensor, nn
 from two_scalars import BODY, HEAD, LR, SAMPLES, gradients, local, parts_of, rounds
 
+from afl_sim.learning.models.personal import PersonalParts
 from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer
@@ -19,7 +21,7 @@ from afl_sim.learning.training.personalization import Local, Personalization
 from afl_sim.learning.training.phase import Phase
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
-from afl_sim.scenario.sections.personalization import FineTuning
+from afl_sim.scenario.sections.personalization import Ditto, FedRep, FineTuning
 from afl_sim.streams import Streams
 
 STEPS = 2
@@ -213,3 +215,104 @@ def test_fine_tuning_draws_by_client_and_version() -> None:
     assert torch.equal(once, tuner.tuned(0, 4, model))
     assert not torch.equal(once, tuner.tuned(0, 5, model))
     assert not torch.equal(once, tuner.tuned(1, 4, model))
+
+
+# -- FedRep and Ditto -----------------------------------------------------------------------------
+
+EXTRA = 3
+
+
+def fedrep_by_hand(count: int) -> tuple[float, list[float]]:
+    """Collins et al. (2021), Algorithm 1: tau_h steps of the head, then tau_phi of the body."""
+    phi, heads = BODY, [HEAD, HEAD]
+    for _ in range(count):
+        bodies = []
+        for client in (0, 1):
+            for _ in range(EXTRA):
+                heads[client] -= LR * gradients(client, phi, heads[client])[1]
+            body = phi
+            for _ in range(STEPS):
+                body -= LR * gradients(client, body, heads[client])[0]
+            bodies.append(body)
+        phi = mean(bodies)
+    return phi, heads
+
+
+def test_fedrep_is_the_algorithm_of_its_paper() -> None:
+    trained = local()
+    vector, personalization = start(trained)
+    personalization = replace(personalization, spec=FedRep(kind="fedrep", steps=EXTRA))
+    vector, kept = rounds(trained, vector, personalization, 1, count=2, steps=STEPS, extra=EXTRA)
+    phi, heads = fedrep_by_hand(2)
+    assert vector.tolist() == pytest.approx([phi], rel=1e-5)
+    assert [kept[client].item() for client in (0, 1)] == pytest.approx(heads, rel=1e-5)
+
+
+def ditto_by_hand(count: int, weight: float) -> tuple[list[float], list[list[float]]]:
+    """Li et al. (2021), Algorithm 1 with FedAvg as the solver of the global objective."""
+    w, own = [BODY, HEAD], [[BODY, HEAD], [BODY, HEAD]]
+    for _ in range(count):
+        ends = []
+        for client in (0, 1):
+            end = list(w)
+            for _ in range(STEPS):
+                end = [a - LR * g for a, g in zip(end, gradients(client, *end), strict=True)]
+            ends.append(end)
+            for _ in range(EXTRA):
+                v = own[client]
+                own[client] = [
+                    a - LR * (g + weight * (a - b))
+                    for a, g, b in zip(v, gradients(client, *v), w, strict=True)
+                ]
+        w = [mean([end[i] for end in ends]) for i in (0, 1)]
+    return w, own
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.7])
+def test_ditto_is_the_algorithm_of_its_paper(weight: float) -> None:
+    trained = local()
+    initial = trained.layout.read(trained.model)
+    spec = Ditto.model_validate({"kind": "ditto", "lambda": weight, "steps": EXTRA})
+    made = Personalization(None, initial, spec)
+    vector, kept = rounds(trained, initial, made, 2, count=2, steps=STEPS, extra=EXTRA)
+    w, own = ditto_by_hand(2, weight)
+    assert vector.tolist() == pytest.approx(w, rel=1e-5)
+    for client in (0, 1):
+        assert kept[client].tolist() == pytest.approx(own[client], rel=1e-5)
+
+
+def test_a_proximal_term_of_the_update_does_not_pull_dittos_model() -> None:
+    trained = local(proximal=5.0)
+    shared = trained.layout.read(trained.model)
+    spec = Ditto.model_validate({"kind": "ditto", "lambda": 0.0, "steps": 1})
+    begun = Local(0, 0, 1, shared, shared, 1.0, torch.tensor([9.0, 9.0]), 1)
+    _, kept = Personalization(None, shared, spec).train(trained, begun, torch.tensor([1.5, 0.75]))
+    of_w, of_h = gradients(0, 1.5, 0.75)
+    assert kept.tolist() == pytest.approx([1.5 - LR * of_w, 0.75 - LR * of_h], rel=1e-5)
+
+
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.norm, self.head = nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.norm(self.body(images.flatten(1))))
+
+
+def test_in_fedrep_the_statistics_of_what_is_fixed_stay_as_they_are() -> None:
+    images, labels = data()
+    settings = LocalSettings(sgd(0.1), batch_size=7)
+    torch.manual_seed(1)
+    made = LocalTrainer(Normed(), images, labels, Held(), Streams(3), settings)
+    whole = made.layout.read(made.model)
+    parts = PersonalParts(made.layout, {"head.weight", "head.bias"})
+    shared, head = parts.split(whole)
+    personalization = Personalization(parts, head, FedRep(kind="fedrep", steps=2))
+    count = parts.shared.num_parameters
+    begun = Local(0, 0, 0, shared, shared[:count], 1.0, None, 2)  # cut short after the head
+    result, kept = personalization.train(made, begun, head)
+    assert torch.equal(result.vector, shared)
+    assert not torch.equal(kept, head)
+    result, _ = personalization.train(made, replace(begun, steps=2), head)
+    assert not torch.equal(result.vector[count:], shared[count:])
