@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import StrategyError
-from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.layout import Layout
 from afl_sim.strategies.base import Population, State, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
 from afl_sim.strategies.toolkit.server_optimizer import server_step
@@ -38,7 +38,7 @@ class ServerModel:
         self,
         strategy: Strategy,
         initial: Tensor,
-        layout: ParameterVector,
+        layout: Layout,
         population: Population,
         buffers: Literal["mean", "rule"] = "mean",
     ) -> None:

@@ -124,6 +124,7 @@ class Summary(Document):
     idle_fraction: Figure | None = None
     schedule_digest: str | None = None
     model_digest: str | None = None
+    personal_digest: str | None = None
     wall_seconds: WallSeconds | None = None
     numerics: Block | None = None
 

@@ -15,6 +15,7 @@ from afl_sim.recording.contents import (
     columns_at,
     read_json,
     read_model,
+    read_personal,
     read_table,
     read_yaml,
 )
@@ -31,6 +32,7 @@ from afl_sim.recording.folder import (
     METRICS,
     MODEL,
     PARTITION,
+    PERSONAL,
     SCENARIO,
     STUDY,
     SUMMARY,
@@ -228,6 +230,32 @@ class Run:
                 file is damaged.
         """
         return read_model(self.path / MODEL)
+
+    def personal(self, client: int) -> dict[str, npt.NDArray[np.generic]]:
+        """What a client kept of the model for itself at the end of the run: arrays by name.
+
+        They are the parts that ``model.personal`` names. A client of which no update had arrived
+        has their initial values.
+
+        Args:
+            client: its index.
+
+        Raises:
+            RunFolderError: there is no such client; clients keep nothing for themselves in this
+                run, or it has not come to its end; or the file is damaged.
+        """
+        clients, arrays = self._personal
+        count = int((self.scenario.get("clients") or {}).get("count") or 0)
+        if not 0 <= client < count:
+            raise RunFolderError(
+                f"{self.path} has no client {client}; expected a number from 0 to {count - 1}"
+            )
+        row = clients.index(client) + 1 if client in clients else 0
+        return {name: array[row] for name, array in arrays.items()}
+
+    @cached_property
+    def _personal(self) -> tuple[list[int], dict[str, npt.NDArray[np.generic]]]:
+        return read_personal(self.path / PERSONAL)
 
 
 def load_run(path: Path | str) -> Run:

@@ -80,7 +80,7 @@ def _finished(
         half.settle()
     server, time_us = world.server, ending.time_us
     uses = world.link_uses(time_us)
-    trained = half.trained()
+    trained = half.trained(whole=status == "complete")
     return Finished(
         scenario=prepared.scenario,
         status=status,

@@ -26,8 +26,9 @@ from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.attackers import Attackers, attackers_of
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Numerics, Scenario, ValidationContext
@@ -125,7 +126,7 @@ class Quadratics:
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None = None,
-        proximal_factor: float = 1.0,
+        phase: Phase = ORDINARY,
     ) -> LocalResult:
         """Gradient descent, or -g at the start."""
         begin, target = start[:SIZE], self._targets[client]

@@ -155,6 +155,7 @@ def _workload(scenario: Scenario, sizes: Sizes, streams: Streams) -> Workload:
         steps=training.steps,
         drop_last=training.drop_last,
         streams=streams,
+        personal=training.personalization,
     )
 
 

@@ -113,10 +113,15 @@ class Fleet(Legs):
 
     def steps_done(self, task: Task) -> int:
         """Local steps that a task has completed by now, while it computes; else 0."""
+        return self._done(task)[0]
+
+    def _done(self, task: Task) -> tuple[int, int]:
+        """The same, and how many further steps for what the client keeps."""
         if task.phase is not Phase.COMPUTING:
-            return 0
+            return 0, 0
         elapsed = int(self.env.now) - task.computing_since_us
-        return self._compute.steps_done(task, elapsed)
+        done = self._compute.steps_done(task, elapsed)
+        return self._workload.parted(done, task.steps, task.extra_steps)
 
     def interrupt(self, task: Task, repeat_step: bool = False) -> bool:
         """End the computation now, with the steps done so far; call `send_back` next.
@@ -135,13 +140,15 @@ class Fleet(Legs):
             return False
         if task.phase > Phase.COMPUTING:
             return False
-        steps = self.steps_done(task)
+        steps, extra = self._done(task)
         if repeat_step:
             self._compute.repeat_step(task, steps)
         if task.phase is Phase.DOWNLOADING:
             self._record(event_kinds.DOWNLOADED, task, 0)  # the leg ends here
-        task.steps = steps
+        task.steps, task.extra_steps = steps, extra
         task.samples = self._workload.samples(task.client, steps)
+        if extra:
+            task.samples += self._workload.samples(task.client, extra)
         super().halt(task)  # its place at the client is free when its result is uploaded
         task.due_us = int(self.env.now) + task.upload_us + task.upload_work_us
         return True

@@ -70,6 +70,7 @@ class Sender:
         self._free = idle_waits.free
         self._learner = learner
         self._amount = workload.amount
+        self._extra = None if workload.personal is None else workload.extra_steps
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
         self._sent: dict[int, int] = {}  # client -> tasks sent so far
@@ -189,6 +190,8 @@ class Sender:
             task = waiting
             del self.waiting[task]
             task.set_out(number, version, steps, samples, now)
+        if self._extra is not None:
+            task.extra_steps = self._extra(client)
         self._presence.start(client, task)
         self._ledger.send(task)
         self.fleet.plan(task)

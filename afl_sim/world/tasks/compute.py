@@ -121,7 +121,7 @@ class Compute:
         return min(seconds, self._longest)
 
     def steps_done(self, task: Task, elapsed_us: int) -> int:
-        """Local steps completed ``elapsed_us`` microseconds after the computation began."""
+        """Steps completed ``elapsed_us`` microseconds after the computation began, of all kinds."""
         begin_us = task.computing_since_us
         uneven = self._per_step or self._rate is not None or self._begins_anew(task)
         if uneven and not self._free and task.steps:
@@ -135,7 +135,8 @@ class Compute:
         total = task.compute_us
         if task.until_polled:
             total = self.microseconds(task, begin_us)
-        return task.steps if elapsed_us >= total else task.steps * elapsed_us // total
+        steps = task.steps + task.extra_steps
+        return steps if elapsed_us >= total else steps * elapsed_us // total
 
     def expected_seconds(self, client: int) -> float:
         """The mean duration of the client's tasks, given its persistent speed.
@@ -147,9 +148,10 @@ class Compute:
         if self._unit == "task":
             amount = 1.0
         elif self._unit == "step" or steps == math.inf:
-            amount = steps
+            amount = steps + self._workload.extra_steps(client)
         else:
             amount = float(self._workload.samples(client, max(1, round(steps))))
+            amount += self._workload.extra_samples(client)
         usual = self.level(client) * amount
         if self._longest < math.inf:
             seconds = self._mean_of_capped(client, usual)
@@ -190,12 +192,15 @@ class Compute:
     def usual_seconds(self, client: int) -> float:
         """The duration at full speed of the client's first task with the median of each jitter."""
         steps, samples = self._workload.amount(client, 0)
+        steps += self._workload.extra_steps(client)
         amount = {"sample": float(samples), "step": float(steps), "task": 1.0}[self._unit]
         seconds = self.level(client) * amount * self._jitter.quantile(0.5, client)
         return min(seconds + self._extra.quantile(0.5, client), self._longest)
 
     def _mean_of_capped(self, client: int, usual: float) -> float:
-        steps = self._workload.expected_steps(client) if self._per_step else 1
+        steps = 1.0
+        if self._per_step:
+            steps = self._workload.expected_steps(client) + self._workload.extra_steps(client)
         laws = self._jitter, self._extra, client, self._longest
         if usual == math.inf:
             return self._longest
@@ -210,7 +215,7 @@ class Compute:
     def _amount(self, task: Task) -> float:
         if self._unit == "sample":
             return task.samples
-        return task.steps if self._unit == "step" else 1.0
+        return task.steps + task.extra_steps if self._unit == "step" else 1.0
 
     def _step_ends(self, task: Task) -> npt.NDArray[np.float64]:
         """When each step ends at rate 1, in seconds after the computation began."""
@@ -222,10 +227,11 @@ class Compute:
 
     def _drawn_step_ends(self, task: Task) -> npt.NDArray[np.float64]:
         client, number = task.client, task.number
+        steps = task.steps + task.extra_steps
         if not self._per_step:
-            return self._seconds_of_even_steps(task) * np.arange(1, task.steps + 1) / task.steps
-        mean_step = self.level(client) * self._amount(task) / task.steps
-        uniform = self._streams.generator("compute.jitter", client, number).random(task.steps)
+            return self._seconds_of_even_steps(task) * np.arange(1, steps + 1) / steps
+        mean_step = self.level(client) * self._amount(task) / steps
+        uniform = self._streams.generator("compute.jitter", client, number).random(steps)
         ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, number))
         if self._extends:
             ends += draw(self._extra, self._streams, "compute.jitter_seconds", client, number)

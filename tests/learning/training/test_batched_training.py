@@ -16,6 +16,7 @@ from afl_sim.learning.training.batchable import ELEMENTWISE, batching_problems
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask, clipped
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.optimizers import OPTIMIZERS
+from afl_sim.learning.training.phase import Phase
 from afl_sim.run.api import load_scenario
 from afl_sim.run.preparation import prepare
 from afl_sim.run.recipe import build_runner, recipe_of
@@ -65,7 +66,14 @@ def both_ways(
     together = BatchedTrainer(local).train(tasks, 0.5)
     alone = [
         local.train(
-            t.client, t.task, t.steps, t.start, t.anchor, 0.5, t.correction, t.proximal_factor
+            t.client,
+            t.task,
+            t.steps,
+            t.start,
+            t.anchor,
+            0.5,
+            t.correction,
+            Phase(proximal_factor=t.proximal_factor),
         )
         for t in tasks
     ]
@@ -243,7 +251,7 @@ def test_ten_steps_are_near_those_of_exact_float32(model: str, clients: int, bou
         scenario = load_scenario(SMALLEST, [*chosen, f"numerics.mode={mode}"])
         prepared = prepare(scenario)
         assert prepared.dataset is not None
-        local, _ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
+        local, *_ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
         trainers.append(local)
     exact, stacked = trainers
     start = prepared.initial

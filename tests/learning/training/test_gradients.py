@@ -38,7 +38,7 @@ def test_a_task_may_have_a_proximal_weight_of_its_own() -> None:
     # 1 - lr mu = 1 - 0.1 * 0.5 * 3 = 0.85
     local = trainer(no_bias(), flat(), batch_size=2, proximal=0.5)
     start, anchor = torch.tensor([1.0, 2, 3, 4, 5, 6]), torch.tensor([3.0, 2, 1, 0, -1, 4])
-    two = local.train(0, 0, 2, start, anchor, 1.0, proximal_factor=3.0)
+    two = local.train(0, 0, 2, start, anchor, 1.0, phase=Phase(proximal_factor=3.0))
     torch.testing.assert_close(two.vector, anchor + 0.85**2 * (start - anchor))
 
 
