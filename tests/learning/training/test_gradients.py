@@ -10,6 +10,8 @@ import torch
 from small_training import CLASSES, data, linear, sgd, train, trainer
 from torch import Tensor, nn
 
+from afl_sim.learning.training.phase import Phase
+
 pytestmark = pytest.mark.usefixtures("as_in_a_run")
 
 
