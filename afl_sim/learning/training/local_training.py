@@ -142,7 +142,7 @@ class LocalTrainer:
         with self.turn:
             self.load(start, phase.stream("dropout"), client, task)
             self.model.train()
-            if self.settings.gradient and phase is ORDINARY:
+            if self.settings.gradient and phase == ORDINARY:
                 result = self._gradient(client, task, steps, start)
                 if correction is None:
                     return result

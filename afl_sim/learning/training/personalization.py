@@ -48,7 +48,7 @@ class Local:
             phase = replace(phase, proximal_factor=self.proximal_factor)
         # What is not needed is left out, for the sake of simpler trainers.
         further: tuple[Any, ...] = () if self.correction is None else (self.correction,)
-        if phase is not ORDINARY:
+        if phase != ORDINARY:
             further = (self.correction, phase)
         return trainer.train(
             self.client,
