@@ -52,7 +52,8 @@ def comparison(
     accuracy and ``seconds_to_<metric>_<target>`` for every other target of any run (virtual
     seconds; missing where it was not reached or not asked for), and the columns of
     `afl_sim.analysis.measures.MEASURES`. Other metrics follow the final accuracy, which is left
-    out if runs measure other metrics only. A run that has not ended has its names only.
+    out if runs measure other metrics only, or if none of them trains. A run that has not ended has
+    its names only.
     ``frame.attrs`` holds under ``asked`` which of the finished runs have which targets.
     """
     import pandas as pd
@@ -94,7 +95,9 @@ def _measures(runs: Sequence[Run], measured: Measured) -> list[str]:
         if name not in MEASURES and not name.startswith(TIME_TO)
     )
     known = {metric for run in runs for metric in run.better}
-    accuracy = [] if known and ACCURACY not in known else [f"{FINAL}{ACCURACY}"]
+    # What a run will measure that has not ended is not known yet.
+    open_yet = not known and not all(run.timing_only for run in runs)
+    accuracy = [f"{FINAL}{ACCURACY}"] if ACCURACY in known or open_yet else []
     others = [name for name in MEASURES if name != f"{FINAL}{ACCURACY}"]
     return [*accuracy, *further, *others]
 

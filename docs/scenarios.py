@@ -21,6 +21,8 @@ import numpy as np
 import yaml
 from themes import THEMES, Theme
 
+from afl_sim.analysis.by_group import group_table
+
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "scenarios.json"
 IMAGES = ROOT / "docs" / "images"
@@ -130,6 +132,12 @@ def _of_clients(metric: str, clients: slice) -> Callable[[Any], float]:
     return lambda run: float(np.mean(run.evaluations[f"client_{metric}"].iloc[-1][clients]))
 
 
+def _of_phones(run: Any) -> float:
+    """The share of the aggregated updates that came from groups of phones."""
+    table = group_table(run)
+    return float(table.loc[["phones" in name for name in table.index], "updates"].sum()) / 100
+
+
 MEASURES = {
     "to_80": Measure(
         "to 80 % (s)", "{:,.0f}", lambda run: run.summary["time_to_accuracy"].get("0.8"), False
@@ -158,6 +166,7 @@ MEASURES = {
     "staleness": Measure("mean staleness", "{:.1f}", lambda run: run.summary["staleness"]["mean"]),
     "stalest": Measure("largest staleness", "{:,.0f}", lambda run: run.summary["staleness"]["max"]),
     "slow": Measure("from slow devices", "{:.0%}", _of_slow),
+    "phones": Measure("from phones", "{:.0%}", _of_phones),
     "uploaded": Measure("uploaded (MB)", "{:.0f}", _uploaded),
     "per_second": Measure("uploads started per second", "{:.2f}", _upload_link("per_second")),
     "upload": Measure("duration of an upload (s)", "{:.1f}", _upload_link("mean_seconds")),

@@ -13,23 +13,43 @@ from afl_sim.cli.importing import importing
 
 @app.command()
 def calibrate(
-    models: Annotated[list[str], typer.Argument(help="Model kinds, or package.module:factory.")],
     out: Annotated[Path, typer.Option(help="The CSV file to which the trace is written.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Model kinds, blocks such as '{kind: torchvision, name: resnet18}', or "
+            "package.module:factory. Default: the model of the scenario."
+        ),
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            help="A scenario file or a built-in name. The samples are like those of its data; "
+            "the loss and all settings of local training are its own."
+        ),
+    ] = None,
     dataset: Annotated[
         str, typer.Option(help="The data set whose sample shape is used.")
     ] = "mnist",
-    batch_size: Annotated[int, typer.Option(help="Samples in a local step.")] = 32,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Samples in a local step. Default: as in the scenario, or 32."),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Number of measurements; their median is used.")] = 9,
 ) -> None:
     """Measure this machine's seconds per sample with one thread, and write a device trace."""
     with importing():
         from afl_sim.recording.files import write_text
         from afl_sim.run.calibration import calibrate as measure
-        from afl_sim.run.calibration import trace_of
+        from afl_sim.run.calibration import model_in, trace_of
+        from afl_sim.run.loading import load_study
+        from afl_sim.scenario.bundled import find_scenario
 
+    given = None if scenario is None else load_study(find_scenario(scenario)).cases[0].scenario
+    chosen = [model_in(text) for text in models] if models else [None]
     found = []
-    for model in models:
-        found.append(measure(model, dataset, batch_size, repeats))
+    for model in chosen:
+        found.append(measure(model, dataset, batch_size, repeats, given))
         row = found[-1]
         print(
             f"{row.model}: {row.seconds_per_sample:.6g} s a sample (median of {row.repeats}, "
@@ -52,12 +72,13 @@ def theory(
     with importing():
         from afl_sim.recording.files import write_text
         from afl_sim.theory.oracles import chosen
-        from afl_sim.theory.report import measure, page
+        from afl_sim.theory.report import closing, measure, page
 
     rows = []
     for oracle in chosen(names or []):
         rows.append(measure(oracle))
         print(rows[-1].line(), flush=True)
+    print(f"\n{closing(rows)}")
     if out is not None:
         write_text(out, page(rows))
     if not all(row.holds for row in rows):

@@ -113,13 +113,41 @@ def compare(
     form: Annotated[
         str, typer.Option("--format", help="Format of the output: table, csv, markdown or latex.")
     ] = "table",
+    measures: Annotated[
+        str | None,
+        typer.Option(
+            help="A table for a paper: a row for each setting and these measures, separated by "
+            "commas, such as time_to_accuracy,final,staleness.",
+        ),
+    ] = None,
+    differences: Annotated[
+        bool,
+        typer.Option(
+            "--differences", help="With --measures: the paired differences of all settings."
+        ),
+    ] = False,
+    siunitx: Annotated[
+        bool,
+        typer.Option("--siunitx", help="With --measures: LaTeX numbers for the package siunitx."),
+    ] = False,
 ) -> None:
     """Print a table that compares runs, with intervals if there are replications."""
     with importing():
         from afl_sim.analysis.compare import print_comparison
+        from afl_sim.analysis.printed_table import print_paper_table
+        from afl_sim.errors import InputError
         from afl_sim.recording import load_runs
         from afl_sim.recording.reading import not_begun
 
+    if measures is not None:
+        if out is not None:
+            raise InputError("--out is for the whole comparison; with --measures use > FILE")
+        words = [word.strip() for word in measures.split(",") if word.strip()]
+        print_paper_table(load_runs(runs), words, form, siunitx=siunitx, differences=differences)
+        return
+    for name, given in (("--differences", differences), ("--siunitx", siunitx)):
+        if given:
+            raise InputError(f"{name} needs --measures, such as --measures time_to_accuracy,final")
     print_comparison(load_runs(runs), out, form=form, not_begun=not_begun(runs))
 
 

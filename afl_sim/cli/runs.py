@@ -120,8 +120,9 @@ def resume_run(
     found = load_head(run)
     if found.status == "complete":
         with one_error():
-            resume(run, force=force)
+            done = resume(run, force=force)
         print(f"{run} is finished")
+        tell_published([done])
         return
     scenario = load_scenario(run / "scenario.yaml", settings)
     with (

@@ -9,8 +9,8 @@ import csv
 import io
 import platform
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -19,10 +19,11 @@ import numpy.typing as npt
 import torch
 from pydantic import ValidationError
 
-from afl_sim.errors import InputError
+from afl_sim.errors import InputError, ScenarioError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.data.batch_sizes import BatchSizes
-from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.data.form import SampleForm, form_of
+from afl_sim.learning.data.made_up import made_up, made_up_in
 from afl_sim.learning.models.built_in import MODELS, build_model
 from afl_sim.learning.models.factories import resolve_model
 from afl_sim.learning.models.model_checks import check_parameters, check_tensors
@@ -31,8 +32,12 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.learning.training.optimizers import OPTIMIZERS
+from afl_sim.run.kinds import settings_of
+from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.data import DATASETS
-from afl_sim.scenario.wording import hint
+from afl_sim.scenario.sections.losses import FITS
+from afl_sim.scenario.wording import hint, show
+from afl_sim.scenario.yaml.nodes import Unreadable, compose, plain
 from afl_sim.streams import Streams
 
 _ENOUGH = 0.05  # seconds: a shorter repeat would be too short for the clock's resolution
@@ -69,31 +74,52 @@ class _One:
 
 
 def calibrate(
-    model: str, dataset: str = "mnist", batch_size: int = 32, repeats: int = 9
+    model: str | Mapping[str, Any] | None = None,
+    dataset: str = "mnist",
+    batch_size: int | None = None,
+    repeats: int = 9,
+    scenario: Scenario | None = None,
 ) -> Calibration:
     """Measure the local training of a model in one thread, on random samples.
 
     Args:
-        model: its kind, with default settings, or ``package.module:factory``.
+        model: its kind, with default settings; ``package.module:factory``; or a block, as a
+            scenario has it. None: the model of ``scenario``.
         dataset: the samples have its shape and its number of classes.
-        batch_size: samples in a local step.
+        batch_size: samples in a local step. None: that of ``scenario``, or 32 without one.
         repeats: number of measurements, after a first one that is not counted.
+        scenario: the samples are like those of its data, in place of ``dataset``; loss, optimizer
+            and all other settings of local training are its own.
 
     Raises:
         InputError: there is no such model or data set, or the model cannot be trained on it.
     """
-    _check(model, dataset, batch_size, repeats)
-    info = DATASETS[dataset]
-    form = SampleForm(info.input_shape, info.classes)
-    spec = _spec(model)
-    network = build_model(spec, form, 0)
+    _check(dataset, batch_size, repeats)
+    if model is None:
+        if scenario is None:
+            raise InputError("there is no model; expected one, or a scenario that has one")
+        model = scenario.model.model_dump(by_alias=True, exclude_unset=True)
+    form, settings = _given(dataset, scenario)
+    batch_size = batch_size or settings.batch_size
+    if batch_size is None:
+        raise InputError("--batch-size: missing; the scenario trains on full batches")
+    settings = replace(settings, batch_size=batch_size)
+    name = name_of(model)
+    spec = _spec({"kind": model} if isinstance(model, str) else dict(model))
+    try:
+        network = build_model(spec, form, 0)
+    except ScenarioError as error:
+        if scenario is not None or form.vocabulary is not None:
+            raise
+        other = f"{error}; expected --scenario with one that has suitable data"
+        raise ScenarioError(other) from error
     check_parameters(network.named_parameters())
     check_tensors(network)
-    settings = LocalSettings(OPTIMIZERS["SGD"].model_validate({"lr": 0.01}), batch_size)
-    generator = torch.Generator().manual_seed(0)
     samples = 4 * batch_size
-    inputs = torch.randn(samples, *info.input_shape, generator=generator)
-    labels = torch.randint(info.classes, (samples,), generator=generator)
+    if scenario is not None:
+        inputs, labels = made_up(scenario.data, samples)
+    else:
+        inputs, labels = made_up_in(form, samples, torch.Generator().manual_seed(0))
     with deterministic():
         if spec.tried:
             tried = inputs[:MOST_SAMPLES], labels[:MOST_SAMPLES]
@@ -113,7 +139,7 @@ def calibrate(
         while (took := seconds(steps)) < _ENOUGH:
             steps = max(2 * steps, int(steps * _ENOUGH / max(took, 1e-6)))
         each = sorted(seconds(steps) / (steps * batch_size) for _ in range(repeats))
-    return Calibration(model, batch_size, statistics.median(each), each[0], each[-1], repeats)
+    return Calibration(name, batch_size, statistics.median(each), each[0], each[-1], repeats)
 
 
 def trace_of(found: Sequence[Calibration]) -> str:
@@ -129,26 +155,69 @@ def trace_of(found: Sequence[Calibration]) -> str:
     return text.getvalue()
 
 
-def _spec(model: str) -> ModelSpec:
-    kind = MODELS.get(model) or resolve_model(model)
+def name_of(model: str | Mapping[str, Any]) -> str:
+    """What a trace calls a model: its kind, and its settings if it has any."""
+    if isinstance(model, str):
+        return model
+    settings = [f"{key}={value}" for key, value in model.items() if key != "kind"]
+    return f"{model.get('kind')}({', '.join(settings)})" if settings else str(model.get("kind"))
+
+
+def model_in(text: str) -> str | Mapping[str, Any]:
+    """The model that a command line names: a kind, or a block such as ``{kind: lstm, layers: 2}``.
+
+    Raises:
+        InputError: it is a block and no valid YAML.
+    """
+    if not text.lstrip().startswith("{"):
+        return text
     try:
-        return kind.model_validate({"kind": model})
-    except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InputError(f"{why}; expected a model that needs no settings") from error
+        node, wrong = compose(text, show(text), numbered=False)
+    except Unreadable as error:
+        node, wrong = None, list(error.misreadings)
+    if wrong or node is None:
+        raise InputError("\n".join(f"{each.where}: {each.message}" for each in wrong))
+    block: Mapping[str, Any] = plain(node)
+    return block
 
 
-def _check(model: str, dataset: str, batch_size: int, repeats: int) -> None:
-    if model not in MODELS and ":" not in model:
+def _given(dataset: str, scenario: Scenario | None) -> tuple[SampleForm, LocalSettings]:
+    """The form of the samples, and how a client trains on them."""
+    if scenario is not None:
+        settings = settings_of(scenario)
+        return form_of(scenario.data), replace(settings, device="cpu", batched=False)
+    info = DATASETS[dataset]
+    form = SampleForm(info.input_shape, info.classes, info.target)
+    loss = next(name for name, fits in FITS.items() if form.target in fits)
+    return form, LocalSettings(OPTIMIZERS["SGD"].model_validate({"lr": 0.01}), loss=loss)
+
+
+def _spec(block: dict[str, Any]) -> ModelSpec:
+    kind = block.get("kind")
+    if not isinstance(kind, str):
+        raise InputError(f"a model has the kind {show(kind)}; expected its name")
+    if kind not in MODELS and ":" not in kind:
         raise InputError(
-            f"there is no model {model!r}; expected one of {', '.join(MODELS)}, or "
-            f"package.module:factory{hint(model, MODELS)}"
+            f"there is no model {kind!r}; expected one of {', '.join(MODELS)}, or "
+            f"package.module:factory{hint(kind, MODELS)}"
         )
+    found = MODELS.get(kind) or resolve_model(kind)
+    try:
+        return found.model_validate(block)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        why = first["msg"].removeprefix("Value error, ")
+        expected = f"expected a block with its settings, as in '{{kind: {kind}, ...}}'"
+        raise InputError(f"{kind}: {f'{key}: ' if key else ''}{why}; {expected}") from error
+
+
+def _check(dataset: str, batch_size: int | None, repeats: int) -> None:
     if dataset not in DATASETS:
         raise InputError(
             f"--dataset: there is no data set {dataset!r}; expected one of "
             f"{', '.join(DATASETS)}{hint(dataset, DATASETS)}"
         )
     for name, value in (("--batch-size", batch_size), ("--repeats", repeats)):
-        if value < 1:
+        if value is not None and value < 1:
             raise InputError(f"{name}: got {value}; expected 1 or more")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 
-from afl_sim.errors import AflSimError, ScenarioError
+from afl_sim.errors import AflSimError, ScenarioError, TaskError
 from afl_sim.learning.data.form import IGNORED, SampleForm
 from afl_sim.learning.data.sample_form import LABELS
 from afl_sim.learning.metrics.chosen import Own, chosen_metrics
@@ -17,14 +17,24 @@ from afl_sim.learning.metrics.tally import Array
 from afl_sim.learning.training.losses import try_loss
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.portable.mode import NotPortable
+from afl_sim.run.kinds import measures_personal
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.losses import FITS, Loss, loss_name
-from afl_sim.scenario.sections.metrics import METRICS, Metric, metric_name
+from afl_sim.scenario.sections.metrics import (
+    METRICS,
+    PERSONAL,
+    Better,
+    Metric,
+    better_of,
+    metric_name,
+    personal_metrics,
+)
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.wording import hint, show
-from afl_sim.user_code import reason, told
+from afl_sim.user_code import place_of, reason, told
 
 _OWN: Final = "or package.module:name for your own"
+_UNEQUAL: Final = "gives different results for equal calls; expected a function of its arguments"
 _FEWEST, _MOST = 64, 4096  # samples that own code is tried on
 
 
@@ -41,6 +51,13 @@ def check_task(scenario: Scenario, form: SampleForm) -> None:
     problems = list(_problems(scenario, form)) or list(_failures(scenario, form))
     if problems:
         raise ScenarioError("\n".join(f"{'.'.join(path)}: {message}" for path, message in problems))
+
+
+def measured_by(scenario: Scenario, form: SampleForm) -> dict[str, Better]:
+    """The metrics of a run's evaluations, the main one first, and which of two values is better."""
+    chosen = chosen_metrics(scenario.evaluation, form)
+    metrics = {metric_name(metric): better_of(metric) for metric in chosen}
+    return metrics | (personal_metrics(metrics) if measures_personal(scenario) else {})
 
 
 def own_code(scenario: Scenario) -> list[Loss | Metric]:
@@ -91,13 +108,20 @@ def _problems(scenario: Scenario, form: SampleForm) -> Iterator[Problem]:
                 ("evaluation", "metrics"),
                 f"top5 is always 1 with {form.outputs} classes; expected another metric",
             )
+    for metric in evaluation.metrics or ():
+        if measures_personal(scenario) and metric_name(metric).startswith(PERSONAL):
+            yield (
+                ("evaluation", "metrics"),
+                f"one of your own cannot be called {metric_name(metric)} where the clients' "
+                "personalised models are measured; expected another `name`",
+            )
     yield from _unmeasured(scenario, form)
 
 
 def _unmeasured(scenario: Scenario, form: SampleForm) -> Iterator[Problem]:
     """Targets and stop rules that ask for metrics which no evaluation measures."""
     evaluation, stop = scenario.evaluation, scenario.stop
-    measured = [metric_name(metric) for metric in chosen_metrics(evaluation, form)]
+    measured = list(measured_by(scenario, form))
     first = measured[0]
     lacking = f"the labels are {form.labels}, and accuracy is not measured; expected"
     if evaluation.has_own_targets:
@@ -127,39 +151,62 @@ def _failures(scenario: Scenario, form: SampleForm) -> Iterator[Problem]:
     """What goes wrong with a loss or metrics of the user's own on made-up outputs and labels."""
     for path, rule, call in _trials(scenario, form):
         try:
-            call()
+            if call() != call():
+                yield path, f"{rule.kind} {_UNEQUAL}{place_of(type(rule).__call__)}"
         except AflSimError as error:
             yield path, reason(error).removeprefix(f"{'.'.join(path)}: ")
         except Exception as error:  # the user's code may raise anything
             yield path, f"{rule.kind} fails on made-up outputs and labels: {told(error)}"
 
 
-Trial = tuple[tuple[str, str], Loss | Metric, Callable[[], Any]]
+Trial = tuple[tuple[str, str], Loss | Metric, Callable[[], bytes]]
 
 
 def _trials(scenario: Scenario, form: SampleForm) -> Iterator[Trial]:
     """The calls that try the user's loss and metrics, with the key of each."""
+    one = scenario.evaluation.per_client  # a client may have a single sample
+    for rule in own_code(scenario):
+        keys = ("training", "loss") if isinstance(rule, Loss) else ("evaluation", "metrics")
+        for call in trials_of(rule, form, one):
+            yield keys, rule, call
+
+
+def trials_of(rule: Loss | Metric, form: SampleForm, one: bool) -> Iterator[Callable[[], bytes]]:
+    """Calls that try a loss or a metric of the user's on made-up outputs and labels.
+
+    Args:
+        rule: the loss or the metric.
+        form: of the samples.
+        one: whether a metric is also tried on a single sample.
+
+    Yields:
+        A function that gives the bytes of the answer. It raises whatever the rule raises, and
+        TaskError if the answer cannot be used.
+    """
     count = min(max(_FEWEST, 3 * form.outputs), _MOST)
-    loss = scenario.training.loss
-    if isinstance(loss, Loss):
-        outputs, labels = _made_up(form, 4 if form.target == "tokens" else count)
-        given = torch.from_numpy(outputs), torch.from_numpy(labels)
-        yield ("training", "loss"), loss, partial(try_loss, loss, *given)
-    own = [each for each in scenario.evaluation.metrics or () if isinstance(each, Metric)]
-    if not own:
+    if isinstance(rule, Loss):
+        yield partial(_lose, rule, *_made_up(form, 4 if form.target == "tokens" else count))
         return
     outputs, labels = _made_up(form, count, by_position=True)
-    for metric in own:
-        # A client may have a single sample.
-        for samples in (count, 1) if scenario.evaluation.per_client else (count,):
-            given_few = outputs[:samples], labels[:samples]
-            yield ("evaluation", "metrics"), metric, partial(_measure, metric, *given_few)
+    for samples in (count, 1) if one else (count,):
+        yield partial(_measure, rule, outputs[:samples], labels[:samples])
 
 
-def _measure(metric: Metric, outputs: Array, labels: Array) -> None:
+def _lose(loss: Loss, outputs: Array, labels: Array) -> bytes:
+    given = torch.from_numpy(labels.copy())
+    value, gradient = try_loss(loss, torch.from_numpy(outputs), given)
+    if not np.array_equal(given.numpy(), labels):
+        raise TaskError(
+            f"training.loss: {loss.kind} changes the labels that it is given; expected a function "
+            f"that changes nothing{place_of(type(loss).__call__)}"
+        )
+    return value.numpy().tobytes() + gradient.numpy().tobytes()
+
+
+def _measure(metric: Metric, outputs: Array, labels: Array) -> bytes:
     tally = Own(metric)
     tally.add(outputs, labels)
-    tally.value()
+    return np.float64(tally.value()).tobytes()
 
 
 def _made_up(form: SampleForm, count: int, by_position: bool = False) -> tuple[Array, Array]:

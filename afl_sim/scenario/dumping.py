@@ -49,11 +49,13 @@ def scenario_id(scenario: Scenario) -> str:
     """Eight hex digits that tell scenarios apart: sha256 of all that can change the result.
 
     The section ``execution`` is left out. Of a trace or a file of weights the content counts, not
-    where it lies. Of the files of own data the names count, not their folders; their content is a
-    part of the run's identity beside this one.
+    where it lies. Of the files of own data the names count, not their folders, and of ``data.root``
+    only that there is one; the content is a part of the run's identity beside this one.
     """
     data = _without_places(as_data(scenario))
     data.pop("execution", None)
+    if data["data"]["root"] is not None:
+        data["data"]["root"] = "."
     data["data"]["dataset"] = _without_folders(data["data"]["dataset"])
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

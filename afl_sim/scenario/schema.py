@@ -47,7 +47,8 @@ def json_schema(catalogue: Catalogue) -> Schema:
     scenario["properties"]["sweep"] = _sweep()
     # What a sweep supplies may be left out beside it.
     scenario["anyOf"] = [{"required": scenario.pop("required")}, {"required": ["sweep"]}]
-    definitions["Distribution"] = _distribution()
+    definitions["Distribution"] = _distribution("Distribution")
+    definitions["SignedDistribution"] = _distribution("SignedDistribution")
     definitions.pop("BaseModel", None)  # stood for the open blocks
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -123,10 +124,12 @@ def _open_block(
     return {"anyOf": ways}
 
 
-def _distribution() -> Schema:
+def _distribution(name: str) -> Schema:
     number = {"type": "number"}
+    drawn = number if name == "SignedDistribution" else {"type": "number", "minimum": 0}
+    which = "numbers" if drawn is number else "numbers that are 0 or more"
     each = {"type": "array", "minItems": 1}
-    itself = {"$ref": "#/$defs/Distribution"}
+    itself = {"$ref": f"#/$defs/{name}"}
     per_client = {
         "type": "object",
         "properties": {"values": {**each, "items": number}},
@@ -174,9 +177,9 @@ def _distribution() -> Schema:
         "required": ["weight"],
     }
     return {
-        "description": "A number, or a distribution of numbers that are 0 or more.",
+        "description": f"A number, or a distribution of {which}.",
         "anyOf": [
-            {"type": "number", "minimum": 0},
+            drawn,
             {
                 "type": "object",
                 "description": "A scipy.stats distribution with its shapes, loc and scale.",
@@ -187,7 +190,7 @@ def _distribution() -> Schema:
                 "required": ["dist"],
                 "additionalProperties": {"anyOf": [number, per_client, trace_per_client]},
             },
-            block("sequence", sequence={**each, "items": {"type": "number", "minimum": 0}}),
+            block("sequence", sequence={**each, "items": drawn}),
             block("values", values={**each, "items": itself}, shuffle=shuffle),
             block(
                 "trace",
@@ -234,8 +237,8 @@ def _sweep() -> Schema:
 def _shared_distribution(value: Any) -> Any:
     if isinstance(value, dict):
         found = {key: _shared_distribution(item) for key, item in value.items()}
-        if found.pop("x-distribution", False):
-            found["$ref"] = "#/$defs/Distribution"
+        if name := found.pop("x-distribution", None):
+            found["$ref"] = f"#/$defs/{name}"
         return found
     if isinstance(value, list):
         return [_shared_distribution(item) for item in value]

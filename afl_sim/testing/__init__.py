@@ -13,9 +13,9 @@
 Each check runs the strategy's schedule and its rule on a toy problem and raises `AssertionError`
 where something is amiss. `check_strategy` runs them all.
 
-Rules are client selections, staleness weights, attacks and compressors. `RULE_CHECKS` has the
-checks for them, and `check_rule` runs them all. `rule_of` makes a rule as a scenario does, so that
-functions can be checked too:
+Rules are client selections, staleness weights, attacks, compressors, metrics and losses.
+`RULE_CHECKS` has the checks for them, and `check_rule` runs them all. `rule_of` makes a rule as a
+scenario does, so that functions can be checked too:
 
     check_rule(rule_of("selection", "my_package:fastest", slack=2.0))
 

@@ -51,6 +51,13 @@ def test_the_table_holds_what_the_summaries_say(runs):
     assert pd.isna(frame.loc["clock", "final_accuracy"])
 
 
+def test_runs_that_train_nothing_have_no_row_of_accuracy(runs):
+    clock = [run for run in runs if run.label == "clock"]
+    assert clock
+    assert "final_accuracy" not in comparison(clock)
+    assert "accuracy" not in printed(clock)
+
+
 def test_settings_that_a_study_has_not_begun_are_listed_as_such(runs, tmp_path):
     text = printed(runs[:2], not_begun=["fedasync", "quafl"])
     assert [line.split() for line in text.splitlines() if "not begun" in line] == [

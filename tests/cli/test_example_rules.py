@@ -17,6 +17,8 @@ LISTED = {
     "staleness-weights": ("exponential", "s(tau) = exp(-rate tau)."),
     "attacks": ("drift", "Attackers add one common vector to their updates"),
     "compressors": ("half-precision", "Every number is rounded to float16"),
+    "metrics": ("confident", "Share of right answers that lead the second best"),
+    "losses": ("smoothed", "Cross-entropy with a share of each label spread"),
     "figures": ("shares", "How many updates each client has contributed"),
 }
 

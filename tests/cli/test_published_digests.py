@@ -71,15 +71,18 @@ def test_a_run_says_whether_its_digests_are_the_published_ones(afl_sim: Command)
     assert none == "results: study"  # nothing is published
     kept = published(folder / "study")
     (folder / "published.json").write_text(json.dumps(kept))
-    again, plot, timing, changed = last_lines(
+    again, plot, finished, timing, changed = last_lines(
         afl_sim,
         ("run", "tiny.yaml", "--out", "again"),
         ("run", "tiny.yaml", "--out", "again", "--resume", "--plot"),  # as `make demo` does
+        ("resume", f"again/{next(iter(kept['tiny']['cases']))}"),
         ("run", "tiny.yaml", "--out", "timing", "--timing-only"),
         ("run", "tiny.yaml", "--out", "changed", "--set", "stop.updates=5"),
     )
     assert again.endswith(" of 2 runs as published")
     assert again == plot
+    assert finished.startswith("digest ")
+    assert finished.endswith(" as published")
     assert timing.startswith("schedule digest ")
     assert timing.endswith(" of 2 runs as published")
     assert changed == "results: changed"

@@ -37,6 +37,16 @@ def log_cosh(outputs, labels):
 
 def mean(outputs, labels):
     return ((outputs - labels) ** 2).mean()
+
+calls = []
+
+def counts(outputs, labels):
+    calls.append(1)
+    return len(calls)
+
+def shifts(outputs, labels):
+    labels += 1
+    return ((outputs - labels) ** 2).mean(1)
 """
 
 REGRESSION = """
@@ -229,6 +239,14 @@ def test_what_does_not_suit_the_labels_is_refused_in_one_line(form, settings, sa
                 "data.client_test=0.1",
             ],
             "spread fails on made-up outputs and labels: IndexError",
+        ),
+        (
+            ["evaluation.metrics=[own_code_for_regression:counts]"],
+            r"counts gives different results for equal calls; .*\.py:\d+\)",
+        ),
+        (
+            ["training.loss=own_code_for_regression:shifts"],
+            r"training\.loss: .*shifts changes the labels that it is given.*\.py:\d+\)",
         ),
     ],
 )

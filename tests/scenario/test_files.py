@@ -107,7 +107,7 @@ def test_the_figures_are_of_the_files_cases(pages: Any) -> None:
     "name",
     [
         *("stragglers", "bimodal-devices", "thin-uplink", "server-link", "diurnal", "churn"),
-        *("crash-faults", "device-trace", "fast-clients-few-labels"),
+        *("crash-faults", "device-trace", "fast-clients-few-labels", "phones-and-desktops"),
         *("addresses", "writers", "diabetes"),
     ],
 )

@@ -200,3 +200,28 @@ def odd(input_shape: Any, classes: int) -> torch.nn.Module:
     return torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(inputs, 1), torch.nn.Linear(1, classes, bias=False)
     )
+
+
+def within(outputs: Any, labels: Any, *, limit: float = 1.0) -> float:
+    """A metric: share of numbers that are predicted within a limit."""
+    return float((abs(outputs - labels.reshape(outputs.shape)) <= limit).mean())
+
+
+def counted(outputs: Any, labels: Any) -> int:
+    """A metric that remembers how often it was called."""
+    _calls.append(1)
+    return len(_calls)
+
+
+def absolute(outputs: Any, labels: Any, *, weight: float = 1.0) -> Any:
+    """A loss of numbers."""
+    return weight * (outputs - labels.reshape(outputs.shape)).abs().mean(1)
+
+
+def spoils(outputs: Any, labels: Any) -> Any:
+    """A loss that changes the labels that it is given."""
+    labels += 1
+    return ((outputs - labels) ** 2).mean(1)
+
+
+_calls: list[int] = []

@@ -21,6 +21,8 @@ SOUND = [
     rule_of("attack", "own_rules:shrinking", share=0.3),
     rule_of("attack", "own_rules:NextLabel", clients=[7]),
     rule_of("compressor", "own_rules:Dithered", error_feedback=True),
+    rule_of("metric", "own_rules:within", limit=2.0, better="higher"),
+    rule_of("loss", "own_rules:absolute", weight=0.5),
 ]
 
 
@@ -59,6 +61,10 @@ def test_a_sound_rule_passes(rule: Rule, check: str) -> None:
             "answers_depend_on_the_arguments_alone",
         ),
         (rule_of("staleness weight", "own_rules:below_zero"), "small_inputs_have_answers"),
+        (rule_of("metric", "own_rules:counted"), "answers_depend_on_the_arguments_alone"),
+        (rule_of("metric", "own_rules:counted"), "worker_processes_give_the_same_bits"),
+        (rule_of("loss", "own_rules:spoils"), "answers_depend_on_the_arguments_alone"),
+        (rule_of("loss", "own_rules:within"), "small_inputs_have_answers"),
     ],
 )
 def test_a_flaw_is_found(rule: Rule, check: str) -> None:

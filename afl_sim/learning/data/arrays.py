@@ -24,6 +24,7 @@ import numpy.typing as npt
 Arrays = dict[str, npt.NDArray[Any]]
 _SUMS = "sums.json"
 _STORING = ".storing-"
+_BLOCK = 1 << 20  # bytes
 _ABANDONED = 3600.0  # seconds; an older temporary folder was left by a killed process
 
 
@@ -86,6 +87,29 @@ def open_arrays(folder: Path, *, check: bool = True) -> Arrays | None:
     except (OSError, ValueError, AttributeError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
+
+
+def holds(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Whether a stored set is equal to these arrays. It is read in blocks, and not mapped."""
+    return all(_is_stored(folder / f"{name}.npy", array) for name, array in arrays.items())
+
+
+def _is_stored(path: Path, array: npt.NDArray[Any]) -> bool:
+    try:
+        mapped = np.load(path, mmap_mode="r")
+        if mapped.shape != array.shape or mapped.dtype != array.dtype:
+            return False
+        if not array.flags.c_contiguous or not mapped.flags.c_contiguous:
+            return np.array_equal(mapped, array)
+        expected = array.reshape(-1).view(np.uint8).data
+        with open(path, "rb") as file:
+            file.seek(path.stat().st_size - array.nbytes)
+            return all(
+                file.read(_BLOCK) == expected[first : first + _BLOCK]
+                for first in range(0, array.nbytes, _BLOCK)
+            )
+    except (OSError, ValueError):
+        return False
 
 
 def _digest(path: Path) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from afl_sim.learning.data.arrays import content_key
 from afl_sim.learning.data.dataset_files import files_read
 from afl_sim.learning.data.sources.contents import content_digest, files_digest
+from afl_sim.learning.data.sources.factory import find_factory
 from afl_sim.learning.data.sources.named import named_files
 from afl_sim.learning.data.sources.published import PUBLISHED
 from afl_sim.learning.data.sources.reading import read_source
@@ -28,13 +31,7 @@ def data_digest(spec: DataSpec) -> str | None:
         InputError: the data is missing, or a factory fails.
     """
     if isinstance(spec.dataset, FactoryDataset):
-        source = read_source(spec.dataset)
-        arrays: dict[str, Any] = {}
-        for part, samples in (("train", source.train), ("test", source.test)):
-            for name in ("inputs", "labels", "owners", "weights"):
-                if (found := getattr(samples, name)) is not None:
-                    arrays[f"{part} {name}"] = found
-        return content_key(arrays)
+        return _given_digest(spec.dataset, find_factory(spec.dataset.kind))
     if isinstance(spec.dataset, OwnDataset):
         return content_digest(spec.dataset)
     if spec.root is None:
@@ -42,3 +39,15 @@ def data_digest(spec: DataSpec) -> str | None:
     if spec.title in PUBLISHED:
         return files_digest(named_files(spec, Path(spec.root).expanduser()))
     return files_digest((path.name, path) for path in files_read(spec))
+
+
+@lru_cache(maxsize=256)
+def _given_digest(spec: FactoryDataset, factory: Callable[..., Any]) -> str:
+    """The digest of what a function gives, which is known when the samples are forgotten."""
+    source = read_source(spec)
+    arrays: dict[str, Any] = {}
+    for part, samples in (("train", source.train), ("test", source.test)):
+        for name in ("inputs", "labels", "owners", "weights"):
+            if (found := getattr(samples, name)) is not None:
+                arrays[f"{part} {name}"] = found
+    return content_key(arrays)

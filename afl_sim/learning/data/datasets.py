@@ -19,22 +19,25 @@ from torch import Tensor
 
 from afl_sim.errors import DataError
 from afl_sim.learning.data.annotations import Annotations
-from afl_sim.learning.data.arrays import Arrays, content_key, open_arrays, store_arrays
+from afl_sim.learning.data.arrays import Arrays, content_key, holds, open_arrays, store_arrays
+from afl_sim.learning.data.content import data_digest
 from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.dataset_files import cache_for, made_from, read_images, read_labels
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
 from afl_sim.learning.data.mnist_cache import cache_folder
 from afl_sim.learning.data.normalization import normalization
-from afl_sim.learning.data.own_data import is_source, source_fields
+from afl_sim.learning.data.own_data import forget_fields, is_source, source_fields
 from afl_sim.learning.data.packing import arrays_of, fields_of
-from afl_sim.learning.data.sources.reading import know_form
+from afl_sim.learning.data.sources.named import forget_named
+from afl_sim.learning.data.sources.reading import forget_sources, know_form
 from afl_sim.scenario.sections.data import DataSpec, held_out
 from afl_sim.scenario.sections.datasets import OwnDataset
 from afl_sim.scenario.sections.partitions import Iid
 from afl_sim.streams import Streams
 
 _supplied: dict[DataSpec, Dataset] = {}  # pools that came from another process
+_mapped: dict[tuple[DataSpec, str | None], Dataset] = {}  # pools that this process has stored
 _STORED_FORM = "v3"  # a new form of the stored arrays needs a new name
 
 
@@ -76,7 +79,7 @@ def load_annotations(spec: DataSpec, streams: Streams, cache: Path | None = None
         found = supplied.annotations
     elif is_source(spec):
         # Read whole, so that `validate` finds all mistakes.
-        found = _source_pool(unsplit, cache_for(spec, cache)).annotations
+        found = _pool(spec, cache).annotations
     else:
         labels = _read_pool_labels(unsplit, cache_for(spec, cache))
         found = Annotations(labels.numpy(), form_of(spec).outputs)
@@ -149,6 +152,10 @@ def _pool(spec: DataSpec, cache: Path | None) -> Dataset:
     unsplit = _unsplit(spec)
     if (supplied := _supplied.get(unsplit)) is not None:
         return supplied
+    if _mapped and (mapped := _mapped.get((unsplit, data_digest(spec)))) is not None:
+        assert mapped.stored is not None
+        if mapped.stored.is_dir():
+            return mapped
     if is_source(spec):
         return _source_pool(unsplit, cache_for(spec, cache))
     return _read_pool(unsplit, cache_for(spec, cache))
@@ -179,6 +186,8 @@ def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
 def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
     """A folder that holds the whole pool as memory maps, for other processes to open.
 
+    From then on this process uses the maps, too, and keeps no copy of its own.
+
     Raises:
         DataError: the cache folder cannot be written.
     """
@@ -194,6 +203,9 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
                 f"cannot store {spec.title} in {folder} for the worker processes; set "
                 "AFL_SIM_CACHE to a folder that can be written"
             )
+        _mapped[_unsplit(spec), data_digest(spec)] = mapped
+        for forget in (forget_fields, forget_sources, forget_named, _read_pool.cache_clear):
+            forget()
         return folder
     return pool.stored
 
@@ -209,8 +221,11 @@ def store_pool(pool: Dataset, folder: Path) -> Dataset | None:
         mapped = open_arrays(folder, check=False)
         if mapped is None:
             return None
-        if all(np.array_equal(mapped.get(name, ()), array) for name, array in arrays.items()):
-            return replace(pool, **fields_of(mapped), stored=folder)
+        if holds(folder, arrays):
+            fields = fields_of(mapped)
+            # Nothing may refer to the old samples, not even an empty part of them.
+            nothing = {f"validation_{name}": fields[name][:0] for name in ("inputs", "labels")}
+            return replace(pool, **nothing, **fields, stored=folder)
         shutil.rmtree(folder, ignore_errors=True)  # another set was stored under this name
     return None
 

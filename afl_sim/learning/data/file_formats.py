@@ -73,12 +73,13 @@ def read_cifar(folder: Path, *, train: bool) -> tuple[Bytes, list[int]]:
         ValueError: a file is no such batch.
     """
     names = [f"data_batch_{number}" for number in range(1, 6)] if train else ["test_batch"]
-    images, labels = [], []
+    images, labels = np.empty((0, _CIFAR_ROW), np.uint8), []
     for name in names:
         batch_images, batch_labels = _cifar_batch(folder / name)
-        images.append(batch_images)
         labels += batch_labels
-    return np.concatenate(images).reshape(-1, 3, 32, 32), labels
+        images.resize((len(labels), _CIFAR_ROW), refcheck=False)  # nothing is copied for it
+        images[-len(batch_images) :] = batch_images
+    return images.reshape(-1, 3, 32, 32), labels
 
 
 def read_cifar100(path: Path) -> tuple[Bytes, list[int]]:

@@ -22,6 +22,10 @@ _FIXED: Final = {
 """Shift and scale of the normalizations that use no statistics."""
 
 
+_BLOCK: Final = 1 << 20
+"""Numbers that are summed at a time; sums are exact, so no result depends on it."""
+
+
 def normalization(how: str, train: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
     """Shift and scale, in units of the 8-bit source: x becomes (x - shift) / scale.
 
@@ -51,7 +55,7 @@ def _moments(images: Tensor, over: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation in float64; dimensions that are summed over get length 1."""
     total = torch.zeros(1, dtype=torch.float64)
     squares = torch.zeros(1, dtype=torch.float64)
-    for block in images.split(4096):
+    for block in images.split(max(1, _BLOCK // max(1, images[:1].numel()))):
         wide = block.double()
         total = total + wide.sum(over, keepdim=True)
         squares = squares + wide.square_().sum(over, keepdim=True)

@@ -47,6 +47,11 @@ def source_fields(spec: DataSpec, cache: Path) -> dict[str, Any]:
     return _fields(spec.normalize, spec.storage, source)
 
 
+def forget_fields() -> None:
+    """Keep no samples in memory any more."""
+    _fields.cache_clear()
+
+
 @lru_cache(maxsize=2)
 def _fields(normalize: str, storage: str, source: Source) -> dict[str, Any]:
     train, test = source.train, source.test

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
@@ -14,6 +13,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.spec import ModelSpec, StandardSpec
 from afl_sim.portable.mode import NotPortable
+from afl_sim.scenario.own_rules import load
 from afl_sim.user_code import reason
 
 
@@ -75,18 +75,7 @@ def resolve_model(name: str) -> type[CustomModel]:
     Raises:
         ScenarioError: no such module or attribute, it fails to import, or it cannot be called.
     """
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise ScenarioError(f"{name!r} is not of the form package.module:factory")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # the user's module may raise anything at all
-        raise ScenarioError(f"cannot import {module_name!r}: {reason(error)}") from error
-    factory: Any = module
-    for part in attribute.split("."):
-        factory = getattr(factory, part, None)
-    if factory is None:
-        raise ScenarioError(f"module {module_name!r} has no {attribute!r}")
+    factory = load(name, "model")
     if not callable(factory):
         raise ScenarioError(f"{name} cannot be called; expected a function returning a module")
     literal: Any = Literal[name]

@@ -187,8 +187,8 @@ def _checked(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
     return each
 
 
-def try_loss(loss: Loss, outputs: Tensor, labels: Tensor) -> None:
-    """Try a loss of the user's own, and its gradient.
+def try_loss(loss: Loss, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Try a loss of the user's own: its mean, and the gradient with respect to the outputs.
 
     Args:
         loss: the scenario's.
@@ -206,6 +206,8 @@ def try_loss(loss: Loss, outputs: Tensor, labels: Tensor) -> None:
             "operations of PyTorch; expected a loss that autograd can differentiate"
         )
     value.backward()
+    assert given.grad is not None
+    return value.detach(), given.grad
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -8,9 +8,9 @@ a pure function of its address.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +45,11 @@ class Distribution:
     form: Form
     """The canonical form: what is written when the scenario is dumped."""
 
+    signed: ClassVar[bool] = False
+    """Whether numbers below 0 can be drawn."""
+
     def __init__(self, form: Any, base: Path | None = None) -> None:
-        reader = FormReader(base)
+        reader = FormReader(base, signed=self.signed)
         read = reader.read(form)
         if read is None or reader.mistakes:
             lines = [
@@ -117,7 +120,11 @@ class Distribution:
         rows = listed.get("values") or [law.mean(i) for i in range(len(order))]
         if "values" in listed:
             rows = [rows[i] for i in order]
-        return Distribution.of(law, {"values": rows})
+        return self.of(law, {"values": rows})
+
+    def placed(self, place: Callable[[int], int]) -> Distribution:
+        """The same list for some of the clients: client i takes entry ``place(i)`` of it."""
+        return Distribution.of(self._law.placed(place), self.form)
 
     @property
     def positive(self) -> bool:
@@ -134,7 +141,7 @@ class Distribution:
         return f"Distribution({self.form!r})"
 
     def __reduce__(self) -> tuple[type[Distribution], tuple[Form]]:
-        return Distribution, (self.form,)
+        return type(self), (self.form,)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -147,13 +154,16 @@ class Distribution:
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"x-distribution": True}  # one shared definition takes its place, see schema.py
+        # A shared definition takes its place, see schema.py.
+        return {"x-distribution": cls.__name__}
 
     @classmethod
     def _validate(cls, raw: Any, info: core.ValidationInfo) -> Distribution:
-        if isinstance(raw, Distribution):
+        if isinstance(raw, cls):
             return raw
-        reader = FormReader(getattr(info.context, "base", None))
+        if isinstance(raw, Distribution):
+            raw = raw.form
+        reader = FormReader(getattr(info.context, "base", None), signed=cls.signed)
         read = reader.read(raw)
         if read is None or reader.mistakes:
             details = [
@@ -166,3 +176,14 @@ class Distribution:
             ]
             raise ValidationError.from_exception_data("Distribution", details)
         return cls.of(*read)
+
+
+class SignedDistribution(Distribution):
+    """A distribution of any numbers, such as angles.
+
+    >>> SignedDistribution({"dist": "uniform", "loc": -30, "scale": 60}).mean()
+    0.0
+    """
+
+    __slots__ = ()
+    signed = True

@@ -34,10 +34,16 @@ FORMS = ("dist", "sequence", "values", "trace", "mixture")
 
 
 class FormReader:
-    """Reads one distribution; ``mistakes`` collects (path inside it, message)."""
+    """Reads one distribution; ``mistakes`` collects (path inside it, message).
 
-    def __init__(self, base: Path | None) -> None:
+    Args:
+        base: folder to which a trace's path is relative.
+        signed: whether numbers below 0 can be drawn.
+    """
+
+    def __init__(self, base: Path | None, *, signed: bool = False) -> None:
         self.base = base or Path()
+        self.signed = signed
         self.mistakes: list[tuple[Path_, str]] = []
 
     def wrong(self, path: Path_, message: str) -> None:
@@ -69,10 +75,16 @@ class FormReader:
         value = self.number(raw, path, expected=EXPECTED)
         if value is None:
             return None
-        if value < 0:
-            self.wrong(path, f"got {value:g}; expected 0 or more")
+        if not self.fits(value, path):
             return None
         return laws.constant(value), value
+
+    def fits(self, value: float, path: Path_) -> bool:
+        """Whether a number can be drawn; else the mistake is noted."""
+        if value < 0 and not self.signed:
+            self.wrong(path, f"got {value:g}; expected 0 or more")
+            return False
+        return True
 
     def number(self, raw: Any, path: Path_, expected: str = "a number") -> float | None:
         if isinstance(raw, bool) or not isinstance(raw, int | float):
@@ -107,8 +119,7 @@ class FormReader:
         if values is None:
             return None
         for i, value in enumerate(values):
-            if value < 0:
-                self.wrong((*path, "sequence", i), f"got {value:g}; expected 0 or more")
+            self.fits(value, (*path, "sequence", i))
         return laws.sequence(values), {"sequence": values}
 
     def _values(self, raw: dict[str, Any], path: Path_, nested: bool) -> tuple[Law, Form] | None:
@@ -252,8 +263,8 @@ class FormReader:
         parameters = family_parameters(name)
         if parameters is None:
             near = hint(name, COMMON) or hint(name, FAMILIES)
-            why = unfit(name) or f"scipy.stats has no distribution {show(name)}{near}"
-            self.wrong(path, why)
+            why = unfit(name, signed=self.signed)
+            self.wrong(path, why or f"scipy.stats has no distribution {show(name)}{near}")
         return parameters
 
     def parameter(self, raw: Any, path: Path_, nested: bool) -> float | list[float] | None:
@@ -300,7 +311,7 @@ class FormReader:
                 key = impossible.parameter
                 self.wrong((*path, key) if key else path, f"{who}{impossible}")
                 return None
-            if (problem := unusable(name, family, heavy)) is not None:
+            if (problem := unusable(name, family, heavy, self.signed)) is not None:
                 self.wrong(path, problem)
                 return None
             known[key_of] = laws.frozen(family)
@@ -308,9 +319,9 @@ class FormReader:
         return laws.per_client(made) if length else made[0]
 
 
-def unusable(name: str, family: Frozen, heavy: bool) -> str | None:
-    """Why a proper distribution cannot serve as a duration, or None."""
-    if family.low < 0:
+def unusable(name: str, family: Frozen, heavy: bool, signed: bool = False) -> str | None:
+    """Why a proper distribution cannot serve here, or None."""
+    if family.low < 0 and not signed:
         return (
             f"{name} reaches below 0 (its support starts at {family.low:g}); expected 0 or more, "
             "as with lognorm, gamma, halfnorm or truncnorm, or with another loc"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.distribution import Distribution, SignedDistribution
 from afl_sim.scenario.distributions.elementary import HIGHEST
 
 
@@ -67,6 +67,9 @@ def _changes(form: Any) -> bool:
 
 OncePerClient = Annotated[Distribution, AfterValidator(_no_sequence)]
 """What is drawn once for each client and stays."""
+
+SignedOncePerClient = Annotated[SignedDistribution, AfterValidator(_no_sequence)]
+"""What is drawn once for each client and stays, and may be below 0."""
 
 ServersOwn = Annotated[Distribution, AfterValidator(_no_list)]
 """What the server draws for itself."""

@@ -34,6 +34,7 @@ def specs_at(
     """
     specs: list[Spec] = [root]
     value = data
+    fields: list[FieldInfo] = []
     names_free = False  # the next key is the author's own
     for i, part in enumerate(path):
         value = child(value, part)
@@ -49,6 +50,9 @@ def specs_at(
                 [spec for field in fields for spec in models_in(field.annotation)], value
             )
             names_free = any(get_origin(field.annotation) is dict for field in fields)
+        else:  # an entry of a list has a kind of its own
+            own = [spec for field in fields for spec in _own_rules(field, value)]
+            specs = own or narrow(specs, value)
     return specs
 
 

@@ -23,6 +23,8 @@ class Mistakes:
     def add(self, where: str, path: str, message: str) -> None:
         """Add one mistake, at a place (``file:line`` or an option) and a key path."""
         option = where.removeprefix("--set ")
+        if where != option and path.startswith(f"{option}."):
+            where, path = f"--set {path}", ""  # a key inside the block that the option sets
         key = f"{path}: " if path and path != option and f"--{path}" != where else ""
         number = where.rsplit(":", 1)[-1]
         order = int(number) if number.isdecimal() else 0

@@ -81,7 +81,8 @@ class DataSpec(LaterSection):
     )
     skew: FeatureSkew | None = Field(
         default=None,
-        description="How the inputs of clients differ from each other (feature skew); null: not.",
+        description="How the inputs of clients differ from each other (feature skew); null: not. "
+        "Images are then kept as float32, see `storage`.",
     )
     concept_shift: ConceptShift | None = Field(
         default=None,
@@ -107,7 +108,7 @@ class DataSpec(LaterSection):
         description="How images are kept in memory. float32: normalised once; uint8: as in the "
         "files, in a quarter of the memory, and each batch is normalised when it is used. auto: "
         "float32 if all of them fit into a quarter of this machine's memory so. No result depends "
-        "on it.",
+        "on it. `skew` needs float32, because its inputs are not those of the files.",
     )
     normalize: Literal["standard", "unit", "centred", "raw", "pixelwise", "unit_norm"] = Field(
         default="standard",

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.uses import OncePerClient
+from afl_sim.scenario.distributions.distribution import Distribution, SignedDistribution
+from afl_sim.scenario.distributions.uses import OncePerClient, SignedOncePerClient
 from afl_sim.scenario.section import Section
 
 
@@ -21,6 +21,7 @@ def _unshuffled(value: Distribution) -> Distribution:
 
 
 PerClient = Annotated[OncePerClient, AfterValidator(_unshuffled)]
+Angle = Annotated[SignedOncePerClient, AfterValidator(_unshuffled)]
 
 
 class FeatureSkew(Section):
@@ -31,11 +32,11 @@ class FeatureSkew(Section):
     (data.client_test) change as those do on which it trains.
     """
 
-    rotate: PerClient = Field(
-        default=Distribution(0.0),
+    rotate: Angle = Field(
+        default=SignedDistribution(0.0),
         description="Angle by which a client's images are turned, counter-clockwise, drawn once "
-        "for each client (degrees); 330 is 30 the other way. Pixels from beyond the border are "
-        "those of the border.",
+        "for each client (degrees); below 0, clockwise. Pixels from beyond the border are those of "
+        "the border.",
     )
     scale: PerClient = Field(
         default=Distribution(1.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,16 +32,18 @@ class Column:
         by: client: each row is a client, the one that a column ``client`` says, or the next one.
         factor: what each number is multiplied by.
         number_clients: how the ids of the column ``client`` become the numbers of clients.
+        signed: whether the numbers may be below 0.
     """
 
     name: str | None = None
     by: By = "sample"
     factor: float = 1.0
     number_clients: NumberClients = None
+    signed: bool = False
 
 
 def read_trace(path: Path, column: Column) -> tuple[tuple[float, ...], str]:
-    """The numbers of a column, 0 or more, and the file's sha256.
+    """The numbers of a column and the file's sha256.
 
     They are in the order of the rows, or of the clients where the file says which row is whose.
 
@@ -59,7 +62,8 @@ def _read(path: Path, column: Column, unchanged: tuple[int, int]) -> tuple[tuple
         clients = ClientColumn(table, column.number_clients)
     elif column.number_clients is not None:
         table.need(CLIENT, ("number_clients",))
-    values = numbers_by_column(table, [Numbers(name, factor=column.factor)], clients)[name]
+    kind = Numbers(name, least=-math.inf if column.signed else 0.0, factor=column.factor)
+    values = numbers_by_column(table, [kind], clients)[name]
     return tuple(values), table.sha256
 
 

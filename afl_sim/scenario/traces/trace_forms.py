@@ -17,6 +17,7 @@ class Reader(Protocol):
     """Collects the mistakes in a form."""
 
     base: Path
+    signed: bool
     mistakes: list[tuple[Path_, str]]
 
     def wrong(self, path: Path_, message: str) -> None:
@@ -45,7 +46,7 @@ def trace_column(
     if factor is None or len(reader.mistakes) > before:
         return None
     file = (reader.base / raw["trace"]).absolute()
-    column = Column(raw.get("column"), by, factor, number_clients)
+    column = Column(raw.get("column"), by, factor, number_clients, reader.signed)
     try:
         values, digest = read_trace(file, column)
         refuse_changed(file, raw.get("sha256"), digest)

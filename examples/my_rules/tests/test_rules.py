@@ -1,10 +1,14 @@
 """The checks that every rule of afl_sim passes, and cases worked out by hand."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from my_rules.attack import Drift
 from my_rules.compressor import HalfPrecision
+from my_rules.loss import Smoothed
+from my_rules.metric import confident
 from my_rules.selection import rested
 from my_rules.weight import Exponential
 
@@ -16,6 +20,8 @@ RULES = [
     Exponential(rate=0.1),
     Drift(share=0.3),
     HalfPrecision(error_feedback=True),
+    rule_of("metric", "my_rules.metric:confident", margin=0.5),
+    Smoothed(share=0.2),
 ]
 
 
@@ -44,3 +50,15 @@ def test_half_precision_keeps_eleven_bits_of_any_scale():
     rounded = HalfPrecision().compress(vector, None)
     torch.testing.assert_close(rounded, vector, rtol=2.0**-11, atol=0)
     assert HalfPrecision().size(100) == 204
+
+
+def test_confident_answers_are_right_and_lead_by_the_margin():
+    outputs = np.array([[3.0, 1, 0], [3, 2.5, 0], [0, 3, 0]], np.float32)
+    assert confident(outputs, np.array([0, 0, 2]), margin=1.0) == pytest.approx(1 / 3)
+    assert confident(outputs, np.array([0, 0, 2]), margin=0.5) == pytest.approx(2 / 3)
+
+
+def test_the_smoothed_loss_is_between_the_label_and_all_classes():
+    outputs = torch.tensor([[math.log(2.0), 0.0]])  # probabilities of 2/3 and 1/3
+    loss = Smoothed(share=0.5)(outputs, torch.tensor([0]))
+    assert loss.tolist() == pytest.approx([-0.75 * math.log(2 / 3) - 0.25 * math.log(1 / 3)])

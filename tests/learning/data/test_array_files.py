@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from own_files import npz, read, refusal
+from pydantic import ValidationError
 
 from afl_sim.learning.data.sample_form import SampleForm
 from afl_sim.learning.data.sources import array_files
@@ -59,6 +60,44 @@ def test_where_the_channels_are_must_be_told_if_the_shape_does_not(tmp_path: Pat
     train = npz(tmp_path / "a.npz", inputs=pixels, labels=LABELS[:3])
     assert "expected `channels: first` or `channels: last`" in refusal(train=train, test=train)
     assert read(train=train, test=train, channels="last").form.input_shape == (3, 3, 9)
+
+
+def test_a_vocabulary_of_millions_is_refused_before_a_model_is_made(tmp_path: Path) -> None:
+    tokens = np.array([[3, 1, 2]] * 3)
+    train = npz(tmp_path / "a.npz", inputs=tokens, labels=LABELS[:3])
+    test = npz(tmp_path / "b.npz", inputs=tokens * 1000, labels=LABELS[:3])
+    words = {"train": train, "test": test, "type": "tokens"}
+    assert read(**words).form.vocabulary == 3001
+    npz(test, inputs=tokens * 100_000, labels=LABELS[:3])
+    message = refusal(**words)
+    assert "the token 300000, which would be one of 300001; expected tokens from 0 on" in message
+    assert read(**words, vocabulary=300_001).form.vocabulary == 300_001
+    npz(test, inputs=tokens + 2**31 - 10, labels=LABELS[:3])
+    assert "has the token 2147483641; expected 0 to 1048575" in refusal(**words)
+    with pytest.raises(ValidationError, match=r"vocabulary\n.*less than or equal to 1048576"):
+        read(**words, vocabulary=2**31)
+
+
+def test_a_header_that_lies_is_a_damaged_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "labels.npy", LABELS)
+    for shape in ("(True, 3)", "(" * 2000 + ")" * 2000, "(4294967296, 4294967296)"):
+        text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+        header = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+        (tmp_path / "x.npy").write_bytes(header + bytes(48))
+        arrays = {"inputs": str(tmp_path / "x.npy"), "labels": str(tmp_path / "labels.npy")}
+        message = refusal(train=arrays, test=arrays)
+        assert "cannot be read" in message or "is cut off" in message
+        assert len(message) < 400
+
+
+def test_the_padding_is_one_of_the_tokens(tmp_path: Path) -> None:
+    tokens = np.array([[3, 1, 2]] * 3)
+    train = npz(tmp_path / "a.npz", inputs=tokens, labels=LABELS[:3])
+    words = {"train": train, "test": train, "type": "tokens", "length": 4}
+    assert read(**words, padding=9).form.vocabulary == 10
+    assert "padding" in (message := refusal(**words, padding=9, vocabulary=5))
+    assert "is 9; expected 0 to 4" in message
+    assert "is 1099511627776; expected 0 to 1048575" in refusal(**words, padding=2**40)
 
 
 def test_whole_numbers_in_two_dimensions_need_a_type(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_factory_may_give_tensors_with_clients_and_classes(factory: Any) -> No
         return {
             "train": (INPUTS * scale, LABELS, list("aabbca")),
             "test": (INPUTS[:1] * scale, LABELS[:1]),
-            "classes": 4,
+            "classes": np.int64(4),
         }
 
     source = read(kind=factory(make), scale=2.0)
@@ -94,6 +94,19 @@ def test_images_tokens_and_numbers_are_told_apart_by_their_types(factory: Any) -
             "has the shape (6, 2); expected",
         ),
         ({"train": Items(), "test": 1}, "has no samples"),
+        ({"train": (INPUTS, None), "test": 1}, "its labels are None; expected values for all"),
+        (
+            {"train": (INPUTS, LABELS), "test": (INPUTS, LABELS), "classes": 2.5},
+            "returned classes: 2.5; expected a whole number from 1 to 1048576, or a list of dif",
+        ),
+        (
+            {"train": (INPUTS, LABELS), "test": (INPUTS, LABELS), "classes": ["a", "a"]},
+            "returned classes: a list of 2; expected a whole number from 1",
+        ),
+        (
+            {"train": (INPUTS, LABELS), "test": (INPUTS, LABELS), "vocabulary": 2**40},
+            "returned vocabulary: 1099511627776; expected a whole number from 1 to 1048576",
+        ),
         ({"train": (INPUTS / 0, LABELS), "test": (INPUTS, LABELS)}, "expected finite numbers"),
     ],
 )
@@ -109,4 +122,6 @@ def test_a_factory_that_fails_or_is_missing_is_one_line(factory: Any) -> None:
     assert "failed: OSError: no x" in refusal(kind=name, path="x")
     assert "missing 1 required positional argument: 'path'" in refusal(kind=name)
     assert "did you mean 'make'?" in refusal(kind="own_factory_module:mak")
-    assert "cannot import 'not_there_at_all'" in refusal(kind="not_there_at_all:make")
+    message = refusal(kind="not_there_at_all:make")
+    assert message.startswith("data.dataset.kind: cannot import dataset 'not_there_at_all:make': ")
+    assert "No module named 'not_there_at_all'" in message

@@ -20,6 +20,7 @@ from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.skew import ConceptShift
 from afl_sim.streams import Streams
 
+pytestmark = pytest.mark.filterwarnings("error")
 HELD = [np.array([4, 0]), np.array([1, 2]), np.array([5])]  # sample 3 belongs to nobody
 for _held in HELD:
     _held.setflags(write=False)  # as those of a partition
@@ -45,7 +46,6 @@ def seen(data: Dataset, seed: int = 1, **words: Any) -> Dataset:
     return skewed(data, spec, lambda client: HELD[client], len(HELD), Streams(seed))
 
 
-@pytest.mark.filterwarnings("error")
 def test_the_samples_of_clients_may_be_read_only_without_a_warning() -> None:
     # PyTorch warns only once in a process by default, so another test could hide the warning.
     torch.set_warn_always(True)
@@ -92,6 +92,16 @@ def test_every_client_sees_its_own_inputs_and_nobody_elses_change() -> None:
     assert changed.test_inputs is data.test_inputs
 
 
+def test_angles_below_0_turn_clockwise() -> None:
+    data = dataset()
+    back = seen(data, skew={"rotate": {"values": [-90, 0, 0]}})
+    forth = seen(data, skew={"rotate": {"values": [270, 0, 0]}})
+    assert torch.equal(back.inputs, forth.inputs)  # type: ignore[arg-type]
+    assert torch.equal(back.inputs[[4, 0]], torch.rot90(data.inputs[[4, 0]], -1, (2, 3)))
+    either = {"rotate": {"dist": "uniform", "loc": -30, "scale": 60}}
+    assert not torch.equal(seen(data, skew=either).inputs, data.inputs)  # type: ignore[arg-type]
+
+
 def test_noise_is_drawn_once_for_each_client() -> None:
     data = dataset((40, 25), SampleForm((40, 25), 3))
     first, again = (seen(data, skew={"noise": {"values": [0.5, 0, 2]}}) for _ in range(2))
@@ -115,7 +125,7 @@ def test_labels_are_permuted_group_by_group() -> None:
             order = streams.generator("concept.labels", group).permutation(3)
             own = data.labels[rows.tolist()].numpy()
             expected = order[own] if group else own
-            assert changed.labels[rows].tolist() == expected.tolist()
+            assert changed.labels.numpy()[rows].tolist() == expected.tolist()
         assert changed.labels[3] == data.labels[3]
     groups = [concept_of(shift, client, Streams(1)) for client in range(3000)]
     assert np.bincount(groups) == pytest.approx([1000] * 3, abs=90)

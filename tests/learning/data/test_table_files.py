@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from own_files import encoded, grey_images, read, refusal, save_to_disk
 from PIL import Image
+from pydantic import ValidationError
 
 from afl_sim.learning.data.sample_form import IGNORED, SampleForm
 
@@ -166,6 +167,14 @@ def test_a_word_of_the_test_set_that_is_no_class_is_refused(tmp_path: Path) -> N
     message = refusal(train=train, test=test, labels="y")
     assert "sample 1 (the first is 0): is 'cats'; expected one of the 2 classes cat, dog" in message
     assert message.endswith("did you mean 'cat'?")
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"), [(["cat", "dog", "cat"], "has 'cat' twice"), ([], "has no names")]
+)
+def test_classes_have_different_names(tmp_path: Path, classes: list[str], told: str) -> None:
+    with pytest.raises(ValidationError, match=f"{told}; expected different names of classes"):
+        read(train="x.csv", test="x.csv", classes=classes)
 
 
 def test_classes_may_be_given(tmp_path: Path) -> None:

@@ -368,11 +368,12 @@ def test_a_model_that_cannot_be_trained_is_found_before_a_run(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lenet5", "package.module:factory"),
-        (":tiny", "package.module:factory"),
-        ("no_such_package_here:f", "cannot import 'no_such_package_here'"),
-        ("my_broken_models:f", "RuntimeError: at import"),
+        ("lenet5", "cannot import model 'lenet5': expected the form package.module:name"),
+        (":tiny", "cannot import model ':tiny': expected the form package.module:name"),
+        ("no_such_package_here:f", "cannot import model 'no_such_package_here:f': ModuleNotFound"),
+        ("my_broken_models:f", r"RuntimeError: at import \(.*my_broken_models.py:1\)"),
         ("my_models:nothing", "has no 'nothing'"),
+        ("my_models:tinny", "has no 'tinny'; did you mean 'tiny'"),
         ("my_models:NUMBER", "cannot be called"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -41,10 +42,18 @@ def made_up(form: SampleForm, count: int = 3) -> tuple[Tensor, Tensor]:
         ("resnet", {"depth": 44}, CIFAR, 658_586),
         ("resnet", {"depth": 56}, CIFAR, 853_018),
         ("resnet", {"depth": 110}, CIFAR, 1_727_962),
-        # Wang et al., ICLR 2020 (FedMA): VGG-9 on CIFAR-10.
-        ("vgg9", {}, CIFAR, 3_491_530),
-        # Reddi et al., ICLR 2021: 820,522 for Shakespeare and 4,050,748 for Stack Overflow.
-        # PyTorch's LSTM has a second bias: 4 numbers more for each unit.
+        # The layers of ModerateCNN in the code of Wang et al., ICLR 2020 (IBM/FedMA, model.py).
+        (
+            "vgg9",
+            {},
+            CIFAR,
+            sum((9 * i + 1) * o for i, o in pairwise((3, 32, 64, 128, 128, 256, 256)))
+            + 4097 * 512
+            + 513 * 512
+            + 513 * 10,
+        ),
+        # The layers of Reddi et al., ICLR 2021 (google-research/federated, utils/models).
+        # Keras's LSTM has 4 (i + o + 1) o numbers; PyTorch's has a second bias of 4 o.
         ("lstm", {}, SampleForm((80,), 90, "tokens", 90), 820_522 + 2 * 4 * 256),
         (
             "lstm",

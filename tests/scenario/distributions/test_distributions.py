@@ -13,6 +13,7 @@ import pytest
 
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario import Distribution
+from afl_sim.scenario.distributions.distribution import SignedDistribution
 
 UNIFORMS = np.array([2.0**-53, 1e-9, 0.01, 0.25, 0.5, 0.9, 0.999, 1 - 1e-9])
 
@@ -185,6 +186,43 @@ def test_forms_survive_being_written_and_pickled(form: Any) -> None:
     copy = pickle.loads(pickle.dumps(distribution))
     assert copy == distribution
     assert copy.quantile(0.3, 1, 1) == distribution.quantile(0.3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        -30.0,
+        {"dist": "uniform", "loc": -30.0, "scale": 20.0},
+        {"dist": "truncnorm", "a": -2.0, "b": -1.0},
+        {"sequence": [-1.0, -1.0]},
+        {"values": [-1.0, {"dist": "uniform", "loc": -3.0}]},
+        {"mixture": [{"weight": 0.5, "dist": -1.0}, {"weight": 0.5, "dist": -2.0}]},
+    ],
+    ids=str,
+)
+def test_a_signed_distribution_takes_numbers_below_0_in_every_form(form: Any) -> None:
+    law = SignedDistribution(form)
+    assert all(law.quantile(u, client) < 0 for u in (0.1, 0.9) for client in (0, 1))
+    assert law.quantiles([0.1, 0.9], [1, 1]).tolist() == [law.quantile(u, 1) for u in (0.1, 0.9)]
+    copy = pickle.loads(pickle.dumps(law))
+    assert type(copy) is SignedDistribution
+    assert copy == law
+    assert "expected 0 or more" in refusal(form)
+
+
+def test_a_signed_distribution_takes_numbers_below_0_from_a_trace(tmp_path: Path) -> None:
+    file = tmp_path / "angles.csv"
+    file.write_text("degrees\n-90\n45\n")
+    law = SignedDistribution({"trace": "angles.csv", "by": "client"}, tmp_path)
+    assert [law.quantile(0.5, client) for client in (0, 1)] == [-90, 45]
+    assert "degrees is '-90'; expected a finite number, 0 or more" in refusal(
+        {"trace": "angles.csv"}, tmp_path
+    )
+    file.write_text("degrees\n-inf\n")
+    with pytest.raises(ScenarioError, match=r"degrees is '-inf'; expected a finite number$"):
+        SignedDistribution({"trace": "angles.csv"}, tmp_path)
+    with pytest.raises(ScenarioError, match="norm has no lower end; expected a family that has"):
+        SignedDistribution({"dist": "norm"})
 
 
 def test_a_distribution_cannot_be_changed() -> None:

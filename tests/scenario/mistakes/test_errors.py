@@ -456,13 +456,28 @@ def test_the_number_of_lines_told_is_bounded() -> None:
         ("a..b=3", "--set: got 'a..b=3'; expected key.path=value"),
         ("stop.updates=[", "--set stop.updates: not valid YAML"),
         ("seed.x=3", "--set seed.x: seed is 7, not a block with keys"),
-        ("strategy={kind: averag}", "--set strategy: strategy.kind: unknown strategy 'averag'"),
+        ("strategy={kind: averag}", "--set strategy.kind: unknown strategy 'averag'"),
+        ("strategy={kind: average, x: 1}", "--set strategy.x: unknown key; expected one of"),
         ("sweep.strategy.0.kind=x", "--set sweep.strategy.0.kind: sweep.strategy: got a block"),
         ("evaluation.targets.5=1", "--set evaluation.targets.5: evaluation.targets is a list of 1"),
     ],
 )
 def test_overrides_are_checked_like_the_file(override: str, told: str) -> None:
     assert only(BASE + "evaluation: {targets: [0.5]}", override).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("{kind: random_crop, paddin: 2}", "kind, padding, border; did you mean 'padding'?"),
+        ("{kind: vertical_flip, padding: 2}", "kind, p"),
+    ],
+)
+def test_an_unknown_key_of_an_entry_of_a_list_is_told_with_the_keys_of_its_kind(
+    change: str, told: str
+) -> None:
+    message = only(f"{BASE}training: {{augment: [{change}]}}")
+    assert message.endswith(f": unknown key; expected one of {told}")
 
 
 def test_an_override_of_what_is_swept_is_refused() -> None:

@@ -14,7 +14,9 @@ import numpy as np
 
 from afl_sim.learning.data.sources.columns import Column, Values, Words
 from afl_sim.learning.data.sources.source import Array, bad
+from afl_sim.scenario.wording import one_line
 
+_BLOCK = 1 << 20
 MAPPED_FROM = 64 << 20
 """Bytes of an array from which it is mapped and not read."""
 
@@ -82,7 +84,17 @@ def read_npy(path: Path, key: str) -> Column:
     return Column(path, "", _values(path, "", key, found))
 
 
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    MemoryError,  # of a header that says more than there is
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _read_header(file: IO[bytes]) -> _Header:
@@ -113,9 +125,14 @@ def _check(path: Path, name: str, key: str, header: _Header, size: int) -> None:
 
 
 def _read(file: IO[bytes], header: _Header) -> Array:
-    content = bytearray(file.read(header.nbytes))
-    if len(content) < header.nbytes:
-        raise EOFError(f"{len(content)} bytes of data; its header says {header.nbytes}")
+    content = bytearray(header.nbytes)
+    found = 0
+    while found < header.nbytes:  # in blocks: a second copy of all of it would take memory
+        block = file.read(min(_BLOCK, header.nbytes - found))
+        if not block:
+            raise EOFError(f"{found} bytes of data; its header says {header.nbytes}")
+        content[found : found + len(block)] = block
+        found += len(block)
     order: Any = "F" if header.fortran else "C"
     return np.frombuffer(content, header.dtype, math.prod(header.shape)).reshape(
         header.shape, order=order
@@ -160,5 +177,5 @@ def _values(path: Path, name: str, key: str, found: Array) -> Values:
 
 def _unreadable(path: Path, key: str, error: Exception) -> Exception:
     kind = "an .npz archive" if path.suffix == ".npz" else "an .npy file"
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    why = getattr(error, "strerror", None) or one_line(str(error), 100) or type(error).__name__
     return bad(path, key, f"cannot be read: {why}; expected {kind} that is whole")

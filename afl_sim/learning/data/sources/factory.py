@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +19,10 @@ from afl_sim.learning.data.sources.files import HeldOut, source_of
 from afl_sim.learning.data.sources.inputs import InputRules
 from afl_sim.learning.data.sources.opening import FileColumns
 from afl_sim.learning.data.sources.source import Array, Source, bad
-from afl_sim.scenario.sections.datasets import FactoryDataset
-from afl_sim.scenario.wording import hint
+from afl_sim.learning.data.sources.targets import MOST_CLASSES
+from afl_sim.scenario.own_rules import load
+from afl_sim.scenario.sections.datasets import LARGEST_VOCABULARY, FactoryDataset
+from afl_sim.scenario.wording import hint, show
 from afl_sim.user_code import reason
 
 _KEYS = ("train", "test", "classes", "target", "vocabulary")
@@ -36,24 +37,15 @@ def find_factory(name: str) -> Callable[..., Any]:
     Raises:
         ScenarioError: there is no such module or function, or it fails to import.
     """
-    module_name, _, attribute = name.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # the user's module may raise anything at all
-        raise _refused(f"cannot import {module_name!r}: {reason(error)}") from error
-    for part in attribute.split("."):
-        known = dir(found)
-        if not hasattr(found, part):
-            raise _refused(f"{module_name!r} has no {part!r}{hint(part, known)}")
-        found = getattr(found, part)
+        found = load(name, "dataset")
+    except ScenarioError as error:
+        raise ScenarioError(f"data.dataset.kind: {error}") from error
     if not callable(found):
-        raise _refused(f"{name} cannot be called; expected a function that returns samples")
-    function: Callable[..., Any] = found
-    return function
-
-
-def _refused(problem: str) -> ScenarioError:
-    return ScenarioError(f"data.dataset.kind: {problem}")
+        raise ScenarioError(
+            f"data.dataset.kind: {name} cannot be called; expected a function that returns samples"
+        )
+    return found
 
 
 def read_factory(spec: FactoryDataset, factory: Callable[..., Any]) -> Source:
@@ -89,10 +81,9 @@ def read_factory(spec: FactoryDataset, factory: Callable[..., Any]) -> Source:
         raise bad(spec.kind, "test_share", f"there is {found}; expected one of them")
     train = _columns(spec.kind, "train", given["train"])
     test = [_columns(spec.kind, "test", given["test"])] if "test" in given else []
-    classes = given.get("classes")
-    if classes is not None and not isinstance(classes, int):
-        classes = tuple(map(str, classes))
-    target, vocabulary = given.get("target"), given.get("vocabulary")
+    classes = _classes(spec.kind, given.get("classes"))
+    vocabulary = _amount(spec.kind, "vocabulary", given.get("vocabulary"), LARGEST_VOCABULARY)
+    target = given.get("target")
     if target not in (None, "class", "number", "several", "tokens"):
         raise bad(
             spec.kind,
@@ -101,6 +92,27 @@ def read_factory(spec: FactoryDataset, factory: Callable[..., Any]) -> Source:
         )
     held = None if spec.test_share is None else HeldOut(spec.test_share, spec.test_seed)
     return source_of([train], test, InputRules(vocabulary=vocabulary), target, classes, held)
+
+
+def _classes(kind: str, given: Any) -> int | tuple[str, ...] | None:
+    if isinstance(given, Sequence) and not isinstance(given, str) and len(given):
+        names = tuple(map(str, given))
+        if len(set(names)) == len(names):
+            return names
+    return _amount(kind, "classes", given, MOST_CLASSES, ", or a list of different names")
+
+
+def _amount(kind: str, name: str, given: Any, most: int, more: str = "") -> int | None:
+    if given is None:
+        return None
+    whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
+    if not whole or not 1 <= given <= most:
+        raise bad(
+            kind,
+            "kind",
+            f"returned {name}: {show(given)}; expected a whole number from 1 to {most}{more}",
+        )
+    return int(given)
 
 
 def _columns(kind: str, part: str, given: Any) -> FileColumns:
@@ -124,6 +136,9 @@ def _columns(kind: str, part: str, given: Any) -> FileColumns:
         if value is not None
         for values in [_values(place, name, value)]
     }
+    for name in _PARTS[:2]:
+        if name not in columns:
+            raise bad(place, "kind", f"its {name} are None; expected values for all samples")
     return FileColumns(
         (columns["inputs"],), (columns["labels"],), columns.get("client"), columns.get("weight")
     ).checked()

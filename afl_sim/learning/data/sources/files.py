@@ -97,7 +97,8 @@ def source_of(
     vocabulary = None
     if found == "tokens":
         parts = [each for each in (training, testing) if each is not None]
-        vocabulary = rules.vocabulary or max(int(each.inputs.max()) for each in parts) + 1
+        tokens = [each.inputs for each in parts]
+        vocabulary = reading.vocabulary_of(_one_array(train[0]), tokens, rules)
     form = SampleForm(shape, known.count, target, vocabulary)
     if testing is not None:
         return Source(training, testing, form, names)

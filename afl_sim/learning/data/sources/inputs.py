@@ -19,8 +19,10 @@ from afl_sim.learning.data.sources.columns import (
 )
 from afl_sim.learning.data.sources.images import decode_images
 from afl_sim.learning.data.sources.source import Array
+from afl_sim.scenario.sections.datasets import LARGEST_VOCABULARY
 
 KEY = "inputs"
+_MANY = 2**17  # a vocabulary that is larger needs as many tokens in the data, or `vocabulary`
 _ROWS = 4096
 InputType = Literal["images", "numbers", "tokens"]
 Columns = Sequence[Column]
@@ -223,12 +225,38 @@ def padded(lists: Ragged, longest: int, filling: int) -> Array:
     return result
 
 
+def vocabulary_of(column: Column, parts: Sequence[Array], rules: InputRules) -> int:
+    """Number of different tokens.
+
+    Args:
+        column: the training set's.
+        parts: int64 (n, length), the tokens of the training set and of the test set.
+        rules: how they were read.
+
+    Raises:
+        DataError: the padding is not among them, or so large a number is likely a mistake.
+    """
+    largest = max(int(part.max()) for part in parts)
+    limit = (rules.vocabulary or LARGEST_VOCABULARY) - 1
+    if largest > limit:  # the tokens themselves are not
+        raise column.error("padding", f"is {rules.padding}; expected 0 to {limit}")
+    if rules.vocabulary is not None:
+        return rules.vocabulary
+    if largest >= max(_MANY, sum(part.size for part in parts)):
+        raise column.error(
+            KEY,
+            f"has the token {largest}, which would be one of {largest + 1}; expected tokens from 0 "
+            "on, or `vocabulary`",
+        )
+    return largest + 1
+
+
 def _whole_tokens(
     values: Array, column: Column, rules: InputRules, lists: Ragged | None = None
 ) -> None:
     if values.dtype.kind not in "iu":
         raise column.error(KEY, f"has {kind_of(values)}; expected whole numbers as tokens")
-    limit = np.iinfo(np.int32).max if rules.vocabulary is None else rules.vocabulary - 1
+    limit = (rules.vocabulary or LARGEST_VOCABULARY) - 1
     wrong = (values < 0) | (values > limit)
     if wrong.any():
         at = first_row(wrong)

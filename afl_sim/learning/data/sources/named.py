@@ -79,6 +79,11 @@ def _form(spec: DataSpec) -> SampleForm:
     return SampleForm(spec.info.input_shape, spec.info.classes, spec.info.target)
 
 
+def forget_named() -> None:
+    """Keep no samples in memory any more."""
+    _read.cache_clear()
+
+
 @lru_cache(maxsize=2)
 def _read(name: str, form: SampleForm, root: Path, pooled: bool, content: str) -> Source:
     train, test = (PUBLISHED[name].read(root, part) for part in (True, False))

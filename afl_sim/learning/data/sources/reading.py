@@ -39,6 +39,12 @@ def read_source(spec: OwnDataset) -> Source:
     return source
 
 
+def forget_sources() -> None:
+    """Keep no samples in memory any more. Their forms stay known."""
+    _read.cache_clear()
+    _read_factory.cache_clear()
+
+
 def know_form(spec: OwnDataset, form: SampleForm) -> None:
     """State the form of samples that another process has read."""
     _forms[spec] = form

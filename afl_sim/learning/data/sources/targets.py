@@ -15,7 +15,9 @@ from afl_sim.scenario.wording import hint
 
 KEY = "labels"
 _SHOWN = 8  # names that a message lists
-_MOST = 2**20  # classes
+MOST_CLASSES = 2**20
+"""The most classes: a model has an output for each of them."""
+
 _MANY = 10_000  # as many classes as this need as many labels, or `classes`
 
 Columns = Sequence[Column]
@@ -93,8 +95,8 @@ def classes_of(
         return Classes(_width(parts[0]))
     if isinstance(given, tuple):
         return Classes(len(given), given)
-    if given is not None and given > _MOST:
-        raise parts[0][0].error("classes", f"has {given} classes; expected at most {_MOST}")
+    if given is not None and given > MOST_CLASSES:
+        raise parts[0][0].error("classes", f"has {given} classes; expected at most {MOST_CLASSES}")
     values = [part[0].values for part in parts]
     items = [value.items if isinstance(value, Ragged) else value for value in values]
     if any(isinstance(item, Words) for item in items):

@@ -74,9 +74,16 @@ def family_parameters(name: str) -> tuple[str, ...] | None:
     return (*family.shapes, "loc", *(["scale"] if family.continuous else []))
 
 
-def unfit(name: str) -> str | None:
-    """Why a distribution of ``scipy.stats`` is not among `FAMILIES`; None if it has none such."""
+def unfit(name: str, *, signed: bool = False) -> str | None:
+    """Why a distribution of ``scipy.stats`` is not among `FAMILIES`; None if it has none such.
+
+    Args:
+        name: of the distribution.
+        signed: whether numbers below 0 would do.
+    """
     if name in _UNBOUNDED.split():
+        if signed:
+            return f"{name} has no lower end; expected a family that has, as truncnorm and uniform"
         return (
             f"{name} reaches below 0 (its support starts at -inf); expected a family that does "
             "not, such as lognorm, gamma, halfnorm or truncnorm"

@@ -1,6 +1,7 @@
 """What ``data.dataset`` may say: the name of a published set, or a block for one's own data."""
 
 from afl_sim.scenario.sections.datasets.blocks import (
+    LARGEST_VOCABULARY,
     FactoryDataset,
     FilesDataset,
     ImageFolderDataset,
@@ -19,6 +20,7 @@ from afl_sim.scenario.sections.datasets.named import (
 __all__ = [
     "DATASETS",
     "EMNIST_SPLITS",
+    "LARGEST_VOCABULARY",
     "WITH_SUMS",
     "DatasetChoice",
     "DatasetInfo",

@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.section import Count, Flag, Section, Whole
+from afl_sim.scenario.wording import show
 
 
 def _beside_the_file(path: str, info: ValidationInfo) -> str:
@@ -19,7 +28,14 @@ def _beside_the_file(path: str, info: ValidationInfo) -> str:
 Place = Annotated[str, Field(min_length=1), AfterValidator(_beside_the_file)]
 """A file or a folder, or a pattern with `*` or `?` that matches files. Relative to the scenario."""
 
+LARGEST_VOCABULARY = 2**20
+"""The most different tokens: a model has a vector for each of them."""
+
 Name = Annotated[str, Field(min_length=1)]
+Vocabulary = Annotated[Count, Field(le=LARGEST_VOCABULARY)]
+Length = Annotated[Count, Field(le=2**20)]
+"""Of sequences, all of which are filled up to it."""
+
 Side = Annotated[Count, Field(le=10_000)]
 
 
@@ -128,15 +144,24 @@ class FilesDataset(OwnDataset):
     padding: Whole = Field(
         default=0, ge=0, description="Token that fills up sequences that are shorter than others."
     )
-    length: Count | None = Field(
+    length: Length | None = Field(
         default=None,
         description="Number of tokens of a sequence; longer ones lose their end. null: that of the "
         "longest sequence.",
     )
-    vocabulary: Count | None = Field(
+    vocabulary: Vocabulary | None = Field(
         default=None,
         description="Number of different tokens. null: one more than the largest token.",
     )
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_have_names(cls, classes: int | tuple[str, ...] | None) -> Any:
+        if isinstance(classes, tuple) and not 0 < len(set(classes)) == len(classes):
+            twice = next((name for name in classes if classes.count(name) > 1), None)
+            found = "has no names" if twice is None else f"has {show(twice)} twice"
+            raise PydanticCustomError("scenario", f"{found}; expected different names of classes")
+        return classes
 
     @model_validator(mode="after")
     def _has_a_test_set(self) -> Self:
@@ -174,10 +199,10 @@ class LeafDataset(OwnDataset):
         default=(84, 84),
         description="[height, width] to which image files are resized (pixels).",
     )
-    length: Count = Field(
+    length: Length = Field(
         default=25, description="Number of words of a text that are used (Sent140)."
     )
-    vocabulary: Annotated[Count, Field(ge=3)] = Field(
+    vocabulary: Annotated[Vocabulary, Field(ge=3)] = Field(
         default=10_000,
         description="Number of different words, with two for padding and all others: the most "
         "frequent ones of the training set (Sent140).",

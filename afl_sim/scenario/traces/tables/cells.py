@@ -39,12 +39,14 @@ class Numbers:
     Attributes:
         name: the column.
         above_zero: whether they have to be above 0, or may be 0.
+        least: the smallest that they may be; 0, or minus infinity for any number.
         most: the largest that they may be, in the scenario's unit.
         factor: what each is multiplied by, so that it has the scenario's unit.
     """
 
     name: str
     above_zero: bool = False
+    least: float = 0.0
     most: float = math.inf
     factor: float = 1.0
 
@@ -56,8 +58,8 @@ class Numbers:
         value = number(cell)
         if self.factor != 1 and math.isfinite(value):
             value = float(_EXACT.multiply(Decimal(repr(value)), Decimal(repr(self.factor))))
-        fits = value > 0 if self.above_zero else value >= 0
-        if fits and value < math.inf and value <= self.most:
+        fits = value > 0 if self.above_zero else value >= self.least
+        if fits and math.isfinite(value) and value <= self.most:
             return value
         scaled = self.factor != 1 and math.isfinite(number(cell))
         times = f", times the factor {exact(self.factor)}" if scaled else ""
@@ -67,4 +69,6 @@ class Numbers:
     def _expected(self) -> str:
         if self.most < math.inf:
             return f"a number from 0 to {exact(self.most)}"
+        if self.least < 0:
+            return "a finite number"
         return f"a finite number{' above 0' if self.above_zero else ', 0 or more'}"
