@@ -203,9 +203,9 @@ values of the model. Patterns for the normalization layers (`["*norm*"]` with `r
 to train: FedRep and Ditto.
 
 ```yaml
-data: {{partition: {{kind: classes, per_client: 2, samples: 100}}, client_test: 0.5}}
+data: {{client_test: 0.2}}
 model: {{kind: mlp, hidden: [32], personal: ["3.*"]}}   # the last layer
-evaluation: {{on: client_test, per_client: true}}
+evaluation: {{"on": client_test, per_client: true}}
 ```
 
 - A client's personal part changes when its update arrives. A task that fails or is cancelled changes nothing.
