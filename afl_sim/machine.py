@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 
@@ -22,3 +23,14 @@ def physical_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def return_freed_memory() -> None:
+    """Give freed memory back to the system where the allocator is glibc's.
+
+    It keeps blocks of up to 32 MiB for later use, also where there will be none: reading a data set
+    in parts can leave more of them than the set is large.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -59,6 +59,7 @@ SECTIONS = (
     ("training", "Training"),
     ("training.lr_schedule", ("ConstantRate", "StepRate", "InverseSqrtRate")),
     ("training.augment", ("RandomCrop", "HorizontalFlip", "VerticalFlip")),
+    ("training.personalization", ("FedRep", "Ditto")),
     ("training.compression", "Compression"),
     ("training.compression.upload and download", ("NoCompression", "BFloat16", "TopK", "Qsgd")),
     ("clients", "Clients"),
@@ -96,11 +97,12 @@ SECTIONS = (
     ("server.download and upload", ("UncontendedLink", "FifoLink", "SharedLink")),
     ("stop", "Stop"),
     ("evaluation", "Evaluation"),
+    ("evaluation.fine_tuning", "FineTuning"),
     ("recording", "Recording"),
     ("numerics", "Numerics"),
     ("execution", "Execution"),
 )
-SHARED_MODEL_KEYS = ("pretrained", "trainable", "lora")  # of models of every kind
+SHARED_MODEL_KEYS = ("pretrained", "trainable", "lora", "personal")  # of models of every kind
 WEIGHTS = ("Constant", "Polynomial", "Hinge")
 FEDOPT = (FedAdagrad, FedAdam, FedYogi)
 SCENARIO_HEAD = """\
@@ -159,15 +161,6 @@ with an entry for each client are of the group's clients, in the order of their 
 sweeps a group goes by its name: `clients.groups.phones.share`. `afl-sim plot --figure groups` compares the
 groups, and `Run.client_groups` is a table's column of them.
 """
-OWN_RULES = {
-    "training.compression.upload and download": "[A compressor of your own](how-to/own-compressor.md) is "
-    "a class `module:Class`.",
-    "clients.groups": FLEET_BY_GROUPS,
-    "clients.attack": "[An attack of your own](how-to/own-attack.md) is a function or a class "
-    "`module:name`.",
-    "server.selection": "[A selection of your own](how-to/own-selection.md) is a function or a class "
-    "`module:name`.",
-}
 MODELS_OF_OTHERS = """
 Every other key of `torchvision` is a keyword argument of torchvision's function, as in
 `{kind: torchvision, name: mobilenet_v2, width_mult: 0.5}`. The images must have three channels. The layers
@@ -226,6 +219,63 @@ layers, through the package peft. Only they are trained and sent, and what `trai
 `model.safetensors` has the matrices merged into the weights, under the usual names. So it can be loaded without
 peft, and another run can start from it. The merged weights are rounded once more; the model's digest is that
 of the matrices before.
+
+### Personal parts
+
+With `personal: [classifier.*]` each client keeps the parameters and buffers whose names match for itself
+(FedPer: Arivazhagan et al., arXiv 1912.00818, Algorithm 1). A task trains the whole model: it begins at the
+shared part that the client has downloaded and at the personal part that the client has kept. Only the shared
+part is sent. The server, strategies, compression, the guard, corrections and proximal terms see nothing else, and
+the bytes on the network follow. Before a client's first update has arrived, its personal part has the first
+values of the model. Patterns for the normalization layers (`["*norm*"]` with `resnet`) give FedBN (Li et al., ICLR
+2021), and patterns for the first layers give the split of LG-FedAvg. `training.personalization` has two other ways
+to train: FedRep and Ditto.
+
+```yaml
+data: {{client_test: 0.2}}
+model: {{kind: mlp, hidden: [32], personal: ["3.*"]}}   # the last layer
+evaluation: {{"on": client_test, per_client: true}}
+```
+
+- A client's personal part changes when its update arrives. A task that fails or is cancelled changes nothing.
+  If the server's guard rejects an update, the client goes on from the personal part that it had before.
+- Each client has a model of its own: the global shared part with the client's personal part. So
+  `evaluation.on` must be `client_test` or `client_train`. Accuracy, loss and all other metrics are over the
+  samples of all clients, each predicted by the model of its client. `evaluation.per_client` gives the metrics
+  of each client. Between two versions the models change when updates arrive.
+- `model.safetensors` has the last shared part with the first values of the personal part.
+  `personal.safetensors` has what each client keeps, `run.personal(client)` returns it, and `personal_digest` in
+  `summary.json` covers it. The `model_digest` is that of the shared part.
+- These settings are refused with a message: gradient methods, clients that queue tasks,
+  `numerics.mode: batched` and `evaluation.squared_gradient_norm`.
+"""
+PERSONALIZATION = """
+FedRep is from Collins et al., "Exploiting Shared Representations for Personalized Federated Learning" (ICML 2021),
+Algorithm 1; Ditto from Li et al., "Ditto: Fair and Robust Federated Learning Through Personalization" (ICML 2021),
+Algorithm 1: after its update a task makes steps `v <- v - lr (g(v) + lambda (v - w))`, where w is the global model
+that the client downloaded.
+
+Both make further steps in each task, on mini-batches of their own, with a new optimizer like that of the task. The
+steps take virtual time as others do. With `seconds_per_task` a task takes the time that is given, whatever it
+does. In the records, `steps` are those of the update, and `samples` counts the samples of all steps. A task that is
+cut short (by a poll, a deadline with `partial: keep`, or a client that leaves) has done what comes first: with FedRep
+the steps of the personal parts, with Ditto those of the update.
+
+With FedRep, parts that are fixed keep their buffers, too. The loss of a task is that of the steps of the update.
+
+With Ditto, the first own model is the initial global model. It is not affected by `training.proximal` or by what
+a strategy adds to gradients. The evaluation of the global model is as without Ditto, and so are its numbers.
+Metrics of the clients' own models are measured beside: `personal_accuracy`, `personal_loss` and so on. They are
+over the samples that the clients keep for tests, each predicted by the model of its client, and can be
+used in `evaluation.targets` and `stop.metrics`. Ditto goes with every strategy, gradient methods included, but not
+with clients that queue tasks or with `numerics.mode: batched`.
+"""
+FINE_TUNING = """
+Each client's model is the global model, with the client's personal part if it has one, and after these steps. All
+settings of `training` apply, except for proximal terms and the learning-rate schedule. The steps have random draws of
+their own, by client and version. So they are the same with every executor, and after a resume. The metrics are named
+`personal_accuracy`, `personal_loss` and so on, and stand beside those of the models without fine-tuning. The cost is
+that of training all clients for so many steps in each evaluation.
 """
 OWN_MODEL = """
 ### A model of your own
@@ -302,6 +352,17 @@ module.load_state_dict(load_file("model.safetensors"))
 
 A result of `get_extra_state` is saved only if it is a tensor.
 """
+AFTERWARDS = {
+    "training.compression.upload and download": "[A compressor of your own](how-to/own-compressor.md) is "
+    "a class `module:Class`.",
+    "clients.groups": FLEET_BY_GROUPS,
+    "clients.attack": "[An attack of your own](how-to/own-attack.md) is a function or a class "
+    "`module:name`.",
+    "server.selection": "[A selection of your own](how-to/own-selection.md) is a function or a class "
+    "`module:name`.",
+    "training.personalization": PERSONALIZATION,
+    "evaluation.fine_tuning": FINE_TUNING,
+}
 STRATEGIES_HEAD = """\
 # Strategies
 
@@ -360,8 +421,8 @@ def scenario_page(schema: dict[str, Any]) -> str:
             parts += [f"{_first_paragraph(definition)}\n\n", _table(definition, schema["$defs"])]
         else:
             parts += [_kind(schema["$defs"][name], schema["$defs"]) for name in names]
-        if title in OWN_RULES:
-            parts.append(f"\n{OWN_RULES[title].strip()}\n")
+        if title in AFTERWARDS:
+            parts.append(f"\n{AFTERWARDS[title].strip()}\n")
         if title == "model":
             shared = _table(
                 schema["$defs"]["Logistic"], schema["$defs"], only=tuple(SHARED_MODEL_KEYS)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import memory
 import numerics
 import portable
 import scaling
@@ -30,6 +31,7 @@ _ALL: dict[str, Callable[[bool], Section]] = {
     "schedule": schedule.measure,
     "sequences": sequences.measure,
     "server": server.measure,
+    "memory": memory.measure,
 }
 
 

@@ -1,4 +1,4 @@
-"""How much memory a run with two workers needs for its data, beside one copy of the data as bytes."""
+"""How much memory a run with two workers needs for its data, beside one copy as bytes."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def measure(quick: bool) -> Section:
         ),
         rows,
         (
-            f"A run with {_WORKERS} worker processes and `data.storage: uint8`. The peak is that of "
-            "the sum over all of its processes of their proportional set size (Pss), in which a "
+            f"A run with {_WORKERS} worker processes and `data.storage: uint8`. The peak is that "
+            "of the sum over all of its processes of their proportional set size (Pss), in which a "
             "page that several processes share counts once, and pages of mapped files count, too. "
             f"It is read every {1000 * _EVERY:.0f} ms. The same run with {2 * _FEW:,} images shows "
             "what the imports and the rest of the work take. One copy of the images as bytes takes "

@@ -26,6 +26,7 @@ ROWS = {
     "schedule": ["fedasync", "fedbuff"],
     "sequences": ["lstm", "transformer"],
     "server": ["logistic", "lenet", "2NN", "cnn"],
+    "memory": ["two `.npy` files for each set", "`.npz`"],
 }
 
 
@@ -45,7 +46,7 @@ def check_table(name: str, printed: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["training", "scaling", "startup", "sequences"])
+@pytest.mark.parametrize("name", ["training", "scaling", "startup", "sequences", "memory"])
 def test_a_script_prints_its_table_and_the_machine(name: str) -> None:
     printed = printed_by(name)
     check_table(name, printed)

@@ -28,6 +28,7 @@ STRATEGIES = {
     "quafl": "{kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5}",
     "favas": "{kind: favas, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.3}",
     "safa": "{kind: safa, clients_per_round: 3, lag_tolerance: 2}",
+    "gradients": "{kind: asyncsgd, concurrency: 5}",
     "partial": "{kind: fedavg, clients_per_round: 4, deadline: 0.5, partial: keep}",
     "scaffold": "{kind: scaffold, clients_per_round: 3}",
 }
@@ -132,6 +133,13 @@ def test_dittos_models_stand_beside_those_of_a_run_without_them() -> None:
     assert set(ditto.personal(0)) == set(ditto.model())
     per_task = plain.summary["samples_trained"]
     assert ditto.summary["samples_trained"] * 3 == per_task * 5  # 3 steps, and 2 more
+
+
+def test_dittos_models_train_beside_gradients() -> None:
+    run = simulate(small("gradients", *DITTO))
+    plain = simulate(small("gradients", "model.personal=null"))
+    assert run.summary["model_digest"] == plain.summary["model_digest"]
+    assert run.metrics.personal_loss.iloc[-1] < run.metrics.personal_loss.iloc[0]
 
 
 def test_dittos_models_differ_and_a_difference_is_found() -> None:

@@ -101,7 +101,8 @@ def _is_stored(path: Path, array: npt.NDArray[Any]) -> bool:
             return False
         if not array.flags.c_contiguous or not mapped.flags.c_contiguous:
             return np.array_equal(mapped, array)
-        expected = array.reshape(-1).view(np.uint8).data
+        flat: Any = array.reshape(-1).view(np.uint8)
+        expected = memoryview(flat)
         with open(path, "rb") as file:
             file.seek(path.stat().st_size - array.nbytes)
             return all(

@@ -31,6 +31,7 @@ from afl_sim.learning.data.own_data import forget_fields, is_source, source_fiel
 from afl_sim.learning.data.packing import arrays_of, fields_of
 from afl_sim.learning.data.sources.named import forget_named
 from afl_sim.learning.data.sources.reading import forget_sources, know_form
+from afl_sim.machine import return_freed_memory
 from afl_sim.scenario.sections.data import DataSpec, held_out
 from afl_sim.scenario.sections.datasets import OwnDataset
 from afl_sim.scenario.sections.partitions import Iid
@@ -206,6 +207,7 @@ def stored_pool(spec: DataSpec, cache: Path | None = None) -> Path:
         _mapped[_unsplit(spec), data_digest(spec)] = mapped
         for forget in (forget_fields, forget_sources, forget_named, _read_pool.cache_clear):
             forget()
+        return_freed_memory()
         return folder
     return pool.stored
 

@@ -84,9 +84,11 @@ def _chosen(spec: Natural, sizes: Ints, wanted: int, streams: Streams) -> Ints:
             else (f"the data has {len(fit)}")
         )
         per = f", each split into {spec.split}" if spec.split > 1 else ""
+        most = len(fit) * spec.split
+        expected = f"at most {most}" if most else "a smaller data.partition.min_samples"
         raise ScenarioError(
             f"clients.count: {wanted * spec.split} clients need {wanted} of the data's own"
-            f"{per}, but {limit}; expected at most {len(fit) * spec.split}"
+            f"{per}, but {limit}; expected {expected}"
         )
     if spec.order == "file":
         return fit[:wanted]

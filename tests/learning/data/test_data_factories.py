@@ -114,6 +114,17 @@ def test_what_a_factory_may_not_return_is_refused(factory: Any, given: Any, expe
     assert expected in refusal(kind=factory(lambda: given))
 
 
+def test_tensors_of_other_kinds_are_read_or_refused_in_one_line(factory: Any) -> None:
+    labels = torch.arange(6) % 2
+    for inputs in (torch.eye(6).to_sparse(), torch.eye(6).bfloat16()):
+        name = factory(lambda inputs=inputs: {"train": (inputs, labels)})
+        source = read(kind=name, test_share=0.5)
+        both = np.concatenate([source.train.inputs, source.test.inputs])
+        assert sorted(both.argmax(1).tolist()) == list(range(6))
+    name = factory(lambda: {"train": (torch.empty(6, 2, device="meta"), labels)})
+    assert "'inputs': cannot be read: NotImplementedError" in refusal(kind=name, test_share=0.5)
+
+
 def test_a_factory_that_fails_or_is_missing_is_one_line(factory: Any) -> None:
     def fails(path: str) -> None:
         raise OSError(f"no {path}")

@@ -72,6 +72,16 @@ def test_synthetic_is_rows_of_numbers(tmp_path: Path) -> None:
     assert (len(source.train), len(source.test)) == (6, 2)
 
 
+def test_the_classes_are_those_of_both_sets(tmp_path: Path) -> None:
+    leaf(tmp_path / "train", {"a": [([0.5, 1.5], 0), ([1.5, 2.5], 1)]})
+    leaf(tmp_path / "test", {"a": [([0.5, 1.5], 3)]})
+    source = read(**block(tmp_path))
+    assert source.form == SampleForm((2,), 4)
+    assert source.test.labels.tolist() == [3]
+    leaf(tmp_path / "test", {"a": [([0.5, 1.5], 2**40)]})
+    assert "has the label 1099511627776; expected 0 to 1048575" in refusal(**block(tmp_path))
+
+
 def test_celeba_names_image_files(tmp_path: Path) -> None:
     faces = tmp_path / "raw" / "img_align_celeba"
     faces.mkdir(parents=True)

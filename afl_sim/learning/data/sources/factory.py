@@ -205,7 +205,11 @@ def _told(item: Any) -> str:
 def _values(place: Path, name: str, value: Any) -> Values:
     """A whole array, or a list of items, as the values of a column."""
     if isinstance(value, torch.Tensor | np.ndarray):
-        array = _array(value)
+        try:
+            array = _array(value)
+        except (TypeError, NotImplementedError, RuntimeError) as error:
+            # Such as a tensor without memory.
+            raise _wrong(place, name, f"cannot be read: {reason(error)}") from error
         if array.dtype.kind == "U" and array.ndim == 1:
             return _words(array.tolist())
         return _numeric(place, name, array, None)
@@ -226,7 +230,11 @@ def _values(place: Path, name: str, value: Any) -> Values:
 
 
 def _array(value: Any) -> Array:
-    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    if not isinstance(value, torch.Tensor):
+        return np.asarray(value)
+    dense = value.detach().cpu().to_dense() if value.layout != torch.strided else value.detach()
+    found: Array = (dense.float() if dense.dtype == torch.bfloat16 else dense).cpu().numpy()
+    return found
 
 
 def _item(value: Any) -> Array:

@@ -12,6 +12,7 @@ from afl_sim.learning.data.sources.holding_out import hold_out
 from afl_sim.learning.data.sources.leaf_files import User, leaf_folders, read_users
 from afl_sim.learning.data.sources.leaf_inputs import Characters, NamedImages, Rows, Tweets
 from afl_sim.learning.data.sources.source import Array, Ints, Source, SourcePart, bad
+from afl_sim.learning.data.sources.targets import MOST_CLASSES
 from afl_sim.scenario.sections.datasets import LeafDataset
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -101,15 +102,15 @@ def _labels(
     labels = np.concatenate(values)
     if (labels != np.floor(labels)).any():
         return labels.astype(np.float32)[:, None], "number", 1
-    count = sum(len(user.x) for user in train)
-    classes = int(labels[:count].max()) + 1
     starts = np.cumsum([0, *(len(user.y) for user in users)])
-    wrong = (labels < 0) | (labels >= classes)
+    wrong = (labels < 0) | (labels >= MOST_CLASSES)
     if wrong.any():
         row = int(np.argmax(wrong))
         user = users[int(np.searchsorted(starts, row, side="right")) - 1]
-        raise user.error(f"has the label {int(labels[row])}; expected 0 to {classes - 1}")
-    return labels.astype(np.int64), "class", classes
+        most = min(int(labels.max()), MOST_CLASSES - 1)
+        raise user.error(f"has the label {int(labels[row])}; expected 0 to {most}")
+    # Of both sets: in a sample of FEMNIST the training set may lack a class of the test set.
+    return labels.astype(np.int64), "class", int(labels.max()) + 1
 
 
 def _words(users: Sequence[User], reader: Reader) -> tuple[Array, Target, int]:
