@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Where it is set, each of the many processes of the tests compiles the package anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo install test slow lint docs bench reproduce clean
 
 demo: $(VENV)/.installed

@@ -12,7 +12,7 @@ import numpy as np
 from afl_sim.analysis.measures import has_events
 from afl_sim.analysis.metrics import is_share, scale_of
 from afl_sim.analysis.series import bytes_until
-from afl_sim.analysis.statistics import student_interval
+from afl_sim.analysis.statistics import share_interval, student_interval
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -112,15 +112,24 @@ def mean_curve(runs: Sequence[Run], axis: str, value: str) -> Curve:
     Where that is so the mean of the others is in `Curve.fewer`. It has no interval there, because
     the remaining seeds are not a random sample.
     """
-    return mean_of([curve_of(run, axis, value) for run in runs])
+    return mean_of([curve_of(run, axis, value) for run in runs], is_share(value))
 
 
-def mean_of(curves: Sequence[Curve]) -> Curve:
-    """The mean of curves as `mean_curve` takes it."""
+def mean_of(curves: Sequence[Curve], in_percent: bool = False) -> Curve:
+    """The mean of curves as `mean_curve` takes it.
+
+    Args:
+        curves: of the replications.
+        in_percent: whether the values are shares in percent, whose interval stays within 0 and 100.
+    """
 
     def with_interval(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        found = [student_interval(row.tolist()) for row in values]
-        return np.array([(one.low, one.mean, one.high) for one in found]).reshape(-1, 3).T
+        if in_percent:
+            found = [share_interval((row / 100).tolist()) for row in values]
+        else:
+            found = [student_interval(row.tolist()) for row in values]
+        ends = np.array([(one.low, one.mean, one.high) for one in found]).reshape(-1, 3).T
+        return 100 * ends if in_percent else ends
 
     return _over(curves, with_interval)
 

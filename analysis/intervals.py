@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from afl_sim.analysis.measures import Measured, has_ended, measure_all, measure_of
 from afl_sim.analysis.metrics import FINAL, TIME_TO, goal_of, is_share, order_of, text_of
 from afl_sim.analysis.replications import Group, paired_runs, pairs
-from afl_sim.analysis.statistics import Interval, median_time, student_interval
+from afl_sim.analysis.statistics import Interval, median_time, share_interval, student_interval
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def intervals(
                 row |= _of_times([values[name] for values in ended if name in values])
             else:
                 whole = [values.get(name) for run, values in found if run.status == "complete"]
-                row |= _of_values([value for value in whole if value is not None])
+                known = [float(value) for value in whole if value is not None]
+                row |= _of_values(known, measure_of(name).is_share)
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -157,8 +158,10 @@ def differences(members: Sequence[Group], measured: Measured | None = None) -> p
 def sentences(found: pd.DataFrame) -> list[str]:
     """The sentences of `differences` on times to a target and metrics at the end, one line each.
 
-    Without either (timing only) what they say of virtual time.
+    Without either (timing only) what they say of virtual time. What is the same in every pair, such
+    as the end of runs that all stop at one time, is not worth a line.
     """
+    found = found[~((found["low"] == 0) & (found["high"] == 0))]
     chosen = found["measure"].str.startswith((TIME_TO, FINAL))
     if not chosen.any():
         chosen = found["measure"] == "virtual_seconds"
@@ -170,8 +173,8 @@ def _complete(members: tuple[Run, Run]) -> bool:
     return all(run.status == "complete" for run in members)
 
 
-def _of_values(values: Sequence[float]) -> dict[str, Any]:
-    interval = student_interval([float(value) for value in values])
+def _of_values(values: Sequence[float], are_shares: bool) -> dict[str, Any]:
+    interval = (share_interval if are_shares else student_interval)(values)
     return {**_ends(interval), "median": math.nan, "asked": bool(values)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from afl_sim.recording import Run
-from afl_sim.scenario.sections.metrics import METRICS
+from afl_sim.scenario.sections.metrics import METRICS, PERSONAL
 from afl_sim.scenario.wording import exact
 
 ACCURACY: Final = "accuracy"
@@ -26,7 +26,8 @@ Goal = tuple[str, float]
 
 def is_share(metric: str) -> bool:
     """Whether a metric is from 0 to 1, and written in percent."""
-    return metric in METRICS and METRICS[metric].is_share
+    measured = metric.removeprefix(PERSONAL)
+    return measured in METRICS and METRICS[measured].is_share
 
 
 def scale_of(metric: str) -> float:

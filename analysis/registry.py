@@ -139,6 +139,21 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.heterogeneity:heterogeneity",
         ),
         FigureKind(
+            "groups",
+            "The groups of clients: their share of the updates, the time of their tasks, their "
+            "staleness and idle time.",
+            "clients.groups, and events with finished tasks",
+            "afl_sim.analysis.figures.fleet:groups",
+            per_page=6,
+        ),
+        FigureKind(
+            "presence",
+            "The share of the clients that are available over virtual time, by group.",
+            "clients that are not always available",
+            "afl_sim.analysis.figures.fleet:presence",
+            per_page=4,
+        ),
+        FigureKind(
             "stragglers",
             "Waiting in rounds, how often each client is last, idle time and contribution by "
             "speed.",

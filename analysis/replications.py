@@ -208,6 +208,8 @@ def _key(value: Any) -> str:
 
 
 def _label(runs: Sequence[Run]) -> str:
+    if runs[0].title:
+        return runs[0].title
     first = runs[0].label
     if len(runs) == 1:
         return first

@@ -58,6 +58,25 @@ def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) ->
     return Interval(mean, mean - half, mean + half, n)
 
 
+def share_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Mean and interval of shares, 0 to 1: Student's, unless it would leave [0, 1].
+
+    Then it is Student's for the logit of the mean, whose standard error is the mean's divided by
+    ``mean (1 - mean)`` (the delta method). It is not symmetric about the mean.
+
+    Args:
+        values: one share of each independent replication.
+        confidence: as for `student_interval`.
+    """
+    found = student_interval(values, confidence)
+    if not found.is_known or (found.low >= 0 and found.high <= 1) or not 0 < found.mean < 1:
+        return found
+    centre = math.log(found.mean / (1 - found.mean))
+    half = (found.high - found.mean) / (found.mean * (1 - found.mean))
+    low, high = (1 / (1 + math.exp(-(centre + sign * half))) for sign in (-1, 1))
+    return Interval(found.mean, low, high, found.n)
+
+
 def prediction_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Mean, and where one more value would lie: ``mean +- t(n - 1) s sqrt(1 + 1/n)``.
 

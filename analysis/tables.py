@@ -84,9 +84,18 @@ def _no_formula(value: Any) -> Any:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_MARKDOWN.sub(r"\\\g<0>", cell) for cell in cells) + " |"
+    return "| " + " | ".join(map(escaped_markdown, cells)) + " |"
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    # Two hyphens would become a dash.
-    return " & ".join(cell.translate(_LATEX).replace("--", "-{}-") for cell in cells) + r" \\"
+    return " & ".join(map(escaped_latex, cells)) + r" \\"
+
+
+def escaped_markdown(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
+
+
+def escaped_latex(text: str) -> str:
+    """Text that LaTeX shows as it is."""
+    return text.translate(_LATEX).replace("--", "-{}-")  # two hyphens would become a dash

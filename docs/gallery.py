@@ -35,11 +35,16 @@ CLIENTS = (
     "alpha: 0.3, min_samples: 20}, client_test: 0.2}' --set 'evaluation={every_versions: 1, "
     "per_client: true, metrics: [accuracy, f1_macro, ece]}' --out runs/clients"
 )
+FLEET = (
+    "afl-sim run phones-and-desktops --timing-only --set stop.virtual_seconds=86400 "
+    "--out runs/fleet"
+)
 RUNS = {
     "runs/quickstart": "afl-sim run quickstart --out runs/quickstart",
     "runs/seeds": SEEDS,
     "runs/map": MAP,
     "runs/clients": CLIENTS,
+    "runs/fleet": FLEET,
 }
 # For each figure the runs that it shows here; some figures have two pictures.
 DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
@@ -47,6 +52,8 @@ DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
     "metrics": ["runs/clients"],
     "gradient-norm": ["runs/seeds"],
     "per-client": ["runs/clients"],
+    "groups": ["runs/fleet"],
+    "presence": ["runs/fleet"],
     "time-to-accuracy": ["runs/quickstart"],
     "sweep": ["runs/map"],
     "sweep-map": ["runs/map"],

@@ -21,6 +21,8 @@ import numpy as np
 import yaml
 from themes import THEMES, Theme
 
+from afl_sim.analysis.by_group import group_table
+
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "scenarios.json"
 IMAGES = ROOT / "docs" / "images"
@@ -39,7 +41,7 @@ a minute of one core. `million-clients` is meant for `--timing-only`. The number
 the replications in the file, with the smallest and the largest value in parentheses. Replications
 share only the settings. Do not trust differences that are smaller than these ranges. *To 80 %* is
 the virtual time until an accuracy of 80 % on 2,000 test images. *Worst class* is the final
-accuracy on the digit with the lowest accuracy. The last three sections compare settings by the
+accuracy on the digit with the lowest accuracy. The last four sections compare settings by the
 differences between replications with the same number. There the parentheses hold Student's 95 %
 interval of the mean difference.
 
@@ -130,6 +132,32 @@ def _of_clients(metric: str, clients: slice) -> Callable[[Any], float]:
     return lambda run: float(np.mean(run.evaluations[f"client_{metric}"].iloc[-1][clients]))
 
 
+def _of_phones(run: Any) -> float:
+    """The share of the aggregated updates that came from groups of phones."""
+    table = group_table(run)
+    return float(table.loc[["phones" in name for name in table.index], "updates"].sum()) / 100
+
+
+def _own(run: Any) -> Any:
+    """The final accuracy of each client's personalised model, on the client's own test samples."""
+    last = run.evaluations.iloc[-1]
+    name = "client_personal_accuracy" if "client_personal_accuracy" in last else "client_accuracy"
+    return np.array(last[name])
+
+
+def _half(fast: bool) -> Callable[[Any], float]:
+    """The mean of that over the half of the clients from which most updates came, or fewest."""
+
+    def mean(run: Any) -> float:
+        own, events = _own(run), run.events
+        arrived = events.loc[events["kind"] == "arrived", "client"].astype(int)
+        order = np.argsort(np.bincount(arrived, minlength=len(own)), kind="stable")
+        half = len(own) // 2
+        return float(own[order[half:] if fast else order[:half]].mean())
+
+    return mean
+
+
 MEASURES = {
     "to_80": Measure(
         "to 80 % (s)", "{:,.0f}", lambda run: run.summary["time_to_accuracy"].get("0.8"), False
@@ -148,6 +176,9 @@ MEASURES = {
     "updates_to_rmse_56": Measure("updates to it", "{:,.0f}", _updates_to("rmse", "56"), False),
     "rmse": Measure("final RMSE", "{:.1f}", _final_of("rmse"), False),
     "accuracy": Measure("final accuracy", "{:.1%}", _final, False),
+    "own": Measure("own models", "{:.1%}", lambda run: float(_own(run).mean()), False),
+    "fast_half": Measure("of the fast half", "{:.1%}", _half(True), False),
+    "slow_half": Measure("of the slow half", "{:.1%}", _half(False), False),
     "worst": Measure("worst class", "{:.0%}", _worst_class, False),
     "rejected": Measure("updates rejected", "{:.1f}", lambda run: run.summary["rejected"], False),
     "seconds": Measure("virtual time (s)", "{:,.0f}", lambda run: run.summary["virtual_seconds"]),
@@ -158,6 +189,7 @@ MEASURES = {
     "staleness": Measure("mean staleness", "{:.1f}", lambda run: run.summary["staleness"]["mean"]),
     "stalest": Measure("largest staleness", "{:,.0f}", lambda run: run.summary["staleness"]["max"]),
     "slow": Measure("from slow devices", "{:.0%}", _of_slow),
+    "phones": Measure("from phones", "{:.0%}", _of_phones),
     "uploaded": Measure("uploaded (MB)", "{:.0f}", _uploaded),
     "per_second": Measure("uploads started per second", "{:.2f}", _upload_link("per_second")),
     "upload": Measure("duration of an upload (s)", "{:.1f}", _upload_link("mean_seconds")),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from afl_sim.cli.app import app
+from afl_sim.cli.importing import importing
 
 
 @app.command()
@@ -37,11 +38,12 @@ def calibrate(
     repeats: Annotated[int, typer.Option(help="Number of measurements; their median is used.")] = 9,
 ) -> None:
     """Measure this machine's seconds per sample with one thread, and write a device trace."""
-    from afl_sim.recording.files import write_text
-    from afl_sim.run.calibration import calibrate as measure
-    from afl_sim.run.calibration import model_in, trace_of
-    from afl_sim.run.loading import load_study
-    from afl_sim.scenario.bundled import find_scenario
+    with importing():
+        from afl_sim.recording.files import write_text
+        from afl_sim.run.calibration import calibrate as measure
+        from afl_sim.run.calibration import model_in, trace_of
+        from afl_sim.run.loading import load_study
+        from afl_sim.scenario.bundled import find_scenario
 
     given = None if scenario is None else load_study(find_scenario(scenario)).cases[0].scenario
     chosen = [model_in(text) for text in models] if models else [None]
@@ -67,14 +69,16 @@ def theory(
     out: Annotated[Path | None, typer.Option(help="Also write the table as Markdown.")] = None,
 ) -> None:
     """Compare the simulator with exact results, by fresh runs; exit code 1 if one disagrees."""
-    from afl_sim.recording.files import write_text
-    from afl_sim.theory.oracles import chosen
-    from afl_sim.theory.report import measure, page
+    with importing():
+        from afl_sim.recording.files import write_text
+        from afl_sim.theory.oracles import chosen
+        from afl_sim.theory.report import closing, measure, page
 
     rows = []
     for oracle in chosen(names or []):
         rows.append(measure(oracle))
         print(rows[-1].line(), flush=True)
+    print(f"\n{closing(rows)}")
     if out is not None:
         write_text(out, page(rows))
     if not all(row.holds for row in rows):
@@ -93,9 +97,10 @@ def list_kinds(
     ],
 ) -> None:
     """List the names that a scenario can use, one per line."""
-    from afl_sim.cli.listing import listing
+    with importing():
+        from afl_sim.cli.listing import listing
 
-    rows = list(listing(what))
+        rows = list(listing(what))  # each list imports what it shows
     width = max((len(name) for name, _ in rows), default=0)
     for name, line in rows:
         print(f"{name:<{width}} {line}")
@@ -106,7 +111,8 @@ def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
     import json
 
-    from afl_sim.run.kinds import catalogue
-    from afl_sim.scenario import json_schema
+    with importing():
+        from afl_sim.run.kinds import catalogue
+        from afl_sim.scenario import json_schema
 
     print(json.dumps(json_schema(catalogue()), indent=2))

@@ -57,10 +57,13 @@ def _strategies() -> Lines:
         if about is None:
             yield name, first_line(cls)
             continue
+        checked = f" [{about.standing}]" if about.standing else ""
+        source = f" Checked: {about.source}." if about.source else ""
         doubt = f" Unconfirmed: {about.unconfirmed}." if about.unconfirmed else ""
         yield (
             name,
-            f"{about.timing}; {first_line(cls)} Keeps {about.keeps}. {about.citation}.{doubt}",
+            f"{about.timing}; {first_line(cls)} Keeps {about.keeps}. {about.citation}{checked}."
+            f"{source}{doubt}",
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from afl_sim.cli.app import app
+from afl_sim.cli.importing import importing
 from afl_sim.cli.options import RunsArgument
 
 MOST_PAGES: Final = 20
@@ -81,9 +82,10 @@ def write_report(
     Args:
         each: whether a study's runs get pages of their own; None: if they are at most 20.
     """
-    from afl_sim.analysis.report import REPORT, command, write_run_report, write_study_report
-    from afl_sim.recording.files import make_folder
-    from afl_sim.recording.reading import not_begun
+    with importing():
+        from afl_sim.analysis.report import REPORT, command, write_run_report, write_study_report
+        from afl_sim.recording.files import make_folder
+        from afl_sim.recording.reading import not_begun
 
     path = out or folder / REPORT
     make_folder(path.parent)
@@ -111,12 +113,41 @@ def compare(
     form: Annotated[
         str, typer.Option("--format", help="Format of the output: table, csv, markdown or latex.")
     ] = "table",
+    measures: Annotated[
+        str | None,
+        typer.Option(
+            help="A table for a paper: a row for each setting and these measures, separated by "
+            "commas, such as time_to_accuracy,final,staleness.",
+        ),
+    ] = None,
+    differences: Annotated[
+        bool,
+        typer.Option(
+            "--differences", help="With --measures: the paired differences of all settings."
+        ),
+    ] = False,
+    siunitx: Annotated[
+        bool,
+        typer.Option("--siunitx", help="With --measures: LaTeX numbers for the package siunitx."),
+    ] = False,
 ) -> None:
     """Print a table that compares runs, with intervals if there are replications."""
-    from afl_sim.analysis.compare import print_comparison
-    from afl_sim.recording import load_runs
-    from afl_sim.recording.reading import not_begun
+    with importing():
+        from afl_sim.analysis.compare import print_comparison
+        from afl_sim.analysis.printed_table import print_paper_table
+        from afl_sim.errors import InputError
+        from afl_sim.recording import load_runs
+        from afl_sim.recording.reading import not_begun
 
+    if measures is not None:
+        if out is not None:
+            raise InputError("--out is for the whole comparison; with --measures use > FILE")
+        words = [word.strip() for word in measures.split(",") if word.strip()]
+        print_paper_table(load_runs(runs), words, form, siunitx=siunitx, differences=differences)
+        return
+    for name, given in (("--differences", differences), ("--siunitx", siunitx)):
+        if given:
+            raise InputError(f"{name} needs --measures, such as --measures time_to_accuracy,final")
     print_comparison(load_runs(runs), out, form=form, not_begun=not_begun(runs))
 
 
@@ -154,7 +185,8 @@ def draw_figures(
     style: str = "paper",
 ) -> None:
     """Draw the figures for which the runs have data, and print a line for each figure."""
-    from afl_sim.analysis.drawing import draw
+    with importing():
+        from afl_sim.analysis.drawing import draw
 
     for drawn in draw(runs, folder, names, formats, style):
         print(drawn.line)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from afl_sim.cli.app import app
+from afl_sim.cli.importing import importing
 from afl_sim.cli.options import (
     BitsOption,
     DeviceOption,
@@ -64,8 +65,9 @@ def run(
     mlflow: MlflowOption = False,
 ) -> None:
     """Run a scenario, or every combination of a study."""
-    from afl_sim.run.validation import check_study
-    from afl_sim.study.study import Origin
+    with importing():
+        from afl_sim.run.validation import check_study
+        from afl_sim.study.study import Origin
 
     settings = [
         *(settings or []),
@@ -99,14 +101,15 @@ def resume_run(
     mlflow: MlflowOption = False,
 ) -> None:
     """Continue an interrupted run or study; the interruption does not change its result."""
-    from afl_sim.analysis.compare import print_comparison
-    from afl_sim.cli.display import Display, Interruption
-    from afl_sim.recording import load_head
-    from afl_sim.recording.reading import is_single_run
-    from afl_sim.recording.replacement import bring_back
-    from afl_sim.run.api import load_scenario, resume
-    from afl_sim.run.bits import native_notes
-    from afl_sim.user_code import one_error
+    with importing():
+        from afl_sim.analysis.compare import print_comparison
+        from afl_sim.cli.display import Display, Interruption
+        from afl_sim.recording import load_head
+        from afl_sim.recording.reading import is_single_run
+        from afl_sim.recording.replacement import bring_back
+        from afl_sim.run.api import load_scenario, resume
+        from afl_sim.run.bits import native_notes
+        from afl_sim.user_code import one_error
 
     settings = execution_settings(workers, executor, ray_address)
     settings += sink_settings(tensorboard, mlflow)
@@ -170,9 +173,10 @@ def validate(
     ] = False,
 ) -> None:
     """Check scenario files and report all mistakes, without running them."""
-    from afl_sim.run.bits import native_notes
-    from afl_sim.run.partition_table import show_partition
-    from afl_sim.run.validation import check_study
+    with importing():
+        from afl_sim.run.bits import native_notes
+        from afl_sim.run.partition_table import show_partition
+        from afl_sim.run.validation import check_study
 
     problems = []
     for name in scenarios:
@@ -213,11 +217,12 @@ def reproduce(
     workers: WorkersOption = None,
 ) -> None:
     """Reproduce a paper's figures and tables, with reported and measured numbers side by side."""
-    from afl_sim.cli.display import Display, Interruption
-    from afl_sim.errors import InputError
-    from afl_sim.papers.overview import overview
-    from afl_sim.papers.reproducing import Asked
-    from afl_sim.papers.target import SCALES, find_target, target_names
+    with importing():
+        from afl_sim.cli.display import Display, Interruption
+        from afl_sim.errors import InputError
+        from afl_sim.papers.overview import overview
+        from afl_sim.papers.reproducing import Asked
+        from afl_sim.papers.target import SCALES, find_target, target_names
 
     if scale not in SCALES:
         raise InputError(f"there is no scale {scale!r}; expected {' or '.join(SCALES)}")

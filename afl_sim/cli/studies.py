@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from afl_sim.cli.importing import importing
 from afl_sim.cli.results import draw_figures, figures_folder, write_report
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def run_and_tell(
     Raises:
         typer.Exit: a run did not come to its end.
     """
-    from afl_sim.cli.display import Display, Interruption
-    from afl_sim.run.bits import native_notes
-    from afl_sim.study.study import Options, run_study, study_folder
+    with importing():
+        from afl_sim.cli.display import Display, Interruption
+        from afl_sim.run.bits import native_notes
+        from afl_sim.study.study import Options, run_study, study_folder
 
     options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
     place = study_folder(study, options)

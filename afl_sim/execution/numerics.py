@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import Lock
@@ -250,3 +250,16 @@ def model_digest(vector: Tensor) -> str:
     """SHA-256 of the little-endian bytes of a float32 vector."""
     array = vector.detach().contiguous().numpy()
     return hashlib.sha256(array.astype("<f4", copy=False).tobytes()).hexdigest()
+
+
+def personal_digest(kept: Mapping[int, Tensor]) -> str:
+    """SHA-256 of what clients keep: each client's number in 8 bytes, then its float32 vector.
+
+    Clients come in ascending order, and all numbers are little-endian.
+    """
+    hasher = hashlib.sha256()
+    for client, vector in sorted(kept.items()):
+        array = vector.detach().contiguous().numpy()
+        hasher.update(client.to_bytes(8, "little"))
+        hasher.update(array.astype("<f4", copy=False).tobytes())
+    return hasher.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,12 +12,15 @@ from torch import Tensor
 from afl_sim.errors import AflSimError, TaskError
 from afl_sim.execution.memory import keep_freed_memory
 from afl_sim.execution.tasks import TrainingTask
-from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Evaluator, Scores
+from afl_sim.learning.training.evaluation import Evaluator
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
+from afl_sim.learning.training.personalization import Local, Personalization
 from afl_sim.portable.block import ADVICE, arithmetic_of
 from afl_sim.portable.mode import NotPortable
 from afl_sim.strategies.base import Client, Strategy, Work
@@ -32,19 +35,21 @@ class TaskRunner:
 
     Args:
         trainer: does the local steps.
-        evaluator: does the evaluations.
+        evaluator: does the evaluations; of clients' own models if these have such.
         compressor: compresses models and updates; None if nothing is compressed.
         portable: whether it computes in portable arithmetic, wherever it is called.
         attackers: the clients that send false updates; None if none do.
+        personalization: what clients keep for themselves; None if they keep nothing.
     """
 
     def __init__(
         self,
         trainer: LocalTrainer,
-        evaluator: Evaluator,
+        evaluator: Evaluator | PersonalEvaluator,
         compressor: Compressor | None = None,
         portable: bool = False,
         attackers: Attackers | None = None,
+        personalization: Personalization | None = None,
     ) -> None:
         keep_freed_memory()
         self._trainer = trainer
@@ -52,6 +57,8 @@ class TaskRunner:
         self._compressor = compressor
         self._portable = portable
         self._attackers = attackers
+        self._personalization = personalization
+        self._layout = personalization.shared(trainer) if personalization else trainer.layout
         self._purity = PurityCheck(Strategy)
 
     def train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
@@ -60,30 +67,55 @@ class TaskRunner:
         Args:
             task: the task; its ``after`` is ignored.
             own: the vector of the client's last task, if the client goes on from it: the model,
-                shape (P + B,), and then what the client kept.
+                shape (P + B,), then what the client kept, and last its personal part.
         """
         with arithmetic_of(self._portable):
             return self._train(task, own)
 
     def _train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
-        begun = begin(task, own, self._trainer.layout, self._compressor, self._purity)
-        corrected = () if begun.correction is None else (begun.correction,)
+        personal: Tensor | None = None
+        if self._personalization is not None:
+            own, personal = self._personalization.apart(own)
+        begun = begin(task, own, self._layout, self._compressor, self._purity)
         with told_as(f"client {task.client}'s task {task.task}"):
-            result = self._trainer.train(
-                task.client,
-                task.task,
-                task.steps,
-                begun.start,
-                begun.anchor,
-                task.lr_factor,
-                *corrected,
-            )
-        result = as_told(task, begun, result, self._attackers, self._trainer.layout)
-        return conclude(task, begun, result, self._trainer, self._compressor, self._purity)
+            result, personal = self._trained(task, begun, personal)
+        result = as_told(task, begun, result, self._attackers, self._layout)
+        result = conclude(task, begun, result, self._trainer, self._compressor, self._purity)
+        if personal is None:
+            return result
+        return replace(result, vector=torch.cat([result.vector, personal]))
 
-    def evaluate(self, vector: Tensor) -> Scores:
-        """Evaluate a model given as a vector of shape (P + B,)."""
+    def _trained(
+        self, task: TrainingTask, begun: Begun, personal: Tensor | None
+    ) -> tuple[LocalResult, Tensor | None]:
+        local = Local(
+            task.client,
+            task.task,
+            task.steps,
+            begun.start,
+            begun.anchor,
+            task.lr_factor,
+            begun.correction,
+            task.extra_steps,
+            begun.proximal_factor,
+        )
+        if self._personalization is None or personal is None:
+            return local.train(self._trainer), None
+        return self._personalization.train(self._trainer, local, personal)
+
+    def evaluate(
+        self, vector: Tensor, kept: Mapping[int, Tensor] | None = None, version: int = 0
+    ) -> Scores:
+        """Evaluate a model given as a vector of shape (P + B,).
+
+        Args:
+            vector: the global model.
+            kept: what clients have kept for themselves, if their own models are tested.
+            version: the version of the global model.
+        """
         with arithmetic_of(self._portable), told_as("an evaluation"):
+            if isinstance(self._evaluator, PersonalEvaluator):
+                return self._evaluator.evaluate(vector, kept or {}, version)
             return self._evaluator.evaluate(vector)
 
 
@@ -97,6 +129,7 @@ class Begun:
         correction: shape (P,): added to every gradient, or None.
         client: what the client has kept; None if the strategy does not use it.
         owed: shape (P,): what compression removed from its earlier updates, or None.
+        proximal_factor: a factor on the weight of the proximal term.
     """
 
     start: Tensor
@@ -104,12 +137,13 @@ class Begun:
     correction: Tensor | None = None
     client: Client | None = None
     owed: Tensor | None = None
+    proximal_factor: float = 1.0
 
 
 def begin(
     task: TrainingTask,
     own: Tensor | None,
-    layout: ParameterVector,
+    layout: Layout,
     compressor: Compressor | None,
     purity: PurityCheck,
 ) -> Begun:
@@ -129,7 +163,10 @@ def begin(
         start = layout.with_frozen(strategy.starting_point(params, state, client), params)
     with purity.hook(strategy, "correction", **arguments):
         correction = strategy.correction(params, state, client)
-    return Begun(torch.cat([start, task.base[count:]]), params, correction, client)
+    with purity.hook(strategy, "proximal_factor", **arguments):
+        factor = strategy.proximal_factor(params, state, client)
+    begin_at = torch.cat([start, task.base[count:]])
+    return Begun(begin_at, params, correction, client, proximal_factor=factor)
 
 
 def as_told(
@@ -137,7 +174,7 @@ def as_told(
     begun: Begun,
     result: LocalResult,
     attackers: Attackers | None,
-    layout: ParameterVector,
+    layout: Layout,
 ) -> LocalResult:
     """The result as the client tells it, which is another one if the client attacks."""
     if attackers is None or not task.steps:

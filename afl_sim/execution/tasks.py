@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor
 
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State, Strategy
 
@@ -45,6 +46,7 @@ class TrainingTask:
         lr_factor: a factor on the local learning rate.
         origin: the strategy and its state; None if the client starts at ``base``.
         after: the client's own last task, if the client goes on from it.
+        extra_steps: further steps, for what the client keeps for itself.
     """
 
     client: int
@@ -54,6 +56,28 @@ class TrainingTask:
     lr_factor: float
     origin: tuple[Strategy, State] | None = None
     after: Future[LocalResult] | None = None
+    extra_steps: int = 0
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """What the clients have kept at the instant of an evaluation, which tests their own models.
+
+    Attributes:
+        version: the version of the global model.
+        last: the last task of each client that has arrived.
+        size: Q, the number of entries at the end of its vector that the client keeps.
+    """
+
+    version: int
+    last: Mapping[int, Future[LocalResult]]
+    size: int
+
+    def of_clients(self) -> dict[int, Tensor]:
+        """What each of these clients keeps, shape (Q,); waits for their tasks."""
+        return {
+            client: future.result().vector[-self.size :] for client, future in self.last.items()
+        }
 
 
 class Executor(Protocol):
@@ -71,8 +95,14 @@ class Executor(Protocol):
     def submit(self, task: TrainingTask, due_us: int) -> Future[LocalResult]:
         """Take on a task; its result is needed at ``due_us`` in virtual time, or never."""
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Future[Scores]:
-        """Take on the evaluation of a model given as a vector of shape (P + B,)."""
+    def evaluate(self, vector: Tensor, due_us: int, own: OwnParts | None = None) -> Future[Scores]:
+        """Take on the evaluation of a model given as a vector of shape (P + B,).
+
+        Args:
+            vector: the global model.
+            due_us: when, in virtual time.
+            own: what clients have kept, if their own models are tested.
+        """
 
     def cancel(self, future: Future[Any]) -> None:
         """Note that the result will never be needed, so the task need not begin."""

@@ -25,9 +25,11 @@ class ClientTasks:
         kept: gives the result of a future that has one, or None. It is set if a result depends on
             more than its task.
         feeds_back: whether clients keep what compression removed from their updates.
+        personal: whether clients keep parts of the model for themselves.
 
     Attributes:
         own: the last task of each client that has arrived.
+        changes: how often that has changed.
     """
 
     def __init__(
@@ -37,18 +39,21 @@ class ClientTasks:
         lr_factor: Callable[[int], float],
         kept: Callable[[Future[LocalResult]], LocalResult | None] | None,
         feeds_back: bool,
+        personal: bool = False,
     ) -> None:
         self._strategy = strategy
         self._executor = executor
         self._lr_factor = lr_factor
         self._kept = kept
         self._uses_own = strategy.uses_own()
-        self._keeps_state = type(strategy).client_state is not Strategy.client_state
-        self._goes_on = self._uses_own or feeds_back
+        self._takes_back = personal or type(strategy).client_state is not Strategy.client_state
+        self._goes_on = self._uses_own or feeds_back or personal
         self._live: dict[Dispatched, None] = {}  # tasks not yet used, in order of dispatch
         # Tasks that were used. Whoever holds one may use it again.
         self._used: WeakKeyDictionary[Dispatched, None] = WeakKeyDictionary()
         self.own: dict[int, Future[LocalResult]] = {}
+        self.changes = 0
+        self._latest: dict[int, int] = {}  # the number of the task that ``own`` has
         self._to_finish: list[Future[LocalResult]] = []  # by the end of the next aggregation
 
     def start(
@@ -76,7 +81,7 @@ class ClientTasks:
     def recall(self, dispatch: Dispatched) -> None:
         """Submit a task with the steps that were done."""
         job: Job = dispatch.job
-        job.task = replace(job.task, steps=dispatch.steps)
+        job.task = replace(job.task, steps=dispatch.steps, extra_steps=dispatch.extra_steps)
         if job.future is not None:
             self._executor.cancel(job.future)
         job.future = self._executor.submit(job.task, dispatch.due_us)
@@ -85,6 +90,8 @@ class ClientTasks:
         """From now on the client goes on from this task."""
         if self._goes_on:
             self.own[dispatch.client] = dispatch.job.future
+            self._latest[dispatch.client] = dispatch.task
+            self.changes += 1
             self._finish_soon(dispatch.job.future)
 
     def drop(self, dispatch: Dispatched) -> None:
@@ -97,9 +104,14 @@ class ClientTasks:
             dispatch.job = None
 
     def take_back(self, dispatch: Dispatched) -> None:
-        """A client whose update was refused goes on from the state before, as the server does."""
-        if self.own.get(dispatch.client) is not dispatch.job.future:
-            return  # the client has gone on already
+        """A client whose update was refused goes on from the state before, as the server does.
+
+        So it does with its personal part, which may be as wrong as the update.
+        """
+        if not self._takes_back or self.own.get(dispatch.client) is not dispatch.job.future:
+            return  # the client has gone on already, or has nothing that is taken back
+        self.changes += 1
+        self._latest.pop(dispatch.client, None)
         before = dispatch.job.task.after
         if before is None:
             del self.own[dispatch.client]
@@ -130,6 +142,7 @@ class ClientTasks:
                     snapshot.results[dispatch.client, dispatch.task] = result
         for client, future in self.own.items():
             snapshot.own[client] = future.result().vector
+        snapshot.latest = dict(self._latest)
 
     def restore(
         self, snapshot: Snapshot, live: Mapping[Dispatched, int], used: Iterable[Dispatched]
@@ -143,6 +156,7 @@ class ClientTasks:
             used: the tasks that were used and that somebody still holds.
         """
         self.own = {client: ended(vector) for client, vector in snapshot.own.items()}
+        self._latest = dict(snapshot.latest)
         for dispatch, due_us in live.items():
             self._prepare(dispatch, *snapshot.origin(dispatch))
             result = snapshot.results.get((dispatch.client, dispatch.task))
@@ -150,7 +164,8 @@ class ClientTasks:
                 dispatch.job.future = Known(result)
             elif not dispatch.pollable:
                 dispatch.job.future = self._executor.submit(dispatch.job.task, due_us)
-            if self._keeps_state and dispatch.arrived:
+            latest = snapshot.latest.get(dispatch.client)
+            if self._takes_back and dispatch.arrived and dispatch.task == latest:
                 self.own[dispatch.client] = dispatch.job.future
         again = set(snapshot.again)
         for dispatch in used:
@@ -179,6 +194,7 @@ class ClientTasks:
             self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
             (self._strategy, state) if self._uses_own else None,
             own,
+            dispatch.extra_steps,
         )
 
     def _finish_soon(self, future: Future[LocalResult]) -> None:

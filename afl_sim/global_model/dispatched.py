@@ -31,6 +31,10 @@ class Dispatched(Protocol):
         """Local steps of the task; after a recall, the steps that were done."""
 
     @property
+    def extra_steps(self) -> int:
+        """Further steps, for what the client keeps for itself; after a recall, those done."""
+
+    @property
     def due_us(self) -> int:
         """When the update is due, in microseconds, as far as is known."""
 

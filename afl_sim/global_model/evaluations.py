@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from afl_sim.execution.tasks import Executor, Future, Known
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.execution.tasks import Executor, Future, Known, OwnParts
+from afl_sim.learning.training.judging import Scores
 
 
 class Evaluations:
@@ -29,15 +29,34 @@ class Evaluations:
         self._executor = executor
         self._report = report
         self._last: tuple[int, Future[Scores]] | None = None  # and its version
+        self._arrivals: int | None = 0  # of clients' own models, up to that one
         self._unreported: tuple[int, int, int, int] | None = None
 
-    def begin(self, vector: Tensor, time_us: int, version: int, updates: int, samples: int) -> None:
+    def begin(
+        self,
+        vector: Tensor,
+        time_us: int,
+        version: int,
+        updates: int,
+        samples: int,
+        own: OwnParts | None = None,
+        arrivals: int | None = 0,
+    ) -> None:
         """Begin an evaluation of this model, once the evaluation before is settled.
 
-        A version is computed once, however often it is asked for.
+        A version is computed once, however often it is asked for, while clients' own models are the
+        same.
+
+        Args:
+            vector: shape (P + B,): the global model.
+            time_us, version, updates, samples: for the report.
+            own: what clients have kept, if their own models are tested.
+            arrivals: a number that is another one once they have kept something else.
         """
-        if self._last is None or self._last[0] != version:
-            self._last = (version, self._executor.evaluate(vector, time_us))
+        if self._last is None or (self._last[0], self._arrivals) != (version, arrivals):
+            given = () if own is None else (own,)
+            self._last = (version, self._executor.evaluate(vector, time_us, *given))
+            self._arrivals = arrivals
         self._unreported = (time_us, version, updates, samples)
 
     def settle(self) -> tuple[int, float] | None:
@@ -57,7 +76,31 @@ class Evaluations:
         """The last evaluation and its version; waits for it."""
         return None if self._last is None else (self._last[0], self._last[1].result())
 
-    def restore(self, last: tuple[int, Scores] | None) -> None:
-        """Go on from what `last` gave, which was reported then."""
+    def of(
+        self,
+        vector: Tensor,
+        time_us: int,
+        version: int,
+        own: OwnParts | None = None,
+        arrivals: int | None = 0,
+    ) -> Scores:
+        """The evaluation of the model of this version, which is not reported; waits for it.
+
+        Args:
+            vector, time_us, version, own, arrivals: as for `begin`.
+        """
+        if self._last is not None and (self._last[0], self._arrivals) == (version, arrivals):
+            return self._last[1].result()
+        given = () if own is None else (own,)
+        return self._executor.evaluate(vector, time_us, *given).result()
+
+    def restore(self, last: tuple[int, Scores] | None, arrivals: int | None = 0) -> None:
+        """Go on from what `last` gave, which was reported then.
+
+        Args:
+            last: the last evaluation and its version.
+            arrivals: as for `begin`; None if that number is not known.
+        """
         if last is not None:
             self._last = (last[0], Known(last[1]))
+            self._arrivals = arrivals

@@ -6,20 +6,20 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from torch import Tensor
 
 from afl_sim.errors import DivergedError, StrategyError
-from afl_sim.execution.tasks import Executor, Future
+from afl_sim.execution.tasks import Executor, Future, OwnParts
 from afl_sim.global_model.client_tasks import ClientTasks
 from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.evaluations import Evaluations
 from afl_sim.global_model.guard import Guard, corrupted
 from afl_sim.global_model.server_model import ServerModel
 from afl_sim.global_model.snapshot import Snapshot, to_plain
-from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.models.layout import Layout
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import Population, Reading, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
@@ -53,6 +53,10 @@ class TrainingLearner:
             more than its task, so that a snapshot must save the results that are there.
         guard: refuses updates; None if all are used, and one that is not finite ends the run.
         feeds_back: whether clients keep what compression removed from their updates.
+        buffers: what the model's buffers become, see `ServerModel`.
+        kept_size: Q, the number of entries that each client keeps of a model for itself, at the end
+            of the vector of its task.
+        own_models: whether evaluations test clients' own models.
 
     Attributes:
         rejected: updates that the guard has refused.
@@ -64,13 +68,16 @@ class TrainingLearner:
         strategy: Strategy,
         executor: Executor,
         initial: Tensor,
-        layout: ParameterVector,
+        layout: Layout,
         population: Population,
         lr_factor: Callable[[int], float],
         on_evaluation: Callable[[int, int, int, int, Scores], None],
         kept: Callable[[Future[LocalResult]], LocalResult | None] | None = None,
         guard: Guard | None = None,
         feeds_back: bool = False,
+        buffers: Literal["mean", "rule"] = "mean",
+        kept_size: int = 0,
+        own_models: bool = False,
     ) -> None:
         self._strategy = strategy
         self._count = layout.num_parameters
@@ -78,11 +85,12 @@ class TrainingLearner:
         self._lr_factor = lr_factor
         self._guard = guard
         self._uses_own = strategy.uses_own()
-        self._keeps_state = type(strategy).client_state is not Strategy.client_state
+        self._kept_size = kept_size
+        self._own_models = own_models
         self._readings: list[Any] = []
         self._purity = PurityCheck(Strategy)
-        self._model = ServerModel(strategy, initial, layout, population)
-        self._tasks = ClientTasks(strategy, executor, lr_factor, kept, feeds_back)
+        self._model = ServerModel(strategy, initial, layout, population, buffers)
+        self._tasks = ClientTasks(strategy, executor, lr_factor, kept, feeds_back, kept_size > 0)
         self._evaluations = Evaluations(executor, on_evaluation)
         self.rejected = 0
         self.divergence: Divergence | None = None
@@ -121,7 +129,7 @@ class TrainingLearner:
             sound = [self._guard.accepts(update) for update in numbers]
             self.rejected += sound.count(False)
             for dispatch, accepted in zip(updates, sound, strict=True):
-                if self._keeps_state and not accepted:
+                if not accepted:
                     self._tasks.take_back(dispatch)
             numbers, results = (list(compress(each, sound)) for each in (numbers, results))
         if not self._model.aggregate(numbers, [result.vector for result in results], context):
@@ -131,7 +139,12 @@ class TrainingLearner:
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """Have the current model evaluated, and report the evaluation before."""
         self.settle()
-        self._evaluations.begin(self.vector, time_us, version, updates, samples)
+        row = self.vector, time_us, version, updates, samples
+        self._evaluations.begin(*row, *self._own(version))
+
+    def _own(self, version: int) -> tuple[Any, ...]:
+        """What an evaluation needs of the clients' own models, if it tests these."""
+        return (self._own_parts(version), self._tasks.changes) if self._own_models else ()
 
     def settle(self) -> None:
         """Wait for the evaluation that is under way, if any, and report it.
@@ -143,6 +156,13 @@ class TrainingLearner:
         if diverged is not None:
             version, loss = diverged
             self._diverged(version, None, f"the evaluation loss is {loss}")
+
+    def kept(self) -> dict[int, Tensor]:
+        """What clients keep for themselves, shape (Q,), by client; waits for their last tasks.
+
+        A client of which no task has arrived has the initial values.
+        """
+        return self._own_parts(0).of_clients()
 
     def metric(self, name: str) -> float | None:
         """A metric of the last evaluation; waits for it. None where it has no finite value."""
@@ -187,7 +207,8 @@ class TrainingLearner:
         self._model.vector, self._model.state = snapshot.vector, snapshot.state
         self._model.moments = snapshot.moments
         self.rejected = snapshot.rejected
-        self._evaluations.restore(snapshot.evaluation)
+        # Which tasks had arrived before that evaluation is not known any more.
+        self._evaluations.restore(snapshot.evaluation, None if self._own_models else 0)
         self._tasks.restore(snapshot, live, used)
 
     def result(self, dispatch: Dispatched, version: int) -> Reading:
@@ -215,6 +236,13 @@ class TrainingLearner:
         self._readings.append(value)
         return value
 
+    def client_accuracies(self, time_us: int, version: int) -> list[float]:
+        """The accuracy on each client's own test samples; a replay reads it from the snapshot."""
+        scores = self._evaluations.of(self.vector, time_us, version, *self._own(version))
+        accuracies = list(scores.clients["accuracy"])
+        self._readings.append(accuracies)
+        return accuracies
+
     def reading(self, dispatch: Dispatched, version: int, loss: float) -> Reading:
         """What a schedule may know of an update with this training loss."""
         return Reading(
@@ -226,6 +254,10 @@ class TrainingLearner:
             loss,
         )
 
+    def _own_parts(self, version: int) -> OwnParts:
+        last = dict(self._tasks.own) if self._kept_size else {}
+        return OwnParts(version, last, self._kept_size)
+
     def _update(self, dispatch: Dispatched, result: LocalResult, version: int) -> Update:
         if self._guard is None and dispatch.steps and not math.isfinite(result.loss):
             self._diverged(
@@ -234,7 +266,7 @@ class TrainingLearner:
                 f"client {dispatch.client} has a training loss of {result.loss} "
                 f"in its task {dispatch.task}",
             )
-        kept = result.vector[len(self.vector) :]
+        kept = result.vector[len(self.vector) : len(result.vector) - self._kept_size]
         update = Update(
             dispatch.client,
             dispatch.base_version,

@@ -48,6 +48,10 @@ class NullLearner:
         """Refused: a run without training has no results."""
         raise ScheduleError("a timing-only run has no results to measure")
 
+    def client_accuracies(self, time_us: int, version: int) -> list[float]:
+        """Refused: a run without training has no accuracies."""
+        raise ScheduleError("a timing-only run has no accuracies to read")
+
     def result(self, dispatch: Dispatched, version: int) -> Any:
         """Refused: a run without training has no results."""
         raise ScheduleError("a timing-only run has no results to read")

@@ -118,6 +118,13 @@ class ReplayingLearner:
             return self._learner.measure(function, dispatches, version)
         return self._next_reading()
 
+    def client_accuracies(self, time_us: int, version: int) -> list[float]:
+        """The accuracies that were read at this point before."""
+        if self._on:
+            return self._learner.client_accuracies(time_us, version)
+        accuracies: list[float] = self._next_reading()
+        return accuracies
+
     def _next_reading(self) -> Any:
         if not self._readings:
             raise AflSimError(_OTHER_READINGS)

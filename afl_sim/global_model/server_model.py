@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from afl_sim.errors import StrategyError
-from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.layout import Layout
 from afl_sim.strategies.base import Population, State, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
 from afl_sim.strategies.toolkit.server_optimizer import server_step
@@ -24,6 +25,8 @@ class ServerModel:
         initial: shape (P + B,): the initial model.
         layout: how the model lies in its vector.
         population: the clients and the samples that each holds.
+        buffers: what the model's buffers become: their ``mean`` over the updates, or what the
+            strategy's ``rule`` makes of them.
 
     Attributes:
         vector: shape (P + B,): the model; every version is a new tensor.
@@ -32,9 +35,15 @@ class ServerModel:
     """
 
     def __init__(
-        self, strategy: Strategy, initial: Tensor, layout: ParameterVector, population: Population
+        self,
+        strategy: Strategy,
+        initial: Tensor,
+        layout: Layout,
+        population: Population,
+        buffers: Literal["mean", "rule"] = "mean",
     ) -> None:
         self._strategy = strategy
+        self._buffers = buffers
         self._layout = layout
         self._count = layout.num_parameters
         self.vector = initial
@@ -58,7 +67,7 @@ class ServerModel:
             StrategyError: the rule returned something that is not a model.
         """
         strategy, layout, before = self._strategy, self._layout, self.vector[: self._count]
-        optimizer = strategy.server_optimizer if updates else None
+        optimizer, state_before = strategy.server_optimizer if updates else None, self.state
         hook = "refused" if not updates else "aggregate" if optimizer is None else "direction"
         arguments: dict[str, Any] = {"params": before, "state": self.state}
         arguments |= {"updates": updates, "context": context} if updates else {"context": context}
@@ -75,7 +84,10 @@ class ServerModel:
         if not (math.isfinite(params.sum()) or torch.isfinite(params).all()):
             return False
         if len(self.vector) > self._count:
-            params = torch.cat([params, self._mean_buffers(vectors)])
+            buffers = self._mean_buffers(vectors)
+            if self._buffers == "rule" and updates:
+                buffers = self._ruled_buffers(state_before, updates, vectors, context)
+            params = torch.cat([params, buffers])
         self.vector = params
         return True
 
@@ -91,6 +103,32 @@ class ServerModel:
                 f"strategy {kind}: {hook} returned {params.dtype} of shape "
                 f"{tuple(params.shape)}; expected {self.vector.dtype} of shape ({self._count},)"
             )
+
+    def _ruled_buffers(
+        self,
+        state: State,
+        updates: Sequence[Update],
+        vectors: Sequence[Tensor],
+        context: Mapping[str, Any],
+    ) -> Tensor:
+        """What the rule makes of the buffers, as if they were parameters.
+
+        A delta counts from the server's buffers, not from those that the client downloaded. So the
+        result lies among the buffers, and a variance stays positive, unless the weights of a rule
+        exceed 1 together; it is then cut to the range of the buffers.
+        """
+        before, size = self.vector[self._count :], len(self.vector)
+        ends = [vector[self._count : size] for vector in vectors]
+        as_parameters = [
+            replace(update, params=end, delta=end - before)
+            for update, end in zip(updates, ends, strict=True)
+        ]
+        arguments: dict[str, Any] = {"params": before, "state": state}
+        arguments |= {"updates": as_parameters, "context": context}
+        with self._purity.hook(self._strategy, "aggregate", **arguments):
+            after, _ = self._strategy.aggregate(*arguments.values())
+        among = torch.stack([before, *ends])
+        return torch.clamp(after, among.amin(0), among.amax(0))
 
     def _mean_buffers(self, vectors: Sequence[Tensor]) -> Tensor:
         """The mean of the buffers over the updates: they are statistics, whatever the strategy."""

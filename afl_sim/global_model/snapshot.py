@@ -21,7 +21,7 @@ from torch import Tensor
 from afl_sim.errors import StrategyError
 from afl_sim.execution.tasks import Future, ended
 from afl_sim.global_model.dispatched import Dispatched
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.strategies.base import State
 
@@ -41,6 +41,7 @@ class Snapshot:
         bases: version -> the model from which tasks still start, and the strategy's state at that
             version if the clients do not start at the model itself.
         own: client -> the model (P + B,) at the end of its last task that has arrived.
+        latest: client -> the number of that task, unless its update was refused.
         before: (client, task) -> the model (P + B,) from which that unfinished task goes on.
         results: (client, task) -> the result of a task that is not used yet and that would not have
             the same bits if it were trained again.
@@ -57,6 +58,7 @@ class Snapshot:
     moments: Any = None
     bases: dict[int, tuple[Tensor, State]] = field(default_factory=dict)
     own: dict[int, Tensor] = field(default_factory=dict)
+    latest: dict[int, int] = field(default_factory=dict)
     before: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     results: dict[tuple[int, int], LocalResult] = field(default_factory=dict)
     evaluation: tuple[int, Scores] | None = None
@@ -91,6 +93,7 @@ class Snapshot:
             loss = torch.tensor([result.loss], dtype=torch.float64)
             for part, tensor in zip(_RESULT, (result.vector, result.delta, loss), strict=True):
                 tensors[f"result.{client}.{task}.{part}"] = tensor
+        facts["latest"] = list(self.latest.items())
         facts["again"] = self.again
         facts["readings"] = [to_plain(value, "readings", {}, {}) for value in self.readings]
         if self.evaluation is not None:
@@ -129,6 +132,7 @@ class Snapshot:
                 )
                 result = LocalResult(vector, delta, float(loss))
                 snapshot.results[int(address[0]), int(address[1])] = result
+        snapshot.latest = dict(facts.get("latest", ()))
         snapshot.again = [(client, task) for client, task in facts["again"]]
         snapshot.readings = [_from_plain(value, {}) for value in facts["readings"]]
         if "evaluation" in facts:

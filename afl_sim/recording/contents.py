@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from afl_sim.errors import RunFolderError
 from afl_sim.machine import physical_memory
 from afl_sim.recording.files import os_reason
-from afl_sim.recording.folder import MANIFEST, MODEL_ORDER, SCENARIO, SUMMARY
+from afl_sim.recording.folder import MANIFEST, MODEL_ORDER, PERSONAL_CLIENTS, SCENARIO, SUMMARY
 from afl_sim.scenario.yaml.nodes import Unreadable, compose, plain
 from afl_sim.scenario.yaml.text import MAX_BYTES
 
@@ -155,16 +155,39 @@ def first_rows(
 
 def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     """The arrays of a model file by name, in the model's own order."""
+    if not path.exists():
+        raise RunFolderError(f"{path} is missing: only a finished run with training has a model")
+    return _read_tensors(path)[0]
+
+
+def read_personal(path: Path) -> tuple[list[int], dict[str, npt.NDArray[np.generic]]]:
+    """The clients and the arrays of ``personal.safetensors``; see `RunFolder.write_personal`."""
+    if not path.exists():
+        raise RunFolderError(
+            f"{path} is missing: only a finished run in which clients keep parts of the model for "
+            "themselves has such a file"
+        )
+    arrays, header = _read_tensors(path)
+    try:
+        clients = [int(client) for client in json.loads(header[PERSONAL_CLIENTS])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{path} is damaged: {_line(error)}") from error
+    if any(len(array) != len(clients) + 1 for array in arrays.values()):
+        raise RunFolderError(f"{path} is damaged: it has other rows than clients")
+    return clients, arrays
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, str]]:
+    """The arrays of a file by name, in the order in which they were given, and its metadata."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    if not path.exists():
-        raise RunFolderError(f"{path} is missing: only a finished run with training has a model")
     _require_regular(path)
     try:
         content = path.read_bytes()
         arrays = load(content)
-        return {name: arrays[name] for name in _model_order(content)}
+        names, metadata = _model_order(content)
+        return {name: arrays[name] for name in names}, metadata
     except OSError as error:
         raise RunFolderError(f"cannot read {path}: {os_reason(error)}") from error
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -241,12 +264,13 @@ def _fitted(table: pa.Table, schema: pa.Schema, optional: Collection[str], path:
     return table.cast(pa.schema(fields))
 
 
-def _model_order(content: bytes) -> list[str]:
-    """The names of a model file's arrays, in the order in which they were given."""
+def _model_order(content: bytes) -> tuple[list[str], dict[str, str]]:
+    """The names of a file's arrays, in the order in which they were given, and its metadata."""
     size = int.from_bytes(content[:8], "little")  # of the header, as the format has it
     header = json.loads(content[8 : 8 + size])
-    names = json.loads(header.pop("__metadata__", {}).get(MODEL_ORDER, "null"))
-    return sorted(header) if names is None else [str(name) for name in names]
+    metadata: dict[str, str] = header.pop("__metadata__", {})
+    names = json.loads(metadata.get(MODEL_ORDER, "null"))
+    return sorted(header) if names is None else [str(name) for name in names], metadata
 
 
 def _read_text(path: Path) -> str:

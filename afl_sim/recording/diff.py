@@ -38,7 +38,8 @@ class Divergence:
         after_a, after_b: what either side does next.
         events_a, events_b: how many events each run has that the digest covers.
         evaluation: the first evaluations that differ, of runs with the same schedule.
-        model_digest_a, model_digest_b: digests of the final weights; None where there are none.
+        model_digest_a, model_digest_b: digests of the final weights, and of what clients keep for
+            themselves, if they do; None where there are none.
         numerics: in what the arithmetic of two runs that trained differs, in words; or empty.
     """
 
@@ -199,7 +200,9 @@ def _differing(a: Row | None, b: Row | None) -> tuple[str, ...]:
 
 def _model_digest(run: Run) -> str | None:
     """The digest in the summary; without one, the digest of the model file."""
-    digest = run.summary.get("model_digest")
+    digest, personal = (run.summary.get(f"{of}_digest") for of in ("model", "personal"))
+    if digest is not None and personal is not None:
+        return f"{digest}, personal parts {personal}"
     if digest is None and (run.path / MODEL).exists():
         import hashlib
 

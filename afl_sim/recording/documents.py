@@ -124,6 +124,7 @@ class Summary(Document):
     idle_fraction: Figure | None = None
     schedule_digest: str | None = None
     model_digest: str | None = None
+    personal_digest: str | None = None
     wall_seconds: WallSeconds | None = None
     numerics: Block | None = None
 
@@ -144,6 +145,7 @@ class StudyIndex(Document):
 
     name: str | None = None
     runs: list[str] = []
+    titles: dict[str, str] | None = None
     settings: list[str] | None = None
     seed: Whole | None = None
     folder: str | None = None

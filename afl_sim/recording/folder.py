@@ -39,6 +39,8 @@ PARTITION: Final = "partition.parquet"
 SUMMARY: Final = "summary.json"
 MODEL: Final = "model.safetensors"
 MODEL_ORDER: Final = "order"
+PERSONAL: Final = "personal.safetensors"
+PERSONAL_CLIENTS: Final = "clients"
 TRACE: Final = "trace.json"
 STUDY: Final = "study.json"
 STUDY_SOURCE: Final = "study.yaml"
@@ -182,7 +184,7 @@ class RunFolder(Folder):
 
         Until the run ends again the folder says that it has not.
         """
-        for name in (SUMMARY, EVENTS, METRICS, MODEL, TRACE):  # the summary first
+        for name in (SUMMARY, EVENTS, METRICS, MODEL, PERSONAL, TRACE):  # the summary first
             with writing(self.path / name):
                 (self.path / name).unlink(missing_ok=True)
 
@@ -220,13 +222,35 @@ class RunFolder(Folder):
 
         The order of the arrays is kept in the file's metadata, under `MODEL_ORDER`.
         """
+        return self._write_tensors(MODEL, tensors, {})
+
+    def write_personal(
+        self, clients: Sequence[int], tensors: Mapping[str, npt.NDArray[np.generic]]
+    ) -> Path:
+        """Write what clients keep for themselves as ``personal.safetensors``; returns its path.
+
+        Args:
+            clients: those that have something of their own, ascending.
+            tensors: by name. Row 0 is what the other clients have, and every client has one of the
+                rows that follow.
+        """
+        return self._write_tensors(PERSONAL, tensors, {PERSONAL_CLIENTS: json.dumps(list(clients))})
+
+    def _write_tensors(
+        self,
+        file: str,
+        tensors: Mapping[str, npt.NDArray[np.generic]],
+        further: Mapping[str, str],
+    ) -> Path:
         import numpy
         from safetensors.numpy import save
 
         whole = {name: numpy.asarray(tensor, order="C") for name, tensor in tensors.items()}
         # The format sorts the arrays in its own way.
-        write_bytes(self.path / MODEL, save(whole, {MODEL_ORDER: json.dumps(list(whole))}))
-        return self.path / MODEL
+        write_bytes(
+            self.path / file, save(whole, {MODEL_ORDER: json.dumps(list(whole)), **further})
+        )
+        return self.path / file
 
 
 class StudyFolder(Folder):

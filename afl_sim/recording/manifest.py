@@ -11,6 +11,7 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +62,7 @@ def build_manifest(
     }
 
 
+@cache
 def installed_version(name: str) -> str | None:
     """A distribution's version without importing it; None if it is not installed."""
     try:

@@ -15,6 +15,7 @@ from afl_sim.recording.contents import (
     columns_at,
     read_json,
     read_model,
+    read_personal,
     read_table,
     read_yaml,
 )
@@ -31,6 +32,7 @@ from afl_sim.recording.folder import (
     METRICS,
     MODEL,
     PARTITION,
+    PERSONAL,
     SCENARIO,
     STUDY,
     SUMMARY,
@@ -57,6 +59,7 @@ class Run:
         path: the run folder.
         name: the scenario's name.
         label: a short name to tell it from its neighbours: its label in a study, else its name.
+        title: names its setting in figures and tables; empty if the label does.
         scenario: the resolved scenario, as plain dicts and lists.
         summary: ``summary.json``; empty while the run has not ended.
         manifest: ``manifest.json``.
@@ -68,6 +71,7 @@ class Run:
     scenario: dict[str, Any] = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
     manifest: dict[str, Any] = field(repr=False)
+    title: str = ""
 
     @property
     def status(self) -> str:
@@ -112,6 +116,13 @@ class Run:
     def main_metric(self) -> str:
         """The metric that is drawn; ``accuracy`` where none is known."""
         return next(iter(self.better), "accuracy")
+
+    @cached_property
+    def client_groups(self) -> pd.Series:
+        """The name of each client's group (category), by client; empty without groups."""
+        from afl_sim.recording.client_groups import client_groups
+
+        return client_groups(self.scenario)
 
     @cached_property
     def events(self) -> pd.DataFrame:
@@ -220,6 +231,32 @@ class Run:
         """
         return read_model(self.path / MODEL)
 
+    def personal(self, client: int) -> dict[str, npt.NDArray[np.generic]]:
+        """What a client kept of the model for itself at the end of the run: arrays by name.
+
+        They are the parts that ``model.personal`` names. A client of which no update had arrived
+        has their initial values.
+
+        Args:
+            client: its index.
+
+        Raises:
+            RunFolderError: there is no such client; clients keep nothing for themselves in this
+                run, or it has not come to its end; or the file is damaged.
+        """
+        clients, arrays = self._personal
+        count = int((self.scenario.get("clients") or {}).get("count") or 0)
+        if not 0 <= client < count:
+            raise RunFolderError(
+                f"{self.path} has no client {client}; expected a number from 0 to {count - 1}"
+            )
+        row = clients.index(client) + 1 if client in clients else 0
+        return {name: array[row] for name, array in arrays.items()}
+
+    @cached_property
+    def _personal(self) -> tuple[list[int], dict[str, npt.NDArray[np.generic]]]:
+        return read_personal(self.path / PERSONAL)
+
 
 def load_run(path: Path | str) -> Run:
     """Read a run folder.
@@ -266,9 +303,12 @@ def load_head(path: Path | str) -> Run:
         summary = read_json(folder / SUMMARY)
         check_document(Summary, summary, folder / SUMMARY)
     name = scenario.get("name") or folder.resolve().name
-    in_study = (folder.resolve().parent / STUDY).exists()
-    label = manifest.get("label") or (folder.resolve().name if in_study else name)
-    return Run(folder, one_line(name), one_line(label), scenario, summary, manifest)
+    place = folder.resolve()
+    in_study = (place.parent / STUDY).exists()
+    label = manifest.get("label") or (place.name if in_study else name)
+    titles = (read_study_index(place.parent).get("titles") or {}) if in_study else {}
+    title = one_line(titles.get(place.name, ""))
+    return Run(folder, one_line(name), one_line(label), scenario, summary, manifest, title)
 
 
 def load_study(path: Path | str) -> list[Run]:

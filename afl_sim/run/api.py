@@ -129,7 +129,7 @@ def _simulate(
         identity = identity_of(scenario, timing_only)
         with new_folder(out, prepared, identity, timing_only, command) as recorder:
             finished = run(prepared, recorder, chosen, observer, began=began)
-            record(finished, recorder, prepared.saved)
+            record(finished, recorder, prepared)
             try:
                 finished.raise_error()
             finally:
@@ -212,7 +212,7 @@ def resume(
             manifest = _manifest(found, identity, force)
             with begun_folder(folder, prepared, manifest) as recorder:
                 finished = run(prepared, recorder, chosen, observer, began=began, resume=True)
-                record(finished, recorder, prepared.saved)
+                record(finished, recorder, prepared)
                 try:
                     finished.raise_error()
                 finally:

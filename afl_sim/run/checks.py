@@ -10,19 +10,24 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import nn
 
 from afl_sim.errors import OwnRuleError, ScenarioError
 from afl_sim.execution.numerics import check_device
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.layout import Layout
+from afl_sim.learning.models.personal import PersonalParts, parts_named
 from afl_sim.learning.partition import Partition
 from afl_sim.learning.training.attackers import attackers_of, poisoned
+from afl_sim.learning.training.personal_evaluation import TUNED
 from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.bits import check_bits
 from afl_sim.run.kinds import strategy_of
 from afl_sim.run.rule_trials import check_rules
-from afl_sim.scenario import Execution, Scenario
+from afl_sim.scenario import Evaluation, Execution, Scenario, Training
 from afl_sim.scenario.sections.partition_base import Problem
+from afl_sim.scenario.sections.personalization import FedRep
 from afl_sim.streams import Streams
 
 
@@ -128,6 +133,30 @@ def check_attack(
         poisoned(attack, members, true, samples.classes, partition.indices, clients)
     except OwnRuleError as error:
         raise ScenarioError(f"clients.attack: {error}") from error
+
+
+def check_alternation(training: Training, parts: PersonalParts | None) -> None:
+    """Refuse FedRep where none of the personal parts is trained.
+
+    Raises:
+        ScenarioError: that is so.
+    """
+    if isinstance(training.personalization, FedRep) and parts and not any(parts.personal.trained):
+        raise ScenarioError(
+            "training.personalization: fedrep trains the parts that model.personal names, but none "
+            "of them is a parameter that is trained; expected other patterns"
+        )
+
+
+def check_fine_tuning(evaluation: Evaluation, model: nn.Module, layout: Layout) -> None:
+    """Refuse patterns of what fine-tuning changes that match nothing.
+
+    Raises:
+        ScenarioError: one does.
+    """
+    tuning = evaluation.fine_tuning
+    if tuning is not None and tuning.parameters is not None:
+        parts_named(model, layout, tuning.parameters, TUNED)
 
 
 def evaluation_problems(scenario: Scenario, available: int | None) -> Iterator[Problem]:

@@ -32,14 +32,16 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
     """An executor in this process."""
     assert prepared.dataset is not None
     recipe = recipe_of(scenario)
-    trainer, evaluator = build_runner(
+    trainer, evaluator, personalization = build_runner(
         recipe, prepared.dataset, prepared.partition, prepared.testing
     )
     compressor, attackers = compressor_of(recipe), attackers_in(recipe)
     if scenario.numerics.mode == "batched":
         group = scenario.numerics.group
         return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor, attackers)
-    return InlineExecutor(trainer, evaluator, compressor, recipe.settings.portable, attackers)
+    return InlineExecutor(
+        trainer, evaluator, compressor, recipe.settings.portable, attackers, personalization
+    )
 
 
 def pooled(pool: WorkerPool) -> Executors:

@@ -52,11 +52,14 @@ class Trained:
         vector: shape (P + B,): the last global model.
         rejected: updates that the server refused.
         divergence: where the numbers stopped being finite; None if they did not.
+        kept: what clients keep for themselves, shape (Q,), by client; those without an update that
+            has arrived are left out. None if they keep nothing, or the run did not come to its end.
     """
 
     vector: Tensor
     rejected: int
     divergence: Divergence | None
+    kept: Mapping[int, Tensor] | None = None
 
 
 @dataclass(frozen=True)

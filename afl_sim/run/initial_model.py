@@ -17,8 +17,10 @@ from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.made_up import made_up
 from afl_sim.learning.models.built_in import MODELS, build_model, count_parameters
 from afl_sim.learning.models.factories import resolve_model
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.model_checks import check_same, check_tensors
 from afl_sim.learning.models.parameters import ParameterVector, initial_vector
+from afl_sim.learning.models.personal import PersonalParts, personal_parts
 from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.learning.models.state_dict import StateDict
 from afl_sim.learning.partition import Dealt, FixedPartition
@@ -27,7 +29,7 @@ from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.machine import physical_memory
-from afl_sim.run.kinds import optimizer_of, strategy_of
+from afl_sim.run.kinds import optimizer_of, strategy_of, tests_own_models
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.strategies.base import Strategy
 from afl_sim.streams import Streams
@@ -45,15 +47,38 @@ class InitialModel:
 
     Attributes:
         module: the model, as it was built or as a trial has left it.
-        layout: how it lies in its vector.
-        vector: shape (P + B,): its initial vector.
+        whole: how it lies in its vector.
+        initial: shape (P + B,): its initial vector.
         saved: takes such a vector, and gives the tensors by the names they are saved under.
+        parts: which parts of it each client keeps for itself; None if there are none.
     """
 
     module: nn.Module
-    layout: ParameterVector
-    vector: Tensor
+    whole: Layout
+    initial: Tensor
     saved: Callable[[Tensor], dict[str, Tensor]]
+    parts: PersonalParts | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """How the part of it that is sent lies in a vector."""
+        return self.whole if self.parts is None else self.parts.shared
+
+    @property
+    def vector(self) -> Tensor:
+        """The initial vector of what is sent, and so of the global model."""
+        return self.initial if self.parts is None else self.parts.split(self.initial)[0]
+
+    @property
+    def personal(self) -> Tensor:
+        """The initial vector of what each client keeps for itself."""
+        return self.initial[:0] if self.parts is None else self.parts.split(self.initial)[1]
+
+    def saved_shared(self, vector: Tensor) -> dict[str, Tensor]:
+        """The tensors of a global model by name; personal parts have their initial values."""
+        if self.parts is None:
+            return self.saved(vector)
+        return self.saved(self.parts.join(vector, self.personal))
 
 
 def initial_model(
@@ -81,18 +106,19 @@ def initial_model(
         layout = ParameterVector(module)
         _check_memory(layout.size)
         vector = initial_vector(module, layout)
+        parts = personal_parts(module, layout, spec.kept_by_clients)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and NO_MEMORY not in str(error):
             raise
         raise ScenarioError("model: there is not enough memory for it") from error
     if not own:
-        return InitialModel(module, layout, vector, StateDict(module, layout).of)
+        return InitialModel(module, layout, vector, StateDict(module, layout).of, parts)
     saved = StateDict(module, layout)
     check_same(module, new_model(block, data, streams), block["kind"])
     with one_at_a_time, deterministic():
         inputs, labels = made_up(data, MOST_SAMPLES)
         try_model(module, inputs, labels, form, demands)
-    return InitialModel(module, layout, vector, saved.of)
+    return InitialModel(module, layout, vector, saved.of, parts)
 
 
 def demands_of(
@@ -112,6 +138,9 @@ def demands_of(
         tested.append(int(partition.sizes.sum()))  # in others several clients may hold a sample
     if evaluation.per_client and dealt.testing is not None:
         tested.append(int(dealt.testing.sizes.sum()))
+    if tests_own_models(scenario):  # each is tested on the samples of its client alone
+        shards = [dealt.testing, partition if evaluation.on == "client_train" else None]
+        tested += [n for held in shards if held is not None for n in set(held.sizes.tolist())]
     last = {samples % EVALUATION_BATCH for samples in tested}
     return Demands(
         settings,

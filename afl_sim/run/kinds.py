@@ -13,6 +13,7 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.optimizers import OPTIMIZERS, OptimizerSpec
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.catalogue import Catalogue
+from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.strategies import resolve_strategy, strategies
 from afl_sim.strategies.base import Strategy
 
@@ -49,6 +50,22 @@ def optimizer_of(scenario: Scenario) -> OptimizerSpec:
     if not isinstance(optimizer, OptimizerSpec):
         raise _unknown("training.optimizer", optimizer)
     return optimizer
+
+
+def has_own_models(scenario: Scenario) -> bool:
+    """Whether each client has a model of its own, so that no model is that of all clients."""
+    return getattr(scenario.model, "kept_by_clients", None) is not None
+
+
+def measures_personal(scenario: Scenario) -> bool:
+    """Whether evaluations measure personalised models beside those that they always measure."""
+    tuned = scenario.evaluation.fine_tuning is not None
+    return tuned or isinstance(scenario.training.personalization, Ditto)
+
+
+def tests_own_models(scenario: Scenario) -> bool:
+    """Whether evaluations test models of which each client has one of its own."""
+    return has_own_models(scenario) or measures_personal(scenario)
 
 
 def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:

@@ -13,22 +13,48 @@ from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import load_annotations, load_dataset, stored_pool
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import check_skew, skewed
-from afl_sim.learning.metrics.chosen import chosen_metrics, targets_of
-from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.partition import Dealt, Partition, deal
+from afl_sim.learning.metrics.chosen import targets_of
+from afl_sim.learning.models.layout import Layout
+from afl_sim.learning.partition import Dealt, Partition, deal, group_shares
 from afl_sim.learning.training.augmentation import check_augmentation
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
-from afl_sim.run.checks import check_attack, check_batches, evaluation_problems
-from afl_sim.run.initial_model import check_batching, demands_of, initial_model, one_at_a_time
+from afl_sim.run.checks import (
+    check_alternation,
+    check_attack,
+    check_batches,
+    check_fine_tuning,
+    evaluation_problems,
+)
+from afl_sim.run.initial_model import (
+    InitialModel,
+    check_batching,
+    demands_of,
+    initial_model,
+    one_at_a_time,
+)
 from afl_sim.run.kinds import settings_of
 from afl_sim.run.recipe import client_speeds
 from afl_sim.run.rule_trials import check_on_model
-from afl_sim.run.task_checks import check_task
+from afl_sim.run.task_checks import check_task, measured_by
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.data import held_out
-from afl_sim.scenario.sections.metrics import Better, better_of, metric_name
+from afl_sim.scenario.sections.metrics import Better
+from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.streams import Streams
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What each client keeps of a model for itself.
+
+    Attributes:
+        layout: how it lies in a vector of shape (Q,).
+        initial: shape (Q,): what it is before the client's first task.
+    """
+
+    layout: Layout
+    initial: Tensor
 
 
 @dataclass(frozen=True)
@@ -38,9 +64,10 @@ class Prepared:
     Attributes:
         scenario: what is run.
         partition: the samples that each client trains on.
-        layout: how the model lies in its vector.
+        layout: how the global model lies in its vector: what is sent.
         initial: shape (P + B,): the initial model.
-        saved: takes such a vector, and gives the model's tensors by the names they are saved under.
+        saved: takes such a vector, and gives the model's tensors by the names they are saved under;
+            parts that clients keep have their initial values.
         dataset: the samples; None for a run without training.
         samples: the samples that are dealt out, without their inputs.
         testing: the samples that each client keeps for tests; None if there are none.
@@ -49,11 +76,12 @@ class Prepared:
         metrics: the metrics of evaluations, the main one first, and which of two values is better.
         targets: by metric, the values for which the time to reach them is reported. Unless the
             scenario has its own, they are for classes only.
+        kept: what each client keeps for itself; None if it keeps nothing.
     """
 
     scenario: Scenario
     partition: Partition
-    layout: ParameterVector
+    layout: Layout
     initial: Tensor
     saved: Callable[[Tensor], dict[str, Tensor]]
     dataset: Dataset | None
@@ -62,6 +90,7 @@ class Prepared:
     evaluation_samples: int | None
     metrics: dict[str, Better]
     targets: Mapping[str, Sequence[float]]
+    kept: Kept | None = None
 
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
@@ -103,6 +132,8 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
         block = scenario.model.model_dump(by_alias=True)
         model = initial_model(block, scenario.data, streams, demands)
+        check_alternation(scenario.training, model.parts)
+        check_fine_tuning(scenario.evaluation, model.module, model.whole)
         check_on_model(scenario, model.vector[: model.layout.num_parameters])
     if scenario.numerics.mode == "batched":
         check_batching(scenario, model.module, demands)
@@ -114,16 +145,14 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
         dealt.training,
         model.layout,
         model.vector,
-        model.saved,
+        model.saved_shared,
         dataset,
         samples,
         dealt.testing,
         available,
-        {
-            metric_name(metric): better_of(metric)
-            for metric in chosen_metrics(scenario.evaluation, form)
-        },
+        measured_by(scenario, form),
         targets_of(scenario.evaluation, form),
+        _kept(scenario, model),
     )
 
 
@@ -132,14 +161,29 @@ def _in_workers(scenario: Scenario) -> bool:
     return scenario.execution.executor != "inline" and scenario.numerics.mode != "batched"
 
 
+def _kept(scenario: Scenario, model: InitialModel) -> Kept | None:
+    if model.parts is not None:
+        return Kept(model.parts.personal, model.personal)
+    if isinstance(scenario.training.personalization, Ditto):
+        return Kept(model.whole, model.initial)
+    return None
+
+
 def deal_out(scenario: Scenario, samples: Annotations, streams: Streams) -> Dealt:
     """Deal samples out to the scenario's clients.
 
     Raises:
         ScenarioError: the partition is impossible with this data.
     """
-    seconds = client_speeds(scenario)
-    return deal(scenario.data, samples, scenario.clients.count, seconds, streams)
+    clients = scenario.clients
+    return deal(
+        scenario.data,
+        samples,
+        clients.count,
+        client_speeds(scenario),
+        streams,
+        group_shares(clients, streams),
+    )
 
 
 def _evaluation_samples(scenario: Scenario, dataset: Dataset | None, dealt: Dealt) -> int | None:

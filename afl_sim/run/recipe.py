@@ -7,36 +7,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes, batch_sizes
 from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import open_pool, split_pool
 from afl_sim.learning.data.skew import skewed
-from afl_sim.learning.metrics.chosen import chosen_metrics, makers_of
-from afl_sim.learning.partition import deal
+from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.personal import PersonalParts, parts_named, personal_parts
+from afl_sim.learning.partition import GroupShare, deal, group_shares
 from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import EVALUATION_BATCH, ByClient, Evaluator
-from afl_sim.learning.training.full_gradient import FullGradient
+from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.local_settings import LocalSettings
-from afl_sim.learning.training.local_training import LocalTrainer, Shards
+from afl_sim.learning.training.local_training import LocalTrainer
+from afl_sim.learning.training.personal_evaluation import TUNED, PersonalEvaluator, Tuner
+from afl_sim.learning.training.personalization import Personalization
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
+from afl_sim.run.evaluating import Held, SizedShards, choose, evaluator_of
 from afl_sim.run.initial_model import model_spec, new_model
-from afl_sim.run.kinds import settings_of
+from afl_sim.run.kinds import settings_of, tests_own_models
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
+from afl_sim.scenario.sections.personalization import Ditto, FedRep
 from afl_sim.streams import Streams
-from afl_sim.world.clients.devices import speeds
+from afl_sim.world.clients.grouping import speeds
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Recipe:
         compression: how models and updates are compressed on their way.
         attack: which clients attack, and how; None if none do.
         speeds: of the clients, if their data depends on their speed; else empty.
+        groups: of clients with data of their own; empty if there are none.
+        personalization: the further steps of tasks, for what clients keep; None if there are none.
+        own_models: whether evaluations test models of which each client has one of its own.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
     """
 
@@ -63,6 +71,9 @@ class Recipe:
     compression: Compression
     attack: Attack | None = None
     speeds: tuple[float, ...] = ()
+    groups: tuple[GroupShare, ...] = ()
+    personalization: FedRep | Ditto | None = None
+    own_models: bool = False
     stored: Path | None = None
 
 
@@ -78,6 +89,9 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.training.compression,
         scenario.clients.attack,
         client_speeds(scenario),
+        group_shares(scenario.clients, Streams(scenario.seed)),
+        scenario.training.personalization,
+        tests_own_models(scenario),
     )
 
 
@@ -104,17 +118,17 @@ def attackers_in(recipe: Recipe) -> Attackers | None:
     return Attackers(recipe.attack, members, streams, recipe.settings.gradient)
 
 
-class _SizedShards(Shards, Protocol):
-    """Which samples a client holds, and how many."""
+class Built(NamedTuple):
+    """What does the tasks of a run."""
 
-    @property
-    def sizes(self) -> npt.NDArray[np.int64]:
-        """Samples of each client, shape (clients,)."""
+    trainer: LocalTrainer
+    evaluator: Evaluator | PersonalEvaluator
+    personalization: Personalization | None
 
 
 def build_runner(
-    recipe: Recipe, dataset: Dataset, partition: _SizedShards, testing: _SizedShards | None = None
-) -> tuple[LocalTrainer, Evaluator]:
+    recipe: Recipe, dataset: Dataset, partition: SizedShards, testing: SizedShards | None = None
+) -> Built:
     """Make the trainer and the evaluator of a run, in the run's arithmetic.
 
     Args:
@@ -124,28 +138,12 @@ def build_runner(
         testing: the samples that each client keeps for tests, if any.
     """
     streams = Streams(recipe.seed)
-    chosen = recipe.evaluation
-    shards = {"client_test": testing, "client_train": partition}.get(chosen.on)
-    everybody = range(recipe.clients)
-    weights = None
-    if shards is not None:
-        held = [shards.indices(client) for client in everybody]
-        rows = torch.from_numpy(np.sort(np.concatenate(held)))  # in the order of the files
-        inputs, labels = dataset.inputs[rows], dataset.labels[rows]
-        weights = None if dataset.weights is None else dataset.weights[rows]
-    elif chosen.on == "validation":
-        inputs, labels = dataset.validation_inputs, dataset.validation_labels
-    else:
-        inputs, labels = dataset.test_inputs, dataset.test_labels
-    if chosen.samples is not None and chosen.samples < len(labels):
-        order = streams.generator("evaluation").permutation(len(labels))
-        subset = torch.from_numpy(np.sort(order[: chosen.samples]))
-        inputs, labels = inputs[subset], labels[subset]
-        weights = None if weights is None else weights[subset]
+    held = Held(recipe.clients, partition, testing)
+    chosen = choose(recipe.evaluation, dataset, held, streams)
     sizes = UNKNOWN
     spec = model_spec(recipe.model)
     if spec.tried or spec.changed:  # others do not depend on the batch size
-        sizes = _batch_sizes(recipe, partition.sizes, len(labels), testing)
+        sizes = _batch_sizes(recipe, held, len(chosen.labels))
     taught = dataset.labels
     attackers = attackers_in(recipe)
     if attackers is not None:
@@ -159,6 +157,8 @@ def build_runner(
         )
     with arithmetic_of(recipe.settings.portable):
         model = new_model(recipe.model, recipe.data, streams)
+        personalization = _personalization(recipe, model)
+        tuned = _tuned(recipe, model)
         trainer = trainer_of(
             model,
             dataset.inputs,
@@ -169,44 +169,53 @@ def build_runner(
             sizes,
             dataset.weights,
         )
-    gradient = None
-    if chosen.squared_gradient_norm:
-        gradient = FullGradient(trainer, partition, recipe.clients)
-    clients = None
-    if chosen.per_client and testing is not None:
-        clients = ByClient.of([testing.indices(client) for client in everybody])
-    metrics = makers_of(chosen_metrics(chosen, dataset.form), dataset.form)
-    return trainer, Evaluator(
-        trainer,
-        inputs,
-        labels,
-        dataset.form.outputs,
-        recipe.settings.loss,
-        gradient,
-        metrics,
-        weights,
-        clients,
+    tuning = recipe.evaluation.fine_tuning
+    tuner = None if tuning is None else Tuner(trainer, tuning, tuned)
+    evaluator = evaluator_of(
+        recipe.evaluation, dataset, held, chosen, trainer, personalization, tuner
     )
+    return Built(trainer, evaluator, personalization)
 
 
-def _batch_sizes(
-    recipe: Recipe, held: npt.NDArray[np.int64], evaluated: int, testing: _SizedShards | None
-) -> BatchSizes:
+def _personalization(recipe: Recipe, model: nn.Module) -> Personalization | None:
+    """What clients keep of a model, which is as it was built; None if they keep nothing."""
+    layout, spec = ParameterVector(model), recipe.personalization
+    parts = personal_parts(model, layout, model_spec(recipe.model).kept_by_clients)
+    initial = layout.read(model)
+    if parts is not None:
+        return Personalization(parts, parts.split(initial)[1], spec)
+    return Personalization(None, initial, spec) if isinstance(spec, Ditto) else None
+
+
+def _tuned(recipe: Recipe, model: nn.Module) -> PersonalParts | None:
+    """The parts of a model, which is as it was built, that fine-tuning changes; None if all."""
+    tuning = recipe.evaluation.fine_tuning
+    if tuning is None or tuning.parameters is None:
+        return None
+    return parts_named(model, ParameterVector(model), tuning.parameters, TUNED)
+
+
+def _batch_sizes(recipe: Recipe, held: Held, evaluated: int) -> BatchSizes:
     """The sizes of the batches that a recipe's model gets.
 
     Args:
         recipe: the run's.
-        held: samples of each client.
+        held: who holds which samples.
         evaluated: number of samples that an evaluation uses.
-        testing: the samples that each client keeps for tests, if any.
     """
-    settings = recipe.settings
-    trained = batch_sizes(held, settings.batch_size, settings.drop_last)
+    settings, evaluation = recipe.settings, recipe.evaluation
+    training, testing = held.training.sizes, held.testing
+    trained = batch_sizes(training, settings.batch_size, settings.drop_last)
     totals = [evaluated]
-    if recipe.evaluation.squared_gradient_norm:
-        totals.append(int(held.sum()))
-    if recipe.evaluation.per_client and testing is not None:
+    if evaluation.squared_gradient_norm:
+        totals.append(int(training.sum()))
+    if evaluation.per_client and testing is not None:
         totals.append(int(testing.sizes.sum()))
+    if recipe.own_models:  # each is tested on the samples of its client alone
+        if evaluation.on == "client_train":
+            totals += set(training.tolist())
+        if testing is not None:
+            totals += set(testing.sizes.tolist())
     parts = {min(EVALUATION_BATCH, total) for total in totals}
     rests = {total % EVALUATION_BATCH for total in totals}
     return BatchSizes(tuple(trained), tuple(sorted((parts | rests) - {0})))
@@ -223,10 +232,10 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     streams = Streams(recipe.seed)
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
     samples = pool.annotations.of(rows)
-    dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams)
+    dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams, recipe.groups)
     pool = skewed(pool, recipe.data, lambda c: rows[dealt.held(c)], recipe.clients, streams)
-    training: _SizedShards = dealt.training
-    testing: _SizedShards | None = dealt.testing
+    training: SizedShards = dealt.training
+    testing: SizedShards | None = dealt.testing
     if len(held_out):
         # The pool stays whole, so that processes share it; the clients' indices are mapped instead.
         aside = torch.from_numpy(held_out)
@@ -235,13 +244,14 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
         )
         training = _Rows(training, rows)
         testing = None if testing is None else _Rows(testing, rows)
-    trainer, evaluator = build_runner(recipe, pool, training, testing)
+    built = build_runner(recipe, pool, training, testing)
     return TaskRunner(
-        trainer,
-        evaluator,
+        built.trainer,
+        built.evaluator,
         compressor_of(recipe),
         recipe.settings.portable,
         attackers_in(recipe),
+        built.personalization,
     )
 
 
@@ -249,7 +259,7 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
 class _Rows:
     """A partition of some rows of a pool, as a partition of the whole pool."""
 
-    partition: _SizedShards
+    partition: SizedShards
     rows: npt.NDArray[np.int64]
 
     @property

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from time import perf_counter
 
+import torch
 from torch import Tensor
 
 from afl_sim.errors import InputError
-from afl_sim.execution.numerics import fingerprint, model_digest
+from afl_sim.execution.numerics import fingerprint, model_digest, personal_digest
+from afl_sim.recording import RunFolder
 from afl_sim.recording.fingerprints import REASON
 from afl_sim.run.bits import effective_bits, effective_numerics
 from afl_sim.run.finished import Finished, Status
+from afl_sim.run.preparation import Kept, Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.summary import summarize
 from afl_sim.user_code import reason
 
 
-def record(
-    finished: Finished, recorder: Recorder, saved: Callable[[Tensor], dict[str, Tensor]]
-) -> None:
+def record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
     """Write the logs, the model, the trace and, last of all, the summary.
 
     If a file cannot be written (the disk is full, say), the summary states that the run failed, and
@@ -31,7 +32,7 @@ def record(
     Args:
         finished: the run.
         recorder: its logs and its folder. A folder that is gone is not made again.
-        saved: takes the model's vector, and gives its tensors by the names they are saved under.
+        prepared: what the run started from.
 
     Raises:
         AflSimError: the folder is gone; or a file of a run that had not failed cannot be written.
@@ -39,23 +40,23 @@ def record(
     recorder.folder.check_there()
     if finished.status == "failed":
         with suppress(Exception):  # the error that came first is the one to report
-            _record(finished, recorder, saved)
+            _record(finished, recorder, prepared)
     else:
-        _record(finished, recorder, saved)
+        _record(finished, recorder, prepared)
     if finished.status == "complete":
         shutil.rmtree(recorder.folder.checkpoint_path, ignore_errors=True)
     if isinstance(finished.error, InputError) and not finished.versions:
         recorder.keep = False
 
 
-def _record(
-    finished: Finished, recorder: Recorder, saved: Callable[[Tensor], dict[str, Tensor]]
-) -> None:
+def _record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
     try:
         recorder.close()
         if finished.trained is not None and finished.status == "complete":
-            tensors = saved(finished.trained.vector)
+            tensors = prepared.saved(finished.trained.vector)
             recorder.folder.write_model({name: part.numpy() for name, part in tensors.items()})
+            if prepared.kept is not None and finished.trained.kept is not None:
+                _write_personal(prepared.kept, finished.trained.kept, recorder.folder)
         recorder.write_trace(next(iter(finished.metrics), "accuracy"))
     except Exception as error:
         recorder.folder.check_there()
@@ -63,6 +64,19 @@ def _record(
             _write_summary(finished, recorder, "failed", finished.reason or reason(error))
         raise
     _write_summary(finished, recorder, finished.status, finished.reason)
+
+
+def _write_personal(kept: Kept, of_clients: Mapping[int, Tensor], folder: RunFolder) -> None:
+    clients = sorted(of_clients)
+    rows = torch.stack([kept.initial, *(of_clients[client] for client in clients)])
+    parts = rows.split(kept.layout.sizes, dim=1)
+    folder.write_personal(
+        clients,
+        {
+            name: part.reshape(len(rows), *shape).numpy()
+            for name, shape, part in zip(kept.layout.names, kept.layout.shapes, parts, strict=True)
+        },
+    )
 
 
 def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: str | None) -> None:
@@ -87,6 +101,8 @@ def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: 
     summary["rejected"] = None if trained is None else trained.rejected
     summary["schedule_digest"] = recorder.events.schedule_digest
     summary["model_digest"] = None if trained is None else model_digest(trained.vector)
+    if trained is not None and trained.kept is not None:
+        summary["personal_digest"] = personal_digest(trained.kept)
     wall = finished.wall.longer_by(perf_counter() - finished.ended)
     summary["wall_seconds"] = asdict(wall)
     summary["numerics"] = fingerprint(effective_numerics(scenario, trained is None))

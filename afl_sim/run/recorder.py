@@ -10,7 +10,7 @@ from typing import Any
 
 from afl_sim.errors import AflSimError
 from afl_sim.execution.arithmetic import cpu_capability, cpu_vendor
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.recording import (
     EventLog,
     MetricsLog,

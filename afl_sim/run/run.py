@@ -15,7 +15,7 @@ from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.training import NumericHalf, TimingOnly, Training
 from afl_sim.user_code import reason
-from afl_sim.world.clock import MICROSECONDS
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.stopping import Ending
 from afl_sim.world.world import World
 
@@ -80,7 +80,7 @@ def _finished(
         half.settle()
     server, time_us = world.server, ending.time_us
     uses = world.link_uses(time_us)
-    trained = half.trained()
+    trained = half.trained(whole=status == "complete")
     return Finished(
         scenario=prepared.scenario,
         status=status,

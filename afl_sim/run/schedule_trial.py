@@ -8,6 +8,7 @@ from afl_sim.errors import AflSimError
 from afl_sim.global_model.null import NullLearner
 from afl_sim.run.kinds import strategy_of
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.network import Link
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.world.world import World
@@ -40,7 +41,18 @@ def standing_still(scenario: Scenario) -> Iterator[Problem]:
 
 def may_take_no_time(scenario: Scenario) -> bool:
     """Whether a task can arrive at the instant at which it was sent."""
-    clients, server = scenario.clients, scenario.server
+    server = scenario.server
+    if any(
+        link.bandwidth is not None and link.jitter.positive
+        for link in (server.download, server.upload)
+    ):
+        return False
+    fleet = scenario.clients
+    parts = [fleet.of_group(group) for group in fleet.groups] or [fleet]
+    return any(_may_take_no_time(part) for part in parts)
+
+
+def _may_take_no_time(clients: Clients) -> bool:
     compute, network = clients.compute, clients.network
     if clients.devices is not None:
         return False
@@ -48,10 +60,6 @@ def may_take_no_time(scenario: Scenario) -> bool:
         (compute.speed.positive and compute.jitter.positive)
         or compute.jitter_seconds.positive
         or any(_takes_time(link) for link in (network.download, network.upload))
-        or any(
-            link.bandwidth is not None and link.jitter.positive
-            for link in (server.download, server.upload)
-        )
     )
     return not takes_time
 

@@ -11,8 +11,9 @@ from afl_sim.errors import AflSimError
 from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.portable.block import ADVICE, arithmetic_of
 from afl_sim.run.kinds import strategy_of
 from afl_sim.scenario import Scenario
@@ -91,6 +92,7 @@ class _Trainer:
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None = None,
+        phase: Phase = ORDINARY,
     ) -> LocalResult:
         """A small update."""
         step = torch.linspace(0.01, 0.02, self.layout.size) * (1 + (client + task) % 3)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from afl_sim.errors import AflSimError
 from afl_sim.scenario.sections.metrics import Better, is_reached
 from afl_sim.scenario.wording import exact
-from afl_sim.world.clock import MICROSECONDS
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.statistics import Counts
 
 

@@ -17,9 +17,18 @@ from afl_sim.learning.metrics.tally import Array
 from afl_sim.learning.training.losses import try_loss
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.portable.mode import NotPortable
+from afl_sim.run.kinds import measures_personal
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.losses import FITS, Loss, loss_name
-from afl_sim.scenario.sections.metrics import METRICS, Metric, metric_name
+from afl_sim.scenario.sections.metrics import (
+    METRICS,
+    PERSONAL,
+    Better,
+    Metric,
+    better_of,
+    metric_name,
+    personal_metrics,
+)
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.wording import hint, show
 from afl_sim.user_code import place_of, reason, told
@@ -42,6 +51,13 @@ def check_task(scenario: Scenario, form: SampleForm) -> None:
     problems = list(_problems(scenario, form)) or list(_failures(scenario, form))
     if problems:
         raise ScenarioError("\n".join(f"{'.'.join(path)}: {message}" for path, message in problems))
+
+
+def measured_by(scenario: Scenario, form: SampleForm) -> dict[str, Better]:
+    """The metrics of a run's evaluations, the main one first, and which of two values is better."""
+    chosen = chosen_metrics(scenario.evaluation, form)
+    metrics = {metric_name(metric): better_of(metric) for metric in chosen}
+    return metrics | (personal_metrics(metrics) if measures_personal(scenario) else {})
 
 
 def own_code(scenario: Scenario) -> list[Loss | Metric]:
@@ -92,13 +108,20 @@ def _problems(scenario: Scenario, form: SampleForm) -> Iterator[Problem]:
                 ("evaluation", "metrics"),
                 f"top5 is always 1 with {form.outputs} classes; expected another metric",
             )
+    for metric in evaluation.metrics or ():
+        if measures_personal(scenario) and metric_name(metric).startswith(PERSONAL):
+            yield (
+                ("evaluation", "metrics"),
+                f"one of your own cannot be called {metric_name(metric)} where the clients' "
+                "personalised models are measured; expected another `name`",
+            )
     yield from _unmeasured(scenario, form)
 
 
 def _unmeasured(scenario: Scenario, form: SampleForm) -> Iterator[Problem]:
     """Targets and stop rules that ask for metrics which no evaluation measures."""
     evaluation, stop = scenario.evaluation, scenario.stop
-    measured = [metric_name(metric) for metric in chosen_metrics(evaluation, form)]
+    measured = list(measured_by(scenario, form))
     first = measured[0]
     lacking = f"the labels are {form.labels}, and accuracy is not measured; expected"
     if evaluation.has_own_targets:

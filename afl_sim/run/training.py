@@ -14,7 +14,7 @@ from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.null import NullLearner
 from afl_sim.run.checkpointing import Checkpoints, Replay, read_checkpoint
 from afl_sim.run.finished import Trained, WallTime
-from afl_sim.run.kinds import strategy_of
+from afl_sim.run.kinds import strategy_of, tests_own_models
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.scenario import Scenario
@@ -47,8 +47,12 @@ class NumericHalf(Protocol):
     def settle(self) -> None:
         """Report the evaluation that was under way when the run broke off, if that is possible."""
 
-    def trained(self) -> Trained | None:
-        """The numbers, if there are any."""
+    def trained(self, whole: bool) -> Trained | None:
+        """The numbers, if there are any.
+
+        Args:
+            whole: whether the run has come to its end, so that what clients keep is there, too.
+        """
 
     def wall(self) -> WallTime:
         """The time that the run has taken until now, with what it took before it was resumed."""
@@ -80,7 +84,7 @@ class TimingOnly:
     def settle(self) -> None:
         """No evaluation is under way."""
 
-    def trained(self) -> None:
+    def trained(self, whole: bool) -> None:
         """There are no numbers."""
 
     def wall(self) -> WallTime:
@@ -104,6 +108,7 @@ class Training:
         scenario = self.scenario = prepared.scenario
         self._executor = executor
         self._size = prepared.layout.size
+        self._keeps = prepared.kept is not None
         self._recorder = recorder
         self._began = began
         refused = scenario.server.guard
@@ -118,6 +123,9 @@ class Training:
             executor.kept if isinstance(executor, BatchedExecutor) else None,
             None if refused is None else Guard(refused.max_norm),
             scenario.training.compression.feeds_back,
+            scenario.server.buffers,
+            0 if prepared.kept is None else prepared.kept.layout.size,
+            tests_own_models(scenario),
         )
         self.learner: Learner = self._numbers
         self._checkpoints = Checkpoints(scenario.execution, recorder, self._numbers)
@@ -171,10 +179,11 @@ class Training:
         with suppress(Exception, KeyboardInterrupt):
             self._numbers.settle()
 
-    def trained(self) -> Trained:
-        """The global model, and what happened to it."""
+    def trained(self, whole: bool) -> Trained:
+        """The global model, what happened to it, and what clients keep."""
         numbers = self._numbers
-        return Trained(numbers.vector, numbers.rejected, numbers.divergence)
+        kept = numbers.kept() if whole and self._keeps else None
+        return Trained(numbers.vector, numbers.rejected, numbers.divergence, kept)
 
     def wall(self) -> WallTime:
         """The time that the run has taken until now, with what it took before it was resumed."""

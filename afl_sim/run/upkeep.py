@@ -36,6 +36,8 @@ def lost_files(run: Run) -> list[str]:
     folder = RunFolder.open(run.path)
     if not run.timing_only:
         run.model()
+        if "personal_digest" in run.summary:
+            run.personal(0)
     names = []
     try:
         partition = not run.label_counts.empty

@@ -49,6 +49,7 @@ def check_study(
         ScenarioError: one line for each mistake.
     """
     found: dict[tuple[object, ...], _Tried] = {}
+    endless: dict[tuple[object, ...], list[Problem]] = {}
 
     def inspect(scenario: Scenario) -> list[Problem]:
         # Most cases of a study have the same data and model, so these are tried only once.
@@ -70,7 +71,15 @@ def check_study(
         if key not in found:
             found[key] = _try(scenario, here and not timing_only, not timing_only)
         tried = found[key]
-        wrong = [*tried.problems, *_endless_tasks(scenario, tried)]
+        times = (
+            key,
+            scenario.clients.model_dump_json(),
+            scenario.server.model_dump_json(),
+            scenario.training.model_dump_json(exclude={"optimizer", "lr_schedule"}),
+        )
+        if times not in endless:
+            endless[times] = list(_endless_tasks(scenario, tried))
+        wrong = [*tried.problems, *endless[times]]
         return wrong or list(standing_still(scenario))
 
     return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)

@@ -9,7 +9,8 @@ from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.schema import json_schema
 from afl_sim.scenario.section import Section
 from afl_sim.scenario.sections.availability import AlwaysAvailable
-from afl_sim.scenario.sections.clients import Clients, Compute
+from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.network import FifoLink, Link, Network, SharedLink, UncontendedLink
 from afl_sim.scenario.sections.settings import (

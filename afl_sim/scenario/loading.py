@@ -14,10 +14,11 @@ from afl_sim.scenario.mistakes.coercion import quiet_conversions
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath, explain
 from afl_sim.scenario.mistakes.partial import valid_part
 from afl_sim.scenario.mistakes.report import Mistakes, locate
+from afl_sim.scenario.naming import Name, sanitised, unique
 from afl_sim.scenario.overrides import CannotSet, Override, parse_override, put
 from afl_sim.scenario.scenario import NAME_LENGTH, Scenario
 from afl_sim.scenario.sections.clients import Clients
-from afl_sim.scenario.study import MAX_RUNS, Case, Study, expand, replicate, sanitised, unique
+from afl_sim.scenario.study import MAX_RUNS, Case, Study, expand, replicate
 from afl_sim.scenario.yaml.nodes import Node, Unreadable, compose, plain
 from afl_sim.scenario.yaml.text import read_text
 
@@ -68,21 +69,19 @@ def load_study(
     root = _with_name(root, "scenario" if name == "<text>" else Path(name).stem)
     cases = _cases(root, settings, mistakes)
     reading = ValidationContext(catalogue, own if base is None else base)
-    scenarios: list[tuple[str, Scenario]] = []
-    for label, tree in cases:
+    runs: list[Case] = []
+    for case_name, tree in cases:
         scenario, findings = read_scenario(tree, reading, cases=len(cases), timing_only=timing_only)
         if scenario is not None and inspect is not None:
             findings = [Finding(path, message) for path, message in inspect(scenario)]
         mistakes.add_findings(findings, tree)
         if scenario is not None:
-            scenarios += replicate(label, scenario)
-    if len(scenarios) > MAX_RUNS:
-        mistakes.add(
-            root.where, "replications", f"{len(scenarios)} runs; expected at most {MAX_RUNS}"
-        )
+            runs += replicate(case_name, scenario)
+    if len(runs) > MAX_RUNS:
+        mistakes.add(root.where, "replications", f"{len(runs)} runs; expected at most {MAX_RUNS}")
     if mistakes.lines:
         raise mistakes.error()
-    study = _study(text, scenarios, is_study=bool(cases[0][0]))
+    study = _study(text, runs, is_study=bool(cases[0][0].label))
     longest = max(len(case.scenario.name) for case in study.cases)
     if longest > NAME_LENGTH:
         message = f"a run's name would have {longest} characters; expected at most {NAME_LENGTH}"
@@ -135,7 +134,7 @@ def _written_count(data: dict[str, Any]) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else None
 
 
-def _cases(root: Node, settings: list[Override], mistakes: Mistakes) -> list[tuple[str, Node]]:
+def _cases(root: Node, settings: list[Override], mistakes: Mistakes) -> list[tuple[Name, Node]]:
     findings: list[Finding] = []
     for setting in settings:
         if setting.keys.split(".")[0] == "sweep":
@@ -145,11 +144,11 @@ def _cases(root: Node, settings: list[Override], mistakes: Mistakes) -> list[tup
     if not cases:  # still tell what is wrong with the rest of the file
         assert isinstance(root.value, dict)
         rest = {key: value for key, value in root.value.items() if key != "sweep"}
-        cases = [("", Node(rest, root.where, root.key_places))]
+        cases = [(Name("", ""), Node(rest, root.where, root.key_places))]
     _refuse_swept(root, settings, mistakes)
     for setting in settings:
         if setting.keys.split(".")[0] != "sweep":
-            cases = [(label, _put(tree, setting, mistakes)) for label, tree in cases]
+            cases = [(each, _put(tree, setting, mistakes)) for each, tree in cases]
     return cases
 
 
@@ -199,14 +198,18 @@ def _with_name(root: Node, stem: str) -> Node:
     return Node({"name": name, **root.value}, root.where, root.key_places)
 
 
-def _study(text: str, scenarios: list[tuple[str, Scenario]], *, is_study: bool) -> Study:
-    first = scenarios[0][1]
-    is_study = is_study or len(scenarios) > 1
+def _study(text: str, runs: list[Case], *, is_study: bool) -> Study:
+    first = runs[0].scenario
+    is_study = is_study or len(runs) > 1
     if not is_study:
         return Study(first.name, first.description, text, (Case(first.name, first),), False)
-    labels = unique(label for label, _ in scenarios)
+    labels = unique(run.label for run in runs)
     cases = tuple(
-        Case(label, scenario.model_copy(update={"name": f"{scenario.name}-{label}"}))
-        for label, (_, scenario) in zip(labels, scenarios, strict=True)
+        Case(
+            label,
+            run.scenario.model_copy(update={"name": f"{run.scenario.name}-{label}"}),
+            run.title,
+        )
+        for label, run in zip(labels, runs, strict=True)
     )
     return Study(first.name, first.description, text, cases, True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from afl_sim.scenario.scenario import DEFAULT_MODEL
 from afl_sim.scenario.sections.training import DEFAULT_OPTIMIZER
-from afl_sim.scenario.wording import one_line, show
+from afl_sim.scenario.wording import hint, one_line, show
 from afl_sim.scenario.yaml.nodes import MAX_DEPTH, Misreading, Node, Unreadable, compose
 from afl_sim.scenario.yaml.scalars import Scalar
 
@@ -50,8 +50,9 @@ def put(root: Node, keys: str, value: Node, where: str) -> Node:
 
     Args:
         root: the tree; it is not changed.
-        keys: such as ``training.optimizer.lr``; numbers index lists; a key that itself has dots
-            (in a sweep) is found too.
+        keys: such as ``training.optimizer.lr``; numbers index lists, and so do names of
+            blocks in them (`clients.groups.phones.share`); a key that itself has dots (in a sweep)
+            is found too.
         value: what goes there.
         where: the place to blame for keys made on the way.
 
@@ -94,11 +95,23 @@ def _put_item(
     where: str,
     passed: tuple[str, ...],
 ) -> Node:
-    index = int(keys[0]) if keys[0].isdecimal() and len(keys[0]) < 10 else len(items)
+    names = [_name_of(item) for item in items]
+    if keys[0] in names:
+        index = names.index(keys[0])
+    else:
+        index = int(keys[0]) if keys[0].isdecimal() and len(keys[0]) < 10 else len(items)
     if index >= len(items):
+        named = [name for name in names if name is not None]
+        instead = f" or one of the names {', '.join(named)}" if named else ""
         raise CannotSet(
-            f"{'.'.join(passed)} is a list of {len(items)}; expected an index below that, "
-            f"got {show(keys[0])}"
+            f"{'.'.join(passed)} is a list of {len(items)}; expected an index below that{instead}, "
+            f"got {show(keys[0])}{hint(keys[0], named)}"
         )
     inner = _put(items[index], keys[1:], value, where, (*passed, keys[0]))
     return replace(node, value=[*items[:index], inner, *items[index + 1 :]])
+
+
+def _name_of(item: Node) -> str | None:
+    """What a block of a list is called, if it has a name."""
+    name = item.value.get("name") if isinstance(item.value, dict) else None
+    return name.value if name is not None and isinstance(name.value, str) else None

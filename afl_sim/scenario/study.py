@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from afl_sim.scenario.mistakes.explain import Finding
+from afl_sim.scenario.naming import Name, name_of, names_of, sanitised, unique
 from afl_sim.scenario.overrides import CannotSet, put
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.wording import hint, show
@@ -16,16 +15,22 @@ from afl_sim.scenario.yaml.nodes import Node
 from afl_sim.streams import Streams
 
 MAX_RUNS = 10_000
-LABEL_LENGTH = 80
 NOT_SWEPT = ("sweep", "name", "description", "replications")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One run of a study: its label, unique there, and its scenario."""
+    """One run of a study.
+
+    Attributes:
+        label: unique in the study; the name of its folder.
+        scenario: what is run.
+        title: names the setting in figures and tables; empty if the label does.
+    """
 
     label: str
     scenario: Scenario
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +55,23 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """A value for a dotted key, with the label it gives."""
+    """A value for a dotted key, with the name it gives."""
 
     keys: str
     value: Node
-    label: str
+    name: Name
 
 
-def expand(root: Node, findings: list[Finding]) -> list[tuple[str, Node]]:
-    """The label and the tree of every case; mistakes in the sweep itself go to ``findings``.
+def expand(root: Node, findings: list[Finding]) -> list[tuple[Name, Node]]:
+    """The name and the tree of every case; mistakes in the sweep itself go to ``findings``.
 
-    Without a sweep there is one case, with an empty label.
+    Without a sweep there is one case, with an empty name.
     """
     assert isinstance(root.value, dict)
     sweep = root.value.get("sweep")
     base = replace(root, value={key: v for key, v in root.value.items() if key != "sweep"})
     if sweep is None or sweep.value is None:
-        return [("", base)]
+        return [(Name("", ""), base)]
     if not isinstance(sweep.value, dict) or not sweep.value:
         expected = "a block of lists, or cases"
         findings.append(Finding(("sweep",), f"got {show_node(sweep)}; expected {expected}"))
@@ -84,8 +89,10 @@ def expand(root: Node, findings: list[Finding]) -> list[tuple[str, Node]]:
             except CannotSet as problem:
                 findings.append(Finding(("sweep", setting.keys), str(problem)))
         trees.append(tree)
-    labels = unique("_".join(s.label for s in row if s.label) for row in rows)
-    return list(zip(labels, trees, strict=True)) if len(findings) == before else []
+    labels = unique("_".join(s.name.label for s in row if s.name.label) for row in rows)
+    titles = [", ".join(s.name.title for s in row if s.name.title) for row in rows]
+    names = [Name(label, title) for label, title in zip(labels, titles, strict=True)]
+    return list(zip(names, trees, strict=True)) if len(findings) == before else []
 
 
 def _product(sweep: Node, findings: list[Finding]) -> list[list[_Setting]]:
@@ -98,13 +105,14 @@ def _product(sweep: Node, findings: list[Finding]) -> list[list[_Setting]]:
             message = f"got {show_node(entries)}; expected a list with the values to run"
             findings.append(Finding(("sweep", keys), message))
             continue
-        labels = unique(_label(keys, entry, i) for i, entry in enumerate(entries.value))
-        axes.append(
-            [
-                _Setting(keys, replace(entry, origin=f"sweep.{keys}.{i}"), label)
-                for i, (entry, label) in enumerate(zip(entries.value, labels, strict=True))
-            ]
-        )
+        names = names_of(keys, entries.value)
+        labels = unique(name.label for name in names)
+        axis = []
+        for i, entry in enumerate(entries.value):
+            origin = f"sweep.{keys}.{i}"
+            name = replace(names[i], label=labels[i])
+            axis.append(_Setting(keys, replace(entry, origin=origin), name))
+        axes.append(axis)
     runs = math.prod(len(axis) for axis in axes)
     if runs > MAX_RUNS:
         findings.append(Finding(("sweep",), f"{runs} runs; expected at most {MAX_RUNS}"))
@@ -149,15 +157,16 @@ def _listed_case(case: Node, i: int, findings: list[Finding]) -> list[_Setting]:
     for keys, value in settings.value.items():
         if _may_be_swept(keys, (*path, "set", keys), findings):
             origin = f"sweep.cases.{i}.set.{keys}"
-            row.append(_Setting(keys, replace(value, origin=origin), _label(keys, value, i)))
+            row.append(_Setting(keys, replace(value, origin=origin), name_of(keys, value, i)))
     label = case.value.get("label")
     if label is None:
         return row
     if not isinstance(label.value, str | int | float) or not sanitised(str(label.value)):
         findings.append(Finding((*path, "label"), f"got {show_node(label)}; expected a word"))
         return row
-    named = [replace(setting, label="") for setting in row]
-    return [replace(named[0], label=sanitised(str(label.value))), *named[1:]] if named else []
+    named = [replace(setting, name=Name("", "")) for setting in row]
+    written = str(label.value)
+    return [replace(named[0], name=Name(sanitised(written), written)), *named[1:]] if named else []
 
 
 def _may_be_swept(keys: str, path: tuple[str | int, ...], findings: list[Finding]) -> bool:
@@ -173,55 +182,20 @@ def _may_be_swept(keys: str, path: tuple[str | int, ...], findings: list[Finding
     return False
 
 
-def _label(keys: str, entry: Node, i: int) -> str:
-    last = keys.split(".")[-1]
-    value = entry.value
-    if isinstance(value, dict):
-        kind = value.get("kind")
-        if kind is not None and isinstance(kind.value, str):
-            return sanitised(kind.value) or f"{last}-{i + 1}"
-        return sanitised(f"{last}-{i + 1}")
-    if isinstance(value, list):
-        return sanitised(f"{last}-{i + 1}")
-    if isinstance(value, str) and keys in ("strategy", "model", "training.optimizer"):
-        return sanitised(value) or f"{last}-{i + 1}"
-    text = (
-        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
-    return sanitised(f"{last}={text}")
-
-
-def sanitised(text: str) -> str:
-    """The text with only what a folder name may have, at most 80 characters."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:LABEL_LENGTH].strip("-.")
-
-
-def unique(labels: Iterable[str]) -> list[str]:
-    """The labels, later ones numbered where they repeat: fedbuff, fedbuff-2."""
-    taken: set[str] = set()
-    result: list[str] = []
-    for label in labels:
-        label = label[:LABEL_LENGTH] or "case"
-        numbered = (f"{label}-{n}" for n in itertools.count(2))
-        chosen = label if label not in taken else next(n for n in numbered if n not in taken)
-        taken.add(chosen)
-        result.append(chosen)
-    return result
-
-
 def show_node(node: Node) -> str:
     """A node as a message quotes it."""
     return show(node.value)
 
 
-def replicate(label: str, scenario: Scenario) -> list[tuple[str, Scenario]]:
-    """One scenario for each of its replications: the first has the seed itself."""
+def replicate(name: Name, scenario: Scenario) -> list[Case]:
+    """One case for each of the scenario's replications: the first has the seed itself."""
     if scenario.replications == 1:
-        return [(label, scenario)]
+        return [Case(name.label, scenario, name.title)]
     streams = Streams(scenario.seed)
     result = []
     for r in range(scenario.replications):
         seed = scenario.seed if r == 0 else streams.integer("replication", 0, r) % 2**32
         copy = scenario.model_copy(update={"seed": seed, "replications": 1})
-        result.append((f"{label}-r{r}" if label else f"r{r}", copy))
+        label = f"{name.label}-r{r}" if name.label else f"r{r}"
+        result.append(Case(label, copy, name.title))
     return result

@@ -92,6 +92,11 @@ class Strategy(BaseModel):
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
     reads_results: ClassVar[bool] = False
     """The schedule uses `ServerView.result` or `measure`, so it cannot run without training."""
+    buffers_by_rule: ClassVar[bool] = False
+    """The rule is a weighted mean of vectors of any length, so ``server.buffers: rule`` can apply
+    it to buffers as well."""
+    reads_client_tests: ClassVar[bool] = False
+    """The schedule uses `ServerView.client_accuracies`, which needs ``evaluation.per_client``."""
     results_key: ClassVar[str] = "kind"
     """The key that makes the schedule read results, for messages."""
     plain_sgd: ClassVar[bool] = False
@@ -188,6 +193,10 @@ class Strategy(BaseModel):
         """A vector, shape (P,), added to every local gradient of a task; None adds nothing."""
         return None
 
+    def proximal_factor(self, params: Tensor, state: State, client: Client) -> float:
+        """A factor on the weight of the proximal term of a client's task; by default 1."""
+        return 1.0
+
     def client_state(
         self, params: Tensor, state: State, client: Client, work: Work
     ) -> Tensor | None:
@@ -208,5 +217,5 @@ class Strategy(BaseModel):
     @classmethod
     def uses_own(cls) -> bool:
         """Whether a task depends on what its client keeps."""
-        hooks = ("starting_point", "correction", "client_state")
+        hooks = ("starting_point", "correction", "proximal_factor", "client_state")
         return any(getattr(cls, hook) is not getattr(Strategy, hook) for hook in hooks)

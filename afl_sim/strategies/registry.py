@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import TypeVar
 
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.own_rules import load
+from afl_sim.scenario.own_rules.finding import entry_points
 from afl_sim.strategies.base import Strategy
 from afl_sim.user_code import reason
 

@@ -87,6 +87,22 @@ class ServerView(Protocol):
             ScenarioError: the client's task times have no finite mean.
         """
 
+    def expected_steps(
+        self, client: int, /, *, most: int, every: float, chance: float
+    ) -> tuple[float, float]:
+        """What a poll finds: the mean number of steps done, and the chance of at least one.
+
+        Both follow from the distributions of the client's step times. A client computes from one
+        poll to the next, but at most ``most`` steps. Times away, the server's own time and uploads
+        are left out, and the durations of a client's tasks are those that it comes to have.
+
+        Args:
+            client: the client.
+            most: the steps after which the client waits.
+            every: seconds between two polls.
+            chance: the probability that a poll reaches the client.
+        """
+
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """A random number in (0, 1) for the strategy itself.
 
@@ -123,6 +139,17 @@ class ServerView(Protocol):
         Raises:
             ScheduleError: the strategy does not declare this, or an update has not arrived.
             StrategyError: the function raised an exception, or returned a tensor.
+        """
+
+    def client_accuracies(self) -> list[float]:
+        """The accuracy of the current model on the samples that each client keeps for tests.
+
+        One number for each client; NaN for a client that keeps none. It takes no virtual time. The
+        strategy declares ``reads_results = True`` and ``reads_client_tests = True``. The scenario
+        then has ``evaluation.per_client: true``.
+
+        Raises:
+            ScheduleError: the strategy does not declare this.
         """
 
     # -- choosing clients -----------------------------------------------------------------------
@@ -234,12 +261,17 @@ class ServerView(Protocol):
         away. No other task replaces it. Nothing happens to a task that has arrived or failed.
         """
 
-    def poll(self, client: int, /) -> TaskView:
+    def poll(self, client: int, /, *, repeat_step: bool = False) -> TaskView:
         """Take what the client has done so far. Returns the task that this ends.
 
         The client continues from there with its next task, which has the same limit of steps. The
         polled task arrives after its upload. It has failed if the client had crashed unnoticed. The
         strategy declares ``polls = True``.
+
+        Args:
+            client: the client.
+            repeat_step: the poll breaks off a step. In the next task this step begins again, and it
+                takes as long as it was drawn to take. By default its time is drawn anew.
 
         Raises:
             ScheduleError: the client is away, or has no task sent with ``until_polled``.

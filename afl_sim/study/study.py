@@ -94,7 +94,8 @@ def run_study(
     labels = [case.label for case in study.cases]
     made = None
     if not (folder / STUDY).is_file():
-        how = index_entries(options)
+        titles = {case.label: case.title for case in study.cases if case.title}
+        how = index_entries(options) | ({"titles": titles} if titles else {})
         made = StudyFolder.create(folder, study.name, labels, study.source, how)
     elif _labels_in(folder) != labels:
         raise RunFolderError(f"{folder} holds another study; choose another folder or remove it")

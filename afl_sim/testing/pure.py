@@ -24,6 +24,7 @@ HOOKS = (
     "refused",
     "starting_point",
     "correction",
+    "proximal_factor",
     "client_state",
 )
 """The pure functions of a strategy."""

@@ -26,8 +26,9 @@ from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.attackers import Attackers, attackers_of
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Numerics, Scenario, ValidationContext
@@ -124,18 +125,20 @@ class Quadratics:
         start: Tensor,
         anchor: Tensor,
         lr_factor: float,
-        correction: Tensor | float = 0.0,
+        correction: Tensor | None = None,
+        phase: Phase = ORDINARY,
     ) -> LocalResult:
         """Gradient descent, or -g at the start."""
         begin, target = start[:SIZE], self._targets[client]
+        shift = 0.0 if correction is None else correction
         if not steps:
             return LocalResult(start, torch.zeros(SIZE), float("nan"))
         loss = float(((begin - target) ** 2).sum() / 2)
         if start[SIZE]:
-            return LocalResult(start, target - begin - correction, loss)
+            return LocalResult(start, target - begin - shift, loss)
         end = begin
         for _ in range(steps):
-            end = end - LR * lr_factor * (end - target + correction)
+            end = end - LR * lr_factor * (end - target + shift)
         return LocalResult(torch.cat([end, start[SIZE:]]), end - begin, loss)
 
 

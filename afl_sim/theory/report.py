@@ -34,6 +34,15 @@ def measure(oracle: Oracle) -> Row:
     return Row(oracle, *oracle.verdict())
 
 
+def closing(rows: Sequence[Row]) -> str:
+    """The verdict on all rows, in one line."""
+    wrong = [row.oracle.name for row in rows if not row.holds]
+    if wrong:
+        return f"{len(wrong)} of {len(rows)} comparisons do not hold: {', '.join(wrong)}"
+    what = "the comparison holds" if len(rows) == 1 else f"all {len(rows)} comparisons hold"
+    return f"{what}: the simulator agrees with the exact results"
+
+
 def page(rows: Sequence[Row]) -> str:
     """The table as Markdown, with what its intervals mean."""
     lines = [

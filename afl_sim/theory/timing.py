@@ -13,8 +13,8 @@ import numpy.typing as npt
 from afl_sim.global_model.null import NullLearner
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Scenario, ValidationContext
-from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.event_kinds import AGGREGATED, COMPUTED, DISPATCHED, DOWNLOADED, STARTED
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.world import World
 
 Floats = npt.NDArray[np.float64]

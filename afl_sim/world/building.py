@@ -10,25 +10,30 @@ import simpy
 
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.scenario import Scenario
-from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.faults import Faults as FaultsSpec
 from afl_sim.streams import Streams
 from afl_sim.world.availability.outages import Outages
-from afl_sim.world.availability.timelines import Availability
-from afl_sim.world.availability.timelines import build as build_availability
-from afl_sim.world.clients.churn import Leaving
-from afl_sim.world.clients.devices import with_devices
+from afl_sim.world.availability.timelines import Always, Availability
+from afl_sim.world.clients.attendance import attendance, in_parts
+from afl_sim.world.clients.by_group import (
+    ComputeByGroup,
+    FaultsByGroup,
+    LinkByGroup,
+)
+from afl_sim.world.clients.churn import Leaving, OnLeave
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
+from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
-from afl_sim.world.clock import MICROSECONDS
 from afl_sim.world.evaluations import evaluation_seconds
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox
@@ -38,7 +43,7 @@ from afl_sim.world.server.results import Results
 from afl_sim.world.server.sender import Sender
 from afl_sim.world.server.versions import ServerTimes, VersionMaker
 from afl_sim.world.tasks.compute import Compute
-from afl_sim.world.tasks.faults import build as build_faults
+from afl_sim.world.tasks.faults import AnyFaults, Faults
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -87,9 +92,10 @@ def build_parts(
     """
     clients, selection = scenario.clients, scenario.server.selection
     workload = _workload(scenario, sizes, streams)
-    durations = _durations(env, scenario, sizes, workload, streams)
+    grouping = grouping_of(clients, streams)
+    durations = _durations(env, scenario, sizes, grouping, workload, streams)
     selector = build_selector(selection, sizes.samples_of, durations.expected_seconds, streams)
-    availability = build_availability(clients.availability, streams)
+    availability = attendance(grouping, streams)
     idle = IdleClients(clients.count, streams)
     presence = (QueueingPresence if queues else Presence)(idle, availability, selector)
     idle_waits = IdleWaits(env, presence, outages)
@@ -97,7 +103,7 @@ def build_parts(
     if selector is not None and (selection.reads_results or isinstance(selector, OwnSelector)):
         listener = _listener(selector, env, ledger, learner, selection.reads_results)
     inbox = Inbox(env, ledger, learner, idle_waits, listener)
-    faults = build_faults(clients.faults, streams)
+    faults = _faults(grouping, streams)
 
     def build_fleet(reports: Reports) -> Fleet:
         kind = QueueingFleet if queues else Fleet
@@ -112,7 +118,7 @@ def build_parts(
         learner=learner,
         workload=workload,
         outages=outages,
-        leaving=_leaving(clients, availability),
+        leaving=_leaving(grouping, availability),
         build_fleet=build_fleet,
     )
     alarm = Alarm(env, outages)
@@ -149,17 +155,28 @@ def _workload(scenario: Scenario, sizes: Sizes, streams: Streams) -> Workload:
         steps=training.steps,
         drop_last=training.drop_last,
         streams=streams,
+        personal=training.personalization,
     )
 
 
 def _durations(
-    env: simpy.Environment, scenario: Scenario, sizes: Sizes, workload: Workload, streams: Streams
+    env: simpy.Environment,
+    scenario: Scenario,
+    sizes: Sizes,
+    grouping: Grouping,
+    workload: Workload,
+    streams: Streams,
 ) -> Durations:
-    clients, server = with_devices(scenario.clients, streams), scenario.server
+    server, part_of = scenario.server, grouping.part_of
+    fleet = [part.clients for part in grouping.parts]
+    compute = [Compute(clients.compute, workload, streams) for clients in fleet]
+    downloads = [ClientLink(each.network.download, "download", streams) for each in fleet]
+    uploads = [ClientLink(each.network.upload, "upload", streams) for each in fleet]
+    alike = grouping.members is None
     return Durations(
-        compute=Compute(clients.compute, workload, streams),
-        download=ClientLink(clients.network.download, "download", streams),
-        upload=ClientLink(clients.network.upload, "upload", streams),
+        compute=compute[0] if alike else ComputeByGroup(compute, part_of),
+        download=downloads[0] if alike else LinkByGroup(downloads, part_of),
+        upload=uploads[0] if alike else LinkByGroup(uploads, part_of),
         server_download=ServerLink(env, server.download, "download", streams),
         server_upload=ServerLink(env, server.upload, "upload", streams),
         download_bytes=sizes.download_bytes,
@@ -167,11 +184,25 @@ def _durations(
     )
 
 
-def _leaving(clients: Clients, availability: Availability | None) -> Leaving | None:
-    on_leave = clients.availability.on_leave
-    if availability is None or on_leave == "finish":
+def _leaving(grouping: Grouping, availability: Availability | None) -> Leaving | None:
+    """What happens to the tasks of clients that leave; None if all of them finish first."""
+    rules = [part.clients.availability.on_leave for part in grouping.parts]
+    if availability is None or all(rule == "finish" for rule in rules):
         return None
-    return Leaving(availability, on_leave)
+    # Those who finish first never leave, as far as their tasks are concerned.
+    parts = [Always() if rule == "finish" else availability for rule in rules]
+    part_of = grouping.part_of
+    kept: list[OnLeave] = ["lost" if rule == "finish" else rule for rule in rules]
+    return Leaving(in_parts(parts, grouping), lambda client: kept[part_of(client)])
+
+
+def _faults(grouping: Grouping, streams: Streams) -> AnyFaults | None:
+    """What goes wrong at clients; None if nothing does."""
+    settings = [part.clients.faults for part in grouping.parts]
+    if all(each == FaultsSpec() for each in settings):
+        return None
+    parts = [Faults(each, streams) for each in settings]
+    return parts[0] if grouping.members is None else FaultsByGroup(parts, grouping.part_of)
 
 
 def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:

@@ -1,4 +1,4 @@
-"""The virtual clock: integer microseconds, and the order of what happens at one instant.
+"""The virtual clock: the order of what happens at one instant.
 
 At equal times SimPy orders events by priority, then by insertion. What the world does (a download
 ends, an update arrives, an evaluation is due) has SimPy's normal priority. A server that slept or
@@ -14,30 +14,7 @@ from typing import Any, Final
 import simpy
 from simpy.events import EventPriority
 
-from afl_sim.errors import ScenarioError
-
-MICROSECONDS: Final = 1_000_000
-CLOCK_END: Final = 2**63 - 1
-"""The last microsecond that the event log can hold, some 292,000 years from the start."""
-_LONGEST: Final = 1e300  # seconds: such a duration never ends, but is a number in microseconds
 _AFTER_WORLD: Final = EventPriority(2)  # SimPy has 0 (urgent) and 1 (normal)
-
-
-def to_microseconds(seconds: float, key: str) -> int:
-    """Round a drawn duration to the clock, at least one microsecond.
-
-    A duration that is *always* 0 is not drawn: it makes no event, and callers skip it.
-
-    Args:
-        seconds: the duration in seconds.
-        key: the scenario key it was drawn from, for the error.
-
-    Raises:
-        ScenarioError: if the duration is negative, not a number, or too large to be rounded.
-    """
-    if not 0.0 <= seconds <= _LONGEST:
-        raise ScenarioError(f"{key}: drew a duration of {seconds} s; expected a finite number >= 0")
-    return round(seconds * MICROSECONDS) or 1
 
 
 class Wake(simpy.Event):

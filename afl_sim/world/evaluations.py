@@ -11,8 +11,9 @@ from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.metrics import is_reached
 from afl_sim.streams import Streams
 from afl_sim.world import event_kinds
-from afl_sim.world.clock import Background, to_microseconds
+from afl_sim.world.clock import Background
 from afl_sim.world.learner import Learner
+from afl_sim.world.microseconds import to_microseconds
 from afl_sim.world.server.ledger import Ledger
 from afl_sim.world.stopping import StopRules
 

@@ -48,3 +48,6 @@ class Learner(Protocol):
         self, function: Callable[[Sequence[Any]], T], tasks: Sequence[Task], version: int
     ) -> T:
         """A plain value computed from the updates' numbers, for a schedule to go by."""
+
+    def client_accuracies(self, time_us: int, version: int) -> list[float]:
+        """The current model's accuracy on each client's own test samples, for a schedule."""

@@ -15,10 +15,11 @@ from afl_sim.streams import Streams
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.building import Sizes, build_parts
-from afl_sim.world.clock import CLOCK_END, MICROSECONDS, Background, to_microseconds
+from afl_sim.world.clock import Background
 from afl_sim.world.evaluations import Evaluations
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.usage import LinkUse
+from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
 from afl_sim.world.server.ledger import Ledger, Log
 from afl_sim.world.server.server import Schedule, Server
 from afl_sim.world.server.standstill import Standstill

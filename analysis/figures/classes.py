@@ -98,9 +98,8 @@ def fairness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             look = look_of(group, chosen)
             mixes = [label_mixes(known[run.path], run) for run in group.runs]
             for which, line in _TENTHS.items():
-                curve = mean_of(
-                    [_weighted(run, mix[which]) for run, mix in zip(group.runs, mixes, strict=True)]
-                )
+                pairs = zip(group.runs, mixes, strict=True)
+                curve = mean_of([_weighted(run, mix[which]) for run, mix in pairs], in_percent=True)
                 label = look.label if which == "fastest" else UNNAMED
                 draw_curve(axes, curve, replace(look, line=line, label=label), chosen)
         axes.set_xlim(left=0)

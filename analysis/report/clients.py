@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 1000
 COLUMNS: Final = {
+    "group": ("group", "{}"),
     "samples": ("samples", "{:,.0f}"),
     "labels": ("labels held", "{:.0f}"),
     "compute": ("compute per task (s)", "{:.4g}"),
@@ -41,6 +42,8 @@ def client_table(run: Run) -> pd.DataFrame:
     count = client_count(run)
     index = range(count) if count <= MOST else sorted(client.unique())
     table = pd.DataFrame(index=pd.Index(index, name="client"))
+    if len(run.client_groups):
+        table["group"] = run.client_groups.reindex(table.index).astype(str)
     counts = run.label_counts
     if not counts.empty:
         table["samples"] = counts.sum(axis=1).reindex(table.index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def clients_table(run: Run) -> Table | None:
     table = sampled(whole)
     rows = [
         [Cell(str(client)), *map(_of_client, table.columns, values)]
-        for client, values in zip(table.index, table.to_numpy(dtype=float), strict=True)
+        for client, values in zip(table.index, table.itertuples(index=False), strict=True)
     ]
     note = ""
     if len(table) < len(whole) or client_count(run) > MOST:
@@ -82,7 +82,9 @@ def clients_table(run: Run) -> Table | None:
     return Table(["client", *(COLUMNS[name][0] for name in table.columns)], rows, note)
 
 
-def _of_client(name: str, value: float) -> Cell:
+def _of_client(name: str, value: Any) -> Cell:
+    if isinstance(value, str):
+        return Cell(value)
     if np.isnan(value):
         return Cell("-", "")
     return Cell(COLUMNS[name][1].format(value), f"{value:.10g}")

@@ -11,6 +11,7 @@ from afl_sim.analysis import FIGURES
 from afl_sim.analysis.report.svg import inline_svg
 
 STUDY = ("sweep-map", "differences")
+OF_FLEETS = "presence"  # which names settings only where their fleets differ
 ODD_NAMES = [r"$\foo$", "_hidden", "a $5 to $6", "x^2_3", 'id="a" url(#b) font: 9px']
 
 
@@ -23,7 +24,7 @@ def oddly_named(tmp_path_factory):
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in STUDY])
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in (*STUDY, OF_FLEETS)])
 def test_names_are_no_formulas_and_hide_from_no_legend(oddly_named, name):
     runs = shown_by(name, oddly_named, 5)
     figure = FIGURES[name].function(runs)

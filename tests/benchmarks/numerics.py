@@ -72,7 +72,7 @@ def local_training(
     ExitStack().enter_context(deterministic())  # for as long as the process lives
     prepared = prepare(scenario)
     assert prepared.dataset is not None
-    trainer, _ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
+    trainer, *_ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
     start = prepared.initial
     anchor = start[: prepared.layout.num_parameters]
     tasks = [LocalTask(client, 0, steps, start, anchor) for client in range(_TASKS)]

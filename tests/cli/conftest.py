@@ -55,13 +55,13 @@ def finished(shared: Path, cache: Path) -> Finished:
             shutil.rmtree(shared / "finished", ignore_errors=True)  # another worker failed
             full.mkdir(parents=True)  # an empty folder is as good as none
             command = Command(shared / "finished", cache)
-            results = [command("run", SMALLEST, *QUICK, "--out", full, "--plot").succeeded()]
-            rest = (
+            lines = (
+                ("run", SMALLEST, *QUICK, "--out", full, "--plot"),
                 ("run", SMALLEST, *QUICK, "--timing-only", "--out", timing),
                 ("run", full / "scenario.yaml", "--out", again),
                 ("run", SMALLEST, *QUICK, "--seed", "2", "--out", "other"),
             )
-            results += [result.succeeded() for result in command.batch(rest)]
+            results = [result.succeeded() for result in command.batch(lines)]
             printed.write_text(json.dumps([asdict(result) for result in results]))
     results = [Result(**result) for result in json.loads(printed.read_text())]
     return Finished(full, timing, again, other, dict(zip(names, results, strict=True)))

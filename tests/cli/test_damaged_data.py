@@ -50,9 +50,7 @@ def test_a_damaged_cache_is_repaired_before_it_is_used(
 def test_a_damaged_package_is_told_and_not_used(tmp_path: Path) -> None:
     """A copy of the package with a flipped byte in its labels, and a cache still empty."""
     copy = tmp_path / "package"
-    shutil.copytree(
-        ROOT / "afl_sim", copy / "afl_sim", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(ROOT / "afl_sim", copy / "afl_sim")
     flip(copy / "afl_sim" / "learning" / "data" / "mnist" / "train-labels-idx1-ubyte.gz")
     (tmp_path / "work").mkdir()
     command = Command(tmp_path / "work", tmp_path / "cache")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from commands import Command, Result, summary
-from example_wheels import with_wheel
+from example_wheels import OWN_TESTS, with_wheel
 from places import ROOT
 
 EXAMPLE = ROOT / "examples" / "my_rules"
@@ -45,7 +42,7 @@ def results(command: Command, installed: str) -> dict[str, Result]:
         lines[name] = ("run", EXAMPLE / f"{name}.yaml", "--set", "stop.updates=20", "--out", name)
     lines["plot"] = ("plot", "fleet", "--figure", "shares", "--format", "svg", "--out", "drawn")
     lines["wrong"] = ("validate", EXAMPLE / "fleet.yaml", "--set", "server.selection.kind=restd")
-    found = command.batch(list(lines.values()), PYTHONPATH=installed)
+    found = command.batch(list(lines.values()), beside=installed)
     return dict(zip(lines, found, strict=True))
 
 
@@ -86,15 +83,7 @@ def test_a_wrong_name_is_told_with_the_nearest_one(results: dict[str, Result]) -
     assert message.endswith("did you mean 'rested'?")
 
 
-def test_its_own_tests_pass(installed: str, tmp_path: Path) -> None:
-    tests = shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": installed},
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "passed" in done.stdout
+def test_its_own_tests_pass(afl_sim: Command, installed: str) -> None:
+    shutil.copytree(EXAMPLE / "tests", afl_sim.folder / "tests")
+    done = afl_sim.forked(OWN_TESTS, beside=installed).succeeded()
+    assert "passed" in done.out

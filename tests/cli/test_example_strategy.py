@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from commands import Command, Result, summary
-from example_wheels import with_wheel
+from example_wheels import OWN_TESTS, with_wheel
 from places import ROOT
 
 EXAMPLE = ROOT / "examples" / "my_strategy"
@@ -52,15 +49,7 @@ def test_by_name_and_by_path_it_makes_the_same_run(command: Command, results: li
     assert found[0]["schedule_digest"] == found[1]["schedule_digest"]
 
 
-def test_its_own_tests_pass(installed: str, tmp_path: Path) -> None:
-    tests = shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": installed},
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "passed" in done.stdout
+def test_its_own_tests_pass(afl_sim: Command, installed: str) -> None:
+    shutil.copytree(EXAMPLE / "tests", afl_sim.folder / "tests")
+    done = afl_sim.forked(OWN_TESTS, beside=installed).succeeded()
+    assert "passed" in done.out

@@ -9,7 +9,6 @@ import pytest
 from commands import Command, Result
 from doc_blocks import GUIDES, Block, blocks, commands
 from places import ROOT, SMALLEST
-from warm import warm
 
 LEAVES = {
     "tutorial.md": "runs/servers/figures/accuracy.pdf",
@@ -38,7 +37,7 @@ def test_every_block_of_a_guide_works_in_the_order_of_the_page(
         if block.file is not None:
             (tmp_path / block.file).write_text(block.text)
         elif block.language == "python":
-            result = python(block.text, afl_sim)
+            result = afl_sim.forked(block.text)
             assert result.code == 0, f"{where}\n{result.out}\n{result.err}"
             assert result.out.strip(), where
         elif block.language == "console":
@@ -53,7 +52,7 @@ def typed(block: Block, afl_sim: Command, where: str) -> list[Result]:
     found = commands(block)
     assert {line[0] for line in found} <= {"afl-sim", "python", "make"}, where
     results = [
-        python(f"import runpy; runpy.run_path({line[1]!r})", afl_sim)
+        afl_sim.forked(f"import runpy; runpy.run_path({line[1]!r})")
         for line in found
         if line[0] == "python"
     ]
@@ -62,12 +61,6 @@ def typed(block: Block, afl_sim: Command, where: str) -> list[Result]:
     for result in results:
         assert result.code == 0, f"{where}\n{result.out}\n{result.err}"
     return results
-
-
-def python(code: str, afl_sim: Command) -> Result:
-    """Code in the reader's folder, in a process that has already imported what commands do."""
-    forks = warm(ROOT, afl_sim.environment)
-    return Result(*forks.python(code, "", afl_sim.folder, afl_sim.environment, 300))
 
 
 def lines(text: str) -> set[str]:

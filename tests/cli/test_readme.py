@@ -45,7 +45,7 @@ def test_every_block_works_in_the_order_of_the_pages(afl_sim: Command, tmp_path:
         if block.file is not None:
             (tmp_path / block.file).write_text(block.text)
         elif block.language == "python":
-            result = afl_sim.python(block.text)
+            result = afl_sim.forked(block.text)
             assert result.code == 0, f"{place}\n{result.out}\n{result.err}"
             assert result.out.strip()
         elif block.language == "console":

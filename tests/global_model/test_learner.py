@@ -19,10 +19,19 @@ from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.execution.numerics import deterministic
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.snapshot import Snapshot
-from afl_sim.learning.training.evaluation import Scores
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.run.api import simulate
-from afl_sim.strategies import FedAsync, FedAvg, Population, QuAFL, Strategy, Update, strategies
+from afl_sim.strategies import (
+    FedAsync,
+    FedAvg,
+    FedBuff,
+    Population,
+    QuAFL,
+    Strategy,
+    Update,
+    strategies,
+)
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.world import World
 
@@ -83,6 +92,7 @@ class Fakes:
             Population(10, options.pop("samples_of", lambda client: 1)),
             options.pop("lr_factor", lambda base_version: 1.0),
             lambda *row: self.evaluations.append(row),
+            buffers=options.pop("buffers", "mean"),
         )
 
     def send(self, client: int, task: int = 0, steps: int = 1, base: int = 0, **kwargs: Any) -> Any:
@@ -382,6 +392,36 @@ def test_buffers_become_their_mean_over_the_updates_whatever_the_rule(strategy: 
     fakes.learner.aggregate([fakes.send(1), fakes.send(3)], 1, {})
     assert fakes.learner.vector.shape == (4,)
     assert_is(fakes.learner.vector[2:], 20, 1)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "first", "second"),
+    [
+        (FedAvg(), (10 + 100 * 30) / 101, 1),
+        # One after the other: 0.9 * 7 + 1 = 7.3, 0.9 * 7.3 + 3; 0.9 * 7 + 0.1 = 6.4, then 5.86.
+        (FedAsync(alpha=0.1), 9.57, 5.86),
+        (FedAsync(alpha=0.1, server_optimizer={"kind": "Adam", "lr": 0.1}), 9.57, 5.86),
+        (QuAFL(clients_per_round=2), (7 + 10 + 30) / 3, 3),
+        # 7 + 1/2 (3 + 23), 7 + 1/2 (-6 - 6)
+        (FedBuff(buffer_size=2), 20, 1),
+        # A rate of 1/2: 7 + 1/4 (3 + 23), 7 + 1/4 (-6 - 6); one of 5 would go beyond all buffers.
+        (FedBuff(buffer_size=2, server_lr=0.5), 13.5, 4),
+        (FedBuff(buffer_size=2, server_lr=5.0), 30, 1),
+    ],
+    ids=str,
+)
+def test_buffers_can_follow_the_rule_as_parameters_do(
+    strategy: Strategy, first: float, second: float
+) -> None:
+    fakes = Fakes(
+        strategy,
+        vec(0, 0, 7, 7),
+        samples_of=lambda client: 100 if client == 3 else 1,
+        buffers="rule",
+    )
+    fakes.executor._runner._trainer = MovesBuffers()  # type: ignore[assignment]
+    fakes.learner.aggregate([fakes.send(1), fakes.send(3)], 1, {})
+    assert_is(fakes.learner.vector[2:], first, second, tolerance=1e-5)
 
 
 def test_rules_never_see_buffers() -> None:

@@ -5,6 +5,7 @@ Where a digest was meant to change: python tests/support/portable_cases.py --wri
 
 from __future__ import annotations
 
+import emulated_cases
 import portable_cases
 import pytest
 from emulation import NUMPY_BASELINE, PROCESSORS, needs_emulator, printed, start
@@ -89,7 +90,7 @@ def test_models_do_not_depend_on_the_environment() -> None:
 @needs_emulator
 def test_models_are_the_same_on_emulated_processors_of_both_vendors() -> None:
     started = {
-        vendor: start(SCRIPT, EMULATED, processor, NUMPY_BASELINE)
+        vendor: start(emulated_cases.__file__, EMULATED, processor, NUMPY_BASELINE)
         for vendor, processor in PROCESSORS.items()
     }
     for vendor, process in started.items():

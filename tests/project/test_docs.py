@@ -270,7 +270,10 @@ OBJECTS: dict[str, tuple[type, ...]] = {
     "candidates": (Candidates,),
     "target": (Target,),
 }
-WRITTEN = {"study.json", "study.yaml", "table.csv", "table.md", "comparison.csv", "report.html"}
+WRITTEN = {
+    *("study.json", "study.yaml", "table.csv", "table.md", "comparison.csv", "report.html"),
+    "personal.safetensors",
+}
 PLACEHOLDERS = {"package.module", "KEY.PATH"}
 SUFFIXES = (
     "py",

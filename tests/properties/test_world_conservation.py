@@ -17,7 +17,7 @@ from afl_sim.scenario import Scenario
 from afl_sim.strategies import strategies
 from afl_sim.strategies.methods.ringmaster import Ringmaster
 from afl_sim.streams import Streams
-from afl_sim.world.availability.timelines import build
+from afl_sim.world.clients.attendance import attendance_of
 
 # -- what holds in all of them -------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ def check_queues(events: list[Event], world: Scenario) -> None:
 def check_presence(outcome: Outcome, world: Scenario) -> None:
     """Whoever is sent a task is there; without faults, what fails does as its client leaves."""
     faults = world.clients.faults
-    availability = build(world.clients.availability, Streams(world.seed))
+    availability = attendance_of(world.clients, Streams(world.seed))
     faultless = faults.crash.constant == 0 and faults.upload_loss is None
     prompt = faultless and world.server.pauses is None
     if faultless and (availability is None or world.clients.availability.on_leave == "finish"):
@@ -148,7 +148,7 @@ def check_faults(tasks: dict[tuple[int, int], list[Event]], world: Scenario, rec
     faults, streams = world.clients.faults, Streams(world.seed)
     noticed = (faults.noticed_after or 0) * SECOND
     stays = world.clients.availability.on_leave == "finish" or (
-        build(world.clients.availability, streams) is None
+        attendance_of(world.clients, streams) is None
     )
     for (client, task), rows in tasks.items():
         kinds = [row.kind for row in rows]

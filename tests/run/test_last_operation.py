@@ -47,17 +47,13 @@ def scenario(*settings: str) -> Scenario:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is the same in every run, and changes no file, is done once."""
-    gc.freeze()  # so that looking for what a cut has left does not go through all that is imported
     monkeypatch.setattr(api, "prepare", cache(prepare))
     monkeypatch.setattr(api, "load_scenario", lambda path: scenario())
     monkeypatch.setattr(recorder, "dump_scenario", cache(dump_scenario))
     monkeypatch.setattr(manifest, "git_commit", lambda folder: None)
-    monkeypatch.setattr(manifest, "installed_version", cache(manifest.installed_version))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no power is cut here
-    yield
-    gc.unfreeze()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

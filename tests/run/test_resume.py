@@ -176,6 +176,31 @@ def test_results_that_were_read_and_updates_used_again_outlive_a_break(
     assert_same(run, simulate(scenario))
 
 
+def test_accuracies_of_clients_that_decide_who_trains_outlive_a_break(tmp_path: Path) -> None:
+    adaptive = "kind: tifl, tiers: 2, clients_per_round: 3, policy: adaptive, accuracy: test"
+    tested = ["data.client_test=0.2", "evaluation.per_client=true"]
+    scenario = small("fedavg", f"strategy={{{adaptive}, interval: 2}}", *tested)
+    run, breaks = run_in_pieces(scenario, tmp_path / "run", every(3))
+    assert breaks >= 2
+    assert_same(run, simulate(scenario))
+
+
+def test_steps_that_are_repeated_outlive_a_break(tmp_path: Path) -> None:
+    polls = "kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5"
+    slow = "clients.compute={seconds_per_step: 0.3, jitter: {dist: expon}, jitter_per: step}"
+    scenario = small("quafl", f"strategy={{{polls}, interrupted_step: repeated}}", slow)
+    run, breaks = run_in_pieces(scenario, tmp_path / "run", every(3))
+    assert breaks >= 2
+    undisturbed = simulate(scenario)
+    assert_same(run, undisturbed)
+    redrawn = simulate(small("quafl", slow), timing_only=True)
+    steps = [
+        each.events[each.events.kind == "aggregated"].steps.tolist()
+        for each in (undisturbed, redrawn)
+    ]
+    assert steps[0] != steps[1]
+
+
 @pytest.mark.parametrize("selection", ["{kind: power_of_choice, candidates: 6}", "oort"])
 @pytest.mark.parametrize("strategy", ["fedavg", "fedbuff", "fedat"])
 def test_losses_that_guided_the_selection_outlive_a_break(

@@ -110,11 +110,31 @@ def test_what_no_run_can_count_is_refused_before_it(tmp_path: Path, text: str, t
     assert line.startswith(told)
 
 
-def test_every_case_of_a_study_is_looked_at(tmp_path: Path) -> None:
-    text = clients("network: {download: {bandwidth: 1e6}}")
-    sweep = "sweep: {clients.network.download.bandwidth: [1e5, 1e-300]}\n"
-    (line,) = refused(tmp_path, text + sweep)
-    assert "client 0's tasks usually spend 3.14e+304 s here" in line
+@pytest.mark.parametrize(
+    ("text", "sweep", "seconds"),
+    [
+        (
+            clients("network: {download: {bandwidth: 1e6}}"),
+            "clients.network.download.bandwidth: [1e5, 1e-300]",
+            "3.14e+304",
+        ),
+        (
+            TEXT + "server: {download: {kind: fifo, bandwidth: 1e6}}\n",
+            "server.download.bandwidth: [1e5, 1e-300]",
+            "3.14e+304",
+        ),
+        (
+            clients("compute: {seconds_per_step: 1e6}") + "training: {steps: 1}\n",
+            "training.steps: [2, 100000000]",
+            "1e+14",
+        ),
+    ],
+)
+def test_every_case_of_a_study_is_looked_at(
+    tmp_path: Path, text: str, sweep: str, seconds: str
+) -> None:
+    (line,) = refused(tmp_path, f"{text}sweep: {{{sweep}}}\n")
+    assert f"client 0's tasks usually spend {seconds} s here" in line
 
 
 def test_what_is_drawn_too_large_in_a_run_is_blamed_on_the_scenario(tmp_path: Path) -> None:

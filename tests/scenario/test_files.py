@@ -107,8 +107,8 @@ def test_the_figures_are_of_the_files_cases(pages: Any) -> None:
     "name",
     [
         *("stragglers", "bimodal-devices", "thin-uplink", "server-link", "diurnal", "churn"),
-        *("crash-faults", "device-trace", "fast-clients-few-labels"),
-        *("addresses", "writers", "diabetes"),
+        *("crash-faults", "device-trace", "fast-clients-few-labels", "phones-and-desktops"),
+        *("addresses", "writers", "diabetes", "own-heads"),
     ],
 )
 def test_the_timing_in_the_page_is_what_the_file_gives(name: str, pages: Any) -> None:

@@ -269,7 +269,10 @@ def test_a_sweep_runs_every_combination_and_replaces_whole_blocks() -> None:
 @pytest.mark.parametrize(
     ("sweep", "expected"),
     [
-        ("{strategy: [average, {kind: average, clients_per_round: 2}]}", ["average", "average-2"]),
+        (
+            "{strategy: [average, {kind: average, clients_per_round: 2}]}",
+            ["average", "average_m-2"],
+        ),
         ("{seed: [1, 2]}", ["seed-1", "seed-2"]),
         ("{training.shuffle: [true, false]}", ["shuffle-true", "shuffle-false"]),
         ("{training.clip_norm: [null, 1.0]}", ["clip_norm-none", "clip_norm-1.0"]),
@@ -284,6 +287,52 @@ def test_a_sweep_runs_every_combination_and_replaces_whole_blocks() -> None:
 )
 def test_labels_name_what_differs(sweep: str, expected: list[str]) -> None:
     assert labels(sweep) == expected
+
+
+@pytest.mark.parametrize(
+    ("sweep", "expected"),
+    [
+        (
+            "{strategy: [{kind: buffered, buffer_size: 1}, {kind: buffered, buffer_size: 5}, "
+            "average]}",
+            ["buffered K=1", "buffered K=5", "average"],
+        ),
+        (
+            "{strategy: [{kind: buffered, buffer_size: 2}, {kind: buffered, buffer_size: 2, "
+            "mu: 0.5}]}",
+            ["buffered", "buffered mu=0.5"],
+        ),
+        (
+            "{strategy: [{kind: buffered, staleness: {kind: hinge, a: 10, b: 4}}, "
+            "{kind: buffered, staleness: {kind: hinge, a: 2, b: 4}}]}",
+            ["buffered a=10", "buffered a=2"],
+        ),
+        (
+            "{strategy: [average, buffered], training.batch_size: [16, 32]}",
+            [
+                *("average, batch_size=16", "average, batch_size=32"),
+                *("buffered, batch_size=16", "buffered, batch_size=32"),
+            ],
+        ),
+        (
+            "{clients.compute: [{seconds_per_task: 1}, {seconds_per_task: 2, jitter: 3}]}",
+            ["seconds_per_task=1", "seconds_per_task=2, jitter=3"],
+        ),
+        ("{cases: [{label: A (K = 1), set: {strategy: average}}]}", ["A (K = 1)"]),
+        ("{strategy: [average, buffered], seed: [1, 2]}", 2 * ["average"] + 2 * ["buffered"]),
+    ],
+)
+def test_titles_name_what_differs(sweep: str, expected: list[str]) -> None:
+    study = load_study(f"{BASE}sweep: {sweep}\n", CATALOGUE)
+    assert [case.title for case in study.cases] == expected
+    assert len({case.label for case in study.cases}) == len(study.cases)
+
+
+def test_replications_share_a_title() -> None:
+    text = BASE + "replications: 2\nsweep: {strategy.clients_per_round: [3, 4]}\n"
+    study = load_study(text, CATALOGUE)
+    assert [case.title for case in study.cases] == ["m=3", "m=3", "m=4", "m=4"]
+    assert study.cases[0].label == "clients_per_round-3-r0"
 
 
 def test_listed_cases_pair_settings() -> None:

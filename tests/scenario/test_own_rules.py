@@ -184,3 +184,21 @@ def test_the_rules_in_a_section_are_found_with_their_keys() -> None:
         (("more", "0"), rule),
         (("more", "1"), rule),
     ]
+
+
+def test_a_package_that_is_installed_later_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(name: str) -> None:
+        folder = tmp_path / f"{name}-1.dist-info"
+        folder.mkdir()
+        (folder / "entry_points.txt").write_text(f"[{KIND.group}]\n{name} = elsewhere:{name}\n")
+
+    monkeypatch.syspath_prepend(tmp_path)
+    assert list(finding.installed(KIND.group)) == []
+    install("first")
+    assert list(finding.installed(KIND.group)) == ["first"]
+    install("second")
+    assert list(finding.installed(KIND.group)) == ["first", "second"]
+    monkeypatch.undo()
+    assert list(finding.installed(KIND.group)) == []

@@ -87,7 +87,7 @@ CASES: dict[str, Case] = {
     "malenia": case("malenia", {"lr": 0.5}, max_staleness=0),
     "malenia with more": case("malenia", {"lr": 0.5, "batch": 1.5, "late": "discard"}),
     "ringleader": case("ringleader", {"lr": 0.1}, lone={}, max_staleness=2 * 6 - 2),
-    "ia2sgd": case("ia2sgd", {"lr": 0.1}, lone={}, versions=60),
+    "ia2sgd": case("ia2sgd", {"lr": 0.1}, versions=60),
     "async_weighted": case(
         "async_weighted", {"server_lr": 0.2}, lone={"server_lr": 1}, versions=80
     ),
@@ -111,7 +111,7 @@ CASES: dict[str, Case] = {
         {**POLLS, "clients_per_round": 2, "reweighting": "stochastic"},
         versions=80,
     ),
-    "port": case("port", {**TWO, "staleness_bound": 2}, lone=ONE, max_staleness=2),
+    "port": case("port", {**TWO, "staleness_bound": 2}, lone=ONE, max_staleness=3),
     "asofed": case("asofed", {"decay": 0.5, "dynamic_step": False}, versions=200),
     "scaffold": case("scaffold", {"clients_per_round": 3}, lone={}),
     "feddyn": case("feddyn", {"clients_per_round": 3, "alpha": 0.5}, versions=80),

@@ -173,10 +173,18 @@ def test_safa_of_everybody_without_failures_is_fedavg_of_everybody() -> None:
     assert_same_runs(made("safa", clients_per_round=1.0), made("fedavg", clients_per_round=1.0))
 
 
-def test_ia2sgd_and_ringleader_with_one_client_are_sgd() -> None:
+def test_ringleader_with_one_client_is_sgd() -> None:
     lone = {"clients": 1, "versions": 10}
-    for kind in ("ia2sgd", "ringleader"):
-        assert_same_runs(made(kind, lr=0.1), made("asyncsgd", lr=0.1), **lone)
+    assert_same_runs(made("ringleader", lr=0.1), made("asyncsgd", lr=0.1), **lone)
+
+
+def test_ia2sgd_with_one_client_makes_the_steps_of_sgd_after_an_idle_gradient() -> None:
+    lone = {"clients": 1, "versions": 10}
+    found, sgd = (run(made(kind, lr=0.1), **lone) for kind in ("ia2sgd", "asyncsgd"))
+    assert found.vector is not None
+    assert sgd.vector is not None
+    assert close(found.vector, sgd.vector)
+    assert len(found.staleness) == len(sgd.staleness) + 1
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -22,6 +25,29 @@ def test_a_strategy_says_where_it_comes_from(name: str) -> None:
     assert isinstance(about, About)
     # The citation's year stands in the docstring too.
     assert about.citation.split(",")[-1].split("(")[0].strip()[-4:] in (cls.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strategy_says_what_its_rule_was_checked_against(name: str) -> None:
+    about = strategies()[name].about
+    assert about is not None
+    if about.checked:
+        assert about.source
+    else:
+        assert about.unconfirmed
+    if about.checked == "authors' code":
+        assert re.search(r"[\w-]+/[\w.-]+, [\w/]+\.py", about.source), "owner/name, file"
+
+
+def test_how_sure_a_rule_is_has_four_names() -> None:
+    def standing(**says: Any) -> str:
+        return About("somebody, 2020", "asynchronous", **says).standing
+
+    assert standing(checked="paper", source="Algorithm 1") == "confirmed"
+    assert standing(checked="authors' code", source="a/b, c.py") == "authors' code"
+    assert standing(checked="re-implementations", unconfirmed="a step") == "re-implementations"
+    assert standing(unconfirmed="the rule") == "unconfirmed"
+    assert standing() == ""  # a strategy that is not from a paper
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -116,7 +116,23 @@ class Command:
         )
         return Result(ended.returncode, ended.stdout, ended.stderr)
 
-    def batch(self, lines: Sequence[Sequence[str | Path]], **variables: str) -> list[Result]:
+    def forked(self, code: str, stdin: str = "", beside: str = "") -> Result:
+        """The same in a process that is forked from one that has imported everything.
+
+        Args:
+            code, stdin: as for `python`.
+            beside: a module path for packages that are installed beside ours.
+        """
+        forks = warm(ROOT, self.environment)
+        environment = self.environment
+        if beside:
+            environment["PYTHONPATH"] = beside
+            code = f"import sys\nsys.path[1:1] = {beside.split(os.pathsep)!r}\n{code}"
+        return Result(*forks.python(code, stdin, self.folder, environment, 300))
+
+    def batch(
+        self, lines: Sequence[Sequence[str | Path]], beside: str = "", **variables: str
+    ) -> list[Result]:
         """Run several command lines one after the other in one interpreter.
 
         It is forked from one that has imported everything; with variables of its own, which
@@ -126,8 +142,7 @@ class Command:
         if variables:
             done = self.python(_BATCH, wanted, **variables)
         else:
-            forks = warm(ROOT, self.environment)
-            done = Result(*forks.python(_BATCH, wanted, self.folder, self.environment, 300))
+            done = self.forked(_BATCH, wanted, beside)
         done.succeeded()
         return [_checked(Result(*result)) for result in json.loads(done.out)]
 

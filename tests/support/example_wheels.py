@@ -12,6 +12,12 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+OWN_TESTS = """
+import pytest
+assert pytest.main(["-q", "-p", "no:cacheprovider", "tests"]) == 0
+"""
+"""Runs the tests in a folder ``tests``."""
+
 
 def with_wheel(example: Path, folder: Path) -> str:
     """A module path that has an example's wheel, unpacked into ``folder``."""

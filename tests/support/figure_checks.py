@@ -1,6 +1,7 @@
 """What tests look at in figures: the texts that are drawn, legends, lighter lines."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +62,21 @@ def visible_axes(figure):
 
 def shown_by(name, runs, count):
     """As many runs as one page takes; the figures of a study need replications."""
-    return runs[: min(count, FIGURES[name].per_page or count)]
+    shown = runs[: min(count, FIGURES[name].per_page or count)]
+    return list(map(grouped, shown)) if name in ("groups", "presence") else shown
+
+
+def grouped(run):
+    """The run, as if half of its clients were phones that are there at night only."""
+    clients = dict(run.scenario["clients"])
+    night = {"kind": "diurnal", "share": 0.4, "period": 40.0}
+    clients["groups"] = [
+        {"name": "phones", "share": 0.5, "availability": night},
+        {"name": "desktops of a university", "share": 0.5},
+    ]
+    if clients["count"] == 1:
+        clients["groups"] = [{"name": "phone", "count": 1, "availability": night}]
+    return replace(run, scenario={**run.scenario, "clients": clients})
 
 
 def varied(run, status="complete", seconds=None, **settings):

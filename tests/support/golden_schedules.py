@@ -25,7 +25,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedprox": {
         "clients_per_round": 5,
         "stragglers": 0.4,
-        "straggler_epochs": 2,
+        "straggler_epochs": 3,
         "deadline": 6.0,
     },
     "fedasync": {"concurrency": 5, "max_staleness": 6},

@@ -145,6 +145,15 @@ VARIANTS: dict[str, Block] = {
         "local_steps": 6,
         "interaction_seconds": 2.0,
         "bits": 6,
+        "quantization_step": 1e-3,
+        "rounding": "stochastic",
+    },
+    "quafl, 14 bits": {
+        "kind": "quafl",
+        "clients_per_round": 3,
+        "local_steps": 6,
+        "interaction_seconds": 2.0,
+        "bits": 14,
     },
     "favas, stochastic": {
         "kind": "favas",
@@ -170,6 +179,35 @@ VARIANTS: dict[str, Block] = {
     },
 }  # fmt: skip
 UPDATES: Block = {"updates": 14}
+KEEPING: Block = {
+    "data.client_test": 0.25,
+    "evaluation": {"every_versions": 1, "on": "client_test"},
+    "stop": {"versions": 3},
+}
+"""Three rounds, after which some clients have trained twice."""
+
+PERSONAL: dict[str, Case] = {
+    "a head": {"model": {**SMALL, "personal": ["3.*"]}},
+    "a head, pulled": {"model": {**SMALL, "personal": ["3.*"]}, "training.proximal": 0.1},
+    "fedrep": {
+        "model": {**SMALL, "personal": ["3.*"]},
+        "training.personalization": {"kind": "fedrep", "steps": 2},
+        "training.optimizer": OPTIMIZERS["SGD, momentum"],
+    },
+    "fedrep, Adafactor": {
+        "model": {**SMALL, "personal": ["3.*"]},
+        "training.personalization": {"kind": "fedrep", "steps": 2},
+        "training.optimizer": OPTIMIZERS["Adafactor"],
+    },
+    "normalization layers": {
+        "model": {**ONCE["resnet, batches"], "personal": ["*norm*"]},
+    },
+    "ditto": {"training.personalization": {"kind": "ditto", "lambda": 0.3}},
+    "fine-tuning": {
+        **KEEPING,
+        "evaluation": {"every_versions": 1, "fine_tuning": {"steps": 2, "lr": 0.1}},
+    },
+}
 NORMALIZATIONS = ("unit", "centred", "raw", "pixelwise", "unit_norm")
 
 
@@ -197,6 +235,8 @@ def cases() -> dict[str, Case]:
         found[f"strategy {kind}"] = {"strategy": {"kind": kind, **block}, "stop": UPDATES}
     for name, block in VARIANTS.items():
         found[f"strategy {name}"] = {"strategy": block, "stop": UPDATES}
+    for name, settings in PERSONAL.items():
+        found[f"personal; {name}"] = {**KEEPING, **settings}
     for kind in NORMALIZATIONS:
         found[f"data; {kind}"] = {"data.normalize": kind}
     return found
@@ -220,6 +260,8 @@ def base(root: Path) -> Block:
         "strategy": ROUNDS,
         "evaluation": {"every_versions": 1},
         "numerics": {"bits": "portable"},  # refused where it cannot be had
+        # Under an emulator a run can last as long as until the next one, but there is no folder.
+        "execution": {"checkpoint_seconds": None},
         "stop": {"versions": 2},
     }
 
@@ -277,7 +319,7 @@ def spare_the_compiler() -> None:
 
 def digest(case: Case, root: Path) -> str:
     """The first digits of a digest over the model and over the losses of all evaluations."""
-    from afl_sim.execution.numerics import model_digest
+    from afl_sim.execution.numerics import model_digest, personal_digest
 
     if "sequences" in case:
         return sequences_digest(case["sequences"], case["target"])
@@ -286,11 +328,13 @@ def digest(case: Case, root: Path) -> str:
     numbers = [
         number.hex()
         for row in rows
-        for number in (row.loss, row.accuracy, row.squared_gradient_norm)
+        for number in (row.loss, row.accuracy, row.squared_gradient_norm, *row.metrics.values())
         if number is not None
     ]
     assert len(numbers) >= 2 * len(rows)
-    text = " ".join([model_digest(finished.trained.vector), *numbers])
+    kept = finished.trained.kept
+    personal = [] if kept is None else [personal_digest(kept)]
+    text = " ".join([model_digest(finished.trained.vector), *personal, *numbers])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

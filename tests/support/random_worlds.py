@@ -183,6 +183,21 @@ pauses = st.fixed_dictionaries(
 )
 
 
+groups = st.sampled_from(
+    [
+        [],
+        [
+            {"name": "slow", "share": 0.5, "compute": {"seconds_per_step": 2}},
+            {"name": "near", "share": 0.5, "network": {"upload": {"latency": 0}}},
+        ],
+        [
+            {"name": "a", "share": 0.5, "exactly": False, "compute": {"jitter": 3}},
+            {"name": "b", "share": 0.5, "exactly": False, "network": {"download": {"loss": 0.2}}},
+        ],
+    ]
+)
+
+
 @st.composite
 def worlds(
     draw: st.DrawFn,
@@ -212,6 +227,8 @@ def worlds(
     stop |= draw(st.sampled_from([{}, {"updates": 29}, {"samples": 700}]))
     strategy = draw(strategies(clients, kinds))
     queue = "none" if strategy["kind"] in KEEPING else draw(st.sampled_from(["none", "fifo"]))
+    if strategy["kind"] == "async_weighted":  # it needs tasks that take time
+        compute["jitter_seconds"] = 0.25
     if strategy.get("stragglers") == 1 and strategy["partial"] == "drop":
         queue = "none"  # nobody is waited for: rounds would follow each other without an end
     return scenario(
@@ -224,6 +241,7 @@ def worlds(
             "availability": draw(availabilities(clients)),
             "faults": draw(faults),
             "queue": queue,
+            "groups": draw(groups) if clients > 2 else [],
         },
         server={
             "aggregation_seconds": draw(st.just(0) | laws(None)),

@@ -23,12 +23,15 @@ from pathlib import Path
 # It ends without taking the modules apart, which would copy the memory of all of them.
 # The end of stdin is the end.
 _WAITING = """
-import atexit, gc, json, multiprocessing.process, os, sys, traceback
+import gc
+gc.disable()
+import atexit, json, multiprocessing.process, os, sys, traceback
 import afl_sim.cli, afl_sim.cli.display, afl_sim.cli.listing, afl_sim.papers, afl_sim.run.api
 import afl_sim.study.study, afl_sim.run.validation, afl_sim.analysis.compare
-import afl_sim.analysis.drawing, afl_sim.analysis.report
+import afl_sim.analysis.drawing, afl_sim.analysis.report, afl_sim.analysis.theme
 import pandas, pyarrow.parquet, safetensors.numpy, torch._dynamo, typer.rich_utils
 gc.freeze()
+gc.enable()
 while line := sys.stdin.readline():
     child = os.fork()
     if not child:

@@ -149,11 +149,12 @@ def run(
     samples_of: Callable[[int], int] = lambda client: SAMPLES,
     model_bytes: int = MODEL_BYTES,
     most_rows: int | None = None,
+    learner: NullLearner | None = None,
 ) -> Outcome:
     """Run the world on a hand-written schedule, or on the scenario's own strategy.
 
     A hand-written schedule has to come to its end, assertions and all, unless a stop rule
-    of the scenario cuts it short.
+    of the scenario cuts it short. ``learner`` stands where the numeric half of the run stands.
 
     Raises:
         TooLong: the log has more than ``most_rows``.
@@ -169,8 +170,9 @@ def run(
         if len(events) == most_rows:
             raise TooLong(f"the log has {most_rows} rows")
 
-    guided = scenario.server.selection.reads_results
-    learner = MadeUpLosses() if guided else NullLearner()
+    if learner is None:
+        guided = scenario.server.selection.reads_results
+        learner = MadeUpLosses() if guided else NullLearner()
     world = World(scenario, strategy, samples_of, model_bytes, learner, append)
     ending = world.run()
     if schedule is not None and ending.time_us == HORIZON * SECOND:

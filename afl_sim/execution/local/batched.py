@@ -17,12 +17,14 @@ from typing import Any
 from torch import Tensor
 
 from afl_sim.execution.runner import as_told, begin, conclude, told_as
-from afl_sim.execution.tasks import Known, TrainingTask
+from afl_sim.execution.tasks import Known, OwnParts, TrainingTask
 from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Evaluator, Scores
+from afl_sim.learning.training.evaluation import Evaluator
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
 from afl_sim.strategies.base import Strategy
 from afl_sim.strategies.purity import PurityCheck
 
@@ -72,7 +74,7 @@ class BatchedExecutor:
     def __init__(
         self,
         trainer: BatchedTrainer,
-        evaluator: Evaluator,
+        evaluator: Evaluator | PersonalEvaluator,
         group: int,
         compressor: Compressor | None = None,
         attackers: Attackers | None = None,
@@ -94,11 +96,15 @@ class BatchedExecutor:
         self._waiting[future] = None
         return future
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Known[Scores]:
+    def evaluate(self, vector: Tensor, due_us: int, own: OwnParts | None = None) -> Known[Scores]:
         """Evaluate a model at once, so that it need not be kept."""
         began = perf_counter()
         with told_as("an evaluation"):
-            evaluation = self._evaluator.evaluate(vector)
+            if isinstance(self._evaluator, PersonalEvaluator):
+                version = 0 if own is None else own.version
+                evaluation = self._evaluator.evaluate(vector, {}, version)
+            else:
+                evaluation = self._evaluator.evaluate(vector)
         self.evaluation_seconds += perf_counter() - began
         return Known(evaluation)
 
@@ -160,7 +166,15 @@ class BatchedExecutor:
             for task in tasks
         ]
         local = [
-            LocalTask(task.client, task.task, task.steps, at.start, at.anchor, at.correction)
+            LocalTask(
+                task.client,
+                task.task,
+                task.steps,
+                at.start,
+                at.anchor,
+                at.correction,
+                at.proximal_factor,
+            )
             for task, at in zip(tasks, begun, strict=True)
         ]
         who = ", ".join(f"{task.client}'s task {task.task}" for task in tasks)

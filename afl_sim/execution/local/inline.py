@@ -8,11 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from afl_sim.execution.runner import TaskRunner
-from afl_sim.execution.tasks import Known, TrainingTask
+from afl_sim.execution.tasks import Known, OwnParts, TrainingTask
 from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.evaluation import Evaluator, Scores
+from afl_sim.learning.training.evaluation import Evaluator
+from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
+from afl_sim.learning.training.personalization import Personalization
 
 
 class LazyResult:
@@ -49,12 +52,15 @@ class InlineExecutor:
     def __init__(
         self,
         trainer: LocalTrainer,
-        evaluator: Evaluator,
+        evaluator: Evaluator | PersonalEvaluator,
         compressor: Compressor | None = None,
         portable: bool = False,
         attackers: Attackers | None = None,
+        personalization: Personalization | None = None,
     ) -> None:
-        self._runner = TaskRunner(trainer, evaluator, compressor, portable, attackers)
+        self._runner = TaskRunner(
+            trainer, evaluator, compressor, portable, attackers, personalization
+        )
         self.training_seconds = 0.0
         self.evaluation_seconds = 0.0
         self.waiting_seconds = 0.0
@@ -63,10 +69,11 @@ class InlineExecutor:
         """Take on a task; it is never trained if its result is never needed."""
         return LazyResult(self, task)
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Known[Scores]:
+    def evaluate(self, vector: Tensor, due_us: int, own: OwnParts | None = None) -> Known[Scores]:
         """Evaluate a model at once, so that it need not be kept."""
+        further = () if own is None else (own.of_clients(), own.version)
         began = perf_counter()
-        evaluation = self._runner.evaluate(vector)
+        evaluation = self._runner.evaluate(vector, *further)
         self.evaluation_seconds += perf_counter() - began
         return Known(evaluation)
 

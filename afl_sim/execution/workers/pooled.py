@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Condition, Lock
 from time import perf_counter
@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from afl_sim.execution.tasks import TrainingTask
+from afl_sim.execution.tasks import OwnParts, TrainingTask
 from afl_sim.execution.workers.queue import FairQueue
-from afl_sim.execution.workers.worker import Request, Supply, train_request
+from afl_sim.execution.workers.worker import Request, Supply, evaluate_request, train_request
 
 
 class Pool(Protocol):
@@ -39,7 +39,7 @@ class Pending:
 
     Args:
         run: the run of the task.
-        request: makes the worker's request, once the task that this one goes on from is done.
+        request: makes the worker's request, once the tasks that it needs are done.
         order: when the result is due, then the order of submission.
     """
 
@@ -50,6 +50,7 @@ class Pending:
         self.request: Callable[[], Request] | None = request
         self.order = order
         self.followers: list[Pending] = []
+        self.before = 0  # tasks that it waits for
         self.cancelled = False  # need not begin
         self.dropped = False  # was taken out of the queue for that reason
         self.losses = 0  # workers that died over it
@@ -89,21 +90,25 @@ class PooledExecutor:
     def submit(self, task: TrainingTask, due_us: int) -> Pending:
         """Take on a task; it begins when a worker is free and nothing more urgent waits."""
         request = partial(train_request, self._build, self._supply, task)
-        return self.take_on(request, due_us, task.after)
+        return self.take_on(request, due_us, [task.after])
 
-    def evaluate(self, vector: Tensor, due_us: int) -> Pending:
+    def evaluate(self, vector: Tensor, due_us: int, own: OwnParts | None = None) -> Pending:
         """Take on an evaluation, which is as urgent as an arrival at this instant."""
-        request = partial(Request, "evaluate", self._build, vector, supply=self._supply)
-        return self.take_on(request, due_us)
+        request = partial(evaluate_request, self._build, self._supply, vector, own)
+        return self.take_on(request, due_us, () if own is None else own.last.values())
 
-    def take_on(self, request: Callable[[], Request], due_us: int, after: Any = None) -> Pending:
-        """Take on a request, to begin once another task of this run is done, if one is given."""
+    def take_on(
+        self, request: Callable[[], Request], due_us: int, after: Iterable[Any] = ()
+    ) -> Pending:
+        """Take on a request, to begin once other tasks of this run are done, if any are given."""
         with self._pool.lock:
             pending = Pending(self, request, (due_us, self._pool.next_number()))
-            if isinstance(after, Pending) and not after.done:
-                after.followers.append(pending)
-                self._want(after)
-            else:
+            for task in after:
+                if isinstance(task, Pending) and not task.done:
+                    task.followers.append(pending)
+                    pending.before += 1
+                    self._want(task)
+            if not pending.before:
                 self._push(pending)
         self._pool.wake()
         return pending
@@ -168,7 +173,9 @@ class PooledExecutor:
         pending.value, pending.error, pending.done = value, error, True
         pending.request = None  # lets go of the base version
         for follower in pending.followers:
-            self._push(follower)
+            follower.before -= 1
+            if not follower.before:
+                self._push(follower)
         pending.followers = []
         self.changed.notify_all()
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from afl_sim.execution.code_digest import code_digest
 from afl_sim.execution.numerics import fingerprint
 from afl_sim.execution.runner import TaskRunner
-from afl_sim.execution.tasks import TrainingTask
+from afl_sim.execution.tasks import OwnParts, TrainingTask
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.scenario.sections.settings import Numerics
 from afl_sim.strategies.base import State, Strategy
@@ -113,8 +113,19 @@ def hello(numerics: Sequence[Numerics]) -> Hello:
 def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Request:
     """The request of a training task; the task that it goes on from is done."""
     own = None if task.after is None else task.after.result().vector.numpy()
-    alone = (task.client, task.task, task.steps, task.lr_factor, own)
+    alone = (task.client, task.task, task.steps, task.lr_factor, own, task.extra_steps)
     return Request("train", build, task.base, task.origin, alone, supply)
+
+
+def evaluate_request(
+    build: bytes, supply: Supply | None, vector: Tensor, own: OwnParts | None
+) -> Request:
+    """The request of an evaluation; the tasks that the clients did before it are done."""
+    kept: tuple[Any, ...] = ()
+    if own is not None:
+        parts = {client: part.numpy() for client, part in own.of_clients().items()}
+        kept = (parts, own.version)
+    return Request("evaluate", build, vector, arguments=kept, supply=supply)
 
 
 def call_request(
@@ -173,10 +184,14 @@ class Worker:
         assert base is not None
         runner, vector = self._runner(build), torch.from_numpy(_owned(base))
         if what == "evaluate":
-            return runner.evaluate(vector)
-        client, task, steps, lr_factor, own = arguments
+            if not arguments:
+                return runner.evaluate(vector)
+            kept, version = arguments
+            parts = {client: torch.from_numpy(_owned(part)) for client, part in kept.items()}
+            return runner.evaluate(vector, parts, version)
+        client, task, steps, lr_factor, own, extra = arguments
         result = runner.train(
-            TrainingTask(client, task, steps, vector, lr_factor, origin),
+            TrainingTask(client, task, steps, vector, lr_factor, origin, extra_steps=extra),
             None if own is None else torch.from_numpy(_owned(own)),
         )
         return result.vector.numpy(), result.delta.numpy(), result.loss

@@ -6,8 +6,11 @@ time.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
@@ -48,6 +51,21 @@ def build_model(spec: ModelSpec, form: SampleForm, seed: int) -> nn.Module:
         return model
 
 
+class _Unfilled(TorchFunctionMode):
+    """Draws nothing for weights that have no memory.
+
+    PyTorch imports its compiler to draw normal numbers for them, which takes seconds.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        named = kwargs or {}
+        if func in (torch.Tensor.normal_, nn.init.normal_):
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
+
+
 def count_parameters(spec: ModelSpec, form: SampleForm) -> int:
     """The number of parameters of a built-in model; no memory is used for them.
 
@@ -55,7 +73,7 @@ def count_parameters(spec: ModelSpec, form: SampleForm) -> int:
         ScenarioError: a layer has more entries than can be numbered, or cannot take such samples.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             model = spec.build(form)
     except (RuntimeError, TypeError) as error:  # what PyTorch says to sizes beyond 64 bits
         raise ScenarioError(

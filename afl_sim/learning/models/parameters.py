@@ -9,20 +9,17 @@ from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models.fixed import fixed_buffers, moving_parameters
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.model_checks import check_parameters
 
 
-class ParameterVector:
+class ParameterVector(Layout):
     """The layout of a model's vector; it converts between the model and its vector.
 
     The vector has shape (P + B,): P parameters in the order of ``model.parameters()``, then B
     entries of floating buffers (BatchNorm's running statistics). Fixed parts (`fixed`), integer
     buffers, and buffers that are not part of the state dict are not sent, and so are not in the
     vector.
-
-    Attributes:
-        trained: for each parameter, whether it is trained; the others were frozen by the model
-            itself, and are sent.
 
     Raises:
         ScenarioError: there is nothing to train, or a parameter has no shape yet.
@@ -32,17 +29,11 @@ class ParameterVector:
         check_parameters(model.named_parameters())
         parameters = dict(moving_parameters(model))
         buffers = dict(_travelling_buffers(model))
-        self.names = (*parameters, *buffers)
-        self.shapes = tuple(t.shape for t in (*parameters.values(), *buffers.values()))
-        self.sizes = tuple(shape.numel() for shape in self.shapes)
-        self.num_parameters = sum(p.numel() for p in parameters.values())
-        self.trained = tuple(parameter.requires_grad for parameter in parameters.values())
-        self.size = sum(self.sizes)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the model when it is sent: four for each entry of the vector."""
-        return 4 * self.size
+        super().__init__(
+            (*parameters, *buffers),
+            tuple(tensor.shape for tensor in (*parameters.values(), *buffers.values())),
+            tuple(parameter.requires_grad for parameter in parameters.values()),
+        )
 
     def read(self, model: nn.Module) -> Tensor:
         """A copy of the model's vector."""
@@ -54,40 +45,6 @@ class ParameterVector:
         with torch.no_grad():
             for tensor, part in zip(self.tensors(model), parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))
-
-    def trained_parts(self, vector: Tensor) -> list[Tensor]:
-        """The trained parameters as views of a vector, each in the shape that the model has."""
-        return [
-            part.view(shape)
-            for part, shape, trained in zip(
-                vector[: self.num_parameters].split(self.sizes[: len(self.trained)]),
-                self.shapes,
-                self.trained,
-                strict=False,  # buffers follow
-            )
-            if trained
-        ]
-
-    def with_frozen(self, vector: Tensor, kept: Tensor) -> Tensor:
-        """A vector whose frozen parameters are copied from another vector, bit for bit.
-
-        Args:
-            vector: shape (P,); it is not changed. It is returned itself if nothing is frozen.
-            kept: shape (P,): the vector with the frozen parameters.
-        """
-        if all(self.trained):
-            return vector
-        sizes = self.sizes[: len(self.trained)]
-        pairs = zip(vector.split(sizes), kept.split(sizes), self.trained, strict=True)
-        return torch.cat([new if trained else old for new, old, trained in pairs])
-
-    def named(self, vector: Tensor) -> dict[str, Tensor]:
-        """The vector's parts under the names of the model's state dict."""
-        parts = vector.split(self.sizes)
-        return {
-            name: part.reshape(shape)
-            for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
-        }
 
     def tensors(self, model: nn.Module) -> Iterator[Tensor]:
         """The model's own tensors, in the order of the vector."""

@@ -26,7 +26,7 @@ class ModelSpec(LaterSection):
             Others are tried.
     """
 
-    _later = ("pretrained", "trainable", "lora")
+    _later = ("pretrained", "trainable", "lora", "personal")
     tried: ClassVar[bool] = False
     portable: ClassVar[bool] = False
 
@@ -66,6 +66,11 @@ class ModelSpec(LaterSection):
             fix_all_but(model, trained)
 
     @property
+    def kept_by_clients(self) -> tuple[str, ...] | None:
+        """Patterns of what each client keeps for itself; None if nothing."""
+        return getattr(self, "personal", None) if "personal" in type(self).model_fields else None
+
+    @property
     def changed(self) -> bool:
         """Whether its network gets layers that `build` has not made."""
         return "lora" in type(self).model_fields and getattr(self, "lora", None) is not None
@@ -97,6 +102,13 @@ class StandardSpec(ModelSpec):
         default=None,
         description="Small matrices that are trained beside the weights of some layers, in place "
         "of these. null: none.",
+    )
+    personal: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Patterns of the parameters and buffers that each client keeps for itself, "
+        "such as classifier.*; they are trained, and never sent. Each client then has a model of "
+        "its own, so evaluation.on must be client_test or client_train. null: none.",
     )
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
+from afl_sim.learning.partition.by_group import GroupShare
 from afl_sim.learning.partition.by_speed import correlated
 from afl_sim.learning.partition.making import make_partition
 from afl_sim.learning.partition.partition import FixedPartition, Partition, cut
@@ -42,19 +43,24 @@ class Dealt:
 
 
 def deal(
-    spec: DataSpec, samples: Annotations, clients: int, seconds: Sequence[float], streams: Streams
+    spec: DataSpec,
+    samples: Annotations,
+    clients: int,
+    seconds: Sequence[float],
+    streams: Streams,
+    groups: Sequence[GroupShare] = (),
 ) -> Dealt:
     """Deal the training set out to clients. Each of them may keep some samples for tests.
 
     Args:
-        spec, samples, clients, streams: as for `make_partition`.
+        spec, samples, clients, streams, groups: as for `make_partition`.
         seconds: each client's persistent time per sample, step or task. It is used only if the
             data is correlated with speed, and may be empty otherwise.
 
     Raises:
         ScenarioError: the scenario asks for something impossible; one line for each reason.
     """
-    partition = make_partition(spec, samples, clients, streams)
+    partition = make_partition(spec, samples, clients, streams, groups)
     dealt = Dealt(partition)
     if spec.client_test:
         if not isinstance(partition, FixedPartition):

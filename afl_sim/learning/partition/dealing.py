@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
+from afl_sim.scenario.apportioning import apportion
 from afl_sim.scenario.distributions.elementary import each, exp, log
 from afl_sim.scenario.sections.partitions import Classes, Dirichlet, Quantity
 
@@ -23,23 +24,6 @@ def label_order(labels: Ints, classes: int) -> tuple[Ints, Ints]:
     """Sample indices sorted by label, and where each label starts (the end as the last entry)."""
     starts = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=classes))])
     return np.argsort(labels, kind="stable"), starts
-
-
-def apportion(weights: Floats, total: int) -> Ints:
-    """Whole numbers in proportion to weights; their sum is exactly `total` (largest remainder).
-
-    Weights are not negative; if all are zero, they count as equal. Ties go to the lower index.
-    """
-    largest = weights.max()
-    shares = weights / largest if largest > 0 else np.ones_like(weights)
-    exact = shares * (total / shares.sum())
-    whole: Ints = np.floor(exact).astype(np.int64)
-    missing = total - int(whole.sum())
-    if missing < 0:  # rounding of huge totals only
-        whole[np.argmax(whole)] += missing
-        return whole
-    whole[np.argsort(whole - exact, kind="stable")[:missing]] += 1
-    return whole
 
 
 def lognormal_weights(sigma: float, count: int, generator: np.random.Generator) -> Floats:

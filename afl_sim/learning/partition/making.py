@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
+from afl_sim.learning.partition.by_group import GroupShare, deal_to_groups
 from afl_sim.learning.partition.by_owner import natural
 from afl_sim.learning.partition.dealing import (
     balanced_labels,
@@ -33,6 +36,7 @@ from afl_sim.scenario.sections.partitions import (
     Classes,
     Dirichlet,
     Iid,
+    PartitionSpec,
     Quantity,
     Shards,
     Shared,
@@ -45,7 +49,11 @@ Dealt = Iid | Dirichlet | Shards | Classes | Quantity | Sizes | Shared
 
 
 def make_partition(
-    spec: DataSpec, samples: Annotations, clients: int, streams: Streams
+    spec: DataSpec,
+    samples: Annotations,
+    clients: int,
+    streams: Streams,
+    groups: Sequence[GroupShare] = (),
 ) -> Partition:
     """Deal the training set out to clients as a scenario says.
 
@@ -54,23 +62,50 @@ def make_partition(
         samples: the training set (`load_annotations`).
         clients: number of clients.
         streams: the scenario's seed (purposes "partition" and "partition.sizes").
+        groups: groups of clients with data of their own; none, if all deal alike.
 
     Raises:
         ScenarioError: the scenario asks for something impossible; one line for each reason.
     """
     labels, classes = samples.labels, samples.classes
+    if groups:
+        return _grouped(spec, samples, streams, groups)
     _check_labelled(spec, samples)
-    problems = list(spec.partition.check(clients, len(labels), classes))
-    if problems:
-        raise ScenarioError(
-            "\n".join(".".join(("data", "partition", *key)) + f": {why}" for key, why in problems)
-        )
+    _check_possible(spec.partition, clients, len(labels), classes, "data.partition")
     if isinstance(spec.partition, Natural):
         return natural(spec.partition, samples, clients, streams)
     drawn = _drawn(spec.partition, labels, clients, classes, streams)
     if drawn is not None:
         return drawn
     return _dealt(spec.partition, labels, clients, classes, streams.generator(PURPOSE))
+
+
+def _grouped(
+    spec: DataSpec, samples: Annotations, streams: Streams, groups: Sequence[GroupShare]
+) -> FixedPartition:
+    def deal(
+        kind: PartitionSpec, labels: Ints, clients: int, draws: np.random.Generator
+    ) -> FixedPartition:
+        _check_labelled(spec.model_copy(update={"partition": kind}), samples)
+        whose = next((g.index for g in groups if g.data.partition is kind), None)
+        place = "data" if whose is None else f"clients.groups.{whose}.data"
+        _check_possible(kind, clients, len(labels), samples.classes, f"{place}.partition")
+        assert not isinstance(kind, Natural)
+        dealt = _dealt(kind, labels, clients, samples.classes, draws)
+        assert isinstance(dealt, FixedPartition)
+        return dealt
+
+    return deal_to_groups(groups, spec.partition, samples.labels, streams, deal)
+
+
+def _check_possible(
+    kind: PartitionSpec, clients: int, total: int, classes: int, place: str
+) -> None:
+    problems = list(kind.check(clients, total, classes))
+    if problems:
+        raise ScenarioError(
+            "\n".join(".".join((place, *key)) + f": {why}" for key, why in problems)
+        )
 
 
 def _check_labelled(spec: DataSpec, samples: Annotations) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from afl_sim.errors import ScenarioError
-from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.learning.training.own_tensors import called
 from afl_sim.scenario.sections.attack import ATTACKS, Attack, poisoned_by
@@ -54,7 +54,7 @@ class Attackers:
         start: Tensor,
         model: Tensor,
         result: LocalResult,
-        layout: ParameterVector,
+        layout: Layout,
     ) -> LocalResult:
         """The result of a task of this client, as the client tells it.
 

@@ -31,6 +31,7 @@ class LocalTask:
         start: shape (P + B,): where the client begins.
         anchor: shape (P,): the global model that the proximal term pulls towards.
         correction: shape (P,): added to every gradient, or None.
+        proximal_factor: a factor on the weight of the proximal term.
     """
 
     client: int
@@ -39,6 +40,7 @@ class LocalTask:
     start: Tensor
     anchor: Tensor
     correction: Tensor | None = None
+    proximal_factor: float = 1.0
 
 
 class BatchedTrainer:
@@ -143,6 +145,11 @@ class Descent:
         self._pull = settings.proximal
         self._anchors: Sequence[Tensor] = []
         self._shifts: Sequence[Tensor] = []
+        # Shape (rows,); None if all are 1.
+        self._factors: Tensor | None = None
+        if any(task.proximal_factor != 1.0 for task in tasks):
+            factors = [task.proximal_factor for task in tasks]
+            self._factors = torch.tensor(factors, device=trainer.device)
         if self._pull:
             self._anchors = stack.like_parameters([task.anchor for task in tasks])
         if any(task.correction is not None for task in tasks):
@@ -166,7 +173,7 @@ class Descent:
         gradients = self._stack.gradients(losses.sum())
         if self._pull:
             gradients = [
-                g if g is None else g.add(p.detach() - anchor, alpha=self._pull)
+                g if g is None else g.add(self._scaled(p.detach() - anchor), alpha=self._pull)
                 for p, g, anchor in zip(parameters, gradients, self._anchors, strict=True)
             ]
         if noise:
@@ -185,6 +192,12 @@ class Descent:
             parameter.grad = gradient
         self._optimizer.step()
 
+    def _scaled(self, distances: Tensor) -> Tensor:
+        """Every row's distance from its anchor, times its own factor."""
+        if self._factors is None:
+            return distances
+        return distances * along_rows(self._factors, distances)
+
     def result(self, row: int, task: LocalTask, amount: float) -> tuple[Tensor, Tensor]:
         """The row's model (P + B,), and the change of its parameters (P,)."""
         end, count = self._stack.vector(row), len(task.anchor)
@@ -195,6 +208,7 @@ class Descent:
         before, optimizer = self._stack.parameters, self._optimizer
         self._stack.keep(rows)
         self._anchors = [anchor[:rows] for anchor in self._anchors]
+        self._factors = None if self._factors is None else self._factors[:rows]
         self._shifts = [shift[:rows] for shift in self._shifts]
         self._optimizer = self._stepper(self._stack.parameters)
         if isinstance(optimizer, torch.optim.Optimizer):

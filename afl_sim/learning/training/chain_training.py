@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.data.inputs import FlatRows, Inputs, flat_rows
+from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
 from afl_sim.learning.training.optimizers import OptimizerSpec
+from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.portable.blas import Array32
 from afl_sim.portable.elementary import ignoring_errors
 from afl_sim.portable.sums import squared_norm
@@ -83,29 +85,38 @@ class ChainTrainer(LocalTrainer):
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None,
+        phase: Phase,
     ) -> LocalResult:
         settings, chain = self.settings, self._chain
-        stepper = _Stepper(chain, self.layout, settings.optimizer, lr_factor)
-        pull = np.float32(settings.proximal)
-        anchors = self._inward(anchor) if settings.proximal else None
+        optimizer = phase.optimizer or settings.optimizer
+        stepper = _Stepper(chain, self.layout, optimizer, lr_factor, phase.trained)
+        pull = np.float32(phase.pull(settings.proximal))
+        anchors = self._inward(anchor) if pull else None
+        unpulled = None if anchors is None else stepper.entries_without(phase.pulled)
+        kept = stepper.kept
         shift = None if correction is None else self._inward(correction)
-        noise = self.noise(client, task) if settings.gradient_noise else None
+        noise = self.noise(client, task, phase) if settings.gradient_noise else None
         changed = settings.clip_norm is not None or any(
-            each is not None for each in (anchors, shift, noise)
+            each is not None for each in (anchors, shift, noise, kept)
         )
         total, samples = 0.0, 0
-        for batch, labels, rows in self._gathered(client, task, steps):
+        for batch, labels, rows in self._gathered(client, task, steps, phase):
             if stepper.rate is not None and not changed:
                 losses = chain.descend(batch, labels, rows, stepper.rate)
             else:
                 losses = chain.differentiate(batch, labels, rows, 1.0 / len(rows))
                 gradient = chain.gradient
                 if anchors is not None:
-                    gradient += pull * (chain.weights - anchors)
+                    away = pull * (chain.weights - anchors)
+                    if unpulled is not None:
+                        away[unpulled] = 0
+                    gradient += away
                 if noise is not None:
                     gradient += self._inward(next(noise))
                 if shift is not None:
                     gradient += shift
+                if kept is not None:
+                    gradient[kept] = 0
                 if settings.clip_norm is not None:
                     _clip(gradient, settings.clip_norm)
                 stepper.step()
@@ -132,11 +143,11 @@ class ChainTrainer(LocalTrainer):
         return LocalResult(start, torch.from_numpy(gradient), total / samples)
 
     def _gathered(
-        self, client: int, task: int, steps: int
+        self, client: int, task: int, steps: int, phase: Phase = ORDINARY
     ) -> Iterator[tuple[FlatRows, Ints, Ints]]:
         """The task's mini-batches: samples, their labels, and which of them to take."""
-        draws = self.augmenting(client, task)
-        for rows in self.batches(client, task, steps):
+        draws = self.augmenting(client, task, phase)
+        for rows in self.batches(client, task, steps, phase):
             if draws is None:
                 yield self._samples, self._targets, rows
                 continue
@@ -151,15 +162,30 @@ class ChainTrainer(LocalTrainer):
 class _Stepper:
     """The optimizer of a task.
 
+    Args:
+        chain: what is trained; it holds the weights at the start.
+        layout: of the model's vector.
+        spec, lr_factor: the optimizer, and a factor on its rate.
+        trained: for each parameter, whether it is trained; None if all are.
+
     Attributes:
         rate: the learning rate of plain SGD; None for other optimizers.
+        kept: bool (P,), in the chain's order: the entries that are not trained; None if all are.
     """
 
     def __init__(
-        self, chain: Chain, layout: ParameterVector, spec: OptimizerSpec, lr_factor: float
+        self,
+        chain: Chain,
+        layout: ParameterVector,
+        spec: OptimizerSpec,
+        lr_factor: float,
+        trained: Sequence[bool] | None = None,
     ) -> None:
         self._chain = chain
+        self._layout = layout
         self.rate = spec.plain_rate(lr_factor)
+        self.kept = self.entries_without(trained)
+        self._start = None if self.kept is None else chain.weights[self.kept]
         if self.rate is not None:
             return
         self._in_order = not spec.by_entry  # else the order of the entries does not matter
@@ -167,10 +193,14 @@ class _Stepper:
         if self._in_order:
             self._weights = chain.parameters.outward(chain.weights)
             self._gradient = np.empty_like(self._weights)
+        of: Layout = layout
+        if trained is not None:
+            both = tuple(a and b for a, b in zip(layout.trained, trained, strict=True))
+            of = Layout(layout.names, layout.shapes, both)
         weights, gradient = (torch.from_numpy(v) for v in (self._weights, self._gradient))
         parameters = []
         for weight, part in zip(
-            *([v] if spec.by_entry else layout.trained_parts(v) for v in (weights, gradient)),
+            *([v] if spec.by_entry else of.trained_parts(v) for v in (weights, gradient)),
             strict=True,
         ):
             parameters.append(nn.Parameter(weight))
@@ -187,6 +217,17 @@ class _Stepper:
         self._optimizer.step()
         if self._in_order:
             self._chain.load(self._weights)
+        elif self.kept is not None:  # weight decay moves entries without a gradient, too
+            self._weights[self.kept] = self._start
+
+    def entries_without(self, flags: Sequence[bool] | None) -> npt.NDArray[np.bool_] | None:
+        """The entries of parameters without a flag, in the chain's order; None without flags."""
+        if flags is None:
+            return None
+        sizes = self._layout.sizes[: len(self._layout.trained)]
+        entries = np.repeat(np.array(flags, np.float32), sizes)
+        inward = self._chain.parameters.inward(entries, np.empty_like(entries))
+        return np.equal(inward, 0)
 
 
 def _clip(gradient: Array32, largest: float) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,42 +11,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from afl_sim.learning.data.form import IGNORED
 from afl_sim.learning.data.inputs import Inputs
 from afl_sim.learning.metrics.chosen import Makers, Measured
 from afl_sim.learning.metrics.tally import Array
 from afl_sim.learning.models.local_state import runs_foreign_code
 from afl_sim.learning.training.full_gradient import FullGradient
+from afl_sim.learning.training.judging import Counted, Judge, Scores, counted
 from afl_sim.learning.training.local_training import LocalTrainer
-from afl_sim.learning.training.losses import loss_of
 from afl_sim.scenario.sections.losses import Huber, Loss
 
 # A large batch takes half the time of small ones, and still little memory.
 EVALUATION_BATCH = 1000
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A model on held-out samples.
-
-    Attributes:
-        accuracy: share of samples classified correctly; None if accuracy is not measured.
-        loss: mean loss, over what a loss takes a mean (`TaskLoss`).
-        class_accuracy: the accuracy on the samples of each class; NaN for a class without any.
-            Empty if the labels are no classes.
-        squared_gradient_norm: ``||grad f||^2`` over all samples of the clients (`FullGradient`),
-            if it is asked for.
-        metrics: the other metrics by name; NaN where one is not defined.
-        clients: the metrics of each client by name, accuracy among them, if they are asked for.
-            Each is a tuple with a number for each client, NaN where it is not defined.
-    """
-
-    accuracy: float | None
-    loss: float
-    class_accuracy: tuple[float, ...]
-    squared_gradient_norm: float | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    clients: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,20 +74,13 @@ class Evaluator:
         self._labels = labels  # counted on the CPU, because CUDA's counting is not deterministic
         self._targets = labels.to(trainer.device)
         self._weights = None if weights is None else weights.to(trainer.device)
-        self._classes = classes
-        self._loss = loss_of(loss, labels)
+        self._judge = judge = Judge(classes, loss, labels, metrics)
         self._gradient = gradient
-        self._makers = metrics or {}
         self._clients = clients
         # A model may change its input, but every evaluation needs the same inputs.
         self._foreign = runs_foreign_code(trainer.model)
         self._copies = True
-        self._of_classes = labels.dim() == 1 and not labels.is_floating_point()
-        # The accuracy of classes is counted by class, and needs no tally.
-        others = {n: make for n, make in self._makers.items() if n != "accuracy"}
-        self._tallied = others if self._of_classes else self._makers
-        if self._of_classes:
-            self._per_class = torch.bincount(labels, minlength=classes)
+        self._held = judge.held(labels)
 
     def evaluate(self, vector: Tensor) -> Scores:
         """Evaluate a model given as a vector of shape (P + B,)."""
@@ -122,9 +90,7 @@ class Evaluator:
     def _evaluate(self, vector: Tensor) -> Scores:
         self._trainer.load(vector, "evaluation.dropout")
         self._trainer.model.eval()
-        right = torch.zeros(self._classes, dtype=torch.int64)
-        loss, total, begin = 0.0, 0.0, 0
-        measured = Measured.by(self._tallied)
+        found, begin = Counted(self._judge, self._held), 0
         # Not in inference mode: a tensor that the model keeps could not be used in training.
         with torch.no_grad():
             for inputs, targets, labels in zip(
@@ -134,33 +100,14 @@ class Evaluator:
                 ),
                 strict=True,
             ):
-                outputs = self._outputs(inputs)
                 counting = None
                 if self._weights is not None:
                     counting = self._weights[begin : begin + len(labels)]
                 begin += len(labels)
-                amount = self._loss.amount(targets, counting)
-                loss += float(self._loss(outputs, targets, counting)) * amount
-                total += amount
-                if self._of_classes:
-                    correct = labels[outputs.argmax(1).cpu() == labels]
-                    right += torch.bincount(correct, minlength=self._classes)
-                if self._tallied:
-                    measured.add(*counted(outputs, labels))
+                found.add(self._outputs(inputs), targets, labels, counting)
             clients = {} if self._clients is None else self._of_each(self._clients)
-        values = measured.values()
-        accuracy, by_class = values.pop("accuracy", None), ()
-        if self._of_classes:
-            accuracy = float(right.sum()) / len(self._labels)
-            by_class = tuple((right / self._per_class).tolist())
-        return Scores(
-            accuracy,
-            loss / (total or 1),
-            by_class,
-            None if self._gradient is None else self._gradient.squared_norm(vector),
-            values,
-            clients,
-        )
+        norm = None if self._gradient is None else self._gradient.squared_norm(vector)
+        return replace(found.scores(), squared_gradient_norm=norm, clients=clients)
 
     def _outputs(self, inputs: Tensor) -> Tensor:
         given = inputs.clone() if self._copies else inputs
@@ -171,11 +118,11 @@ class Evaluator:
 
     def _of_each(self, clients: ByClient) -> dict[str, tuple[float, ...]]:
         """The metrics of each client by name."""
-        found = [Measured.by(self._makers) for _ in clients.ends]
+        found = [Measured.by(self._judge.makers) for _ in clients.ends]
         for client, outputs, labels in self._pieces(clients):
             found[client].add(outputs, labels)
         values = [each.values() for each in found]
-        return {name: tuple(each[name] for each in values) for name in self._makers}
+        return {name: tuple(each[name] for each in values) for name in self._judge.makers}
 
     def _pieces(self, clients: ByClient) -> Iterator[tuple[int, Array, Array]]:
         """A client with the outputs and labels of some of its samples, one after another."""
@@ -190,12 +137,3 @@ class Evaluator:
                 piece = slice(first - begin, last - begin)
                 yield client, *counted(outputs[piece], labels[piece])
             begin += len(rows)
-
-
-def counted(outputs: Tensor, labels: Tensor) -> tuple[Array, Array]:
-    """Outputs and labels as metrics take them: of positions, those that have a label."""
-    given, known = outputs.cpu().numpy(), labels.numpy()
-    if labels.dim() == 2 and not labels.is_floating_point():
-        there = known != IGNORED
-        return given[there], known[there]
-    return given, known

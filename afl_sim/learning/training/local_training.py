@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from itertools import compress
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,11 @@ from afl_sim.learning.training.augmentation import Augmentation
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import loss_of
 from afl_sim.learning.training.mini_batches import mini_batches
+from afl_sim.learning.training.phase import ORDINARY, Phase
+from afl_sim.scenario.sections.training import batches_in_pass
 from afl_sim.streams import Streams
+
+T = TypeVar("T")
 
 
 class Shards(Protocol):
@@ -118,6 +123,7 @@ class LocalTrainer:
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None = None,
+        phase: Phase = ORDINARY,
     ) -> LocalResult:
         """Do ``steps`` local steps.
 
@@ -128,19 +134,20 @@ class LocalTrainer:
             anchor: shape (P,): the global model that the proximal term pulls towards.
             lr_factor: a factor on the optimizer's learning rate.
             correction: shape (P,): added to every gradient.
+            phase: what differs from the ordinary training of a task. Only that can be a gradient.
         """
         count = self.layout.num_parameters
         if steps == 0:
             return LocalResult(start, torch.zeros(count), float("nan"))
         with self.turn:
-            self.load(start, "dropout", client, task)
+            self.load(start, phase.stream("dropout"), client, task)
             self.model.train()
-            if self.settings.gradient:
+            if self.settings.gradient and phase == ORDINARY:
                 result = self._gradient(client, task, steps, start)
                 if correction is None:
                     return result
                 return replace(result, delta=result.delta - correction)
-            return self._descend(client, task, steps, start, anchor, lr_factor, correction)
+            return self._descend(client, task, steps, start, anchor, lr_factor, correction, phase)
 
     def load(self, vector: Tensor, purpose: str, client: int = 0, task: int = 0) -> None:
         """Load a vector of shape (P + B,) into the model, and reset everything else in the model.
@@ -210,21 +217,24 @@ class LocalTrainer:
         anchor: Tensor,
         lr_factor: float,
         correction: Tensor | None,
+        phase: Phase,
     ) -> LocalResult:
         settings, weights = self.settings, self._weights
-        optimizer = settings.optimizer.stepper(weights, lr_factor)
-        pull = settings.proximal
-        anchors = self._like_weights(anchor, weights) if pull else []
+        optimizer = (phase.optimizer or settings.optimizer).stepper(weights, lr_factor)
+        pull = phase.pull(settings.proximal)
+        anchors = _chosen(self._like_weights(anchor, weights), phase.pulled) if pull else []
+        pulled = _chosen(weights, phase.pulled) if pull else []
+        kept = [] if phase.trained is None else _chosen(weights, [not t for t in phase.trained])
         shifts = [] if correction is None else self._like_weights(correction, weights)
-        noise = self.noise(client, task)
+        noise = self.noise(client, task, phase)
         total = torch.zeros((), device=self.device)
         amounts: float = 0
-        for inputs, labels, counting in self._mini_batches(client, task, steps):
+        for inputs, labels, counting in self._mini_batches(client, task, steps, phase):
             optimizer.zero_grad()
             loss = self.loss(self.outputs(inputs), labels, counting)
             loss.backward()
             if pull:
-                for weight, anchor_part in zip(weights, anchors, strict=True):
+                for weight, anchor_part in zip(pulled, anchors, strict=True):
                     if weight.grad is not None:
                         weight.grad.add_(weight.detach() - anchor_part, alpha=pull)
             if settings.gradient_noise:
@@ -234,6 +244,8 @@ class LocalTrainer:
                     if not weight.requires_grad:
                         continue
                     weight.grad = shift.clone() if weight.grad is None else weight.grad.add_(shift)
+            for weight in kept:
+                weight.grad = None
             if settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, settings.clip_norm)
             optimizer.step()
@@ -276,28 +288,36 @@ class LocalTrainer:
         return LocalResult(end, gradient.div_(-amounts), float(total) / amounts)
 
     def _mini_batches(
-        self, client: int, task: int, steps: int
+        self, client: int, task: int, steps: int, phase: Phase = ORDINARY
     ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
         """Inputs, labels and weights of the task's mini-batches, changed if settings ask for it."""
-        draws = self.augmenting(client, task)
-        for batch in self.batch_indices(client, task, steps):
+        draws = self.augmenting(client, task, phase)
+        for batch in self.batch_indices(client, task, steps, phase):
             inputs, labels = self.samples(batch)
             changed = inputs if draws is None else self.augment(inputs, draws)
             yield changed, labels, self.weights_of(batch)
 
-    def augmenting(self, client: int, task: int) -> np.random.Generator | None:
+    def augmenting(
+        self, client: int, task: int, phase: Phase = ORDINARY
+    ) -> np.random.Generator | None:
         """What draws the changes of a task's mini-batches; None if there are none."""
         if not self.settings.augment:
             return None
-        return self._streams.generator("augment", client, task)
+        return self._streams.generator(phase.stream("augment"), client, task)
 
-    def batch_indices(self, client: int, task: int, steps: int) -> Iterator[Tensor]:
+    def batch_indices(
+        self, client: int, task: int, steps: int, phase: Phase = ORDINARY
+    ) -> Iterator[Tensor]:
         """The task's mini-batches as int64 tensors, ``steps`` in all."""
-        yield from map(torch.from_numpy, self.batches(client, task, steps))
+        yield from map(torch.from_numpy, self.batches(client, task, steps, phase))
 
-    def batches(self, client: int, task: int, steps: int) -> Iterator[npt.NDArray[np.int64]]:
+    def batches(
+        self, client: int, task: int, steps: int, phase: Phase = ORDINARY
+    ) -> Iterator[npt.NDArray[np.int64]]:
         """The task's mini-batches as arrays (`mini_batches`)."""
-        order = self._streams.generator("batches", client, task) if self.settings.shuffle else None
+        order = None
+        if self.settings.shuffle:
+            order = self._streams.generator(phase.stream("batches"), client, task)
         return mini_batches(
             self._shards.indices(client),
             self.settings.batch_size,
@@ -306,9 +326,15 @@ class LocalTrainer:
             order,
         )
 
-    def noise(self, client: int, task: int) -> Iterator[Tensor]:
+    def batches_in_pass(self, client: int) -> int:
+        """How many mini-batches a pass over the client's data has."""
+        settings = self.settings
+        held = len(self._shards.indices(client))
+        return batches_in_pass(held, settings.batch_size, settings.drop_last)
+
+    def noise(self, client: int, task: int, phase: Phase = ORDINARY) -> Iterator[Tensor]:
         """The noise of the task's gradients, one vector of shape (P,) after another."""
-        draws = self._streams.generator("gradient_noise", client, task)
+        draws = self._streams.generator(phase.stream("gradient_noise"), client, task)
         scale = np.float32(self.settings.gradient_noise)
         while True:
             drawn = draws.standard_normal(self.layout.num_parameters, dtype=np.float32)
@@ -328,3 +354,8 @@ class LocalTrainer:
             torch.empty_like(w).copy_(part.view(w.shape))
             for w, part in zip(weights, parts, strict=True)
         ]
+
+
+def _chosen(weights: Sequence[T], flags: Sequence[bool] | None) -> Sequence[T]:
+    """Those with a flag; all if there are no flags."""
+    return weights if flags is None else list(compress(weights, flags))

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from afl_sim.scenario.catalogue import NamedBlock
 from afl_sim.scenario.checks.extremes import beyond_all_bounds
+from afl_sim.scenario.checks.fleet import group_problems, wrong_lengths, wrong_traces
 from afl_sim.scenario.checks.numerics import numerics_findings
+from afl_sim.scenario.checks.personalization import personalization_findings
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
-from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
-from afl_sim.scenario.mistakes.partial import Partial, fields_of, without_unknown
+from afl_sim.scenario.mistakes.partial import Partial, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.training import LENGTHS, Training
 from afl_sim.scenario.traces.devices import SPEEDS
-from afl_sim.scenario.traces.tables.clients import without_rows
 from afl_sim.scenario.wording import show
 
 
@@ -36,9 +34,10 @@ def impossible_combinations(
     parts = sections
     sections = {name: part for name, part in parts.items() if not isinstance(part, Partial)}
     if clients is not None:
-        yield from _wrong_lengths(parts, clients)
-        yield from without_unknown(_wrong_devices(parts, clients))
-        yield from without_unknown(_absent_clients(parts, clients))
+        yield from wrong_lengths(parts, clients)
+    yield from without_unknown(group_problems(parts.get("clients"), parts.get("data"), clients))
+    if clients is not None:
+        yield from wrong_traces(parts.get("clients"), clients)
         yield from without_unknown(_wrong_attackers(parts, clients))
         yield from _own_checks(sections, clients)
     server = sections.get("server")
@@ -116,10 +115,20 @@ def impossible_combinations(
                 f"its proximal term has the weight {own:g}; expected a number of float32, whose "
                 f"largest is {LARGEST_FLOAT32:.2g}",
             )
+    yield from _without_client_tests(evaluation, strategy)
+    yield from _beside_gradients(training, strategy)
+    by_rule = server is not None and server.buffers == "rule"
+    if by_rule and strategy is not None and not getattr(strategy, "buffers_by_rule", False):
+        yield Finding(
+            ("server", "buffers"),
+            f"got 'rule', but the rule of {strategy.kind} is no mean that could be taken of "
+            "buffers as well; expected mean",
+        )
     runs = cases * sections.get("replications", 1)
     yield from numerics_findings(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
     )
+    yield from personalization_findings(sections)
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
@@ -139,6 +148,33 @@ def impossible_combinations(
                 "evaluated only at the start and the end; expected evaluation.every_seconds or "
                 "evaluation.every_versions",
             )
+
+
+def _beside_gradients(training: Training | None, strategy: NamedBlock | None) -> Iterator[Finding]:
+    """What changes local training has no effect on clients that send gradients."""
+    if training is None or strategy is None or not getattr(strategy, "gradient", False):
+        return
+    why = f"clients of {strategy.kind} send gradients and do not train, so that it has no effect"
+    if training.proximal > 0:
+        yield Finding(("training", "proximal"), f"got {training.proximal:g}, but {why}; expected 0")
+    if training.lr_schedule.kind != "constant":
+        yield Finding(
+            ("training", "lr_schedule"),
+            f"got {show(training.lr_schedule.kind)}, but {why}; expected constant, and a "
+            "server_optimizer or lr of the strategy",
+        )
+
+
+def _without_client_tests(evaluation: Any, strategy: Any) -> Iterator[Finding]:
+    """A schedule that reads accuracies which no evaluation measures."""
+    if evaluation is None or strategy is None or evaluation.per_client:
+        return
+    if getattr(strategy, "reads_client_tests", False) is True:
+        yield Finding(
+            ("evaluation", "per_client"),
+            f"got false, but {strategy.kind} reads the accuracy on each client's own test samples; "
+            "expected true, with data.client_test above 0",
+        )
 
 
 def _compressed_beside_own(
@@ -210,63 +246,23 @@ def _queued_beside_own(
 def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Keys that exclude each other in a block. ``data`` need not be valid."""
     clients = data.get("clients")
-    compute = clients.get("compute") if isinstance(clients, dict) else None
+    computes: list[tuple[KeyPath, Any]] = []
+    if isinstance(clients, dict):
+        groups = clients.get("groups")
+        fleets: list[tuple[KeyPath, Any]] = [(("clients",), clients)]
+        fleets += [
+            (("clients", "groups", i), group)
+            for i, group in enumerate(groups if isinstance(groups, list) else ())
+            if isinstance(group, dict)
+        ]
+        computes = [((*path, "compute"), fleet.get("compute")) for path, fleet in fleets]
     for path, block, names in (
         (("training",), data.get("training"), LENGTHS),
-        (("clients", "compute"), compute, SPEEDS),
+        *((path, compute, SPEEDS) for path, compute in computes),
     ):
         message = too_many(given(block, names), names)
         if message is not None:
             yield Finding(path, message)
-
-
-def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Distribution]]:
-    """Every distribution in a section, with its key path."""
-    if isinstance(value, Distribution):
-        yield path, value
-    elif isinstance(value, BaseModel | Partial):
-        for key, part in fields_of(value):
-            yield from distributions_in(part, (*path, key))
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            yield from distributions_in(item, (*path, i))
-
-
-def _wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
-    for name, section in sections.items():
-        for path, distribution in distributions_in(section, (name,)):
-            if distribution.length not in (None, clients):
-                yield Finding(
-                    path,
-                    f"has values for {distribution.length} clients, but clients.count is "
-                    f"{clients}; expected one value for each client",
-                )
-
-
-def _wrong_devices(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:
-    section = sections.get("clients")
-    trace = None if section is None else section.devices
-    if trace is not None and trace.by == "client" and len(trace.devices) != count:
-        yield Finding(
-            ("clients", "devices", "trace"),
-            f"{trace.trace} has {len(trace.devices)} devices, but clients.count is {count}; "
-            "expected a row for each client, or by: sample",
-        )
-
-
-def _absent_clients(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:
-    """A client without a row would be away for ever, without a notice."""
-    section = sections.get("clients")
-    availability = None if section is None else section.availability
-    if availability is None or availability.kind != "trace":
-        return
-    clients = min(count, len(availability.intervals))
-    absent = [i for i, each in enumerate(availability.intervals[:clients]) if not each]
-    if absent:
-        yield Finding(
-            ("clients", "availability", "trace"),
-            without_rows(availability.trace, len(absent), clients, absent[0]),
-        )
 
 
 def _wrong_attackers(sections: Mapping[str, Any], count: int) -> Iterator[Finding]:

@@ -54,18 +54,26 @@ def without_a_mean(key: str, another: str) -> str:
 
 def _drawn_per_task(clients: Any, server: Any, training: Any) -> dict[str, Distribution]:
     """The laws from which a round trip is drawn anew for each task, by their keys."""
-    compute, network = clients.compute, clients.network
-    found = {
-        "clients.network.download.jitter": network.download.jitter,
-        "clients.network.upload.jitter": network.upload.jitter,
-    }
+    found: dict[str, Distribution] = {}
     for name, link in (("download", server.download), ("upload", server.upload)):
         if link.bandwidth is not None:  # else it takes no time
             found[f"server.{name}.jitter"] = link.jitter
-    if compute.max_seconds is None:
-        found["clients.compute.jitter"] = compute.jitter
-        found["clients.compute.jitter_seconds"] = compute.jitter_seconds
-        if training is not None and compute.unit != "task":
-            amount = "steps" if training.epochs is None else "epochs"
-            found[f"training.{amount}"] = training.steps or training.epochs
+    for path, part in _parts(clients):
+        compute, network = part.compute, part.network
+        found[f"{path}.network.download.jitter"] = network.download.jitter
+        found[f"{path}.network.upload.jitter"] = network.upload.jitter
+        if compute.max_seconds is None:
+            found[f"{path}.compute.jitter"] = compute.jitter
+            found[f"{path}.compute.jitter_seconds"] = compute.jitter_seconds
+            if training is not None and compute.unit != "task":
+                amount = "steps" if training.epochs is None else "epochs"
+                found[f"training.{amount}"] = training.steps or training.epochs
     return found
+
+
+def _parts(clients: Any) -> Iterator[tuple[str, Any]]:
+    """The fleet, or its groups, with their key paths."""
+    if not clients.groups:
+        yield "clients", clients
+    for index, group in enumerate(clients.groups):
+        yield f"clients.groups.{index}", group

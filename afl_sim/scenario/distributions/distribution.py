@@ -8,7 +8,7 @@ a pure function of its address.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -121,6 +121,10 @@ class Distribution:
         if "values" in listed:
             rows = [rows[i] for i in order]
         return self.of(law, {"values": rows})
+
+    def placed(self, place: Callable[[int], int]) -> Distribution:
+        """The same list for some of the clients: client i takes entry ``place(i)`` of it."""
+        return Distribution.of(self._law.placed(place), self.form)
 
     @property
     def positive(self) -> bool:

@@ -43,6 +43,20 @@ class Law:
     length: int | None = None
     reordered: Callable[[Sequence[int]], Law] | None = None
 
+    def placed(self, place: Callable[[int], int]) -> Law:
+        """The law in which client i is the ``place(i)``-th written."""
+
+        def quantile(u: float, client: int, k: int) -> float:
+            return self.quantile(u, place(client), k)
+
+        return Law(
+            quantile,
+            elementwise(quantile),
+            lambda client: self.mean(place(client)),
+            self.positive,
+            self.constant,
+        )
+
 
 def constant(value: float) -> Law:
     """Always the same number."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import EntryPoint, entry_points
+import importlib.metadata
+import os
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoint
 from types import ModuleType
 
 from afl_sim.errors import ScenarioError
@@ -46,6 +50,28 @@ def load(path: str, noun: str) -> object:
             )
         found = getattr(found, part)
     return found
+
+
+def entry_points(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a group.
+
+    Python opens a file of every installed package to find them. So they are searched for again only
+    when the module path or a folder in it has changed.
+    """
+    return _entry_points(group, tuple((place, _changed_ns(place)) for place in sys.path))
+
+
+@lru_cache(maxsize=64)
+def _entry_points(group: str, places: tuple[tuple[str, int | None], ...]) -> tuple[EntryPoint, ...]:
+    return tuple(importlib.metadata.entry_points(group=group))
+
+
+def _changed_ns(place: str) -> int | None:
+    """When packages were last added to a folder or taken out of it; None if there is no folder."""
+    try:
+        return os.stat(place or os.curdir).st_mtime_ns
+    except OSError:
+        return None
 
 
 def installed(group: str) -> dict[str, EntryPoint]:

@@ -2,99 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.uses import OncePerClient
-from afl_sim.scenario.section import (
-    Count,
-    LaterSection,
-    Seconds,
-    Section,
-    default_choice,
-    refuse_many,
-)
+from afl_sim.scenario.section import Count, LaterSection
 from afl_sim.scenario.sections.attack import AnyAttack
 from afl_sim.scenario.sections.availability import AlwaysAvailable, Availability
+from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.faults import Faults
-from afl_sim.scenario.sections.modulation import Hours, Slowdowns
+from afl_sim.scenario.sections.groups import (
+    MOST_GROUPS,
+    ClientGroup,
+    completed,
+    refuse_measured_twice,
+)
 from afl_sim.scenario.sections.network import Network
-from afl_sim.scenario.traces.devices import SPEEDS, DeviceTrace
-
-
-class Compute(Section):
-    """Duration of local training: a persistent speed for each client, and jitter for each task.
-
-    A task of n samples in m steps takes ``speed * (n, m or 1) * jitter + jitter_seconds``, at most
-    ``max_seconds``, and longer while the client is slowed down or the hour is a slow one.
-    """
-
-    seconds_per_sample: OncePerClient | None = Field(
-        default=None,
-        description="Speed, drawn once for each client (seconds per sample trained). One of "
-        "seconds_per_sample, seconds_per_step and seconds_per_task is given; by default "
-        "seconds_per_task is 1.",
-    )
-    seconds_per_step: OncePerClient | None = Field(
-        default=None, description="Speed, drawn once for each client (seconds per local step)."
-    )
-    seconds_per_task: OncePerClient | None = Field(
-        default=None, description="Speed, drawn once for each client (seconds per task)."
-    )
-    jitter: Distribution = Field(
-        default=Distribution(1.0),
-        description="A factor on the compute time, drawn for each task or step (no unit).",
-    )
-    jitter_seconds: Distribution = Field(
-        default=Distribution(0.0),
-        description="Time added to the compute time, drawn for each task (seconds).",
-    )
-    jitter_per: Literal["task", "step"] = Field(
-        default="task", description="Whether `jitter` is drawn once for a task or for every step."
-    )
-    max_seconds: Seconds | None = Field(
-        default=None,
-        description="Upper limit of a task's computation time. A slower client does the same work "
-        "in this time (seconds at full speed); null: no limit.",
-    )
-    slowdowns: Slowdowns | None = Field(
-        default=None, description="Slowdowns that come and go; null: none."
-    )
-    hours: Hours | None = Field(
-        default=None, description="A speed that depends on the time of day; null: a constant one."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_speed(cls, block: Any) -> Any:
-        return default_choice(block, SPEEDS, {"seconds_per_task": 1.0})
-
-    @model_validator(mode="after")
-    def _one_speed(self) -> Self:
-        refuse_many(self, SPEEDS)
-        return self
-
-    @property
-    def speed(self) -> Distribution:
-        """The persistent speed, in seconds per `unit`."""
-        found = self.seconds_per_sample or self.seconds_per_step or self.seconds_per_task
-        assert found is not None
-        return found
-
-    @property
-    def unit(self) -> Literal["sample", "step", "task"]:
-        """What `speed` counts."""
-        if self.seconds_per_sample is not None:
-            return "sample"
-        return "step" if self.seconds_per_step is not None else "task"
+from afl_sim.scenario.traces.devices import DeviceTrace
 
 
 class Clients(LaterSection):
     """The fleet."""
 
-    _later = ("attack",)
+    _later = ("attack", "groups")
 
     count: Count = Field(description="Number of clients.")
     compute: Compute = Field(default=Compute(), description="How long local training takes.")
@@ -120,3 +50,24 @@ class Clients(LaterSection):
         description="Clients that send false updates or train on false labels; null: none. They "
         "take as long as honest clients, so the schedule does not change.",
     )
+    groups: Annotated[tuple[ClientGroup, ...], Field(max_length=MOST_GROUPS)] = Field(
+        default=(),
+        description="Groups of clients that differ from the fleet, such as phones and desktops. "
+        "Every client is in one of them; empty: all clients are alike.",
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _complete(
+        cls, groups: tuple[ClientGroup, ...], info: ValidationInfo
+    ) -> tuple[ClientGroup, ...]:
+        for index, group in enumerate(groups):
+            refuse_measured_twice(index, group, info.data.get("devices"))
+        return tuple(completed(group, info.data) for group in groups)
+
+    def of_group(self, group: ClientGroup) -> Clients:
+        """The section as it holds for the clients of one of its groups."""
+        own = ("compute", "network", "devices", "availability", "faults")
+        return self.model_copy(
+            update={"groups": (), **{name: getattr(group, name) for name in own}}
+        )

@@ -88,6 +88,11 @@ BY_FORM: Final[dict[str, tuple[str, ...]]] = {
 }
 """The metrics of an evaluation that names none, by the form of the labels."""
 
+PERSONAL: Final = "personal_"
+"""How the name of a metric of the clients' personalised models begins."""
+
+LOSS: Final = "loss"
+
 TAKEN: Final = frozenset(
     {
         "time_us", "version", "updates", "samples", "accuracy", "loss", "class_accuracy",
@@ -175,7 +180,14 @@ def better_of(metric: str | Metric) -> Better:
     """Which of two values of a metric is better; of an unknown one the higher."""
     if not isinstance(metric, str):
         return metric.better
+    if metric == LOSS:
+        return "lower"
     return METRICS[metric].better if metric in METRICS else "higher"
+
+
+def personal_metrics(metrics: Mapping[str, Better]) -> dict[str, Better]:
+    """The metrics of the clients' personalised models, where these are measured of all models."""
+    return {f"{PERSONAL}{name}": better for name, better in (*metrics.items(), (LOSS, "lower"))}
 
 
 def is_reached(value: float | None, target: float, better: Better) -> bool:
@@ -227,11 +239,13 @@ def accuracies_are_shares(targets: dict[str, Any]) -> dict[str, Any]:
     Raises:
         PydanticCustomError: one is not above 0 and at most 1.
     """
-    for target in targets.get("accuracy", ()):
-        if not 0 < target <= 1:
-            raise PydanticCustomError(
-                "scenario", f"accuracy: got {show(target)}; expected a share above 0 and at most 1"
-            )
+    for name in ("accuracy", f"{PERSONAL}accuracy"):
+        for target in targets.get(name, ()):
+            if not 0 < target <= 1:
+                raise PydanticCustomError(
+                    "scenario",
+                    f"{name}: got {show(target)}; expected a share above 0 and at most 1",
+                )
     return targets
 
 

@@ -13,6 +13,7 @@ from afl_sim.scenario.distributions.uses import ServersOwn
 from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Seconds, Section, Whole
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.metrics import (
+    PERSONAL,
     AnyMetric,
     Better,
     Listed,
@@ -24,6 +25,7 @@ from afl_sim.scenario.sections.metrics import (
     targets_by_metric,
 )
 from afl_sim.scenario.sections.network import ServerLink, UncontendedLink
+from afl_sim.scenario.sections.personalization import FineTuning
 from afl_sim.scenario.sections.selection import AnySelection, UniformSelection
 
 Share = Annotated[Number, Field(gt=0, le=1)]
@@ -35,8 +37,10 @@ Targets = Annotated[
 DEFAULT_TARGETS = (0.9, 0.95)
 
 
-class Server(Section):
+class Server(LaterSection):
     """Durations, client selection and links of the server."""
+
+    _later = ("buffers",)
 
     aggregation_seconds: ServersOwn = Field(
         default=Distribution(0.0),
@@ -60,6 +64,12 @@ class Server(Section):
         default=UncontendedLink(),
         description="The link on which updates reach the server; an update passes it after the "
         "client's own link.",
+    )
+    buffers: Literal["mean", "rule"] = Field(
+        default="mean",
+        description="What the buffers of the global model (BatchNorm's running statistics) become. "
+        "mean: their mean over the aggregated updates. rule: what the strategy's rule makes of "
+        "them, as if they were parameters; strategies that mix models or deltas can do this.",
     )
 
 
@@ -124,7 +134,7 @@ class Stop(LaterSection):
 class Evaluation(LaterSection):
     """When and on which samples the global model is evaluated, besides at the start and the end."""
 
-    _later = ("metrics", "per_client")
+    _later = ("metrics", "per_client", "fine_tuning")
 
     every_versions: Count | None = Field(
         default=None, description="Versions between evaluations (versions)."
@@ -171,6 +181,14 @@ class Evaluation(LaterSection):
         "samples that the client keeps for tests (data.client_test).",
     )
 
+    fine_tuning: FineTuning | None = Field(
+        default=None,
+        description="Fine-tuning of each client's model on the samples that it trains on, before "
+        "the model is tested on those that it keeps for tests (data.client_test). The metrics are "
+        "personal_accuracy, personal_loss and so on. It takes no virtual time, and the run goes on "
+        "from the models as they were. null: none.",
+    )
+
     @model_validator(mode="after")
     def _named_apart(self) -> Self:
         check_names(self.metrics)
@@ -189,6 +207,8 @@ class Evaluation(LaterSection):
     def better(self, name: str) -> Better:
         """Which of two values of a metric is better."""
         own = {metric_name(each): each for each in self.metrics or ()}
+        if name not in own:
+            name = name.removeprefix(PERSONAL)
         return better_of(own.get(name, name))
 
     def metrics_of(self, by_default: tuple[str, ...]) -> tuple[str | Metric, ...]:

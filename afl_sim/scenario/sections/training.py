@@ -31,6 +31,7 @@ from afl_sim.scenario.section import (
 from afl_sim.scenario.sections.augmentation import Augmentation
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.scenario.sections.losses import AnyLoss
+from afl_sim.scenario.sections.personalization import AnyPersonalization
 
 
 class ConstantRate(Section):
@@ -93,6 +94,20 @@ def _whole(value: Distribution) -> Distribution:
     return value
 
 
+def batches_in_pass(samples: int, batch_size: int | None, drop_last: bool) -> int:
+    """Mini-batches in one pass over a client's samples.
+
+    Args:
+        samples: that the client holds.
+        batch_size: samples per mini-batch; None for all of them.
+        drop_last: whether a last, smaller mini-batch is left out, unless it is the only one.
+    """
+    if batch_size is None:
+        return 1 if samples else 0
+    whole, rest = divmod(samples, batch_size)
+    return whole + bool(rest and not (drop_last and whole))
+
+
 DEFAULT_OPTIMIZER: dict[str, Any] = {"kind": "SGD", "lr": 0.05}
 LENGTHS = ("epochs", "steps")
 Repetitions = Annotated[Distribution, AfterValidator(_whole)]
@@ -101,7 +116,7 @@ Repetitions = Annotated[Distribution, AfterValidator(_whole)]
 class Training(LaterSection):
     """Local training of one task."""
 
-    _later = ("augment",)
+    _later = ("augment", "personalization")
 
     epochs: Repetitions | None = Field(
         default=None,
@@ -163,6 +178,14 @@ class Training(LaterSection):
         description="Of classes and of tokens: cross_entropy of logits, nll of log-probabilities; "
         "of classes also mse to one-hot labels. Of numbers: mse, l1, huber. Of several labels: bce "
         "(or multilabel), binary cross-entropy of logits. Or `package.module:name` for your own.",
+    )
+
+    personalization: AnyPersonalization | None = Field(
+        default=None,
+        description="Further steps of each task, for what the client keeps for itself. fedrep: the "
+        "parts that model.personal names are trained apart from the others; ditto: the client has "
+        "a second model of its own. They take time, and their samples count as trained. null: "
+        "none.",
     )
 
     @property

@@ -38,7 +38,11 @@ class ASOFed(ConcurrentStrategy):
         "Chen et al., IEEE Big Data 2020 (arXiv 1911.02134)",
         "asynchronous",
         keeps="each client's last and decayed gradient",
-        unconfirmed="the recursion of h and the step r, stated from memory",
+        checked="re-implementations",
+        source="zeta and h: boyi-liu/AFL-Lib, alg/asofed.py",
+        unconfirmed="the step r_k, looked for in the paper's text and in public code: AFL-Lib "
+        "has none, and another re-implementation has max(1, log10) of a mean delay "
+        "in versions, on the local rate",
     )
 
     concurrency: Concurrency = Field("all", description="clients that train at once, or all")

@@ -37,7 +37,12 @@ class AsyncWeighted(Strategy):
     Durations are mean times from download to upload, as a profile of the fleet would measure them.
     """
 
-    about = About("Fraboni et al., JMLR 2023 (arXiv 2206.10189)", "asynchronous")
+    about = About(
+        "Fraboni et al., JMLR 2023 (arXiv 2206.10189)",
+        "asynchronous",
+        checked="paper",
+        source="the paper's text: asynchronous FedAvg",
+    )
 
     weights: Literal["unbiased", "identical"] = Field(
         "unbiased", description="d_i: p_i tau_i sum_j 1/tau_j, or 1"

@@ -31,6 +31,9 @@ class AsyncSGD(GradientStrategy, ConcurrentStrategy):
         "Mishchenko et al., NeurIPS 2022 (arXiv 2206.07638)",
         "asynchronous",
         keeps="nothing (a server optimizer: its moments)",
+        checked="paper",
+        source="the paper's text; also vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py "
+        "(AsynchronousSGD), by the authors of Ringmaster ASGD",
     )
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")

@@ -22,15 +22,19 @@ class CA2FL(ConcurrentStrategy):
     and h is the mean of all h_i. After M arrivals, ``v = h + (1/M) sum_i (Delta_i - h_i)``,
     ``w <- w + eta v``, and ``h_i <- Delta_i``.
 
-    If a client arrives twice in a buffer, both updates are compared with the h_i from before the
-    buffer. The paper leaves this open.
+    h_i is replaced at each arrival. So if a client arrives twice in a buffer, its second update is
+    compared with its first. h is the mean from before the buffer.
     """
 
     about = About(
         "Wang et al., ICLR 2024",
         "semi-synchronous",
         keeps="each client's last update",
-        unconfirmed="the rule, stated from memory",
+        checked="re-implementations",
+        source="xchang1121/AsyncFL, algorithms/ca2fl.py, by the paper's Algorithm 2; "
+        "boyi-liu/AFL-Lib, alg/ca2fl.py",
+        unconfirmed="whether h is the mean before the buffer, as in AsyncFL, or after it, as in "
+        "AFL-Lib; no text or code of the authors was found",
     )
 
     buffer_size: PositiveInt = Field(10, description="M: updates per server step")
@@ -45,11 +49,13 @@ class CA2FL(ConcurrentStrategy):
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
         r"""$w \leftarrow w + \eta \left(h + \frac{1}{M} \sum_i (\Delta_i - h_i)\right)$.
 
-        Then $h_i \leftarrow \Delta_i$.
+        In order of arrival, with $h_i \leftarrow \Delta_i$ after each; h is the mean before them.
         """
         cache, zero = state["cache"], torch.zeros_like(params)
         mean = torch.stack([*cache.values(), zero]).sum(0) / state["clients"]
-        changes = [update.delta - cache.get(update.client, zero) for update in updates]
+        newer, changes = dict(cache), []
+        for update in updates:
+            changes.append(update.delta - newer.get(update.client, zero))
+            newer[update.client] = update.delta
         v = mean + torch.stack(changes).sum(0) / self.buffer_size
-        newer = {**cache, **{update.client: update.delta for update in updates}}
         return params + self.server_lr * v, {**state, "cache": newer}

@@ -35,14 +35,17 @@ class DelayAdaptive(GradientStrategy, ConcurrentStrategy):
 
     threshold: ``gamma_k = gamma`` if ``tau <= tau_C``, else ``min(gamma, 1/(4 L tau))``; Koloskova,
     Stich, Jaggi, "Sharper Convergence Guarantees for Asynchronous SGD for Distributed and Federated
-    Learning", NeurIPS 2022 (arXiv 2206.08307). tau_C, the mean number of gradients in flight, is
-    n by default. This form comes from literature about the paper and is unconfirmed.
+    Learning", NeurIPS 2022 (arXiv 2206.08307). tau_C is the largest number of gradients in flight
+    at a time, which is n here. For larger delays the paper allows any step below that bound, even
+    none; the largest is taken here.
     """
 
     about = About(
         "Mishchenko et al., NeurIPS 2022; Koloskova et al., NeurIPS 2022",
         "asynchronous",
-        unconfirmed="the form threshold",
+        checked="paper",
+        source="the papers' texts; the form proportional also: vectozavr/ringmaster-lmo, "
+        "src/asynchronous/algorithm.py (AsynchronousSGD)",
     )
 
     concurrency: Concurrency = Field("all", description="n: workers, or all clients")
@@ -52,7 +55,8 @@ class DelayAdaptive(GradientStrategy, ConcurrentStrategy):
     )
     critical_delay: NonNegativeInt | None = Field(
         None,
-        description="tau_C: the largest delay that leaves the step as it is (threshold); n if null",
+        description="tau_C: the largest delay that leaves the step as it is (threshold), in the "
+        "paper the largest concurrency; n if null",
     )
     smoothness: PositiveFloat | None = Field(
         None, description="L: the smoothness of the loss, which the form threshold needs"

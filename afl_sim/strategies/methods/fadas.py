@@ -24,15 +24,15 @@ class FADAS(ConcurrentStrategy):
     ``v <- beta2 v + (1 - beta2) Delta^2``, ``vhat <- max(vhat, v)`` and
     ``w <- w + eta_t m / (sqrt(vhat) + eps)``. m and vhat are bias-corrected as in the authors' code
     (torch's Adam with ``amsgrad``). With tau_max the largest staleness in the buffer, eta_t is
-    ``eta / tau_max`` if ``tau_max > tau_c``, else eta. A secondary source has
-    ``min(eta, 1/tau_max)`` instead.
+    ``eta / tau_max`` if ``tau_max > tau_c``, else eta, as in the authors' code.
     """
 
     about = About(
         "Wang et al., ICML 2024",
         "semi-synchronous",
         keeps="AMSGrad's moments",
-        unconfirmed="the delay-adaptive step",
+        checked="authors' code",
+        source="yujiaw98/FADAS, asyncfl_forward.py and g_delay_adaptive.py",
     )
     optimizer_gets = "nothing"
 

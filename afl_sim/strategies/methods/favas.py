@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, PositiveInt
@@ -22,6 +23,9 @@ from afl_sim.strategies.base import (
 from afl_sim.strategies.registry import register
 from afl_sim.strategies.settings import LocalSteps, VirtualWait, check_polls
 
+Expectations = Callable[[int, int], tuple[float, float]]
+"""Of a client and the steps that a poll has found: E[min(E, K)] and P(E > 0)."""
+
 
 @register("favas")
 class FAVAS(Strategy):
@@ -37,14 +41,19 @@ class FAVAS(Strategy):
     If fewer than s clients answer, because others are away or their updates are lost, the server
     uses their number in place of s.
 
-    The paper takes the expectations from the distribution of the steps. Here they are the client's
-    means over its polls so far, including the current one, so that any distribution can be used.
+    The paper takes the expectations from the distribution of the steps. So does this rule, for any
+    distribution of the step times (`server.expected_steps`). It leaves out what a client loses
+    while it is away, and the time of uploads and of the server. Where these count, ``expectations:
+    polls`` takes the client's means over its polls so far instead, the current one included. At a
+    client's first poll alpha_i is then the number of steps that it has just done, so that first
+    contributions are one step long and biased.
     """
 
     about = About(
         "Leconte, Nguyen, Moulines, arXiv 2305.16099",
         "semi-synchronous",
-        unconfirmed="the rule, stated from memory",
+        unconfirmed="the rule, stated from memory: neither the paper's text nor code was found, "
+        "under both of its names",
     )
     optimizer_gets = "nothing"
     polls = True
@@ -53,6 +62,11 @@ class FAVAS(Strategy):
     local_steps: LocalSteps = Field(20, description="K: the most steps between two polls")
     reweighting: Literal["expected", "stochastic"] = Field(
         "expected", description="alpha: the mean number of steps, or P(steps > 0) times the steps"
+    )
+    expectations: Literal["laws", "polls"] = Field(
+        "laws",
+        description="where alpha's expectations come from: the distributions of the step times, or "
+        "the client's polls so far",
     )
     interaction_seconds: VirtualWait = Field(
         3.0, description="seconds of virtual time that an interaction with the clients takes"
@@ -66,9 +80,7 @@ class FAVAS(Strategy):
         return check_polls(self.clients_per_round, period, clients)
 
     def schedule(self, server: ServerView) -> Schedule:
-        polls: Counter[int] = Counter()
-        steps: Counter[int] = Counter()
-        active: Counter[int] = Counter()  # polls that found at least one step done
+        expectations = self._by_polls() if self.expectations == "polls" else self._by_laws(server)
         server.dispatch(range(server.clients), steps=self.local_steps, until_polled=True)
         while True:
             yield server.sleep(self.wait_seconds + self.interaction_seconds)
@@ -77,20 +89,45 @@ class FAVAS(Strategy):
             arrived = yield server.wait([server.recall(task) for task in polled])
             alphas = {}
             for update in arrived:
-                client = update.client
-                polls[client] += 1
-                steps[client] += update.steps
-                active[client] += update.steps > 0
-                total = steps[client]
-                if self.reweighting == "stochastic":
-                    total = active[client] * update.steps
-                alphas[client] = total / polls[client] if update.steps else 1.0
+                mean, some = expectations(update.client, update.steps)
+                alpha = some * update.steps if self.reweighting == "stochastic" else mean
+                alphas[update.client] = alpha if update.steps and alpha else 1.0
             yield server.aggregate(arrived, alpha=alphas)
             for update in arrived:
                 server.dispatch(update.client, steps=self.local_steps, until_polled=True)
             for client in sampled:
                 if server.task(client) is None:  # its update was lost
                     server.dispatch(client, steps=self.local_steps, until_polled=True)
+
+    def _by_laws(self, server: ServerView) -> Expectations:
+        """E[min(E, K)] and P(E > 0) by the distributions of the client's step times."""
+        known: dict[int, tuple[float, float]] = {}
+
+        def expectations(client: int, steps: int) -> tuple[float, float]:
+            if client not in known:
+                known[client] = server.expected_steps(
+                    client,
+                    most=self.local_steps,
+                    every=self.wait_seconds + self.interaction_seconds,
+                    chance=self.clients_per_round / server.clients,
+                )
+            return known[client]
+
+        return expectations
+
+    def _by_polls(self) -> Expectations:
+        """The same as means over the client's polls so far, this one included."""
+        polls: Counter[int] = Counter()
+        total: Counter[int] = Counter()
+        active: Counter[int] = Counter()  # polls that found at least one step done
+
+        def expectations(client: int, steps: int) -> tuple[float, float]:
+            polls[client] += 1
+            total[client] += steps
+            active[client] += steps > 0
+            return total[client] / polls[client], active[client] / polls[client]
+
+        return expectations
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
         r"""$w \leftarrow \frac{1}{s + 1} \left(w + \sum_i u_i\right)$.

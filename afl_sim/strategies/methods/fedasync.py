@@ -28,8 +28,10 @@ class FedAsync(ConcurrentStrategy):
     about = About(
         "Xie, Koyejo, Gupta, OPT 2020 (arXiv 1903.03934)",
         "asynchronous",
-        unconfirmed="the rule, known from a secondary source",
+        checked="re-implementations",
+        source="TL-System/plato, plato/servers/strategies/aggregation/fedasync.py",
     )
+    buffers_by_rule = True
 
     alpha: float = Field(0.6, gt=0, le=1, description="mixing weight of a fresh model")
     staleness: AnyStalenessWeight = Field(

@@ -50,7 +50,11 @@ class FedAvg(RoundStrategy):
         "McMahan et al., AISTATS 2017",
         "synchronous",
         keeps="nothing (a server optimizer: its moments)",
+        checked="paper",
+        source="the paper's text, Algorithm 1",
     )
+
+    buffers_by_rule = True
 
     clients_per_round: ClientsPerRound = Field(
         10,

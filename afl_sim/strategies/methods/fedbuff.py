@@ -24,7 +24,9 @@ class FedBuff(ConcurrentStrategy):
 
     Nguyen et al., "Federated Learning with Buffered Asynchronous Aggregation", AISTATS 2022
     (arXiv 2106.06639), Algorithm 1: ``w <- w + eta_g (1/K) sum_i s(tau_i) Delta_i`` with
-    ``s(tau) = (1 + tau)^-1/2``. The sum is divided by K, not by the sum of the weights.
+    ``s(tau) = (1 + tau)^-1/2``. The sum is divided by K, not by the sum of the weights. The
+    authors' own simulator, FLSim, divides s by its value at staleness 1, which is a factor of
+    sqrt(2) here, and by default it sums without 1/K. Both are constants in ``server_lr``.
 
     The client that fills the buffer is replaced after the step, so that its replacement trains on
     the new model. With ``replacement: before_step`` the replacement trains on the model before the
@@ -35,7 +37,13 @@ class FedBuff(ConcurrentStrategy):
         "Nguyen et al., AISTATS 2022 (arXiv 2106.06639)",
         "semi-synchronous",
         keeps="nothing (a server optimizer: its moments)",
+        checked="re-implementations",
+        source="TL-System/plato, plato/servers/strategies/aggregation/fedbuff.py",
+        unconfirmed="1/K in the paper's algorithm: the authors' FLSim (facebookresearch/FLSim, "
+        "flsim/servers/aggregator.py) sums by default; the paper's text was not "
+        "found",
     )
+    buffers_by_rule = True
 
     buffer_size: PositiveInt = Field(10, description="K: updates per server step")
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")

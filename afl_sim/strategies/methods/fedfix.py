@@ -38,7 +38,12 @@ class FedFix(Strategy):
     Durations are mean times from download to upload, as a profile of the fleet would measure them.
     """
 
-    about = About("Fraboni et al., JMLR 2023 (arXiv 2206.10189)", "semi-synchronous")
+    about = About(
+        "Fraboni et al., JMLR 2023 (arXiv 2206.10189)",
+        "semi-synchronous",
+        checked="paper",
+        source="the paper's text: FedFix",
+    )
 
     needs_mean_times: ClassVar[bool] = True
 

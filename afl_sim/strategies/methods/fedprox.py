@@ -21,9 +21,10 @@ class FedProx(FedAvg):
 
     Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020, Algorithm 2. In the
     paper's experiments an exact share of the clients selected in a round are stragglers, which do a
-    number of epochs drawn uniformly from 1 to E. FedProx aggregates their partial work. The paper's
-    FedAvg is ``mu: 0, partial: drop``: it sends them a task and does not use the result. If the
-    share is not a whole number of clients, it is rounded up or down at random in each round, so
+    part of the E epochs. As in the authors' code, a straggler never does all of them: its number of
+    epochs is drawn uniformly from 1 to E - 1. FedProx aggregates this partial work. The paper's
+    FedAvg is ``mu: 0, partial: drop``: it sends stragglers a task and does not use the result. If
+    the share is not a whole number of clients, it is rounded up or down at random in each round, so
     that it is right on average.
     """
 
@@ -31,6 +32,8 @@ class FedProx(FedAvg):
         "Li et al., MLSys 2020",
         "synchronous",
         keeps="nothing (a server optimizer: its moments)",
+        checked="authors' code",
+        source="litian96/FedProx, flearn/trainers/fedprox.py",
     )
 
     mu: NonNegativeFloat = Field(0.0, description="weight of the proximal term")
@@ -41,7 +44,8 @@ class FedProx(FedAvg):
         description="mean share of the clients selected in a round that do partial work",
     )
     straggler_epochs: PositiveInt = Field(
-        1, description="E: a straggler's epochs are drawn uniformly from 1 to E"
+        1,
+        description="E: a straggler's epochs are drawn uniformly from 1 to E - 1 (1 if E is 1)",
     )
     partial: Literal["drop", "keep"] = Field(
         "keep", description="the stragglers' partial work is lost, or used"
@@ -78,7 +82,7 @@ class FedProx(FedAvg):
                 cohort.append(server.dispatch(client, retry=False))
                 continue
             drawn = server.uniform("straggler_epochs", client, server.version)
-            epochs = 1 + int(drawn * self.straggler_epochs)
+            epochs = 1 + int(drawn * (self.straggler_epochs - 1))
             task = server.dispatch(client, epochs=epochs, retry=False)
             if self.partial == "keep":
                 cohort.append(task)

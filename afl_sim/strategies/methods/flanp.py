@@ -70,7 +70,10 @@ class FLANP(Strategy):
         "Reisizadeh et al., 2022 (arXiv 2012.14453)",
         "synchronous",
         keeps="the mean updates of recent rounds; each client its gradient tracking variable",
-        unconfirmed="the measure that ends a stage; FedGATE's update",
+        checked="paper",
+        source="the paper's text: the stages and their sizes",
+        unconfirmed="the measure that ends a stage; FedGATE's update: no code of the authors was "
+        "found",
     )
 
     needs_mean_times: ClassVar[bool] = True

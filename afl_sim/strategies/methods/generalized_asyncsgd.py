@@ -35,7 +35,9 @@ class GeneralizedAsyncSGD(GradientStrategy):
     about = About(
         "Leconte et al., AISTATS 2024 (arXiv 2405.00017)",
         "asynchronous",
-        unconfirmed="the step eta / (n p_i); which clients have the first tasks",
+        unconfirmed="the step eta / (n p_i), which is derived: it is unbiased, because "
+        "completions come in proportion to p; which clients have the first tasks. "
+        "The paper's algorithm was looked for and not found",
     )
     queues_at_clients: ClassVar[bool] = True
 

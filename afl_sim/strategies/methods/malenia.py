@@ -22,21 +22,27 @@ class Malenia(GradientStrategy):
 
     Tyurin, Richtarik, "Optimal Time Complexities of Parallel Stochastic Optimization Methods Under
     a Fixed Computation Model", NeurIPS 2023 (arXiv 2305.12387), Malenia SGD. Each client sends as
-    many gradients at w as it can, until the harmonic mean of their numbers B_i is at least S/n.
+    many gradients at w as it can, until the harmonic mean of their numbers B_i is greater than S/n.
     Then ``w <- w - gamma (1/n) sum_i mean_i``, where mean_i is the mean gradient of client i, and
-    all clients start anew. With S = n, the default, the server waits until each client has sent
-    one.
+    all clients start anew. A client that has sent none makes the harmonic mean 0. With S = 0, the
+    default, the server thus waits until each client has sent one, as in the authors' code of
+    Ringleader ASGD.
     """
 
     about = About(
         "Tyurin, Richtarik, NeurIPS 2023 (arXiv 2305.12387)",
         "synchronous",
-        unconfirmed="the condition on S/n",
+        checked="authors' code",
+        source="vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py (MaleniaSGD); the "
+        "condition on S/n: the authors' later text, Algorithm 1",
     )
 
     lr: PositiveFloat = Field(0.5, description="gamma: the server's step size")
     batch: float = Field(
-        1.0, ge=1, description="S/n: the harmonic mean of the clients' gradients per step"
+        0.0,
+        ge=0,
+        description="S/n: a step comes when the harmonic mean of the clients' numbers of gradients "
+        "is greater",
     )
     late: Late = Field(
         "cancel", description="gradients not ready at a step: cancel, or discard on arrival"
@@ -51,13 +57,13 @@ class Malenia(GradientStrategy):
             counts[batch[-1].client] += 1
             if len(counts) < server.clients:
                 return False
-            return len(counts) / sum(1 / n for n in counts.values()) >= self.batch - 1e-9
+            return len(counts) / sum(1 / n for n in counts.values()) > self.batch + 1e-9
 
         yield from batches_at_one_model(server, server.workers(server.clients), enough, self.late)
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
         r"""$w \leftarrow w - \gamma \frac{1}{n} \sum_i \frac{1}{B_i} \sum_j g_{ij}(w)$.
 
-        The step comes when $\left(\frac{1}{n} \sum_i \frac{1}{B_i}\right)^{-1} \ge \frac{S}{n}$.
+        The step comes when $\left(\frac{1}{n} \sum_i \frac{1}{B_i}\right)^{-1} > \frac{S}{n}$.
         """
         return params + self.lr * mean_of_means(tabulated(empty(params), updates)), state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -36,15 +38,23 @@ class QuAFL(Strategy):
     number in place of s.
 
     With ``bits`` both directions are quantised. The server decodes w_i next to w, and the client
-    decodes w_old next to w_i. The duration of a transfer is the scenario's, whatever the bits are.
+    decodes w_old next to w_i. The authors' code rounds to the nearest multiple of 1e-4 and sends 14
+    bits. The duration of a transfer is the scenario's, whatever the bits are.
+
+    A poll breaks off the step that a client is computing. The step begins again after the poll. By
+    default its time is drawn anew. In the authors' code it takes as long as it was drawn to take
+    (``interrupted_step: repeated``), so that a step which is longer than the time between two polls
+    holds a client up until a poll leaves it out.
     """
 
     about = About(
         "Zakerinia et al., arXiv 2206.10032",
         "semi-synchronous",
         keeps="nothing; each client its own model",
-        unconfirmed="the quantisation",
+        checked="authors' code",
+        source="ShayanTalaei/QuAFL, trainer.py, client.py and quantizer.py",
     )
+    buffers_by_rule = True
     optimizer_gets = "nothing"
     polls = True
 
@@ -61,7 +71,17 @@ class QuAFL(Strategy):
         None, le=24, description="bits of a transmitted element; null: no quantisation"
     )
     quantization_step: PositiveFloat = Field(
-        1e-3, description="distance between neighbouring values of a quantised element"
+        1e-4, description="distance between neighbouring values of a quantised element"
+    )
+    rounding: Literal["nearest", "stochastic"] = Field(
+        "nearest",
+        description="a quantised element is rounded to the nearest value, or up or down at random "
+        "so that the mean is right",
+    )
+    interrupted_step: Literal["redrawn", "repeated"] = Field(
+        "redrawn",
+        description="the time of a step that a poll has broken off: drawn anew after the poll, or "
+        "as long again",
     )
 
     @property
@@ -76,9 +96,11 @@ class QuAFL(Strategy):
         server.dispatch(range(server.clients), steps=self.local_steps, until_polled=True)
         while True:
             yield server.sleep(self.wait_seconds + self.interaction_seconds)
-            polled = [server.poll(client) for client in server.sample(self.clients_per_round)]
+            sampled = server.sample(self.clients_per_round)
+            repeat = self.interrupted_step == "repeated"
+            polled = [server.poll(client, repeat_step=repeat) for client in sampled]
             arrived = yield server.wait(polled)
-            if self.bits is None:
+            if self.bits is None or self.rounding == "nearest":
                 yield server.aggregate(arrived)
             else:
                 u = server.uniform("quantization", k=server.version)
@@ -108,5 +130,7 @@ class QuAFL(Strategy):
         """What the receiver gets of a vector, if the receiver has ``key``."""
         if self.bits is None:
             return vector
-        noise = dither(state["seed"], direction, client, len(vector))
+        noise = None
+        if self.rounding == "stochastic":
+            noise = dither(state["seed"], direction, client, len(vector))
         return quantized(vector, key, self.quantization_step, self.bits, noise)

@@ -33,6 +33,8 @@ class Rennala(GradientStrategy, ConcurrentStrategy):
         "Tyurin, Richtarik, NeurIPS 2023 (arXiv 2305.12387)",
         "semi-synchronous",
         keeps="nothing (a server optimizer: its moments)",
+        checked="authors' code",
+        source="vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py (RennalaSGD)",
     )
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")

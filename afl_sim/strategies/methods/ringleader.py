@@ -30,6 +30,8 @@ class Ringleader(GradientStrategy):
         "Maranjyan, Richtarik, ICLR 2026 (arXiv 2509.22860)",
         "asynchronous",
         keeps="a table of each client's gradients",
+        checked="authors' code",
+        source="vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py (RingleaderASGD)",
     )
 
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")

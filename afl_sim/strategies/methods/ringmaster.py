@@ -26,7 +26,9 @@ class Ringmaster(GradientStrategy, ConcurrentStrategy):
     about = About(
         "Maranjyan, Tyurin, Richtarik, ICML 2025",
         "asynchronous",
-        unconfirmed="the form without stops, known from a secondary source",
+        checked="authors' code",
+        source="vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py (RingmasterASGD)",
+        unconfirmed="the form without stops, known from a secondary source only",
     )
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")

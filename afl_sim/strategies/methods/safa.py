@@ -80,6 +80,8 @@ class SAFA(RoundStrategy):
         "Wu et al., IEEE Trans. Computers 2021 (arXiv 1910.01355)",
         "semi-synchronous",
         keeps="each client's last model",
+        checked="authors' code",
+        source="wingter562/SAFA, semiAysnc_FedAvg.py",
     )
     optimizer_gets = "nothing"
 

@@ -49,7 +49,8 @@ class Scaffold(RoundStrategy):
         "Karimireddy et al., ICML 2020 (arXiv 1910.06378)",
         "synchronous",
         keeps="a control variate; each client another one",
-        unconfirmed="the rule, known from a secondary source",
+        checked="re-implementations",
+        source="alpemreacar/FedDyn, utils_methods.py (train_SCAFFOLD)",
     )
     plain_sgd: ClassVar[bool] = True
 

@@ -31,7 +31,7 @@ def server_step(
         optimizer_state: what the last step returned, or None before the first.
         direction: shape (P,): the negative of the pseudo-gradient.
         parts: gives the trained tensors as views of a vector of shape (P,)
-            (`ParameterVector.trained_parts`). The rest of the model stays as it is.
+            (`Layout.trained_parts`). The rest of the model stays as it is.
         lr_factor: a factor on the optimizer's learning rate in this step.
 
     Returns:

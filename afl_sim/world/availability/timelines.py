@@ -7,6 +7,7 @@ of the client and the time: it does not matter who asks, or when.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import availability as spec
 from afl_sim.scenario.traces.intervals import Intervals
 from afl_sim.streams import Streams
-from afl_sim.world.clock import CLOCK_END, to_microseconds
+from afl_sim.world.microseconds import CLOCK_END, to_microseconds
 
 State = tuple[bool, int | None]
 """Whether a client is available, and until when at least (microseconds); None is for ever."""
@@ -187,15 +188,19 @@ class Traced:
     Args:
         intervals: for each client of the trace, in order, in microseconds.
         repeat_us: after how long they repeat; None if they do not.
+        place: the place of a client in the trace, modulo its number of clients.
     """
 
-    def __init__(self, intervals: Intervals, repeat_us: int | None) -> None:
+    def __init__(
+        self, intervals: Intervals, repeat_us: int | None, place: Callable[[int], int]
+    ) -> None:
         self._intervals = intervals
         self._repeat = repeat_us
+        self._place = place
 
     def state(self, client: int, now_us: int) -> State:
         """By the current interval, or the next one."""
-        intervals = self._intervals[client % len(self._intervals)]
+        intervals = self._intervals[self._place(client) % len(self._intervals)]
         if not intervals:
             return False, None
         turn = 0 if self._repeat is None else now_us - now_us % self._repeat
@@ -259,8 +264,16 @@ def returns(availability: Availability, client: int, now_us: int) -> int | None:
     return now_us
 
 
-def build(settings: spec.Availability, streams: Streams) -> Availability | None:
-    """The availability that a scenario describes; None if all clients are always available."""
+def build(
+    settings: spec.Availability, streams: Streams, place: Callable[[int], int] = int
+) -> Availability | None:
+    """The availability that a scenario describes; None if all clients are always available.
+
+    Args:
+        settings: the block.
+        streams: the run's random streams.
+        place: the place of a client in a trace; by default its index.
+    """
     inner: Availability
     if isinstance(settings, spec.OnOff) and settings.off.constant == 0:
         inner = Always()  # an absence of length 0 is no absence
@@ -276,7 +289,7 @@ def build(settings: spec.Availability, streams: Streams) -> Availability | None:
     elif isinstance(settings, spec.TracedAvailability):
         repeat = settings.repeat
         repeat_us = None if repeat is None else to_microseconds(repeat, f"{_KEY}.repeat")
-        inner = Traced(settings.intervals, repeat_us)
+        inner = Traced(settings.intervals, repeat_us, place)
     else:
         inner = Always()
     if settings.joins.constant == 0 and settings.leaves is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -21,12 +22,12 @@ class Leaving:
     """Clients that leave while they have a task.
 
     Attributes:
-        availability: when clients are available.
-        on_leave: what becomes of the task.
+        availability: when clients are available; those that finish their tasks first never leave.
+        on_leave: what becomes of the task of a client.
     """
 
     availability: Availability
-    on_leave: OnLeave
+    on_leave: Callable[[int], OnLeave]
 
 
 class Notice(Protocol):
@@ -80,7 +81,7 @@ class Churn:
         """Whether the task ends when it is due, as far as that is known yet."""
         if not self._punctual or task.until_polled:
             return False
-        return task.phase >= Phase.COMPUTING or not self._fleet.varies
+        return task.phase >= Phase.COMPUTING or not self._fleet.varies(task.client)
 
     def _look(self, event: simpy.Event) -> None:
         task = event.value
@@ -92,7 +93,7 @@ class Churn:
             return
         self._server.record_presence(event_kinds.UNAVAILABLE, task.client)
         tasks = self._server.sharing(task)
-        if self._on_leave != "paused":
+        if self._on_leave(task.client) != "paused":
             tasks.reverse()  # so that no queued task begins because one before it ends
         for task in tasks:
             if self._goes_on(task):
@@ -104,9 +105,10 @@ class Churn:
 
     def _leave(self, task: Task) -> None:
         """What becomes of a task whose client is away from now on."""
-        if self._on_leave == "paused":
+        on_leave = self._on_leave(task.client)
+        if on_leave == "paused":
             self._pause(task)
-        elif self._on_leave == "lost":
+        elif on_leave == "lost":
             self._server.fail(task)
         elif task.pollable:
             self._pause(task)

@@ -8,26 +8,24 @@ from itertools import accumulate
 from typing import Any
 
 from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.distributions.laws import Law, elementwise
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.traces.devices import SPEEDS, Devices
 from afl_sim.streams import Streams
-from afl_sim.world.shuffles import with_shuffles
-from afl_sim.world.speed import SPEED
 
 
-def with_devices(clients: Clients, streams: Streams) -> Clients:
+def with_devices(clients: Clients, streams: Streams, place: Callable[[int], int]) -> Clients:
     """The ``clients`` section; the columns of the trace replace the keys that they stand for.
 
     Args:
         clients: the scenario's section.
         streams: the run's random streams; the device of a client is a draw of ``"devices"``.
+        place: the row of a client where each row is a client.
     """
     if clients.devices is None:
         return clients
     devices = clients.devices.devices
-    row = _drawn(devices, streams) if clients.devices.by == "sample" else _own
+    row = _drawn(devices, streams) if clients.devices.by == "sample" else place
     columns = {name: _column(name, values, row) for name, values in devices.columns.items()}
     compute: dict[str, Any] = {name: columns[name] for name in SPEEDS if name in columns}
     if compute:
@@ -46,17 +44,6 @@ def with_devices(clients: Clients, streams: Streams) -> Clients:
             "network": clients.network.model_copy(update=network),
         }
     )
-
-
-def speeds(clients: Clients, streams: Streams) -> tuple[float, ...]:
-    """The persistent speed of every client, in seconds per sample, step or task."""
-    clients = with_shuffles(clients, streams, "clients")
-    speed = with_devices(clients, streams).compute.speed
-    return tuple(draw(speed, streams, SPEED, client) for client in range(clients.count))
-
-
-def _own(client: int) -> int:
-    return client
 
 
 def _drawn(devices: Devices, streams: Streams) -> Callable[[int], int]:

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from afl_sim.errors import ScenarioError
-from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.links.network import ServerLink
 from afl_sim.world.links.usage import LinkUse
-from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.task import Task
+
+
+class Computing(Protocol):
+    """How long clients compute; see `Compute`."""
+
+    def varies(self, client: int) -> bool: ...
+    def microseconds(self, task: Task, begin_us: int) -> int: ...
+    def work(self, task: Task, elapsed_us: int) -> float: ...
+    def steps_done(self, task: Task, elapsed_us: int) -> int: ...
+    def expected_seconds(self, client: int) -> float: ...
+    def usual_seconds(self, client: int) -> float: ...
+    def repeat_step(self, task: Task, done: int) -> None: ...
+    def expected_steps(
+        self, client: int, most: int, every: float, chance: float, before: float
+    ) -> tuple[float, float]: ...
+
+
+class Path(Protocol):
+    """The clients' own links in one direction; see `ClientLink`."""
+
+    def transfer(self, client: int, number: int, size: int) -> tuple[int, int]: ...
+    def expected_seconds(self, client: int, size: int) -> float: ...
+    def usual_seconds(self, client: int, size: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -24,9 +47,9 @@ class Durations:
         upload_bytes: size of the update that a client uploads.
     """
 
-    compute: Compute
-    download: ClientLink
-    upload: ClientLink
+    compute: Computing
+    download: Path
+    upload: Path
     server_download: ServerLink
     server_upload: ServerLink
     download_bytes: int
@@ -73,6 +96,18 @@ class Durations:
                 "speed is not known; expected distributions with a finite mean"
             )
         return seconds
+
+    def expected_steps(
+        self, client: int, most: int, every: float, chance: float
+    ) -> tuple[float, float]:
+        """What a poll finds: the mean number of steps, and the chance of at least one.
+
+        See `ServerView.expected_steps`.
+        """
+        size = self.download_bytes
+        before = self.server_download.usual_seconds(client, size)
+        before += self.download.usual_seconds(client, size)
+        return self.compute.expected_steps(client, most, every, chance, before)
 
     def usual_seconds(self, client: int) -> dict[str, float]:
         """About how long each leg of the client's tasks takes, by its key in the scenario."""

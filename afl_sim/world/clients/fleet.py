@@ -14,7 +14,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.legs import Legs, Pause
-from afl_sim.world.tasks.faults import Faults
+from afl_sim.world.tasks.faults import AnyFaults, Faults
 from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -57,7 +57,7 @@ class Fleet(Legs):
         workload: Workload,
         durations: Durations,
         outages: Outages,
-        faults: Faults | None,
+        faults: AnyFaults | None,
         reports: Reports,
     ) -> None:
         super().__init__(env)
@@ -80,10 +80,9 @@ class Fleet(Legs):
             return False
         return not self._durations.contended
 
-    @property
-    def varies(self) -> bool:
-        """Whether a computation may take longer or shorter than was planned."""
-        return self._compute.varies
+    def varies(self, client: int) -> bool:
+        """Whether the client may compute longer or shorter than was planned."""
+        return self._compute.varies(client)
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
@@ -94,7 +93,7 @@ class Fleet(Legs):
 
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
-        if self._compute.varies and task.phase is Phase.COMPUTING:
+        if task.phase is Phase.COMPUTING and self._compute.varies(task.client):
             elapsed = int(self.env.now) - task.computing_since_us
             task.worked_us += self._compute.work(task, elapsed)
         super().pause(task)
@@ -104,7 +103,7 @@ class Fleet(Legs):
 
     def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
         """How long the rest takes depends on the client's speed from now on."""
-        if not self._compute.varies:
+        if not self._compute.varies(task.client):
             super()._go_on_computing(task, pause, now)
             return
         task.computing_since_us = now
@@ -114,13 +113,20 @@ class Fleet(Legs):
 
     def steps_done(self, task: Task) -> int:
         """Local steps that a task has completed by now, while it computes; else 0."""
-        if task.phase is not Phase.COMPUTING:
-            return 0
-        elapsed = int(self.env.now) - task.computing_since_us
-        return self._compute.steps_done(task, elapsed)
+        return self._done(task)[0]
 
-    def interrupt(self, task: Task) -> bool:
+    def _done(self, task: Task) -> tuple[int, int]:
+        """The same, and how many further steps for what the client keeps."""
+        if task.phase is not Phase.COMPUTING:
+            return 0, 0
+        elapsed = int(self.env.now) - task.computing_since_us
+        done = self._compute.steps_done(task, elapsed)
+        return self._workload.parted(done, task.steps, task.extra_steps)
+
+    def interrupt(self, task: Task, repeat_step: bool = False) -> bool:
         """End the computation now, with the steps done so far; call `send_back` next.
+
+        With ``repeat_step`` the client's next task begins with the step that this breaks off.
 
         Returns False and changes nothing if the computation or the task has ended already. If the
         client has crashed, the task fails now. A client that is away is told when it is back.
@@ -134,11 +140,15 @@ class Fleet(Legs):
             return False
         if task.phase > Phase.COMPUTING:
             return False
-        steps = self.steps_done(task)
+        steps, extra = self._done(task)
+        if repeat_step:
+            self._compute.repeat_step(task, steps)
         if task.phase is Phase.DOWNLOADING:
             self._record(event_kinds.DOWNLOADED, task, 0)  # the leg ends here
-        task.steps = steps
+        task.steps, task.extra_steps = steps, extra
         task.samples = self._workload.samples(task.client, steps)
+        if extra:
+            task.samples += self._workload.samples(task.client, extra)
         super().halt(task)  # its place at the client is free when its result is uploaded
         task.due_us = int(self.env.now) + task.upload_us + task.upload_work_us
         return True
@@ -166,10 +176,11 @@ class Fleet(Legs):
     def _start_computing(self, task: Task) -> None:
         task.phase = Phase.COMPUTING
         now = task.computing_since_us = int(self.env.now)
-        if self._compute.varies and not task.until_polled:  # it may begin later than planned
+        # It may begin later than planned.
+        if self._compute.varies(task.client) and not task.until_polled:
             task.compute_us = self._compute.microseconds(task, now)
         task.due_us = now + task.compute_us + task.upload_us + task.upload_work_us
-        if self._faults is not None and self._crashes(task, self._faults):
+        if self._faults is not None and self._crashes(task, self._faults.of(task.client)):
             return
         if task.until_polled:
             task.pending = None
@@ -199,7 +210,7 @@ class Fleet(Legs):
             self._uploaded(task)
 
     def _uploaded(self, task: Task) -> None:
-        faults = self._faults
+        faults = None if self._faults is None else self._faults.of(task.client)
         if faults is not None and faults.is_lost(task.client, task.number, task.attempt):
             self._lose(task, faults)
             return
@@ -215,7 +226,7 @@ class Fleet(Legs):
             self._arrive(task)
 
     def _arrive(self, task: Task) -> None:
-        faults = self._faults
+        faults = None if self._faults is None else self._faults.of(task.client)
         if faults is not None:
             task.corruption = faults.corruption(task.client, task.number)
             if task.corruption is not None:
@@ -248,7 +259,7 @@ class Fleet(Legs):
     def _crash(self, task: Task) -> None:
         """The work is lost; the server may notice only later."""
         assert self._faults is not None
-        left = task.sent_us + self._faults.noticed_us - int(self.env.now)
+        left = task.sent_us + self._faults.of(task.client).noticed_us - int(self.env.now)
         if left > 0:
             task.lost = True
             self.put_off(task, left, self._fail)

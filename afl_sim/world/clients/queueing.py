@@ -18,7 +18,7 @@ from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.selection import Selector
-from afl_sim.world.tasks.faults import Faults
+from afl_sim.world.tasks.faults import AnyFaults
 from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -36,7 +36,7 @@ class QueueingFleet(Fleet):
         workload: Workload,
         durations: Durations,
         outages: Outages,
-        faults: Faults | None,
+        faults: AnyFaults | None,
         reports: Reports,
     ) -> None:
         super().__init__(env, workload, durations, outages, faults, reports)

@@ -15,8 +15,8 @@ from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import network as spec
 from afl_sim.streams import Streams
-from afl_sim.world.clock import to_microseconds
 from afl_sim.world.links.contended import FifoLink, Link, SharedLink
+from afl_sim.world.microseconds import to_microseconds
 
 _RATES_KEPT = 1 << 14
 

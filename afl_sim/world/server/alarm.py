@@ -5,7 +5,8 @@ from __future__ import annotations
 import simpy
 
 from afl_sim.world.availability.outages import Outages
-from afl_sim.world.clock import Wake, to_microseconds
+from afl_sim.world.clock import Wake
+from afl_sim.world.microseconds import to_microseconds
 
 
 class Alarm:

@@ -38,6 +38,11 @@ class Results:
         self._check(measured)
         return self._learner.measure(function, measured, self._ledger.version + 1)
 
+    def client_accuracies(self, time_us: int) -> list[float]:
+        """The current model's accuracy on each client's own test samples."""
+        self._check([])
+        return self._learner.client_accuracies(time_us, self._ledger.version)
+
     def _check(self, updates: Iterable[Task]) -> None:
         """Refuse what the schedule may not read.
 

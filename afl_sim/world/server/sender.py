@@ -70,6 +70,7 @@ class Sender:
         self._free = idle_waits.free
         self._learner = learner
         self._amount = workload.amount
+        self._extra = None if workload.personal is None else workload.extra_steps
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
         self._sent: dict[int, int] = {}  # client -> tasks sent so far
@@ -106,16 +107,20 @@ class Sender:
         timeout.callbacks.append(set_out)
         return task
 
-    def recall(self, task: Task) -> None:
+    def recall(self, task: Task, repeat_step: bool = False) -> None:
         """Have the client stop and send what it has done; a task that was never sent fails."""
         if task.phase is Phase.WAITING:
             self._withdraw(task, Phase.FAILED)
         else:
             task.order = replace(task.order, retry=False)
-            self.call_back(task)
+            self.call_back(task, repeat_step)
 
-    def poll(self, client: int) -> Task:
+    def poll(self, client: int, repeat_step: bool = False) -> Task:
         """Recall the client's task and send it the next one, which goes on from there.
+
+        Args:
+            client: the client's index.
+            repeat_step: the step that this breaks off takes as long again in the next task.
 
         Raises:
             ScheduleError: the client has no task that waits for a poll, or is away.
@@ -125,7 +130,7 @@ class Sender:
             raise ScheduleError(f"client {client} has no task that waits for a poll")
         if not self._presence.is_there(client, int(self._env.now)):
             raise ScheduleError(f"client {client} is away and cannot be polled")
-        self.recall(polled)
+        self.recall(polled, repeat_step)
         self._send(client, Order(steps=polled.limit, until_polled=True), after=polled)
         return polled
 
@@ -155,9 +160,9 @@ class Sender:
         elif task.order.retry and not task.unwanted:
             self._replace(task)
 
-    def call_back(self, task: Task) -> None:
+    def call_back(self, task: Task, repeat_step: bool = False) -> None:
         """The client stops and sends what it has done."""
-        if self.fleet.interrupt(task):
+        if self.fleet.interrupt(task, repeat_step):
             self._learner.recall(task)
             self.fleet.send_back(task)
 
@@ -185,6 +190,8 @@ class Sender:
             task = waiting
             del self.waiting[task]
             task.set_out(number, version, steps, samples, now)
+        if self._extra is not None:
+            task.extra_steps = self._extra(client)
         self._presence.start(client, task)
         self._ledger.send(task)
         self.fleet.plan(task)

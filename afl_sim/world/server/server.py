@@ -10,7 +10,8 @@ import simpy
 from afl_sim.errors import ScheduleError
 from afl_sim.streams import Streams
 from afl_sim.user_code import code_of
-from afl_sim.world.clock import MICROSECONDS, Done
+from afl_sim.world.clock import Done
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.parts import Parts
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.server.waiting import Wait
@@ -110,6 +111,12 @@ class Server:
         """The mean round trip of the client's tasks, in seconds."""
         return self._durations.expected_seconds(client)
 
+    def expected_steps(
+        self, client: int, *, most: int, every: float, chance: float
+    ) -> tuple[float, float]:
+        """What a poll finds: the mean number of steps, and the chance of at least one."""
+        return self._durations.expected_steps(client, most, every, chance)
+
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """The strategy's own randomness: draw ``k`` on ``client`` of a named stream, in (0, 1)."""
         return self._streams.uniform(f"strategy.{purpose}", client, k)
@@ -127,6 +134,10 @@ class Server:
         A replay of the schedule gets the same again.
         """
         return self._results.measure(function, updates)
+
+    def client_accuracies(self) -> list[float]:
+        """The accuracy of the current model on the samples that each client keeps for tests."""
+        return self._results.client_accuracies(int(self._env.now))
 
     # -- choosing clients ------------------------------------------------------------------------
 
@@ -241,14 +252,15 @@ class Server:
         self._sender.recall(task)
         return task
 
-    def poll(self, client: int) -> Task:
+    def poll(self, client: int, *, repeat_step: bool = False) -> Task:
         """Take what the client has done so far; it goes on from there as its next task.
 
         Returns the polled task. It arrives once it is uploaded; if the client has crashed, the poll
         shows it, and the task has failed. The next task has the same limit of steps and the
-        server's current version as its base.
+        server's current version as its base. With ``repeat_step`` it begins with the step that the
+        poll breaks off, which takes as long as it was drawn to take.
         """
-        return self._sender.poll(client)
+        return self._sender.poll(client, repeat_step)
 
     # -- waiting ---------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from afl_sim.errors import ScheduleError
 from afl_sim.scenario.scenario import Scenario
-from afl_sim.world.clock import MICROSECONDS
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.server import Server
 

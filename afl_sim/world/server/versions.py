@@ -11,8 +11,9 @@ from typing import Any
 import simpy
 
 from afl_sim.errors import ScheduleError
-from afl_sim.world.clock import MICROSECONDS, Done
+from afl_sim.world.clock import Done
 from afl_sim.world.learner import Learner
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.scenario.distributions.draws import draw
-from afl_sim.scenario.sections.clients import Compute as ComputeSpec
+from afl_sim.scenario.sections.compute import Compute as ComputeSpec
 from afl_sim.streams import Streams
-from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
 from afl_sim.world.speed import SPEED
 from afl_sim.world.tasks.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
 from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps
+from afl_sim.world.tasks.progress import StepTimes, found_by_polls
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -29,9 +30,6 @@ class Compute:
     The level is drawn once per client. The amount is the number of samples, the number of steps, or
     1, depending on the unit of the level. The jitter is drawn per task or per step. If the client's
     speed varies over time (see `afl_sim.world.tasks.modulation`), this is the time at rate 1.
-
-    Attributes:
-        varies: whether a duration depends on when the computation begins.
     """
 
     def __init__(self, spec: ComputeSpec, workload: Workload, streams: Streams) -> None:
@@ -53,8 +51,12 @@ class Compute:
             part.pieces for part in (self._slowdowns, self._hours) if part is not None
         ]
         self._rate = reduce(product, parts) if parts else None
-        self.varies = self._rate is not None
         self.level = lru_cache(_LEVELS_KEPT)(self._draw_level)
+        self._repeated: dict[int, tuple[int, float]] = {}  # client -> its task, its first step (s)
+
+    def varies(self, client: int) -> bool:
+        """Whether a duration depends on when the client begins."""
+        return self._rate is not None
 
     def microseconds(self, task: Task, begin_us: int) -> int:
         """How long the client computes on this task; 0 means that it takes no time at all.
@@ -91,10 +93,25 @@ class Compute:
             return self._periodic.stretch(client, begin_us, work_us)
         return stretch(self._rate(client, begin_us), begin_us, work_us)
 
+    def repeat_step(self, task: Task, done: int) -> None:
+        """The step after ``done`` steps is broken off; the client's next task begins with it."""
+        if self._free or done >= task.steps:
+            return
+        ends = self._step_ends(task)
+        seconds = float(ends[done] - (ends[done - 1] if done else 0.0))
+        self._repeated[task.client] = task.number + 1, seconds
+
+    def _begins_anew(self, task: Task) -> bool:
+        """Whether the task's first step was drawn for an earlier task, which was broken off."""
+        return self._repeated.get(task.client, (-1, 0.0))[0] == task.number
+
     def _seconds(self, task: Task) -> float:
         """How long the task takes at rate 1."""
-        if self._per_step:
+        if self._per_step or self._begins_anew(task):
             return float(self._step_ends(task)[-1])
+        return self._seconds_of_even_steps(task)
+
+    def _seconds_of_even_steps(self, task: Task) -> float:
         client, number = task.client, task.number
         seconds = self.level(client) * self._amount(task)
         if self._jitters:
@@ -104,9 +121,10 @@ class Compute:
         return min(seconds, self._longest)
 
     def steps_done(self, task: Task, elapsed_us: int) -> int:
-        """Local steps completed ``elapsed_us`` microseconds after the computation began."""
+        """Steps completed ``elapsed_us`` microseconds after the computation began, of all kinds."""
         begin_us = task.computing_since_us
-        if (self._per_step or self._rate is not None) and not self._free and task.steps:
+        uneven = self._per_step or self._rate is not None or self._begins_anew(task)
+        if uneven and not self._free and task.steps:
             ends = self._step_ends(task) * MICROSECONDS
             if self._rate is not None:
                 left = ends[ends > task.worked_us] - task.worked_us
@@ -117,7 +135,8 @@ class Compute:
         total = task.compute_us
         if task.until_polled:
             total = self.microseconds(task, begin_us)
-        return task.steps if elapsed_us >= total else task.steps * elapsed_us // total
+        steps = task.steps + task.extra_steps
+        return steps if elapsed_us >= total else steps * elapsed_us // total
 
     def expected_seconds(self, client: int) -> float:
         """The mean duration of the client's tasks, given its persistent speed.
@@ -129,9 +148,10 @@ class Compute:
         if self._unit == "task":
             amount = 1.0
         elif self._unit == "step" or steps == math.inf:
-            amount = steps
+            amount = steps + self._workload.extra_steps(client)
         else:
             amount = float(self._workload.samples(client, max(1, round(steps))))
+            amount += self._workload.extra_samples(client)
         usual = self.level(client) * amount
         if self._longest < math.inf:
             seconds = self._mean_of_capped(client, usual)
@@ -143,15 +163,44 @@ class Compute:
                 seconds /= part.mean(client)
         return seconds
 
+    def expected_steps(
+        self, client: int, most: int, every: float, chance: float, before: float
+    ) -> tuple[float, float]:
+        """The mean number of steps that a poll finds done, and the chance that it finds any.
+
+        Args:
+            client: the client's index.
+            most: the steps after which the client waits.
+            every: seconds between two polls.
+            chance: the probability that a poll reaches the client.
+            before: seconds from the client's last poll until it begins to compute.
+        """
+        steps = self._workload.task_steps(client, 0, steps=most)
+        if not steps:
+            return 0.0, 0.0
+        amount = {"sample": self._workload.samples(client, steps), "step": steps, "task": 1}
+        step = self.level(client) * amount[self._unit] / steps
+        laws = self._jitter, self._per_step, self._extra, self._longest
+        rate = math.prod(p.mean(client) for p in (self._slowdowns, self._hours) if p is not None)
+        found = [
+            found_by_polls(before + ends / rate, every, chance)
+            for ends in StepTimes(client, step, steps, *laws).ends(self._streams)
+        ]
+        mean = np.mean(found, axis=0)
+        return float(mean.sum()), float(mean[0])
+
     def usual_seconds(self, client: int) -> float:
         """The duration at full speed of the client's first task with the median of each jitter."""
         steps, samples = self._workload.amount(client, 0)
+        steps += self._workload.extra_steps(client)
         amount = {"sample": float(samples), "step": float(steps), "task": 1.0}[self._unit]
         seconds = self.level(client) * amount * self._jitter.quantile(0.5, client)
         return min(seconds + self._extra.quantile(0.5, client), self._longest)
 
     def _mean_of_capped(self, client: int, usual: float) -> float:
-        steps = self._workload.expected_steps(client) if self._per_step else 1
+        steps = 1.0
+        if self._per_step:
+            steps = self._workload.expected_steps(client) + self._workload.extra_steps(client)
         laws = self._jitter, self._extra, client, self._longest
         if usual == math.inf:
             return self._longest
@@ -166,15 +215,23 @@ class Compute:
     def _amount(self, task: Task) -> float:
         if self._unit == "sample":
             return task.samples
-        return task.steps if self._unit == "step" else 1.0
+        return task.steps + task.extra_steps if self._unit == "step" else 1.0
 
     def _step_ends(self, task: Task) -> npt.NDArray[np.float64]:
         """When each step ends at rate 1, in seconds after the computation began."""
+        ends = self._drawn_step_ends(task)
+        if self._begins_anew(task):
+            _, first = self._repeated[task.client]
+            ends = ends + (first - ends[0])
+        return ends
+
+    def _drawn_step_ends(self, task: Task) -> npt.NDArray[np.float64]:
         client, number = task.client, task.number
+        steps = task.steps + task.extra_steps
         if not self._per_step:
-            return self._seconds(task) * np.arange(1, task.steps + 1) / task.steps
-        mean_step = self.level(client) * self._amount(task) / task.steps
-        uniform = self._streams.generator("compute.jitter", client, number).random(task.steps)
+            return self._seconds_of_even_steps(task) * np.arange(1, steps + 1) / steps
+        mean_step = self.level(client) * self._amount(task) / steps
+        uniform = self._streams.generator("compute.jitter", client, number).random(steps)
         ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, number))
         if self._extends:
             ends += draw(self._extra, self._streams, "compute.jitter_seconds", client, number)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol, Self
 
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import faults as spec
 from afl_sim.streams import Streams
-from afl_sim.world.clock import MICROSECONDS, to_microseconds
+from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
+
+
+class AnyFaults(Protocol):
+    """The faults of clients' tasks.
+
+    Attributes:
+        loses_uploads: whether an upload can be lost.
+    """
+
+    loses_uploads: bool
+
+    def of(self, client: int) -> Faults:
+        """The faults of a client's tasks."""
 
 
 class Faults:
@@ -31,6 +45,10 @@ class Faults:
         self.loses_uploads = loss is not None and loss.probability > 0
         self.from_us = round(settings.crash_from * MICROSECONDS)
         self.noticed_us = round((settings.noticed_after or 0) * MICROSECONDS)
+
+    def of(self, client: int) -> Self:
+        """The same faults for every client."""
+        return self
 
     def crash_us(self, client: int, number: int, compute_us: int) -> int | None:
         """When the task crashes, in microseconds after its computation began; None if never."""
@@ -84,8 +102,3 @@ class Faults:
             return None
         seconds = draw(fault.delay, self._streams, "faults.duplication_delay", client, number)
         return to_microseconds(seconds, "clients.faults.duplication.delay") if seconds else 0
-
-
-def build(settings: spec.Faults, streams: Streams) -> Faults | None:
-    """The faults that a scenario describes; None if there are none."""
-    return None if settings == spec.Faults() else Faults(settings, streams)

@@ -19,7 +19,7 @@ from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.modulation import Hours as HoursSpec
 from afl_sim.scenario.sections.modulation import Slowdowns as SlowdownsSpec
 from afl_sim.streams import Streams
-from afl_sim.world.clock import CLOCK_END, MICROSECONDS, to_microseconds
+from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
 
 Pieces = Iterator[tuple[int, float]]
 """A rate from some instant on: (the microsecond at which a piece ends, the rate until then)."""

@@ -16,7 +16,7 @@ from afl_sim.streams import Streams
 
 Floats = npt.NDArray[np.float64]
 
-_LATER = 1 << 30  # a task number at which every sequence holds its last value
+LATER = 1 << 30  # a task number at which every sequence holds its last value
 _DRAWS = 1 << 14  # of jitter per step
 
 
@@ -35,7 +35,7 @@ _NODES, _WEIGHTS = _grid()
 def _values(law: Distribution, client: int) -> tuple[Floats, Floats]:
     if law.constant is not None:
         return np.array([law.constant]), np.ones(1)
-    return law.quantiles(_NODES, client, _LATER), _WEIGHTS
+    return law.quantiles(_NODES, client, LATER), _WEIGHTS
 
 
 def mean_of_capped(
@@ -72,7 +72,7 @@ def mean_of_capped_steps(
     tasks = max(16, _DRAWS // steps)
     uniform = streams.generator("compute.profile").random((tasks, steps))
     uniform = np.maximum(uniform, 2.0**-53)
-    sums = step * jitter.quantiles(uniform, client, _LATER).sum(axis=1)
+    sums = step * jitter.quantiles(uniform, client, LATER).sum(axis=1)
     more, parts = _values(extra, client)
     capped = np.minimum(sums[:, None] + more[None, :], longest)
     return float((capped * parts[None, :]).sum() / tasks)

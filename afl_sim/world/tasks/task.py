@@ -72,7 +72,8 @@ class Task:
         base_version: the server's version that the client downloads.
         steps: local steps this task takes (after a recall: the steps that were done).
         limit: the steps it was dispatched with.
-        samples: training samples processed in those steps.
+        extra_steps: further steps, for what the client keeps for itself.
+        samples: training samples processed in all these steps.
         phase: where the task stands.
         until_polled: the client computes up to ``steps`` steps and keeps the result until polled.
         order: what was asked for.
@@ -92,6 +93,7 @@ class Task:
         "download_us",
         "download_work_us",
         "due_us",
+        "extra_steps",
         "job",
         "leg_ends_us",
         "limit",
@@ -131,6 +133,7 @@ class Task:
         self.base_version = base_version
         self.steps = steps
         self.limit = steps
+        self.extra_steps = 0
         self.samples = samples
         self.sent_us = sent_us
         self.until_polled = until_polled

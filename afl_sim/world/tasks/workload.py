@@ -10,6 +10,8 @@ from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.section import MOST_STEPS
+from afl_sim.scenario.sections.personalization import Ditto, FedRep
+from afl_sim.scenario.sections.training import batches_in_pass
 from afl_sim.streams import Streams
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
@@ -26,6 +28,7 @@ class Workload:
             rounded to a whole number.
         steps: local steps per task, or None where ``epochs`` is given.
         drop_last: skip the last, smaller mini-batch of a pass.
+        personal: the further steps of a task, for what the client keeps; None if there are none.
         streams: the run's random streams, for amounts that are drawn per task.
     """
 
@@ -35,26 +38,37 @@ class Workload:
     steps: Distribution | None
     drop_last: bool
     streams: Streams
+    personal: FedRep | Ditto | None = None
 
     def batches(self, client: int) -> int:
         """Mini-batches in one pass over the client's data."""
-        samples = self.samples_of(client)
-        if self.batch_size is None:
-            return 1 if samples else 0
-        whole, rest = divmod(samples, self.batch_size)
-        return whole + bool(rest and not (self.drop_last and whole))
+        return batches_in_pass(self.samples_of(client), self.batch_size, self.drop_last)
 
     def amount(
         self, client: int, number: int, epochs: float | None = None, steps: int | None = None
     ) -> tuple[int, int]:
-        """Local steps of a client's ``task``-th task and the samples that they process.
+        """Local steps of a client's ``task``-th task, and the samples that it processes in all.
 
         ``epochs`` or ``steps`` override the draw.
         """
         if epochs is None and steps is None and self._constant:
             return self._usual(client)
         steps = self.task_steps(client, number, epochs, steps)
-        return steps, self.samples(client, steps)
+        return steps, self.samples(client, steps) + self.extra_samples(client)
+
+    def extra_steps(self, client: int) -> int:
+        """The further steps of each of the client's tasks, for what it keeps."""
+        return 0 if self.personal is None else self.personal.steps_of(self.batches(client))
+
+    def extra_samples(self, client: int) -> int:
+        """The samples that these process."""
+        return 0 if self.personal is None else self.samples(client, self.extra_steps(client))
+
+    def parted(self, done: int, steps: int, extra: int) -> tuple[int, int]:
+        """How many of a task's steps, and of its further ones, are among the first ``done``."""
+        if self.personal is not None and self.personal.comes_first:
+            return max(0, done - extra), min(done, extra)
+        return min(done, steps), max(0, done - steps)
 
     def task_steps(
         self, client: int, number: int, epochs: float | None = None, steps: int | None = None
@@ -109,7 +123,7 @@ class Workload:
         @lru_cache(_CLIENTS_KEPT)
         def usual(client: int) -> tuple[int, int]:
             steps = self.task_steps(client, 0)
-            return steps, self.samples(client, steps)
+            return steps, self.samples(client, steps) + self.extra_samples(client)
 
         return usual
 

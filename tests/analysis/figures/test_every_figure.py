@@ -87,7 +87,7 @@ def test_clients_all_alike_can_be_drawn(tmp_path, name):
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in STUDY])
 def test_a_single_update_can_be_drawn(tmp_path, name):
     run = fake_run(tmp_path / "a", clients=1, concurrency=1, buffer=1, updates=1)
-    FigureCanvasAgg(FIGURES[name].function([run])).draw()
+    FigureCanvasAgg(FIGURES[name].function(shown_by(name, [run], 1))).draw()
 
 
 def test_clients_that_compute_in_no_time_can_be_drawn(tmp_path):

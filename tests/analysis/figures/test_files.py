@@ -8,7 +8,7 @@ import zlib
 
 import matplotlib as mpl
 import pytest
-from figure_checks import STUDY
+from figure_checks import STUDY, grouped
 
 from afl_sim import analysis
 from afl_sim.analysis import FIGURES, CannotDraw, theme
@@ -30,7 +30,7 @@ def test_listing_figures_imports_no_plotting_library():
 
 @pytest.mark.usefixtures("_unrendered")
 def test_all_figures_are_drawn_unless_some_are_named(runs, tmp_path):
-    drawn = analysis.draw(runs[:1], tmp_path)
+    drawn = analysis.draw([grouped(runs[0])], tmp_path)
     assert [entry.figure for entry in drawn] == list(FIGURES)
     written = sorted(path.name for path in tmp_path.iterdir())
     assert written == sorted(f"{name}.png" for name in FIGURES if name not in STUDY)

@@ -63,7 +63,7 @@ def inline(task: TrainingTask) -> Any:
     scenario = load_scenario(SMALLEST, SETTINGS)
     prepared = prepare(scenario)
     assert prepared.dataset is not None
-    trainer, _ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
+    trainer, *_ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -184,8 +184,12 @@ def test_a_task_is_done_as_the_network_is_trained(name: str, settings: dict[str,
     plain, chain, start = _trainers(name, **settings)
     correction = torch.linspace(-0.1, 0.1, len(start))
     for shift in (None, correction):
-        results = [local.train(1, 2, 7, start, start * 0.9, 0.5, shift) for local in (plain, chain)]
-        _close(*results)
+        for factor in (1.0, 1.7):
+            results = [
+                local.train(1, 2, 7, start, start * 0.9, 0.5, shift, factor)
+                for local in (plain, chain)
+            ]
+            _close(*results)
 
 
 @pytest.mark.parametrize("kind", sorted(OPTIMIZERS))

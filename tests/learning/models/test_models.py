@@ -16,7 +16,7 @@ from torch import nn
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.built_in import MODELS, build_model
+from afl_sim.learning.models.built_in import MODELS, build_model, count_parameters
 from afl_sim.learning.models.factories import resolve_model
 from afl_sim.run.api import load_scenario
 from afl_sim.run.preparation import prepare
@@ -47,6 +47,19 @@ def parameters(model: nn.Module) -> int:
 )
 def test_parameter_counts_on_mnist(kind: str, settings: dict, expected: int) -> None:
     assert parameters(MODELS[kind](**settings).build(MNIST)) == expected
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_weights_are_counted_without_a_draw_which_would_load_the_compiler(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*arguments: object, **more: object) -> None:
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("torch._refs.normal", never)
+    spec, form = MODELS[kind](), SampleForm((9,), 7, "tokens", vocabulary=11)
+    expected = sum(weights.numel() for weights in build_model(spec, form, 0).parameters())
+    assert count_parameters(spec, form) == expected
 
 
 @pytest.mark.parametrize("kind", ["logistic", "linear", "mlp", "lenet", "cnn", "vgg9", "resnet"])

@@ -26,7 +26,7 @@ from afl_sim.run.validation import check_study
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.speed_correlation import SpeedCorrelation
 from afl_sim.streams import Streams
-from afl_sim.world.clients.devices import speeds
+from afl_sim.world.clients.grouping import speeds
 from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.workload import Workload
 
@@ -152,7 +152,7 @@ def test_workers_deal_the_same_samples_out(tmp_path: Any) -> None:
         prepared = prepare(scenario)
         assert prepared.dataset is not None
         recipe = recipe_of(scenario)
-        here, _ = build_runner(recipe, prepared.dataset, prepared.partition)
+        here, *_ = build_runner(recipe, prepared.dataset, prepared.partition)
         sent = pickle.dumps(replace(recipe, stored=stored_pool(scenario.data)))
         there = worker_runner(pickle.loads(sent))
         task = TrainingTask(client, 0, 3, prepared.initial, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from afl_sim.learning.training.batchable import ELEMENTWISE, batching_problems
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask, clipped
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.optimizers import OPTIMIZERS
+from afl_sim.learning.training.phase import Phase
 from afl_sim.run.api import load_scenario
 from afl_sim.run.preparation import prepare
 from afl_sim.run.recipe import build_runner, recipe_of
@@ -42,6 +43,7 @@ def both_ways(
     steps: list[int] = STEPS,
     shards: Any = SHARDS,
     corrected: bool = False,
+    factors: Sequence[float] = (),
     **settings: Any,
 ) -> tuple[list[LocalResult], list[LocalResult]]:
     """The results of clients 0, 1, ... one by one and together."""
@@ -50,12 +52,30 @@ def both_ways(
     count = local.layout.num_parameters
     anchor = local.layout.read(model)[:count]
     tasks = [
-        LocalTask(client, 1, n, start, anchor, start[:count] if corrected and client else None)
+        LocalTask(
+            client,
+            1,
+            n,
+            start,
+            anchor,
+            start[:count] if corrected and client else None,
+            factors[client] if factors else 1.0,
+        )
         for client, (n, start) in enumerate(zip(steps, starts(local, len(steps)), strict=True))
     ]
     together = BatchedTrainer(local).train(tasks, 0.5)
     alone = [
-        local.train(t.client, t.task, t.steps, t.start, t.anchor, 0.5, t.correction) for t in tasks
+        local.train(
+            t.client,
+            t.task,
+            t.steps,
+            t.start,
+            t.anchor,
+            0.5,
+            t.correction,
+            Phase(proximal_factor=t.proximal_factor),
+        )
+        for t in tasks
     ]
     return alone, together
 
@@ -79,6 +99,7 @@ def assert_near(alone: list[LocalResult], together: list[LocalResult]) -> None:
         {"gradient_noise": 0.2},
         {"gradient_noise": 0.2, "clip_norm": 0.3, "proximal": 0.7},
         {"proximal": 0.7},
+        {"proximal": 0.7, "factors": [0.5, 3.0, 1.0, 2.0]},
         {"proximal": 0.7, "clip_norm": 0.3, "optimizer": OPTIMIZERS["AdamW"](lr=0.05)},
         {"gradient": True},
         {"gradient": True, "gradient_noise": 0.2, "clip_norm": 0.2},
@@ -230,7 +251,7 @@ def test_ten_steps_are_near_those_of_exact_float32(model: str, clients: int, bou
         scenario = load_scenario(SMALLEST, [*chosen, f"numerics.mode={mode}"])
         prepared = prepare(scenario)
         assert prepared.dataset is not None
-        local, _ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
+        local, *_ = build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
         trainers.append(local)
     exact, stacked = trainers
     start = prepared.initial

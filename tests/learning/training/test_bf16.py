@@ -45,7 +45,7 @@ def parts(*settings: str) -> tuple[Prepared, LocalTrainer, Evaluator]:
     scenario = load_scenario(SMALLEST, settings)
     prepared = prepare(scenario)
     assert prepared.dataset is not None
-    return prepared, *build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)
+    return prepared, *build_runner(recipe_of(scenario), prepared.dataset, prepared.partition)[:2]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))

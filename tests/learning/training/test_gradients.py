@@ -10,6 +10,8 @@ import torch
 from small_training import CLASSES, data, linear, sgd, train, trainer
 from torch import Tensor, nn
 
+from afl_sim.learning.training.phase import Phase
+
 pytestmark = pytest.mark.usefixtures("as_in_a_run")
 
 
@@ -32,6 +34,14 @@ def test_the_proximal_gradient_is_mu_times_the_distance_to_the_anchor() -> None:
     torch.testing.assert_close(one.delta, torch.tensor([0.1, 0.0, -0.1, -0.2, -0.3, -0.1]))
     four = train(local, 4, start=start, anchor=anchor)
     torch.testing.assert_close(four.vector, anchor + 0.95**4 * (start - anchor))
+
+
+def test_a_task_may_have_a_proximal_weight_of_its_own() -> None:
+    # 1 - lr mu = 1 - 0.1 * 0.5 * 3 = 0.85
+    local = trainer(no_bias(), flat(), batch_size=2, proximal=0.5)
+    start, anchor = torch.tensor([1.0, 2, 3, 4, 5, 6]), torch.tensor([3.0, 2, 1, 0, -1, 4])
+    two = local.train(0, 0, 2, start, anchor, 1.0, phase=Phase(proximal_factor=3.0))
+    torch.testing.assert_close(two.vector, anchor + 0.85**2 * (start - anchor))
 
 
 def test_the_proximal_gradient_adds_to_that_of_the_loss() -> None:

@@ -68,7 +68,7 @@ def test_a_column_takes_the_place_of_the_key_and_leaves_the_others(tmp_path: Pat
 def test_any_number_of_clients_are_devices_in_proportion_to_weight(tmp_path: Path) -> None:
     clients = 4000
     built = scenario(clients, fleet={"devices": {"trace": str(trace(tmp_path))}}, seed=5)
-    drawn = with_devices(built.clients, Streams(5))
+    drawn = with_devices(built.clients, Streams(5), int)
     speed, upload = drawn.compute.speed, drawn.network.upload
     assert upload.bandwidth is not None
     met = Counter(
@@ -85,7 +85,7 @@ def test_the_seed_says_who_is_which_device(tmp_path: Path) -> None:
     built = scenario(50, fleet={"devices": {"trace": str(trace(tmp_path))}})
 
     def speeds(seed: int) -> list[float]:
-        speed = with_devices(built.clients, Streams(seed)).compute.speed
+        speed = with_devices(built.clients, Streams(seed), int).compute.speed
         return [speed.quantile(0.5, client) for client in range(50)]
 
     assert speeds(1) == speeds(1) != speeds(2)

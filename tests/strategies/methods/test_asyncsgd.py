@@ -7,6 +7,9 @@ from pydantic import ValidationError
 from vectors import assert_is, models_after, moved, server_steps, step, vec
 from world_runs import run, scenario
 
+from afl_sim.errors import ScenarioError
+from afl_sim.run.kinds import catalogue
+from afl_sim.scenario import load_study
 from afl_sim.strategies import AsyncSGD, DelayAdaptive
 
 
@@ -120,3 +123,23 @@ def test_check_finds_settings_that_do_not_fit() -> None:
 def test_settings_outside_their_range_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError):
         DelayAdaptive(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("proximal: 0.2", "training.proximal: got 0.2, but clients of asyncsgd send gradients"),
+        (
+            "lr_schedule: {kind: step, every: 5, factor: 0.5}",
+            "training.lr_schedule: got 'step', but clients of asyncsgd send gradients",
+        ),
+    ],
+)
+def test_what_changes_local_training_is_refused_where_clients_send_gradients(
+    setting: str, line: str
+) -> None:
+    text = f"clients: {{count: 4}}\nstop: {{updates: 9}}\ntraining: {{{setting}}}\nstrategy: "
+    assert load_study(text + "{kind: fedavg, clients_per_round: 2}", catalogue()).cases
+    with pytest.raises(ScenarioError) as caught:
+        load_study(text + "asyncsgd", catalogue())
+    assert str(caught.value).startswith(f"<text>:3: {line}")

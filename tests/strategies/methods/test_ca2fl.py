@@ -36,7 +36,7 @@ def test_ca2fl_corrects_the_mean_of_all_cached_updates() -> None:
     assert_is(models[2] - models[1], 1.5, 1.5)
 
 
-def test_ca2fl_compares_both_updates_of_a_client_with_the_cache_before_the_buffer() -> None:
+def test_ca2fl_compares_a_clients_second_update_in_a_buffer_with_its_first() -> None:
     models = models_after(
         CA2FL(buffer_size=2, server_lr=0.5),
         vec(0, 0),
@@ -44,9 +44,24 @@ def test_ca2fl_compares_both_updates_of_a_client_with_the_cache_before_the_buffe
         [moved(3, 0, client=0), moved(3, 0, client=0)],
         clients=2,
     )
-    assert_is(models[0], 1, 0)  # 0.5 * ((1, 0) + (3, 0)) / 2
+    # The changes are (1, 0) - 0 and (3, 0) - (1, 0): 0.5 ((1, 0) + (2, 0)) / 2.
+    assert_is(models[0], 0.75, 0)
     # The cache is the later one, (3, 0): h = (1.5, 0), no change.
     assert_is(models[1] - models[0], 0.75, 0)
+
+
+def test_ca2fl_compares_with_the_last_arrival_and_not_with_the_mean_of_two() -> None:
+    models = models_after(
+        CA2FL(buffer_size=3),
+        vec(0),
+        [moved(6, client=0), moved(3, client=1), moved(0, client=1)],
+        [moved(0, client=1), moved(9, client=1), moved(6, client=0)],
+        clients=3,
+    )
+    # (6 - 0) + (3 - 0) + (0 - 3) = 6, over 3; h = 0.
+    assert_is(models[0], 2)
+    # h = (6 + 0 + 0) / 3 = 2, and (0 - 0) + (9 - 0) + (6 - 6) = 9, over 3.
+    assert_is(models[1] - models[0], 5)
 
 
 @pytest.mark.parametrize("kind", ["ca2fl", "fadas"])

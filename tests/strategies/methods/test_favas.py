@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from vectors import assert_is, step, trained, vec
@@ -29,7 +30,7 @@ def test_with_alpha_one_it_is_the_mean_of_models() -> None:
     assert_is(step(FAVAS(), vec(0, 0), updates, alpha={0: 1.0, 1: 1.0}), 2, 3)
 
 
-def work(seconds_per_step: list, **settings: object) -> Outcome:
+def work(seconds_per_step: list, versions: int = 3, **settings: object) -> Outcome:
     return run(
         scenario(
             len(seconds_per_step),
@@ -42,7 +43,7 @@ def work(seconds_per_step: list, **settings: object) -> Outcome:
                 "wait_seconds": 4,
                 **settings,
             },
-            stop={"versions": 3},
+            stop={"versions": versions},
         )
     )
 
@@ -65,7 +66,64 @@ def alphas(outcome: Outcome) -> list[dict[str, float]]:
     return list(found.values())
 
 
-def test_alpha_is_the_mean_number_of_steps_so_far() -> None:
+@pytest.mark.parametrize(
+    ("reweighting", "alpha"),
+    [
+        # Client 0 does 5 steps before the first poll can come, 6 s after it began, and then waits.
+        # Client 1 has done 2, 4 or 5 after one, two or more rounds: 2/2 + 4/4 + 5/4 = 3.25.
+        ("expected", {0: lambda steps: 5.0, 1: lambda steps: 3.25}),
+        # Both have always done a step: P(E > 0) = 1.
+        ("stochastic", {0: lambda steps: steps, 1: lambda steps: steps}),
+    ],
+)
+def test_alpha_is_expected_of_the_step_times_from_the_first_poll_on(
+    reweighting: str, alpha: dict[int, Callable[[int], float]]
+) -> None:
+    outcome = work([1, 2.5], clients_per_round=1, reweighting=reweighting, versions=12)
+    steps = {(e.version, e.client): e.steps for e in outcome.of("aggregated")}
+    found = {
+        (version, int(client)): value
+        for version, each in enumerate(alphas(outcome), start=1)
+        for client, value in each.items()
+    }
+    assert found == {key: pytest.approx(alpha[key[1]](n)) for key, n in steps.items()}
+    assert {client for _, client in found} == {0, 1}
+
+
+def test_alpha_knows_the_chance_that_no_step_is_done() -> None:
+    # A step takes 7 s, and each poll, 6 s apart, reaches the client with chance 1/2. One step is
+    # done from the second round on, two from the third, three from the fourth: the chances are 1/2,
+    # 1/4 and 1/8, and the mean is 7/8.
+    for reweighting in ("expected", "stochastic"):
+        outcome = work(
+            [7, 7], clients_per_round=1, local_steps=3, reweighting=reweighting, versions=9
+        )
+        done = {e.version: (e.client, e.steps) for e in outcome.of("aggregated")}
+        for version, each in enumerate(alphas(outcome), start=1):
+            client, steps = done[version]
+            alpha = 7 / 8 if reweighting == "expected" else steps / 2
+            assert each == {str(client): pytest.approx(alpha if steps else 1.0)}
+        assert {steps for _, steps in done.values()} > {0, 1}
+
+
+def test_contributions_are_right_on_average_from_the_first_poll_on() -> None:
+    # The mean of steps / alpha over first polls is 1; with the means of polls it is one step each.
+    outcome = run(
+        scenario(
+            400,
+            compute={"seconds_per_step": 2.0, "jitter": {"dist": "expon"}, "jitter_per": "step"},
+            strategy={"kind": "favas", "clients_per_round": 400, "local_steps": 20},
+            stop={"versions": 1},
+        )
+    )
+    # N is Poisson(3.5), of mean 3.5 and deviation 1.87: a mean of 400 has one of .094.
+    (each,) = alphas(outcome)
+    shares = [e.steps / each[str(e.client)] for e in outcome.of("aggregated")]
+    assert sum(shares) / 400 == pytest.approx(1, abs=4 * 0.094 / 3.5)
+    assert max(shares) > 2
+
+
+def test_alpha_can_be_the_mean_number_of_steps_so_far() -> None:
     # Client 1's steps take 2.5 s, then 6 s, then 2 s: 2, 1 and 3 steps.
     outcome = run(
         scenario(
@@ -78,6 +136,7 @@ def test_alpha_is_the_mean_number_of_steps_so_far() -> None:
                 "kind": "favas",
                 "clients_per_round": 2,
                 "local_steps": 5,
+                "expectations": "polls",
                 "interaction_seconds": 2,
                 "wait_seconds": 4,
             },
@@ -91,7 +150,7 @@ def test_alpha_is_the_mean_number_of_steps_so_far() -> None:
     ]
 
 
-def test_the_stochastic_alpha_is_the_chance_of_a_step_times_the_steps() -> None:
+def test_the_stochastic_alpha_can_be_the_share_of_polls_with_a_step_times_the_steps() -> None:
     # Client 1's step takes 100 s, then 2 s, then 3 s: none, 3 and 2 steps.
     outcome = run(
         scenario(
@@ -105,6 +164,7 @@ def test_the_stochastic_alpha_is_the_chance_of_a_step_times_the_steps() -> None:
                 "clients_per_round": 2,
                 "local_steps": 5,
                 "reweighting": "stochastic",
+                "expectations": "polls",
                 "interaction_seconds": 2,
                 "wait_seconds": 4,
             },

@@ -50,8 +50,8 @@ def test_mu_is_the_weight_of_the_local_proximal_term() -> None:
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.3, 3), (0.5, 5), (0.9, 9), (1.0, 10)])
 def test_stragglers_are_an_exact_share_of_every_round(share: float, count: int) -> None:
-    # Stragglers run 1 to 4 epochs, everyone else 5; with 4 < 5 each straggler can be told apart.
-    outcome = rounds(stragglers=share, straggler_epochs=4)
+    # Stragglers run 1 to 4 epochs, everyone else 5, so that each straggler can be told apart.
+    outcome = rounds(stragglers=share, straggler_epochs=5)
     fewer = Counter(e.version for e in outcome.of("aggregated") if e.steps < 5 * EPOCH)
     assert [fewer[version] for version in range(1, 13)] == [count] * 12
     assert Counter(e.version for e in outcome.of("aggregated"))[1] == 10
@@ -62,7 +62,7 @@ def test_a_share_that_is_no_whole_number_of_clients_holds_in_the_mean(
     size: int, share: float
 ) -> None:
     versions = 400
-    outcome = rounds(versions, clients_per_round=size, stragglers=share, straggler_epochs=4)
+    outcome = rounds(versions, clients_per_round=size, stragglers=share, straggler_epochs=5)
     slow = Counter(e.version for e in outcome.of("aggregated") if e.steps < 5 * EPOCH)
     wanted, below = share * size, int(share * size)
     assert {slow[version] for version in range(1, versions + 1)} == {below, below + 1}
@@ -71,16 +71,23 @@ def test_a_share_that_is_no_whole_number_of_clients_holds_in_the_mean(
     assert slow.total() / versions == pytest.approx(wanted, rel=0, abs=error)
 
 
-def test_a_straggler_runs_each_number_of_epochs_from_one_to_e() -> None:
-    outcome = rounds(versions=30, stragglers=1.0, straggler_epochs=4)
+def test_a_straggler_runs_each_number_of_epochs_below_e() -> None:
+    # E = 5, of which a straggler does 1 to 4: if it did all 5, it would be no straggler.
+    outcome = rounds(versions=30, stragglers=1.0, straggler_epochs=5)
     epochs = Counter(e.steps / EPOCH for e in outcome.of("aggregated"))
     assert set(epochs) == {1, 2, 3, 4}
     # 300 draws, 75 of each expected, standard deviation 7.5: six of them either way.
     assert all(abs(count - 75) < 45 for count in epochs.values())
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_straggler_runs_one_epoch_if_there_is_no_other_choice(epochs: int) -> None:
+    outcome = rounds(versions=3, stragglers=1.0, straggler_epochs=epochs)
+    assert {e.steps for e in outcome.of("aggregated")} == {EPOCH}
+
+
 def test_stragglers_are_drawn_anew_in_each_round() -> None:
-    outcome = rounds(stragglers=0.5, straggler_epochs=4)
+    outcome = rounds(stragglers=0.5, straggler_epochs=5)
     slow = Counter(e.client for e in outcome.of("aggregated") if e.steps < 5 * EPOCH)
     all_rows = Counter(e.client for e in outcome.of("aggregated"))
     assert len(slow) > 10  # not the same five
@@ -96,7 +103,7 @@ def test_partial_work_can_be_dropped_as_fedavg_does() -> None:
             strategy={
                 "kind": "fedprox",
                 "stragglers": 0.9,
-                "straggler_epochs": 4,
+                "straggler_epochs": 5,
                 "partial": "drop",
             },
             stop={"versions": 5},

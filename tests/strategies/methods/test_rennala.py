@@ -102,19 +102,23 @@ def malenia(batch: float, **stop: Any) -> Outcome:
 
 
 def test_malenia_waits_for_every_client_and_uses_all_that_came_meanwhile() -> None:
-    outcome = malenia(1, versions=2)
+    outcome = malenia(0, versions=2)
     assert used(outcome)[:4] == [(1, 0, 1), (2, 0, 1), (3, 0, 1), (3, 1, 1)]
     assert used(outcome)[-1] == (7, 1, 2)
     assert [e.time_us for e in outcome.of("arrived")][4] == 4_500_000  # a fresh start at 3.5 s
     assert outcome.story("cancelled") == [(3.5, "cancelled", 0)]
 
 
-def test_malenia_waits_until_the_harmonic_mean_is_large_enough() -> None:
-    # At 3.5 s the numbers are 3 and 1: harmonic mean 1.5. At 7 s they are 7 and 2: 28/9 = 3.1;
-    # with 6 and 1 at 6 s it is 12/7 = 1.7.
-    assert malenia(1.5, versions=1).ending.time_us == 3_500_000
+def test_malenia_waits_until_the_harmonic_mean_is_greater_than_the_batch() -> None:
+    # At 3.5 s the numbers are 3 and 1: harmonic mean 1.5. At 4 s they are 4 and 1: 8/5 = 1.6. At
+    # 6 s they are 6 and 1: 12/7 = 1.71. At 7 s they are 7 and 2: 28/9 = 3.1.
+    assert malenia(1.49, versions=1).ending.time_us == 3_500_000
+    assert malenia(1.5, versions=1).ending.time_us == 4_000_000
     assert malenia(1.7, versions=1).ending.time_us == 6_000_000
     assert malenia(2, versions=1).ending.time_us == 7_000_000
+    # S = n: at 1.5 s there is one of each, a harmonic mean of 1, which is not greater than 1.
+    equal = run(scenario([1, 1.5], strategy={"kind": "malenia", "batch": 1}, stop={"versions": 1}))
+    assert equal.ending.time_us == 2_000_000
 
 
 def test_models_follow_from_round_to_round() -> None:

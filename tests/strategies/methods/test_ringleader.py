@@ -125,12 +125,23 @@ def test_n_steps_take_at_most_twice_the_slowest_client(slowest: float) -> None:
     assert all(b - a <= 2 * slowest + 1e-6 for a, b in zip([0, *ends], ends, strict=False))
 
 
-def test_ia2sgd_starts_with_the_slowest_client_and_then_steps_at_every_arrival() -> None:
+def test_ia2sgds_first_step_comes_with_the_arrival_after_the_slowest_clients() -> None:
+    # Client 1 fills the table at 2.5 s. The next arrival is client 0's third, at 3 s.
     outcome = work([1, 2.5], kind="ia2sgd", versions=3)
     assert steps_of(outcome) == [
-        (2.5, 0, [(0, 0), (0, 1), (1, 0)]),
-        (3.0, 0, [(0, 2)]),
+        (3.0, 0, [(0, 0), (0, 1), (1, 0), (0, 2)]),
         (4.0, 0, [(0, 3)]),
+        (5.0, 0, [(1, 1)]),
+    ]
+    # The client that fills the table goes on at the initial model.
+    sent = [(e.time_us / 1e6, e.client, e.base_version) for e in outcome.of("dispatched")]
+    assert sent[:5] == [(0, 0, 0), (0, 1, 0), (1, 0, 0), (2, 0, 0), (2.5, 1, 0)]
+
+
+def test_ia2sgd_of_one_client_steps_from_the_second_gradient_on() -> None:
+    assert steps_of(work([1], kind="ia2sgd", versions=2)) == [
+        (2.0, 0, [(0, 0), (0, 1)]),
+        (3.0, 0, [(0, 2)]),
     ]
 
 

@@ -63,13 +63,32 @@ def test_scaffold_moves_by_the_mean_and_c_by_the_changes_over_all_clients() -> N
 
 def test_feddyn_carries_the_gradient_at_the_local_optimum() -> None:
     strategy = FedDyn(alpha=0.5)
+    state = strategy.initial_state(START, population(2))
     assert strategy.proximal == 0.5
-    assert strategy.correction(START, None, Client(0, None)) is None
-    first = strategy.client_state(START, None, Client(0, None), Work(3, 0.1, vec(4, -2)))
+    assert strategy.proximal_factor(START, state, Client(0, None)) == 1
+    assert strategy.correction(START, state, Client(0, None)) is None
+    first = strategy.client_state(START, state, Client(0, None), Work(3, 0.1, vec(4, -2)))
     assert_is(first, -2, 1)  # 0 - 0.5 (4, -2)
     client = Client(0, START, first)
-    assert_is(strategy.correction(START, None, client), 2, -1)
-    assert_is(strategy.client_state(START, None, client, Work(3, 0.1, vec(0, 2))), -2, 0)
+    assert_is(strategy.correction(START, state, client), 2, -1)
+    assert_is(strategy.client_state(START, state, client, Work(3, 0.1, vec(0, 2))), -2, 0)
+
+
+def test_feddyn_regularizes_a_client_of_many_samples_less() -> None:
+    # n = 8 samples of N = 4 clients: 1, 3, 4 and 0 of them. n_k N / n = 1/2, 3/2, 2.
+    strategy = FedDyn(alpha=0.6)
+    state = strategy.initial_state(START, population(4, [1, 3, 4, 0]))
+    factors = [strategy.proximal_factor(START, state, Client(k, None)) for k in range(4)]
+    assert factors == pytest.approx([2, 2 / 3, 1 / 2, 1])
+    # alpha_k = 1.2, 0.4, 0.3: lambda_1 = -0.4 (5, 10).
+    kept = strategy.client_state(START, state, Client(1, None), Work(3, 0.1, vec(5, 10)))
+    assert_is(kept, -2, -4)
+    # The server's step does not depend on them: mean (1, 2) + (2, 4)/4.
+    params, _ = strategy.aggregate(START, state, [trained(2, 0), trained(0, 4)], {})
+    assert_is(params, 1.5, 3)
+    alike = FedDyn(alpha=0.6, scaling="none")
+    state = alike.initial_state(START, population(4, [1, 3, 4, 0]))
+    assert [alike.proximal_factor(START, state, Client(k, None)) for k in range(4)] == [1] * 4
 
 
 def test_feddyns_server_subtracts_the_mean_drift_of_all_clients() -> None:
@@ -195,11 +214,20 @@ def distance(strategy: Strategy, guard: Guard | None = None, availability: Any =
     learner = learner_of(case, executor_of(case.clients, "spread"), guard=guard)
     vector = turn(case, learner, availability=availability).vector
     assert vector is not None
-    return float((vector - targets(case.clients, "spread").mean(0)).norm())
+    optima = targets(case.clients, "spread")
+    weights = torch.ones(case.clients)
+    if isinstance(strategy, FedDyn) and strategy.scaling == "samples":
+        weights = torch.tensor([1.0, 3, 2, 5, 1, 3])  # the samples of the toy's six clients
+    return float((vector - weights @ optima / weights.sum()).norm())
 
 
 @pytest.mark.parametrize(
-    "strategy", [Scaffold(clients_per_round=3), FedDyn(clients_per_round=3, alpha=0.5)]
+    "strategy",
+    [
+        Scaffold(clients_per_round=3),
+        FedDyn(clients_per_round=3, alpha=0.5, scaling="none"),
+        FedDyn(clients_per_round=3, alpha=0.5),
+    ],
 )
 def test_corrected_rounds_of_half_the_clients_settle_at_the_optimum_of_all(
     strategy: Strategy,
@@ -215,6 +243,7 @@ def test_flanp_settles_at_the_optimum_of_all() -> None:
 
 CORRECTED = [
     Scaffold(clients_per_round=3),
+    FedDyn(clients_per_round=3, alpha=0.5, scaling="none"),
     FedDyn(clients_per_round=3, alpha=0.5),
     FLANP(initial_clients=6),
 ]

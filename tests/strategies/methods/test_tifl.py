@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from vectors import assert_is, step, trained, vec
-from world_runs import run, scenario
+from world_runs import MadeUpLosses, run, scenario
 
 from afl_sim.errors import ScenarioError
 from afl_sim.run.api import load_scenario, load_study, simulate
 from afl_sim.strategies import TiFL
-from afl_sim.strategies.methods.tifl import changed_probabilities, drawn, usable
+from afl_sim.strategies.methods.tifl import by_tier, changed_probabilities, drawn, usable
 
 
 def test_a_round_is_averaged_by_samples() -> None:
@@ -31,6 +31,91 @@ def test_the_least_accurate_tier_becomes_the_most_probable() -> None:
     assert changed_probabilities([0.1, 0.2, 0.3, 0.4], [1] * 4) == pytest.approx(
         [3 / 6, 2 / 6, 1 / 6, 0]
     )
+
+
+def test_the_most_accurate_tier_can_keep_a_probability() -> None:
+    # As re-implementations have it: 3, 2, 1 over 6.
+    found = changed_probabilities([0.8, 0.9, 0.5], [math.inf] * 3, "from_one")
+    assert found == pytest.approx([2 / 6, 1 / 6, 3 / 6])
+    assert changed_probabilities([0.1, 0.2], [0, 5], "from_one") == [0, 1]
+
+
+def test_a_tiers_accuracy_is_the_mean_of_its_clients_that_have_one() -> None:
+    accuracies = [0.5, 0.7, math.nan, 0.9, math.nan]
+    assert by_tier(accuracies, [[0, 1], [2, 3], [4]]) == [pytest.approx(0.6), 0.9, -math.inf]
+
+
+def tiers_drawn(accuracies: list[list[float]], **settings: object) -> list[int]:
+    """The tiers of rounds of three clients, one to a tier, by the accuracies at each look."""
+    looks = iter(accuracies)
+
+    class Known(MadeUpLosses):
+        def client_accuracies(self, time_us: int, version: int) -> list[float]:
+            return next(looks)
+
+    strategy = {
+        "kind": "tifl",
+        "tiers": 3,
+        "clients_per_round": 1,
+        "policy": "adaptive",
+        "interval": 30,
+        "accuracy": "test",
+        **settings,
+    }
+    outcome = run(
+        scenario(
+            [1, 2, 3],
+            strategy=strategy,
+            data={"partition": "iid", "client_test": 0.2},
+            evaluation={"per_client": True},
+            stop={"versions": 30 * (len(accuracies) - 1) + 30},
+        ),
+        learner=Known(),
+    )
+    return [json.loads(e.context or "")["tier"] for e in outcome.of("aggregated")]
+
+
+def test_the_tiers_test_accuracies_decide_who_is_drawn() -> None:
+    # Nothing has risen at 30 rounds: the probabilities are 0, 1/3 and 2/3 for .9, .6 and .5.
+    tiers = tiers_drawn([[0.9, 0.6, 0.5]] * 2)
+    assert set(tiers[:30]) == {0, 1, 2}
+    assert set(tiers[30:]) == {1, 2}
+    # All have risen: nothing changes, unless a look always changes something.
+    risen = [[0.1, 0.1, 0.1], [0.9, 0.6, 0.5]]
+    assert set(tiers_drawn(risen)[30:]) == {0, 1, 2}
+    assert set(tiers_drawn(risen, changes="always")[30:]) == {1, 2}
+    # From one, the most accurate tier keeps 1/6.
+    assert set(tiers_drawn(risen, changes="always", ranks="from_one")[30:]) == {0, 1, 2}
+
+
+def test_accuracies_of_clients_that_are_not_tested_are_refused_before_a_run() -> None:
+    adaptive = "{kind: tifl, tiers: 2, clients_per_round: 2, policy: adaptive, accuracy: test}"
+    tested = ["data.client_test=0.2", "evaluation.per_client=true"]
+    with pytest.raises(ScenarioError, match=r"per_client: got false, but tifl reads the accuracy"):
+        load_scenario(SMALL, [f"strategy={adaptive}", "data.client_test=0.2"])
+    assert load_scenario(SMALL, [f"strategy={adaptive}", *tested])
+
+
+def test_adaptive_tifl_reads_accuracies_of_a_run_that_trains() -> None:
+    adaptive = (
+        "{kind: tifl, tiers: 2, clients_per_round: 2, policy: adaptive, accuracy: test, "
+        "interval: 1, changes: always}"
+    )
+    settings = [
+        f"strategy={adaptive}",
+        "clients.compute={seconds_per_task: {values: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}",
+        "data.client_test=0.2",
+        "evaluation.per_client=true",
+        "evaluation.every_versions=1",
+        "stop={versions: 6}",
+    ]
+    run = simulate(load_scenario(SMALL, settings))
+    rows = run.events[run.events.kind == "aggregated"].drop_duplicates("version")
+    tiers = [json.loads(context)["tier"] for context in rows.context]
+    # Of two tiers the less accurate one has probability 1; the first round's tier is drawn.
+    accuracies = [list(each) for each in run.metrics["client_accuracy"]]
+    means = [by_tier(each, [range(5), range(5, 10)]) for each in accuracies]
+    assert tiers[1:] == [int(slow < fast) for fast, slow in means[1:6]]
 
 
 def test_a_tier_without_credits_is_out() -> None:
@@ -149,6 +234,9 @@ def test_check_finds_tiers_and_probabilities_that_do_not_fit() -> None:
     assert complaints(tiers=2, clients_per_round=2, probabilities=[0.9, 0.1]) == []
     assert complaints(tiers=2, clients_per_round=2, credits=1) == ["credits"]
     assert complaints(tiers=2, clients_per_round=2, credits=1, policy="adaptive") == []
+    assert complaints(tiers=2, clients_per_round=2, accuracy="test") == ["accuracy"]
+    assert complaints(tiers=2, clients_per_round=2, changes="always") == ["changes"]
+    assert complaints(tiers=2, clients_per_round=2, ranks="from_one") == ["ranks"]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from world_runs import MODEL_BYTES, SECOND, Outcome, run, scenario
 
 from afl_sim.errors import ScenarioError
 from afl_sim.streams import Streams
-from afl_sim.world.clients.devices import speeds
-from afl_sim.world.clock import to_microseconds
+from afl_sim.world.clients.grouping import speeds
+from afl_sim.world.microseconds import to_microseconds
 
 Schedule = Iterator[Any]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
 from world_runs import run, scenario
 
 from afl_sim.errors import ScenarioError
@@ -127,3 +128,59 @@ def test_clients_of_different_speed_differ_even_where_most_tasks_are_cut_off(per
         "max_seconds": 2,
     }
     run(scenario(4, compute=compute, training={"steps": 3}), schedule)
+
+
+def steps_found(compute: dict[str, Any], clients: int = 1, **sections: Any) -> list[Any]:
+    """`expected_steps` of each client: at most 20 steps, polled every 7 s with chance 1/5."""
+    found = []
+
+    def ask(server: Any) -> Any:
+        for client in range(clients):
+            found.append(server.expected_steps(client, most=20, every=7.0, chance=0.2))
+        return
+        yield
+
+    run(scenario(clients, compute=compute, **sections), ask)
+    return found
+
+
+def test_expected_steps_of_constant_times_are_exact() -> None:
+    # 7, 14, ... s hold 3, 7, 10, 14, 17 and 20 steps of 2 s, and the rounds are geometric.
+    shares = [0.2 * 0.8**k for k in range(5)]
+    mean = sum(p * n for p, n in zip(shares, (3, 7, 10, 14, 17), strict=True)) + 0.8**5 * 20
+    assert steps_found({"seconds_per_step": 2}) == [(pytest.approx(mean), 1.0)]
+    # The units of a task and of samples: 20 steps of a task, and batches of 1 of 10 samples.
+    assert steps_found({"seconds_per_task": 40}) == [(pytest.approx(mean), 1.0)]
+    found = steps_found({"seconds_per_sample": 2}, training={"batch_size": 1})
+    assert found == [(pytest.approx(mean), 1.0)]
+    assert steps_found({"seconds_per_task": 0}) == [(20.0, 1.0)]
+    # With one second of download, 6, 13, 20, ... s are left: 3, 6, 10, 13, 17 and 20 steps.
+    mean = sum(p * n for p, n in zip(shares, (3, 6, 10, 13, 17), strict=True)) + 0.8**5 * 20
+    assert steps_found({"seconds_per_step": 2}, down=1) == [(pytest.approx(mean), 1.0)]
+    # A limit of 20 s for the task makes it 20 steps of 1 s: 7, 14 and 20.
+    mean = 0.2 * 7 + 0.16 * 14 + 0.64 * 20
+    assert steps_found({"seconds_per_step": 2, "max_seconds": 20}) == [(pytest.approx(mean), 1.0)]
+
+
+def test_expected_steps_of_exponential_times_are_those_of_the_poisson_process() -> None:
+    compute = {
+        "seconds_per_step": {"values": [2, 16]},
+        "jitter": {"dist": "expon"},
+        "jitter_per": "step",
+    }
+    for mean, (steps, some) in zip((2, 16), steps_found(compute, clients=2), strict=True):
+        rounds = np.arange(1, 400)
+        at_least = poisson.sf(np.arange(20)[:, None], 7 * rounds / mean)
+        exact = (at_least * 0.2 * 0.8 ** (rounds - 1)).sum(axis=1)
+        assert steps == pytest.approx(exact.sum(), rel=0.005)
+        assert some == pytest.approx(exact[0], rel=0.005)
+
+
+def test_expected_steps_with_a_jitter_of_the_whole_task() -> None:
+    # 20 steps of one length, 1 or 10 s: 7, 14, 20 steps, or 0, 1, 2, 2, 3, 4, 4, 5, 6, 7, ...
+    law = {"mixture": [{"weight": 1, "dist": 1.0}, {"weight": 1, "dist": 10.0}]}
+    fast = 0.2 * 7 + 0.16 * 14 + 0.64 * 20
+    slow = sum(0.2 * 0.8 ** (r - 1) * min(20, 7 * r // 10) for r in range(1, 200))
+    ((mean, some),) = steps_found({"seconds_per_step": 1, "jitter": law})
+    assert mean == pytest.approx((fast + slow) / 2, rel=0.01)
+    assert some == pytest.approx((1 + 0.8) / 2, rel=0.01)

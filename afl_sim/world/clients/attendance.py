@@ -1,0 +1,53 @@
+"""When the clients of a fleet are available, each by the rules of its group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from afl_sim.scenario.sections.clients import Clients
+from afl_sim.streams import Streams
+from afl_sim.world.availability.timelines import Always, Availability, State, build
+from afl_sim.world.clients.grouping import Grouping, grouping_of
+from afl_sim.world.shuffles import with_shuffles
+
+
+class AvailabilityByGroup:
+    """When clients are available, where each group has a model of its own.
+
+    Args:
+        parts: the models.
+        part_of: which of them is a client's.
+    """
+
+    def __init__(self, parts: Sequence[Availability], part_of: Callable[[int], int]) -> None:
+        self._parts = parts
+        self._part_of = part_of
+
+    def state(self, client: int, now_us: int) -> State:
+        """Whether the client is available, and until when at least."""
+        return self._parts[self._part_of(client)].state(client, now_us)
+
+
+def attendance(grouping: Grouping, streams: Streams) -> Availability | None:
+    """When the clients of a fleet are available; None if they always are.
+
+    Args:
+        grouping: the parts of the fleet.
+        streams: the run's random streams.
+    """
+    found = [build(part.clients.availability, streams, part.place) for part in grouping.parts]
+    if all(part is None for part in found):
+        return None
+    return in_parts([Always() if part is None else part for part in found], grouping)
+
+
+def in_parts(parts: Sequence[Availability], grouping: Grouping) -> Availability:
+    """The availability of a fleet with these parts."""
+    if grouping.members is None:
+        return parts[0]
+    return AvailabilityByGroup(parts, grouping.part_of)
+
+
+def attendance_of(clients: Clients, streams: Streams) -> Availability | None:
+    """`attendance` of the fleet that a scenario's section describes."""
+    return attendance(grouping_of(with_shuffles(clients, streams, "clients"), streams), streams)

@@ -1,0 +1,249 @@
+"""A paper's table and its matrices of differences as text: Markdown, LaTeX (booktabs) and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from afl_sim.analysis.measures import measure_of
+from afl_sim.analysis.paper_table import Entry, PaperTable, rounded, text_of
+from afl_sim.analysis.statistics import Interval
+from afl_sim.analysis.tables import escaped_latex, escaped_markdown
+
+FORMS: Final = ("table", "csv", "markdown", "latex")
+Matrix = Sequence[Sequence[Interval | None]]
+
+
+def notes(table: PaperTable) -> list[str]:
+    """What the reader of the table has to know, one sentence each."""
+    runs = {entry.runs for column in table.columns for entry in column.entries}
+    count = str(runs.pop()) if len(runs) == 1 else "several"
+    found = [
+        f"Means over {count} replications, with half of Student's 95 % interval."
+        if count != "1"
+        else "Single runs, without an interval."
+    ]
+    if any(entry.best for column in table.columns for entry in column.entries):
+        found.append(
+            "Bold: better than every other setting; the 95 % interval of each paired difference "
+            "excludes 0."
+        )
+    if any(_is_logit(entry.interval) for column in table.columns for entry in column.entries):
+        found.append(
+            "Brackets: the interval of a share that would go beyond 0 or 100 %, computed on the "
+            "logit scale."
+        )
+    for column in table.columns:
+        if column.until is not None:
+            until = rounded(Interval(column.until, math.nan, math.nan, 1))
+            found.append(
+                f"{_name(column.heading)}: some runs did not reach it, so that all times are "
+                f"restricted to {until} s, when the first of them ended (restricted mean)."
+            )
+    found += [f"The same in all settings: {heading} {text}." for heading, text in table.constant]
+    return found
+
+
+def to_markdown(table: PaperTable) -> str:
+    """The table in Markdown, followed by its notes."""
+    rows = [
+        [
+            escaped_markdown(setting),
+            *(_bold_markdown(column.entries[i]) for column in table.columns),
+        ]
+        for i, setting in enumerate(table.settings)
+    ]
+    header = ["setting", *(escaped_markdown(column.heading) for column in table.columns)]
+    return _markdown(header, rows) + "\n" + "\n".join(notes(table)) + "\n"
+
+
+def to_latex(table: PaperTable, siunitx: bool = False) -> str:
+    r"""A ``tabular`` for booktabs, as narrow as it can be; its notes are comments.
+
+    Args:
+        table: what to write.
+        siunitx: whether numbers are written as ``\num{412 \pm 35}``.
+    """
+
+    def cell(entry: Entry) -> str:
+        number = _latex_number(siunitx)(rounded(entry.interval, " ± "))
+        if entry.reached is not None and entry.reached < entry.runs:
+            number += f" ({entry.reached} of {entry.runs})"
+        return _bold_latex(number, siunitx) if entry.best else number
+
+    rows = [
+        [escaped_latex(setting), *(cell(column.entries[i]) for column in table.columns)]
+        for i, setting in enumerate(table.settings)
+    ]
+    heads = _stacked(["", *(column.heading for column in table.columns)])
+    return _latex(heads, rows, [*notes(table), *_SETUP[siunitx]])
+
+
+def to_csv(table: PaperTable) -> str:
+    """A row for each setting and measure, in full precision.
+
+    Columns: ``setting``, ``measure``, ``mean``, ``low``, ``high`` (95 %), ``n``, ``reached`` (of
+    times to targets), ``restricted_to`` (s), ``best``.
+    """
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    write(["setting", "measure", "mean", "low", "high", "n", "reached", "restricted_to", "best"])
+    for i, setting in enumerate(table.settings):
+        for column in table.columns:
+            entry = column.entries[i]
+            interval = entry.interval
+            numbers = [_full(x) for x in (interval.mean, interval.low, interval.high)]
+            reached = "" if entry.reached is None else entry.reached
+            until = "" if column.until is None else repr(column.until)
+            best = str(entry.best).lower()
+            write([setting, column.heading, *numbers, interval.n, reached, until, best])
+    return out.getvalue()
+
+
+def matrix_to_markdown(name: str, settings: Sequence[str], matrix: Matrix) -> str:
+    """The paired differences of a measure: each row less each column."""
+    rows = [
+        [escaped_markdown(setting), *map(_difference_markdown, line)]
+        for setting, line in zip(settings, matrix, strict=True)
+    ]
+    header = [_matrix_head(name), *map(escaped_markdown, settings)]
+    return _markdown(header, rows)
+
+
+def matrix_to_latex(
+    name: str, settings: Sequence[str], matrix: Matrix, siunitx: bool = False
+) -> str:
+    """The paired differences of a measure as a ``tabular``: each row less each column."""
+    number = _latex_number(siunitx)
+
+    def cell(found: Interval | None) -> str:
+        if found is None:
+            return ""
+        text = number(rounded(found, " ± "))
+        return _bold_latex(text, siunitx) if _excludes_zero(found) else text
+
+    rows = [
+        [escaped_latex(setting), *map(cell, line)]
+        for setting, line in zip(settings, matrix, strict=True)
+    ]
+    about = f"{_matrix_head(name).capitalize()}."
+    return _latex(_stacked(["", *settings]), rows, [about, MATRIX_NOTE, *_SETUP[siunitx]])
+
+
+def matrix_to_csv(name: str, settings: Sequence[str], matrix: Matrix) -> str:
+    """A row for each pair: ``measure``, ``a``, ``b``, ``difference``, ``low``, ``high``, ``n``."""
+    out = io.StringIO()
+    write = csv.writer(out, lineterminator="\n").writerow
+    write(["measure", "a", "b", "difference", "low", "high", "n"])
+    for a, line in zip(settings, matrix, strict=True):
+        for b, found in zip(settings, line, strict=True):
+            if found is not None:
+                numbers = [_full(x) for x in (found.mean, found.low, found.high)]
+                write([measure_of(name).heading, a, b, *numbers, found.n])
+    return out.getvalue()
+
+
+_HEADING: Final = 11  # characters in a line of a heading
+_SETUP: Final = {
+    False: (r"Needs \usepackage{booktabs}.",),
+    True: (
+        r"Needs \usepackage{booktabs,siunitx} and "
+        r"\sisetup{separate-uncertainty, text-series-to-math, propagate-math-font}.",
+    ),
+}
+MATRIX_NOTE: Final = (
+    "Row less column: mean of the paired differences, with half of Student's 95 % interval. Bold: "
+    "the interval excludes 0."
+)
+
+
+def _matrix_head(name: str) -> str:
+    return f"difference in {measure_of(name).heading}"
+
+
+def _excludes_zero(found: Interval) -> bool:
+    return found.is_known and (found.low > 0 or found.high < 0)
+
+
+def _difference_markdown(found: Interval | None) -> str:
+    if found is None:
+        return ""
+    text = rounded(found)
+    return f"**{text}**" if _excludes_zero(found) else text
+
+
+def _bold_markdown(entry: Entry) -> str:
+    text = text_of(entry)
+    return f"**{text}**" if entry.best else text
+
+
+def _latex_number(siunitx: bool) -> Callable[[str], str]:
+    def number(text: str) -> str:
+        if text == "-":
+            return "--"
+        inner = text.replace("±", r"\pm")
+        if "[" in text:  # siunitx knows no interval
+            return f"${inner}$"
+        return rf"\num{{{inner}}}" if siunitx else f"${inner}$"
+
+    return number
+
+
+def _is_logit(found: Interval) -> bool:
+    if not found.is_known:
+        return False
+    return not math.isclose(found.high - found.mean, found.mean - found.low, rel_tol=1e-6)
+
+
+def _bold_latex(text: str, siunitx: bool) -> str:
+    # Without siunitx numbers are formulas, which \textbf leaves as they are.
+    return rf"\textbf{{{text}}}" if siunitx else rf"{{\boldmath {text}}}"
+
+
+def _name(heading: str) -> str:
+    """A heading without its unit."""
+    return heading.rpartition(" (")[0] or heading
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = "|" + "|".join("---" if n == 0 else "---:" for n in range(len(header))) + "|"
+    lines = ["| " + " | ".join(row) + " |" for row in (header, *rows)]
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def _stacked(headings: Sequence[str]) -> list[list[str]]:
+    """Headings in several short lines, each a row of the table, so that columns are narrow."""
+    broken = list(map(stacked, headings))
+    height = max(map(len, broken))
+    padded = [[""] * (height - len(lines)) + lines for lines in broken]
+    return [[escaped_latex(lines[row]) for lines in padded] for row in range(height)]
+
+
+def stacked(heading: str) -> list[str]:
+    """A heading in several short lines."""
+    return textwrap.wrap(heading, _HEADING, break_long_words=False, break_on_hyphens=False)
+
+
+def _latex(
+    heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], remarks: Sequence[str]
+) -> str:
+    width = len(heads[0])
+    lines = [
+        *(f"% {remark}" for remark in remarks),
+        rf"\begin{{tabular}}{{@{{}}l{'r' * (width - 1)}@{{}}}}",
+        r"\toprule",
+        *(" & ".join(head) + r" \\" for head in heads),
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _full(value: float) -> str:
+    return "" if value != value else repr(float(value))
