@@ -1,6 +1,7 @@
 """The comparison of runs: its numbers, its table on a console and its files."""
 
 import io
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -52,8 +53,8 @@ def test_the_table_holds_what_the_summaries_say(runs):
 
 
 def test_runs_that_train_nothing_have_no_row_of_accuracy(runs):
-    clock = [run for run in runs if run.label == "clock"]
-    assert clock
+    (found,) = (run for run in runs if run.label == "clock")
+    clock = [replace(found, manifest={**found.manifest, "timing_only": True})]
     assert "final_accuracy" not in comparison(clock)
     assert "accuracy" not in printed(clock)
 

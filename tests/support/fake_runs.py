@@ -174,7 +174,6 @@ def fake_run(
     }
     clients = settings.get("clients", 40)
     manifest = build_manifest(numerics={"class": "exact-float32-cpu"})
-    manifest["timing_only"] = not training
     if label:
         manifest["label"] = label
     folder = RunFolder.create(path, yaml.safe_dump(scenario), manifest)
