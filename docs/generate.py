@@ -158,8 +158,8 @@ A key that a group leaves out is the fleet's: the phones have the fleet's jitter
 speed, also if its unit is another one. Which client is in which group is drawn with the seed. All other
 random numbers belong to the client, so that they stay the same if groups change. Lists and traces
 with an entry for each client are of the group's clients, in the order of their indices. In `--set` and in
-sweeps a group goes by its name: `clients.groups.phones.share`. `afl-sim plot --figure groups` compares the
-groups, and `Run.client_groups` is a table's column of them.
+sweeps a group goes by its name: `clients.groups.phones.share`. `afl-sim plot RUN --figure groups` compares the
+groups, and in Python `run.client_groups` names each client's group.
 """
 MODELS_OF_OTHERS = """
 Every other key of `torchvision` is a keyword argument of torchvision's function, as in

@@ -332,6 +332,11 @@ def children(node: Any, key: str, depth: int = 0) -> list[Any]:
     for form in ("anyOf", "oneOf", "allOf"):
         for each in node.get(form, ()):
             found += children(each, key, depth + 1)
+    items = node.get("items")
+    if isinstance(items, dict):  # blocks of a list go by their names, and their keys are meant too
+        found += children(items, key, depth + 1) or (
+            [items] if children(items, "name", depth + 1) else []
+        )
     return found
 
 

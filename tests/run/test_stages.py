@@ -53,7 +53,7 @@ def by_hand(place: Path, observer: Observer, timing_only: bool) -> Finished:
             executors = None if timing_only else inline
             finished = run(prepared, recorder, executors, observer, began=perf_counter())
             assert not (place / "summary.json").exists()
-            record(finished, recorder, prepared.saved)
+            record(finished, recorder, prepared)
     return finished
 
 
