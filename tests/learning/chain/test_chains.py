@@ -24,6 +24,7 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.losses import LOSSES
 from afl_sim.learning.training.optimizers import OPTIMIZERS
+from afl_sim.learning.training.phase import Phase
 from afl_sim.portable.processor import shortfall
 from afl_sim.streams import Streams
 
@@ -186,7 +187,7 @@ def test_a_task_is_done_as_the_network_is_trained(name: str, settings: dict[str,
     for shift in (None, correction):
         for factor in (1.0, 1.7):
             results = [
-                local.train(1, 2, 7, start, start * 0.9, 0.5, shift, factor)
+                local.train(1, 2, 7, start, start * 0.9, 0.5, shift, Phase(proximal_factor=factor))
                 for local in (plain, chain)
             ]
             _close(*results)
