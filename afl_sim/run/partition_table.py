@@ -29,8 +29,8 @@ def show_partition(study: Study) -> None:
     shown = set()
     for case in study.cases:
         scenario = case.scenario
-        goes_with_speed = scenario.data.speed_correlation is not None
-        fleet = scenario.clients if goes_with_speed else scenario.clients.count
+        by_fleet = scenario.data.speed_correlation is not None or scenario.clients.groups
+        fleet = scenario.clients if by_fleet else scenario.clients.count
         key = (scenario.data, fleet, scenario.seed)
         if key not in shown:
             shown.add(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition import deal, group_shares
 from afl_sim.learning.partition.partition import FixedPartition
+from afl_sim.run.partition_table import show_partition
+from afl_sim.run.validation import check_study
 from afl_sim.scenario import DataSpec
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.streams import Streams
@@ -98,3 +101,22 @@ def test_a_drawn_group_without_clients_cannot_hold_samples() -> None:
     rare = {"name": "rare", "share": 0.0001, "exactly": False, "data": {"share": 0.5}}
     with pytest.raises(ScenarioError, match="no client was drawn into this group"):
         dealt([rare, {"name": "rest", "share": 0.9999, "exactly": False}])
+
+
+def test_the_table_shows_each_way_of_dealing_to_groups(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "shares.yaml"
+    file.write_text(
+        "data: {partition: {kind: iid, samples: 10}}\nmodel: logistic\n"
+        "strategy: {kind: fedbuff, concurrency: 2, buffer_size: 1}\n"
+        "stop: {updates: 1}\nclients:\n  count: 4\n  groups:\n"
+        "    - {name: a, share: 0.5, data: {share: 0.5, partition: iid}}\n"
+        "    - {name: b, share: 0.5, data: {partition: iid}}\n"
+        "sweep: {clients.groups.a.data.share: [0.25, 0.75]}\n"
+    )
+    show_partition(check_study(file))
+    shown = capsys.readouterr().out
+    assert shown.count("4 clients") == 2
+    assert "7500" in shown
+    assert "22500" in shown
