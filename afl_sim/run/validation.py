@@ -57,6 +57,7 @@ def check_study(
             scenario.seed,
             scenario.clients.count,
             scenario.clients.attack,
+            str([(g.share, g.count, g.exactly, g.data) for g in scenario.clients.groups]),
             scenario.data,
             scenario.model.model_dump_json(),
             scenario.evaluation.model_dump_json(),

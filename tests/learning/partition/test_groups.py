@@ -120,3 +120,16 @@ def test_the_table_shows_each_way_of_dealing_to_groups(
     assert shown.count("4 clients") == 2
     assert "7500" in shown
     assert "22500" in shown
+
+
+def test_impossible_data_of_a_group_is_found_in_whichever_case_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "shares.yaml"
+    file.write_text(
+        "data: {partition: iid}\nmodel: logistic\n"
+        "strategy: {kind: fedbuff, concurrency: 2, buffer_size: 1}\n"
+        "stop: {updates: 1}\nclients:\n  count: 4\n  groups:\n"
+        "    - {name: a, share: 0.5, data: {share: 0.5}}\n    - {name: b, share: 0.5}\n"
+        "sweep: {clients.groups.a.data.share: [0.5, 0.00001]}\n"
+    )
+    with pytest.raises(ScenarioError, match=r"data\.partition\.min_samples: 2 clients x 1"):
+        check_study(file)
