@@ -129,8 +129,7 @@ def print_comparison(
     """
     from rich.console import Console
 
-    if form not in FORMATS:
-        raise InputError(f"there is no form {form!r} of a comparison; expected {_listed(FORMATS)}")
+    check_form(form)
     measured = measure_all(runs)
     frame = comparison(runs, measured, not_begun)
     seeds = over_seeds(runs, measured, frame)
@@ -161,6 +160,16 @@ def print_comparison(
     if mixed:
         console.print(f"{mixed}\n", markup=False, highlight=False)
     return frame
+
+
+def check_form(form: str) -> None:
+    """Refuse a form that a comparison cannot be printed in.
+
+    Raises:
+        InputError: there is no such form.
+    """
+    if form not in FORMATS:
+        raise InputError(f"there is no form {form!r} of a comparison; expected {_listed(FORMATS)}")
 
 
 def mixed_numerics(runs: Sequence[Run]) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from afl_sim.analysis import tables
 from afl_sim.analysis.measures import measure_of
-from afl_sim.analysis.paper_table import Entry, PaperTable, rounded, text_of
+from afl_sim.analysis.paper_table import (
+    Entry,
+    PaperTable,
+    count_of,
+    is_symmetric,
+    rounded,
+    text_of,
+)
 from afl_sim.analysis.statistics import Interval
-from afl_sim.analysis.tables import escaped_latex, escaped_markdown
 
-FORMS: Final = ("table", "csv", "markdown", "latex")
 Matrix = Sequence[Sequence[Interval | None]]
 
 
@@ -52,13 +56,13 @@ def to_markdown(table: PaperTable) -> str:
     """The table in Markdown, followed by its notes."""
     rows = [
         [
-            escaped_markdown(setting),
+            tables.escaped_markdown(setting),
             *(_bold_markdown(column.entries[i]) for column in table.columns),
         ]
         for i, setting in enumerate(table.settings)
     ]
-    header = ["setting", *(escaped_markdown(column.heading) for column in table.columns)]
-    return _markdown(header, rows) + "\n" + "\n".join(notes(table)) + "\n"
+    header = ["setting", *(tables.escaped_markdown(column.heading) for column in table.columns)]
+    return tables.markdown_table(header, rows) + "\n" + "\n".join(notes(table)) + "\n"
 
 
 def to_latex(table: PaperTable, siunitx: bool = False) -> str:
@@ -70,13 +74,11 @@ def to_latex(table: PaperTable, siunitx: bool = False) -> str:
     """
 
     def cell(entry: Entry) -> str:
-        number = _latex_number(siunitx)(rounded(entry.interval, " ± "))
-        if entry.reached is not None and entry.reached < entry.runs:
-            number += f" ({entry.reached} of {entry.runs})"
+        number = _latex_number(siunitx)(rounded(entry.interval)) + count_of(entry)
         return _bold_latex(number, siunitx) if entry.best else number
 
     rows = [
-        [escaped_latex(setting), *(cell(column.entries[i]) for column in table.columns)]
+        [tables.escaped_latex(setting), *(cell(column.entries[i]) for column in table.columns)]
         for i, setting in enumerate(table.settings)
     ]
     heads = _stacked(["", *(column.heading for column in table.columns)])
@@ -89,29 +91,32 @@ def to_csv(table: PaperTable) -> str:
     Columns: ``setting``, ``measure``, ``mean``, ``low``, ``high`` (95 %), ``n``, ``reached`` (of
     times to targets), ``restricted_to`` (s), ``best``.
     """
-    out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n").writerow
-    write(["setting", "measure", "mean", "low", "high", "n", "reached", "restricted_to", "best"])
-    for i, setting in enumerate(table.settings):
-        for column in table.columns:
-            entry = column.entries[i]
-            interval = entry.interval
-            numbers = [_full(x) for x in (interval.mean, interval.low, interval.high)]
-            reached = "" if entry.reached is None else entry.reached
-            until = "" if column.until is None else repr(column.until)
-            best = str(entry.best).lower()
-            write([setting, column.heading, *numbers, interval.n, reached, until, best])
-    return out.getvalue()
+    import pandas as pd
+
+    rows = [
+        {
+            "setting": setting,
+            "measure": column.heading,
+            **_numbers("mean", column.entries[i].interval),
+            "reached": column.entries[i].reached,
+            "restricted_to": column.until,
+            "best": str(column.entries[i].best).lower(),
+        }
+        for i, setting in enumerate(table.settings)
+        for column in table.columns
+    ]
+    frame = pd.DataFrame(rows, columns=_CSV_COLUMNS)
+    return tables.to_csv(frame.astype({"reached": "Int64"}))
 
 
 def matrix_to_markdown(name: str, settings: Sequence[str], matrix: Matrix) -> str:
     """The paired differences of a measure: each row less each column."""
     rows = [
-        [escaped_markdown(setting), *map(_difference_markdown, line)]
+        [tables.escaped_markdown(setting), *map(_difference_markdown, line)]
         for setting, line in zip(settings, matrix, strict=True)
     ]
-    header = [_matrix_head(name), *map(escaped_markdown, settings)]
-    return _markdown(header, rows)
+    header = [_matrix_head(name), *map(tables.escaped_markdown, settings)]
+    return tables.markdown_table(header, rows)
 
 
 def matrix_to_latex(
@@ -123,30 +128,51 @@ def matrix_to_latex(
     def cell(found: Interval | None) -> str:
         if found is None:
             return ""
-        text = number(rounded(found, " ± "))
+        text = number(rounded(found))
         return _bold_latex(text, siunitx) if _excludes_zero(found) else text
 
     rows = [
-        [escaped_latex(setting), *map(cell, line)]
+        [tables.escaped_latex(setting), *map(cell, line)]
         for setting, line in zip(settings, matrix, strict=True)
     ]
     about = f"{_matrix_head(name).capitalize()}."
     return _latex(_stacked(["", *settings]), rows, [about, MATRIX_NOTE, *_SETUP[siunitx]])
 
 
-def matrix_to_csv(name: str, settings: Sequence[str], matrix: Matrix) -> str:
-    """A row for each pair: ``measure``, ``a``, ``b``, ``difference``, ``low``, ``high``, ``n``."""
-    out = io.StringIO()
-    write = csv.writer(out, lineterminator="\n").writerow
-    write(["measure", "a", "b", "difference", "low", "high", "n"])
-    for a, line in zip(settings, matrix, strict=True):
-        for b, found in zip(settings, line, strict=True):
-            if found is not None:
-                numbers = [_full(x) for x in (found.mean, found.low, found.high)]
-                write([measure_of(name).heading, a, b, *numbers, found.n])
-    return out.getvalue()
+def matrices_to_csv(matrices: Mapping[str, Matrix], settings: Sequence[str]) -> str:
+    """A row for each measure and pair.
+
+    Columns: ``measure``, ``a``, ``b``, ``difference`` (of a less b), ``low``, ``high``, ``n``.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            "measure": measure_of(name).heading,
+            "a": a,
+            "b": b,
+            **_numbers("difference", found),
+        }
+        for name, matrix in matrices.items()
+        for a, line in zip(settings, matrix, strict=True)
+        for b, found in zip(settings, line, strict=True)
+        if found is not None
+    ]
+    return tables.to_csv(pd.DataFrame(rows, columns=_CSV_OF_PAIRS))
 
 
+_CSV_COLUMNS: Final = (
+    "setting",
+    "measure",
+    "mean",
+    "low",
+    "high",
+    "n",
+    "reached",
+    "restricted_to",
+    "best",
+)
+_CSV_OF_PAIRS: Final = ("measure", "a", "b", "difference", "low", "high", "n")
 _HEADING: Final = 11  # characters in a line of a heading
 _SETUP: Final = {
     False: (r"Needs \usepackage{booktabs}.",),
@@ -194,9 +220,7 @@ def _latex_number(siunitx: bool) -> Callable[[str], str]:
 
 
 def _is_logit(found: Interval) -> bool:
-    if not found.is_known:
-        return False
-    return not math.isclose(found.high - found.mean, found.mean - found.low, rel_tol=1e-6)
+    return found.is_known and not is_symmetric(found)
 
 
 def _bold_latex(text: str, siunitx: bool) -> str:
@@ -209,18 +233,12 @@ def _name(heading: str) -> str:
     return heading.rpartition(" (")[0] or heading
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = "|" + "|".join("---" if n == 0 else "---:" for n in range(len(header))) + "|"
-    lines = ["| " + " | ".join(row) + " |" for row in (header, *rows)]
-    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
-
-
 def _stacked(headings: Sequence[str]) -> list[list[str]]:
     """Headings in several short lines, each a row of the table, so that columns are narrow."""
     broken = list(map(stacked, headings))
     height = max(map(len, broken))
     padded = [[""] * (height - len(lines)) + lines for lines in broken]
-    return [[escaped_latex(lines[row]) for lines in padded] for row in range(height)]
+    return [[tables.escaped_latex(lines[row]) for lines in padded] for row in range(height)]
 
 
 def stacked(heading: str) -> list[str]:
@@ -231,19 +249,9 @@ def stacked(heading: str) -> list[str]:
 def _latex(
     heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]], remarks: Sequence[str]
 ) -> str:
-    width = len(heads[0])
-    lines = [
-        *(f"% {remark}" for remark in remarks),
-        rf"\begin{{tabular}}{{@{{}}l{'r' * (width - 1)}@{{}}}}",
-        r"\toprule",
-        *(" & ".join(head) + r" \\" for head in heads),
-        r"\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    comments = "".join(f"% {remark}\n" for remark in remarks)
+    return comments + tables.latex_table(f"@{{}}l{'r' * (len(heads[0]) - 1)}@{{}}", heads, rows)
 
 
-def _full(value: float) -> str:
-    return "" if value != value else repr(float(value))
+def _numbers(name: str, found: Interval) -> dict[str, float]:
+    return {name: found.mean, "low": found.low, "high": found.high, "n": found.n}

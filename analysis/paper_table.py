@@ -119,15 +119,19 @@ def difference_matrix(
     ]
 
 
-def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
+def text_of(entry: Entry) -> str:
     """The value as the table shows it: ``412 ± 35``, with the count if not all runs reached it."""
-    text = rounded(entry.interval, plus_minus)
-    if entry.reached is not None and entry.reached < entry.runs:
-        return f"{text} ({entry.reached} of {entry.runs})"
-    return text
+    return rounded(entry.interval) + count_of(entry)
 
 
-def rounded(interval: Interval, plus_minus: str = " ± ") -> str:
+def count_of(entry: Entry) -> str:
+    """How many runs reached a target, as the end of a cell; empty if all did."""
+    if entry.reached is None or entry.reached == entry.runs:
+        return ""
+    return f" ({entry.reached} of {entry.runs})"
+
+
+def rounded(interval: Interval) -> str:
     """Mean and half-width, rounded as the module's docstring says; ``-`` if there is no value."""
     if math.isnan(interval.mean):
         return "-"
@@ -135,14 +139,18 @@ def rounded(interval: Interval, plus_minus: str = " ± ") -> str:
     if not interval.is_known or half == 0:
         return _plain(interval.mean)
     places = decimals((interval.high - interval.low) / 2)
-    if not math.isclose(half, interval.mean - interval.low, rel_tol=1e-6):
-        low, mean, high = (
-            f"{round(x, places):.{max(0, places)}f}"
-            for x in (interval.low, interval.mean, interval.high)
-        )
-        return f"{mean} [{low}, {high}]"
-    half_text = f"{round(half, places):.{max(0, places)}f}"
-    return f"{round(interval.mean, places):.{max(0, places)}f}{plus_minus}{half_text}"
+    low, mean, high, half_text = (
+        f"{round(x, places):.{max(0, places)}f}"
+        for x in (interval.low, interval.mean, interval.high, half)
+    )
+    if is_symmetric(interval):
+        return f"{mean} ± {half_text}"
+    return f"{mean} [{low}, {high}]"
+
+
+def is_symmetric(interval: Interval) -> bool:
+    """Whether the mean is in the middle, as it is but for shares near 0 or 100 %."""
+    return math.isclose(interval.high - interval.mean, interval.mean - interval.low, rel_tol=1e-6)
 
 
 def decimals(error: float) -> int:
@@ -190,10 +198,6 @@ def _has_values(name: str, measured: Measured) -> bool:
     return any(row.get(name) is not None for row in measured.values())
 
 
-def _scale(name: str) -> float:
-    return 100.0 if measure_of(name).is_share else 1.0
-
-
 def _until(members: Sequence[Group], name: str, measured: Measured) -> float | None:
     """When the first run ended that did not reach the target; None if all reached it."""
     if not name.startswith(TIME_TO):
@@ -211,7 +215,7 @@ def _value(row: Mapping[str, Any], name: str, until: float | None) -> float | No
     value = row.get(name)
     if until is not None and name in row:
         return until if value is None else min(float(value), until)
-    return None if value is None else _scale(name) * float(value)
+    return None if value is None else float(value)
 
 
 def _column(name: str, members: Sequence[Group], measured: Measured) -> Column:
@@ -238,10 +242,14 @@ def _entry(group: Group, name: str, measured: Measured, until: float | None) -> 
 
 
 def _interval(name: str, values: Sequence[float]) -> Interval:
-    if not measure_of(name).is_share:
-        return student_interval(values)
-    scale = _scale(name)
-    found = share_interval([value / scale for value in values])
+    return _in_unit(
+        name, (share_interval if measure_of(name).is_share else student_interval)(values)
+    )
+
+
+def _in_unit(name: str, found: Interval) -> Interval:
+    """An interval of a measure in the unit of the table: shares are in percent."""
+    scale = 100.0 if measure_of(name).is_share else 1.0
     return Interval(scale * found.mean, scale * found.low, scale * found.high, found.n)
 
 
@@ -278,7 +286,7 @@ def _paired(
             y = _value(measured[b.path], name, until)
             if x is not None and y is not None:
                 values.append(x - y)
-    return student_interval(values) if values else None
+    return _in_unit(name, student_interval(values)) if values else None
 
 
 def _lower_is_better(name: str, members: Sequence[Group]) -> bool | None:
@@ -291,11 +299,10 @@ def _lower_is_better(name: str, members: Sequence[Group]) -> bool | None:
         if name.startswith(prefix):
             metric = name.removeprefix(prefix)
             better = {
-                way
+                run.better[metric]
                 for group in members
                 for run in group.runs
-                for known, way in run.better.items()
-                if known == metric
+                if metric in run.better
             }
             return "lower" in better if better else (False if metric == ACCURACY else None)
     return None

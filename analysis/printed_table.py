@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from afl_sim.analysis import paper_forms as forms
+from afl_sim.analysis.compare import check_form
 from afl_sim.analysis.measures import measure_all
 from afl_sim.analysis.paper_table import PaperTable, difference_matrix, paper_table, text_of
 from afl_sim.analysis.replications import groups
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
-from afl_sim.scenario.wording import hint
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,11 +41,7 @@ def print_paper_table(
     """
     from rich.console import Console
 
-    if form not in forms.FORMS:
-        raise InputError(
-            f"there is no form {form!r} of a table; expected {', '.join(forms.FORMS)}"
-            f"{hint(form, forms.FORMS)}"
-        )
+    check_form(form)
     if siunitx and form != "latex":
         raise InputError(f"--siunitx is for --format latex; got --format {form}")
     members, measured = groups(runs), measure_all(runs)
@@ -54,27 +50,31 @@ def print_paper_table(
     if form == "table" and not differences:
         _print_table(table, console)
         return
-    if not differences:
-        if form == "latex":
-            text = forms.to_latex(table, siunitx)
-        else:
-            text = forms.to_csv(table) if form == "csv" else forms.to_markdown(table)
+    if differences:
+        matrices = {
+            column.name: difference_matrix(members, column.name, measured)
+            for column in table.columns
+        }
+        text = _matrices(matrices, table.settings, form, siunitx)
+    elif form == "latex":
+        text = forms.to_latex(table, siunitx)
     else:
-        parts: list[str] = []
-        for column in table.columns:
-            matrix = difference_matrix(members, column.name, measured)
-            if form == "csv":
-                part = forms.matrix_to_csv(column.name, table.settings, matrix)
-                part = part if not parts else part.partition("\n")[2]  # one header
-            elif form == "latex":
-                part = forms.matrix_to_latex(column.name, table.settings, matrix, siunitx)
-            else:
-                part = forms.matrix_to_markdown(column.name, table.settings, matrix)
-            parts.append(part)
-        text = ("" if form == "csv" else "\n").join(parts)
-        if form in ("table", "markdown"):
-            text += f"\n{forms.MATRIX_NOTE}\n"
+        text = forms.to_csv(table) if form == "csv" else forms.to_markdown(table)
     console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
+
+
+def _matrices(
+    matrices: Mapping[str, forms.Matrix], settings: Sequence[str], form: str, siunitx: bool
+) -> str:
+    if form == "csv":
+        return forms.matrices_to_csv(matrices, settings)
+    if form == "latex":
+        return "\n".join(
+            forms.matrix_to_latex(name, settings, matrix, siunitx)
+            for name, matrix in matrices.items()
+        )
+    parts = [forms.matrix_to_markdown(name, settings, each) for name, each in matrices.items()]
+    return "\n".join([*parts, f"{forms.MATRIX_NOTE}\n"])
 
 
 def _print_table(table: PaperTable, console: Console) -> None:

@@ -52,22 +52,38 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 def to_markdown(texts: Texts) -> str:
     """A Markdown table, the first column to the left and the others to the right."""
-    lines = [
-        _markdown_row([heading for heading, _ in texts]),
-        "|" + "|".join("---" if n == 0 else "---:" for n in range(len(texts))) + "|",
-    ]
-    lines += [_markdown_row(row) for row in _rows(texts)]
-    return "\n".join(lines) + "\n"
+    header = [escaped_markdown(heading) for heading, _ in texts]
+    return markdown_table(header, [list(map(escaped_markdown, row)) for row in _rows(texts)])
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same, of cells that are Markdown."""
+    rule = "|" + "|".join("---" if n == 0 else "---:" for n in range(len(header))) + "|"
+    head, *body = ["| " + " | ".join(row) + " |" for row in (header, *rows)]
+    return "\n".join([head, rule, *body]) + "\n"
 
 
 def to_latex(texts: Texts) -> str:
     r"""A ``tabular`` with the rules of booktabs, for ``\input`` in a table."""
+    heads = [[escaped_latex(heading) for heading, _ in texts]]
+    rows = [list(map(escaped_latex, row)) for row in _rows(texts)]
+    return latex_table(f"l{'r' * (len(texts) - 1)}", heads, rows)
+
+
+def latex_table(columns: str, heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> str:
+    """The same, of cells that are LaTeX.
+
+    Args:
+        columns: what ``tabular`` is to know of them.
+        heads: the rows of the heading.
+        rows: the others.
+    """
     lines = [
-        rf"\begin{{tabular}}{{l{'r' * (len(texts) - 1)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        _latex_row([heading for heading, _ in texts]),
+        *(_latex_row(row) for row in heads),
         r"\midrule",
-        *(_latex_row(row) for row in _rows(texts)),
+        *(_latex_row(row) for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -83,12 +99,8 @@ def _no_formula(value: Any) -> Any:
     return f"'{value}" if is_formula and not _NAME.fullmatch(value) else value
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(map(escaped_markdown, cells)) + " |"
-
-
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(map(escaped_latex, cells)) + r" \\"
+    return " & ".join(cells) + r" \\"
 
 
 def escaped_markdown(text: str) -> str:

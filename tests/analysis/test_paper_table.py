@@ -210,3 +210,10 @@ def test_the_names_of_settings_are_their_titles(tmp_path):
     rows = {"fedbuff K=1": column("versions", [3]), "fedbuff K=5": column("versions", [4])}
     members, measured = settings(tmp_path, rows)
     assert paper_table(members, ["versions"], measured).settings == tuple(rows)
+
+
+def test_a_spreadsheet_finds_no_formula_in_a_title(tmp_path):
+    members, measured = settings(
+        tmp_path, {"=1+1": column("mean_staleness", [1.0]), "b": column("mean_staleness", [2.0])}
+    )
+    assert "'=1+1,mean staleness" in to_csv(paper_table(members, ["staleness"], measured))

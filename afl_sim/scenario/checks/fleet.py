@@ -89,7 +89,7 @@ def distributions_in(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, 
 
 def wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding]:
     """Lists that have not one entry for each client of the fleet, or of the group."""
-    sizes = dict(group_sizes(sections.get("clients"), clients))
+    counts = dict(group_sizes(sections.get("clients"), clients))
     for name, section in sections.items():
         for path, distribution in distributions_in(section, (name,)):
             if distribution.length is None:
@@ -97,7 +97,7 @@ def wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding
             group: KeyPath = path[:3]
             count: int | None = clients
             if group[:2] == ("clients", "groups"):
-                count = sizes.get(group, distribution.length)  # of wrong sizes something is said
+                count = counts.get(group, distribution.length)  # of wrong sizes something is said
             if count is None:
                 yield Finding(
                     path,
@@ -105,7 +105,7 @@ def wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding
                     "drawn; expected exactly: true, or another distribution",
                 )
             elif distribution.length != count:
-                whole = "the group has" if group in sizes else "clients.count is"
+                whole = "the group has" if group in counts else "clients.count is"
                 yield Finding(
                     path,
                     f"has values for {distribution.length} clients, but {whole} {count}; "
