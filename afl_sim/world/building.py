@@ -15,11 +15,6 @@ from afl_sim.streams import Streams
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.availability.timelines import Always, Availability
 from afl_sim.world.clients.attendance import attendance, in_parts
-from afl_sim.world.clients.by_group import (
-    ComputeByGroup,
-    FaultsByGroup,
-    LinkByGroup,
-)
 from afl_sim.world.clients.churn import Leaving, OnLeave
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
@@ -43,7 +38,7 @@ from afl_sim.world.server.results import Results
 from afl_sim.world.server.sender import Sender
 from afl_sim.world.server.versions import ServerTimes, VersionMaker
 from afl_sim.world.tasks.compute import Compute
-from afl_sim.world.tasks.faults import AnyFaults, Faults
+from afl_sim.world.tasks.faults import AnyFaults, Faults, FaultsByGroup
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -167,16 +162,15 @@ def _durations(
     workload: Workload,
     streams: Streams,
 ) -> Durations:
-    server, part_of = scenario.server, grouping.part_of
+    server = scenario.server
     fleet = [part.clients for part in grouping.parts]
     compute = [Compute(clients.compute, workload, streams) for clients in fleet]
     downloads = [ClientLink(each.network.download, "download", streams) for each in fleet]
     uploads = [ClientLink(each.network.upload, "upload", streams) for each in fleet]
-    alike = grouping.members is None
     return Durations(
-        compute=compute[0] if alike else ComputeByGroup(compute, part_of),
-        download=downloads[0] if alike else LinkByGroup(downloads, part_of),
-        upload=uploads[0] if alike else LinkByGroup(uploads, part_of),
+        compute=grouping.choose(compute),
+        download=grouping.choose(downloads),
+        upload=grouping.choose(uploads),
         server_download=ServerLink(env, server.download, "download", streams),
         server_upload=ServerLink(env, server.upload, "upload", streams),
         download_bytes=sizes.download_bytes,
@@ -191,9 +185,8 @@ def _leaving(grouping: Grouping, availability: Availability | None) -> Leaving |
         return None
     # Those who finish first never leave, as far as their tasks are concerned.
     parts = [Always() if rule == "finish" else availability for rule in rules]
-    part_of = grouping.part_of
     kept: list[OnLeave] = ["lost" if rule == "finish" else rule for rule in rules]
-    return Leaving(in_parts(parts, grouping), lambda client: kept[part_of(client)])
+    return Leaving(in_parts(parts, grouping), grouping.choose(kept))
 
 
 def _faults(grouping: Grouping, streams: Streams) -> AnyFaults | None:
@@ -202,7 +195,7 @@ def _faults(grouping: Grouping, streams: Streams) -> AnyFaults | None:
     if all(each == FaultsSpec() for each in settings):
         return None
     parts = [Faults(each, streams) for each in settings]
-    return parts[0] if grouping.members is None else FaultsByGroup(parts, grouping.part_of)
+    return parts[0] if grouping.members is None else FaultsByGroup(parts, grouping.choose(parts))
 
 
 def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:

@@ -15,17 +15,15 @@ class AvailabilityByGroup:
     """When clients are available, where each group has a model of its own.
 
     Args:
-        parts: the models.
-        part_of: which of them is a client's.
+        of: gives the model of a client.
     """
 
-    def __init__(self, parts: Sequence[Availability], part_of: Callable[[int], int]) -> None:
-        self._parts = parts
-        self._part_of = part_of
+    def __init__(self, of: Callable[[int], Availability]) -> None:
+        self._of = of
 
     def state(self, client: int, now_us: int) -> State:
         """Whether the client is available, and until when at least."""
-        return self._parts[self._part_of(client)].state(client, now_us)
+        return self._of(client).state(client, now_us)
 
 
 def attendance(grouping: Grouping, streams: Streams) -> Availability | None:
@@ -45,7 +43,7 @@ def in_parts(parts: Sequence[Availability], grouping: Grouping) -> Availability:
     """The availability of a fleet with these parts."""
     if grouping.members is None:
         return parts[0]
-    return AvailabilityByGroup(parts, grouping.part_of)
+    return AvailabilityByGroup(grouping.choose(parts))
 
 
 def attendance_of(clients: Clients, streams: Streams) -> Availability | None:

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from afl_sim.errors import ScenarioError
-from afl_sim.world.links.network import ServerLink
+from afl_sim.world.links.network import ClientLink, ServerLink
 from afl_sim.world.links.usage import LinkUse
+from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.task import Task
-
-
-class Computing(Protocol):
-    """How long clients compute; see `Compute`."""
-
-    def varies(self, client: int) -> bool: ...
-    def microseconds(self, task: Task, begin_us: int) -> int: ...
-    def work(self, task: Task, elapsed_us: int) -> float: ...
-    def steps_done(self, task: Task, elapsed_us: int) -> int: ...
-    def expected_seconds(self, client: int) -> float: ...
-    def usual_seconds(self, client: int) -> float: ...
-    def repeat_step(self, task: Task, done: int) -> None: ...
-    def expected_steps(
-        self, client: int, most: int, every: float, chance: float, before: float
-    ) -> tuple[float, float]: ...
-
-
-class Path(Protocol):
-    """The clients' own links in one direction; see `ClientLink`."""
-
-    def transfer(self, client: int, number: int, size: int) -> tuple[int, int]: ...
-    def expected_seconds(self, client: int, size: int) -> float: ...
-    def usual_seconds(self, client: int, size: int) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -40,16 +18,16 @@ class Durations:
     """The models of computation and network that a scenario describes.
 
     Attributes:
-        compute: how long a client computes.
-        download, upload: the clients' own links.
+        compute: gives how long a client computes.
+        download, upload: give a client's own links.
         server_download, server_upload: the server's links, which all clients use.
         download_bytes: size of the model that a client downloads.
         upload_bytes: size of the update that a client uploads.
     """
 
-    compute: Computing
-    download: Path
-    upload: Path
+    compute: Callable[[int], Compute]
+    download: Callable[[int], ClientLink]
+    upload: Callable[[int], ClientLink]
     server_download: ServerLink
     server_upload: ServerLink
     download_bytes: int
@@ -59,8 +37,8 @@ class Durations:
         """Draw how long each leg will take, and so when the update is due at the earliest."""
         client, number = task.client, task.number
         down, up = self.download_bytes, self.upload_bytes
-        task.download_us, task.download_bytes = self.download.transfer(client, number, down)
-        task.upload_us, task.upload_bytes = self.upload.transfer(client, number, up)
+        task.download_us, task.download_bytes = self.download(client).transfer(client, number, down)
+        task.upload_us, task.upload_bytes = self.upload(client).transfer(client, number, up)
         down = self.server_download.work(client, number, down)
         up = self.server_upload.work(client, number, up)
         if self.server_download.queue is None:
@@ -73,7 +51,7 @@ class Durations:
             task.upload_work_us = up
         begin_us = task.sent_us + task.download_work_us + task.download_us
         if not task.until_polled:
-            task.compute_us = self.compute.microseconds(task, begin_us)
+            task.compute_us = self.compute(client).microseconds(task, begin_us)
         task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
 
     def expected_seconds(self, client: int) -> float:
@@ -84,10 +62,10 @@ class Durations:
         """
         down, up = self.download_bytes, self.upload_bytes
         seconds = (
-            self.compute.expected_seconds(client)
+            self.compute(client).expected_seconds(client)
             + self.server_download.expected_seconds(client, down)
-            + self.download.expected_seconds(client, down)
-            + self.upload.expected_seconds(client, up)
+            + self.download(client).expected_seconds(client, down)
+            + self.upload(client).expected_seconds(client, up)
             + self.server_upload.expected_seconds(client, up)
         )
         if not seconds < math.inf:
@@ -106,16 +84,16 @@ class Durations:
         """
         size = self.download_bytes
         before = self.server_download.usual_seconds(client, size)
-        before += self.download.usual_seconds(client, size)
-        return self.compute.expected_steps(client, most, every, chance, before)
+        before += self.download(client).usual_seconds(client, size)
+        return self.compute(client).expected_steps(client, most, every, chance, before)
 
     def usual_seconds(self, client: int) -> dict[str, float]:
         """About how long each leg of the client's tasks takes, by its key in the scenario."""
         down, up = self.download_bytes, self.upload_bytes
         return {
-            "clients.compute": self.compute.usual_seconds(client),
-            "clients.network.download": self.download.usual_seconds(client, down),
-            "clients.network.upload": self.upload.usual_seconds(client, up),
+            "clients.compute": self.compute(client).usual_seconds(client),
+            "clients.network.download": self.download(client).usual_seconds(client, down),
+            "clients.network.upload": self.upload(client).usual_seconds(client, up),
             "server.download": self.server_download.usual_seconds(client, down),
             "server.upload": self.server_upload.usual_seconds(client, up),
         }

@@ -82,7 +82,7 @@ class Fleet(Legs):
 
     def varies(self, client: int) -> bool:
         """Whether the client may compute longer or shorter than was planned."""
-        return self._compute.varies(client)
+        return self._compute(client).varies
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
@@ -93,9 +93,9 @@ class Fleet(Legs):
 
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
-        if task.phase is Phase.COMPUTING and self._compute.varies(task.client):
+        if task.phase is Phase.COMPUTING and self._compute(task.client).varies:
             elapsed = int(self.env.now) - task.computing_since_us
-            task.worked_us += self._compute.work(task, elapsed)
+            task.worked_us += self._compute(task.client).work(task, elapsed)
         super().pause(task)
         pause = self._paused[task]
         if pause.then == self._reach:
@@ -103,12 +103,15 @@ class Fleet(Legs):
 
     def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
         """How long the rest takes depends on the client's speed from now on."""
-        if not self._compute.varies(task.client):
+        if not self._compute(task.client).varies:
             super()._go_on_computing(task, pause, now)
             return
         task.computing_since_us = now
         if pause.then == self._start_uploading:
-            planned, pause.left_us = pause.left_us, self._compute.microseconds(task, now)
+            planned, pause.left_us = (
+                pause.left_us,
+                self._compute(task.client).microseconds(task, now),
+            )
             task.due_us += pause.left_us - planned
 
     def steps_done(self, task: Task) -> int:
@@ -120,7 +123,7 @@ class Fleet(Legs):
         if task.phase is not Phase.COMPUTING:
             return 0, 0
         elapsed = int(self.env.now) - task.computing_since_us
-        done = self._compute.steps_done(task, elapsed)
+        done = self._compute(task.client).steps_done(task, elapsed)
         return self._workload.parted(done, task.steps, task.extra_steps)
 
     def interrupt(self, task: Task, repeat_step: bool = False) -> bool:
@@ -142,7 +145,7 @@ class Fleet(Legs):
             return False
         steps, extra = self._done(task)
         if repeat_step:
-            self._compute.repeat_step(task, steps)
+            self._compute(task.client).repeat_step(task, steps)
         if task.phase is Phase.DOWNLOADING:
             self._record(event_kinds.DOWNLOADED, task, 0)  # the leg ends here
         task.steps, task.extra_steps = steps, extra
@@ -177,8 +180,8 @@ class Fleet(Legs):
         task.phase = Phase.COMPUTING
         now = task.computing_since_us = int(self.env.now)
         # It may begin later than planned.
-        if self._compute.varies(task.client) and not task.until_polled:
-            task.compute_us = self._compute.microseconds(task, now)
+        if self._compute(task.client).varies and not task.until_polled:
+            task.compute_us = self._compute(task.client).microseconds(task, now)
         task.due_us = now + task.compute_us + task.upload_us + task.upload_work_us
         if self._faults is not None and self._crashes(task, self._faults.of(task.client)):
             return
@@ -249,7 +252,7 @@ class Fleet(Legs):
             return False
         compute_us = task.compute_us
         if task.until_polled:  # as long as it would compute if it were not polled before
-            compute_us = self._compute.microseconds(task, int(self.env.now))
+            compute_us = self._compute(task.client).microseconds(task, int(self.env.now))
         crash_us = faults.crash_us(task.client, task.number, compute_us)
         if crash_us is None:
             return False

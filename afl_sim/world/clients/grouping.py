@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.speed import SPEED
 
 S = TypeVar("S", bound=BaseModel)
+T = TypeVar("T")
 Place = Callable[[int], int]
 """The row of a client in whatever lists the clients of its group."""
 
@@ -48,10 +49,12 @@ class Grouping:
     parts: tuple[Part, ...]
     members: Members | None
 
-    @property
-    def part_of(self) -> Callable[[int], int]:
-        """The index of a client's part."""
-        return _first if self.members is None else self.members.item
+    def choose(self, parts: Sequence[T]) -> Callable[[int], T]:
+        """Gives a client's one of what there is for each part."""
+        members, first = self.members, parts[0]
+        if members is None:
+            return lambda client: first
+        return lambda client: parts[members[client]]
 
 
 def grouping_of(clients: Clients, streams: Streams) -> Grouping:
@@ -75,10 +78,6 @@ def grouping_of(clients: Clients, streams: Streams) -> Grouping:
         for group in groups
     )
     return Grouping(parts, found)
-
-
-def _first(client: int) -> int:
-    return 0
 
 
 def _own(client: int) -> int:
@@ -108,7 +107,5 @@ def speeds(clients: Clients, streams: Streams) -> tuple[float, ...]:
     """The persistent speed of every client, in seconds per sample, step or task."""
     grouping = grouping_of(with_shuffles(clients, streams, "clients"), streams)
     laws = [part.clients.compute.speed for part in grouping.parts]
-    part_of = grouping.part_of
-    return tuple(
-        draw(laws[part_of(client)], streams, SPEED, client) for client in range(clients.count)
-    )
+    law_of = grouping.choose(laws)
+    return tuple(draw(law_of(client), streams, SPEED, client) for client in range(clients.count))

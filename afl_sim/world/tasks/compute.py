@@ -30,6 +30,9 @@ class Compute:
     The level is drawn once per client. The amount is the number of samples, the number of steps, or
     1, depending on the unit of the level. The jitter is drawn per task or per step. If the client's
     speed varies over time (see `afl_sim.world.tasks.modulation`), this is the time at rate 1.
+
+    Attributes:
+        varies: whether a duration depends on when the computation begins.
     """
 
     def __init__(self, spec: ComputeSpec, workload: Workload, streams: Streams) -> None:
@@ -51,12 +54,9 @@ class Compute:
             part.pieces for part in (self._slowdowns, self._hours) if part is not None
         ]
         self._rate = reduce(product, parts) if parts else None
+        self.varies = self._rate is not None
         self.level = lru_cache(_LEVELS_KEPT)(self._draw_level)
         self._repeated: dict[int, tuple[int, float]] = {}  # client -> its task, its first step (s)
-
-    def varies(self, client: int) -> bool:
-        """Whether a duration depends on when the client begins."""
-        return self._rate is not None
 
     def microseconds(self, task: Task, begin_us: int) -> int:
         """How long the client computes on this task; 0 means that it takes no time at all.

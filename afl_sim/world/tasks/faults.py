@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 from afl_sim.errors import ScenarioError
@@ -102,3 +103,19 @@ class Faults:
             return None
         seconds = draw(fault.delay, self._streams, "faults.duplication_delay", client, number)
         return to_microseconds(seconds, "clients.faults.duplication.delay") if seconds else 0
+
+
+class FaultsByGroup:
+    """The faults of tasks, where each group has faults of its own.
+
+    Args:
+        parts: the faults.
+        of: those of a client's tasks.
+
+    Attributes:
+        loses_uploads: whether an upload can be lost.
+    """
+
+    def __init__(self, parts: Sequence[Faults], of: Callable[[int], Faults]) -> None:
+        self.of = of
+        self.loses_uploads = any(part.loses_uploads for part in parts)
