@@ -174,6 +174,8 @@ def _close(one: LocalResult, other: LocalResult, rel: float = 1e-5) -> None:
         {"proximal": 0.3},
         {"gradient_noise": 0.1},
         {"loss": "mse"},
+        {"optimizer": sgd(weight_decay=0.1)},
+        {"optimizer": sgd(weight_decay=0.1), "proximal": 0.3},
         {"gradient": True},
         {"gradient": True, "clip_norm": 0.05, "gradient_noise": 0.1},
         {"proximal": 0.3, "gradient_noise": 0.1, "clip_norm": 0.2, "optimizer": sgd(momentum=0.9)},
