@@ -178,6 +178,7 @@ def _close(one: LocalResult, other: LocalResult, rel: float = 1e-5) -> None:
         {"optimizer": sgd(weight_decay=0.1), "proximal": 0.3},
         {"gradient": True},
         {"gradient": True, "clip_norm": 0.05, "gradient_noise": 0.1},
+        {"gradient": True, "gradient_noise": 0.1, "shared_noise": True},
         {"proximal": 0.3, "gradient_noise": 0.1, "clip_norm": 0.2, "optimizer": sgd(momentum=0.9)},
     ],
     ids=str,
