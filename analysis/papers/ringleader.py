@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from afl_sim.analysis.papers.dead_units import dead_units
 from afl_sim.analysis.papers.gradient import gradient_norms
 from afl_sim.analysis.papers.reaching import accuracy_at_end
 from afl_sim.analysis.replications import seed
@@ -26,7 +23,6 @@ QUARTERS: Final = ("first", "second", "third", "last")
 PUBLISHED: Final = ("Ringleader, 0.05", "Malenia, 0.7", "IA2SGD, 0.01")
 ALIVE: Final = ("Ringleader, 0.005", *PUBLISHED[1:])
 DEAD: Final = 10.0  # percent of the units; a network with fewer has not died
-MEAN, DEVIATION = 0.1306605, 0.3081078  # of the training set's pixels, by which inputs are scaled
 
 
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
@@ -95,21 +91,6 @@ def setting_of(run: Run) -> str:
     """A run's method and its step size."""
     strategy = run.scenario["strategy"]
     return f"{METHODS[strategy['kind']]}, {strategy['lr']:g}"
-
-
-def dead_units(run: Run) -> float:
-    """The share of the hidden units (%) that no image of MNIST's test set activates."""
-    weights, bias = list(run.model().values())[:2]
-    return 100 * float(((_test_images() @ weights.T + bias) <= 0).all(axis=0).mean())
-
-
-@cache
-def _test_images() -> npt.NDArray[np.float32]:
-    """MNIST's 10,000 test images, 784 pixels each, scaled as the runs' inputs are."""
-    file = resources.files("afl_sim") / "learning" / "data" / "mnist" / "t10k-images-idx3-ubyte.gz"
-    with file.open("rb") as packed:
-        pixels = np.frombuffer(gzip.decompress(packed.read()), np.uint8, offset=16)
-    return ((pixels.reshape(-1, 784) / 255 - MEAN) / DEVIATION).astype(np.float32)
 
 
 def steps_per_unit(run: Run) -> float:

@@ -11,6 +11,7 @@ import pytest
 
 from afl_sim import simulate
 from afl_sim.analysis.papers import ringleader
+from afl_sim.analysis.papers.dead_units import dead_units
 from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
 from afl_sim.run.validation import check_study
@@ -60,7 +61,7 @@ def test_ringleader_is_below_where_its_last_quarter_is() -> None:
 
 def test_a_unit_that_no_image_activates_is_dead() -> None:
     norms = [9.0, 5.0, 5.0, 5.0, 2.0]
-    assert [ringleader.dead_units(trained("malenia", norms, alive=k)) for k in range(3)] == [
+    assert [dead_units(trained("malenia", norms, alive=k)) for k in range(3)] == [
         *(100.0, 50.0, 0.0),
     ]
     runs = [trained(kind, norms, alive=2 if kind == "malenia" else 1) for kind in LR]
@@ -74,7 +75,7 @@ def test_a_unit_that_one_image_activates_is_alive() -> None:
     run = trained("malenia", [9.0, 5.0, 5.0, 5.0, 2.0], alive=0)
     model = run.model()
     model["1.weight"][0, 14 * 28 + 14] = 2.0  # white in some digits: (1 - .1307) / .3081 = 2.8
-    assert ringleader.dead_units(run) == 50.0
+    assert dead_units(run) == 50.0
 
 
 def test_every_setting_has_its_rows() -> None:
