@@ -19,7 +19,7 @@ DEVIATION: Final = 0.3081078
 
 def dead_units(run: Run) -> float:
     """The share of the hidden units (%) that no image of MNIST's test set activates."""
-    weights, bias = list(run.model().values())[:2]
+    weights, bias = (np.asarray(part, np.float32) for part in list(run.model().values())[:2])
     return 100 * float(((_test_images() @ weights.T + bias) <= 0).all(axis=0).mean())
 
 

@@ -186,7 +186,9 @@ class _Stepper:
     ) -> None:
         self._chain = chain
         self._layout = layout
-        self.rate, self.decay = spec.rate_and_decay(lr_factor) or (None, 0.0)
+        plain = spec.rate_and_decay(lr_factor)
+        self.rate = None if plain is None else plain[0]
+        self.decay = 0.0 if plain is None else plain[1]
         self.kept = self.entries_without(trained)
         self._start = None if self.kept is None else chain.weights[self.kept]
         if self.rate is not None:
