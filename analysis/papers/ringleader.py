@@ -34,7 +34,7 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     whole = [*studies.get("convergence", ()), *studies.get("alive", ())]
     return {
         **_learning(whole),
-        **{f"fifth_{name}": each for name, each in _learning(studies.get("fifth", ())).items()},
+        **{f"tenth_{name}": each for name, each in _learning(studies.get("tenth", ())).items()},
         "steps_per_unit": {
             method: list(map(steps_per_unit, runs)) for method, runs in schedule.items()
         },
@@ -101,7 +101,7 @@ def steps_per_unit(run: Run) -> float:
 def draw(studies: Mapping[str, Sequence[Run]], target: Target) -> Figure:
     """Medians and quartiles over seeds; the paper's curves are figures without numbers."""
     whole = [*studies.get("convergence", ()), *studies.get("alive", ())]
-    return gradient_norms(whole or studies.get("fifth", ()))
+    return gradient_norms(whole or studies.get("tenth", ()))
 
 
 def _below(last: Mapping[str, Sequence[float]], one: str, other: str) -> list[bool]:

@@ -48,12 +48,12 @@ def test_ringleader_is_below_where_its_last_quarter_is() -> None:
     norms = {"ringleader": 2.0, "malenia": 3.0, "ia2sgd": 1.0}
     runs = [trained(kind, [9.0, 5.0, 5.0, 5.0, last]) for kind, last in norms.items()]
     runs.append(trained("ringleader", [9.0, 5.0, 5.0, 5.0, 0.5], lr=0.005))
-    found = ringleader.measure({"convergence": runs[:3], "alive": runs[3:], "fifth": runs[:3]})
+    found = ringleader.measure({"convergence": runs[:3], "alive": runs[3:], "tenth": runs[:3]})
     assert found["published_below_malenia"] == [True]
     assert found["published_below_ia2sgd"] == [False]
     assert found["below_malenia"] == found["below_ia2sgd"] == [True]
-    assert found["fifth_published_below_malenia"] == [True]
-    assert found["fifth_below_malenia"] == []
+    assert found["tenth_published_below_malenia"] == [True]
+    assert found["tenth_below_malenia"] == []
     assert found["squared_gradient_norm"]["Malenia, 0.7, last quarter"] == pytest.approx([3.0])
     assert found["loss"]["IA2SGD, 0.01"] == [1.5]
     assert found["steps_per_unit"]["malenia"] == found["delays_bounded"] == []
@@ -82,7 +82,7 @@ def test_every_setting_has_its_rows() -> None:
     target = find_target("ringleader")
     rows = set(target.tables["accuracy"].rows)
     assert rows == set(ringleader.PUBLISHED) | set(ringleader.ALIVE)
-    for names, studies in ((rows, ["convergence", "alive"]), (rows, ["fifth"])):
+    for names, studies in ((rows, ["convergence", "alive"]), (rows, ["tenth"])):
         found = set()
         for name in studies:
             for case in check_study(target.file(name), target.settings_at("full", name)).cases:
