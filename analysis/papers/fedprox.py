@@ -230,7 +230,9 @@ def _device_sizes(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="device, by size", ylabel="samples")
 
 
-def _panel(axes: Axes, runs: Sequence[Run], share: float, value: str, by_clock: bool) -> None:
+def _panel(
+    axes: Axes, runs: Sequence[Run], share: float, value: str, by_clock: bool = False
+) -> None:
     """The curves of one share of stragglers; with ``by_clock`` a round takes a second."""
     groups: dict[str, list[Run]] = {}
     for run in sorted(runs, key=seed):
