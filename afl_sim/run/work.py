@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from afl_sim.errors import ScenarioError
 from afl_sim.global_model.null import NullLearner
+from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_mode
 from afl_sim.run.kinds import strategy_of, tests_own_models
 from afl_sim.run.preparation import Prepared
 from afl_sim.world.tasks.task import Task
-from afl_sim.world.world import World
 
 
 @dataclass(frozen=True)
@@ -50,24 +50,19 @@ def work_of(prepared: Prepared) -> Work | str:
         ScheduleError: the strategy's schedule breaks a rule.
     """
     scenario = prepared.scenario
-    strategy = strategy_of(scenario)
-    compression = scenario.training.compression
     try:
         check_mode(scenario, timing_only=True)
     except ScenarioError as error:
         return str(error)
-    goes_on = strategy.uses_own() or compression.feeds_back or prepared.kept is not None
+    feeds_back = scenario.training.compression.feeds_back
+    goes_on = strategy_of(scenario).uses_own() or feeds_back or prepared.kept is not None
     counting = _Counting(goes_on, tests_own_models(scenario))
-    layout = prepared.layout
-    sizes = layout.num_parameters, layout.size - layout.num_parameters
-    world = World(
+    world = world_of(
         scenario.model_copy(update={"stop": scenario.stop.untrained}),
-        strategy,
         prepared.partition.size,
-        compression.download_bytes(*sizes),
+        prepared.sent,
         counting,
         lambda *row: None,
-        update_bytes=compression.upload_bytes(*sizes),
     )
     began = perf_counter()
     world.run()
