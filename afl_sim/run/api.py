@@ -27,7 +27,7 @@ from afl_sim.run.bits import effective_bits, effective_numerics
 from afl_sim.run.checks import check_before_data, check_mode
 from afl_sim.run.executors import Executors, executors_of
 from afl_sim.run.identity import Identity, identity_of
-from afl_sim.run.loading import load_scenario, load_study, run_name
+from afl_sim.run.loading import load_scenario, read_study, run_name
 from afl_sim.run.observer import Observer, Progress
 from afl_sim.run.preparation import prepare
 from afl_sim.run.record import record
@@ -40,7 +40,7 @@ __all__ = [
     "Observer",
     "Progress",
     "load_scenario",
-    "load_study",
+    "read_study",
     "resume",
     "run_name",
     "simulate",

@@ -8,10 +8,10 @@ from pathlib import Path
 from afl_sim.errors import ScenarioError
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Override, Scenario, Study, scenario_id
-from afl_sim.scenario import load_study as _load_study
+from afl_sim.scenario import read_study as _read_study
 
 
-def load_study(
+def read_study(
     source: Path | str,
     overrides: Sequence[str | Override] = (),
     seed: int | None = None,
@@ -38,12 +38,12 @@ def load_study(
         ScenarioError: the file has mistakes; the message has one line for each.
 
     Example:
-        >>> from afl_sim.run.api import load_study
-        >>> study = load_study("scenarios/smallest.yaml", ["replications=3"])
+        >>> from afl_sim.run.api import read_study
+        >>> study = read_study("scenarios/smallest.yaml", ["replications=3"])
         >>> [case.label for case in study.cases]
         ['r0', 'r1', 'r2']
     """
-    return _load_study(
+    return _read_study(
         source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect, base=base
     )
 
@@ -71,11 +71,11 @@ def load_scenario(
         >>> scenario.strategy.kind, scenario.stop.updates
         ('fedbuff', 20)
     """
-    study = load_study(source, overrides, seed)
+    study = read_study(source, overrides, seed)
     if study.is_study:
         raise ScenarioError(
             f"{source} is a study of {len(study.cases)} runs; run it with `afl-sim run`, or read "
-            "it with afl_sim.run.api.load_study and simulate its cases one by one"
+            "it with afl_sim.run.api.read_study and simulate its cases one by one"
         )
     return study.cases[0].scenario
 

@@ -3,7 +3,7 @@
 from afl_sim.scenario.catalogue import Catalogue, UncheckedBlock, ValidationContext
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.dumping import dump_scenario, scenario_id
-from afl_sim.scenario.loading import load_study
+from afl_sim.scenario.loading import read_study
 from afl_sim.scenario.overrides import Override
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.schema import json_schema
@@ -55,6 +55,6 @@ __all__ = [
     "ValidationContext",
     "dump_scenario",
     "json_schema",
-    "load_study",
+    "read_study",
     "scenario_id",
 ]

@@ -23,7 +23,7 @@ from afl_sim.scenario.yaml.nodes import Node, Unreadable, compose, plain
 from afl_sim.scenario.yaml.text import read_text
 
 
-def load_study(
+def read_study(
     source: Path | str,
     catalogue: Catalogue | None,
     overrides: Sequence[str | Override] = (),

@@ -13,7 +13,7 @@ from places import SMALLEST
 
 from afl_sim import load_run
 from afl_sim.errors import AflSimError, StrategyError
-from afl_sim.run.api import load_scenario, load_study, simulate
+from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.run.executors import worker_pool
 from afl_sim.scenario import Case, Execution, Numerics, Study
 from afl_sim.study import whole_runs
@@ -37,7 +37,7 @@ def study_of(folder: Path, *strategies: str) -> Study:
     path = folder / "study.yaml"
     rows = "".join(f"    - {strategy}\n" for strategy in strategies)
     path.write_text(SMALLEST.read_text() + f"sweep:\n  strategy:\n{rows}")
-    return load_study(path, SETTINGS)
+    return read_study(path, SETTINGS)
 
 
 def alone(case: Case, timing_only: bool = False) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_runs_that_train_tasks_together_are_each_done_whole_by_a_worker(tmp_path
     modes = "  numerics: [{mode: exact}, {mode: batched, group: 3}]\n"
     with (tmp_path / "study.yaml").open("a") as file:
         file.write(modes)
-    study = load_study(tmp_path / "study.yaml", SETTINGS)
+    study = read_study(tmp_path / "study.yaml", SETTINGS)
     asked = threading.Semaphore(6)
     stopping = Options(
         out=tmp_path / "out", resume=True, stop_wanted=lambda: not asked.acquire(blocking=False)
@@ -139,7 +139,7 @@ def test_without_training_whole_runs_are_done_by_workers(tmp_path: Path) -> None
 
 def test_runs_without_training_can_be_stopped(tmp_path: Path) -> None:
     study = study_of(tmp_path, FEDBUFF, QUAFL)
-    endless = load_study(tmp_path / "study.yaml", [*SETTINGS, "stop.updates=100000000"])
+    endless = read_study(tmp_path / "study.yaml", [*SETTINGS, "stop.updates=100000000"])
     reports: list[Any] = []
     options = Options(out=tmp_path / "out", timing_only=True, stop_wanted=lambda: len(reports) >= 4)
     with pytest.raises(KeyboardInterrupt):

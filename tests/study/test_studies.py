@@ -18,7 +18,7 @@ from afl_sim import load_run
 from afl_sim.errors import AflSimError, DataError, InputError, RunFolderError, ScenarioError
 from afl_sim.recording import EventLog, MetricsLog, Run, RunFolder
 from afl_sim.recording.replacement import Replacement, bring_back
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.scenario import Case, Study, dump_scenario, scenario_id
 from afl_sim.study import case as case_module
 from afl_sim.study.begun import read_again
@@ -28,13 +28,13 @@ SUMMARY = {"name": "x", "virtual_seconds": 1.0, "versions": 1, "updates": {}, "f
 
 
 def single(*settings: str) -> Study:
-    return load_study(SMALLEST, settings)
+    return read_study(SMALLEST, settings)
 
 
 def several(tmp_path: Path, seeds: int = 3) -> Study:
     path = tmp_path / "several.yaml"
     path.write_text(SMALLEST.read_text() + f"replications: {seeds}\n")
-    return load_study(path)
+    return read_study(path)
 
 
 class Runner:
@@ -227,7 +227,7 @@ def test_a_study_whose_labels_stay_is_another_where_its_settings_change(
 ) -> None:
     study, out = several(tmp_path), tmp_path / "study"
     run_study(study, Options(out=out), quiet)
-    changed = load_study(tmp_path / "several.yaml", ["stop.updates=50"])
+    changed = read_study(tmp_path / "several.yaml", ["stop.updates=50"])
     assert [case.label for case in changed.cases] == [case.label for case in study.cases]
     with pytest.raises(RunFolderError, match="holds a run of another scenario"):
         run_study(changed, Options(out=out, resume=True), quiet)
@@ -466,7 +466,7 @@ def test_a_study_is_read_again_from_its_folder(
     source.write_text(text + "replications: 2\n")
     (source.parent / "speeds.csv").write_text("s\n1.5\n2\n3\n")
     settings = ("strategy.concurrency=2", "stop.updates=7")
-    study = load_study(source, settings, 5)
+    study = read_study(source, settings, 5)
     origin = Origin(settings, 5, source.parent)
     options = Options(out=tmp_path / "study", timing_only=True, origin=origin)
     runner.fates = {study.cases[1].label: "interrupted"}

@@ -22,7 +22,7 @@ from sessions import session, wait_for
 
 from afl_sim import __version__
 from afl_sim.errors import InputError
-from afl_sim.run.api import load_scenario, load_study, simulate
+from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.scenario import Case, Study
 from afl_sim.study.case import Outcome
 from afl_sim.study.study import Options, run_study
@@ -39,7 +39,7 @@ def test_without_the_package_there_is_one_clear_error_and_no_folder(
     monkeypatch.setitem(sys.modules, "ray", None)
     path = tmp_path / "study.yaml"
     path.write_text(SMALLEST.read_text() + "replications: 2\n")
-    study = load_study(path, ["execution={executor: ray, workers: 2}"])
+    study = read_study(path, ["execution={executor: ray, workers: 2}"])
     with pytest.raises(InputError, match=r"needs the package ray .*pip install 'afl-sim\[ray\]'"):
         run_study(study, Options(out=tmp_path / "out"), lambda case: None)
     with pytest.raises(InputError, match="needs the package ray"):
@@ -168,7 +168,7 @@ def study_of(
     rows = "".join(f"    - {strategy}\n" for strategy in strategies)
     path.write_text(SMALLEST.read_text() + f"sweep:\n  strategy:\n{rows}")
     execution = f"execution={{executor: ray, workers: 2, ray_address: {address}}}"
-    return load_study(path, [*SETTINGS, *settings, execution])
+    return read_study(path, [*SETTINGS, *settings, execution])
 
 
 @pytest.mark.slow

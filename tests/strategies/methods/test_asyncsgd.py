@@ -9,7 +9,7 @@ from world_runs import run, scenario
 
 from afl_sim.errors import ScenarioError
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import load_study
+from afl_sim.scenario import read_study
 from afl_sim.strategies import AsyncSGD, DelayAdaptive
 
 
@@ -139,7 +139,7 @@ def test_what_changes_local_training_is_refused_where_clients_send_gradients(
     setting: str, line: str
 ) -> None:
     text = f"clients: {{count: 4}}\nstop: {{updates: 9}}\ntraining: {{{setting}}}\nstrategy: "
-    assert load_study(text + "{kind: fedavg, clients_per_round: 2}", catalogue()).cases
+    assert read_study(text + "{kind: fedavg, clients_per_round: 2}", catalogue()).cases
     with pytest.raises(ScenarioError) as caught:
-        load_study(text + "asyncsgd", catalogue())
+        read_study(text + "asyncsgd", catalogue())
     assert str(caught.value).startswith(f"<text>:3: {line}")
