@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
@@ -28,7 +29,7 @@ _TRIED = 1000  # clients whose tasks are looked at
 
 
 def check_study(
-    source: Path | str,
+    source: Path | str | Mapping[str, Any],
     overrides: Sequence[str | Override] = (),
     seed: int | None = None,
     *,

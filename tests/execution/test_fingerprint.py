@@ -27,7 +27,7 @@ from afl_sim.recording.fingerprints import numerics_differences
 from afl_sim.run.api import load_scenario, read_study, resume, simulate
 from afl_sim.scenario import Numerics
 from afl_sim.study.case import Options
-from afl_sim.study.study import run_study
+from afl_sim.study.study import run_cases
 
 SETTINGS = ["stop.updates=10", "evaluation.samples=50", "recording.trace=false"]
 PRINT = """
@@ -149,7 +149,7 @@ def test_what_is_reused_says_that_it_was_made_in_other_numerics(tmp_path: Path) 
 
     def run(timing_only: bool) -> None:
         options = Options(out=tmp_path / str(timing_only), resume=True, timing_only=timing_only)
-        run_study(study, options, lambda case: None, lambda done: lines.append(outcome_line(done)))
+        run_cases(study, options, lambda case: None, lambda done: lines.append(outcome_line(done)))
 
     for timing_only in (False, True):
         run(timing_only)

@@ -79,7 +79,7 @@ def test_grid_and_zoo_deal_out_the_same_data_and_end_at_the_same_time(zoo: Modul
 def studies(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[SimpleNamespace]]:
     """Studies by name, as if they had been run."""
     found: dict[str, list[SimpleNamespace]] = {}
-    monkeypatch.setattr("afl_sim.recording.load_study", lambda path: found[Path(path).name])
+    monkeypatch.setattr("afl_sim.load_study", lambda path: found[Path(path).name])
     return found
 
 
