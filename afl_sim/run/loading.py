@@ -46,6 +46,11 @@ def read_study(
         >>> [case.label for case in study.cases]
         ['r0', 'r1', 'r2']
     """
+    if not isinstance(source, Mapping | str | PathLike):
+        raise ScenarioError(
+            f"got {show(source)}; expected a scenario: a Scenario, a dictionary or the path of a "
+            "file"
+        )
     return _read_study(
         source, catalogue(), overrides, seed, timing_only=timing_only, inspect=inspect, base=base
     )
@@ -94,11 +99,6 @@ def single(source: Scenario | Mapping[str, Any] | Path | str) -> Scenario:
         ScenarioError: it has mistakes, or describes several runs.
     """
     if not isinstance(source, Scenario):
-        if not isinstance(source, Mapping | str | PathLike):
-            raise ScenarioError(
-                f"got {show(source)}; expected a scenario: a Scenario, a dictionary or the path of "
-                "a file"
-            )
         return load_scenario(source)
     if source.sweep is not None or source.replications > 1:
         return load_scenario(written(source))

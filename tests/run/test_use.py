@@ -56,7 +56,7 @@ def test_keeping_models_changes_no_result_and_no_scenario_without_them(run: Run)
     assert digests(plain) == digests(run)
     assert not (plain.path / "models").exists()
     assert plain.scenario["recording"] == {"trace": True, "trace_limit": 200_000}
-    with pytest.raises(RunFolderError, match="recording.models: evaluations keeps them"):
+    with pytest.raises(RunFolderError, match=r"recording\.models: evaluations keeps them"):
         plain.model(2)
     timed = simulate(small(KEPT), timing_only=True)
     assert timed.summary["schedule_digest"] == plain.summary["schedule_digest"]
@@ -152,6 +152,8 @@ def test_predicting_changes_nothing_global(run: Run) -> None:
     ],
 )
 def test_models_with_adapters_fixed_parts_and_own_code_predict(model: str) -> None:
+    if "lora" in model:
+        pytest.importorskip("peft", reason="peft is not installed")
     made = simulate(small(f"model={model}", "evaluation={}", "stop.updates=5"))
     labels = load_dataset(small().data, Streams(1)).test_labels.numpy()
     assert (made.predict() == labels).mean() == made.summary["final"]["accuracy"]
@@ -176,21 +178,26 @@ def test_a_client_predicts_with_what_it_keeps() -> None:
 
 OWN_DATA = """
 data:
-  dataset: {{kind: files, train: train.npz, test: test.npz, target: {target}, {more}}}
+  dataset: {{kind: files, train: train.npz, test: test.npz, target: {target}{more}}}
   partition: {{kind: iid}}
 model: {model}
-training: {{batch_size: 10, optimizer: {{kind: SGD, lr: 0.05}}}}
+training: {{batch_size: 10, loss: {loss}, optimizer: {{kind: SGD, lr: 0.05}}}}
 clients: {{count: 6}}
 strategy: {{kind: fedbuff, concurrency: 3, buffer_size: 3}}
 stop: {{updates: 12}}
 """
 
 
-def of_own_data(folder: Path, target: str, model: str, inputs: Any, labels: Any, more: str) -> Run:
+LOSSES = {"number": "mse", "several": "bce", "tokens": "cross_entropy"}
+
+
+def of_own_data(
+    folder: Path, target: str, model: str, inputs: Any, labels: Any, more: str = ""
+) -> Run:
     for name, part in (("train", slice(0, 60)), ("test", slice(60, 80))):
         np.savez(folder / f"{name}.npz", inputs=inputs[part], labels=labels[part])
     file = folder / "own.yaml"
-    file.write_text(OWN_DATA.format(target=target, model=model, more=more))
+    file.write_text(OWN_DATA.format(target=target, model=model, more=more, loss=LOSSES[target]))
     return simulate(file, folder / "run")
 
 
@@ -198,7 +205,7 @@ def test_numbers_are_predicted_in_the_units_of_the_labels(tmp_path: Path) -> Non
     draw = np.random.default_rng(1)
     inputs = draw.normal(3, 2, (80, 5)).astype(np.float32)
     labels = (inputs @ draw.normal(size=(5, 1))).astype(np.float32)
-    run = of_own_data(tmp_path, "number", "linear", inputs, labels, "test_share: null")
+    run = of_own_data(tmp_path, "number", "linear", inputs, labels)
     found = run.predict(inputs[60:])
     assert found.shape == (20,)
     assert np.array_equal(found, run.predict())
@@ -213,7 +220,7 @@ def test_several_labels_are_predicted_each_by_itself(tmp_path: Path) -> None:
     draw = np.random.default_rng(2)
     inputs = draw.normal(size=(80, 5)).astype(np.float32)
     labels = (inputs[:, :3] > 0).astype(np.uint8)
-    run = of_own_data(tmp_path, "several", "linear", inputs, labels, "test_share: null")
+    run = of_own_data(tmp_path, "several", "linear", inputs, labels)
     found = run.predict()
     assert (found.shape, found.dtype) == ((20, 3), bool)
     assert (found == labels[60:]).mean() == pytest.approx(run.summary["final"]["accuracy"])
@@ -224,7 +231,7 @@ def test_tokens_are_predicted_at_each_position(tmp_path: Path) -> None:
     inputs = draw.integers(0, 6, (80, 8))
     labels = (inputs + 1) % 6
     lstm = "{kind: lstm, embedding: 4, hidden: 8, layers: 1}"
-    run = of_own_data(tmp_path, "tokens", lstm, inputs, labels, "vocabulary: 6")
+    run = of_own_data(tmp_path, "tokens", lstm, inputs, labels, ", vocabulary: 6, type: tokens")
     found = run.predict(inputs[60:])
     assert (found.shape, found.dtype) == ((20, 8), np.int64)
     assert (found == labels[60:]).mean() == pytest.approx(run.summary["final"]["accuracy"])
@@ -242,7 +249,9 @@ def test_a_run_without_a_model_cannot_predict() -> None:
 
 def test_the_samples_of_clients_are_rows_of_the_training_set() -> None:
     run = simulate(
-        small("data={partition: {kind: dirichlet, alpha: 0.5}, client_test: 0.25, validation: 0.1}"),
+        small(
+            "data={partition: {kind: dirichlet, alpha: 0.5}, client_test: 0.25, validation: 0.1}"
+        ),
         timing_only=True,
     )
     kept = [run.samples(client) for client in range(10)]
@@ -260,7 +269,7 @@ def test_the_samples_of_clients_are_rows_of_the_training_set() -> None:
 
 def test_clients_without_samples_for_tests_are_told(run: Run) -> None:
     assert len(run.samples(3)) == 20
-    with pytest.raises(RunFolderError, match="expected a run with data.client_test"):
+    with pytest.raises(RunFolderError, match=r"expected a run with data\.client_test"):
         run.samples(3, testing=True)
 
 
@@ -288,7 +297,8 @@ def test_the_metrics_of_clients_are_rows() -> None:
     frame = made.client_metrics
     assert list(frame) == ["time_us", "seconds", "version", "client", "group", "accuracy"]
     assert len(frame) == 10 * len(made.metrics)
-    for row, part in zip(made.metrics.itertuples(), np.split(frame, len(made.metrics)), strict=True):
+    for place, row in enumerate(made.metrics.itertuples()):
+        part = frame[10 * place : 10 * place + 10]
         assert part["client"].tolist() == list(range(10))
         assert set(part["version"]) == {row.version}
         assert part["accuracy"].tolist() == list(row.client_accuracy)
