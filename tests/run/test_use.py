@@ -13,6 +13,7 @@ from places import SMALLEST
 from run_checks import digests, every
 
 from afl_sim import Run, Scenario, load_run, load_scenario, simulate
+from afl_sim.cli.studies import ignored_rules
 from afl_sim.errors import InputError, RunFolderError
 from afl_sim.learning.data.dataset_files import cache_for, read_images
 from afl_sim.learning.data.datasets import load_dataset
@@ -62,6 +63,10 @@ def test_keeping_models_changes_no_result_and_no_scenario_without_them(run: Run)
     assert timed.summary["schedule_digest"] == plain.summary["schedule_digest"]
     assert not timed.models
     assert not (timed.path / "models").exists()
+    told = ignored_rules([small(KEPT), small("stop.accuracy=0.9")])
+    assert told == (
+        "stop.accuracy and recording.models are ignored: with --timing-only nothing is trained"
+    )
 
 
 def test_a_version_that_is_evaluated_again_and_again_has_one_model() -> None:

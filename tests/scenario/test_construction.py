@@ -111,6 +111,12 @@ class Own(Strategy):
     concurrency: int = 5
 
 
+def test_the_metrics_of_clients_are_found_where_evaluations_are_set() -> None:
+    (line,) = message(lambda: Scenario(**GOOD, recording={"client_metrics": True}))
+    assert line.startswith("recording.client_metrics: unknown key; expected one of trace, ")
+    assert line.endswith("; evaluation.per_client: true measures each client's metrics")
+
+
 def test_sections_of_the_wrong_kind_are_refused() -> None:
     (line,) = message(lambda: Scenario(**GOOD | {"clients": Evaluation()}))
     assert line == "clients: got a block Evaluation; expected a block of keys"
