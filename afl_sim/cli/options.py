@@ -41,6 +41,14 @@ BitsOption = Annotated[
     str | None,
     typer.Option(help="auto, portable or native: the arithmetic; short for numerics.bits."),
 ]
+CostOption = Annotated[
+    bool,
+    typer.Option(
+        "--cost",
+        help="Print how much work training is, and how long it takes on this machine; that is "
+        "measured for some seconds.",
+    ),
+]
 TensorboardOption = Annotated[
     bool,
     typer.Option(

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from afl_sim.cli.app import app
+from afl_sim.cli.cost import print_cost
 from afl_sim.cli.importing import importing
 from afl_sim.cli.options import (
     BitsOption,
+    CostOption,
     DeviceOption,
     ExecutorOption,
     MlflowOption,
@@ -34,7 +36,7 @@ from afl_sim.cli.studies import (
     saying_how_to_go_on,
     tell_published,
 )
-from afl_sim.errors import AflSimError, ScenarioError
+from afl_sim.errors import AflSimError, InputError, ScenarioError
 
 
 @app.command()
@@ -63,12 +65,15 @@ def run(
     bits: BitsOption = None,
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
+    cost: CostOption = False,
 ) -> None:
     """Run a scenario, or every combination of a study."""
     with importing():
         from afl_sim.run.validation import check_study
         from afl_sim.study.study import Origin
 
+    if cost and not timing_only:
+        raise InputError("--cost needs --timing-only; `afl-sim validate --cost` runs nothing else")
     settings = [
         *(settings or []),
         *execution_settings(workers, executor, ray_address),
@@ -86,6 +91,8 @@ def run(
         plot=plot,
         origin=Origin(tuple(settings), seed, path.resolve().parent),
     )
+    if cost:
+        print_cost(study)
 
 
 @app.command("resume")
@@ -152,7 +159,6 @@ def resume_run(
 
 
 def _resume_study(folder: Path, settings: list[str], force: bool) -> None:
-    from afl_sim.errors import InputError
     from afl_sim.study.begun import read_again
 
     if force:
@@ -171,6 +177,7 @@ def validate(
     timing_only: Annotated[
         bool, typer.Option("--timing-only", help="Also refuse settings that need training.")
     ] = False,
+    cost: CostOption = False,
 ) -> None:
     """Check scenario files and report all mistakes, without running them."""
     with importing():
@@ -190,6 +197,8 @@ def validate(
             print(note)
         if show:
             show_partition(study)
+        if cost:
+            print_cost(study)
     if problems:
         raise ScenarioError("\n".join(problems))
 
@@ -219,7 +228,6 @@ def reproduce(
     """Reproduce a paper's figures and tables, with reported and measured numbers side by side."""
     with importing():
         from afl_sim.cli.display import Display, Interruption
-        from afl_sim.errors import InputError
         from afl_sim.papers.overview import overview
         from afl_sim.papers.reproducing import Asked
         from afl_sim.papers.target import SCALES, find_target, target_names

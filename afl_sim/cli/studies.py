@@ -14,6 +14,7 @@ import typer
 
 from afl_sim.cli.importing import importing
 from afl_sim.cli.results import draw_figures, figures_folder, write_report
+from afl_sim.errors import AflSimError, OwnRuleError, ScheduleError, StrategyError
 
 if TYPE_CHECKING:
     from afl_sim.recording import Run
@@ -88,6 +89,8 @@ def run_and_tell(
         write_report(folder, runs, study.is_study)
     tell_published(runs)
     if not all(outcome.succeeded for outcome in outcomes):
+        if any(_may_go_on(outcome.error) for outcome in outcomes):
+            print(_how_to_go_on(folder))
         raise typer.Exit(1)
 
 
@@ -102,7 +105,7 @@ def tell_published(runs: list[Run]) -> None:
 
 @contextmanager
 def saying_how_to_go_on(say: Callable[[str], None], place: Path) -> Iterator[None]:
-    """If Ctrl-C or a signal interrupts the block, print the command that continues it.
+    """If the block is interrupted, or fails after it has begun, print what continues it.
 
     Args:
         say: prints a line.
@@ -110,12 +113,34 @@ def saying_how_to_go_on(say: Callable[[str], None], place: Path) -> Iterator[Non
     """
     from afl_sim.recording.folder import SCENARIO, STUDY
 
+    def is_there() -> bool:
+        return any((place / name).is_file() for name in (SCENARIO, STUDY))
+
+    was_there = is_there()
     try:
         yield
     except KeyboardInterrupt:
-        if any((place / name).is_file() for name in (SCENARIO, STUDY)):
-            say(f"to continue: {shlex.join(['afl-sim', 'resume', str(place)])}")
+        if is_there():
+            say(f"to continue: {_resume(place)}")
         raise
+    except AflSimError as error:
+        if is_there() and not was_there and _may_go_on(error):
+            say(_how_to_go_on(place))
+        raise
+
+
+def _may_go_on(error: AflSimError | None) -> bool:
+    """Whether the cause of an error may lie outside the run; with other code, it is another run."""
+    return error is not None and not isinstance(error, ScheduleError | StrategyError | OwnRuleError)
+
+
+def _how_to_go_on(failed: Path) -> str:
+    """How a run or study that failed is continued."""
+    return f"to continue, if a disk, memory or a worker was the cause: {_resume(failed)}"
+
+
+def _resume(place: Path) -> str:
+    return shlex.join(["afl-sim", "resume", str(place)])
 
 
 def outcome_line(outcome: Any) -> str:

@@ -98,6 +98,12 @@ class Prepared:
         """What `saved` gives, as NumPy arrays."""
         return {name: tensor.numpy() for name, tensor in self.saved(vector).items()}
 
+    @property
+    def sent(self) -> tuple[int, int]:
+        """The numbers of parameters and of buffers that are sent."""
+        parameters = self.layout.num_parameters
+        return parameters, self.layout.size - parameters
+
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     """Load the data, deal it out, build the initial model, and check that they fit together.

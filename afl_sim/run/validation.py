@@ -13,6 +13,7 @@ from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.form import form_of
 from afl_sim.run.api import read_study
 from afl_sim.run.bits import check_bits
+from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_attack, evaluation_problems
 from afl_sim.run.initial_model import corrects
 from afl_sim.run.kinds import settings_of, strategy_of
@@ -22,7 +23,6 @@ from afl_sim.run.schedule_trial import standing_still
 from afl_sim.scenario import Override, Scenario, Study
 from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.sections.partition_base import Problem
-from afl_sim.world.world import World
 
 _SHOWN = 100  # clients in a printed partition
 _TRIED = 1000  # clients whose tasks are looked at
@@ -113,11 +113,10 @@ def _try(scenario: Scenario, here: bool, trains: bool) -> _Tried:
         check_attack(scenario, prepared.samples, form_of(scenario.data), prepared.partition)
     except InputError as error:
         return _Tried(list(_located(error)))
-    parameters = prepared.layout.num_parameters
     return _Tried(
         list(evaluation_problems(scenario, prepared.evaluation_samples)),
         prepared.partition.size,
-        (parameters, prepared.layout.size - parameters),
+        prepared.sent,
     )
 
 
@@ -136,16 +135,7 @@ def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
     """Parts of tasks that usually last longer than the clock can count; one line for each."""
     if tried.samples_of is None:
         return
-    compression = scenario.training.compression
-    world = World(
-        scenario,
-        strategy_of(scenario),
-        tried.samples_of,
-        compression.download_bytes(*tried.sizes),
-        NullLearner(),
-        lambda *row: None,
-        update_bytes=compression.upload_bytes(*tried.sizes),
-    )
+    world = world_of(scenario, tried.samples_of, tried.sizes, NullLearner(), lambda *row: None)
     found = set()
     for client in range(min(scenario.clients.count, _TRIED)):
         try:
