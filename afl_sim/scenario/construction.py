@@ -25,18 +25,17 @@ def fill(block: Checked, settings: Mapping[str, Any]) -> None:
         ScenarioError: one line for each mistake, ``key.path: what; expected ...``.
     """
     data = {key: plain_value(value) for key, value in settings.items()}
-    catalogue = known_catalogue()
 
     def filled() -> Any:
         return block.__pydantic_validator__.validate_python(dict(settings), self_instance=block)
 
     if isinstance(block, Scenario):
-        findings = scenario_findings(data, ValidationContext(catalogue), filled)
+        findings = scenario_findings(data, ValidationContext(known_catalogue()), filled)
     else:
         try:
             findings = list(quiet_conversions(data, filled()))
         except ValidationError as error:
-            findings = explain(error, data, catalogue, type(block))
+            findings = explain(error, data, known_catalogue(), type(block))
     if findings:
         mistakes = Mistakes(NOWHERE)
         mistakes.add_findings(findings, Node({}, NOWHERE))
