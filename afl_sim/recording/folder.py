@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording.drafts import draft_folder, remove_drafts
 from afl_sim.recording.files import (
+    make_folder,
     os_reason,
     refuse_link,
     write_bytes,
@@ -39,6 +40,7 @@ PARTITION: Final = "partition.parquet"
 SUMMARY: Final = "summary.json"
 MODEL: Final = "model.safetensors"
 MODEL_ORDER: Final = "order"
+MODELS: Final = "models"
 PERSONAL: Final = "personal.safetensors"
 PERSONAL_CLIENTS: Final = "clients"
 TRACE: Final = "trace.json"
@@ -151,7 +153,7 @@ class RunFolder(Folder):
                 leads elsewhere.
         """
         with lock_of(self.path):
-            for name in (CHECKPOINT, TENSORBOARD):
+            for name in (CHECKPOINT, TENSORBOARD, MODELS):
                 refuse_link(self.path / name)
             remove_drafts(self.path)
             remove_drafts(self.path.parent, self.path.name)
@@ -224,6 +226,21 @@ class RunFolder(Folder):
         """
         return self._write_tensors(MODEL, tensors, {})
 
+    def write_model_of(self, version: int, tensors: Mapping[str, npt.NDArray[np.generic]]) -> Path:
+        """Write the model of a version into the folder ``models`` and return its path."""
+        make_folder(self.path / MODELS)
+        return self._write_tensors(f"{MODELS}/{model_name(version)}", tensors, {})
+
+    def keep_models_of(self, versions: Collection[int]) -> None:
+        """Remove all models in the folder ``models`` but those of these versions.
+
+        A run that was broken off and begun anew with other code may have left others.
+        """
+        for version, path in models_in(self.path).items():
+            if version not in versions:
+                with writing(path):
+                    path.unlink(missing_ok=True)
+
     def write_personal(
         self, clients: Sequence[int], tensors: Mapping[str, npt.NDArray[np.generic]]
     ) -> Path:
@@ -251,6 +268,21 @@ class RunFolder(Folder):
             self.path / file, save(whole, {MODEL_ORDER: json.dumps(list(whole)), **further})
         )
         return self.path / file
+
+
+def model_name(version: int) -> str:
+    """The name of the file with the model of a version."""
+    return f"version-{version}.safetensors"
+
+
+def models_in(folder: Path) -> dict[int, Path]:
+    """The files with models of a run's versions, ascending."""
+    found = {}
+    for path in (folder / MODELS).glob("version-*.safetensors"):
+        number = path.name.removeprefix("version-").removesuffix(".safetensors")
+        if number.isdecimal() and path.name == model_name(int(number)):
+            found[int(number)] = path
+    return dict(sorted(found.items()))
 
 
 class StudyFolder(Folder):

@@ -36,6 +36,9 @@ def lost_files(run: Run) -> list[str]:
     folder = RunFolder.open(run.path)
     if not run.timing_only:
         run.model()
+        if (run.scenario.get("recording") or {}).get("models") == "evaluations":
+            for version in dict.fromkeys(run.metrics["version"].tolist()):
+                run.model(version)
         if "personal_digest" in run.summary:
             run.personal(0)
     names = []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.form import form_of
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.run.bits import check_bits
 from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_attack, evaluation_problems
@@ -28,7 +29,7 @@ _TRIED = 1000  # clients whose tasks are looked at
 
 
 def check_study(
-    source: Path | str,
+    source: Path | str | Mapping[str, Any],
     overrides: Sequence[str | Override] = (),
     seed: int | None = None,
     *,
@@ -39,7 +40,7 @@ def check_study(
     """Read a scenario file, and try everything up to the start of each run.
 
     Args:
-        source, overrides, seed, timing_only, base: as for `load_study`.
+        source, overrides, seed, timing_only, base: as for `read_study`.
         here: also refuse runs on a device that this machine does not have.
 
     Returns:
@@ -83,7 +84,7 @@ def check_study(
         wrong = [*tried.problems, *endless[times]]
         return wrong or list(standing_still(scenario))
 
-    return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
+    return read_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
 
 
 @dataclass(frozen=True)

@@ -7,37 +7,13 @@ import json
 from pathlib import PurePath
 from typing import Any
 
-import yaml
-
 from afl_sim.scenario.scenario import Scenario
-from afl_sim.scenario.yaml.scalars import resolve
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what either this package or another YAML reader would take for no text."""
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        try:
-            quoted = not isinstance(resolve(data), str)
-        except ValueError:
-            quoted = True
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if quoted else None)
-
-
-_Dumper.add_representer(str, _Dumper.represent_str)
-_Dumper.ignore_aliases = lambda self, data: True  # type: ignore[method-assign]
+from afl_sim.scenario.yaml.writing import as_text
 
 
 def dump_scenario(scenario: Scenario) -> str:
     """YAML text of the scenario, complete: loading it gives an equal scenario."""
-    return yaml.dump(
-        as_data(scenario),
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        default_flow_style=None,
-        width=100,
-    )
+    return as_text(as_data(scenario))
 
 
 def as_data(scenario: Scenario) -> dict[str, Any]:

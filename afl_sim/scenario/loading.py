@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from afl_sim.scenario.catalogue import Catalogue, ValidationContext
 from afl_sim.scenario.checks.combinations import exclusive_keys, impossible_combinations
+from afl_sim.scenario.given import NOWHERE, given_tree
 from afl_sim.scenario.mistakes.coercion import quiet_conversions
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath, explain
 from afl_sim.scenario.mistakes.partial import valid_part
@@ -21,10 +22,11 @@ from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.study import MAX_RUNS, Case, Study, expand, replicate
 from afl_sim.scenario.yaml.nodes import Node, Unreadable, compose, plain
 from afl_sim.scenario.yaml.text import read_text
+from afl_sim.scenario.yaml.writing import as_text
 
 
-def load_study(
-    source: Path | str,
+def read_study(
+    source: Path | str | Mapping[str, Any],
     catalogue: Catalogue | None,
     overrides: Sequence[str | Override] = (),
     seed: int | None = None,
@@ -36,7 +38,8 @@ def load_study(
     """Read a scenario file, with its sweep expanded.
 
     Args:
-        source: the file; a string with a line break in it is taken for the text itself.
+        source: the file; a string with a line break in it is taken for the text itself. Or the
+            content of a file as Python values, in which blocks may be sections.
         catalogue: the strategies, models and optimizers there are; None leaves them unchecked.
         overrides: settings ``key.path=value`` that go before what the file says, in every run;
             or as read from another file, which its mistakes then name.
@@ -47,16 +50,22 @@ def load_study(
         base: the folder from which paths in the file go out; None: its own.
 
     Raises:
-        ScenarioError: one line for every mistake, ``file:line: key.path: what; expected ...``.
+        ScenarioError: one line for every mistake, ``file:line: key.path: what; expected ...``;
+            without ``file:line`` if there is no file.
     """
-    if isinstance(source, str) and "\n" in source:
-        name, own, text = "<text>", Path(), source
+    name, own, text = "<text>", Path(), ""
+    if isinstance(source, Mapping):
+        name = NOWHERE
+    elif isinstance(source, str) and "\n" in source:
+        text = source
     else:
         path = Path(source)
         name, own, text = str(source), path.parent, read_text(path)
     mistakes = Mistakes(name)
     try:
-        root, misreadings = compose(text, name)
+        root, misreadings = (
+            given_tree(source) if isinstance(source, Mapping) else compose(text, name)
+        )
         mistakes.add_misreadings(misreadings)
     except Unreadable as error:
         mistakes.add_misreadings(error.misreadings)
@@ -66,7 +75,9 @@ def load_study(
         mistakes.add(root.where, "", f"{what}; expected a scenario: clients, strategy, stop, ...")
         raise mistakes.error()
     settings = _settings(overrides, seed, mistakes)
-    root = _with_name(root, "scenario" if name == "<text>" else Path(name).stem)
+    if isinstance(source, Mapping):
+        text = as_text(plain(root))
+    root = _with_name(root, "scenario" if name in (NOWHERE, "<text>") else Path(name).stem)
     cases = _cases(root, settings, mistakes)
     reading = ValidationContext(catalogue, own if base is None else base)
     runs: list[Case] = []
@@ -95,10 +106,35 @@ def read_scenario(
 ) -> tuple[Scenario | None, list[Finding]]:
     """Validate one of so many cases: the scenario if it is valid, and all that is wrong with it."""
     data = plain(tree)
+    made: list[Scenario] = []
+
+    def make() -> Scenario:
+        made.append(Scenario.model_validate(data, context=reading))
+        return made[0]
+
+    findings = scenario_findings(data, reading, make, cases=cases, timing_only=timing_only)
+    return (None, findings) if findings else (made[0], [])
+
+
+def scenario_findings(
+    data: dict[str, Any],
+    reading: ValidationContext,
+    make: Callable[[], Scenario],
+    *,
+    cases: int = 1,
+    timing_only: bool = False,
+) -> list[Finding]:
+    """All that is wrong with a scenario.
+
+    Args:
+        data: what is written, as plain data.
+        reading: how it is validated.
+        make: makes the scenario, or raises pydantic's error.
+        cases, timing_only: as for `read_scenario`.
+    """
     findings: list[Finding] = []
-    scenario: Scenario | None = None
     try:
-        scenario = Scenario.model_validate(data, context=reading)
+        scenario = make()
     except ValidationError as error:
         findings = explain(error, data, reading.catalogue)
         sections = _valid_sections(data, [f.path for f in findings], reading)
@@ -111,7 +147,7 @@ def read_scenario(
     fleet = sections.get("clients")
     clients = fleet.count if isinstance(fleet, Clients) else _written_count(data)
     findings += impossible_combinations(sections, clients, cases=cases, timing_only=timing_only)
-    return (None, findings) if findings else (scenario, [])
+    return findings
 
 
 def _valid_sections(data: Any, wrong: list[KeyPath], reading: ValidationContext) -> dict[str, Any]:

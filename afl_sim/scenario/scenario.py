@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
@@ -19,13 +20,31 @@ from afl_sim.scenario.sections.settings import (
     Stop,
 )
 from afl_sim.scenario.sections.training import Training
+from afl_sim.scenario.yaml.writing import as_text
 
 NAME_LENGTH = 200
 DEFAULT_MODEL: dict[str, Any] = {"kind": "lenet"}
 
 
 class Scenario(Section):
-    """One run, fully described. Frozen; its sections are attributes."""
+    """One run, fully described. Frozen; its sections are attributes.
+
+    A scenario that is made in Python is checked as a file is. `replace` gives one with other
+    settings.
+
+    Example:
+        >>> from afl_sim import Scenario
+        >>> scenario = Scenario(
+        ...     clients={"count": 10}, strategy={"kind": "fedbuff", "concurrency": 5},
+        ...     stop={"updates": 100},
+        ... )
+        >>> scenario.replace(seed=3).seed
+        3
+
+    Raises:
+        ScenarioError: it has mistakes; one line for each, as in
+            ``strategy.concurency: unknown key; ...; did you mean 'concurrency'?``
+    """
 
     name: str = Field(
         default="scenario",
@@ -79,3 +98,14 @@ class Scenario(Section):
         description="Makes the file a study: lists of settings, of which every combination is run, "
         "or `cases`, a list of {label, set}.",
     )
+
+    def _repr_html_(self) -> str:
+        """What was set, as YAML; all settings are behind a click."""
+        given, whole = (
+            escape(as_text(self.model_dump(mode="json", by_alias=True, exclude_unset=unset)))
+            for unset in (True, False)
+        )
+        return (
+            f"<pre>{given}</pre>"
+            f"<details><summary>with every default</summary><pre>{whole}</pre></details>"
+        )

@@ -29,7 +29,7 @@ from afl_sim.study.case import (
 from afl_sim.study.side_by_side import ProgressOf, can_share, run_side_by_side
 from afl_sim.user_code import one_error
 
-__all__ = ["RUNS", "Options", "Origin", "Outcome", "run_study", "study_folder", "study_id"]
+__all__ = ["RUNS", "Options", "Origin", "Outcome", "run_cases", "study_folder", "study_id"]
 
 RUNS = Path("runs")
 _NAMED = 5  # runs in a notice
@@ -51,7 +51,7 @@ def study_id(study: Study) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
-def run_study(
+def run_cases(
     study: Study,
     options: Options,
     progress_of: ProgressOf,
@@ -100,7 +100,7 @@ def run_study(
     elif _labels_in(folder) != labels:
         raise RunFolderError(f"{folder} holds another study; choose another folder or remove it")
     try:
-        outcomes = _run_cases(study.cases, folder, options, progress_of, tell)
+        outcomes = _run_missing(study.cases, folder, options, progress_of, tell)
     except InputError:
         if made is not None:
             made.discard()
@@ -112,7 +112,7 @@ def run_study(
     return folder, outcomes
 
 
-def _run_cases(
+def _run_missing(
     cases: Sequence[Case],
     folder: Path,
     options: Options,
