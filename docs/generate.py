@@ -101,6 +101,7 @@ SECTIONS = (
     ("recording", "Recording"),
     ("numerics", "Numerics"),
     ("execution", "Execution"),
+    ("figure", "FigureBlock"),
 )
 SHARED_MODEL_KEYS = ("pretrained", "trainable", "lora", "personal")  # of models of every kind
 WEIGHTS = ("Constant", "Polynomial", "Hinge")

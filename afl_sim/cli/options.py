@@ -48,6 +48,18 @@ TensorboardOption = Annotated[
     ),
 ]
 MlflowOption = Annotated[bool, typer.Option("--mlflow", help="Also log evaluations to MLflow.")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Show only these settings or runs: names as in figures and tables, separated by "
+        "commas; * stands for any characters.",
+    ),
+]
+OrderOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAMES", help="Settings in the order in which they come first."),
+]
 RunsArgument = Annotated[list[Path], typer.Argument(help="Run or study folders.")]
 
 

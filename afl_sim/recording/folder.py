@@ -283,6 +283,18 @@ class StudyFolder(Folder):
         return cls._appear(path, files)
 
 
+def keep_source(path: Path, scenario_yaml: str) -> None:
+    """Write the source of a study into its folder, if another one is there.
+
+    Raises:
+        AflSimError: it cannot be written.
+    """
+    place = path / STUDY_SOURCE
+    if place.is_file() and place.read_bytes() != scenario_yaml.encode():
+        refuse_link(place)
+        write_bytes(place, scenario_yaml.encode())
+
+
 def check_study_there(path: Path) -> None:
     """Check that a running study still has its folder.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from afl_sim.analysis.steering import problems
 from afl_sim.errors import InputError
 from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
@@ -66,7 +67,7 @@ def check_study(
             scenario.numerics.bits,
             corrects(strategy_of(scenario)),
         )
-        wrong = list(rule_problems(scenario))
+        wrong = [*_figure_problems(scenario), *rule_problems(scenario)]
         if wrong:
             return wrong
         if key not in found:
@@ -84,6 +85,12 @@ def check_study(
         return wrong or list(standing_still(scenario))
 
     return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
+
+
+def _figure_problems(scenario: Scenario) -> Iterator[Problem]:
+    for index, key, message in problems(scenario.figure):
+        place = (str(index),) if len(scenario.figure) > 1 else ()
+        yield ("figure", *place, key), message
 
 
 @dataclass(frozen=True)

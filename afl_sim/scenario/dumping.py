@@ -12,6 +12,9 @@ import yaml
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.yaml.scalars import resolve
 
+WITHOUT_EFFECT = ("execution", "figure")
+"""Sections that cannot change a result."""
+
 
 class _Dumper(yaml.SafeDumper):
     """Quotes what either this package or another YAML reader would take for no text."""
@@ -30,8 +33,13 @@ _Dumper.ignore_aliases = lambda self, data: True  # type: ignore[method-assign]
 
 def dump_scenario(scenario: Scenario) -> str:
     """YAML text of the scenario, complete: loading it gives an equal scenario."""
+    return dump_data(as_data(scenario))
+
+
+def dump_data(data: dict[str, Any]) -> str:
+    """YAML text of a scenario's plain data, such as a run folder holds."""
     return yaml.dump(
-        as_data(scenario),
+        data,
         Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=True,
@@ -48,12 +56,14 @@ def as_data(scenario: Scenario) -> dict[str, Any]:
 def scenario_id(scenario: Scenario) -> str:
     """Eight hex digits that tell scenarios apart: sha256 of all that can change the result.
 
-    The section ``execution`` is left out. Of a trace or a file of weights the content counts, not
-    where it lies. Of the files of own data the names count, not their folders, and of ``data.root``
-    only that there is one; the content is a part of the run's identity beside this one.
+    The sections ``execution`` and ``figure`` are left out. Of a trace or a file of weights the
+    content counts, not where it lies. Of the files of own data the names count, not their folders,
+    and of ``data.root`` only that there is one; the content is a part of the run's identity beside
+    this one.
     """
     data = _without_places(as_data(scenario))
-    data.pop("execution", None)
+    for key in WITHOUT_EFFECT:
+        data.pop(key, None)
     if data["data"]["root"] is not None:
         data["data"]["root"] = "."
     data["data"]["dataset"] = _without_folders(data["data"]["dataset"])

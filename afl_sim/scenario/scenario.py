@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
 
 from afl_sim.scenario.catalogue import model_block, strategy_block
-from afl_sim.scenario.section import Count, Section, Whole
+from afl_sim.scenario.section import Count, LaterSection, Whole
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks
 from afl_sim.scenario.sections.settings import (
     Evaluation,
     Execution,
@@ -24,7 +25,7 @@ NAME_LENGTH = 200
 DEFAULT_MODEL: dict[str, Any] = {"kind": "lenet"}
 
 
-class Scenario(Section):
+class Scenario(LaterSection):
     """One run, fully described. Frozen; its sections are attributes."""
 
     name: str = Field(
@@ -74,8 +75,15 @@ class Scenario(Section):
     )
     numerics: Numerics = Field(default=Numerics(), description="The arithmetic of training.")
     execution: Execution = Field(default=Execution(), description="Where tasks run.")
+    figure: Annotated[tuple[FigureBlock, ...], BeforeValidator(figure_blocks)] = Field(
+        default=(),
+        description="How the scenario's figures are drawn by `afl-sim plot`: a block, a list of "
+        "blocks, or the name of a figure. It changes no result.",
+    )
     sweep: dict[str, Any] | None = Field(
         default=None,
         description="Makes the file a study: lists of settings, of which every combination is run, "
         "or `cases`, a list of {label, set}.",
     )
+
+    _later: ClassVar[tuple[str, ...]] = ("figure",)

@@ -45,6 +45,10 @@ def json_schema(catalogue: Catalogue) -> Schema:
         }
         owner["properties"][key] = described | _open_block(table, names, open_ended)
     scenario["properties"]["sweep"] = _sweep()
+    figures: Schema = scenario["properties"]["figure"]
+    block = {"anyOf": [figures.pop("items"), {"type": "string"}]}
+    figures.pop("type")
+    figures["anyOf"] = [*block["anyOf"], {"type": "array", "items": block}]
     # What a sweep supplies may be left out beside it.
     scenario["anyOf"] = [{"required": scenario.pop("required")}, {"required": ["sweep"]}]
     definitions["Distribution"] = _distribution("Distribution")

@@ -15,7 +15,7 @@ from afl_sim.scenario.yaml.nodes import Node
 from afl_sim.streams import Streams
 
 MAX_RUNS = 10_000
-NOT_SWEPT = ("sweep", "name", "description", "replications")
+NOT_SWEPT = ("sweep", "name", "description", "replications", "figure")
 
 
 @dataclass(frozen=True, slots=True)

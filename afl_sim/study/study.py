@@ -11,7 +11,7 @@ from pathlib import Path
 from afl_sim.errors import InputError, RunFolderError
 from afl_sim.recording import StudyFolder, check_free
 from afl_sim.recording.files import refuse_link
-from afl_sim.recording.folder import SCENARIO, STUDY, check_study_there
+from afl_sim.recording.folder import SCENARIO, STUDY, check_study_there, keep_source
 from afl_sim.recording.replacement import bring_back
 from afl_sim.run.api import run_name
 from afl_sim.run.checks import check_before_data, check_executor
@@ -109,6 +109,8 @@ def run_study(
         if made is not None:
             made.discard()  # there is no run: leave nothing
         raise outcomes[0].error
+    if made is None:  # its figures may be described in another way now
+        keep_source(folder, study.source)
     return folder, outcomes
 
 
