@@ -39,16 +39,13 @@ def keep_figures(run: Run, scenario: Scenario) -> None:
         run: of the same scenario, finished or not.
         scenario: as it is now.
     """
-    data = as_data(scenario)
-    figures = {key: data[key] for key in ("figure",) if key in data}
-    if run.scenario.get("figure") == figures.get("figure"):
+    figures = as_data(scenario)["figure"]
+    if (run.scenario.get("figure") or []) == figures:
         return
-    rest = {key: value for key, value in run.scenario.items() if key != "figure"}
     with suppress(AflSimError), RunFolder.open(run.path).locked():
         refuse_link(run.path)
-        write_text(run.path / SCENARIO, dump_data({**rest, **figures}))
-        run.scenario.pop("figure", None)
-        run.scenario.update(figures)
+        write_text(run.path / SCENARIO, dump_data({**run.scenario, "figure": figures}))
+        run.scenario["figure"] = figures
 
 
 def lost_files(run: Run) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
 
 from afl_sim.scenario.catalogue import model_block, strategy_block
-from afl_sim.scenario.section import Count, LaterSection, Whole
+from afl_sim.scenario.section import Count, Section, Whole
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks
@@ -25,7 +25,7 @@ NAME_LENGTH = 200
 DEFAULT_MODEL: dict[str, Any] = {"kind": "lenet"}
 
 
-class Scenario(LaterSection):
+class Scenario(Section):
     """One run, fully described. Frozen; its sections are attributes."""
 
     name: str = Field(
@@ -85,5 +85,3 @@ class Scenario(LaterSection):
         description="Makes the file a study: lists of settings, of which every combination is run, "
         "or `cases`, a list of {label, set}.",
     )
-
-    _later: ClassVar[tuple[str, ...]] = ("figure",)
