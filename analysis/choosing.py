@@ -69,8 +69,8 @@ def _fitting(name: str, members: Sequence[Group], where: str) -> list[Run]:
     if not found:
         labels = [group.label for group in members]
         raise InputError(
-            f"{where}: there is no setting {show(name)}; expected one of {named(labels, 20)}, "
-            f"or a name with *{hint(name, labels)}"
+            f"{where}: there is no setting {show(name)}; expected one of "
+            f"{named(list(map(show, labels)), 20)}, or a name with *{hint(name, labels)}"
         )
     return found
 

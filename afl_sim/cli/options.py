@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-ScenarioArgument = Annotated[
-    str,
+ScenariosArgument = Annotated[
+    list[str],
     typer.Argument(
+        metavar="SCENARIO...",
         help="A scenario file, or the name of a built-in scenario; a file with that name has "
-        "priority."
+        "priority. Several are run as one study.",
     ),
 ]
 SetOption = Annotated[

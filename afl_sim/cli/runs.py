@@ -17,7 +17,7 @@ from afl_sim.cli.options import (
     ExecutorOption,
     MlflowOption,
     RayAddressOption,
-    ScenarioArgument,
+    ScenariosArgument,
     SeedOption,
     SetOption,
     TensorboardOption,
@@ -39,7 +39,7 @@ from afl_sim.errors import AflSimError, ScenarioError
 
 @app.command()
 def run(
-    scenario: ScenarioArgument,
+    scenarios: ScenariosArgument,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder of the run or study; it must be missing or empty."),
@@ -64,9 +64,9 @@ def run(
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
 ) -> None:
-    """Run a scenario, or every combination of a study."""
+    """Run a scenario, or every combination of a study; several files are one study."""
     with importing():
-        from afl_sim.run.validation import check_study
+        from afl_sim.run.validation import Source, check_studies
         from afl_sim.study.study import Origin
 
     settings = [
@@ -75,8 +75,9 @@ def run(
         *sink_settings(tensorboard, mlflow),
     ]
     settings += numerics_settings(device, bits)
-    path = _scenario_file(scenario)
-    study = check_study(path, settings, seed, timing_only=timing_only, here=True)
+    paths = [_scenario_file(name) for name in scenarios]
+    sources = [Source(path) for path in paths]
+    study = check_studies(sources, settings, seed, timing_only=timing_only, here=True)
     run_and_tell(
         study,
         out,
@@ -84,7 +85,7 @@ def run(
         force=force,
         resume=resume,
         plot=plot,
-        origin=Origin(tuple(settings), seed, path.resolve().parent),
+        origin=Origin(tuple(settings), seed, paths[0].resolve().parent),
     )
 
 
@@ -177,14 +178,17 @@ def validate(
         from afl_sim.run.bits import native_notes
         from afl_sim.run.partition_table import show_partition
         from afl_sim.run.validation import check_study
+        from afl_sim.scenario.joining import File, together
 
-    problems = []
+    problems, files = [], []
     for name in scenarios:
+        path = _scenario_file(name)
         try:
-            study = check_study(_scenario_file(name), settings or [], timing_only=timing_only)
+            study = check_study(path, settings or [], timing_only=timing_only)
         except ScenarioError as error:
             problems.append(str(error))
             continue
+        files.append(File(str(path), study, path.parent))
         print(f"{name}: ok, {len(study.cases)} run{'s' if len(study.cases) > 1 else ''}")
         for note in native_notes([case.scenario for case in study.cases], timing_only):
             print(note)
@@ -192,6 +196,8 @@ def validate(
             show_partition(study)
     if problems:
         raise ScenarioError("\n".join(problems))
+    if len(files) > 1:
+        print(together(files))
 
 
 @app.command()

@@ -63,7 +63,8 @@ class Scenario(Section):
     )
     strategy: Annotated[SerializeAsAny[BaseModel], BeforeValidator(strategy_block)] = Field(
         description="The algorithm: which clients receive the model, and when and how updates are "
-        "aggregated."
+        "aggregated. A list of strategies is a study, with a run for each; in it a block may have "
+        "a `label`."
     )
     stop: Stop = Field(description="When the run ends: at the first rule that is fulfilled.")
     evaluation: Evaluation = Field(

@@ -85,8 +85,8 @@ def test_a_name_that_fits_nothing_is_told_with_the_nearest(runs: list[Run], wher
     with pytest.raises(InputError) as caught:
         chosen(runs, **{where: ["fedvag"]})
     assert str(caught.value) == (
-        f"--{where}: there is no setting 'fedvag'; expected one of FedBuff, K=2, fedavg, fedasync, "
-        "or a name with *; did you mean 'fedavg'?"
+        f"--{where}: there is no setting 'fedvag'; expected one of 'FedBuff, K=2', 'fedavg', "
+        "'fedasync', or a name with *; did you mean 'fedavg'?"
     )
 
 
