@@ -85,7 +85,7 @@ def run_and_tell(
         print_comparison(runs, folder if study.is_study else None)
     print(f"results: {folder}")
     if plot and runs:
-        draw_figures(runs, figures_folder(folder), None, ("png",))
+        draw_figures(runs, figures_folder(folder))
         write_report(folder, runs, study.is_study)
     tell_published(runs)
     if not all(outcome.succeeded for outcome in outcomes):
