@@ -8,18 +8,24 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.uses import Lasting, OncePerClient
-from afl_sim.scenario.section import Number, Seconds, Section, kind_alone
+from afl_sim.scenario.distributions.uses import (
+    ClientDuration,
+    Duration,
+    Lasting,
+    OncePerClient,
+)
+from afl_sim.scenario.section import Number, Seconds, Section, Wait, kind_alone
 from afl_sim.scenario.traces.intervals import Intervals, read_intervals
 from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, TraceBlock
+from afl_sim.scenario.units import DURATION
 
 
 class _Availability(Section):
-    joins: OncePerClient = Field(
+    joins: ClientDuration = Field(
         default=Distribution(0.0),
         description="Virtual time at which a client joins, drawn once for each (seconds).",
     )
-    leaves: OncePerClient | None = Field(
+    leaves: ClientDuration | None = Field(
         default=None,
         description="Virtual time at which a client leaves for good, drawn once for each "
         "(seconds); null: never.",
@@ -47,10 +53,10 @@ class OnOff(_Availability):
         description="How long a client stays, drawn each time (seconds); `{sequence: [...]}` "
         "gives its stays in order."
     )
-    off: Distribution = Field(
+    off: Duration = Field(
         description="How long a client is away, drawn each time (seconds); 0: never away."
     )
-    warm_up: Annotated[Number, Field(ge=0, le=9e12)] = Field(
+    warm_up: Wait = Field(
         default=0.0,
         description="How long the process has run before the run begins (seconds). All clients are "
         "available at its start. With 0 they are therefore available at the start of the run; "
@@ -81,7 +87,7 @@ class Bernoulli(_Availability):
         description="Probability that a client is available in a period, drawn once for each "
         "client (no unit); 1 or more: always."
     )
-    every_seconds: Annotated[Number, Field(ge=1e-3, le=9e12)] = Field(
+    every_seconds: Annotated[Number, Field(ge=1e-3, le=9e12), DURATION] = Field(
         default=1.0, description="Length of a period (seconds)."
     )
 

@@ -195,7 +195,7 @@ def test_the_sha256_is_that_of_the_bytes_that_were_read(tmp_path: Path) -> None:
     text = tmp_path / "t.csv"
     text.write_text("seconds\n1\n")
     for file in (text, parquet(tmp_path, {"seconds": [1.0]})):
-        values, digest = read_trace(file, Column())
+        values, digest, _ = read_trace(file, Column())
         assert values == (1.0,)
         assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
 
