@@ -179,14 +179,19 @@ class Quantity:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._converted, handler(source))
+        return core_schema.no_info_before_validator_function(self.number, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         return {"anyOf": [handler(schema), {"type": "string", "pattern": self.pattern}]}
 
-    def _converted(self, value: Any) -> Any:
+    def number(self, value: Any) -> Any:
+        """A number as it is, and text as the number of base units that it means.
+
+        Raises:
+            PydanticCustomError: it is neither.
+        """
         if isinstance(value, str):
             try:
                 return self.read(value)
