@@ -185,6 +185,7 @@ def validate(
         from afl_sim.run.bits import native_notes
         from afl_sim.run.partition_table import show_partition
         from afl_sim.run.validation import check_study
+        from afl_sim.scenario.checks.doubts import doubts
         from afl_sim.scenario.joining import File, together
 
     problems, files = [], []
@@ -199,6 +200,8 @@ def validate(
         print(f"{name}: ok, {len(study.cases)} run{'s' if len(study.cases) > 1 else ''}")
         for note in native_notes([case.scenario for case in study.cases], timing_only):
             print(note)
+        for doubt in doubts(study, timing_only):
+            print(doubt)
         if show:
             show_partition(study)
         if cost:

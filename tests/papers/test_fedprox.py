@@ -100,7 +100,7 @@ def test_without_stragglers_mu_0_is_fedavg() -> None:
 
 
 def test_rounds_are_counted_by_the_clock_where_a_round_may_be_empty() -> None:
-    study = load_study(TARGET.file("flower"), ["replications=1"])
+    study = read_study(TARGET.file("flower"), ["replications=1"])
     cases = {case.label: case.scenario for case in study.cases}
     assert len(cases) == 8
     assert cases["FedAvg-90"].clients.faults.noticed_after == 1  # as long as a round lasts
