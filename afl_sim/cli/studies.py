@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 
 def ignored_rules(scenarios: Iterable[Scenario]) -> str | None:
-    """A line on the stop rules that --timing-only ignores; None if there are none."""
-    stops = [scenario.stop for scenario in scenarios]
-    keys = [key for key in ("accuracy", "metrics") if any(getattr(s, key) for s in stops)]
+    """A line on the settings that --timing-only ignores; None if there are none."""
+    chosen = list(scenarios)
+    stops = [scenario.stop for scenario in chosen]
+    keys = [f"stop.{key}" for key in ("accuracy", "metrics") if any(getattr(s, key) for s in stops)]
+    if any(scenario.recording.models != "final" for scenario in chosen):
+        keys.append("recording.models")
     if not keys:
         return None
-    named = " and ".join(f"stop.{key}" for key in keys)
+    named = " and ".join(keys)
     verb = "is" if len(keys) == 1 else "are"
     return f"{named} {verb} ignored: with --timing-only nothing is trained"
 
@@ -56,7 +59,8 @@ def run_and_tell(
     with importing():
         from afl_sim.cli.display import Display, Interruption
         from afl_sim.run.bits import native_notes
-        from afl_sim.study.study import Options, run_study, study_folder
+        from afl_sim.scenario.checks.doubts import doubts
+        from afl_sim.study.study import Options, run_cases, study_folder
 
     options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
     place = study_folder(study, options)
@@ -72,7 +76,9 @@ def run_and_tell(
             display.finish(ignored)
         for note in native_notes([case.scenario for case in study.cases], timing_only):
             display.finish(note)
-        folder, outcomes = run_study(
+        for doubt in doubts(study, timing_only):
+            display.finish(doubt)
+        folder, outcomes = run_cases(
             study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))
         )
     runs = [outcome.run for outcome in outcomes if outcome.run is not None]
@@ -82,7 +88,7 @@ def run_and_tell(
         print_comparison(runs, folder if study.is_study else None)
     print(f"results: {folder}")
     if plot and runs:
-        draw_figures(runs, figures_folder(folder), None, ("png",))
+        draw_figures(runs, figures_folder(folder))
         write_report(folder, runs, study.is_study)
     tell_published(runs)
     if not all(outcome.succeeded for outcome in outcomes):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 from afl_sim.execution.local.batched import BatchedExecutor
 from afl_sim.execution.tasks import Executor
 from afl_sim.global_model.guard import Guard
@@ -56,6 +58,7 @@ def learner_of(
     executor: Executor,
     on_evaluation: Callable[[int, int, int, int, Scores], None],
     make: type[L],
+    on_model: Callable[[int, Tensor], None] | None = None,
 ) -> L:
     """The learner of a run that trains; ``make`` is its class."""
     scenario = prepared.scenario
@@ -74,4 +77,5 @@ def learner_of(
         scenario.server.buffers,
         0 if prepared.kept is None else prepared.kept.layout.size,
         tests_own_models(scenario),
+        on_model,
     )

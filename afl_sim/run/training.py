@@ -7,6 +7,8 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Protocol
 
+from torch import Tensor
+
 from afl_sim.execution.tasks import Executor
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.null import NullLearner
@@ -105,14 +107,31 @@ class Training:
         scenario = self.scenario = prepared.scenario
         self._executor = executor
         self._size = prepared.layout.size
+        self._arrays = prepared.arrays
+        self._kept_version: int | None = None
         self._keeps = prepared.kept is not None
         self._recorder = recorder
         self._began = began
-        self._numbers = learner_of(prepared, executor, recorder.add_evaluation, TrainingLearner)
+        keep = self._keep_model if scenario.recording.models == "evaluations" else None
+        self._numbers = learner_of(
+            prepared, executor, recorder.add_evaluation, TrainingLearner, keep
+        )
         self.learner: Learner = self._numbers
         self._checkpoints = Checkpoints(scenario.execution, recorder, self._numbers)
         self._replay: Replay | None = None
         self._before = WallTime()
+
+    def _keep_model(self, version: int, vector: Tensor) -> None:
+        """Write the model of a version that is to be evaluated.
+
+        Raises:
+            AflSimError: the folder is gone, or cannot be written.
+        """
+        if version != self._kept_version:  # the clock may ask for the same version again
+            folder = self._recorder.folder
+            folder.check_there()
+            folder.write_model_of(version, self._arrays(vector))
+            self._kept_version = version
 
     def go_on_from_checkpoint(self, notice: Callable[[str], None] | None) -> None:
         """Replay the schedule up to the latest checkpoint, if there is one, and train from there.

@@ -16,7 +16,7 @@ from synthetic import run_of
 from afl_sim.papers.results import checked
 from afl_sim.papers.target import find_target, target_names
 from afl_sim.recording import Run
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 
 EVALUATIONS = 101
 TASKS = 100
@@ -26,7 +26,7 @@ TASKS = 100
 def runs_of(name: str, study: str) -> list[Run]:
     """Made-up runs of a study at full scale, of two seeds where it has more."""
     target = find_target(name)
-    cases = load_study(target.file(study), target.settings_at("full", study)).cases
+    cases = read_study(target.file(study), target.settings_at("full", study)).cases
     timing_only = target.studies[study].timing_only
     return [
         made_up(case.label, case.scenario, timing_only)

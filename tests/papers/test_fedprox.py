@@ -13,7 +13,7 @@ from afl_sim.papers.judging import judged
 from afl_sim.papers.reproducing import Asked, reproduce
 from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 
 TARGET = find_target("fedprox")
 
@@ -31,7 +31,7 @@ def test_the_devices_are_as_many_and_as_large_as_the_paper_says(tmp_path: Path) 
 
 
 def test_stragglers_are_dropped_or_kept_as_each_method_has_it() -> None:
-    study = load_study(TARGET.file("figure7"))
+    study = read_study(TARGET.file("figure7"))
     kinds = {
         case.label: case.scenario.strategy.model_dump()
         for case in study.cases
@@ -100,7 +100,7 @@ def test_without_stragglers_mu_0_is_fedavg() -> None:
 
 
 def test_rounds_are_counted_by_the_clock_where_a_round_may_be_empty() -> None:
-    study = load_study(TARGET.file("flower"), ["replications=1"])
+    study = read_study(TARGET.file("flower"), ["replications=1"])
     cases = {case.label: case.scenario for case in study.cases}
     assert len(cases) == 8
     assert cases["FedAvg-90"].clients.faults.noticed_after == 1  # as long as a round lasts
@@ -148,7 +148,7 @@ def test_the_figure_has_a_panel_for_each_share_and_the_published_points() -> Non
 
 
 def test_sensitivity_rows_are_told_apart_by_the_setting_that_differs() -> None:
-    cases = load_study(TARGET.file("sensitivity"), ["replications=1"]).cases
+    cases = read_study(TARGET.file("sensitivity"), ["replications=1"]).cases
     runs = [
         run_of(case.scenario.model_dump(mode="json", by_alias=True), [0.0] * 25 + [0.5] * 25 + [k])
         for k, case in enumerate(cases)

@@ -11,7 +11,7 @@ from afl_sim.papers.judging import borne, judged
 from afl_sim.papers.reproducing import Asked, reproduce
 from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 
 TARGET = find_target("flanp")
 
@@ -25,7 +25,7 @@ def test_round_lengths_and_doubling_are_those_of_the_speeds(tmp_path: Path) -> N
 
 
 def test_what_the_target_expects_follows_from_the_scenarios_speeds() -> None:
-    scenario = load_study(TARGET.file("timing")).cases[0].scenario
+    scenario = read_study(TARGET.file("timing")).cases[0].scenario
     speeds = scenario.model_dump(mode="json")["clients"]["compute"]["seconds_per_task"]["values"]
     assert speeds == sorted(speeds)
     assert (len(speeds), speeds[0], speeds[-1]) == (20, 50, 500)

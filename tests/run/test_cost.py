@@ -11,7 +11,7 @@ from torch import nn
 
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.learning.models.flops import forward_flops
-from afl_sim.run.api import load_scenario, load_study, simulate
+from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.run.cost import Rates, flops_per_sample, measure
 from afl_sim.run.preparation import prepare
 from afl_sim.run.work import Work, work_of
@@ -151,7 +151,7 @@ def test_workers_share_tasks_and_evaluations_alone() -> None:
 def test_a_study_computes_a_schedule_once_and_measures_runs_of_one_kind_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    study = load_study(
+    study = read_study(
         SMALLEST,
         [
             *(setting for setting in SMALL if not setting.startswith("training")),

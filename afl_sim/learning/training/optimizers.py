@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Protocol
 import torch
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -23,7 +22,7 @@ from pydantic_core import CoreSchema
 from torch import Tensor
 
 from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedYogi
-from afl_sim.scenario.section import within_float32
+from afl_sim.scenario.section import Checked, within_float32
 from afl_sim.scenario.wording import hint
 
 # Optimizers that need a closure, sparse gradients or matrices cannot take a plain step.
@@ -89,7 +88,7 @@ class PlainSGD:
                 parameter.add_(parameter.grad, alpha=-self._lr)
 
 
-class OptimizerSpec(BaseModel):
+class OptimizerSpec(Checked):
     """An optimizer and its arguments."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
