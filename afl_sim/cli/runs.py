@@ -19,7 +19,7 @@ from afl_sim.cli.options import (
     ExecutorOption,
     MlflowOption,
     RayAddressOption,
-    ScenarioArgument,
+    ScenariosArgument,
     SeedOption,
     SetOption,
     TensorboardOption,
@@ -41,7 +41,7 @@ from afl_sim.errors import AflSimError, InputError, ScenarioError
 
 @app.command()
 def run(
-    scenario: ScenarioArgument,
+    scenarios: ScenariosArgument,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder of the run or study; it must be missing or empty."),
@@ -67,9 +67,9 @@ def run(
     mlflow: MlflowOption = False,
     cost: CostOption = False,
 ) -> None:
-    """Run a scenario, or every combination of a study."""
+    """Run a scenario, or every combination of a study; several files are one study."""
     with importing():
-        from afl_sim.run.validation import check_study
+        from afl_sim.run.validation import Source, check_studies
         from afl_sim.study.study import Origin
 
     if cost and not timing_only:
@@ -80,8 +80,9 @@ def run(
         *sink_settings(tensorboard, mlflow),
     ]
     settings += numerics_settings(device, bits)
-    path = _scenario_file(scenario)
-    study = check_study(path, settings, seed, timing_only=timing_only, here=True)
+    paths = [_scenario_file(name) for name in scenarios]
+    sources = [Source(path) for path in paths]
+    study = check_studies(sources, settings, seed, timing_only=timing_only, here=True)
     run_and_tell(
         study,
         out,
@@ -89,7 +90,7 @@ def run(
         force=force,
         resume=resume,
         plot=plot,
-        origin=Origin(tuple(settings), seed, path.resolve().parent),
+        origin=Origin(tuple(settings), seed, paths[0].resolve().parent),
     )
     if cost:
         print_cost(study)
@@ -184,23 +185,31 @@ def validate(
         from afl_sim.run.bits import native_notes
         from afl_sim.run.partition_table import show_partition
         from afl_sim.run.validation import check_study
+        from afl_sim.scenario.checks.doubts import doubts
+        from afl_sim.scenario.joining import File, together
 
-    problems = []
+    problems, files = [], []
     for name in scenarios:
+        path = _scenario_file(name)
         try:
-            study = check_study(_scenario_file(name), settings or [], timing_only=timing_only)
+            study = check_study(path, settings or [], timing_only=timing_only)
         except ScenarioError as error:
             problems.append(str(error))
             continue
+        files.append(File(str(path), study, path.parent))
         print(f"{name}: ok, {len(study.cases)} run{'s' if len(study.cases) > 1 else ''}")
         for note in native_notes([case.scenario for case in study.cases], timing_only):
             print(note)
+        for doubt in doubts(study, timing_only):
+            print(doubt)
         if show:
             show_partition(study)
         if cost:
             print_cost(study)
     if problems:
         raise ScenarioError("\n".join(problems))
+    if len(files) > 1:
+        print(together(files))
 
 
 @app.command()

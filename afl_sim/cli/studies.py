@@ -59,6 +59,7 @@ def run_and_tell(
     with importing():
         from afl_sim.cli.display import Display, Interruption
         from afl_sim.run.bits import native_notes
+        from afl_sim.scenario.checks.doubts import doubts
         from afl_sim.study.study import Options, run_cases, study_folder
 
     options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
@@ -75,6 +76,8 @@ def run_and_tell(
             display.finish(ignored)
         for note in native_notes([case.scenario for case in study.cases], timing_only):
             display.finish(note)
+        for doubt in doubts(study, timing_only):
+            display.finish(doubt)
         folder, outcomes = run_cases(
             study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))
         )
@@ -85,7 +88,7 @@ def run_and_tell(
         print_comparison(runs, folder if study.is_study else None)
     print(f"results: {folder}")
     if plot and runs:
-        draw_figures(runs, figures_folder(folder), None, ("png",))
+        draw_figures(runs, figures_folder(folder))
         write_report(folder, runs, study.is_study)
     tell_published(runs)
     if not all(outcome.succeeded for outcome in outcomes):

@@ -296,6 +296,7 @@ class StudyFolder(Folder):
         labels: Sequence[str],
         scenario_yaml: str | None = None,
         more: Mapping[str, Any] | None = None,
+        parts: Mapping[str, str] | None = None,
     ) -> Self:
         """Make the folder of a study.
 
@@ -304,6 +305,7 @@ class StudyFolder(Folder):
             name: the study's name.
             labels: its runs in order; each is a folder name.
             scenario_yaml: the source of the study, kept as ``study.yaml``.
+            parts: the sources by their names, if there are several.
             more: further entries of ``study.json``; see `afl_sim.recording.documents.StudyIndex`.
 
         Raises:
@@ -312,7 +314,31 @@ class StudyFolder(Folder):
         files = {STUDY: _json({"name": name, "runs": list(labels), **(more or {})})}
         if scenario_yaml is not None:
             files[STUDY_SOURCE] = scenario_yaml.encode()
+        for part, text in (parts or {}).items():
+            files[part_source(part)] = text.encode()
         return cls._appear(path, files)
+
+
+def part_source(name: str) -> str:
+    """The file with a copy of one of several sources of a study."""
+    return f"study-{name}.yaml"
+
+
+def keep_source(path: Path, scenario_yaml: str, name: str = STUDY_SOURCE) -> None:
+    """Write a source of a study into its folder, if another one is there.
+
+    Args:
+        path: the folder of the study.
+        scenario_yaml: the source.
+        name: of its file.
+
+    Raises:
+        AflSimError: it cannot be written.
+    """
+    place = path / name
+    if place.is_file() and place.read_bytes() != scenario_yaml.encode():
+        refuse_link(place)
+        write_bytes(place, scenario_yaml.encode())
 
 
 def check_study_there(path: Path) -> None:

@@ -97,6 +97,7 @@ def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
         scenario.numerics.mode == "batched",
         training.augment,
         portable,
+        training.gradient_noise_per == "gradient",
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from afl_sim.errors import InputError
+from afl_sim.analysis.steering import problems
+from afl_sim.errors import InputError, ScenarioError
 from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.form import form_of
@@ -21,6 +22,7 @@ from afl_sim.run.preparation import prepare
 from afl_sim.run.rule_trials import rule_problems
 from afl_sim.run.schedule_trial import standing_still
 from afl_sim.scenario import Override, Scenario, Study
+from afl_sim.scenario.joining import File, joined
 from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.sections.partition_base import Problem
 
@@ -67,7 +69,7 @@ def check_study(
             scenario.numerics.bits,
             corrects(strategy_of(scenario)),
         )
-        wrong = list(rule_problems(scenario))
+        wrong = [*_figure_problems(scenario), *rule_problems(scenario)]
         if wrong:
             return wrong
         if key not in found:
@@ -85,6 +87,61 @@ def check_study(
         return wrong or list(standing_still(scenario))
 
     return read_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A scenario file, and how it is read.
+
+    Attributes:
+        path: the file.
+        base: the folder that its paths are relative to; None for its own.
+        first: settings that go before all others.
+    """
+
+    path: Path
+    base: Path | None = None
+    first: tuple[str, ...] = ()
+
+
+def check_studies(
+    sources: Sequence[Source],
+    overrides: Sequence[str | Override] = (),
+    seed: int | None = None,
+    *,
+    timing_only: bool = False,
+    here: bool = False,
+) -> Study:
+    """Check files as `check_study` does, and make one study of them if they are several.
+
+    Raises:
+        ScenarioError: one line for each mistake in any of them; or they are no study together.
+    """
+    files, wrong = [], []
+    for source in sources:
+        try:
+            study = check_study(
+                source.path,
+                [*source.first, *overrides],
+                seed,
+                timing_only=timing_only,
+                here=here,
+                base=source.base,
+            )
+        except ScenarioError as error:
+            wrong.append(str(error))
+            continue
+        base = source.base or source.path.resolve().parent
+        files.append(File(str(source.path), study, base))
+    if wrong:
+        raise ScenarioError("\n".join(wrong))
+    return files[0].study if len(files) == 1 else joined(files)
+
+
+def _figure_problems(scenario: Scenario) -> Iterator[Problem]:
+    for index, key, message in problems(scenario.figure):
+        place = (str(index),) if len(scenario.figure) > 1 else ()
+        yield ("figure", *place, key), message
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from typing import Any
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.yaml.writing import as_text
 
+WITHOUT_EFFECT = ("execution", "figure")
+"""Sections that cannot change a result."""
+
 
 def dump_scenario(scenario: Scenario) -> str:
     """YAML text of the scenario, complete: loading it gives an equal scenario."""
@@ -24,12 +27,14 @@ def as_data(scenario: Scenario) -> dict[str, Any]:
 def scenario_id(scenario: Scenario) -> str:
     """Eight hex digits that tell scenarios apart: sha256 of all that can change the result.
 
-    The section ``execution`` is left out. Of a trace or a file of weights the content counts, not
-    where it lies. Of the files of own data the names count, not their folders, and of ``data.root``
-    only that there is one; the content is a part of the run's identity beside this one.
+    The sections ``execution`` and ``figure`` are left out. Of a trace or a file of weights the
+    content counts, not where it lies. Of the files of own data the names count, not their folders,
+    and of ``data.root`` only that there is one; the content is a part of the run's identity beside
+    this one.
     """
     data = _without_places(as_data(scenario))
-    data.pop("execution", None)
+    for key in WITHOUT_EFFECT:
+        data.pop(key, None)
     if data["data"]["root"] is not None:
         data["data"]["root"] = "."
     data["data"]["dataset"] = _without_folders(data["data"]["dataset"])

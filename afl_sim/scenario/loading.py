@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,20 +173,40 @@ def _written_count(data: dict[str, Any]) -> int | None:
 
 def _cases(root: Node, settings: list[Override], mistakes: Mistakes) -> list[tuple[Name, Node]]:
     findings: list[Finding] = []
-    for setting in settings:
-        if setting.keys.split(".")[0] == "sweep":
-            root = _put(root, setting, mistakes)
+    early = [setting for setting in settings if _comes_first(setting, root)]
+    for setting in early:
+        root = _put(root, setting, mistakes)
     cases = expand(root, findings)
     mistakes.add_findings(findings, root)
     if not cases:  # still tell what is wrong with the rest of the file
         assert isinstance(root.value, dict)
-        rest = {key: value for key, value in root.value.items() if key != "sweep"}
+        rest = {key: _one_of(key, value) for key, value in root.value.items() if key != "sweep"}
         cases = [(Name("", ""), Node(rest, root.where, root.key_places))]
     _refuse_swept(root, settings, mistakes)
     for setting in settings:
-        if setting.keys.split(".")[0] != "sweep":
+        if setting not in early:
             cases = [(each, _put(tree, setting, mistakes)) for each, tree in cases]
     return cases
+
+
+def _one_of(key: str, node: Node) -> Node:
+    """A node as it is; of a list of strategies one that is as good as any, if there is one."""
+    if key != "strategy" or not isinstance(node.value, list) or not node.value:
+        return node
+    first = node.value[0]
+    if not isinstance(first.value, dict):
+        return first
+    return replace(first, value={key: v for key, v in first.value.items() if key != "label"})
+
+
+def _comes_first(setting: Override, root: Node) -> bool:
+    """Whether a setting decides which cases there are: a sweep, or a list of strategies."""
+    written = root.value.get("strategy") if isinstance(root.value, dict) else None
+    lists = [setting.value, *([] if written is None else [written])]
+    first, *rest = setting.keys.split(".")
+    if first == "strategy" and any(isinstance(each.value, list) for each in lists):
+        return not rest or rest[0].isdecimal()
+    return first == "sweep"
 
 
 def _refuse_swept(root: Node, settings: list[Override], mistakes: Mistakes) -> None:

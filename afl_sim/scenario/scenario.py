@@ -11,6 +11,7 @@ from afl_sim.scenario.catalogue import model_block, strategy_block
 from afl_sim.scenario.section import Count, Section, Whole
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks
 from afl_sim.scenario.sections.settings import (
     Evaluation,
     Execution,
@@ -81,7 +82,8 @@ class Scenario(Section):
     )
     strategy: Annotated[SerializeAsAny[BaseModel], BeforeValidator(strategy_block)] = Field(
         description="The algorithm: which clients receive the model, and when and how updates are "
-        "aggregated."
+        "aggregated. A list of strategies is a study, with a run for each; in it a block may have "
+        "a `label`."
     )
     stop: Stop = Field(description="When the run ends: at the first rule that is fulfilled.")
     evaluation: Evaluation = Field(
@@ -93,6 +95,11 @@ class Scenario(Section):
     )
     numerics: Numerics = Field(default=Numerics(), description="The arithmetic of training.")
     execution: Execution = Field(default=Execution(), description="Where tasks run.")
+    figure: Annotated[tuple[FigureBlock, ...], BeforeValidator(figure_blocks)] = Field(
+        default=(),
+        description="How the scenario's figures are drawn by `afl-sim plot`: a block, a list of "
+        "blocks, or the name of a figure. It changes no result.",
+    )
     sweep: dict[str, Any] | None = Field(
         default=None,
         description="Makes the file a study: lists of settings, of which every combination is run, "

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from afl_sim.errors import ScenarioError
+from afl_sim.scenario.units import DURATION
 from afl_sim.scenario.wording import hint
 
 
@@ -137,8 +138,11 @@ LONGEST_SECONDS = 9e12
 MOST_STEPS = 10**8
 """The most local steps in a task."""
 
-Seconds = Annotated[Number, Field(gt=0, ge=1e-6, le=LONGEST_SECONDS)]
-"""Seconds of virtual time, at least one microsecond."""
+Seconds = Annotated[Number, Field(gt=0, ge=1e-6, le=LONGEST_SECONDS), DURATION]
+"""Seconds of virtual time, at least one microsecond, or text with a unit of time."""
+
+Wait = Annotated[Number, Field(ge=0, le=LONGEST_SECONDS), DURATION]
+"""Seconds of virtual time, which may be 0, or text with a unit of time."""
 
 Flag = Annotated[bool, Field(strict=True)]
 """true or false, and nothing that could be taken for them."""

@@ -89,6 +89,9 @@ class Strategy(Checked):
     """The schedule sends tasks to clients at work. This implies ``clients.queue: fifo``."""
     polls: ClassVar[bool] = False
     """The schedule polls clients, so clients cannot queue tasks."""
+    assigns_steps: ClassVar[bool] = False
+    """The schedule gives clients numbers of steps by the time that a step takes, so a task's time
+    must depend on its steps."""
     needs_mean_times: ClassVar[bool] = False
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
     reads_results: ClassVar[bool] = False

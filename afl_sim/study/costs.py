@@ -15,7 +15,11 @@ _SECONDS = 2.0  # for each measurement, at most and at least, and for all of the
 _LEAST = 0.5
 _ALL = 30.0
 _TITLES = {"name", "description", "replications", "seed"}
-_ELSEWHERE = {"recording", "execution"}  # where the work is done, and what is written of it
+_ELSEWHERE = {
+    "recording",
+    "execution",
+    "figure",
+}  # where the work is done, and what is written of it
 _NUMBERS = {"optimizer", "lr_schedule", "loss", "augment"}  # of training; they decide no instant
 _PASSES = 3  # a step's operations in forward passes: gradients by weights, and by activations
 

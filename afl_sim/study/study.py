@@ -11,7 +11,13 @@ from pathlib import Path
 from afl_sim.errors import InputError, RunFolderError
 from afl_sim.recording import StudyFolder, check_free
 from afl_sim.recording.files import refuse_link
-from afl_sim.recording.folder import SCENARIO, STUDY, check_study_there
+from afl_sim.recording.folder import (
+    SCENARIO,
+    STUDY,
+    check_study_there,
+    keep_source,
+    part_source,
+)
 from afl_sim.recording.replacement import bring_back
 from afl_sim.run.api import run_name
 from afl_sim.run.checks import check_before_data, check_executor
@@ -96,7 +102,11 @@ def run_cases(
     if not (folder / STUDY).is_file():
         titles = {case.label: case.title for case in study.cases if case.title}
         how = index_entries(options) | ({"titles": titles} if titles else {})
-        made = StudyFolder.create(folder, study.name, labels, study.source, how)
+        if study.parts:
+            how["files"] = {part.name: str(part.folder) for part in study.parts}
+        sources = {part.name: part.source for part in study.parts}
+        source = None if study.parts else study.source
+        made = StudyFolder.create(folder, study.name, labels, source, how, sources)
     elif _labels_in(folder) != labels:
         raise RunFolderError(f"{folder} holds another study; choose another folder or remove it")
     try:
@@ -109,6 +119,11 @@ def run_cases(
         if made is not None:
             made.discard()  # there is no run: leave nothing
         raise outcomes[0].error
+    if made is None:  # its figures may be described in another way now
+        for part in study.parts:
+            keep_source(folder, part.source, part_source(part.name))
+        if not study.parts:
+            keep_source(folder, study.source)
     return folder, outcomes
 
 

@@ -66,6 +66,8 @@ def test_times_and_rounds_are_those_of_the_first_evaluation_that_reaches_the_acc
     assert found["rounds_to_80"]["FLANP"] == [3.0, None]  # type: ignore[call-overload]
     assert found["flanp_first"] == [True, False]
     assert found["not_by_rounds"] == [True, True]
+    assert found["flanp_first_70"] == [True, True]  # FedGATE: 100 units
+    assert found["not_by_rounds_70"] == [True, True]  # two rounds each
 
 
 def test_without_training_the_figure_shows_the_lengths_of_rounds(tmp_path: Path) -> None:

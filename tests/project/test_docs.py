@@ -147,7 +147,10 @@ WITHIN = {
 }
 TRACES = {
     "phones.csv": "seconds_per_sample,upload_bandwidth\n0.01,9e3\n0.02,9e4\n0.03,1e4\n",
-    "laptops.csv": "ms\n1\n2\n",
+    "laptops.csv": "median\n1\n2\n",
+    "nights.csv": "client,start,end\n"
+    + "".join(f"{name},2024-03-01T22:00,2024-03-02T06:00\n" for name in ("a", "b", "c")),
+    "shifts.csv": "hours\n8\n12\n24\n",
     "here.csv": "seconds_per_sample\n0.01\n0.02\n",
     "presence.csv": "client,start,end\n0,0,50000\n1,10,60000\n2,0,86400\n",
 }

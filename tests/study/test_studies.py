@@ -558,3 +558,35 @@ def test_a_study_whose_folder_is_removed_runs_nothing_more(runner: Runner, tmp_p
         run_cases(study, Options(folder), lambda case: None, remove)
     assert told == runner.ran == ["r0"]
     assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_figures_may_be_described_anew_and_nothing_is_run_again(
+    runner: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    run_cases(several(tmp_path), Options(out=out), quiet)
+    runner.ran.clear()
+    path = tmp_path / "several.yaml"
+    path.write_text(path.read_text() + "figure: {name: accuracy, width: 84mm}\n")
+    steered = read_study(path)
+    _, outcomes = run_cases(steered, Options(out=out, resume=True), quiet)
+    assert all(outcome.reused for outcome in outcomes)
+    assert runner.ran == []
+    for case in steered.cases:
+        found = load_run(out / case.label)
+        assert found.scenario["figure"] == [{"name": "accuracy", "width": "84mm"}]
+        assert read_study(found.path / "scenario.yaml").cases[0].scenario == case.scenario
+    assert (out / "study.yaml").read_text() == path.read_text()
+    plain = several(tmp_path)
+    run_cases(plain, Options(out=out, resume=True), quiet)
+    assert load_run(out / "r0").scenario["figure"] == []
+
+
+def test_figures_of_a_run_behind_a_link_stay_as_they_are(runner: Runner, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_cases(single(), Options(out=tmp_path / "mine"), quiet)
+    out.symlink_to(tmp_path / "mine")
+    before = everything_in(tmp_path / "mine")
+    _, (outcome,) = run_cases(single("figure=accuracy"), Options(out=out, resume=True), quiet)
+    assert outcome.reused
+    assert everything_in(tmp_path / "mine") == before

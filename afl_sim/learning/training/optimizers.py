@@ -110,10 +110,15 @@ class OptimizerSpec(Checked):
 
     def plain_rate(self, lr_factor: float = 1.0) -> float | None:
         """The learning rate of plain SGD; None for any other optimizer."""
+        rate, decay = self.rate_and_decay(lr_factor) or (None, 0.0)
+        return None if decay else rate
+
+    def rate_and_decay(self, lr_factor: float = 1.0) -> tuple[float, float] | None:
+        """Learning rate and weight decay of SGD without momentum; None for any other optimizer."""
         arguments = self.model_dump(include={"lr", "momentum", "weight_decay"})
-        if self.kind != "SGD" or arguments["momentum"] or arguments["weight_decay"]:
+        if self.kind != "SGD" or arguments["momentum"]:
             return None
-        return float(arguments["lr"] * lr_factor)
+        return float(arguments["lr"] * lr_factor), float(arguments["weight_decay"])
 
     @property
     def by_entry(self) -> bool:

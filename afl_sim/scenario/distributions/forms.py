@@ -7,6 +7,7 @@ wrong to the reader's list, and returns None if anything was.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from afl_sim.scenario.distributions.families import (
 )
 from afl_sim.scenario.distributions.laws import Law
 from afl_sim.scenario.traces.trace_forms import trace_column
+from afl_sim.scenario.units import Quantity, Unreadable
 from afl_sim.scenario.wording import hint, show
 
 Path_ = tuple[str | int, ...]
@@ -30,6 +32,10 @@ Form = float | dict[str, Any]
 EXPECTED = (
     "a number, or a block with one of dist (a scipy.stats name), sequence, values, trace, mixture"
 )
+MEASURED = ("loc", "scale")
+"""The parameters of a family that have the unit of what is drawn; shapes have none."""
+MEASURED_SHAPES = {"loguniform": ("a", "b"), "reciprocal": ("a", "b")}
+"""Shapes that are the ends of an interval, if scale is left out, and so have that unit too."""
 FORMS = ("dist", "sequence", "values", "trace", "mixture")
 
 
@@ -39,11 +45,15 @@ class FormReader:
     Args:
         base: folder to which a trace's path is relative.
         signed: whether numbers below 0 can be drawn.
+        quantity: what the numbers measure, if they may be written with a unit.
     """
 
-    def __init__(self, base: Path | None, *, signed: bool = False) -> None:
+    def __init__(
+        self, base: Path | None, *, signed: bool = False, quantity: Quantity | None = None
+    ) -> None:
         self.base = base or Path()
         self.signed = signed
+        self.quantity = quantity
         self.mistakes: list[tuple[Path_, str]] = []
 
     def wrong(self, path: Path_, message: str) -> None:
@@ -72,7 +82,7 @@ class FormReader:
                 return None
             read: tuple[Law, Form] | None = getattr(self, f"_{form}")(raw, path, nested)
             return read
-        value = self.number(raw, path, expected=EXPECTED)
+        value = self.measured(raw, path, expected=EXPECTED)
         if value is None:
             return None
         if not self.fits(value, path):
@@ -85,6 +95,19 @@ class FormReader:
             self.wrong(path, f"got {value:g}; expected 0 or more")
             return False
         return True
+
+    def measured(self, raw: Any, path: Path_, expected: str = "a number") -> float | None:
+        """A number, or text with a unit where there is one."""
+        if self.quantity is None:
+            return self.number(raw, path, expected)
+        if not isinstance(raw, str) or is_name(raw):
+            rest = expected.removeprefix("a number")
+            return self.number(raw, path, f"{self.quantity.expected}{rest}")
+        try:
+            return self.number(self.quantity.read(raw), path)
+        except Unreadable as error:
+            self.wrong(path, str(error))
+            return None
 
     def number(self, raw: Any, path: Path_, expected: str = "a number") -> float | None:
         if isinstance(raw, bool) or not isinstance(raw, int | float):
@@ -103,7 +126,7 @@ class FormReader:
         if not isinstance(raw, list | tuple) or not raw:
             self.wrong(path, f"got {show(raw)}; expected a list of at least one number")
             return None
-        found = [self.number(item, (*path, i)) for i, item in enumerate(raw)]
+        found = [self.measured(item, (*path, i)) for i, item in enumerate(raw)]
         values = [value for value in found if value is not None]
         return values if len(values) == len(found) else None
 
@@ -208,7 +231,7 @@ class FormReader:
                 self.wrong((*path, "weight"), f"got {weight:g}; expected a number above 0")
                 weight = None
         inner = {key: value for key, value in part.items() if key != "weight"}
-        if set(inner) == {"dist"} and not isinstance(inner["dist"], str):
+        if set(inner) == {"dist"} and not is_name(inner["dist"]):
             entry = self.read(inner["dist"], (*path, "dist"), nested=nested)
         else:
             entry = self.read(inner, path, nested=nested)
@@ -237,7 +260,7 @@ class FormReader:
         given: dict[str, float | list[float]] = {}
         for key in parameters:
             if key in raw:
-                value = self.parameter(raw[key], (*path, key), nested)
+                value = self.parameter(name, key, raw[key], (*path, key), nested)
                 if value is not None:
                     given[key] = value
             elif key not in ("loc", "scale"):
@@ -267,7 +290,19 @@ class FormReader:
             self.wrong(path, why or f"scipy.stats has no distribution {show(name)}{near}")
         return parameters
 
-    def parameter(self, raw: Any, path: Path_, nested: bool) -> float | list[float] | None:
+    def parameter(
+        self, name: str, key: str, raw: Any, path: Path_, nested: bool
+    ) -> float | list[float] | None:
+        measured = key in MEASURED or key in MEASURED_SHAPES.get(name, ())
+        if self.quantity is not None and not measured:
+            if isinstance(raw, str) and not is_name(raw):
+                units = "loc and scale" if "scale" in (family_parameters(name) or ()) else "loc"
+                why = f"{key} of {name} has no unit, only {units} have"
+                self.wrong(path, f"got {show(raw)}; expected a number: {why}")
+                return None
+            plain = FormReader(self.base, signed=self.signed)
+            plain.mistakes = self.mistakes
+            return plain.parameter(name, key, raw, path, nested)
         if isinstance(raw, dict) and set(raw) == {"values"}:
             if nested:
                 self.wrong(path, "a list of clients inside a list of clients")
@@ -281,7 +316,7 @@ class FormReader:
                 return None
             read = trace_column(self, raw, path, "client")
             return None if read is None else list(read[0])
-        return self.number(
+        return self.measured(
             raw, path, "a number, or one for each client: {values: [...]} or a trace by: client"
         )
 
@@ -317,6 +352,11 @@ class FormReader:
             known[key_of] = laws.frozen(family)
             made.append(known[key_of])
         return laws.per_client(made) if length else made[0]
+
+
+def is_name(value: Any) -> bool:
+    """Whether a value can name a family: text that does not begin like a number."""
+    return isinstance(value, str) and re.match(r"\s*[-+.]?[0-9]", value) is None
 
 
 def unusable(name: str, family: Frozen, heavy: bool, signed: bool = False) -> str | None:

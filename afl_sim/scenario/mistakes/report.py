@@ -68,8 +68,9 @@ def _said_of_a_misreading(finding: Finding, tree: Node) -> bool:
 def _child(node: Node, part: str | int) -> Node | None:
     if isinstance(node.value, dict):
         return node.value.get(str(part))
-    if isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
-        return node.value[part]
+    index = int(part) if str(part).isdecimal() else -1
+    if isinstance(node.value, list) and 0 <= index < len(node.value):
+        return node.value[index]
     return None
 
 

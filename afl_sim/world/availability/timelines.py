@@ -12,11 +12,12 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import availability as spec
-from afl_sim.scenario.traces.intervals import Intervals
+from afl_sim.scenario.traces.intervals import Intervals, folded, joined
 from afl_sim.streams import Streams
 from afl_sim.world.microseconds import CLOCK_END, to_microseconds
 
@@ -187,30 +188,82 @@ class Traced:
 
     Args:
         intervals: for each client of the trace, in order, in microseconds.
-        repeat_us: after how long they repeat; None if they do not.
+        repeat_us: after how long they repeat; None if they do not, or not after one time for all.
         place: the place of a client in the trace, modulo its number of clients.
+        repeats: gives the time after which they repeat for a client, in microseconds; None if that
+            is ``repeat_us``. Intervals may then be longer, and begin at any time.
     """
 
     def __init__(
-        self, intervals: Intervals, repeat_us: int | None, place: Callable[[int], int]
+        self,
+        intervals: Intervals,
+        repeat_us: int | None,
+        place: Callable[[int], int],
+        repeats: Callable[[int], int] | None = None,
     ) -> None:
         self._intervals = intervals
         self._repeat = repeat_us
         self._place = place
+        self._own = None if repeats is None else lru_cache(_KEPT)(self._folded)
+        self._repeats = repeats
+
+    def _folded(self, client: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+        assert self._repeats is not None
+        repeat = self._repeats(client)
+        intervals = self._intervals[self._place(client) % len(self._intervals)]
+        return repeat, joined(folded(intervals, repeat))
 
     def state(self, client: int, now_us: int) -> State:
         """By the current interval, or the next one."""
+        if self._own is not None:
+            repeat, intervals = self._own(client)
+            return _state_in(intervals, repeat, now_us)
         intervals = self._intervals[self._place(client) % len(self._intervals)]
-        if not intervals:
-            return False, None
-        turn = 0 if self._repeat is None else now_us - now_us % self._repeat
-        time = now_us - turn
-        at = bisect_right(intervals, (time, 1 << 63)) - 1
-        if at >= 0 and time < intervals[at][1]:
-            return True, turn + intervals[at][1]
-        if at + 1 < len(intervals):
-            return False, turn + intervals[at + 1][0]
-        return False, None if self._repeat is None else turn + self._repeat + intervals[0][0]
+        return _state_in(intervals, self._repeat, now_us)
+
+
+def _state_in(intervals: tuple[tuple[int, int], ...], repeat: int | None, now_us: int) -> State:
+    """The state of a client with these intervals, which repeat after so many microseconds."""
+    if not intervals:
+        return False, None
+    turn = 0 if repeat is None else now_us - now_us % repeat
+    time = now_us - turn
+    at = bisect_right(intervals, (time, 1 << 63)) - 1
+    if at >= 0 and time < intervals[at][1]:
+        return True, turn + intervals[at][1]
+    if at + 1 < len(intervals):
+        return False, turn + intervals[at + 1][0]
+    return False, None if repeat is None else turn + repeat + intervals[0][0]
+
+
+class ForSome:
+    """An availability that holds for some of the clients; the others are always available.
+
+    Args:
+        inner: when those are available.
+        affected: whether it holds for a client, bool (clients,).
+    """
+
+    def __init__(self, inner: Availability, affected: npt.NDArray[np.bool_]) -> None:
+        self._inner = inner
+        self._affected = affected
+
+    def state(self, client: int, now_us: int) -> State:
+        """By the rules that hold for the client."""
+        return self._inner.state(client, now_us) if self._affected[client] else (True, None)
+
+
+def chosen(share: float, clients: npt.NDArray[np.int64], streams: Streams) -> npt.NDArray[np.int64]:
+    """A share of some clients, rounded to whole ones. A larger share contains a smaller one.
+
+    Args:
+        share: from 0 to 1.
+        clients: their indices.
+        streams: the run's; the draws are of ``"availability.clients"``.
+    """
+    draws = streams.uniforms("availability.clients", clients)
+    order = np.argsort(draws, kind="stable")
+    return clients[order[: round(share * len(clients))]]
 
 
 class Lifetimes:
@@ -265,7 +318,10 @@ def returns(availability: Availability, client: int, now_us: int) -> int | None:
 
 
 def build(
-    settings: spec.Availability, streams: Streams, place: Callable[[int], int] = int
+    settings: spec.Availability,
+    streams: Streams,
+    place: Callable[[int], int] = int,
+    affected: npt.NDArray[np.bool_] | None = None,
 ) -> Availability | None:
     """The availability that a scenario describes; None if all clients are always available.
 
@@ -273,6 +329,7 @@ def build(
         settings: the block.
         streams: the run's random streams.
         place: the place of a client in a trace; by default its index.
+        affected: whether the settings hold for a client, bool (clients,); None: for all.
     """
     inner: Availability
     if isinstance(settings, spec.OnOff) and settings.off.constant == 0:
@@ -287,11 +344,26 @@ def build(
         every = to_microseconds(settings.every_seconds, f"{_KEY}.every_seconds")
         inner = Bernoulli(settings.probability, every, streams)
     elif isinstance(settings, spec.TracedAvailability):
-        repeat = settings.repeat
-        repeat_us = None if repeat is None else to_microseconds(repeat, f"{_KEY}.repeat")
-        inner = Traced(settings.intervals, repeat_us, place)
+        inner = _traced(settings, streams, place)
     else:
         inner = Always()
+    if affected is not None and not isinstance(inner, Always):
+        inner = ForSome(inner, affected)
     if settings.joins.constant == 0 and settings.leaves is None:
         return None if isinstance(inner, Always) else inner
     return Lifetimes(inner, settings.joins, settings.leaves, streams)
+
+
+def _traced(
+    settings: spec.TracedAvailability, streams: Streams, place: Callable[[int], int]
+) -> Traced:
+    key, law, intervals = f"{_KEY}.repeat", settings.repeat, settings.presences.intervals
+    if law is None:
+        return Traced(intervals, None, place)
+    if law.constant is not None:
+        return Traced(intervals, to_microseconds(law.constant, key), place)
+
+    def repeats(client: int) -> int:
+        return to_microseconds(draw(law, streams, "availability.repeat", client), key)
+
+    return Traced(intervals, None, place, repeats)

@@ -63,7 +63,13 @@ def test_fedadam_has_both_moments_of_the_move() -> None:
     assert_is(model_after(1, "malenia", adam, lr=0.5), 1.061680, -1.935512, 0.440947)
 
 
-@pytest.mark.parametrize("kind", ["fadas", "favas", "fedat", "feddyn", "quafl", "safa"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("fadas", "favas", "fedat", "feddyn", "quafl", "safa"),
+        *("aced", "area", "fedfa", "rescaled_asgd"),
+    ],
+)
 def test_a_rule_that_needs_a_step_of_its_own_takes_none(kind: str) -> None:
     with pytest.raises(ScenarioError, match=f"{kind} takes none"):
         strategies()[kind](server_optimizer="FedAdam")
