@@ -33,7 +33,7 @@ class Run(recording.Run):
         >>> run.predict().shape  # of the test set
         (10000,)
         >>> len(run.samples(3))
-        60
+        100
     """
 
     @cached_property
