@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from afl_sim.errors import ScenarioError
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.scenario import Study
 
 BASE = """\
@@ -19,7 +19,7 @@ THREE = "[fedbuff, {kind: fedasync, concurrency: 3}, {kind: fedavg, label: Round
 
 
 def study(strategies: str, more: str = "", *settings: str) -> Study:
-    return load_study(f"{BASE}strategy: {strategies}\n{more}", settings)
+    return read_study(f"{BASE}strategy: {strategies}\n{more}", settings)
 
 
 def kinds(found: Study) -> list[str]:
@@ -35,7 +35,7 @@ def test_each_strategy_is_run_and_named() -> None:
 
 
 def test_it_means_what_a_sweep_over_the_strategy_means() -> None:
-    listed, swept = study(THREE), load_study(f"{BASE}sweep: {{strategy: {THREE}}}\n")
+    listed, swept = study(THREE), read_study(f"{BASE}sweep: {{strategy: {THREE}}}\n")
     assert listed.cases == swept.cases
 
 

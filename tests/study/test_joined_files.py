@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from afl_sim import run_study
 from afl_sim.errors import ScenarioError
 from afl_sim.recording.reading import read_study_index
 from afl_sim.run.validation import Source, check_studies
@@ -14,7 +15,7 @@ from afl_sim.scenario import Study, scenario_id
 from afl_sim.scenario.joining import File, together
 from afl_sim.study.begun import read_again
 from afl_sim.study.case import Options, Origin
-from afl_sim.study.study import run_study
+from afl_sim.study.study import run_cases
 
 BASE = """\
 data: {partition: {kind: iid, samples: 100}}
@@ -119,7 +120,7 @@ def test_the_folder_keeps_every_file_and_goes_on(tmp_path: Path) -> None:
     origin = Origin((), None, tmp_path)
     out = tmp_path / "out"
     options = Options(out=out, timing_only=True, origin=origin)
-    _, outcomes = run_study(study, options, lambda case: None)
+    _, outcomes = run_cases(study, options, lambda case: None)
     assert all(outcome.succeeded for outcome in outcomes)
     index = read_study_index(out)
     assert index["files"] == {"a": str(tmp_path), "b": str(tmp_path)}
@@ -128,9 +129,16 @@ def test_the_folder_keeps_every_file_and_goes_on(tmp_path: Path) -> None:
     assert not (out / "study.yaml").exists()
     again, timing_only, how = read_again(out)
     assert (again.cases, again.name, timing_only, how) == (study.cases, study.name, True, origin)
-    _, outcomes = run_study(again, Options(out, True, resume=True), lambda case: None)
+    _, outcomes = run_cases(again, Options(out, True, resume=True), lambda case: None)
     assert all(outcome.reused for outcome in outcomes)
     steered = joined_of(tmp_path, a=f"{BUFFERED}figure: accuracy\n", b=ROUNDS)
-    run_study(steered, Options(out, True, resume=True), lambda case: None)
+    run_cases(steered, Options(out, True, resume=True), lambda case: None)
     assert (out / "study-a.yaml").read_text().endswith("figure: accuracy\n")
     assert json.loads((out / "study.json").read_text())["runs"] == ["a", "b"]
+
+
+def test_python_runs_several_files_as_one_study(tmp_path: Path) -> None:
+    joined_of(tmp_path, a=BUFFERED, b=ROUNDS)
+    study = run_study([tmp_path / "a.yaml", str(tmp_path / "b.yaml")], timing_only=True)
+    assert [run.title for run in study.runs] == ["a", "b"]
+    assert study.frame["updates"].tolist() == [4, 4]
