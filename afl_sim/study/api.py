@@ -13,14 +13,14 @@ from afl_sim.errors import AflSimError
 from afl_sim.run.api import Progress
 from afl_sim.run.loading import written
 from afl_sim.run.opened import load_run
-from afl_sim.run.validation import check_study
+from afl_sim.run.validation import Source, check_studies, check_study
 from afl_sim.scenario import Case, Scenario
 from afl_sim.study.runs import Study, load_study
 from afl_sim.study.study import Options, Origin, Outcome, run_cases, study_folder
 
 
 def run_study(
-    scenario: Scenario | Mapping[str, Any] | Path | str,
+    scenario: Scenario | Mapping[str, Any] | Path | str | Sequence[Path | str],
     out: Path | str | None = None,
     *,
     settings: Sequence[str] = (),
@@ -36,7 +36,8 @@ def run_study(
 
     Args:
         scenario: a scenario, the content of a file as a dictionary, or the path of a file. One that
-            describes a single run is a study of one run.
+            describes a single run is a study of one run. A list of paths is one study of the runs
+            of these files.
         out: the study's folder, missing or empty. Without it the folder is temporary, and is
             removed together with the `Study` that is returned and its runs.
         settings: ``key.path=value``, which replace those of the scenario in every run.
@@ -64,11 +65,16 @@ def run_study(
         >>> study.frame["updates"].tolist()
         [60, 60]
     """
-    source: Mapping[str, Any] | Path | str
-    source = written(scenario) if isinstance(scenario, Scenario) else scenario
     chosen = [*settings, *([] if workers is None else _workers(workers))]
-    plan = check_study(source, chosen, seed, timing_only=timing_only, here=True)
-    folder = Path.cwd() if isinstance(source, Mapping) else Path(source).resolve().parent
+    if isinstance(scenario, Scenario | Mapping):
+        source = written(scenario) if isinstance(scenario, Scenario) else scenario
+        plan = check_study(source, chosen, seed, timing_only=timing_only, here=True)
+        folder = Path.cwd()
+    else:
+        paths = [Path(p) for p in ([scenario] if isinstance(scenario, Path | str) else scenario)]
+        sources = [Source(path) for path in paths]
+        plan = check_studies(sources, chosen, seed, timing_only=timing_only, here=True)
+        folder = paths[0].resolve().parent
     options = Options(
         None if out is None else Path(out),
         timing_only=timing_only,

@@ -109,9 +109,10 @@ def test_every_command_line_is_one_that_can_be_typed(name: str) -> None:
             assert set(parsed["names"] or ()) <= {*target_names(), *PLACES}
         if OWN_MODULE.search(" ".join(line)):
             continue  # tests/cli/test_guides.py types it where the page's module is
-        if name == "run" and (ROOT / "scenarios" / f"{parsed['scenario']}.yaml").exists():
-            load = [parsed["scenario"], parsed["settings"] or [], parsed["seed"]]
-            assert studied(*load), shlex.join(line)
+        for file in parsed["scenarios"] if name == "run" else ():
+            if (ROOT / "scenarios" / f"{file}.yaml").exists():
+                load = [file, parsed["settings"] or [], parsed["seed"]]
+                assert studied(*load), shlex.join(line)
 
 
 def studied(name: str, settings: list[str], seed: int | None) -> bool:

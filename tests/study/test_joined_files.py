@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from afl_sim import run_study
 from afl_sim.errors import ScenarioError
 from afl_sim.recording.reading import read_study_index
 from afl_sim.run.validation import Source, check_studies
@@ -134,3 +135,10 @@ def test_the_folder_keeps_every_file_and_goes_on(tmp_path: Path) -> None:
     run_cases(steered, Options(out, True, resume=True), lambda case: None)
     assert (out / "study-a.yaml").read_text().endswith("figure: accuracy\n")
     assert json.loads((out / "study.json").read_text())["runs"] == ["a", "b"]
+
+
+def test_python_runs_several_files_as_one_study(tmp_path: Path) -> None:
+    joined_of(tmp_path, a=BUFFERED, b=ROUNDS)
+    study = run_study([tmp_path / "a.yaml", str(tmp_path / "b.yaml")], timing_only=True)
+    assert [run.title for run in study.runs] == ["a", "b"]
+    assert study.frame["updates"].tolist() == [4, 4]
