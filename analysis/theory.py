@@ -12,6 +12,7 @@ from afl_sim.recording import Run
 _ROUNDS: Final = ("fedavg", "fedprox", "scaffold", "feddyn")
 _ONE_BY_ONE: Final = (
     *("fedasync", "asyncsgd", "delay_adaptive", "asofed", "ia2sgd", "generalized_asyncsgd"),
+    *("aced", "rescaled_asgd"),
 )
 _QUEUEING: Final = ("generalized_asyncsgd",)  # may have more tasks in flight than clients
 _BUFFERED: Final = ("fedbuff", "fadas", "ca2fl")

@@ -101,6 +101,7 @@ SECTIONS = (
     ("recording", "Recording"),
     ("numerics", "Numerics"),
     ("execution", "Execution"),
+    ("figure", "FigureBlock"),
 )
 SHARED_MODEL_KEYS = ("pretrained", "trainable", "lora", "personal")  # of models of every kind
 WEIGHTS = ("Constant", "Polynomial", "Hinge")
@@ -155,7 +156,8 @@ duration is rounded to whole microseconds, and is at least one.
 ## Sweeps
 
 A `sweep:` turns the file into a study. `sweep: {strategy: [...], training.batch_size: [16, 32]}` runs
-every combination; an entry replaces the whole block that it names.
+every combination; an entry replaces the whole block that it names. A block among the entries may have a
+`label`, which names it. `strategy: [...]` is short for a sweep over strategies.
 `sweep: {cases: [{label: a, set: {training.optimizer.lr: 0.03}}]}` runs the listed cases.
 """
 NIGHTS = """

@@ -30,6 +30,7 @@ GRID_RESULTS = ROOT / "docs" / "zoo-grid.json"
 
 LOCAL = (0.03, 0.1, 0.3)
 OF_GRADIENTS = (0.1, 0.3, 1.0)
+OF_TABLES = (0.003, 0.01, 0.03)  # of gradients of all clients, some of them old
 ADAPTIVE = (0.01, 0.03, 0.1)
 # If the best of three rates was at the edge, the grid is extended there.
 BEYOND: dict[str, tuple[float, ...]] = {
@@ -42,11 +43,12 @@ BEYOND: dict[str, tuple[float, ...]] = {
     "ringmaster": (0.01, 0.03),
     "ringleader": (0.01, 0.03),
     "ia2sgd": (0.003, 0.01, 0.03),
+    "rescaled-asgd": (0.01, 0.03),
 }
 FEWEST_VERSIONS = 5
 GRID_SAMPLES = 100_000
 # Their first version needs a gradient from every client, so they get more samples.
-LONGER = {"ringleader": 500_000, "ia2sgd": 500_000}
+LONGER = dict.fromkeys(("ringleader", "ia2sgd", "aced", "dude-asgd"), 500_000)
 
 HEAD = """\
 ## On one fleet
@@ -70,9 +72,9 @@ be due to chance.
 `rate` is the best rate of a grid search for each case. It is the server's learning rate if the server's step
 is a gradient step or adaptive, otherwise the rate of local training. `scenarios/zoo-grid.yaml` has three rates
 for each case, and more if the best of them was at the edge. The rates are compared on the half of the training
-set that nobody trains on, at the end of the zoo's time or after 100,000 samples (500,000 for `ringleader` and
-`ia2sgd`, which need a gradient from every client to begin). `docs/zoo-grid.json` holds the results. Cases with
-fewer than five versions, `mifa` and `malenia`, are not searched.
+set that nobody trains on, at the end of the zoo's time or after 100,000 samples (500,000 for `ringleader`,
+`ia2sgd`, `aced` and `dude-asgd`, which need a gradient from every client to begin). `docs/zoo-grid.json` holds the
+results. Cases with fewer than five versions, `mifa` and `malenia`, are not searched.
 {edge}
 The zoo has [portable bits](numerics.md#portable-and-native-bits): its digits are the same on every x86-64
 machine with AVX2, and its digests are published. It took seven minutes beside other work. The grid search was
@@ -106,6 +108,8 @@ def rate_of(settings: dict[str, Any]) -> tuple[str, tuple[float, ...]]:
         return "strategy.server_optimizer.lr", ADAPTIVE
     if strategy["kind"] == "fadas":
         return "strategy.server_lr", ADAPTIVE
+    if strategy["kind"] in ("aced", "dude_asgd"):
+        return "strategy.lr", OF_TABLES
     if "lr" in strategy:
         return "strategy.lr", OF_GRADIENTS
     return "training.optimizer.lr", LOCAL
@@ -168,7 +172,7 @@ def figures() -> dict[str, dict[str, Any]]:
 
 def keep(studies: list[Path]) -> None:
     """Store the measurements of studies of the zoo, beside those stored before."""
-    from afl_sim.recording import load_study
+    from afl_sim import load_study
 
     kept = figures() if FIGURES.exists() else {}
     for study in studies:
@@ -187,7 +191,7 @@ def keep_grid(studies: list[Path]) -> None:
 
     Runs that used up their samples before they made `FEWEST_VERSIONS` versions are left out.
     """
-    from afl_sim.recording import load_study
+    from afl_sim import load_study
 
     found: dict[str, dict[str, float | None]] = {}
     for run in [run for study in studies for run in load_study(study)]:

@@ -46,6 +46,11 @@ def json_schema(catalogue: Catalogue) -> Schema:
         }
         owner["properties"][key] = described | _open_block(table, names, open_ended)
     scenario["properties"]["sweep"] = _sweep()
+    scenario["properties"]["strategy"]["anyOf"].append(_strategies(list(catalogue.strategies)))
+    figures: Schema = scenario["properties"]["figure"]
+    block = {"anyOf": [figures.pop("items"), {"type": "string"}]}
+    figures.pop("type")
+    figures["anyOf"] = [*block["anyOf"], {"type": "array", "items": block}]
     # What a sweep supplies may be left out beside it.
     scenario["anyOf"] = [{"required": scenario.pop("required")}, {"required": ["sweep"]}]
     definitions["Distribution"] = _distribution("Distribution")
@@ -216,6 +221,17 @@ def _distribution(name: str, quantity: Quantity | None = None) -> Schema:
             block("mixture", mixture={**each, "items": component}),
         ],
     }
+
+
+def _strategies(kinds: list[str]) -> Schema:
+    """A list of strategies, of which each block may have a label."""
+    kind = {"anyOf": [{"enum": kinds}, {"type": "string", "pattern": r"^[\w.]+:\w+$"}]}
+    block = {
+        "type": "object",
+        "properties": {"kind": kind, "label": {"type": ["string", "number"]}},
+        "required": ["kind"],
+    }
+    return {"type": "array", "minItems": 1, "items": {"anyOf": [kind, block]}}
 
 
 def _sweep() -> Schema:

@@ -101,6 +101,8 @@ def show(raw: Any) -> str:
         except ValueError:
             return "a number of thousands of digits"
         return text if len(text) <= 40 else f"a number of {len(text)} digits"
+    if isinstance(raw, dict) and type(raw) is not dict:
+        return repr(raw)
     if isinstance(raw, dict):
         return "a block" if raw else "an empty block"
     if isinstance(raw, list | tuple):

@@ -115,10 +115,10 @@ def test_every_command_line_is_one_that_can_be_typed(name: str) -> None:
 
 
 def studied(name: str, settings: list[str], seed: int | None) -> bool:
-    from afl_sim.run.api import load_study
+    from afl_sim.run.api import read_study
     from afl_sim.scenario.bundled import find_scenario
 
-    return bool(load_study(find_scenario(name), settings, seed).cases)
+    return bool(read_study(find_scenario(name), settings, seed).cases)
 
 
 def test_other_commands_are_of_known_tools_and_of_files_that_exist() -> None:

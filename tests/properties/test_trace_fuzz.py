@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afl_sim.errors import ScenarioError
-from afl_sim.scenario import load_study
+from afl_sim.scenario import read_study
 from afl_sim.scenario.traces.columns import Column, read_trace
 from afl_sim.scenario.traces.devices import DeviceColumns, read_devices
 from afl_sim.scenario.traces.intervals import Timing, read_intervals
@@ -183,7 +183,7 @@ def test_any_text_is_read_or_refused_in_one_error_with_file_and_line(
     kept = [line if i not in others else "\n" for i, line in enumerate(lines)]
     file.write_text("".join(kept), encoding="utf-8")
     try:
-        load_study(file, None)
+        read_study(file, None)
     except ScenarioError as error:
         told = str(error).splitlines()
         assert 1 <= len(told) <= 21

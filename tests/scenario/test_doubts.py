@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.scenario import Study
 from afl_sim.scenario.checks.doubts import doubts
 
@@ -19,7 +19,7 @@ BASE = {
 
 def study(**sections: str) -> Study:
     text = "\n".join(f"{key}: {value}" for key, value in {**BASE, **sections}.items())
-    return load_study(text + "\n")
+    return read_study(text + "\n")
 
 
 def network(bandwidth: str) -> str:

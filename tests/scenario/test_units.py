@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from afl_sim.errors import ScenarioError
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import Scenario, dump_scenario, load_study, scenario_id
+from afl_sim.scenario import Scenario, dump_scenario, read_study, scenario_id
 from afl_sim.scenario.mistakes.lookup import models_in
 from afl_sim.scenario.mistakes.partial import adapter
 from afl_sim.scenario.schema import json_schema
@@ -69,7 +69,7 @@ def written(values: dict[str, str]) -> str:
 
 
 def load(text: str) -> Scenario:
-    return load_study(text, None).cases[0].scenario
+    return read_study(text, None).cases[0].scenario
 
 
 def refusal(**values: str) -> str:

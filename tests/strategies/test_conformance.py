@@ -20,7 +20,8 @@ FED_ADAM = {"kind": "FedAdam", "lr": 0.1, "tau": 0.1}
 YOGI = {"kind": "FedYogi", "lr": 0.1, "tau": 0.1}
 ALL = {"concurrency": "all"}
 TWO = {"concurrency": 4, "buffer_size": 2}
-ONE = {"concurrency": 1, "buffer_size": 1}
+ONE_CLIENT = {"concurrency": 1}
+ONE = {**ONE_CLIENT, "buffer_size": 1}
 POLLS = {"interaction_seconds": 2, "wait_seconds": 1, "local_steps": 4}
 
 # Every way in which a built-in strategy computes.
@@ -88,6 +89,29 @@ CASES: dict[str, Case] = {
     "malenia with more": case("malenia", {"lr": 0.5, "batch": 1.5, "late": "discard"}),
     "ringleader": case("ringleader", {"lr": 0.1}, lone={}, max_staleness=2 * 6 - 2),
     "ia2sgd": case("ia2sgd", {"lr": 0.1}, versions=60),
+    "aced": case("aced", {"lr": 0.1, "staleness_limit": 4}, lone={}, versions=60),
+    "aced by the age of tasks": case("aced", {"lr": 0.1, "staleness_limit": 3, "age": "task"}),
+    "aced without a limit": case("aced", {"lr": 0.1, "staleness_limit": None}, versions=60),
+    "dude_asgd": case(
+        "dude_asgd", {"lr": 0.1, "workers_per_step": 2}, lone={"workers_per_step": 1}
+    ),
+    "dude_asgd with FedAdam": case(
+        "dude_asgd", {"workers_per_step": 2, "server_optimizer": FED_ADAM}, versions=120
+    ),
+    "rescaled_asgd": case("rescaled_asgd", {"lr": 0.05}, lone={}, versions=80),
+    "fedfa": case(
+        "fedfa", {"concurrency": 4, "queue_size": 3}, lone={**ONE_CLIENT, "queue_size": 1}
+    ),
+    "area": case("area", {"buffer_size": 3}, lone={"buffer_size": 1, "replacement": "after_step"}),
+    "area replacing after the step": case("area", {"buffer_size": 2, "replacement": "after_step"}),
+    "fedcompass": case(
+        "fedcompass",
+        {"min_steps": 2, "max_steps": 8, "alpha": 1},
+        lone={"staleness": {"kind": "constant"}, "latest_time_factor": 100},
+    ),
+    "fedcompass with FedAdam": case(
+        "fedcompass", {"min_steps": 2, "max_steps": 8, "server_optimizer": FED_ADAM}, versions=120
+    ),
     "async_weighted": case(
         "async_weighted", {"server_lr": 0.2}, lone={"server_lr": 1}, versions=80
     ),

@@ -174,11 +174,20 @@ VARIANTS: dict[str, Block] = {
         "threshold": 1000.0,
     },
     "fadas, threshold": {"kind": "fadas", "concurrency": 6, "buffer_size": 3, "delay_threshold": 1},
+    "aced, two versions": {"kind": "aced", "staleness_limit": 2},
+    "aced, tasks": {"kind": "aced", "staleness_limit": 2, "age": "task"},
+    "dude_asgd, three": {"kind": "dude_asgd", "workers_per_step": 3},
+    "area, after the step": {"kind": "area", "buffer_size": 2, "replacement": "after_step"},
     "delay_adaptive, threshold": {
         "kind": "delay_adaptive", "concurrency": 7, "form": "threshold", "critical_delay": 2,
     },
 }  # fmt: skip
 UPDATES: Block = {"updates": 14}
+STOPS: dict[str, Block] = {
+    name: {"versions": 7} for name in ("aced, two versions", "aced, tasks", "dude_asgd, three")
+}
+"""Of variants that make no more than one version in so many updates."""
+
 KEEPING: Block = {
     "data.client_test": 0.25,
     "evaluation": {"every_versions": 1, "on": "client_test"},
@@ -234,7 +243,7 @@ def cases() -> dict[str, Case]:
     for kind, block in STRATEGIES.items():
         found[f"strategy {kind}"] = {"strategy": {"kind": kind, **block}, "stop": UPDATES}
     for name, block in VARIANTS.items():
-        found[f"strategy {name}"] = {"strategy": block, "stop": UPDATES}
+        found[f"strategy {name}"] = {"strategy": block, "stop": STOPS.get(name, UPDATES)}
     for name, settings in PERSONAL.items():
         found[f"personal; {name}"] = {**KEEPING, **settings}
     for kind in NORMALIZATIONS:

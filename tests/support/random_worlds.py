@@ -18,11 +18,15 @@ KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
 RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
 """They ask clients for what they have done so far."""
 
+NEEDING_TIME = ("async_weighted", "rescaled_asgd", "fedcompass")
+"""They need tasks that take time."""
+
 KINDS = (
     *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl", "asyncsgd"),
     *("rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive", "generalized_asyncsgd"),
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
-    *("ca2fl", "fadas", "mifa", "fedfix"),
+    *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
+    "fedcompass",
 )
 """Every strategy."""
 
@@ -83,6 +87,16 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
     elif kind in ("quafl", "favas"):
         block |= {"clients_per_round": draw(some), "local_steps": draw(st.integers(1, 4))}
         block |= {"interaction_seconds": draw(seconds), "wait_seconds": draw(st.just(0) | seconds)}
+    elif kind == "aced":
+        block["staleness_limit"] = draw(st.none() | st.integers(0, 5))
+    elif kind == "dude_asgd":
+        block["workers_per_step"] = draw(some)
+    elif kind == "area":
+        block["buffer_size"] = draw(st.integers(1, 5))
+        block["replacement"] = draw(st.sampled_from(["before_step", "after_step"]))
+    elif kind == "fedcompass":
+        least = draw(st.integers(1, 4))
+        block |= {"min_steps": least, "max_steps": draw(st.integers(least, 9))}
     elif kind not in ("malenia", "ringleader", "ia2sgd", "async_weighted"):
         block["concurrency"] = concurrency
         if kind == "generalized_asyncsgd":
@@ -94,6 +108,8 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
             block["buffer_size"] = draw(st.integers(1, most))
             if kind == "port":
                 block["staleness_bound"] = draw(st.integers(1, 4))
+        elif kind == "fedfa":
+            block["queue_size"] = draw(st.integers(1, 5))
         elif kind == "rennala":
             block["batch_size"] = draw(st.integers(1, 5))
         elif kind == "ringmaster":
@@ -227,7 +243,7 @@ def worlds(
     stop |= draw(st.sampled_from([{}, {"updates": 29}, {"samples": 700}]))
     strategy = draw(strategies(clients, kinds))
     queue = "none" if strategy["kind"] in KEEPING else draw(st.sampled_from(["none", "fifo"]))
-    if strategy["kind"] == "async_weighted":  # it needs tasks that take time
+    if strategy["kind"] in NEEDING_TIME:
         compute["jitter_seconds"] = 0.25
     if strategy.get("stragglers") == 1 and strategy["partial"] == "drop":
         queue = "none"  # nobody is waited for: rounds would follow each other without an end

@@ -132,6 +132,7 @@ def impossible_combinations(
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
+    yield from without_unknown(_tasks_of_one_length(parts.get("clients"), strategy))
     stop = sections.get("stop")
     if stop is not None and stop.only_metrics:
         key = ("stop", "accuracy" if stop.accuracy is not None else "metrics")
@@ -241,6 +242,23 @@ def _queued_beside_own(
             "the entries that a client has not sent are added to its next update, but they are "
             "unknown when a queued task is sent; expected false if clients queue tasks",
         )
+
+
+def _tasks_of_one_length(clients: Any, strategy: NamedBlock | None) -> Iterator[Finding]:
+    """Steps that are given by a client's speed, where its tasks last as long whatever they are."""
+    if clients is None or strategy is None or not getattr(strategy, "assigns_steps", False):
+        return
+    fleets: list[tuple[KeyPath, Any]] = [
+        (("clients", "groups", i), group) for i, group in enumerate(clients.groups)
+    ]
+    for path, fleet in fleets or [(("clients",), clients)]:
+        if fleet.compute.unit == "task" and fleet.devices is None:
+            yield Finding(
+                (*path, "compute", "seconds_per_task"),
+                f"a task takes as long whatever its steps are, but {strategy.kind} gives clients "
+                "steps by the time that one takes; expected seconds_per_step or "
+                "seconds_per_sample",
+            )
 
 
 def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:

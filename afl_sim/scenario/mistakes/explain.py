@@ -51,6 +51,11 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "finite_number": lambda c: "a finite number",
 }
 
+_ELSEWHERE: dict[KeyPath, str] = {
+    ("recording", "client_metrics"): "evaluation.per_client: true measures each client's metrics",
+}
+"""Keys that one would look for here, and where the setting is."""
+
 _EXPECTED_BY_PREFIX = {
     "int_": "a whole number",
     "float_": "a number",
@@ -162,6 +167,9 @@ def _structural(
         keys = keys_of(specs)
         near = hint(str(path[-1]), keys) or _elsewhere(path, data, catalogue, root)
         expected = f"; expected one of {', '.join(keys)}" if keys else ""
+        elsewhere = _ELSEWHERE.get(path) if root is Scenario else None
+        if elsewhere is not None:
+            near = f"; {elsewhere}"
         if str(path[-1])[:1].isdecimal():
             expected = "; a comma begins a new entry here, and the decimal sign is a point"
         return Finding(path, f"unknown key{expected}{near}", key_is_wrong=True)

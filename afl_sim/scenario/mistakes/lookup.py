@@ -11,15 +11,16 @@ from pydantic.fields import FieldInfo
 from afl_sim.scenario.catalogue import Catalogue, UncheckedBlock
 from afl_sim.scenario.own_rules.block import OpenTo, openings_in
 from afl_sim.scenario.scenario import DEFAULT_MODEL, Scenario
-from afl_sim.scenario.sections.training import DEFAULT_OPTIMIZER
+from afl_sim.scenario.sections.training import DEFAULT_OPTIMIZER, Training
 
 Spec = type[BaseModel]
-OPEN_BLOCKS = {
-    ("strategy",): "strategy",
-    ("model",): "model",
-    ("training", "optimizer"): "optimizer",
+OPEN_BLOCKS: dict[tuple[Spec, tuple[str, ...]], str] = {
+    (Scenario, ("strategy",)): "strategy",
+    (Scenario, ("model",)): "model",
+    (Scenario, ("training", "optimizer")): "optimizer",
+    (Training, ("optimizer",)): "optimizer",
 }
-"""Where the catalogue decides what a block may hold."""
+"""Where the catalogue decides what a block may hold, by the model of the whole."""
 
 
 _DEFAULTS = {"model": DEFAULT_MODEL, "optimizer": DEFAULT_OPTIMIZER}
@@ -43,7 +44,7 @@ def specs_at(
     names_free = False  # the next key is the author's own
     for i, part in enumerate(path):
         value = child(value, part)
-        block = OPEN_BLOCKS.get(tuple(map(str, path[: i + 1]))) if root is Scenario else None
+        block = OPEN_BLOCKS.get((root, tuple(map(str, path[: i + 1]))))
         if block is not None:
             specs = _open_block(block, value, catalogue)
         elif names_free:

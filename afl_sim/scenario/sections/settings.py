@@ -221,12 +221,20 @@ class Evaluation(LaterSection):
         return self.every_versions is not None or self.every_seconds is not None
 
 
-class Recording(Section):
+class Recording(LaterSection):
     """Optional files besides events and metrics."""
+
+    _later = ("models",)
 
     trace: Flag = Field(default=True, description="Whether trace.json (for Perfetto) is written.")
     trace_limit: Whole = Field(
         default=200_000, ge=0, description="Largest number of events in trace.json (events)."
+    )
+    models: Literal["final", "evaluations"] = Field(
+        default="final",
+        description="Which global models are kept. final: the last one, in model.safetensors. "
+        "evaluations: also every one that is evaluated, in models/version-N.safetensors. With "
+        "--timing-only there are none.",
     )
 
 

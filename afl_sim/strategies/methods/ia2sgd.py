@@ -9,8 +9,8 @@ from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import GradientStrategy
 from afl_sim.strategies.registry import register
-from afl_sim.strategies.task_view import TaskView
 from afl_sim.strategies.toolkit.gradient_table import empty, mean_of_means, replaced
+from afl_sim.strategies.toolkit.schedules import one_of_each_then_every_arrival
 
 
 @register("ia2sgd")
@@ -37,17 +37,7 @@ class IA2SGD(GradientStrategy):
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")
 
     def schedule(self, server: ServerView) -> Schedule:
-        server.dispatch(server.workers(server.clients))
-        new: list[TaskView] = []
-        missing = set(range(server.clients))
-        while True:
-            update = yield server.arrival()
-            new.append(update)
-            if not missing:
-                yield server.aggregate(new)
-                new = []
-            missing.discard(update.client)
-            server.dispatch(update.client)
+        return one_of_each_then_every_arrival(server, step_when_filled=False)
 
     def initial_state(self, params: Tensor, population: Population) -> State:
         return empty(params)

@@ -43,6 +43,30 @@ def a_step_per_arrival(server: ServerView, workers: list[int]) -> Schedule:
         server.dispatch(update.client)
 
 
+def one_of_each_then_every_arrival(server: ServerView, *, step_when_filled: bool) -> Schedule:
+    """Collect an update of every client, and then make a step at each arrival.
+
+    A client continues at once, before the first step at the initial model.
+
+    Args:
+        server: the server.
+        step_when_filled: whether the last client to send its first update makes a step. If not,
+            the first step comes with the next arrival.
+    """
+    server.dispatch(server.workers(server.clients))
+    new: list[TaskView] = []
+    missing = set(range(server.clients))
+    while True:
+        update = yield server.arrival()
+        new.append(update)
+        filled = not missing
+        missing.discard(update.client)
+        if filled or (step_when_filled and not missing):
+            yield server.aggregate(new)
+            new = []
+        server.dispatch(update.client)
+
+
 def buffers(
     server: ServerView, in_parallel: int, size: int, replace_first: bool = False
 ) -> Schedule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from afl_sim.errors import ScenarioError
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 
 BASE = {
     "model": "lenet",
@@ -19,7 +19,7 @@ BASE = {
 def told(**sections: str) -> str:
     text = "\n".join(f"{key}: {value}" for key, value in {**BASE, **sections}.items())
     with pytest.raises(ScenarioError) as caught:
-        load_study(text + "\n")
+        read_study(text + "\n")
     return str(caught.value)
 
 
@@ -91,7 +91,7 @@ def test_one_value_is_shown_as_a_list(sections: dict[str, str], meant: str) -> N
 )
 def test_a_block_that_needs_only_its_kind_may_be_that_word(sections: dict[str, str]) -> None:
     text = "\n".join(f"{key}: {value}" for key, value in {**BASE, **sections}.items())
-    assert load_study(text + "\n").cases
+    assert read_study(text + "\n").cases
 
 
 def test_a_kind_alone_that_needs_more_says_what() -> None:

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from places import SMALLEST
-from pydantic import ValidationError
 from torch import Tensor, nn
 from vectors import assert_is
 
+from afl_sim.errors import ScenarioError
 from afl_sim.execution.runner import begin
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.global_model.server_model import ServerModel
@@ -63,9 +63,15 @@ def test_fedadam_has_both_moments_of_the_move() -> None:
     assert_is(model_after(1, "malenia", adam, lr=0.5), 1.061680, -1.935512, 0.440947)
 
 
-@pytest.mark.parametrize("kind", ["fadas", "favas", "fedat", "feddyn", "quafl", "safa"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("fadas", "favas", "fedat", "feddyn", "quafl", "safa"),
+        *("aced", "area", "fedfa", "rescaled_asgd"),
+    ],
+)
 def test_a_rule_that_needs_a_step_of_its_own_takes_none(kind: str) -> None:
-    with pytest.raises(ValidationError, match=f"{kind} takes none"):
+    with pytest.raises(ScenarioError, match=f"{kind} takes none"):
         strategies()[kind](server_optimizer="FedAdam")
 
 

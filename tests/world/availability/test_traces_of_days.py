@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afl_sim.errors import ScenarioError
-from afl_sim.scenario import Scenario, dump_scenario, load_study, scenario_id
+from afl_sim.scenario import Scenario, dump_scenario, read_study, scenario_id
 from afl_sim.scenario.sections.availability import TracedAvailability
 from afl_sim.scenario.traces.instants import Instant, instant_of
 from afl_sim.scenario.traces.intervals import folded, joined
@@ -38,7 +38,7 @@ def scenario(folder: Path, text: str, keys: str = "", count: int = 2, more: str 
         f"clients:\n  count: {count}\n  availability: {block}\n{more}strategy: {{kind: x}}\n"
         "stop: {updates: 6}\n"
     )
-    return load_study(file, None).cases[0].scenario
+    return read_study(file, None).cases[0].scenario
 
 
 def intervals(made: Scenario) -> Any:
@@ -151,7 +151,7 @@ def test_dates_of_parquet_are_those_of_csv(tmp_path: Path) -> None:
             "clients: {count: 2, availability: {kind: trace, trace: t.parquet}}\n"
             "strategy: {kind: x}\nstop: {updates: 6}\n"
         )
-        found = intervals(load_study(file, None).cases[0].scenario)
+        found = intervals(read_study(file, None).cases[0].scenario)
         assert found == (hours((0, 8)), hours((1.5, 7)))
 
 
@@ -216,7 +216,7 @@ def test_half_of_a_fleet_has_nights(tmp_path: Path) -> None:
             f"clients:\n  count: 40\n  availability: {{kind: bernoulli, probability: 0{share}}}\n"
             f"{groups}strategy: {{kind: x}}\nstop: {{updates: 6}}\n"
         )
-        made = load_study(text, None).cases[0].scenario
+        made = read_study(text, None).cases[0].scenario
         there = attendance_of(made.clients, Streams(seed))
         assert there is not None
         return [client for client in range(40) if not there.state(client, 0)[0]]
@@ -235,7 +235,7 @@ def test_the_others_still_join_and_leave() -> None:
         "clients:\n  count: 10\n  availability: {kind: bernoulli, probability: 0, leaves: 2 h, "
         "clients_share: 0.5}\nstrategy: {kind: x}\nstop: {updates: 6}\n"
     )
-    there = attendance_of(load_study(text, None).cases[0].scenario.clients, Streams(0))
+    there = attendance_of(read_study(text, None).cases[0].scenario.clients, Streams(0))
     assert there is not None
     assert sum(there.state(client, 0)[0] for client in range(10)) == 5
     assert not any(there.state(client, 2 * HOUR)[0] for client in range(10))
@@ -247,7 +247,7 @@ def test_a_scenario_without_the_new_keys_is_written_as_before(tmp_path: Path) ->
     assert not {"clients_share", "origin", "factor"} & written.keys()
     assert written["repeat"] == 10.0
     new = scenario(tmp_path, NIGHTS, "origin: 2024-03-01, repeat: {values: [9 h, 30 h]}")
-    again = load_study(dump_scenario(new), None).cases[0].scenario
+    again = read_study(dump_scenario(new), None).cases[0].scenario
     assert again == new
     assert scenario_id(again) == scenario_id(new)
     assert np.diff(intervals(again)[0]).tolist() == [[8 * HOUR]] * 2
