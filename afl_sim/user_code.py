@@ -50,7 +50,10 @@ def code_of(
     except Exception as error:
         name = getattr(own, "kind", type(own).__qualname__)
         home = getattr(sys.modules.get(type(own).__module__), "__file__", None)
-        raise told_as(f"{noun} {name}: {hook} raised {told(error, home)}") from error
+        what = told(error, home)
+        if isinstance(error, TypeError) and not _frames_of_users(error, home):
+            what = f"{reason(error)}{_expected_call(own, hook)}"  # the call itself failed
+        raise told_as(f"{noun} {name}: {hook} raised {what}") from error
 
 
 @contextmanager
@@ -121,10 +124,26 @@ def told(error: BaseException, home: str | None = None) -> str:
             installed package is named, else the innermost there, else the innermost of all.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _installed(frame.filename)]
-    chosen = theirs or [frame for frame in frames if frame.filename == home] or list(frames)
+    chosen = _frames_of_users(error, home) or list(frames)
     what = reason(error)
     return f"{what} ({chosen[-1].filename}:{chosen[-1].lineno})" if chosen else what
+
+
+def _frames_of_users(error: BaseException, home: str | None) -> list[traceback.FrameSummary]:
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not _installed(frame.filename)]
+    return theirs or [frame for frame in frames if frame.filename == home]
+
+
+def _expected_call(own: object, hook: str) -> str:
+    """How a class of this package declares a method, and where the user's own method is."""
+    ours = [each for each in type(own).__mro__ if each.__module__.startswith("afl_sim.")]
+    declared = next((vars(each)[hook] for each in ours if hook in vars(each)), None)
+    place = place_of(getattr(type(own), hook, None))
+    if not inspect.isfunction(declared):
+        return place
+    names = ", ".join(inspect.signature(declared).parameters)
+    return f"; expected {hook}({names}){place}"
 
 
 def place_of(function: Any) -> str:

@@ -83,6 +83,22 @@ def test_a_rule_that_forgets_the_state_is_shown_what_to_return(
 
 
 @pytest.mark.parametrize(
+    ("method", "call"),
+    [
+        ("def aggregate(self, params): return params, None", "aggregate(self, params, state, "),
+        ("def schedule(self): yield 5", "schedule(self, server)"),
+        ("def initial_state(self): return 5", "initial_state(self, params, population)"),
+    ],
+)
+def test_a_method_with_other_parameters_is_shown_the_right_ones(
+    method: str, call: str, told: Told
+) -> None:
+    message = told(f"{HEAD}{SCHEDULE}{AGGREGATE}\n    {method}\n")
+    assert f"; expected {call}" in message
+    assert "MINE.py:" in message
+
+
+@pytest.mark.parametrize(
     ("setting", "told_as"),
     [
         ("lr = 0.5", "the setting lr has no type; expected lr: float = 0.5"),

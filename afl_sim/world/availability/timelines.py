@@ -6,10 +6,8 @@ of the client and the time: it does not matter who asks, or when.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +15,11 @@ import numpy.typing as npt
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import availability as spec
-from afl_sim.scenario.traces.intervals import Intervals, folded, joined
 from afl_sim.streams import Streams
+from afl_sim.world.availability.protocol import Availability, State
+from afl_sim.world.availability.some_clients import ForSome
+from afl_sim.world.availability.traced import traced
 from afl_sim.world.microseconds import CLOCK_END, to_microseconds
-
-State = tuple[bool, int | None]
-"""Whether a client is available, and until when at least (microseconds); None is for ever."""
 
 _KEY = "clients.availability"
 _KEPT = 1 << 17  # bounded: memory must not grow with the population
@@ -31,13 +28,6 @@ _BLOCKS = (1 << 10, 1 << 16)  # periods in the first block, and in the largest
 _COINS = 0xFFFFFFFF  # a stream has no more draws for a client; then they repeat
 IN_SIGHT = 1 << 22
 """`Bernoulli` treats a client that is away for more periods in a row as gone for good."""
-
-
-class Availability(Protocol):
-    """When clients are available."""
-
-    def state(self, client: int, now_us: int) -> State:
-        """Whether the client is available, and until when at least."""
 
 
 class Always:
@@ -183,89 +173,6 @@ class Bernoulli:
         return draw(self._probability, self._streams, "availability.probability", client)
 
 
-class Traced:
-    """Measured intervals.
-
-    Args:
-        intervals: for each client of the trace, in order, in microseconds.
-        repeat_us: after how long they repeat; None if they do not, or not after one time for all.
-        place: the place of a client in the trace, modulo its number of clients.
-        repeats: gives the time after which they repeat for a client, in microseconds; None if that
-            is ``repeat_us``. Intervals may then be longer, and begin at any time.
-    """
-
-    def __init__(
-        self,
-        intervals: Intervals,
-        repeat_us: int | None,
-        place: Callable[[int], int],
-        repeats: Callable[[int], int] | None = None,
-    ) -> None:
-        self._intervals = intervals
-        self._repeat = repeat_us
-        self._place = place
-        self._own = None if repeats is None else lru_cache(_KEPT)(self._folded)
-        self._repeats = repeats
-
-    def _folded(self, client: int) -> tuple[int, tuple[tuple[int, int], ...]]:
-        assert self._repeats is not None
-        repeat = self._repeats(client)
-        intervals = self._intervals[self._place(client) % len(self._intervals)]
-        return repeat, joined(folded(intervals, repeat))
-
-    def state(self, client: int, now_us: int) -> State:
-        """By the current interval, or the next one."""
-        if self._own is not None:
-            repeat, intervals = self._own(client)
-            return _state_in(intervals, repeat, now_us)
-        intervals = self._intervals[self._place(client) % len(self._intervals)]
-        return _state_in(intervals, self._repeat, now_us)
-
-
-def _state_in(intervals: tuple[tuple[int, int], ...], repeat: int | None, now_us: int) -> State:
-    """The state of a client with these intervals, which repeat after so many microseconds."""
-    if not intervals:
-        return False, None
-    turn = 0 if repeat is None else now_us - now_us % repeat
-    time = now_us - turn
-    at = bisect_right(intervals, (time, 1 << 63)) - 1
-    if at >= 0 and time < intervals[at][1]:
-        return True, turn + intervals[at][1]
-    if at + 1 < len(intervals):
-        return False, turn + intervals[at + 1][0]
-    return False, None if repeat is None else turn + repeat + intervals[0][0]
-
-
-class ForSome:
-    """An availability that holds for some of the clients; the others are always available.
-
-    Args:
-        inner: when those are available.
-        affected: whether it holds for a client, bool (clients,).
-    """
-
-    def __init__(self, inner: Availability, affected: npt.NDArray[np.bool_]) -> None:
-        self._inner = inner
-        self._affected = affected
-
-    def state(self, client: int, now_us: int) -> State:
-        """By the rules that hold for the client."""
-        return self._inner.state(client, now_us) if self._affected[client] else (True, None)
-
-
-def chosen(share: float, clients: npt.NDArray[np.int64], streams: Streams) -> npt.NDArray[np.int64]:
-    """A share of some clients, rounded to whole ones. A larger share contains a smaller one.
-
-    Args:
-        share: from 0 to 1.
-        clients: their indices.
-        streams: the run's; the draws are of ``"availability.clients"``.
-    """
-    draws = streams.uniforms("availability.clients", clients)
-    order = np.argsort(draws, kind="stable")
-    return clients[order[: round(share * len(clients))]]
-
-
 class Lifetimes:
     """Clients that join late or leave for good; in between, another availability decides.
 
@@ -344,7 +251,7 @@ def build(
         every = to_microseconds(settings.every_seconds, f"{_KEY}.every_seconds")
         inner = Bernoulli(settings.probability, every, streams)
     elif isinstance(settings, spec.TracedAvailability):
-        inner = _traced(settings, streams, place)
+        inner = traced(settings, streams, place)
     else:
         inner = Always()
     if affected is not None and not isinstance(inner, Always):
@@ -352,18 +259,3 @@ def build(
     if settings.joins.constant == 0 and settings.leaves is None:
         return None if isinstance(inner, Always) else inner
     return Lifetimes(inner, settings.joins, settings.leaves, streams)
-
-
-def _traced(
-    settings: spec.TracedAvailability, streams: Streams, place: Callable[[int], int]
-) -> Traced:
-    key, law, intervals = f"{_KEY}.repeat", settings.repeat, settings.presences.intervals
-    if law is None:
-        return Traced(intervals, None, place)
-    if law.constant is not None:
-        return Traced(intervals, to_microseconds(law.constant, key), place)
-
-    def repeats(client: int) -> int:
-        return to_microseconds(draw(law, streams, "availability.repeat", client), key)
-
-    return Traced(intervals, None, place, repeats)

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.groups import Members
 from afl_sim.streams import Streams
-from afl_sim.world.availability.timelines import Always, Availability, State, build, chosen
+from afl_sim.world.availability.protocol import Availability, State
+from afl_sim.world.availability.some_clients import chosen
+from afl_sim.world.availability.timelines import Always, build
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.shuffles import with_shuffles
 

@@ -16,7 +16,8 @@ from afl_sim.run.api import load_scenario
 from afl_sim.scenario import dump_scenario, scenario_id
 from afl_sim.scenario.sections.availability import TracedAvailability
 from afl_sim.streams import Streams
-from afl_sim.world.availability.timelines import Availability, build, returns
+from afl_sim.world.availability.protocol import Availability
+from afl_sim.world.availability.timelines import build, returns
 
 Schedule = Iterator[Any]
 
