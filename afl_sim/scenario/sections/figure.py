@@ -138,7 +138,7 @@ class FigureBlock(LaterSection):
     )
     x: Along | None = Field(
         default=None,
-        description="What curves are drawn against: virtual time (seconds), versions, updates "
+        description="What curves are drawn against: virtual time in seconds, versions, updates "
         "aggregated, samples trained, or bytes transferred (MB).",
     )
     xlim: Limits = Field(
