@@ -162,6 +162,14 @@ def test_a_decimal_comma_in_braces_is_explained() -> None:
     assert "the decimal sign is a point" in refusal(END="1,5 s")
 
 
+def _takes_a_number(spec: type[BaseModel], name: str) -> bool:
+    try:
+        adapter(spec, name).validate_python(20)
+    except ValidationError:
+        return False
+    return True
+
+
 def _measured(spec: type[BaseModel], seen: set[type[BaseModel]]) -> list[tuple[type, str, str]]:
     """Every key that its description says is in seconds or bytes per second."""
     if spec in seen:
@@ -170,7 +178,7 @@ def _measured(spec: type[BaseModel], seen: set[type[BaseModel]]) -> list[tuple[t
     found: list[tuple[type, str, str]] = []
     for name, field in spec.model_fields.items():
         about = field.description or ""
-        if name not in ("trace", "factor"):
+        if name not in ("trace", "factor") and _takes_a_number(spec, name):
             if "(bytes per second" in about:
                 found.append((spec, name, "20 kB/s"))
             elif "(seconds" in about or about.startswith("seconds of virtual time"):
