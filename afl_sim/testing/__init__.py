@@ -19,8 +19,8 @@ scenario does, so that functions can be checked too:
 
     check_rule(rule_of("selection", "my_package:fastest", slack=2.0))
 
-`check_figure` checks a figure. `judge` runs an aggregation rule from elsewhere beside a strategy: it
-gets each update as a `Contribution`, and the `Verdict` has the `Parting` of the two, if they part.
+`check_figure` checks a figure. `judge` runs an aggregation rule from elsewhere beside a strategy.
+The rule gets each update as a `Contribution`; the `Verdict` has the `Parting`, if there is one.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
+import pandas as pd
 import pytest
 import yaml
 from doc_blocks import DOCS, GUIDES, PAGES, READ_IN_ORDER, ROOT, Block, blocks, code, commands
@@ -22,18 +23,18 @@ from places import SMALLEST
 from safetensors.torch import save_file
 from typer.main import get_command
 
-from afl_sim import Candidates
+from afl_sim import Candidates, Run, Study
 from afl_sim.analysis import FIGURES
 from afl_sim.cli import app
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import MODELS, build_model
 from afl_sim.papers.target import Target, target_names
-from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.kinds import catalogue
 from afl_sim.run.validation import check_study
 from afl_sim.scenario import json_schema
 from afl_sim.strategies.base import Client, ServerView, Update
+from afl_sim.strategies.methods.fedcompass import Compass
 from afl_sim.theory.oracles import chosen
 from afl_sim.world.server.server import Server
 
@@ -268,6 +269,9 @@ def test_a_targets_module_measures_as_the_page_says(run: Run) -> None:
 
 OBJECTS: dict[str, tuple[type, ...]] = {
     "run": (Run,),
+    "study": (Study,),
+    "study.frame": (pd.DataFrame,),
+    "Compass": (Compass,),
     "server": (Server, ServerView),
     "update": (Update,),
     "client": (Client,),
@@ -276,7 +280,7 @@ OBJECTS: dict[str, tuple[type, ...]] = {
 }
 WRITTEN = {
     *("study.json", "study.yaml", "table.csv", "table.md", "comparison.csv", "report.html"),
-    "personal.safetensors",
+    *("personal.safetensors", "models/version-12.safetensors"),
 }
 PLACEHOLDERS = {"package.module", "KEY.PATH"}
 SUFFIXES = (
@@ -364,9 +368,9 @@ def is_importable(name: str) -> bool:
 
 def is_attribute(name: str) -> bool:
     """Whether what the pages call by this name has it: a run, the server of a schedule, ..."""
-    first, _, rest = name.partition(".")
+    first, _, rest = name.rpartition(".")
     return any(
-        hasattr(kind, rest) or rest in inspect.get_annotations(kind)
+        hasattr(kind, rest) or any(rest in inspect.get_annotations(base) for base in kind.__mro__)
         for kind in OBJECTS.get(first, ())
     )
 

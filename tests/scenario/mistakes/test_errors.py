@@ -226,7 +226,8 @@ def test_combinations_are_checked_even_beside_other_mistakes() -> None:
     text = BASE.replace("clients_per_round: 4", "clients_per_round: 40") + "recording: {trce: 1}"
     assert lines(text) == [
         "6: strategy.clients_per_round: got 40; expected at most 10",
-        "8: recording.trce: unknown key; expected one of trace, trace_limit, models; did you mean 'trace'?",
+        "8: recording.trce: unknown key; expected one of trace, trace_limit, models; "
+        "did you mean 'trace'?",
     ]
 
 
