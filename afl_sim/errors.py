@@ -24,6 +24,13 @@ class ScenarioError(InputError):
     """A scenario cannot be run as written. One line of the message per mistake."""
 
 
+class SettingsError(ScenarioError, ValueError):
+    """A block of a scenario that was made in Python has wrong settings.
+
+    It is a ValueError, so that a block may be made while another one is validated.
+    """
+
+
 class DataError(InputError):
     """A data set is missing or damaged."""
 

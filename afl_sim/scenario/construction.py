@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from afl_sim.errors import SettingsError
 from afl_sim.scenario.catalogue import ValidationContext, known_catalogue
 from afl_sim.scenario.given import NOWHERE, plain_value
 from afl_sim.scenario.loading import scenario_findings
@@ -22,7 +23,7 @@ def fill(block: Checked, settings: Mapping[str, Any]) -> None:
     """Give a new block its settings.
 
     Raises:
-        ScenarioError: one line for each mistake, ``key.path: what; expected ...``.
+        SettingsError: one line for each mistake, ``key.path: what; expected ...``.
     """
     data = {key: plain_value(value) for key, value in settings.items()}
 
@@ -39,4 +40,4 @@ def fill(block: Checked, settings: Mapping[str, Any]) -> None:
     if findings:
         mistakes = Mistakes(NOWHERE)
         mistakes.add_findings(findings, Node({}, NOWHERE))
-        raise mistakes.error() from None
+        raise SettingsError(str(mistakes.error())) from None

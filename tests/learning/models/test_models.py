@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from places import SMALLEST
-from pydantic import ValidationError
 from torch import nn
 
 from afl_sim.errors import ScenarioError
@@ -200,7 +199,7 @@ def test_xavier_bounds_all_weights_of_a_perceptron_and_clears_its_biases() -> No
     ],
 )
 def test_wrong_settings_are_refused(kind: str, settings: dict, named: str) -> None:
-    with pytest.raises(ValidationError, match=named):
+    with pytest.raises(ScenarioError, match=named):
         MODELS[kind](**settings)
 
 
@@ -319,9 +318,9 @@ def test_a_factory_gets_the_blocks_keys_and_the_shapes_it_has_parameters_for(
 def test_arguments_a_factory_does_not_take_are_refused_before_it_is_called(
     factories: str,
 ) -> None:
-    with pytest.raises(ValidationError, match="widht"):
+    with pytest.raises(ScenarioError, match="widht"):
         resolve_model(f"{factories}:tiny")(widht=5)
-    with pytest.raises(ValidationError, match="missing a required argument: 'width'"):
+    with pytest.raises(ScenarioError, match="missing a required argument: 'width'"):
         resolve_model(f"{factories}:plain")()
 
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
@@ -194,7 +193,7 @@ def test_other_keys_are_arguments_of_torchvisions_function() -> None:
     ],
 )
 def test_what_torchvision_cannot_make_is_refused(block: dict, message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(ScenarioError, match=message):
         MODELS["torchvision"](**block)
 
 

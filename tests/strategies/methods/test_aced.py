@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from vectors import assert_is, models_after, moved, vec
 from world_runs import run, scenario
 
+from afl_sim.errors import ScenarioError
 from afl_sim.strategies import ACED, IA2SGD, Update
 
 FIRST = [moved(2, 0, client=0), moved(0, 4, client=1), moved(4, 2, client=2)]
@@ -150,5 +150,5 @@ def test_the_first_version_needs_a_gradient_of_each_and_then_each_arrival_makes_
 
 
 def test_a_server_optimizer_is_refused_because_a_step_may_be_left_out() -> None:
-    with pytest.raises(ValidationError, match="aced takes none"):
+    with pytest.raises(ScenarioError, match="aced takes none"):
         ACED(server_optimizer="FedAdam")

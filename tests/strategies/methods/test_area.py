@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from vectors import assert_is, models_after, trained, vec
 from world_runs import run, scenario
 
+from afl_sim.errors import ScenarioError
 from afl_sim.strategies import AREA
 
 
@@ -73,5 +73,5 @@ def test_or_after_it() -> None:
 
 
 def test_a_server_optimizer_is_refused_because_the_model_would_be_no_mean() -> None:
-    with pytest.raises(ValidationError, match="area takes none"):
+    with pytest.raises(ScenarioError, match="area takes none"):
         AREA(server_optimizer="FedAdam")

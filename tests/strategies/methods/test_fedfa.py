@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from vectors import assert_is, models_after, trained, vec
 from world_runs import run, scenario
 
+from afl_sim.errors import ScenarioError
 from afl_sim.strategies import FedFa
 
 
@@ -62,7 +62,7 @@ def test_the_queue_is_filled_once_and_then_each_arrival_makes_a_version() -> Non
 
 
 def test_a_server_optimizer_is_refused_because_a_mean_of_models_is_no_step() -> None:
-    with pytest.raises(ValidationError, match="fedfa takes none"):
+    with pytest.raises(ScenarioError, match="fedfa takes none"):
         FedFa(server_optimizer="FedAdam")
 
 

@@ -7,11 +7,10 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from vectors import assert_is, models_after, moved, vec
 from world_runs import Outcome, run, scenario
 
-from afl_sim.errors import ScheduleError
+from afl_sim.errors import ScenarioError, ScheduleError
 from afl_sim.strategies import RescaledASGD
 
 
@@ -87,5 +86,5 @@ def test_times_without_a_mean_are_refused() -> None:
 
 
 def test_a_server_optimizer_is_refused_because_it_would_undo_the_rescaling() -> None:
-    with pytest.raises(ValidationError, match="rescaled_asgd takes none"):
+    with pytest.raises(ScenarioError, match="rescaled_asgd takes none"):
         RescaledASGD(server_optimizer="FedAdam")
