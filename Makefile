@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SAY_SIZE = @echo "installed in $(VENV): $$(du -sh $(VENV) | cut -f1)"
 
 # Where it is set, each of the many processes of the tests compiles the package anew.
 export PYTHONDONTWRITEBYTECODE :=
@@ -45,12 +46,15 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e .
+	$(SAY_SIZE)
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[test,ray]'
+	$(SAY_SIZE)
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[docs]'
+	$(SAY_SIZE)
 	touch $@ $(VENV)/.installed

@@ -12,8 +12,8 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from afl_sim.recording import Run, load_run, load_runs, load_study
     from afl_sim.run.api import load_scenario, simulate
+    from afl_sim.run.opened import Run, load_run, load_runs
     from afl_sim.scenario import Scenario
     from afl_sim.scenario.sections.attack import Attack
     from afl_sim.scenario.sections.candidates import Candidates
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from afl_sim.scenario.sections.selection import Selection
     from afl_sim.strategies import About, Client, Population, Strategy, Update, register
     from afl_sim.strategies.toolkit.staleness import StalenessWeight
+    from afl_sim.study.api import run_study
+    from afl_sim.study.runs import Study, load_study
 
 __version__ = "0.1.0"
 
@@ -36,17 +38,19 @@ _HOMES = {
     "Loss": "afl_sim.scenario.sections.losses",
     "Metric": "afl_sim.scenario.sections.metrics",
     "Population": "afl_sim.strategies",
-    "Run": "afl_sim.recording",
-    "Scenario": "afl_sim.scenario",
+    "Run": "afl_sim.run.opened",
+    "Scenario": "afl_sim.run.loading",  # which knows the kinds of strategies
     "Selection": "afl_sim.scenario.sections.selection",
     "StalenessWeight": "afl_sim.strategies.toolkit.staleness",
     "Strategy": "afl_sim.strategies",
+    "Study": "afl_sim.study.runs",
     "Update": "afl_sim.strategies",
-    "load_run": "afl_sim.recording",
-    "load_runs": "afl_sim.recording",
+    "load_run": "afl_sim.run.opened",
+    "load_runs": "afl_sim.run.opened",
     "load_scenario": "afl_sim.run.api",
-    "load_study": "afl_sim.recording",
+    "load_study": "afl_sim.study.runs",
     "register": "afl_sim.strategies",
+    "run_study": "afl_sim.study.api",
     "simulate": "afl_sim.run.api",
 }
 
@@ -64,12 +68,14 @@ __all__ = [
     "Selection",
     "StalenessWeight",
     "Strategy",
+    "Study",
     "Update",
     "load_run",
     "load_runs",
     "load_scenario",
     "load_study",
     "register",
+    "run_study",
     "simulate",
 ]
 

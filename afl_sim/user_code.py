@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -12,9 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+from pydantic.errors import PydanticUserError
+
 from afl_sim.errors import AflSimError, StrategyError
 
 _NOT_THEIRS = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "<")
+FROZEN = "expected local variables, or a state that the method returns"
+"""What a class of the user's own should have in place of attributes that it sets."""
 _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 
 
@@ -43,7 +50,10 @@ def code_of(
     except Exception as error:
         name = getattr(own, "kind", type(own).__qualname__)
         home = getattr(sys.modules.get(type(own).__module__), "__file__", None)
-        raise told_as(f"{noun} {name}: {hook} raised {told(error, home)}") from error
+        what = told(error, home)
+        if isinstance(error, TypeError) and not _frames_of_users(error, home):
+            what = f"{reason(error)}{_expected_call(own, hook)}"  # the call itself failed
+        raise told_as(f"{noun} {name}: {hook} raised {what}") from error
 
 
 @contextmanager
@@ -66,10 +76,43 @@ def reason(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         code = "" if error.code is None else repr(error.code)
         return f"it ended the program with sys.exit({code})"
+    if isinstance(error, ValidationError):
+        return _of_pydantic(error)
+    if isinstance(error, PydanticUserError):
+        return _of_class(error)
     message = " ".join(str(error).split())
     if isinstance(error, AflSimError):
         return message
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _of_pydantic(error: ValidationError) -> str:
+    """What is wrong with the fields of a frozen class of the user's own."""
+    problems = []
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(map(str, detail["loc"]))
+        if detail["type"] in ("frozen_instance", "frozen_field"):
+            problems.append(f"it sets self.{name}, but a {error.title} cannot be changed; {FROZEN}")
+        else:
+            problems.append(f"{error.title}.{name}: {detail['msg']}")
+    return "; ".join(problems)
+
+
+def _of_class(error: PydanticUserError) -> str:
+    """What is wrong with a class of the user's own when it is defined."""
+    message = " ".join(error.message.split())
+    found = re.search(r"non-annotated attribute was detected: `(\w+) = (.*?)`\. All", message)
+    if found is not None:
+        name, value = found.groups()
+        try:
+            kind = type(ast.literal_eval(value)).__name__
+        except (ValueError, SyntaxError):
+            kind = "its type"
+        return (
+            f"the setting {name} has no type; expected {name}: {kind} = {value}, or {name}: "
+            f"ClassVar = {value} if it is no setting"
+        )
+    return message.partition(" For further information")[0]
 
 
 def told(error: BaseException, home: str | None = None) -> str:
@@ -81,10 +124,26 @@ def told(error: BaseException, home: str | None = None) -> str:
             installed package is named, else the innermost there, else the innermost of all.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _installed(frame.filename)]
-    chosen = theirs or [frame for frame in frames if frame.filename == home] or list(frames)
+    chosen = _frames_of_users(error, home) or list(frames)
     what = reason(error)
     return f"{what} ({chosen[-1].filename}:{chosen[-1].lineno})" if chosen else what
+
+
+def _frames_of_users(error: BaseException, home: str | None) -> list[traceback.FrameSummary]:
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not _installed(frame.filename)]
+    return theirs or [frame for frame in frames if frame.filename == home]
+
+
+def _expected_call(own: object, hook: str) -> str:
+    """How a class of this package declares a method, and where the user's own method is."""
+    ours = [each for each in type(own).__mro__ if each.__module__.startswith("afl_sim.")]
+    declared = next((vars(each)[hook] for each in ours if hook in vars(each)), None)
+    place = place_of(getattr(type(own), hook, None))
+    if not inspect.isfunction(declared):
+        return place
+    names = ", ".join(inspect.signature(declared).parameters)
+    return f"; expected {hook}({names}){place}"
 
 
 def place_of(function: Any) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 AXES: Final = {
     "time": "virtual time (s)",
     "versions": "versions",
+    "updates": "updates aggregated",
     "samples": "samples trained",
     "bytes": "bytes transferred (MB)",
 }
@@ -82,7 +83,7 @@ def along(run: Run, axis: str) -> npt.NDArray[np.float64]:
         return seconds
     if axis == "bytes":
         return bytes_until(run, seconds) / 1e6
-    column = {"versions": "version", "samples": "samples"}[axis]
+    column = {"versions": "version", "updates": "updates", "samples": "samples"}[axis]
     reached: npt.NDArray[np.float64] = metrics[column].to_numpy(dtype="float64")
     return reached
 

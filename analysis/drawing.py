@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from afl_sim.analysis.choosing import chosen
 from afl_sim.analysis.own_figures import all_figures, figure_kind
 from afl_sim.analysis.registry import CannotDraw, FigureKind
 from afl_sim.analysis.replications import groups
+from afl_sim.analysis.steering import check
+from afl_sim.analysis.view import View
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
 from afl_sim.recording.files import make_folder, write_bytes
+from afl_sim.scenario.sections.figure import FigureBlock
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,33 +77,67 @@ def draw(
     """
     from afl_sim.analysis.theme import themed
 
-    kinds = list(all_figures().values()) if names is None else [figure_kind(n) for n in names]
+    wanted: list[str | None] = [None] if names is None else list(names)
     with themed(style):  # a wrong name is told, even if there is nothing to draw in it
         pass
-    if not runs:
-        raise InputError("there are no runs to draw")
     for form in formats:
         if form not in FORMATS:
             raise InputError(f"there is no figure format {form!r}: expected png, pdf or svg")
+    said: dict[str, Any] = {"style": style, "format": tuple(formats)}
+    return draw_blocks(
+        runs, out_dir, [FigureBlock.model_construct(name=name, **said) for name in wanted]
+    )
+
+
+def draw_blocks(
+    runs: Sequence[Run], out_dir: Path, blocks: Sequence[FigureBlock], prefix: str = "--"
+) -> list[Drawn]:
+    """Draw figures as blocks ``figure:`` describe them.
+
+    Args:
+        runs, out_dir: as for `draw`.
+        blocks: each draws a figure, or without a name all that no other block names.
+        prefix: what a message writes before a key.
+
+    Raises:
+        InputError, OwnRuleError: as `draw` does; or a block asks for what its figure cannot do.
+    """
+    if not runs:
+        raise InputError("there are no runs to draw")
+    todo = []
+    for block in blocks:
+        kinds = [figure_kind(block.name)] if block.name else _others(blocks)
+        shown = chosen(runs, block.settings, block.order, prefix)
+        for kind in kinds:
+            check(kind, block, prefix)
+            todo.append((kind, block, shown))
     make_folder(out_dir)
-    return [_draw_one(kind, runs, out_dir, formats, style) for kind in kinds]
+    return [_draw_one(kind, shown, out_dir, block) for kind, block, shown in todo]
 
 
-def _draw_one(
-    kind: FigureKind, runs: Sequence[Run], out_dir: Path, formats: Sequence[str], style: str
-) -> Drawn:
+def _others(blocks: Sequence[FigureBlock]) -> list[FigureKind]:
+    """The figures that no block names."""
+    own = {block.name for block in blocks}
+    return [kind for kind in all_figures().values() if kind.name not in own]
+
+
+def _draw_one(kind: FigureKind, runs: Sequence[Run], out_dir: Path, block: FigureBlock) -> Drawn:
     from afl_sim.analysis import theme
+    from afl_sim.analysis.finishing import style_of, title
 
+    style, view = style_of(block), View.of(block)
     paths: list[Path] = []
     notes: list[str] = []
     for number, page in enumerate(pages(runs, kind.per_page), start=1):
         try:
-            figure = kind.function(page, style=style)
+            figure = kind.function(page, style=style, **view.arguments)
         except CannotDraw as error:
             notes.append(str(error))
             continue
-        stem = kind.stem if number == 1 else f"{kind.stem}-{number}"
-        paths += save(figure, out_dir / stem, formats)
+        title(figure, block.title, style)
+        stem = block.file or kind.stem
+        stem = stem if number == 1 else f"{stem}-{number}"
+        paths += save(figure, out_dir / stem, block.format or FORMATS[:1])
         notes += filter(None, [theme.notes(figure)])
     return Drawn(kind.name, tuple(paths), "; ".join(notes) or None)
 

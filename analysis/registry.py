@@ -14,6 +14,8 @@ from afl_sim.recording import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from afl_sim.analysis.theme import Style
+
 
 LOOKS: Final = 32
 """How many settings one figure can tell apart, by colour and line."""
@@ -29,9 +31,9 @@ class CannotDraw(AflSimError):
 
 
 class Draws(Protocol):
-    """A figure's function."""
+    """A figure's function. One that takes something, as `FigureKind.takes` says, has a `view`."""
 
-    def __call__(self, runs: Sequence[Run], *, style: str = ...) -> Figure: ...
+    def __call__(self, runs: Sequence[Run], *, style: str | Style = ...) -> Figure: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class FigureKind:
         path: ``package.module:function``, imported when it is drawn.
         per_page: how many settings fit one figure; more make further files. None: any number.
         own: the function, if it is of the user's own.
+        takes: what may be said about its axes: ``x``, ``xlim``, ``ylim``, ``log x``, ``log y``.
     """
 
     name: str
@@ -53,6 +56,7 @@ class FigureKind:
     path: str
     per_page: int | None = None
     own: Draws | None = None
+    takes: frozenset[str] = frozenset()
 
     @property
     def stem(self) -> str:
@@ -69,6 +73,10 @@ class FigureKind:
         return function
 
 
+_LIMITS: Final = frozenset({"xlim", "ylim"})
+_AXES: Final = _LIMITS | {"log x", "log y"}
+_CURVES: Final = _AXES | {"x"}
+
 FIGURES: Final = {
     kind.name: kind
     for kind in (
@@ -79,6 +87,7 @@ FIGURES: Final = {
             "evaluations (a run with training)",
             "afl_sim.analysis.figures.learning:accuracy",
             per_page=LOOKS,
+            takes=_CURVES,
         ),
         FigureKind(
             "learning",
@@ -87,6 +96,7 @@ FIGURES: Final = {
             "evaluations (a run with training)",
             "afl_sim.analysis.figures.learning:learning",
             per_page=LOOKS,
+            takes=_CURVES - {"ylim", "log y"},
         ),
         FigureKind(
             "metrics",
@@ -94,6 +104,7 @@ FIGURES: Final = {
             "evaluations of more than accuracy",
             "afl_sim.analysis.figures.learning:metrics",
             per_page=LOOKS,
+            takes=_CURVES - {"ylim", "log y"},
         ),
         FigureKind(
             "gradient-norm",
@@ -102,6 +113,7 @@ FIGURES: Final = {
             "evaluation.squared_gradient_norm",
             "afl_sim.analysis.figures.gradient:gradient_norm",
             per_page=LOOKS,
+            takes=_CURVES,
         ),
         FigureKind(
             "time-to-accuracy",
@@ -109,6 +121,7 @@ FIGURES: Final = {
             "targets, and evaluations",
             "afl_sim.analysis.figures.targets:time_to_accuracy",
             per_page=LOOKS,
+            takes=frozenset({"xlim"}),
         ),
         FigureKind(
             "class-accuracy",
@@ -116,6 +129,7 @@ FIGURES: Final = {
             "evaluations (a run with training)",
             "afl_sim.analysis.figures.classes:class_accuracy",
             per_page=6,
+            takes=frozenset({"xlim"}),
         ),
         FigureKind(
             "fairness",
@@ -123,6 +137,7 @@ FIGURES: Final = {
             "evaluations, and a record of the samples of each client",
             "afl_sim.analysis.figures.classes:fairness",
             per_page=LOOKS,
+            takes=_CURVES,
         ),
         FigureKind(
             "per-client",
@@ -152,6 +167,7 @@ FIGURES: Final = {
             "clients that are not always available",
             "afl_sim.analysis.figures.fleet:presence",
             per_page=4,
+            takes=_LIMITS,
         ),
         FigureKind(
             "stragglers",
@@ -167,6 +183,7 @@ FIGURES: Final = {
             "events with aggregated updates",
             "afl_sim.analysis.figures.staleness:staleness",
             per_page=6,
+            takes=_LIMITS | {"log y"},
         ),
         FigureKind(
             "staleness-speed",
@@ -174,6 +191,7 @@ FIGURES: Final = {
             "events with aggregated updates",
             "afl_sim.analysis.figures.staleness:staleness_by_speed",
             per_page=LOOKS,
+            takes=_LIMITS | {"log y"},
         ),
         FigureKind(
             "staleness-time",
@@ -181,6 +199,7 @@ FIGURES: Final = {
             "events with aggregated updates",
             "afl_sim.analysis.figures.staleness:staleness_over_time",
             per_page=6,
+            takes=_AXES,
         ),
         FigureKind(
             "timeline",
@@ -189,6 +208,7 @@ FIGURES: Final = {
             "events",
             "afl_sim.analysis.figures.timeline:timeline",
             per_page=4,
+            takes=frozenset({"xlim"}),
         ),
         FigureKind(
             "network",
@@ -196,12 +216,14 @@ FIGURES: Final = {
             "transfers that take time",
             "afl_sim.analysis.figures.network:network",
             per_page=4,
+            takes=frozenset({"xlim"}),
         ),
         FigureKind(
             "sweep",
             "Measures against a setting that the study varies, with intervals over replications.",
             "runs of at least two settings",
             "afl_sim.analysis.figures.study:sweep",
+            takes=_AXES - {"ylim"},
         ),
         FigureKind(
             "sweep-map",

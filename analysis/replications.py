@@ -14,7 +14,7 @@ from afl_sim.recording import Run
 from afl_sim.scenario.wording import one_line
 
 # What does not change what is measured: the seed is what replications differ in.
-IGNORED: Final = ("name", "description", "seed", "replications", "execution", "recording")
+IGNORED: Final = ("name", "description", "seed", "replications", "execution", "recording", "figure")
 _REPLICATION: Final = re.compile(r"-r\d+$|(?<![^_])seed=\d+(_|$)")
 LONGEST_LABEL: Final = 36
 _ALL_PAIRS: Final = 4  # of more groups each is compared with the first only

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
@@ -44,6 +44,9 @@ PALETTE_ON_DARK: Final = (
 )
 TRUETYPE: Final[Any] = {"pdf.fonttype": 42, "ps.fonttype": 42}
 """How files embed fonts: publishers refuse the Type 3 fonts that matplotlib writes by default."""
+
+NARROW: Final = 5.0
+"""Figures of less inches have their panels below each other."""
 
 LINES: Final = ("-", "--", ":", "-.")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -97,6 +100,9 @@ class Style:
         context: seaborn's, and ``text``, the scale of its text.
         stroke: the scale of lines and marks.
         colors: light or dark.
+        name: its key in `STYLES`.
+        whole: the height of every figure, in inches, whatever its panels need; None: what they
+            need.
     """
 
     width: float
@@ -105,18 +111,33 @@ class Style:
     text: float
     stroke: float
     colors: Colors = LIGHT
+    name: str = "paper"
+    whole: float | None = None
+
+    def new_figure(self, height: float) -> Figure:
+        """A figure of this width, and of this height (inches) unless another one is asked for."""
+        return new_figure(self.width, self.whole or height)
+
+    def sized(self, width: float | None, height: float | None) -> Style:
+        """The style for figures of another size, in inches; None leaves it as it is.
+
+        One panel keeps its proportions if only the width is given.
+        """
+        wide = width or self.width
+        tall = height or self.height * wide / self.width
+        return replace(self, width=wide, height=tall, whole=height)
 
     @property
     def is_narrow(self) -> bool:
         """Whether panels go below each other rather than side by side."""
-        return self.width < 5
+        return self.width < NARROW
 
 
 STYLES: Final = {
     "paper": Style(7.2, 4.2, "paper", 1.1, 1.0),
-    "column": Style(3.5, 2.7, "paper", 0.85, 0.75),
-    "slides": Style(11.0, 6.0, "talk", 0.85, 1.6),
-    "dark": Style(11.0, 6.0, "talk", 0.85, 1.6, DARK),
+    "column": Style(3.5, 2.7, "paper", 0.85, 0.75, name="column"),
+    "slides": Style(11.0, 6.0, "talk", 0.85, 1.6, name="slides"),
+    "dark": Style(11.0, 6.0, "talk", 0.85, 1.6, DARK, name="dark"),
 }
 """``paper`` is as wide as the text of a page, ``column`` as one of its two columns; ``slides`` and
 ``dark`` fill a screen."""
@@ -133,20 +154,16 @@ class Look:
 
 
 @contextmanager
-def themed(style: str = "paper") -> Iterator[Style]:
+def themed(style: str | Style = "paper") -> Iterator[Style]:
     """The theme, for the figures made inside the block; nothing global stays changed.
 
     Args:
-        style: a key of `STYLES`.
+        style: a key of `STYLES`, or one of them in another size.
 
     Raises:
         InputError: there is no such style.
     """
-    if style not in STYLES:
-        raise InputError(
-            f"there is no style {style!r}: expected {', '.join(STYLES)}{hint(style, STYLES)}"
-        )
-    chosen = STYLES[style]
+    chosen = style if isinstance(style, Style) else _style_named(style)
     colors = chosen.colors
     settings: Any = {
         **sns.axes_style("whitegrid"),
@@ -171,6 +188,14 @@ def themed(style: str = "paper") -> Iterator[Style]:
     }
     with mpl.rc_context(settings):
         yield chosen
+
+
+def _style_named(name: str) -> Style:
+    if name not in STYLES:
+        raise InputError(
+            f"there is no style {name!r}: expected {', '.join(STYLES)}{hint(name, STYLES)}"
+        )
+    return STYLES[name]
 
 
 class _Publishable(Figure):
@@ -200,7 +225,8 @@ def look_of(group: Group, style: Style) -> Look:
 def label_legend(figure: Figure, axes: Axes, style: Style) -> None:
     """The legend of the settings, below the axes, in as many columns as their labels allow.
 
-    The figure grows by what the legend takes beyond one row, so that the axes keep their height.
+    The figure grows by what the legend takes beyond one row, so that the axes keep their height,
+    unless its height was asked for.
     """
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
@@ -209,7 +235,8 @@ def label_legend(figure: Figure, axes: Axes, style: Style) -> None:
     characters = max(map(len, labels)) + 6  # the handle is as wide as six characters
     columns = max(1, min(len(labels), int(style.width * 72 / (0.6 * points * characters))))
     rows = math.ceil(len(labels) / columns)
-    figure.set_figheight(figure.get_figheight() + (rows - 1) * 1.5 * points / 72)
+    if style.whole is None:
+        figure.set_figheight(figure.get_figheight() + (rows - 1) * 1.5 * points / 72)
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small")
 
 

@@ -91,6 +91,44 @@ figure.savefig("staleness.pdf")
 PDF files embed TrueType fonts in every style, also for formulas. IEEE and ACM do not accept Type
 3 fonts.
 
+## Steering a figure
+
+Options change what a figure shows and how large it is:
+
+```console
+$ afl-sim plot runs/quickstart --figure accuracy --x updates --ylim 60,100 --width 84mm --format pdf
+$ afl-sim plot runs/quickstart --figure staleness --settings 'fedbuff,fedasync' --order fedbuff --title none
+```
+
+| option | meaning |
+|---|---|
+| `--x` | what curves are drawn against: `time`, `versions`, `updates`, `samples` or `bytes` |
+| `--xlim`, `--ylim` | limits in the unit of the axis: `0,300`, or `,300` with an open end |
+| `--log` | `x` or `y`: a logarithmic axis |
+| `--settings` | the settings or runs that are drawn, by their names in figures and tables; `*` stands for any characters |
+| `--order` | the settings that come first in the legend; colours follow this order |
+| `--title` | a title above the figure, with formulas between dollar signs; `none` removes the titles, except those that tell panels apart |
+| `--width`, `--height` | the size of the file: a length in `mm`, `cm`, `in` or `pt` (a point of LaTeX) |
+
+A figure of less than 127 mm has the texts of the style `column`, and its panels below each other. Not every
+figure has a use for every option; the message names the figures that have. `compare` and `report` take
+`--settings` and `--order`, too.
+
+The same words in a block `figure:` make a scenario draw its own figures. `name` is the figure, and `file`
+the name of its file:
+
+```yaml
+figure:
+  - {{name: accuracy, x: updates, ylim: [60, 100], width: 84mm, format: pdf}}
+  - {{name: accuracy, file: end, xlim: [400, null], ylim: [90, 100], width: 84mm, format: pdf}}
+  - {{name: staleness, settings: [fedbuff, fedasync], title: none, width: 84mm, format: pdf}}
+```
+
+`afl-sim plot` without options draws these figures, and options override their keys. A block without `name`
+is for all figures that no other block names. The block does not belong to the identity of a run. To change
+it, edit the scenario file and run it again: finished runs are reused, and take over the new block.
+[scenario.md](scenario.md#figure) lists the keys.
+
 ## The report
 
 `afl-sim report RUN` writes `report.html`: the figures of a run, a chart of its main metric, a

@@ -101,6 +101,7 @@ SECTIONS = (
     ("recording", "Recording"),
     ("numerics", "Numerics"),
     ("execution", "Execution"),
+    ("figure", "FigureBlock"),
 )
 SHARED_MODEL_KEYS = ("pretrained", "trainable", "lora", "personal")  # of models of every kind
 WEIGHTS = ("Constant", "Polynomial", "Hinge")
@@ -116,6 +117,26 @@ Commands accept a scenario file or the name of a built-in scenario (`quickstart`
 `papers/safa/rounds-safa`). If a file has that name, the file is used, with a notice; a folder of that
 name is ignored.
 
+## Units
+
+Numbers are in seconds and in bytes per second. Every key in one of these units, also of a strategy, takes
+text with a unit as well:
+
+| | units | |
+|---|---|---|
+| durations and times | `ns`, `us` (or `µs`), `ms`, `s`, `min`, `h`, `d`; or a word, such as `3 days` | `latency: 20 ms`, `virtual_seconds: 8 h` |
+| rates in bytes | `B/s`, `kB/s`, `MB/s`, `GB/s`, `TB/s` (steps of 1000); `KiB/s`, `MiB/s`, `GiB/s`, `TiB/s` (steps of 1024) | `bandwidth: 20 kB/s` |
+| rates in bits | `bit/s`, `kbit/s`, `Mbit/s`, `Gbit/s`, `Tbit/s`, `Kibit/s` and so on; or `kbps`, `Mbps`, `Gbps` | `bandwidth: 10 Mbit/s` is 1.25 MB/s |
+
+Upper and lower case count. Text that could be misread is refused, and the message names the valid units: `Mb/s`
+(bits or bytes?), `KB/s` (1000 or 1024?), `10 m`, `1,5 s`, `3 min 20 s`, `12:30`. In a distribution, the
+numbers, `loc` and `scale` have the unit, and the ends `a` and `b` of `loguniform`; shapes have none:
+`{dist: lognorm, s: 0.5, scale: 20 ms}`. Text gives exactly the number in the base unit: `10 ms` is 0.01 to the
+last bit. The resolved scenario in a run folder has numbers only, so that digests, and a resumed run, do not
+depend on how a number was written.
+
+## Distributions
+
 A **distribution** can be used for every duration, rate or factor. It has one of these forms:
 
 | form | meaning |
@@ -124,7 +145,7 @@ A **distribution** can be used for every duration, rate or factor. It has one of
 | `{dist: lognorm, s: 0.8, scale: 12}` | a distribution of `scipy.stats`, with its name and parameters (`afl-sim list distributions` lists the available ones); a parameter may be `{values: [...]}` or a trace `by: client`, with one value per client |
 | `{sequence: [3, 1, 4]}` | the values in order, by the client's task number; the last value is repeated; not allowed for quantities that are drawn once for each client |
 | `{values: [...]}` | one entry per client: numbers, or distributions of any form; `shuffle: true` assigns the entries to the clients in a random order that the seed determines |
-| `{trace: phones.csv, column: seconds}` | draws from a column of a CSV or Parquet file; with `by: client` client i has row i, or the row with i in the column `client`, and `shuffle: true` assigns the rows in a random order that the seed determines; `factor: 0.001` converts milliseconds to seconds; see [traces.md](traces.md) |
+| `{trace: phones.csv, column: seconds}` | draws from a column of a CSV or Parquet file; with `by: client` client i has row i, or the row with i in the column `client`, and `shuffle: true` assigns the rows in a random order that the seed determines; a name such as `latency_ms` says the unit, or `factor: 0.001` converts milliseconds to seconds; see [traces.md](traces.md) |
 | `{mixture: [{weight: 0.9, dist: ...}, {weight: 0.1, dist: ...}]}` | one of several distributions, with these weights |
 
 Durations must be finite and not negative. A distribution with an infinite mean needs
@@ -132,9 +153,23 @@ Durations must be finite and not negative. A distribution with an infinite mean 
 distribution may be at most 9e12 seconds, the end of the clock. A constant 0 takes no time; every other
 duration is rounded to whole microseconds, and is at least one.
 
+## Sweeps
+
 A `sweep:` turns the file into a study. `sweep: {strategy: [...], training.batch_size: [16, 32]}` runs
-every combination; an entry replaces the whole block that it names.
+every combination; an entry replaces the whole block that it names. A block among the entries may have a
+`label`, which names it. `strategy: [...]` is short for a sweep over strategies.
 `sweep: {cases: [{label: a, set: {training.optimizer.lr: 0.03}}]}` runs the listed cases.
+"""
+NIGHTS = """
+Half of a fleet with nights, in one line; the other half is always there:
+
+```yaml
+clients:
+  count: 50
+  availability: {kind: diurnal, share: 0.4, clients_share: 0.5}
+```
+
+If the two halves differ in more than that, use [groups](#clientsgroups).
 """
 FLEET_BY_GROUPS = """
 Half of this fleet are phones, which are slower, have a thin uplink and are there at night only. The other
@@ -355,6 +390,7 @@ A result of `get_extra_state` is saved only if it is a tensor.
 AFTERWARDS = {
     "training.compression.upload and download": "[A compressor of your own](how-to/own-compressor.md) is "
     "a class `module:Class`.",
+    "clients.availability": NIGHTS,
     "clients.groups": FLEET_BY_GROUPS,
     "clients.attack": "[An attack of your own](how-to/own-attack.md) is a function or a class "
     "`module:name`.",

@@ -173,7 +173,7 @@ def figures() -> dict[str, dict[str, Any]]:
 
 def keep(studies: list[Path]) -> None:
     """Store the measurements of studies of the zoo, beside those stored before."""
-    from afl_sim.recording import load_study
+    from afl_sim import load_study
 
     kept = figures() if FIGURES.exists() else {}
     for study in studies:
@@ -192,7 +192,7 @@ def keep_grid(studies: list[Path]) -> None:
 
     Runs that used up their samples before they made `FEWEST_VERSIONS` versions are left out.
     """
-    from afl_sim.recording import load_study
+    from afl_sim import load_study
 
     found: dict[str, dict[str, float | None]] = {}
     for run in [run for study in studies for run in load_study(study)]:

@@ -42,10 +42,10 @@ def calibrate(
         from afl_sim.recording.files import write_text
         from afl_sim.run.calibration import calibrate as measure
         from afl_sim.run.calibration import model_in, trace_of
-        from afl_sim.run.loading import load_study
+        from afl_sim.run.loading import read_study
         from afl_sim.scenario.bundled import find_scenario
 
-    given = None if scenario is None else load_study(find_scenario(scenario)).cases[0].scenario
+    given = None if scenario is None else read_study(find_scenario(scenario)).cases[0].scenario
     chosen = [model_in(text) for text in models] if models else [None]
     found = []
     for model in chosen:

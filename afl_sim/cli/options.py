@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-ScenarioArgument = Annotated[
-    str,
+ScenariosArgument = Annotated[
+    list[str],
     typer.Argument(
+        metavar="SCENARIO...",
         help="A scenario file, or the name of a built-in scenario; a file with that name has "
-        "priority."
+        "priority. Several are run as one study.",
     ),
 ]
 SetOption = Annotated[
@@ -41,6 +42,14 @@ BitsOption = Annotated[
     str | None,
     typer.Option(help="auto, portable or native: the arithmetic; short for numerics.bits."),
 ]
+CostOption = Annotated[
+    bool,
+    typer.Option(
+        "--cost",
+        help="Print how much work training is, and how long it takes on this machine; that is "
+        "measured for some seconds.",
+    ),
+]
 TensorboardOption = Annotated[
     bool,
     typer.Option(
@@ -48,6 +57,18 @@ TensorboardOption = Annotated[
     ),
 ]
 MlflowOption = Annotated[bool, typer.Option("--mlflow", help="Also log evaluations to MLflow.")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Show only these settings or runs: names as in figures and tables, separated by "
+        "commas; * stands for any characters.",
+    ),
+]
+OrderOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAMES", help="Settings in the order in which they come first."),
+]
 RunsArgument = Annotated[list[Path], typer.Argument(help="Run or study folders.")]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from afl_sim.cli.app import app
 from afl_sim.cli.importing import importing
-from afl_sim.cli.options import RunsArgument
+from afl_sim.cli.options import OrderOption, RunsArgument, SettingsOption
 
 MOST_PAGES: Final = 20
 """Largest number of runs for which the report of a study makes pages by default."""
@@ -27,21 +27,64 @@ def plot(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the figures.")] = None,
     formats: Annotated[
-        str, typer.Option("--format", help="png, pdf, svg, separated by commas.")
-    ] = "png",
+        str | None,
+        typer.Option("--format", help="png, pdf, svg, separated by commas.", show_default="png"),
+    ] = None,
     style: Annotated[
-        str,
-        typer.Option(help="Size and colours: paper, column (one of two columns), slides or dark."),
-    ] = "paper",
+        str | None,
+        typer.Option(
+            help="Size and colours: paper, column (one of two columns), slides or dark.",
+            show_default="paper",
+        ),
+    ] = None,
+    x: Annotated[
+        str | None,
+        typer.Option(
+            "--x", help="What curves are drawn against: time, versions, updates, samples or bytes."
+        ),
+    ] = None,
+    xlim: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW,HIGH", help="Limits of the horizontal axis; either may be left out."
+        ),
+    ] = None,
+    ylim: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Limits of the vertical axis.")
+    ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(help="x or y: this axis is logarithmic; can be given several times."),
+    ] = None,
+    settings: SettingsOption = None,
+    order: OrderOption = None,
+    title: Annotated[
+        str | None, typer.Option(help="A title above the figure; none: no title at all.")
+    ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(metavar="LENGTH", help="Width in mm, cm, in or pt (of LaTeX), such as 84mm."),
+    ] = None,
+    height: Annotated[
+        str | None, typer.Option(metavar="LENGTH", help="Height of the whole figure.")
+    ] = None,
 ) -> None:
-    """Draw figures of runs and studies; `afl-sim list figures` describes them."""
+    """Draw figures of runs and studies; `afl-sim list figures` describes them.
+
+    Without options, the blocks `figure:` of the scenario are drawn, or all figures if there are
+    none. Options override the blocks.
+    """
     from afl_sim.recording import load_runs
     from afl_sim.recording.reading import not_begun
 
     found, absent = load_runs(runs), not_begun(runs)
     if absent:
         print(f"not begun: {', '.join(absent)}")
-    draw_figures(found, out or figures_folder(runs[0]), figure, tuple(formats.split(",")), style)
+    words: dict[str, Any] = {"x": x, "xlim": xlim, "ylim": ylim, "title": title}
+    words |= {"width": width, "height": height, "style": style}
+    several = {"log": log, "settings": settings, "order": order}
+    several["format"] = None if formats is None else [formats]
+    draw_figures(found, out or figures_folder(runs[0]), figure, words, several)
 
 
 @app.command()
@@ -58,6 +101,8 @@ def report(
             show_default=False,
         ),
     ] = None,
+    settings: SettingsOption = None,
+    order: OrderOption = None,
 ) -> None:
     """Write report.html for runs and studies; the page of a study links to those of its runs."""
     from afl_sim.errors import InputError
@@ -67,7 +112,8 @@ def report(
     if out is not None and len(folders) > 1:
         raise InputError("--out names a single file, so it needs exactly one run or study")
     for folder in folders:
-        write_report(folder, load_runs([folder]), not is_single_run(folder), out, each)
+        shown = runs_chosen(load_runs([folder]), settings, order)
+        write_report(folder, shown, not is_single_run(folder), out, each)
 
 
 def write_report(
@@ -130,6 +176,8 @@ def compare(
         bool,
         typer.Option("--siunitx", help="With --measures: LaTeX numbers for the package siunitx."),
     ] = False,
+    settings: SettingsOption = None,
+    order: OrderOption = None,
 ) -> None:
     """Print a table that compares runs, with intervals if there are replications."""
     with importing():
@@ -143,12 +191,15 @@ def compare(
         if out is not None:
             raise InputError("--out is for the whole comparison; with --measures use > FILE")
         words = [word.strip() for word in measures.split(",") if word.strip()]
-        print_paper_table(load_runs(runs), words, form, siunitx=siunitx, differences=differences)
+        shown = runs_chosen(load_runs(runs), settings, order)
+        print_paper_table(shown, words, form, siunitx=siunitx, differences=differences)
         return
     for name, given in (("--differences", differences), ("--siunitx", siunitx)):
         if given:
             raise InputError(f"{name} needs --measures, such as --measures time_to_accuracy,final")
-    print_comparison(load_runs(runs), out, form=form, not_begun=not_begun(runs))
+    shown = runs_chosen(load_runs(runs), settings, order)
+    absent = [] if settings else not_begun(runs)
+    print_comparison(shown, out, form=form, not_begun=absent)
 
 
 @app.command()
@@ -180,13 +231,35 @@ def figures_folder(folder: Path) -> Path:
 def draw_figures(
     runs: list[Any],
     folder: Path,
-    names: list[str] | None,
-    formats: tuple[str, ...],
-    style: str = "paper",
+    names: list[str] | None = None,
+    words: dict[str, str | None] | None = None,
+    several: dict[str, list[str] | None] | None = None,
 ) -> None:
-    """Draw the figures for which the runs have data, and print a line for each figure."""
-    with importing():
-        from afl_sim.analysis.drawing import draw
+    """Draw the figures of the runs' blocks, or all, and print a line for each figure.
 
-    for drawn in draw(runs, folder, names, formats, style):
+    Args:
+        runs: what to draw.
+        folder: where the files go.
+        names: draw only these figures.
+        words, several: options that override the blocks, as the command line has them.
+    """
+    with importing():
+        from afl_sim.analysis.drawing import draw_blocks
+        from afl_sim.analysis.steering import blocks_of, read_options, wanted
+
+    options = read_options(runs, words or {}, several or {})
+    blocks, note = blocks_of(runs)
+    if note:
+        print(note)
+    for drawn in draw_blocks(runs, folder, wanted(blocks, options, names)):
         print(drawn.line)
+
+
+def runs_chosen(runs: list[Any], settings: list[str] | None, order: list[str] | None) -> list[Any]:
+    """The runs that `--settings` names, in the order that `--order` names."""
+    if not settings and not order:
+        return runs
+    with importing():
+        from afl_sim.analysis.choosing import chosen, split
+
+    return chosen(runs, split(settings or (), runs), split(order or (), runs))

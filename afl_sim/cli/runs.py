@@ -10,14 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from afl_sim.cli.app import app
+from afl_sim.cli.cost import print_cost
 from afl_sim.cli.importing import importing
 from afl_sim.cli.options import (
     BitsOption,
+    CostOption,
     DeviceOption,
     ExecutorOption,
     MlflowOption,
     RayAddressOption,
-    ScenarioArgument,
+    ScenariosArgument,
     SeedOption,
     SetOption,
     TensorboardOption,
@@ -34,12 +36,12 @@ from afl_sim.cli.studies import (
     saying_how_to_go_on,
     tell_published,
 )
-from afl_sim.errors import AflSimError, ScenarioError
+from afl_sim.errors import AflSimError, InputError, ScenarioError
 
 
 @app.command()
 def run(
-    scenario: ScenarioArgument,
+    scenarios: ScenariosArgument,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder of the run or study; it must be missing or empty."),
@@ -63,20 +65,24 @@ def run(
     bits: BitsOption = None,
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
+    cost: CostOption = False,
 ) -> None:
-    """Run a scenario, or every combination of a study."""
+    """Run a scenario, or every combination of a study; several files are one study."""
     with importing():
-        from afl_sim.run.validation import check_study
+        from afl_sim.run.validation import Source, check_studies
         from afl_sim.study.study import Origin
 
+    if cost and not timing_only:
+        raise InputError("--cost needs --timing-only; `afl-sim validate --cost` runs nothing else")
     settings = [
         *(settings or []),
         *execution_settings(workers, executor, ray_address),
         *sink_settings(tensorboard, mlflow),
     ]
     settings += numerics_settings(device, bits)
-    path = _scenario_file(scenario)
-    study = check_study(path, settings, seed, timing_only=timing_only, here=True)
+    paths = [_scenario_file(name) for name in scenarios]
+    sources = [Source(path) for path in paths]
+    study = check_studies(sources, settings, seed, timing_only=timing_only, here=True)
     run_and_tell(
         study,
         out,
@@ -84,8 +90,10 @@ def run(
         force=force,
         resume=resume,
         plot=plot,
-        origin=Origin(tuple(settings), seed, path.resolve().parent),
+        origin=Origin(tuple(settings), seed, paths[0].resolve().parent),
     )
+    if cost:
+        print_cost(study)
 
 
 @app.command("resume")
@@ -152,7 +160,6 @@ def resume_run(
 
 
 def _resume_study(folder: Path, settings: list[str], force: bool) -> None:
-    from afl_sim.errors import InputError
     from afl_sim.study.begun import read_again
 
     if force:
@@ -171,27 +178,38 @@ def validate(
     timing_only: Annotated[
         bool, typer.Option("--timing-only", help="Also refuse settings that need training.")
     ] = False,
+    cost: CostOption = False,
 ) -> None:
     """Check scenario files and report all mistakes, without running them."""
     with importing():
         from afl_sim.run.bits import native_notes
         from afl_sim.run.partition_table import show_partition
         from afl_sim.run.validation import check_study
+        from afl_sim.scenario.checks.doubts import doubts
+        from afl_sim.scenario.joining import File, together
 
-    problems = []
+    problems, files = [], []
     for name in scenarios:
+        path = _scenario_file(name)
         try:
-            study = check_study(_scenario_file(name), settings or [], timing_only=timing_only)
+            study = check_study(path, settings or [], timing_only=timing_only)
         except ScenarioError as error:
             problems.append(str(error))
             continue
+        files.append(File(str(path), study, path.parent))
         print(f"{name}: ok, {len(study.cases)} run{'s' if len(study.cases) > 1 else ''}")
         for note in native_notes([case.scenario for case in study.cases], timing_only):
             print(note)
+        for doubt in doubts(study, timing_only):
+            print(doubt)
         if show:
             show_partition(study)
+        if cost:
+            print_cost(study)
     if problems:
         raise ScenarioError("\n".join(problems))
+    if len(files) > 1:
+        print(together(files))
 
 
 @app.command()
@@ -219,7 +237,6 @@ def reproduce(
     """Reproduce a paper's figures and tables, with reported and measured numbers side by side."""
     with importing():
         from afl_sim.cli.display import Display, Interruption
-        from afl_sim.errors import InputError
         from afl_sim.papers.overview import overview
         from afl_sim.papers.reproducing import Asked
         from afl_sim.papers.target import SCALES, find_target, target_names

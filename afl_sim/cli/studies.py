@@ -14,6 +14,7 @@ import typer
 
 from afl_sim.cli.importing import importing
 from afl_sim.cli.results import draw_figures, figures_folder, write_report
+from afl_sim.errors import AflSimError, OwnRuleError, ScheduleError, StrategyError
 
 if TYPE_CHECKING:
     from afl_sim.recording import Run
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 
 def ignored_rules(scenarios: Iterable[Scenario]) -> str | None:
-    """A line on the stop rules that --timing-only ignores; None if there are none."""
-    stops = [scenario.stop for scenario in scenarios]
-    keys = [key for key in ("accuracy", "metrics") if any(getattr(s, key) for s in stops)]
+    """A line on the settings that --timing-only ignores; None if there are none."""
+    chosen = list(scenarios)
+    stops = [scenario.stop for scenario in chosen]
+    keys = [f"stop.{key}" for key in ("accuracy", "metrics") if any(getattr(s, key) for s in stops)]
+    if any(scenario.recording.models != "final" for scenario in chosen):
+        keys.append("recording.models")
     if not keys:
         return None
-    named = " and ".join(f"stop.{key}" for key in keys)
+    named = " and ".join(keys)
     verb = "is" if len(keys) == 1 else "are"
     return f"{named} {verb} ignored: with --timing-only nothing is trained"
 
@@ -55,7 +59,8 @@ def run_and_tell(
     with importing():
         from afl_sim.cli.display import Display, Interruption
         from afl_sim.run.bits import native_notes
-        from afl_sim.study.study import Options, run_study, study_folder
+        from afl_sim.scenario.checks.doubts import doubts
+        from afl_sim.study.study import Options, run_cases, study_folder
 
     options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
     place = study_folder(study, options)
@@ -71,7 +76,9 @@ def run_and_tell(
             display.finish(ignored)
         for note in native_notes([case.scenario for case in study.cases], timing_only):
             display.finish(note)
-        folder, outcomes = run_study(
+        for doubt in doubts(study, timing_only):
+            display.finish(doubt)
+        folder, outcomes = run_cases(
             study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))
         )
     runs = [outcome.run for outcome in outcomes if outcome.run is not None]
@@ -81,10 +88,12 @@ def run_and_tell(
         print_comparison(runs, folder if study.is_study else None)
     print(f"results: {folder}")
     if plot and runs:
-        draw_figures(runs, figures_folder(folder), None, ("png",))
+        draw_figures(runs, figures_folder(folder))
         write_report(folder, runs, study.is_study)
     tell_published(runs)
     if not all(outcome.succeeded for outcome in outcomes):
+        if any(_may_go_on(outcome.error) for outcome in outcomes):
+            print(_how_to_go_on(folder))
         raise typer.Exit(1)
 
 
@@ -99,7 +108,7 @@ def tell_published(runs: list[Run]) -> None:
 
 @contextmanager
 def saying_how_to_go_on(say: Callable[[str], None], place: Path) -> Iterator[None]:
-    """If Ctrl-C or a signal interrupts the block, print the command that continues it.
+    """If the block is interrupted, or fails after it has begun, print what continues it.
 
     Args:
         say: prints a line.
@@ -107,12 +116,34 @@ def saying_how_to_go_on(say: Callable[[str], None], place: Path) -> Iterator[Non
     """
     from afl_sim.recording.folder import SCENARIO, STUDY
 
+    def is_there() -> bool:
+        return any((place / name).is_file() for name in (SCENARIO, STUDY))
+
+    was_there = is_there()
     try:
         yield
     except KeyboardInterrupt:
-        if any((place / name).is_file() for name in (SCENARIO, STUDY)):
-            say(f"to continue: {shlex.join(['afl-sim', 'resume', str(place)])}")
+        if is_there():
+            say(f"to continue: {_resume(place)}")
         raise
+    except AflSimError as error:
+        if is_there() and not was_there and _may_go_on(error):
+            say(_how_to_go_on(place))
+        raise
+
+
+def _may_go_on(error: AflSimError | None) -> bool:
+    """Whether the cause of an error may lie outside the run; with other code, it is another run."""
+    return error is not None and not isinstance(error, ScheduleError | StrategyError | OwnRuleError)
+
+
+def _how_to_go_on(failed: Path) -> str:
+    """How a run or study that failed is continued."""
+    return f"to continue, if a disk, memory or a worker was the cause: {_resume(failed)}"
+
+
+def _resume(place: Path) -> str:
+    return shlex.join(["afl-sim", "resume", str(place)])
 
 
 def outcome_line(outcome: Any) -> str:

@@ -57,6 +57,8 @@ class TrainingLearner:
         kept_size: Q, the number of entries that each client keeps of a model for itself, at the end
             of the vector of its task.
         own_models: whether evaluations test clients' own models.
+        on_model: takes (version, model) of each model that is to be evaluated; None if nobody
+            wants them. The model's vector has shape (P + B,) and must not be changed.
 
     Attributes:
         rejected: updates that the guard has refused.
@@ -78,6 +80,7 @@ class TrainingLearner:
         buffers: Literal["mean", "rule"] = "mean",
         kept_size: int = 0,
         own_models: bool = False,
+        on_model: Callable[[int, Tensor], None] | None = None,
     ) -> None:
         self._strategy = strategy
         self._count = layout.num_parameters
@@ -87,6 +90,7 @@ class TrainingLearner:
         self._uses_own = strategy.uses_own()
         self._kept_size = kept_size
         self._own_models = own_models
+        self._on_model = on_model
         self._readings: list[Any] = []
         self._purity = PurityCheck(Strategy)
         self._model = ServerModel(strategy, initial, layout, population, buffers)
@@ -139,6 +143,8 @@ class TrainingLearner:
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """Have the current model evaluated, and report the evaluation before."""
         self.settle()
+        if self._on_model is not None:
+            self._on_model(version, self.vector)
         row = self.vector, time_us, version, updates, samples
         self._evaluations.begin(*row, *self._own(version))
 

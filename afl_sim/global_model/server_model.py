@@ -15,6 +15,7 @@ from afl_sim.learning.models.layout import Layout
 from afl_sim.strategies.base import Population, State, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
 from afl_sim.strategies.toolkit.server_optimizer import server_step
+from afl_sim.user_code import place_of
 
 
 class ServerModel:
@@ -72,8 +73,8 @@ class ServerModel:
         arguments: dict[str, Any] = {"params": before, "state": self.state}
         arguments |= {"updates": updates, "context": context} if updates else {"context": context}
         with self._purity.hook(strategy, hook, **arguments):
-            params, state = getattr(strategy, hook)(*arguments.values())
-        self.state = state
+            answer = getattr(strategy, hook)(*arguments.values())
+        params, self.state = self._step(answer, hook)
         self._check(params, hook)
         if optimizer is None:
             params = layout.with_frozen(params, before)  # even a mean of equal numbers is rounded
@@ -90,6 +91,18 @@ class ServerModel:
             params = torch.cat([params, buffers])
         self.vector = params
         return True
+
+    def _step(self, answer: Any, hook: str) -> tuple[Any, State]:
+        """The model and the state that a rule returned."""
+        if isinstance(answer, tuple | list) and len(answer) == 2:
+            return answer[0], answer[1]
+        got = "nothing" if answer is None else f"a {type(answer).__name__}"
+        if isinstance(answer, tuple | list):
+            got += f" of {len(answer)}"
+        raise StrategyError(
+            f"strategy {self._strategy.kind}: {hook} returned {got}; expected the next model and "
+            f"the next state, as in: return params, state{place_of(getattr(self._strategy, hook))}"
+        )
 
     def _check(self, params: Any, hook: str) -> None:
         kind = self._strategy.kind

@@ -26,7 +26,7 @@ from afl_sim.scenario.checks.numerics import one_process
 from afl_sim.scenario.wording import hint
 from afl_sim.study.case import finished_before
 from afl_sim.study.side_by_side import ProgressOf
-from afl_sim.study.study import RUNS, Options, Outcome, run_study, study_id
+from afl_sim.study.study import RUNS, Options, Outcome, run_cases, study_id
 from afl_sim.user_code import told
 
 
@@ -86,7 +86,7 @@ def reproduce(
         target: what to reproduce.
         asked: how.
         expect: told how many runs there will be.
-        watch, tell: as for `run_study`.
+        watch, tell: as for `run_cases`.
 
     Returns:
         The results, and the files written.
@@ -104,7 +104,7 @@ def reproduce(
     expect(sum(len(part.study.cases) for part in wanted))
     failed: list[str] = []
     for part in wanted:
-        _, outcomes = run_study(part.study, part.options, watch, tell)
+        _, outcomes = run_cases(part.study, part.options, watch, tell)
         failed += [
             f"{part.name}, {outcome.label}: {outcome.error or 'did not finish'}"
             for outcome in outcomes

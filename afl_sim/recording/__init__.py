@@ -10,7 +10,7 @@ from afl_sim.recording.events import EventLog
 from afl_sim.recording.folder import RunFolder, StudyFolder, check_free
 from afl_sim.recording.manifest import build_manifest
 from afl_sim.recording.metrics import MetricsLog
-from afl_sim.recording.reading import Run, load_head, load_run, load_runs, load_study
+from afl_sim.recording.reading import Run, load_head, load_run, load_runs
 from afl_sim.recording.shares import write_partition
 from afl_sim.recording.tasks import task_table
 from afl_sim.recording.trace import write_trace
@@ -31,7 +31,6 @@ __all__ = [
     "load_head",
     "load_run",
     "load_runs",
-    "load_study",
     "save_checkpoint",
     "task_table",
     "write_partition",

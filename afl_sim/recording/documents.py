@@ -150,6 +150,7 @@ class StudyIndex(Document):
     seed: Whole | None = None
     folder: str | None = None
     timing_only: bool | None = None
+    files: dict[str, str] | None = None
 
 
 class _Strategy(Document):

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording.drafts import draft_folder, remove_drafts
 from afl_sim.recording.files import (
+    make_folder,
     os_reason,
     refuse_link,
     write_bytes,
@@ -39,6 +40,7 @@ PARTITION: Final = "partition.parquet"
 SUMMARY: Final = "summary.json"
 MODEL: Final = "model.safetensors"
 MODEL_ORDER: Final = "order"
+MODELS: Final = "models"
 PERSONAL: Final = "personal.safetensors"
 PERSONAL_CLIENTS: Final = "clients"
 TRACE: Final = "trace.json"
@@ -151,7 +153,7 @@ class RunFolder(Folder):
                 leads elsewhere.
         """
         with lock_of(self.path):
-            for name in (CHECKPOINT, TENSORBOARD):
+            for name in (CHECKPOINT, TENSORBOARD, MODELS):
                 refuse_link(self.path / name)
             remove_drafts(self.path)
             remove_drafts(self.path.parent, self.path.name)
@@ -224,6 +226,21 @@ class RunFolder(Folder):
         """
         return self._write_tensors(MODEL, tensors, {})
 
+    def write_model_of(self, version: int, tensors: Mapping[str, npt.NDArray[np.generic]]) -> Path:
+        """Write the model of a version into the folder ``models`` and return its path."""
+        make_folder(self.path / MODELS)
+        return self._write_tensors(f"{MODELS}/{model_name(version)}", tensors, {})
+
+    def keep_models_of(self, versions: Collection[int]) -> None:
+        """Remove all models in the folder ``models`` but those of these versions.
+
+        A run that was broken off and begun anew with other code may have left others.
+        """
+        for version, path in models_in(self.path).items():
+            if version not in versions:
+                with writing(path):
+                    path.unlink(missing_ok=True)
+
     def write_personal(
         self, clients: Sequence[int], tensors: Mapping[str, npt.NDArray[np.generic]]
     ) -> Path:
@@ -253,6 +270,21 @@ class RunFolder(Folder):
         return self.path / file
 
 
+def model_name(version: int) -> str:
+    """The name of the file with the model of a version."""
+    return f"version-{version}.safetensors"
+
+
+def models_in(folder: Path) -> dict[int, Path]:
+    """The files with models of a run's versions, ascending."""
+    found = {}
+    for path in (folder / MODELS).glob("version-*.safetensors"):
+        number = path.name.removeprefix("version-").removesuffix(".safetensors")
+        if number.isdecimal() and path.name == model_name(int(number)):
+            found[int(number)] = path
+    return dict(sorted(found.items()))
+
+
 class StudyFolder(Folder):
     """The folder of a study: ``study.json``, and a run folder for each label."""
 
@@ -264,6 +296,7 @@ class StudyFolder(Folder):
         labels: Sequence[str],
         scenario_yaml: str | None = None,
         more: Mapping[str, Any] | None = None,
+        parts: Mapping[str, str] | None = None,
     ) -> Self:
         """Make the folder of a study.
 
@@ -272,6 +305,7 @@ class StudyFolder(Folder):
             name: the study's name.
             labels: its runs in order; each is a folder name.
             scenario_yaml: the source of the study, kept as ``study.yaml``.
+            parts: the sources by their names, if there are several.
             more: further entries of ``study.json``; see `afl_sim.recording.documents.StudyIndex`.
 
         Raises:
@@ -280,7 +314,31 @@ class StudyFolder(Folder):
         files = {STUDY: _json({"name": name, "runs": list(labels), **(more or {})})}
         if scenario_yaml is not None:
             files[STUDY_SOURCE] = scenario_yaml.encode()
+        for part, text in (parts or {}).items():
+            files[part_source(part)] = text.encode()
         return cls._appear(path, files)
+
+
+def part_source(name: str) -> str:
+    """The file with a copy of one of several sources of a study."""
+    return f"study-{name}.yaml"
+
+
+def keep_source(path: Path, scenario_yaml: str, name: str = STUDY_SOURCE) -> None:
+    """Write a source of a study into its folder, if another one is there.
+
+    Args:
+        path: the folder of the study.
+        scenario_yaml: the source.
+        name: of its file.
+
+    Raises:
+        AflSimError: it cannot be written.
+    """
+    place = path / name
+    if place.is_file() and place.read_bytes() != scenario_yaml.encode():
+        refuse_link(place)
+        write_bytes(place, scenario_yaml.encode())
 
 
 def check_study_there(path: Path) -> None:

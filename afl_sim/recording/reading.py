@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
@@ -36,6 +36,7 @@ from afl_sim.recording.folder import (
     SCENARIO,
     STUDY,
     SUMMARY,
+    models_in,
 )
 from afl_sim.scenario.sections.metrics import targets_by_metric
 from afl_sim.scenario.wording import one_line
@@ -47,6 +48,30 @@ if TYPE_CHECKING:
 
 
 _LONGEST = 1000  # characters of names in a message
+
+
+class KeptModels(Mapping[int, dict[str, Any]]):
+    """The models in a run folder by version, each a dictionary of NumPy arrays by name.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = models_in(folder)
+
+    def __getitem__(self, version: int) -> dict[str, npt.NDArray[np.generic]]:
+        return read_model(self._files[version])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __repr__(self) -> str:
+        return f"<models of {len(self)} versions in {self._folder}>"
 
 
 @dataclass(frozen=True)
@@ -222,14 +247,34 @@ class Run:
 
         return task_table(self.events)
 
-    def model(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The final model's arrays by name, in the model's own order.
+    def model(self, at: int | None = None) -> dict[str, npt.NDArray[np.generic]]:
+        """A global model's arrays by name, in the model's own order.
+
+        Args:
+            at: its version, one of `models`; None for the final model.
 
         Raises:
-            RunFolderError: the run has no model (it was timing only, or has not ended), or the
-                file is damaged.
+            RunFolderError: the run has no model (it was timing only, or has not ended), or none of
+                this version; or the file is damaged.
         """
-        return read_model(self.path / MODEL)
+        if at is None:
+            return read_model(self.path / MODEL)
+        kept = self.models
+        if at not in kept:
+            there = one_line(", ".join(map(str, kept)), _LONGEST)
+            what = (
+                f"it has those of {there}" if kept else "recording.models: evaluations keeps them"
+            )
+            raise RunFolderError(f"{self.path} has no model of version {at}; {what}")
+        return kept[at]
+
+    @property
+    def models(self) -> KeptModels:
+        """The evaluated models by version, ascending; each is read when it is asked for.
+
+        Empty unless ``recording.models`` is ``evaluations``.
+        """
+        return KeptModels(self.path)
 
     def personal(self, client: int) -> dict[str, npt.NDArray[np.generic]]:
         """What a client kept of the model for itself at the end of the run: arrays by name.
@@ -311,16 +356,8 @@ def load_head(path: Path | str) -> Run:
     return Run(folder, one_line(name), one_line(label), scenario, summary, manifest, title)
 
 
-def load_study(path: Path | str) -> list[Run]:
-    """Read all runs of a study folder, in the study's order; runs not yet begun are left out.
-
-    Raises:
-        RunFolderError: it is not a study folder, no run of it has begun, or one is damaged.
-    """
-    folder = Path(path)
-    _require_folder(folder)
-    if not is_study(folder):
-        raise RunFolderError(f"{folder} is not a study folder: it contains no runs")
+def _runs_of_study(folder: Path) -> list[Run]:
+    """All runs of a study folder, in the study's order; runs not yet begun are left out."""
     names = _run_names(folder)
     if not names:
         raise RunFolderError(f"{folder} is a study in which no run has begun")
@@ -335,7 +372,7 @@ def load_runs(paths: Iterable[Path | str]) -> list[Run]:
     """
     runs: dict[Path, Run] = {}
     for path in map(Path, paths):
-        for run in [load_run(path)] if is_single_run(path) else load_study(path):
+        for run in [load_run(path)] if is_single_run(path) else _runs_of_study(path):
             runs.setdefault(run.path.resolve(), run)
     return list(runs.values())
 

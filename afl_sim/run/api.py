@@ -13,22 +13,25 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+from afl_sim import recording
 from afl_sim.errors import RunFolderError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.portable.block import arithmetic_of
-from afl_sim.recording import Run, RunFolder, load_head, load_run
+from afl_sim.recording import RunFolder, load_head
 from afl_sim.recording.replacement import bring_back
 from afl_sim.run.bits import effective_bits, effective_numerics
 from afl_sim.run.checks import check_before_data, check_mode
 from afl_sim.run.executors import Executors, executors_of
 from afl_sim.run.identity import Identity, identity_of
-from afl_sim.run.loading import load_scenario, load_study, run_name
+from afl_sim.run.loading import load_scenario, read_study, run_name, single
 from afl_sim.run.observer import Observer, Progress
+from afl_sim.run.opened import Run, load_run
 from afl_sim.run.preparation import prepare
 from afl_sim.run.record import record
 from afl_sim.run.recorder import begun_folder, new_folder
@@ -40,7 +43,7 @@ __all__ = [
     "Observer",
     "Progress",
     "load_scenario",
-    "load_study",
+    "read_study",
     "resume",
     "run_name",
     "simulate",
@@ -55,7 +58,7 @@ _WORDS = {
 
 
 def simulate(
-    scenario: Scenario | Path | str,
+    scenario: Scenario | Mapping[str, Any] | Path | str,
     out: Path | str | None = None,
     *,
     timing_only: bool = False,
@@ -68,7 +71,8 @@ def simulate(
     """Run a scenario and return its run folder, opened for reading.
 
     Args:
-        scenario: a scenario, or the path of a file that describes a single run.
+        scenario: a scenario of a single run, the content of a file as a dictionary, or the path of
+            a file.
         out: the run folder, missing or empty. Without it the folder is temporary, and is removed
             together with the `Run` that is returned.
         timing_only: compute the schedule and train nothing.
@@ -98,8 +102,7 @@ def simulate(
         >>> run.summary["updates"]["aggregated"], run.status
         (60, 'complete')
     """
-    if not isinstance(scenario, Scenario):
-        scenario = load_scenario(scenario)
+    scenario = single(scenario)
     observer = Observer(progress, stop_wanted, first_version)
     if out is not None:
         return _simulate(scenario, Path(out), timing_only, observer, command, executors)
@@ -184,11 +187,11 @@ def resume(
     found = load_head(path)
     lost: list[str] = []
     if found.status == "complete":
-        found = load_run(path)
-        tidy(found)
-        lost = lost_files(found)
+        whole = load_run(path)
+        tidy(whole)
+        lost = lost_files(whole)
         if not lost:
-            return found
+            return whole
     began = perf_counter()
     scenario = load_scenario(found.path / "scenario.yaml")
     if execution is not None:
@@ -240,7 +243,7 @@ def _place_of_work(
         yield executors
 
 
-def _refuse_other(found: Run, identity: Identity) -> None:
+def _refuse_other(found: recording.Run, identity: Identity) -> None:
     """Refuse to go on with a run that might not come to the same result here and now.
 
     Raises:
@@ -253,7 +256,7 @@ def _refuse_other(found: Run, identity: Identity) -> None:
         )
 
 
-def _manifest(found: Run, identity: Identity, force: bool) -> dict[str, object]:
+def _manifest(found: recording.Run, identity: Identity, force: bool) -> dict[str, object]:
     """The manifest of a run from here on."""
     again = {"numerics": identity.numerics, "code": identity.code, "forced": force}
     manifest = {**found.manifest, "resumed": [*(found.manifest.get("resumed") or []), again]}

@@ -28,8 +28,10 @@ Executors = Callable[[Scenario, Prepared], Executor]
 """Makes the executor of a run."""
 
 
-def inline(scenario: Scenario, prepared: Prepared) -> Executor:
-    """An executor in this process."""
+def inline(
+    scenario: Scenario, prepared: Prepared, make: type[InlineExecutor] = InlineExecutor
+) -> Executor:
+    """An executor in this process; ``make`` makes it, unless training is batched."""
     assert prepared.dataset is not None
     recipe = recipe_of(scenario)
     trainer, evaluator, personalization = build_runner(
@@ -39,7 +41,7 @@ def inline(scenario: Scenario, prepared: Prepared) -> Executor:
     if scenario.numerics.mode == "batched":
         group = scenario.numerics.group
         return BatchedExecutor(BatchedTrainer(trainer), evaluator, group, compressor, attackers)
-    return InlineExecutor(
+    return make(
         trainer, evaluator, compressor, recipe.settings.portable, attackers, personalization
     )
 

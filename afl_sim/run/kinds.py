@@ -9,10 +9,11 @@ from pydantic import BaseModel
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models.built_in import MODELS
 from afl_sim.learning.models.factories import resolve_model
+from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.optimizers import OPTIMIZERS, OptimizerSpec
 from afl_sim.scenario import Scenario
-from afl_sim.scenario.catalogue import Catalogue
+from afl_sim.scenario.catalogue import Catalogue, use_catalogue
 from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.strategies import resolve_strategy, strategies
 from afl_sim.strategies.base import Strategy
@@ -26,7 +27,11 @@ def catalogue() -> Catalogue:
         optimizers=OPTIMIZERS,
         resolve_strategy=cache(resolve_strategy),
         resolve_model=cache(resolve_model),
+        bases={"strategy": Strategy, "model": ModelSpec, "optimizer": OptimizerSpec},
     )
+
+
+use_catalogue(catalogue)
 
 
 def strategy_of(scenario: Scenario) -> Strategy:
@@ -92,6 +97,7 @@ def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
         scenario.numerics.mode == "batched",
         training.augment,
         portable,
+        training.gradient_noise_per == "gradient",
     )
 
 

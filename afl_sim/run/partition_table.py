@@ -36,10 +36,10 @@ def show_partition(study: Study) -> None:
             shown.add(key)
             holdings = _holdings(scenario, case.label)
             for part in (_table(holdings), _drawing(holdings)):
-                _print_whole(part)
+                print_whole(part)
 
 
-def _print_whole(part: Any) -> None:
+def print_whole(part: Any) -> None:
     """Print a table, however narrow the screen is: a number that is cut short is a wrong one."""
     from rich.console import Console
     from rich.measure import Measurement

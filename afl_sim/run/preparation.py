@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from afl_sim.errors import ScenarioError
@@ -91,6 +93,16 @@ class Prepared:
     metrics: dict[str, Better]
     targets: Mapping[str, Sequence[float]]
     kept: Kept | None = None
+
+    def arrays(self, vector: Tensor) -> dict[str, npt.NDArray[np.generic]]:
+        """What `saved` gives, as NumPy arrays."""
+        return {name: tensor.numpy() for name, tensor in self.saved(vector).items()}
+
+    @property
+    def sent(self) -> tuple[int, int]:
+        """The numbers of parameters and of buffers that are sent."""
+        parameters = self.layout.num_parameters
+        return parameters, self.layout.size - parameters
 
 
 def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:

@@ -53,8 +53,8 @@ def _record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
     try:
         recorder.close()
         if finished.trained is not None and finished.status == "complete":
-            tensors = prepared.saved(finished.trained.vector)
-            recorder.folder.write_model({name: part.numpy() for name, part in tensors.items()})
+            recorder.folder.write_model(prepared.arrays(finished.trained.vector))
+            recorder.folder.keep_models_of({row.version for row in recorder.metrics.rows})
             if prepared.kept is not None and finished.trained.kept is not None:
                 _write_personal(prepared.kept, finished.trained.kept, recorder.folder)
         recorder.write_trace(next(iter(finished.metrics), "accuracy"))

@@ -7,9 +7,9 @@ from time import monotonic, perf_counter
 
 from afl_sim.errors import AflSimError, DivergedError
 from afl_sim.execution.pulse import Pulse
+from afl_sim.run.building import world_of
 from afl_sim.run.executors import Executors
 from afl_sim.run.finished import Finished, Status
-from afl_sim.run.kinds import strategy_of
 from afl_sim.run.observer import Observer, Progress
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
@@ -122,18 +122,14 @@ class _Clock:
         report = self._report if observer.progress is not None else None
         followed = report is not None or observer.first_version is not None
         self._pulse = Pulse(report, observer.stop_wanted)
-        layout, compression = prepared.layout, prepared.scenario.training.compression
-        sizes = layout.num_parameters, layout.size - layout.num_parameters
-        self.world = World(
+        self.world = world_of(
             half.scenario,
-            strategy_of(half.scenario),
             prepared.partition.size,
-            compression.download_bytes(*sizes),
+            prepared.sent,
             half.learner,
             recorder.events.append,
             progress=self._on_version if followed else None,
             after_version=self._after_version,
-            update_bytes=compression.upload_bytes(*sizes),
             between_events=self._pulse.between_events,
         )
 

@@ -7,18 +7,17 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Protocol
 
-from afl_sim.execution.local.batched import BatchedExecutor
+from torch import Tensor
+
 from afl_sim.execution.tasks import Executor
-from afl_sim.global_model.guard import Guard
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.null import NullLearner
+from afl_sim.run.building import learner_of
 from afl_sim.run.checkpointing import Checkpoints, Replay, read_checkpoint
 from afl_sim.run.finished import Trained, WallTime
-from afl_sim.run.kinds import strategy_of, tests_own_models
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.scenario import Scenario
-from afl_sim.strategies.base import Population
 from afl_sim.world.learner import Learner
 
 
@@ -108,29 +107,31 @@ class Training:
         scenario = self.scenario = prepared.scenario
         self._executor = executor
         self._size = prepared.layout.size
+        self._arrays = prepared.arrays
+        self._kept_version: int | None = None
         self._keeps = prepared.kept is not None
         self._recorder = recorder
         self._began = began
-        refused = scenario.server.guard
-        self._numbers = TrainingLearner(
-            strategy_of(scenario),
-            executor,
-            prepared.initial,
-            prepared.layout,
-            Population(scenario.clients.count, prepared.partition.size),
-            scenario.training.lr_schedule.factor,
-            recorder.add_evaluation,
-            executor.kept if isinstance(executor, BatchedExecutor) else None,
-            None if refused is None else Guard(refused.max_norm),
-            scenario.training.compression.feeds_back,
-            scenario.server.buffers,
-            0 if prepared.kept is None else prepared.kept.layout.size,
-            tests_own_models(scenario),
+        keep = self._keep_model if scenario.recording.models == "evaluations" else None
+        self._numbers = learner_of(
+            prepared, executor, recorder.add_evaluation, TrainingLearner, keep
         )
         self.learner: Learner = self._numbers
         self._checkpoints = Checkpoints(scenario.execution, recorder, self._numbers)
         self._replay: Replay | None = None
         self._before = WallTime()
+
+    def _keep_model(self, version: int, vector: Tensor) -> None:
+        """Write the model of a version that is to be evaluated.
+
+        Raises:
+            AflSimError: the folder is gone, or cannot be written.
+        """
+        if version != self._kept_version:  # the clock may ask for the same version again
+            folder = self._recorder.folder
+            folder.check_there()
+            folder.write_model_of(version, self._arrays(vector))
+            self._kept_version = version
 
     def go_on_from_checkpoint(self, notice: Callable[[str], None] | None) -> None:
         """Replay the schedule up to the latest checkpoint, if there is one, and train from there.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from afl_sim.errors import InputError
+from afl_sim.analysis.steering import problems
+from afl_sim.errors import InputError, ScenarioError
 from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.form import form_of
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.run.bits import check_bits
+from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_attack, evaluation_problems
 from afl_sim.run.initial_model import corrects
 from afl_sim.run.kinds import settings_of, strategy_of
@@ -19,16 +22,16 @@ from afl_sim.run.preparation import prepare
 from afl_sim.run.rule_trials import rule_problems
 from afl_sim.run.schedule_trial import standing_still
 from afl_sim.scenario import Override, Scenario, Study
+from afl_sim.scenario.joining import File, joined
 from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.sections.partition_base import Problem
-from afl_sim.world.world import World
 
 _SHOWN = 100  # clients in a printed partition
 _TRIED = 1000  # clients whose tasks are looked at
 
 
 def check_study(
-    source: Path | str,
+    source: Path | str | Mapping[str, Any],
     overrides: Sequence[str | Override] = (),
     seed: int | None = None,
     *,
@@ -39,7 +42,7 @@ def check_study(
     """Read a scenario file, and try everything up to the start of each run.
 
     Args:
-        source, overrides, seed, timing_only, base: as for `load_study`.
+        source, overrides, seed, timing_only, base: as for `read_study`.
         here: also refuse runs on a device that this machine does not have.
 
     Returns:
@@ -66,7 +69,7 @@ def check_study(
             scenario.numerics.bits,
             corrects(strategy_of(scenario)),
         )
-        wrong = list(rule_problems(scenario))
+        wrong = [*_figure_problems(scenario), *rule_problems(scenario)]
         if wrong:
             return wrong
         if key not in found:
@@ -83,7 +86,62 @@ def check_study(
         wrong = [*tried.problems, *endless[times]]
         return wrong or list(standing_still(scenario))
 
-    return load_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
+    return read_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A scenario file, and how it is read.
+
+    Attributes:
+        path: the file.
+        base: the folder that its paths are relative to; None for its own.
+        first: settings that go before all others.
+    """
+
+    path: Path
+    base: Path | None = None
+    first: tuple[str, ...] = ()
+
+
+def check_studies(
+    sources: Sequence[Source],
+    overrides: Sequence[str | Override] = (),
+    seed: int | None = None,
+    *,
+    timing_only: bool = False,
+    here: bool = False,
+) -> Study:
+    """Check files as `check_study` does, and make one study of them if they are several.
+
+    Raises:
+        ScenarioError: one line for each mistake in any of them; or they are no study together.
+    """
+    files, wrong = [], []
+    for source in sources:
+        try:
+            study = check_study(
+                source.path,
+                [*source.first, *overrides],
+                seed,
+                timing_only=timing_only,
+                here=here,
+                base=source.base,
+            )
+        except ScenarioError as error:
+            wrong.append(str(error))
+            continue
+        base = source.base or source.path.resolve().parent
+        files.append(File(str(source.path), study, base))
+    if wrong:
+        raise ScenarioError("\n".join(wrong))
+    return files[0].study if len(files) == 1 else joined(files)
+
+
+def _figure_problems(scenario: Scenario) -> Iterator[Problem]:
+    for index, key, message in problems(scenario.figure):
+        place = (str(index),) if len(scenario.figure) > 1 else ()
+        yield ("figure", *place, key), message
 
 
 @dataclass(frozen=True)
@@ -112,11 +170,10 @@ def _try(scenario: Scenario, here: bool, trains: bool) -> _Tried:
         check_attack(scenario, prepared.samples, form_of(scenario.data), prepared.partition)
     except InputError as error:
         return _Tried(list(_located(error)))
-    parameters = prepared.layout.num_parameters
     return _Tried(
         list(evaluation_problems(scenario, prepared.evaluation_samples)),
         prepared.partition.size,
-        (parameters, prepared.layout.size - parameters),
+        prepared.sent,
     )
 
 
@@ -135,16 +192,7 @@ def _endless_tasks(scenario: Scenario, tried: _Tried) -> Iterator[Problem]:
     """Parts of tasks that usually last longer than the clock can count; one line for each."""
     if tried.samples_of is None:
         return
-    compression = scenario.training.compression
-    world = World(
-        scenario,
-        strategy_of(scenario),
-        tried.samples_of,
-        compression.download_bytes(*tried.sizes),
-        NullLearner(),
-        lambda *row: None,
-        update_bytes=compression.upload_bytes(*tried.sizes),
-    )
+    world = world_of(scenario, tried.samples_of, tried.sizes, NullLearner(), lambda *row: None)
     found = set()
     for client in range(min(scenario.clients.count, _TRIED)):
         try:

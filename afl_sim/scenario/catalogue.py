@@ -34,6 +34,7 @@ class Catalogue:
             and has a field ``kind``.
         resolve_strategy, resolve_model: for a kind written ``package.module:name``; they raise
             ScenarioError with one line.
+        bases: by block, the class of every kind; a block that is not there may be of any class.
     """
 
     strategies: Mapping[str, Spec] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Catalogue:
     optimizers: Mapping[str, Spec] = field(default_factory=dict)
     resolve_strategy: Callable[[str], Spec] = _unresolvable
     resolve_model: Callable[[str], Spec] = _unresolvable
+    bases: Mapping[str, Spec] = field(default_factory=dict)
 
     def table(self, block: str) -> Mapping[str, Spec]:
         """The known kinds of ``strategy``, ``model`` or ``optimizer``."""
@@ -76,6 +78,19 @@ class ValidationContext:
     base: Path | None = None
 
 
+_known: list[Callable[[], Catalogue]] = []
+
+
+def use_catalogue(make: Callable[[], Catalogue]) -> None:
+    """From now on, blocks that are made in Python are checked by the catalogue that this gives."""
+    _known[:] = [make]
+
+
+def known_catalogue() -> Catalogue | None:
+    """The catalogue for blocks that are made in Python; None if no other room has given one."""
+    return _known[0]() if _known else None
+
+
 class NamedBlock(Protocol):
     """A strategy, model or optimizer, of whatever class."""
 
@@ -108,15 +123,19 @@ def optimizer_block(value: Any, info: ValidationInfo) -> BaseModel:
 
 
 def _block(name: str, value: Any, context: ValidationContext | None) -> BaseModel:
+    catalogue = context.catalogue if context is not None else known_catalogue()
     if isinstance(value, BaseModel):
-        return value
+        base = catalogue.bases.get(name) if catalogue is not None else None
+        if base is None or isinstance(value, base):
+            return value
+        if isinstance(value, UncheckedBlock):
+            value = value.model_dump()
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, dict):
         raise PydanticCustomError(
             "scenario", f"got {show(value)}; expected a block with a kind, or the kind alone"
         )
-    catalogue = context.catalogue if context is not None else None
     table = catalogue.table(name) if catalogue is not None else {}
     known = f"expected one of {', '.join(sorted(table))}" if table else "expected a name"
     if "kind" not in value:

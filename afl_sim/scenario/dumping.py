@@ -7,37 +7,16 @@ import json
 from pathlib import PurePath
 from typing import Any
 
-import yaml
-
 from afl_sim.scenario.scenario import Scenario
-from afl_sim.scenario.yaml.scalars import resolve
+from afl_sim.scenario.yaml.writing import as_text
 
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes what either this package or another YAML reader would take for no text."""
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        try:
-            quoted = not isinstance(resolve(data), str)
-        except ValueError:
-            quoted = True
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style="'" if quoted else None)
-
-
-_Dumper.add_representer(str, _Dumper.represent_str)
-_Dumper.ignore_aliases = lambda self, data: True  # type: ignore[method-assign]
+WITHOUT_EFFECT = ("execution", "figure")
+"""Sections that cannot change a result."""
 
 
 def dump_scenario(scenario: Scenario) -> str:
     """YAML text of the scenario, complete: loading it gives an equal scenario."""
-    return yaml.dump(
-        as_data(scenario),
-        Dumper=_Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        default_flow_style=None,
-        width=100,
-    )
+    return as_text(as_data(scenario))
 
 
 def as_data(scenario: Scenario) -> dict[str, Any]:
@@ -48,12 +27,14 @@ def as_data(scenario: Scenario) -> dict[str, Any]:
 def scenario_id(scenario: Scenario) -> str:
     """Eight hex digits that tell scenarios apart: sha256 of all that can change the result.
 
-    The section ``execution`` is left out. Of a trace or a file of weights the content counts, not
-    where it lies. Of the files of own data the names count, not their folders, and of ``data.root``
-    only that there is one; the content is a part of the run's identity beside this one.
+    The sections ``execution`` and ``figure`` are left out. Of a trace or a file of weights the
+    content counts, not where it lies. Of the files of own data the names count, not their folders,
+    and of ``data.root`` only that there is one; the content is a part of the run's identity beside
+    this one.
     """
     data = _without_places(as_data(scenario))
-    data.pop("execution", None)
+    for key in WITHOUT_EFFECT:
+        data.pop(key, None)
     if data["data"]["root"] is not None:
         data["data"]["root"] = "."
     data["data"]["dataset"] = _without_folders(data["data"]["dataset"])

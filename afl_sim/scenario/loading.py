@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from afl_sim.scenario.catalogue import Catalogue, ValidationContext
 from afl_sim.scenario.checks.combinations import exclusive_keys, impossible_combinations
+from afl_sim.scenario.given import NOWHERE, given_tree
 from afl_sim.scenario.mistakes.coercion import quiet_conversions
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath, explain
 from afl_sim.scenario.mistakes.partial import valid_part
@@ -21,10 +23,11 @@ from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.study import MAX_RUNS, Case, Study, expand, replicate
 from afl_sim.scenario.yaml.nodes import Node, Unreadable, compose, plain
 from afl_sim.scenario.yaml.text import read_text
+from afl_sim.scenario.yaml.writing import as_text
 
 
-def load_study(
-    source: Path | str,
+def read_study(
+    source: Path | str | Mapping[str, Any],
     catalogue: Catalogue | None,
     overrides: Sequence[str | Override] = (),
     seed: int | None = None,
@@ -36,7 +39,8 @@ def load_study(
     """Read a scenario file, with its sweep expanded.
 
     Args:
-        source: the file; a string with a line break in it is taken for the text itself.
+        source: the file; a string with a line break in it is taken for the text itself. Or the
+            content of a file as Python values, in which blocks may be sections.
         catalogue: the strategies, models and optimizers there are; None leaves them unchecked.
         overrides: settings ``key.path=value`` that go before what the file says, in every run;
             or as read from another file, which its mistakes then name.
@@ -47,16 +51,22 @@ def load_study(
         base: the folder from which paths in the file go out; None: its own.
 
     Raises:
-        ScenarioError: one line for every mistake, ``file:line: key.path: what; expected ...``.
+        ScenarioError: one line for every mistake, ``file:line: key.path: what; expected ...``;
+            without ``file:line`` if there is no file.
     """
-    if isinstance(source, str) and "\n" in source:
-        name, own, text = "<text>", Path(), source
+    name, own, text = "<text>", Path(), ""
+    if isinstance(source, Mapping):
+        name = NOWHERE
+    elif isinstance(source, str) and "\n" in source:
+        text = source
     else:
         path = Path(source)
         name, own, text = str(source), path.parent, read_text(path)
     mistakes = Mistakes(name)
     try:
-        root, misreadings = compose(text, name)
+        root, misreadings = (
+            given_tree(source) if isinstance(source, Mapping) else compose(text, name)
+        )
         mistakes.add_misreadings(misreadings)
     except Unreadable as error:
         mistakes.add_misreadings(error.misreadings)
@@ -66,7 +76,9 @@ def load_study(
         mistakes.add(root.where, "", f"{what}; expected a scenario: clients, strategy, stop, ...")
         raise mistakes.error()
     settings = _settings(overrides, seed, mistakes)
-    root = _with_name(root, "scenario" if name == "<text>" else Path(name).stem)
+    if isinstance(source, Mapping):
+        text = as_text(plain(root))
+    root = _with_name(root, "scenario" if name in (NOWHERE, "<text>") else Path(name).stem)
     cases = _cases(root, settings, mistakes)
     reading = ValidationContext(catalogue, own if base is None else base)
     runs: list[Case] = []
@@ -95,10 +107,35 @@ def read_scenario(
 ) -> tuple[Scenario | None, list[Finding]]:
     """Validate one of so many cases: the scenario if it is valid, and all that is wrong with it."""
     data = plain(tree)
+    made: list[Scenario] = []
+
+    def make() -> Scenario:
+        made.append(Scenario.model_validate(data, context=reading))
+        return made[0]
+
+    findings = scenario_findings(data, reading, make, cases=cases, timing_only=timing_only)
+    return (None, findings) if findings else (made[0], [])
+
+
+def scenario_findings(
+    data: dict[str, Any],
+    reading: ValidationContext,
+    make: Callable[[], Scenario],
+    *,
+    cases: int = 1,
+    timing_only: bool = False,
+) -> list[Finding]:
+    """All that is wrong with a scenario.
+
+    Args:
+        data: what is written, as plain data.
+        reading: how it is validated.
+        make: makes the scenario, or raises pydantic's error.
+        cases, timing_only: as for `read_scenario`.
+    """
     findings: list[Finding] = []
-    scenario: Scenario | None = None
     try:
-        scenario = Scenario.model_validate(data, context=reading)
+        scenario = make()
     except ValidationError as error:
         findings = explain(error, data, reading.catalogue)
         sections = _valid_sections(data, [f.path for f in findings], reading)
@@ -111,7 +148,7 @@ def read_scenario(
     fleet = sections.get("clients")
     clients = fleet.count if isinstance(fleet, Clients) else _written_count(data)
     findings += impossible_combinations(sections, clients, cases=cases, timing_only=timing_only)
-    return (None, findings) if findings else (scenario, [])
+    return findings
 
 
 def _valid_sections(data: Any, wrong: list[KeyPath], reading: ValidationContext) -> dict[str, Any]:
@@ -136,20 +173,40 @@ def _written_count(data: dict[str, Any]) -> int | None:
 
 def _cases(root: Node, settings: list[Override], mistakes: Mistakes) -> list[tuple[Name, Node]]:
     findings: list[Finding] = []
-    for setting in settings:
-        if setting.keys.split(".")[0] == "sweep":
-            root = _put(root, setting, mistakes)
+    early = [setting for setting in settings if _comes_first(setting, root)]
+    for setting in early:
+        root = _put(root, setting, mistakes)
     cases = expand(root, findings)
     mistakes.add_findings(findings, root)
     if not cases:  # still tell what is wrong with the rest of the file
         assert isinstance(root.value, dict)
-        rest = {key: value for key, value in root.value.items() if key != "sweep"}
+        rest = {key: _one_of(key, value) for key, value in root.value.items() if key != "sweep"}
         cases = [(Name("", ""), Node(rest, root.where, root.key_places))]
     _refuse_swept(root, settings, mistakes)
     for setting in settings:
-        if setting.keys.split(".")[0] != "sweep":
+        if setting not in early:
             cases = [(each, _put(tree, setting, mistakes)) for each, tree in cases]
     return cases
+
+
+def _one_of(key: str, node: Node) -> Node:
+    """A node as it is; of a list of strategies one that is as good as any, if there is one."""
+    if key != "strategy" or not isinstance(node.value, list) or not node.value:
+        return node
+    first = node.value[0]
+    if not isinstance(first.value, dict):
+        return first
+    return replace(first, value={key: v for key, v in first.value.items() if key != "label"})
+
+
+def _comes_first(setting: Override, root: Node) -> bool:
+    """Whether a setting decides which cases there are: a sweep, or a list of strategies."""
+    written = root.value.get("strategy") if isinstance(root.value, dict) else None
+    lists = [setting.value, *([] if written is None else [written])]
+    first, *rest = setting.keys.split(".")
+    if first == "strategy" and any(isinstance(each.value, list) for each in lists):
+        return not rest or rest[0].isdecimal()
+    return first == "sweep"
 
 
 def _refuse_swept(root: Node, settings: list[Override], mistakes: Mistakes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
@@ -10,6 +11,7 @@ from afl_sim.scenario.catalogue import model_block, strategy_block
 from afl_sim.scenario.section import Count, Section, Whole
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks
 from afl_sim.scenario.sections.settings import (
     Evaluation,
     Execution,
@@ -19,13 +21,31 @@ from afl_sim.scenario.sections.settings import (
     Stop,
 )
 from afl_sim.scenario.sections.training import Training
+from afl_sim.scenario.yaml.writing import as_text
 
 NAME_LENGTH = 200
 DEFAULT_MODEL: dict[str, Any] = {"kind": "lenet"}
 
 
 class Scenario(Section):
-    """One run, fully described. Frozen; its sections are attributes."""
+    """One run, fully described. Frozen; its sections are attributes.
+
+    A scenario that is made in Python is checked as a file is. `replace` gives one with other
+    settings.
+
+    Example:
+        >>> from afl_sim import Scenario
+        >>> scenario = Scenario(
+        ...     clients={"count": 10}, strategy={"kind": "fedbuff", "concurrency": 5},
+        ...     stop={"updates": 100},
+        ... )
+        >>> scenario.replace(seed=3).seed
+        3
+
+    Raises:
+        ScenarioError: it has mistakes; one line for each, as in
+            ``strategy.concurency: unknown key; ...; did you mean 'concurrency'?``
+    """
 
     name: str = Field(
         default="scenario",
@@ -62,7 +82,8 @@ class Scenario(Section):
     )
     strategy: Annotated[SerializeAsAny[BaseModel], BeforeValidator(strategy_block)] = Field(
         description="The algorithm: which clients receive the model, and when and how updates are "
-        "aggregated."
+        "aggregated. A list of strategies is a study, with a run for each; in it a block may have "
+        "a `label`."
     )
     stop: Stop = Field(description="When the run ends: at the first rule that is fulfilled.")
     evaluation: Evaluation = Field(
@@ -74,8 +95,24 @@ class Scenario(Section):
     )
     numerics: Numerics = Field(default=Numerics(), description="The arithmetic of training.")
     execution: Execution = Field(default=Execution(), description="Where tasks run.")
+    figure: Annotated[tuple[FigureBlock, ...], BeforeValidator(figure_blocks)] = Field(
+        default=(),
+        description="How the scenario's figures are drawn by `afl-sim plot`: a block, a list of "
+        "blocks, or the name of a figure. It changes no result.",
+    )
     sweep: dict[str, Any] | None = Field(
         default=None,
         description="Makes the file a study: lists of settings, of which every combination is run, "
         "or `cases`, a list of {label, set}.",
     )
+
+    def _repr_html_(self) -> str:
+        """What was set, as YAML; all settings are behind a click."""
+        given, whole = (
+            escape(as_text(self.model_dump(mode="json", by_alias=True, exclude_unset=unset)))
+            for unset in (True, False)
+        )
+        return (
+            f"<pre>{given}</pre>"
+            f"<details><summary>with every default</summary><pre>{whole}</pre></details>"
+        )

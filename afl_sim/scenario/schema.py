@@ -14,6 +14,7 @@ from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.families import COMMON
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.study import NOT_SWEPT
+from afl_sim.scenario.units import DURATION, RATE, Quantity
 
 Schema = dict[str, Any]
 
@@ -45,10 +46,18 @@ def json_schema(catalogue: Catalogue) -> Schema:
         }
         owner["properties"][key] = described | _open_block(table, names, open_ended)
     scenario["properties"]["sweep"] = _sweep()
+    scenario["properties"]["strategy"]["anyOf"].append(_strategies(list(catalogue.strategies)))
+    figures: Schema = scenario["properties"]["figure"]
+    block = {"anyOf": [figures.pop("items"), {"type": "string"}]}
+    figures.pop("type")
+    figures["anyOf"] = [*block["anyOf"], {"type": "array", "items": block}]
     # What a sweep supplies may be left out beside it.
     scenario["anyOf"] = [{"required": scenario.pop("required")}, {"required": ["sweep"]}]
     definitions["Distribution"] = _distribution("Distribution")
     definitions["SignedDistribution"] = _distribution("SignedDistribution")
+    for quantity in (DURATION, RATE):
+        name = f"{quantity.name}Distribution"
+        definitions[name] = _distribution(name, quantity)
     definitions.pop("BaseModel", None)  # stood for the open blocks
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -124,18 +133,18 @@ def _open_block(
     return {"anyOf": ways}
 
 
-def _distribution(name: str) -> Schema:
-    number = {"type": "number"}
-    drawn = number if name == "SignedDistribution" else {"type": "number", "minimum": 0}
-    which = "numbers" if drawn is number else "numbers that are 0 or more"
+def _distribution(name: str, quantity: Quantity | None = None) -> Schema:
+    number: Schema = {"type": "number"}
+    signed = name == "SignedDistribution"
+    drawn: Schema = number if signed else {"type": "number", "minimum": 0}
+    which = "numbers" if signed else "numbers that are 0 or more"
+    measured = number
+    if quantity is not None:
+        text = {"type": "string", "pattern": quantity.pattern, "examples": [quantity.example]}
+        drawn, measured = {"anyOf": [drawn, text]}, {"anyOf": [number, text]}
+        which = f"{quantity.base}; a number may be text with a unit, such as {quantity.example}"
     each = {"type": "array", "minItems": 1}
     itself = {"$ref": f"#/$defs/{name}"}
-    per_client = {
-        "type": "object",
-        "properties": {"values": {**each, "items": number}},
-        "required": ["values"],
-        "additionalProperties": False,
-    }
     factor = {
         "type": "number",
         "exclusiveMinimum": 0,
@@ -171,6 +180,12 @@ def _distribution(name: str) -> Schema:
             "additionalProperties": False,
         }
 
+    def parameter(value: Schema) -> Schema:
+        per_client = block("values", values={**each, "items": value})
+        return {"anyOf": [value, per_client, trace_per_client]}
+
+    # The ends of loguniform, too; other families have shapes of these names without a unit.
+    with_unit = () if quantity is None else ("loc", "scale", "a", "b")
     component = {
         "type": "object",
         "properties": {"weight": {"type": "number", "exclusiveMinimum": 0}},
@@ -186,9 +201,10 @@ def _distribution(name: str) -> Schema:
                 "properties": {
                     "dist": {"type": "string", "examples": sorted(COMMON)},
                     "allow_heavy_tail": {"type": "boolean"},
+                    **{key: parameter(measured) for key in with_unit},
                 },
                 "required": ["dist"],
-                "additionalProperties": {"anyOf": [number, per_client, trace_per_client]},
+                "additionalProperties": parameter(number),
             },
             block("sequence", sequence={**each, "items": drawn}),
             block("values", values={**each, "items": itself}, shuffle=shuffle),
@@ -205,6 +221,17 @@ def _distribution(name: str) -> Schema:
             block("mixture", mixture={**each, "items": component}),
         ],
     }
+
+
+def _strategies(kinds: list[str]) -> Schema:
+    """A list of strategies, of which each block may have a label."""
+    kind = {"anyOf": [{"enum": kinds}, {"type": "string", "pattern": r"^[\w.]+:\w+$"}]}
+    block = {
+        "type": "object",
+        "properties": {"kind": kind, "label": {"type": ["string", "number"]}},
+        "required": ["kind"],
+    }
+    return {"type": "array", "minItems": 1, "items": {"anyOf": [kind, block]}}
 
 
 def _sweep() -> Schema:

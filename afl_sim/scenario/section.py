@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,11 +16,61 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from afl_sim.errors import ScenarioError
+from afl_sim.scenario.units import DURATION
+from afl_sim.scenario.wording import hint
 
-class Section(BaseModel):
+
+class Checked(BaseModel):
+    """A block that can be made in Python: its mistakes are told as those of a file are.
+
+    Raises:
+        ScenarioError: a key or a value is wrong; one line for each mistake.
+    """
+
+    # Set by `afl_sim.scenario.construction`, which needs the blocks and so comes after them.
+    _fill: ClassVar[Callable[[Checked, dict[str, Any]], None] | None] = None
+
+    def __init__(self, /, **settings: Any) -> None:
+        if Checked._fill is None:
+            self.__pydantic_validator__.validate_python(settings, self_instance=self)
+        else:
+            Checked._fill(self, settings)
+
+    # Without this mark `model_validate` would come here for every block inside another.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, which are not checked.
+
+        Raises:
+            ScenarioError: there is no such setting.
+        """
+        known = [*type(self).model_fields, *self.__private_attributes__]
+        extra = type(self).model_config.get("extra")
+        for name in update or () if extra != "allow" else ():
+            if name not in known:
+                keys = ", ".join(type(self).model_fields)
+                raise ScenarioError(
+                    f"{name}: unknown key; expected one of {keys}{hint(name, known)}"
+                )
+        return super().model_copy(update=update, deep=deep)
+
+
+class Section(Checked):
     """A frozen block of a scenario that knows all its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same block with other settings, checked as a new one is.
+
+        Raises:
+            ScenarioError: the new settings are wrong; one line for each mistake.
+        """
+        own = {name: getattr(self, name) for name in self.model_fields_set}
+        aliases = {name: field.alias for name, field in type(self).model_fields.items()}
+        return type(self)(**{aliases.get(n) or n: v for n, v in own.items()} | changes)
 
 
 class LaterSection(Section):
@@ -87,8 +138,11 @@ LONGEST_SECONDS = 9e12
 MOST_STEPS = 10**8
 """The most local steps in a task."""
 
-Seconds = Annotated[Number, Field(gt=0, ge=1e-6, le=LONGEST_SECONDS)]
-"""Seconds of virtual time, at least one microsecond."""
+Seconds = Annotated[Number, Field(gt=0, ge=1e-6, le=LONGEST_SECONDS), DURATION]
+"""Seconds of virtual time, at least one microsecond, or text with a unit of time."""
+
+Wait = Annotated[Number, Field(ge=0, le=LONGEST_SECONDS), DURATION]
+"""Seconds of virtual time, which may be 0, or text with a unit of time."""
 
 Flag = Annotated[bool, Field(strict=True)]
 """true or false, and nothing that could be taken for them."""

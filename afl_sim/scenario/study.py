@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from afl_sim.scenario.mistakes.explain import Finding
 from afl_sim.scenario.naming import Name, name_of, names_of, sanitised, unique
@@ -15,7 +16,8 @@ from afl_sim.scenario.yaml.nodes import Node
 from afl_sim.streams import Streams
 
 MAX_RUNS = 10_000
-NOT_SWEPT = ("sweep", "name", "description", "replications")
+A_BLOCK = "expected a block with a kind, or the kind alone"
+NOT_SWEPT = ("sweep", "name", "description", "replications", "figure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,32 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of the files that make a study.
+
+    Attributes:
+        name: its `name`, which differs from those of the others.
+        source: its text.
+        folder: the folder from which its paths go out.
+    """
+
+    name: str
+    source: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """What a scenario file asks for: one run, or several that belong together.
 
     Attributes:
         name: the file's `name`.
         description: its `description`.
-        source: its text.
+        source: its text; empty if there are several files.
         cases: the runs, in the order of the sweep.
         is_study: whether it has a sweep or replications; otherwise there is one case, with the
             name for its label.
+        parts: the files, if there are several; see `afl_sim.scenario.joining`.
     """
 
     name: str
@@ -51,6 +69,7 @@ class Study:
     source: str
     cases: tuple[Case, ...]
     is_study: bool
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +84,25 @@ class _Setting:
 def expand(root: Node, findings: list[Finding]) -> list[tuple[Name, Node]]:
     """The name and the tree of every case; mistakes in the sweep itself go to ``findings``.
 
-    Without a sweep there is one case, with an empty name.
+    Without a sweep and a list of strategies there is one case, with an empty name.
     """
     assert isinstance(root.value, dict)
-    sweep = root.value.get("sweep")
-    base = replace(root, value={key: v for key, v in root.value.items() if key != "sweep"})
-    if sweep is None or sweep.value is None:
-        return [(Name("", ""), base)]
-    if not isinstance(sweep.value, dict) or not sweep.value:
-        expected = "a block of lists, or cases"
-        findings.append(Finding(("sweep",), f"got {show_node(sweep)}; expected {expected}"))
-        return []
+    sweep, strategies = root.value.get("sweep"), root.value.get("strategy")
+    listed = strategies is not None and isinstance(strategies.value, list)
+    apart = {"sweep", "strategy"} if listed else {"sweep"}
+    base = replace(root, value={key: v for key, v in root.value.items() if key not in apart})
     before = len(findings)
-    rows = _listed(sweep, findings) if "cases" in sweep.value else _product(sweep, findings)
+    rows: list[list[_Setting]] = [[]]
+    if sweep is not None and sweep.value is not None:
+        if not isinstance(sweep.value, dict) or not sweep.value:
+            expected = "a block of lists, or cases"
+            findings.append(Finding(("sweep",), f"got {show_node(sweep)}; expected {expected}"))
+            return []
+        rows = _listed(sweep, findings) if "cases" in sweep.value else _product(sweep, findings)
+    elif not listed:
+        return [(Name("", ""), base)]
+    if listed and strategies is not None:
+        rows = _each_strategy(strategies, rows, findings)
     if len(findings) > before:
         return []
     trees: list[Node] = []
@@ -105,19 +130,64 @@ def _product(sweep: Node, findings: list[Finding]) -> list[list[_Setting]]:
             message = f"got {show_node(entries)}; expected a list with the values to run"
             findings.append(Finding(("sweep", keys), message))
             continue
-        names = names_of(keys, entries.value)
-        labels = unique(name.label for name in names)
-        axis = []
-        for i, entry in enumerate(entries.value):
-            origin = f"sweep.{keys}.{i}"
-            name = replace(names[i], label=labels[i])
-            axis.append(_Setting(keys, replace(entry, origin=origin), name))
-        axes.append(axis)
+        axes.append(_axis(keys, entries.value, ("sweep", keys), findings))
     runs = math.prod(len(axis) for axis in axes)
     if runs > MAX_RUNS:
         findings.append(Finding(("sweep",), f"{runs} runs; expected at most {MAX_RUNS}"))
         return []
     return [list(row) for row in itertools.product(*axes)]
+
+
+def _axis(
+    keys: str, entries: list[Node], path: tuple[str | int, ...], findings: list[Finding]
+) -> list[_Setting]:
+    """The values of a key. A block among them may have a ``label``, which names it."""
+    written = [
+        entry.value.get("label") if isinstance(entry.value, dict) else None for entry in entries
+    ]
+    bare = [
+        replace(entry, value={key: v for key, v in entry.value.items() if key != "label"})
+        if isinstance(entry.value, dict)
+        else entry
+        for entry in entries
+    ]
+    names = names_of(keys, bare)
+    for i, label in enumerate(written):
+        if label is None:
+            continue
+        named = _labelled(label, (*path, i, "label"), findings)
+        names[i] = named or names[i]
+    labels = unique(name.label for name in names)
+    return [
+        _Setting(
+            keys,
+            replace(entry, origin=".".join(map(str, (*path, i)))),
+            replace(names[i], label=labels[i]),
+        )
+        for i, entry in enumerate(bare)
+    ]
+
+
+def _each_strategy(
+    strategies: Node, rows: list[list[_Setting]], findings: list[Finding]
+) -> list[list[_Setting]]:
+    """Every row with every strategy of the list under ``strategy``."""
+    assert isinstance(strategies.value, list)
+    if not strategies.value:
+        findings.append(Finding(("strategy",), f"got an empty list; {A_BLOCK}"))
+        return []
+    twice = [setting for row in rows for setting in row if setting.keys == "strategy"]
+    if twice:
+        path = tuple(str(twice[0].value.origin).split("."))[:2]
+        message = "`strategy` lists the strategies already; expected them in one of the two places"
+        findings.append(Finding(path, message, key_is_wrong=True))
+        return []
+    axis = _axis("strategy", strategies.value, ("strategy",), findings)
+    runs = len(axis) * len(rows)
+    if runs > MAX_RUNS:
+        findings.append(Finding(("strategy",), f"{runs} runs; expected at most {MAX_RUNS}"))
+        return []
+    return [[strategy, *row] for strategy in axis for row in rows]
 
 
 def _listed(sweep: Node, findings: list[Finding]) -> list[list[_Setting]]:
@@ -159,14 +229,20 @@ def _listed_case(case: Node, i: int, findings: list[Finding]) -> list[_Setting]:
             origin = f"sweep.cases.{i}.set.{keys}"
             row.append(_Setting(keys, replace(value, origin=origin), name_of(keys, value, i)))
     label = case.value.get("label")
-    if label is None:
-        return row
-    if not isinstance(label.value, str | int | float) or not sanitised(str(label.value)):
-        findings.append(Finding((*path, "label"), f"got {show_node(label)}; expected a word"))
+    name = None if label is None else _labelled(label, (*path, "label"), findings)
+    if name is None:
         return row
     named = [replace(setting, name=Name("", "")) for setting in row]
+    return [replace(named[0], name=name), *named[1:]] if named else []
+
+
+def _labelled(label: Node, path: tuple[str | int, ...], findings: list[Finding]) -> Name | None:
+    """The name that a label gives; None, with a finding, if it gives none."""
+    if not isinstance(label.value, str | int | float) or not sanitised(str(label.value)):
+        findings.append(Finding(path, f"got {show_node(label)}; expected a word"))
+        return None
     written = str(label.value)
-    return [replace(named[0], name=Name(sanitised(written), written)), *named[1:]] if named else []
+    return Name(sanitised(written), written)
 
 
 def _may_be_swept(keys: str, path: tuple[str | int, ...], findings: list[Finding]) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from afl_sim.learning.training.optimizers import AnyOptimizer
+from afl_sim.scenario.section import Checked
 from afl_sim.strategies.about import About
 from afl_sim.strategies.inputs import Client, Population, Reading, Update, Work
 from afl_sim.strategies.server_view import ServerView
@@ -45,7 +46,7 @@ Step = tuple[Tensor, State]
 """What a rule returns: a vector of shape (P,), and the next state."""
 
 
-class Strategy(BaseModel):
+class Strategy(Checked):
     """An algorithm of the server. Its fields are its hyperparameters; they cannot be changed.
 
     `schedule` decides when clients train and when the server aggregates. It handles no tensor.

@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt, StrictInt
 
+from afl_sim.scenario.units import DURATION
+
 Problem = tuple[tuple[str, ...], str]
 """A setting that cannot work: the path of its key, and the message."""
 
@@ -18,11 +20,11 @@ Concurrency = PositiveInt | Literal["all"]
 ClientsPerRound = Annotated[StrictInt, Field(ge=1)] | Annotated[float, Field(gt=0, le=1)]
 """A whole number of clients, or a fraction of the population with a decimal point (1.0 is all)."""
 
-VirtualSeconds = Annotated[float, Field(ge=1e-6, le=9e12)]
-"""Seconds of virtual time, at least one microsecond."""
+VirtualSeconds = Annotated[float, Field(ge=1e-6, le=9e12), DURATION]
+"""Seconds of virtual time, at least one microsecond, or text with a unit of time."""
 
-VirtualWait = Annotated[float, Field(ge=0, le=9e12)]
-"""Seconds of virtual time; 0 is allowed."""
+VirtualWait = Annotated[float, Field(ge=0, le=9e12), DURATION]
+"""Seconds of virtual time, which may be 0, or text with a unit of time."""
 
 LocalSteps = Annotated[int, Field(ge=1, le=10**8)]
 """The number of local steps in a task."""

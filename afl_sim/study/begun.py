@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording.folder import STUDY, STUDY_SOURCE
+from afl_sim.recording.folder import STUDY, STUDY_SOURCE, part_source
 from afl_sim.recording.reading import read_study_index
-from afl_sim.run.validation import check_study
+from afl_sim.run.validation import Source, check_studies
 from afl_sim.scenario import Study
 from afl_sim.study.case import Options, Origin
 
@@ -52,13 +52,15 @@ def read_again(folder: Path, settings: Sequence[str] = ()) -> tuple[Study, bool,
         )
     origin = Origin(tuple(index["settings"]), index.get("seed"), Path(index["folder"]))
     timing_only = bool(index.get("timing_only"))
-    name = [] if index.get("name") is None else [f"name='{index['name']}'"]
-    study = check_study(
-        folder / STUDY_SOURCE,
-        [*name, *origin.settings, *settings],
-        origin.seed,
-        timing_only=timing_only,
-        here=True,
-        base=origin.folder,
-    )
+    overrides = [*origin.settings, *settings]
+    files = index.get("files")
+    if files:
+        sources = [
+            Source(folder / part_source(name), Path(base), (f"name='{name}'",))
+            for name, base in files.items()
+        ]
+    else:
+        name = () if index.get("name") is None else (f"name='{index['name']}'",)
+        sources = [Source(folder / STUDY_SOURCE, origin.folder, name)]
+    study = check_studies(sources, overrides, origin.seed, timing_only=timing_only, here=True)
     return study, timing_only, origin

@@ -15,7 +15,7 @@ from afl_sim.recording.replacement import FINISHED, Replacement
 from afl_sim.run.api import Progress, load_scenario, resume, simulate
 from afl_sim.run.executors import Executors
 from afl_sim.run.identity import identity_of
-from afl_sim.run.upkeep import tidy
+from afl_sim.run.upkeep import keep_figures, tidy
 from afl_sim.scenario import Case, scenario_id
 from afl_sim.user_code import one_error
 
@@ -115,6 +115,7 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
             f"{found.path} was made from other data ({differences['data']}): the content of "
             "data.dataset has changed since; `run --force` replaces it, --out makes another run"
         )
+    keep_figures(found, case.scenario)
     others = tuple(what for what in ("code", "numerics") if what in differences)
     return Outcome(case.label, found, reused=True, others=others)
 
@@ -142,6 +143,7 @@ def run_case(
         return reused
     found = existing(place, even_damaged=options.force)
     if found is not None and options.resume and not options.force:
+        keep_figures(found, case.scenario)
         run = resume(
             place,
             progress=progress,

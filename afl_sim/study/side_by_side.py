@@ -47,7 +47,7 @@ def run_side_by_side(
     Args:
         cases: the cases; they `can_share` workers.
         folder: the folder of the study.
-        options, progress_of, tell: as for `afl_sim.study.study.run_study`.
+        options, progress_of, tell: as for `afl_sim.study.study.run_cases`.
 
     Returns:
         The outcome of each case, by label.

@@ -11,7 +11,13 @@ from pathlib import Path
 from afl_sim.errors import InputError, RunFolderError
 from afl_sim.recording import StudyFolder, check_free
 from afl_sim.recording.files import refuse_link
-from afl_sim.recording.folder import SCENARIO, STUDY, check_study_there
+from afl_sim.recording.folder import (
+    SCENARIO,
+    STUDY,
+    check_study_there,
+    keep_source,
+    part_source,
+)
 from afl_sim.recording.replacement import bring_back
 from afl_sim.run.api import run_name
 from afl_sim.run.checks import check_before_data, check_executor
@@ -29,7 +35,7 @@ from afl_sim.study.case import (
 from afl_sim.study.side_by_side import ProgressOf, can_share, run_side_by_side
 from afl_sim.user_code import one_error
 
-__all__ = ["RUNS", "Options", "Origin", "Outcome", "run_study", "study_folder", "study_id"]
+__all__ = ["RUNS", "Options", "Origin", "Outcome", "run_cases", "study_folder", "study_id"]
 
 RUNS = Path("runs")
 _NAMED = 5  # runs in a notice
@@ -51,7 +57,7 @@ def study_id(study: Study) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
-def run_study(
+def run_cases(
     study: Study,
     options: Options,
     progress_of: ProgressOf,
@@ -96,11 +102,15 @@ def run_study(
     if not (folder / STUDY).is_file():
         titles = {case.label: case.title for case in study.cases if case.title}
         how = index_entries(options) | ({"titles": titles} if titles else {})
-        made = StudyFolder.create(folder, study.name, labels, study.source, how)
+        if study.parts:
+            how["files"] = {part.name: str(part.folder) for part in study.parts}
+        sources = {part.name: part.source for part in study.parts}
+        source = None if study.parts else study.source
+        made = StudyFolder.create(folder, study.name, labels, source, how, sources)
     elif _labels_in(folder) != labels:
         raise RunFolderError(f"{folder} holds another study; choose another folder or remove it")
     try:
-        outcomes = _run_cases(study.cases, folder, options, progress_of, tell)
+        outcomes = _run_missing(study.cases, folder, options, progress_of, tell)
     except InputError:
         if made is not None:
             made.discard()
@@ -109,10 +119,15 @@ def run_study(
         if made is not None:
             made.discard()  # there is no run: leave nothing
         raise outcomes[0].error
+    if made is None:  # its figures may be described in another way now
+        for part in study.parts:
+            keep_source(folder, part.source, part_source(part.name))
+        if not study.parts:
+            keep_source(folder, study.source)
     return folder, outcomes
 
 
-def _run_cases(
+def _run_missing(
     cases: Sequence[Case],
     folder: Path,
     options: Options,

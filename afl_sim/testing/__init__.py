@@ -19,7 +19,8 @@ scenario does, so that functions can be checked too:
 
     check_rule(rule_of("selection", "my_package:fastest", slack=2.0))
 
-`check_figure` checks a figure.
+`check_figure` checks a figure. `judge` runs an aggregation rule from elsewhere beside a strategy: it
+gets each update as a `Contribution`, and the `Verdict` has the `Parting` of the two, if they part.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from afl_sim.errors import AflSimError
 from afl_sim.scenario.own_rules import Rule
 from afl_sim.testing.checks import CHECKS
 from afl_sim.testing.figures import check_figure
+from afl_sim.testing.referee import Contribution, Parting, Verdict, judge
 from afl_sim.testing.rules import RULE_CHECKS, rule_of
 from afl_sim.testing.toy import Case
 
@@ -38,9 +40,13 @@ __all__ = [
     "CHECKS",
     "RULE_CHECKS",
     "Case",
+    "Contribution",
+    "Parting",
+    "Verdict",
     "check_figure",
     "check_rule",
     "check_strategy",
+    "judge",
     "rule_of",
 ]
 

@@ -13,7 +13,8 @@ from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.faults import Faults as FaultsSpec
 from afl_sim.streams import Streams
 from afl_sim.world.availability.outages import Outages
-from afl_sim.world.availability.timelines import Always, Availability
+from afl_sim.world.availability.protocol import Availability
+from afl_sim.world.availability.timelines import Always
 from afl_sim.world.clients.attendance import attendance, in_parts
 from afl_sim.world.clients.churn import Leaving, OnLeave
 from afl_sim.world.clients.durations import Durations

@@ -12,6 +12,7 @@ import simpy
 from afl_sim.errors import AflSimError, ScenarioError, ScheduleError
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.streams import Streams
+from afl_sim.user_code import place_of
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.building import Sizes, build_parts
@@ -163,8 +164,9 @@ class World:
         schedule = self._strategy.schedule(self.server)
         if not isinstance(schedule, Generator):
             raise ScheduleError(
-                f"schedule() must be a generator; it returned a {type(schedule).__name__}: "
-                "expected a function that yields"
+                f"strategy {self._strategy.kind}: schedule() must be a generator; it returned a "
+                f"{type(schedule).__name__}: expected a function that yields events, as in: "
+                f"update = yield server.arrival(){place_of(self._strategy.schedule)}"
             )
         yield from schedule
 

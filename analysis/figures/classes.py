@@ -12,15 +12,17 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from afl_sim.analysis.curves import Curve, held, mean_of
+from afl_sim.analysis.curves import Curve, along, held, mean_of
 from afl_sim.analysis.figures.learning import has_accuracy, lacking
-from afl_sim.analysis.figures.lines import SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
-from afl_sim.analysis.figures.panels import virtual_time
+from afl_sim.analysis.figures.lines import PLACES, SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
+from afl_sim.analysis.figures.panels import fit, progress, virtual_time
+from afl_sim.analysis.measures import has_events
 from afl_sim.analysis.metrics import ACCURACY
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
 from afl_sim.analysis.series import by_speed, compute_seconds, speeds_by_run
-from afl_sim.analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
+from afl_sim.analysis.view import View, along_of
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run
 from afl_sim.recording.folder import PARTITION
@@ -37,7 +39,9 @@ _COLUMNS: Final = 200
 _NO_SHARES: Final = "no evaluations by class, or no record of the samples of each client"
 
 
-def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def class_accuracy(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """One panel per setting: accuracy (%) of each class over virtual time (s), as a heat map.
 
     Over replications it is their mean. Where some of them have ended it is the mean of the others;
@@ -50,7 +54,7 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow or len(shown) == 1 else min(3, len(shown))
         rows = math.ceil(len(shown) / columns)
-        figure = new_figure(chosen.width, 0.6 + (0.3 + 0.44 * chosen.height) * rows)
+        figure = chosen.new_figure(0.6 + (0.3 + 0.44 * chosen.height) * rows)
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
@@ -66,6 +70,7 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
                 vmax=100,
                 rasterized=True,
             )
+            fit(axes, view)
             _mark_ends(axes, ends, edges[-1], chosen)
             axes.set_title(name, fontsize="small")
             axes.yaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5]))
@@ -79,8 +84,12 @@ def class_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     return figure
 
 
-def fairness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def fairness(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """Accuracy (%) over virtual time (s) on the labels of the fastest and slowest clients.
+
+    A view may name something else than time.
 
     The accuracy of each class, weighted by the labels that the fastest tenth of the clients hold
     (solid) and the slowest tenth (dashed): does the server learn from stragglers? Clients that
@@ -90,25 +99,26 @@ def fairness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         CannotDraw: no run has both evaluations and a record of who holds which samples.
     """
     shown, others = usable(runs, _has_shares, _NO_SHARES)
+    x = along_of(view)
     known = speeds_by_run([run for group in shown for run in group.runs])
     with themed(style) as chosen:
-        figure = new_figure(chosen.width, chosen.height * 1.05)
+        figure = chosen.new_figure(chosen.height * 1.05)
         axes = figure.subplots()
         for group in shown:
             look = look_of(group, chosen)
             mixes = [label_mixes(known[run.path], run) for run in group.runs]
             for which, line in _TENTHS.items():
                 pairs = zip(group.runs, mixes, strict=True)
-                curve = mean_of([_weighted(run, mix[which]) for run, mix in pairs], in_percent=True)
+                curve = mean_of([_weighted(run, mix[which], x) for run, mix in pairs], True)
                 label = look.label if which == "fastest" else UNNAMED
                 draw_curve(axes, curve, replace(look, line=line, label=label), chosen)
-        axes.set_xlim(left=0)
+        progress(axes, x)
         axes.set_ylim(0, 101)
-        virtual_time(axes)
+        fit(axes, view, from_zero=True)
         axes.set_ylabel("accuracy on a label mix (%)")
         key_fewer(axes, chosen)
         _two_legends(figure, axes, chosen)
-        name_fewer(figure, [axes], chosen)
+        name_fewer(figure, [axes], chosen, PLACES[x])
     note_left_out(figure, others)
     return figure
 
@@ -129,15 +139,16 @@ def label_mixes(known: pd.Series, run: Run) -> dict[str, npt.NDArray[np.float64]
     return mixes
 
 
-def _weighted(run: Run, mix: npt.NDArray[np.float64]) -> Curve:
+def _weighted(run: Run, mix: npt.NDArray[np.float64], x: str) -> Curve:
     """Accuracy on those classes of a mix that an evaluation tested; NaN if it tested none."""
-    table, seconds = _by_class(run)
+    if x == "bytes" and not has_events(run):
+        return Curve(np.empty(0), np.empty(0))
+    table, _ = _by_class(run)
     tested = ~np.isnan(table)
     share = tested @ mix
     right = np.where(tested, table, 0.0) @ mix
-    return Curve(
-        seconds, 100 * np.divide(right, share, np.full(len(share), np.nan), where=share > 0)
-    )
+    where = along(run, x)[_with_classes(run).to_numpy()]
+    return Curve(where, 100 * np.divide(right, share, np.full(len(share), np.nan), where=share > 0))
 
 
 def _by_class(run: Run) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -180,7 +191,8 @@ def _mark_ends(axes: Axes, ends: Sequence[tuple[float, str]], last: float, style
         if end - begin < SEEN * last:
             continue
         axes.axvline(begin, color=style.colors.page, linewidth=1.2 * style.stroke)
-        if end - begin > 0.12 * last:
+        low, high = axes.get_xlim()
+        if end - begin > 0.12 * (high - low) and low <= begin <= high - 0.12 * (high - low):
             axes.annotate(
                 count,
                 (begin, 0.03),

@@ -10,7 +10,7 @@ import numpy as np
 
 from afl_sim.analysis.metrics import label_of, scale_of
 from afl_sim.analysis.registry import usable
-from afl_sim.analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
 from afl_sim.recording import Run
 from afl_sim.recording.metrics import BY_CLIENT
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LACKING = "no metrics of each client (evaluation.per_client)"
 
 
-def per_client(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def per_client(runs: Sequence[Run], *, style: str | Style = "paper") -> Figure:
     """A panel per metric: the share of the clients (%) whose value is at most that on the axis.
 
     The values are those of the last evaluation. Over replications the clients of all runs count.
@@ -37,7 +37,7 @@ def per_client(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow else min(3, len(names))
         rows = math.ceil(len(names) / columns)
-        figure = new_figure(chosen.width, 0.5 + chosen.height * (0.75 if columns > 1 else 1) * rows)
+        figure = chosen.new_figure(0.5 + chosen.height * (0.75 if columns > 1 else 1) * rows)
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes in panels[len(names) :]:
             axes.set_visible(False)

@@ -16,7 +16,7 @@ from afl_sim.analysis.intervals import differences
 from afl_sim.analysis.measures import Measured, measure_of
 from afl_sim.analysis.registry import CannotDraw
 from afl_sim.analysis.replications import short_names
-from afl_sim.analysis.theme import Style, new_figure, note, note_left_out, themed
+from afl_sim.analysis.theme import Style, note, note_left_out, themed
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ MOST_PAIRS: Final = 40
 
 
 def paired_differences(
-    runs: Sequence[Run], *, style: str = "paper", measured: Measured | None = None
+    runs: Sequence[Run], *, style: str | Style = "paper", measured: Measured | None = None
 ) -> Figure:
     """A panel per measure: the paired differences between settings with their 95 % intervals.
 
@@ -56,7 +56,7 @@ def paired_differences(
         most = max(len(found[found["measure"] == name]) for name in names)
         line = 0.42 if wide else 0.3
         height = rows * chosen.stroke * (0.85 + line * most)
-        figure = new_figure(chosen.width, height)
+        figure = chosen.new_figure(height)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(names) :]:
             axes.set_visible(False)

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pydantic import ValidationError
 
 from afl_sim.analysis.by_group import MEASURES, group_table, names_of_groups
-from afl_sim.analysis.figures.panels import PLAIN, virtual_time
+from afl_sim.analysis.figures.panels import PLAIN, fit, virtual_time
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, drawable, shorten
 from afl_sim.analysis.series import client_count, compute_seconds, horizon
@@ -20,10 +20,10 @@ from afl_sim.analysis.theme import (
     Style,
     label_legend,
     look_of,
-    new_figure,
     note_left_out,
     themed,
 )
+from afl_sim.analysis.view import View
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run
 from afl_sim.scenario.sections.clients import Clients
@@ -40,7 +40,7 @@ INSTANTS: Final = 400
 MOST_CLIENTS: Final = 2000  # that are asked; of more, so many spread over the fleet
 
 
-def groups(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def groups(runs: Sequence[Run], *, style: str | Style = "paper") -> Figure:
     """Four panels about the groups of clients, a row for each group and a mark for each setting.
 
     Their share of the updates (%), where the light bar is their share of the clients; the mean
@@ -60,7 +60,7 @@ def groups(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     with themed(style) as chosen:
         rows, columns = (4, 1) if chosen.is_narrow else (2, 2)
         tall = 0.75 + len(names) * max(0.28, 0.08 + 0.17 * len(shown))
-        figure = new_figure(chosen.width, rows * max(tall, 0.4 * chosen.height))
+        figure = chosen.new_figure(rows * max(tall, 0.4 * chosen.height))
         panels = list(figure.subplots(rows, columns, sharey=True, squeeze=False).ravel())
         for axes, measure in zip(panels, MEASURES, strict=True):
             _draw_measure(axes, measure, names, shown, chosen)
@@ -112,7 +112,9 @@ def _draw_measure(
     axes.set_xlabel("share of updates, bar: of clients (%)" if measure == "updates" else label)
 
 
-def presence(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def presence(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """The share of the clients (%) that are available over virtual time, of each fleet.
 
     If the fleet has groups, a line for each group. Settings with the same clients share a panel.
@@ -130,7 +132,7 @@ def presence(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         fleets.setdefault(key, []).append(group)
     with themed(style) as chosen:
         rows = len(fleets)
-        figure = new_figure(chosen.width, 0.4 + 0.62 * chosen.height * rows)
+        figure = chosen.new_figure(0.4 + 0.62 * chosen.height * rows)
         panels = figure.subplots(rows, 1, sharex=True, squeeze=False).ravel()
         for axes, alike in zip(panels, fleets.values(), strict=True):
             _draw_presence(axes, max((group.first for group in alike), key=horizon), chosen)
@@ -140,6 +142,8 @@ def presence(runs: Sequence[Run], *, style: str = "paper") -> Figure:
                 names = ", ".join(group.short for group in alike)
                 axes.set_title(drawable(shorten(names, 60)))
         virtual_time(panels[-1])
+        for axes in panels:
+            fit(axes, view)
         _name_groups(figure, shown, chosen)
     note_left_out(figure, others)
     return figure

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from afl_sim.analysis.curves import median_curve
-from afl_sim.analysis.figures.lines import draw_curve, key_fewer, name_fewer
-from afl_sim.analysis.figures.panels import virtual_time
+from afl_sim.analysis.figures.lines import PLACES, draw_curve, key_fewer, name_fewer
+from afl_sim.analysis.figures.panels import fit, progress
 from afl_sim.analysis.registry import usable
-from afl_sim.analysis.theme import label_legend, look_of, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
+from afl_sim.analysis.view import View, along_of
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -23,8 +24,12 @@ def has_gradient(run: Run) -> bool:
     return bool((run.metrics["squared_gradient_norm"] > 0).any())
 
 
-def gradient_norm(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def gradient_norm(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """One line per setting: ``||grad f||^2`` of the training objective against virtual time (s).
+
+    A view may name something else than time.
 
     Over replications the line is their median, and the band goes from the lower to the upper
     quartile. Where some of the replications have ended, or have no number, a lighter line without a
@@ -34,19 +39,20 @@ def gradient_norm(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         CannotDraw: no run has evaluated the gradient.
     """
     shown, others = usable(runs, has_gradient, LACKING)
+    x = along_of(view)
     with themed(style) as chosen:
-        figure = new_figure(chosen.width, chosen.height)
+        figure = chosen.new_figure(chosen.height)
         axes = figure.subplots()
         for group in shown:
-            curve = median_curve(group.runs, "time", "squared_gradient_norm")
+            curve = median_curve(group.runs, x, "squared_gradient_norm")
             draw_curve(axes, curve, look_of(group, chosen), chosen)
-        axes.set_xlim(left=0)
+        progress(axes, x)
         axes.margins(x=0.02)
         axes.set_yscale("log")
-        virtual_time(axes)
+        fit(axes, view, from_zero=True)
         axes.set_ylabel("squared gradient norm")
         key_fewer(axes, chosen)
         label_legend(figure, axes, chosen)
-        name_fewer(figure, [axes], chosen)
+        name_fewer(figure, [axes], chosen, PLACES[x])
     note_left_out(figure, others)
     return figure

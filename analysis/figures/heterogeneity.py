@@ -25,7 +25,7 @@ from afl_sim.analysis.series import (
     speeds,
     speeds_by_run,
 )
-from afl_sim.analysis.theme import Style, look_of, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, look_of, note_left_out, themed
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ MOST_BOXES: Final = 4  # settings with a box of their own; of more one box shows
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def heterogeneity(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def heterogeneity(runs: Sequence[Run], *, style: str | Style = "paper") -> Figure:
     """Four panels about the clients.
 
     The share of clients (%) whose mean compute time per task is at most so many seconds, a tick on
@@ -56,7 +56,7 @@ def heterogeneity(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     with themed(style) as chosen:
         tall = chosen.is_narrow
         rows, columns = (4, 1) if tall else (2, 2)
-        figure = new_figure(chosen.width, chosen.height * (3.2 if tall else 1.5))
+        figure = chosen.new_figure(chosen.height * (3.2 if tall else 1.5))
         panels = figure.subplots(rows, columns).ravel(order="C" if tall else "F")
         _draw_speeds(panels[0], shown, chosen)
         _draw_legs(panels[1], shown, chosen)

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import font_manager
-from matplotlib.ticker import MaxNLocator
 
-from afl_sim.analysis.curves import AXES, curve_of, mean_curve
-from afl_sim.analysis.figures.lines import draw_curve, key_fewer, name_fewer
-from afl_sim.analysis.figures.panels import PLAIN, virtual_time
+from afl_sim.analysis.curves import curve_of, mean_curve
+from afl_sim.analysis.figures.lines import PLACES, draw_curve, key_fewer, name_fewer
+from afl_sim.analysis.figures.panels import fit, progress
 from afl_sim.analysis.metrics import (
     ACCURACY,
     has_main_metric,
     has_metric,
     is_share,
     label_of,
-    scale_of,
     times_to_targets,
 )
 from afl_sim.analysis.registry import usable
@@ -29,10 +27,10 @@ from afl_sim.analysis.theme import (
     Style,
     label_legend,
     look_of,
-    new_figure,
     note_left_out,
     themed,
 )
+from afl_sim.analysis.view import View, along_of
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LACKING = "no evaluations (timing only)"
+_COSTS = ("time", "versions", "samples", "bytes")
 
 
 def has_accuracy(run: Run) -> bool:
@@ -54,8 +53,10 @@ def lacking(runs: Sequence[Run], metric: str) -> str:
     return LACKING
 
 
-def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
-    """One line per setting: test accuracy (%) against virtual time (s).
+def accuracy(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
+    """One line per setting: test accuracy (%) against virtual time (s), or what the view names.
 
     Over replications the line is their mean and the band Student's 95 % interval. Where some of the
     replications have ended, or have no number, a lighter line without a band is the mean of the
@@ -66,34 +67,40 @@ def accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         CannotDraw: no run has evaluations.
     """
     shown, others = usable(runs, has_accuracy, lacking(runs, ACCURACY))
+    x = along_of(view)
     with themed(style) as chosen:
-        figure = new_figure(chosen.width, chosen.height)
+        figure = chosen.new_figure(chosen.height)
         axes = figure.subplots()
         lowest = 100.0
         for group in shown:
             look = look_of(group, chosen)
-            curve = mean_curve(group.runs, "time", "accuracy")
+            curve = mean_curve(group.runs, x, "accuracy")
             draw_curve(axes, curve, look, chosen)
             lowest = min(lowest, curve.lowest)
             if len(group.runs) == 1:
-                _mark_targets(axes, group.first, ACCURACY, look, chosen)
-        _mark_diverged(axes, shown, "time", "accuracy", chosen)
-        axes.set_xlim(left=0)
+                _mark_targets(axes, group.first, x, ACCURACY, look, chosen)
+        _mark_diverged(axes, shown, x, "accuracy", chosen)
+        _say_if_empty(axes, chosen)
+        progress(axes, x)
         axes.margins(x=0.02)
         axes.set_ylim(0 if lowest < 40 else math.floor(lowest / 10) * 10, 101)
+        fit(axes, view, from_zero=True)
         targets = sorted({t for group in shown for run in group.runs for t in run.targets})
         _draw_targets(axes, targets, 0.7 * chosen.height, chosen)
-        virtual_time(axes)
         axes.set_ylabel("accuracy (%)")
         key_fewer(axes, chosen)
         label_legend(figure, axes, chosen)
-        name_fewer(figure, [axes], chosen)
+        name_fewer(figure, [axes], chosen, PLACES[x])
     note_left_out(figure, others)
     return figure
 
 
-def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def learning(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """The main metric above and loss below, against virtual time, versions, samples and bytes.
+
+    If the view names one of these, or updates, the two panels are against that alone.
 
     The main metric is accuracy (%), unless the scenario or the form of the labels names another.
     Over replications the lines are means, the bands Student's 95 % intervals. Where some of the
@@ -106,38 +113,46 @@ def learning(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     metric = next((run.main_metric for run in runs if run.better), ACCURACY)
     shown, others = usable(runs, lambda run: has_metric(run, metric), lacking(runs, metric))
     names = label_of(metric), "loss"
+    along = _COSTS if view is None or view.x is None else (view.x,)
+    alone = len(along) == 1
     with themed(style) as chosen:
-        tall = chosen.is_narrow
-        rows, columns = (4, 2) if tall else (2, 4)
-        figure = new_figure(chosen.width, chosen.height * (2.4 if tall else 1.15))
-        panels = figure.subplots(rows, columns, sharey="col" if tall else "row")
-        grid = panels if tall else panels.T
-        for (axis, label), pair in zip(AXES.items(), grid, strict=True):
+        tall = chosen.is_narrow or alone
+        rows, columns = (len(along), 2) if tall else (2, len(along))
+        height = 0.6 * len(along) if tall else 1.15
+        if alone and chosen.is_narrow:
+            rows, columns, height = 2, 1, 1.6
+        figure = chosen.new_figure(chosen.height * max(height, 0.7))
+        panels = figure.subplots(
+            rows, columns, sharey=False if alone else "col" if tall else "row", squeeze=False
+        )
+        grid = panels.reshape(1, 2) if alone else panels if tall else panels.T
+        for axis, pair in zip(along, grid, strict=True):
             for axes, value in zip(pair, (metric, "loss"), strict=True):
                 for group in shown:
                     curve = mean_curve(group.runs, axis, value)
                     draw_curve(axes, curve, look_of(group, chosen), chosen, 0.8)
                 _mark_diverged(axes, shown, axis, value, chosen)
                 _say_if_empty(axes, chosen)
-                axes.set_xlim(left=0)
+                progress(axes, axis, 5 if alone else 3)
                 _limit(axes, value)
-                axes.set_xlabel(label, fontsize="small")
-                axes.xaxis.set_major_locator(MaxNLocator(3))
-                axes.xaxis.set_major_formatter(PLAIN)
+                fit(axes, view, from_zero=True)
+                axes.xaxis.label.set_size("small")
                 axes.tick_params(labelsize="small")
-        for pair in grid if tall else grid[:1]:
+        for pair in grid if tall or alone else grid[:1]:
             for axes, name in zip(pair, names, strict=True):
                 axes.set_ylabel(name)
         first = grid[0][0]
         key_fewer(first, chosen)
         label_legend(figure, first, chosen)
-        name_fewer(figure, [first], chosen)
+        name_fewer(figure, [first], chosen, PLACES[along[0]])
     note_left_out(figure, others)
     return figure
 
 
-def metrics(runs: Sequence[Run], *, style: str = "paper") -> Figure:
-    """A panel per metric: a line per setting against virtual time (s).
+def metrics(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
+    """A panel per metric: a line per setting against virtual time (s), or what the view names.
 
     Shares are in percent. Over replications the lines are means, the bands Student's 95 %
     intervals, as in `accuracy`. A larger mark shows where a single run first met a target.
@@ -147,10 +162,11 @@ def metrics(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     """
     shown, others = usable(runs, _has_more_than_accuracy, "no evaluations of more than accuracy")
     names = list(dict.fromkeys(name for g in shown for run in g.runs for name in run.better))
+    x = along_of(view)
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow else min(3, len(names))
         rows = math.ceil(len(names) / columns)
-        figure = new_figure(chosen.width, 0.5 + chosen.height * (0.75 if columns > 1 else 1) * rows)
+        figure = chosen.new_figure(0.5 + chosen.height * (0.75 if columns > 1 else 1) * rows)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(names) :]:
             axes.set_visible(False)
@@ -158,18 +174,18 @@ def metrics(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             for group in shown:
                 having = [run for run in group.runs if has_metric(run, name)]
                 look = look_of(group, chosen)
-                draw_curve(axes, mean_curve(having or group.runs, "time", name), look, chosen)
+                draw_curve(axes, mean_curve(having or group.runs, x, name), look, chosen)
                 if len(having) == 1:
-                    _mark_targets(axes, having[0], name, look, chosen)
-            _mark_diverged(axes, shown, "time", name, chosen)
+                    _mark_targets(axes, having[0], x, name, look, chosen)
+            _mark_diverged(axes, shown, x, name, chosen)
+            progress(axes, x, 4)
             _limit(axes, name)
-            axes.set_xlim(left=0)
+            fit(axes, view, from_zero=True)
             axes.set_ylabel(label_of(name))
-            virtual_time(axes, 4)
         first = panels[0]
         key_fewer(first, chosen)
         label_legend(figure, first, chosen)
-        name_fewer(figure, [first], chosen)
+        name_fewer(figure, [first], chosen, PLACES[x])
     note_left_out(figure, others)
     return figure
 
@@ -186,17 +202,20 @@ def _limit(axes: Axes, value: str) -> None:
         axes.set_ylim(0, None)
 
 
-def _mark_targets(axes: Axes, run: Run, metric: str, look: Look, style: Style) -> None:
+def _mark_targets(axes: Axes, run: Run, x: str, metric: str, look: Look, style: Style) -> None:
     evaluations = run.metrics
+    curve = curve_of(run, x, metric)
+    if not len(curve.x):
+        return
     for name, target in times_to_targets(run):
         if name != metric or metric not in evaluations:
             continue
         values = evaluations[metric]
         lower = run.better.get(metric) == "lower"
-        met = evaluations[values <= target if lower else values >= target].head(1)
+        met = np.flatnonzero(values <= target if lower else values >= target)[:1]
         axes.plot(
-            met["time_us"] / 1e6,
-            met[metric] * scale_of(metric),
+            curve.x[met],
+            curve.y[met],
             look.marker,
             color=look.color,
             markersize=6.5 * style.stroke,
@@ -246,16 +265,18 @@ def _draw_targets(axes: Axes, targets: Sequence[float], height: float, style: St
     """
     points = font_manager.FontProperties(size="small").get_size_in_points()
     low, high = axes.get_ylim()
-    line = 1.25 * points / 72 / height * (high - low)
+    targets = [target for target in targets if low <= 100 * target <= high]
+    share = axes.transScale + axes.transLimits  # of the height of the axes, on any scale
+    line = 1.25 * points / 72 / height
     place = -math.inf
     faint = style.colors.faint
     for target in targets:
         axes.axhline(100 * target, color=faint, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        place = max(100 * target, place + line)
+        place = max(float(share.transform((1.0, 100 * target))[1]), place + line)
         axes.annotate(
             f"{100 * target:g} %",
             (1, place),
-            xycoords=("axes fraction", "data"),
+            xycoords="axes fraction",
             xytext=(4, 0),
             textcoords="offset points",
             va="center",

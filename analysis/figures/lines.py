@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 KEY: Final = "fewer seeds"
 """The legend's text for the lighter lines."""
 
+PLACES: Final = {
+    "time": "{} s",
+    "versions": "version {}",
+    "updates": "{} updates",
+    "samples": "{} samples",
+    "bytes": "{} MB",
+}
+"""How a note says where on one of `afl_sim.analysis.curves.AXES` something is."""
+
 UNNAMED: Final = "_"
 """The label of a line that legends and notes leave out."""
 

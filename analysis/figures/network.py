@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from afl_sim.analysis.figures.panels import virtual_time
+from afl_sim.analysis.figures.panels import fit, virtual_time
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import short_names
 from afl_sim.analysis.series import horizon, occupancy, transfers
-from afl_sim.analysis.theme import Style, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, note_left_out, themed
+from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ DIRECTIONS: Final = ("download", "upload")
 _LACKING: Final = "no transfer took time"
 
 
-def network(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def network(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """A row per setting, of its first run: bytes moved, transfers under way, load of the server.
 
     Left, bytes (MB, 10^6) by direction over virtual time (s). In the middle, how many transfers
@@ -42,7 +45,7 @@ def network(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         columns = 1 if chosen.is_narrow else 3 if limited else 2
         per_group = (3 if limited else 2) if chosen.is_narrow else 1
         rows = len(shown) * per_group
-        figure = new_figure(chosen.width, 0.7 + rows * (0.36 * chosen.height + 0.55))
+        figure = chosen.new_figure(0.7 + rows * (0.36 * chosen.height + 0.55))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         step = 3 if limited else 2
         names = short_names(shown, 22 if columns > 1 else 30)
@@ -50,6 +53,8 @@ def network(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             mine = list(panels[row * step : (row + 1) * step])
             _draw_run(mine, group.first, chosen)
             mine[0].set_title(f"{name}: bytes" if len(shown) > 1 else "Bytes moved")
+        for axes in panels:
+            fit(axes, view)
         _legend(figure, shown[0].first, chosen)
     note_left_out(figure, others)
     return figure

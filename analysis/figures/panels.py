@@ -1,4 +1,4 @@
-"""Shared by several figures: axes of seconds and of clients' speed."""
+"""Shared by several figures: axes of curves, of seconds and of clients' speed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
+from afl_sim.analysis.curves import AXES
 from afl_sim.analysis.theme import Look, Style
+from afl_sim.analysis.view import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,9 +60,49 @@ def plain_decades(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
 
 def virtual_time(axes: Axes, ticks: int = 6) -> None:
     """An axis of virtual seconds with plain numbers."""
-    axes.set_xlabel("virtual time (s)")
+    progress(axes, "time", ticks)
+
+
+def progress(axes: Axes, along: str, ticks: int = 6) -> None:
+    """A horizontal axis of `afl_sim.analysis.curves.AXES` with plain numbers."""
+    axes.set_xlabel(AXES[along])
     axes.xaxis.set_major_locator(MaxNLocator(ticks))
     axes.xaxis.set_major_formatter(PLAIN)
+
+
+def fit(axes: Axes, view: View | None, from_zero: bool = False) -> None:
+    """Give axes the scales and limits that are asked for. It is called when all lines are drawn.
+
+    Args:
+        from_zero: whether the horizontal axis begins at 0 unless something else is asked for.
+    """
+    view = view or View()
+    if "x" in view.log:
+        axes.set_xscale("log")
+        axes.autoscale(axis="x")
+    elif from_zero:
+        axes.set_xlim(left=0)
+    if "y" in view.log:
+        axes.set_yscale("log")
+        axes.autoscale(axis="y")
+    if view.xlim is not None:
+        axes.set_xlim(*view.xlim)
+    if view.ylim is not None:
+        axes.set_ylim(*view.ylim)
+    for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+        if name in view.log:
+            _log_ticks(axis)
+
+
+def _log_ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, also if it spans less than a power of ten."""
+    low, high = sorted(axis.get_view_interval())
+    if high < 10 * low:
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(PLAIN)
+    else:
+        plain_decades(axis, (1, 2, 5) if high < 300 * low else (1,))
 
 
 def draw_by_speed(

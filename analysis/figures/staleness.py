@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.curves import split_at
 from afl_sim.analysis.figures.lines import draw_fewer, name_fewer
-from afl_sim.analysis.figures.panels import SPEED, draw_by_speed, scale_seconds, virtual_time
+from afl_sim.analysis.figures.panels import SPEED, draw_by_speed, fit, scale_seconds, virtual_time
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
 from afl_sim.analysis.series import compute_seconds, mean_in_bins, speeds_by_run, staleness_rows
@@ -24,11 +24,11 @@ from afl_sim.analysis.theme import (
     Style,
     label_legend,
     look_of,
-    new_figure,
     note_left_out,
     themed,
 )
 from afl_sim.analysis.theory import mean_staleness
+from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ SPANS: Final = 60
 _LACKING: Final = "no aggregated updates"
 
 
-def staleness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def staleness(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """One panel per setting: the share of aggregated updates (%) at each staleness (versions).
 
     The dashed line is the mean, the dotted one what theory expects of it, where it says something
@@ -74,13 +76,17 @@ def staleness(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             axes.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
         panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
         panels[-1].set_xlim(edges[0], edges[-1])
+        for axes in panels:
+            fit(axes, view)
         panels[-1].set_xlabel("staleness (versions" + (f", {width} a bar)" if width > 1 else ")"))
         figure.supylabel("share of updates (%)", size=mpl.rcParams["axes.labelsize"])
     note_left_out(figure, others)
     return figure
 
 
-def staleness_by_speed(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def staleness_by_speed(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """Mean staleness (versions) of each client's updates against its mean compute time (s).
 
     Lines run through groups of equally many clients.
@@ -93,7 +99,7 @@ def staleness_by_speed(runs: Sequence[Run], *, style: str = "paper") -> Figure:
     )
     known = speeds_by_run([run for group in shown for run in group.runs])
     with themed(style) as chosen:
-        figure = new_figure(chosen.width, chosen.height)
+        figure = chosen.new_figure(chosen.height)
         axes = figure.subplots()
         everything = []
         for index, group in enumerate(shown):
@@ -116,13 +122,16 @@ def staleness_by_speed(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             )
         scale_seconds(axes, pd.concat(everything))
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        fit(axes, view)
         axes.set(xlabel=SPEED, ylabel="mean staleness (versions)")
         label_legend(figure, axes, chosen)
     note_left_out(figure, others)
     return figure
 
 
-def staleness_over_time(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def staleness_over_time(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """One panel per setting: staleness (versions) of what was aggregated over virtual time (s).
 
     The line is the mean in each sixtieth of the run, the band from 5 to 95 % of the updates; the
@@ -143,8 +152,9 @@ def staleness_over_time(runs: Sequence[Run], *, style: str = "paper") -> Figure:
             low, high = axes.get_ylim()
             axes.set_ylim(min(0.0, low), max(1.0, high))
             axes.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2, integer=True))
-        panels[-1].set_xlim(left=0)
         virtual_time(panels[-1])
+        for axes in panels:
+            fit(axes, view, from_zero=True)
         figure.supylabel("staleness (versions)", size=mpl.rcParams["axes.labelsize"])
         name_fewer(figure, panels, chosen)
     note_left_out(figure, others)
@@ -161,7 +171,7 @@ def _pooled(group: Group) -> pd.DataFrame:
 
 def _panels(count: int, style: Style) -> tuple[Figure, list[Axes]]:
     panel = style.height * (0.6 if count == 1 else 0.33 if count < 5 else 0.27)
-    figure = new_figure(style.width, 0.7 * style.stroke + panel * count)
+    figure = style.new_figure(0.7 * style.stroke + panel * count)
     return figure, list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
 
 

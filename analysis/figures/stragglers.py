@@ -23,7 +23,7 @@ from afl_sim.analysis.series import (
     speeds_by_run,
     update_share,
 )
-from afl_sim.analysis.theme import Style, label_legend, look_of, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ MOST_ROUNDS: Final = 150  # more are drawn as means over so many equal spans
 NAMED: Final = 10
 
 
-def stragglers(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def stragglers(runs: Sequence[Run], *, style: str | Style = "paper") -> Figure:
     """Each client's share (%) of the run without a task and of the updates, against its speed (s).
 
     Lines run through groups of equally many clients; the dashed line is the fair share,
@@ -53,7 +53,7 @@ def stragglers(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         count = 4 if waited else 2
         rows, columns = (count, 1) if chosen.is_narrow else (count // 2, 2)
         height = chosen.height * (0.78 * rows if chosen.is_narrow else 0.2 + 0.7 * rows)
-        figure = new_figure(chosen.width, height)
+        figure = chosen.new_figure(height)
         panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
         waiting = panels.pop(0) if waited else None
         if waiting is not None:

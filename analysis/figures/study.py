@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from afl_sim.analysis.figures.panels import PLAIN
+from afl_sim.analysis.figures.panels import PLAIN, fit
 from afl_sim.analysis.intervals import intervals
 from afl_sim.analysis.measures import Measured, measure_all, measure_of
 from afl_sim.analysis.metrics import FINAL, TIME_TO, goal_of
@@ -24,11 +24,11 @@ from afl_sim.analysis.theme import (
     MARKERS,
     Style,
     label_legend,
-    new_figure,
     note,
     note_left_out,
     themed,
 )
+from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ _NO_VALUES: Final = "none of the measures has a value"
 def sweep(
     runs: Sequence[Run],
     *,
-    style: str = "paper",
+    style: str | Style = "paper",
     measures: Sequence[str] | None = None,
     measured: Measured | None = None,
+    view: View | None = None,
 ) -> Figure:
     """A panel per measure, against the setting that takes the most values.
 
@@ -74,7 +75,7 @@ def sweep(
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow else min(2, len(names))
         rows = math.ceil(len(names) / columns)
-        figure = new_figure(chosen.width, 0.6 + rows * 0.62 * chosen.height)
+        figure = chosen.new_figure(0.6 + rows * 0.62 * chosen.height)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(names) :]:
             axes.set_visible(False)
@@ -85,6 +86,7 @@ def sweep(
             else:
                 _draw_points(axes, shown, rows_of, chosen)
             axes.set_title(measure_of(name).heading)
+            fit(axes, view)
         lines = len(series(shown, along)) if along else 0
         if lines > 1:
             label_legend(figure, panels[0], chosen)
@@ -97,7 +99,7 @@ def sweep(
 def sweep_map(
     runs: Sequence[Run],
     *,
-    style: str = "paper",
+    style: str | Style = "paper",
     measures: Sequence[str] | None = None,
     measured: Measured | None = None,
 ) -> Figure:
@@ -124,7 +126,7 @@ def sweep_map(
     with themed(style) as chosen:
         tall = chosen.is_narrow
         rows, columns = (len(names), 1) if tall else (1, len(names))
-        figure = new_figure(chosen.width, chosen.height * (0.9 * rows if tall else 0.85))
+        figure = chosen.new_figure(chosen.height * (0.9 * rows if tall else 0.85))
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, name in zip(panels, names, strict=True):
             frame = pd.DataFrame(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from afl_sim.analysis.figures.panels import PLAIN, virtual_time
+from afl_sim.analysis.figures.panels import PLAIN, fit, virtual_time
 from afl_sim.analysis.measures import has_ended
 from afl_sim.analysis.metrics import Goal, column_of, order_of, text_of, times_to_targets
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
 from afl_sim.analysis.series import horizon
 from afl_sim.analysis.statistics import median_time, student_interval
-from afl_sim.analysis.theme import Style, look_of, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, look_of, note_left_out, themed
+from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 _LACKING = "no targets, or no evaluations"
 
 
-def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
+def time_to_accuracy(
+    runs: Sequence[Run], *, style: str | Style = "paper", view: View | None = None
+) -> Figure:
     """One panel per target: a bar per setting as long as the virtual time (s) that it took.
 
     Over replications the bar is the mean with Student's 95 % interval if all of them reached the
@@ -41,7 +44,7 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         side_by_side = not chosen.is_narrow and len(targets) < 4
         rows, columns = (1, len(targets)) if side_by_side else (len(targets), 1)
         one = 0.75 * chosen.stroke + 0.34 * chosen.stroke * len(shown)
-        figure = new_figure(chosen.width, max(one, 1.5) * rows)
+        figure = chosen.new_figure(max(one, 1.5) * rows)
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for axes, target in zip(panels, targets, strict=True):
             for row, group in enumerate(shown):
@@ -56,6 +59,7 @@ def time_to_accuracy(runs: Sequence[Run], *, style: str = "paper") -> Figure:
         room = 1.45 if all(len(group.runs) == 1 for group in shown) else 1.9  # for what is written
         longest = max(axes.dataLim.x1 for axes in panels) or 1.0  # 0: nothing takes any time
         panels[0].set_xlim(0, room * longest)
+        fit(panels[0], view)  # shared by all
     note_left_out(figure, others)
     return figure
 

@@ -14,7 +14,8 @@ from afl_sim.analysis.figures.panels import virtual_time
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import drawable, shorten
 from afl_sim.analysis.series import compute_seconds, has_queues, horizon
-from afl_sim.analysis.theme import Style, new_figure, note_left_out, themed
+from afl_sim.analysis.theme import Style, note_left_out, themed
+from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ _MOST_LINES: Final = 40  # versions that are also drawn through the clients' row
 def timeline(
     runs: Sequence[Run],
     *,
-    style: str = "paper",
+    style: str | Style = "paper",
     clients: int | Sequence[int] = CLIENTS_SHOWN,
     window: tuple[float, float] | None = None,
+    view: View | None = None,
 ) -> Figure:
     """One panel per setting, of its first run: what each of some clients does at each moment.
 
@@ -47,6 +49,7 @@ def timeline(
         clients: which clients; or how many, which are spread evenly over the order of speed.
         window: virtual seconds from and to; default the run's beginning, long enough to see
             the slow ones finish.
+        view: its limits of the horizontal axis are the window, too.
 
     Raises:
         CannotDraw: no run has a task.
@@ -55,10 +58,12 @@ def timeline(
     members = [group.first for group in shown]
     chosen_clients = choose_clients(members, clients) if isinstance(clients, int) else list(clients)
     begin, end = window or default_window(members)
+    if view is not None and view.xlim is not None:
+        begin, end = _within(view.xlim, begin, end, max(horizon(run) for run in members))
     with themed(style) as chosen:
         panel = max(_row_inches(chosen) * (len(chosen_clients) + 1), 0.36 * chosen.height)
         height = len(members) * (panel + 0.45) + 0.85
-        figure = new_figure(chosen.width, height)
+        figure = chosen.new_figure(height)
         panels = figure.subplots(len(members), 1, sharex=True, squeeze=False)[:, 0]
         for axes, group in zip(panels, shown, strict=True):
             _draw_clients(axes, group.first, chosen_clients, begin, end, chosen)
@@ -95,6 +100,16 @@ def default_window(runs: Sequence[Run]) -> tuple[float, float]:
     slow = float(np.quantile(spent.to_numpy(dtype=float), 0.95)) / 1e6
     typical = float(np.median(spent.to_numpy(dtype=float))) / 1e6
     return 0.0, min(max(2.2 * slow, 12 * typical), length) or 1e-6
+
+
+def _within(
+    limits: tuple[float | None, float | None], begin: float, end: float, last: float
+) -> tuple[float, float]:
+    """The window that limits ask for; an end that they leave open is the usual one, or the last."""
+    low, high = limits
+    begin = begin if low is None else low
+    end = (end if end > begin else max(last, begin + 1.0)) if high is None else high
+    return begin, max(end, begin + 1e-6)
 
 
 def _draw_clients(

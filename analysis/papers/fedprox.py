@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHARES: Final = (0.0, 0.5, 0.9)
+_ROUND_50: Final = 25  # the number of the evaluation there
 ROWS: Final = {  # of the figure: study -> what is drawn, its name
-    "figure1": ("loss", "training loss, E = 20"),
     "figure7": ("accuracy", "test accuracy (%), E = 20"),
-    "rounds100": ("accuracy", "test accuracy (%), E = 10"),
+    "flower": ("accuracy", "test accuracy (%), E = 10"),
+    "figure1": ("loss", "training loss, E = 20"),
 }
 LOOKS: Final = {
     "FedAvg": (PALETTE[0], "-"),
@@ -37,30 +38,38 @@ def measure(
     found: dict[str, Any] = {}
     if "devices" in studies:
         found["devices"] = _devices(studies["devices"])
-    if "rounds100" in studies:
-        curves = curves_of(studies["rounds100"])
+    if "flower" in studies:
+        curves = curves_of(studies["flower"])
+        found["accuracy50to100"] = _rows(curves, _from_round_50)
         found["accuracy100"] = _rows(curves, lambda accuracy: float(accuracy[-1]))
     if "sensitivity" in studies:
         found |= _sensitivity(studies["sensitivity"])
     if "figure1" in studies:
-        found["loss200"] = _rows(curves_of(studies["figure1"], "loss"), _last_quarter)
-        found |= _claims_on_loss(found["loss200"])
+        found["loss"] = _rows(curves_of(studies["figure1"], "loss"), _last_quarter)
+        found |= _claims_on_loss(found["loss"])
     if "figure7" in studies:
         curves = curves_of(studies["figure7"])
-        found["accuracy200"] = _rows(curves, _last_quarter)
+        found["accuracy"] = _rows(curves, _last_quarter)
         found["roughness"] = _rows(curves, roughness)
-        found |= _claims(found["accuracy200"], found["roughness"])
+        found |= _claims(found["accuracy"], found["roughness"])
     return found
 
 
 def _last_quarter(values: Any) -> float:
-    """The mean of rounds 150 to 200: evaluations are two apart, the first before round 1."""
-    return float(values[75:].mean())
+    """The mean of rounds 76 to 100: evaluations are two apart, the first before round 1."""
+    return float(values[3 * len(values) // 4 :].mean())
+
+
+def _from_round_50(values: Any) -> float | None:
+    """The mean from round 50 on: evaluations are two rounds apart. None if the run is shorter."""
+    return float(values[_ROUND_50:].mean()) if len(values) > _ROUND_50 else None
 
 
 def method(run: Run) -> tuple[str, float]:
     """The name of a run's method, and its share of stragglers."""
     strategy = run.scenario["strategy"]
+    if strategy["kind"] == "fedavg":  # the update of a straggler is lost, as in a crash
+        return "FedAvg", float(run.scenario["clients"]["faults"]["crash"])
     name = "FedAvg" if strategy["partial"] == "drop" else f"mu = {strategy['mu']:g}"
     return name, float(strategy["stragglers"])
 
@@ -127,10 +136,8 @@ def _less(a: Sequence[float], b: Sequence[float]) -> list[bool]:
 def _sensitivity(runs: Sequence[Run]) -> dict[str, Any]:
     later: dict[str, list[Any]] = {}
     for run in sorted(runs, key=seed):
-        # Evaluations are two rounds apart: from round 50 on.
-        later.setdefault(_reading(run.scenario), []).append(
-            run.evaluations.accuracy.to_numpy()[25:]
-        )
+        accuracy = run.evaluations.accuracy.to_numpy()
+        later.setdefault(_reading(run.scenario), []).append(accuracy[_ROUND_50:])
     return {
         "sensitivity": {name: [float(a.mean()) for a in each] for name, each in later.items()},
         "lowest": {name: [float(a.min()) for a in each] for name, each in later.items()},
@@ -138,17 +145,18 @@ def _sensitivity(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _reading(scenario: Mapping[str, Any]) -> str:
-    """The setting in which a run differs from what is assumed."""
-    training = scenario["training"]
-    if scenario["server"]["selection"]["kind"] == "weighted":
-        return "devices drawn in proportion to their samples"
-    if scenario["data"]["normalize"] == "unit":
-        return "pixels in [0, 1]"
-    if scenario["data"]["partition"]["sigma"] != 2:
-        return f"sigma {scenario['data']['partition']['sigma']:g}"
-    if training["optimizer"]["lr"] != 0.03:
-        return f"lr {training['optimizer']['lr']:g}"
-    return "as assumed" if training["epochs"] == 10 else f"{training['epochs']:g} epochs"
+    """The setting in which a run differs from those of Flower's baseline."""
+    replaced = {
+        "each pixel standardised by itself": scenario["data"]["normalize"] == "pixelwise",
+        "pixels in [0, 1]": scenario["data"]["normalize"] == "unit",
+        "no weight decay": not scenario["training"]["optimizer"]["weight_decay"],
+        "all samples of a device are trained on": not scenario["data"]["client_test"],
+        "exactly nine stragglers in each round": scenario["strategy"]["kind"] == "fedprox",
+    }
+    names = [name for name, differs in replaced.items() if differs]
+    if len(names) > 1:
+        return "all of these, as assumed before (pixelwise)"
+    return names[0] if names else "as in Flower's baseline"
 
 
 def _devices(runs: Sequence[Run]) -> dict[str, list[float | None]]:
@@ -184,10 +192,13 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure | None:
         for row, name in zip(grid, shown, strict=True):
             value, label = ROWS[name]
             for axes, share in zip(row, SHARES, strict=True):
-                _panel(axes, studies[name], share, value)
-                if name == "rounds100":
+                axes.set_visible(any(method(run)[1] == share for run in studies[name]))
+                _panel(axes, studies[name], share, value, name == "flower")
+                if name == "flower":
                     _readings(axes, target, share)
-            row[0].set(ylabel=label, ylim=(0, 100 if value == "accuracy" else 2.5))
+            first = next(axes for axes in row if axes.get_visible())
+            first.set(ylabel=label, ylim=(0, 100 if value == "accuracy" else 2.5))
+            first.tick_params(labelleft=True)
         for axes, share in zip(grid[0], SHARES, strict=True):
             axes.set_title(f"{100 * share:.0f} % stragglers")
         handles: dict[str, Any] = {}
@@ -205,7 +216,8 @@ def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure | None:
             loc="outside lower center",
             ncols=len(drawn),
         )
-        name_fewer(figure, list(grid.flat), style, "round {}")
+        shown_axes = [axes for axes in grid.flat if axes.get_visible()]
+        name_fewer(figure, shown_axes, style, "round {}")
     return figure
 
 
@@ -218,21 +230,24 @@ def _device_sizes(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="device, by size", ylabel="samples")
 
 
-def _panel(axes: Axes, runs: Sequence[Run], share: float, value: str) -> None:
+def _panel(
+    axes: Axes, runs: Sequence[Run], share: float, value: str, by_clock: bool = False
+) -> None:
+    """The curves of one share of stragglers; with ``by_clock`` a round takes a second."""
     groups: dict[str, list[Run]] = {}
     for run in sorted(runs, key=seed):
         name, stragglers = method(run)
         if stragglers == share:
             groups.setdefault(name, []).append(run)
     for name, found in groups.items():
-        curve = mean_curve(found, "versions", value)
+        curve = mean_curve(found, "time" if by_clock else "versions", value)
         color, line = LOOKS[_look(name)]
         draw_line(axes, curve, name, color, line, width=1.2)
 
 
 def _readings(axes: Axes, target: Any, share: float) -> None:
     """What was read off the second source's plot, at round 100."""
-    rows = target.tables["accuracy100"].rows
+    rows = target.tables["accuracy50to100"].rows
     for name in ("FedAvg", "mu = 0", "mu = 2"):
         color, _ = LOOKS[_look(name)]
         reported = rows[_label(name, share)].reported

@@ -31,18 +31,20 @@ def measure(
         found |= _schedule(by_method(studies["timing"]))
     if "rounds" in studies:
         runs = by_method(studies["rounds"])
-        times = {name: [time_to(run, 0.8) for run in runs[name]] for name in METHODS}
-        rounds = {name: [rounds_to(run, 0.8) for run in runs[name]] for name in METHODS}
-        found["time_to_70"] = {name: [time_to(run, 0.7) for run in runs[name]] for name in METHODS}
-        found["time_to_80"], found["rounds_to_80"] = times, rounds
-        found["flanp_first"] = [
-            _before(flanp, gate) and _before(flanp, avg)
-            for flanp, gate, avg in zip(*(times[name] for name in METHODS), strict=True)
-        ]
-        found["not_by_rounds"] = [
-            gate is not None and (flanp is None or gate <= flanp)
-            for flanp, gate in zip(rounds["FLANP"], rounds["FedGATE"], strict=True)
-        ]
+        for percent, suffix in ((70, "_70"), (80, "")):
+            times = {name: [time_to(run, percent / 100) for run in runs[name]] for name in METHODS}
+            rounds = {
+                name: [rounds_to(run, percent / 100) for run in runs[name]] for name in METHODS
+            }
+            found[f"time_to_{percent}"], found[f"rounds_to_{percent}"] = times, rounds
+            found[f"flanp_first{suffix}"] = [
+                _before(flanp, gate) and _before(flanp, avg)
+                for flanp, gate, avg in zip(*(times[name] for name in METHODS), strict=True)
+            ]
+            found[f"not_by_rounds{suffix}"] = [
+                gate is not None and (flanp is None or gate <= flanp)
+                for flanp, gate in zip(rounds["FLANP"], rounds["FedGATE"], strict=True)
+            ]
     return found
 
 

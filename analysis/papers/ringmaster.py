@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from afl_sim.analysis.papers.dead_units import dead_units
 from afl_sim.analysis.papers.gradient import gradient_norms
 from afl_sim.recording import Run
 
@@ -34,6 +35,7 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
             m: [r.summary["staleness"]["mean"] for r in runs] for m, runs in schedule.items()
         },
         "lowest_loss": losses,
+        **_with_authors_settings(studies.get("authors", ())),
         "delays_bounded": [
             ringmaster.summary["staleness"]["max"]
             < ringmaster.scenario["strategy"]["delay_threshold"]
@@ -44,6 +46,19 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
             ours < min(others)
             for ours, *others in zip(*(losses[method] for method in METHODS), strict=True)
         ],
+    }
+
+
+def _with_authors_settings(runs: Sequence[Run]) -> dict[str, Any]:
+    """What is known of runs at their end, by method."""
+    of = {method: _of(method, runs) for method in METHODS}
+    return {
+        "authors_steps": {m: [float(r.summary["versions"]) for r in of[m]] for m in METHODS},
+        "authors_norm": {
+            m: [float(r.metrics["squared_gradient_norm"].iloc[-1]) for r in of[m]] for m in METHODS
+        },
+        "authors_loss": {m: [float(r.metrics["loss"].iloc[-1]) for r in of[m]] for m in METHODS},
+        "authors_dead_units": {m: [dead_units(r) for r in of[m]] for m in METHODS},
     }
 
 

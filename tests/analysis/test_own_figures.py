@@ -15,6 +15,8 @@ from fake_runs import fake_run
 from afl_sim.analysis import FIGURES, draw
 from afl_sim.analysis.own_figures import ENTRY_POINTS, all_figures, figure_kind
 from afl_sim.analysis.registry import CannotDraw
+from afl_sim.analysis.theme import STYLES
+from afl_sim.analysis.view import View
 from afl_sim.cli.listing import listing
 from afl_sim.errors import InputError, OwnRuleError
 from afl_sim.recording import Run
@@ -39,6 +41,12 @@ def ecdf(runs):
 def styled(runs, *, style="paper"):
     figure = ecdf(runs)
     figure.suptitle(style)
+    return figure
+
+def along_x(runs, x="time"):
+    figure, axes = plt.subplots(figsize=(4, 2))
+    axes.plot([1, 100], [1, 100])
+    axes.set_xlabel(x)
     return figure
 
 def fails(runs):
@@ -99,6 +107,20 @@ def test_the_style_is_in_force_and_is_handed_in(runs: list[Run]) -> None:
     assert backgrounds["paper"] != backgrounds["dark"]
     figure = figure_kind(named("styled")).function(runs, style="slides")
     assert figure.get_suptitle() == "slides"
+
+
+def test_it_is_steered_as_the_built_in_ones_are(runs: list[Run]) -> None:
+    kind = figure_kind(named("along_x"))
+    assert kind.takes == {"x", "xlim", "ylim", "log x", "log y"}
+    assert "x" not in figure_kind(named("ecdf")).takes
+    view = View("updates", xlim=(2, 50), log=("y",))
+    figure = kind.function(runs, style=STYLES["column"].sized(3.0, None), view=view)
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_xlim(), axes.get_yscale()) == ("updates", (2, 50), "log")
+    assert figure.get_size_inches().tolist() == [3.0, 1.5]
+    whole = kind.function(runs, style=STYLES["paper"].sized(None, 5.0))
+    assert whole.get_size_inches().tolist() == [7.2, 5.0]
+    assert kind.function(runs).get_size_inches().tolist() == [4.0, 2.0]
 
 
 def test_an_installed_figure_has_a_name_and_is_listed(

@@ -12,7 +12,7 @@ from places import ROOT
 
 from afl_sim import load_scenario, simulate
 from afl_sim.errors import InputError
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.run.calibration import calibrate, model_in
 from afl_sim.scenario.traces.devices import read_devices
 
@@ -68,7 +68,7 @@ def test_a_model_that_lacks_something_says_what(model: Any, dataset: str, told: 
 
 
 def test_models_with_settings_are_measured_on_samples_like_those_of_a_scenario() -> None:
-    scenario = load_study(ROOT / "scenarios" / "addresses.yaml").cases[0].scenario
+    scenario = read_study(ROOT / "scenarios" / "addresses.yaml").cases[0].scenario
     own = calibrate(batch_size=2, repeats=1, scenario=scenario)
     assert own.model.startswith("lstm(")
     small = {"kind": "transformer", "width": 8, "heads": 2, "layers": 1}

@@ -48,7 +48,7 @@ WRONG: dict[str, tuple[bytes | None, list[tuple[int, str | None, list[str]]]]] =
     "bomb": (bomb(), [(6, "a5", ["aliases expand"])]),
     "twice": (GOOD.encode() + b"seed: 2\n", [(END, "seed", ["twice", str(line_of("seed:"))])]),
     "tabs": (GOOD.encode() + b"server:\n\taggregation_seconds: 1\n", [(END + 1, None, ["tab"])]),
-    "syntax": (b"name: x\nclients: {count: 3\nseed: 1\n", [(3, None, ["not valid YAML"])]),
+    "syntax": (b"name: x\nclients: {count: 3\nseed: 1\n", [(2, None, ["not valid YAML", "brace"])]),
     "sequence": (b"- 1\n- 2\n", [(1, None, ["keys"])]),
     "keys": (
         GOOD.replace("seed:", "sed:").replace("buffer_size", "bufer_size").encode()

@@ -129,8 +129,12 @@ def test_workers_start_where_the_temporary_folder_is_too_deep_for_a_socket(
 
 
 def errors_in(err: str) -> list[str]:
-    """The error messages among the lines of stderr; a slow machine shows progress too."""
-    lines = [line for line in err.splitlines() if " virtual " not in line]
+    """The error messages among the lines of stderr, beside progress and how to continue."""
+    lines = [
+        line
+        for line in err.splitlines()
+        if " virtual " not in line and not line.startswith("to continue")
+    ]
     assert all(line.startswith("error: ") for line in lines), err
     return [line.removeprefix("error: ") for line in lines]
 
@@ -161,6 +165,8 @@ def test_a_worker_without_memory_is_one_clear_error(afl_sim: Command, tmp_path: 
     (message,) = errors_in(err)
     assert "not enough memory for client " in message
     assert "fewer --workers" in message
+    go_on = "to continue, if a disk, memory or a worker was the cause: afl-sim resume run"
+    assert go_on in err.splitlines()
     run = load_run(tmp_path / "run")
     assert (run.status, run.summary["reason"]) == ("failed", message)
 

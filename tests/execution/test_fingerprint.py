@@ -24,10 +24,10 @@ from afl_sim.execution.arithmetic import arithmetic_digest, cpu_vendor
 from afl_sim.execution.numerics import deterministic, fingerprint
 from afl_sim.recording import Run, first_divergence, format_divergence, load_run
 from afl_sim.recording.fingerprints import numerics_differences
-from afl_sim.run.api import load_scenario, load_study, resume, simulate
+from afl_sim.run.api import load_scenario, read_study, resume, simulate
 from afl_sim.scenario import Numerics
 from afl_sim.study.case import Options
-from afl_sim.study.study import run_study
+from afl_sim.study.study import run_cases
 
 SETTINGS = ["stop.updates=10", "evaluation.samples=50", "recording.trace=false"]
 PRINT = """
@@ -144,12 +144,12 @@ def test_a_schedule_is_resumed_on_any_machine(tmp_path: Path) -> None:
 
 
 def test_what_is_reused_says_that_it_was_made_in_other_numerics(tmp_path: Path) -> None:
-    study = load_study(SMALLEST, SETTINGS)
+    study = read_study(SMALLEST, SETTINGS)
     lines: list[str] = []
 
     def run(timing_only: bool) -> None:
         options = Options(out=tmp_path / str(timing_only), resume=True, timing_only=timing_only)
-        run_study(study, options, lambda case: None, lambda done: lines.append(outcome_line(done)))
+        run_cases(study, options, lambda case: None, lambda done: lines.append(outcome_line(done)))
 
     for timing_only in (False, True):
         run(timing_only)

@@ -16,7 +16,7 @@ from synthetic import run_of
 from afl_sim.papers.results import checked
 from afl_sim.papers.target import find_target, target_names
 from afl_sim.recording import Run
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 
 EVALUATIONS = 101
 TASKS = 100
@@ -26,7 +26,7 @@ TASKS = 100
 def runs_of(name: str, study: str) -> list[Run]:
     """Made-up runs of a study at full scale, of two seeds where it has more."""
     target = find_target(name)
-    cases = load_study(target.file(study), target.settings_at("full", study)).cases
+    cases = read_study(target.file(study), target.settings_at("full", study)).cases
     timing_only = target.studies[study].timing_only
     return [
         made_up(case.label, case.scenario, timing_only)
@@ -52,6 +52,8 @@ def made_up(label: str, scenario: Any, timing_only: bool) -> Run:
     metrics["squared_gradient_norm"] = metrics["loss"]
     run = Run(curve.path / label, curve.name, label, described, summary(accuracy), {})
     vars(run).update(metrics=metrics, label_counts=curve.label_counts, events=events(clients))
+    if not timing_only:
+        vars(run).update(model=lambda: {"weight": np.zeros((2, 784)), "bias": np.ones(2)})
     return run
 
 

@@ -11,7 +11,7 @@ from afl_sim.papers.judging import borne, judged
 from afl_sim.papers.reproducing import Asked, reproduce
 from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 
 TARGET = find_target("flanp")
 
@@ -25,7 +25,7 @@ def test_round_lengths_and_doubling_are_those_of_the_speeds(tmp_path: Path) -> N
 
 
 def test_what_the_target_expects_follows_from_the_scenarios_speeds() -> None:
-    scenario = load_study(TARGET.file("timing")).cases[0].scenario
+    scenario = read_study(TARGET.file("timing")).cases[0].scenario
     speeds = scenario.model_dump(mode="json")["clients"]["compute"]["seconds_per_task"]["values"]
     assert speeds == sorted(speeds)
     assert (len(speeds), speeds[0], speeds[-1]) == (20, 50, 500)
@@ -66,6 +66,8 @@ def test_times_and_rounds_are_those_of_the_first_evaluation_that_reaches_the_acc
     assert found["rounds_to_80"]["FLANP"] == [3.0, None]  # type: ignore[call-overload]
     assert found["flanp_first"] == [True, False]
     assert found["not_by_rounds"] == [True, True]
+    assert found["flanp_first_70"] == [True, True]  # FedGATE: 100 units
+    assert found["not_by_rounds_70"] == [True, True]  # two rounds each
 
 
 def test_without_training_the_figure_shows_the_lengths_of_rounds(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from afl_sim.papers.judging import judged
 from afl_sim.papers.reproducing import Asked, reproduce
 from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
-from afl_sim.run.api import load_study, simulate
+from afl_sim.run.api import read_study, simulate
 
 TARGET = find_target("fraboni")
 
@@ -50,7 +50,7 @@ def plain_staleness(task_us: list[int], until_us: int) -> dict[int, list[int]]:
 
 def test_the_staleness_of_every_update_is_that_of_a_plain_event_loop() -> None:
     (case,) = [
-        case for case in load_study(TARGET.file("staleness")).cases if case.label == "asynchronous"
+        case for case in read_study(TARGET.file("staleness")).cases if case.label == "asynchronous"
     ]
     scenario = case.scenario
     compute = scenario.model_dump(mode="json")["clients"]["compute"]["seconds_per_task"]["values"]
@@ -127,7 +127,7 @@ def test_bias_and_losses_are_compared_seed_by_seed() -> None:
 def test_every_client_of_the_learning_study_holds_one_class_of_its_own() -> None:
     from afl_sim.run.preparation import prepare
 
-    case = load_study(TARGET.file("learning")).cases[0]
+    case = read_study(TARGET.file("learning")).cases[0]
     prepared = prepare(case.scenario, timing_only=True)
     counts = prepared.partition.label_counts(prepared.samples.labels, 10)
     assert case.scenario.data.partition.model_dump()["alpha"] == 0
@@ -136,7 +136,7 @@ def test_every_client_of_the_learning_study_holds_one_class_of_its_own() -> None
 
 
 def test_the_figure_shows_every_level_and_the_clients(tmp_path: Path) -> None:
-    cases = load_study(TARGET.file("staleness"), ["stop.virtual_seconds=20"]).cases
+    cases = read_study(TARGET.file("staleness"), ["stop.virtual_seconds=20"]).cases
     staleness = [simulate(case.scenario, timing_only=True) for case in cases]
     runs = study(1, 0.6, 0.9)
     assert len(draw({"learning": runs, "staleness": staleness}, TARGET).axes) == 5

@@ -38,6 +38,8 @@ OTHERS = {
     "updates_to_95",
     "mean_staleness",
     "staleness_deviation",
+    "notebook_at_500",
+    "ahead_of_quirky_fedbuff",
 }
 
 
@@ -142,6 +144,19 @@ def test_who_is_ahead_is_told_by_replication() -> None:
     measured = quafl.measure({"mnist": runs})
     assert measured["quafl_before_fedavg"] == [True, False]
     assert measured["accuracy_at_500"]["QuAFL"] == [80.0, pytest.approx(70.0)]
+    assert measured["notebook_quafl_before_fedavg"] == []
+
+
+def test_margins_are_paired_by_seed() -> None:
+    runs = [
+        curve("quafl-r0", [0.1, 0.8], seed=1),
+        curve("quafl-r1", [0.1, 0.7], seed=2),
+        curve("fedbuff-quirks-r0", [0.1, 0.6], seed=1),
+        curve("fedbuff-quirks-r1", [0.1, 0.75], seed=2),
+    ]
+    measured = quafl.measure({"notebook": runs})
+    assert measured["ahead_of_quirky_fedbuff"]["interaction 4.375 s"] == pytest.approx([20, -5])
+    assert measured["ahead_of_quirky_fedbuff"]["interaction 10 s"] == []
 
 
 def test_a_mark_is_hollow_where_not_all_arrived_and_missing_where_most_did_not() -> None:

@@ -33,11 +33,19 @@ def test_quafl_polls_five_clients_every_ten_seconds() -> None:
 
 
 def test_fedbuffs_updates_come_at_the_rate_of_the_fleet() -> None:
-    run = timed("quafl", "fedbuff", "replications=1")
+    run = timed("quafl", "fedbuff-instant", "replications=1")
     arrived = run.summary["updates"]["arrived"]
     # Ten clients of 5 steps of 2 s and ten of 5 steps of 8 s: 500 (10/10 + 10/40) = 625 tasks. Gaps
     # are Gamma(5), so counts vary by sqrt(625 / 5) = 11; four of those, and the first tasks' start.
     assert arrived == pytest.approx(625, abs=50)
+
+
+def test_a_step_of_fedbuff_takes_ten_seconds_more() -> None:
+    run = timed("quafl", "fedbuff", "replications=1")
+    events = run.events
+    made = events[events["kind"] == "aggregated"].groupby("version")["time_us"].first().to_numpy()
+    assert 40 < len(made) <= 49
+    assert (made[1:] - made[:-1] >= 10_000_000).all()
 
 
 def test_a_round_of_fedavg_ends_ten_seconds_after_its_slowest_client() -> None:

@@ -11,20 +11,28 @@ import pytest
 
 from afl_sim import simulate
 from afl_sim.analysis.papers import ringleader
+from afl_sim.analysis.papers.dead_units import dead_units
 from afl_sim.papers.target import find_target
 from afl_sim.recording import Run
 from afl_sim.run.validation import check_study
 from afl_sim.streams import Streams
 
+LR = {"ringleader": 0.05, "malenia": 0.7, "ia2sgd": 0.01}
 
-def trained(kind: str, norms: list[float], label: str = "") -> Any:
-    """A run evaluated at the start and at the end of each fifth."""
+
+def trained(kind: str, norms: list[float], lr: float | None = None, alive: int = 2) -> Any:
+    """A run evaluated at the start and at the end of each fifth, with ``alive`` of two units."""
     metrics = pd.DataFrame(
         {"time_us": range(0, 1000 * len(norms), 1000), "squared_gradient_norm": norms}
     )
-    summary = {"final": {"accuracy": 0.5}}
+    summary = {"final": {"accuracy": 0.5, "loss": 1.5}}
+    bias = np.where(np.arange(2) < alive, 1.0, -1.0)
+    model = {"1.weight": np.zeros((2, 784)), "1.bias": bias, "3.weight": np.ones((10, 2))}
     return SimpleNamespace(
-        metrics=metrics, scenario={"strategy": {"kind": kind}}, summary=summary, label=label
+        metrics=metrics,
+        scenario={"seed": 1, "strategy": {"kind": kind, "lr": lr or LR[kind]}},
+        summary=summary,
+        model=lambda: model,
     )
 
 
@@ -39,45 +47,52 @@ def test_quarters_are_geometric_means_without_the_start() -> None:
 def test_ringleader_is_below_where_its_last_quarter_is() -> None:
     norms = {"ringleader": 2.0, "malenia": 3.0, "ia2sgd": 1.0}
     runs = [trained(kind, [9.0, 5.0, 5.0, 5.0, last]) for kind, last in norms.items()]
-    found = ringleader.measure({"convergence": runs})
-    assert found["below_malenia"] == [True]
-    assert found["below_ia2sgd"] == [False]
-    assert found["squared_gradient_norm"]["malenia, last quarter"] == pytest.approx([3.0])
+    runs.append(trained("ringleader", [9.0, 5.0, 5.0, 5.0, 0.5], lr=0.005))
+    found = ringleader.measure({"convergence": runs[:3], "alive": runs[3:], "tenth": runs[:3]})
+    assert found["published_below_malenia"] == [True]
+    assert found["published_below_ia2sgd"] == [False]
+    assert found["below_malenia"] == found["below_ia2sgd"] == [True]
+    assert found["tenth_published_below_malenia"] == [True]
+    assert found["tenth_below_malenia"] == []
+    assert found["squared_gradient_norm"]["Malenia, 0.7, last quarter"] == pytest.approx([3.0])
+    assert found["loss"]["IA2SGD, 0.01"] == [1.5]
     assert found["steps_per_unit"]["malenia"] == found["delays_bounded"] == []
 
 
-def test_every_other_step_has_its_rows() -> None:
-    target = find_target("ringleader")
-    study = check_study(target.file("steps"), target.settings_at("full", "steps"))
-    runs = [
-        trained(case.scenario.strategy.kind, [9.0, 5.0, 5.0, 5.0, 2.0], case.label)
-        for case in study.cases
+def test_a_unit_that_no_image_activates_is_dead() -> None:
+    norms = [9.0, 5.0, 5.0, 5.0, 2.0]
+    assert [dead_units(trained("malenia", norms, alive=k)) for k in range(3)] == [
+        *(100.0, 50.0, 0.0),
     ]
-    found = ringleader.measure({"steps": runs})
-    for quantity, value in (("last_quarter", 2.0), ("accuracy", 50.0)):
-        rows = found[f"{quantity}_with_other_steps"]
-        assert list(rows) == list(target.tables[f"{quantity}_with_other_steps"].rows)
-        assert all(values == pytest.approx([value]) for values in rows.values())
-    for case in study.cases:
-        assert case.label.endswith(f"-{case.scenario.strategy.lr:g}")
+    runs = [trained(kind, norms, alive=2 if kind == "malenia" else 1) for kind in LR]
+    assert ringleader.measure({"convergence": runs})["published_alive"] == [False]
+    assert ringleader.measure({"convergence": [trained(kind, norms) for kind in LR]})[
+        "published_alive"
+    ] == [True]
 
 
-def test_a_tenth_of_the_steps_has_rows_by_method() -> None:
+def test_a_unit_that_one_image_activates_is_alive() -> None:
+    run = trained("malenia", [9.0, 5.0, 5.0, 5.0, 2.0], alive=0)
+    model = run.model()
+    model["1.weight"][0, 14 * 28 + 14] = 2.0  # white in some digits: (1 - .1307) / .3081 = 2.8
+    assert dead_units(run) == 50.0
+
+
+def test_every_setting_has_its_rows() -> None:
     target = find_target("ringleader")
-    study = check_study(target.file("tenth"), target.settings_at("full", "tenth"))
-    published = check_study(target.file("convergence"), target.settings_at("full", "convergence"))
-    for case in study.cases:
-        (step,) = {
-            other.scenario.strategy.lr
-            for other in published.cases
-            if other.scenario.strategy.kind == case.scenario.strategy.kind
-        }
-        assert case.scenario.strategy.lr == pytest.approx(step / 10)
-    runs = [trained(case.scenario.strategy.kind, [9.0, 5.0, 5.0, 5.0, 2.0]) for case in study.cases]
-    found = ringleader.measure({"tenth": runs})
-    assert list(found["tenth_accuracy"]) == list(target.tables["tenth_accuracy"].rows)
-    assert found["tenth_last_quarter"]["malenia"] == pytest.approx([2.0] * 3)
-    assert found["squared_gradient_norm"]["malenia, last quarter"] == []
+    rows = set(target.tables["accuracy"].rows)
+    assert rows == set(ringleader.PUBLISHED) | set(ringleader.ALIVE)
+    for names, studies in ((rows, ["convergence", "alive"]), (rows, ["tenth"])):
+        found = set()
+        for name in studies:
+            for case in check_study(target.file(name), target.settings_at("full", name)).cases:
+                found.add(ringleader.setting_of(run_like(case.scenario)))
+        assert found == names
+
+
+def run_like(scenario: Any) -> Any:
+    """A run with nothing but its scenario."""
+    return SimpleNamespace(scenario=scenario.model_dump(mode="json", by_alias=True))
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +127,6 @@ def test_a_gradient_takes_at_least_its_clients_share_of_the_hundred(schedules: l
     spent = (tasks["computed"] - tasks["dispatched"]).astype("float64") / 1e6
     extra = spent - (order[tasks["client"].astype(int)] + 1)
     assert (extra >= -1e-6).all()
-    # |N(0, s^2)| / s has mean sqrt(2 / pi) and standard deviation 0.603.
-    scaled = extra / (tasks["client"].astype(int) + 1)
+    # |N(0, s^2)| / s has mean sqrt(2 / pi) and standard deviation 0.603; s^2 is i + 1.
+    scaled = extra / np.sqrt(tasks["client"].astype(int) + 1)
     assert scaled.mean() == pytest.approx(np.sqrt(2 / np.pi), abs=4 * 0.603 / np.sqrt(len(tasks)))

@@ -46,3 +46,21 @@ def test_the_lowest_loss_is_compared_seed_by_seed() -> None:
     found = ringmaster.measure({"convergence": [*first, *second]})
     assert found["lowest_loss"]["ringmaster"] == [1, 1.7]
     assert found["ringmaster_lowest"] == [True, False]
+
+
+def test_the_authors_settings_are_measured_at_the_end() -> None:
+    def run(kind: str, *losses: float) -> Any:
+        norms = [2.0 * loss for loss in losses]
+        return SimpleNamespace(
+            metrics=pd.DataFrame({"loss": losses, "squared_gradient_norm": norms}),
+            scenario={"strategy": {"kind": kind}},
+            summary={"versions": 7},
+            model=lambda: {"weight": np.zeros((4, 784)), "bias": np.array([1.0, -1, -1, -1])},
+        )
+
+    runs = [run(kind, 3, 1, 2) for kind in ("ringmaster", "rennala", "delay_adaptive")]
+    found = ringmaster.measure({"authors": runs})
+    target = find_target("ringmaster")
+    for quantity, value in (("steps", 7), ("norm", 4), ("loss", 2), ("dead_units", 75)):
+        rows = found[f"authors_{quantity}"]
+        assert rows == {row: [value] for row in target.tables[f"authors_{quantity}"].rows}

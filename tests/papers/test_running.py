@@ -177,7 +177,7 @@ def test_workers_are_given_to_all_studies_that_can_have_them(
         asked.append(study.cases[0].scenario.execution.executor)
         raise AflSimError("not run")
 
-    monkeypatch.setattr(reproducing, "run_study", not_run)
+    monkeypatch.setattr(reproducing, "run_cases", not_run)
     changed, workers = load_target(target.folder), ("execution.executor=processes",)
     for only in ("rounds", "long", "alone"):
         with pytest.raises(AflSimError, match="not run"):

@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from afl_sim import load_study
 from afl_sim.analysis.papers import safa, safa_rounds
 from afl_sim.analysis.papers.safa_rounds import TRANSFERS, Round
 from afl_sim.papers.judging import judged
 from afl_sim.papers.reproducing import Asked, reproduce
 from afl_sim.papers.results import Results
 from afl_sim.papers.target import find_target
-from afl_sim.recording import load_study
 
 
 def answered(*seconds: float, samples: int = 100, synced: int = 0) -> Round:

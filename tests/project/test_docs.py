@@ -109,16 +109,17 @@ def test_every_command_line_is_one_that_can_be_typed(name: str) -> None:
             assert set(parsed["names"] or ()) <= {*target_names(), *PLACES}
         if OWN_MODULE.search(" ".join(line)):
             continue  # tests/cli/test_guides.py types it where the page's module is
-        if name == "run" and (ROOT / "scenarios" / f"{parsed['scenario']}.yaml").exists():
-            load = [parsed["scenario"], parsed["settings"] or [], parsed["seed"]]
-            assert studied(*load), shlex.join(line)
+        for file in parsed["scenarios"] if name == "run" else ():
+            if (ROOT / "scenarios" / f"{file}.yaml").exists():
+                load = [file, parsed["settings"] or [], parsed["seed"]]
+                assert studied(*load), shlex.join(line)
 
 
 def studied(name: str, settings: list[str], seed: int | None) -> bool:
-    from afl_sim.run.api import load_study
+    from afl_sim.run.api import read_study
     from afl_sim.scenario.bundled import find_scenario
 
-    return bool(load_study(find_scenario(name), settings, seed).cases)
+    return bool(read_study(find_scenario(name), settings, seed).cases)
 
 
 def test_other_commands_are_of_known_tools_and_of_files_that_exist() -> None:
@@ -147,7 +148,10 @@ WITHIN = {
 }
 TRACES = {
     "phones.csv": "seconds_per_sample,upload_bandwidth\n0.01,9e3\n0.02,9e4\n0.03,1e4\n",
-    "laptops.csv": "ms\n1\n2\n",
+    "laptops.csv": "median\n1\n2\n",
+    "nights.csv": "client,start,end\n"
+    + "".join(f"{name},2024-03-01T22:00,2024-03-02T06:00\n" for name in ("a", "b", "c")),
+    "shifts.csv": "hours\n8\n12\n24\n",
     "here.csv": "seconds_per_sample\n0.01\n0.02\n",
     "presence.csv": "client,start,end\n0,0,50000\n1,10,60000\n2,0,86400\n",
 }

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from places import ROOT
 
-from afl_sim.run.api import load_study, simulate
+from afl_sim.run.api import read_study, simulate
 from afl_sim.strategies import strategies
 
 
@@ -39,7 +39,7 @@ def test_every_case_has_its_figures_and_its_row(zoo: ModuleType) -> None:
 
 @pytest.mark.parametrize("label", ["fedavg", "fedat", "safa", "favas", "ringmaster"])
 def test_the_figures_are_what_the_schedule_gives(zoo: ModuleType, label: str) -> None:
-    study = load_study(zoo.ZOO)
+    study = read_study(zoo.ZOO)
     (case,) = [case for case in study.cases if case.label == label]
     found = zoo.timing_of(simulate(case.scenario, timing_only=True).summary)
     kept = json.loads(zoo.FIGURES.read_text())[label]
@@ -49,7 +49,7 @@ def test_the_figures_are_what_the_schedule_gives(zoo: ModuleType, label: str) ->
 def test_the_grid_has_at_least_three_rates_for_each_case_that_makes_enough_versions(
     zoo: ModuleType,
 ) -> None:
-    cases = load_study(zoo.GRID).cases
+    cases = read_study(zoo.GRID).cases
     rates = Counter(case.label.rpartition("-lr")[0] for case in cases)
     versions = {label: row["versions"] for label, row in zoo.figures().items()}
     assert set(rates) == {label for label in zoo.cases() if versions[label] >= 5}
@@ -58,7 +58,7 @@ def test_the_grid_has_at_least_three_rates_for_each_case_that_makes_enough_versi
 
 
 def test_the_grid_searches_the_rate_that_decides(zoo: ModuleType) -> None:
-    found = {case.label: case.scenario for case in load_study(zoo.GRID).cases}
+    found = {case.label: case.scenario for case in read_study(zoo.GRID).cases}
     local = found["fedbuff-lr0.3"]
     assert local.training.optimizer.model_dump()["lr"] == 0.3
     gradient = found["rennala-lr1"]
@@ -70,7 +70,7 @@ def test_the_grid_searches_the_rate_that_decides(zoo: ModuleType) -> None:
 
 
 def test_grid_and_zoo_deal_out_the_same_data_and_end_at_the_same_time(zoo: ModuleType) -> None:
-    of_grid, of_zoo = (load_study(file).cases[0].scenario for file in (zoo.GRID, zoo.ZOO))
+    of_grid, of_zoo = (read_study(file).cases[0].scenario for file in (zoo.GRID, zoo.ZOO))
     assert of_grid.data == of_zoo.data
     assert of_grid.stop.virtual_seconds == of_zoo.stop.virtual_seconds
 
@@ -79,7 +79,7 @@ def test_grid_and_zoo_deal_out_the_same_data_and_end_at_the_same_time(zoo: Modul
 def studies(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[SimpleNamespace]]:
     """Studies by name, as if they had been run."""
     found: dict[str, list[SimpleNamespace]] = {}
-    monkeypatch.setattr("afl_sim.recording.load_study", lambda path: found[Path(path).name])
+    monkeypatch.setattr("afl_sim.load_study", lambda path: found[Path(path).name])
     return found
 
 
@@ -125,7 +125,7 @@ def test_the_zoo_has_the_best_rates_of_the_grid(zoo: ModuleType) -> None:
 def test_every_point_of_the_grid_has_its_result(zoo: ModuleType) -> None:
     results = json.loads(zoo.GRID_RESULTS.read_text())
     kept = {f"{label}-lr{rate}" for label, row in results.items() for rate in row}
-    assert kept == {case.label for case in load_study(zoo.GRID).cases}
+    assert kept == {case.label for case in read_study(zoo.GRID).cases}
 
 
 def test_the_best_rate_of_the_grid_is_named(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from afl_sim.errors import ScenarioError
-from afl_sim.scenario import Catalogue, dump_scenario, load_study, scenario_id
+from afl_sim.scenario import Catalogue, dump_scenario, read_study, scenario_id
 
 VALID = """\
 name: base
@@ -96,7 +96,7 @@ overrides = st.lists(
 def read(file: Path, settings: list[str]) -> None:
     """Load; whichever way it goes, hold it to its promises."""
     try:
-        study = load_study(file, CATALOGUE, settings)
+        study = read_study(file, CATALOGUE, settings)
     except ScenarioError as error:
         place = re.compile(rf"(?:{re.escape(str(file))}:[1-9]\d*|--set[^:\n]*.*?): ")
         for line in str(error).split("\n"):
@@ -106,7 +106,7 @@ def read(file: Path, settings: list[str]) -> None:
             assert "Input should" not in line
         return
     case = study.cases[-1].scenario
-    again = load_study(dump_scenario(case), CATALOGUE).cases[0].scenario
+    again = read_study(dump_scenario(case), CATALOGUE).cases[0].scenario
     assert again == case
     assert scenario_id(again) == scenario_id(case)
 
@@ -146,10 +146,10 @@ def test_almost_valid_scenarios(tmp_path: Path, text: str, settings: list[str]) 
 
 
 def test_the_starting_point_is_valid() -> None:
-    assert len(load_study(VALID, CATALOGUE).cases) == 4
+    assert len(read_study(VALID, CATALOGUE).cases) == 4
 
 
 @pytest.mark.parametrize("settings", [["strategy.size=x"], ["=" * 1000], ["\x00=\x00"]])
 def test_overrides_of_any_kind_are_refused_in_plain_lines(settings: list[str]) -> None:
     with pytest.raises(ScenarioError):
-        load_study(VALID, CATALOGUE, settings)
+        read_study(VALID, CATALOGUE, settings)

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afl_sim.errors import ScenarioError
-from afl_sim.scenario import load_study
+from afl_sim.scenario import read_study
 from afl_sim.scenario.traces.columns import Column, read_trace
 from afl_sim.scenario.traces.devices import DeviceColumns, read_devices
-from afl_sim.scenario.traces.intervals import read_intervals
+from afl_sim.scenario.traces.intervals import Timing, read_intervals
 from afl_sim.scenario.traces.tables import TableProblems
 
 quiet = settings(deadline=None, max_examples=150)
@@ -44,7 +44,8 @@ def read_all(file: Path, repeat: float | None = None) -> None:
     """Read it as each kind of trace; whichever way it goes, hold it to its promises."""
     for number_clients in (None, "in_order"):
         try:
-            intervals, _ = read_intervals(file, repeat, 1.0, number_clients)
+            timing = Timing(repeat, repeat is not None)
+            intervals = read_intervals(file, timing, number_clients)[0].intervals
         except TableProblems as problems:
             refused(file, problems)
         else:
@@ -68,7 +69,7 @@ def read_all(file: Path, repeat: float | None = None) -> None:
             assert all(value >= 0 for column in devices.columns.values() for value in column)
     for column in (Column(), Column("start"), Column("end", "client", 0.001, "in_order")):
         try:
-            values, _ = read_trace(file, column)
+            values, _, _ = read_trace(file, column)
         except TableProblems as problems:
             refused(file, problems)
         else:
@@ -134,9 +135,10 @@ def test_intervals_are_the_same_from_either_kind_of_file(tmp_path: Path) -> None
     pq.write_table(pa.table(columns), tmp_path / "x.parquet")
     (tmp_path / "x.csv").write_text("client,start,end\n1,5,6\n0,0.5,2\n1,1,5\n", encoding="utf-8")
     (found, digest), (written, other) = (
-        read_intervals(tmp_path / name, None) for name in ("x.parquet", "x.csv")
+        read_intervals(tmp_path / name) for name in ("x.parquet", "x.csv")
     )
-    assert found == written == (((500_000, 2_000_000),), ((1_000_000, 6_000_000),))
+    assert found == written
+    assert found.intervals == (((500_000, 2_000_000),), ((1_000_000, 6_000_000),))
     assert digest != other
 
 
@@ -144,8 +146,10 @@ def test_a_wrong_row_of_a_parquet_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "x.parquet"
     pq.write_table(pa.table({"client": [0, 1.5], "start": [0, 0], "end": [1, 1]}), file)
     with pytest.raises(TableProblems) as found:
-        read_intervals(file, None)
-    assert found.value.messages == [f"{file}:2: client is 1.5; expected a whole number from 0"]
+        read_intervals(file)
+    assert found.value.messages == [
+        f"{file}:2: client is 1.5; expected a whole number from 0, or a name"
+    ]
 
 
 SCENARIO = """\
@@ -179,7 +183,7 @@ def test_any_text_is_read_or_refused_in_one_error_with_file_and_line(
     kept = [line if i not in others else "\n" for i, line in enumerate(lines)]
     file.write_text("".join(kept), encoding="utf-8")
     try:
-        load_study(file, None)
+        read_study(file, None)
     except ScenarioError as error:
         told = str(error).splitlines()
         assert 1 <= len(told) <= 21

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from afl_sim import load_study
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording import (
     RunFolder,
     StudyFolder,
     build_manifest,
     load_run,
-    load_study,
     save_checkpoint,
 )
 from afl_sim.recording.files import replacing, write_json, write_text

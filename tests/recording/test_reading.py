@@ -12,8 +12,9 @@ import pytest
 from fake_runs import fake_run
 from pandas.testing import assert_frame_equal
 
+from afl_sim import load_study
 from afl_sim.errors import RunFolderError
-from afl_sim.recording import RunFolder, load_run, load_runs, load_study, write_partition
+from afl_sim.recording import RunFolder, load_run, load_runs, write_partition
 from afl_sim.recording.contents import first_rows
 from afl_sim.recording.events import COLUMNS, OPTIONAL, schema, to_frame
 from afl_sim.recording.reading import not_begun

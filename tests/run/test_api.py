@@ -22,7 +22,7 @@ import afl_sim
 from afl_sim import Strategy, load_run, load_scenario, simulate
 from afl_sim.errors import AflSimError, RunFolderError, ScenarioError, ScheduleError, StrategyError
 from afl_sim.recording.drafts import Draft
-from afl_sim.run.api import Progress, load_study, resume, run_name
+from afl_sim.run.api import Progress, read_study, resume, run_name
 from afl_sim.run.checks import check_mode
 
 SMALL = ("stop.updates=10", "evaluation.samples=100", "data.partition.samples=20")
@@ -99,7 +99,7 @@ def test_settings_and_a_seed_replace_those_of_the_file() -> None:
 def test_a_study_is_no_single_scenario() -> None:
     with pytest.raises(ScenarioError, match="is a study of 3 runs"):
         load_scenario(ROOT / "scenarios" / "quickstart.yaml")
-    study = load_study(ROOT / "scenarios" / "quickstart.yaml")
+    study = read_study(ROOT / "scenarios" / "quickstart.yaml")
     assert [case.label for case in study.cases] == ["fedavg", "fedasync", "fedbuff"]
 
 

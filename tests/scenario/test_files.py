@@ -16,7 +16,7 @@ from published_files import qmnist
 
 from afl_sim.cli.listing import listing
 from afl_sim.errors import ScenarioError
-from afl_sim.run.api import load_study, simulate
+from afl_sim.run.api import read_study, simulate
 from afl_sim.run.validation import check_study
 
 FILES = sorted((ROOT / "scenarios").glob("*.yaml"))
@@ -36,7 +36,7 @@ def pages() -> Any:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_file_is_valid_and_its_timing_runs(file: Path) -> None:
-    study = load_study(file, [*SMALLER.get(file.stem, []), "stop.versions=2"], timing_only=True)
+    study = read_study(file, [*SMALLER.get(file.stem, []), "stop.versions=2"], timing_only=True)
     assert study.name == file.stem
     run = simulate(study.cases[-1].scenario, timing_only=True)
     assert run.status == "complete"
@@ -48,7 +48,7 @@ def test_every_file_is_valid_and_its_timing_runs(file: Path) -> None:
 )
 def test_a_study_of_other_data_trains(name: str, metric: str) -> None:
     quick = ["stop.updates=1", "evaluation.samples=10", "evaluation.per_client=false"]
-    study = load_study(ROOT / "scenarios" / f"{name}.yaml", quick)
+    study = read_study(ROOT / "scenarios" / f"{name}.yaml", quick)
     run = simulate(study.cases[-1].scenario)
     assert run.main_metric == metric
     assert np.isfinite(run.evaluations[metric]).all()
@@ -72,7 +72,7 @@ def test_the_scenario_for_qmnist_takes_the_users_files(tmp_path: Path) -> None:
     qmnist(tmp_path)
     small = ["clients.count=3", "data.partition.min_samples=1", "strategy.clients_per_round=2"]
     few = ["sweep=null", "stop.updates=2", "evaluation.samples=4", f"data.root={tmp_path}"]
-    run = simulate(load_study(file, [*small, *few]).cases[0].scenario)
+    run = simulate(read_study(file, [*small, *few]).cases[0].scenario)
     assert run.status == "complete"
 
 
@@ -94,7 +94,7 @@ def test_the_figures_are_of_the_files_cases(pages: Any) -> None:
     kept = pages.figures()
     assert list(kept) == [theme.name for theme in pages.THEMES]
     for theme in pages.THEMES:
-        study = load_study(ROOT / "scenarios" / f"{theme.name}.yaml")
+        study = read_study(ROOT / "scenarios" / f"{theme.name}.yaml")
         cases = dict.fromkeys(pages.case_of(case.label) for case in study.cases)
         assert list(kept[theme.name]["cases"]) == list(cases)
         assert kept[theme.name]["runs"] == len(study.cases)
@@ -113,7 +113,7 @@ def test_the_figures_are_of_the_files_cases(pages: Any) -> None:
 )
 def test_the_timing_in_the_page_is_what_the_file_gives(name: str, pages: Any) -> None:
     (theme,) = [theme for theme in pages.THEMES if theme.name == name]
-    cases = load_study(ROOT / "scenarios" / f"{name}.yaml").cases
+    cases = read_study(ROOT / "scenarios" / f"{name}.yaml").cases
     kept = pages.figures()[name]["cases"]
     for case in (cases[0], cases[-1]):
         run = simulate(case.scenario, timing_only=True)

@@ -10,7 +10,7 @@ import pytest
 from scenario_fakes import CATALOGUE
 
 from afl_sim.errors import ScenarioError
-from afl_sim.scenario import Scenario, dump_scenario, load_study, scenario_id
+from afl_sim.scenario import Scenario, dump_scenario, read_study, scenario_id
 from afl_sim.scenario.sections.groups import ClientGroup, members, sizes
 from afl_sim.streams import Streams
 
@@ -30,7 +30,7 @@ PHONES = "    - {name: phones, share: 0.5, %s}\n    - {name: rest, share: 0.5}\n
 
 
 def load(groups: str, *overrides: str, before: str = "") -> Scenario:
-    return load_study(before + TEXT + groups, CATALOGUE, overrides).cases[0].scenario
+    return read_study(before + TEXT + groups, CATALOGUE, overrides).cases[0].scenario
 
 
 def phones(said: str) -> Any:
@@ -85,14 +85,14 @@ def test_blocks_inside_blocks_are_completed_too() -> None:
 
 def test_what_is_written_out_reads_as_the_same_scenario() -> None:
     scenario = load(PHONES % "compute: {seconds_per_step: 0.5}, data: {share: 0.2}")
-    again = load_study(dump_scenario(scenario), CATALOGUE).cases[0].scenario
+    again = read_study(dump_scenario(scenario), CATALOGUE).cases[0].scenario
     assert again == scenario
     assert dump_scenario(again) == dump_scenario(scenario)
 
 
 def test_a_fleet_without_groups_keeps_its_identity() -> None:
     plain = TEXT.replace("  groups:\n", "")
-    without = load_study(plain, CATALOGUE).cases[0].scenario
+    without = read_study(plain, CATALOGUE).cases[0].scenario
     assert "groups:" not in dump_scenario(without)
     assert scenario_id(without) == scenario_id(load("    []\n")), "an empty list is none"
 

@@ -16,7 +16,7 @@ from afl_sim.scenario import (
     UncheckedBlock,
     dump_scenario,
     json_schema,
-    load_study,
+    read_study,
     scenario_id,
 )
 from afl_sim.scenario.sections.clients import Clients
@@ -58,13 +58,13 @@ stop: {virtual_seconds: 1e4, accuracy: 0.99}
 
 
 def scenario(text: str, *overrides: str, seed: int | None = None) -> Scenario:
-    study = load_study(text, CATALOGUE, overrides, seed)
+    study = read_study(text, CATALOGUE, overrides, seed)
     assert not study.is_study
     return study.cases[0].scenario
 
 
 def labels(sweep: str) -> list[str]:
-    return [case.label for case in load_study(f"{BASE}sweep: {sweep}\n", CATALOGUE).cases]
+    return [case.label for case in read_study(f"{BASE}sweep: {sweep}\n", CATALOGUE).cases]
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -101,7 +101,7 @@ def test_a_class_of_your_own_is_named_by_its_module() -> None:
 
 
 def test_without_a_catalogue_blocks_are_kept_as_written() -> None:
-    s = load_study(BASE, None).cases[0].scenario
+    s = read_study(BASE, None).cases[0].scenario
     assert isinstance(s.strategy, UncheckedBlock)
     assert s.strategy.model_dump() == {"kind": "average", "clients_per_round": 4}
 
@@ -179,19 +179,19 @@ def test_a_trace_is_found_beside_the_scenario_and_counts_by_content(tmp_path: Pa
         (tmp_path / folder / "t.csv").write_text("s\n1\n2\n")
         file = tmp_path / folder / "s.yaml"
         file.write_text(BASE.replace("2.0", "{trace: t.csv}"))
-        s = load_study(file, CATALOGUE).cases[0].scenario
+        s = read_study(file, CATALOGUE).cases[0].scenario
         assert s.clients.compute.speed.mean() == 1.5
         assert scenario(dump_scenario(s)) == s
         ids.append(scenario_id(s))
     assert ids[0] == ids[1]
     (tmp_path / "b" / "t.csv").write_text("s\n1\n3\n")
-    assert scenario_id(load_study(file, CATALOGUE).cases[0].scenario) != ids[1]
+    assert scenario_id(read_study(file, CATALOGUE).cases[0].scenario) != ids[1]
 
 
 def test_the_name_defaults_to_the_files(tmp_path: Path) -> None:
     file = tmp_path / "my first run!.yaml"
     file.write_text(BASE.replace("name: base\n", ""))
-    study = load_study(file, CATALOGUE)
+    study = read_study(file, CATALOGUE)
     assert study.name == "my-first-run"
     assert study.source == file.read_text()
 
@@ -235,23 +235,23 @@ def test_an_override_goes_below_the_short_form_of_a_block() -> None:
 
 def test_an_override_reaches_every_run_of_a_study() -> None:
     text = BASE + "sweep: {strategy: [average, {kind: average, clients_per_round: 2}]}\n"
-    study = load_study(text, CATALOGUE, ["strategy.clients_per_round=3", "training.epochs=2"])
+    study = read_study(text, CATALOGUE, ["strategy.clients_per_round=3", "training.epochs=2"])
     assert [case.scenario.strategy for case in study.cases] == [Average(clients_per_round=3)] * 2
     assert all(case.scenario.training.epochs == Distribution(2.0) for case in study.cases)
-    one = load_study(text, CATALOGUE, ["sweep.strategy.1.clients_per_round=9"])
+    one = read_study(text, CATALOGUE, ["sweep.strategy.1.clients_per_round=9"])
     assert one.cases[1].scenario.strategy == Average(clients_per_round=9)
-    assert not load_study(text, CATALOGUE, ["sweep=null"]).is_study
+    assert not read_study(text, CATALOGUE, ["sweep=null"]).is_study
 
 
 def test_an_override_finds_a_dotted_key_of_the_sweep() -> None:
     text = BASE + "sweep: {training.optimizer.lr: [0.1, 0.2]}\n"
-    study = load_study(text, CATALOGUE, ["sweep.training.optimizer.lr.1=0.3"])
+    study = read_study(text, CATALOGUE, ["sweep.training.optimizer.lr.1=0.3"])
     assert [case.scenario.training.optimizer.lr for case in study.cases] == [0.1, 0.3]
 
 
 def test_a_sweep_runs_every_combination_and_replaces_whole_blocks() -> None:
     text = BASE + "sweep:\n  strategy: [average, buffered]\n  training.optimizer.lr: [0.1, 0.02]\n"
-    study = load_study(text, CATALOGUE)
+    study = read_study(text, CATALOGUE)
     assert study.is_study
     assert [case.label for case in study.cases] == [
         "average_lr-0.1",
@@ -323,28 +323,28 @@ def test_labels_name_what_differs(sweep: str, expected: list[str]) -> None:
     ],
 )
 def test_titles_name_what_differs(sweep: str, expected: list[str]) -> None:
-    study = load_study(f"{BASE}sweep: {sweep}\n", CATALOGUE)
+    study = read_study(f"{BASE}sweep: {sweep}\n", CATALOGUE)
     assert [case.title for case in study.cases] == expected
     assert len({case.label for case in study.cases}) == len(study.cases)
 
 
 def test_replications_share_a_title() -> None:
     text = BASE + "replications: 2\nsweep: {strategy.clients_per_round: [3, 4]}\n"
-    study = load_study(text, CATALOGUE)
+    study = read_study(text, CATALOGUE)
     assert [case.title for case in study.cases] == ["m=3", "m=3", "m=4", "m=4"]
     assert study.cases[0].label == "clients_per_round-3-r0"
 
 
 def test_listed_cases_pair_settings() -> None:
     text = BASE + "sweep: {cases: [{label: p, set: {strategy: buffered, training.steps: 5}}]}\n"
-    case = load_study(text, CATALOGUE).cases[0]
+    case = read_study(text, CATALOGUE).cases[0]
     assert case.label == "p"
     assert case.scenario.strategy == Buffered()
     assert case.scenario.training.steps == Distribution(5.0)
 
 
 def test_replications_derive_their_seeds_from_the_first() -> None:
-    study = load_study(BASE + "replications: 3\n", CATALOGUE)
+    study = read_study(BASE + "replications: 3\n", CATALOGUE)
     assert study.is_study
     assert [case.label for case in study.cases] == ["r0", "r1", "r2"]
     derived = [7] + [Streams(7).integer("replication", 0, r) % 2**32 for r in (1, 2)]
@@ -354,7 +354,7 @@ def test_replications_derive_their_seeds_from_the_first() -> None:
 
 def test_replications_multiply_a_sweep() -> None:
     text = BASE + "replications: 2\nsweep: {strategy: [average, buffered]}\n"
-    study = load_study(text, CATALOGUE)
+    study = read_study(text, CATALOGUE)
     assert [case.label for case in study.cases] == [
         "average-r0",
         "average-r1",
@@ -368,7 +368,7 @@ def test_replications_multiply_a_sweep() -> None:
 
 
 def test_one_run_is_a_case_that_has_its_own_name() -> None:
-    study = load_study(BASE, CATALOGUE)
+    study = read_study(BASE, CATALOGUE)
     assert [(case.label, case.scenario.name) for case in study.cases] == [("base", "base")]
 
 
@@ -428,13 +428,13 @@ def test_a_data_folder_is_found_from_the_scenario_file_and_from_its_resolved_cop
     (tmp_path / "scenarios").mkdir()
     file = tmp_path / "scenarios" / "own.yaml"
     file.write_text(BASE + "data: {dataset: kmnist, root: ../data}\n")
-    scenario = load_study(file, CATALOGUE).cases[0].scenario
+    scenario = read_study(file, CATALOGUE).cases[0].scenario
     assert Path(scenario.data.root or "") == tmp_path / "scenarios" / ".." / "data"
     elsewhere = tmp_path / "resolved.yaml"
     elsewhere.write_text(dump_scenario(scenario))
-    assert load_study(elsewhere, CATALOGUE).cases[0].scenario.data.root == scenario.data.root
+    assert read_study(elsewhere, CATALOGUE).cases[0].scenario.data.root == scenario.data.root
     absolute = file.read_text().replace("../data", "/data")
-    assert load_study(absolute, CATALOGUE).cases[0].scenario.data.root == "/data"
+    assert read_study(absolute, CATALOGUE).cases[0].scenario.data.root == "/data"
 
 
 def test_the_identity_of_a_scenario_does_not_depend_on_the_root_of_its_data(tmp_path: Path) -> None:
@@ -455,6 +455,6 @@ def test_the_identity_of_a_scenario_with_own_data_does_not_depend_on_the_folder(
         place.mkdir(exist_ok=True)
         data = f"data: {{dataset: {{kind: files, train: {name}, test_share: 0.2}}}}\n"
         (place / "own.yaml").write_text(BASE + data)
-        return scenario_id(load_study(place / "own.yaml", CATALOGUE).cases[0].scenario)
+        return scenario_id(read_study(place / "own.yaml", CATALOGUE).cases[0].scenario)
 
     assert identity("here", "a.npz") == identity("there", "a.npz") != identity("here", "b.npz")

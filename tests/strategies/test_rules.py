@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
+from afl_sim.errors import ScenarioError
 from afl_sim.strategies import About, resolve_strategy, strategies
 
 NAMES = sorted(strategies())
@@ -52,7 +52,7 @@ def test_how_sure_a_rule_is_has_four_names() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_unknown_setting_is_refused(name: str) -> None:
-    with pytest.raises(ValidationError, match="no_such_setting"):
+    with pytest.raises(ScenarioError, match="no_such_setting"):
         strategies()[name](no_such_setting=1)
 
 

@@ -13,12 +13,12 @@ from places import SMALLEST
 
 from afl_sim import load_run
 from afl_sim.errors import AflSimError, StrategyError
-from afl_sim.run.api import load_scenario, load_study, simulate
+from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.run.executors import worker_pool
 from afl_sim.scenario import Case, Execution, Numerics, Study
 from afl_sim.study import whole_runs
 from afl_sim.study.case import Outcome
-from afl_sim.study.study import Options, run_study
+from afl_sim.study.study import Options, run_cases
 from afl_sim.study.whole_runs import run_whole_away
 
 SETTINGS = [
@@ -37,7 +37,7 @@ def study_of(folder: Path, *strategies: str) -> Study:
     path = folder / "study.yaml"
     rows = "".join(f"    - {strategy}\n" for strategy in strategies)
     path.write_text(SMALLEST.read_text() + f"sweep:\n  strategy:\n{rows}")
-    return load_study(path, SETTINGS)
+    return read_study(path, SETTINGS)
 
 
 def alone(case: Case, timing_only: bool = False) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def quiet(case: Case) -> Callable[[Any], None] | None:
 def test_runs_that_share_workers_come_to_the_digests_of_each_alone(tmp_path: Path) -> None:
     study = study_of(tmp_path, FEDBUFF, QUAFL, FEDASYNC, "{kind: 'odd_strategies:OneThread'}")
     told: list[Outcome] = []
-    _, outcomes = run_study(study, Options(out=tmp_path / "out"), quiet, told.append)
+    _, outcomes = run_cases(study, Options(out=tmp_path / "out"), quiet, told.append)
     assert [outcome.label for outcome in outcomes] == [case.label for case in study.cases]
     assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
     assert sorted(each.label for each in told) == sorted(case.label for case in study.cases)
@@ -71,14 +71,14 @@ def test_runs_that_train_tasks_together_are_each_done_whole_by_a_worker(tmp_path
     modes = "  numerics: [{mode: exact}, {mode: batched, group: 3}]\n"
     with (tmp_path / "study.yaml").open("a") as file:
         file.write(modes)
-    study = load_study(tmp_path / "study.yaml", SETTINGS)
+    study = read_study(tmp_path / "study.yaml", SETTINGS)
     asked = threading.Semaphore(6)
     stopping = Options(
         out=tmp_path / "out", resume=True, stop_wanted=lambda: not asked.acquire(blocking=False)
     )
     with pytest.raises(KeyboardInterrupt):
-        run_study(study, stopping, quiet)
-    _, outcomes = run_study(study, Options(out=tmp_path / "out", resume=True), quiet)
+        run_cases(study, stopping, quiet)
+    _, outcomes = run_cases(study, Options(out=tmp_path / "out", resume=True), quiet)
     assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
     classes = [outcome.run.summary["numerics"]["class"] for outcome in outcomes if outcome.run]
     assert classes == ["exact/float32/cpu/portable", "batched/float32/cpu"] * 2
@@ -92,7 +92,7 @@ def test_runs_that_train_tasks_together_are_each_done_whole_by_a_worker(tmp_path
 def test_the_others_come_to_their_end_when_one_raises_and_one_diverges(tmp_path: Path) -> None:
     steep = "{kind: fedbuff, concurrency: 5, buffer_size: 3, server_lr: 1.0e+38}"
     study = study_of(tmp_path, "{kind: 'odd_strategies:Raises'}", steep, FEDBUFF)
-    _, (raised, diverged, whole) = run_study(study, Options(out=tmp_path / "out"), quiet)
+    _, (raised, diverged, whole) = run_cases(study, Options(out=tmp_path / "out"), quiet)
     assert "LookupError: no such tier" in str(raised.error)
     assert "odd_strategies.py" in str(raised.error)
     assert raised.run is not None
@@ -115,13 +115,13 @@ def test_an_interrupted_study_has_checkpoints_and_goes_on_where_it_was(tmp_path:
 
     wanted = Options(out=tmp_path / "out", resume=True, stop_wanted=stop_wanted)
     with pytest.raises(KeyboardInterrupt):
-        run_study(study, wanted, quiet)
+        run_cases(study, wanted, quiet)
     stopped = list((tmp_path / "out").glob("*/checkpoint"))
     assert len(stopped) == 2  # one for each worker; the third run had not begun
     assert not list((tmp_path / "out").rglob("*.tmp"))
-    _, outcomes = run_study(study, Options(out=tmp_path / "out", resume=True), quiet)
+    _, outcomes = run_cases(study, Options(out=tmp_path / "out", resume=True), quiet)
     assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
-    _, again = run_study(study, Options(out=tmp_path / "out", resume=True), quiet)
+    _, again = run_cases(study, Options(out=tmp_path / "out", resume=True), quiet)
     assert all(outcome.reused for outcome in again)
 
 
@@ -129,7 +129,7 @@ def test_without_training_whole_runs_are_done_by_workers(tmp_path: Path) -> None
     odd = ["{kind: 'odd_strategies:Raises'}", "{kind: 'odd_strategies:KillsItsWorkerOnce', "]
     study = study_of(tmp_path, FEDBUFF, odd[0], f"{odd[1]}file: {tmp_path / 'killed'}}}", QUAFL)
     options = Options(out=tmp_path / "out", timing_only=True)
-    _, outcomes = run_study(study, options, quiet)
+    _, outcomes = run_cases(study, options, quiet)
     assert (tmp_path / "killed").exists()  # and that run was begun again
     for n in (0, 2, 3):
         assert results(outcomes[n]) == alone(study.cases[n], timing_only=True)
@@ -139,11 +139,11 @@ def test_without_training_whole_runs_are_done_by_workers(tmp_path: Path) -> None
 
 def test_runs_without_training_can_be_stopped(tmp_path: Path) -> None:
     study = study_of(tmp_path, FEDBUFF, QUAFL)
-    endless = load_study(tmp_path / "study.yaml", [*SETTINGS, "stop.updates=100000000"])
+    endless = read_study(tmp_path / "study.yaml", [*SETTINGS, "stop.updates=100000000"])
     reports: list[Any] = []
     options = Options(out=tmp_path / "out", timing_only=True, stop_wanted=lambda: len(reports) >= 4)
     with pytest.raises(KeyboardInterrupt):
-        run_study(endless, options, lambda case: reports.append)
+        run_cases(endless, options, lambda case: reports.append)
     assert reports[-1].updates > 0
     assert len(study.cases) == len(list((tmp_path / "out").glob("*/summary.json")))
 

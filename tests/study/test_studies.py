@@ -18,23 +18,23 @@ from afl_sim import load_run
 from afl_sim.errors import AflSimError, DataError, InputError, RunFolderError, ScenarioError
 from afl_sim.recording import EventLog, MetricsLog, Run, RunFolder
 from afl_sim.recording.replacement import Replacement, bring_back
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.scenario import Case, Study, dump_scenario, scenario_id
 from afl_sim.study import case as case_module
 from afl_sim.study.begun import read_again
-from afl_sim.study.study import Options, Origin, run_study, study_folder
+from afl_sim.study.study import Options, Origin, run_cases, study_folder
 
 SUMMARY = {"name": "x", "virtual_seconds": 1.0, "versions": 1, "updates": {}, "final": {}}
 
 
 def single(*settings: str) -> Study:
-    return load_study(SMALLEST, settings)
+    return read_study(SMALLEST, settings)
 
 
 def several(tmp_path: Path, seeds: int = 3) -> Study:
     path = tmp_path / "several.yaml"
     path.write_text(SMALLEST.read_text() + f"replications: {seeds}\n")
-    return load_study(path)
+    return read_study(path)
 
 
 class Runner:
@@ -94,17 +94,17 @@ def test_a_study_has_the_identity_of_all_its_runs(tmp_path: Path) -> None:
 
 def test_a_finished_run_is_reused_and_an_unfinished_one_made_again(runner: Runner) -> None:
     study = single()
-    folder, (first,) = run_study(study, Options(), quiet)
+    folder, (first,) = run_cases(study, Options(), quiet)
     assert (first.reused, first.succeeded) == (False, True)
-    _, (second,) = run_study(study, Options(), quiet)
+    _, (second,) = run_cases(study, Options(), quiet)
     assert (second.reused, second.succeeded) == (True, True)
     assert runner.ran == [folder.name]
-    _, (third,) = run_study(study, Options(force=True), quiet)
+    _, (third,) = run_cases(study, Options(force=True), quiet)
     assert not third.reused
     assert len(runner.ran) == 2
     (folder / "summary.json").unlink()
     (folder / "stray.txt").write_text("of the run that was broken off")
-    _, (fourth,) = run_study(study, Options(), quiet)
+    _, (fourth,) = run_cases(study, Options(), quiet)
     assert (fourth.reused, fourth.succeeded) == (False, True)
     assert not (folder / "stray.txt").exists()
 
@@ -116,23 +116,23 @@ def test_what_did_not_come_to_its_end_is_no_success_and_not_reused(
     study = single()
     runner.fates[study_folder(study, Options()).name] = status
     for _ in range(2):
-        _, (outcome,) = run_study(study, Options(), quiet)
+        _, (outcome,) = run_cases(study, Options(), quiet)
         assert (outcome.reused, outcome.succeeded) == (False, False)
     assert len(runner.ran) == 2
 
 
 def test_a_given_folder_must_be_free(runner: Runner, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run_study(single(), Options(out=out), quiet)
+    run_cases(single(), Options(out=out), quiet)
     with pytest.raises(RunFolderError, match="already holds a run"):
-        run_study(single(), Options(out=out), quiet)
-    _, (outcome,) = run_study(single(), Options(out=out, force=True), quiet)
+        run_cases(single(), Options(out=out), quiet)
+    _, (outcome,) = run_cases(single(), Options(out=out, force=True), quiet)
     assert outcome.succeeded
     assert len(runner.ran) == 2
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("precious")
     with pytest.raises(RunFolderError, match="not empty"):
-        run_study(single(), Options(out=tmp_path / "mine", force=True), quiet)
+        run_cases(single(), Options(out=tmp_path / "mine", force=True), quiet)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "precious"
 
 
@@ -140,7 +140,7 @@ def test_the_others_go_on_when_runs_fail(runner: Runner, tmp_path: Path) -> None
     study = several(tmp_path)
     labels = [case.label for case in study.cases]
     runner.fates = {labels[0]: AflSimError("the disk is full"), labels[1]: DataError("no data")}
-    folder, outcomes = run_study(study, Options(out=tmp_path / "study"), quiet)
+    folder, outcomes = run_cases(study, Options(out=tmp_path / "study"), quiet)
     assert runner.ran == labels
     assert [outcome.succeeded for outcome in outcomes] == [False, False, True]
     assert [str(outcome.error) for outcome in outcomes] == ["the disk is full", "no data", "None"]
@@ -162,7 +162,7 @@ def test_where_no_run_came_to_be_nothing_is_left(
     if there:
         out.mkdir()
     with pytest.raises(DataError, match="no data"):
-        run_study(study, Options(out=out), quiet)
+        run_cases(study, Options(out=out), quiet)
     assert out.exists() is there
     assert not there or list(out.iterdir()) == []
 
@@ -171,30 +171,30 @@ def test_a_study_goes_on_with_the_runs_that_it_lacks(runner: Runner, tmp_path: P
     study = several(tmp_path)
     labels = [case.label for case in study.cases]
     runner.fates = {labels[1]: "diverged"}
-    run_study(study, Options(), quiet)
+    run_cases(study, Options(), quiet)
     runner.ran, runner.fates = [], {}
-    _, outcomes = run_study(study, Options(), quiet)
+    _, outcomes = run_cases(study, Options(), quiet)
     assert [outcome.reused for outcome in outcomes] == [True, False, True]
     assert runner.ran == [labels[1]]
 
 
 def test_studies_are_not_mixed(runner: Runner, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    run_study(several(tmp_path, 2), Options(out=out), quiet)
+    run_cases(several(tmp_path, 2), Options(out=out), quiet)
     with pytest.raises(RunFolderError, match="another study"):
-        run_study(several(tmp_path, 3), Options(out=out, force=True), quiet)
+        run_cases(several(tmp_path, 3), Options(out=out, force=True), quiet)
     (out / "study.json").write_text("{")
     with pytest.raises(RunFolderError, match="another study"):
-        run_study(several(tmp_path, 2), Options(out=out, force=True), quiet)
+        run_cases(several(tmp_path, 2), Options(out=out, force=True), quiet)
     assert len(runner.ran) == 2
 
 
 def test_another_run_is_not_resumed_in_its_place(runner: Runner, tmp_path: Path) -> None:
     out = tmp_path / "out"
     runner.fates = {"out": "interrupted"}
-    run_study(single(), Options(out=out), quiet)
+    run_cases(single(), Options(out=out), quiet)
     with pytest.raises(RunFolderError, match="another scenario"):
-        run_study(single("seed=9"), Options(out=out, resume=True), quiet)
+        run_cases(single("seed=9"), Options(out=out, resume=True), quiet)
     assert load_run(out).status == "interrupted"
 
 
@@ -202,22 +202,22 @@ def test_another_run_that_is_finished_is_not_taken_for_this_one(
     runner: Runner, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run_study(single(), Options(out=out), quiet)
+    run_cases(single(), Options(out=out), quiet)
     with pytest.raises(RunFolderError, match="holds a run of another scenario"):
-        run_study(single("seed=9"), Options(out=out, resume=True), quiet)
-    _, (outcome,) = run_study(single(), Options(out=out, resume=True), quiet)
+        run_cases(single("seed=9"), Options(out=out, resume=True), quiet)
+    _, (outcome,) = run_cases(single(), Options(out=out, resume=True), quiet)
     assert outcome.reused
     with pytest.raises(RunFolderError, match="holds a run with training"):
-        run_study(single(), Options(out=out, resume=True, timing_only=True), quiet)
+        run_cases(single(), Options(out=out, resume=True, timing_only=True), quiet)
     manifest = out / "manifest.json"
     manifest.write_text('{"timing_only": true}')
     with pytest.raises(RunFolderError, match="holds a run without training"):
-        run_study(single(), Options(out=out, resume=True), quiet)
+        run_cases(single(), Options(out=out, resume=True), quiet)
     # The manifest knows what a run was made from, whatever its scenario.yaml says by now.
     manifest.write_text('{"scenario_id": "01234567"}')
     with pytest.raises(RunFolderError, match="holds a run of another scenario"):
-        run_study(single(), Options(out=out, resume=True), quiet)
-    _, (outcome,) = run_study(single("seed=9"), Options(out=out, force=True), quiet)
+        run_cases(single(), Options(out=out, resume=True), quiet)
+    _, (outcome,) = run_cases(single("seed=9"), Options(out=out, force=True), quiet)
     assert not outcome.reused
     assert runner.ran == ["out", "out"]
 
@@ -226,11 +226,11 @@ def test_a_study_whose_labels_stay_is_another_where_its_settings_change(
     runner: Runner, tmp_path: Path
 ) -> None:
     study, out = several(tmp_path), tmp_path / "study"
-    run_study(study, Options(out=out), quiet)
-    changed = load_study(tmp_path / "several.yaml", ["stop.updates=50"])
+    run_cases(study, Options(out=out), quiet)
+    changed = read_study(tmp_path / "several.yaml", ["stop.updates=50"])
     assert [case.label for case in changed.cases] == [case.label for case in study.cases]
     with pytest.raises(RunFolderError, match="holds a run of another scenario"):
-        run_study(changed, Options(out=out, resume=True), quiet)
+        run_cases(changed, Options(out=out, resume=True), quiet)
     assert len(runner.ran) == 3
 
 
@@ -239,7 +239,7 @@ def test_a_run_that_cannot_begin_leaves_the_one_before(
     monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path, error: BaseException
 ) -> None:
     study, out = single(), tmp_path / "out"
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
     (out / "model.safetensors").write_bytes(b"of hours of training")
     before = everything_in(tmp_path)
 
@@ -251,7 +251,7 @@ def test_a_run_that_cannot_begin_leaves_the_one_before(
 
     monkeypatch.setattr(case_module, "simulate", refuse)
     with pytest.raises((AflSimError, KeyboardInterrupt)) as caught:
-        run_study(study, Options(out=out, force=True), quiet)
+        run_cases(study, Options(out=out, force=True), quiet)
     assert isinstance(error, KeyboardInterrupt) or str(error) in str(caught.value)
     assert everything_in(tmp_path) == before
 
@@ -262,7 +262,7 @@ def test_the_run_before_goes_when_the_new_one_has_made_a_version(
     study, out = single(), tmp_path / "link"
     (tmp_path / "elsewhere").mkdir()
     out.symlink_to(tmp_path / "elsewhere")
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
 
     def begin(scenario: Any, place: Path, first_version: Any, **options: Any) -> Run:
         RunFolder.create(place, dump_scenario(scenario), {"label": "new"})
@@ -273,7 +273,7 @@ def test_the_run_before_goes_when_the_new_one_has_made_a_version(
 
     monkeypatch.setattr(case_module, "simulate", begin)
     with pytest.raises(KeyboardInterrupt):
-        run_study(study, Options(out=out, force=True), quiet)
+        run_cases(study, Options(out=out, force=True), quiet)
     assert out.is_symlink()
     assert load_run(out).manifest == {"label": "new"}
 
@@ -283,14 +283,14 @@ def test_a_run_of_the_longest_name_can_be_replaced(
     runner: Runner, tmp_path: Path, name: str
 ) -> None:
     study, out = single(), tmp_path / name
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
     (out / "older").touch()
     runner.fates[name] = DataError("no data")
     with pytest.raises(DataError):
-        run_study(study, Options(out=out, force=True), quiet)
+        run_cases(study, Options(out=out, force=True), quiet)
     assert (out / "older").exists()  # it is back
     del runner.fates[name]
-    run_study(study, Options(out=out, force=True), quiet)
+    run_cases(study, Options(out=out, force=True), quiet)
     assert not (out / "older").exists()
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -299,7 +299,7 @@ def test_what_another_process_has_put_there_meanwhile_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path
 ) -> None:
     study, out = single(), tmp_path / "out"
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
     (out / "mine").touch()
     held = ExitStack()
 
@@ -311,7 +311,7 @@ def test_what_another_process_has_put_there_meanwhile_is_left_alone(
     monkeypatch.setattr(case_module, "simulate", too_late)
     with held:
         with pytest.raises(RunFolderError, match="in the way"):
-            run_study(study, Options(out=out, force=True), quiet)
+            run_cases(study, Options(out=out, force=True), quiet)
         assert load_run(out).manifest == {"label": "theirs"}
     (aside,) = tmp_path.glob(".out.before-*")
     assert (aside / "mine").exists()
@@ -322,7 +322,7 @@ def test_what_had_failed_gives_way_to_the_new_failure(runner: Runner, tmp_path: 
     for message in ("the first", "the second"):
         runner.fates["out"] = AflSimError(message)
         with pytest.raises(AflSimError, match=message):
-            run_study(study, Options(out=out, force=True), quiet)
+            run_cases(study, Options(out=out, force=True), quiet)
         (out / message).touch()
     assert not (out / "the first").exists()
 
@@ -331,10 +331,10 @@ def test_a_failure_before_the_beginning_is_not_told_with_the_older_result(
     runner: Runner, tmp_path: Path
 ) -> None:
     study, out = several(tmp_path), tmp_path / "study"
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
     label = study.cases[1].label
     runner.fates[label] = DataError("no data")
-    _, outcomes = run_study(study, Options(out=out, force=True), quiet)
+    _, outcomes = run_cases(study, Options(out=out, force=True), quiet)
     assert [outcome.succeeded for outcome in outcomes] == [True, False, True]
     assert outcomes[1].run is None
     assert load_run(out / label).status == "complete"
@@ -346,7 +346,7 @@ def test_a_run_that_another_process_ends_meanwhile_is_reused(
     study = single()
     place = study_folder(study, Options())
     runner.fates[place.name] = "interrupted"
-    run_study(study, Options(), quiet)
+    run_cases(study, Options(), quiet)
     real = RunFolder.locked
 
     def ends_first(folder: RunFolder) -> Any:
@@ -354,7 +354,7 @@ def test_a_run_that_another_process_ends_meanwhile_is_reused(
         return real(folder)
 
     monkeypatch.setattr(RunFolder, "locked", ends_first)
-    _, (outcome,) = run_study(study, Options(), quiet)
+    _, (outcome,) = run_cases(study, Options(), quiet)
     assert outcome.reused
     assert runner.ran == [place.name]
 
@@ -363,11 +363,11 @@ def test_a_sink_that_is_not_installed_is_found_before_anything_is_touched(
     monkeypatch: pytest.MonkeyPatch, runner: Runner, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run_study(single(), Options(out=out), quiet)
+    run_cases(single(), Options(out=out), quiet)
     before = everything_in(tmp_path)
     monkeypatch.setattr("afl_sim.recording.sinks.find_spec", lambda name: None)
     with pytest.raises(InputError, match="tensorboard is not installed"):
-        run_study(single("execution.sinks=[tensorboard]"), Options(out=out, force=True), quiet)
+        run_cases(single("execution.sinks=[tensorboard]"), Options(out=out, force=True), quiet)
     assert everything_in(tmp_path) == before
     assert runner.ran == ["out"]
 
@@ -380,14 +380,14 @@ def test_whatever_a_single_run_raises_is_one_error(
 
     monkeypatch.setattr(case_module, "simulate", broken)
     with pytest.raises(AflSimError, match=r"LookupError: no such tier \(.*test_studies.py:\d+\)"):
-        run_study(single(), Options(out=tmp_path / "out"), quiet)
+        run_cases(single(), Options(out=tmp_path / "out"), quiet)
 
 
 def test_what_cannot_be_timed_is_refused_before_anything_is_made(
     runner: Runner, tmp_path: Path
 ) -> None:
     with pytest.raises(ScenarioError, match="accuracy is the only rule"):
-        run_study(
+        run_cases(
             single("stop={accuracy: 0.9}", "evaluation.every_versions=1"),
             Options(timing_only=True),
             quiet,
@@ -409,7 +409,7 @@ def test_each_run_is_watched_and_told_how_it_was_called(
     watched: list[str] = []
     study = several(tmp_path)
     options = Options(out=tmp_path / "study", timing_only=True, command=["afl-sim", "run"])
-    run_study(study, options, lambda case: watched.append(case.label))
+    run_cases(study, options, lambda case: watched.append(case.label))
     assert watched == [case.label for case in study.cases]
     assert all(call["timing_only"] for call in calls)
     assert all(call["command"] == ["afl-sim", "run"] for call in calls)
@@ -421,12 +421,12 @@ def test_what_begins_anew_is_told_and_what_goes_on_is_not(runner: Runner, tmp_pa
     labels = [case.label for case in study.cases]
     runner.fates = dict.fromkeys(labels[:2], "interrupted")
     told: list[str] = []
-    run_study(study, Options(out=out, notice=told.append), quiet)
+    run_cases(study, Options(out=out, notice=told.append), quiet)
     assert told == []  # nothing was there
     place = study_folder(study, Options())
     place.parent.mkdir()
     out.rename(place)
-    run_study(study, Options(notice=told.append), quiet)
+    run_cases(study, Options(notice=told.append), quiet)
     assert told == [
         f"{place / labels[0]}, {place / labels[1]} hold unfinished runs, which start "
         "again from the beginning; to continue instead, stop now and add --resume"
@@ -434,7 +434,7 @@ def test_what_begins_anew_is_told_and_what_goes_on_is_not(runner: Runner, tmp_pa
     one = single()
     runner.fates = {study_folder(one, Options()).name: "interrupted"}
     for options in (Options(), Options(force=True), Options()):
-        run_study(one, replace(options, notice=told.append), quiet)
+        run_cases(one, replace(options, notice=told.append), quiet)
     assert told[1:] == [
         f"{study_folder(one, Options())} holds an unfinished run, which starts again from "
         "the beginning; to continue instead, stop now and add --resume"
@@ -447,12 +447,12 @@ def test_a_given_folder_that_is_in_use_says_how_to_go_on(
 ) -> None:
     study = several(tmp_path) if many else single()
     out = tmp_path / "out"
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
     what = "study" if many else "run"
     with pytest.raises(
         RunFolderError, match=f"already holds a {what}: --resume keeps what is finished"
     ):
-        run_study(study, Options(out=out), quiet)
+        run_cases(study, Options(out=out), quiet)
 
 
 def test_a_study_is_read_again_from_its_folder(
@@ -466,11 +466,11 @@ def test_a_study_is_read_again_from_its_folder(
     source.write_text(text + "replications: 2\n")
     (source.parent / "speeds.csv").write_text("s\n1.5\n2\n3\n")
     settings = ("strategy.concurrency=2", "stop.updates=7")
-    study = load_study(source, settings, 5)
+    study = read_study(source, settings, 5)
     origin = Origin(settings, 5, source.parent)
     options = Options(out=tmp_path / "study", timing_only=True, origin=origin)
     runner.fates = {study.cases[1].label: "interrupted"}
-    run_study(study, options, quiet)
+    run_cases(study, options, quiet)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     source.write_text("changed since then")
@@ -488,7 +488,7 @@ def test_a_study_that_does_not_say_how_it_was_asked_for_says_what_to_do(
     runner: Runner, tmp_path: Path
 ) -> None:
     out = tmp_path / "study"
-    run_study(several(tmp_path), Options(out=out), quiet)
+    run_cases(several(tmp_path), Options(out=out), quiet)
     for _ in range(2):
         with pytest.raises(RunFolderError, match=r"afl-sim run SCENARIO --out .*study --resume"):
             read_again(out)
@@ -497,15 +497,15 @@ def test_a_study_that_does_not_say_how_it_was_asked_for_says_what_to_do(
 
 def test_a_run_of_a_study_is_not_written_through_a_link(runner: Runner, tmp_path: Path) -> None:
     study, out = several(tmp_path), tmp_path / "study"
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
     label = study.cases[1].label
     (out / label).rename(tmp_path / "mine")
     (out / label).symlink_to(tmp_path / "mine")
     before = everything_in(tmp_path)
-    _, outcomes = run_study(study, Options(out=out, resume=True), quiet)  # all are finished
+    _, outcomes = run_cases(study, Options(out=out, resume=True), quiet)  # all are finished
     assert all(outcome.reused for outcome in outcomes)
     with pytest.raises(RunFolderError, match=f"{label} is a symbolic link"):
-        run_study(study, Options(out=out, force=True), quiet)
+        run_cases(study, Options(out=out, force=True), quiet)
     assert everything_in(tmp_path) == before
 
 
@@ -513,21 +513,21 @@ def test_a_run_that_was_set_aside_by_a_process_that_was_killed_comes_back(
     runner: Runner, tmp_path: Path
 ) -> None:
     study, out = single(), tmp_path / "out"
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
     (out / "mine").touch()
     aside = tmp_path / ".out.before-0123abcd"
     for new in (None, "begun"):
         out.rename(aside)
         if new is not None:
             RunFolder.create(out, dump_scenario(study.cases[0].scenario), {})
-        _, (outcome,) = run_study(study, Options(out=out, resume=True), quiet)
+        _, (outcome,) = run_cases(study, Options(out=out, resume=True), quiet)
         assert outcome.reused
         assert (out / "mine").exists()
         assert not aside.exists()
     out.rename(aside)
-    run_study(study, Options(out=tmp_path / "new"), quiet)
+    run_cases(study, Options(out=tmp_path / "new"), quiet)
     (tmp_path / "new").rename(out)  # the new one had come to its end
-    _, (outcome,) = run_study(study, Options(out=out, resume=True), quiet)
+    _, (outcome,) = run_cases(study, Options(out=out, resume=True), quiet)
     assert outcome.reused
     assert not (out / "mine").exists()
     assert not list(tmp_path.glob(".*"))
@@ -537,7 +537,7 @@ def test_a_run_that_a_living_process_has_set_aside_is_left_alone(
     runner: Runner, tmp_path: Path
 ) -> None:
     study, out = single(), tmp_path / "out"
-    run_study(study, Options(out=out), quiet)
+    run_cases(study, Options(out=out), quiet)
     with RunFolder.open(out).locked():
         older = Replacement(load_run(out))
     with older:
@@ -555,6 +555,38 @@ def test_a_study_whose_folder_is_removed_runs_nothing_more(runner: Runner, tmp_p
         shutil.rmtree(folder)
 
     with pytest.raises(AflSimError, match="study was removed or moved during the study"):
-        run_study(study, Options(folder), lambda case: None, remove)
+        run_cases(study, Options(folder), lambda case: None, remove)
     assert told == runner.ran == ["r0"]
     assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_figures_may_be_described_anew_and_nothing_is_run_again(
+    runner: Runner, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    run_cases(several(tmp_path), Options(out=out), quiet)
+    runner.ran.clear()
+    path = tmp_path / "several.yaml"
+    path.write_text(path.read_text() + "figure: {name: accuracy, width: 84mm}\n")
+    steered = read_study(path)
+    _, outcomes = run_cases(steered, Options(out=out, resume=True), quiet)
+    assert all(outcome.reused for outcome in outcomes)
+    assert runner.ran == []
+    for case in steered.cases:
+        found = load_run(out / case.label)
+        assert found.scenario["figure"] == [{"name": "accuracy", "width": "84mm"}]
+        assert read_study(found.path / "scenario.yaml").cases[0].scenario == case.scenario
+    assert (out / "study.yaml").read_text() == path.read_text()
+    plain = several(tmp_path)
+    run_cases(plain, Options(out=out, resume=True), quiet)
+    assert load_run(out / "r0").scenario["figure"] == []
+
+
+def test_figures_of_a_run_behind_a_link_stay_as_they_are(runner: Runner, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_cases(single(), Options(out=tmp_path / "mine"), quiet)
+    out.symlink_to(tmp_path / "mine")
+    before = everything_in(tmp_path / "mine")
+    _, (outcome,) = run_cases(single("figure=accuracy"), Options(out=out, resume=True), quiet)
+    assert outcome.reused
+    assert everything_in(tmp_path / "mine") == before

@@ -27,7 +27,12 @@ from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
 from afl_sim.learning.data.mnist_cache import cache_folder
 from afl_sim.learning.data.normalization import normalization
-from afl_sim.learning.data.own_data import forget_fields, is_source, source_fields
+from afl_sim.learning.data.own_data import (
+    forget_fields,
+    is_source,
+    source_fields,
+    source_scaling,
+)
 from afl_sim.learning.data.packing import arrays_of, fields_of
 from afl_sim.learning.data.sources.named import forget_named
 from afl_sim.learning.data.sources.reading import forget_sources, know_form
@@ -287,4 +292,23 @@ def scaling_of(spec: DataSpec, train: Tensor, pool: Tensor) -> Scaling:
         pool: uint8 (n, C, H, W), the samples that clients get.
     """
     shift, scale = normalization(spec.normalize, train, pool)
-    return Scaling(shift, scale, spec.normalize == "unit_norm")
+    return Scaling(shift, scale, spec.normalize == "unit_norm", of_bytes=True)
+
+
+def data_scaling(spec: DataSpec, cache: Path | None = None) -> Scaling | None:
+    """How a scenario's inputs are normalised; None for tokens, which are not.
+
+    Args:
+        spec: the scenario's ``data`` section.
+        cache: as for `load_dataset`.
+
+    Raises:
+        DataError: as for `load_dataset`.
+    """
+    place = cache_for(spec, cache)
+    if is_source(spec):
+        return source_scaling(spec, place)
+    train = pool = read_images(spec, place, train=True)[0]
+    if spec.pool == "train_and_test":
+        pool = torch.cat([train, read_images(spec, place, train=False)[0]])
+    return scaling_of(spec, train, pool)

@@ -29,11 +29,13 @@ class Scaling:
     Attributes:
         shift, scale: float32, of shapes that broadcast to a batch of inputs.
         unit_norm: whether each input is scaled to L2 norm 1 after that.
+        of_bytes: whether it is for 8-bit numbers.
     """
 
     shift: Tensor
     scale: Tensor
     unit_norm: bool = False
+    of_bytes: bool = False
 
     def of(self, inputs: Tensor) -> Tensor:
         """Inputs as float32, normalised; a new tensor."""

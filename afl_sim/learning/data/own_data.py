@@ -40,11 +40,18 @@ def source_fields(spec: DataSpec, cache: Path) -> dict[str, Any]:
         InputError: the data is missing, damaged, or not what the block says; or it cannot be
             normalised or stored as ``spec`` says.
     """
+    return _fields(spec.normalize, spec.storage, _source(spec, cache))
+
+
+def source_scaling(spec: DataSpec, cache: Path) -> Scaling | None:
+    """How the inputs of a source are normalised; None for tokens, which are not."""
+    return _scaling(spec.normalize, _source(spec, cache))
+
+
+def _source(spec: DataSpec, cache: Path) -> Source:
     if isinstance(spec.dataset, OwnDataset):
-        source = read_source(spec.dataset)
-    else:
-        source = read_named(spec, cache)
-    return _fields(spec.normalize, spec.storage, source)
+        return read_source(spec.dataset)
+    return read_named(spec, cache)
 
 
 def forget_fields() -> None:
@@ -99,7 +106,7 @@ def _scaling(normalize: str, source: Source) -> Scaling | None:
     if inputs.dtype == np.uint8:
         pixels = _tensor(inputs)
         shift, scale = normalization(normalize, pixels, pixels)
-        return Scaling(shift, scale, normalize == "unit_norm")
+        return Scaling(shift, scale, normalize == "unit_norm", of_bytes=True)
     if normalize not in ("standard", "raw"):
         raise ScenarioError(
             f"data.normalize: {normalize} is for 8-bit images, and the inputs are "

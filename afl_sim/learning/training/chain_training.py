@@ -96,8 +96,10 @@ class ChainTrainer(LocalTrainer):
         kept = stepper.kept
         shift = None if correction is None else self._inward(correction)
         noise = self.noise(client, task, phase) if settings.gradient_noise else None
-        changed = settings.clip_norm is not None or any(
-            each is not None for each in (anchors, shift, noise, kept)
+        changed = (
+            settings.clip_norm is not None
+            or stepper.decay
+            or any(each is not None for each in (anchors, shift, noise, kept))
         )
         total, samples = 0.0, 0
         for batch, labels, rows in self._gathered(client, task, steps, phase):
@@ -169,7 +171,8 @@ class _Stepper:
         trained: for each parameter, whether it is trained; None if all are.
 
     Attributes:
-        rate: the learning rate of plain SGD; None for other optimizers.
+        rate: the learning rate of SGD without momentum; None for other optimizers.
+        decay: its weight decay; 0 for other optimizers, which have their own.
         kept: bool (P,), in the chain's order: the entries that are not trained; None if all are.
     """
 
@@ -183,7 +186,9 @@ class _Stepper:
     ) -> None:
         self._chain = chain
         self._layout = layout
-        self.rate = spec.plain_rate(lr_factor)
+        plain = spec.rate_and_decay(lr_factor)
+        self.rate = None if plain is None else plain[0]
+        self.decay = 0.0 if plain is None else plain[1]
         self.kept = self.entries_without(trained)
         self._start = None if self.kept is None else chain.weights[self.kept]
         if self.rate is not None:
@@ -210,6 +215,7 @@ class _Stepper:
     def step(self) -> None:
         """Move the weights along the gradient."""
         if self.rate is not None:
+            self._decay()
             self._chain.step(self.rate)
             return
         if self._in_order:
@@ -219,6 +225,14 @@ class _Stepper:
             self._chain.load(self._weights)
         elif self.kept is not None:  # weight decay moves entries without a gradient, too
             self._weights[self.kept] = self._start
+
+    def _decay(self) -> None:
+        """Add the pull of the weight decay, in the roundings of torch's SGD."""
+        if self.decay:
+            gradient, weights = self._chain.gradient, self._chain.weights
+            gradient += np.float32(self.decay) * weights
+            if self.kept is not None:  # weight decay moves entries without a gradient, too
+                gradient[self.kept] = 0
 
     def entries_without(self, flags: Sequence[bool] | None) -> npt.NDArray[np.bool_] | None:
         """The entries of parameters without a flag, in the chain's order; None without flags."""

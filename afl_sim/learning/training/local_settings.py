@@ -30,6 +30,7 @@ class LocalSettings:
         augment: the changes of mini-batches (`Augmentation`).
         portable: whether the arithmetic is portable, so that its bits are the same on every
             machine.
+        shared_noise: whether all entries of a gradient get the same noise.
     """
 
     optimizer: OptimizerSpec
@@ -46,3 +47,4 @@ class LocalSettings:
     batched: bool = False
     augment: tuple[Spec, ...] = ()
     portable: bool = False
+    shared_noise: bool = False

@@ -336,9 +336,11 @@ class LocalTrainer:
         """The noise of the task's gradients, one vector of shape (P,) after another."""
         draws = self._streams.generator(phase.stream("gradient_noise"), client, task)
         scale = np.float32(self.settings.gradient_noise)
+        size = self.layout.num_parameters
         while True:
-            drawn = draws.standard_normal(self.layout.num_parameters, dtype=np.float32)
-            yield torch.from_numpy(drawn * scale)
+            count = 1 if self.settings.shared_noise else size
+            drawn = draws.standard_normal(count, dtype=np.float32)
+            yield torch.from_numpy(np.broadcast_to(drawn * scale, size).copy())
 
     def _add(self, vector: Tensor, factor: float) -> None:
         """Add a multiple of a vector to the gradients, except for weights without a gradient."""

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Protocol
 import torch
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -23,7 +22,7 @@ from pydantic_core import CoreSchema
 from torch import Tensor
 
 from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedYogi
-from afl_sim.scenario.section import within_float32
+from afl_sim.scenario.section import Checked, within_float32
 from afl_sim.scenario.wording import hint
 
 # Optimizers that need a closure, sparse gradients or matrices cannot take a plain step.
@@ -89,7 +88,7 @@ class PlainSGD:
                 parameter.add_(parameter.grad, alpha=-self._lr)
 
 
-class OptimizerSpec(BaseModel):
+class OptimizerSpec(Checked):
     """An optimizer and its arguments."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,10 +110,15 @@ class OptimizerSpec(BaseModel):
 
     def plain_rate(self, lr_factor: float = 1.0) -> float | None:
         """The learning rate of plain SGD; None for any other optimizer."""
+        rate, decay = self.rate_and_decay(lr_factor) or (None, 0.0)
+        return None if decay else rate
+
+    def rate_and_decay(self, lr_factor: float = 1.0) -> tuple[float, float] | None:
+        """Learning rate and weight decay of SGD without momentum; None for any other optimizer."""
         arguments = self.model_dump(include={"lr", "momentum", "weight_decay"})
-        if self.kind != "SGD" or arguments["momentum"] or arguments["weight_decay"]:
+        if self.kind != "SGD" or arguments["momentum"]:
             return None
-        return float(arguments["lr"] * lr_factor)
+        return float(arguments["lr"] * lr_factor), float(arguments["weight_decay"])
 
     @property
     def by_entry(self) -> bool:

@@ -137,9 +137,9 @@ def _absent_clients(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Fi
     availability = fleet.availability
     if availability.kind != "trace":
         return
-    rows = len(availability.intervals)
+    rows = len(availability.presences.intervals)
     clients = rows if count is None else min(count, rows)
-    absent = [i for i, each in enumerate(availability.intervals[:clients]) if not each]
+    absent = [i for i in availability.presences.without_rows if i < clients]
     if absent:
         yield Finding(
             (*path, "availability", "trace"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,38 @@ from pydantic_core import core_schema as core
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions.forms import Form, FormReader
 from afl_sim.scenario.distributions.laws import Law, Quantile
+from afl_sim.scenario.units import Quantity
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a file holds for a distribution, and the quantity of which that is."""
+
+    raw: Any
+    quantity: Quantity
+
+
+@dataclass(frozen=True)
+class In:
+    """An annotation of a distribution of measured numbers, which may be written with a unit.
+
+    Duration = Annotated[Distribution, In(DURATION)]
+    """
+
+    quantity: Quantity
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core.no_info_before_validator_function(self._measured, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"x-distribution": f"{self.quantity.name}{handler(schema)['x-distribution']}"}
+
+    def _measured(self, raw: Any) -> Any:
+        return raw if isinstance(raw, Distribution) else Measured(raw, self.quantity)
 
 
 class Distribution:
@@ -159,16 +192,20 @@ class Distribution:
 
     @classmethod
     def _validate(cls, raw: Any, info: core.ValidationInfo) -> Distribution:
+        quantity = None
+        if isinstance(raw, Measured):
+            raw, quantity = raw.raw, raw.quantity
         if isinstance(raw, cls):
             return raw
         if isinstance(raw, Distribution):
             raw = raw.form
-        reader = FormReader(getattr(info.context, "base", None), signed=cls.signed)
+        base = getattr(info.context, "base", None)
+        reader = FormReader(base, signed=cls.signed, quantity=quantity)
         read = reader.read(raw)
         if read is None or reader.mistakes:
             details = [
                 InitErrorDetails(
-                    type=PydanticCustomError("scenario", message),
+                    type=PydanticCustomError("scenario", "{why}", {"why": message}),
                     loc=path,
                     input=raw,
                 )

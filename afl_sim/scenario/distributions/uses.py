@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from afl_sim.scenario.distributions.distribution import Distribution, SignedDistribution
+from afl_sim.scenario.distributions.distribution import Distribution, In, SignedDistribution
 from afl_sim.scenario.distributions.elementary import HIGHEST
+from afl_sim.scenario.units import DURATION
 
 
 def _no_sequence(value: Distribution) -> Distribution:
@@ -74,5 +75,14 @@ SignedOncePerClient = Annotated[SignedDistribution, AfterValidator(_no_sequence)
 ServersOwn = Annotated[Distribution, AfterValidator(_no_list)]
 """What the server draws for itself."""
 
-Lasting = Annotated[Distribution, AfterValidator(not_nothing)]
+Lasting = Annotated[Distribution, AfterValidator(not_nothing), In(DURATION)]
 """A duration that is drawn again and again, and is not always 0."""
+
+Duration = Annotated[Distribution, In(DURATION)]
+"""A duration that is drawn again and again."""
+
+ClientDuration = Annotated[OncePerClient, In(DURATION)]
+"""A duration or an instant that is drawn once for each client."""
+
+ServerDuration = Annotated[ServersOwn, In(DURATION)]
+"""A duration that the server draws for itself."""

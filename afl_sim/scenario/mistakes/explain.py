@@ -10,9 +10,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from afl_sim.scenario.catalogue import Catalogue
-from afl_sim.scenario.mistakes.lookup import Spec, child, field_of, keys_of, kinds_of, specs_at
+from afl_sim.scenario.mistakes.lookup import (
+    Spec,
+    child,
+    field_of,
+    keys_of,
+    kinds_of,
+    places_of,
+    specs_at,
+)
 from afl_sim.scenario.scenario import Scenario
-from afl_sim.scenario.wording import exact, hint, show
+from afl_sim.scenario.wording import SYNONYMS, exact, hint, meant_share, show
+from afl_sim.user_code import FROZEN
 
 KeyPath = tuple[str | int, ...]
 
@@ -41,6 +50,11 @@ _EXPECTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "too_long": lambda c: f"at most {c['max_length']} entries",
     "finite_number": lambda c: "a finite number",
 }
+
+_ELSEWHERE: dict[KeyPath, str] = {
+    ("recording", "client_metrics"): "evaluation.per_client: true measures each client's metrics",
+}
+"""Keys that one would look for here, and where the setting is."""
 
 _EXPECTED_BY_PREFIX = {
     "int_": "a whole number",
@@ -97,7 +111,10 @@ def explain(
                 findings.append(Finding(path, ""))  # its text comes when all alternatives are known
             alternatives[path].append(expected)
         else:
-            findings.append(_structural(path, kind, context, detail["msg"], data, catalogue, root))
+            name = str(detail["loc"][-1]) if detail["loc"] else ""
+            findings.append(
+                _structural(path, kind, context, detail["msg"], data, catalogue, root, name)
+            )
     return [
         finding if finding.message else _wrong_value(finding.path, alternatives[finding.path], data)
         for finding in findings
@@ -118,7 +135,14 @@ def _wrong_value(path: KeyPath, expected: list[str], data: Any) -> Finding:
     wanted = " or ".join(dict.fromkeys(expected))
     words = re.findall(r"[\w.-]+", wanted)
     near = hint(value, words) if isinstance(value, str) and value not in words else ""
-    return Finding(path, f"got {show(value)}; expected {wanted}{near}")
+    return Finding(path, f"got {show(value)}; expected {wanted}{_meant(value, expected) or near}")
+
+
+def _meant(value: Any, expected: Sequence[str]) -> str:
+    """The value of another form that a share, or a list of one entry, is likely meant to be."""
+    if "a list" in expected and isinstance(value, int | float | str):
+        return f"; did you mean [{value}]?"
+    return meant_share(value) if {"at most 1", "less than 1", "a number"} & {*expected} else ""
 
 
 def _structural(
@@ -129,6 +153,7 @@ def _structural(
     data: Any,
     catalogue: Catalogue | None,
     root: Spec,
+    name: str,
 ) -> Finding:
     block = path[:-1] if kind in ("missing", "extra_forbidden") else path
     specs = specs_at(block, data, catalogue, root)
@@ -140,8 +165,13 @@ def _structural(
         return Finding(path, f"missing; this key is required{about}")
     if kind == "extra_forbidden":
         keys = keys_of(specs)
-        near = hint(str(path[-1]), keys)
+        near = hint(str(path[-1]), keys) or _elsewhere(path, data, catalogue, root)
         expected = f"; expected one of {', '.join(keys)}" if keys else ""
+        elsewhere = _ELSEWHERE.get(path) if root is Scenario else None
+        if elsewhere is not None:
+            near = f"; {elsewhere}"
+        if str(path[-1])[:1].isdecimal():
+            expected = "; a comma begins a new entry here, and the decimal sign is a point"
         return Finding(path, f"unknown key{expected}{near}", key_is_wrong=True)
     if kind == "union_tag_invalid":
         tag, kinds = context["tag"], re.findall(r"'([^']*)'", context["expected_tags"])
@@ -151,6 +181,8 @@ def _structural(
         )
     if kind == "union_tag_not_found":
         return Finding((*path, "kind"), f"missing; expected one of {', '.join(kinds_of(specs))}")
+    if kind in ("frozen_instance", "frozen_field"):
+        return Finding(path, f"its class sets self.{name}, but it cannot be changed; {FROZEN}")
     for prefix in ("Value error, ", "Assertion failed, "):
         message = message.removeprefix(prefix)
     if message.startswith("Input should be "):
@@ -158,6 +190,16 @@ def _structural(
             f"got {show(_at(path, data))}; expected {message.removeprefix('Input should be ')}"
         )
     return Finding(path, message)
+
+
+def _elsewhere(path: KeyPath, data: Any, catalogue: Catalogue | None, root: Spec) -> str:
+    """``; did you mean 'x.y'?`` for a key that belongs to a block further down, or nothing."""
+    word = str(path[-1])
+    names = {word, SYNONYMS.get(word.casefold(), word)}
+    found = places_of(names, path[:-1], data, catalogue, root)
+    nearest = [each for each in found if len(each) == min(map(len, found))]
+    quoted = [f"'{'.'.join(each)}'" for each in nearest]
+    return f"; did you mean {' or '.join(quoted)}?" if 0 < len(quoted) < 3 else ""
 
 
 def _at(path: Sequence[str | int], data: Any) -> Any:

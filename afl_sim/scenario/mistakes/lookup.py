@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -10,15 +10,21 @@ from pydantic.fields import FieldInfo
 
 from afl_sim.scenario.catalogue import Catalogue, UncheckedBlock
 from afl_sim.scenario.own_rules.block import OpenTo, openings_in
-from afl_sim.scenario.scenario import Scenario
+from afl_sim.scenario.scenario import DEFAULT_MODEL, Scenario
+from afl_sim.scenario.sections.training import DEFAULT_OPTIMIZER, Training
 
 Spec = type[BaseModel]
-OPEN_BLOCKS = {
-    ("strategy",): "strategy",
-    ("model",): "model",
-    ("training", "optimizer"): "optimizer",
+OPEN_BLOCKS: dict[tuple[Spec, tuple[str, ...]], str] = {
+    (Scenario, ("strategy",)): "strategy",
+    (Scenario, ("model",)): "model",
+    (Scenario, ("training", "optimizer")): "optimizer",
+    (Training, ("optimizer",)): "optimizer",
 }
-"""Where the catalogue decides what a block may hold."""
+"""Where the catalogue decides what a block may hold, by the model of the whole."""
+
+
+_DEFAULTS = {"model": DEFAULT_MODEL, "optimizer": DEFAULT_OPTIMIZER}
+_DEEPEST = 4  # levels at which `places_of` looks for a key
 
 
 def specs_at(
@@ -38,7 +44,7 @@ def specs_at(
     names_free = False  # the next key is the author's own
     for i, part in enumerate(path):
         value = child(value, part)
-        block = OPEN_BLOCKS.get(tuple(map(str, path[: i + 1]))) if root is Scenario else None
+        block = OPEN_BLOCKS.get((root, tuple(map(str, path[: i + 1]))))
         if block is not None:
             specs = _open_block(block, value, catalogue)
         elif names_free:
@@ -79,6 +85,38 @@ def keys_of(specs: Sequence[Spec]) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
+def places_of(
+    names: Collection[str],
+    above: Sequence[str | int],
+    data: Any,
+    catalogue: Catalogue | None,
+    root: Spec = Scenario,
+) -> list[tuple[str, ...]]:
+    """The key paths of a file that end in one of these names, in blocks below a place.
+
+    Args:
+        names: the last keys that are wanted.
+        above: the place. Lists are not searched.
+        data, catalogue, root: as for `specs_at`.
+    """
+    found: list[tuple[str, ...]] = []
+    waiting: list[tuple[str | int, ...]] = [tuple(above)]
+    while waiting:
+        path = waiting.pop(0)
+        specs = specs_at(path, data, catalogue, root)
+        for key in keys_of(specs):
+            below = (*path, key)
+            if key in names and len(below) > len(above) + 1:
+                found.append(tuple(map(str, below)))
+            listed = any(
+                (field := field_of(spec, key)) is not None and get_origin(field.annotation) is tuple
+                for spec in specs
+            )
+            if len(below) < _DEEPEST and not listed:
+                waiting.append(below)
+    return found
+
+
 def models_in(annotation: Any) -> Iterator[Spec]:
     """The models named anywhere inside a type annotation; a base class stands for its kinds."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -116,6 +154,8 @@ def _own_rules(field: FieldInfo, value: Any) -> list[Spec]:
 def _open_block(block: str, value: Any, catalogue: Catalogue | None) -> list[Spec]:
     if catalogue is None:
         return [UncheckedBlock]
+    if value is None:
+        value = _DEFAULTS.get(block)
     kind = value.get("kind") if isinstance(value, dict) else value
     try:
         spec = catalogue.find(block, kind) if isinstance(kind, str) else None

@@ -26,9 +26,10 @@ class Mistakes:
         if where != option and path.startswith(f"{option}."):
             where, path = f"--set {path}", ""  # a key inside the block that the option sets
         key = f"{path}: " if path and path != option and f"--{path}" != where else ""
+        place = f"{where}: " if where else ""  # a setting that is given in Python has none
         number = where.rsplit(":", 1)[-1]
         order = int(number) if number.isdecimal() else 0
-        self.lines.setdefault(one_line(f"{where}: {key}{message}"), order)
+        self.lines.setdefault(one_line(f"{place}{key}{message}"), order)
 
     def add_misreadings(self, misreadings: Iterable[Misreading]) -> None:
         """Add the mistakes that were found while the YAML text was read."""
@@ -67,8 +68,9 @@ def _said_of_a_misreading(finding: Finding, tree: Node) -> bool:
 def _child(node: Node, part: str | int) -> Node | None:
     if isinstance(node.value, dict):
         return node.value.get(str(part))
-    if isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
-        return node.value[part]
+    index = int(part) if str(part).isdecimal() else -1
+    if isinstance(node.value, list) and 0 <= index < len(node.value):
+        return node.value[index]
     return None
 
 

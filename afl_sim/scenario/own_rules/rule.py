@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from afl_sim.scenario.section import Checked
+
 _PACKAGE = f"{__name__.partition('.')[0]}."
 
 
-class Rule(BaseModel):
+class Rule(Checked):
     """A rule of a run. Its fields are its settings, and the keys of its block; they are frozen.
 
     A rule stores nothing on itself. What it does depends on its settings and on what its method is

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.uses import OncePerClient
+from afl_sim.scenario.distributions.distribution import Distribution, In
+from afl_sim.scenario.distributions.uses import Duration, OncePerClient
 from afl_sim.scenario.section import Seconds, Section, default_choice, refuse_many
 from afl_sim.scenario.sections.modulation import Hours, Slowdowns
 from afl_sim.scenario.traces.devices import SPEEDS
+from afl_sim.scenario.units import PER_SAMPLE, PER_STEP, PER_TASK
 
 
 class Compute(Section):
@@ -20,23 +21,23 @@ class Compute(Section):
     ``max_seconds``, and longer while the client is slowed down or the hour is a slow one.
     """
 
-    seconds_per_sample: OncePerClient | None = Field(
+    seconds_per_sample: Annotated[OncePerClient, In(PER_SAMPLE)] | None = Field(
         default=None,
         description="Speed, drawn once for each client (seconds per sample trained). One of "
         "seconds_per_sample, seconds_per_step and seconds_per_task is given; by default "
         "seconds_per_task is 1.",
     )
-    seconds_per_step: OncePerClient | None = Field(
+    seconds_per_step: Annotated[OncePerClient, In(PER_STEP)] | None = Field(
         default=None, description="Speed, drawn once for each client (seconds per local step)."
     )
-    seconds_per_task: OncePerClient | None = Field(
+    seconds_per_task: Annotated[OncePerClient, In(PER_TASK)] | None = Field(
         default=None, description="Speed, drawn once for each client (seconds per task)."
     )
     jitter: Distribution = Field(
         default=Distribution(1.0),
         description="A factor on the compute time, drawn for each task or step (no unit).",
     )
-    jitter_seconds: Distribution = Field(
+    jitter_seconds: Duration = Field(
         default=Distribution(0.0),
         description="Time added to the compute time, drawn for each task (seconds).",
     )

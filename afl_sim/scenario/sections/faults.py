@@ -7,12 +7,19 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.uses import OncePerClient, ServersOwn, largest, not_nothing
-from afl_sim.scenario.section import Number, Section, Whole
+from afl_sim.scenario.distributions.distribution import Distribution, In
+from afl_sim.scenario.distributions.uses import (
+    Duration,
+    OncePerClient,
+    ServerDuration,
+    ServersOwn,
+    largest,
+    not_nothing,
+)
+from afl_sim.scenario.section import Number, Section, Wait, Whole
+from afl_sim.scenario.units import DURATION
 
 Probability = Annotated[Number, Field(ge=0, le=1)]
-Wait = Annotated[Number, Field(ge=0, le=9e12)]
 
 
 def _probable(value: Distribution) -> Distribution:
@@ -63,7 +70,7 @@ class Duplication(Section):
     """Updates that are delivered twice. The second copy is logged and ignored."""
 
     probability: Probability = Field(description="Probability of each update (no unit).")
-    delay: Distribution = Field(
+    delay: Duration = Field(
         default=Distribution(1.0),
         description="Time between the arrivals of the two copies (seconds).",
     )
@@ -100,10 +107,10 @@ class Faults(Section):
 class Pauses(Section):
     """A server that is down at times; meanwhile it receives and sends nothing."""
 
-    every: Annotated[ServersOwn, AfterValidator(not_nothing)] = Field(
+    every: Annotated[ServersOwn, AfterValidator(not_nothing), In(DURATION)] = Field(
         description="How long the server is up, drawn each time (seconds)."
     )
-    lasts: ServersOwn = Field(
+    lasts: ServerDuration = Field(
         description="How long the server is down, drawn each time (seconds); 0: never down."
     )
 

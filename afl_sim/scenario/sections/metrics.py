@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from afl_sim.scenario.own_rules import OpenTo, Rule, RuleKind
 from afl_sim.scenario.section import Number
-from afl_sim.scenario.wording import show
+from afl_sim.scenario.wording import exact, meant_share
 
 Better = Literal["higher", "lower"]
 
@@ -237,15 +237,23 @@ def accuracies_are_shares(targets: dict[str, Any]) -> dict[str, Any]:
     """Refuse targets of accuracy that are no shares.
 
     Raises:
-        PydanticCustomError: one is not above 0 and at most 1.
+        ValidationError: one is not above 0 and at most 1.
     """
-    for name in ("accuracy", f"{PERSONAL}accuracy"):
-        for target in targets.get(name, ()):
-            if not 0 < target <= 1:
-                raise PydanticCustomError(
-                    "scenario",
-                    f"{name}: got {show(target)}; expected a share above 0 and at most 1",
-                )
+    wrong = [
+        InitErrorDetails(
+            type=PydanticCustomError(
+                "scenario",
+                f"got {exact(target)}; expected a share above 0 and at most 1{meant_share(target)}",
+            ),
+            loc=(name,),
+            input=target,
+        )
+        for name in ("accuracy", f"{PERSONAL}accuracy")
+        for target in _listed(targets.get(name, ()))
+        if not 0 < target <= 1
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data("targets", wrong)
     return targets
 
 

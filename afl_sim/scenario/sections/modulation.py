@@ -8,11 +8,12 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.uses import OncePerClient
+from afl_sim.scenario.distributions.distribution import Distribution, In
+from afl_sim.scenario.distributions.uses import ClientDuration
 from afl_sim.scenario.section import Number, Seconds, Section
 from afl_sim.scenario.sections.network import Rate as Positive
 from afl_sim.scenario.sections.network import SteadyRate
+from afl_sim.scenario.units import DURATION
 
 
 class Slowdowns(Section):
@@ -26,8 +27,12 @@ class Slowdowns(Section):
         description="Factor on the compute time in slow periods, drawn once for each client, "
         "above 0 (no unit)."
     )
-    fast_seconds: Positive = Field(description="Length of a fast period, above 0 (seconds).")
-    slow_seconds: Positive = Field(description="Length of a slow period, above 0 (seconds).")
+    fast_seconds: Annotated[Positive, In(DURATION)] = Field(
+        description="Length of a fast period, above 0 (seconds)."
+    )
+    slow_seconds: Annotated[Positive, In(DURATION)] = Field(
+        description="Length of a slow period, above 0 (seconds)."
+    )
 
     @model_validator(mode="after")
     def _finite_means(self) -> Self:
@@ -51,7 +56,7 @@ class Hours(Section):
         "a day (no unit)."
     )
     period_seconds: Seconds = Field(default=86_400.0, description="Length of the period (seconds).")
-    phase_seconds: OncePerClient = Field(
+    phase_seconds: ClientDuration = Field(
         default=Distribution(0.0),
         description="Position of a client in its period at the start of the run (its time zone), "
         "drawn once for each client (seconds).",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.uses import OncePerClient
-from afl_sim.scenario.section import Count, Number, Section
+from afl_sim.scenario.distributions.distribution import Distribution, In
+from afl_sim.scenario.distributions.uses import ClientDuration, OncePerClient
+from afl_sim.scenario.section import Count, Number, Section, kind_alone
+from afl_sim.scenario.units import RATE
 
 
 def _never_zero(value: Distribution) -> Distribution:
@@ -34,11 +35,11 @@ class Link(Section):
     time that it is lost.
     """
 
-    latency: OncePerClient = Field(
+    latency: ClientDuration = Field(
         default=Distribution(0.0),
         description="Latency of every transfer, drawn once for each client (seconds).",
     )
-    bandwidth: SteadyRate | None = Field(
+    bandwidth: Annotated[SteadyRate, In(RATE)] | None = Field(
         default=None,
         description="Bandwidth, drawn once for each client, above 0 (bytes per second); null: the "
         "size of a transfer does not matter.",
@@ -75,7 +76,7 @@ class UncontendedLink(_ServerLink):
     kind: Literal["uncontended"] = Field(
         default="uncontended", description="Transfers do not disturb one another."
     )
-    bandwidth: Annotated[Number, Field(gt=0)] | None = Field(
+    bandwidth: Annotated[Number, Field(gt=0), RATE] | None = Field(
         default=None,
         description="Rate of each transfer (bytes per second); null: transfers take no time.",
     )
@@ -85,7 +86,7 @@ class FifoLink(_ServerLink):
     """A few transfers at a time, each with the full bandwidth; the others wait in a queue."""
 
     kind: Literal["fifo"] = Field(description="First come, first served.")
-    bandwidth: Annotated[Number, Field(gt=0)] = Field(
+    bandwidth: Annotated[Number, Field(gt=0), RATE] = Field(
         description="Rate of each transfer in service (bytes per second)."
     )
     slots: Count = Field(default=1, description="Number of transfers in service at a time.")
@@ -95,9 +96,12 @@ class SharedLink(_ServerLink):
     """Processor sharing: the bandwidth is divided evenly among the transfers in progress."""
 
     kind: Literal["shared"] = Field(description="All at a time, each at an equal share.")
-    bandwidth: Annotated[Number, Field(gt=0)] = Field(
+    bandwidth: Annotated[Number, Field(gt=0), RATE] = Field(
         description="Rate of all transfers together (bytes per second)."
     )
 
 
-ServerLink = Annotated[UncontendedLink | FifoLink | SharedLink, Field(discriminator="kind")]
+ServerLink = Annotated[
+    Annotated[UncontendedLink | FifoLink | SharedLink, Field(discriminator="kind")],
+    BeforeValidator(kind_alone),
+]

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.uses import ServersOwn
+from afl_sim.scenario.distributions.uses import ServerDuration
 from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Seconds, Section, Whole
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.metrics import (
@@ -42,7 +42,7 @@ class Server(LaterSection):
 
     _later = ("buffers",)
 
-    aggregation_seconds: ServersOwn = Field(
+    aggregation_seconds: ServerDuration = Field(
         default=Distribution(0.0),
         description="Duration of an aggregation, drawn for each (seconds).",
     )
@@ -96,7 +96,7 @@ class Stop(LaterSection):
         description="Accuracy that an evaluation reaches (share, 0.95 is 95 %). With "
         "--timing-only it is ignored if there is another rule.",
     )
-    metrics: dict[str, Number] | None = Field(
+    metrics: Annotated[dict[str, Number], AfterValidator(accuracies_are_shares)] | None = Field(
         default=None,
         min_length=1,
         description="Values that an evaluation reaches, by metric, as in {rmse: 3.0}; any one of "
@@ -142,7 +142,7 @@ class Evaluation(LaterSection):
     every_seconds: Seconds | None = Field(
         default=None, description="Virtual time between evaluations (seconds)."
     )
-    seconds: ServersOwn = Field(
+    seconds: ServerDuration = Field(
         default=Distribution(0.0),
         description="How long an evaluation of every_versions occupies the server, drawn for each "
         "(seconds). Other evaluations take no time.",
@@ -221,12 +221,20 @@ class Evaluation(LaterSection):
         return self.every_versions is not None or self.every_seconds is not None
 
 
-class Recording(Section):
+class Recording(LaterSection):
     """Optional files besides events and metrics."""
+
+    _later = ("models",)
 
     trace: Flag = Field(default=True, description="Whether trace.json (for Perfetto) is written.")
     trace_limit: Whole = Field(
         default=200_000, ge=0, description="Largest number of events in trace.json (events)."
+    )
+    models: Literal["final", "evaluations"] = Field(
+        default="final",
+        description="Which global models are kept. final: the last one, in model.safetensors. "
+        "evaluations: also every one that is evaluated, in models/version-N.safetensors. With "
+        "--timing-only there are none.",
     )
 
 

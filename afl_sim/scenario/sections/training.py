@@ -155,6 +155,11 @@ class Training(LaterSection):
         description="Standard deviation of the normal noise that is added to every entry of each "
         "gradient before clipping (no unit).",
     )
+    gradient_noise_per: Literal["entry", "gradient"] = Field(
+        default="entry",
+        description="entry: each entry of a gradient has noise of its own; gradient: one number is "
+        "drawn for a gradient and added to all its entries.",
+    )
     augment: tuple[Augmentation, ...] = Field(
         default=(),
         description="Random changes of the images of each mini-batch, one after another; they are "

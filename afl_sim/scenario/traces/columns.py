@@ -19,6 +19,7 @@ from afl_sim.scenario.traces.tables import (
     open_table,
     stamp,
 )
+from afl_sim.scenario.units import Quantity
 
 By = Literal["sample", "client"]
 
@@ -30,20 +31,22 @@ class Column:
     Attributes:
         name: of the column; None is enough where the file has only one.
         by: client: each row is a client, the one that a column ``client`` says, or the next one.
-        factor: what each number is multiplied by.
+        factor: what each number is multiplied by; None: what the unit in the column's name says.
         number_clients: how the ids of the column ``client`` become the numbers of clients.
         signed: whether the numbers may be below 0.
+        quantity: what the numbers measure; None: something without a unit.
     """
 
     name: str | None = None
     by: By = "sample"
-    factor: float = 1.0
+    factor: float | None = None
     number_clients: NumberClients = None
     signed: bool = False
+    quantity: Quantity | None = None
 
 
-def read_trace(path: Path, column: Column) -> tuple[tuple[float, ...], str]:
-    """The numbers of a column and the file's sha256.
+def read_trace(path: Path, column: Column) -> tuple[tuple[float, ...], str, float]:
+    """The numbers of a column, the file's sha256, and the factor that the numbers were given.
 
     They are in the order of the rows, or of the clients where the file says which row is whose.
 
@@ -54,7 +57,9 @@ def read_trace(path: Path, column: Column) -> tuple[tuple[float, ...], str]:
 
 
 @lru_cache(maxsize=32)
-def _read(path: Path, column: Column, unchanged: tuple[int, int]) -> tuple[tuple[float, ...], str]:
+def _read(
+    path: Path, column: Column, unchanged: tuple[int, int]
+) -> tuple[tuple[float, ...], str, float]:
     table = open_table(path)
     name = _chosen(table, column)
     clients = None
@@ -62,9 +67,13 @@ def _read(path: Path, column: Column, unchanged: tuple[int, int]) -> tuple[tuple
         clients = ClientColumn(table, column.number_clients)
     elif column.number_clients is not None:
         table.need(CLIENT, ("number_clients",))
-    kind = Numbers(name, least=-math.inf if column.signed else 0.0, factor=column.factor)
+    factor = column.factor
+    if factor is None:
+        named = column.quantity.of_column(name) if column.quantity is not None else None
+        factor = 1.0 if named is None else named
+    kind = Numbers(name, least=-math.inf if column.signed else 0.0, factor=factor)
     values = numbers_by_column(table, [kind], clients)[name]
-    return tuple(values), table.sha256
+    return tuple(values), table.sha256, factor
 
 
 def _chosen(table: Table, column: Column) -> str:

@@ -24,6 +24,7 @@ from afl_sim.scenario.traces.tables import (
     stamp,
 )
 from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, TraceBlock
+from afl_sim.scenario.units import DURATION, RATE
 from afl_sim.scenario.wording import hint
 
 SPEEDS: Final = ("seconds_per_sample", "seconds_per_step", "seconds_per_task")
@@ -81,13 +82,14 @@ def _read(path: Path, reading: DeviceColumns, unchanged: tuple[int, int]) -> Dev
     table = open_table(path)
     _check_header(table, reading)
     factors = dict(reading.factor)
+    meanings = {name: _meaning(name) for name in table.names if name not in (*NOTES, CLIENT)}
     kinds = [
-        Numbers(name, above_zero=name in _POSITIVE, factor=factors.get(name, 1.0))
-        for name in table.names
-        if name not in (*NOTES, CLIENT)
+        Numbers(name, above_zero=key in _POSITIVE, factor=factors.get(name, factor))
+        for name, (key, factor) in meanings.items()
     ]
     clients = ClientColumn(table, reading.number_clients) if CLIENT in table.names else None
-    columns = numbers_by_column(table, kinds, clients)
+    found = numbers_by_column(table, kinds, clients)
+    columns = {meanings[name][0]: values for name, values in found.items()}
     weights = columns.pop(WEIGHT, None) or [1.0] * len(next(iter(columns.values())))
     total = math.fsum(weights)
     return Devices(
@@ -100,15 +102,18 @@ def _read(path: Path, reading: DeviceColumns, unchanged: tuple[int, int]) -> Dev
 def _check_header(table: Table, reading: DeviceColumns) -> None:
     header, place = table.names, table.header
     known = (*SPEEDS, *LINKS, WEIGHT, CLIENT, *NOTES)
+    keys = {name: _meaning(name)[0] for name in header}
     problems = [
-        f"{place}: unknown column {name!r}; expected some of {', '.join(known)}{hint(name, known)}"
+        f"{place}: unknown column {name!r}; expected some of {', '.join(known)}, or one of them "
+        f"with another unit, as in ms_per_sample or upload_latency_ms{hint(name, known)}"
         for name in header
-        if name not in known
+        if keys[name] not in known
     ]
-    speeds = [name for name in header if name in SPEEDS]
-    if len(speeds) > 1:
-        problems.append(f"{place}: has {speeds[0]} and {speeds[1]}; expected one of them")
-    if not problems and not any(name in SPEEDS or name in LINKS for name in header):
+    for alike in (SPEEDS, *((key,) for key in LINKS)):
+        several = [name for name in header if keys[name] in alike]
+        if len(several) > 1:
+            problems.append(f"{place}: has {several[0]} and {several[1]}; expected one of them")
+    if not problems and not any(key in SPEEDS or key in LINKS for key in keys.values()):
         problems.append(
             f"{place}: has no measurements of a device; expected one of "
             f"{', '.join((*SPEEDS, *LINKS))}"
@@ -123,8 +128,8 @@ def _check_header(table: Table, reading: DeviceColumns) -> None:
     if reading.number_clients is not None:
         table.need(CLIENT, ("number_clients",))
     for name, _ in reading.factor:
-        if name not in header or name not in (*SPEEDS, *LINKS):
-            measured = [each for each in header if each in SPEEDS or each in LINKS]
+        if name not in header or keys[name] not in (*SPEEDS, *LINKS):
+            measured = [each for each in header if keys[each] in SPEEDS or keys[each] in LINKS]
             raise TableProblems(
                 [
                     f"{table.path} has no such column of measurements; expected some of "
@@ -134,13 +139,29 @@ def _check_header(table: Table, reading: DeviceColumns) -> None:
             )
 
 
+def _meaning(name: str) -> tuple[str, float]:
+    """The key that a column replaces, and the factor that the unit in its name says."""
+    unit, per, what = name.rpartition("_per_")
+    size = DURATION.in_name(unit) if f"seconds{per}{what}" in SPEEDS else None
+    if size is not None:
+        return f"seconds{per}{what}", size
+    for key in LINKS:
+        if name.startswith(f"{key}_"):
+            quantity = DURATION if key.endswith("latency") else RATE
+            size = quantity.in_name(name.removeprefix(f"{key}_"))
+            if size is not None:
+                return key, size
+    return name, 1.0
+
+
 class DeviceTrace(TraceBlock):
     """Measured devices: each column of the file replaces the key of the same name."""
 
     trace: str = Field(
         description="A CSV or Parquet file with one row for each device and any of the columns "
         "seconds_per_sample (or seconds_per_step, seconds_per_task), download_latency, "
-        "download_bandwidth, upload_latency, upload_bandwidth, weight; see docs/traces.md."
+        "download_bandwidth, upload_latency, upload_bandwidth, weight. A name may say another "
+        "unit, as ms_per_sample and upload_bandwidth_kB_per_s do; see docs/traces.md."
     )
     by: By = Field(
         default="sample",

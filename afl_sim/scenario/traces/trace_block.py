@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     Field,
@@ -22,9 +22,10 @@ Factor = Annotated[Number, Field(gt=0)]
 NumberedClients = Annotated[
     NumberClients,
     Field(
-        description="How the ids in the column `client` give the numbers of clients. null: the "
-        "ids are the numbers, from 0; in_order: the clients of the file are numbered in the "
-        "order of their ids, ordered by value if all are whole numbers, otherwise as text."
+        description="How the ids in the column `client` give the numbers of clients. null: "
+        "whole numbers are the numbers of the clients, from 0, and names are ordered as text; "
+        "in_order: the clients of the file are numbered in the order of their ids, ordered by "
+        "value if all are whole numbers, otherwise as text."
     ),
 ]
 
@@ -32,7 +33,7 @@ NumberedClients = Annotated[
 class TraceBlock(LaterSection):
     """A block with the keys ``trace`` and ``sha256``, whose file is read when it is validated."""
 
-    _later = ("factor", "number_clients")
+    _later: ClassVar[tuple[str, ...]] = ("factor", "number_clients")
     _content: Any = PrivateAttr(default=None)
 
     def _load(self, path: Path) -> tuple[Any, str]:

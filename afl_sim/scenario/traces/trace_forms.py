@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from afl_sim.scenario.traces.columns import By, Column, read_trace
 from afl_sim.scenario.traces.tables import NumberClients, TableProblems, refuse_changed
+from afl_sim.scenario.units import Quantity
 from afl_sim.scenario.wording import exact, hint, show
 
 Path_ = tuple[str | int, ...]
@@ -18,6 +19,7 @@ class Reader(Protocol):
 
     base: Path
     signed: bool
+    quantity: Quantity | None
     mistakes: list[tuple[Path_, str]]
 
     def wrong(self, path: Path_, message: str) -> None:
@@ -43,12 +45,12 @@ def trace_column(
         reader.wrong((*path, "trace"), "got nothing; expected the name of a file")
     factor = _factor(reader, raw, path)
     number_clients = _number_clients(reader, raw, path, by)
-    if factor is None or len(reader.mistakes) > before:
+    if len(reader.mistakes) > before:
         return None
     file = (reader.base / raw["trace"]).absolute()
-    column = Column(raw.get("column"), by, factor, number_clients, reader.signed)
+    column = Column(raw.get("column"), by, factor, number_clients, reader.signed, reader.quantity)
     try:
-        values, digest = read_trace(file, column)
+        values, digest, factor = read_trace(file, column)
         refuse_changed(file, raw.get("sha256"), digest)
     except TableProblems as problems:
         for message in problems.messages:
@@ -66,7 +68,10 @@ def trace_column(
 
 
 def _factor(reader: Reader, raw: dict[str, Any], path: Path_) -> float | None:
-    factor = reader.number(raw.get("factor", 1.0), (*path, "factor"), "a number above 0")
+    if "factor" not in raw:
+        # A block with the file's sha256 has been resolved: what it does not say is 1.
+        return None if "sha256" not in raw else 1.0
+    factor = reader.number(raw["factor"], (*path, "factor"), "a number above 0")
     if factor is not None and factor <= 0:
         reader.wrong((*path, "factor"), f"got {exact(factor)}; expected a number above 0")
         return None

@@ -8,13 +8,13 @@ silently. Scalars follow YAML 1.2 (``on`` is a word, ``1e-3`` is a number), noth
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import yaml
 
+from afl_sim.scenario.yaml.layout import layout_problem
 from afl_sim.scenario.yaml.scalars import Scalar, half_character, resolve
 
 MAX_DEPTH = 50
@@ -99,8 +99,8 @@ def compose(
     except Unreadable:
         raise
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        composer.stop(mark.line if mark else 0, (), _yaml_problem(error))
+        at, problem = layout_problem(error, text)
+        composer.stop(at, (), f"not valid YAML: {problem}")
     except yaml.reader.ReaderError as error:
         where = min(error.position, len(text) - 1)  # libyaml counts bytes
         line = text.count("\n", 0, where)
@@ -113,18 +113,6 @@ def compose(
 def _events(loader: yaml.SafeLoader) -> Iterator[yaml.Event]:
     while loader.check_event():
         yield loader.get_event()
-
-
-def _yaml_problem(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or error.context or "unreadable"
-    if "'\\t'" in problem:
-        return "not valid YAML: a tab where spaces are expected; indent with spaces"
-    problem = problem.replace("<block end>", "the end of the block")
-    problem = problem.replace("'<block mapping start>'", "a deeper indented key")
-    problem = problem.replace("'<block sequence start>'", "a deeper indented list")
-    problem = problem.replace("'<scalar>'", "a value").replace("'<stream end>'", "the end of file")
-    problem = re.sub(r"'<([a-z ]+)>'", r"\1", problem)
-    return f"not valid YAML: {problem}"
 
 
 def _line(event: yaml.Event) -> int:

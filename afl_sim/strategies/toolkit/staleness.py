@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat
 
 from afl_sim.scenario.own_rules import OpenTo, Rule, RuleKind
+from afl_sim.scenario.section import Checked
 
 
 class StalenessWeight(Rule):
@@ -51,7 +52,7 @@ STALENESS_WEIGHTS = RuleKind(
 )
 
 
-class _Weight(BaseModel):
+class _Weight(Checked):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

@@ -6,22 +6,20 @@ of the client and the time: it does not matter who asks, or when.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections import availability as spec
-from afl_sim.scenario.traces.intervals import Intervals
 from afl_sim.streams import Streams
+from afl_sim.world.availability.protocol import Availability, State
+from afl_sim.world.availability.some_clients import ForSome
+from afl_sim.world.availability.traced import traced
 from afl_sim.world.microseconds import CLOCK_END, to_microseconds
-
-State = tuple[bool, int | None]
-"""Whether a client is available, and until when at least (microseconds); None is for ever."""
 
 _KEY = "clients.availability"
 _KEPT = 1 << 17  # bounded: memory must not grow with the population
@@ -30,13 +28,6 @@ _BLOCKS = (1 << 10, 1 << 16)  # periods in the first block, and in the largest
 _COINS = 0xFFFFFFFF  # a stream has no more draws for a client; then they repeat
 IN_SIGHT = 1 << 22
 """`Bernoulli` treats a client that is away for more periods in a row as gone for good."""
-
-
-class Availability(Protocol):
-    """When clients are available."""
-
-    def state(self, client: int, now_us: int) -> State:
-        """Whether the client is available, and until when at least."""
 
 
 class Always:
@@ -182,37 +173,6 @@ class Bernoulli:
         return draw(self._probability, self._streams, "availability.probability", client)
 
 
-class Traced:
-    """Measured intervals.
-
-    Args:
-        intervals: for each client of the trace, in order, in microseconds.
-        repeat_us: after how long they repeat; None if they do not.
-        place: the place of a client in the trace, modulo its number of clients.
-    """
-
-    def __init__(
-        self, intervals: Intervals, repeat_us: int | None, place: Callable[[int], int]
-    ) -> None:
-        self._intervals = intervals
-        self._repeat = repeat_us
-        self._place = place
-
-    def state(self, client: int, now_us: int) -> State:
-        """By the current interval, or the next one."""
-        intervals = self._intervals[self._place(client) % len(self._intervals)]
-        if not intervals:
-            return False, None
-        turn = 0 if self._repeat is None else now_us - now_us % self._repeat
-        time = now_us - turn
-        at = bisect_right(intervals, (time, 1 << 63)) - 1
-        if at >= 0 and time < intervals[at][1]:
-            return True, turn + intervals[at][1]
-        if at + 1 < len(intervals):
-            return False, turn + intervals[at + 1][0]
-        return False, None if self._repeat is None else turn + self._repeat + intervals[0][0]
-
-
 class Lifetimes:
     """Clients that join late or leave for good; in between, another availability decides.
 
@@ -265,7 +225,10 @@ def returns(availability: Availability, client: int, now_us: int) -> int | None:
 
 
 def build(
-    settings: spec.Availability, streams: Streams, place: Callable[[int], int] = int
+    settings: spec.Availability,
+    streams: Streams,
+    place: Callable[[int], int] = int,
+    affected: npt.NDArray[np.bool_] | None = None,
 ) -> Availability | None:
     """The availability that a scenario describes; None if all clients are always available.
 
@@ -273,6 +236,7 @@ def build(
         settings: the block.
         streams: the run's random streams.
         place: the place of a client in a trace; by default its index.
+        affected: whether the settings hold for a client, bool (clients,); None: for all.
     """
     inner: Availability
     if isinstance(settings, spec.OnOff) and settings.off.constant == 0:
@@ -287,11 +251,11 @@ def build(
         every = to_microseconds(settings.every_seconds, f"{_KEY}.every_seconds")
         inner = Bernoulli(settings.probability, every, streams)
     elif isinstance(settings, spec.TracedAvailability):
-        repeat = settings.repeat
-        repeat_us = None if repeat is None else to_microseconds(repeat, f"{_KEY}.repeat")
-        inner = Traced(settings.intervals, repeat_us, place)
+        inner = traced(settings, streams, place)
     else:
         inner = Always()
+    if affected is not None and not isinstance(inner, Always):
+        inner = ForSome(inner, affected)
     if settings.joins.constant == 0 and settings.leaves is None:
         return None if isinstance(inner, Always) else inner
     return Lifetimes(inner, settings.joins, settings.leaves, streams)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.groups import Members
 from afl_sim.streams import Streams
-from afl_sim.world.availability.timelines import Always, Availability, State, build
+from afl_sim.world.availability.protocol import Availability, State
+from afl_sim.world.availability.some_clients import chosen
+from afl_sim.world.availability.timelines import Always, build
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.shuffles import with_shuffles
 
@@ -33,10 +39,31 @@ def attendance(grouping: Grouping, streams: Streams) -> Availability | None:
         grouping: the parts of the fleet.
         streams: the run's random streams.
     """
-    found = [build(part.clients.availability, streams, part.place) for part in grouping.parts]
+    found = [
+        build(
+            part.clients.availability,
+            streams,
+            part.place,
+            _affected(part.clients, grouping.members, index, streams),
+        )
+        for index, part in enumerate(grouping.parts)
+    ]
     if all(part is None for part in found):
         return None
     return in_parts([Always() if part is None else part for part in found], grouping)
+
+
+def _affected(
+    clients: Clients, members: Members | None, index: int, streams: Streams
+) -> npt.NDArray[np.bool_] | None:
+    """Whether a part's availability holds for a client; None if it holds for all of the part."""
+    share = clients.availability.share_of_clients
+    if share == 1:
+        return None
+    part = np.arange(clients.count) if members is None else np.flatnonzero(members == index)
+    affected = np.zeros(clients.count, dtype=np.bool_)
+    affected[chosen(share, part, streams)] = True
+    return affected
 
 
 def in_parts(parts: Sequence[Availability], grouping: Grouping) -> Availability:

@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 import simpy
 
 from afl_sim.world import event_kinds
-from afl_sim.world.availability.timelines import Availability, returns
+from afl_sim.world.availability.protocol import Availability
+from afl_sim.world.availability.timelines import returns
 from afl_sim.world.clients.fleet import Fleet
 from afl_sim.world.clock import Wake
 from afl_sim.world.tasks.task import Phase, Task

@@ -6,7 +6,8 @@ import heapq
 from collections.abc import Sequence
 
 from afl_sim.errors import ScheduleError
-from afl_sim.world.availability.timelines import Availability, returns
+from afl_sim.world.availability.protocol import Availability
+from afl_sim.world.availability.timelines import returns
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.tasks.task import Phase, Task

@@ -12,7 +12,7 @@ import simpy
 
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
-from afl_sim.world.availability.timelines import Availability
+from afl_sim.world.availability.protocol import Availability
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.idle import IdleClients

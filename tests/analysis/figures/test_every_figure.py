@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from afl_sim.analysis import FIGURES
 from afl_sim.analysis.replications import shorten
+from afl_sim.analysis.theme import STYLES
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
 from afl_sim.world.event_kinds import AGGREGATED, ARRIVED, COMPUTED, DISPATCHED, DOWNLOADED
 
@@ -26,7 +27,14 @@ def assert_axes_have_units(figure):
         assert label in without or re.search(r"\((s|%|versions.*|MB)\)$", label), label
 
 
-@pytest.mark.parametrize(("count", "style"), [(1, "paper"), (3, "slides"), (7, "column")])
+COLUMN = STYLES["column"].sized(84 / 25.4, None)  # millimetres of a column of a journal
+
+
+@pytest.mark.parametrize(
+    ("count", "style"),
+    [(1, "paper"), (3, "slides"), (7, COLUMN), (7, "paper")],
+    ids=["1-paper", "3-slides", "7-84mm", "7-paper"],
+)
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in STUDY])
 def test_axes_have_units_and_no_text_lies_on_another_or_leaves_the_figure(runs, name, count, style):
     figure = FIGURES[name].function(shown_by(name, runs, count), style=style)
@@ -34,7 +42,7 @@ def test_axes_have_units_and_no_text_lies_on_another_or_leaves_the_figure(runs, 
     assert_texts_are_apart(figure)
 
 
-@pytest.mark.parametrize("style", ["paper", "column", "slides"])
+@pytest.mark.parametrize("style", ["paper", COLUMN, "slides"], ids=["paper", "84mm", "slides"])
 @pytest.mark.parametrize("name", [*STUDY, "accuracy", "time-to-accuracy", "stragglers"])
 def test_no_text_lies_on_another_in_a_studys_figures(study, name, style):
     assert_texts_are_apart(FIGURES[name].function(study, style=style))

@@ -22,10 +22,10 @@ from sessions import session, wait_for
 
 from afl_sim import __version__
 from afl_sim.errors import InputError
-from afl_sim.run.api import load_scenario, load_study, simulate
+from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.scenario import Case, Study
 from afl_sim.study.case import Outcome
-from afl_sim.study.study import Options, run_study
+from afl_sim.study.study import Options, run_cases
 
 SETTINGS = ["stop.updates=24", "evaluation.samples=100", "evaluation.every_versions=4"]
 QUAFL = "{kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5}"
@@ -39,9 +39,9 @@ def test_without_the_package_there_is_one_clear_error_and_no_folder(
     monkeypatch.setitem(sys.modules, "ray", None)
     path = tmp_path / "study.yaml"
     path.write_text(SMALLEST.read_text() + "replications: 2\n")
-    study = load_study(path, ["execution={executor: ray, workers: 2}"])
+    study = read_study(path, ["execution={executor: ray, workers: 2}"])
     with pytest.raises(InputError, match=r"needs the package ray .*pip install 'afl-sim\[ray\]'"):
-        run_study(study, Options(out=tmp_path / "out"), lambda case: None)
+        run_cases(study, Options(out=tmp_path / "out"), lambda case: None)
     with pytest.raises(InputError, match="needs the package ray"):
         simulate(study.cases[0].scenario, tmp_path / "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["study.yaml"]
@@ -168,7 +168,7 @@ def study_of(
     rows = "".join(f"    - {strategy}\n" for strategy in strategies)
     path.write_text(SMALLEST.read_text() + f"sweep:\n  strategy:\n{rows}")
     execution = f"execution={{executor: ray, workers: 2, ray_address: {address}}}"
-    return load_study(path, [*SETTINGS, *settings, execution])
+    return read_study(path, [*SETTINGS, *settings, execution])
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_actors_make_the_bits_of_one_process() -> None:
 def test_whole_runs_come_back_from_the_cluster(tmp_path: Path) -> None:
     study = study_of(tmp_path, FEDBUFF, RAISES, QUAFL)
     reports: list[Any] = []
-    _, outcomes = run_study(study, Options(out=tmp_path / "out"), lambda case: reports.append)
+    _, outcomes = run_cases(study, Options(out=tmp_path / "out"), lambda case: reports.append)
     assert results(outcomes[0]) == alone(study.cases[0])
     assert results(outcomes[2]) == alone(study.cases[2])
     assert "no such tier" in str(outcomes[1].error)
@@ -205,9 +205,9 @@ def test_whole_runs_on_a_cluster_are_interrupted_and_gone_on_with(tmp_path: Path
     begun = threading.Event()
     options = Options(out=tmp_path / "out", stop_wanted=begun.is_set)
     with pytest.raises(KeyboardInterrupt):
-        run_study(study, options, lambda case: lambda progress: begun.set())
+        run_cases(study, options, lambda case: lambda progress: begun.set())
     assert len(list((tmp_path / "out").glob("*/checkpoint"))) >= 1
-    _, outcomes = run_study(study, Options(out=tmp_path / "out", resume=True), lambda case: None)
+    _, outcomes = run_cases(study, Options(out=tmp_path / "out", resume=True), lambda case: None)
     assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
 
 
@@ -260,7 +260,7 @@ def test_a_machine_that_dies_in_the_middle_changes_nothing(tmp_path: Path) -> No
             if len(nodes) == 2:
                 cluster.remove_node(nodes.pop(), allow_graceful=False)
 
-        _, outcomes = run_study(study, Options(out=tmp_path / "out"), lambda case: kill_another)
+        _, outcomes = run_cases(study, Options(out=tmp_path / "out"), lambda case: kill_another)
         assert len(nodes) == 1
         assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
     finally:

@@ -15,7 +15,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.data.skew import concept_of, rotated, sine_and_cosine, skewed
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.skew import ConceptShift
 from afl_sim.streams import Streams
@@ -165,7 +165,7 @@ def test_samples_that_cannot_look_different_are_refused(
 )
 def test_a_skew_that_cannot_be_is_refused_before_the_run(setting: str, message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
-        load_study(ROOT / "scenarios" / "smallest.yaml", [setting])
+        read_study(ROOT / "scenarios" / "smallest.yaml", [setting])
 
 
 def test_a_run_with_skewed_clients_is_the_same_with_workers() -> None:

@@ -15,7 +15,7 @@ from afl_sim import load_scenario, simulate
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.training.augmentation import Augmentation, Spec, check_augmentation
-from afl_sim.run.api import load_study
+from afl_sim.run.api import read_study
 from afl_sim.scenario.sections.augmentation import Augmentation as Block
 
 IMAGES = SampleForm((3, 5, 7), 10)
@@ -117,7 +117,7 @@ def test_a_change_that_does_not_suit_the_samples_is_refused(
 )
 def test_what_cannot_be_combined_is_said_before_the_run(settings: list[str], message: str) -> None:
     with pytest.raises(ScenarioError, match=message):
-        load_study(ROOT / "scenarios" / "smallest.yaml", settings)
+        read_study(ROOT / "scenarios" / "smallest.yaml", settings)
 
 
 def digest(*settings: str) -> tuple[str, str]:

@@ -103,6 +103,7 @@ def assert_near(alone: list[LocalResult], together: list[LocalResult]) -> None:
         {"proximal": 0.7, "clip_norm": 0.3, "optimizer": OPTIMIZERS["AdamW"](lr=0.05)},
         {"gradient": True},
         {"gradient": True, "gradient_noise": 0.2, "clip_norm": 0.2},
+        {"gradient": True, "gradient_noise": 0.2, "shared_noise": True},
         {"gradient": True, "clip_norm": 0.2},
         {"batch_size": None},
         {"batch_size": None, "gradient": True},

@@ -52,6 +52,17 @@ def test_the_noise_of_several_batches_is_averaged_with_them() -> None:
     )
 
 
+def test_shared_noise_is_one_number_for_all_entries_of_a_gradient() -> None:
+    def gradient(sigma: float, task: int) -> Tensor:
+        local = trainer(linear(), gradient=True, gradient_noise=sigma, shared_noise=True)
+        return train(local, task=task).delta
+
+    for task in (2, 3):
+        added = gradient(0.0, task) - gradient(0.5, task)
+        drawn = 0.5 * noise_of(0, task, 1)
+        torch.testing.assert_close(added, drawn.expand(len(added)), rtol=1e-4, atol=1e-5)
+
+
 def test_clipping_covers_the_noise() -> None:
     noisy = train(trainer(linear(), gradient=True, gradient_noise=100.0, clip_norm=1.0))
     assert float(noisy.delta.norm()) == pytest.approx(1, rel=1e-4)

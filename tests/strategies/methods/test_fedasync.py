@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 from vectors import assert_is, population, step, trained, vec
 from world_runs import run, scenario
 
+from afl_sim.errors import ScenarioError
 from afl_sim.strategies import FedAsync
 from afl_sim.strategies.toolkit.staleness import Constant, Hinge, Polynomial
 
@@ -109,7 +109,7 @@ def test_rho_is_the_weight_of_the_local_proximal_term() -> None:
     ],
 )
 def test_settings_outside_their_range_are_refused(wrong: dict) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ScenarioError):
         FedAsync(**wrong)
 
 

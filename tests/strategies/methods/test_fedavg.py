@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from pydantic import ValidationError
 from vectors import assert_is, flat_layout, population, server_steps, step, trained, vec
 from world_runs import run, scenario
 
+from afl_sim.errors import ScenarioError
 from afl_sim.global_model.server_model import ServerModel
 from afl_sim.strategies import FedAvg
 
@@ -121,7 +121,7 @@ def test_clients_per_round_is_a_count_or_a_fraction_of_the_population(
 
 @pytest.mark.parametrize("wrong", [0, -1, 0.0, 1.5, "all"])
 def test_clients_per_round_refuses_what_is_neither(wrong: object) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ScenarioError):
         FedAvg(clients_per_round=wrong)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 from vectors import assert_is, moved, server_steps, step, vec
 from world_runs import run, scenario
 
+from afl_sim.errors import ScenarioError
 from afl_sim.strategies import FedBuff
 
 FRESH = moved(1, 2, tau=0)
@@ -137,5 +137,5 @@ def test_check_finds_two_learning_rates() -> None:
     ],
 )
 def test_settings_outside_their_range_are_refused(wrong: dict) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ScenarioError):
         FedBuff(**wrong)

@@ -12,7 +12,7 @@ from vectors import assert_is, step, trained, vec
 from world_runs import MadeUpLosses, run, scenario
 
 from afl_sim.errors import ScenarioError
-from afl_sim.run.api import load_scenario, load_study, simulate
+from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.strategies import TiFL
 from afl_sim.strategies.methods.tifl import by_tier, changed_probabilities, drawn, usable
 
@@ -255,8 +255,8 @@ def test_what_reads_results_is_refused_with_its_line_where_nothing_is_trained(
 ) -> None:
     path = tmp_path / "timed.yaml"
     path.write_text(f"clients: {{count: 6}}\nstrategy: {strategy}\nstop: {{updates: 9}}\n")
-    assert load_study(path).cases
+    assert read_study(path).cases
     with pytest.raises(ScenarioError, match=rf"timed\.yaml:2: strategy\.{key}: {found}"):
-        load_study(path, timing_only=True)
+        read_study(path, timing_only=True)
     plain = "strategy={kind: flanp}"
-    assert load_study(path, [plain], timing_only=True).cases
+    assert read_study(path, [plain], timing_only=True).cases

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from places import SMALLEST
-from pydantic import ValidationError
 from torch import Tensor, nn
 from vectors import assert_is
 
+from afl_sim.errors import ScenarioError
 from afl_sim.execution.runner import begin
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.global_model.server_model import ServerModel
@@ -71,7 +71,7 @@ def test_fedadam_has_both_moments_of_the_move() -> None:
     ],
 )
 def test_a_rule_that_needs_a_step_of_its_own_takes_none(kind: str) -> None:
-    with pytest.raises(ValidationError, match=f"{kind} takes none"):
+    with pytest.raises(ScenarioError, match=f"{kind} takes none"):
         strategies()[kind](server_optimizer="FedAdam")
 
 

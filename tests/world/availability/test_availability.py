@@ -16,7 +16,8 @@ from afl_sim.run.api import load_scenario
 from afl_sim.scenario import dump_scenario, scenario_id
 from afl_sim.scenario.sections.availability import TracedAvailability
 from afl_sim.streams import Streams
-from afl_sim.world.availability.timelines import Availability, build, returns
+from afl_sim.world.availability.protocol import Availability
+from afl_sim.world.availability.timelines import build, returns
 
 Schedule = Iterator[Any]
 
@@ -223,14 +224,15 @@ def test_a_trace_is_part_of_the_scenario_by_its_content(tmp_path: Path) -> None:
         ("client,start,end\n", "phones.csv has no rows"),
         (
             "client,start,end\n0,1,2\nx,1,2\n",
-            "phones.csv:3: client is 'x'; expected a whole number",
+            "phones.csv:3: client is 'x', but line 2 has a number; expected the same",
         ),
         ("client,start,end\n-1,1,2\n", "phones.csv:2: client is '-1'"),
         ("client,start,end\n0,1\n", "phones.csv:2: 2 cells; expected 3"),
         ("client,start,end\n0,nan,2\n", "phones.csv:2: start is 'nan'; expected a number from 0"),
         ("client,start,end\n0,-1,2\n", "phones.csv:2: start is '-1'; expected a number from 0"),
         ("client,start,end\n0,2,2\n", "phones.csv:2: end 2 is not after start 2"),
-        ("client,start,end\n0,1,11\n", "phones.csv:2: end 11 is after the repeat of 10"),
+        ("client,start,end\n0,1,12\n", "phones.csv:2: lasts 11 s, longer than the repeat of 10"),
+        ("client,start,end\n0,10,11\n", "phones.csv:2: start 10 is not before the repeat of 10"),
     ],
 )
 def test_a_wrong_trace_is_told_with_its_line(text: str, told: str, tmp_path: Path) -> None:
@@ -278,7 +280,7 @@ def test_rows_of_clients_that_the_run_does_not_have_are_left_aside(tmp_path: Pat
     text = "client,start,end\n0,0,9\n1,1,9\n7,2,9\n"  # a gap, but none among clients 0 and 1
     loaded = load_scenario(fleet(tmp_path, 2, text)).clients.availability
     assert isinstance(loaded, TracedAvailability)
-    assert loaded.intervals[:2] == (((0, 9_000_000),), ((1_000_000, 9_000_000),))
+    assert loaded.presences.intervals[:2] == (((0, 9_000_000),), ((1_000_000, 9_000_000),))
 
 
 def test_clients_of_a_trace_may_be_numbered_in_the_order_of_their_ids(tmp_path: Path) -> None:
@@ -288,7 +290,7 @@ def test_clients_of_a_trace_may_be_numbered_in_the_order_of_their_ids(tmp_path: 
     loaded = load_scenario(named).clients.availability
     assert isinstance(loaded, TracedAvailability)
     assert isinstance(plain, TracedAvailability)
-    assert loaded.intervals == plain.intervals
+    assert loaded.presences.intervals == plain.presences.intervals
     assert [there(built(loaded.model_dump()), client, 0) for client in range(2)] == [True, True]
 
 
@@ -304,7 +306,8 @@ def test_a_resolved_scenario_keeps_the_unit_and_the_numbering_of_its_trace(tmp_p
     first, second = loaded.clients.availability, again.clients.availability
     assert isinstance(first, TracedAvailability)
     assert isinstance(second, TracedAvailability)
-    assert first.intervals == second.intervals == (((9_000, 5_000_000),), ((0, 7_001_000),))
+    assert first.presences == second.presences
+    assert first.presences.intervals == (((9_000, 5_000_000),), ((0, 7_001_000),))
     plain = load_scenario(fleet(tmp_path, 2, "client,start,end\n0,0,1\n1,0,1\n"))
     assert not {"factor", "number_clients"} & plain.clients.availability.model_dump().keys()
 

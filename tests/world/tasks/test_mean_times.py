@@ -11,7 +11,7 @@ from world_runs import run, scenario
 
 from afl_sim.errors import ScenarioError
 from afl_sim.run.kinds import catalogue
-from afl_sim.scenario import Distribution, load_study
+from afl_sim.scenario import Distribution, read_study
 from afl_sim.streams import Streams
 from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps
 
@@ -39,11 +39,11 @@ strategy: """
 )
 def test_a_strategy_that_goes_by_mean_times_refuses_laws_that_have_none(strategy: str) -> None:
     with pytest.raises(ScenarioError) as caught:
-        load_study(TEXT + strategy, catalogue())
+        read_study(TEXT + strategy, catalogue())
     (line,) = str(caught.value).splitlines()
     assert line.startswith("<text>:8: strategy: ")
     assert "uses mean round trips, but clients.compute.jitter has no finite mean" in line
-    assert load_study(TEXT.replace("0.9", "1.1") + strategy, catalogue()).cases
+    assert read_study(TEXT.replace("0.9", "1.1") + strategy, catalogue()).cases
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_strategy_that_goes_by_mean_times_refuses_laws_that_have_none(strategy
     ["{kind: async_weighted, weights: identical}", "generalized_asyncsgd", "safa"],
 )
 def test_other_strategies_take_laws_without_a_mean(strategy: str) -> None:
-    assert load_study(TEXT + strategy, catalogue()).cases
+    assert read_study(TEXT + strategy, catalogue()).cases
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_every_law_of_a_round_trip_is_looked_at(key: str, change: tuple[str, str
     if "upload" in change[1]:
         text = text.replace("true}", "true}}")
     with pytest.raises(ScenarioError, match=f"{key} has no finite mean"):
-        load_study(text + "fedfix", catalogue())
+        read_study(text + "fedfix", catalogue())
 
 
 def test_a_schedule_that_asks_for_a_mean_that_is_none_is_told_so() -> None:

@@ -14,7 +14,8 @@ from afl_sim.scenario.wording import show
 CLIENT: Final = "client"
 MOST_CLIENTS: Final = 10_000_000
 NumberClients = Literal["in_order"] | None
-"""None: the ids are the numbers of the clients, from 0; in_order: they are numbered by order."""
+"""None: ids that are numbers are those of the clients, from 0, and names are numbered by order;
+in_order: all ids are numbered by order."""
 
 Id = int | str
 _WHOLE = re.compile(r"[+-]?[0-9]{1,100}\Z")
@@ -31,6 +32,8 @@ class ClientColumn:
     def __init__(self, table: Table, number_clients: NumberClients) -> None:
         self._table = table
         self._in_order = number_clients == "in_order"
+        self._numbered: int | None = None  # the first line with a number, and with a name
+        self._named: int | None = None
 
     def read(self, line: int, cell: Any) -> Id | None:
         """The id in a cell; None, and a mistake of the table's, if it is no proper one."""
@@ -39,28 +42,44 @@ class ClientColumn:
             text = cell if isinstance(cell, str) else ""
             if whole is not None:
                 return text or whole  # 7 and 007 may be two names, if others are no numbers
-            if text and math.isnan(number(text)) and text.lower() != "nan":
+            if _is_name(text):
                 return text
             self._table.wrong(line, f"client is {show(cell)}; expected a whole number or a name")
             return None
+        if isinstance(cell, str) and _is_plainly_a_name(cell):
+            if self._numbered is not None:
+                self._mixed(line, cell, f"line {self._numbered} has a number")
+                return None
+            self._named = self._named or line
+            return cell
         if whole is None or not 0 <= whole < MOST_CLIENTS:
-            named = isinstance(cell, str) and cell and math.isnan(number(cell))
-            other = " (or number_clients: in_order, for names)" if named else ""
             self._table.wrong(
-                line, f"client is {show(cell)}; expected a whole number from 0{other}"
+                line, f"client is {show(cell)}; expected a whole number from 0, or a name"
             )
             return None
+        if self._named is not None:
+            self._mixed(line, cell, f"line {self._named} has a name")
+            return None
+        self._numbered = self._numbered or line
         return whole
+
+    def _mixed(self, line: int, cell: Any, but: str) -> None:
+        self._table.wrong(
+            line,
+            f"client is {show(cell)}, but {but}; expected the same in all rows, or "
+            "number_clients: in_order",
+        )
 
     def numbers(self, ids: Iterable[Id]) -> dict[Id, int]:
         """Which client each id is.
 
-        In order, ids that are all whole numbers are ordered as numbers, so that 2 is before 10, and
-        `7` and `007` are one; else all are ordered as text, by the codes of their characters.
+        Names are numbered in their order. In order, ids that are all whole numbers are ordered as
+        numbers, so that 2 is before 10, and `7` and `007` are one; else all are ordered as text, by
+        the codes of their characters.
         """
         found = dict.fromkeys(ids)
         wholes = {each: _whole(each) for each in found}
-        if not self._in_order:
+        if not self._in_order and self._named is None:
             return {each: whole for each, whole in wholes.items() if whole is not None}
         if None in wholes.values():
             return {each: i for i, each in enumerate(sorted(found, key=str))}
@@ -92,6 +111,16 @@ class ClientColumn:
             path = f"{self._table.path}: the largest client is {clients - 1:,}"
             raise TableProblems([without_rows(path, absent, clients, first)])
         return [rows[client] for client in range(clients)]
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and math.isnan(number(text)) and text.lower() != "nan"
+
+
+def _is_plainly_a_name(text: str) -> bool:
+    """Whether a text is no number that is written in another way."""
+    other = re.match(r"0[xXbBoO][0-9a-fA-F_]+\Z|(?i:true|false|inf|nan)\Z", text)
+    return _is_name(text) and other is None and any(map(str.isalpha, text))
 
 
 def numbers_by_column(

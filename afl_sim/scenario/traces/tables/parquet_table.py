@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from afl_sim.scenario.traces.instants import Instant
 from afl_sim.scenario.traces.tables import table as limits
 from afl_sim.scenario.traces.tables.table import Table, TableProblems, too_many_rows
 
@@ -28,6 +29,7 @@ class ParquetTable(Table):
     def __init__(self, path: Path, content: bytes, sha256: str, most: int) -> None:
         self._content = content
         self._most = most
+        self._dates: set[str] = set()
         with _readable(path):
             self._file = self._open([])
             names = self._file.schema_arrow.names
@@ -47,7 +49,10 @@ class ParquetTable(Table):
             file = self._open(texts) if texts else self._file
             row = 0
             for batch in file.iter_batches(_AT_ONCE, columns=list(names), use_threads=False):
-                columns = [_cells(batch.column(name)) for name in names]
+                columns = [
+                    _instants(batch.column(name)) if name in self._dates else _cells(batch[name])
+                    for name in names
+                ]
                 for cells in zip(*columns, strict=True):
                     row += 1
                     yield row, cells
@@ -62,7 +67,12 @@ class ParquetTable(Table):
         """Which columns hold text. Columns that hold neither text nor numbers are refused."""
         schema = self._file.schema_arrow
         kinds = {name: schema.field(name).type for name in names}
-        wrong = {name: what for name, kind in kinds.items() if (what := _no_numbers(kind))}
+        self._dates = {name for name in self.times if name in kinds and _is_date(kinds[name])}
+        wrong = {
+            name: what
+            for name, kind in kinds.items()
+            if name not in self._dates and (what := _no_numbers(kind))
+        }
         if wrong:
             raise TableProblems(
                 [
@@ -113,6 +123,22 @@ def _cells(column: Any) -> list[Any]:
         text.strip() if isinstance(text, str) else text for text in column.dictionary.to_pylist()
     ]
     return [None if i is None else values[i] for i in column.indices.to_pylist()]
+
+
+def _is_date(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def _instants(column: Any) -> list[Any]:
+    """The cells of a column of dates, as `Instant`; None where there is none."""
+    import pyarrow as pa
+
+    zoned = getattr(column.type, "tz", None) is not None
+    whole = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)), safe=False)
+    numbers = whole.cast(pa.int64()).to_pylist()
+    return [None if us is None else Instant(us, zoned) for us in numbers]
 
 
 def _is_text(kind: Any) -> bool:

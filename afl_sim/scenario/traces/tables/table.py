@@ -58,6 +58,9 @@ class Table(ABC):
         self.sha256 = sha256
         self.names = tuple(names)
         self.header = header
+        self.times: Collection[str] = ()
+        """The columns that may hold dates and times, which come as `Instant` where they are no
+        text."""
         self._told: list[tuple[int, str]] = []
         self._mistakes = 0
 

@@ -1,0 +1,104 @@
+"""Settings that are allowed but are seldom meant: one line each, before a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from afl_sim.scenario.checks.fleet import distributions_in
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.dumping import scenario_id
+from afl_sim.scenario.mistakes.explain import KeyPath
+from afl_sim.scenario.scenario import Scenario
+from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.study import Case, Study
+
+SLOWEST, FASTEST = 1e3, 1e11
+"""Bytes per second: a bandwidth outside is more likely in another unit than meant."""
+_MOST_PAIRS = 5
+_LOOKED_AT = 1000  # clients of a list
+
+
+def doubts(study: Study, timing_only: bool = False) -> list[str]:
+    """What looks wrong in a study, a line for each.
+
+    Args:
+        study: the file.
+        timing_only: whether nothing will be trained.
+    """
+    lines = [line for case in study.cases for line in _of_scenario(case.scenario, timing_only)]
+    return [f"warning: {line}" for line in (*dict.fromkeys(lines), *_twice(study.cases))]
+
+
+def _of_scenario(scenario: Scenario, timing_only: bool) -> Iterator[str]:
+    more = getattr(scenario.strategy, "over_selection", None)
+    if isinstance(more, int | float) and more >= 1:
+        less = f"; {more - 1:.6g} means {100 * (more - 1):.6g} %" if 1 < more < 2 else ""
+        yield (
+            f"strategy.over_selection: {more:g} means {100 * more:.6g} % more clients than a round "
+            f"needs{less}"
+        )
+    yield from _bandwidths(scenario)
+    if not timing_only and scenario.evaluation.has_own_targets and not scenario.evaluation.goes_on:
+        yield (
+            "evaluation.targets: the model is evaluated only at the start and the end, so that no "
+            "run tells when it reaches a target; evaluation.every_seconds or every_versions adds "
+            "evaluations"
+        )
+
+
+def _bandwidths(scenario: Scenario) -> Iterator[str]:
+    found: list[tuple[KeyPath, float]] = []
+    for name in ("download", "upload"):
+        link = getattr(scenario.server, name)
+        if link.bandwidth is not None:
+            found.append((("server", name, "bandwidth"), link.bandwidth))
+    clients = scenario.clients
+    parts: list[tuple[KeyPath, Clients]] = [(("clients",), clients)]
+    parts += [(("clients", "groups", g.name), clients.of_group(g)) for g in clients.groups]
+    for path, part in parts[1:] or parts:
+        found += _of_part(part, path)
+    odd = [(path, rate) for path, rate in found if not SLOWEST <= rate <= FASTEST]
+    if odd:
+        path, rate = odd[0]
+        limit = "below 1 kB/s" if rate < SLOWEST else "above 100 GB/s"
+        more = f" (and {len(odd) - 1} more bandwidths)" if len(odd) > 1 else ""
+        yield (
+            f"{'.'.join(map(str, path))}: {rate:.4g} bytes per second is {limit}{more}; a number "
+            "is in bytes per second, and text has a unit, such as 20 kB/s"
+        )
+
+
+def _of_part(part: Clients, path: KeyPath) -> Iterator[tuple[KeyPath, float]]:
+    measured = {} if part.devices is None else part.devices.devices.columns
+    for name in ("download", "upload"):
+        column = measured.get(f"{name}_bandwidth")
+        if column is not None:
+            yield (*path, "devices", f"{name}_bandwidth"), sorted(column)[len(column) // 2]
+            continue
+        for inner, law in distributions_in(getattr(part.network, name)):
+            if inner == ("bandwidth",):
+                yield (*path, "network", name, "bandwidth"), _usual(law)
+
+
+def _usual(law: Distribution) -> float:
+    """The median; of clients with laws of their own, that of the client in the middle."""
+    count = min(law.length or 1, _LOOKED_AT)
+    return sorted(law.quantile(0.5, client) for client in range(count))[count // 2]
+
+
+def _twice(cases: Sequence[Case]) -> Iterator[str]:
+    """Cases with the same settings, as of a sweep that has a value twice."""
+    if len(cases) < 2:
+        return
+    first: dict[str, str] = {}
+    same: list[tuple[str, str]] = []
+    for case in cases:
+        plain: Any = case.scenario.model_copy(update={"name": "x", "description": ""})
+        label = first.setdefault(scenario_id(plain), case.label)
+        if label != case.label:
+            same.append((label, case.label))
+    for one, other in same[:_MOST_PAIRS]:
+        yield f"sweep: the runs {one} and {other} have the same settings, so they are the same run"
+    if len(same) > _MOST_PAIRS:
+        yield f"sweep: {len(same) - _MOST_PAIRS} more runs have the settings of another one"
