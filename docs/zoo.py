@@ -40,6 +40,7 @@ BEYOND: dict[str, tuple[float, ...]] = {
     "asyncsgd": (0.01, 0.03),
     "delay-adaptive": (0.01, 0.03),
     "generalized-asyncsgd": (0.01, 0.03),
+    "optimized-asyncsgd": (0.01, 0.03),
     "ringmaster": (0.01, 0.03),
     "ringleader": (0.01, 0.03),
     "ia2sgd": (0.003, 0.01, 0.03),

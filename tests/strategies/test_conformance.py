@@ -79,6 +79,9 @@ CASES: dict[str, Case] = {
     "generalized_asyncsgd by speed": case(
         "generalized_asyncsgd", {"concurrency": 4, "lr": 0.1, "sampling": "speed"}, versions=80
     ),
+    "optimized_asyncsgd": case(
+        "optimized_asyncsgd", {"lr": 0.1, "concurrency": 4}, lone={"concurrency": 1}, versions=80
+    ),
     "delay_adaptive": case("delay_adaptive", {"lr": 0.2}, lone={}),
     "delay_adaptive threshold": case(
         "delay_adaptive", {"lr": 0.2, "form": "threshold", "smoothness": 1}, lone={}

@@ -35,6 +35,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedat": {"tiers": 3, "clients_per_round": 2},
     "asyncsgd": {"concurrency": 7},
     "generalized_asyncsgd": {"concurrency": 15, "sampling": "speed"},
+    "optimized_asyncsgd": {},
     "delay_adaptive": {"concurrency": 7},
     "rennala": {"batch_size": 5},
     "malenia": {"late": "discard"},

@@ -18,7 +18,7 @@ KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
 RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
 """They ask clients for what they have done so far."""
 
-NEEDING_TIME = ("async_weighted", "rescaled_asgd", "fedcompass")
+NEEDING_TIME = ("async_weighted", "rescaled_asgd", "optimized_asyncsgd", "fedcompass")
 """They need tasks that take time."""
 
 KINDS = (
@@ -26,7 +26,7 @@ KINDS = (
     *("rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive", "generalized_asyncsgd"),
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
-    "fedcompass",
+    *("fedcompass", "optimized_asyncsgd"),
 )
 """Every strategy."""
 
@@ -99,7 +99,7 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
         block |= {"min_steps": least, "max_steps": draw(st.integers(least, 9))}
     elif kind not in ("malenia", "ringleader", "ia2sgd", "async_weighted"):
         block["concurrency"] = concurrency
-        if kind == "generalized_asyncsgd":
+        if kind in ("generalized_asyncsgd", "optimized_asyncsgd"):
             block["concurrency"] = draw(st.integers(1, 2 * clients))
         elif kind == "fedasync":
             block["max_staleness"] = draw(st.none() | st.integers(0, 3))

@@ -62,7 +62,7 @@ class GeneralizedAsyncSGD(GradientStrategy):
 
     def schedule(self, server: ServerView) -> Schedule:
         weights = self._weights(server)
-        send = _sending(server, weights)
+        send = sending(server, weights)
         total = sum(weights or ())
         for _ in range(self.concurrency):
             next(send, None)
@@ -93,7 +93,7 @@ class GeneralizedAsyncSGD(GradientStrategy):
         return params, state
 
 
-def _sending(server: ServerView, weights: Sequence[float] | None) -> Iterator[int]:
+def sending(server: ServerView, weights: Sequence[float] | None) -> Iterator[int]:
     """Sends the current model to a newly drawn client whenever the next one is asked for.
 
     Clients that have left for good are not drawn again. It ends when all clients have left.

@@ -81,6 +81,7 @@ FEW = {
 }
 NEEDS_TIME = {
     "async_weighted": "weights: unbiased needs tasks that take time, and client 0's take none",
+    "optimized_asyncsgd": "routing by speed needs tasks that take time, and client 0's take none",
     "rescaled_asgd": "steps in proportion to time need tasks that take time, and client",
     "fedcompass": "the scheduler needs the time of a step, and client",
 }
