@@ -1,6 +1,7 @@
 """Keep digests of the built-in scenarios in scenarios/published.json.
 
 python docs/publish.py NAME ...     run scenarios, but for what is finished, and keep their digests
+python docs/publish.py --missing NAME ...   the same for those of their runs that are not published
 python docs/publish.py FOLDER ...   keep those of a run or study of a built-in scenario
 python docs/publish.py --check      exit with 1 if a digest is of a scenario that has changed since
 
@@ -20,6 +21,7 @@ from themes import THEMES
 
 from afl_sim.recording import Run, load_runs
 from afl_sim.recording.digests import digests_of
+from afl_sim.run.api import simulate
 from afl_sim.run.validation import check_study
 from afl_sim.scenario import Study, scenario_id
 from afl_sim.scenario.bundled import find_scenario
@@ -48,8 +50,13 @@ def processor() -> str:
     )
 
 
-def entry(study: Study, runs: list[Run]) -> dict[str, Any]:
+def entry(study: Study, runs: list[Run], kept: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a scenario.
+
+    Args:
+        study: the scenario.
+        runs: its runs.
+        kept: cases of which there is no run, and what is published of them.
 
     Raises:
         SystemExit: a run is not finished, or is of another scenario.
@@ -57,6 +64,9 @@ def entry(study: Study, runs: list[Run]) -> dict[str, Any]:
     by_label = {run.label: run for run in runs}
     cases = {}
     for case in study.cases:
+        if case.label in kept:
+            cases[case.label] = kept[case.label]
+            continue
         run = by_label.get(case.label)
         found = None if run is None else digests_of(run.summary)
         if run is None or found is None:
@@ -82,17 +92,40 @@ def runs_of(name: str) -> list[Run]:
     return load_runs([folder])
 
 
-def keep(arguments: list[str]) -> None:
-    """Keep the digests of scenarios or of folders, and say what changed."""
+def runs_missing(study: Study, name: str, unchanged: dict[str, Any]) -> list[Run]:
+    """The runs of a built-in scenario that are not published."""
+    return [
+        simulate(case.scenario, RUNS / name / case.label, timing_only=name in TIMING_ONLY)
+        for case in study.cases
+        if case.label not in unchanged
+    ]
+
+
+def keep(arguments: list[str], missing: bool) -> None:
+    """Keep the digests of scenarios or of folders, and say what changed.
+
+    Args:
+        arguments: names, or folders.
+        missing: whether to run only what is not published.
+    """
     kept = published()
     for argument in arguments:
-        if Path(argument).is_dir():
+        unchanged: dict[str, Any] = {}
+        if missing:
+            name, study = argument, check_study(find_scenario(argument))
+            ids = {case.label: scenario_id(case.scenario) for case in study.cases}
+            there = kept.get(name, {}).get("cases", {})
+            unchanged = {
+                label: case for label, case in there.items() if case["scenario"] == ids.get(label)
+            }
+            runs = runs_missing(study, name, unchanged)
+        elif Path(argument).is_dir():
             runs = load_runs([Path(argument)])
             name = str(runs[0].scenario["name"]) if len(runs) == 1 else Path(argument).name
         else:
             name, runs = argument, runs_of(argument)
         study = check_study(find_scenario(name))
-        before, now = kept.get(name, {}).get("cases", {}), entry(study, runs)
+        before, now = kept.get(name, {}).get("cases", {}), entry(study, runs, unchanged)
         kept[name] = now
         same = sum(before.get(label) == case for label, case in now["cases"].items())
         print(f"{name}: {len(now['cases'])} runs, {same} as before")
@@ -119,10 +152,12 @@ def main(arguments: list[str]) -> int:
         for name in stale():
             print(f"{name} has changed: run python docs/publish.py {name}")
         return bool(stale())
-    if not arguments or any(argument.startswith("-") for argument in arguments):
+    missing = arguments[:1] == ["--missing"]
+    names = arguments[missing:]
+    if not names or any(name.startswith("-") for name in names):
         print(__doc__)
         return 2
-    keep(arguments)
+    keep(names, missing)
     return 0
 
 

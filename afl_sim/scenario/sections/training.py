@@ -116,7 +116,7 @@ Repetitions = Annotated[Distribution, AfterValidator(_whole)]
 class Training(LaterSection):
     """Local training of one task."""
 
-    _later = ("augment", "personalization")
+    _later = ("augment", "gradient_noise_per", "personalization")
 
     epochs: Repetitions | None = Field(
         default=None,

@@ -33,10 +33,9 @@ class RescaledASGD(GradientStrategy, ConcurrentStrategy):
     about = About(
         "Mahran, Maranjyan, Richtarik, 2026 (arXiv 2605.13434)",
         "asynchronous",
-        checked="paper",
-        source="the paper's abstract: steps in proportion to the computation times",
         unconfirmed="the constant in gamma_i, which only gives gamma its meaning: the paper's "
-        "algorithm and the authors' code were looked for and not found",
+        "algorithm and the authors' code were looked for and not found; its abstract says that steps "
+        "are in proportion to the computation times",
     )
     needs_mean_times = True
     optimizer_gets: ClassVar = "nothing"
