@@ -19,7 +19,7 @@ from typing import Any
 
 from themes import THEMES
 
-from afl_sim.recording import Run, load_runs
+from afl_sim.recording import Run, load_run, load_runs
 from afl_sim.recording.digests import digests_of
 from afl_sim.run.api import simulate
 from afl_sim.run.validation import check_study
@@ -50,24 +50,23 @@ def processor() -> str:
     )
 
 
-def entry(study: Study, runs: list[Run], kept: dict[str, Any]) -> dict[str, Any]:
+def entry(study: Study, runs: dict[str, Run], kept: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a scenario.
 
     Args:
         study: the scenario.
-        runs: its runs.
+        runs: its runs, by label.
         kept: cases of which there is no run, and what is published of them.
 
     Raises:
         SystemExit: a run is not finished, or is of another scenario.
     """
-    by_label = {run.label: run for run in runs}
     cases = {}
     for case in study.cases:
         if case.label in kept:
             cases[case.label] = kept[case.label]
             continue
-        run = by_label.get(case.label)
+        run = runs.get(case.label)
         found = None if run is None else digests_of(run.summary)
         if run is None or found is None:
             sys.exit(f"{study.name}: {case.label} is not finished")
@@ -92,13 +91,26 @@ def runs_of(name: str) -> list[Run]:
     return load_runs([folder])
 
 
-def runs_missing(study: Study, name: str, unchanged: dict[str, Any]) -> list[Run]:
-    """The runs of a built-in scenario that are not published."""
-    return [
-        simulate(case.scenario, RUNS / name / case.label, timing_only=name in TIMING_ONLY)
-        for case in study.cases
-        if case.label not in unchanged
-    ]
+def runs_missing(study: Study, name: str, unchanged: dict[str, Any]) -> dict[str, Run]:
+    """The runs of a built-in scenario that are not published; those that are finished are there."""
+    found = {}
+    for case in study.cases:
+        place = RUNS / name / case.label
+        if case.label in unchanged:
+            continue
+        there = (place / "summary.json").is_file()
+        found[case.label] = (
+            load_run(place)
+            if there
+            else simulate(case.scenario, place, timing_only=name in TIMING_ONLY)
+        )
+    return found
+
+
+def unchanged_of(study: Study, cases: dict[str, Any]) -> dict[str, Any]:
+    """Of what is published of a scenario's cases, that of cases that the file still has."""
+    ids = {case.label: scenario_id(case.scenario) for case in study.cases}
+    return {label: case for label, case in cases.items() if case["scenario"] == ids.get(label)}
 
 
 def keep(arguments: list[str], missing: bool) -> None:
@@ -110,21 +122,18 @@ def keep(arguments: list[str], missing: bool) -> None:
     """
     kept = published()
     for argument in arguments:
+        folder = Path(argument) if Path(argument).is_dir() and not missing else None
+        there = [] if folder is None else load_runs([folder])
+        name = argument if folder is None else folder.name
+        if len(there) == 1:
+            name = str(there[0].scenario["name"])
+        study = check_study(find_scenario(name))
         unchanged: dict[str, Any] = {}
         if missing:
-            name, study = argument, check_study(find_scenario(argument))
-            ids = {case.label: scenario_id(case.scenario) for case in study.cases}
-            there = kept.get(name, {}).get("cases", {})
-            unchanged = {
-                label: case for label, case in there.items() if case["scenario"] == ids.get(label)
-            }
+            unchanged = unchanged_of(study, kept.get(name, {}).get("cases", {}))
             runs = runs_missing(study, name, unchanged)
-        elif Path(argument).is_dir():
-            runs = load_runs([Path(argument)])
-            name = str(runs[0].scenario["name"]) if len(runs) == 1 else Path(argument).name
         else:
-            name, runs = argument, runs_of(argument)
-        study = check_study(find_scenario(name))
+            runs = {run.label: run for run in there or runs_of(name)}
         before, now = kept.get(name, {}).get("cases", {}), entry(study, runs, unchanged)
         kept[name] = now
         same = sum(before.get(label) == case for label, case in now["cases"].items())

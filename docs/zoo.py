@@ -171,18 +171,17 @@ def figures() -> dict[str, dict[str, Any]]:
     return found
 
 
-def keep(studies: list[Path]) -> None:
-    """Store the measurements of studies of the zoo, beside those stored before."""
-    from afl_sim import load_study
+def keep(folders: list[Path]) -> None:
+    """Store the measurements of runs and studies of the zoo, beside those stored before."""
+    from afl_sim import load_runs
 
     kept = figures() if FIGURES.exists() else {}
-    for study in studies:
-        for run in load_study(study):
-            row = kept.setdefault(run.path.name, {})
-            row |= timing_of(run.summary)
-            if run.summary["final"]["accuracy"] is not None:
-                row["accuracy"] = run.summary["final"]["accuracy"]
-                row["seconds_to"] = run.summary["time_to_accuracy"]
+    for run in load_runs(folders):
+        row = kept.setdefault(run.path.name, {})
+        row |= timing_of(run.summary)
+        if run.summary["final"]["accuracy"] is not None:
+            row["accuracy"] = run.summary["final"]["accuracy"]
+            row["seconds_to"] = run.summary["time_to_accuracy"]
     known = {label: kept[label] for label in cases() if label in kept}
     FIGURES.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
