@@ -75,7 +75,7 @@ def plot(
     none. Options override the blocks.
     """
     from afl_sim.recording import load_runs
-    from afl_sim.recording.reading import not_begun
+    from afl_sim.recording.study_index import not_begun
 
     found, absent = load_runs(runs), not_begun(runs)
     if absent:
@@ -107,7 +107,7 @@ def report(
     """Write report.html for runs and studies; the page of a study links to those of its runs."""
     from afl_sim.errors import InputError
     from afl_sim.recording import load_runs
-    from afl_sim.recording.reading import is_single_run
+    from afl_sim.recording.study_index import is_single_run
 
     if out is not None and len(folders) > 1:
         raise InputError("--out names a single file, so it needs exactly one run or study")
@@ -131,7 +131,7 @@ def write_report(
     with importing():
         from afl_sim.analysis.report import REPORT, command, write_run_report, write_study_report
         from afl_sim.recording.files import make_folder
-        from afl_sim.recording.reading import not_begun
+        from afl_sim.recording.study_index import not_begun
 
     path = out or folder / REPORT
     make_folder(path.parent)
@@ -185,7 +185,7 @@ def compare(
         from afl_sim.analysis.printed_table import print_paper_table
         from afl_sim.errors import InputError
         from afl_sim.recording import load_runs
-        from afl_sim.recording.reading import not_begun
+        from afl_sim.recording.study_index import not_begun
 
     if measures is not None:
         if out is not None:

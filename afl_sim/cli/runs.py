@@ -113,8 +113,8 @@ def resume_run(
         from afl_sim.analysis.compare import print_comparison
         from afl_sim.cli.display import Display, Interruption
         from afl_sim.recording import load_head
-        from afl_sim.recording.reading import is_single_run
         from afl_sim.recording.replacement import bring_back
+        from afl_sim.recording.study_index import is_single_run
         from afl_sim.run.api import load_scenario, resume
         from afl_sim.run.bits import native_notes
         from afl_sim.user_code import one_error

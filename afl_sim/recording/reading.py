@@ -22,7 +22,6 @@ from afl_sim.recording.contents import (
 from afl_sim.recording.documents import (
     Described,
     Manifest,
-    StudyIndex,
     Summary,
     check_document,
 )
@@ -38,6 +37,7 @@ from afl_sim.recording.folder import (
     SUMMARY,
     models_in,
 )
+from afl_sim.recording.study_index import is_single_run, is_study, read_study_index, run_names
 from afl_sim.scenario.sections.metrics import targets_by_metric
 from afl_sim.scenario.wording import one_line
 
@@ -336,7 +336,7 @@ def load_head(path: Path | str) -> Run:
     _require_folder(folder)
     if not (folder / SCENARIO).exists():
         if is_study(folder):
-            names = one_line(", ".join(_run_names(folder)), _LONGEST)
+            names = one_line(", ".join(run_names(folder)), _LONGEST)
             raise RunFolderError(f"{folder} is a study: name one of its runs ({names})")
         raise RunFolderError(f"{folder} is not a run folder: it has no {SCENARIO}")
     scenario = read_yaml(folder / SCENARIO)
@@ -358,7 +358,7 @@ def load_head(path: Path | str) -> Run:
 
 def _runs_of_study(folder: Path) -> list[Run]:
     """All runs of a study folder, in the study's order; runs not yet begun are left out."""
-    names = _run_names(folder)
+    names = run_names(folder)
     if not names:
         raise RunFolderError(f"{folder} is a study in which no run has begun")
     return [load_run(folder / name) for name in names]
@@ -375,50 +375,6 @@ def load_runs(paths: Iterable[Path | str]) -> list[Run]:
         for run in [load_run(path)] if is_single_run(path) else _runs_of_study(path):
             runs.setdefault(run.path.resolve(), run)
     return list(runs.values())
-
-
-def is_single_run(path: Path) -> bool:
-    """Whether a path is read as a single run: a run folder, or anything that is no study."""
-    return not path.is_dir() or (path / SCENARIO).exists() or not is_study(path)
-
-
-def is_study(folder: Path) -> bool:
-    """Whether a folder is a study: it has ``study.json``, or run folders directly inside."""
-    return (folder / STUDY).is_file() or any(folder.glob(f"*/{SCENARIO}"))
-
-
-def not_begun(paths: Iterable[Path | str]) -> list[str]:
-    """The labels of runs that have not begun, in those paths that are studies.
-
-    Raises:
-        RunFolderError: a study's index is damaged.
-    """
-    labels: list[str] = []
-    for folder in dict.fromkeys(map(Path, paths)):
-        if not is_single_run(folder):
-            begun = set(_run_names(folder))
-            labels += [one_line(label) for label in _listed(folder) if label not in begun]
-    return labels
-
-
-def read_study_index(folder: Path) -> dict[str, Any]:
-    """``study.json``: at least ``runs``, the labels."""
-    index = read_json(folder / STUDY)
-    check_document(StudyIndex, index, folder / STUDY)
-    return {"runs": [], **index}
-
-
-def _listed(folder: Path) -> list[str]:
-    if not (folder / STUDY).is_file():
-        return []
-    return list(dict.fromkeys(read_study_index(folder)["runs"]))
-
-
-def _run_names(folder: Path) -> list[str]:
-    listed = _listed(folder)
-    found = sorted(entry.parent.name for entry in folder.glob(f"*/{SCENARIO}"))
-    found = [name for name in found if not name.startswith(".")]
-    return [*(name for name in listed if name in found), *(n for n in found if n not in listed)]
 
 
 def _require_folder(folder: Path) -> None:

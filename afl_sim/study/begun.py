@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording.folder import STUDY, STUDY_SOURCE, part_source
-from afl_sim.recording.reading import read_study_index
+from afl_sim.recording.folder import STUDY, STUDY_SOURCE
+from afl_sim.recording.study_folder import part_source
+from afl_sim.recording.study_index import read_study_index
 from afl_sim.run.validation import Source, check_studies
 from afl_sim.scenario import Study
 from afl_sim.study.case import Options, Origin

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording.reading import is_single_run, not_begun
+from afl_sim.recording.study_index import is_single_run, not_begun
 from afl_sim.run.opened import Run, load_runs
 from afl_sim.scenario.wording import hint
 

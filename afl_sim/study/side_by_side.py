@@ -15,7 +15,7 @@ from pathlib import Path
 
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.workers.pool import WorkerPool
-from afl_sim.recording.folder import check_study_there
+from afl_sim.recording.study_folder import check_study_there
 from afl_sim.run.api import Progress
 from afl_sim.run.bits import effective_numerics
 from afl_sim.run.executors import pooled, worker_pool

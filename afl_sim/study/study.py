@@ -11,14 +11,9 @@ from pathlib import Path
 from afl_sim.errors import InputError, RunFolderError
 from afl_sim.recording import StudyFolder, check_free
 from afl_sim.recording.files import refuse_link
-from afl_sim.recording.folder import (
-    SCENARIO,
-    STUDY,
-    check_study_there,
-    keep_source,
-    part_source,
-)
+from afl_sim.recording.folder import SCENARIO, STUDY
 from afl_sim.recording.replacement import bring_back
+from afl_sim.recording.study_folder import check_study_there, keep_source, part_source
 from afl_sim.run.api import run_name
 from afl_sim.run.checks import check_before_data, check_executor
 from afl_sim.scenario import Case, Study, scenario_id

@@ -32,9 +32,10 @@ from afl_sim.errors import AflSimError
 from afl_sim.scenario.own_rules import Rule
 from afl_sim.testing.checks import CHECKS
 from afl_sim.testing.figures import check_figure
-from afl_sim.testing.referee import Contribution, Parting, Verdict, judge
+from afl_sim.testing.referee import judge
 from afl_sim.testing.rules import RULE_CHECKS, rule_of
 from afl_sim.testing.toy import Case
+from afl_sim.testing.verdict import Contribution, Parting, Verdict
 
 __all__ = [
     "CHECKS",

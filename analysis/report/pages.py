@@ -29,7 +29,7 @@ from afl_sim.analysis.report.tables import clients_table, runs_table, table_of
 from afl_sim.analysis.series import client_count
 from afl_sim.recording import Run
 from afl_sim.recording.files import write_text
-from afl_sim.recording.reading import is_study
+from afl_sim.recording.study_index import is_study
 from afl_sim.scenario.wording import one_line
 
 REPORT: Final = "report.html"

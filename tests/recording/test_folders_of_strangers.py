@@ -30,7 +30,7 @@ from afl_sim.recording import load_run, load_runs
 from afl_sim.recording.contents import first_rows
 from afl_sim.recording.diff import first_divergence, format_divergence
 from afl_sim.recording.events import OPTIONAL, schema, to_frame
-from afl_sim.recording.reading import not_begun
+from afl_sim.recording.study_index import not_begun
 from afl_sim.study.case import Outcome
 
 FILES: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {

@@ -17,7 +17,7 @@ from afl_sim.errors import RunFolderError
 from afl_sim.recording import RunFolder, load_run, load_runs, write_partition
 from afl_sim.recording.contents import first_rows
 from afl_sim.recording.events import COLUMNS, OPTIONAL, schema, to_frame
-from afl_sim.recording.reading import not_begun
+from afl_sim.recording.study_index import not_begun
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from afl_sim import run_study
 from afl_sim.errors import ScenarioError
-from afl_sim.recording.reading import read_study_index
+from afl_sim.recording.study_index import read_study_index
 from afl_sim.run.validation import Source, check_studies
 from afl_sim.scenario import Study, scenario_id
 from afl_sim.scenario.joining import File, together

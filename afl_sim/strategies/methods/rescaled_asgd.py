@@ -34,8 +34,8 @@ class RescaledASGD(GradientStrategy, ConcurrentStrategy):
         "Mahran, Maranjyan, Richtarik, 2026 (arXiv 2605.13434)",
         "asynchronous",
         unconfirmed="the constant in gamma_i, which only gives gamma its meaning: the paper's "
-        "algorithm and the authors' code were looked for and not found; its abstract says that steps "
-        "are in proportion to the computation times",
+        "algorithm and the authors' code were looked for and not found; its abstract says that "
+        "steps are in proportion to the computation times",
     )
     needs_mean_times = True
     optimizer_gets: ClassVar = "nothing"
