@@ -190,8 +190,8 @@ def validate(
 
     problems, files = [], []
     for name in scenarios:
-        path = _scenario_file(name)
         try:
+            path = _scenario_file(name)
             study = check_study(path, settings or [], timing_only=timing_only)
         except ScenarioError as error:
             problems.append(str(error))

@@ -73,7 +73,8 @@ def class_accuracy(
             fit(axes, view)
             _mark_ends(axes, ends, edges[-1], chosen)
             axes.set_title(name, fontsize="small")
-            axes.yaxis.set_major_locator(MaxNLocator(10, integer=True, steps=[1, 2, 5]))
+            most = 5 if chosen.is_narrow else 10  # numbers of classes that have room
+            axes.yaxis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5]))
             axes.grid(visible=False)
             virtual_time(axes, 4)
         panels[0].invert_yaxis()  # shared by all

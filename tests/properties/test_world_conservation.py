@@ -218,7 +218,7 @@ def check_books(world: Scenario) -> None:
             assert event.staleness == event.version - 1 - event.base_version >= 0
         else:
             assert event.staleness == -1
-    if world.clients.queue == "fifo" or kind == "generalized_asyncsgd":
+    if world.clients.queue == "fifo" or world.strategy.queues_at_clients:
         check_queues(outcome.events, world)
     else:
         check_places(outcome.events, polled=kind == "quafl")

@@ -160,7 +160,7 @@ def test_without_the_extra_a_broken_off_run_stays_as_it_was(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "breaks", ["run.training.TrainingLearner", "recording.EventLog.close", "run.run.World"]
+    "breaks", ["run.training.TrainingLearner", "recording.EventLog.close", "run.building.World"]
 )
 def test_sinks_are_closed_whatever_goes_wrong(breaks, tmp_path, monkeypatch, opened):
     first, second = Fragile(), Fragile("close")

@@ -29,7 +29,7 @@ from afl_sim.run.preparation import Prepared, prepare
 from afl_sim.run.record import record
 from afl_sim.run.recorder import new_folder
 from afl_sim.run.run import run
-from afl_sim.scenario import Scenario
+from afl_sim.scenario import Scenario, ValidationContext
 
 SMALL = (
     "model=logistic",
@@ -128,7 +128,7 @@ def test_the_error_of_a_run_does_not_keep_its_data_alive(
 
 def test_a_scenario_that_was_read_without_the_known_kinds_is_refused_in_words() -> None:
     described = scenario().model_dump(mode="json", by_alias=True)
-    unread = Scenario.model_validate(described)
+    unread = Scenario.model_validate(described, context=ValidationContext())
     with pytest.raises(ScenarioError, match=r"^strategy: fedbuff was read without the known kinds"):
         strategy_of(unread)
     with pytest.raises(ScenarioError, match=r"^training\.optimizer: SGD was read without"):

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from vectors import assert_is, models_after, moved, vec
 from world_runs import run, scenario
 
-from afl_sim.errors import ScheduleError
+from afl_sim.errors import ScenarioError, ScheduleError
 from afl_sim.strategies import OptimizedAsyncSGD
 from afl_sim.strategies.toolkit import routing
 from afl_sim.theory.formulas import mean_queue, network_rate
@@ -146,5 +145,5 @@ def test_check_finds_a_fleet_that_is_too_large_to_search() -> None:
 
 
 def test_a_server_optimizer_is_refused() -> None:
-    with pytest.raises(ValidationError, match="optimized_asyncsgd takes none"):
+    with pytest.raises(ScenarioError, match="optimized_asyncsgd takes none"):
         OptimizedAsyncSGD(server_optimizer="FedAdam")
