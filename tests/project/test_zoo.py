@@ -80,6 +80,9 @@ def studies(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[SimpleNamespace]]
     """Studies by name, as if they had been run."""
     found: dict[str, list[SimpleNamespace]] = {}
     monkeypatch.setattr("afl_sim.load_study", lambda path: found[Path(path).name])
+    monkeypatch.setattr(
+        "afl_sim.load_runs", lambda paths: [run for path in paths for run in found[path.name]]
+    )
     return found
 
 
