@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SPEED: Final = "mean compute time per task (s)"
 SPEED_GROUPS: Final = 8
 MOST_DOTS: Final = 4000  # more are a cloud that takes long to draw and shows no more
+_DIGIT, _GAP = 0.6, 1.0  # widths of a digit, and between two numbers, in heights of the type
 PLAIN: Final = FuncFormatter(lambda value, _: f"{value:,.6g}")
 
 
@@ -66,8 +67,29 @@ def virtual_time(axes: Axes, ticks: int = 6) -> None:
 def progress(axes: Axes, along: str, ticks: int = 6) -> None:
     """A horizontal axis of `afl_sim.analysis.curves.AXES` with plain numbers."""
     axes.set_xlabel(AXES[along])
-    axes.xaxis.set_major_locator(MaxNLocator(ticks))
+    axes.xaxis.set_major_locator(_Apart(ticks))
     axes.xaxis.set_major_formatter(PLAIN)
+
+
+class _Apart(MaxNLocator):
+    """No more ticks than have room for their numbers beside each other.
+
+    Args:
+        most: the largest number of intervals.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._most = most
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """The ticks within these limits."""
+        widest = max(len(f"{value:,.0f}") for value in (vmin, vmax))
+        # Matplotlib's count of ticks has room for numbers that are three times as wide as high.
+        axis: Any = self.axis
+        room = 3 * (axis.get_tick_space() + 1) / (_DIGIT * widest + _GAP)  # it is rounded down
+        self.set_params(nbins=max(1, min(self._most, int(room))))
+        return super().tick_values(vmin, vmax)
 
 
 def fit(axes: Axes, view: View | None, from_zero: bool = False) -> None:
