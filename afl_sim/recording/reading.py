@@ -304,17 +304,7 @@ class Run:
 
 
 def load_run(path: Path | str) -> Run:
-    """Read a run folder.
-
-    A run that was interrupted, or is still going on, loads with what is there: `Run.summary` is
-    empty until it has ended.
-
-    Example:
-        >>> from afl_sim import load_run, simulate
-        >>> run = simulate("scenarios/smallest.yaml", timing_only=True)
-        >>> again = load_run(run.path)
-        >>> again.status, int((again.events.kind == "aggregated").sum())
-        ('complete', 60)
+    """Read a run folder whose run need not have ended; `Run.summary` is then empty.
 
     Raises:
         RunFolderError: there is no run folder, or a file in it is damaged or should be there and
