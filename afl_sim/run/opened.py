@@ -12,6 +12,7 @@ from afl_sim import recording
 from afl_sim.recording.client_metrics import client_metrics
 from afl_sim.recording.tasks import MILESTONES
 from afl_sim.run.html import run_html
+from afl_sim.world.microseconds import MICROSECONDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,4 +175,4 @@ def _with_seconds(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seconds(times_us: pd.Series) -> pd.Series:
-    return times_us.astype("float64") / 1e6
+    return times_us.astype("float64") / MICROSECONDS

@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from afl_sim.errors import AflSimError, ScenarioError
+from afl_sim.errors import AflSimError
 from afl_sim.run.api import Progress
 from afl_sim.run.loading import written
 from afl_sim.run.opened import load_run
 from afl_sim.run.validation import Source, check_studies, check_study
 from afl_sim.scenario import Case, Scenario
-from afl_sim.scenario.wording import show
 from afl_sim.study.runs import Study, load_study
 from afl_sim.study.study import Options, Origin, Outcome, run_cases, study_folder
 
@@ -67,12 +66,12 @@ def run_study(
         [60, 60]
     """
     chosen = [*settings, *([] if workers is None else _workers(workers))]
-    if isinstance(scenario, Scenario | Mapping):
-        source = written(scenario) if isinstance(scenario, Scenario) else scenario
+    paths = _paths(scenario)
+    if not paths:
+        source: Any = written(scenario) if isinstance(scenario, Scenario) else scenario
         plan = check_study(source, chosen, seed, timing_only=timing_only, here=True)
         folder = Path.cwd()
     else:
-        paths = _paths([scenario] if isinstance(scenario, Path | str) else scenario)
         sources = [Source(path) for path in paths]
         plan = check_studies(sources, chosen, seed, timing_only=timing_only, here=True)
         folder = paths[0].resolve().parent
@@ -112,17 +111,11 @@ class _Held:
     """What keeps a temporary folder: while this is there, so is the folder."""
 
 
-def _paths(named: Any) -> list[Path]:
-    """The files of a study.
-
-    Raises:
-        ScenarioError: something is no path.
-    """
+def _paths(given: Any) -> list[Path]:
+    """The files that are named; none if what is given is, or should be, a scenario itself."""
+    named = [given] if isinstance(given, Path | str) else given
     if not isinstance(named, Sequence) or not all(isinstance(each, Path | str) for each in named):
-        raise ScenarioError(
-            f"got {show(named)}; expected a scenario: a Scenario, a dictionary, the path of a file "
-            "or a list of paths"
-        )
+        return []
     return [Path(each) for each in named]
 
 

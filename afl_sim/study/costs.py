@@ -10,16 +10,13 @@ from afl_sim.run.cost import Rates, flops_per_sample, measure
 from afl_sim.run.preparation import prepare
 from afl_sim.run.work import Work, work_of
 from afl_sim.scenario import Scenario, Study
+from afl_sim.scenario.dumping import WITHOUT_EFFECT
 
 _SECONDS = 2.0  # for each measurement, at most and at least, and for all of them
 _LEAST = 0.5
 _ALL = 30.0
 _TITLES = {"name", "description", "replications", "seed"}
-_ELSEWHERE = {
-    "recording",
-    "execution",
-    "figure",
-}  # where the work is done, and what is written of it
+_ELSEWHERE = {"recording", *WITHOUT_EFFECT}  # what is written of the work, and where it is done
 _NUMBERS = {"optimizer", "lr_schedule", "loss", "augment"}  # of training; they decide no instant
 _PASSES = 3  # a step's operations in forward passes: gradients by weights, and by activations
 

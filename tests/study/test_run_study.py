@@ -123,6 +123,8 @@ def test_mistakes_are_told_before_anything_is_run(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     with pytest.raises(ScenarioError, match="got a list of 1; expected a scenario"):
         run_study([1])  # type: ignore[arg-type]
+    with pytest.raises(ScenarioError, match="expected a scenario"):
+        run_study([])
 
 
 def test_failed_runs_are_named_and_the_others_are_kept(tmp_path: Path) -> None:
