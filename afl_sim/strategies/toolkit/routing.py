@@ -36,15 +36,25 @@ class Network:
 
 
 def network(times: Vector, p: Vector, m: int) -> Network:
-    """The network's rate and queues."""
-    queues = np.zeros_like(times)
-    before, rate = queues, 0.0
+    """The network's rate and queues; m is at least 1."""
+    _, rates, queues = _mean_values(times, p, m)
+    return Network(p, rates[-1], queues[-2])
+
+
+def _mean_values(
+    times: Vector, p: Vector, m: int
+) -> tuple[list[Vector], list[float], list[Vector]]:
+    """Mean value analysis: shares and rates with 1, ..., m tasks, and queues with 0, ..., m.
+
+    A client's share is its mean time in the network for each visit of a task anywhere.
+    """
+    shares, rates = [], []
+    queues = [np.zeros_like(times)]
     for k in range(1, m + 1):
-        before = queues
-        share = p * times * (1 + before)
-        rate = k / fsum(share)
-        queues = rate * share
-    return Network(p, rate, before)
+        shares.append(p * times * (1 + queues[-1]))
+        rates.append(k / fsum(shares[-1]))
+        queues.append(rates[-1] * shares[-1])
+    return shares, rates, queues
 
 
 def step_quality(found: Network, m: int, accuracy: float) -> tuple[float, float]:
@@ -72,12 +82,7 @@ def speed(times: Vector, p: Vector, m: int, accuracy: float) -> float:
 def _gradient(times: Vector, p: Vector, m: int, accuracy: float) -> tuple[float, Vector]:
     """`speed`, and its derivative by log p (shape (n,)), p being scaled to 1."""
     n = len(p)
-    shares, rates = [], []
-    queues = [np.zeros_like(times)]
-    for k in range(1, m + 1):
-        shares.append(p * times * (1 + queues[-1]))
-        rates.append(k / fsum(shares[-1]))
-        queues.append(rates[-1] * shares[-1])
+    shares, rates, queues = _mean_values(times, p, m)
     found = Network(p, rates[-1], queues[-2])
     quality, eta = step_quality(found, m, accuracy)
     # By p and by the queues, at the best step size, which need not be differentiated.
