@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -17,6 +18,8 @@ from afl_sim.scenario.catalogue import Catalogue, use_catalogue
 from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.strategies import resolve_strategy, strategies
 from afl_sim.strategies.base import Strategy
+from afl_sim.streams import Streams
+from afl_sim.world.clients.grouping import speeds
 
 
 def catalogue() -> Catalogue:
@@ -99,6 +102,33 @@ def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
         portable,
         training.gradient_noise_per == "gradient",
     )
+
+
+def client_speeds(scenario: Scenario) -> tuple[float, ...]:
+    """The speed of every client, if the clients' data depends on it; else nothing."""
+    if scenario.data.speed_correlation is None:
+        return ()
+    return speeds(scenario.clients, Streams(scenario.seed))
+
+
+def model_spec(block: dict[str, Any]) -> ModelSpec:
+    """The model of a scenario's ``model`` block.
+
+    Raises:
+        ScenarioError: its factory cannot be found.
+    """
+    kind = block["kind"]
+    return (MODELS.get(kind) or resolve_model(kind)).model_validate(block)
+
+
+def corrects(strategy: Strategy) -> bool:
+    """Whether a strategy adds a correction to the clients' gradients."""
+    return type(strategy).correction is not Strategy.correction
+
+
+def is_built_in(strategy: Strategy) -> bool:
+    """Whether a strategy comes with the package."""
+    return type(strategy).__module__.startswith("afl_sim.strategies.")
 
 
 def _unknown(key: str, block: BaseModel) -> ScenarioError:
