@@ -41,10 +41,12 @@ class Bandwidth:
     """The bandwidth of one link over time.
 
     Attributes:
+        name: tells it from other links; the text of the file, None where it has one link.
         ends_us: where each piece ends, in microseconds; the first begins at 0.
         rates: the bandwidth in each piece (bytes per second).
     """
 
+    name: str | None = None
     ends_us: array[int] = field(default_factory=lambda: array("q"))
     rates: array[float] = field(default_factory=lambda: array("d"))
 
@@ -115,7 +117,7 @@ def _read(
                 table.wrong(line, f"{whose} is {show(cells[3])}; expected the name of a link")
                 continue
         if key not in links:
-            links[key] = _Link(table)
+            links[key] = _Link(table, None if whose is None else str(key))
         start = starts.read(table, line, cells[0])
         end, rate = ends.read(table, line, cells[1]), rates.read(table, line, cells[2])
         links[key].add(line, start, end, rate)
@@ -174,11 +176,12 @@ class _Link:
 
     Args:
         table: to which mistakes are added.
+        name: of the link.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, name: str | None) -> None:
         self._table = table
-        self.made = Bandwidth()
+        self.made = Bandwidth(name)
         self._last = 0  # the line that was read last
         self._started_us = self._ended_us = 0
         self._last_rate = 0.0
@@ -279,12 +282,13 @@ class BandwidthTrace(TraceBlock):
         default="sample",
         description="sample: each client has one of the file's links, drawn with the scenario's "
         "seed; client: client i has the link with i in the column `client`. Where download and "
-        "upload have the same file, a client has the same link and the same start in both.",
+        "upload have links of the same names, a client has the same link in both.",
     )
     random_start: Flag = Field(
         default=False,
         description="true: each client's trace begins at a time of its own, drawn uniformly over "
-        "its length; false: at its beginning.",
+        "its length; false: at its beginning. Where download and upload have links of the same "
+        "names, it is the same share of the length in both.",
     )
     after_end: AfterEnd = Field(
         default="repeat",

@@ -160,8 +160,8 @@ def client_links(
 ) -> tuple[ClientLink, ClientLink]:
     """The clients' own download and upload links.
 
-    Where both directions are drawn from one file, they are drawn together: a client has the same
-    row and the same start in both.
+    Where the traces of both directions have links of the same names, they are drawn together: a
+    client has the same link in both, and begins at the same share of its length.
 
     Args:
         network: the links that a scenario describes.
@@ -169,13 +169,17 @@ def client_links(
         place: the row of a client where each row is a client.
     """
     links = {"download": network.download, "upload": network.upload}
-    traces = [link.bandwidth_trace for link in links.values()]
-    one_file = None not in traces and len({trace.sha256 for trace in traces if trace}) == 1
+    down, up = (link.bandwidth_trace for link in links.values())
+    together = down is not None and up is not None and _names(down) == _names(up)
     made = []
     for name, link in links.items():
         if link.bandwidth_trace is None:
             made.append(ClientLink(link, name, streams))
         else:
-            purpose = "network.trace" if one_file else f"network.{name}.trace"
+            purpose = "network.trace" if together else f"network.{name}.trace"
             made.append(VaryingLink(link, name, streams, purpose, place))
     return made[0], made[1]
+
+
+def _names(trace: BandwidthTrace) -> list[str | None]:
+    return [link.name for link in trace.links]

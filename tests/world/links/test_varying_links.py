@@ -271,8 +271,8 @@ def first_links(world: Scenario) -> list[tuple[int, int]]:
     return found
 
 
-def test_both_directions_of_a_client_have_the_same_link_of_one_file(trace: Any) -> None:
-    world = scenario(40, down=trace(pool(9)), up=trace(pool(9)))
+def test_both_directions_of_a_client_have_the_link_of_one_name(trace: Any) -> None:
+    world = scenario(40, down=trace(pool(9)), up=trace(pool(9).replace(",100", ",50"), "up.csv"))
     links = first_links(world)
     assert all(down == up for down, up in links)
     assert 5 < len(set(links)) <= 9
