@@ -76,7 +76,11 @@ def _of_part(part: Clients, path: KeyPath) -> Iterator[tuple[KeyPath, float]]:
         if column is not None:
             yield (*path, "devices", f"{name}_bandwidth"), sorted(column)[len(column) // 2]
             continue
-        for inner, law in distributions_in(getattr(part.network, name)):
+        link = getattr(part.network, name)
+        if link.bandwidth_trace is not None:
+            rates = sorted(each.mean for each in link.bandwidth_trace.links)
+            yield (*path, "network", name, "bandwidth_trace"), rates[len(rates) // 2]
+        for inner, law in distributions_in(link):
             if inner == ("bandwidth",):
                 yield (*path, "network", name, "bandwidth"), _usual(law)
 

@@ -16,10 +16,11 @@ from afl_sim.scenario.section import Count, Flag, Number, Section, refuse_many
 from afl_sim.scenario.sections.availability import Availability
 from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.faults import Faults
-from afl_sim.scenario.sections.network import Network
+from afl_sim.scenario.sections.network import BANDWIDTHS, Network
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import PartitionSpec
 from afl_sim.scenario.traces.devices import SPEEDS, DeviceTrace
+from afl_sim.scenario.traces.trace_block import TraceBlock
 from afl_sim.streams import Streams
 
 Members = npt.NDArray[np.uint8]
@@ -143,8 +144,13 @@ def _inheriting(own: BaseModel, fleet: BaseModel) -> BaseModel:
         value, common = getattr(own, name), getattr(fleet, name)
         if name not in own.model_fields_set:
             update[name] = common
+        elif isinstance(value, TraceBlock):
+            continue  # a file is read with its own keys
         elif isinstance(value, BaseModel) and isinstance(common, BaseModel):
             update[name] = _inheriting(value, common)
+    if any(getattr(own, name, None) is not None for name in BANDWIDTHS):
+        # The fleet's other way to give the bandwidth does not hold here.
+        update |= {name: getattr(own, name) for name in BANDWIDTHS}
     return own.model_copy(update=update)
 
 
