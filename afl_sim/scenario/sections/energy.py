@@ -138,15 +138,16 @@ PowerKey = Annotated[
 EnergyPerSampleKey = Annotated[
     JoulesPerSample | None,
     Field(
-        description="The energy of computing, in place of `power.compute`: for each sample that a "
-        "client trains on, drawn once for each client (joules per sample)."
+        description="The energy of computing, in place of `clients.power.compute`: for each "
+        "sample that a client trains on, drawn once for each client (joules per sample)."
     ),
 ]
 EnergyPerByteKey = Annotated[
     EnergyPerByte | None,
     Field(
-        description="The energy of transfers, in place of `power.download` and `power.upload`: a "
-        "number for both directions, or a block with one for each (joules per byte)."
+        description="The energy of transfers, in place of `clients.power.download` and "
+        "`clients.power.upload`: a number for both directions, or a block with one for "
+        "each (joules per byte)."
     ),
 ]
 ClientPriceKey = Annotated[

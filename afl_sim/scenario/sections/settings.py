@@ -115,18 +115,19 @@ class Stop(LaterSection):
     )
     energy_joules: Annotated[Number, Field(gt=0), ENERGY] | None = Field(
         default=None,
-        description="Energy that clients and server have used, as in `energy_joules.total` of the "
+        description="Energy that clients and server have used, the total of `energy_joules` in the "
         "summary; looked at after each version and evaluation (joules).",
     )
     price: Annotated[Number, Field(gt=0)] | None = Field(
         default=None,
-        description="Price of clients and server together, as in `price.total` of the summary; "
+        description="Price of clients and server together, the total of `price` in the summary; "
         "looked at after each version and evaluation (money).",
     )
     carbon_grams: Annotated[Number, Field(gt=0)] | None = Field(
         default=None,
-        description="Carbon dioxide of the electricity that clients and server have used, as in "
-        "`carbon_grams.total` of the summary; looked at after each version and evaluation (grams).",
+        description="Carbon dioxide of the electricity that clients and server have used, the "
+        "total of `carbon_grams` in the summary; looked at after each version and evaluation "
+        "(grams).",
     )
 
     @model_validator(mode="after")
