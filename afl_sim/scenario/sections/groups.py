@@ -12,9 +12,18 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from afl_sim.scenario.apportioning import apportion
-from afl_sim.scenario.section import Count, Flag, Number, Section, refuse_many
+from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Section, refuse_many
 from afl_sim.scenario.sections.availability import Availability
 from afl_sim.scenario.sections.compute import Compute
+from afl_sim.scenario.sections.energy import (
+    ENERGY_KEYS,
+    CarbonKey,
+    ClientPriceKey,
+    EnergyPerByteKey,
+    EnergyPerSampleKey,
+    PowerKey,
+    inherited_energy,
+)
 from afl_sim.scenario.sections.faults import Faults
 from afl_sim.scenario.sections.network import BANDWIDTHS, Network
 from afl_sim.scenario.sections.partition_base import Problem
@@ -52,8 +61,10 @@ class GroupData(Section):
     )
 
 
-class ClientGroup(Section):
+class ClientGroup(LaterSection):
     """Some of the clients. What a group does not say is as for the whole fleet."""
+
+    _later = ENERGY_KEYS
 
     name: str = Field(
         pattern=r"^[^\s.,]([^.,\n]*[^\s.,])?$",
@@ -92,6 +103,11 @@ class ClientGroup(Section):
     data: GroupData | None = Field(
         default=None, description="The samples of the group; null: like those of all clients."
     )
+    power: PowerKey = None
+    energy_per_sample: EnergyPerSampleKey = None
+    energy_per_byte: EnergyPerByteKey = None
+    price: ClientPriceKey = None
+    carbon_intensity: CarbonKey = None
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -123,6 +139,7 @@ def completed(group: ClientGroup, fleet: Mapping[str, Any]) -> ClientGroup:
         update["compute"] = _compute(group.compute, fleet["compute"])
     if "devices" in fleet and "devices" not in group.model_fields_set:
         update["devices"] = fleet["devices"]
+    update |= inherited_energy(group, fleet)
     return group.model_copy(update=update)
 
 

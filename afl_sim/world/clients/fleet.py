@@ -150,12 +150,21 @@ class Fleet(Legs):
         """Local steps that a task has completed by now, while it computes; else 0."""
         return self._done(task)[0]
 
+    def samples_done(self, task: Task) -> int:
+        """Samples that a task has been trained on by now, in the steps that it has completed."""
+        steps, extra = self._done(task)
+        done = self._workload.samples(task.client, steps)
+        return done + self._workload.samples(task.client, extra) if extra else done
+
     def _done(self, task: Task) -> tuple[int, int]:
         """The same, and how many further steps for what the client keeps."""
         if task.phase is not Phase.COMPUTING:
             return 0, 0
-        elapsed = int(self.env.now) - task.computing_since_us
-        done = self._compute(task.client).steps_done(task, elapsed)
+        pause = self._paused.get(task)
+        until = int(self.env.now) if pause is None else pause.since_us
+        if pause is not None and self._compute(task.client).varies:
+            until = task.computing_since_us  # what was done before the pause is noted already
+        done = self._compute(task.client).steps_done(task, until - task.computing_since_us)
         return self._workload.parted(done, task.steps, task.extra_steps)
 
     def interrupt(self, task: Task, repeat_step: bool = False) -> bool:
