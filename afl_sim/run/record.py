@@ -45,6 +45,7 @@ def record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
 
 
 def _record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
+    recorder.metrics.costs = {key: costs.totals for key, costs in finished.costs_at.items()}
     try:
         recorder.close()
         if finished.trained is not None and finished.status == "complete":
@@ -73,6 +74,8 @@ def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: 
         evaluations=recorder.metrics.rows,
         targets=finished.targets,
         metrics=finished.metrics,
+        costs=finished.costs,
+        costs_at=finished.costs_at,
     )
     if why is not None:
         summary["reason"] = why

@@ -85,7 +85,7 @@ def _finished(
         half.settle()
     server, time_us = world.server, ending.time_us
     uses = world.link_uses(time_us)
-    trained = half.trained(whole=status == "complete")
+    trained, account = half.trained(whole=status == "complete"), world.account
     return Finished(
         scenario=prepared.scenario,
         status=status,
@@ -102,6 +102,8 @@ def _finished(
         ended=perf_counter(),
         metrics={} if trained is None else prepared.metrics,
         targets=prepared.targets,
+        costs=None if account is None else account.until(time_us),
+        costs_at={} if account is None else account.marks,
     )
 
 

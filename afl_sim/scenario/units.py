@@ -56,6 +56,24 @@ _RATES: Final[dict[str, Decimal]] = {
     **{f"{prefix}bit/s": Decimal(size) / 8 for prefix, size in (_PREFIXES | _BINARY).items()},
     **{f"{prefix}bps": Decimal(size) / 8 for prefix, size in _PREFIXES.items()},
 }
+_SMALLER: Final = {
+    "": "1",
+    "k": "1e3",
+    "M": "1e6",
+    "m": "1e-3",
+    "u": "1e-6",
+    "n": "1e-9",
+    "p": "1e-12",
+}
+_POWERS: Final[dict[str, Decimal]] = {
+    **{f"{prefix}W": Decimal(_SMALLER[prefix]) for prefix in ("", "k", "M", "m", "u")},
+    **dict.fromkeys(("watt", "watts"), Decimal(1)),
+}
+_ENERGIES: Final[dict[str, Decimal]] = {
+    **{f"{prefix}J": Decimal(size) for prefix, size in _SMALLER.items()},
+    **{f"{prefix}Wh": 3600 * Decimal(_SMALLER[prefix]) for prefix in ("", "k", "m")},
+    **dict.fromkeys(("joule", "joules"), Decimal(1)),
+}
 _MEANT: Final = {
     **dict.fromkeys(("m", "M", "mn", "mins", "Min", "MIN", "Minutes", "Minute"), "min"),
     **dict.fromkeys(("sec", "secs", "S", "Sec", "Second", "Seconds"), "s"),
@@ -138,6 +156,8 @@ class Quantity:
     def _meant(self, unit: str) -> str:
         if self.units is _RATES:
             return _meant_rate(unit)
+        if self.units is not _DURATIONS:
+            return hint(unit, self.units)
         near = _MEANT.get(unit)
         return f"; did you mean '{near}'?" if near else hint(unit, self.units)
 
@@ -173,7 +193,7 @@ class Quantity:
         """A regular expression that texts of this kind match."""
         units = "|".join(re.escape(unit) for unit in self.units)
         per = self.base.partition(" per ")[2]
-        again = rf"(?:\s*/\s*{per})?" if per and self.units is _DURATIONS else ""
+        again = rf"(?:\s*/\s*{per})?" if per and self.units is not _RATES else ""
         return rf"^\s*{_NUMBER}\s*(?:{units}){again}\s*$"
 
     def __get_pydantic_core_schema__(
@@ -250,3 +270,17 @@ PER_SAMPLE, PER_STEP, PER_TASK = (
 
 RATE: Final = Quantity("Rate", "bytes per second", _RATES, "20 kB/s", _LISTED_RATES)
 """Bytes per second. Prefixes of a thousand are k, M, G, T; of 1024 Ki, Mi, Gi, Ti."""
+
+POWER: Final = Quantity("Power", "watts", _POWERS, "1.5 W", ("W", "mW", "uW", "kW"))
+"""Watts."""
+
+_LISTED_ENERGIES: Final = ("J", "mJ", "uJ", "nJ", "kJ", "Wh")
+
+ENERGY: Final = Quantity("Energy", "joules", _ENERGIES, "15 Wh", _LISTED_ENERGIES)
+"""Joules."""
+
+PER_BYTE, PER_SAMPLE_TRAINED = (
+    Quantity("Energy", f"joules per {what}", _ENERGIES, "20 mJ", _LISTED_ENERGIES)
+    for what in ("byte", "sample")
+)
+"""Joules for each byte or sample."""
