@@ -36,7 +36,7 @@ from afl_sim.run.initial_model import (
     one_at_a_time,
 )
 from afl_sim.run.kinds import settings_of
-from afl_sim.run.recipe import client_speeds
+from afl_sim.run.recipe import client_speeds, measured_sizes
 from afl_sim.run.rule_trials import check_on_model
 from afl_sim.run.task_checks import check_task, measured_by
 from afl_sim.scenario import Scenario
@@ -195,6 +195,7 @@ def deal_out(scenario: Scenario, samples: Annotations, streams: Streams) -> Deal
         client_speeds(scenario),
         streams,
         group_shares(clients, streams),
+        measured_sizes(scenario),
     )
 
 

@@ -41,7 +41,7 @@ from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.scenario.sections.personalization import Ditto, FedRep
 from afl_sim.streams import Streams
-from afl_sim.world.clients.grouping import speeds
+from afl_sim.world.clients.grouping import samples_by_devices, speeds
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Recipe:
         attack: which clients attack, and how; None if none do.
         speeds: of the clients, if their data depends on their speed; else empty.
         groups: of clients with data of their own; empty if there are none.
+        measured: how many samples each client's device has, int64 (clients,); None if the data does
+            not depend on that.
         personalization: the further steps of tasks, for what clients keep; None if there are none.
         own_models: whether evaluations test models of which each client has one of its own.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
@@ -72,6 +74,7 @@ class Recipe:
     attack: Attack | None = None
     speeds: tuple[float, ...] = ()
     groups: tuple[GroupShare, ...] = ()
+    measured: npt.NDArray[np.int64] | None = None
     personalization: FedRep | Ditto | None = None
     own_models: bool = False
     stored: Path | None = None
@@ -90,6 +93,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.clients.attack,
         client_speeds(scenario),
         group_shares(scenario.clients, Streams(scenario.seed)),
+        measured_sizes(scenario),
         scenario.training.personalization,
         tests_own_models(scenario),
     )
@@ -100,6 +104,13 @@ def client_speeds(scenario: Scenario) -> tuple[float, ...]:
     if scenario.data.speed_correlation is None:
         return ()
     return speeds(scenario.clients, Streams(scenario.seed))
+
+
+def measured_sizes(scenario: Scenario) -> npt.NDArray[np.int64] | None:
+    """How many samples each client's device has, if the clients' data depends on it; else None."""
+    if not scenario.data.partition.by_devices:
+        return None
+    return samples_by_devices(scenario.clients, Streams(scenario.seed))
 
 
 def compressor_of(recipe: Recipe) -> Compressor | None:
@@ -232,7 +243,15 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     streams = Streams(recipe.seed)
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
     samples = pool.annotations.of(rows)
-    dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams, recipe.groups)
+    dealt = deal(
+        recipe.data,
+        samples,
+        recipe.clients,
+        recipe.speeds,
+        streams,
+        recipe.groups,
+        recipe.measured,
+    )
     pool = skewed(pool, recipe.data, lambda c: rows[dealt.held(c)], recipe.clients, streams)
     training: SizedShards = dealt.training
     testing: SizedShards | None = dealt.testing

@@ -62,6 +62,7 @@ def check_study(
             scenario.clients.attack,
             str([(g.share, g.count, g.exactly, g.data) for g in scenario.clients.groups]),
             scenario.data,
+            scenario.clients.model_dump_json() if scenario.data.partition.by_devices else None,
             scenario.model.model_dump_json(),
             scenario.evaluation.model_dump_json(),
             tuple(scenario.stop.by_metric),

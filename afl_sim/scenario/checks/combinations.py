@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from afl_sim.scenario.catalogue import NamedBlock
+from afl_sim.scenario.checks.devices import device_problems
 from afl_sim.scenario.checks.extremes import beyond_all_bounds
 from afl_sim.scenario.checks.fleet import group_problems, wrong_lengths, wrong_traces
 from afl_sim.scenario.checks.numerics import numerics_findings
@@ -16,7 +17,7 @@ from afl_sim.scenario.mistakes.partial import Partial, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.training import LENGTHS, Training
-from afl_sim.scenario.traces.devices import SPEEDS
+from afl_sim.scenario.traces.device_columns import SPEEDS
 from afl_sim.scenario.wording import show
 
 
@@ -38,6 +39,7 @@ def impossible_combinations(
     yield from without_unknown(group_problems(parts.get("clients"), parts.get("data"), clients))
     if clients is not None:
         yield from wrong_traces(parts.get("clients"), clients)
+        yield from device_problems(parts.get("clients"), parts.get("data"), clients)
         yield from without_unknown(_wrong_attackers(parts, clients))
         yield from _own_checks(sections, clients)
     server = sections.get("server")

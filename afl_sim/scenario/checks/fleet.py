@@ -116,20 +116,7 @@ def wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding
 def wrong_traces(clients: Any, count: int) -> Iterator[Finding]:
     """Traces that have not a row for each client that needs one."""
     for path, fleet, size in fleets_of(clients, count):
-        yield from without_unknown(_wrong_devices(path, fleet, size))
         yield from without_unknown(_absent_clients(path, fleet, size))
-
-
-def _wrong_devices(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Finding]:
-    trace = fleet.devices
-    if trace is not None and trace.by == "client" and len(trace.devices) != count:
-        whole = "clients.count is" if path == ("clients",) else "the group has"
-        yield Finding(
-            (*path, "devices", "trace"),
-            f"{trace.trace} has {len(trace.devices)} devices, but {whole} "
-            f"{'a drawn number of clients' if count is None else count}; expected a row for each "
-            "client, or by: sample",
-        )
 
 
 def _absent_clients(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Finding]:
@@ -137,6 +124,8 @@ def _absent_clients(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Fi
     availability = fleet.availability
     if availability.kind != "trace":
         return
+    if fleet.devices is not None and fleet.devices.devices.presences:
+        return  # the devices say which rows are whose
     rows = len(availability.presences.intervals)
     clients = rows if count is None else min(count, rows)
     absent = [i for i in availability.presences.without_rows if i < clients]

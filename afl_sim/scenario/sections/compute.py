@@ -10,7 +10,7 @@ from afl_sim.scenario.distributions.distribution import Distribution, In
 from afl_sim.scenario.distributions.uses import Duration, OncePerClient
 from afl_sim.scenario.section import Seconds, Section, default_choice, refuse_many
 from afl_sim.scenario.sections.modulation import Hours, Slowdowns
-from afl_sim.scenario.traces.devices import SPEEDS
+from afl_sim.scenario.traces.device_columns import SPEEDS
 from afl_sim.scenario.units import PER_SAMPLE, PER_STEP, PER_TASK
 
 

@@ -19,7 +19,8 @@ from afl_sim.scenario.sections.faults import Faults
 from afl_sim.scenario.sections.network import Network
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import PartitionSpec
-from afl_sim.scenario.traces.devices import SPEEDS, DeviceTrace
+from afl_sim.scenario.traces.device_columns import SPEEDS
+from afl_sim.scenario.traces.devices import DeviceTrace
 from afl_sim.streams import Streams
 
 Members = npt.NDArray[np.uint8]

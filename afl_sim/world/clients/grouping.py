@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 from afl_sim.scenario.distributions.distribution import Distribution
@@ -14,7 +15,12 @@ from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.groups import Members, members
 from afl_sim.streams import Streams
-from afl_sim.world.clients.devices import with_devices
+from afl_sim.world.clients.devices import (
+    Together,
+    places_in_availability,
+    sample_counts,
+    with_devices,
+)
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.speed import SPEED
 
@@ -30,11 +36,11 @@ class Part:
 
     Attributes:
         clients: the section as it holds for them, whose lists are asked by the client's index.
-        place: the place of each of them among them.
+        presence: the client of a trace of availability that each of them is.
     """
 
     clients: Clients
-    place: Place
+    presence: Place
 
 
 @dataclass(frozen=True)
@@ -65,19 +71,43 @@ def grouping_of(clients: Clients, streams: Streams) -> Grouping:
         streams: the run's random streams.
     """
     if not clients.groups:
-        return Grouping((Part(with_devices(clients, streams, _own), _own),), None)
+        return Grouping((_part(clients, streams, _own),), None)
+    found = members(clients.groups, clients.count, streams)
+    return Grouping(tuple(_parts(clients, found, streams)), found)
+
+
+def _part(
+    clients: Clients, streams: Streams, place: Place, together: Together | None = None
+) -> Part:
+    measured = with_devices(clients, streams, place, together)
+    return Part(measured, places_in_availability(clients, streams, place, together))
+
+
+def _parts(clients: Clients, found: Members, streams: Streams) -> Iterator[Part]:
+    """The part of each group."""
     groups = clients.groups
-    found = members(groups, clients.count, streams)
-    rank = np.empty(clients.count, dtype=np.int64)
-    for index in range(len(groups)):
-        mine = np.flatnonzero(found == index)
-        rank[mine] = np.arange(len(mine))
-    place = rank.item
-    parts = tuple(
-        Part(with_devices(_placed(clients.of_group(group), place), streams, place), place)
-        for group in groups
-    )
-    return Grouping(parts, found)
+    place = _ranks([np.flatnonzero(found == index) for index in range(len(groups))], clients.count)
+    for index, group in enumerate(groups):
+        section = _placed(clients.of_group(group), place)
+        yield _part(section, streams, place, _together(index, clients, found))
+
+
+def _together(index: int, clients: Clients, found: Members) -> Together | None:
+    """Those who share the devices of a group; None where that does not matter."""
+    trace = clients.groups[index].devices
+    if trace is None or trace.replacement:
+        return None
+    alike = [i for i, group in enumerate(clients.groups) if group.devices == trace]
+    sharing = np.flatnonzero(np.isin(found, alike))
+    return Together(len(sharing), _ranks([sharing], clients.count))
+
+
+def _ranks(parts: Sequence[npt.NDArray[np.int64]], count: int) -> Place:
+    """The place of each client in its part."""
+    rank = np.zeros(count, dtype=np.int64)
+    for part in parts:
+        rank[part] = np.arange(len(part))
+    return rank.item
 
 
 def _own(client: int) -> int:
@@ -109,3 +139,19 @@ def speeds(clients: Clients, streams: Streams) -> tuple[float, ...]:
     laws = [part.clients.compute.speed for part in grouping.parts]
     law_of = grouping.choose(laws)
     return tuple(draw(law_of(client), streams, SPEED, client) for client in range(clients.count))
+
+
+def samples_by_devices(clients: Clients, streams: Streams) -> npt.NDArray[np.int64]:
+    """How many samples each client holds, as its device says; int64 (clients.count,)."""
+    if not clients.groups:
+        everyone = np.arange(clients.count)
+        return sample_counts(clients, streams, everyone, _own)
+    found = members(clients.groups, clients.count, streams)
+    counts = np.empty(clients.count, dtype=np.int64)
+    for index, group in enumerate(clients.groups):
+        mine = np.flatnonzero(found == index)
+        place = _ranks([mine], clients.count)
+        together = _together(index, clients, found)
+        section = clients.of_group(group)
+        counts[mine] = sample_counts(section, streams, mine, place, together)
+    return counts
