@@ -14,6 +14,7 @@ from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.training.judging import Scores
 from afl_sim.run.kinds import strategy_of, tests_own_models
 from afl_sim.run.preparation import Prepared
+from afl_sim.run.step_cost import step_cost_of
 from afl_sim.scenario import Scenario
 from afl_sim.strategies.base import Population
 from afl_sim.world.learner import Learner
@@ -49,6 +50,7 @@ def world_of(
         learner,
         log,
         update_bytes=compression.upload_bytes(*sizes),
+        cost=step_cost_of(scenario),
         **hooks,
     )
 

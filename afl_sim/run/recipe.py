@@ -35,6 +35,7 @@ from afl_sim.run.bits import effective_bits
 from afl_sim.run.evaluating import Held, SizedShards, choose, evaluator_of
 from afl_sim.run.initial_model import model_spec, new_model
 from afl_sim.run.kinds import settings_of, tests_own_models
+from afl_sim.run.step_cost import step_cost_of
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.attack import Attack
@@ -103,7 +104,12 @@ def client_speeds(scenario: Scenario) -> tuple[float, ...]:
     """The speed of every client, if the clients' data depends on it; else nothing."""
     if scenario.data.speed_correlation is None:
         return ()
-    return speeds(scenario.clients, Streams(scenario.seed))
+    return speeds(
+        scenario.clients,
+        Streams(scenario.seed),
+        step_cost_of(scenario),
+        scenario.training.samples_per_step,
+    )
 
 
 def measured_sizes(scenario: Scenario) -> npt.NDArray[np.int64] | None:

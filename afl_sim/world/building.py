@@ -40,6 +40,7 @@ from afl_sim.world.server.sender import Sender
 from afl_sim.world.server.versions import ServerTimes, VersionMaker
 from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.faults import AnyFaults, Faults, FaultsByGroup
+from afl_sim.world.tasks.roofline import StepCost
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -52,11 +53,13 @@ class Sizes:
         samples_of: the number of samples that a client holds.
         download_bytes: size of the model that a client downloads.
         upload_bytes: size of the update that a client uploads.
+        cost: of a local step, where it takes as long as the model says; else None.
     """
 
     samples_of: Callable[[int], int]
     download_bytes: int
     upload_bytes: int
+    cost: StepCost | None = None
 
 
 def build_parts(
@@ -165,7 +168,7 @@ def _durations(
 ) -> Durations:
     server = scenario.server
     fleet = [part.clients for part in grouping.parts]
-    compute = [Compute(clients.compute, workload, streams) for clients in fleet]
+    compute = [Compute(clients.compute, workload, streams, sizes.cost) for clients in fleet]
     downloads = [ClientLink(each.network.download, "download", streams) for each in fleet]
     uploads = [ClientLink(each.network.upload, "upload", streams) for each in fleet]
     return Durations(

@@ -26,6 +26,7 @@ from afl_sim.world.server.server import Schedule, Server
 from afl_sim.world.server.standstill import Standstill
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.stopping import Ending, RunEnded, StopRules
+from afl_sim.world.tasks.roofline import StepCost
 
 _NO_EVENT = "Invalid yield value"  # SimPy's words
 _EVENTS = 1 << 12  # between two looks at whether the run makes progress
@@ -60,6 +61,7 @@ class World:
         progress: called with each version.
         after_version: called with each version that does not end the run, once all is recorded.
         update_bytes: size of the update that a client uploads, in bytes; that of the model if None.
+        cost: of a local step; needed only where clients have operations per second.
         between_events: called now and then; returns after how many more events to call it again.
 
     Attributes:
@@ -78,6 +80,7 @@ class World:
         progress: Callable[[], None] | None = None,
         after_version: Callable[[int], None] | None = None,
         update_bytes: int | None = None,
+        cost: StepCost | None = None,
         between_events: Callable[[], int] = lambda: _EVENTS,
     ) -> None:
         streams = Streams(scenario.seed)
@@ -102,7 +105,12 @@ class World:
         self._parts = build_parts(
             env,
             scenario,
-            Sizes(samples_of, model_bytes, model_bytes if update_bytes is None else update_bytes),
+            Sizes(
+                samples_of,
+                model_bytes,
+                model_bytes if update_bytes is None else update_bytes,
+                cost,
+            ),
             streams,
             learner,
             self._ledger,

@@ -16,8 +16,8 @@ from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.compute import SPEED_KEYS
 from afl_sim.scenario.sections.training import LENGTHS, Training
-from afl_sim.scenario.traces.device_columns import SPEEDS
 from afl_sim.scenario.wording import show
 
 
@@ -278,7 +278,7 @@ def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         computes = [((*path, "compute"), fleet.get("compute")) for path, fleet in fleets]
     for path, block, names in (
         (("training",), data.get("training"), LENGTHS),
-        *((path, compute, SPEEDS) for path, compute in computes),
+        *((path, compute, SPEED_KEYS) for path, compute in computes),
     ):
         message = too_many(given(block, names), names)
         if message is not None:

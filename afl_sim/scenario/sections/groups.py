@@ -14,12 +14,12 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from afl_sim.scenario.apportioning import apportion
 from afl_sim.scenario.section import Count, Flag, Number, Section, refuse_many
 from afl_sim.scenario.sections.availability import Availability
-from afl_sim.scenario.sections.compute import Compute
+from afl_sim.scenario.sections.compute import SPEED_KEYS, Compute
 from afl_sim.scenario.sections.faults import Faults
 from afl_sim.scenario.sections.network import Network
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import PartitionSpec
-from afl_sim.scenario.traces.device_columns import SPEEDS
+from afl_sim.scenario.traces.device_columns import ROOFLINE
 from afl_sim.scenario.traces.devices import DeviceTrace
 from afl_sim.streams import Streams
 
@@ -131,7 +131,8 @@ def _compute(own: Compute | None, fleet: Compute) -> GroupCompute:
     if own is None:
         return whole
     if gives_speed(own):
-        whole = whole.model_copy(update=dict.fromkeys(SPEEDS))
+        none = SPEED_KEYS if own.flops_per_second is not None else (*SPEED_KEYS, *ROOFLINE)
+        whole = whole.model_copy(update=dict.fromkeys(none))
     return whole.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
@@ -151,7 +152,7 @@ def _inheriting(own: BaseModel, fleet: BaseModel) -> BaseModel:
 
 def gives_speed(compute: Compute) -> bool:
     """Whether a block says how fast clients compute."""
-    return any(getattr(compute, name) is not None for name in SPEEDS)
+    return any(getattr(compute, name) is not None for name in SPEED_KEYS)
 
 
 def size_problems(groups: Sequence[ClientGroup], count: int | None) -> Iterator[Problem]:

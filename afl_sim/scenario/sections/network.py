@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
-from afl_sim.scenario.distributions.uses import ClientDuration, OncePerClient
+from afl_sim.scenario.distributions.uses import ClientDuration, SteadyRate
 from afl_sim.scenario.section import Count, Number, Section, kind_alone
 from afl_sim.scenario.units import RATE
-
-
-def _never_zero(value: Distribution) -> Distribution:
-    if not value.positive:
-        raise PydanticCustomError(
-            "scenario", "can be 0; expected a number or distribution that is always above 0"
-        )
-    return value
-
-
-Rate = Annotated[Distribution, AfterValidator(_never_zero)]
-"""A rate or factor that is above 0 with probability one."""
-
-SteadyRate = Annotated[OncePerClient, AfterValidator(_never_zero)]
-"""One that is drawn once for each client."""
 
 
 class Link(Section):

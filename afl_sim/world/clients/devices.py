@@ -17,7 +17,8 @@ from afl_sim.scenario.distributions.elementary import each, log
 from afl_sim.scenario.distributions.laws import Law, elementwise
 from afl_sim.scenario.sections.availability import TracedAvailability
 from afl_sim.scenario.sections.clients import Clients
-from afl_sim.scenario.traces.device_columns import SAMPLES, SPEEDS
+from afl_sim.scenario.sections.compute import SPEED_KEYS
+from afl_sim.scenario.traces.device_columns import ROOFLINE, SAMPLES
 from afl_sim.scenario.traces.devices import Devices, DeviceTrace
 from afl_sim.scenario.traces.tables import number_of
 from afl_sim.streams import Streams
@@ -60,9 +61,10 @@ def with_devices(
         for name, values in trace.devices.columns.items()
         if name != SAMPLES
     }
-    compute: dict[str, Any] = {name: columns[name] for name in SPEEDS if name in columns}
+    compute: dict[str, Any] = {name: columns[name] for name in SPEED_KEYS if name in columns}
     if compute:
-        compute = {**dict.fromkeys(SPEEDS), **compute}
+        compute = {**dict.fromkeys((*SPEED_KEYS, *ROOFLINE)), **compute}
+        compute |= {name: columns[name] for name in ROOFLINE if name in columns}
     network = {}
     for name in ("download", "upload"):
         found = {

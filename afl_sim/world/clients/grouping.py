@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.groups import Members, members
 from afl_sim.streams import Streams
 from afl_sim.world.clients.devices import (
@@ -23,6 +24,7 @@ from afl_sim.world.clients.devices import (
 )
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.speed import SPEED
+from afl_sim.world.tasks.roofline import Roofline, StepCost
 
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T")
@@ -133,12 +135,30 @@ def _placed_value(value: Any, place: Place) -> Any:
     return value
 
 
-def speeds(clients: Clients, streams: Streams) -> tuple[float, ...]:
-    """The persistent speed of every client, in seconds per sample, step or task."""
+def speeds(
+    clients: Clients, streams: Streams, cost: StepCost | None = None, batch: int | None = None
+) -> tuple[float, ...]:
+    """The persistent speed of every client, in seconds per sample, step or task.
+
+    Args:
+        clients: the scenario's section.
+        streams: the run's random streams.
+        cost: of a local step; needed only where clients have operations per second.
+        batch: samples in such a step; None for a large one.
+    """
     grouping = grouping_of(with_shuffles(clients, streams, "clients"), streams)
-    laws = [part.clients.compute.speed for part in grouping.parts]
-    law_of = grouping.choose(laws)
-    return tuple(draw(law_of(client), streams, SPEED, client) for client in range(clients.count))
+    found = [_speed(part.clients.compute, streams, cost, batch) for part in grouping.parts]
+    speed_of = grouping.choose(found)
+    return tuple(speed_of(client)(client) for client in range(clients.count))
+
+
+def _speed(
+    compute: Compute, streams: Streams, cost: StepCost | None, batch: int | None
+) -> Callable[[int], float]:
+    if compute.unit == "flop":
+        roofline = Roofline(compute, cost, streams)
+        return lambda client: roofline.seconds_per_sample(client, batch)
+    return lambda client: draw(compute.speed, streams, SPEED, client)
 
 
 def samples_by_devices(clients: Clients, streams: Streams) -> npt.NDArray[np.int64]:
