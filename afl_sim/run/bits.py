@@ -13,8 +13,8 @@ from afl_sim.learning.data.made_up import made_up
 from afl_sim.learning.training.model_trial import Demands
 from afl_sim.learning.training.portable_trial import first_obstacle
 from afl_sim.portable.processor import shortfall
-from afl_sim.run.initial_model import corrects, model_spec, new_model, one_at_a_time
-from afl_sim.run.kinds import settings_of, strategy_of
+from afl_sim.run.initial_model import model_spec, new_model, one_at_a_time
+from afl_sim.run.kinds import corrects, settings_of, strategy_of
 from afl_sim.run.rule_trials import rule_obstacle
 from afl_sim.run.strategy_trial import strategy_obstacle
 from afl_sim.run.task_checks import own_code, task_obstacle

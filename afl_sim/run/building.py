@@ -13,6 +13,7 @@ from afl_sim.global_model.guard import Guard
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.training.judging import Scores
 from afl_sim.run.kinds import strategy_of, tests_own_models
+from afl_sim.run.memory import batches_that_fit, clients_without_room
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.step_cost import step_cost_of
 from afl_sim.scenario import Scenario
@@ -51,6 +52,8 @@ def world_of(
         log,
         update_bytes=compression.upload_bytes(*sizes),
         cost=step_cost_of(scenario),
+        most=batches_that_fit(scenario),
+        absent=clients_without_room(scenario, samples_of),
         **hooks,
     )
 

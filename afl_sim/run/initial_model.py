@@ -29,9 +29,9 @@ from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.machine import physical_memory
-from afl_sim.run.kinds import optimizer_of, strategy_of, tests_own_models
+from afl_sim.run.kinds import corrects, optimizer_of, strategy_of, tests_own_models
+from afl_sim.run.memory import batches_that_fit
 from afl_sim.scenario import DataSpec, Scenario
-from afl_sim.strategies.base import Strategy
 from afl_sim.streams import Streams
 
 # Models are drawn from global generators, and data is read once for all runs of a process.
@@ -144,16 +144,16 @@ def demands_of(
     last = {samples % EVALUATION_BATCH for samples in tested}
     return Demands(
         settings,
-        batch_sizes(partition.sizes, training.samples_per_step, training.drop_last),
+        batch_sizes(
+            partition.sizes,
+            training.samples_per_step,
+            training.drop_last,
+            batches_that_fit(scenario),
+        ),
         tuple(sorted(size for size in last if 0 < size <= MOST_SAMPLES)),
         corrects(strategy_of(scenario)),
         evaluation.squared_gradient_norm,
     )
-
-
-def corrects(strategy: Strategy) -> bool:
-    """Whether a strategy adds a correction to the clients' gradients."""
-    return type(strategy).correction is not Strategy.correction
 
 
 def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> None:

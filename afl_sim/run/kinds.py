@@ -101,6 +101,11 @@ def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
     )
 
 
+def corrects(strategy: Strategy) -> bool:
+    """Whether a strategy adds a correction to the clients' gradients."""
+    return type(strategy).correction is not Strategy.correction
+
+
 def _unknown(key: str, block: BaseModel) -> ScenarioError:
     kind = getattr(block, "kind", type(block).__name__)
     return ScenarioError(

@@ -36,6 +36,7 @@ from afl_sim.run.initial_model import (
     one_at_a_time,
 )
 from afl_sim.run.kinds import settings_of
+from afl_sim.run.memory import check_memory
 from afl_sim.run.recipe import client_speeds, measured_sizes
 from afl_sim.run.rule_trials import check_on_model
 from afl_sim.run.task_checks import check_task, measured_by
@@ -135,6 +136,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     check_skew(scenario.data, form)
     if dataset is not None:
         dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
+    check_memory(scenario, dealt.training.sizes)
     check_batches(scenario, dealt.training)
     check_augmentation(scenario.training.augment, form)
     if not timing_only:

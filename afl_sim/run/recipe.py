@@ -35,6 +35,7 @@ from afl_sim.run.bits import effective_bits
 from afl_sim.run.evaluating import Held, SizedShards, choose, evaluator_of
 from afl_sim.run.initial_model import model_spec, new_model
 from afl_sim.run.kinds import settings_of, tests_own_models
+from afl_sim.run.memory import batches_that_fit
 from afl_sim.run.step_cost import step_cost_of
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
@@ -60,6 +61,8 @@ class Recipe:
         groups: of clients with data of their own; empty if there are none.
         measured: how many samples each client's device has, int64 (clients,); None if the data does
             not depend on that.
+        most: the most samples that fit into a mini-batch of each client, int64 (clients,); None if
+            all fit.
         personalization: the further steps of tasks, for what clients keep; None if there are none.
         own_models: whether evaluations test models of which each client has one of its own.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
@@ -76,6 +79,7 @@ class Recipe:
     speeds: tuple[float, ...] = ()
     groups: tuple[GroupShare, ...] = ()
     measured: npt.NDArray[np.int64] | None = None
+    most: npt.NDArray[np.int64] | None = None
     personalization: FedRep | Ditto | None = None
     own_models: bool = False
     stored: Path | None = None
@@ -95,6 +99,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         client_speeds(scenario),
         group_shares(scenario.clients, Streams(scenario.seed)),
         measured_sizes(scenario),
+        batches_that_fit(scenario),
         scenario.training.personalization,
         tests_own_models(scenario),
     )
@@ -186,6 +191,7 @@ def build_runner(
             sizes,
             dataset.weights,
         )
+        trainer.limit_batches(recipe.most)
     tuning = recipe.evaluation.fine_tuning
     tuner = None if tuning is None else Tuner(trainer, tuning, tuned)
     evaluator = evaluator_of(
@@ -222,7 +228,7 @@ def _batch_sizes(recipe: Recipe, held: Held, evaluated: int) -> BatchSizes:
     """
     settings, evaluation = recipe.settings, recipe.evaluation
     training, testing = held.training.sizes, held.testing
-    trained = batch_sizes(training, settings.batch_size, settings.drop_last)
+    trained = batch_sizes(training, settings.batch_size, settings.drop_last, recipe.most)
     totals = [evaluated]
     if evaluation.squared_gradient_norm:
         totals.append(int(training.sum()))

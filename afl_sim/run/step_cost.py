@@ -82,11 +82,10 @@ def _cost(asked: _Asked) -> ModelCost:
 
 def _measured(spec: Any, data: DataSpec) -> ModelCost:
     from afl_sim.learning.data.made_up import made_up
+    from afl_sim.learning.models.built_in import build_model
     from afl_sim.learning.models.cost.measuring import measured
-    from afl_sim.run.initial_model import new_model
-    from afl_sim.streams import Streams
 
-    model = new_model(spec.model_dump(by_alias=True), data, Streams(0))
+    model = build_model(spec, form_of(data), 0)
     try:
         return measured(model, lambda count: made_up(data, count)[0])
     except AflSimError:

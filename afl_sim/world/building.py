@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import simpy
 
 from afl_sim.scenario.distributions.draws import draw
@@ -21,6 +23,7 @@ from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.memory import WithoutSome
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
@@ -54,12 +57,17 @@ class Sizes:
         download_bytes: size of the model that a client downloads.
         upload_bytes: size of the update that a client uploads.
         cost: of a local step, where it takes as long as the model says; else None.
+        most: the most samples that fit into a mini-batch of a client, int64 (clients,); None if all
+            fit.
+        absent: which clients do not take part, bool (clients,); None if all do.
     """
 
     samples_of: Callable[[int], int]
     download_bytes: int
     upload_bytes: int
     cost: StepCost | None = None
+    most: npt.NDArray[np.int64] | None = None
+    absent: npt.NDArray[np.bool_] | None = None
 
 
 def build_parts(
@@ -96,7 +104,8 @@ def build_parts(
     selector = build_selector(selection, sizes.samples_of, durations.expected_seconds, streams)
     availability = attendance(grouping, streams)
     idle = IdleClients(clients.count, streams)
-    presence = (QueueingPresence if queues else Presence)(idle, availability, selector)
+    there = availability if sizes.absent is None else WithoutSome(sizes.absent, availability)
+    presence = (QueueingPresence if queues else Presence)(idle, there, selector)
     idle_waits = IdleWaits(env, presence, outages)
     listener = None
     if selector is not None and (selection.reads_results or isinstance(selector, OwnSelector)):
@@ -155,6 +164,7 @@ def _workload(scenario: Scenario, sizes: Sizes, streams: Streams) -> Workload:
         drop_last=training.drop_last,
         streams=streams,
         personal=training.personalization,
+        most=sizes.most,
     )
 
 

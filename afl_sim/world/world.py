@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from types import GeneratorType
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import simpy
 
 from afl_sim.errors import AflSimError, ScenarioError, ScheduleError
@@ -62,6 +64,7 @@ class World:
         after_version: called with each version that does not end the run, once all is recorded.
         update_bytes: size of the update that a client uploads, in bytes; that of the model if None.
         cost: of a local step; needed only where clients have operations per second.
+        most, absent: as in `Sizes`.
         between_events: called now and then; returns after how many more events to call it again.
 
     Attributes:
@@ -81,6 +84,8 @@ class World:
         after_version: Callable[[int], None] | None = None,
         update_bytes: int | None = None,
         cost: StepCost | None = None,
+        most: npt.NDArray[np.int64] | None = None,
+        absent: npt.NDArray[np.bool_] | None = None,
         between_events: Callable[[], int] = lambda: _EVENTS,
     ) -> None:
         streams = Streams(scenario.seed)
@@ -110,6 +115,8 @@ class World:
                 model_bytes,
                 model_bytes if update_bytes is None else update_bytes,
                 cost,
+                most,
+                absent,
             ),
             streams,
             learner,

@@ -26,6 +26,7 @@ def device_problems(clients: Any, data: Any, count: int) -> Iterator[Finding]:
     for path, fleet, size in fleets_of(clients, count):
         yield from without_unknown(_rows(path, fleet, size))
         yield from without_unknown(_availability(path, fleet))
+        yield from without_unknown(_memory(path, fleet))
     yield from without_unknown(_too_few_devices(clients, count))
     yield from without_unknown(_samples(clients, data, count))
 
@@ -106,6 +107,22 @@ def _availability(path: KeyPath, fleet: Any) -> Iterator[Finding]:
                     "column client",
                 )
                 return
+
+
+def _memory(path: KeyPath, fleet: Any) -> Iterator[Finding]:
+    memory, trace = fleet.memory, fleet.devices
+    measured = trace is not None and "memory" in trace.devices.columns
+    if memory is not None and memory.bytes is None and not measured:
+        yield Finding(
+            (*path, "memory"),
+            "does not say how much there is; expected bytes, such as 4 GB, or clients.devices "
+            "with a column memory",
+        )
+    elif memory is not None and memory.bytes is not None and measured:
+        yield Finding(
+            (*path, "memory", "bytes"),
+            f"{trace.trace} gives the memory of each device; expected one of the two",
+        )
 
 
 def _samples(clients: Any, data: Any, count: int) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from afl_sim.scenario.sections.groups import (
     completed,
     refuse_measured_twice,
 )
+from afl_sim.scenario.sections.memory import AnyMemory
 from afl_sim.scenario.sections.network import Network
 from afl_sim.scenario.traces.devices import DeviceTrace
 
@@ -24,11 +25,16 @@ from afl_sim.scenario.traces.devices import DeviceTrace
 class Clients(LaterSection):
     """The fleet."""
 
-    _later = ("attack", "groups")
+    _later = ("attack", "groups", "memory")
 
     count: Count = Field(description="Number of clients.")
     compute: Compute = Field(default=Compute(), description="How long local training takes.")
     network: Network = Field(default=Network(), description="How long transfers take.")
+    memory: AnyMemory = Field(
+        default=None,
+        description="Memory of the clients, which bounds what they can train: a block, or its "
+        "bytes alone, such as 4 GB; null: no bound.",
+    )
     devices: DeviceTrace | None = Field(
         default=None,
         description="Measured devices, whose speeds and links replace the keys in `compute` and "
@@ -67,7 +73,7 @@ class Clients(LaterSection):
 
     def of_group(self, group: ClientGroup) -> Clients:
         """The section as it holds for the clients of one of its groups."""
-        own = ("compute", "network", "devices", "availability", "faults")
+        own = ("compute", "network", "memory", "devices", "availability", "faults")
         return self.model_copy(
             update={"groups": (), **{name: getattr(group, name) for name in own}}
         )

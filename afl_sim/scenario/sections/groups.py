@@ -12,10 +12,11 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from afl_sim.scenario.apportioning import apportion
-from afl_sim.scenario.section import Count, Flag, Number, Section, refuse_many
+from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Section, refuse_many
 from afl_sim.scenario.sections.availability import Availability
 from afl_sim.scenario.sections.compute import SPEED_KEYS, Compute
 from afl_sim.scenario.sections.faults import Faults
+from afl_sim.scenario.sections.memory import AnyMemory
 from afl_sim.scenario.sections.network import Network
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import PartitionSpec
@@ -52,8 +53,10 @@ class GroupData(Section):
     )
 
 
-class ClientGroup(Section):
+class ClientGroup(LaterSection):
     """Some of the clients. What a group does not say is as for the whole fleet."""
+
+    _later = ("memory",)
 
     name: str = Field(
         pattern=r"^[^\s.,]([^.,\n]*[^\s.,])?$",
@@ -77,6 +80,9 @@ class ClientGroup(Section):
     )
     network: Network | None = Field(
         default=None, description="As `clients.network`; keys that are left out are the fleet's."
+    )
+    memory: AnyMemory = Field(
+        default=None, description="As `clients.memory`; keys that are left out are the fleet's."
     )
     devices: DeviceTrace | None = Field(
         default=None, description="As `clients.devices`; left out: the fleet's; null: none."
@@ -119,6 +125,10 @@ def completed(group: ClientGroup, fleet: Mapping[str, Any]) -> ClientGroup:
         if name in fleet:
             own = getattr(group, name)
             update[name] = fleet[name] if own is None else _inheriting(own, fleet[name])
+    memory = fleet.get("memory")
+    if memory is not None:
+        own = group.memory
+        update["memory"] = memory if own is None else _inheriting(own, memory)
     if "compute" in fleet:
         update["compute"] = _compute(group.compute, fleet["compute"])
     if "devices" in fleet and "devices" not in group.model_fields_set:

@@ -18,6 +18,7 @@ from afl_sim.scenario.distributions.laws import Law, elementwise
 from afl_sim.scenario.sections.availability import TracedAvailability
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.compute import SPEED_KEYS
+from afl_sim.scenario.sections.memory import Memory
 from afl_sim.scenario.traces.device_columns import ROOFLINE, SAMPLES
 from afl_sim.scenario.traces.devices import Devices, DeviceTrace
 from afl_sim.scenario.traces.tables import number_of
@@ -73,8 +74,12 @@ def with_devices(
             if f"{name}_{key}" in columns
         }
         network[name] = getattr(clients.network, name).model_copy(update=found)
+    memory = clients.memory
+    if "memory" in columns:
+        memory = (memory or Memory()).model_copy(update={"bytes": columns["memory"]})
     return clients.model_copy(
         update={
+            "memory": memory,
             "compute": clients.compute.model_copy(update=compute),
             "network": clients.network.model_copy(update=network),
             "availability": _availability(clients.availability, columns),

@@ -67,7 +67,7 @@ class Roofline:
         held = workload.samples_of(client)
         if not count or not held:
             return 0.0
-        size, batches = workload.batch_size, workload.batches(client)
+        size, batches = workload.batch_size_of(client), workload.batches(client)
         if size is None or size >= held:
             return count * self.step(client, held)
         last = min(held, batches * size) - (batches - 1) * size
