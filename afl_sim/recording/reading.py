@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.contents import (
+    batches_of,
     check_columns,
     columns_at,
+    count_rows,
+    last_value,
     read_json,
     read_model,
     read_personal,
@@ -45,7 +48,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
+    import pyarrow as pa
 
+    from afl_sim.recording.columns import Column
+
+BATCH: Final = 1 << 18
+"""Events that are read at once where not all of them are needed: about 30 MB."""
 
 _LONGEST = 1000  # characters of names in a message
 
@@ -160,15 +168,10 @@ class Run:
         from afl_sim.recording.events import OPTIONAL, schema, to_frame
 
         path = self.path / EVENTS
-        frame = to_frame(read_table(path, schema(), OPTIONAL))
+        table = read_table(path, schema(), OPTIONAL)
         count = (self.scenario.get("clients") or {}).get("count")
-        named = frame["client"].dropna()
-        wrong = named[~named.between(0, inf if count is None else count, inclusive="left")]
-        if len(wrong):
-            raise RunFolderError(
-                f"{path} is damaged: it has a client {wrong.iloc[0]}, but there are {count} clients"
-            )
-        return frame
+        _check_clients(table.column("client"), count, path)
+        return to_frame(table)
 
     def event_columns(self, *names: str) -> pd.DataFrame:
         """Some columns of `events`; the run does not keep them in memory.
@@ -183,6 +186,63 @@ class Run:
             return self.events[list(names)]
         wanted = pa.schema([schema().field(name) for name in names])
         return to_frame(read_table(self.path / EVENTS, wanted, OPTIONAL))
+
+    @property
+    def event_count(self) -> int:
+        """How many events there are; only the end of their file is read."""
+        return count_rows(self.path / EVENTS)
+
+    @property
+    def end_us(self) -> int:
+        """When the last event was (microseconds of virtual time); 0 without events."""
+        return last_value(self.path / EVENTS, "time_us") or 0
+
+    def event_tables(self, *names: str, rows: int = BATCH) -> Iterator[pa.Table]:
+        """Some columns of the events in their order, a table for every few rows.
+
+        The memory that this takes does not depend on the number of events.
+
+        Args:
+            names: the columns, as in `events`.
+            rows: the largest number of rows of a table.
+
+        Raises:
+            RunFolderError: the events are missing or damaged; also while they are read.
+        """
+        import pyarrow as pa
+
+        from afl_sim.recording.events import OPTIONAL, schema
+
+        path = self.path / EVENTS
+        count = (self.scenario.get("clients") or {}).get("count")
+        wanted = pa.schema([schema().field(name) for name in names])
+        for table in batches_of(path, wanted, OPTIONAL, rows):
+            if "client" in names:
+                _check_clients(table.column("client"), count, path)
+            yield table
+
+    def event_batches(self, *names: str, rows: int = BATCH) -> Iterator[dict[str, Column]]:
+        """Columns of whole numbers of the events in their order, as NumPy arrays.
+
+        A value that is absent is -1. Kinds are codes of `afl_sim.world.event_kinds`.
+
+        Args:
+            names: the columns, as in `events`; without any, all that are whole numbers.
+            rows: the largest number of rows of a batch.
+
+        Raises:
+            RunFolderError: as for `event_tables`.
+        """
+        from afl_sim.recording.columns import columns_of
+        from afl_sim.recording.events import COLUMNS
+
+        chosen = names or COLUMNS
+        if "events" in self.__dict__:  # they are in memory already
+            for first in range(0, len(self.events), rows):
+                yield columns_of(self.events.iloc[first : first + rows], chosen)
+            return
+        for table in self.event_tables(*chosen, rows=rows):
+            yield columns_of(table, chosen)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -365,6 +425,22 @@ def load_runs(paths: Iterable[Path | str]) -> list[Run]:
         for run in [load_run(path)] if is_single_run(path) else _runs_of_study(path):
             runs.setdefault(run.path.resolve(), run)
     return list(runs.values())
+
+
+def _check_clients(clients: pa.ChunkedArray, count: int | None, path: Path) -> None:
+    """Refuse events of clients that the scenario does not have."""
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(clients).as_py()
+    wrong = [
+        client
+        for client in (ends["min"], ends["max"])
+        if client is not None and not 0 <= client < (inf if count is None else count)
+    ]
+    if wrong:
+        raise RunFolderError(
+            f"{path} is damaged: it has a client {wrong[0]}, but there are {count} clients"
+        )
 
 
 def _require_folder(folder: Path) -> None:

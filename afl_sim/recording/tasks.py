@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -54,8 +55,59 @@ def task_columns(events: Columns) -> dict[str, Column]:
     """The columns of `task_table`: -1 where a value is absent, and fates by their place in `FATES`.
 
     Args:
-        events: the integers of an event log by column, -1 where one is absent.
+        events: the integers of an event log by column, -1 where one is absent. With a further
+            column ``link_us``, the table has ``down_bytes`` and ``up_bytes``, ``down_link_us`` and
+            ``up_link_us``, of the first row that says that the transfer is over.
     """
+    return _tasks_and_rows(events)[0]
+
+
+def task_batches(events: Iterable[Columns]) -> Iterator[dict[str, Column]]:
+    """The tasks of an event log that comes in batches, in the columns of `task_columns`.
+
+    Only the rows of tasks whose fate is open are kept from one batch to the next, so the memory
+    does not grow with the log. Tasks come once their fate is known, and those of one client in the
+    order of their dispatch. What is open at the end comes last.
+
+    Args:
+        events: the columns of `task_columns`, in order.
+    """
+    kept: Columns | None = None
+    for batch in events:
+        rows = batch if kept is None else _joined(kept, batch)
+        tasks, task_of, listed = _tasks_and_rows(rows)
+        leaves = _settled(tasks)
+        yield {name: column[leaves] for name, column in tasks.items()}
+        # Rows of no task here are those of a task that has left already: they change nothing.
+        stays = listed.copy()
+        stays[listed] = ~leaves[task_of[listed]]
+        kept = {name: column[stays] for name, column in rows.items()}
+    if kept is not None:
+        yield task_columns(kept)
+
+
+def _joined(before: Columns, after: Columns) -> dict[str, Column]:
+    return {name: np.concatenate([before[name], column]) for name, column in after.items()}
+
+
+def _settled(tasks: Columns) -> npt.NDArray[np.bool_]:
+    """Which tasks can leave: their fate is known, and so is that of all before of their client."""
+    fate, client = tasks["fate"], tasks["client"]
+    known = fate > FATES.index("arrived")
+    waiting, first = np.unique(client[~known], return_index=True)
+    if not len(waiting):
+        return known
+    first_open = np.flatnonzero(~known)[first]
+    place = np.minimum(np.searchsorted(waiting, client), len(waiting) - 1)
+    behind = (waiting[place] == client) & (np.arange(len(client)) > first_open[place])
+    settled: npt.NDArray[np.bool_] = known & ~behind
+    return settled
+
+
+def _tasks_and_rows(
+    events: Columns,
+) -> tuple[dict[str, Column], Column, npt.NDArray[np.bool_]]:
+    """The tasks; the task of each row; and whether the row is of one of them at all."""
     sent = np.flatnonzero(events["kind"] == DISPATCHED)
     keys = _keys(events)
     _, first = np.unique(keys[sent], return_index=True)
@@ -93,7 +145,12 @@ def task_columns(events: Columns) -> dict[str, Column]:
     table["fate"] = np.zeros(len(sent), dtype=np.int64)
     for name in ("arrived", "discarded", "aggregated", "cancelled", "failed"):
         table["fate"][table[name] >= 0] = FATES.index(name)
-    return {name: column for name, column in table.items() if name not in ("queued", "discarded")}
+    if "link_us" in events:
+        for way, end in (("down", DOWNLOADED), ("up", ARRIVED)):
+            table[f"{way}_bytes"] = first_of(kind == end, "bytes")
+            table[f"{way}_link_us"] = first_of(kind == end, "link_us")
+    del table["queued"], table["discarded"]
+    return table, task_of, listed
 
 
 def _keys(events: Columns) -> npt.NDArray[np.uint64]:

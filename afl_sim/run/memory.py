@@ -48,7 +48,7 @@ def clients_without_room(
     return absent if absent.any() else None
 
 
-def check_memory(scenario: Scenario, sizes: Ints) -> None:
+def check_fit(scenario: Scenario, sizes: Ints) -> None:
     """Refuse clients that cannot train, unless the scenario says what to do about them.
 
     Args:

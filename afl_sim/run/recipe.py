@@ -20,30 +20,29 @@ from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import open_pool, split_pool
 from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.models.personal import PersonalParts, parts_named, personal_parts
+from afl_sim.learning.models.personal import TUNED, PersonalParts, parts_named, personal_parts
 from afl_sim.learning.partition import GroupShare, deal, group_shares
 from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer
-from afl_sim.learning.training.personal_evaluation import TUNED, PersonalEvaluator, Tuner
+from afl_sim.learning.training.personal_evaluation import PersonalEvaluator, Tuner
 from afl_sim.learning.training.personalization import Personalization
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.evaluating import Held, SizedShards, choose, evaluator_of
-from afl_sim.run.initial_model import model_spec, new_model
-from afl_sim.run.kinds import settings_of, tests_own_models
+from afl_sim.run.initial_model import new_model
+from afl_sim.run.kinds import model_spec, settings_of, tests_own_models
 from afl_sim.run.memory import batches_that_fit
-from afl_sim.run.step_cost import step_cost_of
+from afl_sim.run.of_devices import client_speeds, measured_sizes
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.scenario.sections.personalization import Ditto, FedRep
 from afl_sim.streams import Streams
-from afl_sim.world.clients.grouping import samples_by_devices, speeds
 
 
 @dataclass(frozen=True)
@@ -103,25 +102,6 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.training.personalization,
         tests_own_models(scenario),
     )
-
-
-def client_speeds(scenario: Scenario) -> tuple[float, ...]:
-    """The speed of every client, if the clients' data depends on it; else nothing."""
-    if scenario.data.speed_correlation is None:
-        return ()
-    return speeds(
-        scenario.clients,
-        Streams(scenario.seed),
-        step_cost_of(scenario),
-        scenario.training.samples_per_step,
-    )
-
-
-def measured_sizes(scenario: Scenario) -> npt.NDArray[np.int64] | None:
-    """How many samples each client's device has, if the clients' data depends on it; else None."""
-    if not scenario.data.partition.by_devices:
-        return None
-    return samples_by_devices(scenario.clients, Streams(scenario.seed))
 
 
 def compressor_of(recipe: Recipe) -> Compressor | None:

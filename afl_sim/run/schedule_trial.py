@@ -74,4 +74,5 @@ def _may_take_no_time(clients: Clients) -> bool:
 
 
 def _takes_time(link: Link) -> bool:
-    return link.jitter.positive and (link.bandwidth is not None or link.latency.positive)
+    carries = link.bandwidth is not None or link.bandwidth_trace is not None
+    return link.jitter.positive and (carries or link.latency.positive)

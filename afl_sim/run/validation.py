@@ -9,11 +9,10 @@ from typing import Any
 
 from afl_sim.analysis.steering import problems
 from afl_sim.errors import InputError, ScenarioError
-from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.form import form_of
 from afl_sim.run.api import read_study
-from afl_sim.run.bits import check_bits
+from afl_sim.run.bits import check_bits, check_device
 from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_attack, evaluation_problems
 from afl_sim.run.kinds import corrects, settings_of, strategy_of

@@ -64,6 +64,24 @@ _OPERATIONS: Final[dict[str, Decimal]] = {
     for prefix, size in (_PREFIXES | {"P": 10**15}).items()
     for name in ("FLOP/s", "FLOPS")
 }
+_SMALLER: Final = {
+    "": "1",
+    "k": "1e3",
+    "M": "1e6",
+    "m": "1e-3",
+    "u": "1e-6",
+    "n": "1e-9",
+    "p": "1e-12",
+}
+_POWERS: Final[dict[str, Decimal]] = {
+    **{f"{prefix}W": Decimal(_SMALLER[prefix]) for prefix in ("", "k", "M", "m", "u")},
+    **dict.fromkeys(("watt", "watts"), Decimal(1)),
+}
+_ENERGIES: Final[dict[str, Decimal]] = {
+    **{f"{prefix}J": Decimal(size) for prefix, size in _SMALLER.items()},
+    **{f"{prefix}Wh": 3600 * Decimal(_SMALLER[prefix]) for prefix in ("", "k", "m")},
+    **dict.fromkeys(("joule", "joules"), Decimal(1)),
+}
 _MEANT: Final = {
     **dict.fromkeys(("m", "M", "mn", "mins", "Min", "MIN", "Minutes", "Minute"), "min"),
     **dict.fromkeys(("sec", "secs", "S", "Sec", "Second", "Seconds"), "s"),
@@ -150,6 +168,8 @@ class Quantity:
             return _meant_size(unit)
         if self.units is _OPERATIONS:
             return _meant_operations(unit)
+        if self.units is not _DURATIONS:
+            return hint(unit, self.units)
         near = _MEANT.get(unit)
         return f"; did you mean '{near}'?" if near else hint(unit, self.units)
 
@@ -185,7 +205,7 @@ class Quantity:
         """A regular expression that texts of this kind match."""
         units = "|".join(re.escape(unit) for unit in self.units)
         per = self.base.partition(" per ")[2]
-        again = rf"(?:\s*/\s*{per})?" if per and self.units is _DURATIONS else ""
+        again = rf"(?:\s*/\s*{per})?" if per and self.units is not _RATES else ""
         return rf"^\s*{_NUMBER}\s*(?:{units}){again}\s*$"
 
     def __get_pydantic_core_schema__(
@@ -297,3 +317,17 @@ OPERATIONS: Final = Quantity(
     tuple(f"{prefix}FLOP/s" for prefix in "MGT"),
 )
 """Floating-point operations per second; a multiplication and an addition are two."""
+
+POWER: Final = Quantity("Power", "watts", _POWERS, "1.5 W", ("W", "mW", "uW", "kW"))
+"""Watts."""
+
+_LISTED_ENERGIES: Final = ("J", "mJ", "uJ", "nJ", "kJ", "Wh")
+
+ENERGY: Final = Quantity("Energy", "joules", _ENERGIES, "15 Wh", _LISTED_ENERGIES)
+"""Joules."""
+
+PER_BYTE, PER_SAMPLE_TRAINED = (
+    Quantity("Energy", f"joules per {what}", _ENERGIES, "20 mJ", _LISTED_ENERGIES)
+    for what in ("byte", "sample")
+)
+"""Joules for each byte or sample."""

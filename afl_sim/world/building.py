@@ -29,9 +29,11 @@ from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
+from afl_sim.world.clients.varying_durations import VaryingDurations
 from afl_sim.world.evaluations import evaluation_seconds
 from afl_sim.world.learner import Learner
-from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.links.network import ServerLink
+from afl_sim.world.links.varying import client_links
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.idle_waits import IdleWaits
@@ -179,9 +181,11 @@ def _durations(
     server = scenario.server
     fleet = [part.clients for part in grouping.parts]
     compute = [Compute(clients.compute, workload, streams, sizes.cost) for clients in fleet]
-    downloads = [ClientLink(each.network.download, "download", streams) for each in fleet]
-    uploads = [ClientLink(each.network.upload, "upload", streams) for each in fleet]
-    return Durations(
+    links = [client_links(part.clients.network, streams, part.place) for part in grouping.parts]
+    downloads, uploads = zip(*links, strict=True)
+    varies = any(link.varies for link in (*downloads, *uploads))
+    kind = VaryingDurations if varies else Durations
+    return kind(
         compute=grouping.choose(compute),
         download=grouping.choose(downloads),
         upload=grouping.choose(uploads),

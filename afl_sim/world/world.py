@@ -16,6 +16,7 @@ from afl_sim.scenario.scenario import Scenario
 from afl_sim.streams import Streams
 from afl_sim.user_code import place_of
 from afl_sim.world import event_kinds
+from afl_sim.world.account.building import account_of
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.building import Sizes, build_parts
 from afl_sim.world.clock import Background
@@ -69,6 +70,7 @@ class World:
 
     Attributes:
         server: what the schedule sees.
+        account: what the run uses and costs; None if the scenario says nothing of that.
     """
 
     def __init__(
@@ -101,10 +103,11 @@ class World:
         env = self._env = simpy.Environment(initial_time=0)
         self._background = Background(env)
         self._outages = Outages(scenario.server.pauses, streams)
-        self._ledger = Ledger(env, log)
-        self._stop = StopRules(scenario.stop, self._ledger)
+        account = self.account = account_of(scenario, streams)
+        self._ledger = Ledger(env, log if account is None else account.watching(log))
+        self._stop = StopRules(scenario.stop, self._ledger, account)
         self._evaluations = Evaluations(
-            env, scenario, self._background, learner, self._ledger, self._stop
+            env, scenario, self._background, learner, self._ledger, self._stop, account
         )
         queues = scenario.clients.queue == "fifo" or strategy.queues_at_clients
         self._parts = build_parts(
@@ -126,6 +129,8 @@ class World:
             queues=queues,
             on_version=self._on_version,
         )
+        if account is not None and account.counted.by_sample:
+            self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
         self._standstill = Standstill(self.server, self._parts.idle_waits, scenario)
 
@@ -257,6 +262,7 @@ class World:
         if self._unseen == _VERSIONS:
             self._look(self._unseen)
         self._stop.look()
+        self._stop.look_at_costs(self.time_us)
         if self._stop.reached is not None:
             raise RunEnded
         if self._after_version is not None:

@@ -21,6 +21,7 @@ LEAVES = {
     "own-staleness-weight.md": "runs/weighed/model.safetensors",
     "own-attack.md": "runs/mislabelled/model.safetensors",
     "own-compressor.md": "runs/signs/model.safetensors",
+    "energy.md": "runs/joules/summary.json",
     "referee.md": "judged.py",
     "cluster.md": "runs/one/summary.json",
     "resume.md": "runs/stopped/model.safetensors",

@@ -14,7 +14,7 @@ from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.batch_sizes import batch_sizes
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.building import world_of
-from afl_sim.run.memory import batches_that_fit, check_memory, clients_without_room
+from afl_sim.run.memory import batches_that_fit, check_fit, clients_without_room
 from afl_sim.run.recipe import recipe_of
 from afl_sim.run.validation import check_study
 from afl_sim.world.event_kinds import ARRIVED, DISPATCHED
@@ -47,7 +47,7 @@ def load(folder: Path, memory: str, *, batch: str = "10", count: int = 4, more: 
 
 def refusal(made: Any, sizes: Any = SIZES) -> str:
     with pytest.raises(ScenarioError) as caught:
-        check_memory(made, sizes)
+        check_fit(made, sizes)
     (line,) = str(caught.value).splitlines()
     return line
 
@@ -67,7 +67,7 @@ def events(made: Any, kind: int) -> list[tuple[float, int, int]]:
 def test_a_byte_decides_whether_a_step_fits(tmp_path: Path) -> None:
     needed = HELD + 10 * KEPT
     assert needed == 94_160
-    check_memory(load(tmp_path, f"{needed}"), SIZES)
+    check_fit(load(tmp_path, f"{needed}"), SIZES)
     line = refusal(load(tmp_path, f"{{values: [1 GB, 1 MB, {needed - 1}, {needed}]}}"))
     assert line == (
         "clients.memory: client 2 has 94.16 kB, but a step on 10 samples needs 94.16 kB (62.8 kB "
@@ -85,7 +85,7 @@ def test_a_state_of_the_optimizer_and_an_anchor_need_memory_too(tmp_path: Path) 
     text = (tmp_path / "memory.yaml").read_text()
     file.write_text(text.replace("training: {batch_size: 10, epochs: 1}", adam))
     made = load_scenario(file)
-    check_memory(made, SIZES)
+    check_fit(made, SIZES)
     less = made.clients.memory.model_copy(
         update={"bytes": load(tmp_path, "188359").clients.memory.bytes}
     )
@@ -96,7 +96,7 @@ def test_a_state_of_the_optimizer_and_an_anchor_need_memory_too(tmp_path: Path) 
 def test_smaller_batches_take_more_steps(tmp_path: Path) -> None:
     law = f"{{values: [1 GB, {HELD + 4 * KEPT}, {HELD + 10 * KEPT - 1}, {HELD + KEPT}]}}"
     made = load(tmp_path, f"{{bytes: {law}, too_small: smaller_batch}}")
-    check_memory(made, SIZES)
+    check_fit(made, SIZES)
     most = batches_that_fit(made)
     assert most is not None
     assert most[1:].tolist() == [4, 9, 1]
@@ -134,7 +134,7 @@ def test_not_even_one_sample_is_refused_with_the_least_need(tmp_path: Path) -> N
 def test_absent_clients_are_never_sent_a_task(tmp_path: Path) -> None:
     law = f"{{values: [1 GB, 10 kB, 1 GB, {HELD + 10 * KEPT - 1}]}}"
     made = load(tmp_path, f"{{bytes: {law}, too_small: absent}}")
-    check_memory(made, SIZES)
+    check_fit(made, SIZES)
     absent = clients_without_room(made, lambda client: 10)
     assert absent is not None
     assert absent.tolist() == [False, True, False, True]

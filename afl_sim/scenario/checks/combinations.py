@@ -7,6 +7,7 @@ from typing import Any
 
 from afl_sim.scenario.catalogue import NamedBlock
 from afl_sim.scenario.checks.devices import device_problems
+from afl_sim.scenario.checks.energy import energy_findings
 from afl_sim.scenario.checks.extremes import beyond_all_bounds
 from afl_sim.scenario.checks.fleet import group_problems, wrong_lengths, wrong_traces
 from afl_sim.scenario.checks.numerics import numerics_findings
@@ -131,6 +132,7 @@ def impossible_combinations(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
     )
     yield from personalization_findings(sections)
+    yield from energy_findings(sections)
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))

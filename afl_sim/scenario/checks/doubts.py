@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+from afl_sim.scenario.checks.energy import energy_doubts
 from afl_sim.scenario.checks.fleet import distributions_in
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.dumping import scenario_id
-from afl_sim.scenario.mistakes.explain import KeyPath
+from afl_sim.scenario.mistakes.explain import Finding, KeyPath
+from afl_sim.scenario.mistakes.report import locate
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.study import Case, Study
 from afl_sim.scenario.units import OPERATIONS, RATE
+from afl_sim.scenario.yaml.nodes import compose
 
 SLOWEST, FASTEST = 1e3, 1e11
 """Bytes per second: a bandwidth outside is more likely in another unit than meant."""
@@ -58,7 +61,21 @@ def doubts(study: Study, timing_only: bool = False) -> list[str]:
         timing_only: whether nothing will be trained.
     """
     lines = [line for case in study.cases for line in _of_scenario(case.scenario, timing_only)]
+    lines += _placed(study)
     return [f"warning: {line}" for line in (*dict.fromkeys(lines), *_twice(study.cases))]
+
+
+def _placed(study: Study) -> Iterator[str]:
+    """Doubts that name the line of the file, where that is known."""
+    found = [doubt for case in study.cases for doubt in energy_doubts(case.scenario)]
+    tree = compose(study.source, "line")[0] if found and study.source else None
+    for path, message in found:
+        key = ".".join(map(str, path))
+        if tree is None:
+            yield f"{key}: {message}"
+        else:
+            line = locate(Finding(path, message), tree)[0].rpartition(":")[2]
+            yield f"line {line}: {key}: {message}"
 
 
 def _of_scenario(scenario: Scenario, timing_only: bool) -> Iterator[str]:
@@ -137,7 +154,11 @@ def _of_part(part: Clients, path: KeyPath) -> Iterator[tuple[KeyPath, float]]:
         if column is not None:
             yield (*path, "devices", f"{name}_bandwidth"), _middle(column)
             continue
-        for inner, law in distributions_in(getattr(part.network, name)):
+        link = getattr(part.network, name)
+        if link.bandwidth_trace is not None:
+            rates = sorted(each.mean for each in link.bandwidth_trace.links)
+            yield (*path, "network", name, "bandwidth_trace"), rates[len(rates) // 2]
+        for inner, law in distributions_in(link):
             if inner == ("bandwidth",):
                 yield (*path, "network", name, "bandwidth"), _usual(law)
 

@@ -135,6 +135,28 @@ def wrong_traces(clients: Any, count: int) -> Iterator[Finding]:
     """Traces that have not a row for each client that needs one."""
     for path, fleet, size in fleets_of(clients, count):
         yield from without_unknown(_absent_clients(path, fleet, size))
+        yield from without_unknown(_wrong_links(path, fleet, size))
+
+
+def _wrong_links(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Finding]:
+    for name in ("download", "upload"):
+        trace = getattr(fleet.network, name).bandwidth_trace
+        if trace is None:
+            continue
+        if trace.by == "client" and len(trace.links) != count:
+            whole = "clients.count is" if path == ("clients",) else "the group has"
+            yield Finding(
+                (*path, "network", name, "bandwidth_trace", "trace"),
+                f"{trace.trace} has the links of {len(trace.links)} clients, but {whole} "
+                f"{'a drawn number of clients' if count is None else count}; expected a link for "
+                "each client, or by: sample",
+            )
+        if fleet.devices is not None and f"{name}_bandwidth" in fleet.devices.devices.columns:
+            yield Finding(
+                (*path, "network", name, "bandwidth_trace"),
+                f"the devices of {fleet.devices.trace} have a column {name}_bandwidth, too; "
+                "expected one of the two",
+            )
 
 
 def _absent_clients(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Finding]:

@@ -15,13 +15,23 @@ from afl_sim.scenario.apportioning import apportion
 from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Section, refuse_many
 from afl_sim.scenario.sections.availability import Availability
 from afl_sim.scenario.sections.compute import SPEED_KEYS, Compute
+from afl_sim.scenario.sections.energy import (
+    ENERGY_KEYS,
+    CarbonKey,
+    ClientPriceKey,
+    EnergyPerByteKey,
+    EnergyPerSampleKey,
+    PowerKey,
+    inherited_energy,
+)
 from afl_sim.scenario.sections.faults import Faults
 from afl_sim.scenario.sections.memory import AnyMemory
-from afl_sim.scenario.sections.network import Network
+from afl_sim.scenario.sections.network import BANDWIDTHS, Network
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import PartitionSpec
 from afl_sim.scenario.traces.device_columns import ROOFLINE
 from afl_sim.scenario.traces.devices import DeviceTrace
+from afl_sim.scenario.traces.trace_block import TraceBlock
 from afl_sim.streams import Streams
 
 Members = npt.NDArray[np.uint8]
@@ -56,7 +66,7 @@ class GroupData(Section):
 class ClientGroup(LaterSection):
     """Some of the clients. What a group does not say is as for the whole fleet."""
 
-    _later = ("memory",)
+    _later = ("memory", *ENERGY_KEYS)
 
     name: str = Field(
         pattern=r"^[^\s.,]([^.,\n]*[^\s.,])?$",
@@ -98,6 +108,11 @@ class ClientGroup(LaterSection):
     data: GroupData | None = Field(
         default=None, description="The samples of the group; null: like those of all clients."
     )
+    power: PowerKey = None
+    energy_per_sample: EnergyPerSampleKey = None
+    energy_per_byte: EnergyPerByteKey = None
+    price: ClientPriceKey = None
+    carbon_intensity: CarbonKey = None
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -133,6 +148,7 @@ def completed(group: ClientGroup, fleet: Mapping[str, Any]) -> ClientGroup:
         update["compute"] = _compute(group.compute, fleet["compute"])
     if "devices" in fleet and "devices" not in group.model_fields_set:
         update["devices"] = fleet["devices"]
+    update |= inherited_energy(group, fleet)
     return group.model_copy(update=update)
 
 
@@ -155,8 +171,13 @@ def _inheriting(own: BaseModel, fleet: BaseModel) -> BaseModel:
         value, common = getattr(own, name), getattr(fleet, name)
         if name not in own.model_fields_set:
             update[name] = common
+        elif isinstance(value, TraceBlock):
+            continue  # a file is read with its own keys
         elif isinstance(value, BaseModel) and isinstance(common, BaseModel):
             update[name] = _inheriting(value, common)
+    if any(getattr(own, name, None) is not None for name in BANDWIDTHS):
+        # The fleet's other way to give the bandwidth does not hold here.
+        update |= {name: getattr(own, name) for name in BANDWIDTHS}
     return own.model_copy(update=update)
 
 

@@ -86,7 +86,8 @@ def _read(
     path: Path, timing: Timing, number_clients: NumberClients, unchanged: tuple[int, int]
 ) -> tuple[Presences, str]:
     table = open_table(path)
-    names, factors = _columns(table, timing.factor)
+    table.need(CLIENT)
+    names, factors = time_columns(table, timing.factor)
     table.times = names
     clients = ClientColumn(table, number_clients)
     times = _Times(table, names, factors, timing)
@@ -120,9 +121,15 @@ def _read(
     return Presences(joined_up, tuple(absent), numbers if named else None), table.sha256
 
 
-def _columns(table: Table, factor: float | None) -> tuple[tuple[str, str], tuple[float, float]]:
-    """The columns of starts and ends, whose names may say a unit, and the factors of both."""
-    table.need(CLIENT)
+def time_columns(
+    table: Table, factor: float | None = None
+) -> tuple[tuple[str, str], tuple[float, float]]:
+    """The columns of starts and ends, whose names may say a unit, and the factors of both.
+
+    Args:
+        table: must have both columns.
+        factor: takes the place of the factors that the names say.
+    """
     names, factors = [], []
     for name in ("start", "end"):
         units = {each: DURATION.in_name(each.removeprefix(f"{name}_")) for each in table.names}

@@ -38,10 +38,12 @@ class Part:
 
     Attributes:
         clients: the section as it holds for them, whose lists are asked by the client's index.
+        place: the place of each of them among them.
         presence: the client of a trace of availability that each of them is.
     """
 
     clients: Clients
+    place: Place
     presence: Place
 
 
@@ -82,7 +84,7 @@ def _part(
     clients: Clients, streams: Streams, place: Place, together: Together | None = None
 ) -> Part:
     measured = with_devices(clients, streams, place, together)
-    return Part(measured, places_in_availability(clients, streams, place, together))
+    return Part(measured, place, places_in_availability(clients, streams, place, together))
 
 
 def _parts(clients: Clients, found: Members, streams: Streams) -> Iterator[Part]:

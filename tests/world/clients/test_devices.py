@@ -13,7 +13,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition import deal
 from afl_sim.run.api import load_scenario
-from afl_sim.run.recipe import client_speeds, measured_sizes
+from afl_sim.run.of_devices import client_speeds, measured_sizes
 from afl_sim.scenario.traces.devices import read_devices
 from afl_sim.streams import Streams
 from afl_sim.world.clients.attendance import attendance_of

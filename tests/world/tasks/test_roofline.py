@@ -12,7 +12,7 @@ from afl_sim.global_model.null import NullLearner
 from afl_sim.run.api import load_scenario
 from afl_sim.run.building import world_of
 from afl_sim.run.kinds import catalogue
-from afl_sim.run.recipe import client_speeds
+from afl_sim.run.of_devices import client_speeds
 from afl_sim.run.step_cost import model_cost_of, step_cost_of
 from afl_sim.scenario import read_study
 from afl_sim.scenario.checks.doubts import doubts
