@@ -66,6 +66,7 @@ SECTIONS = (
     ("clients.compute", "Compute"),
     ("clients.compute.slowdowns", "Slowdowns"),
     ("clients.compute.hours", "Hours"),
+    ("clients.memory", "Memory"),
     ("clients.devices", "DeviceTrace"),
     ("clients.network", "Network"),
     ("clients.network.download and upload", "Link"),

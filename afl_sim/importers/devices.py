@@ -16,7 +16,7 @@ from afl_sim.importers.imported import File, Imported, Table, counted, left_out
 from afl_sim.importers.kinds import sources_of
 from afl_sim.importers.links import Direction
 from afl_sim.importers.reading import Source
-from afl_sim.scenario.traces.devices import LINKS, SPEEDS, WEIGHT
+from afl_sim.scenario.traces.device_columns import LINKS, SPEEDS, WEIGHT
 from afl_sim.scenario.traces.tables.cells import number
 from afl_sim.scenario.units import DURATION, RATE, Quantity, Unreadable
 from afl_sim.scenario.wording import exact, hint, show

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from afl_sim.run.kinds import strategy_of
+from afl_sim.run.memory import batches_that_fit, clients_without_room
+from afl_sim.run.step_cost import step_cost_of
 from afl_sim.scenario import Scenario
 from afl_sim.world.learner import Learner
 from afl_sim.world.world import World
@@ -38,5 +40,8 @@ def world_of(
         learner,
         log,
         update_bytes=compression.upload_bytes(*sizes),
+        cost=step_cost_of(scenario),
+        most=batches_that_fit(scenario),
+        absent=clients_without_room(scenario, samples_of),
         **hooks,
     )

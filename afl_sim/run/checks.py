@@ -21,6 +21,7 @@ from afl_sim.learning.training.attackers import attackers_of, poisoned
 from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.bits import check_bits, check_device
 from afl_sim.run.kinds import strategy_of
+from afl_sim.run.memory import batches_that_fit
 from afl_sim.run.rule_trials import check_rules
 from afl_sim.scenario import Evaluation, Execution, Scenario, Training
 from afl_sim.scenario.sections.partition_base import Problem
@@ -93,7 +94,10 @@ def check_batches(scenario: Scenario, partition: Partition) -> None:
     batch = training.samples_per_step
     if not training.drop_last or batch is None:
         return
-    smallest = int(np.min(partition.sizes))
+    sizes, most = partition.sizes, batches_that_fit(scenario)
+    if most is not None:  # what does not fit is smaller already
+        sizes = sizes[most > sizes]
+    smallest = int(np.min(sizes, initial=batch))
     if batch > smallest:
         raise ScenarioError(
             f"training.drop_last: a client with {smallest} samples has no whole batch of "

@@ -25,6 +25,7 @@ from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
 from afl_sim.run.kinds import corrects, model_spec, optimizer_of, strategy_of, tests_own_models
+from afl_sim.run.memory import batches_that_fit
 from afl_sim.run.model_size import ModelSize, check_memory
 from afl_sim.run.turns import one_at_a_time
 from afl_sim.scenario import DataSpec, Scenario
@@ -128,7 +129,12 @@ def demands_of(
     last = {samples % EVALUATION_BATCH for samples in tested}
     return Demands(
         settings,
-        batch_sizes(partition.sizes, training.samples_per_step, training.drop_last),
+        batch_sizes(
+            partition.sizes,
+            training.samples_per_step,
+            training.drop_last,
+            batches_that_fit(scenario),
+        ),
         tuple(sorted(size for size in last if 0 < size <= MOST_SAMPLES)),
         corrects(strategy_of(scenario)),
         evaluation.squared_gradient_norm,

@@ -18,8 +18,6 @@ from afl_sim.scenario.catalogue import Catalogue, use_catalogue
 from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.strategies import resolve_strategy, strategies
 from afl_sim.strategies.base import Strategy
-from afl_sim.streams import Streams
-from afl_sim.world.clients.grouping import speeds
 
 
 def catalogue() -> Catalogue:
@@ -102,13 +100,6 @@ def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
         portable,
         training.gradient_noise_per == "gradient",
     )
-
-
-def client_speeds(scenario: Scenario) -> tuple[float, ...]:
-    """The speed of every client, if the clients' data depends on it; else nothing."""
-    if scenario.data.speed_correlation is None:
-        return ()
-    return speeds(scenario.clients, Streams(scenario.seed))
 
 
 def model_spec(block: dict[str, Any]) -> ModelSpec:

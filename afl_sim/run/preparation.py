@@ -28,8 +28,10 @@ from afl_sim.run.checks import (
     check_fine_tuning,
     evaluation_problems,
 )
-from afl_sim.run.kinds import client_speeds, optimizer_of
+from afl_sim.run.kinds import optimizer_of
+from afl_sim.run.memory import check_fit
 from afl_sim.run.model_size import ModelSize, model_size
+from afl_sim.run.of_devices import client_speeds, measured_sizes
 from afl_sim.run.task_checks import check_task, measured_by
 from afl_sim.run.turns import one_at_a_time
 from afl_sim.scenario import Scenario
@@ -142,6 +144,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     check_skew(scenario.data, form)
     if dataset is not None:
         dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
+    check_fit(scenario, dealt.training.sizes)
     check_batches(scenario, dealt.training)
     check_augmentation(scenario.training.augment, form)
     if not timing_only:
@@ -218,6 +221,7 @@ def deal_out(scenario: Scenario, samples: Annotations, streams: Streams) -> Deal
         client_speeds(scenario),
         streams,
         group_shares(clients, streams),
+        measured_sizes(scenario),
     )
 
 

@@ -34,7 +34,9 @@ from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.evaluating import Held, SizedShards, choose, evaluator_of
 from afl_sim.run.initial_model import new_model
-from afl_sim.run.kinds import client_speeds, model_spec, settings_of, tests_own_models
+from afl_sim.run.kinds import model_spec, settings_of, tests_own_models
+from afl_sim.run.memory import batches_that_fit
+from afl_sim.run.of_devices import client_speeds, measured_sizes
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.attack import Attack
@@ -56,6 +58,10 @@ class Recipe:
         attack: which clients attack, and how; None if none do.
         speeds: of the clients, if their data depends on their speed; else empty.
         groups: of clients with data of their own; empty if there are none.
+        measured: how many samples each client's device has, int64 (clients,); None if the data does
+            not depend on that.
+        most: the most samples that fit into a mini-batch of each client, int64 (clients,); None if
+            all fit.
         personalization: the further steps of tasks, for what clients keep; None if there are none.
         own_models: whether evaluations test models of which each client has one of its own.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
@@ -71,6 +77,8 @@ class Recipe:
     attack: Attack | None = None
     speeds: tuple[float, ...] = ()
     groups: tuple[GroupShare, ...] = ()
+    measured: npt.NDArray[np.int64] | None = None
+    most: npt.NDArray[np.int64] | None = None
     personalization: FedRep | Ditto | None = None
     own_models: bool = False
     stored: Path | None = None
@@ -89,6 +97,8 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.clients.attack,
         client_speeds(scenario),
         group_shares(scenario.clients, Streams(scenario.seed)),
+        measured_sizes(scenario),
+        batches_that_fit(scenario),
         scenario.training.personalization,
         tests_own_models(scenario),
     )
@@ -161,6 +171,7 @@ def build_runner(
             sizes,
             dataset.weights,
         )
+        trainer.limit_batches(recipe.most)
     tuning = recipe.evaluation.fine_tuning
     tuner = None if tuning is None else Tuner(trainer, tuning, tuned)
     evaluator = evaluator_of(
@@ -197,7 +208,7 @@ def _batch_sizes(recipe: Recipe, held: Held, evaluated: int) -> BatchSizes:
     """
     settings, evaluation = recipe.settings, recipe.evaluation
     training, testing = held.training.sizes, held.testing
-    trained = batch_sizes(training, settings.batch_size, settings.drop_last)
+    trained = batch_sizes(training, settings.batch_size, settings.drop_last, recipe.most)
     totals = [evaluated]
     if evaluation.squared_gradient_norm:
         totals.append(int(training.sum()))
@@ -224,7 +235,15 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     streams = Streams(recipe.seed)
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
     samples = pool.annotations.of(rows)
-    dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams, recipe.groups)
+    dealt = deal(
+        recipe.data,
+        samples,
+        recipe.clients,
+        recipe.speeds,
+        streams,
+        recipe.groups,
+        recipe.measured,
+    )
     pool = skewed(pool, recipe.data, lambda c: rows[dealt.held(c)], recipe.clients, streams)
     training: SizedShards = dealt.training
     testing: SizedShards | None = dealt.testing

@@ -16,6 +16,7 @@ from afl_sim.run.bits import check_bits, check_device
 from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_attack, evaluation_problems
 from afl_sim.run.kinds import corrects, settings_of, strategy_of
+from afl_sim.run.memory import bounds_memory
 from afl_sim.run.preparation import prepare
 from afl_sim.run.rule_trials import rule_problems
 from afl_sim.run.schedule_trial import standing_still
@@ -60,6 +61,9 @@ def check_study(
             scenario.clients.attack,
             str([(g.share, g.count, g.exactly, g.data) for g in scenario.clients.groups]),
             scenario.data,
+            scenario.clients.model_dump_json()
+            if scenario.data.partition.by_devices or bounds_memory(scenario)
+            else None,
             scenario.model.model_dump_json(),
             scenario.evaluation.model_dump_json(),
             tuple(scenario.stop.by_metric),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from types import GeneratorType
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import simpy
 
 from afl_sim.errors import AflSimError, ScenarioError, ScheduleError
@@ -27,6 +29,7 @@ from afl_sim.world.server.server import Schedule, Server
 from afl_sim.world.server.standstill import Standstill
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.stopping import Ending, RunEnded, StopRules
+from afl_sim.world.tasks.roofline import StepCost
 
 _NO_EVENT = "Invalid yield value"  # SimPy's words
 _EVENTS = 1 << 12  # between two looks at whether the run makes progress
@@ -61,6 +64,8 @@ class World:
         progress: called with each version.
         after_version: called with each version that does not end the run, once all is recorded.
         update_bytes: size of the update that a client uploads, in bytes; that of the model if None.
+        cost: of a local step; needed only where clients have operations per second.
+        most, absent: as in `Sizes`.
         between_events: called now and then; returns after how many more events to call it again.
 
     Attributes:
@@ -80,6 +85,9 @@ class World:
         progress: Callable[[], None] | None = None,
         after_version: Callable[[int], None] | None = None,
         update_bytes: int | None = None,
+        cost: StepCost | None = None,
+        most: npt.NDArray[np.int64] | None = None,
+        absent: npt.NDArray[np.bool_] | None = None,
         between_events: Callable[[], int] = lambda: _EVENTS,
     ) -> None:
         streams = Streams(scenario.seed)
@@ -105,7 +113,14 @@ class World:
         self._parts = build_parts(
             env,
             scenario,
-            Sizes(samples_of, model_bytes, model_bytes if update_bytes is None else update_bytes),
+            Sizes(
+                samples_of,
+                model_bytes,
+                model_bytes if update_bytes is None else update_bytes,
+                cost,
+                most,
+                absent,
+            ),
             streams,
             learner,
             self._ledger,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
-from afl_sim.scenario.distributions.uses import ClientDuration, OncePerClient
+from afl_sim.scenario.distributions.uses import ClientDuration, SteadyRate
 from afl_sim.scenario.section import (
     Count,
     LaterSection,
@@ -19,22 +18,6 @@ from afl_sim.scenario.section import (
 )
 from afl_sim.scenario.traces.bandwidths import BandwidthTrace
 from afl_sim.scenario.units import RATE
-
-
-def _never_zero(value: Distribution) -> Distribution:
-    if not value.positive:
-        raise PydanticCustomError(
-            "scenario", "can be 0; expected a number or distribution that is always above 0"
-        )
-    return value
-
-
-Rate = Annotated[Distribution, AfterValidator(_never_zero)]
-"""A rate or factor that is above 0 with probability one."""
-
-SteadyRate = Annotated[OncePerClient, AfterValidator(_never_zero)]
-"""One that is drawn once for each client."""
-
 
 BANDWIDTHS: Final = ("bandwidth", "bandwidth_trace")
 """The keys that say how large the bandwidth of a client's link is: a link has at most one."""
