@@ -121,6 +121,16 @@ def measure_of(name: str) -> Measure:
     )
 
 
+def parts_of_costs(run: Run) -> list[tuple[str, str]]:
+    """What makes up the energy, price and carbon of a run: heading and value of each part."""
+    return [
+        (measure.heading, measure.text(value))
+        for block, (what, unit) in COSTS.items()
+        for part, value in (run.summary.get(block) or {}).items()
+        if part not in ("total", "wasted") and (measure := _of_cost(f"{what}, {part}", unit))
+    ]
+
+
 def _of_cost(heading: str, unit: str) -> Measure:
     places = {"J": 1, "g": 3}.get(unit, 4)
     return Measure(f"{heading} ({unit})" if unit else heading, f"{{:,.{places}f}}")

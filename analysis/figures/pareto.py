@@ -127,8 +127,10 @@ def _measures(shown: Sequence[Group], measured: Measured, block: str) -> tuple[s
     for group in shown:
         rows = [measured[run.path] for run in group.runs]
         for name in rows[0]:
-            if name.startswith(TIME_TO) and all(row.get(name) is not None for row in rows):
-                reached[name] = reached.get(name, 0) + 1
+            if name.startswith(TIME_TO):
+                both = (name, column_of(goal_of(name), f"{block}_to_"))
+                known = all(row.get(each) is not None for row in rows for each in both)
+                reached[name] = reached.get(name, 0) + known
     main = next((run.main_metric for group in shown for run in group.runs if run.better), None)
     own = [name for name, n in reached.items() if n > 1 and goal_of(name)[0] == main]
     if not own:
