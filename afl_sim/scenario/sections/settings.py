@@ -10,7 +10,16 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.uses import ServerDuration
-from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Seconds, Section, Whole
+from afl_sim.scenario.section import (
+    Count,
+    Flag,
+    LaterSection,
+    Number,
+    Seconds,
+    Section,
+    Wait,
+    Whole,
+)
 from afl_sim.scenario.sections.energy import CarbonKey, ServerPrice, ServerWatts
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.metrics import (
@@ -257,14 +266,35 @@ class Evaluation(LaterSection):
         return self.every_versions is not None or self.every_seconds is not None
 
 
+def _in_order(window: tuple[float, float]) -> tuple[float, float]:
+    begin, end = window
+    if begin >= end:
+        raise PydanticCustomError(
+            "scenario", f"goes from {begin:g} to {end:g}; expected an end after the beginning"
+        )
+    return window
+
+
+Window = Annotated[tuple[Wait, Wait], AfterValidator(_in_order)]
+"""Two moments of virtual time (s), the later one second."""
+
+
 class Recording(LaterSection):
     """Optional files besides events and metrics."""
 
-    _later = ("models",)
+    _later = ("models", "trace_window")
 
     trace: Flag = Field(default=True, description="Whether trace.json (for Perfetto) is written.")
     trace_limit: Whole = Field(
-        default=200_000, ge=0, description="Largest number of events in trace.json (events)."
+        default=200_000,
+        ge=0,
+        description="Largest number of events in trace.json, the first ones; 1,000,000 events "
+        "take about 100 MB (events).",
+    )
+    trace_window: Window | None = Field(
+        default=None,
+        description="Draw only what happens within this window of virtual time, [from, to], in "
+        "trace.json (s).",
     )
     models: Literal["final", "evaluations"] = Field(
         default="final",
