@@ -23,6 +23,7 @@ LEAVES = {
     "own-compressor.md": "runs/signs/model.safetensors",
     "referee.md": "judged.py",
     "cluster.md": "runs/one/summary.json",
+    "import-traces.md": "runs/bus/summary.json",
     "resume.md": "runs/stopped/model.safetensors",
 }
 
