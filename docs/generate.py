@@ -70,7 +70,7 @@ SECTIONS = (
     ("clients.devices", "DeviceTrace"),
     ("clients.network", "Network"),
     ("clients.network.download and upload", "Link"),
-    ("clients.network.download and upload.bandwidth_trace", "BandwidthTrace"),
+    ("clients.network.download.bandwidth_trace", "BandwidthTrace"),
     (
         "clients.availability",
         ("AlwaysAvailable", "OnOff", "Diurnal", "Bernoulli", "TracedAvailability"),

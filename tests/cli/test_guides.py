@@ -24,6 +24,7 @@ LEAVES = {
     "energy.md": "runs/joules/summary.json",
     "referee.md": "judged.py",
     "cluster.md": "runs/one/summary.json",
+    "import-traces.md": "runs/bus/summary.json",
     "resume.md": "runs/stopped/model.safetensors",
 }
 
