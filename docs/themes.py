@@ -86,6 +86,15 @@ is tested.
         picture="sweep",
     ),
     Theme(
+        "adaptive-server",
+        "Adaptive server",
+        ("updates", "busy", "staleness", "to_80", "accuracy"),
+        """
+TODO
+""",
+        picture="adaptation",
+    ),
+    Theme(
         "diurnal",
         "Diurnal availability",
         ("updates", "idle", "staleness", "to_80", "accuracy"),

@@ -21,6 +21,7 @@ from afl_sim.world.evaluations import Evaluations
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
+from afl_sim.world.server.adaptive import AdaptiveServer
 from afl_sim.world.server.ledger import Ledger, Log
 from afl_sim.world.server.server import Schedule, Server
 from afl_sim.world.server.standstill import Standstill
@@ -112,6 +113,11 @@ class World:
             on_version=self._on_version,
         )
         self.server = Server(self._parts, strategy, streams, queues)
+        self._adaptive: AdaptiveServer | None = None
+        if scenario.server.adaptive is not None:
+            self.server = self._adaptive = AdaptiveServer(
+                self._parts, strategy, streams, queues, scenario.server.adaptive
+            )
         self._standstill = Standstill(self.server, self._parts.idle_waits, scenario)
 
     @property
@@ -244,6 +250,8 @@ class World:
         self._stop.look()
         if self._stop.reached is not None:
             raise RunEnded
+        if self._adaptive is not None:
+            self._adaptive.on_version()
         if self._after_version is not None:
             self._after_version(self._ledger.version)
 

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.uses import ServerDuration
 from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Seconds, Section, Whole
+from afl_sim.scenario.sections.controllers import AnyController
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.metrics import (
     PERSONAL,
@@ -40,7 +41,7 @@ DEFAULT_TARGETS = (0.9, 0.95)
 class Server(LaterSection):
     """Durations, client selection and links of the server."""
 
-    _later = ("buffers",)
+    _later = ("buffers", "adaptive")
 
     aggregation_seconds: ServerDuration = Field(
         default=Distribution(0.0),
@@ -70,6 +71,11 @@ class Server(LaterSection):
         description="What the buffers of the global model (BatchNorm's running statistics) become. "
         "mean: their mean over the aggregated updates. rule: what the strategy's rule makes of "
         "them, as if they were parameters; strategies that mix models or deltas can do this.",
+    )
+    adaptive: AnyController | None = Field(
+        default=None,
+        description="How the server changes the strategy's concurrency or buffer_size during the "
+        "run; null: not at all.",
     )
 
 
