@@ -11,6 +11,7 @@ from afl_sim.scenario.catalogue import model_block, strategy_block
 from afl_sim.scenario.section import Count, Section, Whole
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.design import Design
 from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks
 from afl_sim.scenario.sections.settings import (
     Evaluation,
@@ -99,6 +100,11 @@ class Scenario(Section):
         default=(),
         description="How the scenario's figures are drawn by `afl-sim plot`: a block, a list of "
         "blocks, or the name of a figure. It changes no result.",
+    )
+    design: Design | None = Field(
+        default=None,
+        exclude=True,  # it belongs to the file, and to no run
+        description="What `afl-sim design` searches for the best setting. It changes no result.",
     )
     sweep: dict[str, Any] | None = Field(
         default=None,
