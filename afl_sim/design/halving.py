@@ -9,7 +9,7 @@ Once a candidate has reached the target, nobody is trained much beyond what that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -27,8 +27,14 @@ from afl_sim.scenario.sections.design import Budget
 PATIENCE: Final = 2.0
 """How many times the least cost so far a candidate may take before it is given up."""
 
+FIRST_PATIENCE: Final = 1.25
+"""The same at the first rung, which only chooses who goes on."""
+
 DIVERGED: Final = -0.5
 """The progress of a run that diverged: below any other."""
+
+_GROUP: Final = 8  # candidates of the first rung that are trained before a look, at least
+_GROUPS: Final = 8
 
 _LEAST: Final = 2  # candidates and seeds that are compared, if the budget allows any
 
@@ -85,22 +91,13 @@ class Halving:
         seeds: with how many seeds the last candidates are compared.
         schedules: computes schedules.
         team: trains.
-        say: shows a line.
     """
 
-    def __init__(
-        self,
-        goal: Goal,
-        seeds: int,
-        schedules: Schedules,
-        team: Team,
-        say: Callable[[str], None],
-    ) -> None:
+    def __init__(self, goal: Goal, seeds: int, schedules: Schedules, team: Team) -> None:
         self._goal = goal
         self._seeds = seeds
         self._schedules = schedules
         self._team = team
-        self._say = say
         self._counted: dict[str, int] = {}
 
     def plan(self, entries: Sequence[Entry], count: int, spent: Spent) -> list[Rung]:
@@ -118,9 +115,33 @@ class Halving:
         )
         return costs[len(costs) // 2]
 
-    def rung(
-        self, entries: Sequence[Entry], limit: float, seeds: int, spent: Spent, number: int
-    ) -> None:
+    def first(self, entries: Sequence[Entry], limit: float, seeds: int, spent: Spent) -> float:
+        """Train candidates for the first time: group after group, the most promising ones first.
+
+        Once one of them has reached the target, the others are not trained much further than that
+        has cost.
+
+        Args:
+            entries, limit, seeds, spent: as for `rung`.
+
+        Returns:
+            The cost up to which all of them were trained, by which they are judged.
+        """
+        ordered = sorted(entries, key=lambda entry: (-entry.outlook, entry.number))
+        size = max(_GROUP, math.ceil(len(ordered) / _GROUPS))
+        for start in range(0, len(ordered), size):
+            group = ordered[start : start + size]
+            self._train(group, limit, seeds, spent)
+            self.judge(group, limit, seeds)
+            least = least_cost([entry for entry in ordered[: start + size] if entry.rungs])
+            if least is not None:
+                limit = min(limit, FIRST_PATIENCE * least)
+        for entry in ordered:
+            entry.rungs.clear()
+        self.judge(ordered, limit, seeds)
+        return limit
+
+    def rung(self, entries: Sequence[Entry], limit: float, seeds: int, spent: Spent) -> None:
         """Train candidates up to a cost with some seeds, and note their progress.
 
         Args:
@@ -128,21 +149,20 @@ class Halving:
             limit: the cost.
             seeds: how many.
             spent: is told what it took.
-            number: of the rung, for the line that is shown.
         """
+        self._train(entries, limit, seeds, spent)
+        self.judge(entries, limit, seeds)
+
+    def _train(self, entries: Sequence[Entry], limit: float, seeds: int, spent: Spent) -> None:
         jobs = [
             job
             for entry in entries
             for index in range(seeds)
             for job in self._job(entry, index, limit)
         ]
-        self._say(
-            f"rung {number}: {len(entries)} candidates, {_seeds(seeds)}, up to "
-            f"{self._goal.cost} {limit:,.4g}"
-        )
         failed = self._team.do(jobs, lambda job: None)
         for entry in entries:
-            self._note(entry, limit, seeds, failed, spent)
+            self._count(entry, limit, seeds, failed, spent)
 
     def affordable(
         self, entries: Sequence[Entry], limit: float, seeds: int, samples: float, least: int
@@ -217,7 +237,7 @@ class Halving:
                 total += max(0, more)
         return total
 
-    def _note(
+    def _count(
         self,
         entry: Entry,
         limit: float,
@@ -225,7 +245,7 @@ class Halving:
         failed: dict[str, AflSimError],
         spent: Spent,
     ) -> None:
-        found = []
+        """Count the samples that a rung has trained, and rule out a candidate that failed."""
         for index in range(seeds):
             label = _label(entry, index)
             if label in failed:
@@ -233,22 +253,32 @@ class Halving:
             if entry.fate != "open":
                 return
             schedule = self.schedule_of(entry, index)
-            before_us = self._before_us(entry, schedule, limit)
-            until = schedule.version_at(before_us)
+            until = schedule.version_at(self._before_us(entry, schedule, limit))
             run = self.run_of(entry, index)
             # The run may have gone further in a design that was interrupted.
             most = schedule.samples_until(until)
             trained = min(most, int(run.summary.get("samples_trained") or 0))
-            spent.samples += max(0, trained - self._counted.get(label, 0))
-            self._counted[label] = max(trained, self._counted.get(label, 0))
-            reach = self._goal.reach(run, schedule, before_us)
-            entry.reaches[index] = reach
-            broke_off = run.status == "diverged" and (
-                until is None or int(run.summary.get("versions") or 0) < until
-            )
-            ended_badly = broke_off and reach.cost is None
-            found.append(DIVERGED if ended_badly else reach.progress(limit))
-        entry.rungs.append(math.fsum(found) / len(found))
+            before = self._counted.get(label, 0)
+            spent.samples += max(0, trained - before)
+            self._counted[label] = max(trained, before)
+
+    def judge(self, entries: Sequence[Entry], limit: float, seeds: int) -> None:
+        """Note how far candidates have come by a cost up to which all of them were trained."""
+        for entry in entries:
+            if entry.fate != "open":
+                continue
+            found = [self._progress(entry, index, limit) for index in range(seeds)]
+            entry.rungs.append(math.fsum(found) / len(found))
+
+    def _progress(self, entry: Entry, index: int, limit: float) -> float:
+        schedule, run = self.schedule_of(entry, index), self.run_of(entry, index)
+        before_us = self._before_us(entry, schedule, limit)
+        reach = entry.reaches[index] = self._goal.reach(run, schedule, before_us)
+        until = schedule.version_at(before_us)
+        broke_off = run.status == "diverged" and (
+            until is None or int(run.summary.get("versions") or 0) < until
+        )
+        return DIVERGED if broke_off and reach.cost is None else reach.progress(limit)
 
 
 def best_first(entries: Sequence[Entry]) -> list[Entry]:
@@ -282,7 +312,3 @@ def _samples(entry: Entry) -> int:
 def _label(entry: Entry, index: int) -> str:
     assert entry.candidate is not None
     return f"{entry.candidate.label}-s{index}"
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed{'' if count == 1 else 's'}"

@@ -11,8 +11,10 @@ FINALISTS: Final = 6
 """Candidates that are trained with all seeds, unless the budget allows fewer only."""
 
 _KEPT: Final = 3  # one candidate in so many goes on to the next rung
-_FIRST: Final = (0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.035)
-"""Lengths of the first rung, as shares of a whole run."""
+_LAST: Final = (FINALISTS, 4, 3)
+_FIRST: Final = ((0.15, 0.1), (0.07, 0.05, 0.035))
+"""Lengths of the first rung, as shares of a whole run. Fewer finalists are better than one of the
+last."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def rungs_of(candidates: int, seeds: int, budget: float | None, whole: float) ->
     """The rungs for a number of candidates: the first one is as long as the budget allows.
 
     Short first rungs let many candidates be seen, and long ones judge better. If even the shortest
-    is too dear, fewer candidates are trained.
+    with the fewest finalists is too dear, fewer candidates are trained.
 
     Args:
         candidates: that may be trained, at least one.
@@ -44,13 +46,15 @@ def rungs_of(candidates: int, seeds: int, budget: float | None, whole: float) ->
 
     Example:
         >>> [(r.candidates, r.share, r.seeds) for r in rungs_of(54, 5, None, 100.0)]
-        [(54, 0.4, 1), (18, 0.632, 2), (6, 1.0, 5)]
+        [(54, 0.15, 1), (18, 0.387, 2), (6, 1.0, 5)]
     """
     for count in range(candidates, 0, -1):
-        for first in _FIRST:
-            rungs = _ladder(count, seeds, first)
-            if budget is None or samples_of(rungs, whole) <= budget:
-                return rungs
+        for lengths in _FIRST:
+            for last in _LAST:
+                for first in lengths:
+                    rungs = _ladder(count, last, seeds, first)
+                    if budget is None or samples_of(rungs, whole) <= budget:
+                        return rungs
     few = max(1, min(seeds, int((budget or 0) / whole))) if whole else 1
     return [Rung(1, 1.0, few)]
 
@@ -65,10 +69,10 @@ def samples_of(rungs: Sequence[Rung], whole: float) -> float:
     return total
 
 
-def _ladder(candidates: int, seeds: int, first: float) -> list[Rung]:
+def _ladder(candidates: int, finalists: int, seeds: int, first: float) -> list[Rung]:
     counts = [candidates]
-    while counts[-1] > FINALISTS:
-        counts.append(max(FINALISTS, math.ceil(counts[-1] / _KEPT)))
+    while counts[-1] > finalists:
+        counts.append(max(finalists, math.ceil(counts[-1] / _KEPT)))
     last = len(counts) - 1
     if not last:
         return [Rung(candidates, 1.0, seeds)]

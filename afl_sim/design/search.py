@@ -17,7 +17,7 @@ from afl_sim.design.halving import (
     spent_of,
     whole_samples,
 )
-from afl_sim.design.objective import Goal, broken_by_training, goal_of
+from afl_sim.design.objective import COSTS, Goal, broken_by_training, goal_of
 from afl_sim.design.plan import Rung
 from afl_sim.design.problem import Problem
 from afl_sim.design.proposals import Proposals
@@ -115,7 +115,7 @@ def search(problem: Problem, ways: Ways) -> tuple[Search, Proposals]:
     execution = problem.scenario.execution
     ways.begin()
     with team(ways.folder / "runs", execution, scenarios, ways.stop_wanted) as trainers:
-        found.halving = Halving(found.goal, design.seeds, schedules, trainers, ways.say)
+        found.halving = Halving(found.goal, design.seeds, schedules, trainers)
         _train(found, proposals, screen, ways, expected, wave)
     return found, proposals
 
@@ -194,13 +194,14 @@ def _train(
         kept, seeds = halving.fitting(entries[:count], limit, rung.seeds, found.spent)
         _stop(entries[len(kept) :], number - 1)
         if kept:
-            halving.rung(kept, limit, seeds, found.spent, number)
+            _tell_of_rung(ways, found, number, len(kept), limit, seeds)
+            halving.rung(kept, limit, seeds, found.spent)
         entries, found.seeds, found.limit = kept, seeds, limit
     entries = [entry for entry in entries if entry.fate == "open"]
     if not entries:
         why = next((entry.why for entry in found.entries if entry.fate == "failed"), "")
         raise AflSimError(f"every run failed: {why}")
-    _go_on(found, entries, whole)
+    _go_on(found, entries, whole, ways)
     found.finalists = best_first(entries)
     for entry in found.finalists:
         entry.fate = "finalist"
@@ -226,16 +227,30 @@ def _first_rung(
         for entry in waiting[len(chosen) :]:
             entry.rule_out("left out", IN_WORDS["left out"])
             proposals.tell(entry.number, None)
-        chosen.sort(key=lambda entry: entry.number)
-        halving.rung(chosen, limit, rung.seeds, found.spent, 1)
+        _tell_of_rung(ways, found, 1, len(chosen), limit, rung.seeds)
+        limit = halving.first(chosen, limit, rung.seeds, found.spent)
         for entry in chosen:
             proposals.tell(entry.number, entry.rungs[-1] if entry.rungs else None)
         trained += chosen
         if proposals.is_whole:
             break
         waiting = _propose(found, proposals, screen, wave, ways)
+    if not proposals.is_whole:  # later waves may have been trained less far
+        for entry in trained:
+            entry.rungs.clear()
+        halving.judge(trained, limit, rung.seeds)
     found.seeds, found.limit = rung.seeds, limit
     return trained
+
+
+def _tell_of_rung(
+    ways: Ways, found: Search, number: int, count: int, limit: float, seeds: int
+) -> None:
+    name, unit, scale = COSTS[found.goal.cost]
+    ways.say(
+        f"rung {number}: {count} candidate{'' if count == 1 else 's'}, {seeds} "
+        f"seed{'' if seeds == 1 else 's'}, up to {limit * scale:,.4g} {unit} of {name}"
+    )
 
 
 def _limit(rung: Rung, whole: float, entries: Sequence[Entry]) -> float:
@@ -252,7 +267,7 @@ def _stop(entries: Sequence[Entry], rung: int) -> None:
         entry.rule_out("stopped", f"after rung {rung}: {state}")
 
 
-def _go_on(found: Search, entries: Sequence[Entry], whole: float) -> None:
+def _go_on(found: Search, entries: Sequence[Entry], whole: float, ways: Ways) -> None:
     """Train the finalists further while the best of them has not reached the target each time."""
     halving = found.halving
     assert halving is not None
@@ -266,7 +281,8 @@ def _go_on(found: Search, entries: Sequence[Entry], whole: float) -> None:
         if len(kept) < len(entries) or seeds < found.seeds:
             return  # the budget is spent
         number += 1
-        halving.rung(entries, limit, found.seeds, found.spent, number)
+        _tell_of_rung(ways, found, number, len(entries), limit, found.seeds)
+        halving.rung(entries, limit, found.seeds, found.spent)
         found.limit = limit
         entries = [entry for entry in entries if entry.fate == "open"]
 

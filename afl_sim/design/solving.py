@@ -225,14 +225,15 @@ def _write(folder: Path, index: Mapping[str, Any], made: Search, proposals: Prop
 
 
 def _name_runs(made: Search, placed: Sequence[Placed], folder: Path) -> None:
-    """Make a study of the runs of the finalists, for `compare`, `plot` and `report`."""
-    assert made.halving is not None
-    runs: list[str] = []
-    titles: dict[str, str] = {}
-    for each in placed:
-        for index in range(made.seeds):
-            runs.append(made.halving.run_of(each.entry, index).path.name)
-            titles[runs[-1]] = each.entry.title
-    name = made.problem.scenario.name
-    content = {"name": name, "runs": runs, "titles": titles}
+    """Make a study of all runs, those of the best candidates first, for `compare` and `plot`."""
+    halving = made.halving
+    assert halving is not None
+    ranked = [each.entry for each in placed]
+    others = [entry for entry in made.entries if entry.reaches and entry not in ranked]
+    titles = {
+        halving.run_of(entry, index).path.name: entry.title
+        for entry in [*ranked, *others]
+        for index in entry.reaches
+    }
+    content = {"name": made.problem.scenario.name, "runs": list(titles), "titles": titles}
     write_bytes(folder / STUDY, as_json(content))
