@@ -83,7 +83,8 @@ VARY = "    strategy: [{kind: fedbuff, concurrency: {choices: [2, 4]}}]\n"
             "worst_decile_accuracy is never measured; expected evaluation.per_client: true",
         ),
         (
-            BASE + design("    strategy: [{kind: fedavg, clients_per_round: {choices: [9, 10]}}]\n"),
+            BASE
+            + design("    strategy: [{kind: fedavg, clients_per_round: {choices: [9, 10]}}]\n"),
             "design.vary: no candidate can be run: strategy.clients_per_round",
         ),
     ],
