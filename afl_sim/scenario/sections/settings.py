@@ -20,6 +20,7 @@ from afl_sim.scenario.section import (
     Wait,
     Whole,
 )
+from afl_sim.scenario.sections.controllers import AnyController
 from afl_sim.scenario.sections.energy import CarbonKey, ServerPrice, ServerWatts
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.metrics import (
@@ -51,7 +52,7 @@ DEFAULT_TARGETS = (0.9, 0.95)
 class Server(LaterSection):
     """Durations, client selection and links of the server."""
 
-    _later = ("buffers", "power", "price", "carbon_intensity")
+    _later = ("buffers", "power", "price", "carbon_intensity", "adaptive")
 
     aggregation_seconds: ServerDuration = Field(
         default=Distribution(0.0),
@@ -90,6 +91,11 @@ class Server(LaterSection):
         default=None, description="What the server costs; null: nothing."
     )
     carbon_intensity: CarbonKey = None
+    adaptive: AnyController | None = Field(
+        default=None,
+        description="How the server changes the strategy's concurrency or buffer_size during the "
+        "run; null: not at all.",
+    )
 
 
 class Stop(LaterSection):
