@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import simpy
-
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.faults import Faults as FaultsSpec
@@ -21,11 +19,14 @@ from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.next_draws import NextDraws
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
+from afl_sim.world.clients.undisturbed import LogAhead
+from afl_sim.world.clock import Clock
 from afl_sim.world.evaluations import evaluation_seconds
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.network import ClientLink, ServerLink
@@ -60,7 +61,7 @@ class Sizes:
 
 
 def build_parts(
-    env: simpy.Environment,
+    env: Clock,
     scenario: Scenario,
     sizes: Sizes,
     streams: Streams,
@@ -71,11 +72,12 @@ def build_parts(
     reads_results: bool,
     queues: bool,
     on_version: Callable[[], None],
+    ahead: LogAhead | None,
 ) -> Parts:
     """What the server of a scenario is made of.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         scenario: the resolved scenario.
         sizes: samples and bytes.
         streams: the run's random streams.
@@ -85,6 +87,7 @@ def build_parts(
         reads_results: whether the schedule may read results.
         queues: whether clients queue tasks that they are sent while they have one.
         on_version: called after each new version.
+        ahead: takes rows of the log ahead of their time; None if the log does not.
     """
     clients, selection = scenario.clients, scenario.server.selection
     workload = _workload(scenario, sizes, streams)
@@ -100,10 +103,15 @@ def build_parts(
         listener = _listener(selector, env, ledger, learner, selection.reads_results)
     inbox = Inbox(env, ledger, learner, idle_waits, listener)
     faults = _faults(grouping, streams)
+    leaving = _leaving(grouping, availability)
+    disturbed = durations.contended or durations.vary or outages.happen
+    if disturbed or queues or faults is not None or leaving is not None:
+        ahead = None
 
     def build_fleet(reports: Reports) -> Fleet:
-        kind = QueueingFleet if queues else Fleet
-        return kind(env, workload, durations, outages, faults, reports)
+        if queues:
+            return QueueingFleet(env, workload, durations, outages, faults, reports)
+        return Fleet(env, workload, durations, outages, faults, reports, ahead)
 
     sender = Sender(
         env=env,
@@ -114,9 +122,12 @@ def build_parts(
         learner=learner,
         workload=workload,
         outages=outages,
-        leaving=_leaving(grouping, availability),
+        leaving=leaving,
         build_fleet=build_fleet,
     )
+    if durations.per_task or durations.per_client:
+        following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
+        idle.watch(following.expect)
     alarm = Alarm(env, outages)
     versions = VersionMaker(
         env=env,
@@ -156,7 +167,7 @@ def _workload(scenario: Scenario, sizes: Sizes, streams: Streams) -> Workload:
 
 
 def _durations(
-    env: simpy.Environment,
+    env: Clock,
     scenario: Scenario,
     sizes: Sizes,
     grouping: Grouping,
@@ -168,14 +179,24 @@ def _durations(
     compute = [Compute(clients.compute, workload, streams) for clients in fleet]
     downloads = [ClientLink(each.network.download, "download", streams) for each in fleet]
     uploads = [ClientLink(each.network.upload, "upload", streams) for each in fleet]
+    links = [
+        ServerLink(env, server.download, "download", streams),
+        ServerLink(env, server.upload, "upload", streams),
+    ]
+    drawing: list[Compute | ClientLink] = [*compute, *downloads, *uploads]
     return Durations(
         compute=grouping.choose(compute),
         download=grouping.choose(downloads),
         upload=grouping.choose(uploads),
-        server_download=ServerLink(env, server.download, "download", streams),
-        server_upload=ServerLink(env, server.upload, "upload", streams),
+        server_download=links[0],
+        server_upload=links[1],
         download_bytes=sizes.download_bytes,
         upload_bytes=sizes.upload_bytes,
+        vary=any(part.varies for part in compute),
+        steady=all(part.steady for part in (*downloads, *uploads))
+        and all(link.steady for link in links),
+        per_task=sorted({name for part in drawing for name in part.per_task}),
+        per_client=sorted({name for part in drawing for name in part.per_client}),
     )
 
 
@@ -209,7 +230,7 @@ def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:
 
 def _listener(
     selector: Selector,
-    env: simpy.Environment,
+    env: Clock,
     ledger: Ledger,
     learner: Learner,
     reads_results: bool,

@@ -12,7 +12,7 @@ from functools import lru_cache
 import simpy
 
 from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.draws import draw
+from afl_sim.scenario.distributions.draws import draw, drawer
 from afl_sim.scenario.sections import network as spec
 from afl_sim.streams import Streams
 from afl_sim.world.links.contended import FifoLink, Link, SharedLink
@@ -31,6 +31,10 @@ class ClientLink:
         link: latency in seconds and bandwidth in bytes per second, each drawn once per client.
         name: ``"download"`` or ``"upload"``, the link's key in the scenario.
         streams: the run's random streams.
+
+    Attributes:
+        steady: whether all transfers of a client are alike.
+        per_task, per_client: the streams of what is drawn for each task and for each client.
     """
 
     def __init__(self, link: spec.Link, name: str, streams: Streams) -> None:
@@ -39,7 +43,16 @@ class ClientLink:
         self._key = f"clients.network.{name}"
         self._streams = streams
         self._free = link.bandwidth is None and link.latency.constant == 0
-        self._steady = link.jitter.constant == 1 and link.loss == 0
+        self.steady = link.jitter.constant == 1 and link.loss == 0
+        self._jitter_of = drawer(link.jitter, streams, f"network.{name}.jitter")
+        self.per_task = [] if link.jitter.constant is not None else [f"network.{name}.jitter"]
+        self.per_task += [f"network.{name}.loss"] if link.loss else []
+        terms = {"latency": link.latency, "bandwidth": link.bandwidth}
+        self.per_client = [
+            f"network.{name}.{term}"
+            for term, law in terms.items()
+            if law is not None and law.constant is None
+        ]
         self._terms = lru_cache(_RATES_KEPT)(self._draw_terms)
         self._steady_us = lru_cache(_RATES_KEPT)(self._round)
 
@@ -48,14 +61,12 @@ class ClientLink:
 
         0 microseconds: the transfer takes no time.
         """
-        if self._steady:
+        if self.steady:
             return (0 if self._free else self._steady_us(client, size)), size
         attempts = self._attempts(client, number)
         if self._free or self._spec.jitter.constant == 0:
             return 0, attempts * size
-        factor = draw(
-            self._spec.jitter, self._streams, f"network.{self._name}.jitter", client, number
-        )
+        factor = self._jitter_of(client, number)
         seconds = self._seconds(client, size) * factor * attempts
         return to_microseconds(seconds, self._key), attempts * size
 
@@ -105,6 +116,7 @@ class ServerLink:
 
     Attributes:
         queue: where transfers contend; None where each has the link to itself.
+        steady: whether all transfers take the same work.
     """
 
     def __init__(
@@ -112,6 +124,7 @@ class ServerLink:
     ) -> None:
         self._bandwidth = link.bandwidth
         self._jitter = link.jitter
+        self.steady = link.bandwidth is None or link.jitter.constant in (0, 1)
         self._name = name
         self._streams = streams
         self.queue: Link | None = None
