@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from afl_sim.scenario.sections.settings import Stop
+from afl_sim.world.account.account import Account
 from afl_sim.world.server.ledger import Ledger
 
 
@@ -29,12 +30,19 @@ class StopRules:
         stop: the limits.
         ledger: has what they limit.
         pause: called when one is reached, so that no further event happens.
+        account: has the energy and prices that they limit, if any.
 
     Attributes:
         reached: the first rule that was reached, or None.
     """
 
-    def __init__(self, stop: Stop, ledger: Ledger, pause: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        stop: Stop,
+        ledger: Ledger,
+        pause: Callable[[], None],
+        account: Account | None = None,
+    ) -> None:
         self.reached: str | None = None
         self._ledger = ledger
         self._pause = pause
@@ -42,6 +50,8 @@ class StopRules:
             math.inf if limit is None else limit
             for limit in (stop.versions, stop.updates, stop.samples)
         )
+        self._costs = stop.by_cost
+        self._account = None if stop.by_cost == {} else account
 
     def end(self, rule: str) -> None:
         """A rule is reached."""
@@ -57,3 +67,12 @@ class StopRules:
             self.end("updates")
         if ledger.counts.samples >= self._samples:
             self.end("samples")
+
+    def look_at_costs(self, time_us: int) -> None:
+        """Compare what has been used until now with its limits."""
+        if self._account is None:
+            return
+        used = self._account.until(time_us).totals
+        for rule, limit in self._costs.items():
+            if used.get(rule, 0.0) >= limit:
+                self.end(rule)

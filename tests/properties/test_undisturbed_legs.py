@@ -11,7 +11,7 @@ from event_loop import Faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_worlds import outcome_of, strategies
-from world_runs import Outcome, run, scenario
+from world_runs import Outcome, scenario
 
 from afl_sim.scenario import Scenario
 

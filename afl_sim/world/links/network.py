@@ -35,7 +35,10 @@ class ClientLink:
     Attributes:
         steady: whether all transfers of a client are alike.
         per_task, per_client: the streams of what is drawn for each task and for each client.
+        varies: whether the time of a transfer depends on when it begins.
     """
+
+    varies = False
 
     def __init__(self, link: spec.Link, name: str, streams: Streams) -> None:
         self._spec = link
