@@ -202,6 +202,14 @@ FIGURES: Final = {
             takes=_AXES,
         ),
         FigureKind(
+            "adaptation",
+            "Concurrency and buffer size over virtual time, as a controller changes them.",
+            "server.adaptive",
+            "afl_sim.analysis.figures.adaptation:adaptation",
+            per_page=LOOKS,
+            takes=_AXES,
+        ),
+        FigureKind(
             "timeline",
             "The activity of 20 clients and the server over virtual time, with versions and "
             "failures.",

@@ -19,7 +19,7 @@ from afl_sim.analysis.figures.panels import fit, progress, virtual_time
 from afl_sim.analysis.metrics import ACCURACY
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
-from afl_sim.analysis.series import by_speed, compute_seconds, speeds_by_run
+from afl_sim.analysis.series import by_speed, has_computed, speeds_by_run
 from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
 from afl_sim.analysis.view import View, along_of
 from afl_sim.errors import RunFolderError
@@ -215,7 +215,7 @@ def _has_classes(run: Run) -> bool:
 
 
 def _has_shares(run: Run) -> bool:
-    if not _has_classes(run) or run.label_counts.empty or not len(compute_seconds(run)):
+    if not _has_classes(run) or run.label_counts.empty or not has_computed(run):
         return False
     labels = run.label_counts.shape[1]
     classes = len(run.metrics["class_accuracy"][_with_classes(run)].iloc[0])

@@ -25,6 +25,7 @@ from afl_sim.scenario.sections.groups import (
     completed,
     refuse_measured_twice,
 )
+from afl_sim.scenario.sections.memory import AnyMemory
 from afl_sim.scenario.sections.network import Network
 from afl_sim.scenario.traces.devices import DeviceTrace
 
@@ -32,11 +33,16 @@ from afl_sim.scenario.traces.devices import DeviceTrace
 class Clients(LaterSection):
     """The fleet."""
 
-    _later = ("attack", "groups", *ENERGY_KEYS)
+    _later = ("attack", "groups", "memory", *ENERGY_KEYS)
 
     count: Count = Field(description="Number of clients.")
     compute: Compute = Field(default=Compute(), description="How long local training takes.")
     network: Network = Field(default=Network(), description="How long transfers take.")
+    memory: AnyMemory = Field(
+        default=None,
+        description="Memory of the clients, which bounds what they can train: a block, or its "
+        "bytes alone, such as 4 GB; null: no bound.",
+    )
     devices: DeviceTrace | None = Field(
         default=None,
         description="Measured devices, whose speeds and links replace the keys in `compute` and "
@@ -80,7 +86,7 @@ class Clients(LaterSection):
 
     def of_group(self, group: ClientGroup) -> Clients:
         """The section as it holds for the clients of one of its groups."""
-        own = ("compute", "network", "devices", "availability", "faults", *ENERGY_KEYS)
+        own = ("compute", "network", "memory", "devices", "availability", "faults", *ENERGY_KEYS)
         return self.model_copy(
             update={"groups": (), **{name: getattr(group, name) for name in own}}
         )

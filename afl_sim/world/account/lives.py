@@ -76,7 +76,7 @@ def lives(part: Part, who: npt.NDArray[np.int64], streams: Streams) -> tuple[Ins
         leave = _instants(settings.leaves, "leaves", who, streams)
     if isinstance(settings, spec.TracedAvailability) and settings.repeat is None:
         intervals = settings.presences.intervals
-        ends = [intervals[part.place(int(c)) % len(intervals)] for c in who]
+        ends = [intervals[part.presence(int(c)) % len(intervals)] for c in who]
         last = np.array([each[-1][1] if each else 0 for each in ends], dtype=np.int64)
         if settings.share_of_clients < 1:
             away = np.isin(who, chosen(settings.share_of_clients, who, streams))
