@@ -198,14 +198,14 @@ class Run:
         """When the last event was (microseconds of virtual time); 0 without events."""
         return last_value(self.path / EVENTS, "time_us") or 0
 
-    def event_tables(self, *names: str, rows: int = BATCH) -> Iterator[pa.Table]:
+    def event_tables(self, *names: str, rows: int | None = None) -> Iterator[pa.Table]:
         """Some columns of the events in their order, a table for every few rows.
 
         The memory that this takes does not depend on the number of events.
 
         Args:
             names: the columns, as in `events`.
-            rows: the largest number of rows of a table.
+            rows: the largest number of rows of a table; default `BATCH`.
 
         Raises:
             RunFolderError: the events are missing or damaged; also while they are read.
@@ -217,19 +217,19 @@ class Run:
         path = self.path / EVENTS
         count = (self.scenario.get("clients") or {}).get("count")
         wanted = pa.schema([schema().field(name) for name in names])
-        for table in batches_of(path, wanted, OPTIONAL, rows):
+        for table in batches_of(path, wanted, OPTIONAL, rows or BATCH):
             if "client" in names:
                 _check_clients(table.column("client"), count, path)
             yield table
 
-    def event_batches(self, *names: str, rows: int = BATCH) -> Iterator[dict[str, Column]]:
+    def event_batches(self, *names: str, rows: int | None = None) -> Iterator[dict[str, Column]]:
         """Columns of whole numbers of the events in their order, as NumPy arrays.
 
         A value that is absent is -1. Kinds are codes of `afl_sim.world.event_kinds`.
 
         Args:
             names: the columns, as in `events`; without any, all that are whole numbers.
-            rows: the largest number of rows of a batch.
+            rows: the largest number of rows of a batch; default `BATCH`.
 
         Raises:
             RunFolderError: as for `event_tables`.
@@ -239,8 +239,9 @@ class Run:
 
         chosen = names or COLUMNS
         if "events" in self.__dict__:  # they are in memory already
-            for first in range(0, len(self.events), rows):
-                yield columns_of(self.events.iloc[first : first + rows], chosen)
+            step = rows or BATCH
+            for first in range(0, len(self.events), step):
+                yield columns_of(self.events.iloc[first : first + step], chosen)
             return
         for table in self.event_tables(*chosen, rows=rows):
             yield columns_of(table, chosen)
