@@ -12,7 +12,7 @@ import pytest
 from fake_runs import fake_log, fake_run
 
 from afl_sim import load_scenario, simulate
-from afl_sim.recording import EventLog, first_divergence, reading, write_trace
+from afl_sim.recording import EventLog, first_divergence, run_events, write_trace
 from afl_sim.recording.tasks import task_batches, task_columns
 from afl_sim.recording.trace import trace_is_closed
 
@@ -127,7 +127,7 @@ def test_where_two_runs_part_does_not_depend_on_the_parts(rows, tmp_path, monkey
     a = fake_run(tmp_path / "a", updates=40, buffer=5)
     b = fake_run(tmp_path / "b", updates=40, buffer=6)
     expected = first_divergence(a, b)
-    monkeypatch.setattr(reading, "BATCH", rows)
+    monkeypatch.setattr(run_events, "BATCH", rows)
     assert first_divergence(a, b) == expected
     assert len(expected.before) == len(expected.after_a) == len(expected.after_b) == 3
     assert first_divergence(a, a) is None
