@@ -12,6 +12,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from afl_sim.design.api import Solution, load_design, run_design
     from afl_sim.run.api import load_scenario, simulate
     from afl_sim.run.opened import Run, load_run, load_runs
     from afl_sim.scenario import Scenario
@@ -46,15 +47,18 @@ _HOMES = {
     "Run": "afl_sim.run.opened",
     "Scenario": "afl_sim.run.loading",  # which knows the kinds of strategies
     "Selection": "afl_sim.scenario.sections.selection",
+    "Solution": "afl_sim.design.api",
     "StalenessWeight": "afl_sim.strategies.toolkit.staleness",
     "Strategy": "afl_sim.strategies",
     "Study": "afl_sim.study.runs",
     "Update": "afl_sim.strategies",
+    "load_design": "afl_sim.design.api",
     "load_run": "afl_sim.run.opened",
     "load_runs": "afl_sim.run.opened",
     "load_scenario": "afl_sim.run.api",
     "load_study": "afl_sim.study.runs",
     "register": "afl_sim.strategies",
+    "run_design": "afl_sim.design.api",
     "run_study": "afl_sim.study.api",
     "simulate": "afl_sim.run.api",
 }
@@ -74,15 +78,18 @@ __all__ = [
     "Run",
     "Scenario",
     "Selection",
+    "Solution",
     "StalenessWeight",
     "Strategy",
     "Study",
     "Update",
+    "load_design",
     "load_run",
     "load_runs",
     "load_scenario",
     "load_study",
     "register",
+    "run_design",
     "run_study",
     "simulate",
 ]

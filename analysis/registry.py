@@ -240,6 +240,15 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.study:sweep_map",
         ),
         FigureKind(
+            "pareto",
+            "Time to a target against the energy, price or carbon used until then; a line joins "
+            "the settings that no other one beats in both.",
+            "a study of settings whose energy, price or carbon is counted",
+            "afl_sim.analysis.figures.pareto:pareto",
+            per_page=LOOKS,
+            takes=_CURVES,
+        ),
+        FigureKind(
             "differences",
             "Paired differences between settings, with their intervals.",
             "two settings with two seeds in common",

@@ -8,13 +8,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from afl_sim.errors import OwnRuleError, ScenarioError
+from afl_sim.errors import NotPortable, OwnRuleError, ScenarioError
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.training.own_tensors import NotPortableRule, called
 from afl_sim.portable.block import ADVICE, arithmetic_of
-from afl_sim.portable.mode import NotPortable
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.checks.round_trips import laws_without_a_mean, without_a_mean
 from afl_sim.scenario.own_rules import Rule, RuleKind, rules_in
@@ -69,8 +67,8 @@ def try_rule(rule: Rule, clients: int = 10, settings: Collection[str] = SETTINGS
         return
     for call in _calls(rule, clients, settings):
         once, again = call(), call()
-        equal = torch.equal(once, again) if isinstance(once, Tensor) else once == again
-        if not equal:
+        plain = isinstance(once, int | float | list)
+        if not (once == again if plain else torch.equal(once, again)):
             raise refusal(rule, kind.noun, kind.hook, _UNEQUAL)
 
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.scenario.section import Checked
 from afl_sim.strategies.about import About

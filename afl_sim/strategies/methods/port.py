@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import F, Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Context,
