@@ -103,7 +103,7 @@ class World:
         env = self._env = simpy.Environment(initial_time=0)
         self._background = Background(env)
         self._outages = Outages(scenario.server.pauses, streams)
-        account = self.account = account_of(scenario, streams)
+        account = self.account = account_of(scenario, streams, absent)
         self._ledger = Ledger(env, log if account is None else account.watching(log))
         self._stop = StopRules(scenario.stop, self._ledger, account)
         self._evaluations = Evaluations(
