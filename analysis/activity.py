@@ -27,6 +27,10 @@ MOST_SPANS: Final = 20_000
 CELLS: Final = 1500
 """Of more spans, moments of which each shows what a client did most of the time."""
 
+MOST_VERSIONS: Final = 4000
+"""Versions that are shown one by one."""
+
+_NEEDED: Final = ("time_us", "kind", "client", "task", "version", "staleness")
 _MILESTONES: Final = ("downloaded", "started", "computed", "arrived")
 _MICRO: Final = 1e6
 
@@ -46,7 +50,7 @@ def tasks_of(run: Run, clients: Sequence[int], until_us: int | None = None) -> I
 
 def _events_of(run: Run, clients: Column, until_us: int | None) -> Iterator[Columns]:
     open_tasks = 0
-    for batch in run.event_batches():
+    for batch in run.event_batches(*_NEEDED):
         mine = np.isin(batch["client"], clients)
         if until_us is not None:
             mine &= (batch["kind"] != DISPATCHED) | (batch["time_us"] <= until_us)
@@ -183,35 +187,31 @@ def _runs(edges: Floats, chosen: npt.NDArray[np.bool_]) -> list[tuple[float, flo
 
 
 def versions_within(
-    run: Run, begin: float, end: float, cells: int | None = None
+    run: Run, begin: float, end: float, cells: int = MOST_VERSIONS
 ) -> tuple[Floats, Column]:
     """When the server made versions (s), and their numbers, within a window of time.
 
     Args:
-        cells: give no more than one version, the first, for each of so many moments.
+        cells: of more versions than that give one, the first, for each of so many moments.
     """
-    times: list[Floats] = [np.empty(0)]
-    numbers: list[Column] = [np.empty(0, dtype=np.int64)]
-    last_version, last_cell = -1, -1
+    times, numbers = np.empty(0), np.empty(0, dtype=np.int64)
+    last = -1
     for batch in run.event_batches("time_us", "kind", "version"):
         made = batch["kind"] == AGGREGATED
         version, first = np.unique(batch["version"][made], return_index=True)
-        first = first[version > last_version]
-        if len(first):
-            last_version = int(version[-1])
-            at, number = batch["time_us"][made][first] / _MICRO, batch["version"][made][first]
-            inside = (at >= begin) & (at <= end)
-            at, number = at[inside], number[inside]
-            if cells is not None and len(at):
-                cell = np.floor((at - begin) / (end - begin) * cells).astype(np.int64)
-                new = np.append(cell[0] > last_cell, cell[1:] > cell[:-1])
-                last_cell = int(cell[-1])
-                at, number = at[new], number[new]
-            times.append(at)
-            numbers.append(number)
+        new = version > last
+        last = int(version[-1]) if len(version) else last
+        at = batch["time_us"][made][first[new]] / _MICRO
+        inside = (at >= begin) & (at <= end)
+        times = np.concatenate([times, at[inside]])
+        numbers = np.concatenate([numbers, version[new][inside]])
+        if len(times) > cells:
+            cell = np.floor((times - begin) / (end - begin) * cells)
+            kept = np.append(True, cell[1:] > cell[:-1])
+            times, numbers = times[kept], numbers[kept]
         if len(batch["time_us"]) and batch["time_us"][-1] > end * _MICRO:
             break
-    return np.concatenate(times), np.concatenate(numbers)
+    return times, numbers
 
 
 def nth_dispatch(run: Run, clients: Sequence[int], count: int) -> int | None:

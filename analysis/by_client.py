@@ -21,6 +21,7 @@ class ByClient:
 
     def __init__(self, *names: str) -> None:
         self.clients = np.empty(0, dtype=np.int64)
+        self._row_of = np.empty(0, dtype=np.int32)  # by client
         self._columns = {name: np.empty(0, dtype=np.int64) for name in names}
 
     def __getitem__(self, name: str) -> Numbers:
@@ -37,11 +38,12 @@ class ByClient:
         """The row of each client; who is new gets one, which may move those of others."""
         if not len(clients):
             return np.empty(0, dtype=np.int64)
-        found = np.searchsorted(self.clients, clients)
-        inside = np.minimum(found, max(len(self.clients) - 1, 0))
-        if not len(self.clients) or not np.array_equal(self.clients[inside], clients):
+        if int(clients.max()) >= len(self._row_of):
             self._make_room(clients)
-            found = np.searchsorted(self.clients, clients)
+        found = self._row_of[clients]
+        if found.min() < 0:
+            self._make_room(clients)
+            found = self._row_of[clients]
         return found
 
     def _make_room(self, clients: Numbers) -> None:
@@ -52,6 +54,8 @@ class ByClient:
             wider[place] = column
             self._columns[name] = wider
         self.clients = everyone
+        self._row_of = np.full(int(everyone[-1]) + 1, -1, dtype=np.int32)
+        self._row_of[everyone] = np.arange(len(everyone))
 
 
 class BusyTime:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from afl_sim.recording.columns import Column, Columns
 
 LEGS: Final = ("download", "queueing", "compute", "upload", "buffer")
+_NEEDED: Final = ("time_us", "kind", "client", "task", "version", "staleness")
 _TALLY: Final = "_tally"
 
 
@@ -62,7 +63,7 @@ class Tally:
 
     def _events(self, run: Run) -> Iterator[Columns]:
         """The run's events, which are counted on their way."""
-        for batch in run.event_batches():
+        for batch in run.event_batches(*_NEEDED):
             if len(batch["time_us"]):
                 self._add_events(batch)
                 yield batch

@@ -13,7 +13,6 @@ import pandas as pd
 
 from afl_sim.recording import Run
 from afl_sim.recording.columns import columns_of
-from afl_sim.recording.events import COLUMNS
 from afl_sim.recording.files import writing
 from afl_sim.recording.tasks import task_batches
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 DIRECTIONS: Final = ("download", "upload")
+_NEEDED: Final = ("time_us", "kind", "client", "task", "version", "staleness", "bytes")
 _LINK: Final = r'"link_us": (?P<us>\d+)'
 _MICRO: Final = 1e6
 _IN_MEMORY: Final = 1 << 24  # bytes of moments; more are in a file
@@ -50,8 +50,8 @@ def transfer_batches(run: Run) -> Iterator[pd.DataFrame]:
 
 
 def _with_links(run: Run) -> Iterator[Columns]:
-    for table in run.event_tables(*COLUMNS, "context"):
-        yield {**columns_of(table), "link_us": _link_us(table.column("context"))}
+    for table in run.event_tables(*_NEEDED, "context"):
+        yield {**columns_of(table, _NEEDED), "link_us": _link_us(table.column("context"))}
 
 
 def _link_us(contexts: pa.ChunkedArray) -> Column:

@@ -70,7 +70,7 @@ SECTIONS = (
     ("clients.devices", "DeviceTrace"),
     ("clients.network", "Network"),
     ("clients.network.download and upload", "Link"),
-    ("clients.network.download and upload.bandwidth_trace", "BandwidthTrace"),
+    ("clients.network.download.bandwidth_trace", "BandwidthTrace"),
     (
         "clients.availability",
         ("AlwaysAvailable", "OnOff", "Diurnal", "Bernoulli", "TracedAvailability"),
@@ -97,6 +97,7 @@ SECTIONS = (
             "Oort",
         ),
     ),
+    ("server.adaptive", ("StalenessTarget", "Utilisation", "VersionInterval")),
     ("server.pauses", "Pauses"),
     ("server.guard", "Guard"),
     ("server.download and upload", ("UncontendedLink", "FifoLink", "SharedLink")),
@@ -405,6 +406,8 @@ AFTERWARDS = {
     "`module:name`.",
     "server.selection": "[A selection of your own](how-to/own-selection.md) is a function or a class "
     "`module:name`.",
+    "server.adaptive": "[The page on adaptive servers](how-to/adaptive-server.md) explains when a "
+    "controller decides. One of your own is a function or a class `module:name`.",
     "training.personalization": PERSONALIZATION,
     "evaluation.fine_tuning": FINE_TUNING,
 }

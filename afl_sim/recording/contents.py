@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -151,24 +151,15 @@ def read_table(
     return _fitted(table, schema, optional, path)
 
 
-def first_rows(
-    path: Path, schema: pa.Schema, optional: Collection[str], count: int
-) -> tuple[pa.Table, int]:
-    """The first ``count`` rows of a Parquet file, no others being read, and how many it has."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    _require_table(path, schema)
-    batches: list[pa.RecordBatch] = []
-    missing = count
-    with _table_at(path) as content, pq.ParquetFile(content, pre_buffer=False) as file:
-        # Small batches in one thread: half the memory of large ones in many, and as fast here.
-        rows = file.iter_batches(batch_size=1 << 13, columns=schema.names, use_threads=False)
-        while missing > 0 and (batch := next(rows, None)) is not None:
-            batches.append(batch.slice(0, missing))
-            missing -= len(batch)
-        table = pa.Table.from_batches(batches, None if batches else schema)
-        return _fitted(table, schema, optional, path), file.metadata.num_rows
+def first_rows(tables: Iterable[pa.Table], count: int) -> Iterator[pa.Table]:
+    """The first ``count`` rows of tables that come part by part; no further part is read."""
+    if count <= 0:
+        return
+    for table in tables:
+        yield table.slice(0, count)
+        count -= len(table)
+        if count <= 0:
+            return
 
 
 def last_value(path: Path, column: str) -> int | None:

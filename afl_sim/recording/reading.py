@@ -9,6 +9,8 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.contents import (
     batches_of,
@@ -45,7 +47,6 @@ from afl_sim.scenario.sections.metrics import targets_by_metric
 from afl_sim.scenario.wording import one_line
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
@@ -244,6 +245,26 @@ class Run:
         for table in self.event_tables(*chosen, rows=rows):
             yield columns_of(table, chosen)
 
+    def rows_within(self, begin_us: int, end_us: int | None, most: int) -> tuple[int, int]:
+        """Which events lie in a window of virtual time (microseconds), both ends included.
+
+        Args:
+            begin_us, end_us: the window; None: to the last event.
+            most: the largest number of events; the first ones.
+
+        Returns:
+            How many events come before them, and how many there are up to the last of them.
+        """
+        before = inside = 0
+        for batch in self.event_batches("time_us"):
+            times = batch["time_us"]
+            before += int(np.searchsorted(times, begin_us, side="left"))
+            last = len(times) if end_us is None else np.searchsorted(times, end_us, side="right")
+            inside += max(0, int(last) - int(np.searchsorted(times, begin_us, side="left")))
+            if inside >= most or last < len(times):
+                break
+        return before, before + min(inside, most)
+
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """One row per evaluation; no rows in a run without training.
@@ -282,7 +303,6 @@ class Run:
 
         Empty where the run did not record it.
         """
-        import numpy as np
         import pandas as pd
 
         from afl_sim.recording.shares import MOST_CLIENTS, schema

@@ -19,6 +19,8 @@ MILESTONES: Final = (
 )
 FATES: Final = ("in flight", "arrived", "aggregated", "discarded", "cancelled", "failed")
 
+_NAMES: Final = ("client", "task", "base_version")
+_AMOUNTS: Final = ("steps", "samples")
 _TIMES: Final = (*MILESTONES, "queued", "aggregated", "discarded")
 
 
@@ -55,8 +57,9 @@ def task_columns(events: Columns) -> dict[str, Column]:
     """The columns of `task_table`: -1 where a value is absent, and fates by their place in `FATES`.
 
     Args:
-        events: the integers of an event log by column, -1 where one is absent. With a further
-            column ``link_us``, the table has ``down_bytes`` and ``up_bytes``, ``down_link_us`` and
+        events: the integers of an event log by column, -1 where one is absent. ``base_version``,
+            ``bytes``, ``steps`` and ``samples`` may be left out. With a further column
+            ``link_us``, the table has ``down_bytes`` and ``up_bytes``, ``down_link_us`` and
             ``up_link_us``, of the first row that says that the transfer is over.
     """
     return _tasks_and_rows(events)[0]
@@ -108,11 +111,8 @@ def _tasks_and_rows(
     events: Columns,
 ) -> tuple[dict[str, Column], Column, npt.NDArray[np.bool_]]:
     """The tasks; the task of each row; and whether the row is of one of them at all."""
-    sent = np.flatnonzero(events["kind"] == DISPATCHED)
-    keys = _keys(events)
-    _, first = np.unique(keys[sent], return_index=True)
-    sent = sent[np.sort(first)]  # in order of dispatch
-    task_of, listed = _places(keys, keys[sent])
+    sent, task_of = _dispatches(events)
+    listed = task_of >= 0
     kind = np.where(listed, events["kind"], -1)
 
     def first_of(chosen: npt.NDArray[np.bool_], column: str) -> Column:
@@ -121,7 +121,7 @@ def _tasks_and_rows(
         found[task_of[backwards]] = events[column][backwards]
         return found
 
-    table = {name: events[name][sent] for name in ("client", "task", "base_version")}
+    table = {name: events[name][sent] for name in _NAMES if name in events}
     for name in _TIMES:
         chosen = kind == KIND_NAMES.index(name)
         table[name] = first_of(chosen, "time_us")
@@ -132,9 +132,12 @@ def _tasks_and_rows(
     turn = np.where(table["queued"] >= 0, table["computed"], table["downloaded"])
     table["started"] = np.where(table["started"] >= 0, table["started"], turn)
     moved = (kind == DOWNLOADED) | (kind == ARRIVED)
-    table["bytes"] = np.zeros(len(sent), dtype=np.int64)
-    np.add.at(table["bytes"], task_of[moved], events["bytes"][moved])
-    for name in ("steps", "samples"):
+    if "bytes" in events:
+        table["bytes"] = np.zeros(len(sent), dtype=np.int64)
+        np.add.at(table["bytes"], task_of[moved], events["bytes"][moved])
+    for name in _AMOUNTS:
+        if name not in events:
+            continue
         table[name] = np.full(len(sent), -1, dtype=np.int64)
         told = listed & (events[name] >= 0)
         table[name][task_of[told]] = events[name][told]  # the last one stays
@@ -163,13 +166,20 @@ def _keys(events: Columns) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def _places(
-    keys: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
-) -> tuple[Column, npt.NDArray[np.bool_]]:
-    """The position of each key in a list of distinct keys, and whether it is in the list."""
-    if not len(among):
-        return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
-    order = np.argsort(among)
-    found = np.searchsorted(among, keys, sorter=order)
-    places = order[np.minimum(found, len(among) - 1)]
-    return places, among[places] == keys
+def _dispatches(events: Columns) -> tuple[Column, Column]:
+    """The rows in which tasks are first dispatched, in order; and of each row the place of its task
+    among them, -1 if it is of none of them."""
+    keys = _keys(events)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    group_of = np.empty(len(keys), dtype=np.int64)
+    group_of[order] = np.cumsum(np.append(False, ordered[1:] != ordered[:-1])[: len(keys)])
+    groups = int(group_of.max()) + 1 if len(keys) else 0
+    sent = np.flatnonzero(events["kind"] == DISPATCHED)[::-1]  # so that the first is written last
+    first = np.full(groups, -1, dtype=np.int64)
+    first[group_of[sent]] = sent
+    there = np.flatnonzero(first >= 0)
+    in_order = there[np.argsort(first[there])]
+    place = np.full(groups, -1, dtype=np.int64)
+    place[in_order] = np.arange(len(in_order))
+    return first[in_order], place[group_of]

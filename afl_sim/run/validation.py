@@ -50,6 +50,22 @@ def check_study(
     Raises:
         ScenarioError: one line for each mistake.
     """
+    inspect = inspector(timing_only=timing_only, here=here)
+    return read_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
+
+
+def inspector(
+    *, timing_only: bool = False, here: bool = False
+) -> Callable[[Scenario], list[Problem]]:
+    """A function that tells what is wrong with scenarios, up to the start of their runs.
+
+    Args:
+        timing_only, here: as for `check_study`.
+
+    Returns:
+        The function: it gives (key path, message) for each mistake. What several scenarios have in
+        common is tried only once.
+    """
     found: dict[tuple[object, ...], _Tried] = {}
     endless: dict[tuple[object, ...], list[Problem]] = {}
 
@@ -88,7 +104,7 @@ def check_study(
         wrong = [*tried.problems, *endless[times]]
         return wrong or list(standing_still(scenario))
 
-    return read_study(source, overrides, seed, timing_only=timing_only, inspect=inspect, base=base)
+    return inspect
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from afl_sim.scenario.section import Count, LaterSection, Whole
 from afl_sim.scenario.sections.carbon import CarbonIntensity
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.design import Design
 from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks
 from afl_sim.scenario.sections.settings import (
     Evaluation,
@@ -108,6 +109,11 @@ class Scenario(LaterSection):
         default=(),
         description="How the scenario's figures are drawn by `afl-sim plot`: a block, a list of "
         "blocks, or the name of a figure. It changes no result.",
+    )
+    design: Design | None = Field(
+        default=None,
+        exclude=True,  # it belongs to the file, and to no run
+        description="What `afl-sim design` searches for the best setting. It changes no result.",
     )
     sweep: dict[str, Any] | None = Field(
         default=None,

@@ -24,6 +24,7 @@ from afl_sim.world.evaluations import Evaluations
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
+from afl_sim.world.server.adaptive import AdaptiveServer
 from afl_sim.world.server.ledger import Ledger, Log
 from afl_sim.world.server.server import Schedule, Server
 from afl_sim.world.server.standstill import Standstill
@@ -132,6 +133,11 @@ class World:
         if account is not None and account.counted.by_sample:
             self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
+        self._adaptive: AdaptiveServer | None = None
+        if scenario.server.adaptive is not None:
+            self.server = self._adaptive = AdaptiveServer(
+                self._parts, strategy, streams, queues, scenario.server.adaptive
+            )
         self._standstill = Standstill(self.server, self._parts.idle_waits, scenario)
 
     @property
@@ -265,6 +271,8 @@ class World:
         self._stop.look_at_costs(self.time_us)
         if self._stop.reached is not None:
             raise RunEnded
+        if self._adaptive is not None:
+            self._adaptive.on_version()
         if self._after_version is not None:
             self._after_version(self._ledger.version)
 

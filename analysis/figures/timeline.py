@@ -29,7 +29,6 @@ CLIENTS_SHOWN: Final = 20
 _WORK: Final = ("download", "compute", "upload")
 _ROW: Final = (-0.38, 0.76)  # a client's bars: from where, and how high
 _STRIP: Final = (-0.38, 0.26)  # tasks that wait behind the one that is computed, below it
-MOST_TICKS: Final = 4000  # of more versions those that would lie on others are left out
 _MOST_LINES: Final = 40  # versions that are also drawn through the clients' rows
 
 
@@ -176,7 +175,7 @@ def _bars(
 
 
 def _draw_server(axes: Axes, run: Run, row: int, begin: float, end: float, style: Style) -> None:
-    times, versions = versions_within(run, begin, end, MOST_TICKS)
+    times, versions = versions_within(run, begin, end)
     ink = style.colors.ink
     axes.vlines(times, row - 0.4, row + 0.4, color=ink, linewidth=0.9 * style.stroke)
     if 0 < len(times) <= _MOST_LINES:

@@ -179,7 +179,7 @@ def timeline_data(run: Run) -> dict[str, Any] | None:
             spans[leg].append(_rounded(np.array(found).ravel()))
         gone = (mine["cancelled"] >= 0) | (mine["failed"] >= 0)
         lost.append(_rounded(mine["ended"][gone] / 1e6))
-    times, numbers = versions_within(run, 0.0, end)
+    times, numbers = versions_within(run, 0.0, end, MOST_TASKS)
     versions = [
         [round(time, 6), version]
         for time, version in zip(

@@ -56,7 +56,14 @@ def test_finished_runs_are_compared_without_tensors(
     [
         ["validate", SMALLEST],
         ["validate", SMALLEST, "--timing-only", "--show"],
-        ["validate", SMALLEST, "--set", "strategy={kind: fedasync, concurrency: 2}", "--set", "model=resnet"],
+        [
+            "validate",
+            SMALLEST,
+            "--set",
+            "strategy={kind: fedasync, concurrency: 2}",
+            "--set",
+            "model=resnet",
+        ],
         ["list", "models"],
         ["list", "strategies"],
         ["schema"],

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from afl_sim.scenario.catalogue import NamedBlock
+from afl_sim.scenario.checks.adaptation import adaptation_findings
 from afl_sim.scenario.checks.devices import device_problems
 from afl_sim.scenario.checks.energy import energy_findings
 from afl_sim.scenario.checks.extremes import beyond_all_bounds
@@ -59,6 +60,7 @@ def impossible_combinations(
             "results, but nothing is trained with --timing-only; expected another setting or "
             "strategy",
         )
+    yield from adaptation_findings(sections, clients)
     yield from beyond_all_bounds(sections)
     yield from without_unknown(times_without_a_mean(parts))
     data, evaluation = sections.get("data"), sections.get("evaluation")

@@ -10,7 +10,17 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.uses import ServerDuration
-from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Seconds, Section, Whole
+from afl_sim.scenario.section import (
+    Count,
+    Flag,
+    LaterSection,
+    Number,
+    Seconds,
+    Section,
+    Wait,
+    Whole,
+)
+from afl_sim.scenario.sections.controllers import AnyController
 from afl_sim.scenario.sections.energy import CarbonKey, ServerPrice, ServerWatts
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.metrics import (
@@ -42,7 +52,7 @@ DEFAULT_TARGETS = (0.9, 0.95)
 class Server(LaterSection):
     """Durations, client selection and links of the server."""
 
-    _later = ("buffers", "power", "price", "carbon_intensity")
+    _later = ("buffers", "power", "price", "carbon_intensity", "adaptive")
 
     aggregation_seconds: ServerDuration = Field(
         default=Distribution(0.0),
@@ -81,6 +91,11 @@ class Server(LaterSection):
         default=None, description="What the server costs; null: nothing."
     )
     carbon_intensity: CarbonKey = None
+    adaptive: AnyController | None = Field(
+        default=None,
+        description="How the server changes the strategy's concurrency or buffer_size during the "
+        "run; null: not at all.",
+    )
 
 
 class Stop(LaterSection):
@@ -257,14 +272,35 @@ class Evaluation(LaterSection):
         return self.every_versions is not None or self.every_seconds is not None
 
 
+def _in_order(window: tuple[float, float]) -> tuple[float, float]:
+    begin, end = window
+    if begin >= end:
+        raise PydanticCustomError(
+            "scenario", f"goes from {begin:g} to {end:g}; expected an end after the beginning"
+        )
+    return window
+
+
+Window = Annotated[tuple[Wait, Wait], AfterValidator(_in_order)]
+"""Two moments of virtual time (s), the later one second."""
+
+
 class Recording(LaterSection):
     """Optional files besides events and metrics."""
 
-    _later = ("models",)
+    _later = ("models", "trace_window")
 
     trace: Flag = Field(default=True, description="Whether trace.json (for Perfetto) is written.")
     trace_limit: Whole = Field(
-        default=200_000, ge=0, description="Largest number of events in trace.json (events)."
+        default=200_000,
+        ge=0,
+        description="Largest number of events in trace.json, the first ones; 1,000,000 events "
+        "take about 100 MB (events).",
+    )
+    trace_window: Window | None = Field(
+        default=None,
+        description="Draw only what happens within this window of virtual time, [from, to], in "
+        "trace.json (s).",
     )
     models: Literal["final", "evaluations"] = Field(
         default="final",

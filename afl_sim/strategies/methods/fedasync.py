@@ -32,6 +32,7 @@ class FedAsync(ConcurrentStrategy):
         source="TL-System/plato, plato/servers/strategies/aggregation/fedasync.py",
     )
     buffers_by_rule = True
+    adapts = ("concurrency",)
 
     alpha: float = Field(0.6, gt=0, le=1, description="mixing weight of a fresh model")
     staleness: AnyStalenessWeight = Field(

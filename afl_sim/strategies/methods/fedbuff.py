@@ -43,6 +43,7 @@ class FedBuff(ConcurrentStrategy):
         "found",
     )
     buffers_by_rule = True
+    adapts = ("concurrency", "buffer_size")
 
     buffer_size: PositiveInt = Field(10, description="K: updates per server step")
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
@@ -70,4 +71,5 @@ class FedBuff(ConcurrentStrategy):
     def direction(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
         r"""$\frac{1}{K} \sum_i s(\tau_i) \Delta_i$."""
         weighted = [self.staleness(u.staleness) * u.delta for u in updates]
-        return torch.stack(weighted).sum(0) / self.buffer_size, state
+        size = context.get("buffer_size", self.buffer_size)
+        return torch.stack(weighted).sum(0) / size, state

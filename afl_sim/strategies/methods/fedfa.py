@@ -35,6 +35,7 @@ class FedFa(ConcurrentStrategy):
         "looked for and not found, and is not here",
     )
     optimizer_gets = "nothing"
+    adapts = ("concurrency",)
 
     queue_size: PositiveInt = Field(10, description="K: models in the queue")
 

@@ -131,9 +131,12 @@ class Ledger:
             self._noted.add((kind, client))
             self.note(now, kind, client)
 
-    def note(self, time_us: int, kind: int, client: int = -1) -> None:
-        """Log an event that belongs to no task."""
-        self._log(time_us, kind, client, -1, self.version)
+    def note(self, time_us: int, kind: int, client: int = -1, context: str | None = None) -> None:
+        """Log an event that belongs to no task; ``context`` is JSON."""
+        if context is None:
+            self._log(time_us, kind, client, -1, self.version)
+        else:
+            self._log(time_us, kind, client, -1, self.version, -1, -1, 0, -1, -1, context)
 
     def _end(self, task: Task) -> str | None:
         """The task is no longer in flight; returns the context of the row that says so."""
