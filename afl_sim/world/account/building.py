@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.scenario import Scenario
