@@ -108,7 +108,7 @@ class World:
         env = self._env = Clock()
         self._background = Background(env)
         self._outages = Outages(scenario.server.pauses, streams)
-        account = self.account = account_of(scenario, streams)
+        account = self.account = account_of(scenario, streams, absent)
         if account is not None:  # it follows each row when it is logged
             ahead = self._ahead = None
         self._ledger = Ledger(env, log if account is None else account.watching(log), ahead)
