@@ -15,7 +15,10 @@ from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw, drawer
 from afl_sim.scenario.sections import network as spec
 from afl_sim.streams import Streams
+from afl_sim.world.links.capacity import Capacity
 from afl_sim.world.links.contended import FifoLink, Link, SharedLink
+from afl_sim.world.links.pace import Pace
+from afl_sim.world.links.traced import capacity_of, drawn_link
 from afl_sim.world.microseconds import to_microseconds
 
 _RATES_KEPT = 1 << 14
@@ -130,14 +133,24 @@ class ServerLink:
         self.steady = link.bandwidth is None or link.jitter.constant in (0, 1)
         self._name = name
         self._streams = streams
+        self._capacity: Capacity | None = None
+        pace = None
+        if not isinstance(link, spec.UncontendedLink) and link.bandwidth_trace is not None:
+            row, phase_us = drawn_link(link.bandwidth_trace, streams, f"server.{name}.trace")
+            self._capacity = capacity_of(link.bandwidth_trace, row)
+            self._bandwidth = self._capacity.mean_rate
+            pace = Pace(self._capacity, phase_us)
         self.queue: Link | None = None
         if isinstance(link, spec.FifoLink):
-            self.queue = FifoLink(env, link.slots)
+            self.queue = FifoLink(env, link.slots, pace)
         elif isinstance(link, spec.SharedLink):
-            self.queue = SharedLink(env)
+            self.queue = SharedLink(env, pace)
 
     def work(self, client: int, number: int, size: int) -> int:
-        """Microseconds that ``size`` bytes would take alone; 0 is no time."""
+        """Microseconds that ``size`` bytes would take alone; 0 is no time.
+
+        If the bandwidth changes in time, at its mean.
+        """
         if self._bandwidth is None or self._jitter.constant == 0:
             return 0
         seconds = size / self._bandwidth
@@ -147,13 +160,20 @@ class ServerLink:
         return to_microseconds(seconds, f"server.{self._name}")
 
     def expected_seconds(self, client: int, size: int) -> float:
-        """The mean time of a transfer that is alone on the link."""
-        if self._bandwidth is None:
-            return 0.0
-        return size / self._bandwidth * self._jitter.mean(client)
+        """The mean time of a transfer that is alone on the link.
+
+        If the bandwidth changes in time, that of one that begins at a uniform time, with the mean
+        jitter.
+        """
+        return self._alone(size, self._jitter.mean(client))
 
     def usual_seconds(self, client: int, size: int) -> float:
         """The time of a transfer that is alone on the link, with the median of the jitter."""
+        return self._alone(size, self._jitter.quantile(0.5, client))
+
+    def _alone(self, size: int, jitter: float) -> float:
         if self._bandwidth is None:
             return 0.0
-        return size / self._bandwidth * self._jitter.quantile(0.5, client)
+        if self._capacity is not None and 0 < jitter < math.inf:
+            return self._capacity.mean_seconds(size * jitter)
+        return size / self._bandwidth * jitter
