@@ -23,6 +23,7 @@ LEAVES = {
     "own-compressor.md": "runs/signs/model.safetensors",
     "referee.md": "judged.py",
     "cluster.md": "runs/one/summary.json",
+    "which-server.md": "runs/winner/model.safetensors",
     "resume.md": "runs/stopped/model.safetensors",
 }
 
