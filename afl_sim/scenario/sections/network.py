@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
 from afl_sim.scenario.distributions.uses import ClientDuration, SteadyRate
