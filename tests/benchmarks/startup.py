@@ -220,11 +220,12 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less than a minute; a rough figure")
     parser.add_argument("--against", metavar="COMMIT", help="an older build, to compare with")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each build, with --against")
     options = parser.parse_args()
     if options.against is None:
         section = measure(options.quick)
     else:
-        section = compare(options.against, 1 if options.quick else 7)
+        section = compare(options.against, 1 if options.quick else options.rounds)
     print(f"{section.markdown()}\n\nOn: {machine()}")
 
 
