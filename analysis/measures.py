@@ -9,12 +9,18 @@ from typing import Any, Final, TypeVar
 
 from afl_sim.analysis.metrics import (
     ACCURACY,
+    COST_TO,
+    COSTS,
     FINAL,
     JAIN,
     TIME_TO,
     VARIANCE,
+    WASTED,
     WORST,
+    beginning_of,
     column_of,
+    costs_of,
+    costs_to_targets,
     final_value,
     goal_of,
     is_share,
@@ -90,6 +96,13 @@ def measure_of(name: str) -> Measure:
         return MEASURES[name]
     if name.startswith(TIME_TO):
         return Measure(f"time to {text_of(goal_of(name))} (s)", "{:,.1f}")
+    if name.startswith(COST_TO):
+        what, unit = COSTS[beginning_of(name).removesuffix("_to_")]
+        return _of_cost(f"{what} to {text_of(goal_of(name))}", unit)
+    if name in COSTS:
+        return _of_cost(*COSTS[name])
+    if name == WASTED:
+        return _of_cost("energy wasted", "J")
     for prefix, (words, _) in _BETWEEN_CLIENTS.items():
         if name.startswith(prefix):
             metric = name.removeprefix(prefix)
@@ -102,6 +115,21 @@ def measure_of(name: str) -> Measure:
         if is_share(metric)
         else Measure(f"final {metric}", "{:.4g}")
     )
+
+
+def parts_of_costs(run: Run) -> list[tuple[str, str]]:
+    """What makes up the energy, price and carbon of a run: heading and value of each part."""
+    return [
+        (measure.heading, measure.text(value))
+        for block, (what, unit) in COSTS.items()
+        for part, value in (run.summary.get(block) or {}).items()
+        if part not in ("total", "wasted") and (measure := _of_cost(f"{what}, {part}", unit))
+    ]
+
+
+def _of_cost(heading: str, unit: str) -> Measure:
+    places = {"J": 1, "g": 3}.get(unit, 4)
+    return Measure(f"{heading} ({unit})" if unit else heading, f"{{:,.{places}f}}")
 
 
 def of_metrics(run: Run) -> dict[str, float | None]:
@@ -125,7 +153,8 @@ def measurements(run: Run) -> dict[str, Any]:
     """A run's measures by column; None if a measure has no value. See `MEASURES` for the units.
 
     ``seconds_to_<target>`` is there for each target of accuracy of a run that trained, None where
-    the target was not reached; and so is ``seconds_to_<metric>_<target>`` for other metrics.
+    the target was not reached; and so is ``seconds_to_<metric>_<target>`` for other metrics. What a
+    run used and cost is there if it was counted, and so is what it had used at each target.
     """
     summary = run.summary
     steady = (
@@ -137,8 +166,10 @@ def measurements(run: Run) -> dict[str, Any]:
     staleness = summary.get("staleness") or {}
     return {
         **{column_of(goal): seconds for goal, seconds in times_to_targets(run).items()},
+        **costs_to_targets(run),
         "final_accuracy": final_value(run, ACCURACY),
         **of_metrics(run),
+        **costs_of(run),
         "versions": summary.get("versions"),
         "updates": updates.get("aggregated"),
         "in_flight": updates.get("in_flight"),

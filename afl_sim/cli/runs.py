@@ -11,7 +11,7 @@ import typer
 
 from afl_sim.cli.app import app
 from afl_sim.cli.cost import print_cost
-from afl_sim.cli.importing import importing
+from afl_sim.cli.importing import import_training, importing
 from afl_sim.cli.options import (
     BitsOption,
     CostOption,
@@ -98,7 +98,7 @@ def run(
 
 @app.command("resume")
 def resume_run(
-    run: Annotated[Path, typer.Argument(help="A run or study folder.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run, a study or a design.")],
     force: Annotated[
         bool, typer.Option("--force", help="Continue a run even with other code or numerics.")
     ] = False,
@@ -108,7 +108,12 @@ def resume_run(
     tensorboard: TensorboardOption = False,
     mlflow: MlflowOption = False,
 ) -> None:
-    """Continue an interrupted run or study; the interruption does not change its result."""
+    """Continue an interrupted run, study or design; that does not change its result."""
+    if (run / "design.json").is_file():
+        from afl_sim.cli.designs import resume_design
+
+        resume_design(run, execution_settings(workers, executor, ray_address), force)
+        return
     with importing():
         from afl_sim.analysis.compare import print_comparison
         from afl_sim.cli.display import Display, Interruption
@@ -133,6 +138,9 @@ def resume_run(
         tell_published([done])
         return
     scenario = load_scenario(run / "scenario.yaml", settings)
+    if not found.timing_only:
+        with importing():
+            import_training()
     with (
         Display() as display,
         Interruption(display.finish, found.timing_only) as interruption,

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afl_sim.errors import AflSimError
-from afl_sim.execution.arithmetic import cpu_capability, cpu_vendor
-from afl_sim.learning.training.judging import Scores
+from afl_sim.machine import cpu_vendor
 from afl_sim.recording import (
     EventLog,
     MetricsLog,
@@ -25,10 +24,13 @@ from afl_sim.recording.events import COLUMNS
 from afl_sim.recording.files import write_bytes
 from afl_sim.recording.shares import MOST_CLIENTS, partition_file
 from afl_sim.recording.sinks import open_sinks
-from afl_sim.run.identity import Identity
+from afl_sim.run.identity import Identity, processor
 from afl_sim.run.preparation import Prepared
 from afl_sim.scenario import Scenario, dump_scenario
 from afl_sim.world.microseconds import MICROSECONDS
+
+if TYPE_CHECKING:
+    from afl_sim.learning.training.judging import Scores
 
 
 def shares_of(prepared: Prepared) -> bytes:
@@ -180,7 +182,7 @@ def new_folder(
     """
     manifest = build_manifest(
         numerics=identity.numerics,
-        cpu=cpu_capability(),
+        cpu=processor(timing_only),
         cpu_vendor=cpu_vendor(),
         command=command,
         timing_only=timing_only,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +54,63 @@ def read_study(
         ScenarioError: one line for every mistake, ``file:line: key.path: what; expected ...``;
             without ``file:line`` if there is no file.
     """
-    name, own, text = "<text>", Path(), ""
+    read = read_tree(source)
+    root, mistakes = read.root, read.mistakes
+    settings = read_settings(overrides, seed, mistakes)
+    cases = _cases(root, settings, mistakes)
+    reading = ValidationContext(catalogue, read.folder if base is None else base)
+    runs: list[Case] = []
+    for case_name, tree in cases:
+        scenario, findings = read_scenario(tree, reading, cases=len(cases), timing_only=timing_only)
+        if scenario is not None and inspect is not None:
+            findings = [Finding(path, message) for path, message in inspect(scenario)]
+        mistakes.add_findings(findings, tree)
+        if scenario is not None:
+            runs += replicate(case_name, scenario)
+    if len(runs) > MAX_RUNS:
+        mistakes.add(root.where, "replications", f"{len(runs)} runs; expected at most {MAX_RUNS}")
+    if mistakes.lines:
+        raise mistakes.error()
+    study = _study(read.text, runs, is_study=bool(cases[0][0].label))
+    longest = max(len(case.scenario.name) for case in study.cases)
+    if longest > NAME_LENGTH:
+        message = f"a run's name would have {longest} characters; expected at most {NAME_LENGTH}"
+        mistakes.add(*locate(Finding(("name",), ""), root), message)
+        raise mistakes.error()
+    return study
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What a scenario file says, before anything in it is checked.
+
+    Attributes:
+        root: its keys, with a name.
+        text: its text.
+        folder: its folder, from which paths in it go out.
+        mistakes: those that were found in the text; further ones are added here.
+    """
+
+    root: Node
+    text: str
+    folder: Path
+    mistakes: Mistakes
+
+
+def read_tree(source: Path | str | Mapping[str, Any]) -> Tree:
+    """Read the text of a scenario file; ``source`` is as for `read_study`.
+
+    Raises:
+        ScenarioError: the file cannot be read, or is no block of keys.
+    """
+    name, folder, text = "<text>", Path(), ""
     if isinstance(source, Mapping):
         name = NOWHERE
     elif isinstance(source, str) and "\n" in source:
         text = source
     else:
         path = Path(source)
-        name, own, text = str(source), path.parent, read_text(path)
+        name, folder, text = str(source), path.parent, read_text(path)
     mistakes = Mistakes(name)
     try:
         root, misreadings = (
@@ -75,31 +124,10 @@ def read_study(
         what = "the file is empty" if root.value is None else "the file is not a block of keys"
         mistakes.add(root.where, "", f"{what}; expected a scenario: clients, strategy, stop, ...")
         raise mistakes.error()
-    settings = _settings(overrides, seed, mistakes)
     if isinstance(source, Mapping):
         text = as_text(plain(root))
-    root = _with_name(root, "scenario" if name in (NOWHERE, "<text>") else Path(name).stem)
-    cases = _cases(root, settings, mistakes)
-    reading = ValidationContext(catalogue, own if base is None else base)
-    runs: list[Case] = []
-    for case_name, tree in cases:
-        scenario, findings = read_scenario(tree, reading, cases=len(cases), timing_only=timing_only)
-        if scenario is not None and inspect is not None:
-            findings = [Finding(path, message) for path, message in inspect(scenario)]
-        mistakes.add_findings(findings, tree)
-        if scenario is not None:
-            runs += replicate(case_name, scenario)
-    if len(runs) > MAX_RUNS:
-        mistakes.add(root.where, "replications", f"{len(runs)} runs; expected at most {MAX_RUNS}")
-    if mistakes.lines:
-        raise mistakes.error()
-    study = _study(text, runs, is_study=bool(cases[0][0].label))
-    longest = max(len(case.scenario.name) for case in study.cases)
-    if longest > NAME_LENGTH:
-        message = f"a run's name would have {longest} characters; expected at most {NAME_LENGTH}"
-        mistakes.add(*locate(Finding(("name",), ""), root), message)
-        raise mistakes.error()
-    return study
+    stem = "scenario" if name in (NOWHERE, "<text>") else Path(name).stem
+    return Tree(_with_name(root, stem), text, folder, mistakes)
 
 
 def read_scenario(
@@ -230,9 +258,10 @@ def _put(tree: Node, setting: Override, mistakes: Mistakes) -> Node:
         return tree
 
 
-def _settings(
+def read_settings(
     overrides: Sequence[str | Override], seed: int | None, mistakes: Mistakes
 ) -> list[Override]:
+    """Read settings from outside a file, ``key.path=value``; what cannot be read is a mistake."""
     settings: list[Override] = []
     for text in overrides:
         if isinstance(text, Override):

@@ -17,7 +17,7 @@ from afl_sim.streams import Streams
 
 MAX_RUNS = 10_000
 A_BLOCK = "expected a block with a kind, or the kind alone"
-NOT_SWEPT = ("sweep", "name", "description", "replications", "figure")
+NOT_SWEPT = ("sweep", "name", "description", "replications", "figure", "design")
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +267,15 @@ def replicate(name: Name, scenario: Scenario) -> list[Case]:
     """One case for each of the scenario's replications: the first has the seed itself."""
     if scenario.replications == 1:
         return [Case(name.label, scenario, name.title)]
-    streams = Streams(scenario.seed)
     result = []
     for r in range(scenario.replications):
-        seed = scenario.seed if r == 0 else streams.integer("replication", 0, r) % 2**32
+        seed = replication_seed(scenario.seed, r)
         copy = scenario.model_copy(update={"seed": seed, "replications": 1})
         label = f"{name.label}-r{r}" if name.label else f"r{r}"
         result.append(Case(label, copy, name.title))
     return result
+
+
+def replication_seed(seed: int, r: int) -> int:
+    """The seed of the r-th replication; of the first one the seed itself."""
+    return seed if r == 0 else Streams(seed).integer("replication", 0, r) % 2**32

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import simpy
+import numpy as np
+import numpy.typing as npt
 
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.scenario import Scenario
@@ -21,14 +22,20 @@ from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.memory import WithoutSome
+from afl_sim.world.clients.next_draws import NextDraws
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
+from afl_sim.world.clients.undisturbed import LogAhead
+from afl_sim.world.clients.varying_durations import VaryingDurations
+from afl_sim.world.clock import Clock
 from afl_sim.world.evaluations import evaluation_seconds
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.links.varying import client_links
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.idle_waits import IdleWaits
@@ -40,6 +47,7 @@ from afl_sim.world.server.sender import Sender
 from afl_sim.world.server.versions import ServerTimes, VersionMaker
 from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.faults import AnyFaults, Faults, FaultsByGroup
+from afl_sim.world.tasks.roofline import StepCost
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -52,15 +60,22 @@ class Sizes:
         samples_of: the number of samples that a client holds.
         download_bytes: size of the model that a client downloads.
         upload_bytes: size of the update that a client uploads.
+        cost: of a local step, where it takes as long as the model says; else None.
+        most: the most samples that fit into a mini-batch of a client, int64 (clients,); None if all
+            fit.
+        absent: which clients do not take part, bool (clients,); None if all do.
     """
 
     samples_of: Callable[[int], int]
     download_bytes: int
     upload_bytes: int
+    cost: StepCost | None = None
+    most: npt.NDArray[np.int64] | None = None
+    absent: npt.NDArray[np.bool_] | None = None
 
 
 def build_parts(
-    env: simpy.Environment,
+    env: Clock,
     scenario: Scenario,
     sizes: Sizes,
     streams: Streams,
@@ -71,11 +86,12 @@ def build_parts(
     reads_results: bool,
     queues: bool,
     on_version: Callable[[], None],
+    ahead: LogAhead | None,
 ) -> Parts:
     """What the server of a scenario is made of.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         scenario: the resolved scenario.
         sizes: samples and bytes.
         streams: the run's random streams.
@@ -85,6 +101,7 @@ def build_parts(
         reads_results: whether the schedule may read results.
         queues: whether clients queue tasks that they are sent while they have one.
         on_version: called after each new version.
+        ahead: takes rows of the log ahead of their time; None if the log does not.
     """
     clients, selection = scenario.clients, scenario.server.selection
     workload = _workload(scenario, sizes, streams)
@@ -93,17 +110,23 @@ def build_parts(
     selector = build_selector(selection, sizes.samples_of, durations.expected_seconds, streams)
     availability = attendance(grouping, streams)
     idle = IdleClients(clients.count, streams)
-    presence = (QueueingPresence if queues else Presence)(idle, availability, selector)
+    there = availability if sizes.absent is None else WithoutSome(sizes.absent, availability)
+    presence = (QueueingPresence if queues else Presence)(idle, there, selector)
     idle_waits = IdleWaits(env, presence, outages)
     listener = None
     if selector is not None and (selection.reads_results or isinstance(selector, OwnSelector)):
         listener = _listener(selector, env, ledger, learner, selection.reads_results)
     inbox = Inbox(env, ledger, learner, idle_waits, listener)
     faults = _faults(grouping, streams)
+    leaving = _leaving(grouping, availability)
+    disturbed = durations.contended or durations.vary or outages.happen
+    if disturbed or queues or faults is not None or leaving is not None:
+        ahead = None
 
     def build_fleet(reports: Reports) -> Fleet:
-        kind = QueueingFleet if queues else Fleet
-        return kind(env, workload, durations, outages, faults, reports)
+        if queues:
+            return QueueingFleet(env, workload, durations, outages, faults, reports)
+        return Fleet(env, workload, durations, outages, faults, reports, ahead)
 
     sender = Sender(
         env=env,
@@ -114,9 +137,12 @@ def build_parts(
         learner=learner,
         workload=workload,
         outages=outages,
-        leaving=_leaving(grouping, availability),
+        leaving=leaving,
         build_fleet=build_fleet,
     )
+    if durations.per_task or durations.per_client:
+        following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
+        idle.watch(following.expect)
     alarm = Alarm(env, outages)
     versions = VersionMaker(
         env=env,
@@ -152,11 +178,12 @@ def _workload(scenario: Scenario, sizes: Sizes, streams: Streams) -> Workload:
         drop_last=training.drop_last,
         streams=streams,
         personal=training.personalization,
+        most=sizes.most,
     )
 
 
 def _durations(
-    env: simpy.Environment,
+    env: Clock,
     scenario: Scenario,
     sizes: Sizes,
     grouping: Grouping,
@@ -165,17 +192,29 @@ def _durations(
 ) -> Durations:
     server = scenario.server
     fleet = [part.clients for part in grouping.parts]
-    compute = [Compute(clients.compute, workload, streams) for clients in fleet]
-    downloads = [ClientLink(each.network.download, "download", streams) for each in fleet]
-    uploads = [ClientLink(each.network.upload, "upload", streams) for each in fleet]
-    return Durations(
+    compute = [Compute(clients.compute, workload, streams, sizes.cost) for clients in fleet]
+    paths = [client_links(part.clients.network, streams, part.place) for part in grouping.parts]
+    downloads, uploads = zip(*paths, strict=True)
+    links = [
+        ServerLink(env, server.download, "download", streams),
+        ServerLink(env, server.upload, "upload", streams),
+    ]
+    drawing: list[Compute | ClientLink] = [*compute, *downloads, *uploads]
+    varies = any(link.varies for link in (*downloads, *uploads))
+    kind = VaryingDurations if varies else Durations
+    return kind(
         compute=grouping.choose(compute),
         download=grouping.choose(downloads),
         upload=grouping.choose(uploads),
-        server_download=ServerLink(env, server.download, "download", streams),
-        server_upload=ServerLink(env, server.upload, "upload", streams),
+        server_download=links[0],
+        server_upload=links[1],
         download_bytes=sizes.download_bytes,
         upload_bytes=sizes.upload_bytes,
+        vary=any(part.varies for part in drawing),
+        steady=all(part.steady for part in (*downloads, *uploads))
+        and all(link.steady for link in links),
+        per_task=sorted({name for part in drawing for name in part.per_task}),
+        per_client=sorted({name for part in drawing for name in part.per_client}),
     )
 
 
@@ -209,7 +248,7 @@ def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:
 
 def _listener(
     selector: Selector,
-    env: simpy.Environment,
+    env: Clock,
     ledger: Ledger,
     learner: Learner,
     reads_results: bool,

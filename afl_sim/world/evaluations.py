@@ -11,7 +11,8 @@ from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.metrics import is_reached
 from afl_sim.streams import Streams
 from afl_sim.world import event_kinds
-from afl_sim.world.clock import Background
+from afl_sim.world.account.account import Account
+from afl_sim.world.clock import Background, Clock
 from afl_sim.world.learner import Learner
 from afl_sim.world.microseconds import to_microseconds
 from afl_sim.world.server.ledger import Ledger
@@ -22,22 +23,24 @@ class Evaluations:
     """Has the model evaluated: at the start, by versions or by the clock, and at the end.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         scenario: has when.
         background: what happens by the clock alone.
         learner: evaluates.
         ledger: counts and logs.
         stop: is told if a metric reaches its value.
+        account: what the run uses and costs, if that is counted.
     """
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         scenario: Scenario,
         background: Background,
         learner: Learner,
         ledger: Ledger,
         stop: StopRules,
+        account: Account | None = None,
     ) -> None:
         self._env = env
         self._every_versions = scenario.evaluation.every_versions
@@ -50,11 +53,12 @@ class Evaluations:
         self._learner = learner
         self._ledger = ledger
         self._stop = stop
+        self._account = account
         self._last: tuple[int, int] | None = None  # the instant and the version
 
     def begin(self) -> None:
         """Evaluate the initial model, and from now on by the clock if the scenario says so."""
-        self._evaluate(int(self._env.now))
+        self._evaluate(self._env.now_us)
         if self._every_seconds is not None:
             period = to_microseconds(self._every_seconds, "evaluation.every_seconds")
             self._env.process(self._by_the_clock(period))
@@ -68,12 +72,12 @@ class Evaluations:
         """Evaluate the version just made, if it is its turn."""
         every = self._every_versions
         if every is not None and self._ledger.version % every == 0:
-            self._evaluate(int(self._env.now))
+            self._evaluate(self._env.now_us)
 
     def _by_the_clock(self, period_us: int) -> Generator[simpy.Event, None, None]:
         while True:
             yield from self._background.sleep(period_us)
-            self._evaluate(int(self._env.now))
+            self._evaluate(self._env.now_us)
             if self._background.alone:
                 return  # nothing else can happen: let the run come to rest
 
@@ -82,6 +86,9 @@ class Evaluations:
         self._last = (time_us, ledger.version)
         self._learner.evaluate(time_us, ledger.version, counts.aggregated, counts.samples)
         ledger.note(time_us, event_kinds.EVALUATED)
+        if self._account is not None:
+            self._account.mark(time_us, ledger.version)
+            self._stop.look_at_costs(time_us)
         for name, value, better in self._targets:
             if is_reached(self._learner.metric(name), value, better):
                 self._stop.end(name)

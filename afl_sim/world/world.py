@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from types import GeneratorType
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import simpy
 
 from afl_sim.errors import AflSimError, ScenarioError, ScheduleError
@@ -14,18 +16,22 @@ from afl_sim.scenario.scenario import Scenario
 from afl_sim.streams import Streams
 from afl_sim.user_code import place_of
 from afl_sim.world import event_kinds
+from afl_sim.world.account.building import account_of
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.building import Sizes, build_parts
-from afl_sim.world.clock import Background
+from afl_sim.world.clients.undisturbed import LogAhead
+from afl_sim.world.clock import Background, Clock
 from afl_sim.world.evaluations import Evaluations
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
+from afl_sim.world.server.adaptive import AdaptiveServer
 from afl_sim.world.server.ledger import Ledger, Log
 from afl_sim.world.server.server import Schedule, Server
 from afl_sim.world.server.standstill import Standstill
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.stopping import Ending, RunEnded, StopRules
+from afl_sim.world.tasks.roofline import StepCost
 
 _NO_EVENT = "Invalid yield value"  # SimPy's words
 _EVENTS = 1 << 12  # between two looks at whether the run makes progress
@@ -60,10 +66,14 @@ class World:
         progress: called with each version.
         after_version: called with each version that does not end the run, once all is recorded.
         update_bytes: size of the update that a client uploads, in bytes; that of the model if None.
+        cost: of a local step; needed only where clients have operations per second.
+        most, absent: as in `Sizes`.
         between_events: called now and then; returns after how many more events to call it again.
+        ahead: takes rows of the same log ahead of their time; without it every leg is an event.
 
     Attributes:
         server: what the schedule sees.
+        account: what the run uses and costs; None if the scenario says nothing of that.
     """
 
     def __init__(
@@ -78,7 +88,11 @@ class World:
         progress: Callable[[], None] | None = None,
         after_version: Callable[[int], None] | None = None,
         update_bytes: int | None = None,
+        cost: StepCost | None = None,
+        most: npt.NDArray[np.int64] | None = None,
+        absent: npt.NDArray[np.bool_] | None = None,
         between_events: Callable[[], int] = lambda: _EVENTS,
+        ahead: LogAhead | None = None,
     ) -> None:
         streams = Streams(scenario.seed)
         scenario = self._scenario = with_shuffles(scenario, streams, "")
@@ -87,22 +101,33 @@ class World:
         self._progress = progress
         self._after_version = after_version
         self._between_events = between_events
+        self._ahead = ahead
         self._at_most: int | None = None  # events
         self._looked = 0  # events so far, in steps
         self._unseen = 0  # versions since
-        env = self._env = simpy.Environment(initial_time=0)
+        env = self._env = Clock()
         self._background = Background(env)
         self._outages = Outages(scenario.server.pauses, streams)
-        self._ledger = Ledger(env, log)
-        self._stop = StopRules(scenario.stop, self._ledger)
+        account = self.account = account_of(scenario, streams, absent)
+        if account is not None:  # it follows each row when it is logged
+            ahead = self._ahead = None
+        self._ledger = Ledger(env, log if account is None else account.watching(log), ahead)
+        self._stop = StopRules(scenario.stop, self._ledger, env.pause, account)
         self._evaluations = Evaluations(
-            env, scenario, self._background, learner, self._ledger, self._stop
+            env, scenario, self._background, learner, self._ledger, self._stop, account
         )
         queues = scenario.clients.queue == "fifo" or strategy.queues_at_clients
         self._parts = build_parts(
             env,
             scenario,
-            Sizes(samples_of, model_bytes, model_bytes if update_bytes is None else update_bytes),
+            Sizes(
+                samples_of,
+                model_bytes,
+                model_bytes if update_bytes is None else update_bytes,
+                cost,
+                most,
+                absent,
+            ),
             streams,
             learner,
             self._ledger,
@@ -110,14 +135,22 @@ class World:
             reads_results=strategy.reads_results,
             queues=queues,
             on_version=self._on_version,
+            ahead=ahead,
         )
+        if account is not None and account.counted.by_sample:
+            self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
+        self._adaptive: AdaptiveServer | None = None
+        if scenario.server.adaptive is not None:
+            self.server = self._adaptive = AdaptiveServer(
+                self._parts, strategy, streams, queues, scenario.server.adaptive
+            )
         self._standstill = Standstill(self.server, self._parts.idle_waits, scenario)
 
     @property
     def time_us(self) -> int:
         """The clock, in microseconds."""
-        return int(self._env.now)
+        return self._env.now_us
 
     def link_uses(self, time_us: int) -> dict[str, LinkUse]:
         """What the server's contended links were used for until now, by their key."""
@@ -153,7 +186,12 @@ class World:
         if at_most is not None:
             self._at_most = at_most
             self._standstill.limit_to(at_most // 2)
-        end_us = self._turn(horizon)
+        end_us = self.time_us
+        try:
+            end_us = self._turn(horizon)
+        finally:
+            if self._ahead is not None:
+                self._ahead.reach(max(end_us, self.time_us))
         self._evaluations.end(end_us)
         self._learner.settle()
         for name, use in self.link_uses(end_us).items():
@@ -172,18 +210,16 @@ class World:
 
     def _turn(self, horizon: float) -> int:
         """Turn the clock; returns the microsecond at which the run ends."""
-        env, step, peek, stop = self._env, self._env.step, self._env.peek, self._stop
+        env, turn, stop = self._env, self._env.turn, self._stop
         end = min(horizon, CLOCK_END)
-        steps, look_at = 0, 1
+        until_look, most = _EVENTS, 1
         try:
-            while stop.reached is None and peek() < end:
-                step()
-                steps += 1
-                if steps == look_at:
-                    if not steps % _EVENTS:
-                        self._look(_EVENTS)  # never by the wall clock: a run may fail by it
-                    next_look = steps - steps % _EVENTS + _EVENTS
-                    look_at = min(steps + self._between_events(), next_look)
+            while stop.reached is None and (steps := turn(end, most)):
+                until_look -= steps
+                if not until_look:
+                    self._look(_EVENTS)  # never by the wall clock: a run may fail by it
+                    until_look = _EVENTS
+                most = min(self._between_events(), until_look)
         except RunEnded:
             pass
         except AflSimError as error:
@@ -201,15 +237,16 @@ class World:
                 "expected an event, such as server.arrival() returns"
             ) from error
         if stop.reached is not None:
-            return int(env.now)
-        if horizon is math.inf and peek() < math.inf:
+            return env.now_us
+        if horizon is math.inf and env.peek() < math.inf:
             raise ScenarioError(
                 f"virtual time ran beyond {CLOCK_END / MICROSECONDS:g} s, the end of the clock: "
                 "durations are too long; expected a stop rule that is reached before"
             )
         if horizon is math.inf:
             raise ScheduleError(
-                f"the schedule came to rest at {env.now / MICROSECONDS:g} s, before any stop rule: "
+                f"the schedule came to rest at {env.now_us / MICROSECONDS:g} s, before any stop "
+                "rule: "
                 + (
                     "no idle client will ever be there again"
                     if self._parts.idle_waits.everyone_is_gone()
@@ -242,8 +279,11 @@ class World:
         if self._unseen == _VERSIONS:
             self._look(self._unseen)
         self._stop.look()
+        self._stop.look_at_costs(self.time_us)
         if self._stop.reached is not None:
             raise RunEnded
+        if self._adaptive is not None:
+            self._adaptive.on_version()
         if self._after_version is not None:
             self._after_version(self._ledger.version)
 

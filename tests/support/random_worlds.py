@@ -11,6 +11,7 @@ from world_runs import MODEL_BYTES, Outcome, TooLong, run, scenario
 
 from afl_sim.errors import ScheduleError
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.bundled import scenario_folder
 
 KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
 """Their clients go on from what they have of their own, which does not go with queues."""
@@ -21,12 +22,15 @@ RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
 NEEDING_TIME = ("async_weighted", "rescaled_asgd", "optimized_asyncsgd", "fedcompass")
 """They need tasks that take time."""
 
+BUFFERED = ("fedstaleweight", "momentum_approximation")
+
 KINDS = (
     *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl", "asyncsgd"),
     *("rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive", "generalized_asyncsgd"),
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
-    *("fedcompass", "optimized_asyncsgd"),
+    *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation"),
+    "mindflayer",
 )
 """Every strategy."""
 
@@ -103,11 +107,13 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
             block["concurrency"] = draw(st.integers(1, 2 * clients))
         elif kind == "fedasync":
             block["max_staleness"] = draw(st.none() | st.integers(0, 3))
-        elif kind in ("fedbuff", "port", "ca2fl", "fadas"):
+        elif kind in ("fedbuff", "port", "ca2fl", "fadas", *BUFFERED):
             most = clients if concurrency == "all" else concurrency
             block["buffer_size"] = draw(st.integers(1, most))
             if kind == "port":
                 block["staleness_bound"] = draw(st.integers(1, 4))
+        elif kind == "mindflayer":
+            block |= {"trials": draw(st.integers(1, 3)), "allotted_seconds": draw(seconds)}
         elif kind == "fedfa":
             block["queue_size"] = draw(st.integers(1, 5))
         elif kind == "rennala":
@@ -127,6 +133,20 @@ def client_links(draw: st.DrawFn, clients: int) -> Any:
             {
                 "latency": seconds,
                 "bandwidth": st.just(MODEL_BYTES),
+                "jitter": st.sampled_from([1, 0, {"dist": "expon"}]),
+                "loss": st.sampled_from([0, 0.5]),
+            }
+        )
+        | st.fixed_dictionaries(
+            {
+                "latency": st.just(0) | seconds,
+                "bandwidth_trace": st.fixed_dictionaries(
+                    {
+                        "trace": st.just(str(scenario_folder() / "traces" / "uplinks.csv")),
+                        "factor": st.sampled_from([0.001, 0.1]),
+                        "random_start": st.booleans(),
+                    }
+                ),
                 "jitter": st.sampled_from([1, 0, {"dist": "expon"}]),
                 "loss": st.sampled_from([0, 0.5]),
             }
@@ -280,13 +300,13 @@ NO_EXAMPLE = (
 )
 
 
-def outcome_of(world: Scenario) -> Outcome:
+def outcome_of(world: Scenario, *, foresees: bool = True) -> Outcome:
     """Run it, or reject a world that is refused with good reason, or takes minutes.
 
     A client whose tasks take a microsecond each has millions of them while others come to join.
     """
     try:
-        return run(world, most_rows=MOST_ROWS)
+        return run(world, most_rows=MOST_ROWS, foresees=foresees)
     except TooLong:
         reject()
     except ScheduleError as error:

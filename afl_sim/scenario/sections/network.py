@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
-from afl_sim.scenario.distributions.uses import ClientDuration, OncePerClient
-from afl_sim.scenario.section import Count, Number, Section, kind_alone
+from afl_sim.scenario.distributions.uses import ClientDuration, SteadyRate
+from afl_sim.scenario.section import (
+    Count,
+    LaterSection,
+    Number,
+    Section,
+    kind_alone,
+    refuse_many,
+)
+from afl_sim.scenario.traces.bandwidths import BandwidthTrace
 from afl_sim.scenario.units import RATE
 
-
-def _never_zero(value: Distribution) -> Distribution:
-    if not value.positive:
-        raise PydanticCustomError(
-            "scenario", "can be 0; expected a number or distribution that is always above 0"
-        )
-    return value
+BANDWIDTHS: Final = ("bandwidth", "bandwidth_trace")
+"""The keys that say how large the bandwidth of a client's link is: a link has at most one."""
 
 
-Rate = Annotated[Distribution, AfterValidator(_never_zero)]
-"""A rate or factor that is above 0 with probability one."""
-
-SteadyRate = Annotated[OncePerClient, AfterValidator(_never_zero)]
-"""One that is drawn once for each client."""
-
-
-class Link(Section):
+class Link(LaterSection):
     """One direction of a client's own link.
 
     A transfer takes ``(latency + bytes / bandwidth) * jitter`` seconds, and as long again for each
-    time that it is lost.
+    time that it is lost. If the bandwidth follows a trace, each attempt takes ``latency * jitter``
+    seconds and then as long as the link needs to carry ``bytes * jitter``.
     """
+
+    _later: ClassVar[tuple[str, ...]] = ("bandwidth_trace",)
 
     latency: ClientDuration = Field(
         default=Distribution(0.0),
@@ -43,6 +42,11 @@ class Link(Section):
         default=None,
         description="Bandwidth, drawn once for each client, above 0 (bytes per second); null: the "
         "size of a transfer does not matter.",
+    )
+    bandwidth_trace: BandwidthTrace | None = Field(
+        default=None,
+        description="Bandwidth that changes in time, from a file, in place of `bandwidth`; null: "
+        "it is constant.",
     )
     jitter: Distribution = Field(
         default=Distribution(1.0),
@@ -54,6 +58,11 @@ class Link(Section):
         "succeeds; every repetition costs time and bytes (no unit).",
     )
 
+    @model_validator(mode="after")
+    def _one_bandwidth(self) -> Self:
+        refuse_many(self, BANDWIDTHS)
+        return self
+
 
 class Network(Section):
     """The links between client and server. By default transfers take no time."""
@@ -62,7 +71,9 @@ class Network(Section):
     upload: Link = Field(default=Link(), description="From the client to the server.")
 
 
-class _ServerLink(Section):
+class _ServerLink(LaterSection):
+    _later: ClassVar[tuple[str, ...]] = ("bandwidth_trace",)
+
     jitter: Distribution = Field(
         default=Distribution(1.0),
         description="A factor on the work of a transfer, drawn for each transfer; `{dist: expon}` "
@@ -82,22 +93,47 @@ class UncontendedLink(_ServerLink):
     )
 
 
-class FifoLink(_ServerLink):
+class _ContendedLink(_ServerLink):
+    bandwidth_trace: BandwidthTrace | None = Field(
+        default=None,
+        description="Bandwidth that changes in time, from a file, in place of `bandwidth`; null: "
+        "it is constant.",
+    )
+
+    @model_validator(mode="after")
+    def _one_bandwidth(self) -> Self:
+        refuse_many(self, BANDWIDTHS)
+        if not any(getattr(self, name) is not None for name in BANDWIDTHS):
+            raise PydanticCustomError(
+                "scenario", "does not say its bandwidth; expected bandwidth or bandwidth_trace"
+            )
+        if self.bandwidth_trace is not None and self.bandwidth_trace.by == "client":
+            raise PydanticCustomError(
+                "scenario", "has the links of clients; expected by: sample for the server's link"
+            )
+        return self
+
+
+class FifoLink(_ContendedLink):
     """A few transfers at a time, each with the full bandwidth; the others wait in a queue."""
 
     kind: Literal["fifo"] = Field(description="First come, first served.")
-    bandwidth: Annotated[Number, Field(gt=0), RATE] = Field(
-        description="Rate of each transfer in service (bytes per second)."
+    bandwidth: Annotated[Number, Field(gt=0), RATE] | None = Field(
+        default=None,
+        description="Rate of each transfer in service (bytes per second). Either this or "
+        "`bandwidth_trace` is given.",
     )
     slots: Count = Field(default=1, description="Number of transfers in service at a time.")
 
 
-class SharedLink(_ServerLink):
+class SharedLink(_ContendedLink):
     """Processor sharing: the bandwidth is divided evenly among the transfers in progress."""
 
     kind: Literal["shared"] = Field(description="All at a time, each at an equal share.")
-    bandwidth: Annotated[Number, Field(gt=0), RATE] = Field(
-        description="Rate of all transfers together (bytes per second)."
+    bandwidth: Annotated[Number, Field(gt=0), RATE] | None = Field(
+        default=None,
+        description="Rate of all transfers together (bytes per second). Either this or "
+        "`bandwidth_trace` is given.",
     )
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import simpy
-
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.legs import Legs, Pause
+from afl_sim.world.clients.undisturbed import LogAhead, Undisturbed
+from afl_sim.world.clients.varying_durations import Direction, VaryingDurations
+from afl_sim.world.clock import Clock
 from afl_sim.world.tasks.faults import AnyFaults, Faults
 from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
@@ -40,12 +41,13 @@ class Fleet(Legs):
     """Takes tasks through their legs and delivers the updates.
 
     Args:
-        env: the SimPy environment; its clock counts microseconds.
+        env: the clock.
         workload: how much work a task is.
         durations: how long each leg of a task takes.
         outages: when the server is down.
         faults: what goes wrong; None if nothing does.
         reports: whom the clients report to.
+        ahead: takes the rows of legs that nothing can disturb; None if something can.
 
     Attributes:
         plan: draws how long each leg of a task will take, and so when its update is due.
@@ -53,18 +55,20 @@ class Fleet(Legs):
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         workload: Workload,
         durations: Durations,
         outages: Outages,
         faults: AnyFaults | None,
         reports: Reports,
+        ahead: LogAhead | None = None,
     ) -> None:
         super().__init__(env)
         self.plan: Callable[[Task], None] = durations.plan
         self._workload = workload
         self._durations = durations
         self._compute = durations.compute
+        self._varying = durations if isinstance(durations, VaryingDurations) else None
         self._server_download = durations.server_download
         self._server_upload = durations.server_upload
         self._outages = outages
@@ -72,6 +76,16 @@ class Fleet(Legs):
         self._record = reports.record
         self._deliver = reports.deliver
         self._fail = reports.fail
+        self._undisturbed: Undisturbed | None = None
+        if ahead is not None:
+            self._undisturbed = Undisturbed(
+                env,
+                ahead,
+                downloaded=self._downloaded,
+                computed=self._start_uploading,
+                uploaded=self._upload_on,
+                arrive=self._arrive,
+            )
 
     @property
     def punctual(self) -> bool:
@@ -81,30 +95,73 @@ class Fleet(Legs):
         return not self._durations.contended
 
     def varies(self, client: int) -> bool:
-        """Whether the client may compute longer or shorter than was planned."""
+        """Whether the client's legs may take longer or shorter than was planned."""
+        if self._varying is not None and self._varying.varies(client):
+            return True
         return self._compute(client).varies
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
-        if task.download_work_us:
+        foresight = None if task.until_polled else self._undisturbed
+        if foresight is not None and foresight.foresee(task):
+            if not task.download_us:
+                self._record(event_kinds.DOWNLOADED, task, task.download_bytes)
+        elif task.download_work_us:
             self._cross(self._server_download, task, task.download_work_us, self._sent_down)
         else:
             self._download_on(task)
 
+    def halt(self, task: Task) -> None:
+        """Stop working on a task at once."""
+        self._disturb(task)
+        super().halt(task)
+
+    def _disturb(self, task: Task) -> None:
+        """The task may not go on as it was foreseen."""
+        if self._undisturbed is not None:
+            self._undisturbed.disturb(task)
+
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
+        self._disturb(task)
         if task.phase is Phase.COMPUTING and self._compute(task.client).varies:
-            elapsed = int(self.env.now) - task.computing_since_us
+            elapsed = self.env.now_us - task.computing_since_us
             task.worked_us += self._compute(task.client).work(task, elapsed)
         super().pause(task)
         pause = self._paused[task]
         if pause.then == self._reach:
             pause.left_us = 0  # the server may be up before the client is back
+        if self._varying is not None:
+            direction = self._own_transfer(pause)
+            if direction is not None:
+                self._varying.interrupt(task, direction, self.env.now_us)
+
+    def resume(self, task: Task) -> bool:
+        """Go on where the task was interrupted; how long a transfer still takes may be new."""
+        if self._varying is not None:
+            pause = self._paused[task]
+            direction = self._own_transfer(pause)
+            if direction is not None:
+                left_us = self._varying.go_on(task, direction, self.env.now_us)
+                if left_us is not None:
+                    task.due_us += left_us - pause.left_us
+                    pause.left_us = left_us
+        return super().resume(task)
+
+    def _own_transfer(self, pause: Pause) -> Direction | None:
+        """Which transfer on its client's own link a task was interrupted in, if in one."""
+        if pause.link is not None:
+            return None
+        if pause.then == self._downloaded:
+            return "download"
+        return "upload" if pause.then == self._upload_on else None
 
     def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
         """How long the rest takes depends on the client's speed from now on."""
         if not self._compute(task.client).varies:
             super()._go_on_computing(task, pause, now)
+            if self._varying is not None:
+                self._varying.put_off_upload(task, now + pause.left_us)
             return
         task.computing_since_us = now
         if pause.then == self._start_uploading:
@@ -113,17 +170,28 @@ class Fleet(Legs):
                 self._compute(task.client).microseconds(task, now),
             )
             task.due_us += pause.left_us - planned
+            if self._varying is not None:
+                self._varying.put_off_upload(task, now + pause.left_us)
 
     def steps_done(self, task: Task) -> int:
         """Local steps that a task has completed by now, while it computes; else 0."""
         return self._done(task)[0]
 
+    def samples_done(self, task: Task) -> int:
+        """Samples that a task has been trained on by now, in the steps that it has completed."""
+        steps, extra = self._done(task)
+        done = self._workload.samples(task.client, steps)
+        return done + self._workload.samples(task.client, extra) if extra else done
+
     def _done(self, task: Task) -> tuple[int, int]:
         """The same, and how many further steps for what the client keeps."""
         if task.phase is not Phase.COMPUTING:
             return 0, 0
-        elapsed = int(self.env.now) - task.computing_since_us
-        done = self._compute(task.client).steps_done(task, elapsed)
+        pause = self._paused.get(task)
+        until = self.env.now_us if pause is None else pause.since_us
+        if pause is not None and self._compute(task.client).varies:
+            until = task.computing_since_us  # what was done before the pause is noted already
+        done = self._compute(task.client).steps_done(task, until - task.computing_since_us)
         return self._workload.parted(done, task.steps, task.extra_steps)
 
     def interrupt(self, task: Task, repeat_step: bool = False) -> bool:
@@ -134,6 +202,7 @@ class Fleet(Legs):
         Returns False and changes nothing if the computation or the task has ended already. If the
         client has crashed, the task fails now. A client that is away is told when it is back.
         """
+        self._disturb(task)
         pause = self._paused.get(task)
         if pause is not None:
             pause.recalled = True
@@ -153,7 +222,9 @@ class Fleet(Legs):
         if extra:
             task.samples += self._workload.samples(task.client, extra)
         super().halt(task)  # its place at the client is free when its result is uploaded
-        task.due_us = int(self.env.now) + task.upload_us + task.upload_work_us
+        if self._varying is not None:
+            self._varying.plan_upload(task, self.env.now_us)
+        task.due_us = self.env.now_us + task.upload_us + task.upload_work_us
         return True
 
     def send_back(self, task: Task) -> None:
@@ -163,10 +234,12 @@ class Fleet(Legs):
     def _sent_down(self, task: Task) -> None:
         """The model has left the server's contended link; the client's own path follows."""
         if task.download_us:  # else the log has this instant already
-            task.link_us = int(self.env.now)
+            task.link_us = self.env.now_us
         self._download_on(task)
 
     def _download_on(self, task: Task) -> None:
+        if self._varying is not None:
+            self._varying.plan_download(task, self.env.now_us)
         if task.download_us:
             self.put_off(task, task.download_us, self._downloaded)
         else:
@@ -178,10 +251,12 @@ class Fleet(Legs):
 
     def _start_computing(self, task: Task) -> None:
         task.phase = Phase.COMPUTING
-        now = task.computing_since_us = int(self.env.now)
+        now = task.computing_since_us = self.env.now_us
         # It may begin later than planned.
         if self._compute(task.client).varies and not task.until_polled:
             task.compute_us = self._compute(task.client).microseconds(task, now)
+        if self._varying is not None:
+            self._varying.plan_upload(task, now + task.compute_us)
         task.due_us = now + task.compute_us + task.upload_us + task.upload_work_us
         if self._faults is not None and self._crashes(task, self._faults.of(task.client)):
             return
@@ -199,6 +274,8 @@ class Fleet(Legs):
         self._upload_again(task)
 
     def _upload_again(self, task: Task) -> None:
+        if self._varying is not None:
+            self._varying.put_off_upload(task, self.env.now_us)
         if task.upload_us:
             self.put_off(task, task.upload_us, self._upload_on)
         else:
@@ -207,7 +284,7 @@ class Fleet(Legs):
     def _upload_on(self, task: Task) -> None:
         if task.upload_work_us:
             if task.upload_us or task.attempt:
-                task.link_us = int(self.env.now)
+                task.link_us = self.env.now_us
             self._cross(self._server_upload, task, task.upload_work_us, self._uploaded)
         else:
             self._uploaded(task)
@@ -221,7 +298,7 @@ class Fleet(Legs):
 
     def _reach(self, task: Task) -> None:
         """The update arrives now, or as soon as the server is up."""
-        now = int(self.env.now)
+        now = self.env.now_us
         up = self._outages.up_us(now)
         if up > now:
             self.put_off(task, up - now, self._reach)
@@ -241,7 +318,7 @@ class Fleet(Legs):
         if faults is not None:
             delay = faults.duplicate_us(task.client, task.number)
             if delay is not None:
-                now = int(self.env.now)
+                now = self.env.now_us
                 again = self.env.timeout(self._outages.up_us(now + delay) - now)
                 again.callbacks.append(
                     lambda _: self._record(event_kinds.DUPLICATE, task, task.upload_bytes)
@@ -252,7 +329,7 @@ class Fleet(Legs):
             return False
         compute_us = task.compute_us
         if task.until_polled:  # as long as it would compute if it were not polled before
-            compute_us = self._compute(task.client).microseconds(task, int(self.env.now))
+            compute_us = self._compute(task.client).microseconds(task, self.env.now_us)
         crash_us = faults.crash_us(task.client, task.number, compute_us)
         if crash_us is None:
             return False
@@ -262,7 +339,7 @@ class Fleet(Legs):
     def _crash(self, task: Task) -> None:
         """The work is lost; the server may notice only later."""
         assert self._faults is not None
-        left = task.sent_us + self._faults.of(task.client).noticed_us - int(self.env.now)
+        left = task.sent_us + self._faults.of(task.client).noticed_us - self.env.now_us
         if left > 0:
             task.lost = True
             self.put_off(task, left, self._fail)
@@ -276,12 +353,14 @@ class Fleet(Legs):
         task.attempt += 1
         if backoff is not None:
             wait += backoff
-            task.due_us = int(self.env.now) + wait + task.upload_us + task.upload_work_us
+            if self._varying is not None:
+                self._varying.plan_upload(task, self.env.now_us + wait)
+            task.due_us = self.env.now_us + wait + task.upload_us + task.upload_work_us
         then = self._fail if backoff is None else self._upload_again
         # A task must not fail inside the call that sends it, since its sender does not hold it yet.
         # And uploads that take no time must not nest too deep.
         if backoff is None:
-            put_off = task.sent_us == int(self.env.now)
+            put_off = task.sent_us == self.env.now_us
         else:
             put_off = not (task.attempt % _NESTED or task.upload_us or task.upload_work_us)
         if wait or put_off:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import simpy
-
 from afl_sim.world import event_kinds
+from afl_sim.world.clients.undisturbed import LogAhead
+from afl_sim.world.clock import Clock
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.tasks.task import Phase, Task
 
@@ -21,23 +21,34 @@ class Ledger:
     """What has happened so far.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         log: takes the event rows.
+        ahead: takes rows ahead of their time, and gets to know of versions; None if none does.
 
     Attributes:
         version: the number of versions made so far.
         counts: what has happened to the tasks.
         in_flight: the tasks that were sent and have not ended, in order of dispatch.
+        work_done: gives the samples that a task has been trained on by now; if it is there, the row
+            of a task that fails or is cancelled tells them.
     """
 
-    def __init__(self, env: simpy.Environment, log: Log) -> None:
+    def __init__(self, env: Clock, log: Log, ahead: LogAhead | None) -> None:
         self.version = 0
         self.counts = Counts()
         self.in_flight: dict[Task, None] = {}
+        self.work_done: Callable[[Task], int] | None = None
         self._env = env
         self._log = log
+        self._ahead = ahead
         self._noted_us = -1  # the last instant at which a client came or left
         self._noted: set[tuple[int, int]] = set()  # the kinds of rows, and the clients, at it
+
+    def next_version(self) -> None:
+        """The server has made a version."""
+        self.version += 1
+        if self._ahead is not None:
+            self._ahead.version_made(self._env.now_us)
 
     def send(self, task: Task) -> None:
         """The task is sent."""
@@ -46,29 +57,40 @@ class Ledger:
         counts.dispatched += 1
         if in_flight > counts.peak_in_flight:
             counts.peak_in_flight = in_flight
-        self.record(event_kinds.DISPATCHED, task, 0)
+        self._log(
+            task.sent_us,
+            event_kinds.DISPATCHED,
+            task.client,
+            task.number,
+            self.version,
+            task.base_version,
+            -1,
+            0,
+            task.steps,
+            task.samples,
+        )
 
     def arrive(self, task: Task) -> None:
         """The update is at the server; the clients log the row of its arrival."""
         counts = self.counts
         del self.in_flight[task]
-        counts.busy_us += task.busy_us(int(self._env.now))
+        counts.busy_us += task.busy_us(self._env.now_us)
         task.arrival = counts.arrived
         counts.arrived += 1
 
     def fail(self, task: Task) -> None:
         """The task has failed, and the server has noticed."""
-        self._end(task)
+        done = self._end(task)
         task.phase = Phase.FAILED
         self.counts.failed += 1
-        self.record(event_kinds.FAILED, task, 0)
+        self.record(event_kinds.FAILED, task, 0, done)
 
     def cancel(self, task: Task) -> None:
         """The server stops the task."""
-        self._end(task)
+        done = self._end(task)
         task.phase = Phase.CANCELLED
         self.counts.cancelled += 1
-        self.record(event_kinds.CANCELLED, task, 0)
+        self.record(event_kinds.CANCELLED, task, 0, done)
 
     def discard(self, task: Task) -> None:
         """The server does not use an update that has arrived."""
@@ -84,7 +106,7 @@ class Ledger:
         counts.samples += task.samples
         counts.staleness[staleness] += 1
         self._log(
-            self._env.now,
+            self._env.now_us,
             event_kinds.AGGREGATED,
             task.client,
             task.number,
@@ -97,17 +119,16 @@ class Ledger:
             context,
         )
 
-    def record(self, kind: int, task: Task, size: int) -> None:
+    def record(self, kind: int, task: Task, size: int, context: str | None = None) -> None:
         """Log an event of a task; ``size`` is the number of bytes that moved.
 
         If the transfer crossed a contended link of the server, the row also tells when the model
         left that link, or when the update came to it.
         """
-        crossed = None
         if task.link_us >= 0 and kind in _CROSSED:
-            crossed, task.link_us = f'{{"link_us": {task.link_us}}}', -1
+            context, task.link_us = f'{{"link_us": {task.link_us}}}', -1
         self._log(
-            self._env.now,
+            self._env.now_us,
             kind,
             task.client,
             task.number,
@@ -117,23 +138,29 @@ class Ledger:
             size,
             task.steps,
             task.samples,
-            crossed,
+            context,
         )
 
     def record_presence(self, kind: int, client: int) -> None:
         """Log that a client came or left: once at an instant, however many tasks it has."""
-        now = int(self._env.now)
+        now = self._env.now_us
         if now != self._noted_us:
             self._noted_us, self._noted = now, set()
         if (kind, client) not in self._noted:
             self._noted.add((kind, client))
             self.note(now, kind, client)
 
-    def note(self, time_us: int, kind: int, client: int = -1) -> None:
-        """Log an event that belongs to no task."""
-        self._log(time_us, kind, client, -1, self.version)
+    def note(self, time_us: int, kind: int, client: int = -1, context: str | None = None) -> None:
+        """Log an event that belongs to no task; ``context`` is JSON."""
+        if context is None:
+            self._log(time_us, kind, client, -1, self.version)
+        else:
+            self._log(time_us, kind, client, -1, self.version, -1, -1, 0, -1, -1, context)
 
-    def _end(self, task: Task) -> None:
-        """The task is no longer in flight."""
+    def _end(self, task: Task) -> str | None:
+        """The task is no longer in flight; returns the context of the row that says so."""
         del self.in_flight[task]
-        self.counts.busy_us += task.busy_us(int(self._env.now))
+        self.counts.busy_us += task.busy_us(self._env.now_us)
+        if self.work_done is None or task.phase is not Phase.COMPUTING:
+            return None
+        return f'{{"samples_done": {self.work_done(task)}}}'

@@ -1,0 +1,322 @@
+"""What may vary: the points of a design, and the settings that each of them stands for."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from afl_sim.scenario.naming import SHORT, names_of, unique
+from afl_sim.scenario.overrides import put
+from afl_sim.scenario.sections.design import is_range
+from afl_sim.scenario.yaml.nodes import Node, plain
+
+Point = Mapping[str, Any]
+"""The value of each parameter that a candidate has; a choice among blocks by its label."""
+
+_DIGITS = 3  # of a number that is drawn: more say nothing, and cannot be read
+
+
+class Suggests(Protocol):
+    """What gives the values of a point: a trial of Optuna."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = ...) -> int: ...
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = ...) -> float: ...
+
+
+@dataclass(frozen=True)
+class Range:
+    """A setting that takes the numbers of an interval.
+
+    Attributes:
+        name: of the parameter.
+        keys: where the value goes, from the place of the setting that holds it.
+        low, high: the ends, which are allowed.
+        whole: whether it takes whole numbers only.
+        log: whether it is drawn on a logarithmic scale.
+        where: where it was written.
+    """
+
+    name: str
+    keys: str
+    low: float
+    high: float
+    whole: bool
+    log: bool
+    where: str
+
+    @property
+    def size(self) -> float:
+        """The number of values; infinite unless they are whole, or only one."""
+        if self.whole:
+            return self.high - self.low + 1
+        return 1 if self.low == self.high else math.inf
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Every value, ascending."""
+        for value in range(round(self.low), round(self.high) + 1) if self.whole else (self.low,):
+            yield {self.name: value}
+
+    def suggest(self, trial: Suggests) -> dict[str, Any]:
+        """A value that a trial gives."""
+        if self.whole:
+            low, high = round(self.low), round(self.high)
+            return {self.name: trial.suggest_int(self.name, low, high, log=self.log)}
+        drawn = trial.suggest_float(self.name, self.low, self.high, log=self.log)
+        rounded = float(f"{drawn:.{_DIGITS}g}")
+        return {self.name: min(max(rounded, self.low), self.high)}
+
+    def node(self, point: Point) -> Node:
+        """The value that a point has here."""
+        return Node(point[self.name], self.where)
+
+    def ends(self) -> Iterator[dict[str, Any]]:
+        """Values that show whether all are allowed."""
+        for end in dict.fromkeys((self.low, self.high)):
+            yield {self.name: round(end) if self.whole else end}
+
+    def parts(self, point: Point) -> Iterator[tuple[str, str]]:
+        """The name and the value for a title."""
+        yield _short(self.name), f"{point[self.name]:g}"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One of several choices.
+
+    Attributes:
+        value: what stands for it in a point.
+        title: names it.
+        node: its settings; inner parameters are missing.
+        inner: the parameters among its settings.
+    """
+
+    value: Any
+    title: str
+    node: Node
+    inner: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting that is one of several values or blocks.
+
+    Attributes:
+        name, keys: as of a `Range`.
+        options: what can be chosen.
+        blocks: whether the options are blocks, whose titles say enough.
+    """
+
+    name: str
+    keys: str
+    options: tuple[Option, ...]
+    blocks: bool
+
+    @property
+    def size(self) -> float:
+        """The number of different points."""
+        return sum(math.prod(inner.size for inner in option.inner) for option in self.options)
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Every point, in the order in which the options were written."""
+        for option in self.options:
+            for rest in product(option.inner):
+                yield {self.name: option.value, **rest}
+
+    def suggest(self, trial: Suggests) -> dict[str, Any]:
+        """A point that a trial gives."""
+        chosen = trial.suggest_categorical(self.name, [option.value for option in self.options])
+        point = {self.name: chosen}
+        for inner in self._option(point).inner:
+            point |= inner.suggest(trial)
+        return point
+
+    def node(self, point: Point) -> Node:
+        """The settings that a point has here."""
+        option = self._option(point)
+        node = option.node
+        for inner in option.inner:
+            node = put(node, inner.keys, inner.node(point), option.node.where)
+        return node
+
+    def ends(self) -> Iterator[dict[str, Any]]:
+        """Points that show whether all are allowed: every option, and every end inside it."""
+        for option in self.options:
+            first = {self.name: option.value}
+            for inner in option.inner:
+                first |= next(inner.ends())
+            yield first
+            for inner in option.inner:
+                for end in itertools.islice(inner.ends(), 1, None):
+                    yield {**first, **end}
+
+    def parts(self, point: Point) -> Iterator[tuple[str, str]]:
+        """The names and the values for a title; of a block the title alone."""
+        option = self._option(point)
+        yield ("" if self.blocks else _short(self.name)), option.title
+        for inner in option.inner:
+            yield from inner.parts(point)
+
+    def _option(self, point: Point) -> Option:
+        return next(option for option in self.options if option.value == point[self.name])
+
+
+Parameter = Range | Choice
+
+
+@dataclass(frozen=True)
+class Space:
+    """All points.
+
+    Attributes:
+        parameters: each with the dotted key of the scenario that it sets.
+    """
+
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def size(self) -> float:
+        """The number of points; infinite if a setting takes any number of an interval."""
+        return math.prod(parameter.size for parameter in self.parameters)
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Every point of a finite space."""
+        return product(self.parameters)
+
+    def suggest(self, trial: Suggests) -> dict[str, Any]:
+        """The point that a trial gives."""
+        point: dict[str, Any] = {}
+        for parameter in self.parameters:
+            point |= parameter.suggest(trial)
+        return point
+
+    def ends(self) -> Iterator[dict[str, Any]]:
+        """Points in which each parameter takes every value that might not be allowed, in turn."""
+        first: dict[str, Any] = {}
+        for parameter in self.parameters:
+            first |= next(parameter.ends())
+        yield first
+        for parameter in self.parameters:
+            own = {name for end in parameter.ends() for name in end}
+            rest = {name: value for name, value in first.items() if name not in own}
+            for end in itertools.islice(parameter.ends(), 1, None):
+                yield {**rest, **end}
+
+    def tree(self, base: Node, point: Point) -> Node:
+        """The file in which the settings are those of a point.
+
+        Raises:
+            CannotSet: a key leads nowhere.
+        """
+        for parameter in self.parameters:
+            node = parameter.node(point)
+            base = put(base, parameter.keys, node, node.where)
+        return base
+
+    def settings(self, point: Point) -> dict[str, Any]:
+        """The settings of a point by their dotted keys, as plain values."""
+        return {parameter.keys: plain(parameter.node(point)) for parameter in self.parameters}
+
+    def title(self, point: Point) -> str:
+        """What a point is called: its blocks, and the other values by the last parts of keys."""
+        parts = [part for parameter in self.parameters for part in parameter.parts(point)]
+        blocks = [value for name, value in parts if not name]
+        values = [f"{name}={value}" for name, value in parts if name]
+        return ", ".join([" ".join([*blocks, *values[:1]]), *values[1:]])
+
+
+def space_of(vary: Mapping[str, Node]) -> Space:
+    """The space of a block ``vary``, whose form was checked before.
+
+    Args:
+        vary: what is written for each dotted key.
+    """
+    return Space(tuple(_parameter(keys, keys, node, keys) for keys, node in vary.items()))
+
+
+def product(parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
+    """Every combination of the points of some parameters; the last one changes fastest."""
+    if not parameters:
+        yield {}
+        return
+    for first in parameters[0].points():
+        for rest in product(parameters[1:]):
+            yield {**first, **rest}
+
+
+def _parameter(name: str, keys: str, node: Node, path: str) -> Parameter:
+    content = node.value
+    if isinstance(content, dict):
+        if "choices" in content:
+            return _choice(name, keys, content["choices"], path)
+        kind = "integers" if "integers" in content else "numbers"
+        low, high = plain(content[kind])
+        log = "log" in content and bool(content["log"].value)
+        return Range(name, keys, low, high, kind == "integers", log, content[kind].where)
+    return _choice(name, keys, node, path)
+
+
+def _choice(name: str, keys: str, node: Node, path: str) -> Choice:
+    assert isinstance(node.value, list)
+    written = [
+        entry.value.get("label") if isinstance(entry.value, dict) else None for entry in node.value
+    ]
+    bare = [_without(entry, "label") for entry in node.value]
+    fixed = [_fixed(entry) for entry in bare]
+    kinds = names_of(keys if keys == path else path, fixed)
+    labels = unique(
+        str(label.value) if label is not None else found.label
+        for label, found in zip(written, kinds, strict=True)
+    )
+    options = []
+    for entry, settled, label, told, found in zip(bare, fixed, labels, written, kinds, strict=True):
+        if isinstance(entry.value, dict | list):
+            inner = tuple(_inner(entry, f"{name}.{label}", path))
+            title = str(told.value) if told is not None else found.title or label
+            options.append(Option(label, title, settled, inner))
+        else:
+            options.append(Option(entry.value, _text(entry.value), entry))
+    return Choice(name, keys, tuple(options), path in _BLOCKS or any(o.inner for o in options))
+
+
+_BLOCKS = ("strategy", "model", "training.optimizer")
+
+
+def _inner(node: Node, name: str, path: str, above: str = "") -> Iterator[Parameter]:
+    """The ranges inside a block."""
+    if not isinstance(node.value, dict):
+        return
+    for key, entry in node.value.items():
+        keys = f"{above}.{key}" if above else key
+        if is_range(entry.value):
+            yield _parameter(f"{name}.{keys}", keys, entry, f"{path}.{keys}")
+        else:
+            yield from _inner(entry, name, path, keys)
+
+
+def _fixed(node: Node) -> Node:
+    """A block without the ranges inside it."""
+    if not isinstance(node.value, dict):
+        return node
+    kept = {key: _fixed(item) for key, item in node.value.items() if not is_range(item.value)}
+    return replace(node, value=kept)
+
+
+def _without(node: Node, key: str) -> Node:
+    if not isinstance(node.value, dict):
+        return node
+    return replace(node, value={name: item for name, item in node.value.items() if name != key})
+
+
+def _short(name: str) -> str:
+    last = name.rpartition(".")[2]
+    return SHORT.get(last, last)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)

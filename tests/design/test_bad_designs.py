@@ -1,0 +1,132 @@
+"""Designs that cannot be solved: one line each, with the place and what to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from designs import BASE, SMALL, design
+
+from afl_sim.design.problem import read_problem
+from afl_sim.design.proposals import import_optuna
+from afl_sim.design.solving import Options, solve
+from afl_sim.errors import InputError, ScenarioError
+
+ORIGIN = {"settings": [], "seed": None}
+
+
+def message(text: str, *settings: str, folder: Path | None = None) -> str:
+    """The lines of the error of a design that trains nothing."""
+    options = Options(folder or Path("never-made"), timing_only=True)
+    with pytest.raises(ScenarioError) as caught:
+        solve(read_problem(text, settings), options, ORIGIN)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+VARY = "    strategy: [{kind: fedbuff, concurrency: {choices: [2, 4]}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BASE, "there is no design; expected a block design: {vary: {...}, minimize:"),
+        (SMALL + "sweep: {seed: [1, 2]}\n", "sweep: a design varies settings by itself"),
+        (
+            BASE + design("    training.epocs: [1, 2]\n"),
+            "training.epocs: unknown key; expected one of epochs",
+        ),
+        (BASE + design("    training.epocs: [1, 2]\n"), "did you mean 'epochs'?"),
+        (BASE + design("    trainig.epochs: [1, 2]\n"), "did you mean 'training'?"),
+        (
+            BASE + design("    strategy: [{kind: fedbuff, concurency: {integers: [1, 2]}}]\n"),
+            "concurency: unknown key",
+        ),
+        (BASE + design("    strategy: [fedbuf]\n"), "did you mean 'fedbuff'?"),
+        (BASE + design("    stop.updates: [5, 6]\n"), "design.vary.stop.updates: cannot vary"),
+        (
+            BASE + design("    training.optimizer.lr: {numbers: [-1, 1]}\n"),
+            "SGD refuses these arguments: Invalid learning rate: -1.0",
+        ),
+        (
+            BASE + design(VARY, "{time_to_f1: 0.9}"),
+            "time_to_f1 needs f1, which is never evaluated; this scenario measures accuracy",
+        ),
+        (
+            BASE + design(VARY, "{time_to_acuracy: 0.9}"),
+            "did you mean 'accuracy'?",
+        ),
+        (
+            BASE.replace("{every_versions: 1, samples: 200}", "{samples: 200}") + design(VARY),
+            "the model is evaluated only at the start and at the end; expected "
+            "evaluation.every_seconds or every_versions",
+        ),
+        (
+            BASE.replace("virtual_seconds: 8", "accuracy: 0.7") + design(VARY),
+            "stop: a candidate that never reaches a metric would never end",
+        ),
+        (
+            BASE.replace("virtual_seconds: 8", "virtual_seconds: 8, accuracy: 0.5") + design(VARY),
+            "design.minimize: the target is 0.7, but runs stop at accuracy 0.5",
+        ),
+        (
+            BASE + design(VARY, "{energy_to_accuracy: 0.9}"),
+            "the scenario does not say what energy_to_accuracy is made of",
+        ),
+        (
+            BASE + design(VARY, more="  constraints: bytes >= 100\n"),
+            "design.constraints: bytes >= 100: bytes is a cost, so only <= can be asked for",
+        ),
+        (
+            BASE + design(VARY, more="  constraints: worst_decile_accuracy >= 0.5\n"),
+            "worst_decile_accuracy is never measured; expected evaluation.per_client: true",
+        ),
+        (
+            BASE
+            + design("    strategy: [{kind: fedavg, clients_per_round: {choices: [9, 10]}}]\n"),
+            "design.vary: no candidate can be run: strategy.clients_per_round",
+        ),
+    ],
+)
+def test_one_line_says_what_is_wrong(text: str, told: str, tmp_path: Path) -> None:
+    found = message(text, folder=tmp_path / "design")
+    assert told in found
+    assert "\n" not in found
+    assert found.startswith("<text>:")
+    assert not (tmp_path / "design").exists()
+
+
+def test_of_constraints_that_no_candidate_keeps_the_binding_one_is_named() -> None:
+    vary = "    strategy: [{kind: fedbuff, concurrency: {choices: [4, 8]}, buffer_size: 2}]\n"
+    limits = "  constraints: [max_staleness <= 0, idle_fraction <= 0.9]\n"
+    found = message(BASE + design(vary, more=limits))
+    assert "design.constraints: no candidate keeps max_staleness <= 0; the nearest is " in found
+    assert "(fedbuff concurrency=4)" in found
+    assert "idle_fraction" not in found
+
+
+def test_constraints_may_bind_only_together() -> None:
+    vary = (
+        "    strategy:\n"
+        "      - {kind: fedavg, clients_per_round: 8}\n"
+        "      - {kind: fedasync, concurrency: 8}\n"
+    )
+    limits = "  constraints: [max_staleness <= 0, idle_fraction <= 0.05]\n"
+    found = message(BASE + design(vary, more=limits))
+    assert "is kept by some candidate, but no candidate keeps all of them" in found
+
+
+def test_settings_that_do_not_go_together_leave_the_others(tmp_path: Path) -> None:
+    vary = "    strategy: [{kind: fedavg, clients_per_round: {choices: [4, 10]}}]\n"
+    lines: list[str] = []
+    options = Options(tmp_path / "design", timing_only=True, say=lines.append)
+    found = solve(read_problem(BASE + design(vary)), options, ORIGIN)
+    assert [each["fate"] for each in found.index["candidates"]] == ["open", "invalid"]
+    assert "1: settings that do not go together, such as fedavg m=10" in lines[1]
+
+
+def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"the extra \[design\] installs it"):
+        import_optuna()

@@ -1,0 +1,187 @@
+"""A whole design: who wins, that workers and interruptions change nothing, and what it leaves."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from designs import SMALL
+
+from afl_sim import load_design, load_run, load_scenario, load_study, run_design, simulate
+from afl_sim.design.problem import read_problem
+from afl_sim.design.schedule import Schedules
+from afl_sim.design.solving import Options, solve
+from afl_sim.design.training import advance
+from afl_sim.errors import RunFolderError
+
+ORIGIN = {"settings": [], "seed": None}
+
+
+def solved(
+    folder: Path, *settings: str, stop_wanted: Callable[[], bool] = lambda: False, **options: Any
+) -> dict[str, Any]:
+    problem = read_problem(SMALL, settings)
+    found = solve(problem, Options(folder, stop_wanted=stop_wanted, **options), ORIGIN)
+    return dict(found.index)
+
+
+def told(index: dict[str, Any]) -> str:
+    """All that a design has found, without how long it took and who did it."""
+    left_out = ("wall_seconds", "origin")
+    return json.dumps({key: value for key, value in index.items() if key not in left_out})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("design") / "one"
+    solved(place)
+    return place
+
+
+def test_the_winner_is_the_best_of_all_by_whole_runs(folder: Path) -> None:
+    """With a budget for everything, no candidate with all seeds is better."""
+    problem = read_problem(SMALL)
+    found = load_design(folder)
+    costs = {}
+    for number, point in enumerate(problem.space.points()):
+        candidate = problem.candidate(number, point)
+        assert not isinstance(candidate, str)
+        times = []
+        for index in range(2):
+            run = simulate(candidate.run(index))
+            reached = run.metrics[run.metrics["accuracy"] >= 0.7]
+            times.append(float(reached["seconds"].iloc[0]) if len(reached) else 1e9)
+        costs[number] = sum(times) / len(times)
+    assert found.ranking["mean"].iloc[0] == pytest.approx(min(costs.values()))
+    assert found.ranking["candidate"].iloc[0] == min(costs, key=lambda number: costs[number])
+
+
+def test_two_workers_find_the_same(folder: Path, tmp_path: Path) -> None:
+    workers = ("execution.workers=2", "execution.executor=processes")
+    assert told(solved(tmp_path / "two", *workers)) == told(dict(load_design(folder).index))
+
+
+def test_an_interrupted_design_goes_on_to_the_same_result(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "three"
+    for most in (20, 45):
+        asked = iter(range(most))
+        with pytest.raises(KeyboardInterrupt):
+            solved(place, stop_wanted=lambda asked=asked: next(asked, None) is None, resume=True)
+        assert load_design(place).index["status"] == "unfinished"
+    with pytest.raises(RunFolderError, match="--resume goes on with it"):
+        solved(place)
+    assert told(solved(place, resume=True)) == told(dict(load_design(folder).index))
+
+
+def test_a_run_that_was_stopped_ends_with_the_digests_of_one_that_was_not(tmp_path: Path) -> None:
+    problem = read_problem(SMALL, ["design.minimize={time_to_accuracy: 0.99}"])
+    candidate = problem.candidate(6, list(problem.space.points())[6])
+    assert not isinstance(candidate, str)
+    schedule = Schedules().of(candidate.scenario)
+    assert not isinstance(schedule, str)
+    place = tmp_path / "run"
+    for version in (3, 7):
+        advance(candidate.scenario, place, version)
+        run = load_run(place)
+        assert (run.status, run.summary["versions"]) == ("interrupted", version)
+        assert run.summary["samples_trained"] == schedule.samples_until(version)
+    advance(candidate.scenario, place, None)
+    one, other = load_run(place).summary, simulate(candidate.scenario).summary
+    for name in ("model_digest", "schedule_digest", "final", "versions"):
+        assert one[name] == other[name]
+    assert schedule.digest == one["schedule_digest"]
+
+
+def test_the_winners_file_runs_as_its_candidate_did(folder: Path) -> None:
+    found = load_design(folder)
+    best = found.ranking["candidate"].iloc[0]
+    run = simulate(load_scenario(folder / "winner.yaml"))
+    there = load_run(folder / "runs" / f"c{best:03d}-s0")
+    for name in ("model_digest", "schedule_digest", "time_to_accuracy"):
+        assert run.summary[name] == there.summary[name]
+    assert found.scenario().replace(name="x") == load_scenario(run.path / "scenario.yaml").replace(
+        name="x"
+    )
+
+
+def test_the_folder_has_tables_a_page_and_a_study(folder: Path) -> None:
+    index = load_design(folder).index
+    with (folder / "candidates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(index["candidates"]) == index["space"] == 10
+    assert {row["fate"] for row in rows} <= {"stopped", "finalist"}
+    study = load_study(folder / "runs")
+    trained = [each for each in index["candidates"] if each["progress"]]
+    titles = [each["title"] for each in index["ranking"]]
+    settings = list(dict.fromkeys(study.frame["setting"]))
+    assert settings[: len(titles)] == titles
+    assert set(settings) == {each["title"] for each in trained}
+    assert study.frame["setting"].tolist().count(titles[0]) == 2
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert titles[0] in page
+    assert "<svg" in page
+    assert sorted(path.name for path in folder.glob(".*")) == []
+
+
+def test_optuna_opens_the_study(folder: Path) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
+    study = optuna.load_study(study_name="design", storage=storage)
+    index = load_design(folder).index
+    assert len(study.trials) == len(index["candidates"])
+    assert study.best_trial.user_attrs["fate"] == "finalist"
+    for trial, candidate in zip(study.trials, index["candidates"], strict=True):
+        assert trial.user_attrs["title"] == candidate["title"]
+        assert list(trial.intermediate_values.values()) == candidate["progress"]
+
+
+def test_a_finished_design_is_reused(folder: Path) -> None:
+    lines: list[str] = []
+    before = (folder / "design.json").stat().st_mtime_ns
+    solved(folder, say=lines.append)
+    assert lines == [f"{folder} is finished (--force begins again)"]
+    assert (folder / "design.json").stat().st_mtime_ns == before
+    with pytest.raises(RunFolderError, match="holds another design"):
+        solved(folder, "seed=5")
+
+
+def test_without_training_there_are_schedules_and_no_winner() -> None:
+    found = run_design(SMALL, timing_only=True)
+    assert found.winner is None
+    assert (found.candidates["fate"] == "open").all()
+    assert (found.candidates["versions"] > 0).all()
+    assert not (found.path / "runs").exists()
+
+
+def test_a_sampled_space_is_the_same_again_and_keeps_its_number() -> None:
+    wide = SMALL.replace("[0.001, 0.03]", "{numbers: [0.001, 0.5], log: true}")
+    settings = ["design.candidates=6", "design.budget={samples: 20000}", "stop.virtual_seconds=4"]
+    one, two = (run_design(wide, settings=settings).index for _ in range(2))
+    assert told(dict(one)) == told(dict(two))
+    assert len(one["candidates"]) == 6
+    assert one["space"] is None
+    assert one["spent"]["samples"] <= 20_000
+    rates = {each["settings"]["training.optimizer.lr"] for each in one["candidates"]}
+    assert len(rates) > 3
+
+
+def test_limits_of_costs_cut_runs_short() -> None:
+    whole = Schedules().of(read_problem(SMALL).scenario)
+    assert not isinstance(whole, str)
+    limit = whole.spending["bytes"].at(1_000_000)
+    found = run_design(SMALL, settings=[f"design.constraints=['bytes <= {limit:.0f}']"])
+    for trial in found.index["pareto"]["front"]:
+        assert trial["costs"][1] <= limit
+    assert found.index["spent"]["all_candidates"] < 0.5 * _all_samples()
+
+
+def _all_samples() -> int:
+    candidates = run_design(SMALL, timing_only=True).candidates
+    return 2 * int(candidates["samples"].sum())

@@ -1,0 +1,103 @@
+"""Points of a space: how many there are, what they set, and what they are called."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from designs import BASE
+
+from afl_sim.design.space import Space, space_of
+from afl_sim.scenario.yaml.nodes import compose, plain
+
+
+def space(text: str) -> Space:
+    root, wrong = compose(text, "<text>")
+    assert not wrong
+    assert isinstance(root.value, dict)
+    return space_of(root.value)
+
+
+class Lowest:
+    """Gives the first choice and the lower end of everything."""
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        return choices[0]
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        return low
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        return low + 0.123456 * (high - low)
+
+
+STRATEGIES = """\
+strategy:
+  - {kind: fedavg, clients_per_round: {choices: [5, 10]}}
+  - {kind: fedbuff, concurrency: {integers: [1, 4]}, buffer_size: {choices: [2, 3, 5]}}
+  - fedasync
+training.epochs: [1, 2]
+"""
+
+
+def test_each_choice_has_ranges_of_its_own() -> None:
+    found = space(STRATEGIES)
+    assert found.size == (2 + 4 * 3 + 1) * 2
+    points = list(found.points())
+    assert len(points) == found.size
+    assert len({repr(point) for point in points}) == len(points)
+    assert points[0] == {
+        "strategy": "fedavg",
+        "strategy.fedavg.clients_per_round": 5,
+        "training.epochs": 1,
+    }
+    assert found.settings(points[5]) == {
+        "strategy": {"kind": "fedbuff", "concurrency": 1, "buffer_size": 2},
+        "training.epochs": 2,
+    }
+
+
+def test_a_point_replaces_the_settings_of_the_file() -> None:
+    found = space(STRATEGIES + "training.optimizer.lr: {numbers: [0.5, 0.5]}\n")
+    root, _ = compose(BASE, "<text>")
+    tree = plain(found.tree(root, list(found.points())[-1]))
+    assert tree["strategy"] == "fedasync"
+    assert tree["training"]["epochs"] == 2
+    assert tree["training"]["optimizer"] == {"kind": "SGD", "lr": 0.5}
+    assert tree["clients"]["count"] == 8
+
+
+def test_titles_have_the_block_and_then_the_values() -> None:
+    found = space(STRATEGIES + "training.optimizer.lr: [0.1, 0.01]\n")
+    titles = [found.title(point) for point in found.points()]
+    assert titles[0] == "fedavg m=5, epochs=1, lr=0.1"
+    assert titles[-1] == "fedasync epochs=2, lr=0.01"
+    assert len(set(titles)) == len(titles)
+
+
+def test_blocks_of_one_kind_are_told_apart_and_may_have_labels() -> None:
+    found = space("strategy: [{kind: fedavg, label: wait}, {kind: fedavg, deadline: 5}]\n")
+    assert [found.title(point) for point in found.points()] == ["wait", "fedavg deadline=5"]
+    assert found.settings({"strategy": "wait"}) == {"strategy": {"kind": "fedavg"}}
+
+
+def test_any_number_of_an_interval_makes_a_space_infinite_and_is_rounded() -> None:
+    found = space("training.optimizer.lr: {numbers: [0.1, 0.9], log: true}\n")
+    assert found.size == math.inf
+    assert found.suggest(Lowest()) == {"training.optimizer.lr": 0.199}
+
+
+def test_the_ends_try_every_choice_and_both_ends_of_every_range() -> None:
+    found = space(STRATEGIES)
+    settings = [found.settings(point) for point in found.ends()]
+    strategies = [each["strategy"] for each in settings]
+    assert {"kind": "fedbuff", "concurrency": 4, "buffer_size": 2} in strategies
+    assert {"kind": "fedbuff", "concurrency": 1, "buffer_size": 5} in strategies
+    assert "fedasync" in strategies
+    assert {"kind": "fedavg", "clients_per_round": 10} in strategies
+    assert 2 in [each["training.epochs"] for each in settings]
+    assert len(settings) < found.size
+
+
+def test_a_suggested_point_is_a_point_of_the_space() -> None:
+    assert space(STRATEGIES).suggest(Lowest()) == next(space(STRATEGIES).points())
