@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +185,13 @@ def test_every_preset_says_where_it_was_read() -> None:
         assert preset.source in preset.described
         assert all(value > 0 for value in preset.values.values())
         assert ("Unconfirmed" in preset.described) == bool(preset.unconfirmed)
+
+
+def test_power_can_come_from_a_column_whose_name_says_its_unit(tmp_path: Path) -> None:
+    (tmp_path / "phones.csv").write_text("client,compute_mW\n0,1000\n1,2000\n2,3000\n3,4500\n")
+    trace = "{trace: phones.csv, column: compute_mW, by: client}"
+    study = read_study(text(f"power: {WHOLE.replace('4 W', trace)}"), base=tmp_path)
+    power = study.cases[0].scenario.clients.power
+    assert power is not None
+    assert power.compute is not None
+    assert [power.compute.mean(client) for client in range(4)] == [1.0, 2.0, 3.0, 4.5]
