@@ -26,6 +26,7 @@ LEAVES = {
     "referee.md": "judged.py",
     "cluster.md": "runs/one/summary.json",
     "import-traces.md": "runs/bus/summary.json",
+    "which-server.md": "runs/winner/model.safetensors",
     "resume.md": "runs/stopped/model.safetensors",
 }
 
