@@ -133,7 +133,6 @@ class ServerLink:
     ) -> None:
         self._bandwidth = link.bandwidth
         self._jitter = link.jitter
-        self.steady = link.bandwidth is None or link.jitter.constant in (0, 1)
         self._name = name
         self._streams = streams
         self._capacity: Capacity | None = None
@@ -143,6 +142,7 @@ class ServerLink:
             self._capacity = capacity_of(link.bandwidth_trace, row)
             self._bandwidth = self._capacity.mean_rate
             pace = Pace(self._capacity, phase_us)
+        self.steady = self._bandwidth is None or link.jitter.constant in (0, 1)
         self.queue: Link | None = None
         if isinstance(link, spec.FifoLink):
             self.queue = FifoLink(env, link.slots, pace)
