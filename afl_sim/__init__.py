@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from afl_sim.scenario.sections.attack import Attack
     from afl_sim.scenario.sections.candidates import Candidates
     from afl_sim.scenario.sections.compression import Compressor
+    from afl_sim.scenario.sections.controllers import Controller
     from afl_sim.scenario.sections.losses import Loss
     from afl_sim.scenario.sections.metrics import Metric
+    from afl_sim.scenario.sections.observation import Decision, Observation
     from afl_sim.scenario.sections.selection import Selection
     from afl_sim.strategies import About, Client, Population, Strategy, Update, register
     from afl_sim.strategies.toolkit.staleness import StalenessWeight
@@ -36,8 +38,11 @@ _HOMES = {
     "Candidates": "afl_sim.scenario.sections.candidates",
     "Client": "afl_sim.strategies",
     "Compressor": "afl_sim.scenario.sections.compression",
+    "Controller": "afl_sim.scenario.sections.controllers",
+    "Decision": "afl_sim.scenario.sections.observation",
     "Loss": "afl_sim.scenario.sections.losses",
     "Metric": "afl_sim.scenario.sections.metrics",
+    "Observation": "afl_sim.scenario.sections.observation",
     "Population": "afl_sim.strategies",
     "Run": "afl_sim.run.opened",
     "Scenario": "afl_sim.run.loading",  # which knows the kinds of strategies
@@ -64,8 +69,11 @@ __all__ = [
     "Candidates",
     "Client",
     "Compressor",
+    "Controller",
+    "Decision",
     "Loss",
     "Metric",
+    "Observation",
     "Population",
     "Run",
     "Scenario",

@@ -57,3 +57,7 @@ class TaskError(AflSimError):
 
 class DivergedError(AflSimError):
     """Training produced a loss or a parameter that is not finite."""
+
+
+class NotPortable(AflSimError):
+    """An operation whose bits may depend on the processor; the message begins with its name."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
+from functools import cache
 
 
 def usable_processors() -> int:
@@ -34,3 +36,36 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def instruction_set() -> str | None:
+    """The widest vector instructions that PyTorch has code for; None if the system tells none."""
+    flags = processor_flags()
+    if {"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"} <= flags:
+        return "AVX512"
+    return "AVX2" if {"avx2", "fma"} <= flags else None
+
+
+def processor_flags() -> frozenset[str]:
+    """The processor's instruction sets; empty if the system does not tell."""
+    return frozenset((_processor_line("flags") or "").split())
+
+
+def cpu_vendor() -> str:
+    """The processor's vendor, such as ``GenuineIntel``; MKL chooses its kernels by it."""
+    found = _processor_line("vendor_id", "CPU implementer")
+    return platform.processor() or platform.machine() if found is None else found
+
+
+@cache
+def _processor_line(*names: str) -> str | None:
+    """What Linux says of the first processor under one of these names."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                name, _, value = line.partition(":")
+                if name.strip() in names:
+                    return value.strip()
+    except OSError:
+        pass  # not Linux
+    return None

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from afl_sim.analysis.series import compute_seconds, idle_share, staleness_rows, update_share
+from afl_sim.analysis.series import idle_share, update_share
+from afl_sim.analysis.tally import tally
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -36,15 +37,20 @@ def group_table(run: Run) -> pd.DataFrame:
     table["clients"] = groups.value_counts().reindex(table.index)
     table["share"] = 100 * table["clients"] / len(groups)
     table["updates"] = 100 * _grouped(update_share(run), groups).sum()
-    table["seconds"] = _grouped(compute_seconds(run), groups).mean()
-    rows = staleness_rows(run).set_index("client")
-    table["staleness"] = _grouped(rows["staleness"], groups).mean()
+    clients = tally(run).clients
+    names = ("computed", "compute_us", "updates", "staleness")
+    sums = {
+        name: _grouped(pd.Series(clients[name], index=clients.clients), groups).sum()
+        for name in names
+    }
+    table["seconds"] = sums["compute_us"] / sums["computed"] / 1e6
+    table["staleness"] = sums["staleness"] / sums["updates"]
     table["idle"] = 100 * _grouped(idle_share(run), groups).mean()
     return table
 
 
 def _grouped(values: pd.Series, groups: pd.Series) -> pd.core.groupby.SeriesGroupBy:
-    """Values by client, which may come several times, by the group of the client."""
+    """Values by client, by the group of the client."""
     of = groups.reindex(values.index).to_numpy()
     return values.groupby(pd.Categorical(of, categories=groups.cat.categories), observed=False)
 

@@ -16,7 +16,7 @@ from afl_sim.analysis.measures import (
     measure_all,
     measure_of,
 )
-from afl_sim.analysis.metrics import ACCURACY, FINAL, TIME_TO, order_of
+from afl_sim.analysis.metrics import ACCURACY, FINAL, TO_TARGET, order_of
 from afl_sim.analysis.replications import groups, told_apart
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
@@ -59,7 +59,7 @@ def comparison(
     import pandas as pd
 
     measured = measured or measure_all(runs)
-    names = {name for row in measured.values() for name in row if name.startswith(TIME_TO)}
+    names = {name for row in measured.values() for name in row if name.startswith(TO_TARGET)}
     targets = sorted(names, key=order_of)
     columns = [*targets, *_measures(runs, measured)]
     rows = [
@@ -92,7 +92,7 @@ def _measures(runs: Sequence[Run], measured: Measured) -> list[str]:
         name
         for row in measured.values()
         for name in row
-        if name not in MEASURES and not name.startswith(TIME_TO)
+        if name not in MEASURES and not name.startswith(TO_TARGET)
     )
     known = {metric for run in runs for metric in run.better}
     # What a run will measure that has not ended is not known yet.
@@ -256,7 +256,7 @@ def texts_of(frame: pd.DataFrame) -> tables.Texts:
             shown.append((_NAMES[name], [str(value) or "-" for value in values]))
             continue
         measure = measure_of(name)
-        if name.startswith(TIME_TO):
+        if name.startswith(TO_TARGET):
             asked = frame.attrs.get(_ASKED, {}).get(name, ())
             texts = [
                 measure.text(value, NOT_REACHED if run in asked else "-")

@@ -24,8 +24,21 @@ AXES: Final = {
     "updates": "updates aggregated",
     "samples": "samples trained",
     "bytes": "bytes transferred (MB)",
+    "energy": "energy used (kJ)",
+    "price": "price",
+    "carbon": "carbon dioxide (g)",
 }
 """What a learning curve can be drawn against, with its label."""
+
+_COLUMNS: Final = {
+    "versions": ("version", 1.0),
+    "updates": ("updates", 1.0),
+    "samples": ("samples", 1.0),
+    "energy": ("energy_joules", 1000.0),
+    "price": ("price", 1.0),
+    "carbon": ("carbon_grams", 1.0),
+}
+"""The column of an axis in a run's evaluations, and its unit."""
 
 POINTS: Final = 200
 
@@ -76,27 +89,41 @@ class Curve:
 
 
 def along(run: Run, axis: str) -> npt.NDArray[np.float64]:
-    """Where the run's evaluations lie on one of `AXES`; bytes are in megabytes of 10^6."""
+    """Where the run's evaluations lie on one of `AXES`; bytes are in megabytes of 10^6.
+
+    See `has_axis`: without it there is nothing to give.
+    """
     metrics = run.metrics
     seconds: npt.NDArray[np.float64] = metrics["time_us"].to_numpy(dtype="float64") / 1e6
     if axis == "time":
         return seconds
     if axis == "bytes":
         return bytes_until(run, seconds) / 1e6
-    column = {"versions": "version", "updates": "updates", "samples": "samples"}[axis]
-    reached: npt.NDArray[np.float64] = metrics[column].to_numpy(dtype="float64")
+    column, unit = _COLUMNS[axis]
+    reached: npt.NDArray[np.float64] = metrics[column].to_numpy(dtype="float64") / unit
     return reached
+
+
+def has_axis(run: Run, axis: str) -> bool:
+    """Whether it is known where the run's evaluations lie on one of `AXES`.
+
+    Bytes are in the events, which a run in progress may not have left yet. Energy, price and carbon
+    are not counted in every run.
+    """
+    if axis == "bytes":
+        return has_events(run)
+    return axis not in _COLUMNS or _COLUMNS[axis][0] in run.metrics
 
 
 def curve_of(run: Run, axis: str, value: str) -> Curve:
     """One run's evaluations along one of `AXES`; NaN where an evaluation has no number.
 
-    It has no points along bytes if the run has left no events yet.
+    It has no points along an axis that the run does not have (`has_axis`).
 
     Args:
         value: a metric (shares are drawn in %), ``loss`` or ``squared_gradient_norm``.
     """
-    if axis == "bytes" and not has_events(run):
+    if not has_axis(run, axis):
         return Curve(np.empty(0), np.empty(0))
     if value not in run.metrics:  # the run does not measure it
         return Curve(along(run, axis), np.full(len(run.metrics), np.nan))

@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.analysis.measures import Measured, has_ended, measure_all, measure_of
-from afl_sim.analysis.metrics import FINAL, TIME_TO, goal_of, is_share, order_of, text_of
+from afl_sim.analysis.metrics import (
+    COST_TO,
+    COSTS,
+    FINAL,
+    TIME_TO,
+    TO_TARGET,
+    beginning_of,
+    goal_of,
+    is_share,
+    order_of,
+    text_of,
+)
 from afl_sim.analysis.replications import Group, paired_runs, pairs
 from afl_sim.analysis.statistics import Interval, median_time, share_interval, student_interval
 from afl_sim.recording import Run
@@ -50,6 +61,10 @@ _WORDINGS: Final = {
         "percentage points",
         scale=100,
     ),
+    "energy_joules": _Wording("uses", "more", "less", "use the same energy", "J"),
+    "wasted_joules": _Wording("wastes", "more", "less", "waste the same energy", "J"),
+    "price": _Wording("costs", "more", "less", "cost the same", ""),
+    "carbon_grams": _Wording("emits", "more", "less", "emit the same", "g"),
 }
 _COLUMNS: Final = (
     "measure",
@@ -90,7 +105,7 @@ def intervals(
                 "runs": len(group.runs),
                 "complete": sum(run.status == "complete" for run in group.runs),
             }
-            if name.startswith(TIME_TO):
+            if name.startswith(TO_TARGET):
                 ended = [values for run, values in found if has_ended(run)]
                 row |= _of_times([values[name] for values in ended if name in values])
             else:
@@ -106,7 +121,7 @@ def interval_cell(row: Row) -> str:
     measure = measure_of(row["measure"])
     if measure.whole and row["runs"] > 1:  # the mean of whole numbers is not one
         measure = replace(measure, form="{:,.1f}")
-    reach = row["measure"].startswith(TIME_TO)
+    reach = row["measure"].startswith(TO_TARGET)
     n, runs = int(row["n"]), int(row["runs"])
     if not n:
         return "not reached" if reach and row["asked"] else "-"
@@ -136,7 +151,7 @@ def differences(members: Sequence[Group], measured: Measured | None = None) -> p
         both = paired_runs(a, b)
         values = [(measured[one.path], measured[other.path]) for one, other in both]
         shared = {name for one, other in values for name in one if name in other}
-        for name in sorted((name for name in shared if name.startswith(TIME_TO)), key=order_of):
+        for name in sorted((name for name in shared if name.startswith(TO_TARGET)), key=order_of):
             times = [
                 (x[name], y[name])
                 for (x, y), members in zip(values, both, strict=True)
@@ -162,7 +177,9 @@ def sentences(found: pd.DataFrame) -> list[str]:
     as the end of runs that all stop at one time, is not worth a line.
     """
     found = found[~((found["low"] == 0) & (found["high"] == 0))]
-    chosen = found["measure"].str.startswith((TIME_TO, FINAL))
+    # How often a target is reached is said once, with the times.
+    told = ~(found["measure"].str.startswith(COST_TO) & found["difference"].isna())
+    chosen = found["measure"].str.startswith((*TO_TARGET, FINAL)) & told
     if not chosen.any():
         chosen = found["measure"] == "virtual_seconds"
     sentences: list[str] = found.loc[chosen, "sentence"].tolist()
@@ -246,17 +263,41 @@ def _time_difference(
     known = [(one, other) for one, other in times if one is not None and other is not None]
     if len(known) == len(times):
         interval = student_interval([one - other for one, other in known])
-        wording = replace(
+        wording = _to_target(name, target)
+        sentence = _say(wording, a.label, b.label, interval)
+    else:
+        interval = Interval(math.nan, math.nan, math.nan, len(times))
+        first = (
+            "is first"
+            if beginning_of(name) == TIME_TO
+            else f"uses less {COSTS[beginning_of(name).removesuffix('_to_')][0]}"
+        )
+        sentence = _in_part(a.label, b.label, target, times, reached, first)
+    row = _row(a, b, name, interval, sentence)
+    return {**row, "reached_a": reached[0], "reached_b": reached[1]}
+
+
+def _to_target(name: str, target: str) -> _Wording:
+    """The words for the time to a target, or for what is used until then."""
+    begin = beginning_of(name)
+    if begin == TIME_TO:
+        return replace(
             _WORDINGS["virtual_seconds"],
             verb=f"reaches {target}",
             same=f"reach {target} at the same time",
         )
-        sentence = _say(wording, a.label, b.label, interval)
-    else:
-        interval = Interval(math.nan, math.nan, math.nan, len(times))
-        sentence = _in_part(a.label, b.label, target, times, reached)
-    row = _row(a, b, name, interval, sentence)
-    return {**row, "reached_a": reached[0], "reached_b": reached[1]}
+    block = begin.removesuffix("_to_")
+    what, unit = COSTS[block]
+    if not unit:
+        same = f"reach {target} for the same {what}"
+        return replace(_WORDINGS[block], verb=f"reaches {target} for", same=same)
+    return replace(
+        _WORDINGS[block],
+        verb=f"reaches {target} with",
+        more=f"more {what}",
+        less=f"less {what}",
+        same=f"reach {target} with the same {what}",
+    )
 
 
 def _in_part(
@@ -265,6 +306,7 @@ def _in_part(
     target: str,
     times: Sequence[tuple[float | None, float | None]],
     reached: Sequence[int],
+    is_first: str = "is first",
 ) -> str:
     """For pairs in which a target was not always reached: how often each setting was first."""
     n = len(times)
@@ -275,7 +317,7 @@ def _in_part(
     first = sum(difference < 0 for difference in order)
     return (
         f"{a} reaches {target} in {reached[0]} of {n} runs and {b} in {reached[1]} of {n}; "
-        f"{a} is first in {first} of {n} pairs, {b} in {len(order) - first}"
+        f"{a} {is_first} in {first} of {n} pairs, {b} in {len(order) - first}"
     )
 
 
@@ -299,7 +341,7 @@ def _say(words: _Wording, a: str, b: str, interval: Interval) -> str:
 def _amount(value: float, words: _Wording) -> str:
     if not words.unit:  # of any size
         return f"{value:.3g}"
-    if words.unit == "s":
+    if words.unit in ("s", "J", "g"):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
     # What is not zero is not said to be zero.
     return f"{value:.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.1g}"

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import Any, Final, TypeVar
 
 from afl_sim.analysis.metrics import (
     ACCURACY,
+    COST_TO,
+    COSTS,
     FINAL,
     JAIN,
     TIME_TO,
     VARIANCE,
+    WASTED,
     WORST,
+    beginning_of,
     column_of,
+    costs_of,
+    costs_to_targets,
     final_value,
     goal_of,
     is_share,
     text_of,
     times_to_targets,
 )
-from afl_sim.analysis.statistics import warm_up
+from afl_sim.analysis.steady import steady_state_of
+from afl_sim.analysis.tally import tally
 from afl_sim.errors import RunFolderError
-from afl_sim.recording import Run, task_table
-from afl_sim.recording.events import COLUMNS
+from afl_sim.recording import Run
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-    import pandas as pd
+T = TypeVar("T")
 
 Measured = Mapping[Path, dict[str, Any]]
 """What was measured of several runs, by run folder."""
@@ -94,6 +96,13 @@ def measure_of(name: str) -> Measure:
         return MEASURES[name]
     if name.startswith(TIME_TO):
         return Measure(f"time to {text_of(goal_of(name))} (s)", "{:,.1f}")
+    if name.startswith(COST_TO):
+        what, unit = COSTS[beginning_of(name).removesuffix("_to_")]
+        return _of_cost(f"{what} to {text_of(goal_of(name))}", unit)
+    if name in COSTS:
+        return _of_cost(*COSTS[name])
+    if name == WASTED:
+        return _of_cost("energy wasted", "J")
     for prefix, (words, _) in _BETWEEN_CLIENTS.items():
         if name.startswith(prefix):
             metric = name.removeprefix(prefix)
@@ -106,6 +115,21 @@ def measure_of(name: str) -> Measure:
         if is_share(metric)
         else Measure(f"final {metric}", "{:.4g}")
     )
+
+
+def parts_of_costs(run: Run) -> list[tuple[str, str]]:
+    """What makes up the energy, price and carbon of a run: heading and value of each part."""
+    return [
+        (measure.heading, measure.text(value))
+        for block, (what, unit) in COSTS.items()
+        for part, value in (run.summary.get(block) or {}).items()
+        if part not in ("total", "wasted") and (measure := _of_cost(f"{what}, {part}", unit))
+    ]
+
+
+def _of_cost(heading: str, unit: str) -> Measure:
+    places = {"J": 1, "g": 3}.get(unit, 4)
+    return Measure(f"{heading} ({unit})" if unit else heading, f"{{:,.{places}f}}")
 
 
 def of_metrics(run: Run) -> dict[str, float | None]:
@@ -129,16 +153,23 @@ def measurements(run: Run) -> dict[str, Any]:
     """A run's measures by column; None if a measure has no value. See `MEASURES` for the units.
 
     ``seconds_to_<target>`` is there for each target of accuracy of a run that trained, None where
-    the target was not reached; and so is ``seconds_to_<metric>_<target>`` for other metrics.
+    the target was not reached; and so is ``seconds_to_<metric>_<target>`` for other metrics. What a
+    run used and cost is there if it was counted, and so is what it had used at each target.
     """
     summary = run.summary
-    events = _steady_events(run) if summary else None
+    steady = (
+        _unless_unended(run, lambda: steady_state_of(lambda names: run.event_batches(*names)))
+        if summary
+        else None
+    )
     updates = summary.get("updates") or {}
     staleness = summary.get("staleness") or {}
     return {
         **{column_of(goal): seconds for goal, seconds in times_to_targets(run).items()},
+        **costs_to_targets(run),
         "final_accuracy": final_value(run, ACCURACY),
         **of_metrics(run),
+        **costs_of(run),
         "versions": summary.get("versions"),
         "updates": updates.get("aggregated"),
         "in_flight": updates.get("in_flight"),
@@ -146,7 +177,7 @@ def measurements(run: Run) -> dict[str, Any]:
         "max_staleness": staleness.get("max"),
         "idle_fraction": summary.get("idle_fraction"),
         "virtual_seconds": summary.get("virtual_seconds"),
-        **({} if events is None else steady_state(events)),
+        **(steady or {}),
     }
 
 
@@ -156,21 +187,12 @@ def has_events(run: Run) -> bool:
     Raises:
         RunFolderError: they should be there and are not, or are damaged.
     """
-    return _unless_unended(run, lambda: run.events) is not None
+    if run.status not in {"unfinished", "failed"}:
+        return run.event_count >= 0
+    return _unless_unended(run, lambda: tally(run)) is not None
 
 
-def _steady_events(run: Run) -> pd.DataFrame | None:
-    """The part of a run's events that `steady_state` needs; None if there are no events.
-
-    The run does not keep them: a study has many runs.
-    """
-    few = _unless_unended(run, lambda: run.event_columns("time_us", "kind", "staleness"))
-    if few is not None and _some_queued(few):
-        return run.event_columns(*COLUMNS)
-    return few
-
-
-def _unless_unended(run: Run, read: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
+def _unless_unended(run: Run, read: Callable[[], T]) -> T | None:
     try:
         return read()
     except RunFolderError:
@@ -182,84 +204,3 @@ def _unless_unended(run: Run, read: Callable[[], pd.DataFrame]) -> pd.DataFrame 
 def has_ended(run: Run) -> bool:
     """Whether a run has ended, also by divergence; it reaches no further targets then."""
     return run.status in {"complete", "diverged"}
-
-
-def steady_state(events: pd.DataFrame) -> dict[str, float | None]:
-    """Staleness, utilisation and throughput once the warm-up is over.
-
-    The warm-up ends where MSER-5 cuts the staleness of the aggregated updates, in their order
-    (`afl_sim.analysis.statistics.warm_up`). Utilisation is the mean number of clients at work, over
-    the most that were at work at once in the whole run. A task that waits in its client's queue is
-    in flight, but not at work. Throughput is aggregated updates per second.
-
-    Args:
-        events: as `Run.events` gives them; where no task was ``queued``, the columns ``time_us``,
-            ``kind`` and ``staleness`` are enough.
-
-    Returns:
-        The figures by column of `MEASURES`, None where there is none.
-    """
-    empty = dict.fromkeys(
-        ("warm_up_seconds", "steady_staleness", "steady_utilisation", "steady_throughput")
-    )
-    kinds = events["kind"]
-    rows = (kinds == "aggregated").to_numpy()
-    times = events["time_us"].to_numpy()
-    if not rows.any():
-        return empty
-    staleness = events["staleness"].to_numpy(dtype="float64", na_value=np.nan)[rows]
-    aggregated = times[rows]
-    cut = warm_up(staleness)
-    begin = float(aggregated[cut - 1]) if cut else 0.0
-    steady = aggregated > begin if cut else np.ones(len(aggregated), dtype=bool)
-    length = float(times[-1]) - begin
-    if not steady.any() or length <= 0:
-        return {**empty, "steady_staleness": float(np.mean(staleness))}
-    at, working = clients_at_work(events)
-    busy = _integral(at, working, begin, float(times[-1]))
-    busy -= _queueing(events, begin, float(times[-1]))
-    return {
-        "warm_up_seconds": begin / 1e6,
-        "steady_staleness": float(np.mean(staleness[steady])),
-        "steady_utilisation": busy / (length * working.max()) if working.max() else None,
-        "steady_throughput": 1e6 * int(steady.sum()) / length,
-    }
-
-
-def clients_at_work(
-    events: pd.DataFrame,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """When the number of tasks in flight changed (microseconds), and its new value each time."""
-    change = changes(events, {"dispatched": 1, "arrived": -1, "cancelled": -1, "failed": -1})
-    moves = change != 0
-    return events["time_us"].to_numpy()[moves], np.cumsum(change[moves])
-
-
-def changes(events: pd.DataFrame, steps: dict[str, int]) -> npt.NDArray[np.int64]:
-    """For each event, the change of a count that its kind causes."""
-    categories: Sequence[str] = events["kind"].cat.categories
-    by_code = np.array([steps.get(name, 0) for name in categories] + [0], dtype=np.int64)
-    codes: npt.NDArray[np.int8] = events["kind"].cat.codes.to_numpy()
-    return by_code[codes]
-
-
-def _queueing(events: pd.DataFrame, begin: float, end: float) -> float:
-    """Microseconds from ``begin`` to ``end`` that tasks waited in their clients' queues, in all."""
-    if not _some_queued(events):
-        return 0.0
-    tasks = task_table(events)
-    since = tasks["downloaded"].astype("float64")
-    until = tasks["started"].fillna(tasks["ended"]).astype("float64").fillna(end)
-    return float((until.clip(begin, end) - since.clip(begin, end)).sum())
-
-
-def _some_queued(events: pd.DataFrame) -> bool:
-    return bool((events["kind"] == "queued").any())
-
-
-def _integral(
-    at: npt.NDArray[np.int64], count: npt.NDArray[np.int64], begin: float, end: float
-) -> float:
-    """The integral of a step function from ``begin`` to ``end``."""
-    edges = np.clip(np.append(at, end), begin, end)
-    return float(np.sum(np.diff(edges) * count))

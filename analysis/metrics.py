@@ -15,6 +15,21 @@ FINAL: Final = "final_"
 TIME_TO: Final = "seconds_to_"
 """How the column of the virtual time to a target begins."""
 
+COSTS: Final = {
+    "energy_joules": ("energy", "J"),
+    "price": ("price", ""),
+    "carbon_grams": ("carbon", "g"),
+}
+"""What a run uses and costs, by the block of its summary: what it is, and its unit."""
+
+COST_TO: Final = tuple(f"{block}_to_" for block in COSTS)
+"""How the column of what was used until a target begins."""
+
+WASTED: Final = "wasted_joules"
+
+TO_TARGET: Final = (TIME_TO, *COST_TO)
+"""How the columns of the time to a target, and of what was used until then, begin."""
+
 WORST: Final = "worst_decile_"
 VARIANCE: Final = "variance_"
 JAIN: Final = "jain_"
@@ -40,22 +55,32 @@ def label_of(metric: str) -> str:
     return f"{metric} (%)" if is_share(metric) else metric
 
 
-def column_of(goal: Goal) -> str:
-    """The column of the time to a target; of an accuracy it has the target alone."""
+def column_of(goal: Goal, begin: str = TIME_TO) -> str:
+    """The column of the time to a target; of an accuracy it has the target alone.
+
+    Args:
+        goal: the metric and its target.
+        begin: one of `TO_TARGET`.
+    """
     metric, target = goal
-    return f"{TIME_TO}{target:g}" if metric == ACCURACY else f"{TIME_TO}{metric}_{exact(target)}"
+    return f"{begin}{target:g}" if metric == ACCURACY else f"{begin}{metric}_{exact(target)}"
+
+
+def beginning_of(column: str) -> str:
+    """Which of `TO_TARGET` a column begins with."""
+    return next(begin for begin in TO_TARGET if column.startswith(begin))
 
 
 def goal_of(column: str) -> Goal:
     """What `column_of` has named."""
-    metric, _, target = column.removeprefix(TIME_TO).rpartition("_")
+    metric, _, target = column.removeprefix(beginning_of(column)).rpartition("_")
     return metric or ACCURACY, float(target)
 
 
-def order_of(column: str) -> tuple[bool, str, float]:
-    """By what columns of times to targets are sorted: accuracies first."""
+def order_of(column: str) -> tuple[int, bool, str, float]:
+    """By what columns of targets are sorted: times first, and accuracies first of them."""
     metric, target = goal_of(column)
-    return metric != ACCURACY, metric, target
+    return TO_TARGET.index(beginning_of(column)), metric != ACCURACY, metric, target
 
 
 def text_of(goal: Goal) -> str:
@@ -86,6 +111,25 @@ def times_to_targets(run: Run) -> dict[Goal, float | None]:
         for metric, times in sorted(found.items())
         for target, key in sorted((float(key), key) for key in times)
     }
+
+
+def costs_to_targets(run: Run) -> dict[str, float | None]:
+    """What was used until each target, by column, ascending; None where it was not reached."""
+    found = {
+        column_of((metric, float(target)), f"{block}_to_"): used
+        for block in COSTS
+        for metric, targets in (run.summary.get(f"{block}_to") or {}).items()
+        for target, used in targets.items()
+    }
+    return {column: found[column] for column in sorted(found, key=order_of)}
+
+
+def costs_of(run: Run) -> dict[str, float | None]:
+    """The totals of what the run used and cost, and the energy that was wasted, by column."""
+    blocks = {block: run.summary.get(block) or {} for block in COSTS}
+    found = {block: entries["total"] for block, entries in blocks.items() if "total" in entries}
+    wasted = blocks["energy_joules"].get("wasted")
+    return found if wasted is None else {**found, WASTED: wasted}
 
 
 def times_to_accuracy(run: Run) -> dict[float, float | None]:

@@ -13,14 +13,27 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from afl_sim.analysis.measures import Measured, has_ended, measure_of
-from afl_sim.analysis.metrics import ACCURACY, FINAL, TIME_TO, WORST, order_of
+from afl_sim.analysis.metrics import (
+    ACCURACY,
+    COST_TO,
+    COSTS,
+    FINAL,
+    TIME_TO,
+    TO_TARGET,
+    WASTED,
+    WORST,
+    beginning_of,
+    order_of,
+)
 from afl_sim.analysis.replications import Group, paired_runs
 from afl_sim.analysis.statistics import Interval, share_interval, student_interval
 from afl_sim.errors import InputError
+from afl_sim.recording import Run
 from afl_sim.scenario.wording import hint
 
 SHORT: Final = {
     "time_to_accuracy": "time to every target",
+    "costs_to_accuracy": "energy, price and carbon to every target",
     "final": "every metric at the end",
     "staleness": "mean_staleness",
     "idle": "idle_fraction",
@@ -59,7 +72,7 @@ class Column:
         heading: with the unit.
         entries: one for each setting.
         until: if some runs never reached the target, the time (s) to which all times are
-            restricted; else None.
+            restricted, or the amount to which all that is used is; else None.
     """
 
     name: str
@@ -181,6 +194,8 @@ def _columns(words: Sequence[str], measured: Measured) -> list[str]:
     for word in words:
         if word == "time_to_accuracy":
             found += sorted((n for n in known if n.startswith(TIME_TO)), key=order_of)
+        elif word == "costs_to_accuracy":
+            found += sorted((n for n in known if n.startswith(COST_TO)), key=order_of)
         elif word == "final":
             found += [n for n in known if n.startswith(FINAL) and _has_values(n, measured)]
         elif SHORT.get(word, word) in known:
@@ -200,15 +215,23 @@ def _has_values(name: str, measured: Measured) -> bool:
 
 def _until(members: Sequence[Group], name: str, measured: Measured) -> float | None:
     """When the first run ended that did not reach the target; None if all reached it."""
-    if not name.startswith(TIME_TO):
+    if not name.startswith(TO_TARGET):
         return None
     ends = [
-        float(run.summary["virtual_seconds"])
+        _at_the_end(run, name)
         for group in members
         for run in group.runs
         if has_ended(run) and name in measured[run.path] and measured[run.path][name] is None
     ]
     return min(ends, default=None)
+
+
+def _at_the_end(run: Run, name: str) -> float:
+    """The time, or what had been used, when a run ended that did not reach the target."""
+    begin = beginning_of(name)
+    if begin == TIME_TO:
+        return float(run.summary["virtual_seconds"])
+    return float(run.summary[begin.removesuffix("_to_")]["total"])
 
 
 def _value(row: Mapping[str, Any], name: str, until: float | None) -> float | None:
@@ -236,7 +259,7 @@ def _entry(group: Group, name: str, measured: Measured, until: float | None) -> 
     rows = [measured[run.path] for run in group.runs if _counts(run, name)]
     values = [value for row in rows if (value := _value(row, name, until)) is not None]
     reached = None
-    if name.startswith(TIME_TO):
+    if name.startswith(TO_TARGET):
         reached = sum(row.get(name) is not None for row in rows)
     return Entry(_interval(name, values), reached=reached, runs=len(group.runs))
 
@@ -254,7 +277,7 @@ def _in_unit(name: str, found: Interval) -> Interval:
 
 
 def _counts(run: Any, name: str) -> bool:
-    return has_ended(run) if name.startswith(TIME_TO) else run.status == "complete"
+    return has_ended(run) if name.startswith(TO_TARGET) else run.status == "complete"
 
 
 def _beats_all(
@@ -291,7 +314,7 @@ def _paired(
 
 def _lower_is_better(name: str, members: Sequence[Group]) -> bool | None:
     """Whether small values are the good ones; None if neither end is."""
-    if name.startswith(TIME_TO) or name in _LOWER_IS_BETTER:
+    if name.startswith(TO_TARGET) or name in (*_LOWER_IS_BETTER, *COSTS, WASTED):
         return True
     if name in _HIGHER_IS_BETTER:
         return False

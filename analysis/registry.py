@@ -202,6 +202,14 @@ FIGURES: Final = {
             takes=_AXES,
         ),
         FigureKind(
+            "adaptation",
+            "Concurrency and buffer size over virtual time, as a controller changes them.",
+            "server.adaptive",
+            "afl_sim.analysis.figures.adaptation:adaptation",
+            per_page=LOOKS,
+            takes=_AXES,
+        ),
+        FigureKind(
             "timeline",
             "The activity of 20 clients and the server over virtual time, with versions and "
             "failures.",
@@ -230,6 +238,15 @@ FIGURES: Final = {
             "A measure over two numeric settings of a study, as a heat map.",
             "a study of two numeric settings",
             "afl_sim.analysis.figures.study:sweep_map",
+        ),
+        FigureKind(
+            "pareto",
+            "Time to a target against the energy, price or carbon used until then; a line joins "
+            "the settings that no other one beats in both.",
+            "a study of settings whose energy, price or carbon is counted",
+            "afl_sim.analysis.figures.pareto:pareto",
+            per_page=LOOKS,
+            takes=_CURVES,
         ),
         FigureKind(
             "differences",

@@ -1,19 +1,13 @@
-"""Intervals over independent replications, and where a run's steady state begins."""
+"""Intervals over independent replications."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from typing import Final
 
 CONFIDENCE: Final = 0.95
-BATCH: Final = 5
 
 
 @dataclass(frozen=True)
@@ -117,26 +111,3 @@ def median_time(times: Sequence[float | None]) -> float | None:
         return None
     middle = (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
     return None if math.isinf(middle) else middle
-
-
-def warm_up(values: npt.NDArray[np.float64]) -> int:
-    """The number of values at the beginning of a series that belong to its warm-up.
-
-    MSER-5: the series is reduced to means of batches of five. The number of batches that are cut
-    minimises the estimated standard error of the mean of the others, and is at most half. With
-    fewer than ten batches nothing is cut.
-
-    White, Cobb and Spratt, "A comparison of five steady-state truncation heuristics for
-    simulation", Winter Simulation Conference 2000.
-    """
-    batches = len(values) // BATCH
-    if batches < 10:
-        return 0
-    means = values[: batches * BATCH].reshape(batches, BATCH).mean(axis=1)
-    left = np.arange(batches, 0, -1)
-    # Centred before squares are subtracted, which would lose the digits that matter.
-    centred = means - means.mean()
-    sums = np.cumsum(centred[::-1])[::-1]
-    squares = np.cumsum((centred**2)[::-1])[::-1]
-    errors = np.maximum(squares - sums**2 / left, 0.0) / left**2
-    return int(np.argmin(errors[: batches // 2 + 1])) * BATCH

@@ -39,12 +39,14 @@ FLEET = (
     "afl-sim run phones-and-desktops --timing-only --set stop.virtual_seconds=86400 "
     "--out runs/fleet"
 )
+ADAPTIVE = "afl-sim run adaptive-server --timing-only --out runs/adaptive"
 RUNS = {
     "runs/quickstart": "afl-sim run quickstart --out runs/quickstart",
     "runs/seeds": SEEDS,
     "runs/map": MAP,
     "runs/clients": CLIENTS,
     "runs/fleet": FLEET,
+    "runs/adaptive": ADAPTIVE,
 }
 # For each figure the runs that it shows here; some figures have two pictures.
 DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
@@ -54,6 +56,7 @@ DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
     "per-client": ["runs/clients"],
     "groups": ["runs/fleet"],
     "presence": ["runs/fleet"],
+    "adaptation": ["runs/adaptive"],
     "time-to-accuracy": ["runs/quickstart"],
     "sweep": ["runs/map"],
     "sweep-map": ["runs/map"],

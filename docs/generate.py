@@ -66,14 +66,19 @@ SECTIONS = (
     ("clients.compute", "Compute"),
     ("clients.compute.slowdowns", "Slowdowns"),
     ("clients.compute.hours", "Hours"),
+    ("clients.memory", "Memory"),
     ("clients.devices", "DeviceTrace"),
     ("clients.network", "Network"),
     ("clients.network.download and upload", "Link"),
+    ("clients.network.download.bandwidth_trace", "BandwidthTrace"),
     (
         "clients.availability",
         ("AlwaysAvailable", "OnOff", "Diurnal", "Bernoulli", "TracedAvailability"),
     ),
     ("clients.faults", "Faults"),
+    ("clients.power", "Power"),
+    ("clients.energy_per_byte", "BytesEnergy"),
+    ("clients.price", "ClientPrice"),
     ("clients.groups", "ClientGroup"),
     ("clients.groups.data", "GroupData"),
     ("clients.faults.upload_loss", "UploadLoss"),
@@ -92,9 +97,12 @@ SECTIONS = (
             "Oort",
         ),
     ),
+    ("server.adaptive", ("StalenessTarget", "Utilisation", "VersionInterval")),
     ("server.pauses", "Pauses"),
     ("server.guard", "Guard"),
     ("server.download and upload", ("UncontendedLink", "FifoLink", "SharedLink")),
+    ("server.price", "ServerPrice"),
+    ("carbon_intensity", "TracedIntensity"),
     ("stop", "Stop"),
     ("evaluation", "Evaluation"),
     ("evaluation.fine_tuning", "FineTuning"),
@@ -121,14 +129,16 @@ name is ignored.
 
 ## Units
 
-Numbers are in seconds and in bytes per second. Every key in one of these units, also of a strategy, takes
-text with a unit as well:
+Numbers are in seconds, bytes per second, watts and joules. Every key in one of these units, also of a
+strategy, takes text with a unit as well:
 
 | | units | |
 |---|---|---|
 | durations and times | `ns`, `us` (or `µs`), `ms`, `s`, `min`, `h`, `d`; or a word, such as `3 days` | `latency: 20 ms`, `virtual_seconds: 8 h` |
 | rates in bytes | `B/s`, `kB/s`, `MB/s`, `GB/s`, `TB/s` (steps of 1000); `KiB/s`, `MiB/s`, `GiB/s`, `TiB/s` (steps of 1024) | `bandwidth: 20 kB/s` |
 | rates in bits | `bit/s`, `kbit/s`, `Mbit/s`, `Gbit/s`, `Tbit/s`, `Kibit/s` and so on; or `kbps`, `Mbps`, `Gbps` | `bandwidth: 10 Mbit/s` is 1.25 MB/s |
+| power | `W`, `mW`, `uW`, `kW`, `MW` | `power: {idle: 50 mW}` |
+| energy | `J`, `mJ`, `uJ`, `nJ`, `pJ`, `kJ`, `MJ`; `Wh`, `mWh`, `kWh` | `energy_per_byte: 50 nJ` |
 
 Upper and lower case count. Text that could be misread is refused, and the message names the valid units: `Mb/s`
 (bits or bytes?), `KB/s` (1000 or 1024?), `10 m`, `1,5 s`, `3 min 20 s`, `12:30`. In a distribution, the
@@ -398,6 +408,8 @@ AFTERWARDS = {
     "`module:name`.",
     "server.selection": "[A selection of your own](how-to/own-selection.md) is a function or a class "
     "`module:name`.",
+    "server.adaptive": "[The page on adaptive servers](how-to/adaptive-server.md) explains when a "
+    "controller decides. One of your own is a function or a class `module:name`.",
     "training.personalization": PERSONALIZATION,
     "evaluation.fine_tuning": FINE_TUNING,
 }

@@ -86,6 +86,26 @@ is tested.
         picture="sweep",
     ),
     Theme(
+        "adaptive-server",
+        "Adaptive server",
+        ("updates", "busy", "staleness", "to_80", "accuracy"),
+        """
+About fifteen, and a controller finds that. The link carries one update per second. With 5 phones it
+is in use {fixed-5[busy]:.0%} of the time, and with 50 phones the updates wait for it until they are
+{fixed-50[staleness]:.1f} versions old. Who knows that 15 is right needs {fixed-15[to_80]:.0f} s to
+reach 80 %. The controller of the utilisation begins with 5 phones and needs
+{utilisation[to_80]:.0f} s; FedBuff with 5 phones needs {fixed-5[to_80]:.0f} s. The controller of
+the staleness begins with 50 phones and needs {staleness-target[to_80]:.0f} s. It uses as many
+updates as 50 phones do, of a staleness of {staleness-target[staleness]:.1f} instead of
+{fixed-50[staleness]:.1f}, and ends at {staleness-target[accuracy]:.1%} instead of
+{fixed-50[accuracy]:.1%}. PORT bounds the staleness ({port[staleness]:.1f}), but it gives stale
+updates their full weight and does not learn well at this learning rate. FedCompass gives every
+phone a share of 1/100, and an update that arrives with few others makes a small step. The learning
+rates of the two were not tuned, and neither knows that the link is the bottleneck.
+""",
+        picture="adaptation",
+    ),
+    Theme(
         "diurnal",
         "Diurnal availability",
         ("updates", "idle", "staleness", "to_80", "accuracy"),

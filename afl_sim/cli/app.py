@@ -15,7 +15,7 @@ from afl_sim.errors import AflSimError
 # As help shows them: in the order in which they are needed.
 _ORDER = (
     *("run", "resume", "validate", "design", "reproduce", "plot", "report", "compare", "diff"),
-    *("calibrate", "theory", "list", "schema"),
+    *("calibrate", "import", "theory", "list", "schema"),
 )
 
 

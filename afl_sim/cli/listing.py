@@ -28,6 +28,7 @@ def listing(what: str) -> Lines:
         "distributions": _distributions,
         "selections": _selections,
         "staleness-weights": _weights,
+        "controllers": _controllers,
         "attacks": _attacks,
         "compressors": _compressors,
         "losses": _losses,
@@ -116,6 +117,12 @@ def _weights() -> Lines:
     from afl_sim.strategies.toolkit.staleness import STALENESS_WEIGHTS, AnyStalenessWeight
 
     return _rules(STALENESS_WEIGHTS, AnyStalenessWeight)
+
+
+def _controllers() -> Lines:
+    from afl_sim.scenario.sections.controllers import CONTROLLERS, AnyController
+
+    return _rules(CONTROLLERS, AnyController)
 
 
 def _attacks() -> Lines:

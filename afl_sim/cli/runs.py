@@ -11,7 +11,7 @@ import typer
 
 from afl_sim.cli.app import app
 from afl_sim.cli.cost import print_cost
-from afl_sim.cli.importing import importing
+from afl_sim.cli.importing import import_training, importing
 from afl_sim.cli.options import (
     BitsOption,
     CostOption,
@@ -138,6 +138,9 @@ def resume_run(
         tell_published([done])
         return
     scenario = load_scenario(run / "scenario.yaml", settings)
+    if not found.timing_only:
+        with importing():
+            import_training()
     with (
         Display() as display,
         Interruption(display.finish, found.timing_only) as interruption,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from afl_sim.cli.importing import importing
+from afl_sim.cli.importing import import_training, importing
 from afl_sim.cli.results import draw_figures, figures_folder, write_report
 from afl_sim.errors import AflSimError, OwnRuleError, ScheduleError, StrategyError
 
@@ -62,6 +62,8 @@ def run_and_tell(
         from afl_sim.scenario.checks.doubts import doubts
         from afl_sim.study.study import Options, run_cases, study_folder
 
+        if not timing_only:
+            import_training()
     options = Options(out, timing_only, force, resume, sys.argv, origin=origin)
     place = study_folder(study, options)
     with (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
@@ -138,17 +137,3 @@ def _values(*shape: int) -> Tensor:
 def cpu_capability() -> str:
     """The processor's instruction set, as PyTorch names it."""
     return str(torch.backends.cpu.get_cpu_capability())
-
-
-@cache
-def cpu_vendor() -> str:
-    """The processor's vendor, such as ``GenuineIntel``; MKL chooses its kernels by it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                name, _, value = line.partition(":")
-                if name.strip() in {"vendor_id", "CPU implementer"}:
-                    return value.strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()

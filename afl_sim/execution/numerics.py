@@ -17,9 +17,9 @@ from afl_sim.errors import ScenarioError
 from afl_sim.execution.arithmetic import (
     arithmetic_digest,
     cpu_capability,
-    cpu_vendor,
     portable_digest,
 )
+from afl_sim.machine import cpu_vendor
 from afl_sim.portable.blas import VERSION
 from afl_sim.portable.processor import shortfall
 from afl_sim.scenario.sections.settings import Numerics

@@ -24,8 +24,7 @@ from afl_sim.run.validation import check_study
 from afl_sim.scenario import Study
 from afl_sim.scenario.checks.numerics import one_process
 from afl_sim.scenario.wording import hint
-from afl_sim.study.case import finished_before
-from afl_sim.study.side_by_side import ProgressOf
+from afl_sim.study.case import ProgressOf, finished_before
 from afl_sim.study.study import RUNS, Options, Outcome, run_cases, study_id
 from afl_sim.user_code import told
 

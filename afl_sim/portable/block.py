@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from threading import local
 
 from afl_sim.portable.blas import hold_to_one_thread
-from afl_sim.portable.mode import portable_arithmetic
 
 _thread = local()
 
@@ -26,6 +25,8 @@ def arithmetic_of(portable: bool) -> Iterator[None]:
     if not portable or getattr(_thread, "entered", False):
         yield
         return
+    from afl_sim.portable.mode import portable_arithmetic  # a class in it needs PyTorch
+
     _thread.entered = True
     try:
         with portable_arithmetic():

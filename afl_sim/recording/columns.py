@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,16 +19,19 @@ Column = npt.NDArray[np.int64]
 Columns = Mapping[str, Column]
 
 
-def columns_of(events: pd.DataFrame | pa.Table) -> dict[str, Column]:
+def columns_of(
+    events: pd.DataFrame | pa.Table, names: Collection[str] = COLUMNS
+) -> dict[str, Column]:
     """The integers of events by column, as `afl_sim.recording.EventLog.append` took them.
 
     A value that is absent is -1, and so is a kind that is unknown.
 
     Args:
         events: as `Run.events` gives them, or an event log's table.
+        names: the columns that are wanted.
     """
     columns: dict[str, Column] = {}
-    for name in COLUMNS:
+    for name in names:
         if name == "kind":
             columns[name] = _kinds(events)
         elif hasattr(events, "schema"):

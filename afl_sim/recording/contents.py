@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -56,7 +56,7 @@ def check_columns(
         path: the file.
         schema: the columns that it has to have, in order.
         later: those of them that files of older versions do not have.
-        most_rows: how many rows it may have; None: as many as fit in this machine's memory.
+        most_rows: how many rows it may have; None: any number.
 
     Returns:
         The columns of ``schema`` that it has.
@@ -86,10 +86,22 @@ def check_columns(
         raise RunFolderError(
             f"{path} is damaged: it has {rows:,} rows; expected at most {most_rows:,}"
         )
-    memory = physical_memory()
-    if memory is not None and 8 * rows * len(schema) > memory:
-        raise RunFolderError(f"{path} has {rows:,} rows, more than this machine's memory can hold")
     return [name for name in schema.names if name in names]
+
+
+def count_rows(path: Path) -> int:
+    """How many rows a Parquet file has, by its footer.
+
+    Raises:
+        RunFolderError: it is missing or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        raise RunFolderError(_missing(path))
+    with _table_at(path) as content, pq.ParquetFile(content) as file:
+        rows: int = file.metadata.num_rows
+    return rows
 
 
 def columns_at(path: Path) -> pa.Schema:
@@ -124,33 +136,72 @@ def read_table(
         schema: the columns.
         optional: those in which a value may be absent.
         later: as for `check_columns`, and so is ``most_rows``.
+
+    Raises:
+        RunFolderError: it is missing or damaged, or does not fit in this machine's memory.
     """
     import pyarrow.parquet as pq
 
     columns = _require_table(path, schema, later, most_rows)
+    rows, memory = count_rows(path), physical_memory()
+    if memory is not None and 8 * rows * len(schema) > memory:
+        raise RunFolderError(f"{path} has {rows:,} rows, more than this machine's memory can hold")
     with _table_at(path) as content, pq.ParquetFile(content, pre_buffer=False) as file:
         table = file.read(columns=columns, use_threads=False)
     return _fitted(table, schema, optional, path)
 
 
-def first_rows(
-    path: Path, schema: pa.Schema, optional: Collection[str], count: int
-) -> tuple[pa.Table, int]:
-    """The first ``count`` rows of a Parquet file, no others being read, and how many it has."""
+def first_rows(tables: Iterable[pa.Table], count: int) -> Iterator[pa.Table]:
+    """The first ``count`` rows of tables that come part by part; no further part is read."""
+    if count <= 0:
+        return
+    for table in tables:
+        yield table.slice(0, count)
+        count -= len(table)
+        if count <= 0:
+            return
+
+
+def last_value(path: Path, column: str) -> int | None:
+    """The last value of a column of whole numbers in a Parquet file; None without rows.
+
+    Raises:
+        RunFolderError: it is missing or damaged.
+    """
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        raise RunFolderError(_missing(path))
+    with _table_at(path) as content, pq.ParquetFile(content, pre_buffer=False) as file:
+        for group in reversed(range(file.num_row_groups)):
+            values = file.read_row_group(group, columns=[column], use_threads=False).column(0)
+            if len(values):
+                return int(values[-1].as_py())
+    return None
+
+
+def batches_of(
+    path: Path, schema: pa.Schema, optional: Collection[str], rows: int
+) -> Iterator[pa.Table]:
+    """The columns of ``schema`` of a Parquet file, a few rows at a time, in order.
+
+    Args:
+        path: the file.
+        schema: the columns.
+        optional: those in which a value may be absent.
+        rows: the largest number of rows of a table.
+
+    Raises:
+        RunFolderError: the file is missing or damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _require_table(path, schema)
-    batches: list[pa.RecordBatch] = []
-    missing = count
+    columns = _require_table(path, schema)
     with _table_at(path) as content, pq.ParquetFile(content, pre_buffer=False) as file:
-        # Small batches in one thread: half the memory of large ones in many, and as fast here.
-        rows = file.iter_batches(batch_size=1 << 13, columns=schema.names, use_threads=False)
-        while missing > 0 and (batch := next(rows, None)) is not None:
-            batches.append(batch.slice(0, missing))
-            missing -= len(batch)
-        table = pa.Table.from_batches(batches, None if batches else schema)
-        return _fitted(table, schema, optional, path), file.metadata.num_rows
+        found = file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+        while (batch := next(found, None)) is not None:
+            yield _fitted(pa.Table.from_batches([batch]), schema, optional, path)
 
 
 def read_model(path: Path) -> dict[str, npt.NDArray[np.generic]]:

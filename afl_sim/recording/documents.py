@@ -44,7 +44,7 @@ def _number_in_words(text: str) -> str:
 
 
 Times = dict[Annotated[str, AfterValidator(_number_in_words)], Figure | None]
-"""Virtual seconds by the target that was reached."""
+"""Virtual seconds, or what was used until then, by the target that was reached."""
 
 
 class Document(BaseModel):
@@ -119,6 +119,12 @@ class Summary(Document):
     ) = None
     metrics: dict[str, Literal["higher", "lower"]] | None = None
     time_to: dict[str, Times] | None = None
+    energy_joules: dict[str, Figure] | None = None
+    price: dict[str, Figure] | None = None
+    carbon_grams: dict[str, Figure] | None = None
+    energy_joules_to: dict[str, Times] | None = None
+    price_to: dict[str, Times] | None = None
+    carbon_grams_to: dict[str, Times] | None = None
     fairness: dict[str, Fairness] | None = None
     staleness: Staleness | None = None
     idle_fraction: Figure | None = None

@@ -68,11 +68,17 @@ class MetricsLog:
 
     Args:
         path: the Parquet file to write; None writes nothing.
+
+    Attributes:
+        rows: the evaluations so far.
+        costs: by (time_us, version) of an evaluation, what the run had used and cost until then, by
+            column. They are written beside the evaluations.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.rows: list[EvaluationRow] = []
+        self.costs: Mapping[tuple[int, int], Mapping[str, float]] = {}
         self._closed = False
 
     def append(
@@ -144,6 +150,9 @@ class MetricsLog:
             table[column.name] = pa.array(values, type=column.type)
         for name in dict.fromkeys(name for row in self.rows for name in row.metrics):
             table[name] = pa.array([row.metrics.get(name) for row in self.rows], pa.float64())
+        costs = [self.costs.get((row.time_us, row.version), _NONE) for row in self.rows]
+        for name in dict.fromkeys(name for each in costs for name in each):
+            table[name] = pa.array([each.get(name) for each in costs], pa.float64())
         for name in dict.fromkeys(name for row in self.rows for name in row.clients):
             values = [row.clients.get(name) for row in self.rows]
             table[BY_CLIENT + name] = pa.array(values, pa.list_(pa.float64()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,6 +19,8 @@ MILESTONES: Final = (
 )
 FATES: Final = ("in flight", "arrived", "aggregated", "discarded", "cancelled", "failed")
 
+_NAMES: Final = ("client", "task", "base_version")
+_AMOUNTS: Final = ("steps", "samples")
 _TIMES: Final = (*MILESTONES, "queued", "aggregated", "discarded")
 
 
@@ -54,13 +57,62 @@ def task_columns(events: Columns) -> dict[str, Column]:
     """The columns of `task_table`: -1 where a value is absent, and fates by their place in `FATES`.
 
     Args:
-        events: the integers of an event log by column, -1 where one is absent.
+        events: the integers of an event log by column, -1 where one is absent. ``base_version``,
+            ``bytes``, ``steps`` and ``samples`` may be left out. With a further column
+            ``link_us``, the table has ``down_bytes`` and ``up_bytes``, ``down_link_us`` and
+            ``up_link_us``, of the first row that says that the transfer is over.
     """
-    sent = np.flatnonzero(events["kind"] == DISPATCHED)
-    keys = _keys(events)
-    _, first = np.unique(keys[sent], return_index=True)
-    sent = sent[np.sort(first)]  # in order of dispatch
-    task_of, listed = _places(keys, keys[sent])
+    return _tasks_and_rows(events)[0]
+
+
+def task_batches(events: Iterable[Columns]) -> Iterator[dict[str, Column]]:
+    """The tasks of an event log that comes in batches, in the columns of `task_columns`.
+
+    Only the rows of tasks whose fate is open are kept from one batch to the next, so the memory
+    does not grow with the log. Tasks come once their fate is known, and those of one client in the
+    order of their dispatch. What is open at the end comes last.
+
+    Args:
+        events: the columns of `task_columns`, in order.
+    """
+    kept: Columns | None = None
+    for batch in events:
+        rows = batch if kept is None else _joined(kept, batch)
+        tasks, task_of, listed = _tasks_and_rows(rows)
+        leaves = _settled(tasks)
+        yield {name: column[leaves] for name, column in tasks.items()}
+        # Rows of no task here are those of a task that has left already: they change nothing.
+        stays = listed.copy()
+        stays[listed] = ~leaves[task_of[listed]]
+        kept = {name: column[stays] for name, column in rows.items()}
+    if kept is not None:
+        yield task_columns(kept)
+
+
+def _joined(before: Columns, after: Columns) -> dict[str, Column]:
+    return {name: np.concatenate([before[name], column]) for name, column in after.items()}
+
+
+def _settled(tasks: Columns) -> npt.NDArray[np.bool_]:
+    """Which tasks can leave: their fate is known, and so is that of all before of their client."""
+    fate, client = tasks["fate"], tasks["client"]
+    known = fate > FATES.index("arrived")
+    waiting, first = np.unique(client[~known], return_index=True)
+    if not len(waiting):
+        return known
+    first_open = np.flatnonzero(~known)[first]
+    place = np.minimum(np.searchsorted(waiting, client), len(waiting) - 1)
+    behind = (waiting[place] == client) & (np.arange(len(client)) > first_open[place])
+    settled: npt.NDArray[np.bool_] = known & ~behind
+    return settled
+
+
+def _tasks_and_rows(
+    events: Columns,
+) -> tuple[dict[str, Column], Column, npt.NDArray[np.bool_]]:
+    """The tasks; the task of each row; and whether the row is of one of them at all."""
+    sent, task_of = _dispatches(events)
+    listed = task_of >= 0
     kind = np.where(listed, events["kind"], -1)
 
     def first_of(chosen: npt.NDArray[np.bool_], column: str) -> Column:
@@ -69,7 +121,7 @@ def task_columns(events: Columns) -> dict[str, Column]:
         found[task_of[backwards]] = events[column][backwards]
         return found
 
-    table = {name: events[name][sent] for name in ("client", "task", "base_version")}
+    table = {name: events[name][sent] for name in _NAMES if name in events}
     for name in _TIMES:
         chosen = kind == KIND_NAMES.index(name)
         table[name] = first_of(chosen, "time_us")
@@ -80,9 +132,12 @@ def task_columns(events: Columns) -> dict[str, Column]:
     turn = np.where(table["queued"] >= 0, table["computed"], table["downloaded"])
     table["started"] = np.where(table["started"] >= 0, table["started"], turn)
     moved = (kind == DOWNLOADED) | (kind == ARRIVED)
-    table["bytes"] = np.zeros(len(sent), dtype=np.int64)
-    np.add.at(table["bytes"], task_of[moved], events["bytes"][moved])
-    for name in ("steps", "samples"):
+    if "bytes" in events:
+        table["bytes"] = np.zeros(len(sent), dtype=np.int64)
+        np.add.at(table["bytes"], task_of[moved], events["bytes"][moved])
+    for name in _AMOUNTS:
+        if name not in events:
+            continue
         table[name] = np.full(len(sent), -1, dtype=np.int64)
         told = listed & (events[name] >= 0)
         table[name][task_of[told]] = events[name][told]  # the last one stays
@@ -93,7 +148,12 @@ def task_columns(events: Columns) -> dict[str, Column]:
     table["fate"] = np.zeros(len(sent), dtype=np.int64)
     for name in ("arrived", "discarded", "aggregated", "cancelled", "failed"):
         table["fate"][table[name] >= 0] = FATES.index(name)
-    return {name: column for name, column in table.items() if name not in ("queued", "discarded")}
+    if "link_us" in events:
+        for way, end in (("down", DOWNLOADED), ("up", ARRIVED)):
+            table[f"{way}_bytes"] = first_of(kind == end, "bytes")
+            table[f"{way}_link_us"] = first_of(kind == end, "link_us")
+    del table["queued"], table["discarded"]
+    return table, task_of, listed
 
 
 def _keys(events: Columns) -> npt.NDArray[np.uint64]:
@@ -106,13 +166,20 @@ def _keys(events: Columns) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def _places(
-    keys: npt.NDArray[np.uint64], among: npt.NDArray[np.uint64]
-) -> tuple[Column, npt.NDArray[np.bool_]]:
-    """The position of each key in a list of distinct keys, and whether it is in the list."""
-    if not len(among):
-        return np.zeros(len(keys), dtype=np.int64), np.zeros(len(keys), dtype=np.bool_)
-    order = np.argsort(among)
-    found = np.searchsorted(among, keys, sorter=order)
-    places = order[np.minimum(found, len(among) - 1)]
-    return places, among[places] == keys
+def _dispatches(events: Columns) -> tuple[Column, Column]:
+    """The rows in which tasks are first dispatched, in order; and of each row the place of its task
+    among them, -1 if it is of none of them."""
+    keys = _keys(events)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    group_of = np.empty(len(keys), dtype=np.int64)
+    group_of[order] = np.cumsum(np.append(False, ordered[1:] != ordered[:-1])[: len(keys)])
+    groups = int(group_of.max()) + 1 if len(keys) else 0
+    sent = np.flatnonzero(events["kind"] == DISPATCHED)[::-1]  # so that the first is written last
+    first = np.full(groups, -1, dtype=np.int64)
+    first[group_of[sent]] = sent
+    there = np.flatnonzero(first >= 0)
+    in_order = there[np.argsort(first[there])]
+    place = np.full(groups, -1, dtype=np.int64)
+    place[in_order] = np.arange(len(in_order))
+    return first[in_order], place[group_of]

@@ -4,8 +4,8 @@ One microsecond of the trace is one microsecond of virtual time. Clients have a 
 slice per task and slices inside it for its legs; the server has its aggregations, slices where
 they take time, and counters.
 
-The trace's events are made one by one as they are written, out of NumPy columns: a list of them all
-would take ten times the memory of what they are made of.
+Events may come in parts. A trace of one part is in order of time. A trace of several parts is so
+within each part and on each track, which is enough for its readers, and takes the memory of a part.
 
 Format: Google's "Trace Event Format": complete (X), instant (i), counter (C), metadata (M) events.
 """
@@ -15,82 +15,85 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from afl_sim.recording.columns import Column, Columns, columns_of
+from afl_sim.recording.columns import Columns, columns_of
 from afl_sim.recording.files import replacing
-from afl_sim.recording.tasks import FATES, task_columns
+from afl_sim.recording.tasks import task_batches, task_columns
+from afl_sim.recording.trace_entries import (
+    CLIENTS_PID,
+    SERVER_PID,
+    Entry,
+    Lanes,
+    aggregation_entries,
+    client_tracks,
+    flight_steps,
+    in_flight,
+    measurements,
+    metadata,
+    points,
+    server_tracks,
+    task_entries,
+)
 from afl_sim.recording.versions import version_columns
-from afl_sim.world.event_kinds import ARRIVED, CANCELLED, DISPATCHED, FAILED
+from afl_sim.world.event_kinds import AGGREGATED
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-SERVER_PID: Final = 1
-CLIENTS_PID: Final = 2
-
-# The leg that a milestone ends, in the order in which a task goes through them.
-LEGS: Final = (
-    ("download", "downloaded"),
-    ("queueing", "started"),
-    ("compute", "computed"),
-    ("upload", "arrived"),
-)
-_ARGUMENTS: Final = ("base_version", "version", "staleness", "steps", "samples", "bytes")
-_UNUSED: Final = ("cancelled", "failed", "in flight", "discarded")
+    Metrics = Mapping[str, Sequence[Any]] | pd.DataFrame
 
 _END: Final = b"\n]}\n"
 
-Entry = tuple[int, int, int, dict[str, Any]]
-"""An event after what it is sorted by. Of slices that begin together the outer one comes first: the
-longer, then the shallower. Points come after slices."""
-
-Waiting = list[tuple[int, int, int, int, dict[str, Any]]]
-"""A heap of such events, those that are equal in the order in which they were made."""
-
 
 def write_trace(
-    events: pd.DataFrame | pa.Table,
+    events: pd.DataFrame | pa.Table | Iterable[pa.Table],
     path: Path,
     limit: int = 200_000,
     *,
-    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None = None,
+    metrics: Metrics | None = None,
     name: str = "run",
     total: int | None = None,
     measured: str = "accuracy",
+    begin_us: int = 0,
+    drawn: int | None = None,
 ) -> None:
     """Write ``trace.json``.
 
     Args:
-        events: as `Run.events` gives them, or an event log's table.
+        events: as `Run.events` gives them, or an event log's table; or such tables part by part,
+            from the first event to the last one that is drawn.
         path: the file to write; it appears whole.
-        limit: draw no more than this many events, the first ones; the trace says so.
+        limit: draw no more than this many events of one table, the first ones; the trace says so.
         metrics: evaluations, with columns ``time_us`` and ``measured``, for a counter of that.
         measured: the metric of the counter.
         name: what the trace calls the run.
         total: how many events the run has, where ``events`` are only its first.
+        begin_us: leave out what was over before (microseconds of virtual time).
+        drawn: how many events are drawn; default: of one table all within the limit.
 
     Raises:
         AflSimError: the file cannot be written; nothing is left behind.
     """
-    total = len(events) if total is None else total
-    drawn = min(limit, len(events))
-    about = {
-        "run": name,
-        "clock": "virtual time",
-        "events": total,
-        "events_drawn": drawn,
-    }
+    parts: Iterable[Any] = events
+    if hasattr(events, "columns"):  # one table
+        total = len(events) if total is None else total
+        drawn = min(limit, len(events)) if drawn is None else drawn
+        parts = [events[:limit]]
+    about = {"run": name, "clock": "virtual time", "events": total, "events_drawn": drawn}
+    if begin_us:
+        about["begin_us"] = begin_us
     encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
     with replacing(path) as handle:
         head = json.dumps(about)
         handle.write(b'{"displayTimeUnit":"ms","otherData":' + head.encode())
         handle.write(b',"traceEvents":[\n')
-        for index, event in enumerate(_trace_events(events[:drawn], metrics, measured)):
+        for index, event in enumerate(_Trace(begin_us).events(parts, metrics, measured)):
             handle.write((",\n" if index else "").encode() + encode(event).encode())
         handle.write(_END)
 
@@ -105,210 +108,116 @@ def trace_is_closed(path: Path) -> bool:
         return False
 
 
-def _trace_events(
-    events: pd.DataFrame | pa.Table,
-    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None,
-    measured: str,
-) -> Iterator[dict[str, Any]]:
-    """The trace's events: metadata first, then all others in order of time.
+class _Trace:
+    """What a trace knows from one part of the events to the next.
 
     Slices of one track lie inside each other or apart. Tasks of one client that overlap in time
     (an upload under way while the next task computes) get a second track.
     """
-    columns = columns_of(events)
-    end_us = int(columns["time_us"][-1]) if len(columns["time_us"]) else 0
-    tasks = task_columns(columns)
-    ends = np.where(tasks["ended"] >= 0, tasks["ended"], np.maximum(end_us, tasks["dispatched"]))
-    track_of, tracks = _client_tracks(tasks, ends)
-    versions = version_columns(columns, events)
-    made_on = _server_tracks(versions)
-    yield _metadata(SERVER_PID, 0, "process_name", name="server")
-    yield _metadata(SERVER_PID, 0, "process_sort_index", sort_index=0)
-    for track in sorted({1, *made_on}):
-        title = "aggregation" if track == 1 else f"aggregation ({track})"
-        yield _metadata(SERVER_PID, track, "thread_name", name=title)
-    yield _metadata(CLIENTS_PID, 0, "process_name", name="clients")
-    yield _metadata(CLIENTS_PID, 0, "process_sort_index", sort_index=1)
-    for order, (client, lane) in enumerate(sorted(tracks)):
-        track = tracks[client, lane]
-        title = f"client {client}" if lane == 0 else f"client {client} ({lane + 1})"
-        yield _metadata(CLIENTS_PID, track, "thread_name", name=title)
-        yield _metadata(CLIENTS_PID, track, "thread_sort_index", sort_index=order)
-    timed = [
-        _tasks(tasks, ends, track_of),
-        _aggregations(versions, made_on),
-        _points(_in_flight(columns)),
-    ]
-    if metrics is not None:
-        timed.append(_points(_metric(metrics, measured, end_us)))
-    for entry in heapq.merge(*timed, key=lambda entry: entry[:3]):
-        yield entry[3]
 
+    def __init__(self, begin_us: int) -> None:
+        self._begin_us = begin_us
+        self._end_us = 0
+        self._clients, self._server = Lanes(), Lanes()
+        self._in_flight = 0
+        self._of_part: list[Iterator[Entry]] = []  # of the part that was read last, but its tasks
+        self._updates: pa.Table | None = None  # of a version of which others may be to come
 
-# -- clients -------------------------------------------------------------------------------------
-
-
-def _client_tracks(tasks: Columns, ends: Column) -> tuple[list[int], dict[tuple[int, int], int]]:
-    """Each task's track, and the track of each client's lane."""
-    tracks: dict[tuple[int, int], int] = {}
-    free_from: dict[int, list[int]] = {}  # by client: when each of its lanes is free again
-    track_of = []
-    for client, begin, end in zip(
-        tasks["client"].tolist(), tasks["dispatched"].tolist(), ends.tolist(), strict=True
-    ):
-        lane = _free_lane(free_from.setdefault(client, []), begin, end)
-        track_of.append(tracks.setdefault((client, lane), len(tracks) + 1))
-    return track_of, tracks
-
-
-def _tasks(tasks: Columns, ends: Column, track_of: Sequence[int]) -> Iterator[Entry]:
-    """The slices of tasks and their legs, in order; those that begin later wait for their time."""
-    waiting: Waiting = []
-    made = 0
-    for index, track in enumerate(track_of):
-        task = {name: int(column[index]) for name, column in tasks.items()}
-        while waiting and waiting[0][0] < task["dispatched"]:
-            yield _next(waiting)
-        for begin, minus, depth, event in _task(task, int(ends[index]), track):
-            heapq.heappush(waiting, (begin, minus, depth, made, event))
-            made += 1
-    while waiting:
-        yield _next(waiting)
-
-
-def _next(waiting: Waiting) -> Entry:
-    begin, minus, depth, _, event = heapq.heappop(waiting)
-    return begin, minus, depth, event
-
-
-def _task(task: dict[str, int], end: int, track: int) -> Iterator[Entry]:
-    fate = FATES[task["fate"]]
-    title = f"task {task['task']}" + (f" ({fate})" if fate in _UNUSED else "")
-    known = {name: task[name] for name in _ARGUMENTS if task[name] >= 0}
-    begin = task["dispatched"]
-    yield _slice(track, title, "task", begin, end, depth=0, args={"outcome": fate, **known})
-    for leg, leg_begin, leg_end in _legs(task, begin, end):
-        yield _slice(track, leg, "leg", leg_begin, leg_end, depth=1)
-
-
-def _legs(task: dict[str, int], begin: int, end: int) -> Iterator[tuple[str, int, int]]:
-    """The legs of a task that took time. An unfinished leg ends with the task."""
-    for leg, milestone in LEGS:
-        reached = task[milestone]
-        leg_end = end if reached < 0 else min(reached, end)
-        if leg_end > begin:
-            yield leg, begin, leg_end
-        if reached < 0:
+    def events(
+        self, parts: Iterable[Any], metrics: Metrics | None, measured: str
+    ) -> Iterator[dict[str, Any]]:
+        """The trace's events. Metadata come first if there is one part, and else last."""
+        coming = iter(parts)
+        first = [part for part in (next(coming, None), next(coming, None)) if part is not None]
+        if len(first) > 1:
+            for tasks in task_batches(self._read(chain(first, coming))):
+                yield from _in_order([self._tasks(tasks), *self._of_part])
+                self._of_part = []
+            assert self._updates is not None
+            yield from _in_order([self._versions(self._updates), *self._counter(metrics, measured)])
+            yield from self._metadata()
             return
-        begin = leg_end
+        entries: list[Iterator[Entry]] = []
+        for part in first:
+            columns = columns_of(part)
+            self._end_us = _last(columns)
+            entries = [self._tasks(task_columns(columns)), self._versions(part, columns)]
+            entries.append(self._counts(columns))
+        yield from self._metadata()
+        yield from _in_order([*entries, *self._counter(metrics, measured)])
+
+    def _read(self, parts: Iterable[pa.Table]) -> Iterator[Columns]:
+        for part in parts:
+            columns = columns_of(part)
+            self._end_us = _last(columns) or self._end_us
+            self._of_part = [self._versions(self._whole_versions(part)), self._counts(columns)]
+            yield columns
+
+    def _whole_versions(self, part: pa.Table) -> pa.Table:
+        """The updates of versions that have all of theirs now; those of the last one wait."""
+        import pyarrow as pa
+
+        rows = np.flatnonzero(columns_of(part, ("kind",))["kind"] == AGGREGATED)
+        waiting = [] if self._updates is None else [self._updates]
+        updates = pa.concat_tables([*waiting, part.take(rows)])
+        version = columns_of(updates, ("version",))["version"]
+        known = int(np.searchsorted(version, version[-1])) if len(version) else 0
+        self._updates = updates.slice(known)
+        return updates.slice(0, known)
+
+    def _tasks(self, tasks: Columns) -> Iterator[Entry]:
+        shown = (tasks["ended"] < 0) | (tasks["ended"] >= self._begin_us)
+        tasks = {name: column[shown] for name, column in tasks.items()}
+        # What is under way at the end has its end there.
+        last = np.maximum(self._end_us, tasks["dispatched"])
+        ends = np.where(tasks["ended"] >= 0, tasks["ended"], last)
+        return task_entries(tasks, ends, client_tracks(tasks, ends, self._clients))
+
+    def _versions(
+        self, events: pd.DataFrame | pa.Table, columns: Columns | None = None
+    ) -> Iterator[Entry]:
+        versions = version_columns(columns_of(events) if columns is None else columns, events)
+        shown = versions["time_us"] >= self._begin_us
+        versions = {name: column[shown] for name, column in versions.items()}
+        return aggregation_entries(versions, server_tracks(versions, self._server))
+
+    def _counts(self, columns: Columns) -> Iterator[Entry]:
+        """The counter of tasks in flight; it begins with the window, if there is one."""
+        before = self._in_flight
+        self._in_flight += int(flight_steps(columns["kind"]).sum())
+        late = columns["time_us"] >= self._begin_us
+        if late.all():
+            return points(in_flight(columns, before))
+        before += int(flight_steps(columns["kind"][~late]).sum())
+        inside = {name: column[late] for name, column in columns.items()}
+        return points(in_flight(inside, before))
+
+    def _counter(self, metrics: Metrics | None, measured: str) -> list[Iterator[Entry]]:
+        if metrics is None:
+            return []
+        found = measurements(metrics, measured, self._end_us)
+        return [points(event for event in found if event["ts"] >= self._begin_us)]
+
+    def _metadata(self) -> Iterator[dict[str, Any]]:
+        yield metadata(SERVER_PID, 0, "process_name", name="server")
+        yield metadata(SERVER_PID, 0, "process_sort_index", sort_index=0)
+        for track in sorted({1, *self._server.tracks.values()}):
+            title = "aggregation" if track == 1 else f"aggregation ({track})"
+            yield metadata(SERVER_PID, track, "thread_name", name=title)
+        yield metadata(CLIENTS_PID, 0, "process_name", name="clients")
+        yield metadata(CLIENTS_PID, 0, "process_sort_index", sort_index=1)
+        tracks = self._clients.tracks
+        for order, (client, lane) in enumerate(sorted(tracks)):
+            track = tracks[client, lane]
+            title = f"client {client}" if lane == 0 else f"client {client} ({lane + 1})"
+            yield metadata(CLIENTS_PID, track, "thread_name", name=title)
+            yield metadata(CLIENTS_PID, track, "thread_sort_index", sort_index=order)
 
 
-# -- the server ----------------------------------------------------------------------------------
+def _last(columns: Columns) -> int:
+    return int(columns["time_us"][-1]) if len(columns["time_us"]) else 0
 
 
-def _server_tracks(versions: Mapping[str, Any]) -> list[int]:
-    """Each version's track; an aggregation that took no time is on the first."""
-    lanes: list[int] = []  # when each of the server's tracks is free again
-    return [
-        1 if began < 0 else 1 + _free_lane(lanes, began, ended)
-        for began, ended in zip(
-            versions["began"].tolist(), versions["time_us"].tolist(), strict=True
-        )
-    ]
-
-
-def _aggregations(versions: Mapping[str, Any], made_on: Sequence[int]) -> Iterator[Entry]:
-    """A slice for each version that took time to make, an instant for each other one."""
-    began, ended = versions["began"], versions["time_us"]
-    took = began >= 0
-    # Two events for each version: its staleness, and its aggregation.
-    begin = np.stack([ended, np.where(took, began, ended)], axis=1).ravel()
-    minus = np.stack([np.zeros_like(ended), np.where(took, began - ended, 0)], axis=1).ravel()
-    depth = np.stack([np.full_like(ended, 2), np.where(took, 0, 2)], axis=1).ravel()
-    for place in np.lexsort((depth, minus, begin)).tolist():  # stable
-        index, is_aggregation = divmod(place, 2)
-        mean = float(versions["mean"][index])
-        key = int(begin[place]), int(minus[place]), int(depth[place])
-        if is_aggregation:
-            yield (*key, _aggregation(versions, index, made_on[index]))
-        elif mean == mean:
-            yield (*key, _counter("staleness", key[0], mean=round(mean, 6)))
-
-
-def _aggregation(versions: Mapping[str, Any], index: int, track: int) -> dict[str, Any]:
-    args: dict[str, Any] = {"updates": int(versions["count"][index])}
-    mean = float(versions["mean"][index])
-    if mean == mean:
-        args["mean_staleness"] = round(mean, 6)
-    began, ended = int(versions["began"][index]), int(versions["time_us"][index])
-    title = f"version {versions['version'][index]}"
-    if began < 0:
-        kind = {"ts": ended, "tid": track, "ph": "i", "s": "p"}
-    else:
-        kind = {"ts": began, "tid": track, "ph": "X", "dur": ended - began}
-    return {"name": title, "cat": "aggregation", **kind, "pid": SERVER_PID, "args": args}
-
-
-def _free_lane(lanes: list[int], begin: int, end: int) -> int:
-    """The first track that is free at ``begin``; it is then occupied until ``end``."""
-    lane = next((n for n, free in enumerate(lanes) if free <= begin), len(lanes))
-    lanes[lane:] = [end, *lanes[lane + 1 :]]
-    return lane
-
-
-def _in_flight(columns: Columns) -> Iterator[dict[str, Any]]:
-    kind, time_us = columns["kind"], columns["time_us"]
-    change = (kind == DISPATCHED).astype(np.int64) - np.isin(kind, (ARRIVED, CANCELLED, FAILED))
-    count = np.cumsum(change)
-    last = np.append(time_us[1:] != time_us[:-1], True)[: len(time_us)]  # the last at a time
-    changed = np.append(True, np.diff(count[last]) != 0)[: np.count_nonzero(last)]
-    for at, tasks in zip(time_us[last][changed], count[last][changed], strict=True):
-        yield _counter("in flight", int(at), tasks=int(tasks))
-
-
-def _metric(
-    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame, name: str, end_us: int
-) -> Iterator[dict[str, Any]]:
-    if name not in metrics:
-        return
-    for time_us, value in zip(metrics["time_us"], metrics[name], strict=True):
-        if value is not None and value == value and time_us <= end_us:
-            yield _counter(name, int(time_us), **{name: float(value)})
-
-
-# -- events --------------------------------------------------------------------------------------
-
-
-def _points(events: Iterable[dict[str, Any]]) -> Iterator[Entry]:
-    return ((event["ts"], 0, 2, event) for event in events)
-
-
-def _slice(
-    track: int,
-    name: str,
-    category: str,
-    begin: int,
-    end: int,
-    depth: int,
-    args: dict[str, Any] | None = None,
-) -> Entry:
-    event: dict[str, Any] = {
-        "name": name,
-        "cat": category,
-        "ph": "X",
-        "ts": begin,
-        "dur": end - begin,
-        "pid": CLIENTS_PID,
-        "tid": track,
-    }
-    if args:
-        event["args"] = args
-    return begin, begin - end, depth, event
-
-
-def _counter(name: str, time_us: int, **values: float) -> dict[str, Any]:
-    return {"name": name, "ph": "C", "ts": time_us, "pid": SERVER_PID, "args": values}
-
-
-def _metadata(pid: int, tid: int, kind: str, **args: Any) -> dict[str, Any]:
-    return {"name": kind, "ph": "M", "ts": 0, "pid": pid, "tid": tid, "args": args}
+def _in_order(entries: Iterable[Iterator[Entry]]) -> Iterator[dict[str, Any]]:
+    for entry in heapq.merge(*entries, key=lambda entry: entry[:3]):
+        yield entry[3]

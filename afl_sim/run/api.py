@@ -14,20 +14,16 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afl_sim import recording
 from afl_sim.errors import RunFolderError
-from afl_sim.execution.numerics import deterministic
-from afl_sim.portable.block import arithmetic_of
 from afl_sim.recording import RunFolder, load_head
 from afl_sim.recording.replacement import bring_back
-from afl_sim.run.bits import effective_bits, effective_numerics
 from afl_sim.run.checks import check_before_data, check_mode
-from afl_sim.run.executors import Executors, executors_of
 from afl_sim.run.identity import Identity, identity_of
 from afl_sim.run.loading import load_scenario, read_study, run_name, single
 from afl_sim.run.observer import Observer, Progress
@@ -38,6 +34,9 @@ from afl_sim.run.recorder import begun_folder, new_folder
 from afl_sim.run.run import run
 from afl_sim.run.upkeep import lost_files, restore, tidy
 from afl_sim.scenario import Execution, Scenario
+
+if TYPE_CHECKING:
+    from afl_sim.run.executors import Executors
 
 __all__ = [
     "Observer",
@@ -229,18 +228,16 @@ def _place_of_work(
 ) -> Iterator[Executors | None]:
     """The run's arithmetic, and workers if the scenario asks for some, while the block lasts.
 
-    Workers start here, so that they get ready while the run is prepared.
+    Workers start here, so that they get ready while the run is prepared. A run that trains nothing
+    needs neither.
     """
-    with ExitStack() as held:
-        held.enter_context(deterministic("cpu" if timing_only else scenario.numerics.device))
-        if timing_only:
-            yield None
-            return
-        if executors is None:
-            numerics = [effective_numerics(scenario)]
-            executors = held.enter_context(executors_of(scenario.execution, numerics))
-        held.enter_context(arithmetic_of(effective_bits(scenario).portable))
-        yield executors
+    if timing_only:
+        yield None
+        return
+    from afl_sim.run.place import place_of_work  # the door to PyTorch
+
+    with place_of_work(scenario, executors) as chosen:
+        yield chosen
 
 
 def _refuse_other(found: recording.Run, identity: Identity) -> None:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from afl_sim.errors import AflSimError, ScenarioError
-from afl_sim.execution.numerics import deterministic
-from afl_sim.learning.data.form import form_of
-from afl_sim.learning.data.made_up import made_up
-from afl_sim.learning.training.model_trial import Demands
-from afl_sim.learning.training.portable_trial import first_obstacle
+from afl_sim.errors import ScenarioError
 from afl_sim.portable.processor import shortfall
-from afl_sim.run.initial_model import corrects, model_spec, new_model, one_at_a_time
-from afl_sim.run.kinds import settings_of, strategy_of
-from afl_sim.run.rule_trials import rule_obstacle
-from afl_sim.run.strategy_trial import strategy_obstacle
-from afl_sim.run.task_checks import own_code, task_obstacle
+from afl_sim.run.kinds import is_built_in, model_spec, strategy_of
+from afl_sim.run.task_checks import own_code
 from afl_sim.scenario import Numerics, Scenario
 from afl_sim.scenario.checks.numerics import only_native
 from afl_sim.scenario.own_rules import rules_in
-from afl_sim.streams import Streams
-
-_BATCH = 4  # inputs in a trial
-
-_known: dict[tuple[Any, ...], str | None] = {}
 
 
 @dataclass(frozen=True)
@@ -42,28 +28,24 @@ class Bits:
     reason: str | None = None
 
 
-def effective_bits(scenario: Scenario, timing_only: bool = False) -> Bits:
+def effective_bits(scenario: Scenario) -> Bits:
     """The bits that a run of this scenario has on this machine.
 
     Models and strategies that come with the package are portable, but for torchvision's models.
     Other ones are tried, once in a process, and the answer is the same in each process. Workers get
     it with their recipe.
-
-    Args:
-        scenario: the run's.
-        timing_only: whether it trains nothing; then nothing is tried.
     """
     if scenario.numerics.bits == "native":
         return Bits(False)
     reason = _ruled_out(scenario)
-    if reason is None and not timing_only:
+    if reason is None:
         reason = _obstacle(scenario)
     return Bits(reason is None, reason)
 
 
-def effective_numerics(scenario: Scenario, timing_only: bool = False) -> Numerics:
+def effective_numerics(scenario: Scenario) -> Numerics:
     """The section ``numerics`` with ``bits`` decided: portable or native."""
-    bits = "portable" if effective_bits(scenario, timing_only).portable else "native"
+    bits = "portable" if effective_bits(scenario).portable else "native"
     return scenario.numerics.model_copy(update={"bits": bits})
 
 
@@ -100,72 +82,33 @@ def _ruled_out(scenario: Scenario) -> str | None:
 
 def _obstacle(scenario: Scenario) -> str | None:
     """What in the user's own code is not portable; None if nothing is."""
-    for found in (_of_model, _of_strategy, _of_task, _of_rules):
-        reason = found(scenario)
-        if reason is not None:
-            return reason
-    return None
-
-
-def _of_model(scenario: Scenario) -> str | None:
-    block = scenario.model.model_dump(by_alias=True)
-    spec = model_spec(block)
-    if spec.portable and not spec.changed:
+    spec = model_spec(scenario.model.model_dump(by_alias=True))
+    known = spec.portable and not spec.changed and is_built_in(strategy_of(scenario))
+    if known and not own_code(scenario) and not any(rules_in(scenario)):
         return None
-    corrected = corrects(strategy_of(scenario))
-    gradient = scenario.evaluation.squared_gradient_norm
-    demands = Demands(settings_of(scenario), {}, (), corrected, gradient)
-    data = scenario.data
+    from afl_sim.run.bits_trials import obstacle  # the door to PyTorch
 
-    def tried() -> str | None:
-        inputs, labels = made_up(data, _BATCH)
-        seed = Streams(scenario.seed)
-        found = first_obstacle(
-            lambda: new_model(block, data, seed), inputs, labels, form_of(data).outputs, demands
-        )
-        return None if found is None else f"model: {found}"
-
-    # A factory's name may mean another one later, say in a notebook.
-    factory = getattr(type(scenario.model), "factory", type(scenario.model))
-    return _once((factory, str(block), data, demands.settings, corrected, gradient), tried)
+    return obstacle(scenario)
 
 
-def _of_strategy(scenario: Scenario) -> str | None:
-    strategy = strategy_of(scenario)
-    if type(strategy).__module__.startswith("afl_sim.strategies."):
-        return None
+def check_device(device: str) -> None:
+    """Refuse a device that is missing, or that can no longer be made deterministic.
 
-    def tried() -> str | None:
-        found = strategy_obstacle(scenario)
-        return None if found is None else f"strategy: {found}"
+    Raises:
+        ScenarioError: there is no GPU, or it was used before in a way that does not allow it.
+    """
+    if device != "cpu":
+        from afl_sim.execution import numerics  # the door to PyTorch
 
-    clients = scenario.clients.count
-    return _once((type(strategy), strategy.model_dump_json(), clients), tried)
-
-
-def _of_task(scenario: Scenario) -> str | None:
-    own = own_code(scenario)
-    if not own:
-        return None
-    key = (*map(type, own), *(rule.model_dump_json() for rule in own), scenario.data)
-    return _once(key, lambda: task_obstacle(scenario, form_of(scenario.data)))
+        numerics.check_device(device)
 
 
-def _of_rules(scenario: Scenario) -> str | None:
-    rules = [rule for _, rule in rules_in(scenario)]
-    if not rules:
-        return None
-    key = tuple((type(rule), rule.model_dump_json()) for rule in rules)
-    return _once((*key, scenario.clients.count), lambda: rule_obstacle(scenario))
+def asked_class(scenario: Scenario) -> str:
+    """The class of the numerics that a scenario asks for, as in the fingerprint of a run.
 
-
-def _once(key: tuple[Any, ...], trial: Callable[[], str | None]) -> str | None:
-    """The result of a trial, which is done once for a key in each process."""
-    with one_at_a_time:
-        if key not in _known:
-            try:
-                with deterministic():
-                    _known[key] = trial()
-            except AflSimError:  # it is told when the run is prepared
-                _known[key] = None
-        return _known[key]
+    It depends on the scenario alone, and not on the machine or on code of the user's.
+    """
+    numerics = scenario.numerics
+    name = f"{numerics.mode}/{numerics.precision}/{numerics.device}"
+    native = numerics.bits == "native" or only_native(numerics, scenario.training) is not None
+    return name if native else f"{name}/portable"

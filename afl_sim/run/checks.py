@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
-from torch import nn
 
 from afl_sim.errors import OwnRuleError, ScenarioError
-from afl_sim.execution.numerics import check_device
+from afl_sim.lazy import nn, torch
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.layout import Layout
-from afl_sim.learning.models.personal import PersonalParts, parts_named
+from afl_sim.learning.models.personal import TUNED, PersonalParts, parts_named
 from afl_sim.learning.partition import Partition
 from afl_sim.learning.training.attackers import attackers_of, poisoned
-from afl_sim.learning.training.personal_evaluation import TUNED
 from afl_sim.recording.sinks import check_sinks
-from afl_sim.run.bits import check_bits
+from afl_sim.run.bits import check_bits, check_device
 from afl_sim.run.kinds import strategy_of
+from afl_sim.run.memory import batches_that_fit
 from afl_sim.run.rule_trials import check_rules
 from afl_sim.scenario import Evaluation, Execution, Scenario, Training
 from afl_sim.scenario.sections.partition_base import Problem
@@ -96,7 +94,10 @@ def check_batches(scenario: Scenario, partition: Partition) -> None:
     batch = training.samples_per_step
     if not training.drop_last or batch is None:
         return
-    smallest = int(np.min(partition.sizes))
+    sizes, most = partition.sizes, batches_that_fit(scenario)
+    if most is not None:  # what does not fit is smaller already
+        sizes = sizes[most > sizes]
+    smallest = int(np.min(sizes, initial=batch))
     if batch > smallest:
         raise ScenarioError(
             f"training.drop_last: a client with {smallest} samples has no whole batch of "
@@ -148,7 +149,7 @@ def check_alternation(training: Training, parts: PersonalParts | None) -> None:
         )
 
 
-def check_fine_tuning(evaluation: Evaluation, model: nn.Module, layout: Layout) -> None:
+def check_fine_tuning(evaluation: Evaluation, model: nn.Module | None, layout: Layout) -> None:
     """Refuse patterns of what fine-tuning changes that match nothing.
 
     Raises:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
-
-from afl_sim.global_model.learner import Divergence
+from afl_sim.lazy import Tensor
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.metrics import Better
+from afl_sim.world.account.costs import Costs
 from afl_sim.world.server.statistics import Counts
+
+if TYPE_CHECKING:
+    from afl_sim.global_model.learner import Divergence
 
 Status = Literal["complete", "diverged", "interrupted", "failed"]
 
@@ -83,6 +85,8 @@ class Finished:
         metrics: the metrics of evaluations, the main one first, and which of two values is better.
             Empty if nothing was trained.
         targets: by metric, the values for which the time to reach them is reported.
+        costs: what the run used and cost; None if that was not counted.
+        costs_at: the same by (time_us, version) of each evaluation until then.
     """
 
     scenario: Scenario
@@ -100,6 +104,8 @@ class Finished:
     ended: float
     metrics: Mapping[str, Better]
     targets: Mapping[str, Sequence[float]]
+    costs: Costs | None
+    costs_at: Mapping[tuple[int, int], Costs]
 
     def raise_error(self) -> None:
         """Raise the error that ended the run, if one did."""

@@ -21,6 +21,9 @@ STYLE: Final = (
     "</style>"
 )
 
+_COSTS: Final = {"energy_joules": " J", "price": "", "carbon_grams": " g"}
+"""The blocks of a summary that say what a run used and cost, with their units."""
+
 
 def run_html(run: Run) -> str:
     """A run's summary as a table of names and values."""
@@ -73,6 +76,11 @@ def _rows(run: Run) -> list[tuple[str, str]]:
     rows += [
         (f"time to {goal}", "not reached" if seconds is None else _seconds(seconds))
         for goal, seconds in (_times(summary) if run.better else {}).items()
+    ]
+    rows += [
+        (block.partition("_")[0], f"{_number((summary.get(block) or {}).get('total'))}{unit}")
+        for block, unit in _COSTS.items()
+        if summary.get(block)
     ]
     wall = (summary.get("wall_seconds") or {}).get("total")
     return [*rows, ("wall time", _seconds(wall)), ("folder", str(run.path))]

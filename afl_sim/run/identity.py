@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from afl_sim.execution.code_digest import code_digest
-from afl_sim.execution.numerics import fingerprint
 from afl_sim.learning.data.content import data_digest
+from afl_sim.machine import instruction_set
 from afl_sim.recording.fingerprints import numerics_differences
-from afl_sim.run.bits import effective_numerics
+from afl_sim.run.bits import asked_class, effective_numerics
 from afl_sim.scenario import Scenario, scenario_id
 
 
@@ -58,9 +58,27 @@ def identity_of(scenario: Scenario, timing_only: bool = False) -> Identity:
     Raises:
         InputError: the user's own data is missing.
     """
-    numerics = fingerprint(effective_numerics(scenario, timing_only))
+    numerics = numerics_of(scenario, timing_only)
     data = data_digest(scenario.data)
     return Identity(numerics, code_digest(scenario), scenario_id(scenario), data)
+
+
+def numerics_of(scenario: Scenario, timing_only: bool) -> dict[str, Any]:
+    """The fingerprint of a run's arithmetic; of a run that trains nothing, only the class."""
+    if timing_only:
+        return {"class": asked_class(scenario)}
+    from afl_sim.execution.numerics import fingerprint  # the door to PyTorch
+
+    return fingerprint(effective_numerics(scenario))
+
+
+def processor(timing_only: bool) -> str | None:
+    """The instruction set of this machine's processor, as PyTorch names it."""
+    if timing_only:
+        return instruction_set()
+    from afl_sim.execution.arithmetic import cpu_capability  # the door to PyTorch
+
+    return cpu_capability()
 
 
 def _unlike(then: object, now: object) -> str:

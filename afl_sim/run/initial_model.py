@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from threading import RLock
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,54 +14,37 @@ from afl_sim.execution.runner import NO_MEMORY
 from afl_sim.learning.data.batch_sizes import batch_sizes
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.made_up import made_up
-from afl_sim.learning.models.built_in import MODELS, build_model, count_parameters
-from afl_sim.learning.models.factories import resolve_model
-from afl_sim.learning.models.layout import Layout
+from afl_sim.learning.models.built_in import build_model, count_parameters
 from afl_sim.learning.models.model_checks import check_same, check_tensors
 from afl_sim.learning.models.parameters import ParameterVector, initial_vector
-from afl_sim.learning.models.personal import PersonalParts, personal_parts
-from afl_sim.learning.models.spec import ModelSpec
+from afl_sim.learning.models.personal import personal_parts
 from afl_sim.learning.models.state_dict import StateDict
 from afl_sim.learning.partition import Dealt, FixedPartition
 from afl_sim.learning.training.batchable import batching_problems
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.model_trial import MOST_SAMPLES, Demands, try_model
-from afl_sim.machine import physical_memory
-from afl_sim.run.kinds import optimizer_of, strategy_of, tests_own_models
+from afl_sim.run.kinds import corrects, model_spec, optimizer_of, strategy_of, tests_own_models
+from afl_sim.run.memory import batches_that_fit
+from afl_sim.run.model_size import ModelSize, check_memory
+from afl_sim.run.turns import one_at_a_time
 from afl_sim.scenario import DataSpec, Scenario
-from afl_sim.strategies.base import Strategy
 from afl_sim.streams import Streams
-
-# Models are drawn from global generators, and data is read once for all runs of a process.
-one_at_a_time = RLock()
-
-# Training holds at least the model, its gradient, the global model and an update.
-_VECTORS = 4
 
 
 @dataclass(frozen=True)
-class InitialModel:
-    """What a run needs to know about its model.
+class InitialModel(ModelSize):
+    """What a run that trains needs to know about its model.
 
     Attributes:
         module: the model, as it was built or as a trial has left it.
-        whole: how it lies in its vector.
         initial: shape (P + B,): its initial vector.
         saved: takes such a vector, and gives the tensors by the names they are saved under.
-        parts: which parts of it each client keeps for itself; None if there are none.
     """
 
-    module: nn.Module
-    whole: Layout
-    initial: Tensor
-    saved: Callable[[Tensor], dict[str, Tensor]]
-    parts: PersonalParts | None = None
-
-    @property
-    def layout(self) -> Layout:
-        """How the part of it that is sent lies in a vector."""
-        return self.whole if self.parts is None else self.parts.shared
+    module: nn.Module = field(kw_only=True)
+    initial: Tensor = field(kw_only=True)
+    saved: Callable[[Tensor], dict[str, Tensor]] = field(kw_only=True)
 
     @property
     def vector(self) -> Tensor:
@@ -98,13 +80,15 @@ def initial_model(
     spec, form = model_spec(block), form_of(data)
     own = spec.tried or spec.changed
     if not own:
-        _check_memory(count_parameters(spec, form))
+        count = count_parameters(spec, form)
+        assert count is not None
+        check_memory(count)
     try:
         module = new_model(block, data, streams)
         if own:
             check_tensors(module)
         layout = ParameterVector(module)
-        _check_memory(layout.size)
+        check_memory(layout.size)
         vector = initial_vector(module, layout)
         parts = personal_parts(module, layout, spec.kept_by_clients)
     except (MemoryError, RuntimeError) as error:
@@ -112,13 +96,14 @@ def initial_model(
             raise
         raise ScenarioError("model: there is not enough memory for it") from error
     if not own:
-        return InitialModel(module, layout, vector, StateDict(module, layout).of, parts)
+        saved = StateDict(module, layout)
+        return InitialModel(layout, parts, module=module, initial=vector, saved=saved.of)
     saved = StateDict(module, layout)
     check_same(module, new_model(block, data, streams), block["kind"])
     with one_at_a_time, deterministic():
         inputs, labels = made_up(data, MOST_SAMPLES)
         try_model(module, inputs, labels, form, demands)
-    return InitialModel(module, layout, vector, saved.of, parts)
+    return InitialModel(layout, parts, module=module, initial=vector, saved=saved.of)
 
 
 def demands_of(
@@ -144,16 +129,16 @@ def demands_of(
     last = {samples % EVALUATION_BATCH for samples in tested}
     return Demands(
         settings,
-        batch_sizes(partition.sizes, training.samples_per_step, training.drop_last),
+        batch_sizes(
+            partition.sizes,
+            training.samples_per_step,
+            training.drop_last,
+            batches_that_fit(scenario),
+        ),
         tuple(sorted(size for size in last if 0 < size <= MOST_SAMPLES)),
         corrects(strategy_of(scenario)),
         evaluation.squared_gradient_norm,
     )
-
-
-def corrects(strategy: Strategy) -> bool:
-    """Whether a strategy adds a correction to the clients' gradients."""
-    return type(strategy).correction is not Strategy.correction
 
 
 def check_batching(scenario: Scenario, model: nn.Module, demands: Demands) -> None:
@@ -179,24 +164,3 @@ def new_model(block: dict[str, Any], data: DataSpec, streams: Streams) -> nn.Mod
     """The model of a scenario's ``model`` block, with the weights that the seed gives."""
     with one_at_a_time:
         return build_model(model_spec(block), form_of(data), streams.integer("init"))
-
-
-def model_spec(block: dict[str, Any]) -> ModelSpec:
-    """The model of a scenario's ``model`` block.
-
-    Raises:
-        ScenarioError: its factory cannot be found.
-    """
-    kind = block["kind"]
-    return (MODELS.get(kind) or resolve_model(kind)).model_validate(block)
-
-
-def _check_memory(numbers: int) -> None:
-    """Refuse a model that is too large to be trained in this machine's memory, even alone."""
-    needed, there = 4 * _VECTORS * numbers, physical_memory()
-    if there is not None and needed > there:
-        raise ScenarioError(
-            f"model: it has {numbers:,} parameters; training needs at least "
-            f"{needed / 2**30:,.0f} GiB, and this machine has {there / 2**30:,.0f} GiB; "
-            "expected a smaller model"
-        )

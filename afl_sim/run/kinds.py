@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -99,6 +100,26 @@ def settings_of(scenario: Scenario, portable: bool = False) -> LocalSettings:
         portable,
         training.gradient_noise_per == "gradient",
     )
+
+
+def model_spec(block: dict[str, Any]) -> ModelSpec:
+    """The model of a scenario's ``model`` block.
+
+    Raises:
+        ScenarioError: its factory cannot be found.
+    """
+    kind = block["kind"]
+    return (MODELS.get(kind) or resolve_model(kind)).model_validate(block)
+
+
+def corrects(strategy: Strategy) -> bool:
+    """Whether a strategy adds a correction to the clients' gradients."""
+    return type(strategy).correction is not Strategy.correction
+
+
+def is_built_in(strategy: Strategy) -> bool:
+    """Whether a strategy comes with the package."""
+    return type(strategy).__module__.startswith("afl_sim.strategies.")
 
 
 def _unknown(key: str, block: BaseModel) -> ScenarioError:

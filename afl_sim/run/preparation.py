@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import Tensor
 from afl_sim.learning.data.annotations import Annotations
-from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import load_annotations, load_dataset, stored_pool
 from afl_sim.learning.data.form import form_of
 from afl_sim.learning.data.skew import check_skew, skewed
@@ -28,22 +28,24 @@ from afl_sim.run.checks import (
     check_fine_tuning,
     evaluation_problems,
 )
-from afl_sim.run.initial_model import (
-    InitialModel,
-    check_batching,
-    demands_of,
-    initial_model,
-    one_at_a_time,
-)
-from afl_sim.run.kinds import settings_of
-from afl_sim.run.recipe import client_speeds
-from afl_sim.run.rule_trials import check_on_model
+from afl_sim.run.kinds import optimizer_of
+from afl_sim.run.memory import check_fit
+from afl_sim.run.model_size import ModelSize, model_size
+from afl_sim.run.of_devices import client_speeds, measured_sizes
 from afl_sim.run.task_checks import check_task, measured_by
+from afl_sim.run.turns import one_at_a_time
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.own_rules import rules_in
+from afl_sim.scenario.sections.attack import Attack
+from afl_sim.scenario.sections.compression import Compressor
 from afl_sim.scenario.sections.data import held_out
 from afl_sim.scenario.sections.metrics import Better
 from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.streams import Streams
+
+if TYPE_CHECKING:
+    from afl_sim.learning.data.dataset import Dataset
+    from afl_sim.run.initial_model import InitialModel
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,11 @@ class Kept:
 
     Attributes:
         layout: how it lies in a vector of shape (Q,).
-        initial: shape (Q,): what it is before the client's first task.
+        initial: shape (Q,): what it is before the client's first task; None if nothing is trained.
     """
 
     layout: Layout
-    initial: Tensor
+    initial: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,7 @@ class Prepared:
         scenario: what is run.
         partition: the samples that each client trains on.
         layout: how the global model lies in its vector: what is sent.
-        initial: shape (P + B,): the initial model.
-        saved: takes such a vector, and gives the model's tensors by the names they are saved under;
-            parts that clients keep have their initial values.
+        model: the initial model; None in a run without training whose model need not be built.
         dataset: the samples; None for a run without training.
         samples: the samples that are dealt out, without their inputs.
         testing: the samples that each client keeps for tests; None if there are none.
@@ -84,8 +84,7 @@ class Prepared:
     scenario: Scenario
     partition: Partition
     layout: Layout
-    initial: Tensor
-    saved: Callable[[Tensor], dict[str, Tensor]]
+    model: InitialModel | None
     dataset: Dataset | None
     samples: Annotations
     testing: Partition | None
@@ -94,9 +93,21 @@ class Prepared:
     targets: Mapping[str, Sequence[float]]
     kept: Kept | None = None
 
+    @property
+    def initial(self) -> Tensor:
+        """Shape (P + B,): the initial model, of a run that trains."""
+        assert self.model is not None
+        return self.model.vector
+
     def arrays(self, vector: Tensor) -> dict[str, npt.NDArray[np.generic]]:
-        """What `saved` gives, as NumPy arrays."""
-        return {name: tensor.numpy() for name, tensor in self.saved(vector).items()}
+        """The tensors of a model by the names they are saved under, as NumPy arrays.
+
+        Args:
+            vector: shape (P + B,): a global model. Parts that clients keep have their initial
+                values.
+        """
+        assert self.model is not None
+        return {name: tensor.numpy() for name, tensor in self.model.saved_shared(vector).items()}
 
     @property
     def sent(self) -> tuple[int, int]:
@@ -110,7 +121,8 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
 
     Args:
         scenario: what is to be run.
-        timing_only: whether it trains nothing: of the data, only the labels are read.
+        timing_only: whether it trains nothing: of the data, only the labels are read; and the model
+            is built only if its size is not known without it.
 
     Raises:
         DataError: the data set is missing or damaged.
@@ -123,10 +135,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     if timing_only:
         samples = load_annotations(scenario.data, streams)
     else:
-        with one_at_a_time:
-            if _in_workers(scenario):
-                stored_pool(scenario.data)  # so that this process need not keep a copy of its own
-            dataset = load_dataset(scenario.data, streams)
+        dataset = _dataset(scenario, streams)
         samples = dataset.annotations
     with arithmetic_of(not timing_only and effective_bits(scenario).portable):
         form = form_of(scenario.data) if dataset is None else dataset.form
@@ -135,37 +144,46 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     check_skew(scenario.data, form)
     if dataset is not None:
         dataset = skewed(dataset, scenario.data, dealt.held, scenario.clients.count, streams)
+    check_fit(scenario, dealt.training.sizes)
     check_batches(scenario, dealt.training)
     check_augmentation(scenario.training.augment, form)
     if not timing_only:
         check_attack(scenario, samples, form, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
-    demands = demands_of(scenario, settings_of(scenario), dealt, available)
-    with arithmetic_of(not timing_only and effective_bits(scenario).portable):
-        block = scenario.model.model_dump(by_alias=True)
-        model = initial_model(block, scenario.data, streams, demands)
-        check_alternation(scenario.training, model.parts)
-        check_fine_tuning(scenario.evaluation, model.module, model.whole)
-        check_on_model(scenario, model.vector[: model.layout.num_parameters])
-    if scenario.numerics.mode == "batched":
-        check_batching(scenario, model.module, demands)
+    size = model_size(scenario) if timing_only and not _tries_the_model(scenario) else None
+    model = None
+    if size is None:
+        from afl_sim.run.model_checks import checked_model  # the door to PyTorch
+
+        size = model = checked_model(scenario, dealt, available, timing_only)
+    else:
+        optimizer_of(scenario)
+        check_alternation(scenario.training, size.parts)
+        check_fine_tuning(scenario.evaluation, None, size.whole)
     if dataset is not None:
         for path, message in evaluation_problems(scenario, available):
             raise ScenarioError(f"{'.'.join(path)}: {message}")
     return Prepared(
         scenario,
         dealt.training,
-        model.layout,
-        model.vector,
-        model.saved_shared,
+        size.layout,
+        model,
         dataset,
         samples,
         dealt.testing,
         available,
         measured_by(scenario, form),
         targets_of(scenario.evaluation, form),
-        _kept(scenario, model),
+        _kept(scenario, size, model),
     )
+
+
+def _dataset(scenario: Scenario, streams: Streams) -> Dataset:
+    """The samples of a run that trains."""
+    with one_at_a_time:
+        if _in_workers(scenario):
+            stored_pool(scenario.data)  # so that this process need not keep a copy of its own
+        return load_dataset(scenario.data, streams)
 
 
 def _in_workers(scenario: Scenario) -> bool:
@@ -173,11 +191,19 @@ def _in_workers(scenario: Scenario) -> bool:
     return scenario.execution.executor != "inline" and scenario.numerics.mode != "batched"
 
 
-def _kept(scenario: Scenario, model: InitialModel) -> Kept | None:
-    if model.parts is not None:
-        return Kept(model.parts.personal, model.personal)
+def _tries_the_model(scenario: Scenario) -> bool:
+    """Whether something is tried on the model, even if the run trains nothing."""
+    rules = (rule for _, rule in rules_in(scenario))
+    return scenario.numerics.mode == "batched" or any(
+        isinstance(rule, Compressor | Attack) for rule in rules
+    )
+
+
+def _kept(scenario: Scenario, size: ModelSize, model: InitialModel | None) -> Kept | None:
+    if size.parts is not None:
+        return Kept(size.parts.personal, None if model is None else model.personal)
     if isinstance(scenario.training.personalization, Ditto):
-        return Kept(model.whole, model.initial)
+        return Kept(size.whole, None if model is None else model.initial)
     return None
 
 
@@ -195,6 +221,7 @@ def deal_out(scenario: Scenario, samples: Annotations, streams: Streams) -> Deal
         client_speeds(scenario),
         streams,
         group_shares(clients, streams),
+        measured_sizes(scenario),
     )
 
 

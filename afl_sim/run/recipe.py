@@ -20,28 +20,29 @@ from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.datasets import open_pool, split_pool
 from afl_sim.learning.data.skew import skewed
 from afl_sim.learning.models.parameters import ParameterVector
-from afl_sim.learning.models.personal import PersonalParts, parts_named, personal_parts
+from afl_sim.learning.models.personal import TUNED, PersonalParts, parts_named, personal_parts
 from afl_sim.learning.partition import GroupShare, deal, group_shares
 from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import EVALUATION_BATCH, Evaluator
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer
-from afl_sim.learning.training.personal_evaluation import TUNED, PersonalEvaluator, Tuner
+from afl_sim.learning.training.personal_evaluation import PersonalEvaluator, Tuner
 from afl_sim.learning.training.personalization import Personalization
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.evaluating import Held, SizedShards, choose, evaluator_of
-from afl_sim.run.initial_model import model_spec, new_model
-from afl_sim.run.kinds import settings_of, tests_own_models
+from afl_sim.run.initial_model import new_model
+from afl_sim.run.kinds import model_spec, settings_of, tests_own_models
+from afl_sim.run.memory import batches_that_fit
+from afl_sim.run.of_devices import client_speeds, measured_sizes
 from afl_sim.scenario import DataSpec, Scenario
 from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.scenario.sections.personalization import Ditto, FedRep
 from afl_sim.streams import Streams
-from afl_sim.world.clients.grouping import speeds
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Recipe:
         attack: which clients attack, and how; None if none do.
         speeds: of the clients, if their data depends on their speed; else empty.
         groups: of clients with data of their own; empty if there are none.
+        measured: how many samples each client's device has, int64 (clients,); None if the data does
+            not depend on that.
+        most: the most samples that fit into a mini-batch of each client, int64 (clients,); None if
+            all fit.
         personalization: the further steps of tasks, for what clients keep; None if there are none.
         own_models: whether evaluations test models of which each client has one of its own.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
@@ -72,6 +77,8 @@ class Recipe:
     attack: Attack | None = None
     speeds: tuple[float, ...] = ()
     groups: tuple[GroupShare, ...] = ()
+    measured: npt.NDArray[np.int64] | None = None
+    most: npt.NDArray[np.int64] | None = None
     personalization: FedRep | Ditto | None = None
     own_models: bool = False
     stored: Path | None = None
@@ -90,16 +97,11 @@ def recipe_of(scenario: Scenario) -> Recipe:
         scenario.clients.attack,
         client_speeds(scenario),
         group_shares(scenario.clients, Streams(scenario.seed)),
+        measured_sizes(scenario),
+        batches_that_fit(scenario),
         scenario.training.personalization,
         tests_own_models(scenario),
     )
-
-
-def client_speeds(scenario: Scenario) -> tuple[float, ...]:
-    """The speed of every client, if the clients' data depends on it; else nothing."""
-    if scenario.data.speed_correlation is None:
-        return ()
-    return speeds(scenario.clients, Streams(scenario.seed))
 
 
 def compressor_of(recipe: Recipe) -> Compressor | None:
@@ -169,6 +171,7 @@ def build_runner(
             sizes,
             dataset.weights,
         )
+        trainer.limit_batches(recipe.most)
     tuning = recipe.evaluation.fine_tuning
     tuner = None if tuning is None else Tuner(trainer, tuning, tuned)
     evaluator = evaluator_of(
@@ -205,7 +208,7 @@ def _batch_sizes(recipe: Recipe, held: Held, evaluated: int) -> BatchSizes:
     """
     settings, evaluation = recipe.settings, recipe.evaluation
     training, testing = held.training.sizes, held.testing
-    trained = batch_sizes(training, settings.batch_size, settings.drop_last)
+    trained = batch_sizes(training, settings.batch_size, settings.drop_last, recipe.most)
     totals = [evaluated]
     if evaluation.squared_gradient_norm:
         totals.append(int(training.sum()))
@@ -232,7 +235,15 @@ def worker_runner(recipe: Recipe) -> TaskRunner:
     streams = Streams(recipe.seed)
     rows, held_out = split_pool(len(pool.labels), recipe.data.validation, streams)
     samples = pool.annotations.of(rows)
-    dealt = deal(recipe.data, samples, recipe.clients, recipe.speeds, streams, recipe.groups)
+    dealt = deal(
+        recipe.data,
+        samples,
+        recipe.clients,
+        recipe.speeds,
+        streams,
+        recipe.groups,
+        recipe.measured,
+    )
     pool = skewed(pool, recipe.data, lambda c: rows[dealt.held(c)], recipe.clients, streams)
     training: SizedShards = dealt.training
     testing: SizedShards | None = dealt.testing

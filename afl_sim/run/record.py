@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from time import perf_counter
 
-import torch
-from torch import Tensor
-
 from afl_sim.errors import InputError
-from afl_sim.execution.numerics import fingerprint, model_digest, personal_digest
-from afl_sim.recording import RunFolder
 from afl_sim.recording.fingerprints import REASON
-from afl_sim.run.bits import effective_bits, effective_numerics
+from afl_sim.run.bits import effective_bits
 from afl_sim.run.finished import Finished, Status
-from afl_sim.run.preparation import Kept, Prepared
+from afl_sim.run.identity import numerics_of
+from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.summary import summarize
 from afl_sim.user_code import reason
@@ -50,13 +45,13 @@ def record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
 
 
 def _record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
+    recorder.metrics.costs = {key: costs.totals for key, costs in finished.costs_at.items()}
     try:
         recorder.close()
         if finished.trained is not None and finished.status == "complete":
-            recorder.folder.write_model(prepared.arrays(finished.trained.vector))
-            recorder.folder.keep_models_of({row.version for row in recorder.metrics.rows})
-            if prepared.kept is not None and finished.trained.kept is not None:
-                _write_personal(prepared.kept, finished.trained.kept, recorder.folder)
+            from afl_sim.run.numbers import write_models  # the door to PyTorch
+
+            write_models(finished.trained, prepared, recorder)
         recorder.write_trace(next(iter(finished.metrics), "accuracy"))
     except Exception as error:
         recorder.folder.check_there()
@@ -64,19 +59,6 @@ def _record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
             _write_summary(finished, recorder, "failed", finished.reason or reason(error))
         raise
     _write_summary(finished, recorder, finished.status, finished.reason)
-
-
-def _write_personal(kept: Kept, of_clients: Mapping[int, Tensor], folder: RunFolder) -> None:
-    clients = sorted(of_clients)
-    rows = torch.stack([kept.initial, *(of_clients[client] for client in clients)])
-    parts = rows.split(kept.layout.sizes, dim=1)
-    folder.write_personal(
-        clients,
-        {
-            name: part.reshape(len(rows), *shape).numpy()
-            for name, shape, part in zip(kept.layout.names, kept.layout.shapes, parts, strict=True)
-        },
-    )
 
 
 def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: str | None) -> None:
@@ -92,6 +74,8 @@ def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: 
         evaluations=recorder.metrics.rows,
         targets=finished.targets,
         metrics=finished.metrics,
+        costs=finished.costs,
+        costs_at=finished.costs_at,
     )
     if why is not None:
         summary["reason"] = why
@@ -100,12 +84,14 @@ def _write_summary(finished: Finished, recorder: Recorder, status: Status, why: 
     summary["links"] = dict(finished.links)
     summary["rejected"] = None if trained is None else trained.rejected
     summary["schedule_digest"] = recorder.events.schedule_digest
-    summary["model_digest"] = None if trained is None else model_digest(trained.vector)
-    if trained is not None and trained.kept is not None:
-        summary["personal_digest"] = personal_digest(trained.kept)
+    summary["model_digest"] = None
+    if trained is not None:
+        from afl_sim.run.numbers import digests_of  # the door to PyTorch
+
+        summary |= digests_of(trained)
     wall = finished.wall.longer_by(perf_counter() - finished.ended)
     summary["wall_seconds"] = asdict(wall)
-    summary["numerics"] = fingerprint(effective_numerics(scenario, trained is None))
+    summary["numerics"] = numerics_of(scenario, trained is None)
     if trained is not None and (why_native := effective_bits(scenario).reason) is not None:
         summary["numerics"][REASON] = why_native
     recorder.folder.write_summary(summary)

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afl_sim.errors import AflSimError
-from afl_sim.execution.arithmetic import cpu_capability, cpu_vendor
-from afl_sim.learning.training.judging import Scores
+from afl_sim.machine import cpu_vendor
 from afl_sim.recording import (
     EventLog,
     MetricsLog,
@@ -21,13 +20,17 @@ from afl_sim.recording import (
     write_trace,
 )
 from afl_sim.recording.contents import first_rows
-from afl_sim.recording.events import OPTIONAL, schema
+from afl_sim.recording.events import COLUMNS
 from afl_sim.recording.files import write_bytes
 from afl_sim.recording.shares import MOST_CLIENTS, partition_file
 from afl_sim.recording.sinks import open_sinks
-from afl_sim.run.identity import Identity
+from afl_sim.run.identity import Identity, processor
 from afl_sim.run.preparation import Prepared
 from afl_sim.scenario import Scenario, dump_scenario
+from afl_sim.world.microseconds import MICROSECONDS
+
+if TYPE_CHECKING:
+    from afl_sim.learning.training.judging import Scores
 
 
 def shares_of(prepared: Prepared) -> bytes:
@@ -40,19 +43,23 @@ def shares_of(prepared: Prepared) -> bytes:
 
 def trace_of(run: Run, scenario: Scenario, measured: str) -> None:
     """Write a run's ``trace.json``, with a counter of one metric, if its scenario asks for one."""
-    if scenario.recording.trace:
-        limit = scenario.recording.trace_limit
-        folder = RunFolder.open(run.path)
-        events, total = first_rows(folder.events_path, schema(), OPTIONAL, limit)
-        write_trace(
-            events,
-            folder.trace_path,
-            limit,
-            metrics=run.metrics,
-            name=scenario.name,
-            total=total,
-            measured=measured,
-        )
+    recording = scenario.recording
+    if not recording.trace:
+        return
+    begin_us, end_us = 0, None
+    if recording.trace_window is not None:
+        begin_us, end_us = (round(edge * MICROSECONDS) for edge in recording.trace_window)
+    before, last = run.rows_within(begin_us, end_us, recording.trace_limit)
+    write_trace(
+        first_rows(run.event_tables(*COLUMNS, "context"), last),
+        RunFolder.open(run.path).trace_path,
+        metrics=run.metrics,
+        name=scenario.name,
+        total=run.event_count,
+        measured=measured,
+        begin_us=begin_us,
+        drawn=last - before,
+    )
 
 
 class Recorder(AbstractContextManager["Recorder"]):
@@ -175,7 +182,7 @@ def new_folder(
     """
     manifest = build_manifest(
         numerics=identity.numerics,
-        cpu=cpu_capability(),
+        cpu=processor(timing_only),
         cpu_vendor=cpu_vendor(),
         command=command,
         timing_only=timing_only,

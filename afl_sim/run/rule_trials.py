@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from afl_sim.errors import OwnRuleError, ScenarioError
+from afl_sim.errors import NotPortable, OwnRuleError, ScenarioError
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.training.own_tensors import NotPortableRule, called
 from afl_sim.portable.block import ADVICE, arithmetic_of
-from afl_sim.portable.mode import NotPortable
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.checks.round_trips import laws_without_a_mean, without_a_mean
 from afl_sim.scenario.own_rules import Rule, RuleKind, rules_in
@@ -22,6 +20,13 @@ from afl_sim.scenario.own_rules.calling import code_of_rule, refusal
 from afl_sim.scenario.sections.attack import ATTACKS, Attack
 from afl_sim.scenario.sections.candidates import Candidates
 from afl_sim.scenario.sections.compression import COMPRESSORS, Compressor, bytes_of
+from afl_sim.scenario.sections.controllers import (
+    CONTROLLERS,
+    SETTINGS,
+    Controller,
+    decided_by,
+)
+from afl_sim.scenario.sections.observation import Decision, Observation
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.selection import SELECTIONS, Selection, chosen_by, loss_is_closed
 from afl_sim.strategies.toolkit.staleness import STALENESS_WEIGHTS, StalenessWeight
@@ -29,6 +34,15 @@ from afl_sim.streams import Streams
 
 _STALENESS = (*range(1001), 10**4, 10**6)  # in versions
 _CANDIDATES = (1, 2, 7)
+_INTERVALS: tuple[dict[str, Any], ...] = (
+    {"seconds": 10.0, "arrived": 100, "staleness": {0: 100}, "task_seconds": 1.0},
+    {
+        **{"seconds": 10.0, "versions": 20, "arrived": 90, "lost": 10, "waiting": 3, "idle": 4},
+        **{"staleness": {1: 50, 2: 40, 40: 10}, "task_seconds": 2.5, "in_flight": 6},
+        **{"utilisation": {"aggregation": 0.5, "upload": 1.0}, "queue": {"upload": 7.0}},
+    },
+    {"seconds": 0.0, "staleness": {7: 1}},
+)
 _NUMBERS = (10, 1000)  # in a vector
 _UNEQUAL = (
     "gave different results for equal calls; expected a function of its arguments, with random "
@@ -36,12 +50,13 @@ _UNEQUAL = (
 )
 
 
-def try_rule(rule: Rule, clients: int = 10) -> None:
+def try_rule(rule: Rule, clients: int = 10, settings: Collection[str] = SETTINGS) -> None:
     """Call a rule with small inputs, twice each.
 
     Args:
         rule: the rule.
         clients: the size of the population.
+        settings: those that the strategy lets a controller change.
 
     Raises:
         OwnRuleError: it raised an exception, gave something that cannot be used, or did not give
@@ -50,10 +65,10 @@ def try_rule(rule: Rule, clients: int = 10) -> None:
     kind = _kind_of(rule)
     if kind is None:
         return
-    for call in _calls(rule, clients):
+    for call in _calls(rule, clients, settings):
         once, again = call(), call()
-        equal = torch.equal(once, again) if isinstance(once, Tensor) else once == again
-        if not equal:
+        plain = isinstance(once, int | float | list)
+        if not (once == again if plain else torch.equal(once, again)):
             raise refusal(rule, kind.noun, kind.hook, _UNEQUAL)
 
 
@@ -74,7 +89,8 @@ def rule_problems(scenario: Scenario) -> Iterator[Problem]:
     """What shows in a trial of the scenario's own rules, as (key path, message)."""
     for path, rule in rules_in(scenario):
         try:
-            try_rule(rule, scenario.clients.count)
+            adapts = getattr(scenario.strategy, "adapts", ())
+            try_rule(rule, scenario.clients.count, adapts)
         except OwnRuleError as error:
             yield path, str(error)
             continue
@@ -136,17 +152,22 @@ def rule_obstacle(scenario: Scenario) -> str | None:
 
 
 def _kind_of(rule: Rule) -> RuleKind | None:
-    kinds = (SELECTIONS, STALENESS_WEIGHTS, COMPRESSORS, ATTACKS)
+    kinds = (SELECTIONS, STALENESS_WEIGHTS, CONTROLLERS, COMPRESSORS, ATTACKS)
     return next((kind for kind in kinds if isinstance(rule, kind.base)), None)
 
 
-def _calls(rule: Rule, clients: int) -> Iterator[Callable[[], Any]]:
+def _calls(
+    rule: Rule, clients: int, settings: Collection[str] = SETTINGS
+) -> Iterator[Callable[[], Any]]:
     """Calls of the rule with small inputs; each checks what the rule gives, and returns it."""
     if isinstance(rule, Selection):
         yield from _choices(rule, clients)
     elif isinstance(rule, StalenessWeight):
         for staleness in _STALENESS:
             yield partial(_weight, rule, staleness)
+    elif isinstance(rule, Controller):
+        for decisions in (1, len(_INTERVALS)):
+            yield partial(_decisions, rule, decisions, clients, settings)
     elif isinstance(rule, Compressor):
         for count in _NUMBERS:
             yield partial(bytes_of, rule, count)
@@ -219,6 +240,24 @@ def _weight(rule: StalenessWeight, staleness: int) -> float:
         )
         raise refusal(rule, noun, hook, what)
     return float(weight)
+
+
+def _decisions(
+    rule: Controller, number: int, clients: int, settings: Collection[str]
+) -> list[Decision]:
+    """What a controller decides one interval after the other."""
+    begin = {"concurrency": -(-clients // 2), "buffer_size": 3}
+    now = {name: begin[name] for name in settings}
+    found: list[Decision] = []
+    for k in range(number):
+        memory = found[-1].memory if found else {}
+        known: dict[str, Any] = {**_INTERVALS[k], **now}
+        observation = Observation(
+            number=k, version=k + 1, now=10.0 * k, clients=clients, memory=memory, **known
+        )
+        found.append(decided_by(rule, observation))
+        now = {name: getattr(found[-1], name) for name in settings}
+    return found
 
 
 def _vector(rule: Rule, kind: RuleKind, *values: Tensor) -> Tensor:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from contextlib import closing
 from time import monotonic, perf_counter
+from typing import TYPE_CHECKING
 
 from afl_sim.errors import AflSimError, DivergedError
 from afl_sim.execution.pulse import Pulse
 from afl_sim.run.building import world_of
-from afl_sim.run.executors import Executors
 from afl_sim.run.finished import Finished, Status
 from afl_sim.run.observer import Observer, Progress
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
-from afl_sim.run.training import NumericHalf, TimingOnly, Training
+from afl_sim.run.timing import NumericHalf, TimingOnly
 from afl_sim.user_code import reason
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.stopping import Ending
 from afl_sim.world.world import World
+
+if TYPE_CHECKING:
+    from afl_sim.run.executors import Executors
 
 _LOOK_EVERY = 1.0  # seconds of wall time between two looks whether the folder is still there
 
@@ -51,6 +54,8 @@ def run(
     scenario = prepared.scenario
     if executors is None:
         return _turned(prepared, recorder, TimingOnly(scenario, began), observer)
+    from afl_sim.run.training import Training  # the door to PyTorch
+
     with closing(executors(scenario, prepared)) as executor:
         training = Training(prepared, executor, recorder, began)
         if resume:
@@ -80,7 +85,7 @@ def _finished(
         half.settle()
     server, time_us = world.server, ending.time_us
     uses = world.link_uses(time_us)
-    trained = half.trained(whole=status == "complete")
+    trained, account = half.trained(whole=status == "complete"), world.account
     return Finished(
         scenario=prepared.scenario,
         status=status,
@@ -97,6 +102,8 @@ def _finished(
         ended=perf_counter(),
         metrics={} if trained is None else prepared.metrics,
         targets=prepared.targets,
+        costs=None if account is None else account.until(time_us),
+        costs_at={} if account is None else account.marks,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from afl_sim.errors import AflSimError
 from afl_sim.global_model.null import NullLearner
 from afl_sim.run.kinds import strategy_of
+from afl_sim.run.step_cost import step_cost_of
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.network import Link
@@ -28,7 +29,15 @@ def standing_still(scenario: Scenario) -> Iterator[Problem]:
     if reads or not may_take_no_time(scenario):
         return
     samples = scenario.training.samples_per_step or 1
-    world = World(scenario, strategy, lambda client: samples, 1, NullLearner(), lambda *event: None)
+    world = World(
+        scenario,
+        strategy,
+        lambda client: samples,
+        1,
+        NullLearner(),
+        lambda *event: None,
+        cost=step_cost_of(scenario),
+    )
     try:
         many = _EVENTS + _EVENTS_PER_CLIENT * scenario.clients.count
         world.run(at_most=min(many, _MOST_EVENTS))
@@ -65,4 +74,5 @@ def _may_take_no_time(clients: Clients) -> bool:
 
 
 def _takes_time(link: Link) -> bool:
-    return link.jitter.positive and (link.bandwidth is not None or link.latency.positive)
+    carries = link.bandwidth is not None or link.bandwidth_trace is not None
+    return link.jitter.positive and (carries or link.latency.positive)

@@ -16,6 +16,7 @@ from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.portable.block import ADVICE, arithmetic_of
 from afl_sim.run.kinds import strategy_of
+from afl_sim.run.step_cost import step_cost_of
 from afl_sim.scenario import Scenario
 from afl_sim.strategies.base import Population
 from afl_sim.strategies.purity import NotPortableHook
@@ -49,7 +50,13 @@ def strategy_obstacle(scenario: Scenario) -> str | None:
                 lambda *row: None,
             )
             world = World(
-                scenario, strategy, lambda client: _SAMPLES, 1, learner, lambda *row: None
+                scenario,
+                strategy,
+                lambda client: _SAMPLES,
+                1,
+                learner,
+                lambda *row: None,
+                cost=step_cost_of(scenario),
             )
             world.run(at_most=_EVENTS)
     except NotPortableHook as error:

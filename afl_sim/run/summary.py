@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from afl_sim.errors import AflSimError
 from afl_sim.scenario.sections.metrics import Better, is_reached
 from afl_sim.scenario.wording import exact
+from afl_sim.world.account.costs import Costs
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.statistics import Counts
+
+_NONE: Final[dict[tuple[int, int], Costs]] = {}
 
 
 class EvaluationRow(Protocol):
@@ -19,6 +22,8 @@ class EvaluationRow(Protocol):
 
     @property
     def time_us(self) -> int: ...
+    @property
+    def version(self) -> int: ...
     @property
     def loss(self) -> float | None: ...
     @property
@@ -38,6 +43,8 @@ def summarize(
     evaluations: Sequence[EvaluationRow],
     targets: Mapping[str, Iterable[float]],
     metrics: Mapping[str, Better],
+    costs: Costs | None = None,
+    costs_at: Mapping[tuple[int, int], Costs] = _NONE,
 ) -> dict[str, Any]:
     """The part of the summary that follows from virtual time and the metrics.
 
@@ -53,6 +60,8 @@ def summarize(
         targets: by metric, the values for which the time to reach them is reported.
         metrics: what evaluations measured, and which of two values is better; empty if nothing was
             trained.
+        costs: what the run used and cost; None if that was not counted.
+        costs_at: the same by (time_us, version) of each evaluation until then.
 
     Raises:
         AflSimError: the counts do not balance; this is a defect of the simulator.
@@ -87,6 +96,17 @@ def summarize(
             f"{target:g}": _first_time(evaluations, "accuracy", target, "higher")
             for target in targets.get("accuracy", ())
         }
+    if costs is not None:
+        summary |= {name: dict(block) for name, block in costs.blocks.items()}
+        for name in costs.blocks:
+            summary[f"{name}_to"] = {
+                metric: {
+                    exact(target): _costs_to(evaluations, metric, target, better, costs_at, name)
+                    for target in own
+                }
+                for metric, better in metrics.items()
+                if (own := list(targets.get(metric, ())))
+            }
     if last is not None and last.clients:
         summary["fairness"] = {
             name: fairness(values, metrics[name]) for name, values in last.clients.items()
@@ -162,7 +182,28 @@ def _rank(histogram: Counter[int], rank: float) -> int:
 def _first_time(
     evaluations: Sequence[EvaluationRow], name: str, target: float, better: Better
 ) -> float | None:
+    row = _first(evaluations, name, target, better)
+    return None if row is None else row.time_us / MICROSECONDS
+
+
+def _costs_to(
+    evaluations: Sequence[EvaluationRow],
+    name: str,
+    target: float,
+    better: Better,
+    costs_at: Mapping[tuple[int, int], Costs],
+    block: str,
+) -> float | None:
+    """The total of a block at the evaluation that reaches a target first."""
+    row = _first(evaluations, name, target, better)
+    return None if row is None else costs_at[row.time_us, row.version].totals[block]
+
+
+def _first(
+    evaluations: Sequence[EvaluationRow], name: str, target: float, better: Better
+) -> EvaluationRow | None:
+    """The first evaluation that reaches a target."""
     for row in evaluations:
         if is_reached(row.value(name), target, better):
-            return row.time_us / MICROSECONDS
+            return row
     return None

@@ -7,16 +7,14 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-import torch
 
-from afl_sim.errors import AflSimError, ScenarioError, TaskError
+from afl_sim.errors import AflSimError, NotPortable, ScenarioError, TaskError
+from afl_sim.lazy import torch
 from afl_sim.learning.data.form import IGNORED, SampleForm
 from afl_sim.learning.data.sample_form import LABELS
 from afl_sim.learning.metrics.chosen import Own, chosen_metrics
 from afl_sim.learning.metrics.tally import Array
-from afl_sim.learning.training.losses import try_loss
 from afl_sim.portable.block import arithmetic_of
-from afl_sim.portable.mode import NotPortable
 from afl_sim.run.kinds import measures_personal
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.losses import FITS, Loss, loss_name
@@ -193,6 +191,8 @@ def trials_of(rule: Loss | Metric, form: SampleForm, one: bool) -> Iterator[Call
 
 
 def _lose(loss: Loss, outputs: Array, labels: Array) -> bytes:
+    from afl_sim.learning.training.losses import try_loss  # a function in it needs PyTorch
+
     given = torch.from_numpy(labels.copy())
     value, gradient = try_loss(loss, torch.from_numpy(outputs), given)
     if not np.array_equal(given.numpy(), labels):

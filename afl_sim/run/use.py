@@ -29,7 +29,8 @@ from afl_sim.learning.training.evaluation import EVALUATION_BATCH
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.recording import Run
 from afl_sim.run.bits import effective_bits
-from afl_sim.run.initial_model import model_spec, new_model
+from afl_sim.run.initial_model import new_model
+from afl_sim.run.kinds import model_spec
 from afl_sim.run.loading import load_scenario
 from afl_sim.run.preparation import deal_out
 from afl_sim.scenario import Scenario

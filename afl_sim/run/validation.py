@@ -9,15 +9,14 @@ from typing import Any
 
 from afl_sim.analysis.steering import problems
 from afl_sim.errors import InputError, ScenarioError
-from afl_sim.execution.numerics import check_device
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.form import form_of
 from afl_sim.run.api import read_study
-from afl_sim.run.bits import check_bits
+from afl_sim.run.bits import check_bits, check_device
 from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_attack, evaluation_problems
-from afl_sim.run.initial_model import corrects
-from afl_sim.run.kinds import settings_of, strategy_of
+from afl_sim.run.kinds import corrects, settings_of, strategy_of
+from afl_sim.run.memory import bounds_memory
 from afl_sim.run.preparation import prepare
 from afl_sim.run.rule_trials import rule_problems
 from afl_sim.run.schedule_trial import standing_still
@@ -78,6 +77,9 @@ def inspector(
             scenario.clients.attack,
             str([(g.share, g.count, g.exactly, g.data) for g in scenario.clients.groups]),
             scenario.data,
+            scenario.clients.model_dump_json()
+            if scenario.data.partition.by_devices or bounds_memory(scenario)
+            else None,
             scenario.model.model_dump_json(),
             scenario.evaluation.model_dump_json(),
             tuple(scenario.stop.by_metric),

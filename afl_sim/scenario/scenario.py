@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
 
 from afl_sim.scenario.catalogue import model_block, strategy_block
-from afl_sim.scenario.section import Count, Section, Whole
+from afl_sim.scenario.section import Count, LaterSection, Whole
+from afl_sim.scenario.sections.carbon import CarbonIntensity
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.design import Design
@@ -28,7 +29,7 @@ NAME_LENGTH = 200
 DEFAULT_MODEL: dict[str, Any] = {"kind": "lenet"}
 
 
-class Scenario(Section):
+class Scenario(LaterSection):
     """One run, fully described. Frozen; its sections are attributes.
 
     A scenario that is made in Python is checked as a file is. `replace` gives one with other
@@ -47,6 +48,8 @@ class Scenario(Section):
         ScenarioError: it has mistakes; one line for each, as in
             ``strategy.concurency: unknown key; ...; did you mean 'concurrency'?``
     """
+
+    _later = ("carbon_intensity",)
 
     name: str = Field(
         default="scenario",
@@ -85,6 +88,12 @@ class Scenario(Section):
         description="The algorithm: which clients receive the model, and when and how updates are "
         "aggregated. A list of strategies is a study, with a run for each; in it a block may have "
         "a `label`."
+    )
+    carbon_intensity: CarbonIntensity | None = Field(
+        default=None,
+        description="The carbon intensity of the electricity of clients and server, a number or a "
+        "trace (grams of carbon dioxide per kilowatt-hour); null: carbon is not counted, except "
+        "where clients, groups or server have one of their own.",
     )
     stop: Stop = Field(description="When the run ends: at the first rule that is fulfilled.")
     evaluation: Evaluation = Field(

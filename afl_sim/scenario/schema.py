@@ -14,7 +14,7 @@ from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.families import COMMON
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.study import NOT_SWEPT
-from afl_sim.scenario.units import DURATION, RATE, Quantity
+from afl_sim.scenario.units import DURATION, ENERGY, OPERATIONS, POWER, RATE, SIZE, Quantity
 
 Schema = dict[str, Any]
 
@@ -55,7 +55,7 @@ def json_schema(catalogue: Catalogue) -> Schema:
     scenario["anyOf"] = [{"required": scenario.pop("required")}, {"required": ["sweep"]}]
     definitions["Distribution"] = _distribution("Distribution")
     definitions["SignedDistribution"] = _distribution("SignedDistribution")
-    for quantity in (DURATION, RATE):
+    for quantity in (DURATION, RATE, POWER, ENERGY, SIZE, OPERATIONS):
         name = f"{quantity.name}Distribution"
         definitions[name] = _distribution(name, quantity)
     definitions.pop("BaseModel", None)  # stood for the open blocks

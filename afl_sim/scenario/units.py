@@ -1,4 +1,4 @@
-"""Durations and rates as text with a unit: ``10 ms``, ``8 h``, ``20 kB/s``, ``10 Mbit/s``.
+"""Measured numbers as text with a unit: ``10 ms``, ``8 h``, ``20 kB/s``, ``4 GB``, ``20 GFLOP/s``.
 
 The units are a short list of our own, so that nothing is guessed: upper and lower case count, and
 text that is not exactly one number and one unit is refused.
@@ -55,6 +55,32 @@ _RATES: Final[dict[str, Decimal]] = {
     **{f"{prefix}B/s": Decimal(size) for prefix, size in (_PREFIXES | _BINARY).items()},
     **{f"{prefix}bit/s": Decimal(size) / 8 for prefix, size in (_PREFIXES | _BINARY).items()},
     **{f"{prefix}bps": Decimal(size) / 8 for prefix, size in _PREFIXES.items()},
+}
+_SIZES: Final[dict[str, Decimal]] = {
+    f"{prefix}B": Decimal(size) for prefix, size in (_PREFIXES | _BINARY).items()
+}
+_OPERATIONS: Final[dict[str, Decimal]] = {
+    f"{prefix}{name}": Decimal(size)
+    for prefix, size in (_PREFIXES | {"P": 10**15}).items()
+    for name in ("FLOP/s", "FLOPS")
+}
+_SMALLER: Final = {
+    "": "1",
+    "k": "1e3",
+    "M": "1e6",
+    "m": "1e-3",
+    "u": "1e-6",
+    "n": "1e-9",
+    "p": "1e-12",
+}
+_POWERS: Final[dict[str, Decimal]] = {
+    **{f"{prefix}W": Decimal(_SMALLER[prefix]) for prefix in ("", "k", "M", "m", "u")},
+    **dict.fromkeys(("watt", "watts"), Decimal(1)),
+}
+_ENERGIES: Final[dict[str, Decimal]] = {
+    **{f"{prefix}J": Decimal(size) for prefix, size in _SMALLER.items()},
+    **{f"{prefix}Wh": 3600 * Decimal(_SMALLER[prefix]) for prefix in ("", "k", "m")},
+    **dict.fromkeys(("joule", "joules"), Decimal(1)),
 }
 _MEANT: Final = {
     **dict.fromkeys(("m", "M", "mn", "mins", "Min", "MIN", "Minutes", "Minute"), "min"),
@@ -138,6 +164,12 @@ class Quantity:
     def _meant(self, unit: str) -> str:
         if self.units is _RATES:
             return _meant_rate(unit)
+        if self.units is _SIZES:
+            return _meant_size(unit)
+        if self.units is _OPERATIONS:
+            return _meant_operations(unit)
+        if self.units is not _DURATIONS:
+            return hint(unit, self.units)
         near = _MEANT.get(unit)
         return f"; did you mean '{near}'?" if near else hint(unit, self.units)
 
@@ -173,7 +205,7 @@ class Quantity:
         """A regular expression that texts of this kind match."""
         units = "|".join(re.escape(unit) for unit in self.units)
         per = self.base.partition(" per ")[2]
-        again = rf"(?:\s*/\s*{per})?" if per and self.units is _DURATIONS else ""
+        again = rf"(?:\s*/\s*{per})?" if per and self.units is not _RATES else ""
         return rf"^\s*{_NUMBER}\s*(?:{units}){again}\s*$"
 
     def __get_pydantic_core_schema__(
@@ -214,6 +246,27 @@ def _form(text: str) -> str:
     return ""
 
 
+def _meant_size(unit: str) -> str:
+    match = _BYTES_OR_BITS.match(unit.replace(" ", ""))
+    if match is None or "/" in unit or unit.endswith("ps"):
+        return hint(unit, _SIZES, 0.75)
+    prefix = match[1].upper() if match[1] not in ("k", "K") or match[2] else "k"
+    octets = f"'{prefix}{'i' if match[2] else ''}B'"
+    if match[3].lower().startswith("bit"):
+        return f"; did you mean {octets}, of which each has 8 bits?"
+    if match[1] == "K" and not match[2]:
+        return f"; did you mean {octets} (1000 bytes) or 'KiB' (1024 bytes)?"
+    return f"; did you mean {octets}?"
+
+
+def _meant_operations(unit: str) -> str:
+    match = re.match(r"([kmgtp]?)flops?(?:/s|/sec|/second)?\Z", unit, re.IGNORECASE)
+    if match is None:
+        return hint(unit, _OPERATIONS, 0.75)
+    prefix = "k" if match[1].lower() == "k" else match[1].upper()
+    return f"; did you mean '{prefix}FLOP/s'?"
+
+
 def _meant_rate(unit: str) -> str:
     if f"{unit}/s" in _RATES:
         return f"; did you mean '{unit}/s'?"
@@ -250,3 +303,31 @@ PER_SAMPLE, PER_STEP, PER_TASK = (
 
 RATE: Final = Quantity("Rate", "bytes per second", _RATES, "20 kB/s", _LISTED_RATES)
 """Bytes per second. Prefixes of a thousand are k, M, G, T; of 1024 Ki, Mi, Gi, Ti."""
+
+SIZE: Final = Quantity(
+    "Size", "bytes", _SIZES, "4 GB", ("B", *(f"{p}B" for p in ("k", "M", "G", "Ki", "Mi", "Gi")))
+)
+"""Bytes of memory. Prefixes of a thousand are k, M, G, T; of 1024 Ki, Mi, Gi, Ti."""
+
+OPERATIONS: Final = Quantity(
+    "Operations",
+    "floating-point operations per second",
+    _OPERATIONS,
+    "20 GFLOP/s",
+    tuple(f"{prefix}FLOP/s" for prefix in "MGT"),
+)
+"""Floating-point operations per second; a multiplication and an addition are two."""
+
+POWER: Final = Quantity("Power", "watts", _POWERS, "1.5 W", ("W", "mW", "uW", "kW"))
+"""Watts."""
+
+_LISTED_ENERGIES: Final = ("J", "mJ", "uJ", "nJ", "kJ", "Wh")
+
+ENERGY: Final = Quantity("Energy", "joules", _ENERGIES, "15 Wh", _LISTED_ENERGIES)
+"""Joules."""
+
+PER_BYTE, PER_SAMPLE_TRAINED = (
+    Quantity("Energy", f"joules per {what}", _ENERGIES, "20 mJ", _LISTED_ENERGIES)
+    for what in ("byte", "sample")
+)
+"""Joules for each byte or sample."""

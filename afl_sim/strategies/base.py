@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.scenario.section import Checked
 from afl_sim.strategies.about import About
@@ -106,6 +106,11 @@ class Strategy(Checked):
     plain_sgd: ClassVar[bool] = False
     """The rule takes local steps to be ``w <- w - lr g`` (it divides by `Work.lr`). Another local
     optimizer, momentum and a rate of 0 are then refused."""
+    adapts: ClassVar[tuple[str, ...]] = ()
+    """The settings that ``server.adaptive`` may change: ``concurrency`` if the schedule sends
+    tasks with `ServerView.send`, first so many and then one for each that has ended;
+    ``buffer_size`` if it asks `ServerView.in_force` for it. The rule finds their values in the
+    context."""
     optimizer_gets: ClassVar[Literal["direction", "nothing"]] = "direction"
     """What ``server_optimizer`` gets: the vector of `direction`; or nothing, if the rule needs a
     step of its own, and then the setting is refused."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
+from afl_sim.lazy import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,21 @@ class ServerView(Protocol):
             ScheduleError: the strategy does not declare this.
         """
 
+    def in_force(self, setting: str, given: int) -> int:
+        """The value of a setting now: the strategy's own, or that of ``server.adaptive``.
+
+        A schedule asks before it fills a buffer, so that a controller can change the buffer's size.
+        The strategy names the setting in its ``adapts``. The concurrency need not be asked for,
+        because `send` follows it.
+
+        Args:
+            setting: ``buffer_size`` or ``concurrency``.
+            given: the strategy's own value.
+
+        Example:
+            ``size = server.in_force("buffer_size", self.buffer_size)``
+        """
+
     # -- choosing clients -----------------------------------------------------------------------
 
     def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:

@@ -7,17 +7,23 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording import Run, RunFolder, load_head, load_run
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.recording.replacement import FINISHED, Replacement
 from afl_sim.run.api import Progress, load_scenario, resume, simulate
-from afl_sim.run.executors import Executors
 from afl_sim.run.identity import identity_of
 from afl_sim.run.upkeep import keep_figures, tidy
 from afl_sim.scenario import Case, scenario_id
 from afl_sim.user_code import one_error
+
+if TYPE_CHECKING:
+    from afl_sim.run.executors import Executors
+
+ProgressOf = Callable[[Case], Callable[[Progress], None] | None]
+"""Gives the callback for the progress of a case, or None."""
 
 
 @dataclass(frozen=True)

@@ -20,19 +20,8 @@ from afl_sim.run.api import Progress
 from afl_sim.run.bits import effective_numerics
 from afl_sim.run.executors import pooled, worker_pool
 from afl_sim.scenario import Case
-from afl_sim.study.case import Options, Outcome, outcome_of, run_case
+from afl_sim.study.case import Options, Outcome, ProgressOf, outcome_of, run_case
 from afl_sim.study.whole_runs import run_whole_away, run_whole_here
-
-ProgressOf = Callable[[Case], Callable[[Progress], None] | None]
-"""Gives the callback for the progress of a case, or None."""
-
-
-def can_share(cases: Sequence[Case]) -> bool:
-    """Whether these cases ask for the same workers."""
-    execution = cases[0].scenario.execution
-    return execution.executor != "inline" and all(
-        case.scenario.execution == execution for case in cases
-    )
 
 
 def run_side_by_side(

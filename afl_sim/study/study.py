@@ -22,12 +22,12 @@ from afl_sim.study.case import (
     Options,
     Origin,
     Outcome,
+    ProgressOf,
     existing,
     finished_before,
     outcome_of,
     run_case,
 )
-from afl_sim.study.side_by_side import ProgressOf, can_share, run_side_by_side
 from afl_sim.user_code import one_error
 
 __all__ = ["RUNS", "Options", "Origin", "Outcome", "run_cases", "study_folder", "study_id"]
@@ -122,6 +122,14 @@ def run_cases(
     return folder, outcomes
 
 
+def can_share(cases: Sequence[Case]) -> bool:
+    """Whether these cases ask for the same workers."""
+    execution = cases[0].scenario.execution
+    return execution.executor != "inline" and all(
+        case.scenario.execution == execution for case in cases
+    )
+
+
 def _run_missing(
     cases: Sequence[Case],
     folder: Path,
@@ -141,6 +149,8 @@ def _run_missing(
         refuse_link(folder / case.label)
     _tell_what_begins_anew([folder / case.label for case in wanted], options)
     if wanted and can_share(wanted):
+        from afl_sim.study.side_by_side import run_side_by_side  # the door to PyTorch
+
         outcomes |= run_side_by_side(wanted, folder, options, progress_of, tell)
         wanted = []
     for case in wanted:

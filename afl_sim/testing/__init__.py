@@ -13,9 +13,9 @@
 Each check runs the strategy's schedule and its rule on a toy problem and raises `AssertionError`
 where something is amiss. `check_strategy` runs them all.
 
-Rules are client selections, staleness weights, attacks, compressors, metrics and losses.
-`RULE_CHECKS` has the checks for them, and `check_rule` runs them all. `rule_of` makes a rule as a
-scenario does, so that functions can be checked too:
+Rules are client selections, staleness weights, controllers, attacks, compressors, metrics and
+losses. `RULE_CHECKS` has the checks for them, and `check_rule` runs them all. `rule_of` makes a
+rule as a scenario does, so that functions can be checked too:
 
     check_rule(rule_of("selection", "my_package:fastest", slack=2.0))
 
@@ -67,7 +67,7 @@ def check_rule(rule: Rule) -> None:
     """Run every check of rules.
 
     Args:
-        rule: a client selection, a staleness weight, an attack or a compressor.
+        rule: a client selection, a staleness weight, a controller, an attack or a compressor.
 
     Raises:
         AssertionError: naming each check that failed, and why.

@@ -34,11 +34,12 @@ from afl_sim.errors import InputError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.server_model import ServerModel
-from afl_sim.run.building import learner_of, world_of
+from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_before_data
 from afl_sim.run.executors import inline
 from afl_sim.run.kinds import strategy_of
 from afl_sim.run.preparation import Prepared, prepare
+from afl_sim.run.training import learner_of
 from afl_sim.scenario import Scenario
 from afl_sim.strategies.base import Update
 from afl_sim.testing.verdict import Contribution, Parting, Verdict, Weights

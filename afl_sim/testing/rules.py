@@ -17,6 +17,7 @@ from afl_sim.run.task_checks import trials_of
 from afl_sim.scenario.own_rules import Rule
 from afl_sim.scenario.sections.attack import ATTACKS, Attack
 from afl_sim.scenario.sections.compression import COMPRESSORS
+from afl_sim.scenario.sections.controllers import CONTROLLERS, Controller
 from afl_sim.scenario.sections.losses import LOSS_RULES, Loss
 from afl_sim.scenario.sections.metrics import METRIC_RULES, Metric
 from afl_sim.scenario.sections.selection import SELECTIONS
@@ -29,7 +30,10 @@ from afl_sim.testing.toy import Case
 from afl_sim.user_code import told
 
 RuleCheck = Callable[[Rule], None]
-_KINDS = (SELECTIONS, STALENESS_WEIGHTS, ATTACKS, COMPRESSORS, METRIC_RULES, LOSS_RULES)
+_KINDS = (
+    *(SELECTIONS, STALENESS_WEIGHTS, CONTROLLERS, ATTACKS, COMPRESSORS, METRIC_RULES),
+    LOSS_RULES,
+)
 _FORMS = (
     SampleForm((4,), 3),
     SampleForm((4,), 2, "number"),
@@ -123,7 +127,9 @@ RULE_CHECKS: Mapping[str, RuleCheck] = {
 
 
 def rule_of(
-    kind: Literal["selection", "staleness weight", "attack", "compressor", "metric", "loss"],
+    kind: Literal[
+        "selection", "staleness weight", "controller", "attack", "compressor", "metric", "loss"
+    ],
     name: str,
     **settings: Any,
 ) -> Rule:
@@ -162,5 +168,9 @@ def _case(rule: Rule) -> Case:
     if isinstance(rule, StalenessWeight):
         settings["staleness"] = rule
     strategy: Strategy = FedBuff(**settings)
+    if isinstance(rule, Controller):  # a toy run is short
+        return Case(
+            strategy, clients=10, rule=rule.model_copy(update={"every": min(rule.every or 3, 3)})
+        )
     named = (rule.clients or ()) if isinstance(rule, Attack) else ()
     return Case(strategy, clients=max([6, *(client + 1 for client in named)]), rule=rule)

@@ -36,6 +36,7 @@ from afl_sim.scenario.own_rules import Rule
 from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.scenario.sections.compression import Compressor as OwnCompressor
+from afl_sim.scenario.sections.controllers import Controller
 from afl_sim.scenario.sections.selection import Selection
 from afl_sim.strategies.base import Population, Strategy, Update
 from afl_sim.streams import Streams
@@ -229,6 +230,8 @@ def scenario_of(case: Case, availability: Any = "always") -> Scenario:
     fields["strategy"] = {"kind": "fedavg", "clients_per_round": 1}
     if isinstance(case.rule, Selection):
         fields["server"] = {"selection": case.rule}
+    if isinstance(case.rule, Controller):
+        fields["server"] = {"adaptive": case.rule}
     return Scenario.model_validate(fields, context=ValidationContext(catalogue()))
 
 

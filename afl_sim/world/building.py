@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import simpy
 
 from afl_sim.scenario.distributions.draws import draw
@@ -21,14 +23,17 @@ from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.memory import WithoutSome
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
+from afl_sim.world.clients.varying_durations import VaryingDurations
 from afl_sim.world.evaluations import evaluation_seconds
 from afl_sim.world.learner import Learner
-from afl_sim.world.links.network import ClientLink, ServerLink
+from afl_sim.world.links.network import ServerLink
+from afl_sim.world.links.varying import client_links
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.idle_waits import IdleWaits
@@ -40,6 +45,7 @@ from afl_sim.world.server.sender import Sender
 from afl_sim.world.server.versions import ServerTimes, VersionMaker
 from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.faults import AnyFaults, Faults, FaultsByGroup
+from afl_sim.world.tasks.roofline import StepCost
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -52,11 +58,18 @@ class Sizes:
         samples_of: the number of samples that a client holds.
         download_bytes: size of the model that a client downloads.
         upload_bytes: size of the update that a client uploads.
+        cost: of a local step, where it takes as long as the model says; else None.
+        most: the most samples that fit into a mini-batch of a client, int64 (clients,); None if all
+            fit.
+        absent: which clients do not take part, bool (clients,); None if all do.
     """
 
     samples_of: Callable[[int], int]
     download_bytes: int
     upload_bytes: int
+    cost: StepCost | None = None
+    most: npt.NDArray[np.int64] | None = None
+    absent: npt.NDArray[np.bool_] | None = None
 
 
 def build_parts(
@@ -93,7 +106,8 @@ def build_parts(
     selector = build_selector(selection, sizes.samples_of, durations.expected_seconds, streams)
     availability = attendance(grouping, streams)
     idle = IdleClients(clients.count, streams)
-    presence = (QueueingPresence if queues else Presence)(idle, availability, selector)
+    there = availability if sizes.absent is None else WithoutSome(sizes.absent, availability)
+    presence = (QueueingPresence if queues else Presence)(idle, there, selector)
     idle_waits = IdleWaits(env, presence, outages)
     listener = None
     if selector is not None and (selection.reads_results or isinstance(selector, OwnSelector)):
@@ -152,6 +166,7 @@ def _workload(scenario: Scenario, sizes: Sizes, streams: Streams) -> Workload:
         drop_last=training.drop_last,
         streams=streams,
         personal=training.personalization,
+        most=sizes.most,
     )
 
 
@@ -165,10 +180,12 @@ def _durations(
 ) -> Durations:
     server = scenario.server
     fleet = [part.clients for part in grouping.parts]
-    compute = [Compute(clients.compute, workload, streams) for clients in fleet]
-    downloads = [ClientLink(each.network.download, "download", streams) for each in fleet]
-    uploads = [ClientLink(each.network.upload, "upload", streams) for each in fleet]
-    return Durations(
+    compute = [Compute(clients.compute, workload, streams, sizes.cost) for clients in fleet]
+    links = [client_links(part.clients.network, streams, part.place) for part in grouping.parts]
+    downloads, uploads = zip(*links, strict=True)
+    varies = any(link.varies for link in (*downloads, *uploads))
+    kind = VaryingDurations if varies else Durations
+    return kind(
         compute=grouping.choose(compute),
         download=grouping.choose(downloads),
         upload=grouping.choose(uploads),

@@ -11,6 +11,7 @@ from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.metrics import is_reached
 from afl_sim.streams import Streams
 from afl_sim.world import event_kinds
+from afl_sim.world.account.account import Account
 from afl_sim.world.clock import Background
 from afl_sim.world.learner import Learner
 from afl_sim.world.microseconds import to_microseconds
@@ -28,6 +29,7 @@ class Evaluations:
         learner: evaluates.
         ledger: counts and logs.
         stop: is told if a metric reaches its value.
+        account: what the run uses and costs, if that is counted.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Evaluations:
         learner: Learner,
         ledger: Ledger,
         stop: StopRules,
+        account: Account | None = None,
     ) -> None:
         self._env = env
         self._every_versions = scenario.evaluation.every_versions
@@ -50,6 +53,7 @@ class Evaluations:
         self._learner = learner
         self._ledger = ledger
         self._stop = stop
+        self._account = account
         self._last: tuple[int, int] | None = None  # the instant and the version
 
     def begin(self) -> None:
@@ -82,6 +86,9 @@ class Evaluations:
         self._last = (time_us, ledger.version)
         self._learner.evaluate(time_us, ledger.version, counts.aggregated, counts.samples)
         ledger.note(time_us, event_kinds.EVALUATED)
+        if self._account is not None:
+            self._account.mark(time_us, ledger.version)
+            self._stop.look_at_costs(time_us)
         for name, value, better in self._targets:
             if is_reached(self._learner.metric(name), value, better):
                 self._stop.end(name)

@@ -24,6 +24,7 @@ KIND_NAMES: Final = (
     "resumed",
     "queued",
     "started",
+    "adapted",
 )
 
 (
@@ -45,4 +46,5 @@ KIND_NAMES: Final = (
     RESUMED,
     QUEUED,
     STARTED,
+    ADAPTED,
 ) = range(len(KIND_NAMES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from afl_sim.scenario.sections.settings import Stop
+from afl_sim.world.account.account import Account
 from afl_sim.world.server.ledger import Ledger
 
 
@@ -26,15 +27,17 @@ class StopRules:
     Args:
         stop: the limits.
         ledger: has what they limit.
+        account: has the energy and prices that they limit, if any.
 
     Attributes:
         reached: the first rule that was reached, or None.
     """
 
-    def __init__(self, stop: Stop, ledger: Ledger) -> None:
+    def __init__(self, stop: Stop, ledger: Ledger, account: Account | None = None) -> None:
         self.reached: str | None = None
         self._stop = stop
         self._ledger = ledger
+        self._account = None if stop.by_cost == {} else account
 
     def end(self, rule: str) -> None:
         """A rule is reached."""
@@ -50,4 +53,13 @@ class StopRules:
         }
         for rule, (limit, value) in values.items():
             if limit is not None and value >= limit:
+                self.end(rule)
+
+    def look_at_costs(self, time_us: int) -> None:
+        """Compare what has been used until now with its limits."""
+        if self._account is None:
+            return
+        used = self._account.until(time_us).totals
+        for rule, limit in self._stop.by_cost.items():
+            if used.get(rule, 0.0) >= limit:
                 self.end(rule)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from types import GeneratorType
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import simpy
 
 from afl_sim.errors import AflSimError, ScenarioError, ScheduleError
@@ -14,6 +16,7 @@ from afl_sim.scenario.scenario import Scenario
 from afl_sim.streams import Streams
 from afl_sim.user_code import place_of
 from afl_sim.world import event_kinds
+from afl_sim.world.account.building import account_of
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.building import Sizes, build_parts
 from afl_sim.world.clock import Background
@@ -21,11 +24,13 @@ from afl_sim.world.evaluations import Evaluations
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
+from afl_sim.world.server.adaptive import AdaptiveServer
 from afl_sim.world.server.ledger import Ledger, Log
 from afl_sim.world.server.server import Schedule, Server
 from afl_sim.world.server.standstill import Standstill
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.stopping import Ending, RunEnded, StopRules
+from afl_sim.world.tasks.roofline import StepCost
 
 _NO_EVENT = "Invalid yield value"  # SimPy's words
 _EVENTS = 1 << 12  # between two looks at whether the run makes progress
@@ -60,10 +65,13 @@ class World:
         progress: called with each version.
         after_version: called with each version that does not end the run, once all is recorded.
         update_bytes: size of the update that a client uploads, in bytes; that of the model if None.
+        cost: of a local step; needed only where clients have operations per second.
+        most, absent: as in `Sizes`.
         between_events: called now and then; returns after how many more events to call it again.
 
     Attributes:
         server: what the schedule sees.
+        account: what the run uses and costs; None if the scenario says nothing of that.
     """
 
     def __init__(
@@ -78,6 +86,9 @@ class World:
         progress: Callable[[], None] | None = None,
         after_version: Callable[[int], None] | None = None,
         update_bytes: int | None = None,
+        cost: StepCost | None = None,
+        most: npt.NDArray[np.int64] | None = None,
+        absent: npt.NDArray[np.bool_] | None = None,
         between_events: Callable[[], int] = lambda: _EVENTS,
     ) -> None:
         streams = Streams(scenario.seed)
@@ -93,16 +104,24 @@ class World:
         env = self._env = simpy.Environment(initial_time=0)
         self._background = Background(env)
         self._outages = Outages(scenario.server.pauses, streams)
-        self._ledger = Ledger(env, log)
-        self._stop = StopRules(scenario.stop, self._ledger)
+        account = self.account = account_of(scenario, streams)
+        self._ledger = Ledger(env, log if account is None else account.watching(log))
+        self._stop = StopRules(scenario.stop, self._ledger, account)
         self._evaluations = Evaluations(
-            env, scenario, self._background, learner, self._ledger, self._stop
+            env, scenario, self._background, learner, self._ledger, self._stop, account
         )
         queues = scenario.clients.queue == "fifo" or strategy.queues_at_clients
         self._parts = build_parts(
             env,
             scenario,
-            Sizes(samples_of, model_bytes, model_bytes if update_bytes is None else update_bytes),
+            Sizes(
+                samples_of,
+                model_bytes,
+                model_bytes if update_bytes is None else update_bytes,
+                cost,
+                most,
+                absent,
+            ),
             streams,
             learner,
             self._ledger,
@@ -111,7 +130,14 @@ class World:
             queues=queues,
             on_version=self._on_version,
         )
+        if account is not None and account.counted.by_sample:
+            self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
+        self._adaptive: AdaptiveServer | None = None
+        if scenario.server.adaptive is not None:
+            self.server = self._adaptive = AdaptiveServer(
+                self._parts, strategy, streams, queues, scenario.server.adaptive
+            )
         self._standstill = Standstill(self.server, self._parts.idle_waits, scenario)
 
     @property
@@ -242,8 +268,11 @@ class World:
         if self._unseen == _VERSIONS:
             self._look(self._unseen)
         self._stop.look()
+        self._stop.look_at_costs(self.time_us)
         if self._stop.reached is not None:
             raise RunEnded
+        if self._adaptive is not None:
+            self._adaptive.on_version()
         if self._after_version is not None:
             self._after_version(self._ledger.version)
 

@@ -12,15 +12,14 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from afl_sim.analysis.curves import Curve, along, held, mean_of
+from afl_sim.analysis.curves import Curve, along, has_axis, held, mean_of
 from afl_sim.analysis.figures.learning import has_accuracy, lacking
 from afl_sim.analysis.figures.lines import PLACES, SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
 from afl_sim.analysis.figures.panels import fit, progress, virtual_time
-from afl_sim.analysis.measures import has_events
 from afl_sim.analysis.metrics import ACCURACY
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
-from afl_sim.analysis.series import by_speed, compute_seconds, speeds_by_run
+from afl_sim.analysis.series import by_speed, has_computed, speeds_by_run
 from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
 from afl_sim.analysis.view import View, along_of
 from afl_sim.errors import RunFolderError
@@ -142,7 +141,7 @@ def label_mixes(known: pd.Series, run: Run) -> dict[str, npt.NDArray[np.float64]
 
 def _weighted(run: Run, mix: npt.NDArray[np.float64], x: str) -> Curve:
     """Accuracy on those classes of a mix that an evaluation tested; NaN if it tested none."""
-    if x == "bytes" and not has_events(run):
+    if not has_axis(run, x):
         return Curve(np.empty(0), np.empty(0))
     table, _ = _by_class(run)
     tested = ~np.isnan(table)
@@ -216,7 +215,7 @@ def _has_classes(run: Run) -> bool:
 
 
 def _has_shares(run: Run) -> bool:
-    if not _has_classes(run) or run.label_counts.empty or not len(compute_seconds(run)):
+    if not _has_classes(run) or run.label_counts.empty or not has_computed(run):
         return False
     labels = run.label_counts.shape[1]
     classes = len(run.metrics["class_accuracy"][_with_classes(run)].iloc[0])

@@ -15,7 +15,7 @@ from afl_sim.analysis.by_group import MEASURES, group_table, names_of_groups
 from afl_sim.analysis.figures.panels import PLAIN, fit, virtual_time
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, drawable, shorten
-from afl_sim.analysis.series import client_count, compute_seconds, horizon
+from afl_sim.analysis.series import client_count, has_computed, horizon
 from afl_sim.analysis.theme import (
     Style,
     label_legend,
@@ -53,7 +53,7 @@ def groups(runs: Sequence[Run], *, style: str | Style = "paper") -> Figure:
     """
     shown, others = usable(
         runs,
-        lambda run: bool(len(run.client_groups)) and len(compute_seconds(run)) > 0,
+        lambda run: bool(len(run.client_groups)) and has_computed(run),
         "no groups of clients (clients.groups), or no finished tasks",
     )
     names = names_of_groups([run for group in shown for run in group.runs])

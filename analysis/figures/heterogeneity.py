@@ -12,19 +12,19 @@ import seaborn as sns
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from afl_sim.analysis.distribution import pooled
 from afl_sim.analysis.figures.panels import PLAIN, SPEED, say, scale_seconds
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group
 from afl_sim.analysis.series import (
-    LEGS,
     by_speed,
-    compute_seconds,
+    has_computed,
     has_queues,
-    leg_seconds,
     populations,
     speeds,
     speeds_by_run,
 )
+from afl_sim.analysis.tally import LEGS, tally
 from afl_sim.analysis.theme import Style, look_of, note_left_out, themed
 from afl_sim.recording import Run
 
@@ -50,7 +50,7 @@ def heterogeneity(runs: Sequence[Run], *, style: str | Style = "paper") -> Figur
     Raises:
         CannotDraw: no run has a finished task.
     """
-    shown, others = usable(runs, lambda run: len(compute_seconds(run)) > 0, "no finished tasks")
+    shown, others = usable(runs, has_computed, "no finished tasks")
     members = [run for group in shown for run in group.runs]
     recorded = [run for run in members if not run.label_counts.empty]
     with themed(style) as chosen:
@@ -94,7 +94,10 @@ def _draw_speeds(axes: Axes, shown: Sequence[Group], style: Style) -> None:
 def _draw_legs(axes: Axes, shown: Sequence[Group], style: Style) -> None:
     """A box for each leg and setting; what took no time is counted beside it."""
     boxed = shown if len(shown) <= MOST_BOXES else [shown[0].with_runs(_all_runs(shown))]
-    frames = [pd.concat([leg_seconds(run) for run in group.runs]) for group in boxed]
+    tables = [
+        {leg: pooled([tally(run).legs[leg] for run in group.runs]) for leg in LEGS}
+        for group in boxed
+    ]
     height = 0.8 / len(boxed)
     drawn: list[float] = []
     notes = []
@@ -102,10 +105,10 @@ def _draw_legs(axes: Axes, shown: Sequence[Group], style: Style) -> None:
         leg for leg in LEGS if leg != "queueing" or any(map(has_queues, _all_runs(shown)))
     ]
     for row, leg in enumerate(shown_legs):
-        for index, (group, frame) in enumerate(zip(boxed, frames, strict=True)):
-            values = frame[leg].dropna().to_numpy(dtype=float)
+        for index, (group, table) in enumerate(zip(boxed, tables, strict=True)):
+            values = table[leg]
             place = row + (index - (len(boxed) - 1) / 2) * height
-            positive = values[values > 0]
+            positive = values.positive()
             if len(values) and len(positive) < len(values):
                 absent = 100 * (1 - len(positive) / len(values))
                 notes.append((place, f"none in {absent:.0f} %"))
@@ -113,7 +116,9 @@ def _draw_legs(axes: Axes, shown: Sequence[Group], style: Style) -> None:
                 continue
             color = style.colors.legs[1] if group is not shown[index] else ""
             color = color or look_of(group, style).color
-            low, first, median, third, high = np.quantile(positive, QUANTILES)
+            low, first, median, third, high = (
+                micro / 1e6 for micro in positive.quantiles(QUANTILES)
+            )
             drawn += [low, high]
             ink, page = style.colors.ink, style.colors.page
             axes.hlines(place, low, high, color=ink, linewidth=0.9 * style.stroke)

@@ -80,7 +80,7 @@ def accuracy(
             if len(group.runs) == 1:
                 _mark_targets(axes, group.first, x, ACCURACY, look, chosen)
         _mark_diverged(axes, shown, x, "accuracy", chosen)
-        _say_if_empty(axes, chosen)
+        _say_if_empty(axes, x, chosen)
         progress(axes, x)
         axes.margins(x=0.02)
         axes.set_ylim(0 if lowest < 40 else math.floor(lowest / 10) * 10, 101)
@@ -132,7 +132,7 @@ def learning(
                     curve = mean_curve(group.runs, axis, value)
                     draw_curve(axes, curve, look_of(group, chosen), chosen, 0.8)
                 _mark_diverged(axes, shown, axis, value, chosen)
-                _say_if_empty(axes, chosen)
+                _say_if_empty(axes, axis, chosen)
                 progress(axes, axis, 5 if alone else 3)
                 _limit(axes, value)
                 fit(axes, view, from_zero=True)
@@ -225,11 +225,12 @@ def _mark_targets(axes: Axes, run: Run, x: str, metric: str, look: Look, style: 
         )
 
 
-def _say_if_empty(axes: Axes, style: Style) -> None:
+def _say_if_empty(axes: Axes, along: str, style: Style) -> None:
     """Write why a panel has no line: its runs lack this axis, or have no number."""
     values = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
     if not any(np.isfinite(each).any() for each in values):
-        text = "no numbers" if any(map(len, values)) else "no events yet"
+        lacking = "no events yet" if along == "bytes" else f"no {along} counted"
+        text = "no numbers" if any(map(len, values)) else lacking
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=style.colors.faint)
 
 

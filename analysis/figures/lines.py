@@ -28,6 +28,9 @@ PLACES: Final = {
     "updates": "{} updates",
     "samples": "{} samples",
     "bytes": "{} MB",
+    "energy": "{} kJ",
+    "price": "a price of {}",
+    "carbon": "{} g",
 }
 """How a note says where on one of `afl_sim.analysis.curves.AXES` something is."""
 

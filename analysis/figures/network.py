@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,17 +13,19 @@ from matplotlib.ticker import MaxNLocator
 from afl_sim.analysis.figures.panels import fit, virtual_time
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import short_names
-from afl_sim.analysis.series import horizon, occupancy, transfers
+from afl_sim.analysis.series import horizon
 from afl_sim.analysis.theme import Style, note_left_out, themed
+from afl_sim.analysis.transfers import DIRECTIONS, Occupancy, transfer_batches
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SPANS: Final = 120
-DIRECTIONS: Final = ("download", "upload")
 _LACKING: Final = "no transfer took time"
 
 
@@ -39,7 +42,7 @@ def network(
     Raises:
         CannotDraw: no run has a transfer that took time.
     """
-    shown, others = usable(runs, lambda run: len(transfers(run)) > 0, _LACKING)
+    shown, others = usable(runs, _some, _LACKING)
     limited = any(_slots(group.first, way) for group in shown for way in DIRECTIONS)
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow else 3 if limited else 2
@@ -61,30 +64,28 @@ def network(
 
 
 def _draw_run(panels: Sequence[Axes], run: Run, style: Style) -> None:
-    table = transfers(run)
     length = horizon(run)
     edges = np.linspace(0, length, SPANS + 1)
     centre = (edges[:-1] + edges[1:]) / 2
-    for way, color in zip(DIRECTIONS, _colors(style), strict=True):
-        mine = table[table["direction"] == way]
-        if not len(mine):
-            continue
-        end, size = mine["end"].to_numpy(), mine["bytes"].to_numpy()
-        order = np.argsort(end, kind="stable")
-        moved = np.append(0.0, np.cumsum(size[order]))
-        done = moved[np.searchsorted(end[order], edges, side="right")]
-        stroke = 1.6 * style.stroke
-        panels[0].plot(edges, done / 1e6, color=color, linewidth=stroke)
-        begin = mine["begin"].to_numpy()
-        panels[1].plot(centre, occupancy(begin, end, edges), color=color, linewidth=stroke)
-        slots = _slots(run, way)
-        begin, end = mine["link_begin"].to_numpy(), mine["link_end"].to_numpy()
-        if _server_link(run, way).get("kind") == "fifo":
-            waiting = occupancy(begin, end, edges, least=slots)
-            panels[1].plot(centre, waiting, color=color, linewidth=0.7 * style.stroke)
-        if slots and len(panels) > 2:
-            busy = occupancy(begin, end, edges, most=slots) / slots
-            panels[2].plot(centre, 100 * busy, color=color, linewidth=stroke)
+    with ExitStack() as stack:
+        traffic = {way: stack.enter_context(_Traffic(run, way, edges)) for way in DIRECTIONS}
+        for table in transfer_batches(run):
+            for way, mine in table.groupby("direction", sort=False):
+                traffic[str(way)].add(mine)
+        for way, color in zip(DIRECTIONS, _colors(style), strict=True):
+            mine = traffic[way]
+            if not mine.seen:
+                continue
+            stroke = 1.6 * style.stroke
+            panels[0].plot(edges, mine.bytes_until / 1e6, color=color, linewidth=stroke)
+            panels[1].plot(centre, mine.whole.mean(), color=color, linewidth=stroke)
+            slots = _slots(run, way)
+            if _server_link(run, way).get("kind") == "fifo":
+                waiting = mine.link.mean(least=slots)
+                panels[1].plot(centre, waiting, color=color, linewidth=0.7 * style.stroke)
+            if slots and len(panels) > 2:
+                busy = mine.link.mean(most=slots) / slots
+                panels[2].plot(centre, 100 * busy, color=color, linewidth=stroke)
     panels[0].set_ylabel("bytes (MB)")
     panels[1].set(ylabel="transfers", title="In progress at a time")
     for axes in panels[:2]:
@@ -96,6 +97,39 @@ def _draw_run(panels: Sequence[Axes], run: Run, style: Style) -> None:
     if len(panels) > 2:
         panels[2].set(ylabel="busy (%)", title="Server's links")
         panels[2].set_ylim(0, 105)
+
+
+class _Traffic(ExitStack):
+    """The transfers of one direction, as they are added.
+
+    Attributes:
+        seen: whether there is any.
+        bytes_until: bytes of those that were over at each edge.
+        whole: how many are under way.
+        link: how many are on the server's link or in line for it.
+    """
+
+    def __init__(self, run: Run, way: str, edges: npt.NDArray[np.float64]) -> None:
+        super().__init__()
+        self.seen = False
+        self.bytes_until = np.zeros(len(edges))
+        self._edges = edges
+        self.whole = Occupancy(edges)
+        self.link = self.enter_context(Occupancy(edges, clipped=_slots(run, way) > 0))
+
+    def add(self, table: pd.DataFrame) -> None:
+        """Take further transfers, as `transfer_batches` gives them."""
+        self.seen = True
+        begin, end = table["begin"].to_numpy(), table["end"].to_numpy()
+        first = np.searchsorted(self._edges, end, side="left")
+        sizes = np.bincount(first, weights=table["bytes"], minlength=len(self._edges) + 1)
+        self.bytes_until += np.cumsum(sizes)[: len(self._edges)]
+        self.whole.add(begin, end)
+        self.link.add(table["link_begin"].to_numpy(), table["link_end"].to_numpy())
+
+
+def _some(run: Run) -> bool:
+    return any(len(table) for table in transfer_batches(run))
 
 
 def _server_link(run: Run, way: str) -> dict[str, Any]:

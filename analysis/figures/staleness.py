@@ -13,12 +13,20 @@ from matplotlib import font_manager
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.curves import split_at
+from afl_sim.analysis.distribution import Distribution, pooled
 from afl_sim.analysis.figures.lines import draw_fewer, name_fewer
 from afl_sim.analysis.figures.panels import SPEED, draw_by_speed, fit, scale_seconds, virtual_time
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
-from afl_sim.analysis.series import compute_seconds, mean_in_bins, speeds_by_run, staleness_rows
-from afl_sim.analysis.statistics import warm_up
+from afl_sim.analysis.series import (
+    bins_of,
+    has_computed,
+    has_updates,
+    mean_staleness_by_client,
+    speeds_by_run,
+    staleness_batches,
+)
+from afl_sim.analysis.tally import tally
 from afl_sim.analysis.theme import (
     Look,
     Style,
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
 
 MOST_BARS: Final = 100
 SPANS: Final = 60
+MOST_IN_SPAN: Final = 1 << 14  # different values that are told apart within a span
 _LACKING: Final = "no aggregated updates"
 
 
@@ -51,27 +60,28 @@ def staleness(
     Raises:
         CannotDraw: no run has aggregated an update.
     """
-    shown, others = usable(runs, _has_updates, _LACKING)
-    values = [_pooled(group)["staleness"].to_numpy() for group in shown]
-    largest = max(4, *(int(array.max()) for array in values))
+    shown, others = usable(runs, has_updates, _LACKING)
+    values = [_pooled(group) for group in shown]
+    largest = max(4, *(found.largest for found in values))
     width = math.ceil((largest + 1) / MOST_BARS)
     edges = np.arange(0, largest + 1 + width, width) - 0.5
     with themed(style) as chosen:
         figure, panels = _panels(len(shown), chosen)
         names = _titles(shown, chosen)
-        for axes, group, name, array in zip(panels, shown, names, values, strict=True):
-            counts = np.bincount(array // width, minlength=len(edges) - 1)
+        for axes, group, name, found in zip(panels, shown, names, values, strict=True):
+            versions, often = found.counted()
+            counts = np.bincount(versions // width, weights=often, minlength=len(edges) - 1)
             axes.bar(
                 edges[:-1],
-                100 * counts / len(array),
+                100 * counts / len(found),
                 width=width,
                 align="edge",
                 color=look_of(group, chosen).color,
                 edgecolor=chosen.colors.page,
                 linewidth=0.4,
             )
-            _mark(axes, float(array.mean()), group, chosen, axes.axvline)
-            _describe(axes, group, name, array, chosen)
+            _mark(axes, found.mean, group, chosen, axes.axvline)
+            _describe(axes, group, name, found, chosen)
             axes.grid(axis="x", visible=False)
             axes.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
         panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -94,9 +104,7 @@ def staleness_by_speed(
     Raises:
         CannotDraw: no run has aggregated an update.
     """
-    shown, others = usable(
-        runs, lambda run: _has_updates(run) and len(compute_seconds(run)) > 0, _LACKING
-    )
+    shown, others = usable(runs, lambda run: has_updates(run) and has_computed(run), _LACKING)
     known = speeds_by_run([run for group in shown for run in group.runs])
     with themed(style) as chosen:
         figure = chosen.new_figure(chosen.height)
@@ -106,7 +114,7 @@ def staleness_by_speed(
             points = []
             for run in group.runs:
                 seconds = known[run.path]
-                mean = staleness_rows(run).groupby("client")["staleness"].mean()
+                mean = mean_staleness_by_client(run)
                 points.append(pd.DataFrame({"seconds": seconds, "staleness": mean}).dropna())
             together = pd.concat(points)
             everything.append(together["seconds"])
@@ -141,14 +149,13 @@ def staleness_over_time(
     Raises:
         CannotDraw: no run has aggregated an update.
     """
-    shown, others = usable(runs, _has_updates, _LACKING)
+    shown, others = usable(runs, has_updates, _LACKING)
     with themed(style) as chosen:
         figure, panels = _panels(len(shown), chosen)
         for axes, group, name in zip(panels, shown, _titles(shown, chosen), strict=True):
-            tables = [staleness_rows(run) for run in group.runs]
-            _draw_spans(axes, tables, look_of(group, chosen), chosen)
+            _draw_spans(axes, group.runs, look_of(group, chosen), chosen)
             _mark(axes, None, group, chosen, axes.axhline)
-            _describe(axes, group, name, _pooled(group)["staleness"].to_numpy(), chosen)
+            _describe(axes, group, name, _pooled(group), chosen)
             low, high = axes.get_ylim()
             axes.set_ylim(min(0.0, low), max(1.0, high))
             axes.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2, integer=True))
@@ -161,12 +168,8 @@ def staleness_over_time(
     return figure
 
 
-def _has_updates(run: Run) -> bool:
-    return len(staleness_rows(run)) > 0
-
-
-def _pooled(group: Group) -> pd.DataFrame:
-    return pd.concat([staleness_rows(run) for run in group.runs], ignore_index=True)
+def _pooled(group: Group) -> Distribution:
+    return pooled([tally(run).staleness for run in group.runs])
 
 
 def _panels(count: int, style: Style) -> tuple[Figure, list[Axes]]:
@@ -175,24 +178,25 @@ def _panels(count: int, style: Style) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0])
 
 
-def _draw_spans(axes: Axes, tables: Sequence[pd.DataFrame], look: Look, style: Style) -> None:
-    table = pd.concat(tables, ignore_index=True)
-    at = table["seconds"].to_numpy()
-    values = table["staleness"].to_numpy(dtype=float)
-    edges = np.linspace(0, at.max() or 1.0, min(SPANS, max(1, len(at) // 5)) + 1)
-    place = np.clip(np.searchsorted(edges, at, side="right") - 1, 0, len(edges) - 2)
-    low, high = np.full((2, len(edges) - 1), np.nan)
-    for span, part in table["staleness"].groupby(place):
-        low[int(str(span))], high[int(str(span))] = np.quantile(part, [0.05, 0.95])
+def _draw_spans(axes: Axes, runs: Sequence[Run], look: Look, style: Style) -> None:
+    last = [tally(run).last_update_us / 1e6 for run in runs]
+    count = sum(len(tally(run).staleness) for run in runs)
+    edges = np.linspace(0, max(last) or 1.0, min(SPANS, max(1, count // 5)) + 1)
+    spans = [Distribution(MOST_IN_SPAN) for _ in edges[1:]]
+    for run in runs:
+        for seconds, _, staleness in staleness_batches(run):
+            place = bins_of(seconds, edges)
+            for span in np.unique(place).tolist():
+                spans[span].add(staleness[place == span])
+    known = np.array([len(span) > 0 for span in spans])
+    there = [span for span in spans if len(span)]
+    low, high = np.array([span.quantiles((0.05, 0.95)) for span in there]).T
+    mean = np.array([span.mean for span in there])
     centre = (edges[:-1] + edges[1:]) / 2
-    mean = mean_in_bins(at, values, edges)
-    known = ~np.isnan(mean)
-    axes.fill_between(
-        centre[known], low[known], high[known], color=look.color, alpha=0.2, linewidth=0
-    )
+    axes.fill_between(centre[known], low, high, color=look.color, alpha=0.2, linewidth=0)
     # The last span of a run counts as its own, though it ends before the span does.
-    ends = edges[np.searchsorted(edges, [rows["seconds"].max() for rows in tables])]
-    curve = split_at(centre[known], mean[known], ends)
+    ends = edges[np.searchsorted(edges, last)]
+    curve = split_at(centre[known], mean, ends)
     width = 1.6 * style.stroke
     axes.plot(curve.x, curve.y, color=look.color, linestyle=look.line, linewidth=width)
     draw_fewer(axes, curve, look.label, look.color, look.line, width)
@@ -216,10 +220,10 @@ def _titles(shown: Sequence[Group], style: Style) -> list[str]:
     )
 
 
-def _describe(axes: Axes, group: Group, name: str, values: np.ndarray, style: Style) -> None:
+def _describe(axes: Axes, group: Group, name: str, values: Distribution, style: Style) -> None:
     """The setting's name on the left, and as many numbers as fit on the right."""
     oracle, steady = mean_staleness(group.first), _steady_mean(group)
-    mean = f"mean {values.mean():.2f}"
+    mean = f"mean {values.mean:.2f}"
     warm = mean if steady is None else f"{mean} ({steady:.2f} after warm-up)"
     theory = formula = ""
     if oracle is not None:
@@ -229,7 +233,7 @@ def _describe(axes: Axes, group: Group, name: str, values: np.ndarray, style: St
         axes.set_title(name, loc="left", fontsize="small", pad=3)
         axes.set_title(mean + theory, loc="right", fontsize="small", pad=3)
     else:
-        rest = f", max {values.max()}, {len(values):,} updates"
+        rest = f", max {values.largest}, {len(values):,} updates"
         texts = (warm + formula + rest, warm + theory + rest, mean + theory + rest, mean + theory)
         points = font_manager.FontProperties(size="small").get_size_in_points()
         room = 0.9 * style.width * 72 / (0.58 * points) - 1.2 * len(name)
@@ -241,9 +245,9 @@ def _describe(axes: Axes, group: Group, name: str, values: np.ndarray, style: St
 
 def _steady_mean(group: Group) -> float | None:
     """The mean without the warm-up of each run; None where there is nothing to cut."""
-    runs = [staleness_rows(run)["staleness"].to_numpy(dtype=float) for run in group.runs]
-    cuts = [warm_up(values) for values in runs]
+    series = [tally(run).series for run in group.runs]
+    cuts = [each.cut() for each in series]
     if not any(cuts):
         return None
-    steady = [values[cut:] for values, cut in zip(runs, cuts, strict=True)]
-    return float(np.concatenate(steady).mean())
+    left = [each.after(cut) for each, cut in zip(series, cuts, strict=True)]
+    return sum(total for total, _ in left) / sum(count for _, count in left)

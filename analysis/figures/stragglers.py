@@ -16,13 +16,14 @@ from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, drawable, shorten
 from afl_sim.analysis.series import (
     client_count,
-    compute_seconds,
+    has_computed,
     idle_share,
     mean_in_bins,
     rounds,
     speeds_by_run,
     update_share,
 )
+from afl_sim.analysis.tally import tally
 from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
 from afl_sim.recording import Run
 
@@ -47,7 +48,7 @@ def stragglers(runs: Sequence[Run], *, style: str | Style = "paper") -> Figure:
     Raises:
         CannotDraw: no run has a finished task.
     """
-    shown, others = usable(runs, lambda run: len(compute_seconds(run)) > 0, "no finished tasks")
+    shown, others = usable(runs, has_computed, "no finished tasks")
     waited = [group for group in shown if len(rounds(group.first))]
     with themed(style) as chosen:
         count = 4 if waited else 2
@@ -126,7 +127,8 @@ def _draw_waiting(axes: Axes, waited: Sequence[Group], style: Style) -> None:
         edges = np.linspace(0.5, last + 0.5, bins + 1)
         ends = edges[np.searchsorted(edges, [own["version"].max() for own in tables if len(own)])]
         for column, stroke, line in (("waiting", 1.6, look.line), ("alone", 1.1, ":")):
-            mean = mean_in_bins(number, 100 * table[column].to_numpy(dtype=float), edges)
+            shares = 100 * table[column].to_numpy(dtype=float)
+            mean = mean_in_bins(number, shares, edges, table["rounds"].to_numpy())
             curve = split_at((edges[:-1] + edges[1:]) / 2, mean, ends)
             axes.plot(
                 curve.x,
@@ -152,8 +154,8 @@ def _draw_waiting(axes: Axes, waited: Sequence[Group], style: Style) -> None:
 
 def _draw_last(axes: Axes, group: Group, name_it: bool, style: Style) -> None:
     """Bars for the clients that were last most often in the first run; they differ by run."""
-    last = rounds(group.first)["last"].astype("int64")
-    often = last.value_counts(normalize=True).head(NAMED) * 100
+    counts = tally(group.first).rounds.last()
+    often = 100 * (counts.head(NAMED) / counts.sum())
     axes.bar(range(len(often)), often, color=look_of(group, style).color, width=0.7)
     axes.set_xticks(range(len(often)), [str(client) for client in often.index], fontsize="small")
     axes.grid(axis="x", visible=False)
@@ -162,8 +164,8 @@ def _draw_last(axes: Axes, group: Group, name_it: bool, style: Style) -> None:
         "How often each client is last"
         + (f": {drawable(shorten(group.short, 14))}" if name_it else "")
     )
-    if len(last.unique()) > NAMED:
-        others, rest = last.nunique() - NAMED, 100 - often.sum()
+    if len(counts) > NAMED:
+        others, rest = len(counts) - NAMED, 100 - often.sum()
         axes.annotate(
             f"{others} other{'s' if others > 1 else ''}: {rest:.0f} %",
             (0.98, 0.95),

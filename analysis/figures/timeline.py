@@ -6,24 +6,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from afl_sim.analysis.activity import Activity, versions_within
+from afl_sim.analysis.distribution import pooled
 from afl_sim.analysis.figures.panels import virtual_time
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import drawable, shorten
-from afl_sim.analysis.series import compute_seconds, has_queues, horizon
+from afl_sim.analysis.series import has_queues, horizon, speeds
+from afl_sim.analysis.tally import tally
 from afl_sim.analysis.theme import Style, note_left_out, themed
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CLIENTS_SHOWN: Final = 20
-LEGS: Final = ("download", "queueing", "compute", "upload")
 _WORK: Final = ("download", "compute", "upload")
 _ROW: Final = (-0.38, 0.76)  # a client's bars: from where, and how high
 _STRIP: Final = (-0.38, 0.26)  # tasks that wait behind the one that is computed, below it
@@ -54,7 +56,7 @@ def timeline(
     Raises:
         CannotDraw: no run has a task.
     """
-    shown, others = usable(runs, lambda run: len(run.tasks) > 0, "no tasks")
+    shown, others = usable(runs, has_tasks, "no tasks")
     members = [group.first for group in shown]
     chosen_clients = choose_clients(members, clients) if isinstance(clients, int) else list(clients)
     begin, end = window or default_window(members)
@@ -84,21 +86,30 @@ def choose_clients(runs: Sequence[Run], count: int) -> list[int]:
 
     Only clients that got a task in some run; those that never finished one count as the slowest.
     """
-    seconds = pd.concat([compute_seconds(run) for run in runs]).groupby(level=0).mean()
-    busy = sorted({int(client) for run in runs for client in run.tasks["client"].unique()})
+    seconds = speeds(runs).to_dict()
+    busy = np.unique(np.concatenate([_clients_with_tasks(run) for run in runs])).tolist()
     order = sorted(busy, key=lambda client: (seconds.get(client, np.inf), client))
     picks = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return [order[pick] for pick in picks]
 
 
+def _clients_with_tasks(run: Run) -> npt.NDArray[np.int64]:
+    clients = tally(run).clients
+    return clients.clients[clients["tasks"] > 0]
+
+
+def has_tasks(run: Run) -> bool:
+    """Whether a client of the run got a task."""
+    return len(_clients_with_tasks(run)) > 0
+
+
 def default_window(runs: Sequence[Run]) -> tuple[float, float]:
     """From 0 until the slow tenth of the tasks has had time for two, within the longest run."""
     length = max(horizon(run) for run in runs)
-    spent = pd.concat([run.tasks["ended"] - run.tasks["dispatched"] for run in runs]).dropna()
+    spent = pooled([tally(run).spans for run in runs])
     if len(spent) == 0:
         return 0.0, max(length, 1e-6)
-    slow = float(np.quantile(spent.to_numpy(dtype=float), 0.95)) / 1e6
-    typical = float(np.median(spent.to_numpy(dtype=float))) / 1e6
+    typical, slow = (micro / 1e6 for micro in spent.quantiles((0.5, 0.95)))
     return 0.0, min(max(2.2 * slow, 12 * typical), length) or 1e-6
 
 
@@ -118,18 +129,15 @@ def _draw_clients(
     colors = style.colors
     last = horizon(run)
     until = min(end, last)
-    tasks = run.tasks[run.tasks["client"].isin(clients)]
+    activity = Activity(run, clients, begin, until)
     for row, client in enumerate(clients):
-        mine = tasks[tasks["client"] == client]
         if until > begin:
             _bars(axes, row, [(begin, until)], colors.idle)
-        spans = legs(mine, until)
+        spans = activity.spans(client)
         for leg, color in _colors(style).items():
             inside = [(a, b) for a, b in spans[leg] if b > begin and a < until]
             _bars(axes, row, inside, color, _STRIP if leg == "queueing" else _ROW)
-        lost = mine[mine["cancelled"].notna() | mine["failed"].notna()]
-        at = lost["ended"].astype("float64") / 1e6
-        at = at[(at >= begin) & (at <= until)]
+        at = activity.lost(client)
         axes.plot(
             at,
             [row] * len(at),
@@ -146,31 +154,6 @@ def _draw_clients(
     axes.set_yticks(range(len(clients) + 1), [*map(str, clients), "server"], fontsize=size)
     axes.tick_params(axis="y", length=0, pad=2)
     axes.grid(visible=False)
-
-
-def legs(tasks: pd.DataFrame, until: float) -> dict[str, list[tuple[float, float]]]:
-    """When one client's tasks downloaded, queued, computed and uploaded: spans in virtual seconds.
-
-    Args:
-        tasks: rows of `Run.tasks`.
-        until: where legs that are still under way end, in seconds.
-    """
-    spans: dict[str, list[tuple[float, float]]] = {leg: [] for leg in LEGS}
-    names = ("dispatched", "downloaded", "started", "computed", "arrived", "ended")
-    moments = {name: tasks[name].astype("float64").to_numpy() / 1e6 for name in names}
-    for row in range(len(tasks)):
-        ended = moments["ended"][row]
-        stop = until if np.isnan(ended) else ended
-        start = moments["dispatched"][row]
-        for leg, name in zip(spans, names[1:5], strict=True):
-            reached = moments[name][row]
-            finish = stop if np.isnan(reached) else min(reached, stop)
-            if finish > start:
-                spans[leg].append((start, finish))
-            if np.isnan(reached):
-                break
-            start = finish
-    return spans
 
 
 def _colors(style: Style) -> dict[str, str]:
@@ -192,11 +175,7 @@ def _bars(
 
 
 def _draw_server(axes: Axes, run: Run, row: int, begin: float, end: float, style: Style) -> None:
-    made = run.events.loc[(run.events["kind"] == "aggregated").to_numpy(), ["time_us", "version"]]
-    made = made.drop_duplicates("version")
-    times = made["time_us"].to_numpy(dtype=float) / 1e6
-    inside = (times >= begin) & (times <= end)
-    times, versions = times[inside], made["version"].to_numpy()[inside]
+    times, versions = versions_within(run, begin, end)
     ink = style.colors.ink
     axes.vlines(times, row - 0.4, row + 0.4, color=ink, linewidth=0.9 * style.stroke)
     if 0 < len(times) <= _MOST_LINES:

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from afl_sim.analysis.activity import (
+    LEGS,
+    nth_dispatch,
+    spans_of,
+    tasks_of,
+    versions_within,
+)
 from afl_sim.analysis.curves import curve_of, mean_curve
-from afl_sim.analysis.figures.timeline import LEGS, choose_clients, legs
+from afl_sim.analysis.figures.timeline import choose_clients, has_tasks
 from afl_sim.analysis.measures import has_events
 from afl_sim.analysis.metrics import (
     ACCURACY,
@@ -29,6 +36,8 @@ from afl_sim.recording import Run
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from afl_sim.recording.columns import Columns
 
 CLIENTS: Final = 60
 MOST_TASKS: Final = 20_000
@@ -154,29 +163,28 @@ def timeline_data(run: Run) -> dict[str, Any] | None:
     Of a run with very many tasks only its beginning: ``end`` says until when, and ``cut`` that it
     is so. None without tasks.
     """
-    if not has_events(run) or not len(run.tasks):
+    if not has_events(run) or not has_tasks(run):
         return None
     chosen = choose_clients([run], CLIENTS)[::-1]  # the slowest at the top
-    mine = run.tasks[run.tasks["client"].isin(chosen)]
     end = horizon(run)
-    cut = len(mine) > MOST_TASKS
-    if cut:
-        end = float(mine["dispatched"].iloc[MOST_TASKS]) / 1e6
-        mine = mine.iloc[:MOST_TASKS]
+    last_us = nth_dispatch(run, chosen, MOST_TASKS)
+    if last_us is not None:
+        end = last_us / 1e6
     spans: dict[str, list[list[float]]] = {leg: [] for leg in LEGS}
     lost = []
+    tasks = _by_client(run, chosen, last_us)
     for client in chosen:
-        tasks = mine[mine["client"] == client]
-        for leg, found in legs(tasks, end).items():
+        mine = tasks[client]
+        for leg, found in spans_of(mine, end).items():
             spans[leg].append(_rounded(np.array(found).ravel()))
-        gone = tasks.loc[tasks["cancelled"].notna() | tasks["failed"].notna(), "ended"]
-        lost.append(_rounded(gone.to_numpy(dtype="float64") / 1e6))
-    made = run.events.loc[(run.events["kind"] == "aggregated").to_numpy(), ["time_us", "version"]]
-    made = made.drop_duplicates("version")
-    made = made[made["time_us"] <= end * 1e6].head(MOST_TASKS)
+        gone = (mine["cancelled"] >= 0) | (mine["failed"] >= 0)
+        lost.append(_rounded(mine["ended"][gone] / 1e6))
+    times, numbers = versions_within(run, 0.0, end, MOST_TASKS)
     versions = [
-        [round(time / 1e6, 6), int(version)]
-        for time, version in zip(made["time_us"], made["version"], strict=True)
+        [round(time, 6), version]
+        for time, version in zip(
+            times[:MOST_TASKS].tolist(), numbers[:MOST_TASKS].tolist(), strict=True
+        )
     ]
     return {
         "clients": [int(client) for client in chosen],
@@ -184,7 +192,18 @@ def timeline_data(run: Run) -> dict[str, Any] | None:
         "lost": lost,
         "versions": versions,
         "end": end or 1.0,
-        "cut": cut,
+        "cut": last_us is not None,
+    }
+
+
+def _by_client(run: Run, clients: Sequence[int], last_us: int | None) -> dict[int, Columns]:
+    """The tasks of some clients, in the order of their dispatch, before the last one is sent."""
+    until_us = None if last_us is None else last_us - 1
+    parts = list(tasks_of(run, clients, until_us))
+    tasks = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {
+        client: {name: column[tasks["client"] == client] for name, column in tasks.items()}
+        for client in clients
     }
 
 

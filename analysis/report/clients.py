@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from afl_sim.analysis.series import client_count, idle_share, speeds, staleness_rows, update_share
+from afl_sim.analysis.series import (
+    client_count,
+    idle_share,
+    mean_staleness_by_client,
+    speeds,
+    update_share,
+)
+from afl_sim.analysis.tally import tally
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -37,10 +44,13 @@ def client_table(run: Run) -> pd.DataFrame:
     """
     import pandas as pd
 
-    tasks = run.tasks
-    client = tasks["client"].astype("int64")
+    found = tally(run).clients
+    got = found["tasks"] > 0
+    mine = pd.DataFrame(
+        {name: found[name][got] for name in ("tasks", "used", "lost")}, index=found.clients[got]
+    )
     count = client_count(run)
-    index = range(count) if count <= MOST else sorted(client.unique())
+    index = range(count) if count <= MOST else mine.index
     table = pd.DataFrame(index=pd.Index(index, name="client"))
     if len(run.client_groups):
         table["group"] = run.client_groups.reindex(table.index).astype(str)
@@ -49,15 +59,12 @@ def client_table(run: Run) -> pd.DataFrame:
         table["samples"] = counts.sum(axis=1).reindex(table.index)
         table["labels"] = (counts > 0).sum(axis=1).reindex(table.index)
     table["compute"] = speeds([run]).reindex(table.index)
-    table["tasks"] = client.value_counts().reindex(table.index, fill_value=0)
-    used = client[tasks["aggregated"].notna()]
-    table["aggregated"] = used.value_counts().reindex(table.index, fill_value=0)
+    mine = mine.reindex(table.index, fill_value=0)
+    table["tasks"], table["aggregated"] = mine["tasks"], mine["used"]
     table["share"] = 100 * update_share(run).reindex(table.index)
-    rows = staleness_rows(run)
-    table["staleness"] = rows.groupby("client")["staleness"].mean().reindex(table.index)
+    table["staleness"] = mean_staleness_by_client(run).reindex(table.index)
     table["idle"] = 100 * idle_share(run).reindex(table.index)
-    lost = client[tasks["failed"].notna() | tasks["cancelled"].notna()]
-    table["lost"] = lost.value_counts().reindex(table.index, fill_value=0)
+    table["lost"] = mine["lost"]
     return table
 
 

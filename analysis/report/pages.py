@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from afl_sim.analysis.compare import comparison, interval_texts, over_seeds, texts_of
 from afl_sim.analysis.intervals import sentences
-from afl_sim.analysis.measures import measure_all
+from afl_sim.analysis.measures import measure_all, parts_of_costs
 from afl_sim.analysis.registry import FIGURES
 from afl_sim.analysis.replications import named
 from afl_sim.analysis.report.charts import (
@@ -195,6 +195,7 @@ def _differences_note(count: int) -> str:
 def _summary(run: Run) -> list[tuple[str, str]]:
     frame = comparison([run])
     facts = [(heading, values[0]) for heading, values in texts_of(frame) if heading not in {"run"}]
+    facts += parts_of_costs(run)
     updates = run.summary.get("updates") or {}
     fates = ("dispatched", "discarded", "buffered", "failed", "cancelled")
     facts += [(f"tasks {fate}", f"{updates[fate]:,}") for fate in fates if updates.get(fate)]

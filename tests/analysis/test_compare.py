@@ -10,7 +10,8 @@ from rich.console import Console
 
 from afl_sim import load_scenario, simulate
 from afl_sim.analysis import comparison, print_comparison, write_comparison
-from afl_sim.analysis.measures import measurements, steady_state
+from afl_sim.analysis.measures import measurements
+from afl_sim.analysis.steady import steady_state
 from afl_sim.recording import RunFolder, load_run
 
 

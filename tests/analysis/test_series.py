@@ -11,19 +11,19 @@ from afl_sim.analysis.curves import Curve, held, mean_of, median_curve, split_at
 from afl_sim.analysis.replications import Group
 from afl_sim.analysis.series import (
     bytes_until,
-    compute_seconds,
     has_queues,
     idle_share,
-    leg_seconds,
     mean_in_bins,
-    occupancy,
     rounds,
     staleness_rows,
-    transfers,
 )
 from afl_sim.analysis.settings import flattened, series, swept
+from afl_sim.analysis.tally import compute_us, legs_us
 from afl_sim.analysis.theory import mean_staleness
+from afl_sim.analysis.transfers import Occupancy, transfer_batches
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
+from afl_sim.recording.columns import columns_of
+from afl_sim.recording.tasks import task_columns
 from afl_sim.world.event_kinds import (
     AGGREGATED,
     ARRIVED,
@@ -74,11 +74,20 @@ def test_rounds_by_hand(two_rounds):
     assert table["alone"].tolist() == pytest.approx([0.3, 0.5])
 
 
+def tasks_of(run):
+    return task_columns(columns_of(run.events))
+
+
+def leg_seconds(run):
+    """The legs of the arrived tasks in the order of their dispatch."""
+    return pd.DataFrame(legs_us(tasks_of(run))) / SECOND
+
+
 def test_legs_by_hand_and_absent_legs_take_no_time(two_rounds):
     table = leg_seconds(two_rounds)
     first = table.iloc[0]
     assert first[["download", "compute", "upload", "buffer"]].tolist() == [1.0, 3.0, 0.0, 6.0]
-    again = table[table["client"] == 0].iloc[1]
+    again = table.iloc[3]
     assert again[["download", "compute", "upload", "buffer"]].tolist() == [0.0, 2.0, 2.0, 4.0]
     assert len(table) == 5  # the cancelled task has no legs to speak of
 
@@ -115,7 +124,7 @@ def test_waiting_in_a_queue_is_a_leg_of_its_own(queues, two_rounds):
     assert table["queueing"].tolist() == [0.0, 4.0, 4.0]
     assert table["compute"].tolist() == [5.0, 3.0, 0.0]
     assert table["upload"].tolist() == [1.0, 1.0, 1.0]
-    assert compute_seconds(queues).tolist() == [5.0, 3.0, 0.0]
+    assert (compute_us(tasks_of(queues))[1] / SECOND).tolist() == [5.0, 3.0, 0.0]
     assert queues.tasks["started"].isna().tolist() == [False, False, False, True, True]
     assert leg_seconds(two_rounds)["queueing"].eq(0).all()
     assert has_queues(queues)
@@ -127,7 +136,7 @@ def test_tasks_of_one_client_that_overlap_count_once(queues):
 
 
 def test_transfers_that_take_time_by_hand(two_rounds):
-    table = transfers(two_rounds)
+    table = pd.concat(transfer_batches(two_rounds))
     rows = table[["direction", "begin", "end", "bytes"]].to_numpy().tolist()
     assert rows == [["download", 0.0, 1.0, 100.0], ["upload", 12.0, 14.0, 50.0]]
     assert bytes_until(two_rounds, np.array([0.5, 1.0, 7.0, 20.0])).tolist() == [0, 100, 200, 350]
@@ -142,6 +151,14 @@ def test_buffered_versions_are_no_rounds(tmp_path):
             log.append(10 + client, ARRIVED, client, 0, 0, 0)
             log.append(10 + client, AGGREGATED, client, 0, 1 + client // 2, 0, client // 2)
     assert rounds(load_run(folder.path)).empty
+
+
+def occupancy(begin, end, edges, **clip):
+    """The mean of spans that are added one by one."""
+    with Occupancy(edges, clipped=bool(clip)) as found:
+        for one in range(len(begin)):
+            found.add(begin[one : one + 1], end[one : one + 1])
+        return found.mean(**clip)
 
 
 def test_occupancy_is_an_average_over_time():

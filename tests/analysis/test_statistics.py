@@ -8,9 +8,10 @@ import pytest
 from fake_runs import fake_run
 from scipy.stats import t
 
-from afl_sim.analysis.measures import steady_state
 from afl_sim.analysis.replications import groups, paired_runs, pairs
-from afl_sim.analysis.statistics import BATCH, median_time, student_interval, warm_up
+from afl_sim.analysis.statistics import median_time, student_interval
+from afl_sim.analysis.steady import steady_state
+from afl_sim.analysis.warm_up import BATCH, warm_up
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
 from afl_sim.world.event_kinds import (
     AGGREGATED,

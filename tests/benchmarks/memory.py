@@ -90,7 +90,7 @@ def _peaks(layout: str, train: int, test: int) -> tuple[float, float]:
         )
         peaks = [0.0, 0.0]
         while process.poll() is None:
-            there = list(map(_megabytes, _tree(process.pid)))
+            there = list(map(megabytes, processes_of(process.pid)))
             trains = len(there) > _SERVING + 1
             peaks[trains] = max(peaks[trains], sum(there))
             sleep(_EVERY)
@@ -100,7 +100,7 @@ def _peaks(layout: str, train: int, test: int) -> tuple[float, float]:
         return peaks[0], peaks[1]
 
 
-def _tree(process: int) -> Iterator[int]:
+def processes_of(process: int) -> Iterator[int]:
     """A process and those that it began, directly or not."""
     yield process
     try:
@@ -108,10 +108,11 @@ def _tree(process: int) -> Iterator[int]:
     except OSError:  # it has ended
         return
     for child in " ".join(children).split():
-        yield from _tree(int(child))
+        yield from processes_of(int(child))
 
 
-def _megabytes(process: int) -> float:
+def megabytes(process: int) -> float:
+    """A process's proportional set size in MB; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     except OSError:

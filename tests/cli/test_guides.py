@@ -19,11 +19,14 @@ LEAVES = {
     "own-figure.md": "figures/staleness_figure-ecdf.pdf",
     "own-selection.md": "runs/hardest/model.safetensors",
     "own-staleness-weight.md": "runs/weighed/model.safetensors",
+    "adaptive-server.md": "runs/careful/model.safetensors",
     "own-attack.md": "runs/mislabelled/model.safetensors",
     "own-compressor.md": "runs/signs/model.safetensors",
+    "energy.md": "runs/joules/summary.json",
     "referee.md": "judged.py",
     "cluster.md": "runs/one/summary.json",
     "which-server.md": "runs/winner/model.safetensors",
+    "import-traces.md": "runs/bus/summary.json",
     "resume.md": "runs/stopped/model.safetensors",
 }
 

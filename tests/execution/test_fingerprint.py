@@ -20,8 +20,9 @@ from rich.console import Console
 from afl_sim.analysis.compare import print_comparison
 from afl_sim.cli.studies import outcome_line
 from afl_sim.errors import RunFolderError
-from afl_sim.execution.arithmetic import arithmetic_digest, cpu_vendor
+from afl_sim.execution.arithmetic import arithmetic_digest
 from afl_sim.execution.numerics import deterministic, fingerprint
+from afl_sim.machine import cpu_vendor
 from afl_sim.recording import Run, first_divergence, format_divergence, load_run
 from afl_sim.recording.fingerprints import numerics_differences
 from afl_sim.run.api import load_scenario, read_study, resume, simulate

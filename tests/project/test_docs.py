@@ -153,6 +153,7 @@ TRACES = {
     "nights.csv": "client,start,end\n"
     + "".join(f"{name},2024-03-01T22:00,2024-03-02T06:00\n" for name in ("a", "b", "c")),
     "shifts.csv": "hours\n8\n12\n24\n",
+    "uplinks.csv": "start,end,bandwidth\n0,10,5000\n10,15,0\n",
     "here.csv": "seconds_per_sample\n0.01\n0.02\n",
     "presence.csv": "client,start,end\n0,0,50000\n1,10,60000\n2,0,86400\n",
 }
@@ -281,6 +282,7 @@ OBJECTS: dict[str, tuple[type, ...]] = {
 WRITTEN = {
     *("study.json", "study.yaml", "table.csv", "table.md", "comparison.csv", "report.html"),
     *("personal.safetensors", "models/version-12.safetensors"),
+    *("bus.yaml", "bus.csv", "bus-links.csv"),
 }
 PLACEHOLDERS = {"package.module", "KEY.PATH"}
 SUFFIXES = (

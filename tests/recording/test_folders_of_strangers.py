@@ -27,9 +27,8 @@ from afl_sim.analysis.theory import mean_staleness
 from afl_sim.cli.studies import outcome_line
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import load_run, load_runs
-from afl_sim.recording.contents import first_rows
 from afl_sim.recording.diff import first_divergence, format_divergence
-from afl_sim.recording.events import OPTIONAL, schema, to_frame
+from afl_sim.recording.events import to_frame
 from afl_sim.recording.study_index import not_begun
 from afl_sim.study.case import Outcome
 
@@ -297,7 +296,7 @@ def test_a_table_that_another_tool_has_written_anew_is_read(study: Path, tmp_pat
     rewritten(folder, EVENTS, change)
     events = load_run(folder).events
     assert events.astype(before.dtypes.to_dict()).equals(before)
-    first, _ = first_rows(folder / EVENTS, schema(), OPTIONAL, 5)
+    first, *_ = load_run(folder).event_tables(*before.columns, rows=5)
     assert to_frame(first)["kind"].tolist() == before["kind"][:5].tolist()
     assert load_run(folder).event_columns("kind")["kind"].tolist() == before["kind"].tolist()
 
@@ -306,8 +305,10 @@ def test_a_log_that_does_not_fit_in_memory_says_so(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("afl_sim.recording.contents.physical_memory", lambda: 1000)
+    run = load_run(study / "a")
     with pytest.raises(RunFolderError, match=r"rows, more than this machine's memory can hold"):
-        load_run(study / "a")
+        _ = run.events
+    assert sum(len(part["time_us"]) for part in run.event_batches("time_us")) == run.event_count
 
 
 def test_names_of_a_stranger_do_nothing_to_a_terminal(study: Path, tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from afl_sim import simulate
 from afl_sim.errors import RunFolderError, ScenarioError, StrategyError
 from afl_sim.execution.arithmetic import portable_digest
 from afl_sim.execution.numerics import fingerprint
-from afl_sim.portable import block
+from afl_sim.portable import block, mode
 from afl_sim.portable.mode import NotPortable
 from afl_sim.recording.fingerprints import numerics_differences
-from afl_sim.run import bits
+from afl_sim.run import bits, bits_trials
 from afl_sim.run.api import load_scenario, resume
 from afl_sim.run.bits import Bits, effective_bits, effective_numerics, native_notes
 from afl_sim.run.recipe import recipe_of
@@ -55,9 +55,9 @@ def without_fourier() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_fourier(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(block, "portable_arithmetic", without_fourier)
+    monkeypatch.setattr(mode, "portable_arithmetic", without_fourier)
     monkeypatch.setattr(bits, "shortfall", lambda: None)
-    monkeypatch.setattr(bits, "_known", {})
+    monkeypatch.setattr(bits_trials, "_known", {})
     portable_digest.cache_clear()
     yield
     portable_digest.cache_clear()  # it is that of other arithmetic

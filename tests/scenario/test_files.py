@@ -108,7 +108,7 @@ def test_the_figures_are_of_the_files_cases(pages: Any) -> None:
     [
         *("stragglers", "bimodal-devices", "thin-uplink", "server-link", "diurnal", "churn"),
         *("crash-faults", "device-trace", "fast-clients-few-labels", "phones-and-desktops"),
-        *("addresses", "writers", "diabetes", "own-heads"),
+        *("addresses", "writers", "diabetes", "own-heads", "adaptive-server"),
     ],
 )
 def test_the_timing_in_the_page_is_what_the_file_gives(name: str, pages: Any) -> None:

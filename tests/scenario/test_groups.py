@@ -183,7 +183,8 @@ def test_a_drawn_group_has_the_binomial_spread_and_an_exact_one_beside_it_none()
         (
             "    - {name: a, share: 1, compute: {seconds_per_step: 1, seconds_per_task: 1}}\n",
             "11: clients.groups.0.compute: has both seconds_per_step and seconds_per_task; "
-            "expected one of seconds_per_sample, seconds_per_step, seconds_per_task",
+            "expected one of seconds_per_sample, seconds_per_step, seconds_per_task, "
+            "flops_per_second",
         ),
         (
             "    - {name: a, share: 1, data: {partition: {kind: shared}}}\n",

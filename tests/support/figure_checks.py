@@ -63,7 +63,16 @@ def visible_axes(figure):
 def shown_by(name, runs, count):
     """As many runs as one page takes; the figures of a study need replications."""
     shown = runs[: min(count, FIGURES[name].per_page or count)]
+    if name == "adaptation":
+        return list(map(controlled, shown))
     return list(map(grouped, shown)) if name in ("groups", "presence") else shown
+
+
+def controlled(run):
+    """The run, as if a controller had kept its concurrency as it was."""
+    server = {"adaptive": {"kind": "staleness_target", "p95": 10}}
+    strategy = {**run.scenario["strategy"], "concurrency": 10}
+    return replace(run, scenario={**run.scenario, "server": server, "strategy": strategy})
 
 
 def grouped(run):

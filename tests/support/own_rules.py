@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from afl_sim import Attack, Compressor, Selection, StalenessWeight
+from afl_sim import Attack, Compressor, Controller, Decision, Selection, StalenessWeight
 
 CALLS: list[int] = []
 
@@ -225,3 +225,50 @@ def spoils(outputs: Any, labels: Any) -> Any:
 
 
 _calls: list[int] = []
+
+
+def to_and_fro(observation: Any, low: int = 1, high: int = 3) -> Decision:
+    """A controller: few clients after an even number of decisions, then many."""
+    return Decision(concurrency=high if observation.number % 2 == 0 else low)
+
+
+class Follows(Controller):
+    """A controller: one setting after the other, as they are written down; then no change."""
+
+    concurrency: tuple[int | None, ...] = ()
+    buffer_size: tuple[int | None, ...] = ()
+
+    def decide(self, observation: Any) -> Any:
+        k = observation.number
+        wanted = [dict(enumerate(each)).get(k) for each in (self.concurrency, self.buffer_size)]
+        return Decision(*wanted, memory={"decisions": k + 1})
+
+
+class Counts(Controller):
+    """A controller that counts in its memory, and goes by the count."""
+
+    def decide(self, observation: Any) -> Any:
+        count = observation.memory.get("count", 0) + 1
+        assert count == observation.number + 1
+        return Decision(concurrency=1 + count % 2, memory={"count": count})
+
+
+def no_decision(observation: Any) -> Any:
+    return 3
+
+
+def half_a_client(observation: Any) -> Any:
+    return Decision(concurrency=0.5)
+
+
+def a_crowd(observation: Any) -> Any:
+    return Decision(concurrency=10**6)
+
+
+def remembers_a_set(observation: Any) -> Any:
+    return Decision(memory={"seen": {1, 2}})
+
+
+def by_luck(observation: Any) -> Any:
+    CALLS.append(0)
+    return Decision(concurrency=1 + len(CALLS) % 2)

@@ -11,6 +11,7 @@ from world_runs import MODEL_BYTES, Outcome, TooLong, run, scenario
 
 from afl_sim.errors import ScheduleError
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.bundled import scenario_folder
 
 KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
 """Their clients go on from what they have of their own, which does not go with queues."""
@@ -127,6 +128,20 @@ def client_links(draw: st.DrawFn, clients: int) -> Any:
             {
                 "latency": seconds,
                 "bandwidth": st.just(MODEL_BYTES),
+                "jitter": st.sampled_from([1, 0, {"dist": "expon"}]),
+                "loss": st.sampled_from([0, 0.5]),
+            }
+        )
+        | st.fixed_dictionaries(
+            {
+                "latency": st.just(0) | seconds,
+                "bandwidth_trace": st.fixed_dictionaries(
+                    {
+                        "trace": st.just(str(scenario_folder() / "traces" / "uplinks.csv")),
+                        "factor": st.sampled_from([0.001, 0.1]),
+                        "random_start": st.booleans(),
+                    }
+                ),
                 "jitter": st.sampled_from([1, 0, {"dist": "expon"}]),
                 "loss": st.sampled_from([0, 0.5]),
             }

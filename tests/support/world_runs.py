@@ -101,7 +101,7 @@ def scripted(durations: Sequence[Sequence[float] | float]) -> dict[str, Any]:
 
 def link(spec: Any) -> dict[str, Any]:
     """A client's link: its keys, or its latency alone."""
-    keys = {"latency", "bandwidth", "jitter", "loss"}
+    keys = {"latency", "bandwidth", "bandwidth_trace", "jitter", "loss"}
     return spec if isinstance(spec, dict) and keys & spec.keys() else {"latency": spec}
 
 

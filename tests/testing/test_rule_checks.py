@@ -6,7 +6,7 @@ from typing import Any
 
 import own_rules
 import pytest
-from own_rules import Lossy, Signs
+from own_rules import Counts, Lossy, Signs
 from pydantic import ConfigDict, PrivateAttr
 
 import afl_sim.testing
@@ -18,6 +18,8 @@ SOUND = [
     Lossy(),
     rule_of("selection", "own_rules:nearest", slack=0.5),
     rule_of("staleness weight", "own_rules:halving", every=1),
+    rule_of("controller", "own_rules:to_and_fro", every=2),
+    Counts(),
     rule_of("attack", "own_rules:shrinking", share=0.3),
     rule_of("attack", "own_rules:NextLabel", clients=[7]),
     rule_of("compressor", "own_rules:Dithered", error_feedback=True),
@@ -60,6 +62,8 @@ def test_a_sound_rule_passes(rule: Rule, check: str) -> None:
             rule_of("selection", "own_rules:chooses_by_luck"),
             "answers_depend_on_the_arguments_alone",
         ),
+        (rule_of("controller", "own_rules:by_luck"), "small_inputs_have_answers"),
+        (rule_of("controller", "own_rules:half_a_client"), "small_inputs_have_answers"),
         (rule_of("staleness weight", "own_rules:below_zero"), "small_inputs_have_answers"),
         (rule_of("metric", "own_rules:counted"), "answers_depend_on_the_arguments_alone"),
         (rule_of("metric", "own_rules:counted"), "worker_processes_give_the_same_bits"),

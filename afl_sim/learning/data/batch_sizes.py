@@ -31,7 +31,10 @@ UNKNOWN = BatchSizes()
 
 
 def batch_sizes(
-    held: npt.NDArray[np.int64], batch: int | None, drop_last: bool
+    held: npt.NDArray[np.int64],
+    batch: int | None,
+    drop_last: bool,
+    most: npt.NDArray[np.int64] | None = None,
 ) -> dict[int, tuple[int, int]]:
     """Every size of a mini-batch, with the first client that has it and its number of samples.
 
@@ -39,7 +42,10 @@ def batch_sizes(
         held: how many samples each client holds.
         batch: samples in a mini-batch; None for all that a client has.
         drop_last: whether the last, smaller mini-batch is left out, unless it is the only one.
+        most: the most samples that fit into a mini-batch of each client, (clients,); None: all.
     """
+    if most is not None:
+        return _of_bounded(held, batch, drop_last, most)
     clients, samples = _first_of_each(held)
     if batch is None:
         parts = [(samples, samples > 0)]
@@ -54,6 +60,21 @@ def batch_sizes(
         different, first = np.unique(sizes[there], return_index=True)
         for size, place in zip(different.tolist(), first.tolist(), strict=True):
             found[size] = int(clients[there][place]), int(samples[there][place])
+    return dict(sorted(found.items()))
+
+
+def _of_bounded(
+    held: npt.NDArray[np.int64], batch: int | None, drop_last: bool, most: npt.NDArray[np.int64]
+) -> dict[int, tuple[int, int]]:
+    """`batch_sizes` of clients that differ in the size of their batches."""
+    bound = np.maximum(held, 1) if batch is None else np.full(len(held), batch)
+    own = np.minimum(most, bound)
+    found: dict[int, tuple[int, int]] = {}
+    for size in np.unique(own).tolist():
+        mine = np.flatnonzero(own == size)
+        for each, (first, samples) in batch_sizes(held[mine], size, drop_last).items():
+            this = int(mine[first]), samples
+            found[each] = min(this, found.get(each, this))
     return dict(sorted(found.items()))
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
+from afl_sim.lazy import Tensor
 from afl_sim.learning.data.annotations import Annotations, annotations_of
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.data.inputs import Inputs

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from afl_sim.errors import DataError
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.data.arrays import Arrays
 from afl_sim.learning.data.file_formats import read_cifar, read_idx
 from afl_sim.learning.data.mnist_cache import cache_folder, locked, unpack_mnist
 from afl_sim.scenario.sections.data import DataSpec
+
+Ints = npt.NDArray[np.int64]
 
 _COMPARED = 64  # number of images of each set that are compared with their files
 _READERS = {
@@ -32,7 +34,7 @@ def read_images(spec: DataSpec, cache: Path, *, train: bool) -> tuple[Tensor, Te
     folder = _folder(spec, cache)
     found, targets = _read(spec, folder, train=train, images=True)
     images = torch.from_numpy(found)
-    labels = _checked_labels(spec, folder, targets)
+    labels = torch.from_numpy(_checked_labels(spec, folder, targets))
     if len(images) != len(labels):
         raise _unreadable(spec, folder, f"{len(images)} images with {len(labels)} labels")
     if (shape := tuple(images.shape[1:])) != spec.info.input_shape:
@@ -40,7 +42,7 @@ def read_images(spec: DataSpec, cache: Path, *, train: bool) -> tuple[Tensor, Te
     return images, labels
 
 
-def read_labels(spec: DataSpec, cache: Path, *, train: bool) -> Tensor:
+def read_labels(spec: DataSpec, cache: Path, *, train: bool) -> Ints:
     """Labels alone: int64, shape (samples,)."""
     folder = _folder(spec, cache)
     _, targets = _read(spec, folder, train=train, images=False)
@@ -86,8 +88,8 @@ def _alike(source: Tensor, stored: Tensor) -> bool:
     return torch.equal(rises.sign(), steps.sign())
 
 
-def _checked_labels(spec: DataSpec, folder: Path, targets: Any) -> Tensor:
-    labels = torch.as_tensor(targets, dtype=torch.int64)
+def _checked_labels(spec: DataSpec, folder: Path, targets: Any) -> Ints:
+    labels = np.array(targets, dtype=np.int64)
     if spec.split == "letters":  # counted from 1, the only such split
         labels = labels - 1
     if not len(labels):

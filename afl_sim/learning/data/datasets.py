@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from afl_sim.errors import DataError
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.arrays import Arrays, content_key, holds, open_arrays, store_arrays
 from afl_sim.learning.data.content import data_digest
@@ -88,17 +87,17 @@ def load_annotations(spec: DataSpec, streams: Streams, cache: Path | None = None
         found = _pool(spec, cache).annotations
     else:
         labels = _read_pool_labels(unsplit, cache_for(spec, cache))
-        found = Annotations(labels.numpy(), form_of(spec).outputs)
+        found = Annotations(labels, form_of(spec).outputs)
     training, _ = split_pool(len(found), spec.validation, streams)
     return found.of(training)
 
 
 @lru_cache(maxsize=2)
-def _read_pool_labels(spec: DataSpec, cache: Path) -> Tensor:
+def _read_pool_labels(spec: DataSpec, cache: Path) -> npt.NDArray[np.int64]:
     # Once per process: checking MNIST's files takes as long as a short run without training.
     labels = read_labels(spec, cache, train=True)
     if spec.pool == "train_and_test":
-        labels = torch.cat([labels, read_labels(spec, cache, train=False)])
+        labels = np.concatenate([labels, read_labels(spec, cache, train=False)])
     return labels
 
 

@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.data.mapped_files import MappedFile
 from afl_sim.learning.data.normalization import normalized, of_unit_norm
 from afl_sim.machine import physical_memory

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.data.datasets import scaling_of
 from afl_sim.learning.data.form import IGNORED, SampleForm, form_of
 from afl_sim.scenario.sections.data import DataSpec

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from afl_sim.lazy import Tensor, torch
 
 _FIXED: Final = {
     "raw": (0.0, 1.0),

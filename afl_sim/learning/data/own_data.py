@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.data.float_moments import float_moments
 from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
 from afl_sim.learning.data.mapped_files import mapped_file

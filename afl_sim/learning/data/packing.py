@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from afl_sim.lazy import torch
 from afl_sim.learning.data.arrays import Arrays
 from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.form import SampleForm

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import torch
 from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.data.inputs import RawInputs

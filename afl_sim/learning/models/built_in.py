@@ -6,13 +6,10 @@ time.
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from torch import nn
-from torch.overrides import TorchFunctionMode
+import math
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.families.convolutional import Cnn, LeNet, Vgg9
 from afl_sim.learning.models.families.dense import Linear, Logistic, Mlp
@@ -51,33 +48,22 @@ def build_model(spec: ModelSpec, form: SampleForm, seed: int) -> nn.Module:
         return model
 
 
-class _Unfilled(TorchFunctionMode):
-    """Draws nothing for weights that have no memory.
-
-    PyTorch imports its compiler to draw normal numbers for them, which takes seconds.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        named = kwargs or {}
-        if func in (torch.Tensor.normal_, nn.init.normal_):
-            return args[0] if args else named["tensor"]
-        return func(*args, **named)
+_MOST = 2**63 // 4 - 1  # entries of four bytes that 64 bits can number
 
 
-def count_parameters(spec: ModelSpec, form: SampleForm) -> int:
-    """The number of parameters of a built-in model; no memory is used for them.
+def count_parameters(spec: ModelSpec, form: SampleForm) -> int | None:
+    """The number of parameters of a model, without building it; None if only the network tells.
 
     Raises:
         ScenarioError: a layer has more entries than can be numbered, or cannot take such samples.
     """
-    try:
-        with torch.device("meta"), _Unfilled():
-            model = spec.build(form)
-    except (RuntimeError, TypeError) as error:  # what PyTorch says to sizes beyond 64 bits
+    entries = spec.entries(form)
+    if entries is None:
+        return None
+    sizes = [math.prod(shape) for shape in entries.parameters.values()]
+    if max(sizes) > _MOST:
         raise ScenarioError(
             f"model: {spec.kind} with a layer of this size has more weights than can be numbered; "
             "expected smaller layers"
-        ) from error
-    return sum(parameter.numel() for parameter in model.parameters())
+        )
+    return sum(sizes)

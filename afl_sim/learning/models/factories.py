@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, create_model, model_validator
-from torch import nn
 
-from afl_sim.errors import ScenarioError
+from afl_sim.errors import NotPortable, ScenarioError
+from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.spec import ModelSpec, StandardSpec
-from afl_sim.portable.mode import NotPortable
 from afl_sim.scenario.own_rules import load
 from afl_sim.user_code import reason
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from afl_sim.learning.models.entries import TRAINABLE
 from afl_sim.learning.models.names import matching
 
 _BUFFERS = "_afl_sim_fixed"  # a module's attribute
@@ -43,7 +44,7 @@ def fix_all_but(model: nn.Module, trained: Sequence[str]) -> None:
         if buffer is not None and name not in module._non_persistent_buffers_set
     ]
     names = [*(name for name, _ in parameters), *(name for name, _, _ in buffers)]
-    kept = matching(trained, names, "model.trainable")
+    kept = matching(trained, names, TRAINABLE)
     tied = {id(parameter) for name, parameter in parameters if name in kept}
     for _, parameter in parameters:
         if id(parameter) in tied:

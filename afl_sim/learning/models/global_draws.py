@@ -8,27 +8,27 @@ from contextlib import contextmanager
 from threading import RLock
 
 import numpy as np
-import torch
-from torch import nn
 
-from afl_sim.learning.models.few_channels import is_watched
+from afl_sim.lazy import nn, torch
 
 one_thread_draws = RLock()
 """Held by the thread that draws from a global generator after seeding it."""
 
-_NEVER_DRAW = (
-    nn.Sequential, nn.Flatten, nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU,
-    nn.Tanh, nn.Sigmoid, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm, nn.Embedding,
-    nn.Identity,
-)  # fmt: skip
+_NEVER_DRAW = frozenset({
+    "Sequential", "Flatten", "Linear", "Conv2d", "MaxPool2d", "AvgPool2d", "ReLU", "Tanh",
+    "Sigmoid", "BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm", "Embedding", "Identity",
+})  # fmt: skip
 
 
 def may_draw(model: nn.Module) -> bool:
     """Whether a pass through the model may draw from a global generator, as dropout does."""
+    from afl_sim.learning.models.few_channels import is_watched  # its classes need PyTorch
+
+    never = {getattr(nn, name) for name in _NEVER_DRAW}
     return any(
         is_watched(module)
         or not (
-            type(module) in _NEVER_DRAW
+            type(module) in never
             or type(module).__module__.startswith("afl_sim.")
             or (type(module) is nn.LSTM and not module.dropout)
         )

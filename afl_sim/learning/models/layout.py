@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-from torch import Tensor
+from afl_sim.lazy import Tensor, torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +23,13 @@ class Layout:
     """
 
     names: tuple[str, ...]
-    shapes: tuple[torch.Size, ...]
+    shapes: tuple[tuple[int, ...], ...]
     trained: tuple[bool, ...]
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         """The number of entries of each tensor."""
-        return tuple(shape.numel() for shape in self.shapes)
+        return tuple(map(math.prod, self.shapes))
 
     @cached_property
     def num_parameters(self) -> int:

@@ -9,15 +9,14 @@ import copy
 from typing import Any
 
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import Tensor, nn
 from afl_sim.learning.models.names import matching
 from afl_sim.scenario.section import Number, Section
 from afl_sim.user_code import reason
 
 _KEY = "model.lora"
-_ADAPTED = (nn.Linear, nn.Conv2d, nn.Embedding)
 ADAPTERS = "*lora_*"
 """The pattern of the names of the matrices that are added."""
 
@@ -67,7 +66,8 @@ class Lora(Section):
             if not chosen:
                 raise ScenarioError(f"{_KEY}.targets: the model has no linear layer; expected some")
             return sorted(chosen)
-        fit = {name for name, each in layers.items() if type(each) in _ADAPTED}
+        adapted = nn.Linear, nn.Conv2d, nn.Embedding
+        fit = {name for name, each in layers.items() if type(each) in adapted}
         matched = matching(self.targets, layers, f"{_KEY}.targets", "layer")
         if not matched & fit:
             name = min(matched)

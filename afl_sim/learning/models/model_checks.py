@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.models.entries import NOTHING_TRAINED
 
 
 def check_parameters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
@@ -26,7 +27,7 @@ def check_parameters(parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
             )
         trained |= parameter.requires_grad
     if not trained:
-        raise ScenarioError("model: it has no parameters to train; expected some")
+        raise ScenarioError(NOTHING_TRAINED)
 
 
 def check_tensors(model: nn.Module) -> None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import cached_property
 
-import torch
-from torch import Tensor, nn
-
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import Tensor, nn, torch
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.names import matching
 
 KEY = "model.personal"
+TUNED = "evaluation.fine_tuning.parameters"
 
 
 class PersonalParts:
@@ -82,12 +81,13 @@ class PersonalParts:
 
 
 def parts_named(
-    model: nn.Module, layout: Layout, patterns: Sequence[str], key: str
+    model: nn.Module | None, layout: Layout, patterns: Sequence[str], key: str
 ) -> PersonalParts:
     """The parts of a model that match patterns, apart from the others.
 
     Args:
-        model: has the layout's tensors. A pattern may match any name of a tied parameter.
+        model: has the layout's tensors. A pattern may match any name of a tied parameter. None if
+            no parameter is tied, as in the built-in models.
         layout: of its whole vector.
         patterns: of names.
         key: the scenario's key, for the message.
@@ -95,18 +95,20 @@ def parts_named(
     Raises:
         ScenarioError: a pattern matches nothing that is sent.
     """
-    first = {id(tensor): name for name, tensor in model.named_parameters()}
-    names = {
-        name: first[id(tensor)]
-        for name, tensor in model.named_parameters(remove_duplicate=False)
-        if first[id(tensor)] in layout.names
-    } | {name: name for name in layout.names}
+    names = {name: name for name in layout.names}
+    if model is not None:
+        first = {id(tensor): name for name, tensor in model.named_parameters()}
+        names = {
+            name: first[id(tensor)]
+            for name, tensor in model.named_parameters(remove_duplicate=False)
+            if first[id(tensor)] in layout.names
+        } | names
     what = "parameter or buffer that is in the model's vector"
     return PersonalParts(layout, {names[name] for name in matching(patterns, names, key, what)})
 
 
 def personal_parts(
-    model: nn.Module, layout: Layout, patterns: Sequence[str] | None
+    model: nn.Module | None, layout: Layout, patterns: Sequence[str] | None
 ) -> PersonalParts | None:
     """The parts of a model that clients keep for themselves; None if they keep none.
 

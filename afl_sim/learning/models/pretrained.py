@@ -8,14 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from pydantic import Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 from safetensors import SafetensorError
-from safetensors.torch import load
-from torch import Tensor, nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import Tensor, nn, torch
 from afl_sim.learning.models.names import matching
 from afl_sim.scenario.section import Section
 from afl_sim.scenario.wording import hint
@@ -58,6 +56,8 @@ class WeightsFile(Section):
         Raises:
             ScenarioError: the file is missing, damaged or has changed, or it does not fit.
         """
+        from safetensors.torch import load  # which imports PyTorch
+
         content = _content(Path(self.file))
         try:
             _check_digest(Path(self.file), content, self.sha256)
@@ -68,7 +68,9 @@ class WeightsFile(Section):
             ) from None
         except ScenarioError as error:
             raise ScenarioError(f"{_KEY}: {error}") from None
-        given = {n: t for n, t in model.state_dict(keep_vars=True).items() if isinstance(t, Tensor)}
+        given = {
+            n: t for n, t in model.state_dict(keep_vars=True).items() if isinstance(t, torch.Tensor)
+        }
         left = matching(self.skip, given.keys() | held.keys(), f"{_KEY}.skip")
         wanted = {name: tensor for name, tensor in given.items() if name not in left}
         held = {name: tensor for name, tensor in held.items() if name not in left}

@@ -7,11 +7,11 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from pydantic import Field
-from torch import nn
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.fixed import fix_all_but
+from afl_sim.learning.models.entries import Entries
 from afl_sim.learning.models.lora import ADAPTERS, Lora
 from afl_sim.learning.models.pretrained import WeightsFile
 from afl_sim.scenario.section import LaterSection
@@ -46,6 +46,17 @@ class ModelSpec(LaterSection):
             ScenarioError: the model cannot take samples of this form.
         """
 
+    def entries(self, form: SampleForm) -> Entries | None:
+        """The tensors of the network that `build` makes; None if only the network tells.
+
+        Args:
+            form: as for `build`.
+
+        Raises:
+            ScenarioError: the model cannot take samples of this form.
+        """
+        return None
+
     def begin(self, model: nn.Module) -> None:
         """Give a network that `build` has made the weights and the fixed parts of the scenario.
 
@@ -63,6 +74,8 @@ class ModelSpec(LaterSection):
             lora.insert_into(model)
             trained = (ADAPTERS, *(trained or ()))
         if trained is not None:
+            from afl_sim.learning.models.fixed import fix_all_but  # a class in it needs PyTorch
+
             fix_all_but(model, trained)
 
     @property

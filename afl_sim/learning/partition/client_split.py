@@ -49,18 +49,19 @@ def deal(
     seconds: Sequence[float],
     streams: Streams,
     groups: Sequence[GroupShare] = (),
+    measured: Ints | None = None,
 ) -> Dealt:
     """Deal the training set out to clients. Each of them may keep some samples for tests.
 
     Args:
-        spec, samples, clients, streams, groups: as for `make_partition`.
+        spec, samples, clients, streams, groups, measured: as for `make_partition`.
         seconds: each client's persistent time per sample, step or task. It is used only if the
             data is correlated with speed, and may be empty otherwise.
 
     Raises:
         ScenarioError: the scenario asks for something impossible; one line for each reason.
     """
-    partition = make_partition(spec, samples, clients, streams, groups)
+    partition = make_partition(spec, samples, clients, streams, groups, measured)
     dealt = Dealt(partition)
     if spec.client_test:
         if not isinstance(partition, FixedPartition):

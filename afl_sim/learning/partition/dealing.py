@@ -204,12 +204,16 @@ def balanced_labels(
 
 
 def held_labels_counts(
-    held: Ints, supply: Ints, spec: Classes | Dirichlet, generator: np.random.Generator
+    held: Ints,
+    supply: Ints,
+    spec: Classes | Dirichlet,
+    generator: np.random.Generator,
+    measured: Ints | None = None,
 ) -> Ints:
     """The counts of clients that hold given labels.
 
     The holders of a label share its samples evenly or in lognormal proportions. Or each client gets
-    ``samples`` samples, spread evenly over its labels.
+    ``samples`` samples, or as many as ``measured`` says, spread evenly over its labels.
 
     Raises:
         ScenarioError: a label has fewer samples than its holders need.
@@ -217,9 +221,10 @@ def held_labels_counts(
     clients, per_client = held.shape
     counts = np.zeros((clients, len(supply)), dtype=np.int64)
     if spec.samples is not None:
+        sizes = np.full(clients, spec.samples) if measured is None else measured
         for client, labels in enumerate(held):
-            counts[client, labels] = spec.samples // per_client
-            counts[client, labels[: spec.samples % per_client]] += 1
+            counts[client, labels] = sizes[client] // per_client
+            counts[client, labels[: sizes[client] % per_client]] += 1
         wanted = counts.sum(axis=0)
         if np.any(wanted > supply):
             label = int((wanted - supply).argmax())

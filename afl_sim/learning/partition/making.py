@@ -30,6 +30,7 @@ from afl_sim.learning.partition.partition import (
     SharedPartition,
     cut,
 )
+from afl_sim.scenario.apportioning import apportion
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.natural import Natural
 from afl_sim.scenario.sections.partitions import (
@@ -54,6 +55,7 @@ def make_partition(
     clients: int,
     streams: Streams,
     groups: Sequence[GroupShare] = (),
+    measured: Ints | None = None,
 ) -> Partition:
     """Deal the training set out to clients as a scenario says.
 
@@ -63,6 +65,8 @@ def make_partition(
         clients: number of clients.
         streams: the scenario's seed (purposes "partition" and "partition.sizes").
         groups: groups of clients with data of their own; none, if all deal alike.
+        measured: how many samples each client's device has, int64 (clients,). It is needed where
+            the partition is `by_devices`.
 
     Raises:
         ScenarioError: the scenario asks for something impossible; one line for each reason.
@@ -74,10 +78,40 @@ def make_partition(
     _check_possible(spec.partition, clients, len(labels), classes, "data.partition")
     if isinstance(spec.partition, Natural):
         return natural(spec.partition, samples, clients, streams)
-    drawn = _drawn(spec.partition, labels, clients, classes, streams)
+    sizes = None
+    if spec.partition.by_devices:
+        assert measured is not None
+        sizes = _by_devices(spec.partition, measured, len(labels))
+    drawn = _drawn(spec.partition, labels, clients, classes, streams, sizes)
     if drawn is not None:
         return drawn
-    return _dealt(spec.partition, labels, clients, classes, streams.generator(PURPOSE))
+    return _dealt(spec.partition, labels, clients, classes, streams.generator(PURPOSE), sizes)
+
+
+def _by_devices(kind: PartitionSpec, measured: Ints, total: int) -> Ints:
+    """The size of each client, int64 (clients,).
+
+    Raises:
+        ScenarioError: there are too few samples for all of them, or a client has too few.
+    """
+    if isinstance(kind, Quantity):
+        sizes = apportion(measured.astype(np.float64), total)
+        return raise_to_minimum(sizes[:, None], kind.min_samples)[:, 0]
+    least = int(measured.min())
+    if least < kind.min_samples:
+        raise ScenarioError(
+            f"data.partition.min_samples: got {kind.min_samples}, but client "
+            f"{int(measured.argmin())} is a device with {least} samples; expected at most {least}"
+        )
+    wanted = int(measured.sum())
+    if wanted > total and not getattr(kind, "replacement", False):
+        raise ScenarioError(
+            f"data.partition.samples: the clients' devices have {wanted} samples, but there are "
+            f"{total} to deal out; expected replacement: true, which lets clients share samples, "
+            "a factor below 1 for the column samples, or {kind: quantity, law: devices}, which "
+            "divides all samples in proportion to that column"
+        )
+    return measured
 
 
 def _grouped(
@@ -128,7 +162,12 @@ def _check_labelled(spec: DataSpec, samples: Annotations) -> None:
 
 
 def _drawn(
-    spec: Dealt, labels: Ints, clients: int, classes: int, streams: Streams
+    spec: Dealt,
+    labels: Ints,
+    clients: int,
+    classes: int,
+    streams: Streams,
+    measured: Ints | None = None,
 ) -> Partition | None:
     """The partition if samples are drawn with replacement, else None."""
     if isinstance(spec, Shards | Shared) or not spec.replacement:
@@ -138,13 +177,16 @@ def _drawn(
     if isinstance(spec, Quantity):
         # A stream of their own: else the same random numbers would draw client 0's samples.
         generator = streams.generator(f"{PURPOSE}.sizes")
-        sizes = scaled_sizes(spec, clients, len(labels), generator)
+        sizes = measured
+        if sizes is None:
+            sizes = scaled_sizes(spec, clients, len(labels), generator)
         return DrawnPartition(sizes, streams, len(labels))
-    equal = np.broadcast_to(
-        np.int64(spec.samples or 0), clients
-    )  # one number, seen `clients` times
+    sizes = measured
+    if sizes is None:
+        # One number, seen `clients` times.
+        sizes = np.broadcast_to(np.int64(spec.samples or 0), clients)
     if isinstance(spec, Iid):
-        return DrawnPartition(equal, streams, len(labels))
+        return DrawnPartition(sizes, streams, len(labels))
     order, starts = label_order(labels, classes)
     starts = np.unique(starts)  # a label without samples starts where the next one does
     if isinstance(spec, Classes) and spec.per_client >= len(starts):
@@ -152,7 +194,7 @@ def _drawn(
             f"data.partition.per_client: {spec.per_client} labels per client, but only "
             f"{len(starts) - 1} have samples"
         )
-    return DrawnByLabel(equal, streams, spec, order, starts)
+    return DrawnByLabel(sizes, streams, spec, order, starts)
 
 
 def _shared(
@@ -166,7 +208,12 @@ def _shared(
 
 
 def _dealt(
-    spec: Dealt, labels: Ints, clients: int, classes: int, generator: np.random.Generator
+    spec: Dealt,
+    labels: Ints,
+    clients: int,
+    classes: int,
+    generator: np.random.Generator,
+    sizes: Ints | None = None,
 ) -> FixedPartition | SharedPartition:
     """A partition in which each sample belongs to at most one client, or to all of them."""
     total = len(labels)
@@ -174,11 +221,12 @@ def _dealt(
         return _shared(spec, clients, total, generator)
     supply = np.bincount(labels, minlength=classes)
     if isinstance(spec, Iid | Quantity | Sizes):
-        if isinstance(spec, Quantity):
-            sizes = scaled_sizes(spec, clients, total, generator)
-        elif isinstance(spec, Sizes):
+        if isinstance(spec, Sizes):
             sizes = np.array(spec.sizes, dtype=np.int64)
-        else:
+        elif sizes is None and isinstance(spec, Quantity):
+            sizes = scaled_sizes(spec, clients, total, generator)
+        elif sizes is None:
+            assert isinstance(spec, Iid)
             sizes = _equal(total, clients, spec.samples)
         order = np.arange(total) if spec.order == "file" else generator.permutation(total)
         return cut(order[: sizes.sum()], sizes)
@@ -186,9 +234,10 @@ def _dealt(
         return _shards(spec, labels, clients, generator)
     if isinstance(spec, Classes):
         held = balanced_labels(spec, clients, classes, generator)
-        counts = held_labels_counts(held, supply, spec, generator)
+        counts = held_labels_counts(held, supply, spec, generator, sizes)
     elif spec.samples is not None or spec.equal_sizes:
-        sizes = _equal(total, clients, spec.samples)
+        if sizes is None:
+            sizes = _equal(total, clients, spec.samples)
         counts = mixture_counts(spec.alpha, sizes, supply, generator)
     elif spec.alpha == 0:
         held = balanced_labels(Classes(kind="classes", per_client=1), clients, classes, generator)
@@ -208,7 +257,7 @@ def _shards(
     return cut(np.concatenate(dealt), sizes)
 
 
-def _equal(total: int, clients: int, samples: int | None) -> Ints:
-    if samples is not None:
+def _equal(total: int, clients: int, samples: int | str | None) -> Ints:
+    if isinstance(samples, int):
         return np.full(clients, samples, dtype=np.int64)
     return total // clients + (np.arange(clients) < total % clients)

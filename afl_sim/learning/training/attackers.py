@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.models.layout import Layout
-from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.learning.training.own_tensors import called
 from afl_sim.scenario.sections.attack import ATTACKS, Attack, poisoned_by
 from afl_sim.streams import Streams
+
+if TYPE_CHECKING:
+    from afl_sim.learning.training.local_training import LocalResult
 
 
 def attackers_of(spec: Attack, count: int, streams: Streams) -> frozenset[int]:

@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from afl_sim.errors import ScenarioError
+from afl_sim.lazy import F, Tensor, torch
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.global_draws import one_thread_draws
 from afl_sim.scenario.sections.augmentation import (

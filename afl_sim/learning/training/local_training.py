@@ -26,7 +26,7 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import loss_of
 from afl_sim.learning.training.mini_batches import mini_batches
 from afl_sim.learning.training.phase import ORDINARY, Phase
-from afl_sim.scenario.sections.training import batches_in_pass
+from afl_sim.scenario.sections.training import batches_in_pass, limited
 from afl_sim.streams import Streams
 
 T = TypeVar("T")
@@ -107,7 +107,12 @@ class LocalTrainer:
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
         self._local_state = LocalState(self.model)
         self._draws = may_draw(self.model)
+        self._most: npt.NDArray[np.int64] | None = None
         self.turn: AbstractContextManager[Any] = one_thread_draws if self._draws else nullcontext()
+
+    def limit_batches(self, most: npt.NDArray[np.int64] | None) -> None:
+        """Bound each client's mini-batches: int64 (clients,); None for no bounds."""
+        self._most = most
 
     @property
     def learning_rate(self) -> float:
@@ -320,7 +325,7 @@ class LocalTrainer:
             order = self._streams.generator(phase.stream("batches"), client, task)
         return mini_batches(
             self._shards.indices(client),
-            self.settings.batch_size,
+            self._batch_size(client),
             self.settings.drop_last,
             steps,
             order,
@@ -330,7 +335,11 @@ class LocalTrainer:
         """How many mini-batches a pass over the client's data has."""
         settings = self.settings
         held = len(self._shards.indices(client))
-        return batches_in_pass(held, settings.batch_size, settings.drop_last)
+        return batches_in_pass(held, self._batch_size(client), settings.drop_last)
+
+    def _batch_size(self, client: int) -> int | None:
+        size = self.settings.batch_size
+        return size if self._most is None else limited(size, int(self._most[client]))
 
     def noise(self, client: int, task: int, phase: Phase = ORDINARY) -> Iterator[Tensor]:
         """The noise of the task's gradients, one vector of shape (P,) after another."""

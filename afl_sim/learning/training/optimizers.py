@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol
 
-import torch
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -19,9 +19,9 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
-from torch import Tensor
 
-from afl_sim.learning.training.fedopt import FedAdagrad, FedAdam, FedYogi
+from afl_sim.lazy import Tensor, torch
+from afl_sim.learning.training.optimizer_table import SIGNATURES, Arguments, is_ordinary
 from afl_sim.scenario.section import Checked, within_float32
 from afl_sim.scenario.wording import hint
 
@@ -38,6 +38,7 @@ _BY_ENTRY = frozenset(
 _UNWANTED = frozenset({"maximize"})
 
 
+@cache
 def _spare_the_compiler() -> None:
     """Let optimizers be built without importing torch's compiler.
 
@@ -52,7 +53,16 @@ def _spare_the_compiler() -> None:
             wrapped.__dynamo_disable = wrapped
 
 
-_spare_the_compiler()
+@cache
+def optimizer_class(name: str) -> type[torch.optim.Optimizer] | None:
+    """The class of a name, of PyTorch or of `fedopt`; None if there is none that can be used."""
+    from afl_sim.learning.training import fedopt  # its classes need PyTorch
+
+    _spare_the_compiler()
+    found = getattr(fedopt, name, None) if name.startswith("Fed") else vars(torch.optim).get(name)
+    if not inspect.isclass(found) or not issubclass(found, torch.optim.Optimizer):
+        return None
+    return None if name in _UNSUITABLE else found
 
 
 class Stepper(Protocol):
@@ -80,12 +90,23 @@ class PlainSGD:
         for parameter in self._params:
             parameter.grad = None
 
-    @torch.no_grad()
     def step(self) -> None:
         """Move the parameters along their gradients."""
-        for parameter in self._params:
-            if parameter.grad is not None:
-                parameter.add_(parameter.grad, alpha=-self._lr)
+        with torch.no_grad():
+            for parameter in self._params:
+                if parameter.grad is not None:
+                    parameter.add_(parameter.grad, alpha=-self._lr)
+
+
+class _Class:
+    """The class that a spec stands for, which is looked up when it is first asked for."""
+
+    def __get__(
+        self, spec: OptimizerSpec | None, owner: type[OptimizerSpec]
+    ) -> type[torch.optim.Optimizer]:
+        found = optimizer_class(owner.model_fields["kind"].default)
+        assert found is not None
+        return found
 
 
 class OptimizerSpec(Checked):
@@ -95,7 +116,7 @@ class OptimizerSpec(Checked):
 
     kind: str = Field(description="the name of a torch.optim class")
 
-    optimizer: ClassVar[type[torch.optim.Optimizer]]
+    optimizer: ClassVar[_Class] = _Class()
 
     def build(self, params: Iterable[Tensor], lr_factor: float = 1.0) -> torch.optim.Optimizer:
         """The optimizer over ``params``, its learning rate multiplied by ``lr_factor``."""
@@ -127,6 +148,8 @@ class OptimizerSpec(Checked):
 
     @model_validator(mode="after")
     def _acceptable_to_torch(self) -> OptimizerSpec:
+        if is_ordinary(self.kind, self.model_dump(exclude={"kind"})):
+            return self
         try:
             self.build([torch.zeros(1, requires_grad=True)])
         except (TypeError, ValueError, RuntimeError) as error:
@@ -134,18 +157,18 @@ class OptimizerSpec(Checked):
         return self
 
 
-def _spec_class(name: str, optimizer: type[torch.optim.Optimizer]) -> type[OptimizerSpec]:
+def _spec_class(name: str, arguments: Arguments) -> type[OptimizerSpec]:
     fields: dict[str, Any] = {"kind": (str, Field(name, description="the optimizer"))}
-    for argument, parameter in inspect.signature(optimizer).parameters.items():
-        if argument in _IMPLEMENTATION | _UNWANTED:
-            continue
-        default = parameter.default
-        if isinstance(default, Tensor):
-            default = float(default)
+    for argument, default in arguments.items():
         fields[argument] = (_type_of(default), Field(default, description=f"{argument} of {name}"))
-    made = create_model(f"{name}Optimizer", __base__=OptimizerSpec, __module__=__name__, **fields)
-    made.optimizer = optimizer
-    return made
+    return create_model(f"{name}Optimizer", __base__=OptimizerSpec, __module__=__name__, **fields)
+
+
+def signature(optimizer: type[torch.optim.Optimizer]) -> Arguments:
+    """The arguments of a class that a scenario can set, with their defaults."""
+    found = inspect.signature(optimizer).parameters
+    chosen = {n: each.default for n, each in found.items() if n not in _IMPLEMENTATION | _UNWANTED}
+    return {n: float(d) if isinstance(d, torch.Tensor) else d for n, d in chosen.items()}
 
 
 def __getattr__(name: str) -> type[OptimizerSpec]:
@@ -169,16 +192,18 @@ def _type_of(default: Any) -> Any:
     return type(default) if isinstance(default, str) else Factor
 
 
-OPTIMIZERS: dict[str, type[OptimizerSpec]] = {
-    name: _spec_class(name, member)
-    for name, member in (
-        *vars(torch.optim).items(),
-        *((cls.__name__, cls) for cls in (FedAdagrad, FedAdam, FedYogi)),
-    )
-    if inspect.isclass(member)
-    and issubclass(member, torch.optim.Optimizer)
-    and name not in _UNSUITABLE
-}
+class _Optimizers(dict[str, type[OptimizerSpec]]):
+    """Also finds those that only a later version of PyTorch has."""
+
+    def get(self, kind: Any, default: Any = None) -> Any:
+        if kind not in self and isinstance(kind, str):
+            later = optimizer_class(kind)
+            if later is not None:
+                self[kind] = _spec_class(kind, signature(later))
+        return super().get(kind, default)
+
+
+OPTIMIZERS = _Optimizers({name: _spec_class(name, found) for name, found in SIGNATURES.items()})
 """Settings of every optimizer that takes a plain step, by the name of its class."""
 
 
@@ -188,11 +213,12 @@ def _by_kind(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     kind = value.get("kind")
-    if kind not in OPTIMIZERS:
+    spec: type[OptimizerSpec] | None = OPTIMIZERS.get(kind)
+    if spec is None:
         near = hint(str(kind), OPTIMIZERS, cutoff=0.4)
         expected = "a class of torch.optim, FedAdagrad, FedAdam or FedYogi"
         raise ValueError(f"unknown optimizer {kind!r}; expected {expected}{near}")
-    return OPTIMIZERS[kind].model_validate(value)
+    return spec.model_validate(value)
 
 
 class _AnyOfThem:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from afl_sim.errors import OwnRuleError
+from afl_sim.errors import NotPortable, OwnRuleError
+from afl_sim.lazy import Tensor, torch
 from afl_sim.portable.block import ADVICE
-from afl_sim.portable.mode import NotPortable
 from afl_sim.scenario.own_rules import Rule, RuleKind
 from afl_sim.scenario.own_rules.calling import code_of_rule, refusal
 
@@ -32,8 +29,8 @@ def called(rule: Rule, kind: RuleKind, *values: object) -> Tensor:
             operation that the run's arithmetic does not have, or gave no such vector.
     """
     like = values[0]
-    assert isinstance(like, Tensor)
-    tensors = [value for value in values if isinstance(value, Tensor)]
+    assert isinstance(like, torch.Tensor)
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
     before = [tensor._version for tensor in tensors]
     try:
         with code_of_rule(rule, kind.noun, kind.hook), torch.no_grad():
@@ -46,7 +43,7 @@ def called(rule: Rule, kind: RuleKind, *values: object) -> Tensor:
         what = "changed a tensor that it was given; expected a new tensor"
         raise refusal(rule, kind.noun, kind.hook, what)
     wanted = f"expected a tensor of float32, shape ({len(like)},)"
-    if not isinstance(found, Tensor):
+    if not isinstance(found, torch.Tensor):
         what = f"returned a {type(found).__name__}; {wanted}"
         raise refusal(rule, kind.noun, kind.hook, what)
     if found.shape != like.shape or found.dtype != like.dtype or found.device != like.device:

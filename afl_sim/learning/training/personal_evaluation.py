@@ -17,7 +17,6 @@ from afl_sim.learning.training.phase import Phase
 from afl_sim.scenario.sections.metrics import LOSS, PERSONAL
 from afl_sim.scenario.sections.personalization import FineTuning
 
-TUNED = "evaluation.fine_tuning.parameters"
 _PURPOSE = "fine_tuning"
 
 

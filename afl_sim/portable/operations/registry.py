@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from afl_sim.errors import AflSimError
+from afl_sim.errors import NotPortable
 
 Function = Callable[..., Any]
 AnyFunction = TypeVar("AnyFunction", bound=Function)
 
 REPLACED: dict[str, Function] = {}
 """By an operation's name, such as ``mm``, or also by its overload's, such as ``pow.Scalar``."""
-
-
-class NotPortable(AflSimError):
-    """An operation whose bits may depend on the processor; the message begins with its name."""
-
-    def __init__(self, operation: str) -> None:
-        super().__init__(operation)
 
 
 def not_portable(operation: str, why: str = "") -> NotPortable:

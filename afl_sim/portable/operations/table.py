@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from afl_sim.errors import NotPortable
 from afl_sim.portable.operations.exact import EXACT, EXACT_OF_INTEGERS
 from afl_sim.portable.operations.lists import over_lists
-from afl_sim.portable.operations.registry import REPLACED, Function, NotPortable, not_portable
+from afl_sim.portable.operations.registry import REPLACED, Function, not_portable
 
 __all__ = ["NotPortable", "implementation"]
 

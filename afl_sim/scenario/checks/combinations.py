@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from afl_sim.scenario.catalogue import NamedBlock
+from afl_sim.scenario.checks.adaptation import adaptation_findings
+from afl_sim.scenario.checks.devices import device_problems
+from afl_sim.scenario.checks.energy import energy_findings
 from afl_sim.scenario.checks.extremes import beyond_all_bounds
 from afl_sim.scenario.checks.fleet import group_problems, wrong_lengths, wrong_traces
 from afl_sim.scenario.checks.numerics import numerics_findings
@@ -15,8 +18,8 @@ from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
 from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.compute import SPEED_KEYS
 from afl_sim.scenario.sections.training import LENGTHS, Training
-from afl_sim.scenario.traces.devices import SPEEDS
 from afl_sim.scenario.wording import show
 
 
@@ -38,6 +41,7 @@ def impossible_combinations(
     yield from without_unknown(group_problems(parts.get("clients"), parts.get("data"), clients))
     if clients is not None:
         yield from wrong_traces(parts.get("clients"), clients)
+        yield from device_problems(parts.get("clients"), parts.get("data"), clients)
         yield from without_unknown(_wrong_attackers(parts, clients))
         yield from _own_checks(sections, clients)
     server = sections.get("server")
@@ -56,6 +60,7 @@ def impossible_combinations(
             "results, but nothing is trained with --timing-only; expected another setting or "
             "strategy",
         )
+    yield from adaptation_findings(sections, clients)
     yield from beyond_all_bounds(sections)
     yield from without_unknown(times_without_a_mean(parts))
     data, evaluation = sections.get("data"), sections.get("evaluation")
@@ -129,6 +134,7 @@ def impossible_combinations(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
     )
     yield from personalization_findings(sections)
+    yield from energy_findings(sections)
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
@@ -276,7 +282,7 @@ def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:
         computes = [((*path, "compute"), fleet.get("compute")) for path, fleet in fleets]
     for path, block, names in (
         (("training",), data.get("training"), LENGTHS),
-        *((path, compute, SPEEDS) for path, compute in computes),
+        *((path, compute, SPEED_KEYS) for path, compute in computes),
     ):
         message = too_many(given(block, names), names)
         if message is not None:

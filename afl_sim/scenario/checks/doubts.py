@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
+from afl_sim.scenario.checks.energy import energy_doubts
 from afl_sim.scenario.checks.fleet import distributions_in
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.dumping import scenario_id
-from afl_sim.scenario.mistakes.explain import KeyPath
+from afl_sim.scenario.mistakes.explain import Finding, KeyPath
+from afl_sim.scenario.mistakes.report import locate
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.study import Case, Study
+from afl_sim.scenario.units import OPERATIONS, RATE
+from afl_sim.scenario.yaml.nodes import compose
 
 SLOWEST, FASTEST = 1e3, 1e11
 """Bytes per second: a bandwidth outside is more likely in another unit than meant."""
+
+
+class Limits(NamedTuple):
+    """Between what a measured number of a device is believed.
+
+    Attributes:
+        least, most: in the base unit.
+        told: the same as text.
+        base: the base unit.
+        example: of text with a unit.
+    """
+
+    least: float
+    most: float
+    told: tuple[str, str]
+    base: str
+    example: str
+
+
+DEVICE_LIMITS: Final = {
+    "flops_per_second": (
+        "compute",
+        Limits(1e5, 1e16, ("100 kFLOP/s", "10 PFLOP/s"), OPERATIONS.base, OPERATIONS.example),
+    ),
+    "bytes_per_second": (
+        "compute",
+        Limits(1e5, 1e14, ("100 kB/s", "100 TB/s"), RATE.base, "2 GB/s"),
+    ),
+}
+"""By key: its block, and what is believed of a device, from a microcontroller to a server."""
 _MOST_PAIRS = 5
 _LOOKED_AT = 1000  # clients of a list
 
@@ -27,7 +61,21 @@ def doubts(study: Study, timing_only: bool = False) -> list[str]:
         timing_only: whether nothing will be trained.
     """
     lines = [line for case in study.cases for line in _of_scenario(case.scenario, timing_only)]
+    lines += _placed(study)
     return [f"warning: {line}" for line in (*dict.fromkeys(lines), *_twice(study.cases))]
+
+
+def _placed(study: Study) -> Iterator[str]:
+    """Doubts that name the line of the file, where that is known."""
+    found = [doubt for case in study.cases for doubt in energy_doubts(case.scenario)]
+    tree = compose(study.source, "line")[0] if found and study.source else None
+    for path, message in found:
+        key = ".".join(map(str, path))
+        if tree is None:
+            yield f"{key}: {message}"
+        else:
+            line = locate(Finding(path, message), tree)[0].rpartition(":")[2]
+            yield f"line {line}: {key}: {message}"
 
 
 def _of_scenario(scenario: Scenario, timing_only: bool) -> Iterator[str]:
@@ -39,6 +87,7 @@ def _of_scenario(scenario: Scenario, timing_only: bool) -> Iterator[str]:
             f"needs{less}"
         )
     yield from _bandwidths(scenario)
+    yield from _processors(scenario)
     if not timing_only and scenario.evaluation.has_own_targets and not scenario.evaluation.goes_on:
         yield (
             "evaluation.targets: the model is evaluated only at the start and the end, so that no "
@@ -53,10 +102,7 @@ def _bandwidths(scenario: Scenario) -> Iterator[str]:
         link = getattr(scenario.server, name)
         if link.bandwidth is not None:
             found.append((("server", name, "bandwidth"), link.bandwidth))
-    clients = scenario.clients
-    parts: list[tuple[KeyPath, Clients]] = [(("clients",), clients)]
-    parts += [(("clients", "groups", g.name), clients.of_group(g)) for g in clients.groups]
-    for path, part in parts[1:] or parts:
+    for path, part in _parts_of(scenario.clients):
         found += _of_part(part, path)
     odd = [(path, rate) for path, rate in found if not SLOWEST <= rate <= FASTEST]
     if odd:
@@ -69,14 +115,50 @@ def _bandwidths(scenario: Scenario) -> Iterator[str]:
         )
 
 
+def _processors(scenario: Scenario) -> Iterator[str]:
+    """Devices that are slower or faster, smaller or larger than any that train models."""
+    for path, part in _parts_of(scenario.clients):
+        measured = {} if part.devices is None else part.devices.devices.columns
+        for key, (block, limits) in DEVICE_LIMITS.items():
+            law = getattr(part.compute, key) if block == "compute" else None
+            if key in measured:
+                place, value = (*path, "devices", key), _middle(measured[key])
+            elif law is not None:
+                place, value = (*path, block, key), _usual(law)
+            else:
+                continue
+            if not limits.least <= value <= limits.most:
+                beyond = f"below {limits.told[0]}" if value < limits.least else ""
+                yield (
+                    f"{'.'.join(map(str, place))}: {value:.4g} {limits.base} is "
+                    f"{beyond or f'above {limits.told[1]}'}; a number is in {limits.base}, and "
+                    f"text has a unit, such as {limits.example}"
+                )
+
+
+def _parts_of(clients: Clients) -> list[tuple[KeyPath, Clients]]:
+    """The fleet, or its groups, with their key paths."""
+    if not clients.groups:
+        return [(("clients",), clients)]
+    return [(("clients", "groups", g.name), clients.of_group(g)) for g in clients.groups]
+
+
+def _middle(column: Sequence[float]) -> float:
+    return sorted(column)[len(column) // 2]
+
+
 def _of_part(part: Clients, path: KeyPath) -> Iterator[tuple[KeyPath, float]]:
     measured = {} if part.devices is None else part.devices.devices.columns
     for name in ("download", "upload"):
         column = measured.get(f"{name}_bandwidth")
         if column is not None:
-            yield (*path, "devices", f"{name}_bandwidth"), sorted(column)[len(column) // 2]
+            yield (*path, "devices", f"{name}_bandwidth"), _middle(column)
             continue
-        for inner, law in distributions_in(getattr(part.network, name)):
+        link = getattr(part.network, name)
+        if link.bandwidth_trace is not None:
+            rates = sorted(each.mean for each in link.bandwidth_trace.links)
+            yield (*path, "network", name, "bandwidth_trace"), rates[len(rates) // 2]
+        for inner, law in distributions_in(link):
             if inner == ("bandwidth",):
                 yield (*path, "network", name, "bandwidth"), _usual(law)
 

@@ -11,6 +11,7 @@ from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, fields_of, without_unknown
 from afl_sim.scenario.sections.groups import data_problems, size_problems, sizes
+from afl_sim.scenario.traces.device_columns import FLOPS, ROOFLINE, SPEEDS
 from afl_sim.scenario.traces.tables.clients import without_rows
 
 _WHERE: KeyPath = ("clients", "groups")
@@ -30,6 +31,14 @@ def group_problems(clients: Any, data: Any, count: int | None) -> Iterator[Findi
         problems += data_problems(clients.groups, data.partition)
     for path, message in problems:
         yield Finding((*_WHERE, *map(_index, path)), message)
+    for index, group in enumerate(clients.groups):
+        further = [name for name in ROOFLINE if getattr(group.compute, name) is not None]
+        if further and group.compute.unit != "flop":
+            yield Finding(
+                (*_WHERE, index, "compute", further[0]),
+                f"describes a processor further whose {FLOPS} nothing says; expected {FLOPS} in "
+                "the group or in clients.compute",
+            )
     correlated = data is not None and data.speed_correlation is not None
     if correlated and any(group.data is not None for group in clients.groups):
         yield Finding(
@@ -37,7 +46,7 @@ def group_problems(clients: Any, data: Any, count: int | None) -> Iterator[Findi
             "it hands the clients' samples around by speed, but groups have data of their own; "
             "expected one of the two",
         )
-    units = {group.compute.unit: index for index, group in enumerate(clients.groups)}
+    units = {_unit(group): index for index, group in enumerate(clients.groups)}
     if correlated and len(units) > 1:
         first, second = list(units)[:2]
         yield Finding(
@@ -45,6 +54,15 @@ def group_problems(clients: Any, data: Any, count: int | None) -> Iterator[Findi
             f"its speed is per {second} and another group's per {first}, so that "
             "data.speed_correlation cannot compare them; expected the same unit in all groups",
         )
+
+
+def _unit(group: Any) -> str:
+    """What the speed of a group is for, where clients are compared by speed."""
+    measured = () if group.devices is None else group.devices.devices.columns
+    unit = next((name for name in SPEEDS if name in measured), f"seconds_per_{group.compute.unit}")
+    if FLOPS in measured or unit == "seconds_per_flop":
+        return "sample"
+    return unit.removeprefix("seconds_per_")
 
 
 def group_sizes(clients: Any, count: int) -> Iterator[tuple[KeyPath, int | None]]:
@@ -116,20 +134,29 @@ def wrong_lengths(sections: Mapping[str, Any], clients: int) -> Iterator[Finding
 def wrong_traces(clients: Any, count: int) -> Iterator[Finding]:
     """Traces that have not a row for each client that needs one."""
     for path, fleet, size in fleets_of(clients, count):
-        yield from without_unknown(_wrong_devices(path, fleet, size))
         yield from without_unknown(_absent_clients(path, fleet, size))
+        yield from without_unknown(_wrong_links(path, fleet, size))
 
 
-def _wrong_devices(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Finding]:
-    trace = fleet.devices
-    if trace is not None and trace.by == "client" and len(trace.devices) != count:
-        whole = "clients.count is" if path == ("clients",) else "the group has"
-        yield Finding(
-            (*path, "devices", "trace"),
-            f"{trace.trace} has {len(trace.devices)} devices, but {whole} "
-            f"{'a drawn number of clients' if count is None else count}; expected a row for each "
-            "client, or by: sample",
-        )
+def _wrong_links(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Finding]:
+    for name in ("download", "upload"):
+        trace = getattr(fleet.network, name).bandwidth_trace
+        if trace is None:
+            continue
+        if trace.by == "client" and len(trace.links) != count:
+            whole = "clients.count is" if path == ("clients",) else "the group has"
+            yield Finding(
+                (*path, "network", name, "bandwidth_trace", "trace"),
+                f"{trace.trace} has the links of {len(trace.links)} clients, but {whole} "
+                f"{'a drawn number of clients' if count is None else count}; expected a link for "
+                "each client, or by: sample",
+            )
+        if fleet.devices is not None and f"{name}_bandwidth" in fleet.devices.devices.columns:
+            yield Finding(
+                (*path, "network", name, "bandwidth_trace"),
+                f"the devices of {fleet.devices.trace} have a column {name}_bandwidth, too; "
+                "expected one of the two",
+            )
 
 
 def _absent_clients(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Finding]:
@@ -137,6 +164,8 @@ def _absent_clients(path: KeyPath, fleet: Any, count: int | None) -> Iterator[Fi
     availability = fleet.availability
     if availability.kind != "trace":
         return
+    if fleet.devices is not None and fleet.devices.devices.presences:
+        return  # the devices say which rows are whose
     rows = len(availability.presences.intervals)
     clients = rows if count is None else min(count, rows)
     absent = [i for i in availability.presences.without_rows if i < clients]

@@ -39,6 +39,15 @@ def not_nothing(value: Distribution) -> Distribution:
     return value
 
 
+def never_zero(value: Distribution) -> Distribution:
+    """Refuse a rate or a factor that can be 0."""
+    if not value.positive:
+        raise PydanticCustomError(
+            "scenario", "can be 0; expected a number or distribution that is always above 0"
+        )
+    return value
+
+
 def largest(value: Distribution) -> float:
     """The largest number that can be drawn, for any client."""
     return _largest(value.form)
@@ -68,6 +77,12 @@ def _changes(form: Any) -> bool:
 
 OncePerClient = Annotated[Distribution, AfterValidator(_no_sequence)]
 """What is drawn once for each client and stays."""
+
+SteadyRate = Annotated[OncePerClient, AfterValidator(never_zero)]
+"""A rate or factor above 0 that is drawn once for each client and stays."""
+
+Positive = Annotated[Distribution, AfterValidator(never_zero)]
+"""What is above 0 with probability one."""
 
 SignedOncePerClient = Annotated[SignedDistribution, AfterValidator(_no_sequence)]
 """What is drawn once for each client and stays, and may be below 0."""

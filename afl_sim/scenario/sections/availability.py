@@ -13,9 +13,9 @@ from afl_sim.scenario.distributions.uses import (
     Duration,
     Lasting,
     OncePerClient,
+    SteadyRate,
 )
 from afl_sim.scenario.section import LaterSection, Number, Seconds, Wait, kind_alone
-from afl_sim.scenario.sections.network import SteadyRate
 from afl_sim.scenario.traces.instants import looks_like_date
 from afl_sim.scenario.traces.intervals import Presences, Timing, read_intervals
 from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, TraceBlock

@@ -10,6 +10,14 @@ from afl_sim.scenario.section import Count, LaterSection
 from afl_sim.scenario.sections.attack import AnyAttack
 from afl_sim.scenario.sections.availability import AlwaysAvailable, Availability
 from afl_sim.scenario.sections.compute import Compute
+from afl_sim.scenario.sections.energy import (
+    ENERGY_KEYS,
+    CarbonKey,
+    ClientPriceKey,
+    EnergyPerByteKey,
+    EnergyPerSampleKey,
+    PowerKey,
+)
 from afl_sim.scenario.sections.faults import Faults
 from afl_sim.scenario.sections.groups import (
     MOST_GROUPS,
@@ -17,6 +25,7 @@ from afl_sim.scenario.sections.groups import (
     completed,
     refuse_measured_twice,
 )
+from afl_sim.scenario.sections.memory import AnyMemory
 from afl_sim.scenario.sections.network import Network
 from afl_sim.scenario.traces.devices import DeviceTrace
 
@@ -24,11 +33,16 @@ from afl_sim.scenario.traces.devices import DeviceTrace
 class Clients(LaterSection):
     """The fleet."""
 
-    _later = ("attack", "groups")
+    _later = ("attack", "groups", "memory", *ENERGY_KEYS)
 
     count: Count = Field(description="Number of clients.")
     compute: Compute = Field(default=Compute(), description="How long local training takes.")
     network: Network = Field(default=Network(), description="How long transfers take.")
+    memory: AnyMemory = Field(
+        default=None,
+        description="Memory of the clients, which bounds what they can train: a block, or its "
+        "bytes alone, such as 4 GB; null: no bound.",
+    )
     devices: DeviceTrace | None = Field(
         default=None,
         description="Measured devices, whose speeds and links replace the keys in `compute` and "
@@ -50,6 +64,11 @@ class Clients(LaterSection):
         description="Clients that send false updates or train on false labels; null: none. They "
         "take as long as honest clients, so the schedule does not change.",
     )
+    power: PowerKey = None
+    energy_per_sample: EnergyPerSampleKey = None
+    energy_per_byte: EnergyPerByteKey = None
+    price: ClientPriceKey = None
+    carbon_intensity: CarbonKey = None
     groups: Annotated[tuple[ClientGroup, ...], Field(max_length=MOST_GROUPS)] = Field(
         default=(),
         description="Groups of clients that differ from the fleet, such as phones and desktops. "
@@ -67,7 +86,7 @@ class Clients(LaterSection):
 
     def of_group(self, group: ClientGroup) -> Clients:
         """The section as it holds for the clients of one of its groups."""
-        own = ("compute", "network", "devices", "availability", "faults")
+        own = ("compute", "network", "memory", "devices", "availability", "faults", *ENERGY_KEYS)
         return self.model_copy(
             update={"groups": (), **{name: getattr(group, name) for name in own}}
         )

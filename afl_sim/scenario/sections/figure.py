@@ -22,7 +22,7 @@ LARGEST: Final = 40.0
 _LENGTH: Final = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
 _FORM: Final = "a length with its unit: mm, cm, in or pt, such as 84mm"
 
-Along = Literal["time", "versions", "updates", "samples", "bytes"]
+Along = Literal["time", "versions", "updates", "samples", "bytes", "energy", "price", "carbon"]
 """What a learning curve can be drawn against."""
 
 STEERING: Final = ("x", "xlim", "ylim", "log")
@@ -139,7 +139,8 @@ class FigureBlock(LaterSection):
     x: Along | None = Field(
         default=None,
         description="What curves are drawn against: virtual time in seconds, versions, updates "
-        "aggregated, samples trained, or bytes transferred (MB).",
+        "aggregated, samples trained, bytes transferred (MB); or what the run has used, if that is "
+        "counted: energy (kJ), price, or carbon dioxide (g).",
     )
     xlim: Limits = Field(
         default=None, description="Limits of the horizontal axis, in its unit: [LOW, HIGH]."

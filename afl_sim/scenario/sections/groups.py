@@ -12,14 +12,26 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from afl_sim.scenario.apportioning import apportion
-from afl_sim.scenario.section import Count, Flag, Number, Section, refuse_many
+from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Section, refuse_many
 from afl_sim.scenario.sections.availability import Availability
-from afl_sim.scenario.sections.compute import Compute
+from afl_sim.scenario.sections.compute import SPEED_KEYS, Compute
+from afl_sim.scenario.sections.energy import (
+    ENERGY_KEYS,
+    CarbonKey,
+    ClientPriceKey,
+    EnergyPerByteKey,
+    EnergyPerSampleKey,
+    PowerKey,
+    inherited_energy,
+)
 from afl_sim.scenario.sections.faults import Faults
-from afl_sim.scenario.sections.network import Network
+from afl_sim.scenario.sections.memory import AnyMemory
+from afl_sim.scenario.sections.network import BANDWIDTHS, Network
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import PartitionSpec
-from afl_sim.scenario.traces.devices import SPEEDS, DeviceTrace
+from afl_sim.scenario.traces.device_columns import ROOFLINE
+from afl_sim.scenario.traces.devices import DeviceTrace
+from afl_sim.scenario.traces.trace_block import TraceBlock
 from afl_sim.streams import Streams
 
 Members = npt.NDArray[np.uint8]
@@ -51,8 +63,10 @@ class GroupData(Section):
     )
 
 
-class ClientGroup(Section):
+class ClientGroup(LaterSection):
     """Some of the clients. What a group does not say is as for the whole fleet."""
+
+    _later = ("memory", *ENERGY_KEYS)
 
     name: str = Field(
         pattern=r"^[^\s.,]([^.,\n]*[^\s.,])?$",
@@ -77,6 +91,9 @@ class ClientGroup(Section):
     network: Network | None = Field(
         default=None, description="As `clients.network`; keys that are left out are the fleet's."
     )
+    memory: AnyMemory = Field(
+        default=None, description="As `clients.memory`; keys that are left out are the fleet's."
+    )
     devices: DeviceTrace | None = Field(
         default=None, description="As `clients.devices`; left out: the fleet's; null: none."
     )
@@ -91,6 +108,11 @@ class ClientGroup(Section):
     data: GroupData | None = Field(
         default=None, description="The samples of the group; null: like those of all clients."
     )
+    power: PowerKey = None
+    energy_per_sample: EnergyPerSampleKey = None
+    energy_per_byte: EnergyPerByteKey = None
+    price: ClientPriceKey = None
+    carbon_intensity: CarbonKey = None
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -118,10 +140,15 @@ def completed(group: ClientGroup, fleet: Mapping[str, Any]) -> ClientGroup:
         if name in fleet:
             own = getattr(group, name)
             update[name] = fleet[name] if own is None else _inheriting(own, fleet[name])
+    memory = fleet.get("memory")
+    if memory is not None:
+        own = group.memory
+        update["memory"] = memory if own is None else _inheriting(own, memory)
     if "compute" in fleet:
         update["compute"] = _compute(group.compute, fleet["compute"])
     if "devices" in fleet and "devices" not in group.model_fields_set:
         update["devices"] = fleet["devices"]
+    update |= inherited_energy(group, fleet)
     return group.model_copy(update=update)
 
 
@@ -130,7 +157,8 @@ def _compute(own: Compute | None, fleet: Compute) -> GroupCompute:
     if own is None:
         return whole
     if gives_speed(own):
-        whole = whole.model_copy(update=dict.fromkeys(SPEEDS))
+        none = SPEED_KEYS if own.flops_per_second is not None else (*SPEED_KEYS, *ROOFLINE)
+        whole = whole.model_copy(update=dict.fromkeys(none))
     return whole.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
@@ -143,14 +171,19 @@ def _inheriting(own: BaseModel, fleet: BaseModel) -> BaseModel:
         value, common = getattr(own, name), getattr(fleet, name)
         if name not in own.model_fields_set:
             update[name] = common
+        elif isinstance(value, TraceBlock):
+            continue  # a file is read with its own keys
         elif isinstance(value, BaseModel) and isinstance(common, BaseModel):
             update[name] = _inheriting(value, common)
+    if any(getattr(own, name, None) is not None for name in BANDWIDTHS):
+        # The fleet's other way to give the bandwidth does not hold here.
+        update |= {name: getattr(own, name) for name in BANDWIDTHS}
     return own.model_copy(update=update)
 
 
 def gives_speed(compute: Compute) -> bool:
     """Whether a block says how fast clients compute."""
-    return any(getattr(compute, name) is not None for name in SPEEDS)
+    return any(getattr(compute, name) is not None for name in SPEED_KEYS)
 
 
 def size_problems(groups: Sequence[ClientGroup], count: int | None) -> Iterator[Problem]:

@@ -9,10 +9,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
-from afl_sim.scenario.distributions.uses import ClientDuration
+from afl_sim.scenario.distributions.uses import ClientDuration, Positive, SteadyRate
 from afl_sim.scenario.section import Number, Seconds, Section
-from afl_sim.scenario.sections.network import Rate as Positive
-from afl_sim.scenario.sections.network import SteadyRate
 from afl_sim.scenario.units import DURATION
 
 

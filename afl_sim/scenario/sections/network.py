@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
-from afl_sim.scenario.distributions.uses import ClientDuration, OncePerClient
-from afl_sim.scenario.section import Count, Number, Section, kind_alone
+from afl_sim.scenario.distributions.uses import ClientDuration, SteadyRate
+from afl_sim.scenario.section import (
+    Count,
+    LaterSection,
+    Number,
+    Section,
+    kind_alone,
+    refuse_many,
+)
+from afl_sim.scenario.traces.bandwidths import BandwidthTrace
 from afl_sim.scenario.units import RATE
 
-
-def _never_zero(value: Distribution) -> Distribution:
-    if not value.positive:
-        raise PydanticCustomError(
-            "scenario", "can be 0; expected a number or distribution that is always above 0"
-        )
-    return value
+BANDWIDTHS: Final = ("bandwidth", "bandwidth_trace")
+"""The keys that say how large the bandwidth of a client's link is: a link has at most one."""
 
 
-Rate = Annotated[Distribution, AfterValidator(_never_zero)]
-"""A rate or factor that is above 0 with probability one."""
-
-SteadyRate = Annotated[OncePerClient, AfterValidator(_never_zero)]
-"""One that is drawn once for each client."""
-
-
-class Link(Section):
+class Link(LaterSection):
     """One direction of a client's own link.
 
     A transfer takes ``(latency + bytes / bandwidth) * jitter`` seconds, and as long again for each
-    time that it is lost.
+    time that it is lost. If the bandwidth follows a trace, each attempt takes ``latency * jitter``
+    seconds and then as long as the link needs to carry ``bytes * jitter``.
     """
+
+    _later: ClassVar[tuple[str, ...]] = ("bandwidth_trace",)
 
     latency: ClientDuration = Field(
         default=Distribution(0.0),
@@ -44,6 +42,11 @@ class Link(Section):
         description="Bandwidth, drawn once for each client, above 0 (bytes per second); null: the "
         "size of a transfer does not matter.",
     )
+    bandwidth_trace: BandwidthTrace | None = Field(
+        default=None,
+        description="Bandwidth that changes in time, from a file, in place of `bandwidth`; null: "
+        "it is constant.",
+    )
     jitter: Distribution = Field(
         default=Distribution(1.0),
         description="A factor on the time of a transfer, drawn for each transfer (no unit).",
@@ -53,6 +56,11 @@ class Link(Section):
         description="Probability that a transfer is lost. It is repeated at once until it "
         "succeeds; every repetition costs time and bytes (no unit).",
     )
+
+    @model_validator(mode="after")
+    def _one_bandwidth(self) -> Self:
+        refuse_many(self, BANDWIDTHS)
+        return self
 
 
 class Network(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from afl_sim.scenario.section import Section
+from afl_sim.scenario.section import Count, Section
 
 Problem = tuple[tuple[str, ...], str]  # key path inside the block, what is wrong
 
@@ -33,26 +33,31 @@ class PartitionBase(Section):
         """
         yield from ()
 
+    @property
+    def by_devices(self) -> bool:
+        """Whether the devices of the clients say how many samples each of them holds."""
+        return False
 
-def _needs_samples(replacement: bool, samples: int | None) -> None:
+
+def _needs_samples(replacement: bool, samples: int | str | None) -> None:
     if replacement and samples is None:
         raise ValueError("replacement: true needs `samples`, the number drawn for each client")
 
 
-def enough(each: int | None, minimum: int) -> None:
+def enough(each: int | str | None, minimum: int) -> None:
     """Refuse a number of samples below the minimum."""
-    if each is not None and each < minimum:
+    if isinstance(each, int) and each < minimum:
         raise ValueError(f"samples ({each}) is below min_samples ({minimum})")
 
 
 class PerClient(PartitionBase):
     """Kinds in which every client may be given the same number of samples."""
 
-    samples: int | None = Field(
+    samples: Count | Literal["devices"] | None = Field(
         default=None,
-        ge=1,
-        description="Number of samples of each client. Without it all samples are distributed; "
-        "with it, and without replacement, a random part of the training set is used (samples).",
+        description="Number of samples of each client; devices: the column samples of "
+        "clients.devices gives each client's own. Without it all samples are distributed; with "
+        "it, and without replacement, a random part of the training set is used (samples).",
     )
     replacement: bool = Field(
         default=False,
@@ -67,8 +72,12 @@ class PerClient(PartitionBase):
         enough(self.samples, self.min_samples)
         return self
 
+    @property
+    def by_devices(self) -> bool:
+        return self.samples == "devices"
+
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
-        if self.replacement:
+        if self.replacement or self.samples == "devices":
             return
         if self.samples is not None:
             share = "; `replacement: true` lets clients share samples"

@@ -138,7 +138,7 @@ class Classes(PerClient):
             cyclic = self.assignment == "cyclic"
             more = (clients - 1) * (1 if cyclic else self.per_client)
             yield from labels_left_over(("per_client",), clients, self.per_client + more, classes)
-        elif self.samples < self.per_client:
+        elif self.samples != "devices" and self.samples < self.per_client:
             yield ("samples",), f"{self.samples} samples cannot show {self.per_client} labels"
 
 
@@ -146,8 +146,10 @@ class Quantity(PartitionBase):
     """Clients of unequal size: sizes are drawn and scaled to the whole training set."""
 
     kind: Literal["quantity"] = Field(description="Quantity skew.")
-    law: Literal["lognormal", "power_law", "normal"] = Field(
-        default="lognormal", description="The distribution of the sizes before scaling."
+    law: Literal["lognormal", "power_law", "normal", "devices"] = Field(
+        default="lognormal",
+        description="The distribution of the sizes before scaling; devices: the column samples of "
+        "clients.devices gives them.",
     )
     sigma: float = Field(
         default=1.0,
@@ -178,6 +180,10 @@ class Quantity(PartitionBase):
     def _order_is_possible(self) -> Self:
         no_file_order(self.order, self.replacement)
         return self
+
+    @property
+    def by_devices(self) -> bool:
+        return self.law == "devices"
 
     def check(self, clients: int, total: int | None, classes: int) -> Iterator[Problem]:
         yield from too_many(("min_samples",), clients, self.min_samples, total)

@@ -10,7 +10,18 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.uses import ServerDuration
-from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Seconds, Section, Whole
+from afl_sim.scenario.section import (
+    Count,
+    Flag,
+    LaterSection,
+    Number,
+    Seconds,
+    Section,
+    Wait,
+    Whole,
+)
+from afl_sim.scenario.sections.controllers import AnyController
+from afl_sim.scenario.sections.energy import CarbonKey, ServerPrice, ServerWatts
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.metrics import (
     PERSONAL,
@@ -27,6 +38,7 @@ from afl_sim.scenario.sections.metrics import (
 from afl_sim.scenario.sections.network import ServerLink, UncontendedLink
 from afl_sim.scenario.sections.personalization import FineTuning
 from afl_sim.scenario.sections.selection import AnySelection, UniformSelection
+from afl_sim.scenario.units import ENERGY
 
 Share = Annotated[Number, Field(gt=0, le=1)]
 Targets = Annotated[
@@ -40,7 +52,7 @@ DEFAULT_TARGETS = (0.9, 0.95)
 class Server(LaterSection):
     """Durations, client selection and links of the server."""
 
-    _later = ("buffers",)
+    _later = ("buffers", "power", "price", "carbon_intensity", "adaptive")
 
     aggregation_seconds: ServerDuration = Field(
         default=Distribution(0.0),
@@ -71,12 +83,25 @@ class Server(LaterSection):
         "mean: their mean over the aggregated updates. rule: what the strategy's rule makes of "
         "them, as if they were parameters; strategies that mix models or deltas can do this.",
     )
+    power: ServerWatts | None = Field(
+        default=None,
+        description="The server's power at all times (watts); null: its energy is not counted.",
+    )
+    price: ServerPrice | None = Field(
+        default=None, description="What the server costs; null: nothing."
+    )
+    carbon_intensity: CarbonKey = None
+    adaptive: AnyController | None = Field(
+        default=None,
+        description="How the server changes the strategy's concurrency or buffer_size during the "
+        "run; null: not at all.",
+    )
 
 
 class Stop(LaterSection):
     """When a run ends: at the first of these that is reached. At least one is required."""
 
-    _later = ("metrics",)
+    _later = ("metrics", "energy_joules", "price", "carbon_grams")
 
     virtual_seconds: Seconds | None = Field(
         default=None,
@@ -103,6 +128,22 @@ class Stop(LaterSection):
         "them ends the run. A metric that is better the lower it is has to be at most its value, "
         "another at least. Like accuracy with --timing-only.",
     )
+    energy_joules: Annotated[Number, Field(gt=0), ENERGY] | None = Field(
+        default=None,
+        description="Energy that clients and server have used, the total of `energy_joules` in the "
+        "summary; looked at after each version and evaluation (joules).",
+    )
+    price: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None,
+        description="Price of clients and server together, the total of `price` in the summary; "
+        "looked at after each version and evaluation (money).",
+    )
+    carbon_grams: Annotated[Number, Field(gt=0)] | None = Field(
+        default=None,
+        description="Carbon dioxide of the electricity that clients and server have used, the "
+        "total of `carbon_grams` in the summary; looked at after each version and evaluation "
+        "(grams).",
+    )
 
     @model_validator(mode="after")
     def _some_rule(self) -> Self:
@@ -116,6 +157,16 @@ class Stop(LaterSection):
         """The values of metrics that end a run."""
         accuracy = {} if self.accuracy is None else {"accuracy": self.accuracy}
         return {**accuracy, **(self.metrics or {})}
+
+    @property
+    def by_cost(self) -> dict[str, float]:
+        """The values of energy and prices that end a run."""
+        limits = {
+            "energy_joules": self.energy_joules,
+            "price": self.price,
+            "carbon_grams": self.carbon_grams,
+        }
+        return {name: limit for name, limit in limits.items() if limit is not None}
 
     @property
     def only_metrics(self) -> bool:
@@ -221,14 +272,35 @@ class Evaluation(LaterSection):
         return self.every_versions is not None or self.every_seconds is not None
 
 
+def _in_order(window: tuple[float, float]) -> tuple[float, float]:
+    begin, end = window
+    if begin >= end:
+        raise PydanticCustomError(
+            "scenario", f"goes from {begin:g} to {end:g}; expected an end after the beginning"
+        )
+    return window
+
+
+Window = Annotated[tuple[Wait, Wait], AfterValidator(_in_order)]
+"""Two moments of virtual time (s), the later one second."""
+
+
 class Recording(LaterSection):
     """Optional files besides events and metrics."""
 
-    _later = ("models",)
+    _later = ("models", "trace_window")
 
     trace: Flag = Field(default=True, description="Whether trace.json (for Perfetto) is written.")
     trace_limit: Whole = Field(
-        default=200_000, ge=0, description="Largest number of events in trace.json (events)."
+        default=200_000,
+        ge=0,
+        description="Largest number of events in trace.json, the first ones; 1,000,000 events "
+        "take about 100 MB (events).",
+    )
+    trace_window: Window | None = Field(
+        default=None,
+        description="Draw only what happens within this window of virtual time, [from, to], in "
+        "trace.json (s).",
     )
     models: Literal["final", "evaluations"] = Field(
         default="final",

@@ -108,6 +108,16 @@ def batches_in_pass(samples: int, batch_size: int | None, drop_last: bool) -> in
     return whole + bool(rest and not (drop_last and whole))
 
 
+def limited(batch_size: int | None, most: int) -> int | None:
+    """The size of a client's mini-batches if a memory takes so many samples.
+
+    Args:
+        batch_size: samples per mini-batch; None for all that the client has.
+        most: the most that fit.
+    """
+    return most if batch_size is None else min(batch_size, most)
+
+
 DEFAULT_OPTIMIZER: dict[str, Any] = {"kind": "SGD", "lr": 0.05}
 LENGTHS = ("epochs", "steps")
 Repetitions = Annotated[Distribution, AfterValidator(_whole)]

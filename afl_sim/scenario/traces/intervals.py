@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,10 +39,12 @@ class Presences:
     Attributes:
         intervals: for each client up to the last in the file its intervals.
         without_rows: the clients among them that have no row in the file.
+        numbers: for each id in the file its client; None if the ids are the numbers of the clients.
     """
 
     intervals: Intervals
     without_rows: tuple[int, ...] = ()
+    numbers: Mapping[Id, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ def _read(
     path: Path, timing: Timing, number_clients: NumberClients, unchanged: tuple[int, int]
 ) -> tuple[Presences, str]:
     table = open_table(path)
-    names, factors = _columns(table, timing.factor)
+    table.need(CLIENT)
+    names, factors = time_columns(table, timing.factor)
     table.times = names
     clients = ClientColumn(table, number_clients)
     times = _Times(table, names, factors, timing)
@@ -114,12 +117,19 @@ def _read(
         by_client[numbers[client]] += intervals
     absent = sorted(set(range(len(by_client))) - set(numbers.values()))
     joined_up = tuple(joined(intervals) for intervals in by_client)
-    return Presences(joined_up, tuple(absent)), table.sha256
+    named = any(each != number for each, number in numbers.items())
+    return Presences(joined_up, tuple(absent), numbers if named else None), table.sha256
 
 
-def _columns(table: Table, factor: float | None) -> tuple[tuple[str, str], tuple[float, float]]:
-    """The columns of starts and ends, whose names may say a unit, and the factors of both."""
-    table.need(CLIENT)
+def time_columns(
+    table: Table, factor: float | None = None
+) -> tuple[tuple[str, str], tuple[float, float]]:
+    """The columns of starts and ends, whose names may say a unit, and the factors of both.
+
+    Args:
+        table: must have both columns.
+        factor: takes the place of the factors that the names say.
+    """
     names, factors = [], []
     for name in ("start", "end"):
         units = {each: DURATION.in_name(each.removeprefix(f"{name}_")) for each in table.names}

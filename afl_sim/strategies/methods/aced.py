@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import GradientStrategy

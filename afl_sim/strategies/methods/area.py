@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Context,
@@ -54,6 +53,7 @@ class AREA(Strategy):
         "trainer/area_trainer.py",
     )
     optimizer_gets = "nothing"
+    adapts = ("buffer_size",)
 
     buffer_size: PositiveInt = Field(10, description="updates per server step")
     replacement: Literal["before_step", "after_step"] = Field(
@@ -64,12 +64,13 @@ class AREA(Strategy):
         server.dispatch(server.workers(server.clients))
         while True:
             buffer: list[TaskView] = []
-            while len(buffer) < self.buffer_size:
+            enough = server.in_force("buffer_size", self.buffer_size)
+            while len(buffer) < enough:
                 buffer.append((yield server.arrival()))
                 client = buffer[-1].client
                 if self.replacement == "before_step":
                     server.dispatch(client)
-                if len(buffer) == self.buffer_size:
+                if len(buffer) == enough:
                     yield server.aggregate(buffer)
                 if self.replacement == "after_step":
                     server.dispatch(client)

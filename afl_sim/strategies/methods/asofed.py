@@ -6,10 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-import torch
 from pydantic import Field, NonNegativeFloat
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import ConcurrentStrategy

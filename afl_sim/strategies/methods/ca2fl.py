@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import ConcurrentStrategy
@@ -36,6 +35,7 @@ class CA2FL(ConcurrentStrategy):
         unconfirmed="whether h is the mean before the buffer, as in AsyncFL, or after it, as in "
         "AFL-Lib; no text or code of the authors was found",
     )
+    adapts = ("concurrency", "buffer_size")
 
     buffer_size: PositiveInt = Field(10, description="M: updates per server step")
     server_lr: PositiveFloat = Field(1.0, description="eta: the server's learning rate")
@@ -57,5 +57,6 @@ class CA2FL(ConcurrentStrategy):
         for update in updates:
             changes.append(update.delta - newer.get(update.client, zero))
             newer[update.client] = update.delta
-        v = mean + torch.stack(changes).sum(0) / self.buffer_size
+        size = context.get("buffer_size", self.buffer_size)
+        v = mean + torch.stack(changes).sum(0) / size
         return params + self.server_lr * v, {**state, "cache": newer}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Schedule, ServerView, State, Step, Updates
@@ -35,6 +34,7 @@ class FADAS(ConcurrentStrategy):
         source="yujiaw98/FADAS, asyncfl_forward.py and g_delay_adaptive.py",
     )
     optimizer_gets = "nothing"
+    adapts = ("concurrency", "buffer_size")
 
     buffer_size: PositiveInt = Field(10, description="M: updates per server step")
     server_lr: PositiveFloat = Field(0.01, description="eta: the server's learning rate")
@@ -55,7 +55,8 @@ class FADAS(ConcurrentStrategy):
         $m \leftarrow \beta_1 m + (1 - \beta_1) \Delta$,
         $v \leftarrow \beta_2 v + (1 - \beta_2) \Delta^2$, $\hat v \leftarrow \max(\hat v, v)$.
         """
-        mean = torch.stack([update.delta for update in updates]).sum(0) / self.buffer_size
+        size = context.get("buffer_size", self.buffer_size)
+        mean = torch.stack([update.delta for update in updates]).sum(0) / size
         amsgrad = OPTIMIZERS["Adam"].model_validate(
             {
                 "lr": self.server_lr,

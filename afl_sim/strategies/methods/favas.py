@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Context,

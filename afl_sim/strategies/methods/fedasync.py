@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import ConcurrentStrategy
@@ -32,6 +32,7 @@ class FedAsync(ConcurrentStrategy):
         source="TL-System/plato, plato/servers/strategies/aggregation/fedasync.py",
     )
     buffers_by_rule = True
+    adapts = ("concurrency",)
 
     alpha: float = Field(0.6, gt=0, le=1, description="mixing weight of a fresh model")
     staleness: AnyStalenessWeight = Field(

@@ -8,8 +8,8 @@ from itertools import count
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (

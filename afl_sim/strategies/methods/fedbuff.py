@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Problems, Schedule, ServerView, State, Step, Updates
@@ -44,6 +43,7 @@ class FedBuff(ConcurrentStrategy):
         "found",
     )
     buffers_by_rule = True
+    adapts = ("concurrency", "buffer_size")
 
     buffer_size: PositiveInt = Field(10, description="K: updates per server step")
     server_lr: PositiveFloat = Field(1.0, description="eta_g: the server's learning rate")
@@ -71,4 +71,5 @@ class FedBuff(ConcurrentStrategy):
     def direction(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
         r"""$\frac{1}{K} \sum_i s(\tau_i) \Delta_i$."""
         weighted = [self.staleness(u.staleness) * u.delta for u in updates]
-        return torch.stack(weighted).sum(0) / self.buffer_size, state
+        size = context.get("buffer_size", self.buffer_size)
+        return torch.stack(weighted).sum(0) / size, state

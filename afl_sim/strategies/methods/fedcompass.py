@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import floor
 
-import torch
 from pydantic import Field, PositiveFloat
-from torch import Tensor
 
 from afl_sim.errors import ScheduleError
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import ConcurrentStrategy
@@ -36,6 +35,7 @@ class FedFa(ConcurrentStrategy):
         "looked for and not found, and is not here",
     )
     optimizer_gets = "nothing"
+    adapts = ("concurrency",)
 
     queue_size: PositiveInt = Field(10, description="K: models in the queue")
 

@@ -8,9 +8,9 @@ from itertools import accumulate, count
 from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
 
 from afl_sim.errors import ScheduleError
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Problems, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import GradientStrategy

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field, PositiveFloat
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import RoundStrategy

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import F, Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Context,
@@ -48,6 +47,7 @@ class Port(ConcurrentStrategy):
         checked="authors' code",
         source="TL-System/plato, examples/async/port/port_server.py",
     )
+    adapts = ("concurrency", "buffer_size")
 
     buffer_size: PositiveInt = Field(10, description="updates that the server waits for")
     staleness_bound: PositiveInt = Field(
@@ -72,7 +72,8 @@ class Port(ConcurrentStrategy):
         server.send(self.in_parallel(server.clients))
         while True:
             buffer: list[TaskView] = []
-            while len(buffer) < self.buffer_size:
+            enough = server.in_force("buffer_size", self.buffer_size)
+            while len(buffer) < enough:
                 buffer.append((yield server.arrival()))
             stale = [
                 task for task in server.in_flight if server.staleness(task) > self.staleness_bound

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import Field, PositiveFloat
-from torch import Tensor
 
 from afl_sim.errors import ScheduleError
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import ConcurrentStrategy, GradientStrategy

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pydantic import Field, PositiveFloat
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Population, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import GradientStrategy

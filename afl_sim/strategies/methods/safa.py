@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Client,

@@ -8,8 +8,8 @@ from itertools import accumulate, count
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Context,

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-import torch
-from torch import Tensor
-
+from afl_sim.lazy import Tensor, torch
 from afl_sim.strategies.inputs import Update
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, NamedTuple, TypeVar
 
-import torch
-from torch import Tensor
+from afl_sim.lazy import Tensor, torch
 
 T = TypeVar("T", bound=NamedTuple)
 

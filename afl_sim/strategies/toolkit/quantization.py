@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from afl_sim.lazy import Tensor, torch
 from afl_sim.streams import Streams
 
 

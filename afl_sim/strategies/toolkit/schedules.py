@@ -75,18 +75,19 @@ def buffers(
     Args:
         server: the server.
         in_parallel: the number of clients that train at the same time.
-        size: the number of updates in a buffer.
+        size: the number of updates in a buffer, unless ``server.adaptive`` changes it.
         replace_first: whether the client that fills a buffer is replaced before the step. By
             default it is replaced after the step.
     """
     server.send(in_parallel)
     while True:
         buffer: list[TaskView] = []
-        while len(buffer) < size:
+        enough = server.in_force("buffer_size", size)
+        while len(buffer) < enough:
             buffer.append((yield server.arrival()))
             if replace_first:
                 server.send()
-            if len(buffer) == size:
+            if len(buffer) == enough:
                 yield server.aggregate(buffer)
             if not replace_first:
                 server.send()

@@ -9,8 +9,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
-
+from afl_sim.lazy import Tensor
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.strategies.settings import Problem
 

@@ -43,7 +43,7 @@ def attendance(grouping: Grouping, streams: Streams) -> Availability | None:
         build(
             part.clients.availability,
             streams,
-            part.place,
+            part.presence,
             _affected(part.clients, grouping.members, index, streams),
         )
         for index, part in enumerate(grouping.parts)

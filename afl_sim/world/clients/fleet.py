@@ -14,6 +14,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.legs import Legs, Pause
+from afl_sim.world.clients.varying_durations import Direction, VaryingDurations
 from afl_sim.world.tasks.faults import AnyFaults, Faults
 from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
@@ -65,6 +66,7 @@ class Fleet(Legs):
         self._workload = workload
         self._durations = durations
         self._compute = durations.compute
+        self._varying = durations if isinstance(durations, VaryingDurations) else None
         self._server_download = durations.server_download
         self._server_upload = durations.server_upload
         self._outages = outages
@@ -81,7 +83,9 @@ class Fleet(Legs):
         return not self._durations.contended
 
     def varies(self, client: int) -> bool:
-        """Whether the client may compute longer or shorter than was planned."""
+        """Whether the client's legs may take longer or shorter than was planned."""
+        if self._varying is not None and self._varying.varies(client):
+            return True
         return self._compute(client).varies
 
     def launch(self, task: Task) -> None:
@@ -100,11 +104,37 @@ class Fleet(Legs):
         pause = self._paused[task]
         if pause.then == self._reach:
             pause.left_us = 0  # the server may be up before the client is back
+        if self._varying is not None:
+            direction = self._own_transfer(pause)
+            if direction is not None:
+                self._varying.interrupt(task, direction, int(self.env.now))
+
+    def resume(self, task: Task) -> bool:
+        """Go on where the task was interrupted; how long a transfer still takes may be new."""
+        if self._varying is not None:
+            pause = self._paused[task]
+            direction = self._own_transfer(pause)
+            if direction is not None:
+                left_us = self._varying.go_on(task, direction, int(self.env.now))
+                if left_us is not None:
+                    task.due_us += left_us - pause.left_us
+                    pause.left_us = left_us
+        return super().resume(task)
+
+    def _own_transfer(self, pause: Pause) -> Direction | None:
+        """Which transfer on its client's own link a task was interrupted in, if in one."""
+        if pause.link is not None:
+            return None
+        if pause.then == self._downloaded:
+            return "download"
+        return "upload" if pause.then == self._upload_on else None
 
     def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
         """How long the rest takes depends on the client's speed from now on."""
         if not self._compute(task.client).varies:
             super()._go_on_computing(task, pause, now)
+            if self._varying is not None:
+                self._varying.put_off_upload(task, now + pause.left_us)
             return
         task.computing_since_us = now
         if pause.then == self._start_uploading:
@@ -113,17 +143,28 @@ class Fleet(Legs):
                 self._compute(task.client).microseconds(task, now),
             )
             task.due_us += pause.left_us - planned
+            if self._varying is not None:
+                self._varying.put_off_upload(task, now + pause.left_us)
 
     def steps_done(self, task: Task) -> int:
         """Local steps that a task has completed by now, while it computes; else 0."""
         return self._done(task)[0]
 
+    def samples_done(self, task: Task) -> int:
+        """Samples that a task has been trained on by now, in the steps that it has completed."""
+        steps, extra = self._done(task)
+        done = self._workload.samples(task.client, steps)
+        return done + self._workload.samples(task.client, extra) if extra else done
+
     def _done(self, task: Task) -> tuple[int, int]:
         """The same, and how many further steps for what the client keeps."""
         if task.phase is not Phase.COMPUTING:
             return 0, 0
-        elapsed = int(self.env.now) - task.computing_since_us
-        done = self._compute(task.client).steps_done(task, elapsed)
+        pause = self._paused.get(task)
+        until = int(self.env.now) if pause is None else pause.since_us
+        if pause is not None and self._compute(task.client).varies:
+            until = task.computing_since_us  # what was done before the pause is noted already
+        done = self._compute(task.client).steps_done(task, until - task.computing_since_us)
         return self._workload.parted(done, task.steps, task.extra_steps)
 
     def interrupt(self, task: Task, repeat_step: bool = False) -> bool:
@@ -153,6 +194,8 @@ class Fleet(Legs):
         if extra:
             task.samples += self._workload.samples(task.client, extra)
         super().halt(task)  # its place at the client is free when its result is uploaded
+        if self._varying is not None:
+            self._varying.plan_upload(task, int(self.env.now))
         task.due_us = int(self.env.now) + task.upload_us + task.upload_work_us
         return True
 
@@ -167,6 +210,8 @@ class Fleet(Legs):
         self._download_on(task)
 
     def _download_on(self, task: Task) -> None:
+        if self._varying is not None:
+            self._varying.plan_download(task, int(self.env.now))
         if task.download_us:
             self.put_off(task, task.download_us, self._downloaded)
         else:
@@ -182,6 +227,8 @@ class Fleet(Legs):
         # It may begin later than planned.
         if self._compute(task.client).varies and not task.until_polled:
             task.compute_us = self._compute(task.client).microseconds(task, now)
+        if self._varying is not None:
+            self._varying.plan_upload(task, now + task.compute_us)
         task.due_us = now + task.compute_us + task.upload_us + task.upload_work_us
         if self._faults is not None and self._crashes(task, self._faults.of(task.client)):
             return
@@ -199,6 +246,8 @@ class Fleet(Legs):
         self._upload_again(task)
 
     def _upload_again(self, task: Task) -> None:
+        if self._varying is not None:
+            self._varying.put_off_upload(task, int(self.env.now))
         if task.upload_us:
             self.put_off(task, task.upload_us, self._upload_on)
         else:
@@ -276,6 +325,8 @@ class Fleet(Legs):
         task.attempt += 1
         if backoff is not None:
             wait += backoff
+            if self._varying is not None:
+                self._varying.plan_upload(task, int(self.env.now) + wait)
             task.due_us = int(self.env.now) + wait + task.upload_us + task.upload_work_us
         then = self._fail if backoff is None else self._upload_again
         # A task must not fail inside the call that sends it, since its sender does not hold it yet.

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.groups import Members, members
 from afl_sim.streams import Streams
-from afl_sim.world.clients.devices import with_devices
+from afl_sim.world.clients.devices import (
+    Together,
+    places_in_availability,
+    sample_counts,
+    with_devices,
+)
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.speed import SPEED
+from afl_sim.world.tasks.roofline import Roofline, StepCost
 
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T")
@@ -31,10 +39,12 @@ class Part:
     Attributes:
         clients: the section as it holds for them, whose lists are asked by the client's index.
         place: the place of each of them among them.
+        presence: the client of a trace of availability that each of them is.
     """
 
     clients: Clients
     place: Place
+    presence: Place
 
 
 @dataclass(frozen=True)
@@ -65,19 +75,43 @@ def grouping_of(clients: Clients, streams: Streams) -> Grouping:
         streams: the run's random streams.
     """
     if not clients.groups:
-        return Grouping((Part(with_devices(clients, streams, _own), _own),), None)
+        return Grouping((_part(clients, streams, _own),), None)
+    found = members(clients.groups, clients.count, streams)
+    return Grouping(tuple(_parts(clients, found, streams)), found)
+
+
+def _part(
+    clients: Clients, streams: Streams, place: Place, together: Together | None = None
+) -> Part:
+    measured = with_devices(clients, streams, place, together)
+    return Part(measured, place, places_in_availability(clients, streams, place, together))
+
+
+def _parts(clients: Clients, found: Members, streams: Streams) -> Iterator[Part]:
+    """The part of each group."""
     groups = clients.groups
-    found = members(groups, clients.count, streams)
-    rank = np.empty(clients.count, dtype=np.int64)
-    for index in range(len(groups)):
-        mine = np.flatnonzero(found == index)
-        rank[mine] = np.arange(len(mine))
-    place = rank.item
-    parts = tuple(
-        Part(with_devices(_placed(clients.of_group(group), place), streams, place), place)
-        for group in groups
-    )
-    return Grouping(parts, found)
+    place = _ranks([np.flatnonzero(found == index) for index in range(len(groups))], clients.count)
+    for index, group in enumerate(groups):
+        section = _placed(clients.of_group(group), place)
+        yield _part(section, streams, place, _together(index, clients, found))
+
+
+def _together(index: int, clients: Clients, found: Members) -> Together | None:
+    """Those who share the devices of a group; None where that does not matter."""
+    trace = clients.groups[index].devices
+    if trace is None or trace.replacement:
+        return None
+    alike = [i for i, group in enumerate(clients.groups) if group.devices == trace]
+    sharing = np.flatnonzero(np.isin(found, alike))
+    return Together(len(sharing), _ranks([sharing], clients.count))
+
+
+def _ranks(parts: Sequence[npt.NDArray[np.int64]], count: int) -> Place:
+    """The place of each client in its part."""
+    rank = np.zeros(count, dtype=np.int64)
+    for part in parts:
+        rank[part] = np.arange(len(part))
+    return rank.item
 
 
 def _own(client: int) -> int:
@@ -103,9 +137,43 @@ def _placed_value(value: Any, place: Place) -> Any:
     return value
 
 
-def speeds(clients: Clients, streams: Streams) -> tuple[float, ...]:
-    """The persistent speed of every client, in seconds per sample, step or task."""
+def speeds(
+    clients: Clients, streams: Streams, cost: StepCost | None = None, batch: int | None = None
+) -> tuple[float, ...]:
+    """The persistent speed of every client, in seconds per sample, step or task.
+
+    Args:
+        clients: the scenario's section.
+        streams: the run's random streams.
+        cost: of a local step; needed only where clients have operations per second.
+        batch: samples in such a step; None for a large one.
+    """
     grouping = grouping_of(with_shuffles(clients, streams, "clients"), streams)
-    laws = [part.clients.compute.speed for part in grouping.parts]
-    law_of = grouping.choose(laws)
-    return tuple(draw(law_of(client), streams, SPEED, client) for client in range(clients.count))
+    found = [_speed(part.clients.compute, streams, cost, batch) for part in grouping.parts]
+    speed_of = grouping.choose(found)
+    return tuple(speed_of(client)(client) for client in range(clients.count))
+
+
+def _speed(
+    compute: Compute, streams: Streams, cost: StepCost | None, batch: int | None
+) -> Callable[[int], float]:
+    if compute.unit == "flop":
+        roofline = Roofline(compute, cost, streams)
+        return lambda client: roofline.seconds_per_sample(client, batch)
+    return lambda client: draw(compute.speed, streams, SPEED, client)
+
+
+def samples_by_devices(clients: Clients, streams: Streams) -> npt.NDArray[np.int64]:
+    """How many samples each client holds, as its device says; int64 (clients.count,)."""
+    if not clients.groups:
+        everyone = np.arange(clients.count)
+        return sample_counts(clients, streams, everyone, _own)
+    found = members(clients.groups, clients.count, streams)
+    counts = np.empty(clients.count, dtype=np.int64)
+    for index, group in enumerate(clients.groups):
+        mine = np.flatnonzero(found == index)
+        place = _ranks([mine], clients.count)
+        together = _together(index, clients, found)
+        section = clients.of_group(group)
+        counts[mine] = sample_counts(section, streams, mine, place, together)
+    return counts

@@ -31,7 +31,12 @@ class ClientLink:
         link: latency in seconds and bandwidth in bytes per second, each drawn once per client.
         name: ``"download"`` or ``"upload"``, the link's key in the scenario.
         streams: the run's random streams.
+
+    Attributes:
+        varies: whether the time of a transfer depends on when it begins.
     """
+
+    varies = False
 
     def __init__(self, link: spec.Link, name: str, streams: Streams) -> None:
         self._spec = link

@@ -44,6 +44,9 @@ class Inbox:
         self._kept: dict[Task, None] = {}  # in order of arrival
         self._reader: simpy.Event | None = None
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def deliver(self, task: Task) -> None:
         """An update has reached the server."""
         self._ledger.arrive(task)

@@ -28,12 +28,15 @@ class Ledger:
         version: the number of versions made so far.
         counts: what has happened to the tasks.
         in_flight: the tasks that were sent and have not ended, in order of dispatch.
+        work_done: gives the samples that a task has been trained on by now; if it is there, the row
+            of a task that fails or is cancelled tells them.
     """
 
     def __init__(self, env: simpy.Environment, log: Log) -> None:
         self.version = 0
         self.counts = Counts()
         self.in_flight: dict[Task, None] = {}
+        self.work_done: Callable[[Task], int] | None = None
         self._env = env
         self._log = log
         self._noted_us = -1  # the last instant at which a client came or left
@@ -58,17 +61,17 @@ class Ledger:
 
     def fail(self, task: Task) -> None:
         """The task has failed, and the server has noticed."""
-        self._end(task)
+        done = self._end(task)
         task.phase = Phase.FAILED
         self.counts.failed += 1
-        self.record(event_kinds.FAILED, task, 0)
+        self.record(event_kinds.FAILED, task, 0, done)
 
     def cancel(self, task: Task) -> None:
         """The server stops the task."""
-        self._end(task)
+        done = self._end(task)
         task.phase = Phase.CANCELLED
         self.counts.cancelled += 1
-        self.record(event_kinds.CANCELLED, task, 0)
+        self.record(event_kinds.CANCELLED, task, 0, done)
 
     def discard(self, task: Task) -> None:
         """The server does not use an update that has arrived."""
@@ -97,15 +100,14 @@ class Ledger:
             context,
         )
 
-    def record(self, kind: int, task: Task, size: int) -> None:
+    def record(self, kind: int, task: Task, size: int, context: str | None = None) -> None:
         """Log an event of a task; ``size`` is the number of bytes that moved.
 
         If the transfer crossed a contended link of the server, the row also tells when the model
         left that link, or when the update came to it.
         """
-        crossed = None
         if task.link_us >= 0 and kind in _CROSSED:
-            crossed, task.link_us = f'{{"link_us": {task.link_us}}}', -1
+            context, task.link_us = f'{{"link_us": {task.link_us}}}', -1
         self._log(
             self._env.now,
             kind,
@@ -117,7 +119,7 @@ class Ledger:
             size,
             task.steps,
             task.samples,
-            crossed,
+            context,
         )
 
     def record_presence(self, kind: int, client: int) -> None:
@@ -129,11 +131,17 @@ class Ledger:
             self._noted.add((kind, client))
             self.note(now, kind, client)
 
-    def note(self, time_us: int, kind: int, client: int = -1) -> None:
-        """Log an event that belongs to no task."""
-        self._log(time_us, kind, client, -1, self.version)
+    def note(self, time_us: int, kind: int, client: int = -1, context: str | None = None) -> None:
+        """Log an event that belongs to no task; ``context`` is JSON."""
+        if context is None:
+            self._log(time_us, kind, client, -1, self.version)
+        else:
+            self._log(time_us, kind, client, -1, self.version, -1, -1, 0, -1, -1, context)
 
-    def _end(self, task: Task) -> None:
-        """The task is no longer in flight."""
+    def _end(self, task: Task) -> str | None:
+        """The task is no longer in flight; returns the context of the row that says so."""
         del self.in_flight[task]
         self.counts.busy_us += task.busy_us(int(self._env.now))
+        if self.work_done is None or task.phase is not Phase.COMPUTING:
+            return None
+        return f'{{"samples_done": {self.work_done(task)}}}'

@@ -46,6 +46,8 @@ class Sender:
     Attributes:
         fleet: the clients.
         waiting: tasks that are sent as soon as their client is available.
+        may_replace: whether another client is drawn in place of one whose task has failed; asked
+            each time.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Sender:
         build_fleet: Callable[[Reports], Fleet],
     ) -> None:
         self.waiting: dict[Task, None] = {}
+        self.may_replace: Callable[[], bool] = _always
         self.fleet = build_fleet(Reports(ledger.record, inbox.deliver, self.fail))
         self._env = env
         self._ledger = ledger
@@ -228,7 +231,13 @@ class Sender:
     def _replace(self, task: Task) -> None:
         """Send another task in place of one that has failed."""
         if task.order.drawn:
+            if not self.may_replace():
+                return
             for client in self._presence.workers(1, int(self._env.now)):
                 self.request(client, task.order)
         elif self._presence.accepts(task.client):
             self.request(task.client, task.order)
+
+
+def _always() -> bool:
+    return True

@@ -139,6 +139,10 @@ class Server:
         """The accuracy of the current model on the samples that each client keeps for tests."""
         return self._results.client_accuracies(int(self._env.now))
 
+    def in_force(self, setting: str, given: int) -> int:
+        """The setting's value now: the controller's, or the given one."""
+        return given
+
     # -- choosing clients ------------------------------------------------------------------------
 
     def pick(self, n: int, among: Sequence[int] | None = None) -> list[int]:

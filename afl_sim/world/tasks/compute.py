@@ -16,6 +16,7 @@ from afl_sim.world.speed import SPEED
 from afl_sim.world.tasks.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
 from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps
 from afl_sim.world.tasks.progress import StepTimes, found_by_polls
+from afl_sim.world.tasks.roofline import Roofline, StepCost
 from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
@@ -28,17 +29,33 @@ class Compute:
 
     A task takes ``level * amount * jitter + jitter_seconds`` seconds, but at most a limit.
     The level is drawn once per client. The amount is the number of samples, the number of steps, or
-    1, depending on the unit of the level. The jitter is drawn per task or per step. If the client's
-    speed varies over time (see `afl_sim.world.tasks.modulation`), this is the time at rate 1.
+    1, depending on the unit of the level. If the unit is an operation, a `Roofline` gives what
+    stands for their product. The jitter is drawn per task or per step. If the client's speed varies
+    over time (see `afl_sim.world.tasks.modulation`), this is the time at rate 1.
+
+    Args:
+        spec: the scenario's settings.
+        workload: how much work a task is.
+        streams: the run's random streams.
+        cost: of a local step; needed only where the settings are operations per second.
 
     Attributes:
         varies: whether a duration depends on when the computation begins.
     """
 
-    def __init__(self, spec: ComputeSpec, workload: Workload, streams: Streams) -> None:
+    def __init__(
+        self,
+        spec: ComputeSpec,
+        workload: Workload,
+        streams: Streams,
+        cost: StepCost | None = None,
+    ) -> None:
         self._workload = workload
         self._streams = streams
         self._unit, self._level = spec.unit, spec.speed
+        self._roofline = None
+        if spec.unit == "flop":
+            self._roofline = Roofline(spec, cost, streams)
         self._jitter = spec.jitter
         self._extra = spec.jitter_seconds
         self._per_step = spec.jitter_per == "step"
@@ -113,7 +130,7 @@ class Compute:
 
     def _seconds_of_even_steps(self, task: Task) -> float:
         client, number = task.client, task.number
-        seconds = self.level(client) * self._amount(task)
+        seconds = self._usual(client, task.steps, task.extra_steps, task.samples)
         if self._jitters:
             seconds *= draw(self._jitter, self._streams, "compute.jitter", client, number)
         if self._extends:
@@ -145,14 +162,15 @@ class Compute:
         rate 1 divided by the rate's long-run mean.
         """
         steps = self._workload.expected_steps(client)
+        extra = self._workload.extra_steps(client)
         if self._unit == "task":
-            amount = 1.0
+            usual = self.level(client) * 1.0
         elif self._unit == "step" or steps == math.inf:
-            amount = steps + self._workload.extra_steps(client)
+            usual = self.level(client) * (steps + extra)
         else:
-            amount = float(self._workload.samples(client, max(1, round(steps))))
-            amount += self._workload.extra_samples(client)
-        usual = self.level(client) * amount
+            whole = max(1, round(steps))
+            samples = self._workload.samples(client, whole) + self._workload.extra_samples(client)
+            usual = self._usual(client, whole, extra, samples)
         if self._longest < math.inf:
             seconds = self._mean_of_capped(client, usual)
         else:
@@ -178,8 +196,7 @@ class Compute:
         steps = self._workload.task_steps(client, 0, steps=most)
         if not steps:
             return 0.0, 0.0
-        amount = {"sample": self._workload.samples(client, steps), "step": steps, "task": 1}
-        step = self.level(client) * amount[self._unit] / steps
+        step = self._usual(client, steps, 0, self._workload.samples(client, steps)) / steps
         laws = self._jitter, self._per_step, self._extra, self._longest
         rate = math.prod(p.mean(client) for p in (self._slowdowns, self._hours) if p is not None)
         found = [
@@ -192,9 +209,8 @@ class Compute:
     def usual_seconds(self, client: int) -> float:
         """The duration at full speed of the client's first task with the median of each jitter."""
         steps, samples = self._workload.amount(client, 0)
-        steps += self._workload.extra_steps(client)
-        amount = {"sample": float(samples), "step": float(steps), "task": 1.0}[self._unit]
-        seconds = self.level(client) * amount * self._jitter.quantile(0.5, client)
+        usual = self._usual(client, steps, self._workload.extra_steps(client), samples)
+        seconds = usual * self._jitter.quantile(0.5, client)
         return min(seconds + self._extra.quantile(0.5, client), self._longest)
 
     def _mean_of_capped(self, client: int, usual: float) -> float:
@@ -212,10 +228,21 @@ class Compute:
     def _draw_level(self, client: int) -> float:
         return draw(self._level, self._streams, SPEED, client)
 
-    def _amount(self, task: Task) -> float:
+    def _usual(self, client: int, steps: int, extra: int, samples: int) -> float:
+        """Seconds without jitter.
+
+        Args:
+            client: the client's index.
+            steps: local steps of a task.
+            extra: further steps, for what the client keeps.
+            samples: processed in all of them.
+        """
+        if self._roofline is not None:
+            seconds = self._roofline.steps(client, steps, self._workload)
+            return seconds + self._roofline.steps(client, extra, self._workload)
         if self._unit == "sample":
-            return task.samples
-        return task.steps + task.extra_steps if self._unit == "step" else 1.0
+            return self.level(client) * samples
+        return self.level(client) * (steps + extra if self._unit == "step" else 1.0)
 
     def _step_ends(self, task: Task) -> npt.NDArray[np.float64]:
         """When each step ends at rate 1, in seconds after the computation began."""
@@ -230,7 +257,7 @@ class Compute:
         steps = task.steps + task.extra_steps
         if not self._per_step:
             return self._seconds_of_even_steps(task) * np.arange(1, steps + 1) / steps
-        mean_step = self.level(client) * self._amount(task) / steps
+        mean_step = self._usual(client, task.steps, task.extra_steps, task.samples) / steps
         uniform = self._streams.generator("compute.jitter", client, number).random(steps)
         ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, number))
         if self._extends:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import numpy as np
+import numpy.typing as npt
+
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.section import MOST_STEPS
 from afl_sim.scenario.sections.personalization import Ditto, FedRep
-from afl_sim.scenario.sections.training import batches_in_pass
+from afl_sim.scenario.sections.training import batches_in_pass, limited
 from afl_sim.streams import Streams
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
@@ -29,6 +32,8 @@ class Workload:
         steps: local steps per task, or None where ``epochs`` is given.
         drop_last: skip the last, smaller mini-batch of a pass.
         personal: the further steps of a task, for what the client keeps; None if there are none.
+        most: the most samples that fit into a mini-batch of a client, int64 (clients,); None if all
+            fit.
         streams: the run's random streams, for amounts that are drawn per task.
     """
 
@@ -39,10 +44,17 @@ class Workload:
     drop_last: bool
     streams: Streams
     personal: FedRep | Ditto | None = None
+    most: npt.NDArray[np.int64] | None = None
+
+    def batch_size_of(self, client: int) -> int | None:
+        """Samples in a mini-batch of the client; None for its whole data."""
+        if self.most is None:
+            return self.batch_size
+        return limited(self.batch_size, int(self.most[client]))
 
     def batches(self, client: int) -> int:
         """Mini-batches in one pass over the client's data."""
-        return batches_in_pass(self.samples_of(client), self.batch_size, self.drop_last)
+        return batches_in_pass(self.samples_of(client), self.batch_size_of(client), self.drop_last)
 
     def amount(
         self, client: int, number: int, epochs: float | None = None, steps: int | None = None
@@ -98,12 +110,13 @@ class Workload:
         held = self.samples_of(client)
         if not held:
             return 0
-        if self.batch_size is None:
+        size = self.batch_size_of(client)
+        if size is None:
             return steps * held
         batches = self.batches(client)
         passes, extra = divmod(steps, batches)
-        in_pass = min(held, batches * self.batch_size)
-        return passes * in_pass + min(extra * self.batch_size, in_pass)
+        in_pass = min(held, batches * size)
+        return passes * in_pass + min(extra * size, in_pass)
 
     def expected_steps(self, client: int) -> float:
         """The mean number of steps of the client's tasks."""

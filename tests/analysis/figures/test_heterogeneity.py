@@ -7,7 +7,7 @@ from places import SMALLEST
 
 from afl_sim import load_scenario, simulate
 from afl_sim.analysis import FIGURES
-from afl_sim.analysis.figures.timeline import legs
+from afl_sim.analysis.activity import spans_of, tasks_of
 from afl_sim.analysis.series import by_speed, horizon, rounds, speeds
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
@@ -51,7 +51,8 @@ def test_boxes_show_where_the_time_of_a_task_goes(by_hand):
 def test_tasks_that_wait_in_a_queue_are_drawn_and_named(by_hand):
     settings = ["clients.queue=fifo", "strategy.concurrency=9"]
     run = simulate(load_scenario(SMALLEST, settings), timing_only=True)
-    waits = legs(run.tasks[run.tasks["client"] == 0], until=horizon(run))["queueing"]
+    (tasks, *_) = tasks_of(run, [0])
+    waits = spans_of(tasks, until=horizon(run))["queueing"]
     assert waits
     assert all(end > begin for begin, end in waits)
     for shown, expected in ((run, True), (by_hand, False)):

@@ -1,13 +1,14 @@
 """The figure of the network."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from figure_checks import visible_axes
 from places import SMALLEST
 
 from afl_sim import load_scenario, simulate
 from afl_sim.analysis import FIGURES
-from afl_sim.analysis.series import transfers
+from afl_sim.analysis.transfers import transfer_batches
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
 
@@ -20,7 +21,7 @@ def test_the_network_shows_every_byte_by_direction(runs):
         assert line.get_ydata()[-1] == pytest.approx(total / 1e6)
     # Averages over time times the length are the seconds that the transfers took in all.
     length = events["time_us"].iloc[-1] / 1e6
-    table = transfers(runs[0])
+    table = pd.concat(transfer_batches(runs[0]))
     for line, way in zip(under_way.get_lines(), ("download", "upload"), strict=True):
         mine = table[table["direction"] == way]
         spent = (mine["end"] - mine["begin"]).sum()
@@ -47,7 +48,7 @@ def test_a_clients_own_path_is_no_part_of_the_servers_link(kind, tmp_path):
         "stop={versions: 5}",
     )
     run = simulate(load_scenario(SMALLEST, settings), tmp_path / kind, timing_only=True)
-    table = transfers(run)
+    table = pd.concat(transfer_batches(run))
     for way in ("download", "upload"):
         mine = table[table["direction"] == way]
         spent = mine["link_end"] - mine["link_begin"]

@@ -5,22 +5,29 @@ from fake_runs import fake_run
 from figure_checks import assert_texts_are_apart, visible_axes
 
 from afl_sim.analysis import FIGURES
-from afl_sim.analysis.figures.timeline import choose_clients, legs, timeline
-from afl_sim.analysis.series import compute_seconds
+from afl_sim.analysis.activity import spans_of
+from afl_sim.analysis.figures.timeline import choose_clients, timeline
+from afl_sim.recording.columns import columns_of
+from afl_sim.recording.tasks import task_columns
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
 
 
 def test_legs_by_hand(by_hand):
-    tasks = by_hand.tasks
-    assert legs(tasks[tasks["client"] == 0], until=8.0) == {
+    tasks = task_columns(columns_of(by_hand.events))
+
+    def legs(client):
+        mine = {name: column[tasks["client"] == client] for name, column in tasks.items()}
+        return spans_of(mine, until=8.0)
+
+    assert legs(0) == {
         "download": [(0.0, 1.0)],
         "queueing": [],
         "compute": [(1.0, 3.0), (4.0, 6.0)],
         "upload": [(3.0, 4.0)],
     }
     # Still on its way down when the run ended.
-    assert legs(tasks[tasks["client"] == 2], until=8.0)["download"] == [(0.0, 8.0)]
+    assert legs(2)["download"] == [(0.0, 8.0)]
 
 
 def test_the_timeline_orders_its_clients_by_speed(by_hand, runs):
@@ -28,7 +35,9 @@ def test_the_timeline_orders_its_clients_by_speed(by_hand, runs):
     assert choose_clients([by_hand], 2) == [0, 2]
     chosen = choose_clients(runs[:1], 20)
     assert len(chosen) == len(set(chosen)) == 20
-    means = compute_seconds(runs[0]).groupby(level=0).mean()
+    tasks = runs[0].tasks
+    spent = tasks["computed"] - tasks["started"].fillna(tasks["dispatched"])
+    means = spent.groupby(tasks["client"]).mean().dropna()
     speeds = [means[client] for client in chosen if client in means.index]
     assert speeds == sorted(speeds)
 

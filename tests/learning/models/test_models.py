@@ -230,7 +230,7 @@ def test_a_lack_of_memory_for_a_model_is_one_clear_line(
 
     monkeypatch.setattr("afl_sim.run.initial_model.build_model", out_of_memory)
     with pytest.raises(ScenarioError, match=r"^model: there is not enough memory for it$"):
-        prepare(load_scenario(SMALLEST), timing_only=True)
+        prepare(load_scenario(SMALLEST))
 
 
 FACTORIES = """

@@ -14,7 +14,7 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import IGNORED, SampleForm, Target
 from afl_sim.learning.data.made_up import made_up_in
 from afl_sim.learning.models.built_in import MODELS, build_model, count_parameters
-from afl_sim.learning.models.families.residual import Block
+from afl_sim.learning.models.families.residual_network import Block
 
 CIFAR = SampleForm((3, 32, 32), 10)
 TINY = {

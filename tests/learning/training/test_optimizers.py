@@ -11,7 +11,14 @@ from vectors import flat_layout, vec
 
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.training import fedopt
-from afl_sim.learning.training.optimizers import OPTIMIZERS, AnyOptimizer
+from afl_sim.learning.training.optimizer_table import SIGNATURES, is_ordinary
+from afl_sim.learning.training.optimizers import (
+    OPTIMIZERS,
+    AnyOptimizer,
+    OptimizerSpec,
+    optimizer_class,
+    signature,
+)
 from afl_sim.strategies.toolkit.server_optimizer import server_step
 
 UPDATES = [vec(1.0, -2.0, 0.5), vec(0.3, 0.3, -1.0), vec(-2.0, 0.0, 0.1), vec(0.5, 0.5, 0.5)]
@@ -43,6 +50,59 @@ def test_the_defaults_are_those_of_torch(name: str) -> None:
     for key, value in theirs.param_groups[0].items():
         if key != "params":
             assert ours.param_groups[0][key] == value, key
+
+
+def test_the_table_has_every_optimizer_of_torch_with_its_arguments_and_defaults_in_order() -> None:
+    names = [name for name in (*vars(torch.optim), *vars(fedopt)) if name != "FedOpt"]
+    found = {name: each for name in names if (each := optimizer_class(name)) is not None}
+    assert list(SIGNATURES) == list(OPTIMIZERS) == list(found)
+    for name, each in found.items():
+        assert list(SIGNATURES[name].items()) == list(signature(each).items()), name
+
+
+def test_an_optimizer_that_only_a_later_torch_has_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Later(torch.optim.SGD):
+        def __init__(self, params: object, lr: float = 0.25, rate: float = 2.0) -> None:
+            super().__init__(params, lr)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim, "Later", Later, raising=False)
+    optimizer_class.cache_clear()
+    assert OPTIMIZERS.get("Muon") is None
+    assert OPTIMIZERS.get("Optimizer") is None
+    try:
+        spec = Holder.model_validate({"optimizer": {"kind": "Later", "rate": 3}}).optimizer
+        assert isinstance(spec, OptimizerSpec)
+        assert spec.model_dump() == {"kind": "Later", "lr": 0.25, "rate": 3.0}
+        assert isinstance(spec.build([torch.zeros(1, requires_grad=True)]), Later)
+    finally:
+        OPTIMIZERS.pop("Later", None)
+        optimizer_class.cache_clear()
+
+
+NUMBERS = (0.0, 1e-3, 0.5, 0.999, 1.0, 1.5, 100.0, -0.1, -1.0, math.inf)
+
+
+def values_of(default: object) -> list[object]:
+    """Values of an argument, good and bad."""
+    if isinstance(default, bool):
+        return [True, False]
+    if isinstance(default, tuple):
+        return [default, *((a, b) for a in NUMBERS for b in NUMBERS)]
+    return [*NUMBERS]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_ordinary_arguments_are_those_that_torch_accepts_for_sure(name: str) -> None:
+    ordinary = 0
+    for argument, default in SIGNATURES[name].items():
+        for value in values_of(default):
+            arguments = {**SIGNATURES[name], argument: value}
+            if is_ordinary(name, arguments):
+                class_of(name)([torch.zeros(1, requires_grad=True)], **arguments)
+                ordinary += 1
+    assert ordinary > len(SIGNATURES[name])
+    assert is_ordinary(name, SIGNATURES[name])
+    assert not is_ordinary(name, {**SIGNATURES[name], "lr": -1.0})
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

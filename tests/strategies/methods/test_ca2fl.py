@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from places import SMALLEST
-from vectors import assert_is, models_after, moved, vec
+from vectors import assert_is, models_after, moved, population, step, vec
 from world_runs import run, scenario
 
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.strategies import CA2FL, FADAS, MIFA
+from afl_sim.testing.comparing import same
 
 
 def test_ca2fls_first_step_is_the_mean_of_the_buffer() -> None:
@@ -34,6 +35,18 @@ def test_ca2fl_corrects_the_mean_of_all_cached_updates() -> None:
     assert_is(models[1] - models[0], 2.5, 2)
     # Cached (6, 0), (0, 4), (0, 2): h = (1.5, 1.5); nothing has changed: v = h
     assert_is(models[2] - models[1], 1.5, 1.5)
+
+
+def test_the_mean_is_over_the_buffer_that_is_in_force() -> None:
+    # A controller has made M 4 in place of 2: v = ((2, 4) + (2, 4)) / 4 = (1, 2), where the second
+    # update is of another client.
+    batch = [moved(2, 4, client=0), moved(2, 4, client=1)]
+    state = CA2FL().initial_state(vec(0, 0), population(4))
+    assert_is(step(CA2FL(buffer_size=2), vec(0, 0), batch, state, buffer_size=4), 1, 2)
+    start, grown = vec(0, 0), {"buffer_size": 4}
+    changed = FADAS(buffer_size=2).aggregate(start, None, batch, grown)
+    assert same(changed, FADAS(buffer_size=4).aggregate(start, None, batch, {}))
+    assert not same(changed, FADAS(buffer_size=2).aggregate(start, None, batch, {}))
 
 
 def test_ca2fl_compares_a_clients_second_update_in_a_buffer_with_its_first() -> None:

@@ -29,6 +29,12 @@ def test_the_division_is_by_the_buffer_size() -> None:
     assert_is(step(FedBuff(buffer_size=4), vec(0, 0), [FRESH] * 4), 1, 2)
 
 
+def test_the_division_is_by_the_size_that_is_in_force() -> None:
+    # A controller has made K 4 in place of 2: (1, 2) + (1, 2) is a half of that.
+    strategy = FedBuff(buffer_size=2)
+    assert_is(step(strategy, vec(0, 0), [FRESH] * 2, buffer_size=4), 0.5, 1)
+
+
 def test_the_server_learning_rate_scales_the_step() -> None:
     # 0.5 * (1.5, 0)
     strategy = FedBuff(buffer_size=2, server_lr=0.5)

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import IterableDataset
 
 from afl_sim.errors import DataError, ScenarioError
+from afl_sim.lazy import torch
 from afl_sim.learning.data.sources.columns import Column, Ragged, Values, Words
 from afl_sim.learning.data.sources.files import HeldOut, source_of
 from afl_sim.learning.data.sources.inputs import InputRules
@@ -117,7 +115,7 @@ def _amount(kind: str, name: str, given: Any, most: int, more: str = "") -> int 
 
 def _columns(kind: str, part: str, given: Any) -> FileColumns:
     place = Path(f"{kind}, {part}")
-    if isinstance(given, TorchDataset) or (
+    if isinstance(given, torch.utils.data.Dataset) or (
         hasattr(given, "__getitem__") and not isinstance(given, tuple | Mapping)
     ):
         fields = _read_items(place, given)
@@ -153,7 +151,7 @@ def _read_items(place: Path, dataset: Any) -> dict[str, list[Any]]:
     from rich.console import Console
     from rich.progress import track
 
-    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+    if isinstance(dataset, torch.utils.data.IterableDataset) or not hasattr(dataset, "__len__"):
         raise bad(place, "kind", f"{type(dataset).__name__} has no length; expected one with items")
     count = len(dataset)
     if not count:

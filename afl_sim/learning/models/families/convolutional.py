@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
-from torch import nn
 
+from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.entries import Entries, convolution, linear
 from afl_sim.learning.models.spec import StandardSpec, dropout, image_shape, refuse_if_too_small
 
 
@@ -18,9 +19,7 @@ class LeNet(StandardSpec):
     kind: Literal["lenet"] = Field(default="lenet", description="Small convolutional network.")
 
     def build(self, form: SampleForm) -> nn.Module:
-        channels, height, width = image_shape(self.kind, form)
-        rows, columns = (_pooled(_pooled(side, 4), 4) for side in (height, width))
-        refuse_if_too_small(self.kind, rows, columns, (height, width), 16)
+        channels, rows, columns = self._map(form)
         return nn.Sequential(
             nn.Conv2d(channels, 10, 5),
             nn.MaxPool2d(2),
@@ -33,6 +32,18 @@ class LeNet(StandardSpec):
             nn.ReLU(),
             nn.Linear(50, form.outputs),
         )
+
+    def entries(self, form: SampleForm) -> Entries:
+        channels, rows, columns = self._map(form)
+        found = convolution("0", channels, 10, 5) + convolution("3", 10, 20, 5)
+        return found + linear("7", 20 * rows * columns, 50) + linear("9", 50, form.outputs)
+
+    def _map(self, form: SampleForm) -> tuple[int, int, int]:
+        """The channels of the images, and the rows and columns of the last feature map."""
+        channels, height, width = image_shape(self.kind, form)
+        rows, columns = (_pooled(_pooled(side, 4), 4) for side in (height, width))
+        refuse_if_too_small(self.kind, rows, columns, (height, width), 16)
+        return channels, rows, columns
 
 
 class Cnn(StandardSpec):
@@ -63,10 +74,7 @@ class Cnn(StandardSpec):
     )
 
     def build(self, form: SampleForm) -> nn.Module:
-        channels, height, width = image_shape(self.kind, form)
-        lost = 4 - 2 * self.padding
-        rows, columns = (_pooled(_pooled(side, lost), lost) for side in (height, width))
-        refuse_if_too_small(self.kind, rows, columns, (height, width), 4 + 3 * lost)
+        channels, rows, columns = self._map(form)
         first, second = self.channels
         model = nn.Sequential(
             # Pooling before ReLU gives the same bits, also of the gradient, and leaves ReLU a
@@ -88,6 +96,21 @@ class Cnn(StandardSpec):
                 if isinstance(layer, nn.Conv2d):
                     nn.init.xavier_uniform_(layer.weight)
         return model
+
+    def entries(self, form: SampleForm) -> Entries:
+        channels, rows, columns = self._map(form)
+        first, second = self.channels
+        found = convolution("0", channels, first, 5) + convolution("3", first, second, 5)
+        found += linear("7", second * rows * columns, self.hidden)
+        return found + linear("10" if self.dropout else "9", self.hidden, form.outputs)
+
+    def _map(self, form: SampleForm) -> tuple[int, int, int]:
+        """The channels of the images, and the rows and columns of the last feature map."""
+        channels, height, width = image_shape(self.kind, form)
+        lost = 4 - 2 * self.padding
+        rows, columns = (_pooled(_pooled(side, lost), lost) for side in (height, width))
+        refuse_if_too_small(self.kind, rows, columns, (height, width), 4 + 3 * lost)
+        return channels, rows, columns
 
 
 class Vgg9(StandardSpec):
@@ -123,10 +146,7 @@ class Vgg9(StandardSpec):
         return self
 
     def build(self, form: SampleForm) -> nn.Module:
-        channels, height, width = image_shape(self.kind, form)
-        halvings = len(self.channels) // 2
-        rows, columns = (side >> halvings for side in (height, width))
-        refuse_if_too_small(self.kind, rows, columns, (height, width), 1 << halvings)
+        channels, rows, columns = self._map(form)
         layers: list[nn.Module] = []
         for index, out in enumerate(self.channels):
             layers.append(nn.Conv2d(channels, out, 3, padding=1))
@@ -142,6 +162,26 @@ class Vgg9(StandardSpec):
         model = nn.Sequential(*layers)
         model.add_module("head", nn.Linear(units, form.outputs))
         return model
+
+    def entries(self, form: SampleForm) -> Entries:
+        channels, rows, columns = self._map(form)
+        place, found = 0, Entries()
+        for index, out in enumerate(self.channels):
+            found += convolution(f"{place}", channels, out, 3)
+            channels, place = out, place + (3 if index % 2 else 2)
+        units, place = channels * rows * columns, place + 1
+        for hidden in self.hidden:
+            found += linear(f"{place}", units, hidden)
+            units, place = hidden, place + (3 if self.dropout else 2)
+        return found + linear("head", units, form.outputs)
+
+    def _map(self, form: SampleForm) -> tuple[int, int, int]:
+        """The channels of the images, and the rows and columns of the last feature map."""
+        channels, height, width = image_shape(self.kind, form)
+        halvings = len(self.channels) // 2
+        rows, columns = (side >> halvings for side in (height, width))
+        refuse_if_too_small(self.kind, rows, columns, (height, width), 1 << halvings)
+        return channels, rows, columns
 
 
 def _pooled(side: int, lost: int) -> int:

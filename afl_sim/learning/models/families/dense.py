@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
-from torch import nn
 
+from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.entries import Entries, linear
 from afl_sim.learning.models.spec import StandardSpec, dropout, features
 
 
@@ -20,6 +21,9 @@ class Logistic(StandardSpec):
     def build(self, form: SampleForm) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(features(self.kind, form), form.outputs))
 
+    def entries(self, form: SampleForm) -> Entries:
+        return linear("1", features(self.kind, form), form.outputs)
+
 
 class Linear(StandardSpec):
     """Linear regression: one linear layer, as `logistic` has."""
@@ -29,6 +33,9 @@ class Linear(StandardSpec):
 
     def build(self, form: SampleForm) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(features(self.kind, form), form.outputs))
+
+    def entries(self, form: SampleForm) -> Entries:
+        return linear("1", features(self.kind, form), form.outputs)
 
 
 class Mlp(StandardSpec):
@@ -71,3 +78,10 @@ class Mlp(StandardSpec):
                     nn.init.xavier_uniform_(layer.weight)
                     nn.init.zeros_(layer.bias)
         return model
+
+    def entries(self, form: SampleForm) -> Entries:
+        width, place, found = features(self.kind, form), 1, Entries()
+        for units in self.hidden:
+            found += linear(f"{place}", width, units)
+            width, place = units, place + (3 if self.dropout else 2)
+        return found + linear(f"{place}", width, form.outputs)

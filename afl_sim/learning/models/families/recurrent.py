@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
 
+from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.families.readout import Readout
+from afl_sim.learning.models.entries import Entries, embedding, linear, lstm
 from afl_sim.learning.models.spec import StandardSpec, token_sequence
 
 
@@ -46,37 +46,26 @@ class Lstm(StandardSpec):
     )
 
     def build(self, form: SampleForm) -> nn.Module:
+        from afl_sim.learning.models.families.recurrent_network import RecurrentNetwork
+
         _, vocabulary = token_sequence(self.kind, form)
-        return RecurrentNetwork(self, vocabulary, form)
-
-
-class RecurrentNetwork(nn.Module):
-    """The network of an `Lstm`.
-
-    Args:
-        spec: its hyperparameters.
-        vocabulary: number of different tokens.
-        form: the form of the samples.
-    """
-
-    def __init__(self, spec: Lstm, vocabulary: int, form: SampleForm) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocabulary, spec.embedding)
-        between = spec.dropout if spec.layers > 1 else 0.0
-        self.lstm = nn.LSTM(
-            spec.embedding, spec.hidden, spec.layers, batch_first=True, dropout=between
+        return RecurrentNetwork(
+            vocabulary,
+            form,
+            embedding=self.embedding,
+            hidden=self.hidden,
+            layers=self.layers,
+            projection=self.projection,
+            dropout=self.dropout,
+            readout=self.readout,
         )
-        self.dropout = nn.Dropout(spec.dropout) if spec.dropout else nn.Identity()
-        self.readout = Readout("every" if form.target == "tokens" else spec.readout)
-        width = spec.hidden
-        self.projection: nn.Module = nn.Identity()
-        if spec.projection is not None:
-            self.projection = nn.Linear(width, spec.projection)
-            width = spec.projection
-        self.head = nn.Linear(width, form.outputs)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens, int64 (N, length), to outputs (N, length, outputs) or (N, outputs)."""
-        states, _ = self.lstm(self.embedding(tokens))
-        outputs: Tensor = self.head(self.projection(self.dropout(self.readout(states))))
-        return outputs
+    def entries(self, form: SampleForm) -> Entries:
+        _, vocabulary = token_sequence(self.kind, form)
+        found = embedding("embedding", vocabulary, self.embedding)
+        found += lstm("lstm", self.embedding, self.hidden, self.layers)
+        width = self.hidden
+        if self.projection is not None:
+            found += linear("projection", width, self.projection)
+            width = self.projection
+        return found + linear("head", width, form.outputs)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Self
 
-import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
-from torch import Tensor, nn
 
+from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
+from afl_sim.learning.models.entries import Entries, convolution, linear, normalization
 from afl_sim.learning.models.spec import StandardSpec, image_shape, refuse_if_too_small
 
 _SHRUNK = 4  # how much smaller than an image the last feature map is
@@ -58,11 +58,9 @@ class ResNet(StandardSpec):
         return self
 
     def build(self, form: SampleForm) -> nn.Module:
-        channels, height, width = image_shape(self.kind, form)
-        # With a last map of one pixel, a batch of one image would have no batch statistics.
-        refuse_if_too_small(
-            self.kind, height // (_SHRUNK + 1), width // (_SHRUNK + 1), (height, width), _SHRUNK + 1
-        )
+        from afl_sim.learning.models.families.residual_network import Block, MeanOfMap
+
+        channels = self._channels(form)
         model = nn.Sequential()
         model.add_module("conv", nn.Conv2d(channels, self.width, 3, padding=1, bias=False))
         model.add_module("norm", self._norm(self.width))
@@ -82,44 +80,31 @@ class ResNet(StandardSpec):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         return model
 
+    def entries(self, form: SampleForm) -> Entries:
+        batch, before = self.norm == "batch", self.width
+        found = convolution("conv", self._channels(form), before, 3, bias=False)
+        found += normalization("norm", before, batch)
+        for number in range(3):
+            after = self.width << number
+            for index in range((self.depth - 2) // 6):
+                place = f"stage{number + 1}.{index}"
+                found += convolution(f"{place}.conv1", before, after, 3, bias=False)
+                found += convolution(f"{place}.conv2", after, after, 3, bias=False)
+                found += normalization(f"{place}.norm1", after, batch)
+                found += normalization(f"{place}.norm2", after, batch)
+                before = after
+        return found + linear("head", before, form.outputs)
+
+    def _channels(self, form: SampleForm) -> int:
+        """The channels of the images, which must be large enough."""
+        channels, height, width = image_shape(self.kind, form)
+        # With a last map of one pixel, a batch of one image would have no batch statistics.
+        refuse_if_too_small(
+            self.kind, height // (_SHRUNK + 1), width // (_SHRUNK + 1), (height, width), _SHRUNK + 1
+        )
+        return channels
+
     def _norm(self, channels: int) -> nn.Module:
         if self.norm == "batch":
             return nn.BatchNorm2d(channels)
         return nn.GroupNorm(self.groups, channels)
-
-
-class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut.
-
-    Args:
-        before, after: channels of the input and of the output.
-        stride: 2 halves the sides of the maps.
-        norms: the normalizations after the two convolutions.
-    """
-
-    def __init__(
-        self, before: int, after: int, stride: int, norms: tuple[nn.Module, nn.Module]
-    ) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
-        self.norm1, self.norm2 = norms
-        self._stride = stride
-        self._added = after - before
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps of shape (N, before, H, W) to (N, after, H / stride, W / stride), rounded up."""
-        out = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
-        if self._stride > 1 or self._added:
-            x = x[:, :, :: self._stride, :: self._stride]
-            half = self._added // 2
-            x = F.pad(x, (0, 0, 0, 0, half, self._added - half))
-        return F.relu(out + x)
-
-
-class MeanOfMap(nn.Module):
-    """The mean of each channel: (N, C, H, W) to (N, C)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The means, of shape (N, C)."""
-        return x.mean((2, 3))

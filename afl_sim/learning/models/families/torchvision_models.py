@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Self
 
-import torch
 from pydantic import ConfigDict, Field, model_validator
-from torch import nn
 
-from afl_sim.errors import ScenarioError
+from afl_sim.errors import NotPortable, ScenarioError
+from afl_sim.lazy import nn, torch
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.global_draws import global_generators
 from afl_sim.learning.models.spec import StandardSpec, image_shape
-from afl_sim.portable.mode import NotPortable
 from afl_sim.scenario.wording import hint
 from afl_sim.streams import Streams
 from afl_sim.user_code import reason

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Self
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
-from torch import Tensor, nn
 
+from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.models.families.readout import Readout
+from afl_sim.learning.models.entries import Entries, embedding, linear, normalization
 from afl_sim.learning.models.spec import StandardSpec, token_sequence
-
-_DEVIATION = 0.02  # of initial weights, as in GPT-2
 
 
 class Transformer(StandardSpec):
@@ -57,90 +53,30 @@ class Transformer(StandardSpec):
         return self
 
     def build(self, form: SampleForm) -> nn.Module:
+        from afl_sim.learning.models.families.transformer_network import Decoder
+
         length, vocabulary = token_sequence(self.kind, form)
-        return Decoder(self, length, vocabulary, form)
+        return Decoder(
+            length,
+            vocabulary,
+            form,
+            layers=self.layers,
+            heads=self.heads,
+            width=self.width,
+            hidden=self.feed_forward or 4 * self.width,
+            dropout=self.dropout,
+            readout=self.readout,
+        )
 
-
-class Decoder(nn.Module):
-    """The network of a `Transformer`.
-
-    Args:
-        spec: its hyperparameters.
-        length: the largest number of positions.
-        vocabulary: number of different tokens.
-        form: the form of the samples.
-    """
-
-    numbers: Tensor
-
-    def __init__(self, spec: Transformer, length: int, vocabulary: int, form: SampleForm) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(vocabulary, spec.width)
-        self.positions = nn.Embedding(length, spec.width)
-        self.dropout = nn.Dropout(spec.dropout) if spec.dropout else nn.Identity()
-        self.blocks = nn.Sequential(*(DecoderBlock(spec) for _ in range(spec.layers)))
-        self.norm = nn.LayerNorm(spec.width)
-        self.readout = Readout("every" if form.target == "tokens" else spec.readout)
-        self.head = nn.Linear(spec.width, form.outputs)
-        self.register_buffer("numbers", torch.arange(length), persistent=False)
-        # What is added to the states does not grow with the number of blocks.
-        last = _DEVIATION * (2 * spec.layers) ** -0.5
-        for name, layer in self.named_modules():
-            if isinstance(layer, nn.Linear | nn.Embedding):
-                adds = name.endswith((".out", ".down"))
-                nn.init.normal_(layer.weight, std=last if adds else _DEVIATION)
-            if isinstance(layer, nn.Linear):
-                nn.init.zeros_(layer.bias)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens, int64 (N, length), to outputs (N, length, outputs) or (N, outputs)."""
-        numbers = self.numbers[: tokens.shape[1]]
-        states = self.dropout(self.tokens(tokens) + self.positions(numbers))
-        outputs: Tensor = self.head(self.readout(self.norm(self.blocks(states))))
-        return outputs
-
-
-class DecoderBlock(nn.Module):
-    """Attention and a perceptron, each added to what it is given.
-
-    Args:
-        spec: the hyperparameters.
-    """
-
-    def __init__(self, spec: Transformer) -> None:
-        super().__init__()
-        hidden = spec.feed_forward or 4 * spec.width
-        self.norm1, self.norm2 = nn.LayerNorm(spec.width), nn.LayerNorm(spec.width)
-        self.attention = CausalAttention(spec.width, spec.heads)
-        self.up, self.down = nn.Linear(spec.width, hidden), nn.Linear(hidden, spec.width)
-        self.dropout = nn.Dropout(spec.dropout) if spec.dropout else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """States of shape (N, length, width) to new ones."""
-        x = x + self.dropout(self.attention(self.norm1(x)))
-        added: Tensor = self.dropout(self.down(F.gelu(self.up(self.norm2(x)))))
-        return x + added
-
-
-class CausalAttention(nn.Module):
-    """Self-attention in which no position sees a later one.
-
-    Args:
-        width: numbers of a position.
-        heads: they divide the width.
-    """
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self._heads = heads
-
-    def forward(self, x: Tensor) -> Tensor:
-        """States of shape (N, length, width) to the same shape."""
-        count, length, width = x.shape
-        parts = self.queries_keys_values(x).view(count, length, 3, self._heads, -1)
-        queries, keys, values = parts.permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-        mixed: Tensor = self.out(seen.transpose(1, 2).reshape(count, length, width))
-        return mixed
+    def entries(self, form: SampleForm) -> Entries:
+        length, vocabulary = token_sequence(self.kind, form)
+        width, hidden = self.width, self.feed_forward or 4 * self.width
+        found = embedding("tokens", vocabulary, width) + embedding("positions", length, width)
+        for index in range(self.layers):
+            block = f"blocks.{index}"
+            found += normalization(f"{block}.norm1", width)
+            found += normalization(f"{block}.norm2", width)
+            found += linear(f"{block}.attention.queries_keys_values", width, 3 * width)
+            found += linear(f"{block}.attention.out", width, width)
+            found += linear(f"{block}.up", width, hidden) + linear(f"{block}.down", hidden, width)
+        return found + normalization("norm", width) + linear("head", width, form.outputs)

@@ -3,8 +3,13 @@
 from afl_sim.scenario.traces.tables.cells import Numbers
 from afl_sim.scenario.traces.tables.clients import (
     CLIENT,
+    Cells,
     ClientColumn,
+    Id,
+    Ids,
     NumberClients,
+    cells_by_column,
+    number_of,
     numbers_by_column,
 )
 from afl_sim.scenario.traces.tables.opening import open_table, stamp
@@ -12,11 +17,16 @@ from afl_sim.scenario.traces.tables.table import Table, TableProblems, refuse_ch
 
 __all__ = [
     "CLIENT",
+    "Cells",
     "ClientColumn",
+    "Id",
+    "Ids",
     "NumberClients",
     "Numbers",
     "Table",
     "TableProblems",
+    "cells_by_column",
+    "number_of",
     "numbers_by_column",
     "open_table",
     "refuse_changed",

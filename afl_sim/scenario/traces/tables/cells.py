@@ -68,6 +68,8 @@ class Numbers:
 
     def _expected(self) -> str:
         if self.most < math.inf:
+            if self.above_zero:
+                return f"a number above 0, at most {exact(self.most)}"
             return f"a number from 0 to {exact(self.most)}"
         if self.least < 0:
             return "a finite number"

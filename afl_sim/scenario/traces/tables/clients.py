@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
 
 from afl_sim.scenario.traces.tables.cells import Numbers, number
 from afl_sim.scenario.traces.tables.table import Table, TableProblems
@@ -123,21 +124,64 @@ def _is_plainly_a_name(text: str) -> bool:
     return _is_name(text) and other is None and any(map(str.isalpha, text))
 
 
-def numbers_by_column(
-    table: Table, kinds: Sequence[Numbers], clients: ClientColumn | None = None
-) -> dict[str, list[float]]:
-    """The numbers of some columns, by name.
+class Cells(Protocol):
+    """How the cells of a column are read."""
+
+    @property
+    def name(self) -> str:
+        """The column."""
+
+    def read(self, table: Table, line: int, cell: Any) -> Any:
+        """What a cell holds; anything, and a mistake of the table's, if that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """A column with the ids that clients have in another file.
+
+    Attributes:
+        name: the column.
+    """
+
+    name: str
+
+    def read(self, table: Table, line: int, cell: Any) -> Id:
+        """The id in a cell."""
+        whole = _whole(cell)
+        if whole is None and not (isinstance(cell, str) and _is_name(cell)):
+            table.wrong(line, f"{self.name} is {show(cell)}; expected a whole number or a name")
+        return cell if isinstance(cell, str) else whole or 0
+
+
+def number_of(client: Id, numbers: Mapping[Id, int] | None) -> int | None:
+    """Which client an id in another file means; None if it means none.
+
+    Args:
+        client: the id.
+        numbers: the client of each id (`ClientColumn.numbers`); None if ids are numbers of clients.
+    """
+    whole = _whole(client)
+    if numbers is None:
+        return whole
+    ways = (client, whole, str(client))
+    return next((numbers[way] for way in ways if way is not None and way in numbers), None)
+
+
+def cells_by_column(
+    table: Table, kinds: Sequence[Cells], clients: ClientColumn | None = None
+) -> dict[str, list[Any]]:
+    """What some columns hold, by name.
 
     Args:
         table: it is read to its end.
-        kinds: the columns, and what their numbers are.
-        clients: reads the column `CLIENT`, and the numbers come in the order of the clients; None
-            if they come in the order of the rows.
+        kinds: the columns, at least one, and how their cells are read.
+        clients: reads the column `CLIENT`, and the rows come in the order of the clients; None if
+            they come in their own order.
 
     Raises:
         TableProblems: a cell is wrong, there are no rows, or a client has none or two.
     """
-    columns: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    columns: dict[str, list[Any]] = {kind.name: [] for kind in kinds}
     ids, lines = [], []
     for line, cells in table.rows([*columns, CLIENT] if clients is not None else list(columns)):
         for kind, cell in zip(kinds, cells, strict=False):
@@ -151,6 +195,13 @@ def numbers_by_column(
         order = clients.one_row_each([each for each in ids if each is not None], lines)
         columns = {name: [values[row] for row in order] for name, values in columns.items()}
     return columns
+
+
+def numbers_by_column(
+    table: Table, kinds: Sequence[Numbers], clients: ClientColumn | None = None
+) -> dict[str, list[float]]:
+    """`cells_by_column` of numbers."""
+    return cells_by_column(table, kinds, clients)
 
 
 def without_rows(path: str, absent: int, clients: int, first: int) -> str:

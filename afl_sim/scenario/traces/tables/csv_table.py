@@ -61,7 +61,8 @@ class CsvTable(Table):
                 if like_mahimahi([number, *below]):
                     message += (
                         ". It looks like a Mahimahi trace, whose lines are the milliseconds at "
-                        "which packets are delivered, not bandwidths"
+                        "which packets are delivered, not bandwidths; "
+                        "`afl-sim import mahimahi` makes a table of it"
                     )
             raise TableProblems([message])
         self.refuse_names()

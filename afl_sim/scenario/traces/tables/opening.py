@@ -23,7 +23,7 @@ def open_table(path: Path) -> Table:
     Raises:
         TableProblems: there is no such table, or its header is wrong.
     """
-    content = _content(path)
+    content = read_file(path)
     digest = hashlib.sha256(content).hexdigest()
     if path.suffix.lower() == ".parquet":
         return ParquetTable(path, content, digest, MAX_BYTES)
@@ -53,7 +53,12 @@ def _check(path: Path, found: os.stat_result) -> None:
         raise _too_large(path)
 
 
-def _content(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file of a bounded size.
+
+    Raises:
+        TableProblems: there is no such file, or it cannot be read.
+    """
     # What is there may have changed since it was looked at: opening a pipe must not wait for its
     # writer, and the size is checked again.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

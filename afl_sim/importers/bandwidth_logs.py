@@ -1,0 +1,268 @@
+"""Bandwidth logs: Mahimahi's packet-delivery traces, HSDPA and 4G logs, Pensieve's, the FCC's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from afl_sim.errors import InputError
+from afl_sim.importers.imported import Imported
+from afl_sim.importers.kinds import sources_of
+from afl_sim.importers.links import Direction, Gaps, LinkBuilder, imported_links, names_of
+from afl_sim.importers.reading import Source
+from afl_sim.scenario.section import LONGEST_SECONDS
+from afl_sim.scenario.traces.instants import instant_of
+from afl_sim.scenario.wording import show
+
+PACKET_BYTES: Final = 1500
+"""What may pass at one line of a Mahimahi trace."""
+_MS: Final = 1000  # microseconds
+_LONGEST_MS: Final = LONGEST_SECONDS * 1e3
+_SLACK_MS: Final = 50.0  # by which the two clocks of a log may differ
+
+
+def import_mahimahi(paths: Sequence[Path], direction: Direction = "auto") -> Imported:
+    """Traces of packet deliveries: each line is a millisecond at which 1500 bytes may pass.
+
+    The packets of millisecond t pass evenly between t - 1 and t. So at every whole millisecond the
+    integral of the bandwidth is what Mahimahi has delivered by then. A trace repeats after its last
+    line, as in Mahimahi, where a packet of millisecond 0 comes with those of the last one.
+
+    Args:
+        paths: a link each.
+        direction: which of a client's links they are.
+
+    Raises:
+        InputError: a file is no such trace.
+    """
+    sources = sources_of("mahimahi", paths)
+    names = names_of(sources)
+    found, packets = [], 0
+    for source in sources:
+        times = _packet_times(source)
+        if not times or not times[-1]:
+            source.refuse_mistakes()
+            raise InputError(
+                f"{source.path}: all packets are at millisecond 0; expected a trace that lasts"
+            )
+        link = LinkBuilder(source, names[source.path])
+        counts: dict[int, int] = {}
+        for time in times:
+            time = time or times[-1]
+            counts[time] = counts.get(time, 0) + 1
+        packets += len(times)
+        done = 0
+        for time in sorted(counts):
+            if time - 1 > done:
+                link.add(0, done * _MS, (time - 1) * _MS, 0.0)
+            link.add(0, (time - 1) * _MS, time * _MS, counts[time] * PACKET_BYTES * 1000.0)
+            done = time
+        found.append(link)
+    return imported_links(found, direction, sources, f"{packets:,} packets")
+
+
+def _packet_times(source: Source) -> list[int]:
+    """Milliseconds that never fall."""
+    times: list[int] = []
+    for line, text in source.lines():
+        if not (text.isascii() and text.isdecimal() and len(text) <= 16):
+            source.wrong(line, f"got {show(text)}; expected a whole number of milliseconds")
+        elif times and int(text) < times[-1]:
+            source.wrong(line, f"{text} comes after {times[-1]}; expected times that never fall")
+        else:
+            times.append(int(text))
+    return times
+
+
+def import_hsdpa(
+    paths: Sequence[Path], direction: Direction = "auto", gaps: Gaps = "error"
+) -> Imported:
+    """Logs of six columns, as those of HSDPA in Norway and of 4G in Belgium.
+
+    The columns are the time of day, milliseconds since the start, latitude, longitude, bytes since
+    the line before and milliseconds since then.
+
+    Args:
+        paths: a link each.
+        direction: which of a client's links they are.
+        gaps: what times without a measurement are.
+
+    Raises:
+        InputError: a file is no such log, or has gaps and may have none.
+    """
+    names = ("the time of day", "the time", "", "", "the number of bytes", "the duration")
+
+    def read(source: Source, link: LinkBuilder) -> None:
+        for line, text in source.lines():
+            cells = text.split()
+            if len(cells) != len(names):
+                source.wrong(line, f"{len(cells)} columns; expected {len(names)}")
+                continue
+            row = source.numbers(line, cells, names)
+            if row is None:
+                continue
+            _, time, _, _, size, lasts = row
+            if time > _LONGEST_MS or lasts > time:
+                source.wrong(line, f"lasts {lasts:g} ms until {time:g} ms; expected less")
+            elif not lasts:
+                source.drop("measurements that last no time")
+            else:
+                _add_measurement(link, line, (time - lasts) * _MS, time * _MS, size)
+
+    return _import(paths, "hsdpa", direction, gaps, read)
+
+
+def _add_measurement(
+    link: LinkBuilder, line: int, start_us: float, end_us: float, size: float
+) -> None:
+    """Bytes that came in a time; it may begin a little after or before the one before ended."""
+    start, end, last = round(start_us), round(end_us), link.end_us
+    if last is not None and abs(start - last) <= _SLACK_MS * _MS:
+        start = last
+    if end > start:
+        link.add(line, start, end, size / (end - start) * 1e6)
+    else:
+        link.source.drop("measurements that last no time")
+
+
+def import_pensieve(
+    paths: Sequence[Path], direction: Direction = "auto", gaps: Gaps = "error"
+) -> Imported:
+    """Traces of two columns, as Pensieve's: seconds, and Mbit/s since the line before.
+
+    Args:
+        paths: a link each.
+        direction: which of a client's links they are.
+        gaps: not used; such a trace has no gaps.
+
+    Raises:
+        InputError: a file is no such trace.
+    """
+
+    def read(source: Source, link: LinkBuilder) -> None:
+        before: float | None = None
+        for line, text in source.lines():
+            cells = text.split()
+            if len(cells) != 2:
+                source.wrong(line, f"{len(cells)} columns; expected 2: seconds and Mbit/s")
+                continue
+            row = source.numbers(line, cells, ("the time", "the bandwidth"))
+            if row is None:
+                continue
+            time, rate = row
+            if before is not None and time <= before:
+                source.wrong(line, f"{time:g} s comes after {before:g} s; expected times that rise")
+            elif before is not None:
+                link.add(line, round(before * 1e6), round(time * 1e6), rate * 125_000)
+            before = time if before is None else max(before, time)
+
+    return _import(paths, "pensieve", direction, gaps, read)
+
+
+def _import(
+    paths: Sequence[Path],
+    kind: str,
+    direction: Direction,
+    gaps: Gaps,
+    read: Callable[[Source, LinkBuilder], None],
+) -> Imported:
+    """One link from each file."""
+    sources = sources_of(kind, paths)
+    names = names_of(sources)
+    links = []
+    for source in sources:
+        links.append(LinkBuilder(source, names[source.path], gaps))
+        read(source, links[-1])
+        source.refuse_mistakes()
+        if not links[-1].pieces:
+            raise InputError(f"{source.path}: no measurement that lasts; expected some")
+    return imported_links(links, direction, sources, _files(sources))
+
+
+def import_fcc(
+    paths: Sequence[Path], direction: Direction = "auto", step: float | None = None
+) -> Imported:
+    """Tables of the FCC's Measuring Broadband America, such as ``curr_httpgetmt``.
+
+    Each row has a unit, a date and time, and the bytes per second in its seventh column. The files
+    have a header or none. Each unit is a link.
+
+    Args:
+        paths: tables; a unit may be in several.
+        direction: which of a client's links they are.
+        step: how long each measurement lasts (seconds), one after the other. None: until the
+            unit's next one, and the last one as long as the one before it.
+
+    Raises:
+        InputError: a file is no such table.
+    """
+    sources = sources_of("fcc", paths)
+    measured: dict[str, list[tuple[int, float, int, Source]]] = {}
+    for source in sources:
+        _read_fcc(source, measured)
+        source.refuse_mistakes()
+    links = []
+    for unit in sorted(measured, key=_by_number):
+        rows = sorted(measured[unit], key=lambda row: row[0])
+        if len(rows) < 2 and step is None:
+            rows[0][3].drop("units with one measurement")
+            continue
+        links.append(_fcc_link(unit, rows, step))
+    if not links:
+        raise InputError(
+            f"{sources[0].path}: no unit has two measurements; expected more, or --step, which "
+            "says how long one lasts"
+        )
+    return imported_links(links, direction, sources, _files(sources))
+
+
+def _read_fcc(source: Source, measured: dict[str, list[tuple[int, float, int, Source]]]) -> None:
+    places = (0, 1, 6)
+    for line, cells in source.rows():
+        if {"unit_id", "dtime", "bytes_sec"} <= set(cells):
+            places = (cells.index("unit_id"), cells.index("dtime"), cells.index("bytes_sec"))
+            continue
+        if len(cells) <= max(places):
+            source.wrong(line, f"{len(cells)} columns; expected at least {max(places) + 1}")
+            continue
+        unit, time, rate = (cells[place] for place in places)
+        instant = instant_of(time)
+        row = source.numbers(line, [rate], ["bytes_sec"])
+        if instant is None:
+            source.wrong(
+                line, f"dtime is {show(time)}; expected a date and time such as 2016-06-01 12:30:00"
+            )
+        elif row is not None and not unit:
+            source.wrong(line, "unit_id is empty; expected the number of a unit")
+        elif row is not None and not row[0]:
+            source.drop("measurements of 0 bytes per second, which failed")
+        elif row is not None:
+            measured.setdefault(unit, []).append((instant.us, row[0], line, source))
+
+
+def _fcc_link(
+    unit: str, rows: Sequence[tuple[int, float, int, Source]], step: float | None
+) -> LinkBuilder:
+    link = LinkBuilder(rows[0][3], f"unit-{unit}")
+    if step is not None:
+        lasts = round(step * 1e6)
+        for place, (_, rate, line, _) in enumerate(rows):
+            link.add(line, place * lasts, (place + 1) * lasts, rate)
+        return link
+    times = [row[0] for row in rows]
+    times.append(times[-1] + (times[-1] - times[-2] or 1))
+    for (start, rate, line, source), end in zip(rows, times[1:], strict=True):
+        if end > start:
+            link.add(line, start, end, rate)
+        else:
+            source.drop("measurements at the same second as another of their unit")
+    return link
+
+
+def _by_number(unit: str) -> tuple[int, str]:
+    return (int(unit), "") if unit.isascii() and unit.isdecimal() else (-1, unit)
+
+
+def _files(sources: Sequence[Source]) -> str:
+    return f"{len(sources)} file{'' if len(sources) == 1 else 's'}"

@@ -1,0 +1,73 @@
+"""The carbon intensity of electricity: a number, or a trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from afl_sim.scenario.section import Number
+from afl_sim.scenario.sections.availability import Origin
+from afl_sim.scenario.traces.instants import origin_problem
+from afl_sim.scenario.traces.intensities import INTENSITY, Intensities, read_intensities
+from afl_sim.scenario.traces.tables import TableProblems
+from afl_sim.scenario.traces.trace_block import TraceBlock
+
+
+class TracedIntensity(TraceBlock):
+    """A carbon intensity that changes with the hour, from a file."""
+
+    _later: ClassVar[tuple[str, ...]] = ()
+
+    trace: str = Field(
+        description="A CSV or Parquet file with a row for each hour, or for other steps of equal "
+        "length, in order of time. After the last row it begins anew."
+    )
+    column: str = Field(
+        default=INTENSITY,
+        description="The column of intensities (grams of carbon dioxide per kilowatt-hour).",
+    )
+    time: str | None = Field(
+        default=None,
+        description="The column of times: dates and times, or numbers in the unit that the name "
+        "says, such as time_h, else seconds; null: `time`, with or without a unit.",
+    )
+    origin: Origin | None = Field(
+        default=None,
+        description="The time in the file at which the run begins: seconds, or a date and time; "
+        "null: that of the first row.",
+    )
+    sha256: str | None = Field(
+        default=None,
+        description="SHA-256 of the file; filled in when the file is read, and checked from then "
+        "on.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_alone(cls, raw: Any) -> Any:
+        return {"trace": raw} if isinstance(raw, str) else raw
+
+    def _load(self, path: Path) -> tuple[Intensities, str]:
+        content, digest = read_intensities(path, self.time, self.column)
+        why = origin_problem(self.origin, False if content.dated else None)
+        if why is not None:
+            raise TableProblems([why], ("origin",))
+        return content, digest
+
+    @property
+    def intensities(self) -> Intensities:
+        """The content of the file."""
+        content: Intensities = self._content
+        return content
+
+
+CarbonIntensity = Annotated[
+    Annotated[Number, Field(ge=0, le=1e6), Tag("number")]
+    | Annotated[TracedIntensity, Tag("trace")],
+    Discriminator(
+        lambda value: "trace" if isinstance(value, dict | str | TracedIntensity) else "number"
+    ),
+]
+"""Grams of carbon dioxide per kilowatt-hour."""

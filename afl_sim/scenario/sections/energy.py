@@ -1,0 +1,218 @@
+"""What devices and servers use and cost: power, energy, prices and the carbon of electricity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Protocol
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from afl_sim.scenario.distributions.distribution import Distribution, In
+from afl_sim.scenario.distributions.uses import OncePerClient, ServersOwn
+from afl_sim.scenario.section import Number, Section
+from afl_sim.scenario.sections.carbon import CarbonIntensity
+from afl_sim.scenario.units import PER_BYTE, PER_SAMPLE_TRAINED, POWER
+
+PHASES: Final = ("download", "compute", "upload")
+"""What a task goes through, in order. A client without a task is idle."""
+
+Watts = Annotated[OncePerClient, In(POWER)]
+"""Power, drawn once for each client (watts)."""
+
+JoulesPerSample = Annotated[OncePerClient, In(PER_SAMPLE_TRAINED)]
+JoulesPerByte = Annotated[OncePerClient, In(PER_BYTE)]
+Price = Annotated[Number, Field(ge=0, le=1e12)]
+"""Money, in the unit of the scenario's author."""
+
+
+class Power(Section):
+    """The power of a client's device in each phase of a task, and without one."""
+
+    download: Watts | None = Field(
+        default=None,
+        description="From `dispatched` to `downloaded`, drawn once for each client (watts).",
+    )
+    compute: Watts | None = Field(
+        default=None,
+        description="From `downloaded` to `computed`, or from `started` where a client queues its "
+        "tasks; drawn once for each client (watts).",
+    )
+    upload: Watts | None = Field(
+        default=None,
+        description="From `computed` to `arrived`, with all repetitions; drawn once for each "
+        "client (watts).",
+    )
+    idle: Watts | None = Field(
+        default=None,
+        description="At all times at which the client has no task, also while it is away, from "
+        "when it joins until it leaves for good; drawn once for each client (watts).",
+    )
+
+
+class BytesEnergy(Section):
+    """The energy of a transfer in each direction."""
+
+    download: JoulesPerByte | None = Field(
+        default=None,
+        description="For each byte that a client downloads, drawn once for each client (joules "
+        "per byte).",
+    )
+    upload: JoulesPerByte | None = Field(
+        default=None,
+        description="For each byte that a client uploads, lost ones too; drawn once for each "
+        "client (joules per byte).",
+    )
+
+
+def _both_directions(value: Any) -> Any:
+    """A number or law alone holds for both directions."""
+    if isinstance(value, BytesEnergy):
+        return value
+    if isinstance(value, dict) and (not value or set(value) & {"download", "upload"}):
+        return value
+    return {"download": value, "upload": value}
+
+
+EnergyPerByte = Annotated[BytesEnergy, BeforeValidator(_both_directions)]
+
+
+class ClientPrice(Section):
+    """What the clients are paid."""
+
+    per_task: Price = Field(
+        default=0.0, description="For each task that is sent to a client (money per task)."
+    )
+    per_gb: Price = Field(
+        default=0.0,
+        description="For each gigabyte (10^9 bytes) that a client downloads or uploads (money per "
+        "gigabyte).",
+    )
+
+
+class ServerPrice(Section):
+    """What the server costs."""
+
+    per_hour: Price = Field(
+        default=0.0, description="For each hour of virtual time (money per hour)."
+    )
+    per_gb_in: Price = Field(
+        default=0.0,
+        description="For each gigabyte (10^9 bytes) of updates that reach the server (money per "
+        "gigabyte).",
+    )
+    per_gb_out: Price = Field(
+        default=0.0,
+        description="For each gigabyte (10^9 bytes) of models that clients download (money per "
+        "gigabyte).",
+    )
+
+
+class UsesEnergy(Protocol):
+    """A fleet, or a group of one."""
+
+    @property
+    def power(self) -> Power | None: ...
+    @property
+    def energy_per_sample(self) -> Distribution | None: ...
+    @property
+    def energy_per_byte(self) -> BytesEnergy | None: ...
+
+
+ENERGY_KEYS: Final = (
+    "power",
+    "energy_per_sample",
+    "energy_per_byte",
+    "price",
+    "carbon_intensity",
+)
+"""The keys of a fleet, and of a group, that say what clients use and cost."""
+
+PowerKey = Annotated[
+    Power | None,
+    Field(
+        description="The power of each client's device by phase; null: the energy of clients is "
+        "not counted. It changes no schedule."
+    ),
+]
+EnergyPerSampleKey = Annotated[
+    JoulesPerSample | None,
+    Field(
+        description="The energy of computing, in place of `clients.power.compute`: for each "
+        "sample that a client trains on, drawn once for each client (joules per sample)."
+    ),
+]
+EnergyPerByteKey = Annotated[
+    EnergyPerByte | None,
+    Field(
+        description="The energy of transfers, in place of `clients.power.download` and "
+        "`clients.power.upload`: a number for both directions, or a block with one for "
+        "each (joules per byte)."
+    ),
+]
+ClientPriceKey = Annotated[
+    ClientPrice | None, Field(description="What the clients are paid; null: nothing.")
+]
+CarbonKey = Annotated[
+    CarbonIntensity | None,
+    Field(
+        description="The carbon intensity of the electricity, a number or a trace (grams of carbon "
+        "dioxide per kilowatt-hour); null: the scenario's `carbon_intensity`."
+    ),
+]
+
+
+def inherited_energy(own: Any, fleet: Mapping[str, Any]) -> dict[str, Any]:
+    """What a group has from the fleet.
+
+    Each key that the group does not give is the fleet's. But where the group says in joules what
+    the fleet says in watts, or the other way round, the group's own way holds.
+
+    Args:
+        own: as the file says.
+        fleet: the blocks of ``clients``, as far as they are valid.
+    """
+    update: dict[str, Any] = {}
+    for name in ENERGY_KEYS:
+        mine, common = getattr(own, name), fleet.get(name)
+        if common is not None and name not in own.model_fields_set:
+            update[name] = common
+        elif isinstance(mine, BaseModel) and isinstance(common, BaseModel):
+            given = {key: getattr(mine, key) for key in mine.model_fields_set}
+            update[name] = common.model_copy(update=given)
+    watts = {key for key in PHASES if getattr(own.power, key, None) is not None}
+    joules = {key for key in PHASES if joules_of(own, key) is not None}
+    if update.get("power") is not None:
+        update["power"] = update["power"].model_copy(update=dict.fromkeys(joules - watts))
+    if "compute" in watts - joules:
+        update["energy_per_sample"] = None
+    if update.get("energy_per_byte") is not None:
+        measured = (watts - joules) & {"download", "upload"}
+        per_byte = update["energy_per_byte"].model_copy(update=dict.fromkeys(measured))
+        update["energy_per_byte"] = per_byte
+    return update
+
+
+def joules_of(clients: UsesEnergy, phase: str) -> Any:
+    """The energy by sample or byte that holds for a phase; None if there is none."""
+    if phase == "compute":
+        return clients.energy_per_sample
+    return getattr(clients.energy_per_byte, phase, None)
+
+
+def counts_energy(clients: UsesEnergy) -> bool:
+    """Whether a fleet or group says what energy its clients use."""
+    return any(
+        getattr(clients, name) is not None
+        for name in ("power", "energy_per_sample", "energy_per_byte")
+    )
+
+
+def _one_number(value: Any) -> Any:
+    if value is not None and value.constant is None:
+        raise PydanticCustomError("scenario", "varies; expected one number of watts")
+    return value
+
+
+ServerWatts = Annotated[ServersOwn, In(POWER), AfterValidator(_one_number)]
+"""The power of the server, which does not change (watts)."""

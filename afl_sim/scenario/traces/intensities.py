@@ -1,0 +1,145 @@
+"""Traces of the carbon intensity of electricity: one number for each hour, or other equal steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from afl_sim.scenario.traces.instants import EXPECTED, Instant, instant_of
+from afl_sim.scenario.traces.tables import Numbers, Table, TableProblems, open_table, stamp
+from afl_sim.scenario.units import DURATION
+from afl_sim.scenario.wording import exact, show
+
+TIME: Final = "time"
+INTENSITY: Final = "g_per_kwh"
+_LONGEST: Final = 9e12  # seconds: the clock counts microseconds in 64 bits
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """What a trace of carbon intensity says.
+
+    Attributes:
+        grams: for each step, in grams of carbon dioxide per kilowatt-hour.
+        step_us: how long each holds.
+        begin_us: of the first step, by the times of the file.
+        dated: whether these are dates.
+    """
+
+    grams: tuple[float, ...]
+    step_us: int
+    begin_us: int
+    dated: bool
+
+
+def read_intensities(path: Path, time: str | None, column: str) -> tuple[Intensities, str]:
+    """The intensities of a file with a column of times and one of intensities, and its sha256.
+
+    Args:
+        path: a CSV file with a header row, or a ``.parquet`` file, in order of time.
+        time: the column of times: dates, or numbers in the unit that its name says, as in
+            ``time_h``, else seconds. None: ``time``, with or without a unit.
+        column: the column of intensities.
+
+    Raises:
+        TableProblems: the file cannot be read so, or its steps are not all of the same length.
+    """
+    return _read(path, time, column, stamp(path))
+
+
+@lru_cache(maxsize=32)
+def _read(
+    path: Path, time: str | None, column: str, unchanged: tuple[int, int]
+) -> tuple[Intensities, str]:
+    table = open_table(path)
+    name = _time_column(table) if time is None else time
+    table.need(name, ("trace",) if time is None else ("time",))
+    table.need(column, ("column",))
+    table.times = (name,)
+    times = _Times(table, name)
+    grams, kind = [], Numbers(column)
+    for line, cells in table.rows((name, column)):
+        times.read(line, cells[0])
+        grams.append(kind.read(table, line, cells[1]))
+    table.refuse_mistakes()
+    if len(grams) < 2:
+        raise TableProblems(
+            [f"{path} has {len(grams)} rows; expected two or more, or a number in place of a trace"]
+        )
+    return Intensities(tuple(grams), times.step, times.first, times.dated), table.sha256
+
+
+def _time_column(table: Table) -> str:
+    """``time``, or the column whose name says its unit besides."""
+    if TIME in table.names:
+        return TIME
+    prefix = f"{TIME}_"
+    for name in table.names:
+        if name.startswith(prefix) and DURATION.in_name(name.removeprefix(prefix)) is not None:
+            return name
+    return TIME
+
+
+class _Times:
+    """Reads the times of a column, which are evenly spaced.
+
+    Args:
+        table: to which mistakes are added.
+        name: of the column.
+    """
+
+    def __init__(self, table: Table, name: str) -> None:
+        self._table = table
+        self._name = name
+        unit = DURATION.of_column(name)
+        self._numbers = Numbers(name, least=-_LONGEST, most=_LONGEST, factor=unit or 1.0)
+        self._rows = 0
+        self._last = 0
+        self._last_cell: Any = None
+        self.first = 0
+        self.step = 0
+        self.dated = False
+
+    def read(self, line: int, cell: Any) -> None:
+        """Take the time of a row; notes a mistake if it is no time, or not the next one."""
+        if not self._rows:
+            self.dated = instant_of(cell) is not None
+        time = self._time(line, cell)
+        if time is None:
+            return
+        if self._rows == 0:
+            self.first = time
+        elif time <= self._last:
+            self._table.wrong(
+                line,
+                f"{self._name} is {_shown(cell)}, which is not after {_shown(self._last_cell)} in "
+                "the row before; expected rows in order of time",
+            )
+            return
+        elif self._rows == 1:
+            self.step = time - self._last
+        elif time - self._last != self.step:
+            gap, step = exact((time - self._last) / 1e6), exact(self.step / 1e6)
+            self._table.wrong(
+                line,
+                f"{self._name} is {_shown(cell)}, {gap} s after the row before; expected {step} s, "
+                "as between the first rows, so that there is no gap",
+            )
+        self._rows += 1
+        self._last, self._last_cell = time, cell
+
+    def _time(self, line: int, cell: Any) -> int | None:
+        if not self.dated:
+            seconds = self._numbers.read(self._table, line, cell)
+            return None if seconds != seconds else round(seconds * 1e6)
+        found = instant_of(cell)
+        if found is None:
+            self._table.wrong(line, f"{self._name} is {show(cell)}; expected {EXPECTED}")
+            return None
+        return found.us
+
+
+def _shown(cell: Any) -> str:
+    return "an earlier time" if isinstance(cell, Instant) else show(cell)

@@ -1,0 +1,130 @@
+"""How long the legs of a task take where the bandwidth of clients' links changes in time.
+
+A transfer then takes longer or shorter by when it begins. Everything is planned when a task is
+sent, as elsewhere; what begins at another time than planned is planned again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+from afl_sim.world.clients.durations import Durations
+from afl_sim.world.links.course import Course
+from afl_sim.world.links.network import ClientLink
+from afl_sim.world.links.varying import VaryingLink
+from afl_sim.world.tasks.task import Task
+
+Direction = Literal["download", "upload"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A transfer that was interrupted: what was left of it when it went on."""
+
+    since_us: int
+    course: Course
+
+
+@dataclass(frozen=True)
+class VaryingDurations(Durations):
+    """The models of computation and network, some of whose links vary in time."""
+
+    _upload_begins: WeakKeyDictionary[Task, int] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
+    _begun: WeakKeyDictionary[Task, _Begun] = field(
+        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
+    )
+
+    def plan(self, task: Task) -> None:
+        """Draw how long each leg will take if none has to wait, and so when the update is due."""
+        client, number = task.client, task.number
+        if self.server_download.queue is not None:
+            task.download_work_us = self.server_download.work(client, number, self.download_bytes)
+        if self.server_upload.queue is not None:
+            task.upload_work_us = self.server_upload.work(client, number, self.upload_bytes)
+        begin_us = task.sent_us + task.download_work_us
+        task.download_us = 0
+        self.plan_download(task, begin_us)
+        begin_us += task.download_us
+        if not task.until_polled:
+            task.compute_us = self.compute(client).microseconds(task, begin_us)
+        begin_us += task.compute_us
+        self.plan_upload(task, begin_us)
+        task.due_us = begin_us + task.upload_us + task.upload_work_us
+
+    def plan_download(self, task: Task, begin_us: int) -> None:
+        """Set how long the download takes once the server's contended link is passed."""
+        if task.download_us and begin_us == task.sent_us + task.download_work_us:
+            return  # as planned
+        task.download_us, task.download_bytes = self._transfer(task, "download", begin_us)
+
+    def plan_upload(self, task: Task, begin_us: int) -> None:
+        """Set how long the upload takes until the server's contended link is reached."""
+        self._begun.pop(task, None)
+        if self._upload_begins.get(task) == begin_us:
+            return  # as planned
+        self._upload_begins[task] = begin_us
+        task.upload_us, task.upload_bytes = self._transfer(task, "upload", begin_us)
+
+    def put_off_upload(self, task: Task, begin_us: int) -> None:
+        """Plan the upload again, which begins later, and so when the update is due."""
+        self.plan_upload(task, begin_us)
+        task.due_us = begin_us + task.upload_us + task.upload_work_us
+
+    def varies(self, client: int) -> bool:
+        """Whether a transfer of the client's takes longer or shorter by when it begins."""
+        return self.download(client).varies or self.upload(client).varies
+
+    def interrupt(self, task: Task, direction: Direction, now_us: int) -> None:
+        """The transfer of a leg stops now, until `go_on`."""
+        link = self._link(task, direction)
+        if isinstance(link, VaryingLink):
+            begun = self._begun.get(task)
+            if begun is None:
+                planned_us = task.download_us if direction == "download" else task.upload_us
+                course = self._whole(link, task, direction)[0]
+                begun = _Begun(task.leg_ends_us - planned_us, course)
+            left = link.left(task.client, begun.since_us, begun.course, now_us)
+            self._begun[task] = _Begun(now_us, left)
+
+    def go_on(self, task: Task, direction: Direction, now_us: int) -> int | None:
+        """How long the rest of an interrupted transfer takes from now on.
+
+        None if that does not depend on when it goes on.
+        """
+        link = self._link(task, direction)
+        if not isinstance(link, VaryingLink):
+            return None
+        left = self._begun[task].course
+        self._begun[task] = _Begun(now_us, left)
+        return link.end_of_transfer(task.client, now_us, left) - now_us
+
+    def _link(self, task: Task, direction: Direction) -> ClientLink:
+        return self.download(task.client) if direction == "download" else self.upload(task.client)
+
+    def _transfer(self, task: Task, direction: Direction, begin_us: int) -> tuple[int, int]:
+        """Microseconds and bytes of a transfer."""
+        link = self._link(task, direction)
+        if isinstance(link, VaryingLink):
+            course, sent = self._whole(link, task, direction)
+            return link.end_of_transfer(task.client, begin_us, course) - begin_us, sent
+        size, fixed_us = self._on_server(task, direction)
+        us, sent = link.transfer(task.client, task.number, size)
+        return us + fixed_us, sent
+
+    def _whole(self, link: VaryingLink, task: Task, direction: Direction) -> tuple[Course, int]:
+        size, fixed_us = self._on_server(task, direction)
+        before_us, after_us = (fixed_us, 0) if direction == "download" else (0, fixed_us)
+        return link.course(task.client, task.number, size, before_us, after_us)
+
+    def _on_server(self, task: Task, direction: Direction) -> tuple[int, int]:
+        """The bytes of a transfer, and its microseconds on a link of the server without a queue."""
+        if direction == "download":
+            size, server = self.download_bytes, self.server_download
+        else:
+            size, server = self.upload_bytes, self.server_upload
+        fixed = server.work(task.client, task.number, size) if server.queue is None else 0
+        return size, fixed

@@ -1,0 +1,185 @@
+"""Clients' own links whose bandwidth follows a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from afl_sim.scenario.distributions.draws import draw
+from afl_sim.scenario.sections.network import Link, Network
+from afl_sim.scenario.traces.bandwidths import BandwidthTrace
+from afl_sim.streams import Streams
+from afl_sim.world.links.capacity import FRACTION, Capacity
+from afl_sim.world.links.course import Course
+from afl_sim.world.links.network import ClientLink
+from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
+
+_KEPT = 1 << 10  # links whose integrals are kept; bounded: a trace can have many rows
+_PLACES_KEPT = 1 << 14
+
+
+class VaryingLink(ClientLink):
+    """Every client's own path in one direction, with a bandwidth that changes in time.
+
+    An attempt takes ``latency * jitter`` seconds, and then as long as the link needs to carry
+    ``bytes * jitter``. A transfer that is lost is repeated at once.
+
+    Args:
+        link: latency in seconds, and the trace of the bandwidth.
+        name: ``"download"`` or ``"upload"``, the link's key in the scenario.
+        streams: the run's random streams.
+        purpose: names the streams from which a client's link and its position in it are drawn.
+        place: the row of a client where the trace says whose links it has.
+    """
+
+    varies = True
+
+    def __init__(
+        self,
+        link: Link,
+        name: str,
+        streams: Streams,
+        purpose: str,
+        place: Callable[[int], int],
+    ) -> None:
+        super().__init__(link, name, streams)
+        assert link.bandwidth_trace is not None
+        self._trace: BandwidthTrace = link.bandwidth_trace
+        self._purpose = purpose
+        self._place = place
+        self._capacity = lru_cache(_KEPT)(self._build)
+        self._mean = lru_cache(_PLACES_KEPT)(self._mean_of_row)
+        self._position = lru_cache(_PLACES_KEPT)(self._find)
+
+    def position(self, client: int) -> tuple[int, int]:
+        """The link of the trace that a client has, and the client's position in it at the start.
+
+        Returns:
+            the link's index, and microseconds.
+        """
+        return self._position(client)
+
+    def course(
+        self, client: int, number: int, size: int, before_us: int = 0, after_us: int = 0
+    ) -> tuple[Course, int]:
+        """The course of a transfer of ``size`` bytes for a client's task, and its bytes.
+
+        Args:
+            client: the client's index.
+            number: of the task.
+            size: bytes.
+            before_us, after_us: fixed times on the server's link, before and after this one.
+        """
+        attempts = self._attempts(client, number)
+        factor = draw(
+            self._spec.jitter, self._streams, f"network.{self._name}.jitter", client, number
+        )
+        seconds = self._terms(client)[0] * factor
+        to_microseconds(seconds, self._key)  # refuses a number that is not a duration
+        latency = int(seconds * MICROSECONDS * (1 << FRACTION))
+        amount = self._capacity(self._position(client)[0]).amount(size * factor)
+        course = Course(
+            before_us << FRACTION,
+            latency,
+            amount,
+            attempts - 1,
+            latency,
+            amount,
+            after_us << FRACTION,
+        )
+        return course, attempts * size
+
+    def end_of_transfer(self, client: int, begin_us: int, course: Course) -> int:
+        """The microsecond in which a transfer is over that goes on at ``begin_us``.
+
+        It takes at least one, unless it takes no time at all.
+
+        Raises:
+            ScenarioError: it is lost too often.
+        """
+        row, phase_us = self._position(client)
+        begin = begin_us + phase_us << FRACTION
+        ticks = course.end(self._capacity(row), begin) - begin
+        if not ticks and self._spec.jitter.constant == 0:
+            return begin_us
+        return begin_us + (_rounded(ticks) or 1)
+
+    def left(self, client: int, begin_us: int, course: Course, now_us: int) -> Course:
+        """What is left at ``now_us`` of a transfer that went on at ``begin_us``."""
+        row, phase_us = self._position(client)
+        begin, now = begin_us + phase_us << FRACTION, now_us + phase_us << FRACTION
+        return course.left(self._capacity(row), begin, now)
+
+    def expected_seconds(self, client: int, size: int) -> float:
+        """The mean time of a transfer of ``size`` bytes that begins at a uniform time.
+
+        Repetitions are included. With a jitter that varies, it is the time with the mean jitter.
+        """
+        jitter = self._spec.jitter.mean(client)
+        return self._usual(client, size, jitter) / (1 - self._spec.loss)
+
+    def usual_seconds(self, client: int, size: int) -> float:
+        """The mean time of a transfer of ``size`` bytes with the median of the jitter."""
+        return self._usual(client, size, self._spec.jitter.quantile(0.5, client))
+
+    def _usual(self, client: int, size: int, jitter: float) -> float:
+        if not jitter < float("inf"):
+            return jitter
+        return self._terms(client)[0] * jitter + self._mean(
+            self._position(client)[0], size * jitter
+        )
+
+    def _mean_of_row(self, row: int, size: float) -> float:
+        return self._capacity(row).mean_seconds(size) if size else 0.0
+
+    def _find(self, client: int) -> tuple[int, int]:
+        row, phase_us = 0, 0
+        if self._trace.by == "client":
+            row = self._place(client)
+        elif len(self._trace.links) > 1:
+            row = int(self._streams.uniform(self._purpose, client) * len(self._trace.links))
+        if self._trace.random_start:
+            u = self._streams.uniform(f"{self._purpose}.start", client)
+            phase_us = int(u * self._trace.links[row].ends_us[-1])
+        return row, phase_us
+
+    def _build(self, row: int) -> Capacity:
+        link = self._trace.links[row]
+        return Capacity(link.ends_us, link.rates, self._trace.after_end == "repeat")
+
+
+def _rounded(ticks: int) -> int:
+    """Whole microseconds, a half to the even one."""
+    whole, rest = divmod(ticks, 1 << FRACTION)
+    half = 1 << (FRACTION - 1)
+    return whole + (rest > half or (rest == half and whole % 2 == 1))
+
+
+def client_links(
+    network: Network, streams: Streams, place: Callable[[int], int]
+) -> tuple[ClientLink, ClientLink]:
+    """The clients' own download and upload links.
+
+    Where the traces of both directions have links of the same names, they are drawn together: a
+    client has the same link in both, and begins at the same share of its length.
+
+    Args:
+        network: the links that a scenario describes.
+        streams: the run's random streams.
+        place: the row of a client where each row is a client.
+    """
+    links = {"download": network.download, "upload": network.upload}
+    down, up = (link.bandwidth_trace for link in links.values())
+    together = down is not None and up is not None and _names(down) == _names(up)
+    made = []
+    for name, link in links.items():
+        if link.bandwidth_trace is None:
+            made.append(ClientLink(link, name, streams))
+        else:
+            purpose = "network.trace" if together else f"network.{name}.trace"
+            made.append(VaryingLink(link, name, streams, purpose, place))
+    return made[0], made[1]
+
+
+def _names(trace: BandwidthTrace) -> list[str | None]:
+    return [link.name for link in trace.links]

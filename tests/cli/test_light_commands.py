@@ -1,0 +1,98 @@
+"""Commands that handle no tensor load no PyTorch, and none loads more than it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import Command
+from places import SMALLEST
+
+TENSORS = {"torch", "torchvision", "peft", "ray"}
+DRAWING = {"matplotlib", "seaborn"}
+TABLES = {"pandas", "pyarrow"}
+
+LOADED = """
+import sys
+from afl_sim import cli
+sys.argv = ["afl-sim", *{arguments!r}]
+try:
+    cli.main()
+except SystemExit as ending:
+    assert not ending.code, ending.code
+print("loaded:", *sorted(set(sys.modules) & {heavy!r}))
+"""
+
+
+def loaded(afl_sim: Command, *arguments: object) -> set[str]:
+    """Which of the heavy libraries a command loads."""
+    heavy = TENSORS | DRAWING | TABLES
+    code = LOADED.format(arguments=list(map(str, arguments)), heavy=heavy)
+    *_, last = afl_sim.python(code).succeeded().out.splitlines()
+    return set(last.removeprefix("loaded:").split())
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path, set[str]]:
+    """A run without training, and what was loaded for it."""
+    folder = tmp_path_factory.mktemp("timed")
+    arguments = "run", "smallest", "--timing-only", "--out", folder / "run"
+    return folder / "run", loaded(Command(folder, cache), *arguments)
+
+
+def test_a_run_without_training_loads_no_tensors(timed: tuple[Path, set[str]]) -> None:
+    assert not timed[1] & (TENSORS | DRAWING)
+
+
+@pytest.mark.parametrize("command", ["compare", "diff"])
+def test_finished_runs_are_compared_without_tensors(
+    afl_sim: Command, timed: tuple[Path, set[str]], command: str
+) -> None:
+    assert not loaded(afl_sim, command, timed[0], timed[0]) & (TENSORS | DRAWING)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate", SMALLEST],
+        ["validate", SMALLEST, "--timing-only", "--show"],
+        [
+            "validate",
+            SMALLEST,
+            "--set",
+            "strategy={kind: fedasync, concurrency: 2}",
+            "--set",
+            "model=resnet",
+        ],
+        ["list", "models"],
+        ["list", "strategies"],
+        ["schema"],
+    ],
+    ids=lambda arguments: " ".join(map(str, arguments[:1] + arguments[2:])),
+)
+def test_a_command_without_runs_loads_no_tables_either(
+    afl_sim: Command, arguments: list[object]
+) -> None:
+    assert not loaded(afl_sim, *arguments)
+
+
+def test_the_comparisons_with_theory_load_no_tensors(afl_sim: Command) -> None:
+    code = """
+import sys, afl_sim.theory.report
+from afl_sim.theory.oracles import chosen
+chosen([])
+print({"torch", "pandas", "matplotlib"} & set(sys.modules))
+"""
+    assert afl_sim.python(code).succeeded().out == "set()\n"
+
+
+def test_the_names_of_the_package_are_imported_when_they_are_used(afl_sim: Command) -> None:
+    code = """
+import sys, afl_sim
+assert not {"numpy", "pydantic", "torch"} & set(sys.modules)
+from afl_sim import Strategy, load_scenario, simulate, run_study, load_run
+run = simulate(load_scenario("SCENARIO"), timing_only=True)
+assert not {"torch", "matplotlib"} & set(sys.modules)
+print(run.summary["versions"])
+"""
+    assert afl_sim.python(code.replace("SCENARIO", str(SMALLEST))).succeeded().out == "12\n"

@@ -1,0 +1,207 @@
+"""What a run uses and costs, by hand and for any world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from random_worlds import outcome_of, worlds
+from redone_account import redone
+from world_runs import MODEL_BYTES, SAMPLES, Outcome, run, scenario
+
+from afl_sim.scenario import Scenario
+from afl_sim.scenario.sections.energy import Power
+from afl_sim.world.account.costs import Costs
+
+POWER = {"compute": 4, "download": 1, "upload": 2, "idle": 0.5}
+
+
+def costs(outcome: Outcome) -> Costs:
+    assert outcome.world.account is not None
+    return outcome.world.account.until(outcome.ending.time_us)
+
+
+def joules(outcome: Outcome) -> dict[str, float]:
+    return dict(costs(outcome).energy_joules)
+
+
+def one_task(server: Any) -> Any:
+    server.send(1)
+    yield server.aggregate([(yield server.arrival())])
+
+
+def test_each_phase_takes_its_power_for_its_time_and_all_other_time_is_idle() -> None:
+    world = scenario(
+        [[10.0], [10.0]], down=2, up=3, fleet={"power": POWER}, stop={"virtual_seconds": 100}
+    )
+    assert joules(run(world, one_task)) == {
+        "download": 2.0,
+        "compute": 40.0,
+        "upload": 6.0,
+        "idle": (85 + 100) * 0.5,
+        "total": 2 + 40 + 6 + 92.5,
+        "wasted": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (1, {"download": 1.0, "compute": 0.0, "upload": 0.0, "wasted": 1.0}),
+        (5, {"download": 2.0, "compute": 12.0, "upload": 0.0, "wasted": 14.0}),
+        (14, {"download": 2.0, "compute": 40.0, "upload": 4.0, "wasted": 46.0}),
+    ],
+)
+def test_a_cancelled_task_is_cut_in_its_phase_and_all_of_it_is_wasted(
+    after: float, expected: dict[str, float]
+) -> None:
+    def schedule(server: Any) -> Any:
+        (task,) = server.send(1)
+        yield server.sleep(after)
+        server.cancel(task)
+
+    world = scenario([[10.0]], down=2, up=3, fleet={"power": POWER}, stop={"virtual_seconds": 100})
+    found = joules(run(world, schedule))
+    assert {name: found[name] for name in expected} == expected
+    assert found["idle"] == (100 - after) * 0.5
+
+
+def test_the_end_of_the_run_cuts_a_phase_and_wastes_nothing() -> None:
+    world = scenario([[10.0]], down=2, up=3, fleet={"power": POWER}, stop={"virtual_seconds": 5})
+    found = joules(run(world, one_task))
+    assert (found["download"], found["compute"], found["upload"]) == (2.0, 12.0, 0.0)
+    assert (found["idle"], found["wasted"]) == (0.0, 0.0)
+
+
+def test_a_discarded_update_is_wasted() -> None:
+    def schedule(server: Any) -> Any:
+        server.send(1)
+        server.discard((yield server.arrival()))
+
+    world = scenario([[10.0]], down=2, up=3, fleet={"power": POWER}, stop={"virtual_seconds": 50})
+    assert joules(run(world, schedule))["wasted"] == 48.0
+
+
+def test_a_client_that_has_left_for_good_is_not_idle_any_more() -> None:
+    availability = {"kind": "always", "joins": 10, "leaves": {"values": [60, 5]}}
+    world = scenario(
+        [[10.0], [10.0]],
+        fleet={"power": POWER, "availability": availability},
+        stop={"virtual_seconds": 100},
+    )
+
+    def wait(server: Any) -> Any:
+        yield server.sleep(1)
+
+    assert joules(run(world, wait))["idle"] == (60 - 10) * 0.5
+
+
+def test_a_queued_task_takes_no_power_until_it_is_started() -> None:
+    def schedule(server: Any) -> Any:
+        server.dispatch(0)
+        server.dispatch(0)
+        yield server.arrival()
+        yield server.arrival()
+
+    world = scenario(
+        [[10.0]], fleet={"power": POWER, "queue": "fifo"}, stop={"virtual_seconds": 100}
+    )
+    found = joules(run(world, schedule))
+    assert (found["compute"], found["idle"]) == (80.0, 40.0)
+
+
+def test_energy_by_sample_and_by_byte_is_that_of_the_rows() -> None:
+    fleet = {
+        "power": {"idle": 0},
+        "energy_per_sample": 0.5,
+        "energy_per_byte": {"download": 0.001, "upload": 0.002},
+    }
+    world = scenario([[10.0]], down=2, up=3, fleet=fleet, stop={"virtual_seconds": 100})
+    found = joules(run(world, one_task))
+    assert found["compute"] == 0.5 * SAMPLES
+    assert found["download"] == 0.001 * MODEL_BYTES
+    assert found["upload"] == 0.002 * MODEL_BYTES
+
+
+def test_a_computation_that_is_cut_off_has_used_the_energy_of_the_steps_that_it_did() -> None:
+    def schedule(server: Any) -> Any:
+        (task,) = server.send(1)
+        yield server.sleep(5)
+        server.cancel(task)
+
+    world = scenario(
+        1,
+        compute={"seconds_per_step": 2},
+        training={"epochs": 5, "batch_size": 5},  # ten steps of five samples
+        fleet={"power": {"idle": 0}, "energy_per_sample": 0.5},
+        stop={"virtual_seconds": 100},
+    )
+    outcome = run(world, schedule)
+    assert outcome.of("cancelled")[0].context == '{"samples_done": 10}'
+    assert joules(outcome)["compute"] == joules(outcome)["wasted"] == 5.0
+
+
+def test_prices_count_tasks_bytes_and_hours() -> None:
+    world = scenario(
+        [[10.0]],
+        fleet={"price": {"per_task": 2, "per_gb": 1e6}},
+        server={"price": {"per_hour": 36, "per_gb_in": 3e6, "per_gb_out": 5e6}},
+        stop={"virtual_seconds": 100},
+    )
+    found = costs(run(world, one_task))
+    assert found.price == pytest.approx(
+        {"clients": 2 + 2.0, "server": 1 + 3 + 5.0, "total": 13.0}, rel=1e-15
+    )
+    assert not found.energy_joules
+
+
+def test_the_server_uses_its_power_all_the_time() -> None:
+    world = scenario([[10.0]], server={"power": 200}, stop={"virtual_seconds": 100})
+    assert joules(run(world, one_task)) == {"server": 20000.0, "total": 20000.0}
+
+
+def test_a_run_that_says_nothing_of_energy_has_no_account() -> None:
+    assert run(scenario([[10.0]]), one_task).world.account is None
+
+
+@pytest.mark.parametrize(
+    ("stop", "versions"),
+    [({"energy_joules": 100}, 2), ({"energy_joules": 101}, 3), ({"price": 3}, 3)],
+)
+def test_a_run_ends_at_the_version_at_which_its_budget_is_used_up(
+    stop: dict[str, float], versions: int
+) -> None:
+    fleet = {"power": {**POWER, "compute": 5}, "price": {"per_task": 1}}
+    world = scenario([[10.0]], fleet=fleet, stop=stop)
+    outcome = run(world)
+    assert outcome.server.version == versions
+    assert outcome.ending.rule == next(iter(stop))
+
+
+def with_power(world: Scenario, power: dict[str, Any]) -> Scenario:
+    """The world, with the same power laws in all groups."""
+    block = Power(**power)
+    groups = tuple(group.model_copy(update={"power": block}) for group in world.clients.groups)
+    clients = world.clients.model_copy(update={"power": block, "groups": groups})
+    return world.model_copy(update={"clients": clients})
+
+
+LAWS = {
+    "compute": {"dist": "lognorm", "s": 0.5, "scale": 3.7},
+    "download": {"dist": "uniform", "scale": 1.3},
+    "upload": 1.6,
+    "idle": {"dist": "expon", "scale": 0.07},
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds())
+def test_the_energy_of_any_world_is_the_sum_over_its_log(world: Scenario) -> None:
+    plain = outcome_of(world)
+    world = with_power(world, LAWS)
+    outcome = outcome_of(world)
+    assert outcome.schedule_digest == plain.schedule_digest
+    expected = redone(world, outcome)
+    found = joules(outcome)
+    assert found == pytest.approx({name: expected.get(name, 0.0) for name in found}, rel=1e-12)
