@@ -208,7 +208,8 @@ def diff(
     b: Annotated[Path, typer.Argument(help="Another run folder.")],
 ) -> None:
     """Find the first event in which two runs differ; exit code 1 if there is one."""
-    from afl_sim.recording import first_divergence, format_divergence, load_run
+    with importing():
+        from afl_sim.recording import first_divergence, format_divergence, load_run
 
     divergence = first_divergence(load_run(a), load_run(b))
     print(format_divergence(divergence, str(a), str(b)))
