@@ -187,13 +187,15 @@ def _runs(edges: Floats, chosen: npt.NDArray[np.bool_]) -> list[tuple[float, flo
 
 
 def versions_within(
-    run: Run, begin: float, end: float, cells: int = MOST_VERSIONS
+    run: Run, begin: float, end: float, most: int = MOST_VERSIONS, cells: int = 200
 ) -> tuple[Floats, Column]:
     """When the server made versions (s), and their numbers, within a window of time.
 
     Args:
-        cells: of more versions than that give one, the first, for each of so many moments.
+        most: give so many one by one.
+        cells: of more give one, the first, for each of so many moments.
     """
+    many = False
     times, numbers = np.empty(0), np.empty(0, dtype=np.int64)
     last = -1
     for batch in run.event_batches("time_us", "kind", "version"):
@@ -205,7 +207,8 @@ def versions_within(
         inside = (at >= begin) & (at <= end)
         times = np.concatenate([times, at[inside]])
         numbers = np.concatenate([numbers, version[new][inside]])
-        if len(times) > cells:
+        many = many or len(times) > most
+        if many and len(times):
             cell = np.floor((times - begin) / (end - begin) * cells)
             kept = np.append(True, cell[1:] > cell[:-1])
             times, numbers = times[kept], numbers[kept]

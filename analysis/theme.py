@@ -252,15 +252,15 @@ def note_left_out(figure: Figure, others: str) -> None:
         note(figure, f"without {others}")
 
 
-def say_aggregated(figure: Figure, said: Sequence[str]) -> None:
-    """Write at the bottom of a figure, and into its notes, what stands for many events.
+def say_aggregated(figure: Figure, axes: Axes, said: Sequence[str]) -> None:
+    """Write below axes, and into the notes of the figure, what stands for many events.
 
     Args:
         said: a phrase for each; without any nothing is written.
     """
     if said:
         text = "; ".join(dict.fromkeys(said))
-        figure.supxlabel(text, fontsize="x-small", alpha=0.7)
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{text}")
         note(figure, text)
 
 

@@ -68,7 +68,7 @@ def heterogeneity(runs: Sequence[Run], *, style: str | Style = "paper") -> Figur
         _legend(figure, shown, chosen)
         if any(tally(run).spans.rounded for run in members):
             count = sum(len(tally(run).spans) for run in members)
-            say_aggregated(figure, [f"times of {count:,} tasks, rounded to 0.02 %"])
+            say_aggregated(figure, panels[1], [f"of {count:,} tasks, rounded to 0.02 %"])
     note_left_out(figure, others)
     return figure
 

@@ -71,7 +71,9 @@ def stragglers(runs: Sequence[Run], *, style: str | Style = "paper") -> Figure:
         label_legend(figure, panels[1], chosen)
         if waiting is not None:
             name_fewer(figure, [waiting], chosen, "round {}")
-        say_aggregated(figure, _aggregated([run for group in shown for run in group.runs]))
+        say_aggregated(
+            figure, panels[0], _aggregated([run for group in shown for run in group.runs])
+        )
     note_left_out(figure, others)
     return figure
 

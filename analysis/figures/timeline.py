@@ -79,7 +79,7 @@ def timeline(
             "client (slowest at the top)", size=float(panels[-1].xaxis.label.get_size())
         )
         _legend(figure, chosen, any(has_queues(run) for run in members))
-        say_aggregated(figure, said)
+        say_aggregated(figure, panels[-1], said)
     note_left_out(figure, others)
     return figure
 
@@ -185,9 +185,10 @@ def _draw_server(axes: Axes, run: Run, row: int, begin: float, end: float, style
     axes.vlines(times, row - 0.4, row + 0.4, color=ink, linewidth=0.9 * style.stroke)
     if 0 < len(times) <= _MOST_LINES:
         axes.vlines(times, -0.6, row - 0.4, color=ink, linewidth=0.4, alpha=0.5)
-    room = 0.035 * (end - begin)
+    narrow = 0.035 * (end - begin)
     free_from = begin
     for time, version in zip(times, versions, strict=True):
+        room = narrow * max(1.0, len(str(version)) / 3)
         if time >= free_from and time + room < end:
             axes.annotate(
                 str(version),

@@ -180,7 +180,7 @@ def test_of_very_many_legs_each_moment_shows_what_was_done_most(tmp_path, monkey
         assert sum(b - a for a, b in spans) == pytest.approx(
             sum(b - a for a, b in exact[leg]), abs=length * 2 * max(1, len(exact[leg]))
         )
-    times, numbers = versions_within(run, 0.0, end, cells=10)
+    times, numbers = versions_within(run, 0.0, end, most=12, cells=10)
     assert len(times) <= 11
     assert (np.diff(numbers) > 0).all()
     sent = np.sort(run.tasks.loc[run.tasks["client"] == client, "dispatched"])
