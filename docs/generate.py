@@ -79,6 +79,7 @@ SECTIONS = (
     ("clients.power", "Power"),
     ("clients.energy_per_byte", "BytesEnergy"),
     ("clients.price", "ClientPrice"),
+    ("clients.battery", "Battery"),
     ("clients.groups", "ClientGroup"),
     ("clients.groups.data", "GroupData"),
     ("clients.faults.upload_loss", "UploadLoss"),

@@ -147,3 +147,33 @@ def oracles() -> Iterator[Oracle]:
             in_phases + idle(FEW, TASKS - 1),
         ),
     )
+    yield _battery()
+
+
+def _battery() -> Oracle:
+    """One client with a battery, which is looked at after each task.
+
+    The tasks of a charge are those that begin before their energy passes U joules. With exponential
+    tasks of W T joules on average these are 1 + Poisson(U / (W T)), so that a charge of C seconds
+    comes after 1 + U / (W T) of them.
+    """
+    watts, usable, charging = 4.0, 40.0, 20.0
+    fields = fleet(
+        1,
+        {"kind": "fedasync", "concurrency": 1},
+        {"seconds_per_task": 1.0, **EXPONENTIAL},
+        updates=4100,
+        devices={
+            "power": {"compute": watts, "idle": 0},
+            "battery": {"capacity": usable / 0.8, "low": 0.2, "charging": charging},
+        },
+    )
+    tasks = usable / watts
+    return Oracle(
+        "energy.battery",
+        "seconds/update = T + C/(1 + U/(W T)), exponential tasks, U = 40 J, C = 20 s of charging",
+        1 + charging / (1 + tasks),
+        Experiment(fields, 100),
+        lambda run: run.seconds_each,
+        (1.0, 1 + charging / tasks, 1 + charging / (2 + tasks)),
+    )

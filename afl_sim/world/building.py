@@ -13,6 +13,7 @@ from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.faults import Faults as FaultsSpec
 from afl_sim.streams import Streams
+from afl_sim.world.account.batteries import Batteries
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.availability.protocol import Availability
 from afl_sim.world.availability.timelines import Always
@@ -87,6 +88,7 @@ def build_parts(
     queues: bool,
     on_version: Callable[[], None],
     ahead: LogAhead | None,
+    batteries: Batteries | None = None,
 ) -> Parts:
     """What the server of a scenario is made of.
 
@@ -102,6 +104,7 @@ def build_parts(
         queues: whether clients queue tasks that they are sent while they have one.
         on_version: called after each new version.
         ahead: takes rows of the log ahead of their time; None if the log does not.
+        batteries: of clients; None if none has one.
     """
     clients, selection = scenario.clients, scenario.server.selection
     workload = _workload(scenario, sizes, streams)
@@ -111,6 +114,8 @@ def build_parts(
     availability = attendance(grouping, streams)
     idle = IdleClients(clients.count, streams)
     there = availability if sizes.absent is None else WithoutSome(sizes.absent, availability)
+    if batteries is not None:
+        there = batteries.over(there)
     presence = (QueueingPresence if queues else Presence)(idle, there, selector)
     idle_waits = IdleWaits(env, presence, outages)
     listener = None

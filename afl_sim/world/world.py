@@ -136,7 +136,10 @@ class World:
             queues=queues,
             on_version=self._on_version,
             ahead=ahead,
+            batteries=None if account is None else account.batteries,
         )
+        if account is not None and account.batteries is not None:
+            account.batteries.on_low = self._charge
         if account is not None and account.counted.by_sample:
             self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
@@ -286,6 +289,14 @@ class World:
             self._adaptive.on_version()
         if self._after_version is not None:
             self._after_version(self._ledger.version)
+
+    def _charge(self, client: int, until_us: int) -> None:
+        """Log that a client's battery is low, and later that it is charged."""
+        self._ledger.record_presence(event_kinds.UNAVAILABLE, client)
+        charged = self._env.timeout(until_us - self.time_us)
+        charged.callbacks.append(
+            lambda _: self._ledger.record_presence(event_kinds.AVAILABLE, client)
+        )
 
     def _pauses(self) -> Generator[simpy.Event, None, None]:
         """Log when the server goes down and comes up."""

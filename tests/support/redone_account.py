@@ -10,6 +10,7 @@ from typing import Any
 from world_runs import Event, Outcome
 
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.sections.energy import Power
 from afl_sim.streams import Streams
 
 Span = tuple[int, int]
@@ -107,3 +108,11 @@ def redone(world: Scenario, outcome: Outcome) -> dict[str, float]:
     total = sum(joules[phase] for phase in ("download", "compute", "upload", "idle"))
     found: dict[str, Any] = {**joules, "total": total}
     return {name: float(value / 10**6) for name, value in found.items()}
+
+
+def with_power(world: Scenario, power: dict[str, Any]) -> Scenario:
+    """The world, with the same power laws in all groups."""
+    block = Power(**power)
+    groups = tuple(group.model_copy(update={"power": block}) for group in world.clients.groups)
+    clients = world.clients.model_copy(update={"power": block, "groups": groups})
+    return world.model_copy(update={"clients": clients})

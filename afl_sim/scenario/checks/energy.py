@@ -37,6 +37,12 @@ def energy_findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
         return
     fleets = list(_fleets(clients))
     counted = any(counts_energy(fleet) for _, fleet in fleets)
+    for path, fleet in fleets:
+        if fleet.battery is not None and not counts_energy(fleet):
+            yield Finding(
+                (*path, "battery"),
+                "nothing uses it up; expected power or energy_per_sample as well",
+            )
     if counted:
         for path, fleet in fleets:
             yield from _of_fleet(path, fleet, server)

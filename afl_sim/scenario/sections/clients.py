@@ -12,6 +12,7 @@ from afl_sim.scenario.sections.availability import AlwaysAvailable, Availability
 from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.energy import (
     ENERGY_KEYS,
+    BatteryKey,
     CarbonKey,
     ClientPriceKey,
     EnergyPerByteKey,
@@ -69,6 +70,7 @@ class Clients(LaterSection):
     energy_per_byte: EnergyPerByteKey = None
     price: ClientPriceKey = None
     carbon_intensity: CarbonKey = None
+    battery: BatteryKey = None
     groups: Annotated[tuple[ClientGroup, ...], Field(max_length=MOST_GROUPS)] = Field(
         default=(),
         description="Groups of clients that differ from the fleet, such as phones and desktops. "

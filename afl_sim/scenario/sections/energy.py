@@ -10,18 +10,26 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
-from afl_sim.scenario.distributions.uses import OncePerClient, ServersOwn
+from afl_sim.scenario.distributions.uses import (
+    ClientDuration,
+    OncePerClient,
+    ServersOwn,
+    not_nothing,
+)
 from afl_sim.scenario.section import Number, Section
 from afl_sim.scenario.sections.carbon import CarbonIntensity
 from afl_sim.scenario.sections.energy_presets import NETWORKS, expanded
 from afl_sim.scenario.sections.energy_presets import POWER as POWER_PRESETS
-from afl_sim.scenario.units import PER_BYTE, PER_SAMPLE_TRAINED, POWER
+from afl_sim.scenario.units import ENERGY, PER_BYTE, PER_SAMPLE_TRAINED, POWER
 
 PHASES: Final = ("download", "compute", "upload")
 """What a task goes through, in order. A client without a task is idle."""
 
 Watts = Annotated[OncePerClient, In(POWER)]
 """Power, drawn once for each client (watts)."""
+
+Joules = Annotated[OncePerClient, AfterValidator(not_nothing), In(ENERGY)]
+"""Energy, drawn once for each client (joules)."""
 
 JoulesPerSample = Annotated[OncePerClient, In(PER_SAMPLE_TRAINED)]
 JoulesPerByte = Annotated[OncePerClient, In(PER_BYTE)]
@@ -77,6 +85,29 @@ class BytesEnergy(Section):
         default=None,
         description="For each byte that a client uploads, lost ones too; drawn once for each "
         "client (joules per byte).",
+    )
+
+
+class Battery(Section):
+    """The battery of a client's device. One that is low is charged before its client is back.
+
+    It is looked at when the client has ended its last task. A task that was begun is finished.
+    """
+
+    capacity: Joules = Field(
+        description="What a full battery holds, drawn once for each client (joules; 15 Wh is text)."
+    )
+    charging: ClientDuration = Field(
+        description="How long the battery is charged until it is full, drawn once for each client "
+        "(seconds). The client is away meanwhile."
+    )
+    low: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        default=0.2, description="The share at which the battery is low (no unit)."
+    )
+    level: OncePerClient = Field(
+        default=Distribution(1.0),
+        description="The share that the battery holds at the start, drawn once for each client "
+        "(no unit).",
     )
 
 
@@ -144,6 +175,7 @@ ENERGY_KEYS: Final = (
     "energy_per_byte",
     "price",
     "carbon_intensity",
+    "battery",
 )
 """The keys of a fleet, and of a group, that say what clients use and cost."""
 
@@ -177,6 +209,15 @@ CarbonKey = Annotated[
     Field(
         description="The carbon intensity of the electricity, a number or a trace (grams of carbon "
         "dioxide per kilowatt-hour); null: the scenario's `carbon_intensity`."
+    ),
+]
+
+
+BatteryKey = Annotated[
+    Battery | None,
+    Field(
+        description="The battery of each client's device, which is used up by what `power` or "
+        "`energy_per_sample` and `energy_per_byte` say; null: the mains."
     ),
 ]
 

@@ -17,6 +17,7 @@ from afl_sim.scenario.sections.availability import Availability
 from afl_sim.scenario.sections.compute import SPEED_KEYS, Compute
 from afl_sim.scenario.sections.energy import (
     ENERGY_KEYS,
+    BatteryKey,
     CarbonKey,
     ClientPriceKey,
     EnergyPerByteKey,
@@ -113,6 +114,7 @@ class ClientGroup(LaterSection):
     energy_per_byte: EnergyPerByteKey = None
     price: ClientPriceKey = None
     carbon_intensity: CarbonKey = None
+    battery: BatteryKey = None
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from afl_sim.world import event_kinds as kinds
+from afl_sim.world.account.batteries import Batteries
 from afl_sim.world.account.costs import Costs, ServerTariff
 from afl_sim.world.account.devices import PICO, Use
 from afl_sim.world.account.intensity import PER_GRAM, Intensity
@@ -88,6 +89,7 @@ class Account:
         comings: when clients join and leave; None if all are there from 0 for ever.
         server: what the server uses and costs.
         counted: what is counted.
+        batteries: of clients; None if none has one.
 
     Attributes:
         marks: by (time_us, version), what the run had used when this version was evaluated.
@@ -100,6 +102,7 @@ class Account:
         comings: Comings | None,
         server: ServerUse,
         counted: Counted,
+        batteries: Batteries | None = None,
     ) -> None:
         self.marks: dict[tuple[int, int], Costs] = {}
         self.counted = counted
@@ -108,6 +111,7 @@ class Account:
         self._comings = comings
         self._come = 0  # how many of them have happened
         self._server = server
+        self.batteries = batteries
         self._now = 0
         self._wasted = 0
         self._sent = self._received = 0  # bytes, by the server
@@ -243,6 +247,8 @@ class Account:
         self._busy[client] = at_work + 1
         if not at_work and self._is_there(client):
             part.watts[IDLE] -= use.watts[IDLE]
+        if not at_work and self.batteries is not None:
+            self.batteries.begin(client, use.watts[IDLE], self._now)
         spending = self._tasks[client, task] = _Spending(part, use)
         spending.enter(DOWNLOAD, self._now)
 
@@ -305,10 +311,12 @@ class Account:
         at_work = self._busy[client] - 1
         if at_work:
             self._busy[client] = at_work
-            return
-        del self._busy[client]
-        if self._is_there(client):
-            spending.part.watts[IDLE] += spending.use.watts[IDLE]
+        else:
+            del self._busy[client]
+            if self._is_there(client):
+                spending.part.watts[IDLE] += spending.use.watts[IDLE]
+        if self.batteries is not None:
+            self.batteries.spend(client, spending.spent, not at_work, self._now)
 
     def _is_there(self, client: int) -> bool:
         return self._comings is None or self._comings.is_there(client, self._now)

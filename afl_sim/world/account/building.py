@@ -13,6 +13,7 @@ from afl_sim.scenario.sections.energy import counts_energy
 from afl_sim.scenario.traces.instants import instant_of
 from afl_sim.streams import Streams
 from afl_sim.world.account.account import Account, Counted, ServerUse
+from afl_sim.world.account.batteries import Batteries
 from afl_sim.world.account.costs import ServerTariff, Tariff
 from afl_sim.world.account.devices import devices_of
 from afl_sim.world.account.intensity import MICROGRAMS, Intensity
@@ -47,7 +48,10 @@ def account_of(
         return None
     parts = [_part(fleet, scenario.carbon_intensity, streams) for fleet in fleets]
     comings = _present(grouping, parts, scenario.clients.count, streams, absent)
-    return Account(parts, grouping.choose(parts), comings, _server(scenario), counted)
+    batteries = None
+    if any(fleet.battery is not None for fleet in fleets):
+        batteries = Batteries(grouping.choose([fleet.battery for fleet in fleets]), streams)
+    return Account(parts, grouping.choose(parts), comings, _server(scenario), counted, batteries)
 
 
 def _part(clients: Clients, common: AnyIntensity, streams: Streams) -> PartAccount:

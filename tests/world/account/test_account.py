@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from random_worlds import outcome_of, worlds
-from redone_account import redone
+from redone_account import redone, with_power
 from world_runs import MODEL_BYTES, SAMPLES, Outcome, run, scenario
 
 from afl_sim.scenario import Scenario
-from afl_sim.scenario.sections.energy import Power
 from afl_sim.world.account.costs import Costs
 
 POWER = {"compute": 4, "download": 1, "upload": 2, "idle": 0.5}
@@ -178,14 +177,6 @@ def test_a_run_ends_at_the_version_at_which_its_budget_is_used_up(
     outcome = run(world)
     assert outcome.server.version == versions
     assert outcome.ending.rule == next(iter(stop))
-
-
-def with_power(world: Scenario, power: dict[str, Any]) -> Scenario:
-    """The world, with the same power laws in all groups."""
-    block = Power(**power)
-    groups = tuple(group.model_copy(update={"power": block}) for group in world.clients.groups)
-    clients = world.clients.model_copy(update={"power": block, "groups": groups})
-    return world.model_copy(update={"clients": clients})
 
 
 LAWS = {
