@@ -50,7 +50,7 @@ class Streams:
         self.seed = seed
         self._keys: dict[str, int] = {}
         self._rows: dict[tuple[str, int], int] = {}  # where the last row of a client ended
-        self._made: dict[str, dict[int, float]] = {}  # purpose -> (client << 32) + k -> the draw
+        self._made: dict[str, dict[int, float]] = {}  # purpose -> counter -> the draw
 
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """A uniform draw in the open interval (0, 1).
@@ -62,7 +62,7 @@ class Streams:
         """
         made = self._made.get(purpose)
         if made is not None:
-            draw = made.pop((client << 32) + k, None)
+            draw = made.pop((client << 32) + k & _MASK, None)
             if draw is not None:
                 return draw
             if k >= _LATER and k >= self._rows.get((purpose, client), k):
@@ -122,7 +122,8 @@ class Streams:
         if len(made) > _KEPT:
             made.clear()
         draws = self.uniforms(purpose, clients, ks)
-        made.update(zip(((clients << 32) + ks).tolist(), draws.tolist(), strict=True))
+        counters = (clients.astype(np.uint64) << np.uint64(32)) + np.asarray(ks).astype(np.uint64)
+        made.update(zip(counters.tolist(), draws.tolist(), strict=True))
 
     def _make_row(self, purpose: str, client: int, k: int) -> float:
         """A draw, and those of the same client that come after it."""
@@ -130,7 +131,7 @@ class Streams:
             self._rows.clear()
         self._rows[purpose, client] = k + _ROW
         self.make(purpose, np.full(_ROW, client), np.arange(k, k + _ROW))
-        return self._made[purpose].pop((client << 32) + k)
+        return self._made[purpose].pop((client << 32) + k & _MASK)
 
     def integer(self, purpose: str, client: int = 0, k: int = 0) -> int:
         """An integer in ``[0, 2**63)``, for seeding another generator (torch's, per task)."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from afl_sim.design.jobs import Job, Trainers
 from afl_sim.design.objective import Goal
 from afl_sim.design.plan import FINALISTS, Rung, rungs_of
 from afl_sim.design.schedule import NEVER, Schedule, Schedules
 from afl_sim.design.screening import Entry
-from afl_sim.design.training import Job, Team
 from afl_sim.errors import AflSimError
 from afl_sim.recording import Run
 from afl_sim.run.opened import load_run
@@ -93,7 +93,7 @@ class Halving:
         team: trains.
     """
 
-    def __init__(self, goal: Goal, seeds: int, schedules: Schedules, team: Team) -> None:
+    def __init__(self, goal: Goal, seeds: int, schedules: Schedules, team: Trainers) -> None:
         self._goal = goal
         self._seeds = seeds
         self._schedules = schedules

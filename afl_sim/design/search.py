@@ -24,7 +24,6 @@ from afl_sim.design.problem import Problem
 from afl_sim.design.proposals import Proposals
 from afl_sim.design.schedule import Schedules
 from afl_sim.design.screening import IN_WORDS, Entry, Screen, binding
-from afl_sim.design.training import team
 from afl_sim.errors import AflSimError
 
 _WAVES = 4  # parts in which a sampled space is proposed, so that later points follow the best
@@ -107,6 +106,8 @@ def search(problem: Problem, ways: Ways) -> tuple[Search, Proposals]:
         _refuse_all(found)
     if ways.timing_only:
         return found, proposals
+    from afl_sim.design.training import team  # which needs PyTorch
+
     first = found.open
     expected = len(first) if proposals.is_whole else _expected(found, proposals)
     ratio = expected / len(first)

@@ -19,6 +19,7 @@ import numpy as np
 from afl_sim.errors import AflSimError
 from afl_sim.recording.drafts import Draft
 from afl_sim.recording.files import writing
+from afl_sim.recording.plain_arrays import numbers, texts
 from afl_sim.recording.rows_ahead import Rows, RowsAhead
 from afl_sim.world.event_kinds import EVALUATED, KIND_NAMES
 
@@ -331,16 +332,18 @@ def _record_batch(rows: Rows, first: int, contexts: dict[int, str]) -> pa.Record
     import pyarrow as pa
 
     count = len(rows)
-    arrays: list[Any] = [pa.array(np.arange(first, first + count, dtype=np.int64))]
+    arrays: list[Any] = [numbers(np.arange(first, first + count, dtype=np.int64))]
     for index, name in enumerate(COLUMNS):
         values = np.ascontiguousarray(rows[:, index])
         if name == "kind":
-            codes = pa.array(values.astype(np.int8))
-            arrays.append(pa.DictionaryArray.from_arrays(codes, list(KIND_NAMES)))
+            codes = numbers(values.astype(np.int8))
+            arrays.append(pa.DictionaryArray.from_arrays(codes, texts(KIND_NAMES)))
         elif name in NULLABLE:
-            arrays.append(pa.array(values, mask=values == -1))
+            arrays.append(numbers(values, values == -1))
         else:
-            arrays.append(pa.array(values))
-    texts = [contexts.get(row) for row in range(count)] if contexts else None
-    arrays.append(pa.array(texts, pa.string()) if texts else pa.nulls(count, pa.string()))
+            arrays.append(numbers(values))
+    if contexts:
+        arrays.append(texts([contexts.get(row) for row in range(count)]))
+    else:
+        arrays.append(pa.nulls(count, pa.string()))
     return pa.RecordBatch.from_arrays(arrays, schema=schema())

@@ -32,6 +32,7 @@ class Clock(simpy.Environment):
     Attributes:
         now_us: the clock.
         due: what is due at each later instant: one entry, or a list of them.
+        numbers: gives the number of a next entry.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class Clock(simpy.Environment):
         self.due: dict[int, Entry | list[Entry]] = {}
         self._instants: list[int] = []  # a heap; it may have more than `due`
         self._here: list[Entry] = []  # a heap: what is left to do at this instant
-        self._numbers = count(1)
+        self.numbers = count(1)
         self._paused = False
         self._taken: dict[int, Any] = {}
         self._meet: Callable[[int], None] = _nobody
@@ -59,11 +60,13 @@ class Clock(simpy.Environment):
     ) -> None:
         """Have an event happen after ``delay`` microseconds, a whole number."""
         now = self.now_us
-        entry = (priority, now, 0, next(self._numbers), event)
+        entry = (priority, now, 0, next(self.numbers), event)
         if delay:
             self.put(int(now + delay), entry)
-        else:
+        elif self._here:
             heappush(self._here, entry)
+        else:
+            self._here.append(entry)
 
     def end_leg(self, task: Task, delay: int) -> Entry:
         """Have a leg of the task end after ``delay`` microseconds.
@@ -74,16 +77,12 @@ class Clock(simpy.Environment):
             The entry, which is to become `Task.pending`.
         """
         now = self.now_us
-        entry = (NORMAL, now, 0, next(self._numbers), task)
+        entry = (NORMAL, now, 0, next(self.numbers), task)
         if delay:
             self.put(now + delay, entry)
         else:
             heappush(self._here, entry)
         return entry
-
-    def number(self) -> int:
-        """The number of a next entry, which is put later."""
-        return next(self._numbers)
 
     def withdraw(self, at_us: int, number: int) -> None:
         """Take back the entry of this number, which is due at a later instant."""

@@ -9,7 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter, sleep
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ HERE = Path(__file__).resolve().parents[2]
 JOBS = Path(__file__).with_name("schedule_job.py")
 EARLIER = "be944e2"
 """The commit that this tree is compared with."""
+_LOOK_EVERY = 0.05  # seconds between two looks at the memory of a command
 
 
 @contextmanager
@@ -31,6 +34,59 @@ def tree_of(commit: str) -> Iterator[Path]:
             yield place
         finally:
             subprocess.run([*git, "worktree", "remove", "--force", str(place)], check=True)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command took.
+
+    Attributes:
+        cpu, wall: seconds, of all its processes and of the clock.
+        peak: the most memory that it and its children held at the same time, in MB.
+    """
+
+    cpu: float
+    wall: float
+    peak: float
+
+
+def command(tree: Path, *arguments: str) -> Command:
+    """Run ``afl-sim`` of a tree in a process of its own, and watch it from outside."""
+    began, peak = perf_counter(), 0.0
+    with subprocess.Popen(
+        [sys.executable, "-c", "from afl_sim.cli import main; main()", *arguments],
+        stdout=subprocess.DEVNULL,
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+    ) as process:
+        ended = 0
+        while not ended:
+            peak = max(peak, sum(_megabytes(each) for each in _family(process.pid)))
+            sleep(_LOOK_EVERY)
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"afl-sim of {tree} has ended with {process.returncode}")
+    peak = max(peak, usage.ru_maxrss * 1024 / 1e6)  # of one process, between two looks
+    return Command(usage.ru_utime + usage.ru_stime, perf_counter() - began, peak)
+
+
+def _family(process: int) -> list[int]:
+    """A process and its descendants."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:
+        return [process]
+    return [process, *(each for child in children for each in _family(int(child)))]
+
+
+def _megabytes(process: int) -> float:
+    """The memory that a process holds."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 class Build:

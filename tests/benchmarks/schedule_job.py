@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -54,10 +55,10 @@ def schedule(scenario: str, settings: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Answer until the input ends."""
+    works: dict[str, Callable[..., dict[str, Any]]] = {"bare": bare, "schedule": schedule}
     for line in sys.stdin:
         job = json.loads(line)
-        work = {"bare": bare, "schedule": schedule}[job.pop("work")]
-        print(json.dumps(work(**job)), flush=True)
+        print(json.dumps(works[job.pop("work")](**job)), flush=True)
 
 
 if __name__ == "__main__":

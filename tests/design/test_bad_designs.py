@@ -72,7 +72,7 @@ VARY = "    strategy: [{kind: fedbuff, concurrency: {choices: [2, 4]}}]\n"
         ),
         (
             BASE + design(VARY, "{energy_to_accuracy: 0.9}"),
-            "the scenario does not say what energy_to_accuracy is made of",
+            "this scenario does not count what energy_to_accuracy needs; expected clients.power",
         ),
         (
             BASE + design(VARY, more="  constraints: bytes >= 100\n"),

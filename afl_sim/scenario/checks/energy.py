@@ -120,7 +120,8 @@ def _phases(fleet: Clients, server: Server) -> set[str]:
         found.add("compute")
     for way in ("download", "upload"):
         link = getattr(fleet.network, way)
-        takes_time = link.latency.constant != 0 or link.bandwidth is not None
+        carries = link.bandwidth is not None or link.bandwidth_trace is not None
+        takes_time = carries or link.latency.constant != 0
         if (
             takes_time
             or getattr(server, way).bandwidth is not None

@@ -116,9 +116,9 @@ class Distribution:
         return self._quantile(u, client, k)
 
     @property
-    def quantile_of(self) -> Quantile:
-        """`quantile` as a function of its own, for those who draw often."""
-        return self._quantile
+    def law(self) -> Law:
+        """Its functions, for those who draw often."""
+        return self._law
 
     def quantiles(
         self, u: npt.ArrayLike, clients: npt.ArrayLike = 0, k: int = 0

@@ -21,5 +21,7 @@ def drawer(law: Distribution, streams: Streams, purpose: str) -> Callable[[int, 
     constant = law.constant
     if constant is not None:
         return lambda client, k: constant
-    uniform, quantile = streams.uniform, law.quantile_of
+    uniform, quantile, plain = streams.uniform, law.law.quantile, law.law.plain
+    if plain is not None:
+        return lambda client, k: plain(uniform(purpose, client, k))
     return lambda client, k: quantile(uniform(purpose, client, k), client, k)

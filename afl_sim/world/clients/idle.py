@@ -71,7 +71,11 @@ class IdleClients:
         """
         population, busy = self.population, self.busy
         if among is None and (population - len(busy)) * 8 >= population + 8 * n:
-            return self._draw_by_rejection(n)
+            if n > 1:
+                return self._draw_by_rejection(n)
+            while (client := int(self._uniform() * population)) in busy:
+                pass
+            return [client]
         if among is not None:
             return self._choose(n, [client for client in among if client not in busy])
         if self._listed is None:
@@ -101,10 +105,6 @@ class IdleClients:
     def _draw_by_rejection(self, n: int) -> list[int]:
         # At least an eighth of the population stays acceptable, so this ends after a few draws.
         busy, population = self.busy, self.population
-        if n == 1:
-            while (client := int(self._uniform() * population)) in busy:
-                pass
-            return [client]
         chosen: dict[int, None] = {}
         while len(chosen) < n:
             client = int(self._uniform() * population)

@@ -102,7 +102,7 @@ class Undisturbed:
         if downloaded in env.due or computed in env.due:
             return False
         self._tasks += 1
-        number = task.foreseen = env.number()
+        number = task.foreseen = next(env.numbers)
         loads = downloaded > sent
         self._log.add(
             sent,

@@ -11,7 +11,6 @@ from functools import lru_cache
 
 import simpy
 
-from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw, drawer
 from afl_sim.scenario.sections import network as spec
 from afl_sim.streams import Streams
@@ -59,6 +58,13 @@ class ClientLink:
             for term, law in terms.items()
             if law is not None and law.constant is None
         ]
+        self._latency_of = drawer(link.latency, streams, f"network.{name}.latency")
+        self._bandwidth_of = (
+            None
+            if link.bandwidth is None
+            else drawer(link.bandwidth, streams, f"network.{name}.bandwidth")
+        )
+        self._alike = not self.per_client  # so that any client stands for all
         self._terms = lru_cache(_RATES_KEPT)(self._draw_terms)
         self._steady_us = lru_cache(_RATES_KEPT)(self._round)
 
@@ -68,7 +74,9 @@ class ClientLink:
         0 microseconds: the transfer takes no time.
         """
         if self.steady:
-            return (0 if self._free else self._steady_us(client, size)), size
+            if self._free:
+                return 0, size
+            return self._steady_us(0 if self._alike else client, size), size
         attempts = self._attempts(client, number)
         if self._free or self._spec.jitter.constant == 0:
             return 0, attempts * size
@@ -101,14 +109,9 @@ class ClientLink:
         return 1 + int(math.log(u) / math.log(loss))
 
     def _draw_terms(self, client: int) -> tuple[float, float]:
-        bandwidth = self._spec.bandwidth
-        per_byte = (
-            1.0 / self._draw(bandwidth, "bandwidth", client) if bandwidth is not None else 0.0
-        )
-        return self._draw(self._spec.latency, "latency", client), per_byte
-
-    def _draw(self, law: Distribution, what: str, client: int) -> float:
-        return draw(law, self._streams, f"network.{self._name}.{what}", client)
+        bandwidth = self._bandwidth_of
+        per_byte = 0.0 if bandwidth is None else 1.0 / bandwidth(client, 0)
+        return self._latency_of(client, 0), per_byte
 
 
 class ServerLink:

@@ -223,6 +223,8 @@ class Server:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
         request = self._sender.request
         workers = self._presence.workers(n, self._env.now_us)
+        if len(workers) == 1:
+            return [request(workers[0], _DRAWN)]
         return [request(client, _DRAWN) for client in workers]
 
     def cancel(self, task: Task) -> None:

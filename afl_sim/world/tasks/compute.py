@@ -146,7 +146,10 @@ class Compute:
 
     def _seconds_of_even_steps(self, task: Task) -> float:
         client, number = task.client, task.number
-        seconds = self._usual(client, task.steps, task.extra_steps, task.samples)
+        if self._unit == "sample":
+            seconds = self.level(client) * task.samples
+        else:
+            seconds = self._usual(client, task.steps, task.extra_steps, task.samples)
         if self._jitters:
             seconds *= self._jitter_of(client, number)
         if self._extends:

@@ -137,12 +137,24 @@ class Workload:
         if not self._constant:
             return None
 
-        @lru_cache(_CLIENTS_KEPT)
-        def usual(client: int) -> tuple[int, int]:
+        def of_client(client: int) -> tuple[int, int]:
             steps = self.task_steps(client, 0)
             return steps, self.samples(client, steps) + self.extra_samples(client)
 
-        return usual
+        if self.most is not None:
+            return lru_cache(_CLIENTS_KEPT)(of_client)
+        known: dict[int, tuple[int, int]] = {}  # by the number of samples that a client holds
+
+        def of_size(client: int) -> tuple[int, int]:
+            held = self.samples_of(client)
+            found = known.get(held)
+            if found is None:
+                if len(known) >= _CLIENTS_KEPT:
+                    known.clear()
+                found = known[held] = of_client(client)
+            return found
+
+        return lru_cache(_CLIENTS_KEPT)(of_size)
 
     def _draw(self, amount: Distribution, client: int, number: int) -> float:
         return draw(amount, self.streams, "training.amount", client, number)
