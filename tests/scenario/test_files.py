@@ -108,6 +108,7 @@ def test_the_figures_are_of_the_files_cases(pages: Any) -> None:
     [
         *("stragglers", "bimodal-devices", "thin-uplink", "server-link", "diurnal", "churn"),
         *("crash-faults", "device-trace", "fast-clients-few-labels", "phones-and-desktops"),
+        "varying-uplink",
         *("addresses", "writers", "diabetes", "own-heads", "adaptive-server"),
     ],
 )
