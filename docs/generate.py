@@ -110,6 +110,8 @@ SECTIONS = (
     ("numerics", "Numerics"),
     ("execution", "Execution"),
     ("figure", "FigureBlock"),
+    ("design", "Design"),
+    ("design.budget", "Budget"),
 )
 SHARED_MODEL_KEYS = ("pretrained", "trainable", "lora", "personal")  # of models of every kind
 WEIGHTS = ("Constant", "Polynomial", "Hinge")

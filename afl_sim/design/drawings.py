@@ -98,7 +98,7 @@ def _ranking(axes: Axes, placed: Sequence[Placed]) -> None:
         axes.plot(each.ratio.mean, place, "o", color=color)
     axes.axvline(1.0, color="#8a8a8a", linewidth=0.8)
     axes.set_yticks(range(len(placed)), [_name(each.entry.title) for each in placed])
-    axes.invert_yaxis()
+    axes.set_ylim(len(placed) - 0.5, -0.5)
     axes.set_xlabel("times the cost of the best")
 
 
@@ -112,10 +112,12 @@ def _front(axes: Axes, cost: str, other: str, points: Sequence[Trade]) -> None:
     axes.plot(
         *zip(*line, strict=True), color="#0173b2", linewidth=1, zorder=0, drawstyle="steps-post"
     )
-    for each, (x, y) in list(zip(front, line, strict=True))[:_MOST_NAMES]:
-        axes.annotate(
-            _name(each.entry.title), (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8
-        )
+    names: dict[tuple[float, ...], list[str]] = {}
+    for each, (x, y) in zip(front, line, strict=True):
+        names.setdefault((x, y), []).append(_name(each.entry.title))
+    for (x, y), titles in list(names.items())[:_MOST_NAMES]:
+        told = titles[0] if len(titles) == 1 else f"{titles[0]} and {len(titles) - 1} more"
+        axes.annotate(told, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
     for name, set_label in ((cost, axes.set_xlabel), (other, axes.set_ylabel)):
         label, unit, _ = COSTS[name]
         set_label(f"{label} ({unit})" if unit else label)
@@ -123,9 +125,10 @@ def _front(axes: Axes, cost: str, other: str, points: Sequence[Trade]) -> None:
 
 def _phases(axes: Axes, profiles: Sequence[Profile]) -> None:
     colors = dict(zip(PHASES, ("#56b4e9", "#cc78bc", "#0173b2", "#de8f05"), strict=True))
+    shown = [phase for phase in PHASES if any(each.phases[phase] for each in profiles)]
     for place, each in enumerate(profiles):
         left = 0.0
-        for phase in PHASES:
+        for phase in shown:
             share = each.phases[phase]
             axes.barh(
                 place,
@@ -140,7 +143,9 @@ def _phases(axes: Axes, profiles: Sequence[Profile]) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, fontsize="small"
+    )
 
 
 def _name(title: str) -> str:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from afl_sim.design.jobs import Job, Trainers
 from afl_sim.design.objective import Goal
 from afl_sim.design.plan import FINALISTS, Rung, rungs_of
 from afl_sim.design.schedule import NEVER, Schedule, Schedules
 from afl_sim.design.screening import Entry
-from afl_sim.design.training import Job, Team
 from afl_sim.errors import AflSimError
 from afl_sim.recording import Run
 from afl_sim.run.opened import load_run
@@ -93,7 +93,7 @@ class Halving:
         team: trains.
     """
 
-    def __init__(self, goal: Goal, seeds: int, schedules: Schedules, team: Team) -> None:
+    def __init__(self, goal: Goal, seeds: int, schedules: Schedules, team: Trainers) -> None:
         self._goal = goal
         self._seeds = seeds
         self._schedules = schedules
@@ -115,7 +115,9 @@ class Halving:
         )
         return costs[len(costs) // 2]
 
-    def first(self, entries: Sequence[Entry], limit: float, seeds: int, spent: Spent) -> float:
+    def first(
+        self, entries: Sequence[Entry], limit: float, seeds: int, spent: Spent, patience: float
+    ) -> float:
         """Train candidates for the first time: group after group, the most promising ones first.
 
         Once one of them has reached the target, the others are not trained much further than that
@@ -123,6 +125,7 @@ class Halving:
 
         Args:
             entries, limit, seeds, spent: as for `rung`.
+            patience: how many times the least cost until then the others are trained.
 
         Returns:
             The cost up to which all of them were trained, by which they are judged.
@@ -135,7 +138,7 @@ class Halving:
             self.judge(group, limit, seeds)
             least = least_cost([entry for entry in ordered[: start + size] if entry.rungs])
             if least is not None:
-                limit = min(limit, FIRST_PATIENCE * least)
+                limit = min(limit, patience * least)
         for entry in ordered:
             entry.rungs.clear()
         self.judge(ordered, limit, seeds)
@@ -167,10 +170,9 @@ class Halving:
     def affordable(
         self, entries: Sequence[Entry], limit: float, seeds: int, samples: float, least: int
     ) -> int:
-        """How many of the candidates can be trained with so many samples: the least number, or up
-        to twice as many."""
+        """How many candidates can be trained with so many samples; at least a given number."""
         count = min(least, len(entries))
-        while count < min(2 * least, len(entries)):
+        while count < len(entries):
             if self._price(entries[: count + 1], limit, seeds) > samples:
                 break
             count += 1

@@ -175,8 +175,8 @@ def _check_limit(problem: Problem, limit: Limit, schedule: Schedule) -> None:
 
 def _no_account(name: str) -> str:
     return (
-        f"the scenario does not say what {name} is made of; expected watts in clients.power, and "
-        "prices or a carbon intensity where these are asked for"
+        f"this scenario does not count what {name} needs; expected clients.power for energy, also "
+        "carbon_intensity for carbon, and clients.price or server.price for a price"
     )
 
 

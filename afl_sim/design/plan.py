@@ -11,10 +11,16 @@ FINALISTS: Final = 6
 """Candidates that are trained with all seeds, unless the budget allows fewer only."""
 
 _KEPT: Final = 3  # one candidate in so many goes on to the next rung
-_LAST: Final = (FINALISTS, 4, 3)
-_FIRST: Final = ((0.15, 0.1), (0.07, 0.05, 0.035))
-"""Lengths of the first rung, as shares of a whole run. Fewer finalists are better than one of the
-last."""
+_LADDERS: Final = tuple(
+    (first, finalists, last)
+    for firsts in ((0.15, 0.1), (0.07, 0.05, 0.035))
+    for finalists in (FINALISTS, 4, 3)
+    for last in (1.0, 0.5, 0.3)
+    for first in firsts
+)
+"""Lengths of the first rung, numbers of finalists and lengths of the last rung, the better first.
+Lengths are shares of a whole run. Finalists that have not reached the target in a short last rung
+go on with what is left of the budget."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,10 @@ def rungs_of(candidates: int, seeds: int, budget: float | None, whole: float) ->
         [(54, 0.15, 1), (18, 0.387, 2), (6, 1.0, 5)]
     """
     for count in range(candidates, 0, -1):
-        for lengths in _FIRST:
-            for last in _LAST:
-                for first in lengths:
-                    rungs = _ladder(count, last, seeds, first)
-                    if budget is None or samples_of(rungs, whole) <= budget:
-                        return rungs
+        for first, finalists, last in _LADDERS:
+            rungs = _ladder(count, finalists, seeds, first, last)
+            if budget is None or samples_of(rungs, whole) <= budget:
+                return rungs
     few = max(1, min(seeds, int((budget or 0) / whole))) if whole else 1
     return [Rung(1, 1.0, few)]
 
@@ -69,15 +73,21 @@ def samples_of(rungs: Sequence[Rung], whole: float) -> float:
     return total
 
 
-def _ladder(candidates: int, finalists: int, seeds: int, first: float) -> list[Rung]:
+def _ladder(
+    candidates: int, finalists: int, seeds: int, first: float, longest: float
+) -> list[Rung]:
     counts = [candidates]
     while counts[-1] > finalists:
         counts.append(max(finalists, math.ceil(counts[-1] / _KEPT)))
     last = len(counts) - 1
     if not last:
-        return [Rung(candidates, 1.0, seeds)]
+        return [Rung(candidates, longest, seeds)]
     return [
-        Rung(count, round(first ** (1 - i / last), 3), _seeds_at(i, last, seeds))
+        Rung(
+            count,
+            round(first ** (1 - i / last) * longest ** (i / last), 3),
+            _seeds_at(i, last, seeds),
+        )
         for i, count in enumerate(counts)
     ]
 

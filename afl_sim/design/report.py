@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -152,28 +152,31 @@ def ranking_table(found: Search, placed: Sequence[Placed]) -> Table:
 def _profile_table(found: Search, profiles: Sequence[Profile]) -> Table:
     cost = shown(found.goal.cost)
     phases = [phase for phase in PHASES if any(each.phases[phase] >= 0.005 for each in profiles)]
+    rows: list[tuple[str, Callable[[Profile], str]]] = [
+        (f"{cost.heading} to {found.goal.text}", lambda p: cost.text(p.cost)),
+        ("seeds", lambda p: str(p.seeds)),
+        ("updates to the target", lambda p: "-" if p.updates is None else f"{p.updates:,.0f}"),
+        ("updates per second", lambda p: f"{p.updates_per_second:.3g}"),
+        ("versions per second", lambda p: f"{p.versions_per_second:.3g}"),
+        ("mean staleness (versions)", lambda p: f"{p.mean_staleness:.2f}"),
+        ("95 % of updates are at most so stale", lambda p: f"{p.staleness_p95:.1f}"),
+        ("idle time", lambda p: f"{p.idle_fraction:.1%}"),
+        ("wasted work", lambda p: f"{p.wasted_fraction:.1%}"),
+        *((f"time of tasks: {phase}", partial(_share, phase)) for phase in phases),
+    ]
     return table_of(
         [
-            ("candidate", [each.title for each in profiles]),
-            (cost.heading, [cost.text(each.cost) for each in profiles]),
-            ("seeds", [str(each.seeds) for each in profiles]),
-            (
-                "updates needed",
-                ["-" if p.updates is None else f"{p.updates:,.0f}" for p in profiles],
-            ),
-            ("updates/s", [f"{each.updates_per_second:.3g}" for each in profiles]),
-            ("versions/s", [f"{each.versions_per_second:.3g}" for each in profiles]),
-            ("mean staleness", [f"{each.mean_staleness:.2f}" for each in profiles]),
-            ("staleness p95", [f"{each.staleness_p95:.1f}" for each in profiles]),
-            ("idle", [f"{each.idle_fraction:.1%}" for each in profiles]),
-            ("wasted", [f"{each.wasted_fraction:.1%}" for each in profiles]),
-            *((phase, [f"{each.phases[phase]:.0%}" for each in profiles]) for phase in phases),
+            ("", [name for name, _ in rows]),
+            *((each.title, [text(each) for _, text in rows]) for each in profiles),
         ],
-        "The winner, the next one, and the best candidate of each other strategy. Idle: the share "
-        "of the time in which clients had no task, among as many as ever had one at once. Wasted: "
-        "the share of the work on tasks whose update was never used. The last columns are shares "
-        "of the time of tasks.",
+        "The winner, the next one, and the best candidate of each other strategy. Idle time: the "
+        "share in which clients had no task, among as many as ever had one at once. Wasted work: "
+        "the share of the time of tasks whose update was never used.",
     )
+
+
+def _share(phase: str, profile: Profile) -> str:
+    return f"{profile.phases[phase]:.0%}"
 
 
 def _facts(found: Search, index: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -199,7 +199,7 @@ class Schedules:
             time_us[last],
             np.cumsum(_first_uses(events, used))[last],
             events["staleness"][used],
-            {"bytes": _bytes(events), "samples": _samples(events, used)},
+            {"bytes": _bytes(events), "samples": _samples(events, used), **_accounts(world)},
             phase_seconds=phases,
             idle_fraction=1 - busy_us / available if available else 0.0,
             wasted_fraction=wasted,
@@ -232,6 +232,28 @@ def _samples(events: Columns, used: Wholes) -> Spending:
 def _bytes(events: Columns) -> Spending:
     moved = np.flatnonzero(np.isin(events["kind"], (DOWNLOADED, ARRIVED)) & (events["bytes"] > 0))
     return Spending(events["time_us"][moved], np.cumsum(events["bytes"][moved]).astype(float))
+
+
+def _accounts(world: World) -> dict[str, Spending]:
+    """The energy, price and carbon of a run, as far as its scenario counts them.
+
+    They are known at each evaluation, which is where a target can be reached.
+    """
+    account = world.account
+    if account is None:
+        return {}
+    marks = sorted(account.marks.items())
+    times = np.array([time_us for (time_us, _), _ in marks], dtype=np.int64)
+    found = {}
+    for cost, block in (
+        ("energy", "energy_joules"),
+        ("price", "price"),
+        ("carbon", "carbon_grams"),
+    ):
+        totals = [costs.blocks.get(block, {}).get("total") for _, costs in marks]
+        if None not in totals:
+            found[cost] = Spending(times, np.array(totals, dtype=np.float64))
+    return found
 
 
 def _tasks(events: Columns, end_us: int) -> tuple[dict[str, float], float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from afl_sim.design.halving import (
+    FIRST_PATIENCE,
     PATIENCE,
     Halving,
     Spent,
@@ -18,12 +19,11 @@ from afl_sim.design.halving import (
     whole_samples,
 )
 from afl_sim.design.objective import COSTS, Goal, broken_by_training, goal_of
-from afl_sim.design.plan import Rung
+from afl_sim.design.plan import FINALISTS, Rung
 from afl_sim.design.problem import Problem
 from afl_sim.design.proposals import Proposals
 from afl_sim.design.schedule import Schedules
 from afl_sim.design.screening import IN_WORDS, Entry, Screen, binding
-from afl_sim.design.training import team
 from afl_sim.errors import AflSimError
 
 _WAVES = 4  # parts in which a sampled space is proposed, so that later points follow the best
@@ -106,6 +106,8 @@ def search(problem: Problem, ways: Ways) -> tuple[Search, Proposals]:
         _refuse_all(found)
     if ways.timing_only:
         return found, proposals
+    from afl_sim.design.training import team  # which needs PyTorch
+
     first = found.open
     expected = len(first) if proposals.is_whole else _expected(found, proposals)
     ratio = expected / len(first)
@@ -187,10 +189,12 @@ def _train(
     for number, rung in enumerate(found.rungs[1:], start=2):
         entries = best_first([entry for entry in entries if entry.fate == "open"])
         limit = _limit(rung, whole, entries)
-        count = rung.candidates
-        if number < len(found.rungs):  # what earlier rungs have left over lets more go on
-            rest = len(found.rungs) - number + 1
-            count = halving.affordable(entries, limit, rung.seeds, found.spent.left / rest, count)
+        # What earlier rungs have left over lets more go on.
+        rest = len(found.rungs) - number + 1
+        most = 2 * rung.candidates if rest > 1 else max(FINALISTS, rung.candidates)
+        count = halving.affordable(
+            entries[:most], limit, rung.seeds, found.spent.left / rest, rung.candidates
+        )
         kept, seeds = halving.fitting(entries[:count], limit, rung.seeds, found.spent)
         _stop(entries[len(kept) :], number - 1)
         if kept:
@@ -218,6 +222,7 @@ def _first_rung(
     """Train the candidates for the first time; in waves, if later points follow earlier ones."""
     halving, rung = found.halving, found.rungs[0]
     assert halving is not None
+    patience = PATIENCE if len(found.rungs) == 1 else FIRST_PATIENCE
     limit = rung.share * whole
     trained: list[Entry] = []
     waiting = found.open
@@ -228,7 +233,7 @@ def _first_rung(
             entry.rule_out("left out", IN_WORDS["left out"])
             proposals.tell(entry.number, None)
         _tell_of_rung(ways, found, 1, len(chosen), limit, rung.seeds)
-        limit = halving.first(chosen, limit, rung.seeds, found.spent)
+        limit = halving.first(chosen, limit, rung.seeds, found.spent, patience)
         for entry in chosen:
             proposals.tell(entry.number, entry.rungs[-1] if entry.rungs else None)
         trained += chosen

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from afl_sim.design.jobs import Job
 from afl_sim.errors import AflSimError
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.workers.pool import WorkerPool
@@ -25,21 +26,6 @@ from afl_sim.study.whole_runs import Files, read_folder, write_folder
 
 OVER = frozenset({"complete", "diverged"})
 """How a run has ended that does not go on."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A part of a run that is to be trained.
-
-    Attributes:
-        label: the name of its folder.
-        scenario: the run.
-        until: the version at which it stops; None for its end.
-    """
-
-    label: str
-    scenario: Scenario
-    until: int | None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ LEAVES = {
     "referee.md": "judged.py",
     "cluster.md": "runs/one/summary.json",
     "import-traces.md": "runs/bus/summary.json",
+    "which-server.md": "runs/winner/model.safetensors",
+    "which-server.md": "runs/winner/model.safetensors",
+    "import-traces.md": "runs/bus/summary.json",
     "resume.md": "runs/stopped/model.safetensors",
 }
 

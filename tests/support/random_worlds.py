@@ -300,13 +300,13 @@ NO_EXAMPLE = (
 )
 
 
-def outcome_of(world: Scenario) -> Outcome:
+def outcome_of(world: Scenario, *, foresees: bool = True) -> Outcome:
     """Run it, or reject a world that is refused with good reason, or takes minutes.
 
     A client whose tasks take a microsecond each has millions of them while others come to join.
     """
     try:
-        return run(world, most_rows=MOST_ROWS)
+        return run(world, most_rows=MOST_ROWS, foresees=foresees)
     except TooLong:
         reject()
     except ScheduleError as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import (
     Context,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
 
+from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Problems, Schedule, ServerView, State, Step, Updates
