@@ -45,8 +45,8 @@ BEYOND: dict[str, tuple[float, ...]] = {
     "ringleader": (0.01, 0.03),
     "ia2sgd": (0.003, 0.01, 0.03),
     "rescaled-asgd": (0.01, 0.03),
-    "fedstaleweight": (0.01,),
-    "momentum-approximation": (0.01,),
+    "fedstaleweight": (0.003, 0.01),
+    "momentum-approximation": (0.003, 0.01),
     "mindflayer": (0.03,),
 }
 FEWEST_VERSIONS = 5

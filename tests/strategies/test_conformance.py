@@ -96,7 +96,9 @@ CASES: dict[str, Case] = {
     "malenia": case("malenia", {"lr": 0.5}, max_staleness=0),
     "malenia with more": case("malenia", {"lr": 0.5, "batch": 1.5, "late": "discard"}),
     "mindflayer": case(
-        "mindflayer", {"lr": 0.1, "trials": 2, "allotted_seconds": 3}, lone={"concurrency": 1}
+        "mindflayer",
+        {"lr": 0.1, "trials": 2, "allotted_seconds": 3},
+        lone={"trials": 1, "allotted_seconds": 100},
     ),
     "ringleader": case("ringleader", {"lr": 0.1}, lone={}, max_staleness=2 * 6 - 2),
     "ia2sgd": case("ia2sgd", {"lr": 0.1}, versions=60),

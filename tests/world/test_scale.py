@@ -67,6 +67,14 @@ def test_the_list_of_the_idle_goes_when_many_are_idle_again() -> None:
     assert sorted(drawn) == list(range(100))
 
 
+def test_nobody_is_drawn_where_nobody_is_asked_for() -> None:
+    idle = IdleClients(100, Streams(1))
+    assert idle.draw(0) == []
+    for client in range(95):
+        idle.start(client, TASK)
+    assert idle.draw(0) == []
+
+
 def test_a_task_in_place_of_another_leaves_the_client_busy() -> None:
     idle = IdleClients(4, Streams(1))
     for client in range(3):

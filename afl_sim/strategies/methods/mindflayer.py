@@ -84,5 +84,6 @@ class MindFlayer(GradientStrategy, ConcurrentStrategy):
 
     def direction(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
         r"""$-\frac{1}{B} \sum_j g_j(w)$."""
-        batch = self.expected_batch or context["gradients"] / context["rounds"]
+        mean = context.get("gradients", len(updates)) / context.get("rounds", 1)
+        batch = mean if self.expected_batch is None else self.expected_batch
         return torch.stack([update.delta for update in updates]).sum(0) / batch, state

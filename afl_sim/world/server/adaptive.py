@@ -82,7 +82,7 @@ class AdaptiveServer(Server):
     def send(self, n: int = 1) -> list[Task]:
         """Send to ``n`` workers, more or fewer as the concurrency has changed."""
         wanted = n + self._due
-        sent = super().send(max(wanted, 0))
+        sent = super().send(wanted) if wanted > 0 else []
         missing = max(wanted, 0) - len(sent)  # too few clients: what was asked beside n stays due
         self._due = min(wanted, 0) if self._due <= 0 else min(self._due, missing)
         return sent
