@@ -19,6 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 _MASK = 0xFFFFFFFFFFFFFFFF
+_ROW = 64  # draws of a client that are made at once
+_LATER = 32  # the first draw of a client that is made together with those after it
+_KEPT = 1 << 14  # draws of a purpose that were made and not asked for, at most
 _TO_UNIT = 2.0**-52  # with the half added below, neither 0 nor 1 can come out
 
 
@@ -46,6 +49,8 @@ class Streams:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._keys: dict[str, int] = {}
+        self._rows: dict[tuple[str, int], int] = {}  # where the last row of a client ended
+        self._made: dict[str, dict[int, float]] = {}  # purpose -> counter -> the draw
 
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """A uniform draw in the open interval (0, 1).
@@ -55,6 +60,13 @@ class Streams:
             client: the client's index, ``0 <= client < 2**32``.
             k: the index of the draw on that client (its k-th task), ``0 <= k < 2**32``.
         """
+        made = self._made.get(purpose)
+        if made is not None:
+            draw = made.pop((client << 32) + k & _MASK, None)
+            if draw is not None:
+                return draw
+            if k >= _LATER and k >= self._rows.get((purpose, client), k):
+                return self._make_row(purpose, client, k)
         key = self._keys.get(purpose) or self._key(purpose)
         y = ((client << 32) + k) * key & _MASK
         z = y + key & _MASK
@@ -93,6 +105,33 @@ class Streams:
             bits = t ^ (x * x + y) >> half
         draws: npt.NDArray[np.float64] = (bits >> np.uint64(12)).astype(np.float64)
         return (draws + 0.5) * _TO_UNIT
+
+    def draw_ahead(self, purpose: str) -> None:
+        """From now on make many draws of this purpose at once: those that come next.
+
+        The draws stay the same. It pays for a purpose of which each client is asked for draw after
+        draw, each of them once.
+        """
+        self._made.setdefault(purpose, {})
+
+    def make(
+        self, purpose: str, clients: npt.NDArray[np.int64], ks: npt.NDArray[np.int64] | int
+    ) -> None:
+        """Make draws that are likely to be asked for soon, of a purpose that is drawn ahead."""
+        made = self._made[purpose]
+        if len(made) > _KEPT:
+            made.clear()
+        draws = self.uniforms(purpose, clients, ks)
+        counters = (clients.astype(np.uint64) << np.uint64(32)) + np.asarray(ks).astype(np.uint64)
+        made.update(zip(counters.tolist(), draws.tolist(), strict=True))
+
+    def _make_row(self, purpose: str, client: int, k: int) -> float:
+        """A draw, and those of the same client that come after it."""
+        if len(self._rows) > _KEPT:
+            self._rows.clear()
+        self._rows[purpose, client] = k + _ROW
+        self.make(purpose, np.full(_ROW, client), np.arange(k, k + _ROW))
+        return self._made[purpose].pop((client << 32) + k & _MASK)
 
     def integer(self, purpose: str, client: int = 0, k: int = 0) -> int:
         """An integer in ``[0, 2**63)``, for seeding another generator (torch's, per task)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Numbers = npt.NDArray[np.int64]
+
+MOST_LISTED: Final = 1 << 22
+"""Clients that are found by their number in a list; others are searched for."""
 
 
 class ByClient:
@@ -21,7 +24,7 @@ class ByClient:
 
     def __init__(self, *names: str) -> None:
         self.clients = np.empty(0, dtype=np.int64)
-        self._row_of = np.empty(0, dtype=np.int32)  # by client
+        self._row_of = np.empty(0, dtype=np.int64)  # by client, of the first `MOST_LISTED`
         self._columns = {name: np.empty(0, dtype=np.int64) for name in names}
 
     def __getitem__(self, name: str) -> Numbers:
@@ -38,13 +41,25 @@ class ByClient:
         """The row of each client; who is new gets one, which may move those of others."""
         if not len(clients):
             return np.empty(0, dtype=np.int64)
-        if int(clients.max()) >= len(self._row_of):
+        found = self._found(clients)
+        if found is None:
             self._make_room(clients)
-        found = self._row_of[clients]
-        if found.min() < 0:
-            self._make_room(clients)
-            found = self._row_of[clients]
+            found = self._found(clients)
+        assert found is not None
         return found
+
+    def _found(self, clients: Numbers) -> Numbers | None:
+        """The row of each client; None if one has none yet."""
+        largest = int(clients.max())
+        if largest < MOST_LISTED:
+            if largest >= len(self._row_of):
+                return None
+            rows = self._row_of[clients]
+            return None if rows.min() < 0 else rows
+        rows = np.searchsorted(self.clients, clients)
+        if not len(self.clients) or largest > self.clients[-1]:
+            return None
+        return rows if np.array_equal(self.clients[rows], clients) else None
 
     def _make_room(self, clients: Numbers) -> None:
         everyone = np.union1d(self.clients, clients)
@@ -54,8 +69,10 @@ class ByClient:
             wider[place] = column
             self._columns[name] = wider
         self.clients = everyone
-        self._row_of = np.full(int(everyone[-1]) + 1, -1, dtype=np.int32)
-        self._row_of[everyone] = np.arange(len(everyone))
+        listed = everyone[: np.searchsorted(everyone, MOST_LISTED)]
+        if len(listed):
+            self._row_of = np.full(int(listed[-1]) + 1, -1, dtype=np.int64)
+            self._row_of[listed] = np.arange(len(listed))
 
 
 class BusyTime:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.analysis import tables
 from afl_sim.analysis.intervals import differences, interval_cell, intervals, sentences
@@ -58,32 +58,47 @@ def comparison(
     """
     import pandas as pd
 
-    measured = measured or measure_all(runs)
-    names = {name for row in measured.values() for name in row if name.startswith(TO_TARGET)}
-    targets = sorted(names, key=order_of)
-    columns = [*targets, *_measures(runs, measured)]
-    rows = [
-        {
-            "run": label,
-            "strategy": run.strategy,
-            "status": run.status,
-            **{name: measured[run.path].get(name) for name in columns},
-        }
-        for run, label in zip(runs, _labels(runs), strict=True)
-    ]
-    rows += [{"run": label, "strategy": "", "status": NOT_BEGUN} for label in not_begun]
-    frame = pd.DataFrame(rows)
+    found = _rows(runs, measured or measure_all(runs), not_begun)
+    frame = pd.DataFrame(found.columns)
     for name in frame.columns.difference(list(_NAMES)):
         frame[name] = frame[name].astype("Int64" if measure_of(name).whole else "float64")
-    frame.attrs[_ASKED] = {
+    frame.attrs[_ASKED] = found.asked
+    return frame
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A comparison, as `comparison` describes it.
+
+    Attributes:
+        columns: by name, a value for each run; None where there is none.
+        asked: of each target, the runs that have it.
+    """
+
+    columns: Mapping[str, Sequence[Any]]
+    asked: Mapping[str, Sequence[str]]
+
+
+def _rows(runs: Sequence[Run], measured: Measured, not_begun: Sequence[str] = ()) -> _Rows:
+    names = {name for row in measured.values() for name in row if name.startswith(TO_TARGET)}
+    targets = sorted(names, key=order_of)
+    labels, nothing = _labels(runs), [None] * len(not_begun)
+    columns: dict[str, Sequence[Any]] = {
+        "run": [*labels, *not_begun],
+        "strategy": [*(run.strategy for run in runs), *("" for _ in not_begun)],
+        "status": [*(run.status for run in runs), *(NOT_BEGUN for _ in not_begun)],
+    }
+    for name in (*targets, *_measures(runs, measured)):
+        columns[name] = [*(measured[run.path].get(name) for run in runs), *nothing]
+    asked = {
         name: [
             label
-            for run, label in zip(runs, frame["run"], strict=False)  # not begun ones come after
+            for run, label in zip(runs, labels, strict=True)
             if name in measured[run.path] and has_ended(run)
         ]
         for name in targets
     }
-    return frame
+    return _Rows(columns, asked)
 
 
 def _measures(runs: Sequence[Run], measured: Measured) -> list[str]:
@@ -127,21 +142,42 @@ def print_comparison(
     Raises:
         InputError: there is no such form, or the folder cannot be made.
     """
+    measured = measure_all(runs)
+    print_runs(runs, folder, console, form, not_begun, measured)
+    return comparison(runs, measured, not_begun)
+
+
+def print_runs(
+    runs: Sequence[Run],
+    folder: Path | None = None,
+    console: Console | None = None,
+    form: str = "table",
+    not_begun: Sequence[str] = (),
+    measured: Measured | None = None,
+) -> None:
+    """Print what `print_comparison` prints.
+
+    Args:
+        runs, folder, console, form, not_begun: as for `print_comparison`.
+        measured: the measures of the runs, if they are known.
+    """
     from rich.console import Console
 
     check_form(form)
-    measured = measure_all(runs)
-    frame = comparison(runs, measured, not_begun)
-    seeds = over_seeds(runs, measured, frame)
-    if folder is not None:
-        write_comparison(frame, folder, seeds)
+    measured = measured or measure_all(runs)
+    rows = _rows(runs, measured, not_begun)
+    seeds = over_seeds(runs, measured, rows.columns)
     console = console or Console()
-    if form != "table":
-        text = _written(frame, texts_of(frame))[form]
-        console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
-        return frame
+    if folder is not None or form != "table":
+        frame = comparison(runs, measured, not_begun)
+        if folder is not None:
+            write_comparison(frame, folder, seeds)
+        if form != "table":
+            text = _written(frame, texts_of(frame))[form]
+            console.print(text, markup=False, highlight=False, soft_wrap=True, end="")
+            return
     if seeds is None:
-        _print_columns(console, texts_of(frame))
+        _print_columns(console, texts_of(rows))
     else:
         _print_columns(console, interval_texts(seeds.intervals))
         if not_begun:
@@ -159,7 +195,6 @@ def print_comparison(
     mixed = mixed_numerics(runs)
     if mixed:
         console.print(f"{mixed}\n", markup=False, highlight=False)
-    return frame
 
 
 def check_form(form: str) -> None:
@@ -233,34 +268,38 @@ def _written(frame: pd.DataFrame, texts: tables.Texts) -> dict[str, str]:
     }
 
 
-def over_seeds(runs: Sequence[Run], measured: Measured, frame: pd.DataFrame) -> OverSeeds | None:
+def over_seeds(runs: Sequence[Run], measured: Measured, columns: Iterable[str]) -> OverSeeds | None:
     """Runs by setting, over their seeds; None where no two runs differ in their seed only."""
     members = groups(runs)
     if all(len(group.runs) == 1 for group in members):
         return None
-    names = [name for name in frame.columns if name not in _NAMES]
+    names = [name for name in columns if name not in _NAMES]
     return OverSeeds(intervals(members, names, measured), differences(members, measured))
 
 
-def texts_of(frame: pd.DataFrame) -> tables.Texts:
+def texts_of(table: pd.DataFrame | _Rows) -> tables.Texts:
     """Heading and written values of each column of a comparison worth showing."""
+    if isinstance(table, _Rows):
+        columns, every = table.columns, table.asked
+    else:
+        columns, every = {name: list(table[name]) for name in table}, table.attrs.get(_ASKED, {})
+    runs, statuses = columns["run"], columns["status"]
     shown: tables.Texts = []
-    for name in frame.columns:
-        values = frame[name]
+    for name, values in columns.items():
         if name in _NAMES:
-            begun = frame["status"] != NOT_BEGUN
-            if name == "strategy" and all(values[begun] == frame["run"][begun]):
+            begun = [row for row, status in enumerate(statuses) if status != NOT_BEGUN]
+            if name == "strategy" and all(values[row] == runs[row] for row in begun):
                 continue
-            if name == "status" and all(values == "complete"):
+            if name == "status" and all(value == "complete" for value in values):
                 continue
             shown.append((_NAMES[name], [str(value) or "-" for value in values]))
             continue
         measure = measure_of(name)
         if name.startswith(TO_TARGET):
-            asked = frame.attrs.get(_ASKED, {}).get(name, ())
+            asked = every.get(name, ())
             texts = [
                 measure.text(value, NOT_REACHED if run in asked else "-")
-                for value, run in zip(values, frame["run"], strict=True)
+                for value, run in zip(values, runs, strict=True)
             ]
         else:
             texts = [measure.text(value) for value in values]

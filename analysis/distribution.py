@@ -24,7 +24,8 @@ class Distribution:
     rounded to `BITS` binary digits. Which of the two it is does not depend on the parts.
 
     Args:
-        most: the largest number of different values that are kept as they are.
+        most: the largest number of different values that are kept as they are; default
+            `MOST_VALUES`.
 
     Attributes:
         rounded: whether values are rounded.
@@ -32,11 +33,11 @@ class Distribution:
         largest: the largest value, not rounded; -1 without values.
     """
 
-    def __init__(self, most: int = MOST_VALUES) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self.rounded = False
         self.total = 0
         self.largest = -1
-        self._most = most
+        self._most = MOST_VALUES if most is None else most
         self._values = np.empty(0, dtype=np.int64)
         self._counts = np.empty(0, dtype=np.int64)
         self._new: list[Numbers] = []

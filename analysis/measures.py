@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -61,9 +62,9 @@ class Measure:
 
     def text(self, value: Any, absent: str = "-") -> str:
         """A value as a table shows it."""
-        import pandas as pd
-
-        return absent if pd.isna(value) else self.form.format(value).removesuffix(PERCENT)
+        if not isinstance(value, Real) or value != value:
+            return absent
+        return self.form.format(value).removesuffix(PERCENT)
 
 
 MEASURES: Final = {

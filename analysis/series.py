@@ -152,13 +152,13 @@ def staleness_rows(run: Run) -> pd.DataFrame:
 
     Of a long run it is large; `staleness_batches` gives the same part by part.
     """
-    parts = [np.empty(0)], [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for batch in staleness_batches(run):
-        for part, values in zip(parts, batch, strict=True):
-            part.append(values)
     names = ("seconds", "client", "staleness")
+    batches = list(staleness_batches(run))
+    if not batches:
+        return pd.DataFrame({name: np.empty(0, dtype=np.int64) for name in names})
+    columns = zip(*batches, strict=True)
     return pd.DataFrame(
-        {name: np.concatenate(part) for name, part in zip(names, parts, strict=True)}
+        {name: np.concatenate(parts) for name, parts in zip(names, columns, strict=True)}
     )
 
 

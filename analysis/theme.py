@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -250,6 +250,18 @@ def note_left_out(figure: Figure, others: str) -> None:
     """Leave a note on a figure about the runs that it could not show, and why; see `usable`."""
     if others:
         note(figure, f"without {others}")
+
+
+def say_aggregated(figure: Figure, said: Sequence[str]) -> None:
+    """Write at the bottom of a figure, and into its notes, what stands for many events.
+
+    Args:
+        said: a phrase for each; without any nothing is written.
+    """
+    if said:
+        text = "; ".join(dict.fromkeys(said))
+        figure.supxlabel(text, fontsize="x-small", alpha=0.7)
+        note(figure, text)
 
 
 def notes(figure: Figure) -> str:

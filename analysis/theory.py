@@ -15,7 +15,7 @@ _ONE_BY_ONE: Final = (
     *("aced", "rescaled_asgd"),
 )
 _QUEUEING: Final = ("generalized_asyncsgd",)  # may have more tasks in flight than clients
-_BUFFERED: Final = ("fedbuff", "fadas", "ca2fl")
+_BUFFERED: Final = ("fedbuff", "fadas", "ca2fl", "fedstaleweight", "momentum_approximation")
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def mean_staleness(run: Run) -> Oracle | None:
     one in all: the long-run mean is ``(m - 1) / K`` for any law of the task times, or ``m / K``
     where who fills a buffer is replaced before the step. Synchronous rounds have none. None where
     tasks are lost, discarded for their age or polled, where clients come and go, so that there may
-    be fewer than m, and for strategies of other schedules.
+    be fewer than m, where a controller changes m or K, and for strategies of other schedules.
     """
     block = run.scenario.get("strategy")
-    if not isinstance(block, dict) or _loses_tasks(run):
+    if not isinstance(block, dict) or _loses_tasks(run) or _adapts(run):
         return None
     kind = str(block.get("kind"))
     if kind in _ROUNDS:
@@ -68,6 +68,11 @@ def mean_staleness(run: Run) -> Oracle | None:
 
 def _comes_and_goes(availability: Mapping[str, Any]) -> bool:
     return availability.get("kind", "always") != "always" or availability.get("leaves") is not None
+
+
+def _adapts(run: Run) -> bool:
+    server = run.scenario.get("server")
+    return isinstance(server, dict) and server.get("adaptive") is not None
 
 
 def _loses_tasks(run: Run) -> bool:

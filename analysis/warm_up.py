@@ -23,18 +23,19 @@ class BatchMeans:
     simulation", Winter Simulation Conference 2000.
 
     Args:
-        most: the largest number of batches; beyond it two and two become one.
+        most: the largest number of batches; beyond it two and two become one. Default
+            `MOST_BATCHES`.
 
     Attributes:
         batch: values in a batch.
         count, total: how many values there are, and their sum.
     """
 
-    def __init__(self, most: int = MOST_BATCHES) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self.batch = BATCH
         self.count = 0
         self.total = 0.0
-        self._most = most
+        self._most = MOST_BATCHES if most is None else most
         self._sums: Floats = np.empty(0)
         self._ends: Floats = np.empty(0)
         self._rest, self._in_rest = 0.0, 0  # of the batch that is not full

@@ -40,12 +40,14 @@ FLEET = (
     "--out runs/fleet"
 )
 ADAPTIVE = "afl-sim run adaptive-server --timing-only --out runs/adaptive"
+ENERGY = "afl-sim run energy --out runs/energy"
 RUNS = {
     "runs/quickstart": "afl-sim run quickstart --out runs/quickstart",
     "runs/seeds": SEEDS,
     "runs/map": MAP,
     "runs/clients": CLIENTS,
     "runs/fleet": FLEET,
+    "runs/energy": ENERGY,
     "runs/adaptive": ADAPTIVE,
 }
 # For each figure the runs that it shows here; some figures have two pictures.
@@ -60,6 +62,7 @@ DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
     "time-to-accuracy": ["runs/quickstart"],
     "sweep": ["runs/map"],
     "sweep-map": ["runs/map"],
+    "pareto": ["runs/energy"],
     "differences": ["runs/seeds"],
 }
 HEAD = """\
@@ -105,7 +108,7 @@ $ afl-sim plot runs/quickstart --figure staleness --settings 'fedbuff,fedasync' 
 
 | option | meaning |
 |---|---|
-| `--x` | what curves are drawn against: `time`, `versions`, `updates`, `samples` or `bytes` |
+| `--x` | what curves are drawn against: `time`, `versions`, `updates`, `samples` or `bytes`; `energy`, `price` or `carbon` if [the run counts it](how-to/energy.md). `pareto` shows one of these three beside the time |
 | `--xlim`, `--ylim` | limits in the unit of the axis: `0,300`, or `,300` with an open end |
 | `--log` | `x` or `y`: a logarithmic axis |
 | `--settings` | the settings or runs that are drawn, by their names in figures and tables; `*` stands for any characters |

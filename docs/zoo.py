@@ -45,6 +45,9 @@ BEYOND: dict[str, tuple[float, ...]] = {
     "ringleader": (0.01, 0.03),
     "ia2sgd": (0.003, 0.01, 0.03),
     "rescaled-asgd": (0.01, 0.03),
+    "fedstaleweight": (0.01,),
+    "momentum-approximation": (0.01,),
+    "mindflayer": (0.03,),
 }
 FEWEST_VERSIONS = 5
 GRID_SAMPLES = 100_000

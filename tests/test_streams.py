@@ -253,3 +253,22 @@ def test_the_mean_of_a_number_rounded_at_random_is_the_number(value: float) -> N
 def test_a_whole_number_is_not_rounded_at_random(value: float) -> None:
     # 0.1 * 30 is a little more than 3 in floating point, 0.29 * 100 a little less than 29.
     assert {stochastic_round(value, u) for u in (2**-53, 0.5, 1 - 2**-53)} == {round(value)}
+
+
+def test_draws_that_are_made_ahead_are_the_same() -> None:
+    plain, ahead = Streams(5), Streams(5)
+    ahead.draw_ahead("a")
+    ahead.make("a", np.array([3, 4, 3]), np.array([0, 7, 1]))
+    asked = [(3, 0), (3, 1), (4, 7), (3, 1), (9, 2), (2**32 - 1, 40)]
+    asked += [(8, k) for k in (*range(28, 200), 33, 150, 2**32 - 65)]
+    for client, k in asked:
+        assert ahead.uniform("a", client, k) == plain.uniform("a", client, k)
+        assert ahead.uniform("b", client, k) == plain.uniform("b", client, k)
+
+
+def test_draws_that_nobody_asks_for_do_not_add_up() -> None:
+    streams = Streams(5)
+    streams.draw_ahead("a")
+    for first in range(0, 40_000, 1000):
+        streams.make("a", np.arange(first, first + 1000), 0)
+    assert len(streams._made["a"]) <= 18_000

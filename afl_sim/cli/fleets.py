@@ -24,6 +24,7 @@ _OPTIONS: Final = {
     "hsdpa": ("direction", "gaps"),
     "pensieve": ("direction",),
     "fcc": ("direction", "step"),
+    "bandwidth": ("column", "direction"),
     "fedscale": ("factor", "clients"),
     "flash": ("require", "repeat", "clients"),
     "mobiperf": ("direction",),
@@ -40,8 +41,9 @@ def import_fleet(
         str,
         typer.Argument(
             metavar="KIND",
-            help="What the files are: mahimahi, hsdpa, pensieve or fcc (bandwidth that changes in "
-            "time), fedscale, flash, availability, mobiperf or devices.",
+            help="What the files are. Bandwidth that changes in time: mahimahi, hsdpa, pensieve, "
+            "fcc or bandwidth. Devices and availability: fedscale, flash, availability, mobiperf "
+            "or devices.",
         ),
     ],
     files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="The files to read.")],
@@ -188,11 +190,20 @@ def _importer(kind: str) -> Callable[..., Imported]:
             names.setdefault(each.key, []).append(each.name)
         return import_availability(files, names, **more)
 
+    def rates(files: Sequence[Path], column: Sequence[str] = (), **more: Any) -> Imported:
+        names: dict[str, list[str]] = {}
+        for each in map(devices.meaning, column):
+            names.setdefault(each.key, []).append(each.name)
+            if each.key == "bandwidth" and each.unit is not None:
+                more["unit"] = devices.size_of("upload_bandwidth", each.name, each.unit)
+        return bandwidth_logs.import_bandwidth(files, names, **more)
+
     importers: dict[str, Callable[..., Imported]] = {
         "mahimahi": bandwidth_logs.import_mahimahi,
         "hsdpa": bandwidth_logs.import_hsdpa,
         "pensieve": bandwidth_logs.import_pensieve,
         "fcc": bandwidth_logs.import_fcc,
+        "bandwidth": rates,
         "fedscale": fedscale.import_fedscale,
         "flash": flash.import_flash,
         "mobiperf": devices.import_mobiperf,

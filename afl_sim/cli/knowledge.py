@@ -91,8 +91,8 @@ def list_kinds(
         str,
         typer.Argument(
             help="strategies, models, datasets, partitions, distributions, selections, "
-            "staleness-weights, controllers, attacks, compressors, losses, metrics, figures, "
-            "papers or scenarios."
+            "staleness-weights, controllers, attacks, compressors, losses, metrics, power, "
+            "networks, figures, papers or scenarios."
         ),
     ],
 ) -> None:

@@ -33,6 +33,8 @@ def listing(what: str) -> Lines:
         "compressors": _compressors,
         "losses": _losses,
         "metrics": _metrics,
+        "power": _power,
+        "networks": _networks,
         "figures": _figures,
         "papers": _papers,
         "scenarios": _scenarios,
@@ -173,6 +175,18 @@ def _installed(kind: RuleKind, built_in: Iterable[str]) -> Lines:
     for name in kind.named():
         if name not in taken:
             yield name, first_line(kind.find(name))
+
+
+def _power() -> Lines:
+    from afl_sim.scenario.sections.energy_presets import POWER
+
+    return [(name, preset.described) for name, preset in POWER.items()]
+
+
+def _networks() -> Lines:
+    from afl_sim.scenario.sections.energy_presets import NETWORKS
+
+    return [(name, preset.described) for name, preset in NETWORKS.items()]
 
 
 def _papers() -> Lines:

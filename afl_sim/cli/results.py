@@ -181,7 +181,7 @@ def compare(
 ) -> None:
     """Print a table that compares runs, with intervals if there are replications."""
     with importing():
-        from afl_sim.analysis.compare import print_comparison
+        from afl_sim.analysis.compare import print_runs
         from afl_sim.analysis.printed_table import print_paper_table
         from afl_sim.errors import InputError
         from afl_sim.recording import load_runs
@@ -199,7 +199,7 @@ def compare(
             raise InputError(f"{name} needs --measures, such as --measures time_to_accuracy,final")
     shown = runs_chosen(load_runs(runs), settings, order)
     absent = [] if settings else not_begun(runs)
-    print_comparison(shown, out, form=form, not_begun=absent)
+    print_runs(shown, out, form=form, not_begun=absent)
 
 
 @app.command()

@@ -115,7 +115,7 @@ def resume_run(
         resume_design(run, execution_settings(workers, executor, ray_address), force)
         return
     with importing():
-        from afl_sim.analysis.compare import print_comparison
+        from afl_sim.analysis.compare import print_runs
         from afl_sim.cli.display import Display, Interruption
         from afl_sim.recording import load_head
         from afl_sim.recording.replacement import bring_back
@@ -160,7 +160,7 @@ def resume_run(
             execution=scenario.execution,
             force=force,
         )
-    print_comparison([done])
+    print_runs([done])
     print(f"results: {run}")
     tell_published([done])
     if done.status != "complete":

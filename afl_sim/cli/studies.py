@@ -85,9 +85,9 @@ def run_and_tell(
         )
     runs = [outcome.run for outcome in outcomes if outcome.run is not None]
     if runs:
-        from afl_sim.analysis.compare import print_comparison
+        from afl_sim.analysis.compare import print_runs
 
-        print_comparison(runs, folder if study.is_study else None)
+        print_runs(runs, folder if study.is_study else None)
     print(f"results: {folder}")
     if plot and runs:
         draw_figures(runs, figures_folder(folder))

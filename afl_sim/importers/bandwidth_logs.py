@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from afl_sim.errors import InputError
+from afl_sim.importers.columns import named, one_table
 from afl_sim.importers.imported import Imported
 from afl_sim.importers.kinds import sources_of
 from afl_sim.importers.links import Direction, Gaps, LinkBuilder, imported_links, names_of
 from afl_sim.importers.reading import Source
+from afl_sim.importers.times import Times
 from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.traces.instants import instant_of
+from afl_sim.scenario.units import RATE
 from afl_sim.scenario.wording import show
 
 PACKET_BYTES: Final = 1500
@@ -262,6 +265,87 @@ def _fcc_link(
 
 def _by_number(unit: str) -> tuple[int, str]:
     return (int(unit), "") if unit.isascii() and unit.isdecimal() else (-1, unit)
+
+
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "time": ("time", "timestamp", "t", "start", "when"),
+    "link": ("link", "client", "client_id", "device", "device_id", "user", "user_id"),
+    "bandwidth": ("bandwidth", "throughput", "rate", "speed"),
+}
+
+
+def import_bandwidth(
+    paths: Sequence[Path],
+    columns: Mapping[str, Sequence[str]],
+    unit: float | None = None,
+    direction: Direction = "auto",
+) -> Imported:
+    """Tables with a header row, a time and a bandwidth, which lasts until the next row.
+
+    The last bandwidth of a link lasts as long as the one before it. A column may tell the rows of
+    several links apart; else each file is a link.
+
+    Args:
+        paths: the tables.
+        columns: for time, link and bandwidth the names that they may have beside the usual ones.
+        unit: of the bandwidths (bytes per second); None: as the name of the column says.
+        direction: which of a client's links they are.
+
+    Raises:
+        InputError: a file is no such table, or its times are not in order.
+    """
+    sources = sources_of("bandwidth", paths)
+    names = names_of(sources)
+    measured: dict[tuple[Path, str], list[tuple[int, float, int]]] = {}
+    times, of = Times(), {source.path: source for source in sources}
+    for source in sources:
+        _read_bandwidths(source, columns, unit, times, measured)
+        source.refuse_mistakes()
+    links = []
+    for (path, name), rows in measured.items():
+        if len(rows) < 2:
+            of[path].drop("links with one measurement")
+            continue
+        links.append(LinkBuilder(of[path], name or names[path]))
+        ends = [row[0] for row in rows[1:]]
+        ends.append(2 * ends[-1] - rows[-2][0])
+        for (start, rate, line), end in zip(rows, ends, strict=True):
+            links[-1].add(line, start, end, rate)
+    if not links:
+        raise InputError(f"{sources[0].path}: no link has two measurements; expected more")
+    return imported_links(links, direction, sources, _files(sources))
+
+
+def _read_bandwidths(
+    source: Source,
+    columns: Mapping[str, Sequence[str]],
+    unit: float | None,
+    times: Times,
+    measured: dict[tuple[Path, str], list[tuple[int, float, int]]],
+) -> None:
+    header, table = one_table(source)
+    rates = [name for name in header if RATE.of_column(name) is not None]
+    given = dict(columns)
+    if "bandwidth" not in given and len(rates) == 1:
+        given["bandwidth"] = rates  # its unit tells what it is
+    places = named(source, header, _NAMES, given, ("time", "bandwidth"))
+    what, when = header[places["bandwidth"]], header[places["time"]]
+    factor = unit or RATE.of_column(what) or 1.0
+    for line, cells in table:
+        time = times.read(source, line, when, cells[places["time"]])
+        rate = source.numbers(line, [cells[places["bandwidth"]]], [what])
+        if time is None or rate is None:
+            continue
+        name = cells[places["link"]] if "link" in places else ""
+        rows = measured.setdefault((source.path, name), [])
+        if rows and round(time * 1e6) <= rows[-1][0]:
+            source.wrong(
+                line,
+                f"{when} {cells[places['time']]} is not after that of line {rows[-1][2]}; expected "
+                "the rows of a link in the order of time",
+            )
+            continue
+        rows.append((round(time * 1e6), rate[0] * factor, line))
 
 
 def _files(sources: Sequence[Source]) -> str:

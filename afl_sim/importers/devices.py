@@ -175,7 +175,7 @@ def _columns(
             name, unit = key, None
         else:
             continue
-        size = _size(key, name, unit) * (factor if key in SPEEDS else 1.0)
+        size = size_of(key, name, unit) * (factor if key in SPEEDS else 1.0)
         columns.append(_Column(key, header.index(name), name, size))
     missing = [
         each.name
@@ -201,8 +201,17 @@ def _quantity(key: str) -> Quantity | None:
     return RATE if key.endswith("bandwidth") else DURATION
 
 
-def _size(key: str, name: str, unit: str | None) -> float:
-    """The factor of a unit."""
+def size_of(key: str, name: str, unit: str | None) -> float:
+    """The factor that makes the scenario's unit of a column's numbers.
+
+    Args:
+        key: what the column means.
+        name: of the column, which may say a unit.
+        unit: in place of that one.
+
+    Raises:
+        InputError: there is no such unit.
+    """
     quantity = _quantity(key)
     if quantity is None:
         return 1.0

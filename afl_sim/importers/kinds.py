@@ -17,6 +17,7 @@ ABOUT: Final = {
     "hsdpa": "a bandwidth log of six columns, as of HSDPA or 4G",
     "pensieve": "a bandwidth trace of two columns, seconds and Mbit/s",
     "fcc": "a table of the FCC's Measuring Broadband America",
+    "bandwidth": "a table of times and bandwidths",
     "fedscale": "a device trace of FedScale",
     "flash": "a state trace of FLASH",
     "mobiperf": "measurements of MobiPerf in JSON",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from afl_sim.recording.events import DIGEST_COLUMNS
+from afl_sim.recording.events import DIGEST_COLUMNS, to_frame
 from afl_sim.recording.fingerprints import numerics_differences
 from afl_sim.recording.folder import MODEL
 from afl_sim.recording.metrics import BY_CLIENT, EvaluationRow
 from afl_sim.recording.reading import Run, load_run
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
+    import pyarrow as pa
 
 _CONTEXT_ROWS: Final = 3  # shown before and after
 _NAME_WIDTH: Final = 80  # of a run's name, so that a line stays within 100 characters
@@ -72,38 +75,29 @@ def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Diverg
     """
     a = run_a if isinstance(run_a, Run) else load_run(run_a)
     b = run_b if isinstance(run_b, Run) else load_run(run_b)
-    events_a, events_b = _scheduled(a.events), _scheduled(b.events)
-    index = _first_difference(events_a, events_b)
+    parted = _parting(_scheduled(a), _scheduled(b))
     numerics = ""
     if not (a.timing_only or b.timing_only):
         known = (run.summary.get("numerics") for run in (a, b))
         numerics = numerics_differences(*known, whose="in B")
     models = _model_digest(a), _model_digest(b)
     evaluation = None
-    if index is None:
+    if not parted.differ:
         evaluation = _first_evaluation(a, b)
         # A timing-only run has no model to differ in.
         if models[0] == models[1] or None in models:
             return None
-    row_a = row_b = None
-    rows: list[tuple[Row, ...]] = [(), (), ()]
-    if index is not None:
-        row_a, row_b = _row(events_a, index), _row(events_b, index)
-        rows = [
-            _rows(events_a, max(0, index - _CONTEXT_ROWS), index),
-            _rows(events_a, index + 1, index + 1 + _CONTEXT_ROWS),
-            _rows(events_b, index + 1, index + 1 + _CONTEXT_ROWS),
-        ]
+    row_a, row_b = (rows[0] if rows else None for rows in (parted.rows_a, parted.rows_b))
     return Divergence(
-        index=index,
+        index=parted.index if parted.differ else None,
         row_a=row_a,
         row_b=row_b,
         columns=_differing(row_a, row_b),
-        before=rows[0],
-        after_a=rows[1],
-        after_b=rows[2],
-        events_a=len(events_a),
-        events_b=len(events_b),
+        before=parted.before if parted.differ else (),
+        after_a=parted.rows_a[1:],
+        after_b=parted.rows_b[1:],
+        events_a=parted.events_a,
+        events_b=parted.events_b,
         evaluation=evaluation,
         model_digest_a=models[0],
         model_digest_b=models[1],
@@ -154,38 +148,99 @@ def format_divergence(divergence: Divergence | None, name_a: str = "A", name_b: 
     return "\n".join(lines)
 
 
-def _scheduled(events: pd.DataFrame) -> pd.DataFrame:
-    return events[(events["kind"] != "evaluated").to_numpy()].reset_index(drop=True)
+@dataclass(frozen=True)
+class _Parting:
+    """Where the events of two runs part.
+
+    Attributes:
+        index: how many events they have in common at the beginning.
+        before: the last of these.
+        rows_a, rows_b: the next events of either run; none if they are the same to the end.
+        events_a, events_b: how many events each run has.
+    """
+
+    index: int
+    before: tuple[Row, ...]
+    rows_a: tuple[Row, ...]
+    rows_b: tuple[Row, ...]
+    events_a: int
+    events_b: int
+
+    @property
+    def differ(self) -> bool:
+        return bool(self.rows_a or self.rows_b)
 
 
-def _first_difference(a: pd.DataFrame, b: pd.DataFrame) -> int | None:
-    common = min(len(a), len(b))
-    differs = np.zeros(common, dtype=bool)
+def _scheduled(run: Run) -> Iterator[pa.Table]:
+    """The events that the schedule digest covers, part by part; no part is empty."""
+    import pyarrow.compute as pc
+
+    for table in run.event_tables(*SHOWN):
+        kept = table.filter(pc.not_equal(table.column("kind").cast("string"), "evaluated"))
+        if len(kept):
+            yield kept
+
+
+def _parting(parts_a: Iterator[pa.Table], parts_b: Iterator[pa.Table]) -> _Parting:
+    """Read two runs side by side to where they part, and count what is left."""
+    before: list[pa.Table] = []
+    a, b = next(parts_a, None), next(parts_b, None)
+    index = 0
+    while a is not None and b is not None:
+        common = min(len(a), len(b))
+        differs = _differs(a.slice(0, common), b.slice(0, common))
+        same = int(differs.argmax()) if differs.any() else common
+        if same:
+            shown = a.slice(max(0, same - _CONTEXT_ROWS), min(same, _CONTEXT_ROWS))
+            before = [*before, shown][-_CONTEXT_ROWS:]
+        index += same
+        a, b = a.slice(same), b.slice(same)
+        if same < common:
+            break
+        a = a if len(a) else next(parts_a, None)
+        b = b if len(b) else next(parts_b, None)
+    rows_a, left_a = _next_rows(a, parts_a)
+    rows_b, left_b = _next_rows(b, parts_b)
+    shared = _rows(before)[-_CONTEXT_ROWS:]
+    return _Parting(index, shared, rows_a, rows_b, index + left_a, index + left_b)
+
+
+def _next_rows(part: pa.Table | None, parts: Iterator[pa.Table]) -> tuple[tuple[Row, ...], int]:
+    """The event that comes next with those after it, and how many there are to the end."""
+    shown: list[pa.Table] = []
+    count = 0
+    while part is not None:
+        if count <= _CONTEXT_ROWS:
+            shown.append(part.slice(0, 1 + _CONTEXT_ROWS - count))
+        count += len(part)
+        part = next(parts, None)
+    return _rows(shown), count
+
+
+def _differs(a: pa.Table, b: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which rows differ in a column of the schedule digest."""
+    found = np.zeros(len(a), dtype=bool)
     for name in DIGEST_COLUMNS:
-        differs |= _values(a[name][:common]) != _values(b[name][:common])
-    if differs.any():
-        return int(differs.argmax())
-    return None if len(a) == len(b) else common
+        found |= _values(a, name) != _values(b, name)
+    return found
 
 
-def _values(column: pd.Series) -> np.ndarray[Any, Any]:
-    values: np.ndarray[Any, Any]
-    if column.name == "kind":
-        values = column.astype(str).to_numpy(dtype=object)
-    else:
-        values = column.to_numpy(dtype="int64", na_value=-1)
+def _values(table: pa.Table, name: str) -> npt.NDArray[Any]:
+    column = table.column(name)
+    if name == "kind":
+        names: npt.NDArray[Any] = column.cast("string").to_numpy().astype(object)
+        return names
+    values: npt.NDArray[Any] = column.fill_null(-1).to_numpy()
     return values
 
 
-def _row(events: pd.DataFrame, index: int) -> Row | None:
-    rows = _rows(events, index, index + 1)
-    return rows[0] if rows else None
-
-
-def _rows(events: pd.DataFrame, begin: int, end: int) -> tuple[Row, ...]:
-    part = events.iloc[begin:end][list(SHOWN)]
-    part = part.astype("object").where(part.notna(), None)
-    return tuple(_records(part))
+def _rows(tables: Sequence[pa.Table]) -> tuple[Row, ...]:
+    parts = [to_frame(table)[list(SHOWN)] for table in tables if len(table)]
+    return tuple(
+        record
+        for part in parts
+        for record in _records(part.astype("object").where(part.notna(), None))
+    )
 
 
 def _records(frame: pd.DataFrame) -> list[Row]:

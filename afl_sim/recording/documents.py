@@ -50,7 +50,9 @@ Times = dict[Annotated[str, AfterValidator(_number_in_words)], Figure | None]
 class Document(BaseModel):
     """A file, or a block in one."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="allow", strict=True, frozen=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class Updates(Document):

@@ -1,8 +1,8 @@
 """The event log: what happened when, in order, with a digest over it.
 
 Appending is on the path of every event of a run, so it does one thing: pack ten integers into a
-buffer. Parquet sees the buffer a block at a time, in row groups of a fixed number of blocks, so the
-file's bytes depend on the events alone.
+buffer. Parquet sees the rows in groups of a fixed size, so the file's bytes depend on the events
+alone.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from afl_sim.errors import AflSimError
 from afl_sim.recording.drafts import Draft
 from afl_sim.recording.files import writing
+from afl_sim.recording.plain_arrays import numbers, texts
+from afl_sim.recording.rows_ahead import Rows, RowsAhead
 from afl_sim.world.event_kinds import EVALUATED, KIND_NAMES
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ OPTIONAL: Final = (*NULLABLE, "context")
 """Columns of ``events.parquet`` in which a value may be absent."""
 
 BLOCK: Final = 8192
-"""Rows that are packed into the buffer before they become a part of a table."""
+"""Rows of which a row group has a whole number."""
 
 _BLOCKS_PER_ROW_GROUP: Final = 16
 
@@ -64,7 +65,6 @@ _ENCODINGS: Final = {
 _DICTIONARY: Final = ("staleness", "bytes", "steps", "samples")
 
 _ROW: Final = struct.Struct(f"<{len(COLUMNS)}q")
-_BLOCK_BYTES: Final = BLOCK * _ROW.size
 
 
 class EventLog:
@@ -74,19 +74,26 @@ class EventLog:
         path: the Parquet file to stream to; it appears under this name on `close`, whole. None
             keeps the events in memory, as `table`.
 
+    Attributes:
+        ahead: takes rows whose time has not come.
+
     Raises:
         AflSimError: the file cannot be written, or the events are not in order of time.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
+        self.ahead = RowsAhead()
         self._buffer = bytearray()
-        self._contexts: dict[int, str] = {}
-        self._flushed = 0
-        self._hashed = 0  # bytes of the buffer that are hashed already
+        self._most = BLOCK * _ROW.size  # bytes in it before they are looked at
+        self._contexts: dict[int, str] = {}  # by the index of the row in the buffer
         self._last_us = 0
         self._hash = hashlib.sha256()
-        self._batches: list[pa.RecordBatch] = []
+        self._rows: list[Rows] = []  # hashed, and not yet in a batch
+        self._texts: dict[int, str] = {}  # their contexts, by the index of the row among them
+        self._waiting = 0  # how many they are
+        self._batched = 0  # rows that are in a batch, or written
+        self._batches: list[pa.RecordBatch] = []  # of a log in memory
         self._draft: Draft | None = None
         self._writer: Any = None
         if path is not None:
@@ -137,11 +144,12 @@ class EventLog:
         )
         if context is not None:
             self._contexts[len(buffer) // _ROW.size - 1] = context
-        if len(buffer) >= _BLOCK_BYTES:
+        if len(buffer) >= self._most:
             self._flush()
 
     def __len__(self) -> int:
-        return self._flushed + len(self._buffer) // _ROW.size
+        self._take_in()
+        return self._batched + self._waiting
 
     @property
     def schedule_digest(self) -> str:
@@ -149,7 +157,7 @@ class EventLog:
 
         Rows count in order, as little-endian 64-bit integers, -1 where a value is absent.
         """
-        self._hash_new()
+        self._take_in()
         return self._hash.hexdigest()
 
     def table(self) -> pa.Table:
@@ -158,7 +166,8 @@ class EventLog:
 
         if self.path is not None:
             raise AflSimError(f"the events stream to {self.path}: read that file after close()")
-        self._flush()
+        self._take_in()
+        self._batch(self._waiting)
         return pa.Table.from_batches(self._batches, schema=schema())
 
     def frame(self) -> pd.DataFrame:
@@ -172,7 +181,7 @@ class EventLog:
             return
         try:
             with writing(self.path):
-                self._write_batches()
+                self._write(self._waiting)
                 self._writer.close()
                 self._draft.publish()
         except BaseException:
@@ -188,8 +197,8 @@ class EventLog:
                     self._writer.close()
             self._draft.withdraw()
         self._draft = self._writer = None
-        self._batches = []
-        self._buffer, self._hashed = bytearray(), 0
+        self._batches, self._rows, self._texts, self._waiting = [], [], {}, 0
+        self._buffer, self.ahead = bytearray(), RowsAhead()
 
     def __enter__(self) -> Self:
         return self
@@ -206,30 +215,33 @@ class EventLog:
             self.abort()
 
     def _flush(self) -> None:
-        if not self._buffer:
-            return
-        if self.path is not None and self._writer is None:
-            raise AflSimError(f"the event log {self.path} is closed")
-        self._hash_new()
-        rows, contexts = _rows(self._buffer), self._contexts
-        self._buffer, self._contexts, self._hashed = bytearray(), {}, 0
-        self._batches.append(_record_batch(rows, self._flushed, contexts))
-        self._flushed += len(rows)
-        if self.path is not None and len(self._batches) >= _BLOCKS_PER_ROW_GROUP:
+        """Take in what was appended, and write the row groups that are full."""
+        self._take_in()
+        size = BLOCK * _BLOCKS_PER_ROW_GROUP
+        while self._waiting >= size:
+            if self.path is None:
+                self._batch(size)
+                continue
             try:
                 with writing(self.path):
-                    self._write_batches()
+                    self._write(size)
             except BaseException:
                 self.abort()
                 raise
 
-    def _hash_new(self) -> None:
-        """Hash what was logged since the last call. The buffer is left as it is: a digest that is
-        asked for half-way must not change where the file's blocks end."""
-        if self._hashed == len(self._buffer):
+    def _take_in(self) -> None:
+        """Put what was appended, and what has come due, in its order, and hash it.
+
+        This may happen at any time: it has no influence on where row groups end.
+        """
+        appended, contexts = _rows(self._buffer), self._contexts
+        if len(appended) and self.path is not None and self._writer is None:
+            raise AflSimError(f"the event log {self.path} is closed")
+        self._buffer, self._contexts = bytearray(), {}
+        rows, contexts = self.ahead.merge(appended, contexts)
+        self._most = max(BLOCK, len(self.ahead)) * _ROW.size  # so that each row is moved seldom
+        if not len(rows):
             return
-        rows = _rows(bytes(memoryview(self._buffer)[self._hashed :]))
-        self._hashed = len(self._buffer)
         times = rows[:, 0]
         if times[0] < self._last_us or np.any(times[1:] < times[:-1]):
             self.abort()
@@ -237,13 +249,29 @@ class EventLog:
         self._last_us = int(times[-1])
         scheduled = rows[rows[:, 1] != EVALUATED, : len(DIGEST_COLUMNS)]
         self._hash.update(np.ascontiguousarray(scheduled).data)
+        for index, text in contexts.items():
+            self._texts[self._waiting + index] = text
+        self._rows.append(rows)
+        self._waiting += len(rows)
 
-    def _write_batches(self) -> None:
-        import pyarrow as pa
+    def _next_batch(self, count: int) -> pa.RecordBatch:
+        """The next rows."""
+        rows = self._rows[0] if len(self._rows) == 1 else np.concatenate(self._rows)
+        mine = {index: text for index, text in self._texts.items() if index < count}
+        batch = _record_batch(rows[:count], self._batched, mine)
+        self._texts = {i - count: text for i, text in self._texts.items() if i >= count}
+        self._rows = [rows[count:]] if count < len(rows) else []
+        self._waiting -= count
+        self._batched += count
+        return batch
 
-        if self._batches:
-            self._writer.write_table(pa.Table.from_batches(self._batches, schema=schema()))
-            self._batches = []
+    def _batch(self, count: int) -> None:
+        if count:
+            self._batches.append(self._next_batch(count))
+
+    def _write(self, count: int) -> None:
+        if count:
+            self._writer.write_batch(self._next_batch(count), row_group_size=count)
 
 
 def schema() -> pa.Schema:
@@ -295,27 +323,27 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return frame[names]
 
 
-def _rows(packed: bytes | bytearray) -> npt.NDArray[np.int64]:
+def _rows(packed: bytes | bytearray) -> Rows:
     """Packed events as an array of shape (events, columns)."""
     return np.frombuffer(packed, dtype="<i8").reshape(-1, len(COLUMNS))
 
 
-def _record_batch(
-    rows: npt.NDArray[np.int64], first: int, contexts: dict[int, str]
-) -> pa.RecordBatch:
+def _record_batch(rows: Rows, first: int, contexts: dict[int, str]) -> pa.RecordBatch:
     import pyarrow as pa
 
     count = len(rows)
-    arrays: list[Any] = [pa.array(np.arange(first, first + count, dtype=np.int64))]
+    arrays: list[Any] = [numbers(np.arange(first, first + count, dtype=np.int64))]
     for index, name in enumerate(COLUMNS):
         values = np.ascontiguousarray(rows[:, index])
         if name == "kind":
-            codes = pa.array(values.astype(np.int8))
-            arrays.append(pa.DictionaryArray.from_arrays(codes, list(KIND_NAMES)))
+            codes = numbers(values.astype(np.int8))
+            arrays.append(pa.DictionaryArray.from_arrays(codes, texts(KIND_NAMES)))
         elif name in NULLABLE:
-            arrays.append(pa.array(values, mask=values == -1))
+            arrays.append(numbers(values, values == -1))
         else:
-            arrays.append(pa.array(values))
-    texts = [contexts.get(row) for row in range(count)] if contexts else None
-    arrays.append(pa.array(texts, pa.string()) if texts else pa.nulls(count, pa.string()))
+            arrays.append(numbers(values))
+    if contexts:
+        arrays.append(texts([contexts.get(row) for row in range(count)]))
+    else:
+        arrays.append(pa.nulls(count, pa.string()))
     return pa.RecordBatch.from_arrays(arrays, schema=schema())

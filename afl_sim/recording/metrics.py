@@ -144,6 +144,8 @@ class MetricsLog:
         """The evaluations in the columns of ``metrics.parquet``."""
         import pyarrow as pa
 
+        if not self.rows:
+            return pa.Table.from_batches([], schema())
         table: dict[str, pa.Array] = {}
         for column in schema():
             values = [getattr(row, column.name) for row in self.rows]

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.contents import (
-    batches_of,
     check_columns,
     columns_at,
-    count_rows,
-    last_value,
     read_json,
     read_model,
     read_personal,
@@ -42,6 +38,7 @@ from afl_sim.recording.folder import (
     SUMMARY,
     models_in,
 )
+from afl_sim.recording.run_events import RunEvents
 from afl_sim.recording.study_index import is_single_run, is_study, read_study_index, run_names
 from afl_sim.scenario.sections.metrics import targets_by_metric
 from afl_sim.scenario.wording import one_line
@@ -49,12 +46,7 @@ from afl_sim.scenario.wording import one_line
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
-    import pyarrow as pa
 
-    from afl_sim.recording.columns import Column
-
-BATCH: Final = 1 << 18
-"""Events that are read at once where not all of them are needed: about 30 MB."""
 
 _LONGEST = 1000  # characters of names in a message
 
@@ -84,7 +76,7 @@ class KeptModels(Mapping[int, dict[str, Any]]):
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(RunEvents):
     """A run folder, read only.
 
     Events, metrics and the model are read when they are first asked for.
@@ -157,113 +149,6 @@ class Run:
         from afl_sim.recording.client_groups import client_groups
 
         return client_groups(self.scenario)
-
-    @cached_property
-    def events(self) -> pd.DataFrame:
-        """One row per event, in order.
-
-        Columns: ``seq``, ``time_us`` (microseconds), ``kind`` (category), ``client``, ``task``,
-        ``version``, ``base_version``, ``staleness`` (versions), ``bytes``, ``steps``, ``samples``,
-        ``context`` (JSON). Values that an event does not have are missing (``<NA>``).
-        """
-        from afl_sim.recording.events import OPTIONAL, schema, to_frame
-
-        path = self.path / EVENTS
-        table = read_table(path, schema(), OPTIONAL)
-        count = (self.scenario.get("clients") or {}).get("count")
-        _check_clients(table.column("client"), count, path)
-        return to_frame(table)
-
-    def event_columns(self, *names: str) -> pd.DataFrame:
-        """Some columns of `events`; the run does not keep them in memory.
-
-        All columns of a million events take about 100 MB.
-        """
-        import pyarrow as pa
-
-        from afl_sim.recording.events import OPTIONAL, schema, to_frame
-
-        if "events" in self.__dict__:
-            return self.events[list(names)]
-        wanted = pa.schema([schema().field(name) for name in names])
-        return to_frame(read_table(self.path / EVENTS, wanted, OPTIONAL))
-
-    @property
-    def event_count(self) -> int:
-        """How many events there are; only the end of their file is read."""
-        return count_rows(self.path / EVENTS)
-
-    @property
-    def end_us(self) -> int:
-        """When the last event was (microseconds of virtual time); 0 without events."""
-        return last_value(self.path / EVENTS, "time_us") or 0
-
-    def event_tables(self, *names: str, rows: int = BATCH) -> Iterator[pa.Table]:
-        """Some columns of the events in their order, a table for every few rows.
-
-        The memory that this takes does not depend on the number of events.
-
-        Args:
-            names: the columns, as in `events`.
-            rows: the largest number of rows of a table.
-
-        Raises:
-            RunFolderError: the events are missing or damaged; also while they are read.
-        """
-        import pyarrow as pa
-
-        from afl_sim.recording.events import OPTIONAL, schema
-
-        path = self.path / EVENTS
-        count = (self.scenario.get("clients") or {}).get("count")
-        wanted = pa.schema([schema().field(name) for name in names])
-        for table in batches_of(path, wanted, OPTIONAL, rows):
-            if "client" in names:
-                _check_clients(table.column("client"), count, path)
-            yield table
-
-    def event_batches(self, *names: str, rows: int = BATCH) -> Iterator[dict[str, Column]]:
-        """Columns of whole numbers of the events in their order, as NumPy arrays.
-
-        A value that is absent is -1. Kinds are codes of `afl_sim.world.event_kinds`.
-
-        Args:
-            names: the columns, as in `events`; without any, all that are whole numbers.
-            rows: the largest number of rows of a batch.
-
-        Raises:
-            RunFolderError: as for `event_tables`.
-        """
-        from afl_sim.recording.columns import columns_of
-        from afl_sim.recording.events import COLUMNS
-
-        chosen = names or COLUMNS
-        if "events" in self.__dict__:  # they are in memory already
-            for first in range(0, len(self.events), rows):
-                yield columns_of(self.events.iloc[first : first + rows], chosen)
-            return
-        for table in self.event_tables(*chosen, rows=rows):
-            yield columns_of(table, chosen)
-
-    def rows_within(self, begin_us: int, end_us: int | None, most: int) -> tuple[int, int]:
-        """Which events lie in a window of virtual time (microseconds), both ends included.
-
-        Args:
-            begin_us, end_us: the window; None: to the last event.
-            most: the largest number of events; the first ones.
-
-        Returns:
-            How many events come before them, and how many there are up to the last of them.
-        """
-        before = inside = 0
-        for batch in self.event_batches("time_us"):
-            times = batch["time_us"]
-            before += int(np.searchsorted(times, begin_us, side="left"))
-            last = len(times) if end_us is None else np.searchsorted(times, end_us, side="right")
-            inside += max(0, int(last) - int(np.searchsorted(times, begin_us, side="left")))
-            if inside >= most or last < len(times):
-                break
-        return before, before + min(inside, most)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -445,22 +330,6 @@ def load_runs(paths: Iterable[Path | str]) -> list[Run]:
         for run in [load_run(path)] if is_single_run(path) else _runs_of_study(path):
             runs.setdefault(run.path.resolve(), run)
     return list(runs.values())
-
-
-def _check_clients(clients: pa.ChunkedArray, count: int | None, path: Path) -> None:
-    """Refuse events of clients that the scenario does not have."""
-    import pyarrow.compute as pc
-
-    ends = pc.min_max(clients).as_py()
-    wrong = [
-        client
-        for client in (ends["min"], ends["max"])
-        if client is not None and not 0 <= client < (inf if count is None else count)
-    ]
-    if wrong:
-        raise RunFolderError(
-            f"{path} is damaged: it has a client {wrong[0]}, but there are {count} clients"
-        )
 
 
 def _require_folder(folder: Path) -> None:

@@ -6,10 +6,12 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from afl_sim.recording.files import write_bytes
+from afl_sim.recording.plain_arrays import lists, numbers
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
@@ -46,7 +48,9 @@ def partition_file(counts: npt.NDArray[np.int64]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = [range(len(counts)), counts.sum(axis=1), counts.tolist()]
+    counts = counts.astype(np.int64, copy=False)
+    clients = np.arange(len(counts), dtype=np.int64)
+    columns = [numbers(clients), numbers(counts.sum(axis=1)), lists(counts)]
     content = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema()), content, compression="zstd")
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema()), content, compression="zstd")
     return content.getvalue()

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    Metrics = Mapping[str, Sequence[Any]] | pd.DataFrame
-
 _END: Final = b"\n]}\n"
 
 
@@ -56,7 +54,7 @@ def write_trace(
     path: Path,
     limit: int = 200_000,
     *,
-    metrics: Metrics | None = None,
+    metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None = None,
     name: str = "run",
     total: int | None = None,
     measured: str = "accuracy",
@@ -80,11 +78,11 @@ def write_trace(
     Raises:
         AflSimError: the file cannot be written; nothing is left behind.
     """
-    parts: Iterable[Any] = events
+    parts: Any = events
     if hasattr(events, "columns"):  # one table
-        total = len(events) if total is None else total
-        drawn = min(limit, len(events)) if drawn is None else drawn
-        parts = [events[:limit]]
+        total = len(parts) if total is None else total
+        drawn = min(limit, len(parts)) if drawn is None else drawn
+        parts = [parts[:limit]]
     about = {"run": name, "clock": "virtual time", "events": total, "events_drawn": drawn}
     if begin_us:
         about["begin_us"] = begin_us
@@ -124,7 +122,10 @@ class _Trace:
         self._updates: pa.Table | None = None  # of a version of which others may be to come
 
     def events(
-        self, parts: Iterable[Any], metrics: Metrics | None, measured: str
+        self,
+        parts: Iterable[Any],
+        metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None,
+        measured: str,
     ) -> Iterator[dict[str, Any]]:
         """The trace's events. Metadata come first if there is one part, and else last."""
         coming = iter(parts)
@@ -192,7 +193,9 @@ class _Trace:
         inside = {name: column[late] for name, column in columns.items()}
         return points(in_flight(inside, before))
 
-    def _counter(self, metrics: Metrics | None, measured: str) -> list[Iterator[Entry]]:
+    def _counter(
+        self, metrics: Mapping[str, Sequence[Any]] | pd.DataFrame | None, measured: str
+    ) -> list[Iterator[Entry]]:
         if metrics is None:
             return []
         found = measurements(metrics, measured, self._end_us)

@@ -168,8 +168,9 @@ def in_flight(columns: Columns, before: int) -> Iterator[dict[str, Any]]:
 
 def flight_steps(kind: Column) -> Column:
     """For each event, by how much it changes the number of tasks in flight."""
-    ends: Column = np.isin(kind, (ARRIVED, CANCELLED, FAILED)).astype(np.int64)
-    return (kind == DISPATCHED) - ends
+    begins, ends = kind == DISPATCHED, np.isin(kind, (ARRIVED, CANCELLED, FAILED))
+    step: Column = begins.astype(np.int64) - ends
+    return step
 
 
 def measurements(

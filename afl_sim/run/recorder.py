@@ -41,8 +41,20 @@ def shares_of(prepared: Prepared) -> bytes:
     return partition_file(counts)
 
 
-def trace_of(run: Run, scenario: Scenario, measured: str) -> None:
-    """Write a run's ``trace.json``, with a counter of one metric, if its scenario asks for one."""
+def trace_of(
+    run: Run,
+    scenario: Scenario,
+    measured: str,
+    evaluations: Mapping[str, Sequence[Any]] | None = None,
+) -> None:
+    """Write a run's ``trace.json``, with a counter of one metric, if its scenario asks for one.
+
+    Args:
+        run: the run.
+        scenario: the run's.
+        measured: the metric.
+        evaluations: its values, and their ``time_us``; None to read them.
+    """
     recording = scenario.recording
     if not recording.trace:
         return
@@ -53,7 +65,7 @@ def trace_of(run: Run, scenario: Scenario, measured: str) -> None:
     write_trace(
         first_rows(run.event_tables(*COLUMNS, "context"), last),
         RunFolder.open(run.path).trace_path,
-        metrics=run.metrics,
+        metrics=run.metrics if evaluations is None else evaluations,
         name=scenario.name,
         total=run.event_count,
         measured=measured,
@@ -154,7 +166,12 @@ class Recorder(AbstractContextManager["Recorder"]):
 
     def write_trace(self, measured: str) -> None:
         """Write ``trace.json``, with a counter of one metric, if the scenario asks for it."""
-        trace_of(load_run(self.folder.path), self._scenario, measured)
+        rows = self.metrics.rows
+        evaluations: dict[str, Sequence[Any]] = {
+            "time_us": [row.time_us for row in rows],
+            measured: [row.value(measured) for row in rows],
+        }
+        trace_of(load_run(self.folder.path), self._scenario, measured, evaluations)
 
 
 @contextmanager

@@ -138,6 +138,7 @@ class _Clock:
             progress=self._on_version if followed else None,
             after_version=self._after_version,
             between_events=self._pulse.between_events,
+            ahead=recorder.events.ahead,
         )
 
     def turn(self) -> tuple[Status, Ending, str | None, BaseException | None]:

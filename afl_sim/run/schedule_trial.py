@@ -52,7 +52,7 @@ def may_take_no_time(scenario: Scenario) -> bool:
     """Whether a task can arrive at the instant at which it was sent."""
     server = scenario.server
     if any(
-        link.bandwidth is not None and link.jitter.positive
+        (link.bandwidth is not None or link.kind != "uncontended") and link.jitter.positive
         for link in (server.download, server.upload)
     ):
         return False

@@ -28,6 +28,9 @@ class Checked(BaseModel):
         ScenarioError: a key or a value is wrong; one line for each mistake.
     """
 
+    # Most blocks of a scenario are not used by a command, so their validators are made when needed.
+    model_config = ConfigDict(defer_build=True)
+
     # Set by `afl_sim.scenario.construction`, which needs the blocks and so comes after them.
     _fill: ClassVar[Callable[[Checked, dict[str, Any]], None] | None] = None
 

@@ -105,3 +105,24 @@ def mean_queue(client: int, m: int, ratios: Sequence[float]) -> float:
     """sum_{k=1..m} r_i^k Z_{m-k} / Z_m: the mean number of the m tasks that are at a client."""
     sums = buzen(ratios, m)
     return sum(ratios[client] ** k * sums[m - k] for k in range(1, m + 1)) / sums[m]
+
+
+def delayed_sums(ratios: Sequence[float], delays: Sequence[float], m: int) -> list[float]:
+    """G_0 .. G_m of a closed network of queues, in which tasks spend time between them, too.
+
+    G_k = sum_j Z_(k-j) D^j / j!, with Buzen's Z of the queues and D the mean time of a task's way.
+
+    Args:
+        ratios: r_i = p_i T_i of the queues.
+        delays: p_i times the mean time in which a task of client i waits for nothing.
+        m: tasks in flight.
+    """
+    way, sums = sum(delays), buzen(ratios, m)
+    return [sum(sums[k - j] * way**j / factorial(j) for j in range(k + 1)) for k in range(m + 1)]
+
+
+def without_tasks(client: int, ratios: Sequence[float], delays: Sequence[float], m: int) -> float:
+    """G_m without the client over G_m: the probability that none of m tasks is a client's."""
+    others = [i for i in range(len(ratios)) if i != client]
+    alone = delayed_sums([ratios[i] for i in others], [delays[i] for i in others], m)
+    return alone[m] / delayed_sums(ratios, delays, m)[m]

@@ -85,15 +85,20 @@ def fleet(
     updates: int,
     network: Mapping[str, Any] | None = None,
     availability: Any = "always",
+    devices: Mapping[str, Any] | None = None,
     **sections: Any,
 ) -> dict[str, Any]:
-    """The fields of a scenario with ``count`` clients that stops after so many updates."""
+    """The fields of a scenario with ``count`` clients that stops after so many updates.
+
+    ``devices`` has more keys of ``clients``.
+    """
     return {
         "clients": {
             "count": count,
             "compute": dict(compute),
             "network": dict(network or {}),
             "availability": availability,
+            **(devices or {}),
         },
         "strategy": strategy,
         "stop": {"updates": updates},

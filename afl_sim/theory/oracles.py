@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from functools import cache
 
 from afl_sim.errors import InputError
-from afl_sim.theory import asynchronous, contacts, jackson, queues, rounds, staleness, throughput
+from afl_sim.theory import (
+    asynchronous,
+    contacts,
+    energy,
+    jackson,
+    queues,
+    rounds,
+    staleness,
+    throughput,
+)
 from afl_sim.theory.oracle import Oracle
 
-GROUPS = (staleness, asynchronous, throughput, rounds, queues, jackson, contacts)
+GROUPS = (staleness, asynchronous, throughput, rounds, queues, jackson, energy, contacts)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -40,6 +40,7 @@ class Updates:
         ages: at the end, of the tasks sent and not used: versions made since each was sent.
         uploading: mean number of transfers on the server's upload link, from the start of the run;
             0 where they do not contend for it.
+        joules: what had been used when each update was used; 0 if no energy is counted.
     """
 
     seed: int
@@ -52,6 +53,7 @@ class Updates:
     steps: Ints
     ages: Ints
     uploading: float = 0.0
+    joules: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __len__(self) -> int:
         return len(self.client)
@@ -69,6 +71,7 @@ class Updates:
             self.steps[warm_up:],
             self.ages,
             self.uploading,
+            self.joules[warm_up:],
         )
 
     def delays_of(self, client: int) -> Ints:
@@ -80,6 +83,11 @@ class Updates:
     def seconds_each(self) -> float:
         """Virtual seconds from one update to the next, on average."""
         return float((self.seconds[-1] - self.seconds[0]) / (len(self) - 1))
+
+    @property
+    def joules_each(self) -> float:
+        """Energy from one update to the next, on average."""
+        return float((self.joules[-1] - self.joules[0]) / (len(self) - 1))
 
     def rounds(self) -> Floats:
         """The seconds from each version to the next, the first from the start."""
@@ -98,6 +106,7 @@ def updates_of(built: Scenario, script: Any = None) -> Updates:
     sent: dict[tuple[int, int], tuple[int, int]] = {}  # (client, task) -> base version, instant
     began: dict[tuple[int, int], int] = {}
     computing: dict[tuple[int, int], int] = {}
+    joules: list[float] = []
 
     def note(
         time_us: int,
@@ -121,6 +130,8 @@ def updates_of(built: Scenario, script: Any = None) -> Updates:
             _, since = sent.pop((client, task))
             spent = computing.pop((client, task))
             rows.append((time_us, client, version, staleness, time_us - since, spent, steps))
+            if world.account is not None:
+                joules.append(world.account.until(time_us).totals["energy_joules"])
 
     who: Any = built.strategy if script is None else script
     world = World(built, who, lambda client: SAMPLES, MODEL_BYTES, NullLearner(), note)
@@ -139,4 +150,5 @@ def updates_of(built: Scenario, script: Any = None) -> Updates:
         table[:, 6],
         world.server.version - bases,
         link.present_us / end_us if link is not None else 0.0,
+        np.array(joules or np.zeros(len(rows))),
     )

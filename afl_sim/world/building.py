@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import simpy
 
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.scenario import Scenario
@@ -24,15 +23,18 @@ from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.memory import WithoutSome
+from afl_sim.world.clients.next_draws import NextDraws
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
+from afl_sim.world.clients.undisturbed import LogAhead
 from afl_sim.world.clients.varying_durations import VaryingDurations
+from afl_sim.world.clock import Clock
 from afl_sim.world.evaluations import evaluation_seconds
 from afl_sim.world.learner import Learner
-from afl_sim.world.links.network import ServerLink
+from afl_sim.world.links.network import ClientLink, ServerLink
 from afl_sim.world.links.varying import client_links
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
@@ -73,7 +75,7 @@ class Sizes:
 
 
 def build_parts(
-    env: simpy.Environment,
+    env: Clock,
     scenario: Scenario,
     sizes: Sizes,
     streams: Streams,
@@ -84,11 +86,12 @@ def build_parts(
     reads_results: bool,
     queues: bool,
     on_version: Callable[[], None],
+    ahead: LogAhead | None,
 ) -> Parts:
     """What the server of a scenario is made of.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         scenario: the resolved scenario.
         sizes: samples and bytes.
         streams: the run's random streams.
@@ -98,6 +101,7 @@ def build_parts(
         reads_results: whether the schedule may read results.
         queues: whether clients queue tasks that they are sent while they have one.
         on_version: called after each new version.
+        ahead: takes rows of the log ahead of their time; None if the log does not.
     """
     clients, selection = scenario.clients, scenario.server.selection
     workload = _workload(scenario, sizes, streams)
@@ -114,10 +118,15 @@ def build_parts(
         listener = _listener(selector, env, ledger, learner, selection.reads_results)
     inbox = Inbox(env, ledger, learner, idle_waits, listener)
     faults = _faults(grouping, streams)
+    leaving = _leaving(grouping, availability)
+    disturbed = durations.contended or durations.vary or outages.happen
+    if disturbed or queues or faults is not None or leaving is not None:
+        ahead = None
 
     def build_fleet(reports: Reports) -> Fleet:
-        kind = QueueingFleet if queues else Fleet
-        return kind(env, workload, durations, outages, faults, reports)
+        if queues:
+            return QueueingFleet(env, workload, durations, outages, faults, reports)
+        return Fleet(env, workload, durations, outages, faults, reports, ahead)
 
     sender = Sender(
         env=env,
@@ -128,9 +137,12 @@ def build_parts(
         learner=learner,
         workload=workload,
         outages=outages,
-        leaving=_leaving(grouping, availability),
+        leaving=leaving,
         build_fleet=build_fleet,
     )
+    if durations.per_task or durations.per_client:
+        following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
+        idle.watch(following.expect)
     alarm = Alarm(env, outages)
     versions = VersionMaker(
         env=env,
@@ -171,7 +183,7 @@ def _workload(scenario: Scenario, sizes: Sizes, streams: Streams) -> Workload:
 
 
 def _durations(
-    env: simpy.Environment,
+    env: Clock,
     scenario: Scenario,
     sizes: Sizes,
     grouping: Grouping,
@@ -181,18 +193,28 @@ def _durations(
     server = scenario.server
     fleet = [part.clients for part in grouping.parts]
     compute = [Compute(clients.compute, workload, streams, sizes.cost) for clients in fleet]
-    links = [client_links(part.clients.network, streams, part.place) for part in grouping.parts]
-    downloads, uploads = zip(*links, strict=True)
+    paths = [client_links(part.clients.network, streams, part.place) for part in grouping.parts]
+    downloads, uploads = zip(*paths, strict=True)
+    links = [
+        ServerLink(env, server.download, "download", streams),
+        ServerLink(env, server.upload, "upload", streams),
+    ]
+    drawing: list[Compute | ClientLink] = [*compute, *downloads, *uploads]
     varies = any(link.varies for link in (*downloads, *uploads))
     kind = VaryingDurations if varies else Durations
     return kind(
         compute=grouping.choose(compute),
         download=grouping.choose(downloads),
         upload=grouping.choose(uploads),
-        server_download=ServerLink(env, server.download, "download", streams),
-        server_upload=ServerLink(env, server.upload, "upload", streams),
+        server_download=links[0],
+        server_upload=links[1],
         download_bytes=sizes.download_bytes,
         upload_bytes=sizes.upload_bytes,
+        vary=any(part.varies for part in drawing),
+        steady=all(part.steady for part in (*downloads, *uploads))
+        and all(link.steady for link in links),
+        per_task=sorted({name for part in drawing for name in part.per_task}),
+        per_client=sorted({name for part in drawing for name in part.per_client}),
     )
 
 
@@ -226,7 +248,7 @@ def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:
 
 def _listener(
     selector: Selector,
-    env: simpy.Environment,
+    env: Clock,
     ledger: Ledger,
     learner: Learner,
     reads_results: bool,

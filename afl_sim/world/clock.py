@@ -8,13 +8,182 @@ evaluation due at the instant of an aggregation sees the model before it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import math
+from collections.abc import Callable, Generator
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import Any, Final
 
 import simpy
-from simpy.events import EventPriority
+from simpy.core import EmptySchedule
+from simpy.events import NORMAL, EventPriority
+
+from afl_sim.world.tasks.task import Entry, Task
 
 _AFTER_WORLD: Final = EventPriority(2)  # SimPy has 0 (urgent) and 1 (normal)
+
+
+class Clock(simpy.Environment):
+    """SimPy's environment with a quicker queue; the order of events is SimPy's.
+
+    The queue is a heap of instants, which are plain integers, and a table of what is due at each. A
+    task may be due itself, at the end of a leg. This takes neither an event nor a callback.
+
+    Attributes:
+        now_us: the clock.
+        due: what is due at each later instant: one entry, or a list of them.
+        numbers: gives the number of a next entry.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(initial_time=0)
+        self.now_us = 0
+        self.due: dict[int, Entry | list[Entry]] = {}
+        self._instants: list[int] = []  # a heap; it may have more than `due`
+        self._here: list[Entry] = []  # a heap: what is left to do at this instant
+        self.numbers = count(1)
+        self._paused = False
+        self._taken: dict[int, Any] = {}
+        self._meet: Callable[[int], None] = _nobody
+
+    def watch(self, instants: dict[int, Any], meet: Callable[[int], None]) -> None:
+        """Call ``meet`` whenever something is put at one of some instants.
+
+        Args:
+            instants: the instants, as keys; they may change.
+            meet: called with the instant.
+        """
+        self._taken, self._meet = instants, meet
+
+    def schedule(
+        self, event: simpy.Event, priority: EventPriority = NORMAL, delay: float = 0
+    ) -> None:
+        """Have an event happen after ``delay`` microseconds, a whole number."""
+        now = self.now_us
+        entry = (priority, now, 0, next(self.numbers), event)
+        if delay:
+            self.put(int(now + delay), entry)
+        elif self._here:
+            heappush(self._here, entry)
+        else:
+            self._here.append(entry)
+
+    def end_leg(self, task: Task, delay: int) -> Entry:
+        """Have a leg of the task end after ``delay`` microseconds.
+
+        Unless `Task.pending` is another entry by then, `Task.then` is called.
+
+        Returns:
+            The entry, which is to become `Task.pending`.
+        """
+        now = self.now_us
+        entry = (NORMAL, now, 0, next(self.numbers), task)
+        if delay:
+            self.put(now + delay, entry)
+        else:
+            heappush(self._here, entry)
+        return entry
+
+    def withdraw(self, at_us: int, number: int) -> None:
+        """Take back the entry of this number, which is due at a later instant."""
+        there = self.due[at_us]
+        left = [each for each in there if each[3] != number] if type(there) is list else []
+        if left:
+            self.due[at_us] = left
+        else:
+            del self.due[at_us]
+
+    def more_than(self, entries: int) -> bool:
+        """Whether more entries than these are due."""
+        found = len(self._here)
+        for there in self.due.values():
+            if found > entries:
+                break
+            found += len(there) if isinstance(there, list) else 1
+        return found > entries
+
+    def peek(self) -> float:
+        """The instant of the next event; infinite if there is none."""
+        if self._here:
+            return self._now
+        instants, due = self._instants, self.due
+        while instants and instants[0] not in due:
+            heappop(instants)
+        return instants[0] if instants else math.inf
+
+    def step(self) -> None:
+        """Let the next event happen.
+
+        Raises:
+            EmptySchedule: there is none.
+        """
+        if not self.turn(math.inf):
+            raise EmptySchedule
+
+    def turn(self, end: float, most: int = 1) -> int:
+        """Let the next events happen, as far as they are due before ``end``.
+
+        Args:
+            end: the first instant that is not reached.
+            most: how many events. There may be fewer, even if more are due: see `pause`.
+
+        Returns:
+            How many there were.
+        """
+        self._paused = False
+        for done in range(most):
+            if self._paused or (not self._here and not self._move_on(end)):
+                return done
+            entry = heappop(self._here)
+            event = entry[4]
+            if type(event) is Task:
+                if event.pending is entry:
+                    event.then(event)  # type: ignore[misc]
+                continue
+            callbacks, event.callbacks = event.callbacks, None
+            for callback in callbacks:
+                callback(event)
+            if not event._ok and not hasattr(event, "_defused"):
+                raise type(event._value)(*event._value.args) from event._value  # as SimPy does
+        return most
+
+    def pause(self) -> None:
+        """Have `turn` return after the event that is happening."""
+        self._paused = True
+
+    def put(self, at_us: int, entry: Entry) -> None:
+        """Put an entry at a later instant."""
+        there = self.due.get(at_us)
+        if there is None:
+            self.due[at_us] = entry
+            heappush(self._instants, at_us)
+        elif type(there) is list:
+            there.append(entry)
+        else:
+            self.due[at_us] = [there, entry]  # type: ignore[list-item]
+        if at_us in self._taken:
+            self._meet(at_us)
+
+    def _move_on(self, end: float) -> bool:
+        """Move on to the next instant, if it is before ``end``; whether there is one."""
+        instants = self._instants
+        while instants and instants[0] < end:
+            at_us = heappop(instants)
+            there = self.due.pop(at_us, None)
+            if there is None:
+                continue  # what was due was withdrawn
+            self._now = self.now_us = at_us
+            if type(there) is list:
+                heapify(there)
+                self._here = there
+            else:
+                self._here.append(there)  # type: ignore[arg-type]
+            return True
+        return False
+
+
+def _nobody(at_us: int) -> None:
+    """Nobody wants to know."""
 
 
 class Wake(simpy.Event):
@@ -41,10 +210,10 @@ class Background:
     """Processes that follow the clock alone, and must end once nothing else can happen.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
     """
 
-    def __init__(self, env: simpy.Environment) -> None:
+    def __init__(self, env: Clock) -> None:
         self._env = env
         self._pending = 0
 
@@ -65,4 +234,4 @@ class Background:
     @property
     def alone(self) -> bool:
         """Whether nothing is due but the background."""
-        return len(self._env._queue) <= self._pending  # SimPy has no public method for this
+        return not self._env.more_than(self._pending)

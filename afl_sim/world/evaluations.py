@@ -12,7 +12,7 @@ from afl_sim.scenario.sections.metrics import is_reached
 from afl_sim.streams import Streams
 from afl_sim.world import event_kinds
 from afl_sim.world.account.account import Account
-from afl_sim.world.clock import Background
+from afl_sim.world.clock import Background, Clock
 from afl_sim.world.learner import Learner
 from afl_sim.world.microseconds import to_microseconds
 from afl_sim.world.server.ledger import Ledger
@@ -23,7 +23,7 @@ class Evaluations:
     """Has the model evaluated: at the start, by versions or by the clock, and at the end.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         scenario: has when.
         background: what happens by the clock alone.
         learner: evaluates.
@@ -34,7 +34,7 @@ class Evaluations:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         scenario: Scenario,
         background: Background,
         learner: Learner,
@@ -58,7 +58,7 @@ class Evaluations:
 
     def begin(self) -> None:
         """Evaluate the initial model, and from now on by the clock if the scenario says so."""
-        self._evaluate(int(self._env.now))
+        self._evaluate(self._env.now_us)
         if self._every_seconds is not None:
             period = to_microseconds(self._every_seconds, "evaluation.every_seconds")
             self._env.process(self._by_the_clock(period))
@@ -72,12 +72,12 @@ class Evaluations:
         """Evaluate the version just made, if it is its turn."""
         every = self._every_versions
         if every is not None and self._ledger.version % every == 0:
-            self._evaluate(int(self._env.now))
+            self._evaluate(self._env.now_us)
 
     def _by_the_clock(self, period_us: int) -> Generator[simpy.Event, None, None]:
         while True:
             yield from self._background.sleep(period_us)
-            self._evaluate(int(self._env.now))
+            self._evaluate(self._env.now_us)
             if self._background.alone:
                 return  # nothing else can happen: let the run come to rest
 

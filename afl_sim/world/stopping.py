@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from afl_sim.scenario.sections.settings import Stop
@@ -27,39 +29,50 @@ class StopRules:
     Args:
         stop: the limits.
         ledger: has what they limit.
+        pause: called when one is reached, so that no further event happens.
         account: has the energy and prices that they limit, if any.
 
     Attributes:
         reached: the first rule that was reached, or None.
     """
 
-    def __init__(self, stop: Stop, ledger: Ledger, account: Account | None = None) -> None:
+    def __init__(
+        self,
+        stop: Stop,
+        ledger: Ledger,
+        pause: Callable[[], None],
+        account: Account | None = None,
+    ) -> None:
         self.reached: str | None = None
-        self._stop = stop
         self._ledger = ledger
+        self._pause = pause
+        self._versions, self._updates, self._samples = (
+            math.inf if limit is None else limit
+            for limit in (stop.versions, stop.updates, stop.samples)
+        )
+        self._costs = stop.by_cost
         self._account = None if stop.by_cost == {} else account
 
     def end(self, rule: str) -> None:
         """A rule is reached."""
         self.reached = self.reached or rule
+        self._pause()
 
     def look(self) -> None:
         """Compare what has been counted with its limits."""
-        stop, counts = self._stop, self._ledger.counts
-        values = {
-            "versions": (stop.versions, self._ledger.version),
-            "updates": (stop.updates, counts.aggregated),
-            "samples": (stop.samples, counts.samples),
-        }
-        for rule, (limit, value) in values.items():
-            if limit is not None and value >= limit:
-                self.end(rule)
+        ledger = self._ledger
+        if ledger.version >= self._versions:
+            self.end("versions")
+        if ledger.counts.aggregated >= self._updates:
+            self.end("updates")
+        if ledger.counts.samples >= self._samples:
+            self.end("samples")
 
     def look_at_costs(self, time_us: int) -> None:
         """Compare what has been used until now with its limits."""
         if self._account is None:
             return
         used = self._account.until(time_us).totals
-        for rule, limit in self._stop.by_cost.items():
+        for rule, limit in self._costs.items():
             if used.get(rule, 0.0) >= limit:
                 self.end(rule)

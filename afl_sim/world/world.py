@@ -19,7 +19,8 @@ from afl_sim.world import event_kinds
 from afl_sim.world.account.building import account_of
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.building import Sizes, build_parts
-from afl_sim.world.clock import Background
+from afl_sim.world.clients.undisturbed import LogAhead
+from afl_sim.world.clock import Background, Clock
 from afl_sim.world.evaluations import Evaluations
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.usage import LinkUse
@@ -68,6 +69,7 @@ class World:
         cost: of a local step; needed only where clients have operations per second.
         most, absent: as in `Sizes`.
         between_events: called now and then; returns after how many more events to call it again.
+        ahead: takes rows of the same log ahead of their time; without it every leg is an event.
 
     Attributes:
         server: what the schedule sees.
@@ -90,6 +92,7 @@ class World:
         most: npt.NDArray[np.int64] | None = None,
         absent: npt.NDArray[np.bool_] | None = None,
         between_events: Callable[[], int] = lambda: _EVENTS,
+        ahead: LogAhead | None = None,
     ) -> None:
         streams = Streams(scenario.seed)
         scenario = self._scenario = with_shuffles(scenario, streams, "")
@@ -98,15 +101,18 @@ class World:
         self._progress = progress
         self._after_version = after_version
         self._between_events = between_events
+        self._ahead = ahead
         self._at_most: int | None = None  # events
         self._looked = 0  # events so far, in steps
         self._unseen = 0  # versions since
-        env = self._env = simpy.Environment(initial_time=0)
+        env = self._env = Clock()
         self._background = Background(env)
         self._outages = Outages(scenario.server.pauses, streams)
-        account = self.account = account_of(scenario, streams)
-        self._ledger = Ledger(env, log if account is None else account.watching(log))
-        self._stop = StopRules(scenario.stop, self._ledger, account)
+        account = self.account = account_of(scenario, streams, absent)
+        if account is not None:  # it follows each row when it is logged
+            ahead = self._ahead = None
+        self._ledger = Ledger(env, log if account is None else account.watching(log), ahead)
+        self._stop = StopRules(scenario.stop, self._ledger, env.pause, account)
         self._evaluations = Evaluations(
             env, scenario, self._background, learner, self._ledger, self._stop, account
         )
@@ -129,6 +135,7 @@ class World:
             reads_results=strategy.reads_results,
             queues=queues,
             on_version=self._on_version,
+            ahead=ahead,
         )
         if account is not None and account.counted.by_sample:
             self._ledger.work_done = self._parts.sender.fleet.samples_done
@@ -143,7 +150,7 @@ class World:
     @property
     def time_us(self) -> int:
         """The clock, in microseconds."""
-        return int(self._env.now)
+        return self._env.now_us
 
     def link_uses(self, time_us: int) -> dict[str, LinkUse]:
         """What the server's contended links were used for until now, by their key."""
@@ -179,7 +186,12 @@ class World:
         if at_most is not None:
             self._at_most = at_most
             self._standstill.limit_to(at_most // 2)
-        end_us = self._turn(horizon)
+        end_us = self.time_us
+        try:
+            end_us = self._turn(horizon)
+        finally:
+            if self._ahead is not None:
+                self._ahead.reach(max(end_us, self.time_us))
         self._evaluations.end(end_us)
         self._learner.settle()
         for name, use in self.link_uses(end_us).items():
@@ -198,18 +210,16 @@ class World:
 
     def _turn(self, horizon: float) -> int:
         """Turn the clock; returns the microsecond at which the run ends."""
-        env, step, peek, stop = self._env, self._env.step, self._env.peek, self._stop
+        env, turn, stop = self._env, self._env.turn, self._stop
         end = min(horizon, CLOCK_END)
-        steps, look_at = 0, 1
+        until_look, most = _EVENTS, 1
         try:
-            while stop.reached is None and peek() < end:
-                step()
-                steps += 1
-                if steps == look_at:
-                    if not steps % _EVENTS:
-                        self._look(_EVENTS)  # never by the wall clock: a run may fail by it
-                    next_look = steps - steps % _EVENTS + _EVENTS
-                    look_at = min(steps + self._between_events(), next_look)
+            while stop.reached is None and (steps := turn(end, most)):
+                until_look -= steps
+                if not until_look:
+                    self._look(_EVENTS)  # never by the wall clock: a run may fail by it
+                    until_look = _EVENTS
+                most = min(self._between_events(), until_look)
         except RunEnded:
             pass
         except AflSimError as error:
@@ -227,15 +237,16 @@ class World:
                 "expected an event, such as server.arrival() returns"
             ) from error
         if stop.reached is not None:
-            return int(env.now)
-        if horizon is math.inf and peek() < math.inf:
+            return env.now_us
+        if horizon is math.inf and env.peek() < math.inf:
             raise ScenarioError(
                 f"virtual time ran beyond {CLOCK_END / MICROSECONDS:g} s, the end of the clock: "
                 "durations are too long; expected a stop rule that is reached before"
             )
         if horizon is math.inf:
             raise ScheduleError(
-                f"the schedule came to rest at {env.now / MICROSECONDS:g} s, before any stop rule: "
+                f"the schedule came to rest at {env.now_us / MICROSECONDS:g} s, before any stop "
+                "rule: "
                 + (
                     "no idle client will ever be there again"
                     if self._parts.idle_waits.everyone_is_gone()

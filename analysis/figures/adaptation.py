@@ -89,12 +89,14 @@ def steps_of(run: Run, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[
 
 
 def _adapted(run: Run) -> list[tuple[int, dict[str, Any]]]:
-    events = run.events
-    rows = events.loc[events["kind"] == "adapted", ["time_us", "context"]]
-    return [
-        (time_us, json.loads(context))
-        for time_us, context in zip(rows["time_us"], rows["context"], strict=True)
-    ]
+    import pyarrow.compute as pc
+
+    found: list[tuple[int, dict[str, Any]]] = []
+    for table in run.event_tables("time_us", "kind", "context"):
+        rows = table.filter(pc.equal(table.column("kind").cast("string"), "adapted"))
+        times, contexts = (rows.column(name).to_pylist() for name in ("time_us", "context"))
+        found += zip(times, map(json.loads, contexts), strict=True)
+    return found
 
 
 def _changed(run: Run) -> list[str]:

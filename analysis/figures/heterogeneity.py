@@ -25,7 +25,7 @@ from afl_sim.analysis.series import (
     speeds_by_run,
 )
 from afl_sim.analysis.tally import LEGS, tally
-from afl_sim.analysis.theme import Style, look_of, note_left_out, themed
+from afl_sim.analysis.theme import Style, look_of, note_left_out, say_aggregated, themed
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ def heterogeneity(runs: Sequence[Run], *, style: str | Style = "paper") -> Figur
             for axes in panels[2:]:
                 say(axes, "the samples of each client\nwere not recorded", chosen)
         _legend(figure, shown, chosen)
+        if any(tally(run).spans.rounded for run in members):
+            count = sum(len(tally(run).spans) for run in members)
+            say_aggregated(figure, [f"times of {count:,} tasks, rounded to 0.02 %"])
     note_left_out(figure, others)
     return figure
 

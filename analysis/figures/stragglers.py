@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.curves import split_at
 from afl_sim.analysis.figures.lines import UNNAMED, draw_fewer, name_fewer
-from afl_sim.analysis.figures.panels import SPEED, draw_by_speed, scale_seconds
+from afl_sim.analysis.figures.panels import MOST_DOTS, SPEED, draw_by_speed, scale_seconds
 from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, drawable, shorten
 from afl_sim.analysis.series import (
@@ -24,7 +24,14 @@ from afl_sim.analysis.series import (
     update_share,
 )
 from afl_sim.analysis.tally import tally
-from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
+from afl_sim.analysis.theme import (
+    Style,
+    label_legend,
+    look_of,
+    note_left_out,
+    say_aggregated,
+    themed,
+)
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -64,8 +71,20 @@ def stragglers(runs: Sequence[Run], *, style: str | Style = "paper") -> Figure:
         label_legend(figure, panels[1], chosen)
         if waiting is not None:
             name_fewer(figure, [waiting], chosen, "round {}")
+        say_aggregated(figure, _aggregated([run for group in shown for run in group.runs]))
     note_left_out(figure, others)
     return figure
+
+
+def _aggregated(runs: Sequence[Run]) -> list[str]:
+    """What the figure shows of very long runs and large fleets."""
+    said = []
+    if any(tally(run).rounds.folded and len(rounds(run)) for run in runs):
+        said.append("rounds: means of several in a row")
+    most = max(len(tally(run).clients.clients) for run in runs)
+    if most > MOST_DOTS:
+        said.append(f"dots: at most {MOST_DOTS:,} of {most:,} clients")
+    return said
 
 
 def _draw_clients(idle_axes: Axes, share_axes: Axes, shown: Sequence[Group], style: Style) -> None:

@@ -16,7 +16,7 @@ from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import drawable, shorten
 from afl_sim.analysis.series import has_queues, horizon, speeds
 from afl_sim.analysis.tally import tally
-from afl_sim.analysis.theme import Style, note_left_out, themed
+from afl_sim.analysis.theme import Style, note_left_out, say_aggregated, themed
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
@@ -67,8 +67,10 @@ def timeline(
         height = len(members) * (panel + 0.45) + 0.85
         figure = chosen.new_figure(height)
         panels = figure.subplots(len(members), 1, sharex=True, squeeze=False)[:, 0]
+        said: list[str] = []
         for axes, group in zip(panels, shown, strict=True):
-            _draw_clients(axes, group.first, chosen_clients, begin, end, chosen)
+            if _draw_clients(axes, group.first, chosen_clients, begin, end, chosen):
+                said.append("each moment shows what a client did for most of it")
             _draw_server(axes, group.first, len(chosen_clients), begin, end, chosen)
             axes.set_title(drawable(shorten(group.short, 40 if chosen.is_narrow else 70)), pad=4)
             axes.set_xlim(begin, end)
@@ -77,6 +79,7 @@ def timeline(
             "client (slowest at the top)", size=float(panels[-1].xaxis.label.get_size())
         )
         _legend(figure, chosen, any(has_queues(run) for run in members))
+        say_aggregated(figure, said)
     note_left_out(figure, others)
     return figure
 
@@ -125,7 +128,8 @@ def _within(
 
 def _draw_clients(
     axes: Axes, run: Run, clients: Sequence[int], begin: float, end: float, style: Style
-) -> None:
+) -> bool:
+    """Draw a row for each client; returns whether a moment stands for several legs."""
     colors = style.colors
     last = horizon(run)
     until = min(end, last)
@@ -154,6 +158,7 @@ def _draw_clients(
     axes.set_yticks(range(len(clients) + 1), [*map(str, clients), "server"], fontsize=size)
     axes.tick_params(axis="y", length=0, pad=2)
     axes.grid(visible=False)
+    return activity.condensed
 
 
 def _colors(style: Style) -> dict[str, str]:

@@ -1,105 +1,89 @@
-"""Schedules without training, against nothing but SimPy's timeouts."""
+"""Schedules without training, against an earlier build and against nothing but SimPy's timeouts."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Any
+from collections import defaultdict
+from contextlib import ExitStack
 
-import simpy
-from contenders import Work, reference
-from measuring import Section, Turn, alternate, main, median_ratio
+from builds import EARLIER, HERE, Build, tree_of
+from measuring import Section, main, median_ratio
 
-from afl_sim import simulate
-
+_SCENARIO = "million-clients.yaml"
 _LEG = "{latency: 0.1, bandwidth: {dist: lognorm, s: 0.8, scale: 5.0e4}}"
 _LEGS = 3  # download, computation, upload
+_STRATEGIES = {
+    "fedasync": "concurrency",
+    "fedbuff": "concurrency",
+    "fedavg": "clients_per_round",
+}
 
 
-def bare(clients: int, updates: int) -> Work:
-    """As many clients, three timeouts an update, and no more."""
-
-    delays = [random.Random(client).randint(1, 10**7) for client in range(997)]
-
-    def client(env: simpy.Environment, count: int) -> Iterator[Any]:
-        for leg in range(count * _LEGS):
-            yield env.timeout(delays[leg % len(delays)])
-
-    def work() -> Mapping[str, float]:
-        env = simpy.Environment()
-        for _ in range(clients):
-            env.process(client(env, updates // clients))
-        env.run()
-        return {}
-
-    return work
-
-
-def timing_only(strategy: str, clients: int, updates: int) -> Work:
-    """A timing-only run with its folder."""
-    scenario = reference(
-        "data.partition={kind: iid, samples: 600, replacement: true}",
+def settings(strategy: str, clients: int, updates: int) -> tuple[str, ...]:
+    """A run over ten times as many clients as are in flight, with random times for each leg."""
+    return (
         f"clients.count={10 * clients}",
         f"clients.network={{download: {_LEG}, upload: {_LEG}}}",
-        f"strategy={{kind: {strategy}, concurrency: {clients}}}",
+        f"strategy={{kind: {strategy}, {_STRATEGIES[strategy]}: {clients}}}",
         f"stop.updates={updates}",
-        "recording.trace=false",
     )
-
-    def work() -> Mapping[str, float]:
-        simulate(scenario, timing_only=True)
-        return {}
-
-    return work
 
 
 def measure(quick: bool) -> Section:
     """Time the schedules at several numbers of clients in flight."""
-    updates = 2_000 if quick else 40_000
+    updates = 2_000 if quick else 100_000
     rows = []
-    for clients in (100,) if quick else (100, 1_000, 10_000):
-        turns = alternate(
-            {
-                "bare": partial(bare, clients, updates),
-                "fedasync": partial(timing_only, "fedasync", clients, updates),
-                "fedbuff": partial(timing_only, "fedbuff", clients, updates),
-            },
-            rounds=1 if quick else 5,
-        )
-        for strategy in ("fedasync", "fedbuff"):
-            ratio = median_ratio(_seconds(turns[strategy]), _seconds(turns["bare"]))
-            rows.append(
-                (
-                    strategy,
-                    f"{clients:,}",
-                    f"{updates / min(_seconds(turns[strategy])):,.0f}",
-                    f"{updates / min(_seconds(turns['bare'])):,.0f}",
-                    f"{ratio:.1f}",
-                )
-            )
+    with ExitStack() as held:
+        builds = {"this build": held.enter_context(Build(HERE))}
+        if not quick:  # which has to work without the history, too
+            earlier = held.enter_context(tree_of(EARLIER))
+            builds[EARLIER] = held.enter_context(Build(earlier))
+        for build in builds.values():  # imports, data and caches are not timed
+            build.schedule(_SCENARIO, *settings("fedbuff", 20, 1_000))
+        for clients in (100,) if quick else (100, 1_000, 10_000):
+            for strategy in _STRATEGIES:
+                rows.append(_row(builds, strategy, clients, updates, 1 if quick else 5))
+    compared = "" if quick else f" The build of {EARLIER} runs beside this one, turn by turn."
     return Section(
         "Schedules without training",
         "python tests/benchmarks/schedule.py",
         (
             "strategy",
             "clients in flight",
-            "updates a second",
+            *(f"updates a second, {name}" for name in builds),
             "bare SimPy, updates a second",
-            "times as long",
+            "times as long as bare SimPy",
+            *([] if quick else [f"times as fast as {EARLIER}"]),
         ),
         rows,
         (
             f"Runs of {updates:,} updates over ten times as many clients as are in flight, with "
             "random times for download, computation and upload, the folder written. Bare SimPy is "
             "a process a client that waits three times an update. Rates are of the shortest turn's "
-            "CPU time.",
+            f"CPU time; ratios are medians over turns.{compared}",
         ),
     )
 
 
-def _seconds(turns: list[Turn]) -> list[float]:
-    return [turn.cpu for turn in turns]
+def _row(
+    builds: dict[str, Build], strategy: str, clients: int, updates: int, rounds: int
+) -> tuple[str, ...]:
+    seconds: dict[str, list[float]] = defaultdict(list)
+    digests = set()
+    for _ in range(rounds):
+        for name, build in builds.items():
+            done = build.schedule(_SCENARIO, *settings(strategy, clients, updates))
+            seconds[name].append(done["cpu"] / done["updates"])
+            digests.add(done["digest"])
+        bare = next(iter(builds.values())).run("bare", processes=clients, timeouts=_LEGS * updates)
+        seconds["bare"].append(_LEGS * bare["cpu"] / bare["timeouts"])
+    if len(digests) != 1:
+        raise RuntimeError(f"{strategy} with {clients} clients: the builds' schedules differ")
+    here = seconds["this build"]
+    ratios = [f"{median_ratio(here, seconds['bare']):.1f}"]
+    if EARLIER in seconds:
+        ratios.append(f"{median_ratio(seconds[EARLIER], here):.2f}")
+    rates = [f"{1 / min(each):,.0f}" for each in seconds.values()]
+    return (strategy, f"{clients:,}", *rates, *ratios)
 
 
 if __name__ == "__main__":

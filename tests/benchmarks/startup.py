@@ -179,6 +179,7 @@ def _build(commit: str) -> Iterator[Path]:
 
 def _start(tree: Path, line: Sequence[str], folder: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(tree)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each command compiles the package anew
     return subprocess.Popen(
         [*_COMMAND, *line],
         cwd=folder,

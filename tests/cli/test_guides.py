@@ -25,8 +25,8 @@ LEAVES = {
     "energy.md": "runs/joules/summary.json",
     "referee.md": "judged.py",
     "cluster.md": "runs/one/summary.json",
-    "which-server.md": "runs/winner/model.safetensors",
     "import-traces.md": "runs/bus/summary.json",
+    "which-server.md": "runs/winner/model.safetensors",
     "resume.md": "runs/stopped/model.safetensors",
 }
 

@@ -11,6 +11,7 @@ import pytest
 from afl_sim.errors import InputError
 from afl_sim.importers.bandwidth_logs import (
     PACKET_BYTES,
+    import_bandwidth,
     import_fcc,
     import_hsdpa,
     import_mahimahi,
@@ -230,6 +231,59 @@ def test_rates_below_what_a_trace_may_have_are_none(file: Callable[..., Path]) -
         ("a", "0", "1", "0"),
         ("a", "1", "2", "1000"),
     ]
+
+
+# -- other tables ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "unit"),
+    [
+        ("time,bandwidth\n5,1000\n7,2000\n8,500\n", {}, None),
+        ("timestamp,down_kbit_per_s\n5,8\n7,16\n8,4\n", {}, None),
+        ("time_ms,lat,rate\n5000,59,1000\n7000,59,2000\n8000,59,500\n", {}, None),
+        ("when,x\n5,8\n7,16\n8,4\n", {"bandwidth": ["x"]}, 125.0),
+        (
+            "time,throughput\n2024-01-01T00:00:05,1000\n2024-01-01T00:00:07,2000\n"
+            "2024-01-01T00:00:08,500\n",
+            {},
+            None,
+        ),
+    ],
+)
+def test_a_bandwidth_of_a_table_lasts_until_the_next_row(
+    file: Callable[..., Path], text: str, columns: Any, unit: float | None
+) -> None:
+    assert rows(import_bandwidth([file(text, "a")], columns, unit)) == [
+        ("a", "0", "2", "1000"),
+        ("a", "2", "3", "2000"),
+        ("a", "3", "4", "500"),
+    ]
+
+
+def test_a_table_may_have_several_links(file: Callable[..., Path]) -> None:
+    text = "device,time,bandwidth\nb,0,1\na,0,5\nb,2,3\na,9,7\nc,1,1\n"
+    found = import_bandwidth([file(text)], {})
+    assert [row[0] for row in rows(found)] == ["b", "b", "a", "a"]
+    assert "left out: 1 links with one measurement" in found.report
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time,bandwidth\n5,1\n4,1\n", "log:3: time 4 is not after that of line 2; expected the"),
+        ("time,bandwidth\n5,1\n6,-1\n", "log:3: bandwidth is '-1'; expected a finite number, 0 o"),
+        ("time,bandwidth\n5,1\n2024-01-01,1\n", "log:3: time is '2024-01-01'; expected a number"),
+        ("time,x\n5,1\n", "log:1: no column of bandwidths; the file has time, x; expected one"),
+        ("time,bandwidth\n5,1\n", "log: no link has two measurements"),
+    ],
+)
+def test_a_wrong_table_of_bandwidths_is_refused_with_its_line(
+    file: Callable[..., Path], text: str, message: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        import_bandwidth([file(text)], {})
+    assert message in str(error.value)
 
 
 # -- all -------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ ROWS = {
         "`afl-sim run smallest`",
         "`afl-sim run smallest --workers 2`",
     ],
-    "schedule": ["fedasync", "fedbuff"],
+    "schedule": ["fedasync", "fedbuff", "fedavg"],
     "sequences": ["lstm", "transformer"],
     "server": ["logistic", "lenet", "2NN", "cnn"],
     "memory": ["two `.npy` files for each set", "`.npz`"],

@@ -147,6 +147,17 @@ def test_absent_clients_are_never_sent_a_task(tmp_path: Path) -> None:
     assert {client for _, client, _ in events(made, DISPATCHED)} == {0, 2}
 
 
+def test_absent_clients_use_no_energy(tmp_path: Path) -> None:
+    law = f"{{values: [1 GB, 10 kB, 1 GB, {HELD + 10 * KEPT - 1}]}}"
+    power = "  power: {download: 0, compute: 0, upload: 0, idle: {values: [1, 10, 100, 1000]}}\n"
+    made = load(tmp_path, f"{{bytes: {law}, too_small: absent}}", more=power)
+    two = made.strategy.model_copy(update={"clients_per_round": 1})
+    made = made.model_copy(update={"strategy": two})
+    found = simulate(made, timing_only=True).summary["energy_joules"]
+    # Two rounds of a second: in each of them one of clients 0 and 2 computes.
+    assert found["idle"] in (2, 101, 200)
+
+
 def test_memory_that_nobody_meets_names_the_least_need(tmp_path: Path) -> None:
     made = load(tmp_path, "{bytes: 50 kB, too_small: absent}")
     assert refusal(made).startswith(

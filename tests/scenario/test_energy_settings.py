@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from afl_sim.errors import ScenarioError
 from afl_sim.run.api import read_study
 from afl_sim.scenario import Scenario, dump_scenario
 from afl_sim.scenario.checks.doubts import doubts
+from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.sections.energy_presets import NETWORKS, POWER
 
 WHOLE = "{compute: 4 W, download: 1100 mW, upload: 1.6, idle: 0.05}"
 
@@ -147,3 +150,48 @@ def test_a_phone_of_kilowatts_is_doubted_with_its_line() -> None:
     assert doubts(read_study(text(f"power: {WHOLE}"))) == []
     (line,) = doubts(read_study(text(f"power: {WHOLE.replace('0.05', '50')}")))
     assert "clients.power.idle: 50 W are more than the 4 W of computing" in line
+
+
+def test_presets_are_written_out_as_numbers_and_own_keys_go_before_them() -> None:
+    named = read("power: raspberry-pi-4, energy_per_byte: lte").clients
+    assert named.power is not None
+    assert named.power.idle is not None
+    assert named.power.idle.constant == POWER["raspberry-pi-4"].values["idle"]
+    assert named.energy_per_byte is not None
+    assert named.energy_per_byte.upload is not None
+    assert named.energy_per_byte.upload.constant == NETWORKS["lte"].values["upload"]
+    own = read("power: {preset: jetson-nano, idle: 2 W}, energy_per_byte: 5 nJ").clients
+    assert own.power is not None
+    assert (own.power.compute, own.power.idle) == (Distribution(10.0), Distribution(2.0))
+
+
+@pytest.mark.parametrize(
+    ("clients", "expected"),
+    [
+        ("power: raspbery-pi-4, energy_per_byte: lte", "did you mean 'raspberry-pi-4'?"),
+        ("power: nvidia-h100-pcie, energy_per_byte: lte", "no power for idle"),
+        ("power: raspberry-pi-4, energy_per_byte: lteA", "expected one of wifi, lte, 5g-mmwave"),
+        ("power: raspberry-pi-4, energy_per_byte: 5 nW", "'nW' is no unit here"),
+    ],
+)
+def test_a_preset_that_is_not_there_or_says_too_little_is_told(clients: str, expected: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        read(clients)
+    assert expected in str(caught.value)
+
+
+def test_every_preset_says_where_it_was_read() -> None:
+    for preset in (*POWER.values(), *NETWORKS.values()):
+        assert preset.source in preset.described
+        assert all(value > 0 for value in preset.values.values())
+        assert ("Unconfirmed" in preset.described) == bool(preset.unconfirmed)
+
+
+def test_power_can_come_from_a_column_whose_name_says_its_unit(tmp_path: Path) -> None:
+    (tmp_path / "phones.csv").write_text("client,compute_mW\n0,1000\n1,2000\n2,3000\n3,4500\n")
+    trace = "{trace: phones.csv, column: compute_mW, by: client}"
+    study = read_study(text(f"power: {WHOLE.replace('4 W', trace)}"), base=tmp_path)
+    power = study.cases[0].scenario.clients.power
+    assert power is not None
+    assert power.compute is not None
+    assert [power.compute.mean(client) for client in range(4)] == [1.0, 2.0, 3.0, 4.5]

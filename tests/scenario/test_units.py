@@ -18,7 +18,15 @@ from afl_sim.scenario import Scenario, dump_scenario, read_study, scenario_id
 from afl_sim.scenario.mistakes.lookup import models_in
 from afl_sim.scenario.mistakes.partial import adapter
 from afl_sim.scenario.schema import json_schema
-from afl_sim.scenario.units import DURATION, PER_SAMPLE, RATE, Quantity, Unreadable
+from afl_sim.scenario.units import (
+    DURATION,
+    OPERATIONS,
+    PER_SAMPLE,
+    RATE,
+    SIZE,
+    Quantity,
+    Unreadable,
+)
 from afl_sim.scenario.yaml.nodes import compose, plain
 from afl_sim.scenario.yaml.scalars import resolve
 
@@ -88,7 +96,9 @@ def test_a_scenario_with_units_is_the_scenario_in_base_units() -> None:
 @given(
     digits=st.integers(0, 10**9),
     places=st.integers(0, 9),
-    unit=st.sampled_from([(q, unit) for q in (DURATION, RATE) for unit in q.units]),
+    unit=st.sampled_from(
+        [(q, unit) for q in (DURATION, RATE, SIZE, OPERATIONS) for unit in q.units]
+    ),
 )
 def test_text_is_the_number_in_base_units_to_the_last_bit(
     digits: int, places: int, unit: tuple[Quantity, str]
@@ -136,6 +146,46 @@ def test_bits_and_bytes_are_never_guessed(text: str, told: str) -> None:
     with pytest.raises(Unreadable) as caught:
         RATE.read(text)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("4 gb", "did you mean 'GB'?"),
+        ("4 Gb", "did you mean 'GB'?"),
+        ("4 Gbit", "did you mean 'GB', of which each has 8 bits?"),
+        ("4 KB", "did you mean 'kB' (1000 bytes) or 'KiB' (1024 bytes)?"),
+        ("4 gib", "did you mean 'GiB'?"),
+        ("4 GB/s", "expected bytes, or text with one of the units B, kB, MB, GB"),
+    ],
+)
+def test_sizes_of_memory_are_in_bytes(text: str, told: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        SIZE.read(text)
+    assert told in str(caught.value)
+    assert SIZE.read("4 GB") == 4e9
+    assert SIZE.read("1.5 MiB") == 1.5 * 2**20
+
+
+@pytest.mark.parametrize("text", ["20 GFLOP", "20 Gflops", "20 gflop/s", "20 GFlops/sec"])
+def test_operations_are_per_second(text: str) -> None:
+    with pytest.raises(Unreadable, match="did you mean 'GFLOP/s'") as caught:
+        OPERATIONS.read(text)
+    assert "expected floating-point operations per second" in str(caught.value)
+    assert OPERATIONS.read("20 GFLOP/s") == OPERATIONS.read("20 GFLOPS") == 2e10
+
+
+def test_the_schema_takes_devices_with_units() -> None:
+    valid = jsonschema.Draft202012Validator(json.loads(json.dumps(json_schema(catalogue()))))
+    text = written(WITH_UNITS).replace("kind: x", "kind: fedbuff")
+    text = text.replace("  count: 4", "  count: 4\n  memory: 4 GB")
+    speed = WITH_UNITS["SPEED"]
+    text = text.replace(f"seconds_per_sample: {speed}", "flops_per_second: 3 GFLOP/s")
+    assert valid.is_valid(plain(compose(text, "")[0]))
+    block = text.replace("memory: 4 GB", "memory: {bytes: {values: [1 MB, 2]}, too_small: absent}")
+    assert valid.is_valid(plain(compose(block, "")[0]))
+    for wrong in ("memory: 4 Gb", "memory: {bytes: 4 GB, too_small: wait}"):
+        assert not valid.is_valid(plain(compose(text.replace("memory: 4 GB", wrong), "")[0]))
 
 
 def test_a_unit_may_repeat_what_the_key_says() -> None:

@@ -44,6 +44,11 @@ CASES: dict[str, Case] = {
     "fedbuff": case("fedbuff", TWO, lone=ONE),
     "fedbuff with Adam": case("fedbuff", {**TWO, "server_optimizer": ADAM}, versions=120),
     "fedbuff with FedYogi": case("fedbuff", {**TWO, "server_optimizer": YOGI}, versions=200),
+    "fedstaleweight": case("fedstaleweight", TWO, lone=ONE),
+    "fedstaleweight with FedYogi": case(
+        "fedstaleweight", {**TWO, "server_optimizer": YOGI}, versions=200
+    ),
+    "momentum_approximation": case("momentum_approximation", {**TWO, "momentum": 0.5}),
     "ringmaster": case("ringmaster", {"delay_threshold": 3, "lr": 0.3}, lone={}, max_staleness=2),
     "ringmaster without stops": case(
         "ringmaster",
@@ -90,6 +95,9 @@ CASES: dict[str, Case] = {
     "rennala letting finish": case("rennala", {"batch_size": 4, "lr": 0.5, "late": "discard"}),
     "malenia": case("malenia", {"lr": 0.5}, max_staleness=0),
     "malenia with more": case("malenia", {"lr": 0.5, "batch": 1.5, "late": "discard"}),
+    "mindflayer": case(
+        "mindflayer", {"lr": 0.1, "trials": 2, "allotted_seconds": 3}, lone={"concurrency": 1}
+    ),
     "ringleader": case("ringleader", {"lr": 0.1}, lone={}, max_staleness=2 * 6 - 2),
     "ia2sgd": case("ia2sgd", {"lr": 0.1}, versions=60),
     "aced": case("aced", {"lr": 0.1, "staleness_limit": 4}, lone={}, versions=60),

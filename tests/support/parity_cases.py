@@ -52,7 +52,12 @@ class Fleet:
         return loop
 
     def simulated(
-        self, strategy: dict[str, Any], compute: dict[str, Any] | None = None, **sections: Any
+        self,
+        strategy: dict[str, Any],
+        compute: dict[str, Any] | None = None,
+        *,
+        foresees: bool = True,
+        **sections: Any,
     ) -> Outcome:
         return run(
             scenario(
@@ -66,7 +71,8 @@ class Fleet:
                 stop={"versions": self.versions, "virtual_seconds": self.horizon},
                 seed=self.seed,
                 **sections,
-            )
+            ),
+            foresees=foresees,
         )
 
 

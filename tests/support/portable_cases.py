@@ -391,7 +391,7 @@ def unrecorded(scenario: Any) -> tuple[Any, list[Any]]:
     class Unwritten(Recorder):
         def __init__(self) -> None:
             self.folder: Any = SimpleNamespace(check_there=lambda: None)
-            self.events: Any = SimpleNamespace(append=lambda *event, **more: None)
+            self.events: Any = SimpleNamespace(append=lambda *event, **more: None, ahead=None)
             self.metrics = MetricsLog()
             self._sinks = []
 

@@ -22,12 +22,15 @@ RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
 NEEDING_TIME = ("async_weighted", "rescaled_asgd", "optimized_asyncsgd", "fedcompass")
 """They need tasks that take time."""
 
+BUFFERED = ("fedstaleweight", "momentum_approximation")
+
 KINDS = (
     *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl", "asyncsgd"),
     *("rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive", "generalized_asyncsgd"),
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
-    *("fedcompass", "optimized_asyncsgd"),
+    *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation"),
+    "mindflayer",
 )
 """Every strategy."""
 
@@ -104,11 +107,13 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
             block["concurrency"] = draw(st.integers(1, 2 * clients))
         elif kind == "fedasync":
             block["max_staleness"] = draw(st.none() | st.integers(0, 3))
-        elif kind in ("fedbuff", "port", "ca2fl", "fadas"):
+        elif kind in ("fedbuff", "port", "ca2fl", "fadas", *BUFFERED):
             most = clients if concurrency == "all" else concurrency
             block["buffer_size"] = draw(st.integers(1, most))
             if kind == "port":
                 block["staleness_bound"] = draw(st.integers(1, 4))
+        elif kind == "mindflayer":
+            block |= {"trials": draw(st.integers(1, 3)), "allotted_seconds": draw(seconds)}
         elif kind == "fedfa":
             block["queue_size"] = draw(st.integers(1, 5))
         elif kind == "rennala":
@@ -295,13 +300,13 @@ NO_EXAMPLE = (
 )
 
 
-def outcome_of(world: Scenario) -> Outcome:
+def outcome_of(world: Scenario, *, foresees: bool = True) -> Outcome:
     """Run it, or reject a world that is refused with good reason, or takes minutes.
 
     A client whose tasks take a microsecond each has millions of them while others come to join.
     """
     try:
-        return run(world, most_rows=MOST_ROWS)
+        return run(world, most_rows=MOST_ROWS, foresees=foresees)
     except TooLong:
         reject()
     except ScheduleError as error:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from afl_sim.errors import AflSimError
 from afl_sim.global_model.null import NullLearner
-from afl_sim.recording.events import EventLog
+from afl_sim.recording.columns import columns_of
+from afl_sim.recording.events import COLUMNS, EventLog
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Catalogue, Scenario, ValidationContext
 from afl_sim.world.event_kinds import KIND_NAMES
@@ -150,31 +152,48 @@ def run(
     model_bytes: int = MODEL_BYTES,
     most_rows: int | None = None,
     learner: NullLearner | None = None,
+    foresees: bool = True,
 ) -> Outcome:
     """Run the world on a hand-written schedule, or on the scenario's own strategy.
 
     A hand-written schedule has to come to its end, assertions and all, unless a stop rule
     of the scenario cuts it short. ``learner`` stands where the numeric half of the run stands.
+    Without ``foresees`` every end of a leg is an event.
 
     Raises:
         TooLong: the log has more than ``most_rows``.
     """
     strategy: Any = scenario.strategy if schedule is None else Script(schedule)
     log = EventLog()
-    events: list[Event] = []
+    rows = count(1)
 
     def append(*row: Any) -> None:
         log.append(*row)
-        padded = (*row, *(-1, -1, 0, -1, -1, None)[len(row) - 5 :])
-        events.append(Event(padded[0], KIND_NAMES[padded[1]], *padded[2:]))
-        if len(events) == most_rows:
+        if next(rows) == most_rows:
             raise TooLong(f"the log has {most_rows} rows")
 
     if learner is None:
         guided = scenario.server.selection.reads_results
         learner = MadeUpLosses() if guided else NullLearner()
-    world = World(scenario, strategy, samples_of, model_bytes, learner, append)
+    world = World(
+        scenario,
+        strategy,
+        samples_of,
+        model_bytes,
+        learner,
+        append,
+        ahead=log.ahead if foresees else None,
+    )
     ending = world.run()
     if schedule is not None and ending.time_us == HORIZON * SECOND:
         assert strategy.finished, "the schedule is stuck"
-    return Outcome(events, ending, world, log.schedule_digest)
+    return Outcome(_events(log), ending, world, log.schedule_digest)
+
+
+def _events(log: EventLog) -> list[Event]:
+    table = log.table()
+    columns = columns_of(table)
+    kinds = [KIND_NAMES[code] for code in columns["kind"].tolist()]
+    numbers = [columns[name].tolist() for name in COLUMNS]
+    numbers[1] = kinds
+    return [Event(*row) for row in zip(*numbers, table.column("context").to_pylist(), strict=True)]

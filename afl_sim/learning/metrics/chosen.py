@@ -12,7 +12,6 @@ import numpy as np
 
 from afl_sim.errors import TaskError
 from afl_sim.learning.data.form import SampleForm
-from afl_sim.learning.metrics.of_classes import metrics_of_classes
 from afl_sim.learning.metrics.of_numbers import METRICS_OF_NUMBERS
 from afl_sim.learning.metrics.of_several import metrics_of_several
 from afl_sim.learning.metrics.tally import Array, Tally
@@ -47,6 +46,8 @@ def makers_of(metrics: Sequence[str | Metric], form: SampleForm) -> Makers:
     elif form.target == "several":
         built_in = metrics_of_several(form.outputs)
     else:
+        from afl_sim.learning.metrics.of_classes import metrics_of_classes  # it computes tables
+
         built_in = metrics_of_classes(form.outputs)
     return {
         metric_name(metric): built_in[metric] if isinstance(metric, str) else partial(Own, metric)

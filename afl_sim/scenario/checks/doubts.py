@@ -14,6 +14,7 @@ from afl_sim.scenario.mistakes.report import locate
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.study import Case, Study
+from afl_sim.scenario.traces.bandwidths import BandwidthTrace
 from afl_sim.scenario.units import OPERATIONS, RATE
 from afl_sim.scenario.yaml.nodes import compose
 
@@ -102,6 +103,8 @@ def _bandwidths(scenario: Scenario) -> Iterator[str]:
         link = getattr(scenario.server, name)
         if link.bandwidth is not None:
             found.append((("server", name, "bandwidth"), link.bandwidth))
+        elif link.kind != "uncontended" and link.bandwidth_trace is not None:
+            found.append((("server", name, "bandwidth_trace"), _usual_rate(link.bandwidth_trace)))
     for path, part in _parts_of(scenario.clients):
         found += _of_part(part, path)
     odd = [(path, rate) for path, rate in found if not SLOWEST <= rate <= FASTEST]
@@ -156,11 +159,16 @@ def _of_part(part: Clients, path: KeyPath) -> Iterator[tuple[KeyPath, float]]:
             continue
         link = getattr(part.network, name)
         if link.bandwidth_trace is not None:
-            rates = sorted(each.mean for each in link.bandwidth_trace.links)
-            yield (*path, "network", name, "bandwidth_trace"), rates[len(rates) // 2]
+            yield (*path, "network", name, "bandwidth_trace"), _usual_rate(link.bandwidth_trace)
         for inner, law in distributions_in(link):
             if inner == ("bandwidth",):
                 yield (*path, "network", name, "bandwidth"), _usual(law)
+
+
+def _usual_rate(trace: BandwidthTrace) -> float:
+    """The median of the mean bandwidths of its links."""
+    rates = sorted(each.mean for each in trace.links)
+    return rates[len(rates) // 2]
 
 
 def _usual(law: Distribution) -> float:

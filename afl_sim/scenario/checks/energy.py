@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.distributions.laws import sample
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
-from afl_sim.scenario.sections.energy import PHASES, counts_energy, joules_of
+from afl_sim.scenario.sections.energy import PHASES, Power, counts_energy, joules_of
 from afl_sim.scenario.sections.metrics import metric_name
 from afl_sim.scenario.sections.settings import Server
+from afl_sim.scenario.traces.device_columns import FLOPS, POWERS, SPEEDS
 from afl_sim.scenario.wording import exact
 
 HIGHEST_WATTS = 1000.0
@@ -58,9 +60,25 @@ def energy_findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
 def _fleets(clients: Clients) -> Iterator[tuple[KeyPath, Clients]]:
     """The parts of the fleet that have laws of their own, with their key paths."""
     for index, group in enumerate(clients.groups):
-        yield ("clients", "groups", index), clients.of_group(group)
+        yield ("clients", "groups", index), _measured(clients.of_group(group))
     if not clients.groups:
-        yield ("clients",), clients
+        yield ("clients",), _measured(clients)
+
+
+def _measured(fleet: Clients) -> Clients:
+    """The fleet, with the power that its devices have; each client has one of the values."""
+    if fleet.devices is None:
+        return fleet
+    columns = fleet.devices.devices.columns
+    watts = {
+        name.removeprefix("power_"): Distribution.of(sample(columns[name]), {"device": name})
+        for name in POWERS
+        if name in columns
+    }
+    if not watts:
+        return fleet
+    power = (fleet.power or Power()).model_copy(update=watts)
+    return fleet.model_copy(update={"power": power})
 
 
 def _of_fleet(path: KeyPath, fleet: Clients, server: Server) -> Iterator[Finding]:
@@ -98,11 +116,12 @@ def _phases(fleet: Clients, server: Server) -> set[str]:
     compute, devices = fleet.compute, fleet.devices
     columns = set() if devices is None else set(devices.devices.columns)
     speed, extra = compute.speed.constant, compute.jitter_seconds.constant
-    if speed != 0 or extra != 0 or any(name.startswith("seconds_") for name in columns):
+    if speed != 0 or extra != 0 or not columns.isdisjoint((*SPEEDS, FLOPS)):
         found.add("compute")
     for way in ("download", "upload"):
         link = getattr(fleet.network, way)
-        takes_time = link.latency.constant != 0 or link.bandwidth is not None
+        carries = link.bandwidth is not None or link.bandwidth_trace is not None
+        takes_time = carries or link.latency.constant != 0
         if (
             takes_time
             or getattr(server, way).bandwidth is not None

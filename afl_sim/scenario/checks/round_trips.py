@@ -56,7 +56,7 @@ def _drawn_per_task(clients: Any, server: Any, training: Any) -> dict[str, Distr
     """The laws from which a round trip is drawn anew for each task, by their keys."""
     found: dict[str, Distribution] = {}
     for name, link in (("download", server.download), ("upload", server.upload)):
-        if link.bandwidth is not None:  # else it takes no time
+        if link.bandwidth is not None or link.kind != "uncontended":  # else it takes no time
             found[f"server.{name}.jitter"] = link.jitter
     for path, part in _parts(clients):
         compute, network = part.compute, part.network

@@ -115,6 +115,11 @@ class Distribution:
         """The value at probability ``u``, 0 < u < 1, for a client's task number ``k``."""
         return self._quantile(u, client, k)
 
+    @property
+    def law(self) -> Law:
+        """Its functions, for those who draw often."""
+        return self._law
+
     def quantiles(
         self, u: npt.ArrayLike, clients: npt.ArrayLike = 0, k: int = 0
     ) -> npt.NDArray[np.float64]:

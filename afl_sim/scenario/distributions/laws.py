@@ -33,6 +33,7 @@ class Law:
         length: number of clients it is written for, where it has per-client values.
         reordered: ``order -> law`` in which client i is the ``order[i]``-th written; only where the
             file wants the clients shuffled.
+        plain: ``u -> value``, where neither the client nor k makes a difference.
     """
 
     quantile: Quantile
@@ -42,6 +43,7 @@ class Law:
     constant: float | None = None
     length: int | None = None
     reordered: Callable[[Sequence[int]], Law] | None = None
+    plain: Callable[[float], float] | None = None
 
     def placed(self, place: Callable[[int], int]) -> Law:
         """The law in which client i is the ``place(i)``-th written."""
@@ -78,6 +80,7 @@ def frozen(family: Frozen) -> Law:
         mean=lambda client: mean,
         positive=family.low > 0
         or (family.continuous and family.low == 0 and draw(LOWEST) > 0),  # not rounded to 0
+        plain=draw,
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.section import Count, Number, Section
+from afl_sim.scenario.units import DURATION
 from afl_sim.scenario.wording import hint, show
 
 COSTS: Final = ("time", "bytes", "samples", "energy", "price", "carbon")
@@ -86,7 +87,7 @@ class Budget(Section):
     samples: Count | None = Field(
         default=None, description="Samples trained, over all candidates and seeds (samples)."
     )
-    wall_seconds: Annotated[Number, Field(gt=0)] | None = Field(
+    wall_seconds: Annotated[Number, Field(gt=0), DURATION] | None = Field(
         default=None,
         description="Wall time of the training (seconds). The result then depends on the speed of "
         "the machine.",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Protocol
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
 from afl_sim.scenario.distributions.uses import OncePerClient, ServersOwn
 from afl_sim.scenario.section import Number, Section
 from afl_sim.scenario.sections.carbon import CarbonIntensity
+from afl_sim.scenario.sections.energy_presets import NETWORKS, expanded
+from afl_sim.scenario.sections.energy_presets import POWER as POWER_PRESETS
 from afl_sim.scenario.units import PER_BYTE, PER_SAMPLE_TRAINED, POWER
 
 PHASES: Final = ("download", "compute", "upload")
@@ -22,12 +25,24 @@ Watts = Annotated[OncePerClient, In(POWER)]
 
 JoulesPerSample = Annotated[OncePerClient, In(PER_SAMPLE_TRAINED)]
 JoulesPerByte = Annotated[OncePerClient, In(PER_BYTE)]
+_MEASURED: Final = re.compile(r"\s*[-+]?[0-9.]+(?:\s|[A-Za-z]*(?:J|Wh))")
+"""A number with a unit, which the name of no network is."""
+
 Price = Annotated[Number, Field(ge=0, le=1e12)]
 """Money, in the unit of the scenario's author."""
 
 
 class Power(Section):
-    """The power of a client's device in each phase of a task, and without one."""
+    """The power of a client's device in each phase of a task, and without one.
+
+    The name of a preset (`afl-sim list power`) can stand for the block, or under ``preset`` in it,
+    beside keys that go before the preset's.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_preset(cls, raw: Any) -> Any:
+        return expanded(raw, POWER_PRESETS)
 
     download: Watts | None = Field(
         default=None,
@@ -66,9 +81,13 @@ class BytesEnergy(Section):
 
 
 def _both_directions(value: Any) -> Any:
-    """A number or law alone holds for both directions."""
+    """A number or law alone holds for both directions; so does the name of a preset."""
     if isinstance(value, BytesEnergy):
         return value
+    if isinstance(value, str) and not _MEASURED.match(value):
+        return expanded(value, NETWORKS)
+    if isinstance(value, dict):
+        value = expanded(value, NETWORKS)
     if isinstance(value, dict) and (not value or set(value) & {"download", "upload"}):
         return value
     return {"download": value, "upload": value}
@@ -146,8 +165,8 @@ EnergyPerByteKey = Annotated[
     EnergyPerByte | None,
     Field(
         description="The energy of transfers, in place of `clients.power.download` and "
-        "`clients.power.upload`: a number for both directions, or a block with one for "
-        "each (joules per byte)."
+        "`clients.power.upload`: a number for both directions, a block with one for each, "
+        "or a preset of `afl-sim list networks` (joules per byte)."
     ),
 ]
 ClientPriceKey = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
 from afl_sim.scenario.distributions.uses import ClientDuration, SteadyRate
@@ -70,7 +71,9 @@ class Network(Section):
     upload: Link = Field(default=Link(), description="From the client to the server.")
 
 
-class _ServerLink(Section):
+class _ServerLink(LaterSection):
+    _later: ClassVar[tuple[str, ...]] = ("bandwidth_trace",)
+
     jitter: Distribution = Field(
         default=Distribution(1.0),
         description="A factor on the work of a transfer, drawn for each transfer; `{dist: expon}` "
@@ -90,22 +93,47 @@ class UncontendedLink(_ServerLink):
     )
 
 
-class FifoLink(_ServerLink):
+class _ContendedLink(_ServerLink):
+    bandwidth_trace: BandwidthTrace | None = Field(
+        default=None,
+        description="Bandwidth that changes in time, from a file, in place of `bandwidth`; null: "
+        "it is constant.",
+    )
+
+    @model_validator(mode="after")
+    def _one_bandwidth(self) -> Self:
+        refuse_many(self, BANDWIDTHS)
+        if not any(getattr(self, name) is not None for name in BANDWIDTHS):
+            raise PydanticCustomError(
+                "scenario", "does not say its bandwidth; expected bandwidth or bandwidth_trace"
+            )
+        if self.bandwidth_trace is not None and self.bandwidth_trace.by == "client":
+            raise PydanticCustomError(
+                "scenario", "has the links of clients; expected by: sample for the server's link"
+            )
+        return self
+
+
+class FifoLink(_ContendedLink):
     """A few transfers at a time, each with the full bandwidth; the others wait in a queue."""
 
     kind: Literal["fifo"] = Field(description="First come, first served.")
-    bandwidth: Annotated[Number, Field(gt=0), RATE] = Field(
-        description="Rate of each transfer in service (bytes per second)."
+    bandwidth: Annotated[Number, Field(gt=0), RATE] | None = Field(
+        default=None,
+        description="Rate of each transfer in service (bytes per second). Either this or "
+        "`bandwidth_trace` is given.",
     )
     slots: Count = Field(default=1, description="Number of transfers in service at a time.")
 
 
-class SharedLink(_ServerLink):
+class SharedLink(_ContendedLink):
     """Processor sharing: the bandwidth is divided evenly among the transfers in progress."""
 
     kind: Literal["shared"] = Field(description="All at a time, each at an equal share.")
-    bandwidth: Annotated[Number, Field(gt=0), RATE] = Field(
-        description="Rate of all transfers together (bytes per second)."
+    bandwidth: Annotated[Number, Field(gt=0), RATE] | None = Field(
+        default=None,
+        description="Rate of all transfers together (bytes per second). Either this or "
+        "`bandwidth_trace` is given.",
     )
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from afl_sim.scenario.traces.tables import CLIENT, Numbers
-from afl_sim.scenario.units import DURATION, OPERATIONS, RATE, SIZE, Quantity
+from afl_sim.scenario.units import DURATION, OPERATIONS, POWER, RATE, SIZE, Quantity
 
 SPEEDS: Final = ("seconds_per_sample", "seconds_per_step", "seconds_per_task")
 FLOPS: Final = "flops_per_second"
 LINKS: Final = ("download_latency", "download_bandwidth", "upload_latency", "upload_bandwidth")
 ROOFLINE: Final = ("bytes_per_second", "efficiency")
 """Columns that describe a processor further, beside `FLOPS`."""
+POWERS: Final = ("power_download", "power_compute", "power_upload", "power_idle")
 SAMPLES: Final = "samples"
 PRESENCE: Final = "availability"
 """The column with the ids that clients have in a trace of availability."""
@@ -49,6 +50,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "memory": Measurement(SIZE, above_zero=True),
     **dict.fromkeys(("download_latency", "upload_latency"), _LATENCY),
     **dict.fromkeys(("download_bandwidth", "upload_bandwidth"), _BANDWIDTH),
+    **dict.fromkeys(POWERS, Measurement(POWER)),
     SAMPLES: Measurement(above_zero=True),
     "on": Measurement(DURATION, above_zero=True, kind="on_off"),
     "off": Measurement(DURATION, above_zero=True, kind="on_off"),

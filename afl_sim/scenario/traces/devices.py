@@ -196,7 +196,8 @@ class DeviceTrace(TraceBlock):
         description="A CSV or Parquet file with one row for each device and any of the columns "
         "seconds_per_sample (or seconds_per_step, seconds_per_task, flops_per_second), "
         "bytes_per_second, efficiency, memory, download_latency, download_bandwidth, "
-        "upload_latency, upload_bandwidth, samples, on, off, probability, phase, availability, "
+        "upload_latency, upload_bandwidth, power_download, power_compute, power_upload, "
+        "power_idle, samples, on, off, probability, phase, availability, "
         "weight. A name may say another unit, as ms_per_sample and upload_bandwidth_kB_per_s do; "
         "see docs/traces.md."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.scenario import Scenario
@@ -23,12 +24,16 @@ from afl_sim.world.microseconds import MICROSECONDS
 AnyIntensity = float | TracedIntensity | None
 
 
-def account_of(scenario: Scenario, streams: Streams) -> Account | None:
+def account_of(
+    scenario: Scenario, streams: Streams, absent: npt.NDArray[np.bool_] | None = None
+) -> Account | None:
     """The account that a scenario asks for; None if it says nothing of energy or prices.
 
     Args:
         scenario: with its lists in their order (`with_shuffles`).
         streams: the run's random streams.
+        absent: which clients do not take part, so that they use nothing, bool (clients,); None if
+            all do.
     """
     server = scenario.server
     grouping = grouping_of(scenario.clients, streams)
@@ -41,7 +46,7 @@ def account_of(scenario: Scenario, streams: Streams) -> Account | None:
     if not counted.clients and not counted.price and server.power is None:
         return None
     parts = [_part(fleet, scenario.carbon_intensity, streams) for fleet in fleets]
-    comings = _present(grouping, parts, scenario.clients.count, streams)
+    comings = _present(grouping, parts, scenario.clients.count, streams, absent)
     return Account(parts, grouping.choose(parts), comings, _server(scenario), counted)
 
 
@@ -54,7 +59,11 @@ def _part(clients: Clients, common: AnyIntensity, streams: Streams) -> PartAccou
 
 
 def _present(
-    grouping: Grouping, parts: list[PartAccount], count: int, streams: Streams
+    grouping: Grouping,
+    parts: list[PartAccount],
+    count: int,
+    streams: Streams,
+    absent: npt.NDArray[np.bool_] | None,
 ) -> Comings | None:
     """Give each part the idle power of its clients at 0; returns when others join and leave."""
     join: Instants = np.zeros(count, dtype=np.int64)
@@ -63,6 +72,8 @@ def _present(
     for index, (part, account) in enumerate(zip(grouping.parts, parts, strict=True)):
         who = everyone if grouping.members is None else np.flatnonzero(grouping.members == index)
         join[who], leave[who] = lives(part, who, streams)
+        if absent is not None:
+            join[absent], leave[absent] = 0, 0
         there = who[(join[who] == 0) & (leave[who] > 0)]
         account.watts[IDLE] = sum(account.devices.idle(there).tolist())
     return Comings.of(join, leave)

@@ -12,7 +12,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.protocol import Availability
 from afl_sim.world.availability.timelines import returns
 from afl_sim.world.clients.fleet import Fleet
-from afl_sim.world.clock import Wake
+from afl_sim.world.clock import Clock, Wake
 from afl_sim.world.tasks.task import Phase, Task
 
 OnLeave = Literal["lost", "paused", "partial"]
@@ -54,15 +54,13 @@ class Churn:
     microsecond in which its client leaves has ended in time.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         leaving: when clients leave, and what becomes of their tasks.
         fleet: the clients.
         server: which is told.
     """
 
-    def __init__(
-        self, env: simpy.Environment, leaving: Leaving, fleet: Fleet, server: Notice
-    ) -> None:
+    def __init__(self, env: Clock, leaving: Leaving, fleet: Fleet, server: Notice) -> None:
         self._env = env
         self._availability = leaving.availability
         self._on_leave = leaving.on_leave
@@ -72,7 +70,7 @@ class Churn:
 
     def watch(self, task: Task) -> None:
         """Look at the task when its client leaves, if it may not have ended by then."""
-        now = int(self._env.now)
+        now = self._env.now_us
         until = self._availability.state(task.client, now)[1]
         if until is not None and (not self._ends(task) or until < task.due_us):
             wake = Wake(self._env, until - now, task)
@@ -89,7 +87,7 @@ class Churn:
         assert isinstance(task, Task)
         if not self._goes_on(task):
             return
-        if self._availability.state(task.client, int(self._env.now))[0]:
+        if self._availability.state(task.client, self._env.now_us)[0]:
             self.watch(task)
             return
         self._server.record_presence(event_kinds.UNAVAILABLE, task.client)
@@ -120,7 +118,7 @@ class Churn:
                 self._server.fail(task)
 
     def _pause(self, task: Task) -> None:
-        now = int(self._env.now)
+        now = self._env.now_us
         back = returns(self._availability, task.client, now)
         if back is None:
             self._server.fail(task)

@@ -18,8 +18,9 @@ from afl_sim.scenario.distributions.laws import Law, elementwise
 from afl_sim.scenario.sections.availability import TracedAvailability
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.compute import SPEED_KEYS
+from afl_sim.scenario.sections.energy import Power
 from afl_sim.scenario.sections.memory import Memory
-from afl_sim.scenario.traces.device_columns import ROOFLINE, SAMPLES
+from afl_sim.scenario.traces.device_columns import POWERS, ROOFLINE, SAMPLES
 from afl_sim.scenario.traces.devices import Devices, DeviceTrace
 from afl_sim.scenario.traces.tables import number_of
 from afl_sim.streams import Streams
@@ -77,9 +78,14 @@ def with_devices(
     memory = clients.memory
     if "memory" in columns:
         memory = (memory or Memory()).model_copy(update={"bytes": columns["memory"]})
+    power = clients.power
+    watts = {name.removeprefix("power_"): columns[name] for name in POWERS if name in columns}
+    if watts:
+        power = (power or Power()).model_copy(update=watts)
     return clients.model_copy(
         update={
             "memory": memory,
+            "power": power,
             "compute": clients.compute.model_copy(update=compute),
             "network": clients.network.model_copy(update=network),
             "availability": _availability(clients.availability, columns),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from afl_sim.errors import ScenarioError
 from afl_sim.world.links.network import ClientLink, ServerLink
 from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.tasks.compute import Compute
 from afl_sim.world.tasks.task import Task
+
+_CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Durations:
         server_download, server_upload: the server's links, which all clients use.
         download_bytes: size of the model that a client downloads.
         upload_bytes: size of the update that a client uploads.
+        vary: whether a computation may take longer or shorter than was drawn when it was sent.
+        steady: whether the transfers of all tasks of a client are alike.
+        per_task, per_client: the streams of what is drawn for each task and for each client.
     """
 
     compute: Callable[[int], Compute]
@@ -32,15 +38,17 @@ class Durations:
     server_upload: ServerLink
     download_bytes: int
     upload_bytes: int
+    vary: bool
+    steady: bool
+    per_task: Sequence[str]
+    per_client: Sequence[str]
 
     def plan(self, task: Task) -> None:
         """Draw how long each leg will take, and so when the update is due at the earliest."""
-        client, number = task.client, task.number
-        down, up = self.download_bytes, self.upload_bytes
-        task.download_us, task.download_bytes = self.download(client).transfer(client, number, down)
-        task.upload_us, task.upload_bytes = self.upload(client).transfer(client, number, up)
-        down = self.server_download.work(client, number, down)
-        up = self.server_upload.work(client, number, up)
+        client = task.client
+        transfers = self._usual(client) if self.steady else self._transfers(client, task.number)
+        task.download_us, task.download_bytes, down = transfers[:3]
+        task.upload_us, task.upload_bytes, up = transfers[3:]
         if self.server_download.queue is None:
             task.download_us += down
         else:
@@ -53,6 +61,21 @@ class Durations:
         if not task.until_polled:
             task.compute_us = self.compute(client).microseconds(task, begin_us)
         task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
+
+    def _transfers(self, client: int, number: int) -> tuple[int, int, int, int, int, int]:
+        """Download and upload: microseconds and bytes on the client's link, and server's work."""
+        down, up = self.download_bytes, self.upload_bytes
+        return (
+            *self.download(client).transfer(client, number, down),
+            self.server_download.work(client, number, down),
+            *self.upload(client).transfer(client, number, up),
+            self.server_upload.work(client, number, up),
+        )
+
+    @cached_property
+    def _usual(self) -> Callable[[int], tuple[int, int, int, int, int, int]]:
+        """The transfers of a client, where those of all its tasks are alike."""
+        return lru_cache(_CLIENTS_KEPT)(lambda client: self._transfers(client, 0))
 
     def expected_seconds(self, client: int) -> float:
         """The mean round trip of the client's tasks, where none has to wait for a link.

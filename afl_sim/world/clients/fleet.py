@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import simpy
-
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.legs import Legs, Pause
+from afl_sim.world.clients.undisturbed import LogAhead, Undisturbed
 from afl_sim.world.clients.varying_durations import Direction, VaryingDurations
+from afl_sim.world.clock import Clock
 from afl_sim.world.tasks.faults import AnyFaults, Faults
 from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
@@ -41,12 +41,13 @@ class Fleet(Legs):
     """Takes tasks through their legs and delivers the updates.
 
     Args:
-        env: the SimPy environment; its clock counts microseconds.
+        env: the clock.
         workload: how much work a task is.
         durations: how long each leg of a task takes.
         outages: when the server is down.
         faults: what goes wrong; None if nothing does.
         reports: whom the clients report to.
+        ahead: takes the rows of legs that nothing can disturb; None if something can.
 
     Attributes:
         plan: draws how long each leg of a task will take, and so when its update is due.
@@ -54,12 +55,13 @@ class Fleet(Legs):
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         workload: Workload,
         durations: Durations,
         outages: Outages,
         faults: AnyFaults | None,
         reports: Reports,
+        ahead: LogAhead | None = None,
     ) -> None:
         super().__init__(env)
         self.plan: Callable[[Task], None] = durations.plan
@@ -74,6 +76,16 @@ class Fleet(Legs):
         self._record = reports.record
         self._deliver = reports.deliver
         self._fail = reports.fail
+        self._undisturbed: Undisturbed | None = None
+        if ahead is not None:
+            self._undisturbed = Undisturbed(
+                env,
+                ahead,
+                downloaded=self._downloaded,
+                computed=self._start_uploading,
+                uploaded=self._upload_on,
+                arrive=self._arrive,
+            )
 
     @property
     def punctual(self) -> bool:
@@ -90,15 +102,30 @@ class Fleet(Legs):
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
-        if task.download_work_us:
+        foresight = None if task.until_polled else self._undisturbed
+        if foresight is not None and foresight.foresee(task):
+            if not task.download_us:
+                self._record(event_kinds.DOWNLOADED, task, task.download_bytes)
+        elif task.download_work_us:
             self._cross(self._server_download, task, task.download_work_us, self._sent_down)
         else:
             self._download_on(task)
 
+    def halt(self, task: Task) -> None:
+        """Stop working on a task at once."""
+        self._disturb(task)
+        super().halt(task)
+
+    def _disturb(self, task: Task) -> None:
+        """The task may not go on as it was foreseen."""
+        if self._undisturbed is not None:
+            self._undisturbed.disturb(task)
+
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
+        self._disturb(task)
         if task.phase is Phase.COMPUTING and self._compute(task.client).varies:
-            elapsed = int(self.env.now) - task.computing_since_us
+            elapsed = self.env.now_us - task.computing_since_us
             task.worked_us += self._compute(task.client).work(task, elapsed)
         super().pause(task)
         pause = self._paused[task]
@@ -107,7 +134,7 @@ class Fleet(Legs):
         if self._varying is not None:
             direction = self._own_transfer(pause)
             if direction is not None:
-                self._varying.interrupt(task, direction, int(self.env.now))
+                self._varying.interrupt(task, direction, self.env.now_us)
 
     def resume(self, task: Task) -> bool:
         """Go on where the task was interrupted; how long a transfer still takes may be new."""
@@ -115,7 +142,7 @@ class Fleet(Legs):
             pause = self._paused[task]
             direction = self._own_transfer(pause)
             if direction is not None:
-                left_us = self._varying.go_on(task, direction, int(self.env.now))
+                left_us = self._varying.go_on(task, direction, self.env.now_us)
                 if left_us is not None:
                     task.due_us += left_us - pause.left_us
                     pause.left_us = left_us
@@ -161,7 +188,7 @@ class Fleet(Legs):
         if task.phase is not Phase.COMPUTING:
             return 0, 0
         pause = self._paused.get(task)
-        until = int(self.env.now) if pause is None else pause.since_us
+        until = self.env.now_us if pause is None else pause.since_us
         if pause is not None and self._compute(task.client).varies:
             until = task.computing_since_us  # what was done before the pause is noted already
         done = self._compute(task.client).steps_done(task, until - task.computing_since_us)
@@ -175,6 +202,7 @@ class Fleet(Legs):
         Returns False and changes nothing if the computation or the task has ended already. If the
         client has crashed, the task fails now. A client that is away is told when it is back.
         """
+        self._disturb(task)
         pause = self._paused.get(task)
         if pause is not None:
             pause.recalled = True
@@ -195,8 +223,8 @@ class Fleet(Legs):
             task.samples += self._workload.samples(task.client, extra)
         super().halt(task)  # its place at the client is free when its result is uploaded
         if self._varying is not None:
-            self._varying.plan_upload(task, int(self.env.now))
-        task.due_us = int(self.env.now) + task.upload_us + task.upload_work_us
+            self._varying.plan_upload(task, self.env.now_us)
+        task.due_us = self.env.now_us + task.upload_us + task.upload_work_us
         return True
 
     def send_back(self, task: Task) -> None:
@@ -206,12 +234,12 @@ class Fleet(Legs):
     def _sent_down(self, task: Task) -> None:
         """The model has left the server's contended link; the client's own path follows."""
         if task.download_us:  # else the log has this instant already
-            task.link_us = int(self.env.now)
+            task.link_us = self.env.now_us
         self._download_on(task)
 
     def _download_on(self, task: Task) -> None:
         if self._varying is not None:
-            self._varying.plan_download(task, int(self.env.now))
+            self._varying.plan_download(task, self.env.now_us)
         if task.download_us:
             self.put_off(task, task.download_us, self._downloaded)
         else:
@@ -223,7 +251,7 @@ class Fleet(Legs):
 
     def _start_computing(self, task: Task) -> None:
         task.phase = Phase.COMPUTING
-        now = task.computing_since_us = int(self.env.now)
+        now = task.computing_since_us = self.env.now_us
         # It may begin later than planned.
         if self._compute(task.client).varies and not task.until_polled:
             task.compute_us = self._compute(task.client).microseconds(task, now)
@@ -247,7 +275,7 @@ class Fleet(Legs):
 
     def _upload_again(self, task: Task) -> None:
         if self._varying is not None:
-            self._varying.put_off_upload(task, int(self.env.now))
+            self._varying.put_off_upload(task, self.env.now_us)
         if task.upload_us:
             self.put_off(task, task.upload_us, self._upload_on)
         else:
@@ -256,7 +284,7 @@ class Fleet(Legs):
     def _upload_on(self, task: Task) -> None:
         if task.upload_work_us:
             if task.upload_us or task.attempt:
-                task.link_us = int(self.env.now)
+                task.link_us = self.env.now_us
             self._cross(self._server_upload, task, task.upload_work_us, self._uploaded)
         else:
             self._uploaded(task)
@@ -270,7 +298,7 @@ class Fleet(Legs):
 
     def _reach(self, task: Task) -> None:
         """The update arrives now, or as soon as the server is up."""
-        now = int(self.env.now)
+        now = self.env.now_us
         up = self._outages.up_us(now)
         if up > now:
             self.put_off(task, up - now, self._reach)
@@ -290,7 +318,7 @@ class Fleet(Legs):
         if faults is not None:
             delay = faults.duplicate_us(task.client, task.number)
             if delay is not None:
-                now = int(self.env.now)
+                now = self.env.now_us
                 again = self.env.timeout(self._outages.up_us(now + delay) - now)
                 again.callbacks.append(
                     lambda _: self._record(event_kinds.DUPLICATE, task, task.upload_bytes)
@@ -301,7 +329,7 @@ class Fleet(Legs):
             return False
         compute_us = task.compute_us
         if task.until_polled:  # as long as it would compute if it were not polled before
-            compute_us = self._compute(task.client).microseconds(task, int(self.env.now))
+            compute_us = self._compute(task.client).microseconds(task, self.env.now_us)
         crash_us = faults.crash_us(task.client, task.number, compute_us)
         if crash_us is None:
             return False
@@ -311,7 +339,7 @@ class Fleet(Legs):
     def _crash(self, task: Task) -> None:
         """The work is lost; the server may notice only later."""
         assert self._faults is not None
-        left = task.sent_us + self._faults.of(task.client).noticed_us - int(self.env.now)
+        left = task.sent_us + self._faults.of(task.client).noticed_us - self.env.now_us
         if left > 0:
             task.lost = True
             self.put_off(task, left, self._fail)
@@ -326,13 +354,13 @@ class Fleet(Legs):
         if backoff is not None:
             wait += backoff
             if self._varying is not None:
-                self._varying.plan_upload(task, int(self.env.now) + wait)
-            task.due_us = int(self.env.now) + wait + task.upload_us + task.upload_work_us
+                self._varying.plan_upload(task, self.env.now_us + wait)
+            task.due_us = self.env.now_us + wait + task.upload_us + task.upload_work_us
         then = self._fail if backoff is None else self._upload_again
         # A task must not fail inside the call that sends it, since its sender does not hold it yet.
         # And uploads that take no time must not nest too deep.
         if backoff is None:
-            put_off = task.sent_us == int(self.env.now)
+            put_off = task.sent_us == self.env.now_us
         else:
             put_off = not (task.attempt % _NESTED or task.upload_us or task.upload_work_us)
         if wait or put_off:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from afl_sim.errors import ScheduleError
 from afl_sim.streams import Streams
@@ -31,6 +32,11 @@ class IdleClients:
         self._streams = streams
         self._draws = 0
         self._block: list[float] = []
+        self._expect: Callable[[npt.NDArray[np.int64]], None] | None = None
+
+    def watch(self, expect: Callable[[npt.NDArray[np.int64]], None]) -> None:
+        """Call ``expect`` with clients that are likely to be drawn next, in this order."""
+        self._expect = expect
 
     def __len__(self) -> int:
         return self.population - len(self.busy)
@@ -65,7 +71,11 @@ class IdleClients:
         """
         population, busy = self.population, self.busy
         if among is None and (population - len(busy)) * 8 >= population + 8 * n:
-            return self._draw_by_rejection(n)
+            if n > 1:
+                return self._draw_by_rejection(n)
+            while (client := int(self._uniform() * population)) in busy:
+                pass
+            return [client]
         if among is not None:
             return self._choose(n, [client for client in among if client not in busy])
         if self._listed is None:
@@ -94,8 +104,8 @@ class IdleClients:
 
     def _draw_by_rejection(self, n: int) -> list[int]:
         # At least an eighth of the population stays acceptable, so this ends after a few draws.
-        chosen: dict[int, None] = {}
         busy, population = self.busy, self.population
+        chosen: dict[int, None] = {}
         while len(chosen) < n:
             client = int(self._uniform() * population)
             if client not in busy:
@@ -117,6 +127,9 @@ class IdleClients:
         at = self._draws % _BLOCK
         if not at:
             ahead = np.arange(self._draws, self._draws + _BLOCK)
-            self._block = self._streams.uniforms("selection", 0, ahead).tolist()
+            draws = self._streams.uniforms("selection", 0, ahead)
+            self._block = draws.tolist()
+            if self._expect is not None and self._listed is None:
+                self._expect((draws * self.population).astype(np.int64))
         self._draws += 1
         return self._block[at]

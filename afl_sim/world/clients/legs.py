@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import simpy
-
+from afl_sim.world.clock import Clock
 from afl_sim.world.links.contended import Link, Transfer
 from afl_sim.world.links.network import ServerLink
 from afl_sim.world.tasks.task import Phase, Task
@@ -32,10 +31,10 @@ class Legs:
     """Begins, gives up, interrupts and resumes the legs of tasks.
 
     Args:
-        env: the SimPy environment; its clock counts microseconds.
+        env: the clock.
     """
 
-    def __init__(self, env: simpy.Environment) -> None:
+    def __init__(self, env: Clock) -> None:
         self.env = env
         self._paused: dict[Task, Pause] = {}
 
@@ -53,7 +52,7 @@ class Legs:
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
         pending, task.pending = task.pending, None
-        now = int(self.env.now)
+        now = self.env.now_us
         if isinstance(pending, Transfer):
             left = pending.link.withdraw(pending)
             pause = Pause(now, left, pending.link, pending.then)
@@ -69,7 +68,7 @@ class Legs:
         A transfer that waited in line, or was being served, joins the line again.
         """
         pause = self._paused.pop(task)
-        now = int(self.env.now)
+        now = self.env.now_us
         task.due_us += now - pause.since_us
         if task.phase is Phase.COMPUTING:
             self._go_on_computing(task, pause, now)
@@ -88,21 +87,10 @@ class Legs:
 
     def put_off(self, task: Task, delay: int, then: Then) -> None:
         """Go on with the task after ``delay`` microseconds."""
-        timeout = self.env.timeout(delay, task)
-        timeout.callbacks.append(_go_on)  # set until it is processed
-        task.pending = timeout
-        task.leg_ends_us = int(self.env.now) + delay
         task.then = then
+        task.pending = self.env.end_leg(task, delay)
+        task.leg_ends_us = self.env.now_us + delay
 
     def _cross(self, link: ServerLink, task: Task, work_us: int, then: Then) -> None:
         assert link.queue is not None
         task.pending = link.queue.send(task, work_us, then)
-
-
-def _go_on(event: simpy.Event) -> None:
-    """A leg is over, unless the task was cancelled or recalled meanwhile."""
-    task = event.value
-    assert isinstance(task, Task)
-    if task.pending is event:
-        assert task.then is not None
-        task.then(task)

@@ -38,6 +38,12 @@ class Presence:
         self._back: list[tuple[int, int]] = []  # the same by time; entries may be out of date
         self._gone: dict[int, None] = {}  # those set aside that never come back
         self._selector = selector
+        self._uniform = selector is None and availability is None
+
+    @property
+    def always(self) -> bool:
+        """Whether all clients are always available."""
+        return self._availability is None
 
     @property
     def population(self) -> int:
@@ -144,6 +150,8 @@ class Presence:
 
     def workers(self, n: int, now_us: int) -> list[int]:
         """`draw`, and if fewer than ``n`` are available, those that are back first."""
+        if self._uniform:
+            return self._idle.draw(n)
         chosen = self.draw(n, now_us)
         waiting: list[tuple[int, int]] = []
         while len(chosen) < n and self._next_back() is not None:

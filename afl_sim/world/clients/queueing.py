@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 
-import simpy
-
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.availability.protocol import Availability
@@ -18,6 +16,7 @@ from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.selection import Selector
+from afl_sim.world.clock import Clock
 from afl_sim.world.tasks.faults import AnyFaults
 from afl_sim.world.tasks.task import Phase, Task
 from afl_sim.world.tasks.workload import Workload
@@ -32,7 +31,7 @@ class QueueingFleet(Fleet):
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         workload: Workload,
         durations: Durations,
         outages: Outages,
@@ -77,7 +76,7 @@ class QueueingFleet(Fleet):
             self._start_computing(task)
         else:
             task.phase = Phase.QUEUED
-            task.queued_since_us = int(self.env.now)
+            task.queued_since_us = self.env.now_us
             task.pending = None
             self._record(event_kinds.QUEUED, task, 0)
 
@@ -105,7 +104,7 @@ class QueueingFleet(Fleet):
 
     def _note_waiting(self, task: Task) -> None:
         if task.queued_since_us >= 0:
-            task.queued_us = int(self.env.now) - task.queued_since_us
+            task.queued_us = self.env.now_us - task.queued_since_us
             task.queued_since_us = -1
 
 

@@ -109,6 +109,16 @@ class Capacity:
         """The mean bandwidth over the pieces (bytes per second)."""
         return self._carried[-1] / self._period / (self._per_byte >> FRACTION) * MICROSECONDS
 
+    @property
+    def period(self) -> int:
+        """The ticks from the beginning of the pieces to their end."""
+        return self._period
+
+    @property
+    def per_period(self) -> int:
+        """The amount that the link carries in that time."""
+        return self._carried[-1]
+
     def _integral(self, time: int) -> int:
         if not self._repeats:
             return self._until(time)

@@ -1,8 +1,9 @@
 """Links that transfers contend for: first come, first served, and processor sharing.
 
-A transfer is an amount of work: the microseconds that it would take alone on the link. A task waits
-for its `Transfer`. A transfer that is withdrawn leaves the queue, or frees its share, at once.
-Without contention a transfer is a timeout and needs none of this.
+A transfer is an amount of work: the microseconds that it would take alone on the link, at its mean
+bandwidth if that changes in time (see `afl_sim.world.links.pace`). A task waits for its `Transfer`.
+A transfer that is withdrawn leaves the queue, or frees its share, at once. Without contention a
+transfer is a timeout and needs none of this.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import simpy
 from simpy.resources.resource import Request
 
+from afl_sim.world.links.pace import Pace
 from afl_sim.world.links.usage import LinkUse, Usage
 
 Load = TypeVar("Load")
@@ -30,7 +32,7 @@ class Transfer(Generic[Load]):
         link: where it is.
     """
 
-    __slots__ = ("ends_us", "link", "load", "request", "then", "under_way", "work_us")
+    __slots__ = ("done", "ends_us", "link", "load", "request", "then", "under_way", "work_us")
 
     def __init__(self, link: Link, load: Load, work_us: int, then: Callable[[Load], None]) -> None:
         self.link = link
@@ -40,6 +42,7 @@ class Transfer(Generic[Load]):
         self.under_way = True
         self.request: Request | None = None
         self.ends_us = -1  # known once it is served on a FIFO link; -1 elsewhere
+        self.done = 0  # the work that the link has done then, if its bandwidth changes in time
 
 
 class Link(Protocol):
@@ -61,10 +64,12 @@ class FifoLink:
     Args:
         env: the SimPy environment; its clock counts microseconds.
         slots: how many are served at a time.
+        pace: of each of them; None: a microsecond's work in every microsecond.
     """
 
-    def __init__(self, env: simpy.Environment, slots: int) -> None:
+    def __init__(self, env: simpy.Environment, slots: int, pace: Pace | None = None) -> None:
         self._env = env
+        self._pace = pace
         self._slots = simpy.Resource(env, slots)
         self._usage = Usage(slots)
 
@@ -84,14 +89,19 @@ class FifoLink:
         transfer.under_way = False
         left = transfer.work_us
         if transfer.ends_us >= 0:
-            left = transfer.ends_us - int(self._env.now)
+            left = self._left(transfer, int(self._env.now))
         self._leave(transfer)
         return left
 
     def _serve(self, transfer: Transfer[Any]) -> None:
         if transfer.under_way:
-            transfer.ends_us = int(self._env.now) + transfer.work_us
-            timeout = self._env.timeout(transfer.work_us)
+            now = int(self._env.now)
+            if self._pace is None:
+                transfer.ends_us = now + transfer.work_us
+            else:
+                transfer.done = self._pace.work(now) + (transfer.work_us << _FRACTION)
+                transfer.ends_us = self._pace.when(transfer.done)
+            timeout = self._env.timeout(transfer.ends_us - now)
             timeout.callbacks.append(lambda _: self._finish(transfer))
 
     def _finish(self, transfer: Transfer[Any]) -> None:
@@ -99,6 +109,12 @@ class FifoLink:
             transfer.under_way = False
             self._leave(transfer)
             transfer.then(transfer.load)
+
+    def _left(self, transfer: Transfer[Any], now: int) -> int:
+        """The work that is left of a transfer that is being served."""
+        if self._pace is None:
+            return transfer.ends_us - now
+        return max(0, -(-(transfer.done - self._pace.work(now)) >> _FRACTION))
 
     def use(self, time_us: int) -> LinkUse:
         """How much the link was used until then."""
@@ -138,12 +154,17 @@ class SharedLink:
     rounding error is passed on to a later end. (V is rounded up when a beginning or a withdrawal
     falls between two ends; an error of n 2^-64 microseconds.)
 
+    If the bandwidth changes in time, the work that the link has done takes the place of time in
+    all of this.
+
     Args:
         env: the SimPy environment; its clock counts microseconds.
+        pace: of the link; None: a microsecond's work in every microsecond.
     """
 
-    def __init__(self, env: simpy.Environment) -> None:
+    def __init__(self, env: simpy.Environment, pace: Pace | None = None) -> None:
         self._env = env
+        self._pace = pace
         self._heap: list[tuple[int, int, Transfer[Any]]] = []  # by V at the end, then by beginning
         self._ends: dict[Transfer[Any], int] = {}  # those under way, and V at their end
         self._finished: list[Transfer[Any]] = []  # ended, the microsecond is not over yet
@@ -193,7 +214,8 @@ class SharedLink:
 
     def _advance(self) -> None:
         """Bring V to the present, passing every end on the way."""
-        now = int(self._env.now) << _FRACTION
+        now = int(self._env.now)
+        now = now << _FRACTION if self._pace is None else self._pace.work(now)
         heap, ends = self._heap, self._ends
         while heap:
             end, _, transfer = heap[0]
@@ -222,7 +244,7 @@ class SharedLink:
             due = int(self._env.now)
         elif heap:
             instant = self._time + (heap[0][0] - self._attained) * len(self._ends)
-            due = -(-instant >> _FRACTION)
+            due = -(-instant >> _FRACTION) if self._pace is None else self._pace.when(instant)
         else:
             self._wake = None
             return

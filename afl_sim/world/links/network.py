@@ -11,11 +11,13 @@ from functools import lru_cache
 
 import simpy
 
-from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.draws import draw
+from afl_sim.scenario.distributions.draws import draw, drawer
 from afl_sim.scenario.sections import network as spec
 from afl_sim.streams import Streams
+from afl_sim.world.links.capacity import Capacity
 from afl_sim.world.links.contended import FifoLink, Link, SharedLink
+from afl_sim.world.links.pace import Pace
+from afl_sim.world.links.traced import capacity_of, drawn_link
 from afl_sim.world.microseconds import to_microseconds
 
 _RATES_KEPT = 1 << 14
@@ -33,6 +35,8 @@ class ClientLink:
         streams: the run's random streams.
 
     Attributes:
+        steady: whether all transfers of a client are alike.
+        per_task, per_client: the streams of what is drawn for each task and for each client.
         varies: whether the time of a transfer depends on when it begins.
     """
 
@@ -44,7 +48,23 @@ class ClientLink:
         self._key = f"clients.network.{name}"
         self._streams = streams
         self._free = link.bandwidth is None and link.latency.constant == 0
-        self._steady = link.jitter.constant == 1 and link.loss == 0
+        self.steady = link.jitter.constant == 1 and link.loss == 0
+        self._jitter_of = drawer(link.jitter, streams, f"network.{name}.jitter")
+        self.per_task = [] if link.jitter.constant is not None else [f"network.{name}.jitter"]
+        self.per_task += [f"network.{name}.loss"] if link.loss else []
+        terms = {"latency": link.latency, "bandwidth": link.bandwidth}
+        self.per_client = [
+            f"network.{name}.{term}"
+            for term, law in terms.items()
+            if law is not None and law.constant is None
+        ]
+        self._latency_of = drawer(link.latency, streams, f"network.{name}.latency")
+        self._bandwidth_of = (
+            None
+            if link.bandwidth is None
+            else drawer(link.bandwidth, streams, f"network.{name}.bandwidth")
+        )
+        self._alike = not self.per_client  # so that any client stands for all
         self._terms = lru_cache(_RATES_KEPT)(self._draw_terms)
         self._steady_us = lru_cache(_RATES_KEPT)(self._round)
 
@@ -53,14 +73,14 @@ class ClientLink:
 
         0 microseconds: the transfer takes no time.
         """
-        if self._steady:
-            return (0 if self._free else self._steady_us(client, size)), size
+        if self.steady:
+            if self._free:
+                return 0, size
+            return self._steady_us(0 if self._alike else client, size), size
         attempts = self._attempts(client, number)
         if self._free or self._spec.jitter.constant == 0:
             return 0, attempts * size
-        factor = draw(
-            self._spec.jitter, self._streams, f"network.{self._name}.jitter", client, number
-        )
+        factor = self._jitter_of(client, number)
         seconds = self._seconds(client, size) * factor * attempts
         return to_microseconds(seconds, self._key), attempts * size
 
@@ -89,14 +109,9 @@ class ClientLink:
         return 1 + int(math.log(u) / math.log(loss))
 
     def _draw_terms(self, client: int) -> tuple[float, float]:
-        bandwidth = self._spec.bandwidth
-        per_byte = (
-            1.0 / self._draw(bandwidth, "bandwidth", client) if bandwidth is not None else 0.0
-        )
-        return self._draw(self._spec.latency, "latency", client), per_byte
-
-    def _draw(self, law: Distribution, what: str, client: int) -> float:
-        return draw(law, self._streams, f"network.{self._name}.{what}", client)
+        bandwidth = self._bandwidth_of
+        per_byte = 0.0 if bandwidth is None else 1.0 / bandwidth(client, 0)
+        return self._latency_of(client, 0), per_byte
 
 
 class ServerLink:
@@ -110,6 +125,7 @@ class ServerLink:
 
     Attributes:
         queue: where transfers contend; None where each has the link to itself.
+        steady: whether all transfers take the same work.
     """
 
     def __init__(
@@ -119,14 +135,25 @@ class ServerLink:
         self._jitter = link.jitter
         self._name = name
         self._streams = streams
+        self._capacity: Capacity | None = None
+        pace = None
+        if not isinstance(link, spec.UncontendedLink) and link.bandwidth_trace is not None:
+            row, phase_us = drawn_link(link.bandwidth_trace, streams, f"server.{name}.trace")
+            self._capacity = capacity_of(link.bandwidth_trace, row)
+            self._bandwidth = self._capacity.mean_rate
+            pace = Pace(self._capacity, phase_us)
+        self.steady = self._bandwidth is None or link.jitter.constant in (0, 1)
         self.queue: Link | None = None
         if isinstance(link, spec.FifoLink):
-            self.queue = FifoLink(env, link.slots)
+            self.queue = FifoLink(env, link.slots, pace)
         elif isinstance(link, spec.SharedLink):
-            self.queue = SharedLink(env)
+            self.queue = SharedLink(env, pace)
 
     def work(self, client: int, number: int, size: int) -> int:
-        """Microseconds that ``size`` bytes would take alone; 0 is no time."""
+        """Microseconds that ``size`` bytes would take alone; 0 is no time.
+
+        If the bandwidth changes in time, at its mean.
+        """
         if self._bandwidth is None or self._jitter.constant == 0:
             return 0
         seconds = size / self._bandwidth
@@ -136,13 +163,20 @@ class ServerLink:
         return to_microseconds(seconds, f"server.{self._name}")
 
     def expected_seconds(self, client: int, size: int) -> float:
-        """The mean time of a transfer that is alone on the link."""
-        if self._bandwidth is None:
-            return 0.0
-        return size / self._bandwidth * self._jitter.mean(client)
+        """The mean time of a transfer that is alone on the link.
+
+        If the bandwidth changes in time, that of one that begins at a uniform time, with the mean
+        jitter.
+        """
+        return self._alone(size, self._jitter.mean(client))
 
     def usual_seconds(self, client: int, size: int) -> float:
         """The time of a transfer that is alone on the link, with the median of the jitter."""
+        return self._alone(size, self._jitter.quantile(0.5, client))
+
+    def _alone(self, size: int, jitter: float) -> float:
         if self._bandwidth is None:
             return 0.0
-        return size / self._bandwidth * self._jitter.quantile(0.5, client)
+        if self._capacity is not None and 0 < jitter < math.inf:
+            return self._capacity.mean_seconds(size * jitter)
+        return size / self._bandwidth * jitter

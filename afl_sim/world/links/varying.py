@@ -12,6 +12,7 @@ from afl_sim.streams import Streams
 from afl_sim.world.links.capacity import FRACTION, Capacity
 from afl_sim.world.links.course import Course
 from afl_sim.world.links.network import ClientLink
+from afl_sim.world.links.traced import capacity_of, drawn_link
 from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
 
 _KEPT = 1 << 10  # links whose integrals are kept; bounded: a trace can have many rows
@@ -133,19 +134,11 @@ class VaryingLink(ClientLink):
         return self._capacity(row).mean_seconds(size) if size else 0.0
 
     def _find(self, client: int) -> tuple[int, int]:
-        row, phase_us = 0, 0
-        if self._trace.by == "client":
-            row = self._place(client)
-        elif len(self._trace.links) > 1:
-            row = int(self._streams.uniform(self._purpose, client) * len(self._trace.links))
-        if self._trace.random_start:
-            u = self._streams.uniform(f"{self._purpose}.start", client)
-            phase_us = int(u * self._trace.links[row].ends_us[-1])
-        return row, phase_us
+        row = self._place(client) if self._trace.by == "client" else None
+        return drawn_link(self._trace, self._streams, self._purpose, client, row)
 
     def _build(self, row: int) -> Capacity:
-        link = self._trace.links[row]
-        return Capacity(link.ends_us, link.rates, self._trace.after_end == "repeat")
+        return capacity_of(self._trace, row)
 
 
 def _rounded(ticks: int) -> int:

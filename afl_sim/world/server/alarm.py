@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import simpy
-
 from afl_sim.world.availability.outages import Outages
-from afl_sim.world.clock import Wake
+from afl_sim.world.clock import Clock, Wake
 from afl_sim.world.microseconds import to_microseconds
 
 
@@ -13,11 +11,11 @@ class Alarm:
     """Wakes the server after a time, or as soon after it as the server is up.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         outages: when the server is down.
     """
 
-    def __init__(self, env: simpy.Environment, outages: Outages) -> None:
+    def __init__(self, env: Clock, outages: Outages) -> None:
         self._env = env
         self._outages = outages
 
@@ -28,7 +26,7 @@ class Alarm:
             seconds: how long it wants to wait.
             key: the scenario key of that time, for errors.
         """
-        now = int(self._env.now)
+        now = self._env.now_us
         return self._outages.up_us(now + to_microseconds(seconds, key)) - now
 
     def after(self, seconds: float, key: str) -> Wake:

@@ -8,7 +8,7 @@ import simpy
 
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.presence import Presence
-from afl_sim.world.clock import Done
+from afl_sim.world.clock import Clock, Done
 from afl_sim.world.tasks.task import Task
 
 
@@ -16,12 +16,12 @@ class IdleWaits:
     """Wakes the processes that wait for clients to be idle and available.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         presence: which clients are idle and available.
         outages: when the server is down.
     """
 
-    def __init__(self, env: simpy.Environment, presence: Presence, outages: Outages) -> None:
+    def __init__(self, env: Clock, presence: Presence, outages: Outages) -> None:
         self._env = env
         self._presence = presence
         self._outages = outages
@@ -30,7 +30,7 @@ class IdleWaits:
 
     def wait(self, n: int, among: Sequence[int] | None) -> simpy.Event:
         """The event that ``n`` of these clients are idle and available."""
-        if self._presence.has(n, int(self._env.now), among):
+        if self._presence.has(n, self._env.now_us, among):
             return Done(self._env)
         event = self._env.event()
         self._waits.append((n, among, event))
@@ -39,6 +39,9 @@ class IdleWaits:
 
     def free(self, task: Task) -> None:
         """A task is over: its client is idle again, unless it has another task."""
+        if task.freed:
+            return
+        task.freed = True
         if self._presence.end(task) and self._waits:
             self._wake()
 
@@ -48,11 +51,11 @@ class IdleWaits:
 
     def everyone_is_gone(self) -> bool:
         """Whether all idle clients have left for good."""
-        return self._presence.everyone_is_gone(int(self._env.now))
+        return self._presence.everyone_is_gone(self._env.now_us)
 
     def _wake(self) -> None:
         """Wake those that have enough clients; the others wait for the next change."""
-        now = int(self._env.now)
+        now = self._env.now_us
         waits, self._waits = self._waits, []
         for wait in waits:
             n, among, event = wait
@@ -65,7 +68,7 @@ class IdleWaits:
     def _set_timer(self) -> None:
         """Look again when a client comes back, if a process waits for that."""
         back = self._presence.next_back_us()
-        now = int(self._env.now)
+        now = self._env.now_us
         if not self._waits or back is None or now <= self._timer_us <= back:
             return
         back = self._outages.up_us(back)

@@ -61,7 +61,8 @@ class Inbox:
             task.waiter.arrive(task)
         elif self._reader is not None:
             reader, self._reader = self._reader, None
-            reader.succeed(task)
+            reader._ok, reader._value = True, task  # as `succeed` does, whose checks hold here
+            self._env.schedule(reader)
         else:
             self._kept[task] = None
 
@@ -73,7 +74,7 @@ class Inbox:
         """
         if self._reader is not None:
             raise ScheduleError("two processes wait for an arrival; only one may read the inbox")
-        event = self._env.event()
+        event = simpy.Event(self._env)
         event.callbacks.append(self._take_value)
         if self._kept:
             first = next(iter(self._kept))
@@ -108,4 +109,4 @@ class Inbox:
         self._free(task)
 
     def _take_value(self, event: Any) -> None:
-        self._free(event.value)
+        self._free(event._value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import simpy
-
 from afl_sim.world import event_kinds
+from afl_sim.world.clients.undisturbed import LogAhead
+from afl_sim.world.clock import Clock
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.tasks.task import Phase, Task
 
@@ -21,8 +21,9 @@ class Ledger:
     """What has happened so far.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         log: takes the event rows.
+        ahead: takes rows ahead of their time, and gets to know of versions; None if none does.
 
     Attributes:
         version: the number of versions made so far.
@@ -32,15 +33,22 @@ class Ledger:
             of a task that fails or is cancelled tells them.
     """
 
-    def __init__(self, env: simpy.Environment, log: Log) -> None:
+    def __init__(self, env: Clock, log: Log, ahead: LogAhead | None) -> None:
         self.version = 0
         self.counts = Counts()
         self.in_flight: dict[Task, None] = {}
         self.work_done: Callable[[Task], int] | None = None
         self._env = env
         self._log = log
+        self._ahead = ahead
         self._noted_us = -1  # the last instant at which a client came or left
         self._noted: set[tuple[int, int]] = set()  # the kinds of rows, and the clients, at it
+
+    def next_version(self) -> None:
+        """The server has made a version."""
+        self.version += 1
+        if self._ahead is not None:
+            self._ahead.version_made(self._env.now_us)
 
     def send(self, task: Task) -> None:
         """The task is sent."""
@@ -49,13 +57,24 @@ class Ledger:
         counts.dispatched += 1
         if in_flight > counts.peak_in_flight:
             counts.peak_in_flight = in_flight
-        self.record(event_kinds.DISPATCHED, task, 0)
+        self._log(
+            task.sent_us,
+            event_kinds.DISPATCHED,
+            task.client,
+            task.number,
+            self.version,
+            task.base_version,
+            -1,
+            0,
+            task.steps,
+            task.samples,
+        )
 
     def arrive(self, task: Task) -> None:
         """The update is at the server; the clients log the row of its arrival."""
         counts = self.counts
         del self.in_flight[task]
-        counts.busy_us += task.busy_us(int(self._env.now))
+        counts.busy_us += self._env.now_us - task.sent_us - task.queued_us
         task.arrival = counts.arrived
         counts.arrived += 1
 
@@ -87,7 +106,7 @@ class Ledger:
         counts.samples += task.samples
         counts.staleness[staleness] += 1
         self._log(
-            self._env.now,
+            self._env.now_us,
             event_kinds.AGGREGATED,
             task.client,
             task.number,
@@ -109,7 +128,7 @@ class Ledger:
         if task.link_us >= 0 and kind in _CROSSED:
             context, task.link_us = f'{{"link_us": {task.link_us}}}', -1
         self._log(
-            self._env.now,
+            self._env.now_us,
             kind,
             task.client,
             task.number,
@@ -124,7 +143,7 @@ class Ledger:
 
     def record_presence(self, kind: int, client: int) -> None:
         """Log that a client came or left: once at an instant, however many tasks it has."""
-        now = int(self._env.now)
+        now = self._env.now_us
         if now != self._noted_us:
             self._noted_us, self._noted = now, set()
         if (kind, client) not in self._noted:
@@ -141,7 +160,7 @@ class Ledger:
     def _end(self, task: Task) -> str | None:
         """The task is no longer in flight; returns the context of the row that says so."""
         del self.in_flight[task]
-        self.counts.busy_us += task.busy_us(int(self._env.now))
+        self.counts.busy_us += task.busy_us(self._env.now_us)
         if self.work_done is None or task.phase is not Phase.COMPUTING:
             return None
         return f'{{"samples_done": {self.work_done(task)}}}'

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import simpy
-
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.presence import Presence
+from afl_sim.world.clock import Clock
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox
@@ -22,7 +21,7 @@ class Parts:
     """What a server is made of; each part does one job.
 
     Attributes:
-        env: the SimPy environment.
+        env: the clock.
         ledger: the version, the counts and the log.
         durations: how long each leg of a task takes.
         presence: which clients are idle and available.
@@ -34,7 +33,7 @@ class Parts:
         results: what a schedule may know of the numbers.
     """
 
-    env: simpy.Environment
+    env: Clock
     ledger: Ledger
     durations: Durations
     presence: Presence

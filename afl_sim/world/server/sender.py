@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import simpy
-
 from afl_sim.errors import ScheduleError
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.churn import Churn, Leaving
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.presence import Presence
+from afl_sim.world.clock import Clock
 from afl_sim.world.learner import Learner
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox
@@ -32,7 +31,7 @@ class Sender:
     flight stays the same: to the same client, or to one drawn anew if any client will do.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         ledger: counts and logs.
         presence: which clients are idle and available.
         idle_waits: is told whose client is idle again.
@@ -45,6 +44,7 @@ class Sender:
 
     Attributes:
         fleet: the clients.
+        sent: how many tasks each client was sent so far.
         waiting: tasks that are sent as soon as their client is available.
         may_replace: whether another client is drawn in place of one whose task has failed; asked
             each time.
@@ -53,7 +53,7 @@ class Sender:
     def __init__(
         self,
         *,
-        env: simpy.Environment,
+        env: Clock,
         ledger: Ledger,
         presence: Presence,
         idle_waits: IdleWaits,
@@ -73,10 +73,12 @@ class Sender:
         self._free = idle_waits.free
         self._learner = learner
         self._amount = workload.amount
+        self._usual = workload.usual
         self._extra = None if workload.personal is None else workload.extra_steps
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
-        self._sent: dict[int, int] = {}  # client -> tasks sent so far
+        self._always = presence.always and not outages.happen
+        self.sent: dict[int, int] = {}
 
     def request(self, client: int, order: Order = PLAIN, after: Task | None = None) -> Task:
         """Send a task now, or as soon as the client is available.
@@ -86,7 +88,9 @@ class Sender:
             order: what is asked for.
             after: the client's task from whose end this one goes on, if any.
         """
-        now = int(self._env.now)
+        if self._always:
+            return self._send(client, order, after)
+        now = self._env.now_us
         begin = self._can_begin_us(client, now)
         if begin == now:
             return self._send(client, order, after)
@@ -131,7 +135,7 @@ class Sender:
         polled = self._presence.task(client)
         if polled is None or not polled.until_polled or polled.phase is Phase.WAITING:
             raise ScheduleError(f"client {client} has no task that waits for a poll")
-        if not self._presence.is_there(client, int(self._env.now)):
+        if not self._presence.is_there(client, self._env.now_us):
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled, repeat_step)
         self._send(client, Order(steps=polled.limit, until_polled=True), after=polled)
@@ -149,7 +153,7 @@ class Sender:
 
     def fail(self, task: Task) -> None:
         """A task in flight has failed, which the server notices as soon as it is up."""
-        now = int(self._env.now)
+        now = self._env.now_us
         noticed = self._outages.up_us(now)
         if noticed > now:
             task.lost = True
@@ -181,11 +185,14 @@ class Sender:
         self, client: int, order: Order, after: Task | None = None, waiting: Task | None = None
     ) -> Task:
         """Send a task: a new one, or one that has waited for its client."""
-        number = self._sent.get(client, 0)
-        self._sent[client] = number + 1
-        now = int(self._env.now)
+        number = self.sent.get(client, 0)
+        self.sent[client] = number + 1
+        now = self._env.now_us
         version = self._ledger.version
-        steps, samples = self._amount(client, number, order.epochs, order.steps)
+        if self._usual is not None and order.epochs is None and order.steps is None:
+            steps, samples = self._usual(client)
+        else:
+            steps, samples = self._amount(client, number, order.epochs, order.steps)
         if waiting is None:
             task = Task(client, number, version, steps, samples, now, order.until_polled)
             task.order = order
@@ -233,7 +240,7 @@ class Sender:
         if task.order.drawn:
             if not self.may_replace():
                 return
-            for client in self._presence.workers(1, int(self._env.now)):
+            for client in self._presence.workers(1, self._env.now_us):
                 self.request(client, task.order)
         elif self._presence.accepts(task.client):
             self.request(task.client, task.order)

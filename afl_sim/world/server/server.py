@@ -59,7 +59,7 @@ class Server:
     @property
     def now(self) -> float:
         """Virtual time in seconds."""
-        return self._env.now / MICROSECONDS
+        return self._env.now_us / MICROSECONDS
 
     @property
     def version(self) -> int:
@@ -101,7 +101,7 @@ class Server:
 
     def is_gone(self, client: int) -> bool:
         """Whether the client has left for good."""
-        return self._presence.back_us(client, int(self._env.now)) is None
+        return self._presence.back_us(client, self._env.now_us) is None
 
     def is_paused(self, task: Task) -> bool:
         """Whether the task stands still because its client is away."""
@@ -137,7 +137,7 @@ class Server:
 
     def client_accuracies(self) -> list[float]:
         """The accuracy of the current model on the samples that each client keeps for tests."""
-        return self._results.client_accuracies(int(self._env.now))
+        return self._results.client_accuracies(self._env.now_us)
 
     def in_force(self, setting: str, given: int) -> int:
         """The setting's value now: the controller's, or the given one."""
@@ -150,19 +150,19 @@ class Server:
 
         The scenario's `server.selection` may choose otherwise, except in `sample`.
         """
-        return self._presence.draw(n, int(self._env.now), among)
+        return self._presence.draw(n, self._env.now_us, among)
 
     def pick_one(self) -> int:
         """An older word for one of `workers`; it raises an error if no client is idle."""
-        return self._presence.one(int(self._env.now))
+        return self._presence.one(self._env.now_us)
 
     def workers(self, n: int) -> list[int]:
         """``n`` idle clients to keep busy: `pick`, and if there are too few, those back first."""
-        return self._presence.workers(n, int(self._env.now))
+        return self._presence.workers(n, self._env.now_us)
 
     def sample(self, n: int) -> list[int]:
         """``n`` clients out of all available ones, idle or not, uniformly at random."""
-        return self._presence.sample(n, int(self._env.now))
+        return self._presence.sample(n, self._env.now_us)
 
     # -- sending and taking back -----------------------------------------------------------------
 
@@ -222,7 +222,10 @@ class Server:
     def send(self, n: int = 1) -> list[Task]:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
         request = self._sender.request
-        return [request(client, _DRAWN) for client in self.workers(n)]
+        workers = self._presence.workers(n, self._env.now_us)
+        if len(workers) == 1:
+            return [request(workers[0], _DRAWN)]
+        return [request(client, _DRAWN) for client in workers]
 
     def cancel(self, task: Task) -> None:
         """Stop a task: the client is free at once. One that has arrived already is discarded.

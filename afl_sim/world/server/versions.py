@@ -6,12 +6,13 @@ import json
 import math
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import simpy
 
 from afl_sim.errors import ScheduleError
-from afl_sim.world.clock import Done
+from afl_sim.world.clock import Clock, Done
 from afl_sim.world.learner import Learner
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
@@ -19,8 +20,11 @@ from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger
 from afl_sim.world.tasks.task import Phase, Task
 
+_arrival = attrgetter("arrival")
 _EMPTY_ROUNDS = 10_000
 """Aggregations of no updates, one after the other at one instant, that a schedule may make."""
+
+_TEXTS_KEPT = 256  # a bounded cache
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class VersionMaker:
     """Makes versions out of updates that have arrived.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         ledger: counts and logs.
         learner: the numeric half of the run.
         inbox: where the updates arrive.
@@ -53,7 +57,7 @@ class VersionMaker:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         ledger: Ledger,
         learner: Learner,
         inbox: Inbox,
@@ -71,6 +75,7 @@ class VersionMaker:
         self._evaluation_seconds = times.evaluation
         self._on_version = on_version
         self._everyone_is_gone = everyone_is_gone
+        self._texts: dict[str, str] = {}
         self._begun = 0  # aggregations; where none overlap, the version
         self._empty_rounds = 0  # aggregations of no updates in a row, at the same state
         self._empty_state: tuple[int, int, int] | None = None  # instant, tasks sent and arrived
@@ -85,7 +90,7 @@ class VersionMaker:
         Raises:
             ScheduleError: an update is not at the server.
         """
-        batch = sorted(updates, key=lambda task: task.arrival)
+        batch = sorted(updates, key=_arrival)
         if not batch:
             self._check_empty_rounds()
             return Done(self._env)
@@ -97,7 +102,7 @@ class VersionMaker:
         if seconds == 0:
             self._make(batch, context)
             return self._evaluation() or Done(self._env)
-        began_us = int(self._env.now)
+        began_us = self._env.now_us
         made = self._alarm.after(seconds, "server.aggregation_seconds")
         made.callbacks.append(lambda _: self._make(batch, context, began_us))
         return made if self._evaluation_seconds is None else self._env.process(self._after(made))
@@ -122,21 +127,32 @@ class VersionMaker:
         """Make a version. If that has taken time, the log has its beginning beside the context."""
         ledger = self._ledger
         self._learner.aggregate(batch, ledger.version + 1, context)
-        ledger.version += 1
+        ledger.next_version()
         noted = context if began_us is None else {**context, "began_us": began_us}
-        text = _json(noted) if noted else None
+        text = self._text(noted) if noted else None
         for task in batch:
             if task.phase is Phase.AGGREGATED:
                 continue  # an update that a method uses again counts once
             task.phase = Phase.AGGREGATED
-            self._take(task)  # a schedule may use an update that it never took
+            if not task.freed:
+                self._take(task)  # a schedule may use an update that it never took
             ledger.use(task, text)
         self._on_version()
+
+    def _text(self, context: dict[str, Any]) -> str:
+        """The context as JSON, which is made once for equal contexts."""
+        key = repr(context)
+        text = self._texts.get(key)
+        if text is None:
+            if len(self._texts) >= _TEXTS_KEPT:
+                self._texts.clear()
+            text = self._texts[key] = _json(context)
+        return text
 
     def _check_empty_rounds(self) -> None:
         """Refuse a schedule that aggregates no updates for ever at one instant."""
         counts = self._ledger.counts
-        state = (int(self._env.now), counts.dispatched, counts.arrived)
+        state = (self._env.now_us, counts.dispatched, counts.arrived)
         self._empty_rounds = self._empty_rounds + 1 if state == self._empty_state else 0
         self._empty_state = state
         if self._empty_rounds > _EMPTY_ROUNDS:
@@ -145,7 +161,7 @@ class VersionMaker:
                 why = "no idle client will ever be there again"
             raise ScheduleError(
                 f"the schedule calls aggregate without updates over and over at "
-                f"{self._env.now / MICROSECONDS:g} s: {why}"
+                f"{self._env.now_us / MICROSECONDS:g} s: {why}"
             )
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache, reduce
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.scenario.distributions.draws import draw
+from afl_sim.scenario.distributions.draws import draw, drawer
 from afl_sim.scenario.sections.compute import Compute as ComputeSpec
 from afl_sim.streams import Streams
 from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
@@ -21,6 +21,9 @@ from afl_sim.world.tasks.task import Task
 from afl_sim.world.tasks.workload import Workload
 
 _KEY = "clients.compute"
+JITTER = "compute.jitter"
+JITTER_SECONDS = "compute.jitter_seconds"
+"""The streams of what is drawn for each task."""
 _LEVELS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
 
@@ -41,6 +44,7 @@ class Compute:
 
     Attributes:
         varies: whether a duration depends on when the computation begins.
+        per_task, per_client: the streams of what is drawn for each task and for each client.
     """
 
     def __init__(
@@ -72,8 +76,17 @@ class Compute:
         ]
         self._rate = reduce(product, parts) if parts else None
         self.varies = self._rate is not None
+        drawn = {JITTER: self._jitter, JITTER_SECONDS: self._extra}
+        self.per_task = [
+            name
+            for name, law in drawn.items()
+            if law.constant is None and not (self._per_step and name == JITTER)
+        ]
+        self.per_client = [] if self._level.constant is not None else [SPEED]
         self.level = lru_cache(_LEVELS_KEPT)(self._draw_level)
         self._repeated: dict[int, tuple[int, float]] = {}  # client -> its task, its first step (s)
+        self._jitter_of = drawer(self._jitter, streams, JITTER)
+        self._extra_of = drawer(self._extra, streams, JITTER_SECONDS)
 
     def microseconds(self, task: Task, begin_us: int) -> int:
         """How long the client computes on this task; 0 means that it takes no time at all.
@@ -84,7 +97,8 @@ class Compute:
         """
         if self._free or not task.steps:
             return 0
-        seconds = self._seconds(task)
+        uneven = self._per_step or self._repeated
+        seconds = self._seconds(task) if uneven else self._seconds_of_even_steps(task)
         total = to_microseconds(seconds, _KEY)  # refuses a number that is not a duration
         if self._rate is None:
             return total
@@ -120,6 +134,8 @@ class Compute:
 
     def _begins_anew(self, task: Task) -> bool:
         """Whether the task's first step was drawn for an earlier task, which was broken off."""
+        if not self._repeated:
+            return False
         return self._repeated.get(task.client, (-1, 0.0))[0] == task.number
 
     def _seconds(self, task: Task) -> float:
@@ -130,12 +146,15 @@ class Compute:
 
     def _seconds_of_even_steps(self, task: Task) -> float:
         client, number = task.client, task.number
-        seconds = self._usual(client, task.steps, task.extra_steps, task.samples)
+        if self._unit == "sample":
+            seconds = self.level(client) * task.samples
+        else:
+            seconds = self._usual(client, task.steps, task.extra_steps, task.samples)
         if self._jitters:
-            seconds *= draw(self._jitter, self._streams, "compute.jitter", client, number)
+            seconds *= self._jitter_of(client, number)
         if self._extends:
-            seconds += draw(self._extra, self._streams, "compute.jitter_seconds", client, number)
-        return min(seconds, self._longest)
+            seconds += self._extra_of(client, number)
+        return self._longest if seconds > self._longest else seconds
 
     def steps_done(self, task: Task, elapsed_us: int) -> int:
         """Steps completed ``elapsed_us`` microseconds after the computation began, of all kinds."""
@@ -258,8 +277,8 @@ class Compute:
         if not self._per_step:
             return self._seconds_of_even_steps(task) * np.arange(1, steps + 1) / steps
         mean_step = self._usual(client, task.steps, task.extra_steps, task.samples) / steps
-        uniform = self._streams.generator("compute.jitter", client, number).random(steps)
+        uniform = self._streams.generator(JITTER, client, number).random(steps)
         ends = np.cumsum(mean_step * self._jitter.quantiles(uniform, client, number))
         if self._extends:
-            ends += draw(self._extra, self._streams, "compute.jitter_seconds", client, number)
+            ends += self._extra_of(client, number)
         return ends if ends[-1] <= self._longest else ends * (self._longest / ends[-1])

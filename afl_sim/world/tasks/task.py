@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from afl_sim.world.links.contended import Transfer
 
 
+Entry = tuple[int, int, int, int, Any]
+"""What is due at an instant (`afl_sim.world.clock`), in its order among all that is due there: its
+priority, the instant at which it was put, the instant at which what put it was put (0 where that
+makes no difference), a number that grows, and an event or a task."""
+
+
 class Waiter(Protocol):
     """Who waits for the update of a task, in place of the inbox."""
 
@@ -80,43 +86,36 @@ class Task:
         job: the numeric half's handle on the task; virtual time never looks inside.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "arrival",
-        "attempt",
-        "base_version",
-        "client",
-        "compute_us",
-        "computing_since_us",
-        "corruption",
-        "download_bytes",
-        "download_us",
-        "download_work_us",
-        "due_us",
-        "extra_steps",
-        "job",
-        "leg_ends_us",
-        "limit",
-        "link_us",
-        "lost",
-        "number",
-        "order",
-        "pending",
-        "phase",
-        "queued_since_us",
-        "queued_us",
-        "samples",
-        "sent_us",
-        "steps",
-        "then",
-        "until_polled",
-        "unwanted",
-        "upload_bytes",
-        "upload_us",
-        "upload_work_us",
-        "waiter",
-        "worked_us",
-    )
+    # Most tasks keep these values, so that making one costs little.
+    until_polled = False
+    order = PLAIN
+    phase = Phase.DOWNLOADING
+    extra_steps = 0
+    link_us = -1  # when it left the server's download link or came to the upload link
+    queued_since_us = -1  # while it waits at its client, behind other tasks
+    queued_us = 0  # how long it waited there
+    computing_since_us = -1
+    worked_us = 0.0  # work done before that, where the client's speed varies
+    leg_ends_us = -1  # of a leg that no other task can delay
+    download_us = 0  # the legs' durations, drawn when it is sent
+    compute_us = 0
+    upload_us = 0
+    download_work_us = 0  # on a link of the server that transfers contend for
+    upload_work_us = 0
+    download_bytes = 0
+    upload_bytes = 0
+    attempt = 0  # uploads that were lost
+    corruption: float | None = None  # what the update's numbers are multiplied by
+    lost = False  # it has failed, and the server has not noticed yet
+    foreseen = 0  # the number of its entry in the queue, if its legs are no events
+    arrival = -1  # the arrival's ordinal over the whole run
+    unwanted = False  # discard on arrival
+    freed = False  # its client need not be told again that it is over
+    # The end of the current leg, and what follows it; all other ends are stale.
+    pending: Entry | simpy.Event | Transfer[Task] | None = None
+    then: Callable[[Task], None] | None = None
+    waiter: Waiter | None = None  # who gets the arrival; if None, the inbox
+    job: Any = None
 
     def __init__(
         self,
@@ -133,36 +132,11 @@ class Task:
         self.base_version = base_version
         self.steps = steps
         self.limit = steps
-        self.extra_steps = 0
         self.samples = samples
         self.sent_us = sent_us
-        self.until_polled = until_polled
-        self.order = PLAIN
-        self.phase = Phase.DOWNLOADING
-        self.link_us = -1  # when it left the server's download link or came to the upload link
-        self.queued_since_us = -1  # while it waits at its client, behind other tasks
-        self.queued_us = 0  # how long it waited there
-        self.computing_since_us = -1
-        self.worked_us = 0.0  # work done before that, where the client's speed varies
-        self.leg_ends_us = -1  # of a leg that no other task can delay
-        self.download_us = 0  # the legs' durations, drawn when it is sent
-        self.compute_us = 0
-        self.upload_us = 0
-        self.download_work_us = 0  # on a link of the server that transfers contend for
-        self.upload_work_us = 0
-        self.download_bytes = 0
-        self.upload_bytes = 0
-        self.attempt = 0  # uploads that were lost
-        self.corruption: float | None = None  # what the update's numbers are multiplied by
-        self.lost = False  # it has failed, and the server has not noticed yet
         self.due_us = sent_us  # when the update arrives, if it never has to wait for a link
-        self.arrival = -1  # the arrival's ordinal over the whole run
-        self.unwanted = False  # discard on arrival
-        # The timeout or transfer of the current leg, and what follows it; all others are stale.
-        self.pending: simpy.Event | Transfer[Task] | None = None
-        self.then: Callable[[Task], None] | None = None
-        self.waiter: Waiter | None = None  # who gets the arrival; if None, the inbox
-        self.job: Any = None
+        if until_polled:
+            self.until_polled = True
 
     def set_out(
         self, number: int, base_version: int, steps: int, samples: int, now_us: int

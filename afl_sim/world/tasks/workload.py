@@ -63,8 +63,8 @@ class Workload:
 
         ``epochs`` or ``steps`` override the draw.
         """
-        if epochs is None and steps is None and self._constant:
-            return self._usual(client)
+        if epochs is None and steps is None and self.usual is not None:
+            return self.usual(client)
         steps = self.task_steps(client, number, epochs, steps)
         return steps, self.samples(client, steps) + self.extra_samples(client)
 
@@ -132,13 +132,29 @@ class Workload:
         return amount is not None and amount.constant is not None
 
     @cached_property
-    def _usual(self) -> Callable[[int], tuple[int, int]]:
-        @lru_cache(_CLIENTS_KEPT)
-        def usual(client: int) -> tuple[int, int]:
+    def usual(self) -> Callable[[int], tuple[int, int]] | None:
+        """`amount` of each task of a client, where all of them are alike; else None."""
+        if not self._constant:
+            return None
+
+        def of_client(client: int) -> tuple[int, int]:
             steps = self.task_steps(client, 0)
             return steps, self.samples(client, steps) + self.extra_samples(client)
 
-        return usual
+        if self.most is not None:
+            return lru_cache(_CLIENTS_KEPT)(of_client)
+        known: dict[int, tuple[int, int]] = {}  # by the number of samples that a client holds
+
+        def of_size(client: int) -> tuple[int, int]:
+            held = self.samples_of(client)
+            found = known.get(held)
+            if found is None:
+                if len(known) >= _CLIENTS_KEPT:
+                    known.clear()
+                found = known[held] = of_client(client)
+            return found
+
+        return lru_cache(_CLIENTS_KEPT)(of_size)
 
     def _draw(self, amount: Distribution, client: int, number: int) -> float:
         return draw(amount, self.streams, "training.amount", client, number)

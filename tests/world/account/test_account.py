@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -205,3 +206,57 @@ def test_the_energy_of_any_world_is_the_sum_over_its_log(world: Scenario) -> Non
     expected = redone(world, outcome)
     found = joules(outcome)
     assert found == pytest.approx({name: expected.get(name, 0.0) for name in found}, rel=1e-12)
+
+
+def with_amounts(world: Scenario) -> Scenario:
+    """The world, with energy by sample and byte, and with prices."""
+    clients = scenario(
+        1,
+        fleet={
+            "power": {"idle": 0},
+            "energy_per_sample": 0.5,
+            "energy_per_byte": {"download": 0.25, "upload": 2},
+            "price": {"per_task": 3, "per_gb": 5e9},
+        },
+        server={"price": {"per_hour": 3600, "per_gb_in": 7e9, "per_gb_out": 11e9}},
+    )
+    keys = ("power", "energy_per_sample", "energy_per_byte", "price")
+    update = {key: getattr(clients.clients, key) for key in keys}
+    groups = tuple(group.model_copy(update=update) for group in world.clients.groups)
+    fleet = world.clients.model_copy(update={**update, "groups": groups})
+    server = world.server.model_copy(update={"price": clients.server.price})
+    return world.model_copy(update={"clients": fleet, "server": server})
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds())
+def test_energy_by_amounts_and_prices_of_any_world_are_sums_over_its_log(world: Scenario) -> None:
+    plain = outcome_of(world)
+    outcome = outcome_of(with_amounts(world))
+    assert outcome.schedule_digest == plain.schedule_digest
+
+    def moved(*kinds: str) -> int:
+        return sum(event.bytes for event in outcome.of(*kinds))
+
+    trained = sum(event.samples for event in outcome.of("computed"))
+    for event in outcome.of("cancelled", "failed"):
+        if event.context is not None:
+            done = json.loads(event.context)["samples_done"]
+            assert 0 <= done <= event.samples
+            trained += done
+    found = costs(outcome)
+    joules = found.energy_joules
+    assert joules["compute"] == 0.5 * trained
+    assert joules["download"] == 0.25 * moved("downloaded")
+    assert joules["upload"] == 2.0 * moved("arrived", "lost", "duplicate")
+    assert joules["wasted"] <= joules["total"]
+    all_moved = moved("downloaded", "arrived", "lost", "duplicate")
+    seconds = outcome.ending.time_us / 1e6
+    assert found.price == pytest.approx(
+        {
+            "clients": 3 * len(outcome.of("dispatched")) + 5 * all_moved,
+            "server": seconds + 7 * moved("arrived", "duplicate") + 11 * moved("downloaded"),
+            "total": found.price["clients"] + found.price["server"],
+        },
+        rel=1e-12,
+    )

@@ -12,7 +12,7 @@ import pytest
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition import deal
-from afl_sim.run.api import load_scenario
+from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.of_devices import client_speeds, measured_sizes
 from afl_sim.scenario.traces.devices import read_devices
 from afl_sim.streams import Streams
@@ -318,3 +318,24 @@ def test_speed_correlation_goes_on_with_the_speeds_of_a_table(tmp_path: Path) ->
         partition="iid, speed_correlation: {of: labels}",
     )
     assert client_speeds(made) == (1, 2, 3)
+
+
+def test_power_of_a_device_comes_from_its_row(tmp_path: Path) -> None:
+    table = (
+        "seconds_per_task,power_compute_mW,power_idle,power_download,power_upload\n"
+        "10,500,1,0,0\n10,2000,2,0,0\n"
+    )
+    settings: dict[str, Any] = {
+        "count": 2,
+        "devices": "{trace: phones.csv, by: client}",
+        "availability": "always",
+        "partition": "iid",
+    }
+    made = load(tmp_path, table, **settings)
+    two = made.strategy.model_copy(update={"concurrency": 2})
+    stop = made.stop.model_copy(update={"updates": None, "virtual_seconds": 10.0})
+    made = made.model_copy(update={"strategy": two, "stop": stop})
+    used = simulate(made, timing_only=True).summary["energy_joules"]
+    assert (used["compute"], used["idle"]) == (25, 0)
+    without = table.replace("power_compute_mW", "weight")
+    assert "no power for compute" in refusal(tmp_path, without, **settings)

@@ -70,6 +70,8 @@ FEW = {
     "ca2fl": _BUFFER,
     "fadas": _BUFFER,
     "port": _BUFFER,
+    "fedstaleweight": _BUFFER,
+    "momentum_approximation": _BUFFER,
     "quafl": _ROUND,
     "favas": _ROUND,
     "fedavg": _ROUND,

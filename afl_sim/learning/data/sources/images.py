@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from afl_sim.errors import DataError
 from afl_sim.learning.data.sources.columns import Contents
@@ -80,6 +79,8 @@ def _decoded(
     content: bytes, row: int, blame: Blame, size: tuple[int, int] | None, grey: bool
 ) -> Array:
     """uint8 (1 or 3, height, width), without a channel of opacity."""
+    from PIL import Image  # which most data sets do not need
+
     try:
         with Image.open(io.BytesIO(content)) as found:
             if found.mode in _DEEP:

@@ -1,0 +1,172 @@
+"""Rows of the event log that are known before their time, and their places among the others."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from afl_sim.world.event_kinds import COMPUTED, DOWNLOADED
+
+Rows = npt.NDArray[np.int64]
+"""Events of shape (events, columns), in the columns of `afl_sim.recording.events.COLUMNS`."""
+
+# What is packed for a task: instants of the ends of its download (-1 if it takes no time) and its
+# computation, the entry's number, and what its rows have in common.
+_TASK: Final = struct.Struct("<10q")
+_FIELDS: Final = ("sent", "downloaded", "computed", "number", "client", "task", "base_version",
+                  "bytes", "steps", "samples")  # fmt: skip
+_AT: Final = {name: index for index, name in enumerate(_FIELDS)}
+_ORDER: Final = ("time", "since", "number", "kind")
+# A row that is to come: its order among others at the same instant, and its columns.
+_TIME, _SINCE, _NUMBER, _KIND, _CLIENT, _TASK_NUMBER, _BASE, _BYTES, _STEPS, _SAMPLES = range(10)
+
+
+class RowsAhead:
+    """The rows of legs whose ends are known when a task is sent.
+
+    A row is given when its task is sent, and gets its place in the log when its time has come. No
+    other event happens at that instant, so among the rows of events its time alone decides. Among
+    each other such rows are in order of time, of the instant at which the leg began, and of the
+    number that the task has in the queue of events.
+    """
+
+    def __init__(self) -> None:
+        self._packed = bytearray()
+        self._to_come: Rows = np.empty((0, 10), dtype=np.int64)
+        self._withdrawn: dict[int, int] = {}  # number -> since when
+        self._versions: list[int] = [0]  # when each version was made that may still be asked for
+        self._first_version = 0  # the first of them
+        self.reached_us = 0
+
+    def add(
+        self,
+        sent: int,
+        downloaded: int,
+        computed: int,
+        number: int,
+        client: int,
+        task: int,
+        base_version: int,
+        bytes: int,
+        steps: int,
+        samples: int,
+        *,
+        _pack: Any = _TASK.pack,
+    ) -> None:
+        """Give the rows of a task that is sent.
+
+        Args:
+            sent, downloaded, computed: when it is sent and its legs end, in microseconds; -1 for a
+                download that takes no time, whose row the log has already.
+            number: of the task, in the queue of events.
+            client, task, base_version, bytes, steps, samples: columns of its rows; ``bytes`` is the
+                size of the download.
+        """
+        self._packed += _pack(
+            sent, downloaded, computed, number, client, task, base_version, bytes, steps, samples
+        )
+
+    def __len__(self) -> int:
+        """How many rows were not due when this was last looked at."""
+        return len(self._to_come)
+
+    def withdraw(self, number: int, time_us: int) -> None:
+        """Take back the rows of a task that are later than ``time_us``."""
+        self._withdrawn[number] = time_us
+
+    def version_made(self, time_us: int) -> None:
+        """The server has made its next version."""
+        self._versions.append(time_us)
+        self.reached_us = time_us
+
+    def reach(self, time_us: int) -> None:
+        """All that happens before ``time_us`` has happened."""
+        self.reached_us = max(self.reached_us, time_us)
+
+    def merge(self, rows: Rows, contexts: dict[int, str]) -> tuple[Rows, dict[int, str]]:
+        """Events with the rows that have come due among them.
+
+        Args:
+            rows: events in order of time.
+            contexts: what further belongs to a row, by the row's index.
+
+        Returns:
+            All of them, and the contexts by their new indices.
+        """
+        until = max(self.reached_us, int(rows[-1, 0]) if len(rows) else 0)
+        due = self._due(until)
+        version = self._versions_at(due[:, _TIME])
+        if not len(due):
+            return rows, contexts
+        times = due[:, _TIME]
+        places = np.searchsorted(rows[:, 0], times)
+        merged = np.insert(rows, places, _columns(due, version), axis=0)
+        if contexts:
+            shift = np.searchsorted(places, np.arange(len(rows)), side="right")
+            contexts = {index + int(shift[index]): text for index, text in contexts.items()}
+        return merged, contexts
+
+    def _due(self, until: int) -> Rows:
+        """Take out the rows before ``until``, in their order."""
+        self._unpack()
+        if not len(self._to_come):
+            return self._to_come
+        now = self._to_come[:, _TIME] < until
+        due, self._to_come = self._to_come[now], self._to_come[~now]
+        order = np.lexsort([due[:, i] for i in (_KIND, _NUMBER, _SINCE, _TIME)])
+        return due[order]
+
+    def _unpack(self) -> None:
+        given = np.frombuffer(bytes(self._packed), dtype="<i8").reshape(-1, len(_FIELDS))
+        self._packed = bytearray()
+        loads = given[:, _AT["downloaded"]] >= 0
+        since = np.where(loads, given[:, _AT["downloaded"]], given[:, _AT["sent"]])
+        common = [_AT[name] for name in ("client", "task", "base_version")]
+        work = [_AT["steps"], _AT["samples"]]
+        computed = np.empty((len(given), 10), dtype=np.int64)
+        computed[:, _TIME] = given[:, _AT["computed"]]
+        computed[:, _SINCE] = since
+        computed[:, _KIND] = COMPUTED
+        computed[:, _BYTES] = 0
+        downloaded = computed[loads]
+        downloaded[:, _TIME] = given[loads, _AT["downloaded"]]
+        downloaded[:, _SINCE] = given[loads, _AT["sent"]]
+        downloaded[:, _KIND] = DOWNLOADED
+        downloaded[:, _BYTES] = given[loads, _AT["bytes"]]
+        for part, of in ((computed, given), (downloaded, given[loads])):
+            part[:, _NUMBER] = of[:, _AT["number"]]
+            part[:, [_CLIENT, _TASK_NUMBER, _BASE]] = of[:, common]
+            part[:, [_STEPS, _SAMPLES]] = of[:, work]
+        self._to_come = np.concatenate([self._to_come, downloaded, computed])
+        if self._withdrawn:
+            self._forget_withdrawn()
+
+    def _forget_withdrawn(self) -> None:
+        numbers = np.fromiter(self._withdrawn, np.int64, len(self._withdrawn))
+        since = np.fromiter(self._withdrawn.values(), np.int64, len(self._withdrawn))
+        order = np.argsort(numbers)
+        numbers, since = numbers[order], since[order]
+        place = np.minimum(np.searchsorted(numbers, self._to_come[:, _NUMBER]), len(numbers) - 1)
+        meant = numbers[place] == self._to_come[:, _NUMBER]
+        self._to_come = self._to_come[~(meant & (self._to_come[:, _TIME] > since[place]))]
+        self._withdrawn.clear()
+
+    def _versions_at(self, times: Rows) -> Rows:
+        """The server's version at instants that have come, but are later than those of before."""
+        made = np.array(self._versions, dtype=np.int64)
+        versions: Rows = self._first_version + np.searchsorted(made, times, side="right") - 1
+        past = len(made) - 1
+        self._first_version += past
+        del self._versions[:past]
+        return versions
+
+
+def _columns(due: Rows, version: Rows) -> Rows:
+    """Rows that are due, in the columns of the log."""
+    staleness = np.full(len(due), -1)
+    columns = (_TIME, _KIND, _CLIENT, _TASK_NUMBER, version, _BASE, staleness, _BYTES, _STEPS,
+               _SAMPLES)  # fmt: skip
+    return np.stack([due[:, each] if isinstance(each, int) else each for each in columns], axis=1)
