@@ -55,8 +55,9 @@ def run_design(
 
     Example:
         >>> from afl_sim import run_design
-        >>> found = run_design("scenarios/which-server.yaml", timing_only=True)
-        >>> found.winner is None
+        >>> few = ["design.candidates=3"]
+        >>> found = run_design("scenarios/which-server.yaml", settings=few, timing_only=True)
+        >>> found.winner is None  # nothing was trained
         True
     """
     chosen = [*settings, *([] if workers is None else _workers(workers))]
