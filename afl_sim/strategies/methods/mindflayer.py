@@ -64,6 +64,8 @@ class MindFlayer(GradientStrategy, ConcurrentStrategy):
         workers = server.workers(self.in_parallel(server.clients))
         gradients = rounds = 0
         while True:
+            if all(map(server.is_gone, workers)):  # no trial would take any time
+                yield server.wait_idle(among=workers)
             batch: list[TaskView] = []
             yield from [server.spawn(self._trials(server, i, batch)) for i in workers]
             gradients, rounds = gradients + len(batch), rounds + 1

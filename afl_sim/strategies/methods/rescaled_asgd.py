@@ -52,7 +52,8 @@ class RescaledASGD(GradientStrategy, ConcurrentStrategy):
                     f"strategy {self.kind}: steps in proportion to time need tasks that take time, "
                     f"and client {worker}'s take none"
                 )
-        arrivals = sum(1 / seconds for seconds in tau.values()) / len(tau)  # a second, by a worker
+        rate = sum(1 / seconds for seconds in tau.values())
+        arrivals = rate / max(len(tau), 1)  # a second, by a worker; there may be none at all
         server.dispatch(workers)
         while True:
             update = yield server.arrival()

@@ -84,3 +84,11 @@ def test_a_lost_trial_ends_when_it_is_noticed() -> None:
 def test_a_second_rate_is_refused_beside_a_server_optimizer() -> None:
     strategy = MindFlayer(allotted_seconds=1, lr=0.3, server_optimizer="FedAdam")
     assert [path for path, _ in strategy.check(5)] == [("lr",)]
+
+
+def test_no_round_begins_after_all_workers_have_left_for_good() -> None:
+    strategy = {"kind": "mindflayer", "allotted_seconds": 5}
+    for leaves in (0, 2.5):
+        fleet = {"availability": {"kind": "always", "leaves": leaves}}
+        outcome = run(scenario([1, 1], strategy=strategy, fleet=fleet))
+        assert all(event.time_us <= leaves * 1e6 for event in outcome.of("aggregated"))

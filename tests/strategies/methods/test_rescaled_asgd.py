@@ -78,6 +78,12 @@ def test_tasks_without_time_are_refused() -> None:
         work([1, 0], versions=3)
 
 
+def test_a_fleet_without_any_client_makes_no_step() -> None:
+    fleet = {"availability": {"kind": "always", "leaves": 0}}
+    nobody = run(scenario([1, 2], strategy={"kind": "rescaled_asgd"}, fleet=fleet))
+    assert not nobody.of("aggregated")
+
+
 def test_times_without_a_mean_are_refused() -> None:
     heavy = {"dist": "pareto", "b": 0.9, "allow_heavy_tail": True}
     settings = scenario(2, strategy={"kind": "rescaled_asgd"}, compute={"jitter": heavy})
