@@ -71,7 +71,7 @@ class IdleClients:
         """
         population, busy = self.population, self.busy
         if among is None and (population - len(busy)) * 8 >= population + 8 * n:
-            if n > 1:
+            if n != 1:
                 return self._draw_by_rejection(n)
             while (client := int(self._uniform() * population)) in busy:
                 pass
