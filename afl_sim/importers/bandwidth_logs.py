@@ -71,6 +71,8 @@ def _packet_times(source: Source) -> list[int]:
     for line, text in source.lines():
         if not (text.isascii() and text.isdecimal() and len(text) <= 16):
             source.wrong(line, f"got {show(text)}; expected a whole number of milliseconds")
+        elif int(text) > _LONGEST_MS:
+            source.wrong(line, f"got {text} ms; expected at most {_LONGEST_MS:g} ms")
         elif times and int(text) < times[-1]:
             source.wrong(line, f"{text} comes after {times[-1]}; expected times that never fall")
         else:
@@ -154,7 +156,9 @@ def import_pensieve(
             if row is None:
                 continue
             time, rate = row
-            if before is not None and time <= before:
+            if time > LONGEST_SECONDS:
+                source.wrong(line, f"{time:g} s; expected at most {LONGEST_SECONDS:g} s")
+            elif before is not None and round(time * 1e6) <= round(before * 1e6):
                 source.wrong(line, f"{time:g} s comes after {before:g} s; expected times that rise")
             elif before is not None:
                 link.add(line, round(before * 1e6), round(time * 1e6), rate * 125_000)

@@ -226,7 +226,7 @@ def size_of(key: str, name: str, unit: str | None) -> float:
 def _value(source: Source, line: int, column: _Column, cell: str) -> float | None:
     value = number(cell)
     positive = column.key not in ("download_latency", "upload_latency")
-    if math.isfinite(value) and (value > 0 if positive else value >= 0):
+    if (value > 0 if positive else value >= 0) and math.isfinite(value * column.factor):
         return value * column.factor
     quantity = _quantity(column.key)
     why = ""
@@ -291,4 +291,4 @@ def _speeds(record: Any) -> list[float]:
         except ValueError:
             return []
     found = results if isinstance(results, list) else []
-    return [value for value in map(number, found) if 0 < value < math.inf]
+    return [value for value in map(number, found) if 0 < value * _KBIT < math.inf]

@@ -114,9 +114,9 @@ def _devices(source: Source, entries: Mapping[Any, Mapping[str, Any]], factor: f
     rows = []
     for key, entry in entries.items():
         compute, bandwidth = _number(entry.get("computation")), _number(entry.get("communication"))
-        if not 0 < compute < math.inf:
+        if not 0 < compute * factor < math.inf:
             source.drop("devices whose computation is no number above 0")
-        elif not 0 < bandwidth < math.inf:
+        elif not 0 < bandwidth * BYTES_PER_SECOND < math.inf:
             source.drop("devices whose communication is no number above 0")
         else:
             rate = exact(bandwidth * BYTES_PER_SECOND)
@@ -138,7 +138,7 @@ def _stays(source: Source, entries: Mapping[Any, Mapping[str, Any]]) -> list[Sta
             source.drop("clients whose finish_time is no number above 0")
         else:
             spans = zip(begins, ends, strict=True)
-            intervals = [(begin, end) for begin, end in spans if begin < min(end, repeat)]
+            intervals = [(begin, end) for begin, end in spans if min(end, repeat) - begin >= 1e-6]
             if len(intervals) < len(begins):
                 source.dropped["intervals that do not last"] += len(begins) - len(intervals)
             if intervals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final, Literal
 from afl_sim.errors import InputError
 from afl_sim.importers.imported import File, Imported, Table, counted, left_out
 from afl_sim.importers.reading import Source, seconds_text
+from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.traces.bandwidths import SLOWEST
 from afl_sim.scenario.wording import exact
 
@@ -52,6 +54,13 @@ class LinkBuilder:
 
     def add(self, line: int, start_us: int, end_us: int, rate: float) -> None:
         """Add a measurement; a gap before it is filled or a mistake, an overlap is a mistake."""
+        if not rate < math.inf or end_us > LONGEST_SECONDS * 1e6:
+            self.source.wrong(
+                line,
+                f"{rate:g} bytes per second until {end_us / 1e6:g} s; expected a finite bandwidth, "
+                f"and times of at most {LONGEST_SECONDS:g} s",
+            )
+            return
         if self._origin is None:
             self._origin = start_us
         start, end = start_us - self._origin, end_us - self._origin

@@ -11,6 +11,7 @@ from rich.console import Console
 from afl_sim import load_scenario, simulate
 from afl_sim.analysis import comparison, print_comparison, write_comparison
 from afl_sim.analysis.measures import measurements
+from afl_sim.analysis.metrics import has_metric
 from afl_sim.analysis.steady import steady_state
 from afl_sim.recording import RunFolder, load_run
 
@@ -58,6 +59,13 @@ def test_runs_that_train_nothing_have_no_row_of_accuracy(runs):
     clock = [replace(found, manifest={**found.manifest, "timing_only": True})]
     assert "final_accuracy" not in comparison(clock)
     assert "accuracy" not in printed(clock)
+
+
+def test_a_run_without_training_has_no_metric_and_its_table_is_not_read(runs):
+    (found,) = (run for run in runs if run.label == "clock")
+    clock = replace(found, manifest={**found.manifest, "timing_only": True})
+    assert not has_metric(clock, "accuracy")
+    assert "metrics" not in vars(clock)
 
 
 def test_settings_that_a_study_has_not_begun_are_listed_as_such(runs, tmp_path):

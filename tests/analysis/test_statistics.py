@@ -10,9 +10,10 @@ from scipy.stats import t
 
 from afl_sim.analysis.replications import groups, paired_runs, pairs
 from afl_sim.analysis.statistics import median_time, student_interval
-from afl_sim.analysis.steady import steady_state
+from afl_sim.analysis.steady import steady_state, steady_state_of
 from afl_sim.analysis.warm_up import BATCH, warm_up
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
+from afl_sim.recording.columns import columns_of
 from afl_sim.world.event_kinds import (
     AGGREGATED,
     ARRIVED,
@@ -151,6 +152,27 @@ def test_a_warm_up_is_cut_from_all_three_at_the_same_time():
     assert found["steady_staleness"] == 3.0
     assert found["steady_utilisation"] == pytest.approx(1.0)
     assert found["steady_throughput"] == pytest.approx(2.0)
+
+
+def test_a_short_log_is_read_once_and_gives_what_its_parts_give():
+    second = 1_000_000
+    log = EventLog()
+    log.append(0, DISPATCHED, 9, 0, 0, 0)
+    for update in range(360):
+        log.append((update + 1) * second, AGGREGATED, 0, update, update + 1, 0, 3 * (update >= 60))
+    whole, asked = log.frame(), []
+
+    def read(rows):
+        def batches(names):
+            asked.append(rows)
+            yield from (columns_of(whole[i : i + rows], names) for i in range(0, 361, rows))
+
+        return batches
+
+    found = steady_state_of(read(361))
+    assert found["warm_up_seconds"] == 60.0
+    assert steady_state_of(read(50)) == found
+    assert asked == [361, 50, 50]
 
 
 def test_a_run_that_aggregated_nothing_has_no_steady_state():

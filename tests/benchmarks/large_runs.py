@@ -2,31 +2,43 @@
 
     python tests/benchmarks/large_runs.py [--quick] [--keep FOLDER] [--out results/large_runs.md]
 
-A timing-only run of ``scenarios/million-clients.yaml`` with 1,000 clients, 100 in flight and a
-buffer of 10 is made, and then read by each command. A study of many short runs is made and read,
-too. Memory is the largest sum of the resident memory of a command and of its children, looked at
-from outside. Pages that processes share count in each of them. Times are of the processor, with the
-imports (children too), and of the clock. Nothing here passes or fails.
+A timing-only run of ``scenarios/million-clients.yaml`` with 1,000 clients, 100 in flight, a buffer
+of 10 and a trace is made, and then read by each command. A study of many short runs is made and
+read, too. Memory is the largest sum of the resident memory of a command and of its children, looked
+at from outside. Pages that processes share count in each of them. Times are of the processor, with
+the imports (children too), and of the clock. Nothing here passes or fails: a command that fails has
+a row that says so. Each row is written at once, so that a measurement can be broken off.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
+from typing import Any
 
 from measuring import Section, machine
 
 _EVERY = 0.1  # seconds between two looks
 _FIGURES = ("heterogeneity", "stragglers", "staleness", "staleness-time", "timeline", "network")
-_SETTINGS = ("clients.count=1000", "strategy.concurrency=100", "strategy.buffer_size=10")
+_HEADER = ("command", "peak, MB", "its own, MB", "half-way, MB", "CPU, s", "wall, s")
+_COMMAND = "python tests/benchmarks/large_runs.py"
+_WORKERS = 2
+_SETTINGS = (
+    "clients.count=1000",
+    "strategy.concurrency=100",
+    "strategy.buffer_size=10",
+    "recording.trace=true",
+)
 _STUDY = """
 name: many
 seed: 1
@@ -92,16 +104,16 @@ def watch(command: Sequence[str]) -> Watched:
 
 def _memory(pid: int) -> tuple[float, float]:
     """Resident megabytes of a process, and of its children together."""
-    tasks = Path(f"/proc/{pid}/task")
-    try:
-        children = [
-            int(child)
-            for task in tasks.iterdir()
-            for child in (task / "children").read_text().split()
-        ]
-    except OSError:  # it has ended
-        return 0.0, 0.0
-    return _resident(pid), sum(sum(_memory(child)) for child in children)
+    return _resident(pid), sum(sum(_memory(child)) for child in _children(pid))
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):  # the process has ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # one of its threads has ended
+                found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def _resident(pid: int) -> float:
@@ -112,70 +124,103 @@ def _resident(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def measure(updates: int, seeds: int, folder: Path) -> list[Section]:
+def measure(updates: int, seeds: int, folder: Path, tell: Callable[[list[Section]], None]) -> None:
     """Make a run and a study in a folder, and watch each command.
 
     Args:
-        updates: of the run.
-        seeds: of the study, which has ten settings.
-        folder: what is there already is not made again.
+        updates: of the run; 0 for none.
+        seeds: of the study, which has ten settings; 0 for no study.
+        folder: what is whole there already is not made again.
+        tell: called with all tables after each row.
     """
     afl_sim = [sys.executable, "-m", "afl_sim"]
-    run, rows = folder / f"run-{updates}", []
-    if not run.exists():
-        stop = (*_SETTINGS, f"stop.updates={updates}")
-        sets = [word for setting in stop for word in ("--set", setting)]
-        make = [*afl_sim, "run", "million-clients", "--timing-only", "--out", str(run), *sets]
-        rows.append(watch(make).row("`run`, with its summary"))
-    for name in _FIGURES:
-        out = ["--out", str(folder / "figures")]
-        found = watch([*afl_sim, "plot", str(run), "--figure", name, *out])
-        rows.append(found.row(f"`plot --figure {name}`"))
-    rows.append(watch([*afl_sim, "plot", str(run), "--out", str(folder / "figures")]).row("`plot`"))
-    report = [*afl_sim, "report", str(run), "--out", str(folder / "report.html")]
-    rows.append(watch(report).row("`report`"))
-    rows.append(watch([*afl_sim, "compare", str(run)]).row("`compare`"))
-    rows.append(watch([*afl_sim, "diff", str(run), str(run)]).row("`diff` with itself"))
-    log = (run / "events.parquet").stat().st_size / 1e6
-    header = ("command", "peak, MB", "its own, MB", "half-way, MB", "CPU, s", "wall, s")
-    sections = [
-        Section(
-            f"A timing-only run of {updates:,} updates",
-            "python tests/benchmarks/large_runs.py",
-            header,
-            rows,
-            (f"The log takes {log:,.0f} MB.",),
-        )
-    ]
-    study, source, rows = folder / f"study-{seeds}", folder / "many.yaml", []
-    source.write_text(_STUDY.format(seeds=seeds))
-    if not study.exists():
-        make = [*afl_sim, "run", str(source), "--timing-only", "--out", str(study)]
-        rows.append(watch([*make, "--workers", "2"]).row("`run --workers 2`"))
-    rows.append(watch([*afl_sim, "compare", str(study)]).row("`compare`"))
-    rows.append(watch([*afl_sim, "report", str(study)]).row("`report`"))
-    title = f"A study of {10 * seeds:,} timing-only runs of 100 updates"
-    sections.append(Section(title, "python tests/benchmarks/large_runs.py", header, rows))
-    return sections
+    sections: list[Section] = []
+
+    def begin(title: str, notes: list[str]) -> Callable[[str, Sequence[str]], None]:
+        rows: list[tuple[str, ...]] = []
+        sections.append(Section(title, _COMMAND, _HEADER, rows, notes))
+
+        def add(name: str, command: Sequence[str]) -> None:
+            try:
+                rows.append(watch([*afl_sim, *command]).row(name))
+            except subprocess.CalledProcessError as error:
+                rows.append((name, f"failed with {error.returncode}", *["-"] * 4))
+            tell(sections)
+
+        return add
+
+    if updates:
+        notes: list[str] = []
+        add = begin(f"A timing-only run of {updates:,} updates", notes)
+        run = folder / f"run-{updates}"
+        if not _summaries([run]):
+            stop = (*_SETTINGS, f"stop.updates={updates}")
+            sets = [word for setting in stop for word in ("--set", setting)]
+            make = ["run", "million-clients", "--timing-only", "--force", "--out", str(run), *sets]
+            add("`run`, with its summary and trace", make)
+        sizes = {path.name: path.stat().st_size / 1e6 for path in sorted(run.glob("*.*"))}
+        notes.append("; ".join(f"{name}: {size:,.1f} MB" for name, size in sizes.items()))
+        add("`compare`", ["compare", str(run)])
+        add("`report`", ["report", str(run), "--out", str(folder / "report.html")])
+        figures = ["--out", str(folder / "figures")]
+        add("`plot`", ["plot", str(run), *figures])
+        for name in _FIGURES:
+            add(f"`plot --figure {name}`", ["plot", str(run), "--figure", name, *figures])
+        add("`diff` with itself", ["diff", str(run), str(run)])
+    if seeds:
+        notes = []
+        add = begin(f"A study of {10 * seeds:,} timing-only runs of 100 updates", notes)
+        study, source = folder / f"study-{seeds}", folder / "many.yaml"
+        source.write_text(_STUDY.format(seeds=seeds))
+        if len(_summaries(study.glob("*-r*"))) < 10 * seeds:
+            make = ["run", str(source), "--timing-only", "--force", "--out", str(study)]
+            began = perf_counter()
+            add(f"`run --workers {_WORKERS}`", [*make, "--workers", str(_WORKERS)])
+            spent = _WORKERS * (perf_counter() - began)
+            runs = _summaries(study.glob("*-r*"))
+            own = sum(summary["wall_seconds"]["total"] for summary in runs)
+            notes.append(
+                f"A worker had {1000 * (spent - own) / max(1, len(runs)):,.0f} ms of the clock for "
+                f"each run beyond the {1000 * own / max(1, len(runs)):,.0f} ms of the run itself. "
+                "The start of the workers and the table at the end are in it."
+            )
+        add("`compare`", ["compare", str(study)])
+        add("`report`", ["report", str(study)])
+
+
+def _summaries(runs: Iterable[Path]) -> list[dict[str, Any]]:
+    """The summaries of the runs that have ended."""
+    there = [run / "summary.json" for run in runs]
+    return [json.loads(path.read_text()) for path in there if path.is_file()]
 
 
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="100,000 updates, 20 runs")
+    parser.add_argument("--updates", type=int, help="of the run; 0 for none")
+    parser.add_argument("--seeds", type=int, help="of the study of ten settings; 0 for none")
     parser.add_argument("--keep", type=Path, help="make the runs here, and keep them")
     parser.add_argument("--out", type=Path, help="also write the tables here")
     options = parser.parse_args()
-    sizes = (100_000, 2) if options.quick else (10_000_000, 100)
+    updates, seeds = (100_000, 2) if options.quick else (10_000_000, 100)
+
+    def tell(sections: list[Section]) -> None:
+        tables = "\n\n".join(section.markdown() for section in sections)
+        text = f"# Long runs and large studies\n\n{tables}\n\nOn: {machine()}\n"
+        print(" | ".join(sections[-1].rows[-1]), flush=True)
+        if options.out:
+            options.out.write_text(text, encoding="utf-8")
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        sections = measure(*sizes, folder)
-    tables = "\n\n".join(section.markdown() for section in sections)
-    text = f"# Long runs and large studies\n\n{tables}\n\nOn: {machine()}\n"
-    print(text)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        measure(
+            updates if options.updates is None else options.updates,
+            seeds if options.seeds is None else options.seeds,
+            folder,
+            tell,
+        )
 
 
 if __name__ == "__main__":

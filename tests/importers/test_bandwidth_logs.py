@@ -105,6 +105,7 @@ def test_suffixes_tell_the_direction(file: Callable[..., Path]) -> None:
         ("1\n3\n2\n", "log:3: 2 comes after 3; expected times that never fall"),
         ("1\n-3\n", "log:2: got '-3'; expected a whole number of milliseconds"),
         ("1\n2.5\n", "log:2: got '2.5'; expected a whole number of milliseconds"),
+        ("1\n9999999999999999\n", "log:2: got 9999999999999999 ms; expected at most 9e+15 ms"),
         ("0\n0\n", "log: all packets are at millisecond 0; expected a trace that lasts"),
         ("", "log is empty; expected measurements"),
         ("\n\n", "log is empty; expected measurements"),
@@ -284,6 +285,29 @@ def test_a_wrong_table_of_bandwidths_is_refused_with_its_line(
     with pytest.raises(InputError) as error:
         import_bandwidth([file(text)], {})
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("importer", "text", "message"),
+    [
+        (
+            import_pensieve,
+            "0 1\n1 1e308\n",
+            "log:2: inf bytes per second until 1 s; expected a fin",
+        ),
+        (import_pensieve, "0 1\n1e300 1\n", "log:2: 1e+300 s; expected at most 9e+12 s"),
+        (import_pensieve, "0 1\n1e-9 5\n1 3\n", "log:2: 1e-09 s comes after 0 s; expected times"),
+        (import_pensieve, "0 1\n1e305 1\n", "log:2: 1e+305 s; expected at most 9e+12 s"),
+        (import_hsdpa, "1 9 0 0 1e308 1\n", "log:1: inf bytes per second until 0.009 s; expected"),
+    ],
+)
+def test_a_link_that_no_scenario_could_have_is_refused_with_its_line(
+    importer: Callable[..., Imported], file: Callable[..., Path], text: str, message: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        importer([file(text)])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 # -- all -------------------------------------------------------------------------------------------

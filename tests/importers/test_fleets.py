@@ -124,14 +124,15 @@ def test_entries_that_cannot_be_are_left_out_and_counted(file: Callable[..., Pat
         4: {**BEHAVIOUR[2], "finish_time": -1},
         5: {**BEHAVIOUR[2], "inactive": [11]},
         6: {**BEHAVIOUR[2], "active": "x"},
+        7: {**BEHAVIOUR[2], "active": [1e-7], "inactive": [2e-7]},
     }
     found = import_fedscale([file(wrong)])
     assert found.count == 2
     assert [line for line in found.report if line.startswith("left out")] == [
-        "left out: 1 clients that are never available",
+        "left out: 2 clients that are never available",
         "left out: 2 clients whose active and inactive are no lists of the same length",
         "left out: 1 clients whose finish_time is no number above 0",
-        "left out: 1 intervals that do not last",
+        "left out: 2 intervals that do not last",
     ]
     bad = {
         1: {"computation": -1.0, "communication": 2.0},
@@ -384,6 +385,7 @@ def test_columns_with_the_names_of_a_device_trace_need_no_meaning(
             ":3: s is '30 ms'; expected a number above 0 w",
         ),
         (["upload_latency=s"], "s\n0\nnan\n", ":3: s is 'nan'; expected a number of 0 or more"),
+        (["weight=s", "upload_bandwidth=b:GB/s"], "s,b\n1,1e308\n", ":2: b is '1e308'; expected a"),
         (["upload_latency=s"], "s\n", ": no row has a number in each column"),
         ([], "0.5,3\n1,2\n", ":1: the header has the number '0.5' as a name"),
     ],
@@ -403,8 +405,9 @@ def test_a_record_of_mobiperf_is_a_device_with_its_median(
         {"tcp_speed_results": [1000, 3000, 8000], "device_properties": {"model": "x"}},
         {"tcp_speed_results": "[400, 800]"},
         {"tcp_speed_results": []},
+        {"tcp_speed_results": [1e308]},
         {"other": 1},
     ]
     found = import_mobiperf([file(json.dumps(records))], "download")
     assert devices_of(scenario_of(found, tmp_path)) == {"download_bandwidth": (375_000, 75_000)}
-    assert "left out: 2 records without a speed above 0" in found.report
+    assert "left out: 3 records without a speed above 0" in found.report

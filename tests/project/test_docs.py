@@ -28,6 +28,7 @@ from afl_sim.analysis import FIGURES
 from afl_sim.cli import app
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.built_in import MODELS, build_model
+from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.papers.target import Target, target_names
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.kinds import catalogue
@@ -155,6 +156,7 @@ TRACES = {
     "shifts.csv": "hours\n8\n12\n24\n",
     "uplinks.csv": "start,end,bandwidth\n0,10,5000\n10,15,0\n",
     "here.csv": "seconds_per_sample\n0.01\n0.02\n",
+    "fleet.csv": "GFLOP_per_s,memory_GB,samples,on_h,off_h\n40,3,42,9,3\n4,1,6,2,10\n",
     "presence.csv": "client,start,end\n0,0,50000\n1,10,60000\n2,0,86400\n",
 }
 
@@ -174,6 +176,14 @@ def fragments() -> list[tuple[str, str]]:
     return found
 
 
+def with_text_keys(value: Any) -> Any:
+    """The same with ``on`` and ``off`` as keys, which YAML 1.1 takes for true and false."""
+    if isinstance(value, dict):
+        words = {True: "on", False: "off"}
+        return {words.get(key, key): with_text_keys(item) for key, item in value.items()}
+    return [with_text_keys(item) for item in value] if isinstance(value, list) else value
+
+
 @pytest.mark.parametrize(("page", "text"), fragments(), ids=lambda text: text.split("\n")[0][:50])
 def test_every_part_of_a_scenario_is_accepted(
     page: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -181,7 +191,7 @@ def test_every_part_of_a_scenario_is_accepted(
     scenario = yaml.safe_load(SMALLEST.read_text())
     scenario["clients"]["count"] = 3
     scenario["data"]["partition"]["replacement"] = True  # for any number of clients
-    for key, value in yaml.safe_load(text).items():
+    for key, value in with_text_keys(yaml.safe_load(text)).items():
         block = scenario
         for part in filter(None, WITHIN.get(key, "").split(".")):
             block = block[part]
@@ -278,11 +288,13 @@ OBJECTS: dict[str, tuple[type, ...]] = {
     "client": (Client,),
     "candidates": (Candidates,),
     "target": (Target,),
+    "ModelSpec": (ModelSpec,),
 }
 WRITTEN = {
     *("study.json", "study.yaml", "table.csv", "table.md", "comparison.csv", "report.html"),
     *("personal.safetensors", "models/version-12.safetensors"),
     *("bus.yaml", "bus.csv", "bus-links.csv"),
+    *("winner.yaml", "candidates.csv", "runs/looked/candidates.csv", "design.json"),
 }
 PLACEHOLDERS = {"package.module", "KEY.PATH"}
 SUFFIXES = (

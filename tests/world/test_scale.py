@@ -154,3 +154,8 @@ def test_ten_billion_clients_that_draw_on_demand_are_simulated_and_read(tmp_path
     assert int((tasks["fate"] == "aggregated").sum()) == 20
     assert tasks["client"].max() > 2**32
     assert len(tasks) == run.summary["updates"]["dispatched"]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_as_many_idle_clients_are_drawn_as_are_asked_for(n: int) -> None:
+    assert len(IdleClients(100, Streams(1)).draw(n)) == n
