@@ -83,19 +83,24 @@ def _solve_and_tell(problem: Problem, options: Any, origin: dict[str, Any]) -> N
     from afl_sim.run.bits import native_notes
 
     place = options.out or place_of(problem, options.timing_only)
+    found_lines: list[str] = []
     with (
         Display() as display,
         Interruption(display.finish, options.timing_only) as interruption,
     ):
         for note in native_notes([problem.scenario], options.timing_only):
             display.finish(note)
-        asked = replace(options, out=place, say=display.finish, stop_wanted=interruption.wanted)
+        # Without training, what is said of the candidates is the result.
+        say = found_lines.append if options.timing_only else display.finish
+        asked = replace(options, out=place, say=say, stop_wanted=interruption.wanted)
         try:
             found = solve(problem, asked, origin)
         except KeyboardInterrupt:
             if (place / INDEX).is_file():
                 display.finish(f"to continue: {shlex.join(['afl-sim', 'resume', str(place)])}")
             raise
+    for line in found_lines:
+        print(line)
     _tell(found)
 
 

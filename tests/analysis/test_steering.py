@@ -9,7 +9,7 @@ import matplotlib.image as mpimg
 import numpy as np
 import pytest
 from fake_runs import fake_run
-from figure_checks import assert_texts_are_apart, legend_of, varied
+from figure_checks import assert_texts_are_apart, legend_of, shown_by, varied
 
 from afl_sim.analysis import FIGURES, drawing
 from afl_sim.analysis.choosing import chosen, split
@@ -140,7 +140,7 @@ def test_each_figure_has_the_limits_that_it_is_said_to_take(runs: list[Run], nam
         xlim=(12.0, 14.0) if "xlim" in takes else None,
         ylim=(0.5, 7.0) if "ylim" in takes else None,
     )
-    figure = FIGURES[name].function(runs, view=view)
+    figure = FIGURES[name].function(shown_by(name, runs, len(runs)), view=view)
     assert view.xlim in (None, figure.axes[0].get_xlim())
     assert view.ylim in (None, figure.axes[0].get_ylim())
     assert_texts_are_apart(figure)
@@ -150,7 +150,7 @@ def test_each_figure_has_the_limits_that_it_is_said_to_take(runs: list[Run], nam
 def test_each_figure_has_the_scales_that_it_is_said_to_take(runs: list[Run], name: str) -> None:
     log = tuple(axis for axis in "xy" if f"log {axis}" in FIGURES[name].takes)
     view = View("time" if name == "learning" else None, log=log)
-    figure = FIGURES[name].function(runs, view=view)
+    figure = FIGURES[name].function(shown_by(name, runs, len(runs)), view=view)
     axes = figure.axes[0]
     scales = {"x": axes.get_xscale(), "y": axes.get_yscale()}
     assert {scales[axis] for axis in log} == {"log"}

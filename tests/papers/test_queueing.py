@@ -14,6 +14,7 @@ from afl_sim.papers.target import find_target
 from afl_sim.run.validation import check_study
 from afl_sim.theory.formulas import mean_queue, network_rate
 from afl_sim.theory.jackson import probabilities
+from afl_sim.world.event_kinds import AGGREGATED
 
 TIMES = [1.0] * 5 + [4.0] * 5
 
@@ -57,14 +58,17 @@ def made_up(
     """A run with these aggregated updates."""
     events = pd.DataFrame(
         {
-            "kind": "aggregated",
+            "kind": AGGREGATED,
             "time_us": [int(1e6 * at) for at in seconds],
             "client": clients,
             "staleness": stale,
         }
     )
     strategy = {"sampling": sampling, "concurrency": m}
-    return SimpleNamespace(events=events, scenario={"strategy": strategy, "seed": 1})
+    return SimpleNamespace(
+        event_batches=lambda *names: iter([{name: events[name].to_numpy() for name in names}]),
+        scenario={"strategy": strategy, "seed": 1},
+    )
 
 
 def test_the_warm_up_is_left_out_and_classes_are_apart() -> None:

@@ -81,7 +81,7 @@ BEHIND_A_QUESTION = {
 
 LINUX_FOLDERS = ("/proc/", "/sys/", "/dev/shm")
 WITH_ANOTHER_WAY = {
-    "afl_sim/execution/arithmetic.py": {"/proc/cpuinfo"},  # `platform` names it too
+    "afl_sim/machine.py": {"/proc/cpuinfo"},  # elsewhere `platform` names the processor
     "afl_sim/portable/processor.py": {"/proc/cpuinfo"},  # elsewhere bits are native
 }
 

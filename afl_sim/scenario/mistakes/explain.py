@@ -229,15 +229,15 @@ def _read(location: KeyPath, data: Any, absent: bool) -> tuple[int, KeyPath]:
     present = (isinstance(data, dict) and part in data) or (
         isinstance(data, list) and isinstance(part, int) and part < len(data)
     )
+    # A block may be written as its kind alone.
+    tag = part in (data.get("kind"), None) if isinstance(data, dict) else part == data
     ways: list[tuple[int, KeyPath]] = []
     if present:
         cost, path = _read(rest, child(data, part), absent)
         ways.append((cost, (part, *path)))
     elif absent and not rest:
         # A value that is no block has no keys, unless it is one key's short form of the block.
-        ways.append((0 if isinstance(data, dict) else 2, (part,)))
-    # A block may be written as its kind alone.
-    tag = part in (data.get("kind"), None) if isinstance(data, dict) else part == data
+        ways.append((0 if isinstance(data, dict) and not tag else 2, (part,)))
     if not present or tag:
         cost, path = _read(rest, data, absent)
         ways.append((cost + (1 if tag else 3), path))

@@ -6,8 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Protocol
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
 from afl_sim.scenario.distributions.uses import (
@@ -18,7 +26,7 @@ from afl_sim.scenario.distributions.uses import (
 )
 from afl_sim.scenario.section import Number, Section
 from afl_sim.scenario.sections.carbon import CarbonIntensity
-from afl_sim.scenario.sections.energy_presets import NETWORKS, expanded
+from afl_sim.scenario.sections.energy_presets import NETWORKS, expanded, schema_with
 from afl_sim.scenario.sections.energy_presets import POWER as POWER_PRESETS
 from afl_sim.scenario.units import ENERGY, PER_BYTE, PER_SAMPLE_TRAINED, POWER
 
@@ -124,7 +132,27 @@ def _both_directions(value: Any) -> Any:
     return {"download": value, "upload": value}
 
 
-EnergyPerByte = Annotated[BytesEnergy, BeforeValidator(_both_directions)]
+class _NameOfPreset:
+    """What an editor accepts in place of a block of powers: the name of a preset."""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return schema_with(handler(core), POWER_PRESETS, handler)
+
+
+class _ShortForms:
+    """What an editor accepts in place of a block of both directions: a number, a law, a preset."""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        block = handler(core)
+        numbers = handler.resolve_ref_schema(block)["properties"]["download"]["anyOf"][0]
+        return {"anyOf": [numbers, *schema_with(block, NETWORKS, handler)["anyOf"]]}
+
+
+EnergyPerByte = Annotated[BytesEnergy, BeforeValidator(_both_directions), _ShortForms()]
 
 
 class ClientPrice(Section):
@@ -180,7 +208,7 @@ ENERGY_KEYS: Final = (
 """The keys of a fleet, and of a group, that say what clients use and cost."""
 
 PowerKey = Annotated[
-    Power | None,
+    Annotated[Power, _NameOfPreset()] | None,
     Field(
         description="The power of each client's device by phase; null: the energy of clients is "
         "not counted. It changes no schedule."

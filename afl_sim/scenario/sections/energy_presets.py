@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.wording import hint, show
@@ -125,3 +127,18 @@ def expanded(value: Any, presets: Mapping[str, Preset]) -> Any:
         raise PydanticCustomError("scenario", "{why}", {"why": why})
     own = {key: each for key, each in block.items() if key != PRESET}
     return {**presets[name].values, **own}
+
+
+def schema_with(
+    block: JsonSchemaValue, presets: Mapping[str, Preset], handler: GetJsonSchemaHandler
+) -> JsonSchemaValue:
+    """The JSON schema of a block that may name a preset, or be the name of one.
+
+    Args:
+        block: the schema of the block, or a reference to it; the key `PRESET` is added to it.
+        presets: those that there are.
+        handler: pydantic's.
+    """
+    names = {"type": "string", "enum": list(presets)}
+    handler.resolve_ref_schema(block)["properties"][PRESET] = names
+    return {"anyOf": [names, block]}

@@ -47,7 +47,7 @@ def test_axes_have_units_and_no_text_lies_on_another_or_leaves_the_figure(runs, 
 @pytest.mark.parametrize("style", ["paper", COLUMN, "slides"], ids=["paper", "84mm", "slides"])
 @pytest.mark.parametrize("name", [*STUDY, "accuracy", "time-to-accuracy", "stragglers"])
 def test_no_text_lies_on_another_in_a_studys_figures(study, name, style):
-    assert_texts_are_apart(FIGURES[name].function(study, style=style))
+    assert_texts_are_apart(FIGURES[name].function(shown_by(name, study, len(study)), style=style))
 
 
 @pytest.mark.parametrize("figure", ["time-to-accuracy", "staleness", "sweep"])

@@ -55,7 +55,7 @@ def model(settings: str) -> str:
 
 
 def initial(*settings: str) -> Tensor:
-    return prepare(load_scenario(SMALLEST, settings), timing_only=True).initial
+    return prepare(load_scenario(SMALLEST, settings)).initial
 
 
 # -- pretrained ------------------------------------------------------------------------------------

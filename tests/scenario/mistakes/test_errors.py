@@ -166,7 +166,10 @@ sweep:
             "jitter: {dist: pareto, b: 0.9, allow_heavy_tail: true}}}",
             "server.selection.by: got 'speed', but server.download.jitter has no finite mean",
         ),
-        ("server: {upload: {kind: fifo}}", "server.upload.bandwidth: missing"),
+        (
+            "server: {upload: {kind: fifo}}",
+            "server.upload: does not say its bandwidth; expected bandwidth",
+        ),
         ("server: {download: {kind: shard}}", "server.download.kind: unknown kind 'shard'"),
         ("evaluation: {seconds: 3}", "evaluation.seconds: has no effect"),
         ("recording: {trace: 1}", "recording.trace: got 1; expected true or false"),
@@ -226,7 +229,7 @@ def test_combinations_are_checked_even_beside_other_mistakes() -> None:
     text = BASE.replace("clients_per_round: 4", "clients_per_round: 40") + "recording: {trce: 1}"
     assert lines(text) == [
         "6: strategy.clients_per_round: got 40; expected at most 10",
-        "8: recording.trce: unknown key; expected one of trace, trace_limit, models; "
+        "8: recording.trce: unknown key; expected one of trace, trace_limit, trace_window, models; "
         "did you mean 'trace'?",
     ]
 

@@ -95,4 +95,6 @@ def test_a_block_that_needs_only_its_kind_may_be_that_word(sections: dict[str, s
 
 
 def test_a_kind_alone_that_needs_more_says_what() -> None:
-    assert "server.upload.bandwidth: missing" in told(server="{upload: fifo}")
+    assert "server.upload: does not say its bandwidth; expected bandwidth" in told(
+        server="{upload: fifo}"
+    )

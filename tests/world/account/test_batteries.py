@@ -78,7 +78,7 @@ def test_a_battery_needs_something_that_uses_it_up() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(worlds())
-def test_no_task_is_sent_to_a_client_that_is_charged(world: Scenario) -> None:
+def test_no_task_begins_at_a_client_that_is_charged(world: Scenario) -> None:
     world = with_power(world, {"compute": 3, "download": 1, "upload": 2, "idle": 0.1})
     battery = Battery(capacity=40, charging=4, level={"dist": "uniform"})
     groups = tuple(group.model_copy(update={"battery": battery}) for group in world.clients.groups)
@@ -89,8 +89,9 @@ def test_no_task_is_sent_to_a_client_that_is_charged(world: Scenario) -> None:
     charged: dict[int, int] = {}
     at_work: dict[int, int] = {}
     for event in outcome.events:
-        if event.kind == "dispatched":
+        if event.kind == "downloaded":  # a poll may leave a task for a client that is away
             assert event.time_us >= charged.get(event.client, 0)
+        elif event.kind == "dispatched":
             at_work[event.client] = at_work.get(event.client, 0) + 1
         elif event.kind in ("arrived", "cancelled", "failed"):
             at_work[event.client] -= 1
