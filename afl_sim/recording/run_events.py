@@ -127,7 +127,8 @@ class RunEvents:
         """Which events lie in a window of virtual time (microseconds), both ends included.
 
         Args:
-            begin_us, end_us: the window; None: to the last event.
+            begin_us: where the window begins.
+            end_us: where it ends; None: with the last event.
             most: the largest number of events; the first ones.
 
         Returns:
