@@ -206,8 +206,8 @@ A server with a buffer of 1,000 and 10,000 updates in flight has a mean stalenes
 without staleness, it is {million-clients[staleness]:.1f}. The tail is long: the largest staleness
 among them is {million-clients[stalest]:,.0f} versions. A population of that size costs one
 integer for each client that was ever sent a task. The table in
-[`tests/benchmarks/results/scale.md`](../tests/benchmarks/results/scale.md) of an earlier build shows a peak of 743 MB
-for a million updates of a million clients, of which the imported libraries take 646 MB.
+[`tests/benchmarks/results/scale.md`](../tests/benchmarks/results/scale.md) of an
+earlier build shows a peak of 743 MB for a million updates of a million clients, of which the imported libraries take 646 MB.
 """,
         options="--timing-only --set stop.updates=100_000",
     ),
