@@ -207,7 +207,8 @@ without staleness, it is {million-clients[staleness]:.1f}. The tail is long: the
 among them is {million-clients[stalest]:,.0f} versions. A population of that size costs one
 integer for each client that was ever sent a task. The table in
 [`tests/benchmarks/results/scale.md`](../tests/benchmarks/results/scale.md) of an
-earlier build shows a peak of 743 MB for a million updates of a million clients, of which the imported libraries take 646 MB.
+earlier build shows a peak of 743 MB for a million updates of a million clients, of which the
+imported libraries take 646 MB.
 """,
         options="--timing-only --set stop.updates=100_000",
     ),
