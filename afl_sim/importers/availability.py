@@ -134,17 +134,10 @@ def import_availability(
         f"{counted(len(stays), 'client')}, {counted(sum(len(s.intervals) for s in stays), 'stay')}",
         *times.report(),
     ]
-    report += left_out({**dict(sources[0].dropped), **_sum(sources)})
+    report += left_out(*(source.dropped for source in sources))
     if len(stays) < len(clients):
         report.append(f"left out: {len(clients) - len(stays):,} clients that are never available")
     return Imported(tuple(tables), {"availability": block}, len(stays), exactly, report)
-
-
-def _sum(sources: Sequence[Source]) -> dict[str, int]:
-    whole = sources[0].dropped.copy()
-    for source in sources[1:]:
-        whole += source.dropped
-    return dict(whole)
 
 
 def _by_number(client: str) -> tuple[int, int, str]:

@@ -106,10 +106,7 @@ def import_flash(
         f"available while: {', '.join(require)}",
         *times.report(),
     ]
-    whole = sources[0].dropped.copy()
-    for source in sources[1:]:
-        whole += source.dropped
-    report += left_out(whole)
+    report += left_out(*(source.dropped for source in sources))
     return Imported(tuple(tables), {"availability": block}, len(stays), exactly, report)
 
 

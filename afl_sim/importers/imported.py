@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -94,7 +95,7 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def left_out(dropped: Mapping[str, int]) -> Iterable[str]:
-    """A line for each reason for which something was left out."""
-    for reason, times in sorted(dropped.items()):
+def left_out(*dropped: Counter[str]) -> Iterable[str]:
+    """A line for each reason for which something was left out, of one file or of several."""
+    for reason, times in sorted(sum(dropped, start=Counter[str]()).items()):
         yield f"left out: {times:,} {reason}"

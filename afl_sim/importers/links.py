@@ -162,9 +162,7 @@ def imported_links(
             network[each] = block
     count = max(len(links) for links in groups.values())
     report = [f"{read}: {counted(len(useful), 'link')}", *_lengths(useful)]
-    report += left_out(
-        sum((source.dropped for source in sources), start=type(sources[0].dropped)())
-    )
+    report += left_out(*(source.dropped for source in sources))
     return Imported(tuple(tables), {"network": network}, max(20, count), report=report)
 
 
