@@ -18,7 +18,7 @@ from afl_sim.scenario.distributions.uses import (
 from afl_sim.scenario.section import LaterSection, Number, Seconds, Wait, kind_alone
 from afl_sim.scenario.traces.instants import looks_like_date
 from afl_sim.scenario.traces.intervals import Presences, Timing, read_intervals
-from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, TraceBlock
+from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, Sha256, TraceBlock
 from afl_sim.scenario.units import DURATION
 
 
@@ -159,11 +159,7 @@ class TracedAvailability(TraceBlock, _ForSome):
         "repeated.",
     )
     number_clients: NumberedClients = None
-    sha256: str | None = Field(
-        default=None,
-        description="SHA-256 of the file; filled in when the file is read, and "
-        "checked from then on.",
-    )
+    sha256: Sha256 = None
 
     def _load(self, path: Path) -> tuple[Presences, str]:
         repeat = None if self.repeat is None else self.repeat.constant

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag
 
 from afl_sim.scenario.section import Number
 from afl_sim.scenario.sections.availability import Origin
 from afl_sim.scenario.traces.instants import origin_problem
 from afl_sim.scenario.traces.intensities import INTENSITY, Intensities, read_intensities
 from afl_sim.scenario.traces.tables import TableProblems
-from afl_sim.scenario.traces.trace_block import TraceBlock
+from afl_sim.scenario.traces.trace_block import FileAlone, Sha256
 
 
-class TracedIntensity(TraceBlock):
+class TracedIntensity(FileAlone):
     """A carbon intensity that changes with the hour, from a file."""
 
     _later: ClassVar[tuple[str, ...]] = ()
@@ -38,16 +38,7 @@ class TracedIntensity(TraceBlock):
         description="The time in the file at which the run begins: seconds, or a date and time; "
         "null: that of the first row.",
     )
-    sha256: str | None = Field(
-        default=None,
-        description="SHA-256 of the file; filled in when the file is read, and checked from then "
-        "on.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _file_alone(cls, raw: Any) -> Any:
-        return {"trace": raw} if isinstance(raw, str) else raw
+    sha256: Sha256 = None
 
     def _load(self, path: Path) -> tuple[Intensities, str]:
         content, digest = read_intensities(path, self.time, self.column)

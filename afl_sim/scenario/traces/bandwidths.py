@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from afl_sim.scenario.section import LONGEST_SECONDS, Flag
 from afl_sim.scenario.traces.columns import By
@@ -25,7 +25,7 @@ from afl_sim.scenario.traces.tables import (
     stamp,
 )
 from afl_sim.scenario.traces.tables.clients import without_rows
-from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, TraceBlock
+from afl_sim.scenario.traces.trace_block import Factor, FileAlone, NumberedClients, Sha256
 from afl_sim.scenario.units import RATE
 from afl_sim.scenario.wording import exact, show
 
@@ -262,7 +262,7 @@ def _by_client(table: Table, numbers: Mapping[Any, int], links: Mapping[Any, _Li
     return [by_number[client] for client in range(clients)]
 
 
-class BandwidthTrace(TraceBlock):
+class BandwidthTrace(FileAlone):
     """Bandwidth that changes in time, as it was measured."""
 
     _later: ClassVar[tuple[str, ...]] = ()
@@ -301,16 +301,7 @@ class BandwidthTrace(TraceBlock):
         "kbit/s (bytes per second per unit of the file); null: as the name of the column says.",
     )
     number_clients: NumberedClients = None
-    sha256: str | None = Field(
-        default=None,
-        description="SHA-256 of the file; filled in when the file is read, and "
-        "checked from then on.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _file_alone(cls, raw: Any) -> Any:
-        return {"trace": raw} if isinstance(raw, str) else raw
+    sha256: Sha256 = None
 
     def _load(self, path: Path) -> tuple[tuple[Bandwidth, ...], str]:
         reading = BandwidthColumns(

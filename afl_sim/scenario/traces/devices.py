@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from afl_sim.scenario.section import Flag
 from afl_sim.scenario.traces.columns import By
@@ -40,7 +40,7 @@ from afl_sim.scenario.traces.tables import (
     open_table,
     stamp,
 )
-from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, TraceBlock
+from afl_sim.scenario.traces.trace_block import Factor, FileAlone, NumberedClients, Sha256
 from afl_sim.scenario.wording import hint
 
 
@@ -187,7 +187,7 @@ def _check_header(
             )
 
 
-class DeviceTrace(TraceBlock):
+class DeviceTrace(FileAlone):
     """Measured devices: each column of the file replaces the key of the same name."""
 
     _later: ClassVar[tuple[str, ...]] = ("factor", "number_clients", "columns", "replacement")
@@ -224,16 +224,7 @@ class DeviceTrace(TraceBlock):
         "{seconds_per_sample: 0.001} if the file has milliseconds (no unit).",
     )
     number_clients: NumberedClients = None
-    sha256: str | None = Field(
-        default=None,
-        description="SHA-256 of the file; filled in when the file is read, and "
-        "checked from then on.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _file_alone(cls, raw: Any) -> Any:
-        return {"trace": raw} if isinstance(raw, str) else raw
+    sha256: Sha256 = None
 
     def _load(self, path: Path) -> tuple[Devices, str]:
         if self.number_clients is not None and self.by == "sample":

@@ -29,6 +29,14 @@ NumberedClients = Annotated[
     ),
 ]
 
+Sha256 = Annotated[
+    str | None,
+    Field(
+        description="SHA-256 of the file; filled in when the file is read, and checked from then "
+        "on."
+    ),
+]
+
 
 class TraceBlock(LaterSection):
     """A block with the keys ``trace`` and ``sha256``, whose file is read when it is validated."""
@@ -65,3 +73,12 @@ class TraceBlock(LaterSection):
         read: Self = made.model_copy(update={"trace": str(path), "sha256": digest})
         read._content = content
         return read
+
+
+class FileAlone(TraceBlock):
+    """A block that may be written as the name of its file alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_alone(cls, raw: Any) -> Any:
+        return {"trace": raw} if isinstance(raw, str) else raw
