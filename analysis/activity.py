@@ -143,8 +143,9 @@ class Activity:
                     self._cell(name).add(*part)
 
     def _cell(self, key: tuple[int, str]) -> Occupancy:
-        edges = np.linspace(*self._window, CELLS + 1)
-        return self._cells.setdefault(key, Occupancy(edges))
+        if key not in self._cells:
+            self._cells[key] = Occupancy(np.linspace(*self._window, CELLS + 1))
+        return self._cells[key]
 
     def spans(self, client: int) -> Spans:
         """When a client downloaded, queued, computed and uploaded: spans in virtual seconds."""

@@ -22,7 +22,7 @@ from afl_sim.design.screening import Entry
 from afl_sim.errors import AflSimError
 from afl_sim.recording import Run
 from afl_sim.run.opened import load_run
-from afl_sim.scenario.sections.design import Budget
+from afl_sim.scenario.sections.design import DEFAULT_SHARE, Budget
 
 PATIENCE: Final = 2.0
 """How many times the least cost so far a candidate may take before it is given up."""
@@ -78,7 +78,7 @@ def spent_of(budget: Budget, whole: float, before: float = 0.0) -> Spent:
     """
     if budget.wall_seconds is not None:
         return Spent(None, budget.wall_seconds, began=monotonic(), before=before)
-    share = 0.2 if budget.share is None else budget.share
+    share = DEFAULT_SHARE if budget.share is None else budget.share
     limit = float(budget.samples) if budget.samples is not None else share * whole
     return Spent(limit, None, began=monotonic(), before=before)
 
@@ -99,6 +99,7 @@ class Halving:
         self._schedules = schedules
         self._team = team
         self._counted: dict[str, int] = {}
+        self._of: dict[tuple[int, int], Schedule] = {}  # by candidate and seed
 
     def plan(self, entries: Sequence[Entry], count: int, spent: Spent) -> list[Rung]:
         """The rungs for so many candidates like these."""
@@ -172,8 +173,10 @@ class Halving:
     ) -> int:
         """How many candidates can be trained with so many samples; at least a given number."""
         count = min(least, len(entries))
-        while count < len(entries):
-            if self._price(entries[: count + 1], limit, seeds) > samples:
+        price = self._price(entries[:count], limit, seeds)
+        for entry in entries[count:]:
+            price += self._price([entry], limit, seeds)
+            if price > samples:
                 break
             count += 1
         return count
@@ -206,21 +209,28 @@ class Halving:
         Raises:
             AflSimError: it has none.
         """
-        assert entry.candidate is not None
-        found = self._schedules.of(entry.candidate.run(index))
-        if isinstance(found, str):
-            raise AflSimError(found)
-        return found
+        known = self._of.get((entry.number, index))
+        if known is None:
+            assert entry.candidate is not None
+            found = self._schedules.of(entry.candidate.run(index))
+            if isinstance(found, str):
+                raise AflSimError(found)
+            known = self._of[entry.number, index] = found
+        return known
 
     def _job(self, entry: Entry, index: int, limit: float) -> list[Job]:
         assert entry.candidate is not None
         try:
-            schedule = self.schedule_of(entry, index)
+            _, until = self._part(entry, index, limit)
         except AflSimError as error:
             entry.rule_out("failed", f"seed {index}: {error}")
             return []
-        until = schedule.version_at(self._before_us(entry, schedule, limit))
         return [Job(_label(entry, index), entry.candidate.run(index), until)]
+
+    def _part(self, entry: Entry, index: int, limit: float) -> tuple[Schedule, int | None]:
+        """A run's schedule, and the version up to which a rung trains it; None: to its end."""
+        schedule = self.schedule_of(entry, index)
+        return schedule, schedule.version_at(self._before_us(entry, schedule, limit))
 
     def _before_us(self, entry: Entry, schedule: Schedule, limit: float) -> int:
         return min(entry.late_us, schedule.beyond_us(self._goal.cost, limit))
@@ -233,8 +243,7 @@ class Halving:
                 reach = entry.reaches.get(index)
                 if reach is not None and reach.cost is not None:
                     continue
-                schedule = self.schedule_of(entry, index)
-                until = schedule.version_at(self._before_us(entry, schedule, limit))
+                schedule, until = self._part(entry, index, limit)
                 more = schedule.samples_until(until) - self._counted.get(_label(entry, index), 0)
                 total += max(0, more)
         return total
@@ -254,8 +263,7 @@ class Halving:
                 entry.rule_out("failed", str(failed[label]).partition("\n")[0])
             if entry.fate != "open":
                 return
-            schedule = self.schedule_of(entry, index)
-            until = schedule.version_at(self._before_us(entry, schedule, limit))
+            schedule, until = self._part(entry, index, limit)
             run = self.run_of(entry, index)
             # The run may have gone further in a design that was interrupted.
             most = schedule.samples_until(until)

@@ -17,6 +17,7 @@ from afl_sim.design.schedule import figures
 from afl_sim.design.search import Search
 from afl_sim.errors import RunFolderError
 from afl_sim.recording.files import write_text
+from afl_sim.scenario.sections.design import DEFAULT_SHARE
 
 INDEX: Final = "design.json"
 WINNER: Final = "winner.yaml"
@@ -33,7 +34,7 @@ def head(problem: Problem, identity: str) -> dict[str, Any]:
         "status": "unfinished",
         "objective": f"{design.minimize.name} {design.minimize.target:g}",
         "constraints": [str(limit) for limit in design.constraints],
-        "budget": design.budget.model_dump(exclude_none=True) or {"share": 0.2},
+        "budget": design.budget.model_dump(exclude_none=True) or {"share": DEFAULT_SHARE},
         "seeds": design.seeds,
         "space": None if problem.space.size == float("inf") else int(problem.space.size),
     }

@@ -193,13 +193,18 @@ class Schedules:
         busy_us = counts.busy_us + sum(task.busy_us(end_us) for task in world.server.under_way)
         available = counts.peak_in_flight * end_us
         phases, wasted = _tasks(events, end_us)
+        trained = np.cumsum(_first_uses(events, used))
         return Schedule(
             log.schedule_digest,
             end_us,
             time_us[last],
-            np.cumsum(_first_uses(events, used))[last],
+            trained[last],
             events["staleness"][used],
-            {"bytes": _bytes(events), "samples": _samples(events, used), **_accounts(world)},
+            {
+                "bytes": _bytes(events),
+                "samples": Spending(time_us, trained.astype(float)),
+                **_accounts(world),
+            },
             phase_seconds=phases,
             idle_fraction=1 - busy_us / available if available else 0.0,
             wasted_fraction=wasted,
@@ -225,10 +230,6 @@ def _first_uses(events: Columns, used: Wholes) -> Wholes:
     return np.maximum(samples, 0)
 
 
-def _samples(events: Columns, used: Wholes) -> Spending:
-    return Spending(events["time_us"][used], np.cumsum(_first_uses(events, used)).astype(float))
-
-
 def _bytes(events: Columns) -> Spending:
     moved = np.flatnonzero(np.isin(events["kind"], (DOWNLOADED, ARRIVED)) & (events["bytes"] > 0))
     return Spending(events["time_us"][moved], np.cumsum(events["bytes"][moved]).astype(float))
@@ -250,7 +251,7 @@ def _accounts(world: World) -> dict[str, Spending]:
         ("price", "price"),
         ("carbon", "carbon_grams"),
     ):
-        totals = [costs.blocks.get(block, {}).get("total") for _, costs in marks]
+        totals = [costs.totals.get(block) for _, costs in marks]
         if None not in totals:
             found[cost] = Spending(times, np.array(totals, dtype=np.float64))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -231,8 +232,6 @@ def advance(
 
 def _replace(place: Path, files: Files) -> None:
     """Put the files of a run in the place of an older state of it."""
-    import shutil
-
     if place.exists():
         shutil.rmtree(place)
     write_folder(files, place)

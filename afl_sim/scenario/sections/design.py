@@ -76,13 +76,16 @@ class Limit(Section):
         return f"{self.measure} {self.sign} {self.value:g}"
 
 
+DEFAULT_SHARE: Final = 0.2
+
+
 class Budget(Section):
     """How much may be spent on training candidates. One of the keys."""
 
     share: Annotated[Number, Field(gt=0, le=1)] | None = Field(
         default=None,
         description="The part of the samples that training every candidate with every seed to its "
-        "end would take. By default 0.2.",
+        f"end would take. By default {DEFAULT_SHARE}.",
     )
     samples: Count | None = Field(
         default=None, description="Samples trained, over all candidates and seeds (samples)."

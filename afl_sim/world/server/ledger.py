@@ -74,7 +74,7 @@ class Ledger:
         """The update is at the server; the clients log the row of its arrival."""
         counts = self.counts
         del self.in_flight[task]
-        counts.busy_us += self._env.now_us - task.sent_us - task.queued_us
+        counts.busy_us += task.busy_us(self._env.now_us)
         task.arrival = counts.arrived
         counts.arrived += 1
 

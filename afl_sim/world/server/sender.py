@@ -73,7 +73,6 @@ class Sender:
         self._free = idle_waits.free
         self._learner = learner
         self._amount = workload.amount
-        self._usual = workload.usual
         self._extra = None if workload.personal is None else workload.extra_steps
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
@@ -189,10 +188,7 @@ class Sender:
         self.sent[client] = number + 1
         now = self._env.now_us
         version = self._ledger.version
-        if self._usual is not None and order.epochs is None and order.steps is None:
-            steps, samples = self._usual(client)
-        else:
-            steps, samples = self._amount(client, number, order.epochs, order.steps)
+        steps, samples = self._amount(client, number, order.epochs, order.steps)
         if waiting is None:
             task = Task(client, number, version, steps, samples, now, order.until_polled)
             task.order = order

@@ -222,10 +222,7 @@ class Server:
     def send(self, n: int = 1) -> list[Task]:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
         request = self._sender.request
-        workers = self._presence.workers(n, self._env.now_us)
-        if len(workers) == 1:
-            return [request(workers[0], _DRAWN)]
-        return [request(client, _DRAWN) for client in workers]
+        return [request(client, _DRAWN) for client in self._presence.workers(n, self._env.now_us)]
 
     def cancel(self, task: Task) -> None:
         """Stop a task: the client is free at once. One that has arrived already is discarded.

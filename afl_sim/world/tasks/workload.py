@@ -63,8 +63,8 @@ class Workload:
 
         ``epochs`` or ``steps`` override the draw.
         """
-        if epochs is None and steps is None and self.usual is not None:
-            return self.usual(client)
+        if epochs is None and steps is None and self._usual is not None:
+            return self._usual(client)
         steps = self.task_steps(client, number, epochs, steps)
         return steps, self.samples(client, steps) + self.extra_samples(client)
 
@@ -132,7 +132,7 @@ class Workload:
         return amount is not None and amount.constant is not None
 
     @cached_property
-    def usual(self) -> Callable[[int], tuple[int, int]] | None:
+    def _usual(self) -> Callable[[int], tuple[int, int]] | None:
         """`amount` of each task of a client, where all of them are alike; else None."""
         if not self._constant:
             return None
