@@ -2,8 +2,8 @@
 
 The bandwidth is a piecewise constant function of virtual time. A transfer of ``n`` bytes that
 begins at ``t`` ends at the first time at which the integral of the bandwidth from ``t`` on reaches
-``n``. The integral is computed in integers, so that it is exact. Only an end is rounded: up, to a
-multiple of 2^-64 microseconds.
+``n``. The integral is computed in integers, so that it is exact. Only amounts and ends are rounded:
+up, to a unit of data and to a multiple of 2^-64 microseconds.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Capacity:
         self._period = self._ends[-1]
 
     def amount(self, size: float) -> int:
-        """So many bytes in units of data."""
+        """So many bytes in units of data, rounded up: what is less than a unit takes time, too."""
         numerator, denominator = float(size).as_integer_ratio()
-        return numerator * self._per_byte // denominator
+        return -(-numerator * self._per_byte // denominator)
 
     def end(self, begin: int, amount: int) -> int:
         """The first tick at which a transfer is over that begins at tick ``begin``."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from afl_sim.world.links.capacity import FRACTION, Capacity
@@ -85,6 +85,7 @@ def capacity_of(link: Plain) -> Capacity:
 
 @settings(deadline=None)
 @given(links(), st.integers(0, 10**7), st.floats(0.0, 4.0))
+@example(Plain([1, 2], [0.0, 2.0], repeats=False), 0, 1e-221)  # less than a unit of data
 def test_a_transfer_ends_when_the_integral_reaches_its_bytes(
     link: Plain, begin: int, periods: float
 ) -> None:
