@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from afl_sim.analysis.warm_up import BatchMeans
-from afl_sim.recording.columns import Columns, columns_of
+from afl_sim.recording.columns import Columns
 from afl_sim.recording.events import COLUMNS
 from afl_sim.recording.tasks import task_batches
 from afl_sim.world.event_kinds import (
@@ -23,7 +23,6 @@ from afl_sim.world.event_kinds import (
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pandas as pd
 
     from afl_sim.recording.columns import Column
 
@@ -34,14 +33,6 @@ FEW: Final = ("time_us", "kind", "staleness")
 _MEASURES: Final = (
     *("warm_up_seconds", "steady_staleness", "steady_utilisation", "steady_throughput"),
 )
-
-
-def steady_state(events: pd.DataFrame) -> dict[str, float | None]:
-    """The figures of `steady_state_of` for events as `Run.events` gives them.
-
-    Where no task was ``queued``, the columns ``time_us``, ``kind`` and ``staleness`` are enough.
-    """
-    return steady_state_of(lambda names: [columns_of(events, names)])
 
 
 def steady_state_of(read: Read) -> dict[str, float | None]:

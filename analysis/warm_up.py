@@ -95,13 +95,3 @@ class BatchMeans:
         """The sum of the values after so many batches, and how many they are."""
         left = self.count - batches * self.batch
         return self.total - float(self._sums[:batches].sum()), left
-
-
-def warm_up(values: Floats) -> int:
-    """The number of values at the beginning of a series that belong to its warm-up.
-
-    MSER-5: the series is reduced to means of batches of five; see `BatchMeans.cut`.
-    """
-    means = BatchMeans()
-    means.add(values, values)
-    return means.cut() * means.batch

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from fake_runs import fake_run
 from rich.console import Console
+from steady import steady_state
 
 from afl_sim import load_scenario, simulate
 from afl_sim.analysis import comparison, print_comparison, write_comparison
 from afl_sim.analysis.measures import measurements
 from afl_sim.analysis.metrics import has_metric
-from afl_sim.analysis.steady import steady_state
 from afl_sim.recording import RunFolder, load_run
 
 

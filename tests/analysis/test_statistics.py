@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from fake_runs import fake_run
 from scipy.stats import t
+from steady import steady_state, warm_up
 
 from afl_sim.analysis.replications import groups, paired_runs, pairs
 from afl_sim.analysis.statistics import median_time, student_interval
-from afl_sim.analysis.steady import steady_state, steady_state_of
-from afl_sim.analysis.warm_up import BATCH, warm_up
+from afl_sim.analysis.steady import steady_state_of
+from afl_sim.analysis.warm_up import BATCH
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
 from afl_sim.recording.columns import columns_of
 from afl_sim.world.event_kinds import (
