@@ -56,9 +56,7 @@ def may_take_no_time(scenario: Scenario) -> bool:
         for link in (server.download, server.upload)
     ):
         return False
-    fleet = scenario.clients
-    parts = [fleet.of_group(group) for group in fleet.groups] or [fleet]
-    return any(_may_take_no_time(part) for part in parts)
+    return any(_may_take_no_time(part) for part in scenario.clients.parts())
 
 
 def _may_take_no_time(clients: Clients) -> bool:

@@ -51,12 +51,10 @@ def optimizer_states(scenario: Scenario) -> int:
 
 
 def _has_operations(scenario: Scenario) -> bool:
-    clients = scenario.clients
-    parts = [clients.of_group(group) for group in clients.groups] or [clients]
     return any(
         part.compute.unit == "flop"
         or (part.devices is not None and FLOPS in part.devices.devices.columns)
-        for part in parts
+        for part in scenario.clients.parts()
     )
 
 

@@ -92,3 +92,7 @@ class Clients(LaterSection):
         return self.model_copy(
             update={"groups": (), **{name: getattr(group, name) for name in own}}
         )
+
+    def parts(self) -> list[Clients]:
+        """The section as it holds for each group, in order; itself if there are no groups."""
+        return [self.of_group(group) for group in self.groups] or [self]
