@@ -125,7 +125,7 @@ def _tell(found: Solution) -> None:
             share = spent["samples"] / spent["all_candidates"]
             print(
                 f"trained {spent['samples']:,} samples, {share:.1%} of what all candidates with "
-                "all seeds would take"
+                "all seeds would take to their ends"
             )
         print(f"winner: {found.path / 'winner.yaml'}")
     print(f"results: {found.path}")
