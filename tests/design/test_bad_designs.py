@@ -121,8 +121,8 @@ def test_one_line_says_what_is_wrong(text: str, told: str, tmp_path: Path) -> No
         ),
         (
             BASE + design(VARY, more=ACCURATE),
-            "design.constraints: none of the 2 that were compared keeps final_accuracy >= 0.99 "
-            "with every seed; the nearest that broke it is 0.7",
+            "design.constraints: none of the 2 candidates that were compared keeps "
+            "final_accuracy >= 0.99 with every seed; the nearest that broke it is 0.7",
         ),
     ],
 )
