@@ -44,6 +44,35 @@ def test_a_run_without_training_loads_no_tensors(timed: tuple[Path, set[str]]) -
     assert timed[1] == {"pyarrow"}  # which writes the log
 
 
+TELLING = """
+import sys
+from pathlib import Path
+from afl_sim import Strategy
+
+class Telling(Strategy):
+    def schedule(self, server):
+        server.dispatch_many(server.pick(2))
+        while True:
+            update = yield server.arrival()
+            here = Path(__file__).parent / f"{server.version}-loaded"
+            here.write_text(" ".join(sys.modules))
+            yield server.aggregate([update])
+            server.dispatch(server.pick_one())
+"""
+
+
+def test_a_study_without_training_loads_no_tensors_in_its_workers_either(afl_sim: Command) -> None:
+    (afl_sim.folder / "telling.py").write_text(TELLING)
+    settings = ("strategy={kind: 'telling:Telling'}", "replications=2", "stop.updates=2")
+    sets = [word for setting in settings for word in ("--set", setting)]
+    workers = ("--workers", "2", "--out", "study")
+    assert not loaded(afl_sim, "run", SMALLEST, "--timing-only", *sets, *workers) & TENSORS
+    for version in (0, 1):
+        told = set((afl_sim.folder / f"{version}-loaded").read_text().split())
+        assert "afl_sim.study.whole_runs" in told  # it is a worker that tells
+        assert not told & (TENSORS | DRAWING)
+
+
 @pytest.mark.parametrize("command", ["compare", "diff"])
 def test_finished_runs_are_compared_without_tensors(
     afl_sim: Command, timed: tuple[Path, set[str]], command: str

@@ -14,7 +14,7 @@ from places import SMALLEST
 from afl_sim import load_run
 from afl_sim.errors import AflSimError, StrategyError
 from afl_sim.run.api import load_scenario, read_study, simulate
-from afl_sim.run.executors import worker_pool
+from afl_sim.run.workers import worker_pool
 from afl_sim.scenario import Case, Execution, Numerics, Study
 from afl_sim.study import whole_runs
 from afl_sim.study.case import Outcome
@@ -155,7 +155,7 @@ def test_a_whole_run_that_cannot_be_brought_leaves_the_one_before(
     simulate(case.scenario, place, timing_only=True)
     before = whole_runs.read_folder(tmp_path)
     returned = whole_runs.Returned(files=whole_runs.read_folder(place))
-    monkeypatch.setattr(whole_runs, "_call", lambda *arguments: returned)
+    monkeypatch.setattr(whole_runs, "_call", lambda *arguments, **supply: returned)
 
     def full(files: Any, place: Path) -> None:
         assert not place.exists()
