@@ -111,7 +111,7 @@ def run_cases(
         if made is not None:
             made.discard()
         raise
-    if all(outcome.run is None for outcome in outcomes) and outcomes[0].error is not None:
+    if all(outcome.place is None for outcome in outcomes) and outcomes[0].error is not None:
         if made is not None:
             made.discard()  # there is no run: leave nothing
         raise outcomes[0].error

@@ -38,13 +38,13 @@ class Returned:
     """How a worker's whole run has ended.
 
     Attributes:
-        reused: whether the run was finished before.
+        outcome: of its case, if it did not fail.
         error: why it failed; None if it did not.
         interrupted: whether it was told to stop.
         files: its folder, if that is on the worker's machine.
     """
 
-    reused: bool = False
+    outcome: Outcome | None = None
     error: AflSimError | None = None
     interrupted: bool = False
     files: Files | None = None
@@ -101,7 +101,7 @@ def do_here(case: Case, place: Path, options: Options, line: Line) -> Returned:
         return Returned(interrupted=True)
     except AflSimError as error:
         return Returned(error=error)
-    return Returned(outcome.reused)
+    return Returned(outcome)
 
 
 def _in_this_process(options: Options) -> Executors | None:
@@ -170,4 +170,5 @@ def _outcome(returned: Returned, case: Case, place: Path) -> Outcome:
         raise KeyboardInterrupt
     if returned.error is not None:
         raise returned.error
-    return Outcome(case.label, existing(place), returned.reused)
+    assert returned.outcome is not None
+    return replace(returned.outcome, place=place)

@@ -12,7 +12,10 @@ from places import SMALLEST
 from afl_sim import run_study, simulate
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.local_training import LocalTrainer
+from afl_sim.recording import Run
 from afl_sim.run import garbage
+from afl_sim.run.api import read_study
+from afl_sim.study.study import Options, run_cases
 from afl_sim.world.world import World
 
 
@@ -57,6 +60,16 @@ def test_the_clocks_of_many_runs_do_not_add_up(
         SMALLEST, tmp_path / "study", settings=["replications=4"], timing_only=True, workers=1
     )
     assert alive(World) <= before
+
+
+def test_a_study_holds_the_outcomes_of_its_runs_and_not_the_runs(tmp_path: Path) -> None:
+    before = alive(Run)
+    study = read_study(SMALLEST, ["replications=3"], timing_only=True)
+    options = Options(tmp_path / "study", timing_only=True)
+    _, outcomes = run_cases(study, options, lambda case: None)
+    assert alive(Run) == before
+    runs = [outcome.opened() for outcome in outcomes]
+    assert [run.status for run in runs if run is not None] == ["complete"] * 3
 
 
 def test_collecting_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
