@@ -95,11 +95,12 @@ def test_finished_runs_are_compared_without_tensors(
             "model=resnet",
         ],
         ["validate", SMALLEST, "--set", "training.augment=[random_crop, horizontal_flip]"],
+        ["validate", "model-by-device"],  # whose models' operations and memory are counted
         ["list", "models"],
         ["list", "strategies"],
         ["schema"],
     ],
-    ids=lambda arguments: " ".join(map(str, arguments[:1] + arguments[2:])),
+    ids=lambda arguments: " ".join(getattr(each, "name", each) for each in arguments),
 )
 def test_a_command_without_runs_loads_no_tables_either(
     afl_sim: Command, arguments: list[object]
