@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 from time import perf_counter
 
-_SHARE = 0.05  # of the time, at most, is spent on this
-_FIRST = 2.0  # seconds before the first time, so that a short command does not pay for it
+_SHARE = 0.02  # of the time, at most, is spent on this
+_FIRST = 5.0  # seconds before the first time, so that a short command does not pay for it
 
 _next = perf_counter() + _FIRST
 
