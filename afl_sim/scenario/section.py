@@ -138,6 +138,12 @@ Count = Annotated[Whole, Field(gt=0)]
 LONGEST_SECONDS = 9e12
 """The longest duration that a file may ask for; the clock counts microseconds in 64 bits."""
 
+HIGHEST_WATTS = 1e12
+"""The highest power that a file may ask for; an account counts microwatts in 64 bits."""
+
+HIGHEST_JOULES = 1e18
+"""The most energy of a battery, a sample or a byte that a file may ask for."""
+
 MOST_STEPS = 10**8
 """The most local steps in a task."""
 

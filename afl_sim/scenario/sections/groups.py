@@ -14,12 +14,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from afl_sim.scenario.apportioning import apportion
 from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Section, refuse_many
 from afl_sim.scenario.sections.availability import Availability
+from afl_sim.scenario.sections.battery import BatteryKey
 from afl_sim.scenario.sections.compute import SPEED_KEYS, Compute
 from afl_sim.scenario.sections.energy import (
     ENERGY_KEYS,
-    BatteryKey,
     CarbonKey,
-    ClientPriceKey,
     EnergyPerByteKey,
     EnergyPerSampleKey,
     PowerKey,
@@ -30,6 +29,7 @@ from afl_sim.scenario.sections.memory import AnyMemory
 from afl_sim.scenario.sections.network import BANDWIDTHS, Network
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import PartitionSpec
+from afl_sim.scenario.sections.prices import ClientPriceKey
 from afl_sim.scenario.traces.device_columns import ROOFLINE
 from afl_sim.scenario.traces.devices import DeviceTrace
 from afl_sim.scenario.traces.trace_block import TraceBlock
