@@ -127,6 +127,11 @@ CASES: dict[str, Case] = {
     "fedcompass with FedAdam": case(
         "fedcompass", {"min_steps": 2, "max_steps": 8, "server_optimizer": FED_ADAM}, versions=120
     ),
+    "fedqueue": case(
+        "fedqueue",
+        {"round_seconds": 8, "safety_seconds": 1, "warm_up_steps": 2, "max_steps": 8},
+        lone={"admission": 100},
+    ),
     "async_weighted": case(
         "async_weighted", {"server_lr": 0.2}, lone={"server_lr": 1}, versions=80
     ),

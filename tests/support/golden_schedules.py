@@ -50,6 +50,12 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "area": {"buffer_size": 3},
     "fedfa": {"concurrency": 6, "queue_size": 4},
     "fedcompass": {"min_steps": 2, "max_steps": 9},
+    "fedqueue": {
+        "round_seconds": 9.0,
+        "safety_seconds": 1.0,
+        "warm_up_steps": 3,
+        "admission": 0.01,
+    },
     "fedfix": {"interval": 3.0},
     "ca2fl": {"concurrency": 6, "buffer_size": 3},
     "fadas": {"concurrency": 6, "buffer_size": 3},
