@@ -11,7 +11,6 @@ from afl_sim.analysis.registry import FIGURES, FigureKind
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
 from afl_sim.recording.folder import SCENARIO
-from afl_sim.scenario.mistakes.explain import explain
 from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks, measured
 from afl_sim.scenario.wording import show
 
@@ -35,6 +34,8 @@ def read_block(written: dict[str, Any], where: str = "--") -> FigureBlock:
 
 
 def _lines(error: ValidationError, written: dict[str, Any], where: str) -> Iterator[str]:
+    from afl_sim.scenario.mistakes.explain import explain  # it knows all of a scenario
+
     for finding in explain(error, written, None, FigureBlock):
         key = str(finding.path[0]) if finding.path else ""
         # A mistake of several keys together has no key, and its message names one.

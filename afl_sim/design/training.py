@@ -29,7 +29,8 @@ from afl_sim.recording import load_head
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.run.api import Progress, resume, simulate
 from afl_sim.run.bits import effective_numerics
-from afl_sim.run.executors import inline, supply_of, worker_pool
+from afl_sim.run.executors import inline, supply_of
+from afl_sim.run.workers import worker_pool
 from afl_sim.scenario import Execution, Scenario
 from afl_sim.study.whole_runs import Files, read_folder, write_folder
 
