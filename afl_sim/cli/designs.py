@@ -105,19 +105,19 @@ def _solve_and_tell(problem: Problem, options: Any, origin: dict[str, Any]) -> N
 
 
 def _tell(found: Solution) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from afl_sim.run.partition_table import print_whole
 
     index = found.index
     if index.get("ranking"):
-        console = Console()
         table = Table(box=None, padding=(0, 2, 0, 0))
         headings = ("candidate", index["objective"].partition(" ")[0], "times the best", "verdict")
         for heading in headings:
-            table.add_column(heading, no_wrap=heading != "verdict")
+            table.add_column(heading, no_wrap=True)
         for each in index["ranking"]:
             table.add_row(*_cells(each))
-        console.print(table)
+        print_whole(table)
         for line in index["reasons"]:
             print(line)
         spent = index["spent"]
@@ -125,7 +125,7 @@ def _tell(found: Solution) -> None:
             share = spent["samples"] / spent["all_candidates"]
             print(
                 f"trained {spent['samples']:,} samples, {share:.1%} of what all candidates with "
-                "all seeds would take"
+                "all seeds would take to their ends"
             )
         print(f"winner: {found.path / 'winner.yaml'}")
     print(f"results: {found.path}")

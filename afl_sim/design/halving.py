@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from afl_sim.design.jobs import Job, Trainers
+from afl_sim.design.jobs import Job, Trainers, let_go
 from afl_sim.design.objective import Goal
 from afl_sim.design.plan import FINALISTS, Rung, rungs_of
 from afl_sim.design.schedule import NEVER, Schedule, Schedules
@@ -198,6 +198,15 @@ class Halving:
         while seeds > _LEAST and self._price(kept, limit, seeds) > spent.left:
             seeds -= 1
         return kept, seeds
+
+    def stop(self, entries: Sequence[Entry], rung: int) -> None:
+        """Train candidates no further."""
+        for entry in entries:
+            value = entry.rungs[-1]
+            state = f"{value:.0%} of the way" if value < 1 else "slower than others"
+            entry.rule_out("stopped", f"after rung {rung}: {state}")
+            for index in entry.reaches:
+                let_go(self._team.folder / _label(entry, index))
 
     def run_of(self, entry: Entry, index: int) -> Run:
         """The folder of a candidate's run."""

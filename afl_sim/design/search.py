@@ -196,7 +196,7 @@ def _train(
             entries[:most], limit, rung.seeds, found.spent.left / rest, rung.candidates
         )
         kept, seeds = halving.fitting(entries[:count], limit, rung.seeds, found.spent)
-        _stop(entries[len(kept) :], number - 1)
+        halving.stop(entries[len(kept) :], number - 1)
         if kept:
             _tell_of_rung(ways, found, number, len(kept), limit, seeds)
             halving.rung(kept, limit, seeds, found.spent)
@@ -263,13 +263,6 @@ def _limit(rung: Rung, whole: float, entries: Sequence[Entry]) -> float:
     least = least_cost(entries)
     limit = rung.share * whole
     return limit if least is None else min(limit, PATIENCE * least)
-
-
-def _stop(entries: Sequence[Entry], rung: int) -> None:
-    for entry in entries:
-        value = entry.rungs[-1]
-        state = f"{value:.0%} of the way" if value < 1 else "slower than others"
-        entry.rule_out("stopped", f"after rung {rung}: {state}")
 
 
 def _go_on(found: Search, entries: Sequence[Entry], whole: float, ways: Ways) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from afl_sim.design import results
+from afl_sim.design import ends, results
 from afl_sim.design.problem import Problem, read_problem
 from afl_sim.design.proposals import Proposals, import_optuna
 from afl_sim.design.ranking import Placed, ranking, trades
@@ -194,10 +194,10 @@ def _finish(made: Search, proposals: Proposals, begun: _Folder, wall: float) -> 
     chosen = rivals(made, placed)
     profiles = [profile(made, entry) for entry in chosen]
     other, points = trades(made)
+    reasons = sentences(made, profiles)
+    reasons += ends.sentences(problem.space, placed[0].entry.point)
     index = {
-        **results.whole(
-            begun.head, made, placed, other, points, profiles, sentences(made, profiles)
-        ),
+        **results.whole(begun.head, made, placed, other, points, profiles, reasons),
         "wall_seconds": wall,
     }
     winner = placed[0].entry

@@ -191,7 +191,7 @@ class ClientTasks:
             dispatch.task,
             dispatch.steps,
             base,
-            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
+            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale * dispatch.lr_factor,
             (self._strategy, state) if self._uses_own else None,
             own,
             dispatch.extra_steps,

@@ -23,6 +23,7 @@ from afl_sim import recording
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import RunFolder, load_head
 from afl_sim.recording.replacement import bring_back
+from afl_sim.run.attendance import check_attendance
 from afl_sim.run.checks import check_before_data, check_mode
 from afl_sim.run.garbage import free_finished_runs
 from afl_sim.run.identity import Identity, identity_of
@@ -129,6 +130,7 @@ def _simulate(
     check_before_data(scenario, timing_only)
     with _place_of_work(scenario, timing_only, executors) as chosen:
         prepared = prepare(scenario, timing_only)
+        check_attendance(scenario, prepared.partition.size)
         identity = identity_of(scenario, timing_only)
         with new_folder(out, prepared, identity, timing_only, command) as recorder:
             finished = run(prepared, recorder, chosen, observer, began=began)

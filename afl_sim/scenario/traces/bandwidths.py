@@ -167,6 +167,7 @@ def _rate_column(table: Table, reading: BandwidthColumns, others: set[str]) -> N
         table.need(name, ("column",))
     factor = reading.factor
     if factor is None:
+        table.refuse_other_unit(name, RATE)
         factor = RATE.of_column(name) or 1.0
     return Numbers(name, factor=factor)
 
@@ -266,6 +267,7 @@ class BandwidthTrace(FileAlone):
     """Bandwidth that changes in time, as it was measured."""
 
     _later: ClassVar[tuple[str, ...]] = ()
+    _instead: ClassVar[str] = "a bandwidth that is constant has the key bandwidth"
 
     trace: str = Field(
         description="A CSV or Parquet file with the columns start, end and a bandwidth (bytes per "

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from afl_sim.scenario.section import HIGHEST_WATTS
 from afl_sim.scenario.traces.tables import CLIENT, Numbers
 from afl_sim.scenario.units import DURATION, OPERATIONS, POWER, RATE, SIZE, Quantity
 
@@ -50,7 +51,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "memory": Measurement(SIZE, above_zero=True),
     **dict.fromkeys(("download_latency", "upload_latency"), _LATENCY),
     **dict.fromkeys(("download_bandwidth", "upload_bandwidth"), _BANDWIDTH),
-    **dict.fromkeys(POWERS, Measurement(POWER)),
+    **dict.fromkeys(POWERS, Measurement(POWER, most=HIGHEST_WATTS)),
     SAMPLES: Measurement(above_zero=True),
     "on": Measurement(DURATION, above_zero=True, kind="on_off"),
     "off": Measurement(DURATION, above_zero=True, kind="on_off"),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from afl_sim.scenario.distributions.draws import draw
-from afl_sim.scenario.sections.energy import Battery
+from afl_sim.scenario.sections.battery import Battery
 from afl_sim.streams import Streams
-from afl_sim.world.account.devices import PICO
+from afl_sim.world.account.devices import PICO, joules
 from afl_sim.world.availability.protocol import Availability, State
 from afl_sim.world.microseconds import to_microseconds
 
@@ -81,7 +81,8 @@ class Batteries:
         return _Charged(inner, self._charging)
 
     def _capacity(self, battery: Battery, client: int) -> float:
-        return draw(battery.capacity, self.streams, "battery.capacity", client) * PICO
+        held = draw(battery.capacity, self.streams, "battery.capacity", client)
+        return joules(held, "battery.capacity") * PICO
 
 
 class _Charged:

@@ -117,6 +117,13 @@ class Compute:
             return self._periodic.work_done(client, begin_us, elapsed_us)
         return work_done(self._rate(client, begin_us), begin_us, elapsed_us)
 
+    def before_steps_us(self, task: Task) -> int:
+        """How much of the planned time of a task is ``jitter_seconds``, in microseconds."""
+        if self._free or not task.steps or not self._extends:
+            return 0
+        extra = self._extra_of(task.client, task.number) * MICROSECONDS
+        return min(round(extra), task.compute_us)
+
     def _stretch(self, client: int, begin_us: int, work_us: list[float]) -> list[float]:
         """When each amount of work is done, in microseconds after the computation begins."""
         assert self._rate is not None
