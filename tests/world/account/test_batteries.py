@@ -70,7 +70,7 @@ def test_the_level_at_the_start_may_be_anything() -> None:
 
 
 def test_a_client_that_has_not_joined_uses_nothing_of_its_battery() -> None:
-    late = {**fleet(), "availability": {"joins": 50}}
+    late = {**fleet(), "availability": {"kind": "always", "joins": 50}}
     world = scenario([[10.0]], strategy=ASYNC, fleet=late, stop={"versions": 3})
     assert run(world).story("dispatched", "unavailable")[:3] == [
         (50.0, "dispatched", 0),
