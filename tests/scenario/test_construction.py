@@ -24,7 +24,7 @@ from afl_sim.scenario import (
     dump_scenario,
 )
 from afl_sim.scenario.sections.network import Link
-from afl_sim.scenario.traces.bandwidths import BandwidthTrace
+from afl_sim.scenario.traces.bandwidth_trace import BandwidthTrace
 from afl_sim.strategies import strategies
 
 GOOD: dict[str, Any] = {
