@@ -164,6 +164,8 @@ def begin(
     if task.origin is None:
         return Begun(base, params, owed=kept)
     strategy, state = task.origin
+    owed = None if strategy.uses_own() else kept  # else it is what the client keeps
+    kept = kept if strategy.uses_own() else None
     client = Client(task.client, None if own is None else own[:count], kept)
     arguments = {"params": params, "state": state, "client": client}
     with purity.hook(strategy, "starting_point", **arguments):
@@ -179,7 +181,7 @@ def begin(
     if point is not None:
         second = torch.cat([layout.with_frozen(point[0], params), buffers]), point[1]
     begin_at = torch.cat([start, buffers])
-    return Begun(begin_at, params, correction, client, proximal_factor=factor, second=second)
+    return Begun(begin_at, params, correction, client, owed, factor, second)
 
 
 def less_second(result: LocalResult, begun: Begun, second: LocalResult) -> LocalResult:

@@ -240,5 +240,10 @@ class Strategy(Checked):
     @classmethod
     def uses_own(cls) -> bool:
         """Whether a task depends on what its client keeps."""
-        hooks = ("starting_point", "correction", "second_point", "proximal_factor", "client_state")
+        hooks = ("starting_point", "correction", "proximal_factor", "client_state")
         return any(getattr(cls, hook) is not getattr(Strategy, hook) for hook in hooks)
+
+    @classmethod
+    def uses_state(cls) -> bool:
+        """Whether a task depends on the strategy's state, or on what its client keeps."""
+        return cls.uses_own() or cls.second_point is not Strategy.second_point

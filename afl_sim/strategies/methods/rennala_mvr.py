@@ -38,14 +38,14 @@ class RennalaMVR(GradientStrategy, ConcurrentStrategy):
     The first batch, of ``first_batch_size`` gradients, has no model before it:
     ``v_0 = (1/B) sum g_j(w_0)``. Workers send ``g_j(w_t) - (1 - a) g_j(w_{t-1})`` as one vector.
     A local step computes two gradients, and takes twice as long as a step of Rennala SGD. This
-    includes the steps of the first batch.
+    includes the steps of the first batch. Only w_t is downloaded: w_{t-1} is taken to be there.
     """
 
     about = About(
         "Tovmasyan, Maranjyan, Richtarik, 2026 (arXiv 2605.08871)",
         "semi-synchronous",
         keeps="the momentum and the model before",
-        unconfirmed="the algorithm's text: only the abstract and the introduction were found, "
+        unconfirmed="the algorithm's text: only the abstract and Table 1 were found, "
         "which call it Rennala SGD with momentum-based variance reduction; the momentum is the "
         "one of that name. So open are the first batch, and whether a pair of gradients takes "
         "twice the time. The inexact variant of the paper's experiments with networks was not "

@@ -11,12 +11,13 @@ from vectors import assert_is, models_after, moved, vec
 from world_runs import Outcome, run, scenario
 
 from afl_sim.execution.local.batched import BatchedExecutor
-from afl_sim.execution.runner import TaskRunner
+from afl_sim.execution.runner import TaskRunner, begin
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.learning.training.local_settings import LocalSettings
-from afl_sim.strategies import Rennala, RennalaMVR
+from afl_sim.strategies import Rennala, RennalaMVR, Strategy
 from afl_sim.strategies.base import Client
+from afl_sim.strategies.purity import PurityCheck
 from afl_sim.streams import Streams
 from afl_sim.testing import Case
 from afl_sim.testing.toy import executor_of, learner_of, turn
@@ -90,6 +91,28 @@ def test_a_task_computes_both_gradients_over_the_same_samples() -> None:
     assert torch.equal(result.vector, base)
     assert result.loss == here.loss
     assert torch.equal(runner.train(task(1, base, None), None).delta, here.delta)
+
+
+def test_a_client_owes_what_compression_has_removed() -> None:
+    trainer, base, before = two_models()
+    owed = torch.ones(len(base))
+    begun = begin(
+        task(0, base, before),
+        torch.cat([base, owed]),
+        trainer.layout,
+        None,
+        PurityCheck(Strategy),
+    )
+    assert begun.owed is not None
+    assert torch.equal(begun.owed, owed)
+    assert begun.client is not None
+    assert begun.client.state is None
+
+
+def test_tasks_do_not_wait_for_those_before_them() -> None:
+    assert RennalaMVR.uses_state()
+    assert not RennalaMVR.uses_own()
+    assert not Rennala.uses_state()
 
 
 def test_batched_training_computes_both_gradients_too() -> None:
