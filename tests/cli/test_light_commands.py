@@ -108,6 +108,14 @@ def test_a_command_without_runs_loads_no_tables_either(
     assert not loaded(afl_sim, *arguments) - BLOCKS
 
 
+@pytest.mark.parametrize("scenario", ["diabetes", "addresses"])
+def test_data_from_files_and_functions_is_dealt_out_without_tensors(
+    afl_sim: Command, scenario: str
+) -> None:
+    one = ("--timing-only", "--set", "stop.updates=4", "--set", "replications=1")
+    assert not loaded(afl_sim, "run", scenario, *one, "--out", "run") & TENSORS
+
+
 def test_the_comparisons_with_theory_load_no_tensors(afl_sim: Command) -> None:
     code = """
 import sys, afl_sim.theory.report
