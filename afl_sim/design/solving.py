@@ -113,7 +113,9 @@ def solve(problem: Problem, options: Options, origin: Mapping[str, Any]) -> Solu
                 f"{folder} holds another design; choose another folder, or --force to replace it"
             )
         if found["status"] == "complete":
-            options.say(f"{folder} is finished (--force begins again)")
+            other = found.get("code") != code_digest(problem.scenario)
+            how = "; it was made with other code" if other else ""
+            options.say(f"{folder} is finished{how} (--force begins again)")
             return Solution(folder, found)
         if not options.resume:
             raise RunFolderError(

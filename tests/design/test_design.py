@@ -231,12 +231,18 @@ def test_optuna_opens_the_study(folder: Path) -> None:
         assert list(trial.intermediate_values.values()) == candidate["progress"]
 
 
-def test_a_finished_design_is_reused(folder: Path) -> None:
+def test_a_finished_design_is_reused(folder: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     before = (folder / "design.json").stat().st_mtime_ns
     solved(folder, say=lines.append)
     assert lines == [f"{folder} is finished (--force begins again)"]
     assert (folder / "design.json").stat().st_mtime_ns == before
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, ignore=shutil.ignore_patterns("runs"))
+    index = json.loads((other / "design.json").read_text())
+    (other / "design.json").write_text(json.dumps({**index, "code": "0" * 16}))
+    solved(other, say=lines.append)
+    assert lines[1:] == [f"{other} is finished; it was made with other code (--force begins again)"]
     with pytest.raises(RunFolderError, match="holds another design"):
         solved(folder, "seed=5")
 
