@@ -80,6 +80,7 @@ def _solve_and_tell(problem: Problem, options: Any, origin: dict[str, Any]) -> N
     from afl_sim.cli.display import Display, Interruption
     from afl_sim.design.results import INDEX
     from afl_sim.design.solving import place_of, solve
+    from afl_sim.errors import AflSimError, InputError
     from afl_sim.run.bits import native_notes
 
     place = options.out or place_of(problem, options.timing_only)
@@ -95,9 +96,12 @@ def _solve_and_tell(problem: Problem, options: Any, origin: dict[str, Any]) -> N
         asked = replace(options, out=place, say=say, stop_wanted=interruption.wanted)
         try:
             found = solve(problem, asked, origin)
-        except KeyboardInterrupt:
-            if (place / INDEX).is_file():
-                display.finish(f"to continue: {shlex.join(['afl-sim', 'resume', str(place)])}")
+        except (AflSimError, KeyboardInterrupt) as error:
+            again = shlex.join(["afl-sim", "resume", str(place)])
+            if (place / INDEX).is_file() and not isinstance(error, InputError):
+                outside = isinstance(error, AflSimError)
+                cause = ", if a disk, memory or a worker was the cause" if outside else ""
+                display.finish(f"to continue{cause}: {again}")
             raise
     for line in found_lines:
         print(line)

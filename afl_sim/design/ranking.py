@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from afl_sim.analysis.statistics import CONFIDENCE
@@ -110,8 +111,6 @@ def _ratios(costs: Sequence[Sequence[float]]) -> list[Ratio]:
     differences = [mean - means[0] for mean in means]
     half = math.nan
     if n > 1 and seeds > 1:
-        from scipy.stats import studentized_range
-
         blocks = [math.fsum(row[j] for row in logs) / n for j in range(seeds)]
         centre = math.fsum(blocks) / seeds
         left = math.fsum(
@@ -120,14 +119,21 @@ def _ratios(costs: Sequence[Sequence[float]]) -> list[Ratio]:
             for j in range(seeds)
         )
         freedom = (n - 1) * (seeds - 1)
-        width = float(studentized_range.ppf(CONFIDENCE, n, freedom))
-        half = width * math.sqrt(left / freedom / seeds)
+        half = _width(n, freedom) * math.sqrt(left / freedom / seeds)
     return [
         Ratio(1.0, 1.0, 1.0)
         if not i
         else Ratio(math.exp(each), math.exp(each - half), math.exp(each + half))
         for i, each in enumerate(differences)
     ]
+
+
+@cache
+def _width(n: int, freedom: int) -> float:
+    # a search of an integral, some tens of milliseconds
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(CONFIDENCE, n, freedom))
 
 
 _LEAST: Final = 1e-9  # a cost of nothing has no logarithm

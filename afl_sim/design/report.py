@@ -116,7 +116,11 @@ def headline(found: Search, placed: Sequence[Placed]) -> str:
     told = (
         f"{best.entry.title} reaches {found.goal.text} at the least {cost.name}: "
         f"{cost.text(best.mean)} {cost.unit}".rstrip()
-        + (", with one seed." if found.seeds == 1 else f", the mean of {found.seeds} seeds.")
+        + (
+            ", with one seed."
+            if found.seeds == 1
+            else f", the geometric mean of {found.seeds} seeds."
+        )
     )
     near = [each for each in placed[1:] if each.ratio is not None and not each.ratio.low > 1]
     if near:

@@ -19,7 +19,8 @@ from afl_sim.design.reasons import profile, rivals, sentences
 from afl_sim.design.report import REPORT, write_report
 from afl_sim.design.search import Search, Ways, admissible, search
 from afl_sim.design.solution import Solution
-from afl_sim.errors import RunFolderError
+from afl_sim.errors import AflSimError, RunFolderError
+from afl_sim.execution.code_digest import code_digest
 from afl_sim.recording import check_free
 from afl_sim.recording.files import make_folder, refuse_link, write_bytes, write_text
 from afl_sim.recording.folder import STUDY, as_json
@@ -98,7 +99,8 @@ def solve(problem: Problem, options: Options, origin: Mapping[str, Any]) -> Solu
         origin: ``settings`` and ``seed`` with which its file was read.
 
     Raises:
-        As `run_design`; and KeyboardInterrupt if a stop was wanted: `resume` then goes on.
+        As `run_design`; RunFolderError also if other code has begun it; and KeyboardInterrupt if a
+            stop was wanted: `resume` then goes on.
     """
     import_optuna()
     folder = options.out or place_of(problem, options.timing_only)
@@ -117,6 +119,11 @@ def solve(problem: Problem, options: Options, origin: Mapping[str, Any]) -> Solu
             raise RunFolderError(
                 f"{folder} already holds a design: --resume goes on with it, --force begins again"
             )
+        if found.get("code") != code_digest(problem.scenario):
+            raise RunFolderError(
+                f"{folder} was started with other code ({found.get('code')}, here "
+                f"{code_digest(problem.scenario)}), so its result may differ; --force begins again"
+            )
         before = float(found.get("wall_seconds") or 0.0)
     elif options.force and results.read_index_quietly(folder) is not None:
         refuse_link(folder)
@@ -131,7 +138,7 @@ def solve(problem: Problem, options: Options, origin: Mapping[str, Any]) -> Solu
             made, proposals = search(problem, ways)
             begun.begin()
             return _finish(made, proposals, begun, before + monotonic() - began)
-    except KeyboardInterrupt:
+    except (AflSimError, KeyboardInterrupt):
         begun.note(before + monotonic() - began)
         raise
 
@@ -153,6 +160,7 @@ class _Folder:
         self.head = {
             **results.head(problem, identity),
             "timing_only": options.timing_only,
+            "code": code_digest(problem.scenario),
             "origin": {**origin, "folder": str(problem.folder)},
         }
         self._lock: Any = None

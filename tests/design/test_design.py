@@ -84,6 +84,30 @@ def test_an_interrupted_design_goes_on_to_the_same_result(folder: Path, tmp_path
     assert told(solved(place, resume=True)) == told(dict(load_design(folder).index))
 
 
+def test_other_code_or_a_damaged_run_ends_a_design_and_rules_nobody_out(tmp_path: Path) -> None:
+    """Otherwise a candidate that could not go on would silently be missing from the ranking."""
+    place = tmp_path / "six"
+    asked = iter(range(45))
+    with pytest.raises(KeyboardInterrupt):
+        solved(place, stop_wanted=lambda: next(asked, None) is None)
+    begun = next(run for run in (place / "runs").iterdir() if (run / "checkpoint").exists())
+    manifest = json.loads((begun / "manifest.json").read_text())
+    (begun / "manifest.json").write_text(json.dumps({**manifest, "code": "0" * 16}))
+    with pytest.raises(RunFolderError, match=r"runs.*was started with other code"):
+        solved(place, resume=True)
+    index = json.loads((place / "design.json").read_text())
+    assert index["status"] == "unfinished"
+    (place / "design.json").write_text(json.dumps({**index, "code": "0" * 16}))
+    with pytest.raises(RunFolderError, match=r"six was started with other code \(0000"):
+        solved(place, resume=True)
+
+
+def test_when_the_wall_time_is_over_the_rest_of_the_first_rung_is_left_out() -> None:
+    found = run_design(SMALL, settings=["design.budget={wall_seconds: 0.001}"])
+    assert list(found.candidates["fate"]).count("left out") == 2  # after the first group, of eight
+    assert found.candidates["fate"].isin(["stopped", "finalist", "left out"]).all()
+
+
 def test_a_run_that_was_stopped_ends_with_the_digests_of_one_that_was_not(tmp_path: Path) -> None:
     problem = read_problem(SMALL, ["design.minimize={time_to_accuracy: 0.99}"])
     candidate = problem.candidate(6, list(problem.space.points())[6])

@@ -93,6 +93,10 @@ CASES: dict[str, Case] = {
     ),
     "rennala": case("rennala", {"batch_size": 4, "lr": 0.5}, lone={"batch_size": 1}),
     "rennala letting finish": case("rennala", {"batch_size": 4, "lr": 0.5, "late": "discard"}),
+    "rennala_mvr": case("rennala_mvr", {"batch_size": 4, "lr": 0.3, "first_batch_size": 6}),
+    "rennala_mvr letting finish": case(
+        "rennala_mvr", {"batch_size": 4, "lr": 0.3, "late": "discard"}
+    ),
     "malenia": case("malenia", {"lr": 0.5}, max_staleness=0),
     "malenia with more": case("malenia", {"lr": 0.5, "batch": 1.5, "late": "discard"}),
     "mindflayer": case(

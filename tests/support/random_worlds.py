@@ -33,7 +33,7 @@ KINDS = (
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
     *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation"),
-    *("mindflayer", "ata", "fedqueue"),
+    *("mindflayer", "ata", "fedqueue", "rennala_mvr"),
 )
 """Every strategy."""
 
@@ -123,7 +123,7 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
             block |= {"trials": draw(st.integers(1, 3)), "allotted_seconds": draw(seconds)}
         elif kind == "fedfa":
             block["queue_size"] = draw(st.integers(1, 5))
-        elif kind in ("rennala", "ata"):
+        elif kind in ("rennala", "rennala_mvr", "ata"):
             block["batch_size"] = draw(st.integers(1, 5))
             if kind == "ata":
                 block["alpha"] = draw(st.none() | st.sampled_from([0.01, 1.0]))

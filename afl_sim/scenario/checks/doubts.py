@@ -14,7 +14,7 @@ from afl_sim.scenario.mistakes.report import locate
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.study import Case, Study
-from afl_sim.scenario.traces.bandwidths import BandwidthTrace
+from afl_sim.scenario.traces.bandwidth_trace import BandwidthTrace
 from afl_sim.scenario.units import OPERATIONS, RATE
 from afl_sim.scenario.yaml.nodes import Node, compose
 

@@ -95,7 +95,7 @@ NETWORKS: Final[dict[str, Preset]] = {
         {"download": 51.97e-9 * 8, "upload": 438.39e-9 * 8},
         "joules per byte; 51.97 and 438.39 mW for each Mbit/s, without the 1.3 W of the radio",
         _LTE,
-        _DIGITS,
+        "the digits in the paper itself; others who quote it have the same",
     ),
     "5g-mmwave": Preset(
         {"download": 1.81e-9 * 8, "upload": 9.42e-9 * 8},

@@ -41,6 +41,7 @@ class Compute:
         workload: how much work a task is.
         streams: the run's random streams.
         cost: of a local step; needed only where the settings are operations per second.
+        gradients: how many gradients a local step computes, one after the other.
 
     Attributes:
         varies: whether a duration depends on when the computation begins.
@@ -53,8 +54,10 @@ class Compute:
         workload: Workload,
         streams: Streams,
         cost: StepCost | None = None,
+        gradients: int = 1,
     ) -> None:
         self._workload = workload
+        self._gradients = gradients
         self._streams = streams
         self._unit, self._level = spec.unit, spec.speed
         self._roofline = None
@@ -252,7 +255,8 @@ class Compute:
         return mean_of_capped(usual, *laws)
 
     def _draw_level(self, client: int) -> float:
-        return draw(self._level, self._streams, SPEED, client)
+        level = draw(self._level, self._streams, SPEED, client)
+        return level * self._gradients if self._unit in ("sample", "step") else level
 
     def _usual(self, client: int, steps: int, extra: int, samples: int) -> float:
         """Seconds without jitter.
@@ -264,7 +268,7 @@ class Compute:
             samples: processed in all of them.
         """
         if self._roofline is not None:
-            seconds = self._roofline.steps(client, steps, self._workload)
+            seconds = self._roofline.steps(client, steps, self._workload) * self._gradients
             return seconds + self._roofline.steps(client, extra, self._workload)
         if self._unit == "sample":
             return self.level(client) * samples

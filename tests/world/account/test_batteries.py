@@ -69,6 +69,16 @@ def test_the_level_at_the_start_may_be_anything() -> None:
     assert run(world).story("unavailable") == [(10.0, "unavailable", 0)]
 
 
+def test_a_client_that_has_not_joined_uses_nothing_of_its_battery() -> None:
+    late = {**fleet(), "availability": {"kind": "always", "joins": 50}}
+    world = scenario([[10.0]], strategy=ASYNC, fleet=late, stop={"versions": 3})
+    assert run(world).story("dispatched", "unavailable")[:3] == [
+        (50.0, "dispatched", 0),
+        (60.0, "dispatched", 0),
+        (70.0, "unavailable", 0),
+    ]
+
+
 def test_a_battery_needs_something_that_uses_it_up() -> None:
     with pytest.raises(Exception, match="capacity"):
         scenario([[1.0]], fleet={"battery": {"charging": 1}})
