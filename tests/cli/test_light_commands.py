@@ -136,3 +136,20 @@ assert not {"torch", "matplotlib"} & set(sys.modules)
 print(run.summary["versions"])
 """
     assert afl_sim.python(code.replace("SCENARIO", str(SMALLEST))).succeeded().out == "12\n"
+
+
+def test_a_block_is_checked_even_if_nothing_but_its_module_was_imported(afl_sim: Command) -> None:
+    code = """
+import sys
+from afl_sim.scenario.sections.network import Link
+assert "afl_sim.scenario.scenario" not in sys.modules
+try:
+    Link(latncy=3)
+except Exception as error:
+    print(type(error).__name__, error)
+print(Link(latency=3).latency.mean())
+"""
+    told, mean = afl_sim.python(code).succeeded().out.splitlines()
+    assert told.startswith("SettingsError latncy: unknown key;")
+    assert told.endswith("did you mean 'latency'?")
+    assert float(mean) == 3
