@@ -13,9 +13,9 @@ from afl_sim.scenario.sections.availability import AlwaysAvailable
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.data import DataSpec
+from afl_sim.scenario.sections.evaluation import Evaluation
 from afl_sim.scenario.sections.network import FifoLink, Link, Network, SharedLink, UncontendedLink
 from afl_sim.scenario.sections.settings import (
-    Evaluation,
     Execution,
     Numerics,
     Recording,
