@@ -25,6 +25,7 @@ from afl_sim.recording import RunFolder, load_head
 from afl_sim.recording.replacement import bring_back
 from afl_sim.run.attendance import check_attendance
 from afl_sim.run.checks import check_before_data, check_mode
+from afl_sim.run.garbage import free_finished_runs
 from afl_sim.run.identity import Identity, identity_of
 from afl_sim.run.loading import load_scenario, read_study, run_name, single
 from afl_sim.run.observer import Observer, Progress
@@ -138,6 +139,8 @@ def _simulate(
                 finished.raise_error()
             finally:
                 del finished  # its error's traceback holds this frame: together they would stay
+    del prepared
+    free_finished_runs()
     return load_run(recorder.folder.path)
 
 
@@ -221,6 +224,8 @@ def resume(
                     finished.raise_error()
                 finally:
                     del finished  # as in `_simulate`
+    del prepared
+    free_finished_runs()
     return load_run(folder.path)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -21,6 +23,9 @@ from afl_sim.errors import ScenarioError
 from afl_sim.scenario.units import DURATION
 from afl_sim.scenario.wording import hint
 
+_CONSTRUCTION = "afl_sim.scenario.construction"
+"""What fills blocks. It needs the blocks, and so it is imported after them."""
+
 
 class Checked(BaseModel):
     """A block that can be made in Python: its mistakes are told as those of a file are.
@@ -32,11 +37,12 @@ class Checked(BaseModel):
     # Most blocks of a scenario are not used by a command, so their validators are made when needed.
     model_config = ConfigDict(defer_build=True)
 
-    # Set by `afl_sim.scenario.construction`, which needs the blocks and so comes after them.
     _fill: ClassVar[Callable[[Checked, dict[str, Any]], None] | None] = None
 
     def __init__(self, /, **settings: Any) -> None:
-        if Checked._fill is None:
+        if Checked._fill is None and not _being_imported():
+            Checked._fill = import_module(_CONSTRUCTION).fill
+        if Checked._fill is None:  # a default of a block, which has no mistakes
             self.__pydantic_validator__.validate_python(settings, self_instance=self)
         else:
             Checked._fill(self, settings)
@@ -59,6 +65,12 @@ class Checked(BaseModel):
                     f"{name}: unknown key; expected one of {keys}{hint(name, known)}"
                 )
         return super().model_copy(update=update, deep=deep)
+
+
+def _being_imported() -> bool:
+    """Whether a module of this package is; what fills blocks needs all of them to be there."""
+    mine = [each for name, each in sys.modules.items() if name.startswith(f"{__package__}.")]
+    return any(getattr(module.__spec__, "_initializing", False) for module in mine)
 
 
 class Section(Checked):

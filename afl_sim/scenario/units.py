@@ -152,7 +152,7 @@ class Quantity:
             known = ", ".join(self.listed)
             raise Unreadable(
                 f"got {show(text)}, but {show(unit)} is no unit here; expected {self.base}, or "
-                f"text with one of the units {known}{self._meant(unit)}"
+                f"text with one of the units {known}{self.meant(unit)}"
             )
         return float(_EXACT.multiply(Decimal(number.replace("_", "")), size))
 
@@ -164,7 +164,8 @@ class Quantity:
             unit = written.strip()
         return self.units.get(unit)
 
-    def _meant(self, unit: str) -> str:
+    def meant(self, unit: str) -> str:
+        """What a unit that is not of this kind is likely meant to be, for a message; or nothing."""
         if self.units is _RATES:
             return _meant_rate(unit)
         if self.units is _SIZES:
