@@ -177,7 +177,7 @@ def _seconds(name: str, text: str) -> float:
 
 def _importer(kind: str) -> Callable[..., Imported]:
     """The importer of a kind, whose settings are named as in `_OPTIONS`."""
-    from afl_sim.importers import bandwidth_logs, devices, fedscale, flash
+    from afl_sim.importers import bandwidth_logs, devices, fedscale, flash, mahimahi
     from afl_sim.importers.availability import import_availability
 
     def tables(files: Sequence[Path], column: Sequence[str] = (), **more: Any) -> Imported:
@@ -199,7 +199,7 @@ def _importer(kind: str) -> Callable[..., Imported]:
         return bandwidth_logs.import_bandwidth(files, names, **more)
 
     importers: dict[str, Callable[..., Imported]] = {
-        "mahimahi": bandwidth_logs.import_mahimahi,
+        "mahimahi": mahimahi.import_mahimahi,
         "hsdpa": bandwidth_logs.import_hsdpa,
         "pensieve": bandwidth_logs.import_pensieve,
         "fcc": bandwidth_logs.import_fcc,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from afl_sim.scenario.sections.clients import Clients
     from afl_sim.scenario.sections.compute import Compute
     from afl_sim.scenario.sections.data import DataSpec
+    from afl_sim.scenario.sections.evaluation import Evaluation
     from afl_sim.scenario.sections.network import (
         FifoLink,
         Link,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
         UncontendedLink,
     )
     from afl_sim.scenario.sections.settings import (
-        Evaluation,
         Execution,
         Numerics,
         Recording,
@@ -49,7 +49,7 @@ _HOMES = {
     "ConstantRate": "sections.training",
     "DataSpec": "sections.data",
     "Distribution": "distributions.distribution",
-    "Evaluation": "sections.settings",
+    "Evaluation": "sections.evaluation",
     "Execution": "sections.settings",
     "FifoLink": "sections.network",
     "InverseSqrtRate": "sections.training",

@@ -13,9 +13,9 @@ from afl_sim.scenario.sections.carbon import CarbonIntensity
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.scenario.sections.design import Design
+from afl_sim.scenario.sections.evaluation import Evaluation
 from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks
 from afl_sim.scenario.sections.settings import (
-    Evaluation,
     Execution,
     Numerics,
     Recording,

@@ -10,14 +10,13 @@ import pytest
 
 from afl_sim.errors import InputError
 from afl_sim.importers.bandwidth_logs import (
-    PACKET_BYTES,
     import_bandwidth,
     import_fcc,
     import_hsdpa,
-    import_mahimahi,
     import_pensieve,
 )
 from afl_sim.importers.imported import Imported
+from afl_sim.importers.mahimahi import PACKET_BYTES, import_mahimahi
 from afl_sim.importers.writing import write
 from afl_sim.run.api import load_scenario
 from afl_sim.world.links.capacity import FRACTION, Capacity

@@ -26,6 +26,7 @@ SETTINGS = {
     "momentum_approximation": BUFFER,
     "fedasync": "concurrency: 4",
     "fedfix": "interval: 3",
+    "fedqueue": "round_seconds: 90",
     "dude_asgd": "workers_per_step: 1",
     "fedcompass": "min_steps: 1, max_steps: 4",
     "area": "buffer_size: 2",
@@ -67,7 +68,8 @@ def scenario(
 def test_a_server_waits_for_all_if_and_only_if_it_says_so(
     kind: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    made = load_scenario(scenario(tmp_path, kind, NEVER["joins"]))
+    # One that is gone, since some wait for clients that will come back, be it after the end.
+    made = load_scenario(scenario(tmp_path, kind, NEVER["leaves"]))
     monkeypatch.setattr("afl_sim.run.api.check_attendance", lambda *_: None)
     waits = simulate(made, timing_only=True).summary["versions"] == 0
     assert waits == strategies()[kind].waits_for_all

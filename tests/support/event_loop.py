@@ -138,7 +138,7 @@ class EventLoop:
             if task.polled:
                 return
         if task.leg < len(ENDS):
-            duration = self.legs(task.client, task.number)[task.leg]
+            duration = self.duration(task)
             if duration == 0:
                 self.end_leg(task)
             else:
@@ -152,6 +152,10 @@ class EventLoop:
         if self.hit("duplication", task, self.faults.duplication):
             copy = Task(task.client, task.number, task.base, task.sent)
             self.plan(copy, self.faults.copy_later, lambda copy: self.log("duplicate", copy))
+
+    def duration(self, task: Task) -> int:
+        """Of the leg that begins now."""
+        return self.legs(task.client, task.number)[task.leg]
 
     def end_leg(self, task: Task) -> None:
         if task.leg == UPLOADING and self.loses(task):

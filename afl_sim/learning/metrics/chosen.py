@@ -15,8 +15,8 @@ from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.metrics.of_numbers import METRICS_OF_NUMBERS
 from afl_sim.learning.metrics.of_several import metrics_of_several
 from afl_sim.learning.metrics.tally import Array, Tally
+from afl_sim.scenario.sections.evaluation import Evaluation
 from afl_sim.scenario.sections.metrics import BY_FORM, Metric, metric_name
-from afl_sim.scenario.sections.settings import Evaluation
 
 Makers = dict[str, Callable[[], Tally]]
 

@@ -8,8 +8,8 @@ import pytest
 from afl_sim.errors import TaskError
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.metrics.chosen import Measured, chosen_metrics, makers_of
+from afl_sim.scenario.sections.evaluation import Evaluation
 from afl_sim.scenario.sections.metrics import METRIC_RULES, METRICS
-from afl_sim.scenario.sections.settings import Evaluation
 
 CLASSES = SampleForm((1,), 7)
 NUMBERS = SampleForm((1,), 3, "number")

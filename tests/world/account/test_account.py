@@ -13,6 +13,7 @@ from redone_account import charged, grams, redone, with_power
 from world_runs import MODEL_BYTES, SAMPLES, Outcome, run, scenario
 
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.bundled import scenario_folder
 from afl_sim.scenario.sections.battery import Battery
 from afl_sim.scenario.sections.carbon import TracedIntensity
 from afl_sim.scenario.sections.energy import Power
@@ -216,11 +217,16 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> TracedIntensity:
 
 
 @settings(max_examples=60, deadline=None)
-@given(worlds(), st.booleans(), st.booleans())
+@given(worlds(), st.booleans(), st.booleans(), st.sampled_from([None, "fifo", "shared"]))
 def test_groups_batteries_and_hours_of_any_world_are_sums_over_its_log(
-    grid: TracedIntensity, world: Scenario, own: bool, batteries: bool
+    grid: TracedIntensity, world: Scenario, own: bool, batteries: bool, cell: str | None
 ) -> None:
     world = with_power(world, LAWS)
+    if cell is not None:  # all updates pass a link of the server that changes in time
+        trace = {"trace": str(scenario_folder() / "traces" / "uplinks.csv"), "factor": 0.1}
+        link = scenario(1, server={"upload": {"kind": cell, "bandwidth_trace": trace}})
+        server = world.server.model_copy(update={"upload": link.server.upload})
+        world = world.model_copy(update={"server": server})
     clients = world.clients
     battery = Battery(capacity=30, charging=4, level={"dist": "uniform"})
     update: dict[str, Any] = {"battery": battery} if batteries else {}
@@ -238,6 +244,7 @@ def test_groups_batteries_and_hours_of_any_world_are_sums_over_its_log(
         }
     )
     outcome = outcome_of(world)
+    assert outcome_of(world).schedule_digest == outcome.schedule_digest
     found = costs(outcome)
     expected = redone(world, outcome)
     joules = dict(found.energy_joules)
