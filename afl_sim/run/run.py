@@ -15,6 +15,7 @@ from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.timing import NumericHalf, TimingOnly
 from afl_sim.user_code import reason
+from afl_sim.world.account.costs import Totals
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.stopping import Ending
 from afl_sim.world.world import World
@@ -140,6 +141,8 @@ class _Clock:
             between_events=self._pulse.between_events,
             ahead=recorder.events.ahead,
         )
+        account = self.world.account
+        recorder.count(None if account is None else Totals(account.marks))
 
     def turn(self) -> tuple[Status, Ending, str | None, BaseException | None]:
         """Turn the clock to the end; returns how and when the run ended, why, and its error."""

@@ -97,6 +97,9 @@ class Strategy(Checked):
     must depend on its steps."""
     needs_mean_times: ClassVar[bool] = False
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
+    waits_for_all: ClassVar[bool] = False
+    """The first version needs an update of every client. Fleets with a client that never takes part
+    are then refused."""
     reads_results: ClassVar[bool] = False
     """The schedule uses `ServerView.result` or `measure`, so it cannot run without training."""
     buffers_by_rule: ClassVar[bool] = False

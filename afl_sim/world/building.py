@@ -201,7 +201,10 @@ def _durations(
     compute = [
         Compute(clients.compute, workload, streams, sizes.cost, gradients) for clients in fleet
     ]
-    paths = [client_links(part.clients.network, streams, part.place) for part in grouping.parts]
+    paths = [
+        client_links(part.clients.network, streams, part.place, part.links)
+        for part in grouping.parts
+    ]
     downloads, uploads = zip(*paths, strict=True)
     links = [
         ServerLink(env, server.download, "download", streams),

@@ -115,7 +115,8 @@ class BatchedExecutor:
             self._waiting.pop(future, None)
 
     def close(self) -> None:
-        """Do nothing: there are no resources."""
+        """Let go of the model and the samples; what refers to this may live on for a while."""
+        del self._trainer, self._evaluator
 
     def kept(self, future: Any) -> LocalResult | None:
         """The result, if it is known: trained again in another group, it would have other bits."""

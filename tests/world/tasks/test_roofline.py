@@ -226,11 +226,11 @@ def test_rates_that_no_device_has_are_doubted(tmp_path: Path) -> None:
     load(tmp_path, "{flops_per_second: 1e18, bytes_per_second: 20}")
     found = doubts(read_study(tmp_path / "flops.yaml", catalogue()))
     assert found == [
-        "warning: clients.compute.flops_per_second: 1e+18 floating-point operations per second is "
-        "above 10 PFLOP/s; a number is in floating-point operations per second, and text has a "
-        "unit, such as 20 GFLOP/s",
-        "warning: clients.compute.bytes_per_second: 20 bytes per second is below 100 kB/s; a "
-        "number is in bytes per second, and text has a unit, such as 2 GB/s",
+        "warning: line 8: clients.compute.flops_per_second: 1e+18 floating-point operations per "
+        "second is above 10 PFLOP/s; a number is in floating-point operations per second, and "
+        "text has a unit, such as 20 GFLOP/s",
+        "warning: line 8: clients.compute.bytes_per_second: 20 bytes per second is below 100 "
+        "kB/s; a number is in bytes per second, and text has a unit, such as 2 GB/s",
     ]
 
 
