@@ -40,11 +40,13 @@ BEYOND: dict[str, tuple[float, ...]] = {
     "asyncsgd": (0.01, 0.03),
     "delay-adaptive": (0.01, 0.03),
     "generalized-asyncsgd": (0.01, 0.03),
-    "optimized-asyncsgd": (0.01, 0.03),
+    "optimized-asyncsgd": (0.001, 0.003, 0.01, 0.03),
     "ringmaster": (0.01, 0.03),
     "ringleader": (0.01, 0.03),
-    "ia2sgd": (0.003, 0.01, 0.03),
-    "rescaled-asgd": (0.01, 0.03),
+    "ia2sgd": (0.001, 0.003, 0.01, 0.03),
+    "aced": (0.0003, 0.001),
+    "dude-asgd": (0.1, 0.3),
+    "rescaled-asgd": (0.001, 0.003, 0.01, 0.03),
     "fedstaleweight": (0.003, 0.01),
     "fedqueue": (1.0,),
     "momentum-approximation": (0.003, 0.01),
@@ -82,11 +84,13 @@ for each case, and more if the best of them was at the edge. The rates are compa
 set that nobody trains on, at the end of the zoo's time or after 100,000 samples (500,000 for `ringleader`,
 `ia2sgd`, `aced` and `dude-asgd`, which need a gradient from every client to begin). `docs/zoo-grid.json` holds the
 results. Cases with fewer than five versions, `mifa` and `malenia`, are not searched.
+In the zoo `optimized-asyncsgd` uses five times the samples of its grid search, and larger rates catch up: at
+0.01 it came to 91.0 %.
 {edge}
 The zoo has [portable bits](numerics.md#portable-and-native-bits): its digits are the same on every x86-64
 machine with AVX2, and its digests are published. It took seven minutes beside other work. The grid search was
-done with native bits, so its accuracies depend on the processor and on the version of PyTorch. It trains on 14.4
-million samples, and took ten minutes beside other work. These commands repeat both:
+done with native bits, so its accuracies depend on the processor and on the version of PyTorch. It trains on 17.3
+million samples; the first 13.8 million took ten minutes beside other work. These commands repeat both:
 
 ```console
 $ afl-sim run scenarios/zoo-grid.yaml --out runs/zoo-grid
