@@ -84,7 +84,15 @@ def _own(name: str, path: str) -> FigureKind:
         ) from None
     about = (inspect.getdoc(function) or "").partition("\n")[0]
     takes = frozenset({"xlim", "ylim", "log x", "log y"} | ({"x"} & asked.keys()))
-    return FigureKind(name, about, "", path, own=_drawer(name, function, tuple(asked)), takes=takes)
+    return FigureKind(
+        name,
+        about,
+        "",
+        path,
+        own=_drawer(name, function, tuple(asked)),
+        takes=takes,
+        along="time" if "x" in asked else None,
+    )
 
 
 def _drawer(name: str, function: Callable[..., Any], asked: Sequence[str]) -> Draws:

@@ -48,6 +48,8 @@ class FigureKind:
         per_page: how many settings fit one figure; more make further files. None: any number.
         own: the function, if it is of the user's own.
         takes: what may be said about its axes: ``x``, ``xlim``, ``ylim``, ``log x``, ``log y``.
+        along: what its horizontal axis shows unless an ``x`` says something else; None if that is
+            none of the words for ``x``.
     """
 
     name: str
@@ -57,6 +59,7 @@ class FigureKind:
     per_page: int | None = None
     own: Draws | None = None
     takes: frozenset[str] = frozenset()
+    along: str | None = None
 
     @property
     def stem(self) -> str:
@@ -88,6 +91,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.learning:accuracy",
             per_page=LOOKS,
             takes=_CURVES,
+            along="time",
         ),
         FigureKind(
             "learning",
@@ -97,6 +101,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.learning:learning",
             per_page=LOOKS,
             takes=_CURVES - {"ylim", "log y"},
+            along="time",
         ),
         FigureKind(
             "metrics",
@@ -105,6 +110,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.learning:metrics",
             per_page=LOOKS,
             takes=_CURVES - {"ylim", "log y"},
+            along="time",
         ),
         FigureKind(
             "gradient-norm",
@@ -114,6 +120,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.gradient:gradient_norm",
             per_page=LOOKS,
             takes=_CURVES,
+            along="time",
         ),
         FigureKind(
             "time-to-accuracy",
@@ -122,6 +129,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.targets:time_to_accuracy",
             per_page=LOOKS,
             takes=frozenset({"xlim"}),
+            along="time",
         ),
         FigureKind(
             "class-accuracy",
@@ -130,6 +138,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.classes:class_accuracy",
             per_page=6,
             takes=frozenset({"xlim"}),
+            along="time",
         ),
         FigureKind(
             "fairness",
@@ -138,6 +147,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.classes:fairness",
             per_page=LOOKS,
             takes=_CURVES,
+            along="time",
         ),
         FigureKind(
             "per-client",
@@ -168,6 +178,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.fleet:presence",
             per_page=4,
             takes=_LIMITS,
+            along="time",
         ),
         FigureKind(
             "stragglers",
@@ -200,6 +211,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.staleness:staleness_over_time",
             per_page=6,
             takes=_AXES,
+            along="time",
         ),
         FigureKind(
             "adaptation",
@@ -208,6 +220,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.adaptation:adaptation",
             per_page=LOOKS,
             takes=_AXES,
+            along="time",
         ),
         FigureKind(
             "timeline",
@@ -217,6 +230,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.timeline:timeline",
             per_page=4,
             takes=frozenset({"xlim"}),
+            along="time",
         ),
         FigureKind(
             "network",
@@ -225,6 +239,7 @@ FIGURES: Final = {
             "afl_sim.analysis.figures.network:network",
             per_page=4,
             takes=frozenset({"xlim"}),
+            along="time",
         ),
         FigureKind(
             "sweep",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -17,6 +18,7 @@ from afl_sim.scenario.wording import one_line
 IGNORED: Final = ("name", "description", "seed", "replications", "execution", "recording", "figure")
 _REPLICATION: Final = re.compile(r"-r\d+$|(?<![^_])seed=\d+(_|$)")
 LONGEST_LABEL: Final = 36
+_SETTING: Final = "_setting_key"
 _ALL_PAIRS: Final = 4  # of more groups each is compared with the first only
 
 
@@ -73,7 +75,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     found: dict[tuple[str, int], list[Run]] = {}
     copies: dict[tuple[str, Any], int] = {}
     for run in runs:
-        key = _key(settings(run)) + str(run.manifest.get("timing_only") or "")
+        key = _setting_key(run)
         copy = copies.get((key, seed(run)), 0)
         copies[key, seed(run)] = copy + 1
         found.setdefault((key, copy), []).append(run)
@@ -87,11 +89,22 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     ]
 
 
+def _setting_key(run: Run) -> str:
+    """Equal for runs that differ in their seed only; a run keeps it, as each figure asks for it."""
+    found: str | None = run.__dict__.get(_SETTING)
+    if found is None:
+        what = _key(settings(run)) + str(run.manifest.get("timing_only") or "")
+        found = run.__dict__[_SETTING] = hashlib.sha256(what.encode()).hexdigest()
+    return found
+
+
 def told_apart(labels: Sequence[str], paths: Sequence[Path]) -> list[str]:
     """The labels; equal ones are extended by what distinguishes their folders."""
     apart = list(labels)
-    for label in dict.fromkeys(labels):
-        places = [place for place, found in enumerate(labels) if found == label]
+    equal: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        equal.setdefault(label, []).append(place)
+    for label, places in equal.items():
         if len(places) > 1:
             for place, name in zip(places, _names([paths[p] for p in places]), strict=True):
                 apart[place] = f"{label} ({name})"
@@ -116,14 +129,14 @@ def _ends(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 def _numbered(labels: Sequence[str]) -> list[str]:
     """The labels, those that come again with a number."""
-    unique: list[str] = []
+    unique: dict[str, None] = {}
     for label in labels:
         candidate, count = label, 2
         while candidate in unique:
             candidate = f"{label} ({count})"
             count += 1
-        unique.append(candidate)
-    return unique
+        unique[candidate] = None
+    return list(unique)
 
 
 def short_labels(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:

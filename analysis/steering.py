@@ -11,8 +11,7 @@ from afl_sim.analysis.registry import FIGURES, FigureKind
 from afl_sim.errors import InputError
 from afl_sim.recording import Run
 from afl_sim.recording.folder import SCENARIO
-from afl_sim.scenario.mistakes.explain import explain
-from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks
+from afl_sim.scenario.sections.figure import FigureBlock, figure_blocks, measured
 from afl_sim.scenario.wording import show
 
 _LIMITS: Final = ("xlim", "ylim")
@@ -35,6 +34,8 @@ def read_block(written: dict[str, Any], where: str = "--") -> FigureBlock:
 
 
 def _lines(error: ValidationError, written: dict[str, Any], where: str) -> Iterator[str]:
+    from afl_sim.scenario.mistakes.explain import explain  # it knows all of a scenario
+
     for finding in explain(error, written, None, FigureBlock):
         key = str(finding.path[0]) if finding.path else ""
         # A mistake of several keys together has no key, and its message names one.
@@ -170,9 +171,21 @@ def _unfit(kind: FigureKind, block: FigureBlock) -> Iterator[tuple[str, str]]:
         for what in [f"log {axis}" for axis in block.log] if key == "log" else [key]:
             if what not in kind.takes:
                 yield key, f"the figure {kind.name} has no use for {what}{_such_as(what)}"
+            elif what in _LIMITS:
+                yield from ((key, message) for message in _other_units(kind, block, key))
     if kind.name == "learning" and block.x is None:
         for key in block.steering:
             yield key, "the figure learning has four horizontal axes; expected an x beside it"
+
+
+def _other_units(kind: FigureKind, block: FigureBlock, key: str) -> Iterator[str]:
+    """What is wrong with the units of limits: those of another axis than the figure has."""
+    axis = (block.x or kind.along) if key == "xlim" and kind.along else None
+    for end in getattr(block, key):
+        if isinstance(end, str) and measured(end)[0] != axis:
+            what = f"shows {axis}" if axis else f"of {kind.name} has a unit of its own"
+            where = "horizontal" if key == "xlim" else "vertical"
+            yield f"got {show(end)}, but the {where} axis {what}; expected a number in its unit"
 
 
 def _such_as(what: str) -> str:

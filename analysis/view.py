@@ -27,7 +27,7 @@ class View:
     @classmethod
     def of(cls, block: FigureBlock) -> View:
         """What a block says about the axes."""
-        return cls(block.x, block.xlim, block.ylim, block.log)
+        return cls(block.x, block.limits("x"), block.limits("y"), block.log)
 
     @property
     def arguments(self) -> dict[str, Any]:

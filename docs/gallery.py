@@ -109,7 +109,7 @@ $ afl-sim plot runs/quickstart --figure staleness --settings 'fedbuff,fedasync' 
 | option | meaning |
 |---|---|
 | `--x` | what curves are drawn against: `time`, `versions`, `updates`, `samples` or `bytes`; `energy`, `price` or `carbon` if [the run counts it](how-to/energy.md). `pareto` shows one of these three beside the time |
-| `--xlim`, `--ylim` | limits in the unit of the axis: `0,300`, or `,300` with an open end |
+| `--xlim`, `--ylim` | limits in the unit of the axis: `0,300`, or `,300` with an open end. Limits of time, bytes and energy may have units: `--xlim '0,2 h'` |
 | `--log` | `x` or `y`: a logarithmic axis |
 | `--settings` | the settings or runs that are drawn, by their names in figures and tables; `*` stands for any characters |
 | `--order` | the settings that come first in the legend; colours follow this order |
@@ -131,7 +131,8 @@ figure:
 ```
 
 `afl-sim plot` without options draws these figures, and options override their keys. A block without `name`
-is for all figures that no other block names. The block does not belong to the identity of a run. To change
+is for all figures that no other block names. `afl-sim report` shows the figures of the blocks before its others; it
+has a size and a style of its own. The block does not belong to the identity of a run. To change
 it, edit the scenario file and run it again: finished runs are reused, and take over the new block.
 [scenario.md](scenario.md#figure) lists the keys.
 

@@ -24,9 +24,6 @@ of a target added up; up to two ran at the same time. Models of *native* arithme
 processor and on the version of PyTorch; those of *portable* arithmetic do not. The schedules depend on
 neither. The kept results have a digest of each run, and `afl-sim reproduce` says whether its runs agree.
 
-The kept results of FAVAS in `heterogeneity-tail` were made before its rule was corrected, and have not been made
-again; the README of that target says what was different.
-
 `python docs/generate.py` generates this page from the results in `scenarios/papers/*/results`.
 `afl-sim reproduce NAME --keep` writes those results, and leaves the results of studies that it did not
 run unchanged.

@@ -41,7 +41,7 @@ a minute of one core. `million-clients` is meant for `--timing-only`. The number
 the replications in the file, with the smallest and the largest value in parentheses. Replications
 share only the settings. Do not trust differences that are smaller than these ranges. *To 80 %* is
 the virtual time until an accuracy of 80 % on 2,000 test images. *Worst class* is the final
-accuracy on the digit with the lowest accuracy. The last four sections compare settings by the
+accuracy on the digit with the lowest accuracy. The last six sections compare settings by the
 differences between replications with the same number. There the parentheses hold Student's 95 %
 interval of the mean difference.
 
@@ -132,6 +132,23 @@ def _of_clients(metric: str, clients: slice) -> Callable[[Any], float]:
     return lambda run: float(np.mean(run.evaluations[f"client_{metric}"].iloc[-1][clients]))
 
 
+def _heard(run: Any) -> float:
+    """The number of clients of which an update was used."""
+    events = run.events
+    return float(events.loc[events["kind"] == "aggregated", "client"].nunique())
+
+
+def _kilojoules_to_85(run: Any) -> float | None:
+    joules = run.summary["energy_joules_to"]["accuracy"].get("0.85")
+    return None if joules is None else float(joules) / 1000
+
+
+def _wasted(run: Any) -> float:
+    """The share of the energy that went into updates that were never used."""
+    energy = run.summary["energy_joules"]
+    return float(energy["wasted"] / energy["total"])
+
+
 def _of_phones(run: Any) -> float:
     """The share of the aggregated updates that came from groups of phones."""
     table = group_table(run)
@@ -162,6 +179,19 @@ MEASURES = {
     "to_80": Measure(
         "to 80 % (s)", "{:,.0f}", lambda run: run.summary["time_to_accuracy"].get("0.8"), False
     ),
+    "to_85": Measure("to 85 % (s)", "{:,.0f}", _time_to("accuracy", "0.85"), False),
+    "kilojoules_to_85": Measure("energy to 85 % (kJ)", "{:.1f}", _kilojoules_to_85, False),
+    "price_to_85": Measure(
+        "price to 85 %",
+        "{:.3f}",
+        lambda run: run.summary["price_to"]["accuracy"].get("0.85"),
+        False,
+    ),
+    "kilojoules": Measure(
+        "energy in all (kJ)", "{:.1f}", lambda run: run.summary["energy_joules"]["total"] / 1000
+    ),
+    "wasted": Measure("energy wasted", "{:.0%}", _wasted),
+    "to_90": Measure("to 90 % (s)", "{:,.0f}", _time_to("accuracy", "0.9"), False),
     "to_perplexity_9": Measure(
         "to perplexity 9 (s)", "{:,.0f}", _time_to("perplexity", "9"), False
     ),
@@ -183,6 +213,7 @@ MEASURES = {
     "rejected": Measure("updates rejected", "{:.1f}", lambda run: run.summary["rejected"], False),
     "seconds": Measure("virtual time (s)", "{:,.0f}", lambda run: run.summary["virtual_seconds"]),
     "updates": Measure("updates used", "{:,.0f}", lambda run: run.summary["updates"]["aggregated"]),
+    "heard": Measure("clients heard", "{:.0f}", _heard),
     "failed": Measure("tasks failed", "{:,.0f}", lambda run: run.summary["updates"]["failed"]),
     "corrupted": Measure("updates corrupted", "{:.1f}", _corrupted),
     "idle": Measure("idle", "{:.0%}", lambda run: run.summary["idle_fraction"]),

@@ -308,4 +308,42 @@ half and {busy-one[fast_half]:.1%} for the fast one. That is
 that three seeds leave wide.
 """,
     ),
+    Theme(
+        "energy",
+        "Energy of phones and small computers",
+        ("to_85", "kilojoules_to_85", "price_to_85", "accuracy", "kilojoules", "wasted"),
+        """
+A server that never waits, in both. FedBuff reaches 85 % after {fedbuff[to_85]:.0f} s, when
+devices and server have used {fedbuff[kilojoules_to_85]:.1f} kJ; rounds of ten need
+{fedavg[to_85]:.0f} s and {fedavg[kilojoules_to_85]:.1f} kJ. Rounds need more of both in each
+replication, but three of them leave the differences wide:
+{difference[fedavg - fedbuff][to_85]:.0f} s and
+{difference[fedavg - fedbuff][kilojoules_to_85]:.1f} kJ. What the 200 updates of a whole run take is
+clearer: in rounds {difference[fedavg - fedbuff][kilojoules]:.1f} kJ more, because idle devices and
+the server need power while they wait for the slowest of ten. Sending tasks to five devices more
+saves {difference[fedavg - over-selection][kilojoules]:.1f} kJ of that, but then
+{over-selection[wasted]:.0%} of the energy goes into updates that are thrown away. They are paid
+for, too: to 85 % over-selection costs {over-selection[price_to_85]:.2f}, rounds
+{fedavg[price_to_85]:.2f} and FedBuff {fedbuff[price_to_85]:.2f}, all within the spread of the
+replications.
+""",
+        picture="pareto",
+    ),
+    Theme(
+        "model-by-device",
+        "The model decides the time",
+        ("to_80", "to_90", "accuracy", "seconds", "heard"),
+        """
+LeNet, after {lenet[to_90]:.0f} s. The perceptron is the first at 80 %; at 90 % it comes
+{difference[perceptron - lenet][to_90]:.0f} s later, which three replications do not tell apart.
+Their 300 updates take about as long: LeNet has more operations for each sample, and the perceptron
+more than twice the bytes to send. The larger CNN takes {difference[cnn - lenet][to_90]:.0f} s
+longer than LeNet to 90 %, and only {cnn[heard]:.0f} of the sixty devices can hold a batch of it.
+With smaller batches all {cnn-smaller-batch[heard]:.0f} take part. The same 300 updates then take
+{difference[cnn-smaller-batch - cnn][seconds]:.0f} s longer, since the devices with little memory
+are the slow ones. Whether this pays in accuracy three replications do not tell: the difference is
+{difference[cnn-smaller-batch - cnn][accuracy]:.1%}.
+""",
+        picture="time-to-accuracy",
+    ),
 )

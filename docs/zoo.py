@@ -46,8 +46,11 @@ BEYOND: dict[str, tuple[float, ...]] = {
     "ia2sgd": (0.003, 0.01, 0.03),
     "rescaled-asgd": (0.01, 0.03),
     "fedstaleweight": (0.003, 0.01),
+    "fedqueue": (1.0,),
     "momentum-approximation": (0.003, 0.01),
     "mindflayer": (0.03,),
+    "ata": (0.01, 0.03),
+    "rennala-mvr": (0.03,),
 }
 FEWEST_VERSIONS = 5
 GRID_SAMPLES = 100_000
@@ -82,7 +85,7 @@ results. Cases with fewer than five versions, `mifa` and `malenia`, are not sear
 {edge}
 The zoo has [portable bits](numerics.md#portable-and-native-bits): its digits are the same on every x86-64
 machine with AVX2, and its digests are published. It took seven minutes beside other work. The grid search was
-done with native bits, so its accuracies depend on the processor and on the version of PyTorch. It trains on 13.8
+done with native bits, so its accuracies depend on the processor and on the version of PyTorch. It trains on 14.4
 million samples, and took ten minutes beside other work. These commands repeat both:
 
 ```console

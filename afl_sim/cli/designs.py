@@ -80,6 +80,7 @@ def _solve_and_tell(problem: Problem, options: Any, origin: dict[str, Any]) -> N
     from afl_sim.cli.display import Display, Interruption
     from afl_sim.design.results import INDEX
     from afl_sim.design.solving import place_of, solve
+    from afl_sim.errors import AflSimError, InputError
     from afl_sim.run.bits import native_notes
 
     place = options.out or place_of(problem, options.timing_only)
@@ -95,9 +96,12 @@ def _solve_and_tell(problem: Problem, options: Any, origin: dict[str, Any]) -> N
         asked = replace(options, out=place, say=say, stop_wanted=interruption.wanted)
         try:
             found = solve(problem, asked, origin)
-        except KeyboardInterrupt:
-            if (place / INDEX).is_file():
-                display.finish(f"to continue: {shlex.join(['afl-sim', 'resume', str(place)])}")
+        except (AflSimError, KeyboardInterrupt) as error:
+            again = shlex.join(["afl-sim", "resume", str(place)])
+            if (place / INDEX).is_file() and not isinstance(error, InputError):
+                outside = isinstance(error, AflSimError)
+                cause = ", if a disk, memory or a worker was the cause" if outside else ""
+                display.finish(f"to continue{cause}: {again}")
             raise
     for line in found_lines:
         print(line)
@@ -105,19 +109,19 @@ def _solve_and_tell(problem: Problem, options: Any, origin: dict[str, Any]) -> N
 
 
 def _tell(found: Solution) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from afl_sim.run.partition_table import print_whole
 
     index = found.index
     if index.get("ranking"):
-        console = Console()
         table = Table(box=None, padding=(0, 2, 0, 0))
         headings = ("candidate", index["objective"].partition(" ")[0], "times the best", "verdict")
         for heading in headings:
-            table.add_column(heading, no_wrap=heading != "verdict")
+            table.add_column(heading, no_wrap=True)
         for each in index["ranking"]:
             table.add_row(*_cells(each))
-        console.print(table)
+        print_whole(table)
         for line in index["reasons"]:
             print(line)
         spent = index["spent"]
@@ -125,7 +129,7 @@ def _tell(found: Solution) -> None:
             share = spent["samples"] / spent["all_candidates"]
             print(
                 f"trained {spent['samples']:,} samples, {share:.1%} of what all candidates with "
-                "all seeds would take"
+                "all seeds would take to their ends"
             )
         print(f"winner: {found.path / 'winner.yaml'}")
     print(f"results: {found.path}")

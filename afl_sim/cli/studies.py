@@ -83,7 +83,7 @@ def run_and_tell(
         folder, outcomes = run_cases(
             study, options, display.watch, lambda done: display.end(done.label, outcome_line(done))
         )
-    runs = [outcome.run for outcome in outcomes if outcome.run is not None]
+    runs = [run for outcome in outcomes if (run := outcome.opened()) is not None]
     if runs:
         from afl_sim.analysis.compare import print_runs
 
@@ -154,13 +154,11 @@ def outcome_line(outcome: Any) -> str:
 
     if outcome.error is not None:
         return f"{outcome.label}: failed: {outcome.error}"
-    summary = outcome.run.summary
-    wall = (summary.get("wall_seconds") or {}).get("total") or 0.0
-    how = f"{outcome.run.status} in {wall:.1f} s"
+    how = f"{outcome.status} in {outcome.seconds:.1f} s"
     if outcome.reused:
         how = "finished before, reused"
     if outcome.others:
         other = " and ".join(outcome.others)
         how = f"finished run reused; it was made with other {other} (--force runs it again)"
-    reason = f": {one_line(summary['reason'])}" if summary.get("reason") else ""
+    reason = f": {one_line(outcome.reason)}" if outcome.reason else ""
     return f"{outcome.label}: {how}{reason}"

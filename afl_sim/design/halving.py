@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from afl_sim.design.jobs import Job, Trainers
+from afl_sim.design.jobs import Job, Trainers, let_go
 from afl_sim.design.objective import Goal
 from afl_sim.design.plan import FINALISTS, Rung, rungs_of
 from afl_sim.design.schedule import NEVER, Schedule, Schedules
-from afl_sim.design.screening import Entry
+from afl_sim.design.screening import IN_WORDS, Entry
 from afl_sim.errors import AflSimError
 from afl_sim.recording import Run
 from afl_sim.run.opened import load_run
@@ -135,6 +135,11 @@ class Halving:
         size = max(_GROUP, math.ceil(len(ordered) / _GROUPS))
         for start in range(0, len(ordered), size):
             group = ordered[start : start + size]
+            if start and spent.wall is not None and spent.left <= 0:
+                for entry in ordered[start:]:
+                    entry.rule_out("left out", IN_WORDS["left out"])
+                ordered = ordered[:start]
+                break
             self._train(group, limit, seeds, spent)
             self.judge(group, limit, seeds)
             least = least_cost([entry for entry in ordered[: start + size] if entry.rungs])
@@ -198,6 +203,15 @@ class Halving:
         while seeds > _LEAST and self._price(kept, limit, seeds) > spent.left:
             seeds -= 1
         return kept, seeds
+
+    def stop(self, entries: Sequence[Entry], rung: int) -> None:
+        """Train candidates no further."""
+        for entry in entries:
+            value = entry.rungs[-1]
+            state = f"{value:.0%} of the way" if value < 1 else "slower than others"
+            entry.rule_out("stopped", f"after rung {rung}: {state}")
+            for index in entry.reaches:
+                let_go(self._team.folder / _label(entry, index))
 
     def run_of(self, entry: Entry, index: int) -> Run:
         """The folder of a candidate's run."""
@@ -309,6 +323,11 @@ def least_cost(entries: Sequence[Entry]) -> float | None:
 def whole_samples(entries: Sequence[Entry], seeds: int) -> int:
     """The samples of all candidates with all seeds, each trained to its end."""
     return sum(_samples(entry) for entry in entries) * seeds
+
+
+def least_samples(entries: Sequence[Entry]) -> int:
+    """The samples of a run to its end of the candidate that trains least."""
+    return min(_samples(entry) for entry in entries)
 
 
 def _samples(entry: Entry) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from afl_sim.errors import AflSimError
+from afl_sim.recording.folder import CHECKPOINT
 from afl_sim.scenario import Scenario
 
 
@@ -42,3 +44,12 @@ class Trainers(Protocol):
         Raises:
             KeyboardInterrupt: a stop was wanted, and every run in progress has its checkpoint.
         """
+
+
+def let_go(run: Path) -> None:
+    """Remove the checkpoints of a run that the design trains no further.
+
+    They hold a vector for each task in flight, and so are most of its folder. If the run is
+    resumed nevertheless, it starts again.
+    """
+    shutil.rmtree(run / CHECKPOINT, ignore_errors=True)

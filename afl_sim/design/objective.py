@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -81,7 +82,9 @@ class Reach:
     def progress(self, limit: float) -> float:
         """One number: below 1 for a run that has not reached the target by a limit, else from 1 to
         2, and the larger, the less it cost."""
-        return self.share if self.cost is None else 2.0 - self.cost / limit
+        if self.cost is None:
+            return self.share
+        return 2.0 - self.cost / limit if limit else 2.0
 
 
 @dataclass(frozen=True)
@@ -206,10 +209,13 @@ def broken_by_schedule(design: Design, schedule: Schedule) -> list[tuple[Limit, 
     ]
 
 
-def broken_by_training(design: Design, summary: Mapping[str, Any]) -> list[Limit]:
-    """The limits that a finished run does not keep, among those that only training tells."""
+def broken_by_training(design: Design, summary: Mapping[str, Any]) -> list[tuple[Limit, float]]:
+    """The limits that a run does not keep, among those that only training tells, and the values.
+
+    A value that is not known is NaN.
+    """
     return [
-        limit
+        (limit, math.nan if value is None else value)
         for limit in design.constraints
-        if limit.measure in TRAINED and not limit.is_met(TRAINED[limit.measure](summary))
+        if limit.measure in TRAINED and not limit.is_met(value := TRAINED[limit.measure](summary))
     ]

@@ -229,6 +229,10 @@ def _measured(
             f"the target is {goal.target:g}, but runs stop at {goal.metric} "
             f"{stop.by_metric[goal.metric]:g}; expected the same, or no such rule in stop",
         )
+    if goal.metric == "accuracy" and not 0 < goal.target <= 1:
+        near = f"; did you mean {goal.target / 100:g}?" if 1 < goal.target <= 100 else ""
+        message = f"the target is {goal.target:g}; expected an accuracy above 0, at most 1{near}"
+        mistakes.add(where, "design.minimize", message)
     if mistakes.lines:
         raise mistakes.error()
     keys = "stop.accuracy" if goal.metric == "accuracy" else f"stop.metrics.{goal.metric}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from afl_sim.analysis.statistics import CONFIDENCE
@@ -50,9 +51,8 @@ class Placed:
 
     @property
     def mean(self) -> float | None:
-        """The mean cost; None if the target was not always reached."""
-        known = [cost for cost in self.costs if cost is not None]
-        return math.fsum(known) / len(known) if len(known) == len(self.costs) else None
+        """The geometric mean of the costs; None if the target was not always reached."""
+        return geometric_mean(self.costs)
 
     @property
     def verdict(self) -> str:
@@ -74,19 +74,22 @@ class Placed:
 def ranking(found: Search, entries: Sequence[Entry]) -> list[Placed]:
     """The finalists in order: by mean cost if the target was always reached, else by progress.
 
-    The ratios to the best have intervals that hold for all pairs of candidates at once, and so for
-    a best one that the same data has chosen: Tukey's, for the logarithms of the costs, with the
-    seeds as blocks. Their variance is what is left once candidates and seeds have their means.
+    Means are geometric, as ratios of costs are paired by seed: the ratio of two means is then the
+    mean of the ratios, and no candidate comes out below the best. The ratios to the best have
+    intervals that hold for all pairs of candidates at once, and so for a best one that the same
+    data has chosen: Tukey's, for the logarithms of the costs, with the seeds as blocks. Their
+    variance is what is left once candidates and seeds have their means.
 
     Args:
         found: the search.
         entries: the finalists that keep all constraints.
     """
     rows = {entry.number: _costs(entry, found.seeds) for entry in entries}
-    whole = [entry for entry in entries if None not in rows[entry.number]]
+    means = {number: geometric_mean(row) for number, row in rows.items()}
+    whole = [entry for entry in entries if means[entry.number] is not None]
     part = [entry for entry in best_first(entries) if entry not in whole]
     part.sort(key=lambda entry: -sum(cost is not None for cost in rows[entry.number]))
-    whole.sort(key=lambda entry: (math.fsum(_known(rows[entry.number])), entry.number))
+    whole.sort(key=lambda entry: (means[entry.number] or 0.0, entry.number))
     ratios = _ratios([_known(rows[entry.number]) for entry in whole])
     placed = [
         Placed(rank, entry, rows[entry.number], ratios[rank - 1])
@@ -102,14 +105,12 @@ def _ratios(costs: Sequence[Sequence[float]]) -> list[Ratio]:
     """The ratio of each candidate to the first, with Tukey's simultaneous intervals."""
     if not costs:
         return []
-    logs = [[math.log(max(cost, _LEAST)) for cost in row] for row in costs]
+    logs = [_logarithms(row) for row in costs]
     n, seeds = len(logs), len(logs[0])
     means = [math.fsum(row) / seeds for row in logs]
     differences = [mean - means[0] for mean in means]
     half = math.nan
     if n > 1 and seeds > 1:
-        from scipy.stats import studentized_range
-
         blocks = [math.fsum(row[j] for row in logs) / n for j in range(seeds)]
         centre = math.fsum(blocks) / seeds
         left = math.fsum(
@@ -118,8 +119,7 @@ def _ratios(costs: Sequence[Sequence[float]]) -> list[Ratio]:
             for j in range(seeds)
         )
         freedom = (n - 1) * (seeds - 1)
-        width = float(studentized_range.ppf(CONFIDENCE, n, freedom))
-        half = width * math.sqrt(left / freedom / seeds)
+        half = _width(n, freedom) * math.sqrt(left / freedom / seeds)
     return [
         Ratio(1.0, 1.0, 1.0)
         if not i
@@ -128,7 +128,27 @@ def _ratios(costs: Sequence[Sequence[float]]) -> list[Ratio]:
     ]
 
 
+@cache
+def _width(n: int, freedom: int) -> float:
+    # a search of an integral, some tens of milliseconds
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(CONFIDENCE, n, freedom))
+
+
 _LEAST: Final = 1e-9  # a cost of nothing has no logarithm
+
+
+def geometric_mean(costs: Sequence[float | None]) -> float | None:
+    """The geometric mean; None if a cost is not known."""
+    known = _known(costs)
+    return (
+        math.exp(math.fsum(_logarithms(known)) / len(known)) if len(known) == len(costs) else None
+    )
+
+
+def _logarithms(costs: Sequence[float]) -> list[float]:
+    return [math.log(max(cost, _LEAST)) for cost in costs]
 
 
 def _costs(entry: Entry, seeds: int) -> tuple[float | None, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from afl_sim.design.halving import Halving
 from afl_sim.design.objective import COSTS
-from afl_sim.design.ranking import Placed
+from afl_sim.design.ranking import Placed, geometric_mean
 from afl_sim.design.schedule import PHASES
 from afl_sim.design.screening import Entry
 from afl_sim.design.search import Search
@@ -18,14 +18,13 @@ from afl_sim.world.microseconds import MICROSECONDS
 
 @dataclass(frozen=True)
 class Profile:
-    """What a candidate's runs do, as means over seeds.
+    """What a candidate's runs do, as means over seeds unless it is by seed.
 
     Attributes:
         title: the candidate.
         strategy: its kind.
-        cost: to the target; None if it was not reached with each seed.
-        seeds: how many.
-        updates: aggregated until the target; None like the cost.
+        costs: by seed, to the target; None if it was not reached as far as it was trained.
+        updates: by seed, aggregated until the target; None like the cost.
         updates_per_second, versions_per_second: of virtual time, over the whole schedule.
         mean_staleness, staleness_p95: in versions, over the whole schedule.
         idle_fraction, wasted_fraction: as of a `Schedule`.
@@ -34,9 +33,8 @@ class Profile:
 
     title: str
     strategy: str
-    cost: float | None
-    seeds: int
-    updates: float | None
+    costs: tuple[float | None, ...]
+    updates: tuple[float | None, ...]
     updates_per_second: float
     versions_per_second: float
     mean_staleness: float
@@ -45,6 +43,11 @@ class Profile:
     wasted_fraction: float
     phases: dict[str, float]
 
+    @property
+    def cost(self) -> float | None:
+        """The geometric mean of the costs; None if one is not known."""
+        return geometric_mean(self.costs)
+
 
 def profile(found: Search, entry: Entry) -> Profile:
     """What the runs of a candidate do, as far as they were trained."""
@@ -52,8 +55,6 @@ def profile(found: Search, entry: Entry) -> Profile:
     assert halving is not None
     assert entry.candidate is not None
     schedules = {index: halving.schedule_of(entry, index) for index in entry.reaches}
-    reaches = entry.reaches
-    whole = all(reach.cost is not None for reach in reaches.values())
     seconds = [schedule.end_us / MICROSECONDS for schedule in schedules.values()]
     totals = {
         phase: math.fsum(s.phase_seconds[phase] for s in schedules.values()) for phase in PHASES
@@ -67,9 +68,8 @@ def profile(found: Search, entry: Entry) -> Profile:
     return Profile(
         entry.title,
         strategy_of(entry.candidate.scenario).kind,
-        mean([reach.cost or 0.0 for reach in reaches.values()]) if whole else None,
-        len(reaches),
-        mean([_updates(halving, entry, index) for index in reaches]) if whole else None,
+        tuple(reach.cost for reach in entry.reaches.values()),
+        tuple(_updates(halving, entry, index) for index in entry.reaches),
         math.fsum(s.updates for s in each) / math.fsum(seconds),
         math.fsum(s.versions for s in each) / math.fsum(seconds),
         mean([s.staleness_figure("mean") for s in each]),
@@ -80,12 +80,12 @@ def profile(found: Search, entry: Entry) -> Profile:
     )
 
 
-def _updates(halving: Halving, entry: Entry, index: int) -> float:
-    """The updates that a run aggregates until it reaches the target."""
-    schedule, reach = halving.schedule_of(entry, index), entry.reaches[index]
-    share = schedule.spending["samples"]
-    assert reach.time_us is not None
-    return float((share.time_us <= reach.time_us).sum())
+def _updates(halving: Halving, entry: Entry, index: int) -> float | None:
+    """The updates that a run aggregates until it reaches the target; None if it does not."""
+    schedule, time_us = halving.schedule_of(entry, index), entry.reaches[index].time_us
+    if time_us is None:
+        return None
+    return float((schedule.spending["samples"].time_us <= time_us).sum())
 
 
 def rivals(found: Search, placed: Sequence[Placed]) -> list[Entry]:
@@ -114,27 +114,42 @@ def sentences(found: Search, profiles: Sequence[Profile]) -> list[str]:
 
 def _sentence(found: Search, winner: Profile, other: Profile) -> str:
     goal = found.goal
-    if winner.cost is None:
-        return f"Neither the winner nor {other.title} reached {goal.text} with every seed."
-    if other.cost is None or winner.updates is None or other.updates is None:
+    common = min(len(winner.costs), len(other.costs))  # the first ones, so that costs are paired
+    times = _ratio(other.costs[:common], winner.costs[:common])
+    more = _ratio(other.updates[:common], winner.updates[:common])
+    if times is None or more is None:
+        but = "" if winner.cost is not None else f" (the winner {_reached(winner, 'it')})"
         return (
-            f"{other.title} did not reach {goal.text} as far as it was trained: "
+            f"{other.title} {_reached(other, goal.text)} as far as it was trained{but}: "
             f"{_schedule_words(winner, other)}."
         )
-    cost = COSTS[goal.cost][0]
     seeds = ""
-    if winner.seeds != other.seeds:
-        seeds = f" (by {other.seeds} seed{'' if other.seeds == 1 else 's'})"
+    if common < len(winner.costs):
+        seeds = f" (by {common} seed{'' if common == 1 else 's'})"
     return (
-        f"{other.title} takes {_times(other.cost / winner.cost)} the {cost}{seeds}: it needs "
-        f"{_times(other.updates / winner.updates)} the updates to {goal.text}, and "
-        f"{_schedule_words(winner, other)}."
+        f"{other.title} takes {_times(times)} the {COSTS[goal.cost][0]}{seeds}: it needs "
+        f"{_times(more)} the updates to {goal.text}, and {_schedule_words(winner, other)}."
     )
+
+
+def _ratio(ones: Sequence[float | None], others: Sequence[float | None]) -> float | None:
+    """The mean of ratios that are paired by seed; None if not all are known."""
+    above, below = geometric_mean(ones), geometric_mean(others)
+    return None if above is None or below is None else above / below
+
+
+def _reached(profile: Profile, what: str) -> str:
+    """How often a candidate reached the target, in words."""
+    count, seeds = sum(cost is not None for cost in profile.costs), len(profile.costs)
+    if not count:
+        return f"did not reach {what}"
+    return f"reached {what} with {count} of {seeds} seed{'' if seeds == 1 else 's'}"
 
 
 def _schedule_words(winner: Profile, other: Profile) -> str:
     rate = other.updates_per_second / winner.updates_per_second
-    words = f"its updates come {_times(rate)} as fast"
+    fast = "as fast" if _times(rate) == _times(1.0) else f"{_times(rate)} as fast"
+    words = f"its updates come {fast}"
     pairs = (
         ("mean staleness", winner.mean_staleness, other.mean_staleness, "{:.1f}", 0.5),
         ("idle time", winner.idle_fraction, other.idle_fraction, "{:.0%}", 0.03),

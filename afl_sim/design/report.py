@@ -16,7 +16,7 @@ from markupsafe import Markup
 from afl_sim.analysis.report.tables import Table, table_of
 from afl_sim.design.drawings import Drawing, drawings
 from afl_sim.design.objective import COSTS
-from afl_sim.design.ranking import Placed, Trade
+from afl_sim.design.ranking import Placed, Trade, geometric_mean
 from afl_sim.design.reasons import Profile
 from afl_sim.design.schedule import PHASES
 from afl_sim.design.screening import IN_WORDS
@@ -116,7 +116,11 @@ def headline(found: Search, placed: Sequence[Placed]) -> str:
     told = (
         f"{best.entry.title} reaches {found.goal.text} at the least {cost.name}: "
         f"{cost.text(best.mean)} {cost.unit}".rstrip()
-        + f", the mean of {found.seeds} seed{'' if found.seeds == 1 else 's'}."
+        + (
+            ", with one seed."
+            if found.seeds == 1
+            else f", the geometric mean of {found.seeds} seeds."
+        )
     )
     near = [each for each in placed[1:] if each.ratio is not None and not each.ratio.low > 1]
     if near:
@@ -144,8 +148,8 @@ def ranking_table(found: Search, placed: Sequence[Placed]) -> Table:
             ("times the best", ratios),
             ("verdict", [each.verdict for each in placed]),
         ],
-        "Means over the seeds. In brackets: Tukey's simultaneous 95 % intervals for ratios of "
-        "paired costs, which hold for all pairs of rows at once.",
+        "Geometric means over the seeds. In brackets: Tukey's simultaneous 95 % intervals for "
+        "ratios of paired costs, which hold for all pairs of rows at once.",
     )
 
 
@@ -154,8 +158,8 @@ def _profile_table(found: Search, profiles: Sequence[Profile]) -> Table:
     phases = [phase for phase in PHASES if any(each.phases[phase] >= 0.005 for each in profiles)]
     rows: list[tuple[str, Callable[[Profile], str]]] = [
         (f"{cost.heading} to {found.goal.text}", lambda p: cost.text(p.cost)),
-        ("seeds", lambda p: str(p.seeds)),
-        ("updates to the target", lambda p: "-" if p.updates is None else f"{p.updates:,.0f}"),
+        ("seeds", lambda p: str(len(p.costs))),
+        ("updates to the target", lambda p: _whole(geometric_mean(p.updates))),
         ("updates per second", lambda p: f"{p.updates_per_second:.3g}"),
         ("versions per second", lambda p: f"{p.versions_per_second:.3g}"),
         ("mean staleness (versions)", lambda p: f"{p.mean_staleness:.2f}"),
@@ -169,10 +173,16 @@ def _profile_table(found: Search, profiles: Sequence[Profile]) -> Table:
             ("", [name for name, _ in rows]),
             *((each.title, [text(each) for _, text in rows]) for each in profiles),
         ],
-        "The winner, the next one, and the best candidate of each other strategy. Idle time: the "
+        "The winner, the next one, and the best candidate of each other strategy, each by the "
+        "seeds with which it was trained; the costs and the updates to the target are geometric "
+        "means. Idle time: the "
         "share in which clients had no task, among as many as ever had one at once. Wasted work: "
         "the share of the time of tasks whose update was never used.",
     )
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def _share(phase: str, profile: Profile) -> str:
@@ -187,7 +197,7 @@ def _facts(found: Search, index: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("candidates", f"{len(found.entries):,}"),
         ("seeds", str(found.seeds)),
         ("samples trained", f"{spent:,}"),
-        ("samples of all candidates, all seeds", f"{grid:,}"),
+        ("samples of all candidates, all seeds, to their ends", f"{grid:,}"),
     ]
     if grid:
         facts.append(("share", f"{spent / grid:.1%}"))

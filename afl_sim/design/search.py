@@ -15,6 +15,7 @@ from afl_sim.design.halving import (
     Spent,
     best_first,
     least_cost,
+    least_samples,
     spent_of,
     whole_samples,
 )
@@ -25,6 +26,7 @@ from afl_sim.design.proposals import Proposals
 from afl_sim.design.schedule import Schedules
 from afl_sim.design.screening import IN_WORDS, Entry, Screen, binding
 from afl_sim.errors import AflSimError
+from afl_sim.scenario.sections.design import Limit
 
 _WAVES = 4  # parts in which a sampled space is proposed, so that later points follow the best
 
@@ -113,6 +115,7 @@ def search(problem: Problem, ways: Ways) -> tuple[Search, Proposals]:
     ratio = expected / len(first)
     found.grid_samples = round(whole_samples(first, design.seeds) * ratio)
     found.spent = spent_of(design.budget, found.grid_samples, ways.wall_before)
+    _check_budget(found, first)
     scenarios = [entry.candidate.scenario for entry in first if entry.candidate is not None]
     execution = problem.scenario.execution
     ways.begin()
@@ -169,6 +172,18 @@ def _refuse_all(found: Search) -> None:
     problem.refuse("vary", f"no candidate can be run: {why}")
 
 
+def _check_budget(found: Search, entries: Sequence[Entry]) -> None:
+    """Refuse a budget that is too small for any result."""
+    budget, limit, least = found.problem.design.budget, found.spent.limit, least_samples(entries)
+    if limit is not None and limit < least and (budget.samples or budget.share):
+        found.problem.refuse(
+            "budget",
+            f"this is {limit:,.0f} samples, but a run to its end takes at least {least:,} "
+            f"({min(entries, key=lambda entry: least_samples([entry])).title}); expected more, to "
+            "compare several candidates",
+        )
+
+
 def _expected(found: Search, proposals: Proposals) -> int:
     """How many candidates of a sampled space will be trained, if later ones are like the first."""
     return max(1, round(proposals.expected * len(found.open) / len(found.entries)))
@@ -196,7 +211,7 @@ def _train(
             entries[:most], limit, rung.seeds, found.spent.left / rest, rung.candidates
         )
         kept, seeds = halving.fitting(entries[:count], limit, rung.seeds, found.spent)
-        _stop(entries[len(kept) :], number - 1)
+        halving.stop(entries[len(kept) :], number - 1)
         if kept:
             _tell_of_rung(ways, found, number, len(kept), limit, seeds)
             halving.rung(kept, limit, seeds, found.spent)
@@ -224,7 +239,7 @@ def _first_rung(
     assert halving is not None
     patience = PATIENCE if len(found.rungs) == 1 else FIRST_PATIENCE
     limit = rung.share * whole
-    trained: list[Entry] = []
+    trained: list[Entry] = []  # or left out, if there was no time
     waiting = found.open
     while waiting and len(trained) < rung.candidates:
         waiting = sorted(waiting, key=lambda entry: (-entry.outlook, entry.number))
@@ -234,6 +249,9 @@ def _first_rung(
             proposals.tell(entry.number, None)
         _tell_of_rung(ways, found, 1, len(chosen), limit, rung.seeds)
         limit = halving.first(chosen, limit, rung.seeds, found.spent, patience)
+        if limit <= 0:
+            text = f"{found.goal.text} is reached before anything is trained; expected a harder one"
+            found.problem.refuse("minimize", text)
         for entry in chosen:
             proposals.tell(entry.number, entry.rungs[-1] if entry.rungs else None)
         trained += chosen
@@ -241,6 +259,7 @@ def _first_rung(
             break
         waiting = _propose(found, proposals, screen, wave, ways)
     if not proposals.is_whole:  # later waves may have been trained less far
+        trained = [entry for entry in trained if entry.fate != "left out"]
         for entry in trained:
             entry.rungs.clear()
         halving.judge(trained, limit, rung.seeds)
@@ -263,13 +282,6 @@ def _limit(rung: Rung, whole: float, entries: Sequence[Entry]) -> float:
     least = least_cost(entries)
     limit = rung.share * whole
     return limit if least is None else min(limit, PATIENCE * least)
-
-
-def _stop(entries: Sequence[Entry], rung: int) -> None:
-    for entry in entries:
-        value = entry.rungs[-1]
-        state = f"{value:.0%} of the way" if value < 1 else "slower than others"
-        entry.rule_out("stopped", f"after rung {rung}: {state}")
 
 
 def _go_on(found: Search, entries: Sequence[Entry], whole: float, ways: Ways) -> None:
@@ -300,22 +312,31 @@ def admissible(found: Search) -> list[Entry]:
     """
     halving, design = found.halving, found.problem.design
     assert halving is not None
-    broken: Counter[str] = Counter()
+    broken: dict[Limit, list[tuple[float, str]]] = {}
     kept = []
     for entry in found.finalists:
-        summaries = [halving.run_of(entry, index).summary for index in range(found.seeds)]
-        wrong = {
-            str(limit) for summary in summaries for limit in broken_by_training(design, summary)
-        }
-        broken.update(wrong)
+        wrong: dict[str, Limit] = {}
+        for index in range(found.seeds):
+            summary = halving.run_of(entry, index).summary
+            for limit, value in broken_by_training(design, summary):
+                wrong[str(limit)] = limit
+                broken.setdefault(limit, []).append((value, entry.title))
         if wrong:
             entry.why = f"does not keep {', '.join(sorted(wrong))} with every seed"
         else:
             kept.append(entry)
     if not kept:
-        most = ", ".join(name for name, _ in broken.most_common(1))
+        limit, values = max(broken.items(), key=lambda each: len({t for _, t in each[1]}))
+        nearest = min(values) if limit.sign == "<=" else max(values)
+        compared = len(found.finalists)
+        who = (
+            f"none of the {compared} candidates that were compared"
+            if compared > 1
+            else "no candidate"
+        )
         found.problem.refuse(
             "constraints",
-            f"{most} is kept by none of the {len(found.finalists)} candidates that were compared",
+            f"{who} keeps {limit} with every seed; the nearest that broke it is "
+            f"{nearest[0]:.4g} ({nearest[1]})",
         )
     return kept

@@ -47,9 +47,9 @@ class Solution:
     def ranking(self) -> pd.DataFrame:
         """A row for each candidate that was compared with all seeds, the best first.
 
-        Columns: ``rank``, ``candidate``, ``title``, ``mean`` (cost to the target; missing if it was
-        not always reached), ``ratio``, ``low`` and ``high`` (of the cost to that of the best, with
-        simultaneous 95 % intervals), ``verdict``.
+        Columns: ``rank``, ``candidate``, ``title``, ``mean`` (geometric, of the costs to the
+        target; missing if it was not always reached), ``ratio``, ``low`` and ``high`` (of the cost
+        to that of the best, with simultaneous 95 % intervals), ``verdict``.
         """
         import pandas as pd
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from afl_sim.design import results
+from afl_sim.design import ends, results
 from afl_sim.design.problem import Problem, read_problem
 from afl_sim.design.proposals import Proposals, import_optuna
 from afl_sim.design.ranking import Placed, ranking, trades
@@ -19,7 +19,8 @@ from afl_sim.design.reasons import profile, rivals, sentences
 from afl_sim.design.report import REPORT, write_report
 from afl_sim.design.search import Search, Ways, admissible, search
 from afl_sim.design.solution import Solution
-from afl_sim.errors import RunFolderError
+from afl_sim.errors import AflSimError, RunFolderError
+from afl_sim.execution.code_digest import code_digest
 from afl_sim.recording import check_free
 from afl_sim.recording.files import make_folder, refuse_link, write_bytes, write_text
 from afl_sim.recording.folder import STUDY, as_json
@@ -98,7 +99,8 @@ def solve(problem: Problem, options: Options, origin: Mapping[str, Any]) -> Solu
         origin: ``settings`` and ``seed`` with which its file was read.
 
     Raises:
-        As `run_design`; and KeyboardInterrupt if a stop was wanted: `resume` then goes on.
+        As `run_design`; RunFolderError also if other code has begun it; and KeyboardInterrupt if a
+            stop was wanted: `resume` then goes on.
     """
     import_optuna()
     folder = options.out or place_of(problem, options.timing_only)
@@ -111,11 +113,18 @@ def solve(problem: Problem, options: Options, origin: Mapping[str, Any]) -> Solu
                 f"{folder} holds another design; choose another folder, or --force to replace it"
             )
         if found["status"] == "complete":
-            options.say(f"{folder} is finished (--force begins again)")
+            other = found.get("code") != code_digest(problem.scenario)
+            how = "; it was made with other code" if other else ""
+            options.say(f"{folder} is finished{how} (--force begins again)")
             return Solution(folder, found)
         if not options.resume:
             raise RunFolderError(
                 f"{folder} already holds a design: --resume goes on with it, --force begins again"
+            )
+        if found.get("code") != code_digest(problem.scenario):
+            raise RunFolderError(
+                f"{folder} was started with other code ({found.get('code')}, here "
+                f"{code_digest(problem.scenario)}), so its result may differ; --force begins again"
             )
         before = float(found.get("wall_seconds") or 0.0)
     elif options.force and results.read_index_quietly(folder) is not None:
@@ -131,7 +140,7 @@ def solve(problem: Problem, options: Options, origin: Mapping[str, Any]) -> Solu
             made, proposals = search(problem, ways)
             begun.begin()
             return _finish(made, proposals, begun, before + monotonic() - began)
-    except KeyboardInterrupt:
+    except (AflSimError, KeyboardInterrupt):
         begun.note(before + monotonic() - began)
         raise
 
@@ -153,6 +162,7 @@ class _Folder:
         self.head = {
             **results.head(problem, identity),
             "timing_only": options.timing_only,
+            "code": code_digest(problem.scenario),
             "origin": {**origin, "folder": str(problem.folder)},
         }
         self._lock: Any = None
@@ -194,10 +204,10 @@ def _finish(made: Search, proposals: Proposals, begun: _Folder, wall: float) -> 
     chosen = rivals(made, placed)
     profiles = [profile(made, entry) for entry in chosen]
     other, points = trades(made)
+    reasons = sentences(made, profiles)
+    reasons += ends.sentences(problem.space, placed[0].entry.point)
     index = {
-        **results.whole(
-            begun.head, made, placed, other, points, profiles, sentences(made, profiles)
-        ),
+        **results.whole(begun.head, made, placed, other, points, profiles, reasons),
         "wall_seconds": wall,
     }
     winner = placed[0].entry

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from afl_sim.design.jobs import Job
-from afl_sim.errors import AflSimError
+from afl_sim.errors import (
+    AflSimError,
+    NotPortable,
+    OwnRuleError,
+    ScenarioError,
+    ScheduleError,
+    StrategyError,
+    TaskError,
+)
 from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.workers.pool import WorkerPool
 from afl_sim.execution.workers.worker import Line
@@ -21,9 +29,16 @@ from afl_sim.recording import load_head
 from afl_sim.recording.folder import SCENARIO
 from afl_sim.run.api import Progress, resume, simulate
 from afl_sim.run.bits import effective_numerics
-from afl_sim.run.executors import inline, supply_of, worker_pool
+from afl_sim.run.executors import inline, supply_of
+from afl_sim.run.workers import worker_pool
 from afl_sim.scenario import Execution, Scenario
 from afl_sim.study.whole_runs import Files, read_folder, write_folder
+
+OWN = (
+    *(NotPortable, OwnRuleError, ScenarioError, ScheduleError, StrategyError),
+    TaskError,
+)
+"""Errors for which a candidate is to blame. Others, such as a full disk, end the design."""
 
 OVER = frozenset({"complete", "diverged"})
 """How a run has ended that does not go on."""
@@ -73,27 +88,33 @@ class Team:
             The errors of those that failed, by label.
 
         Raises:
+            AflSimError: something else than a candidate is the cause: a disk, a worker, other code.
             KeyboardInterrupt: a stop was wanted, and every run in progress has its checkpoint.
         """
         failed: dict[str, AflSimError] = {}
         if self._pool is None:
             for job in jobs:
                 self._check()
-                if (error := self._here(job)) is not None:
-                    failed[job.label] = error
+                self._note(job, self._here(job), failed)
                 tell(job)
             return failed
         with ThreadPoolExecutor(min(self._pool.workers, max(1, len(jobs))), "run") as threads:
             futures = {threads.submit(self._in_worker, job): job for job in jobs}
             try:
                 for future in as_completed(futures):
-                    if (error := future.result()) is not None:
-                        failed[futures[future].label] = error
+                    self._note(futures[future], future.result(), failed)
                     tell(futures[future])
             except BaseException:
                 threads.shutdown(wait=not self._stop_wanted(), cancel_futures=True)
                 raise
         return failed
+
+    def _note(self, job: Job, error: AflSimError | None, failed: dict[str, AflSimError]) -> None:
+        if error is None:
+            return
+        if not isinstance(error, OWN):
+            raise type(error)(f"{self.folder / job.label}: {error}") from error
+        failed[job.label] = error
 
     def _check(self) -> None:
         if self._stop_wanted():

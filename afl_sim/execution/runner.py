@@ -100,7 +100,11 @@ class TaskRunner:
             begun.proximal_factor,
         )
         if self._personalization is None or personal is None:
-            return local.train(self._trainer), None
+            result = local.train(self._trainer)
+            if begun.second is not None and task.steps:
+                other = replace(local, start=begun.second[0], correction=None)
+                result = less_second(result, begun, other.train(self._trainer))
+            return result, None
         return self._personalization.train(self._trainer, local, personal)
 
     def evaluate(
@@ -130,6 +134,8 @@ class Begun:
         client: what the client has kept; None if the strategy does not use it.
         owed: shape (P,): what compression removed from its earlier updates, or None.
         proximal_factor: a factor on the weight of the proximal term.
+        second: shape (P + B,): the model of a second gradient, and the factor with which it is
+            taken off the first; or None.
     """
 
     start: Tensor
@@ -138,6 +144,7 @@ class Begun:
     client: Client | None = None
     owed: Tensor | None = None
     proximal_factor: float = 1.0
+    second: tuple[Tensor, float] | None = None
 
 
 def begin(
@@ -157,6 +164,8 @@ def begin(
     if task.origin is None:
         return Begun(base, params, owed=kept)
     strategy, state = task.origin
+    owed = None if strategy.uses_own() else kept  # else it is what the client keeps
+    kept = kept if strategy.uses_own() else None
     client = Client(task.client, None if own is None else own[:count], kept)
     arguments = {"params": params, "state": state, "client": client}
     with purity.hook(strategy, "starting_point", **arguments):
@@ -165,8 +174,20 @@ def begin(
         correction = strategy.correction(params, state, client)
     with purity.hook(strategy, "proximal_factor", **arguments):
         factor = strategy.proximal_factor(params, state, client)
-    begin_at = torch.cat([start, task.base[count:]])
-    return Begun(begin_at, params, correction, client, proximal_factor=factor)
+    with purity.hook(strategy, "second_point", **arguments):
+        point = strategy.second_point(params, state, client)
+    buffers = task.base[count:]
+    second = None
+    if point is not None:
+        second = torch.cat([layout.with_frozen(point[0], params), buffers]), point[1]
+    begin_at = torch.cat([start, buffers])
+    return Begun(begin_at, params, correction, client, owed, factor, second)
+
+
+def less_second(result: LocalResult, begun: Begun, second: LocalResult) -> LocalResult:
+    """A gradient less the second one, which has the same samples."""
+    assert begun.second is not None
+    return replace(result, delta=result.delta - begun.second[1] * second.delta)
 
 
 def as_told(

@@ -6,13 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from torch import Tensor
-
-from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.lazy import Tensor
 from afl_sim.strategies.base import State, Strategy
+
+if TYPE_CHECKING:
+    from afl_sim.learning.training.judging import Scores
+    from afl_sim.learning.training.local_training import LocalResult
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -138,4 +139,6 @@ class Later:
 
 def ended(vector: Tensor) -> Known[LocalResult]:
     """The future of a task that has ended with this model; nothing else of it is known."""
+    from afl_sim.learning.training.local_training import LocalResult  # the door to PyTorch
+
     return Known(LocalResult(vector, vector[:0], math.nan))

@@ -46,6 +46,7 @@ class ClientTasks:
         self._lr_factor = lr_factor
         self._kept = kept
         self._uses_own = strategy.uses_own()
+        self._uses_state = strategy.uses_state()
         self._takes_back = personal or type(strategy).client_state is not Strategy.client_state
         self._goes_on = self._uses_own or feeds_back or personal
         self._live: dict[Dispatched, None] = {}  # tasks not yet used, in order of dispatch
@@ -191,8 +192,8 @@ class ClientTasks:
             dispatch.task,
             dispatch.steps,
             base,
-            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale,
-            (self._strategy, state) if self._uses_own else None,
+            self._lr_factor(dispatch.base_version) * self._strategy.lr_scale * dispatch.lr_factor,
+            (self._strategy, state) if self._uses_state else None,
             own,
             dispatch.extra_steps,
         )

@@ -31,6 +31,10 @@ class Dispatched(Protocol):
         """Local steps of the task; after a recall, the steps that were done."""
 
     @property
+    def lr_factor(self) -> float:
+        """A factor on the client's learning rate."""
+
+    @property
     def extra_steps(self) -> int:
         """Further steps, for what the client keeps for itself; after a recall, those done."""
 

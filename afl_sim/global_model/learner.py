@@ -283,7 +283,7 @@ class TrainingLearner:
             result.vector[: self._count],
             result.loss,
             kept if self._uses_own and len(kept) else None,
-            self._lr_factor(dispatch.base_version),
+            self._lr_factor(dispatch.base_version) * dispatch.lr_factor,
         )
         if dispatch.corruption is None:
             return update

@@ -107,7 +107,7 @@ def reproduce(
         failed += [
             f"{part.name}, {outcome.label}: {outcome.error or 'did not finish'}"
             for outcome in outcomes
-            if outcome.error or outcome.run is None or outcome.run.status not in FINISHED
+            if outcome.error or outcome.status not in FINISHED
         ]
         if asked.stop_wanted is not None and asked.stop_wanted():
             raise KeyboardInterrupt

@@ -21,7 +21,6 @@ from pydantic import (
 )
 
 from afl_sim.errors import RunFolderError
-from afl_sim.scenario.mistakes.explain import explain
 from afl_sim.scenario.section import kind_alone
 from afl_sim.scenario.wording import one_line
 
@@ -216,6 +215,8 @@ def check_document(kind: type[Document], content: Mapping[str, Any], path: Path)
     try:
         kind.model_validate(content)
     except ValidationError as error:
+        from afl_sim.scenario.mistakes.explain import explain  # it knows all of a scenario
+
         wrong = error.errors(include_url=False)
         absent = [".".join(map(str, e["loc"])) for e in wrong if e["type"] == "missing"]
         if absent:

@@ -39,8 +39,7 @@ from afl_sim.recording.folder import (
     models_in,
 )
 from afl_sim.recording.run_events import RunEvents
-from afl_sim.recording.study_index import is_single_run, is_study, read_study_index, run_names
-from afl_sim.scenario.sections.metrics import targets_by_metric
+from afl_sim.recording.study_index import is_single_run, is_study, run_names, titles_in
 from afl_sim.scenario.wording import one_line
 
 if TYPE_CHECKING:
@@ -122,6 +121,8 @@ class Run(RunEvents):
 
     def targets_of(self, metric: str) -> tuple[float, ...]:
         """The scenario's targets of a metric, ascending."""
+        from afl_sim.scenario.sections.metrics import targets_by_metric
+
         evaluation = self.scenario.get("evaluation") or {}
         targets = targets_by_metric(evaluation.get("targets") or ()).get(metric, ())
         return tuple(sorted(float(target) for target in targets))
@@ -306,8 +307,7 @@ def load_head(path: Path | str) -> Run:
     place = folder.resolve()
     in_study = (place.parent / STUDY).exists()
     label = manifest.get("label") or (place.name if in_study else name)
-    titles = (read_study_index(place.parent).get("titles") or {}) if in_study else {}
-    title = one_line(titles.get(place.name, ""))
+    title = one_line(titles_in(place.parent).get(place.name, ""))
     return Run(folder, one_line(name), one_line(label), scenario, summary, manifest, title)
 
 

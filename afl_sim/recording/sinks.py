@@ -23,8 +23,8 @@ from afl_sim.user_code import reason
 class Sink(Protocol):
     """Receives each evaluation during the run."""
 
-    def evaluated(self, row: EvaluationRow) -> None:
-        """Take one evaluation."""
+    def evaluated(self, row: EvaluationRow, costs: Mapping[str, float]) -> None:
+        """Take one evaluation, and what the run had used and cost until then, by column."""
 
     def close(self) -> None:
         """Finish; called once, however the run ended."""
@@ -77,9 +77,9 @@ class _OneError:
         self._name = name
         self._sink = sink
 
-    def evaluated(self, row: EvaluationRow) -> None:
+    def evaluated(self, row: EvaluationRow, costs: Mapping[str, float]) -> None:
         with self._told():
-            self._sink.evaluated(row)
+            self._sink.evaluated(row, costs)
 
     def close(self) -> None:
         with self._told():
@@ -109,11 +109,11 @@ class TensorBoardSink:
         shutil.rmtree(folder, ignore_errors=True)
         self._writer = EventFileWriter(str(folder))
 
-    def evaluated(self, row: EvaluationRow) -> None:
+    def evaluated(self, row: EvaluationRow, costs: Mapping[str, float]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(row)]
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(row, costs)]
         event = Event(wall_time=row.time_us / 1e6, step=row.time_us, summary=Summary(value=values))
         self._writer.add_event(event)
 
@@ -140,18 +140,18 @@ class MlflowSink:
         for key, value in _parameters(scenario):
             self._client.log_param(self._run, key, value)
 
-    def evaluated(self, row: EvaluationRow) -> None:
+    def evaluated(self, row: EvaluationRow, costs: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 
         at = row.time_us // 1000
-        metrics = [Metric(tag, value, at, row.time_us) for tag, value in scalars(row)]
+        metrics = [Metric(tag, value, at, row.time_us) for tag, value in scalars(row, costs)]
         self._client.log_batch(self._run, metrics=metrics)
 
     def close(self) -> None:
         self._client.set_terminated(self._run)
 
 
-def scalars(row: EvaluationRow) -> list[tuple[str, float]]:
+def scalars(row: EvaluationRow, costs: Mapping[str, float]) -> list[tuple[str, float]]:
     """The numbers of an evaluation by name: those of ``metrics.parquet``."""
     named: list[tuple[str, float | None]] = [
         ("accuracy", row.accuracy),
@@ -162,6 +162,7 @@ def scalars(row: EvaluationRow) -> list[tuple[str, float]]:
         ("samples", row.samples),
         *((f"class_accuracy/{n}", value) for n, value in enumerate(row.class_accuracy)),
         ("squared_gradient_norm", row.squared_gradient_norm),
+        *costs.items(),
     ]
     return [(name, float(value)) for name, value in named if value is not None]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,23 @@ def read_study_index(folder: Path) -> dict[str, Any]:
     return {"runs": [], **index}
 
 
+def titles_in(folder: Path) -> Mapping[str, str]:
+    """What a study calls its runs, by their folders; empty where that says it, or for no study.
+
+    The index is read once for all runs, since it is as long as there are runs.
+    """
+    try:
+        found = (folder / STUDY).stat()
+    except OSError:
+        return {}
+    return _titles(folder, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _titles(folder: Path, *version: int) -> Mapping[str, str]:
+    return read_study_index(folder).get("titles") or {}
+
+
 def _listed(folder: Path) -> list[str]:
     if not (folder / STUDY).is_file():
         return []
@@ -51,7 +69,7 @@ def _listed(folder: Path) -> list[str]:
 
 def run_names(folder: Path) -> list[str]:
     """The names of the run folders in a study, in its order; runs not yet begun are left out."""
-    listed = _listed(folder)
+    listed = dict.fromkeys(_listed(folder))
     found = sorted(entry.parent.name for entry in folder.glob(f"*/{SCENARIO}"))
-    found = [name for name in found if not name.startswith(".")]
-    return [*(name for name in listed if name in found), *(n for n in found if n not in listed)]
+    there = dict.fromkeys(name for name in found if not name.startswith("."))
+    return [*(name for name in listed if name in there), *(n for n in there if n not in listed)]

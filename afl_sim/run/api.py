@@ -23,7 +23,9 @@ from afl_sim import recording
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import RunFolder, load_head
 from afl_sim.recording.replacement import bring_back
+from afl_sim.run.attendance import check_attendance
 from afl_sim.run.checks import check_before_data, check_mode
+from afl_sim.run.garbage import free_finished_runs
 from afl_sim.run.identity import Identity, identity_of
 from afl_sim.run.loading import load_scenario, read_study, run_name, single
 from afl_sim.run.observer import Observer, Progress
@@ -128,6 +130,7 @@ def _simulate(
     check_before_data(scenario, timing_only)
     with _place_of_work(scenario, timing_only, executors) as chosen:
         prepared = prepare(scenario, timing_only)
+        check_attendance(scenario, prepared.partition.size)
         identity = identity_of(scenario, timing_only)
         with new_folder(out, prepared, identity, timing_only, command) as recorder:
             finished = run(prepared, recorder, chosen, observer, began=began)
@@ -136,6 +139,8 @@ def _simulate(
                 finished.raise_error()
             finally:
                 del finished  # its error's traceback holds this frame: together they would stay
+    del prepared
+    free_finished_runs()
     return load_run(recorder.folder.path)
 
 
@@ -219,6 +224,8 @@ def resume(
                     finished.raise_error()
                 finally:
                     del finished  # as in `_simulate`
+    del prepared
+    free_finished_runs()
     return load_run(folder.path)
 
 

@@ -9,20 +9,16 @@ from functools import partial
 
 from afl_sim.execution.local.batched import BatchedExecutor
 from afl_sim.execution.local.inline import InlineExecutor
-from afl_sim.execution.numerics import fingerprint
 from afl_sim.execution.tasks import Executor
 from afl_sim.execution.workers.pool import WorkerPool
-from afl_sim.execution.workers.processes import ProcessSeat
-from afl_sim.execution.workers.seats import Seat
 from afl_sim.execution.workers.worker import Supply
 from afl_sim.learning.data.content import data_digest
 from afl_sim.learning.data.datasets import pool_arrays, stored_pool, supply_pool
 from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recipe import attackers_in, build_runner, compressor_of, recipe_of, worker_runner
+from afl_sim.run.workers import worker_pool
 from afl_sim.scenario import DataSpec, Execution, Numerics, Scenario
-
-_ROOM_WITHIN = 600.0  # seconds: a cluster that others use too may be slow to start a worker
 
 Executors = Callable[[Scenario, Prepared], Executor]
 """Makes the executor of a run."""
@@ -81,42 +77,3 @@ def executors_of(execution: Execution, numerics: Sequence[Numerics]) -> Iterator
         return
     with worker_pool(execution, numerics) as pool:
         yield pooled(pool)
-
-
-@contextmanager
-def worker_pool(execution: Execution, numerics: Sequence[Numerics]) -> Iterator[WorkerPool]:
-    """Workers, while the block lasts; Ctrl-C ends them at once.
-
-    Args:
-        execution: which kind, and how many.
-        numerics: of the runs.
-
-    Raises:
-        InputError: there is no such cluster, or its numerics differ from this machine's.
-    """
-    if execution.executor == "ray":
-        from afl_sim.execution.workers.ray import cluster
-
-        with cluster(execution.ray_address, execution.workers) as found:
-            workers = max(1, min(execution.workers, found.processors))
-            with _running(partial(found.seat, numerics), workers, numerics) as pool:
-                pool.wait_for_worker(_ROOM_WITHIN)
-                yield pool
-        return
-    seat = partial(ProcessSeat, numerics, [worker_runner.__module__])
-    with _running(seat, execution.workers, numerics) as pool:
-        yield pool
-
-
-@contextmanager
-def _running(
-    open_seat: Callable[[], Seat], workers: int, numerics: Sequence[Numerics]
-) -> Iterator[WorkerPool]:
-    pool = WorkerPool(open_seat, workers, [fingerprint(each) for each in numerics])
-    try:
-        yield pool
-    except KeyboardInterrupt:
-        pool.abort()
-        raise
-    finally:
-        pool.close()

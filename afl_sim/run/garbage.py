@@ -1,42 +1,28 @@
-"""Fewer searches for garbage while a schedule is computed without numbers."""
+"""Frees the memory of runs that are over, where many runs follow each other in one process."""
 
 from __future__ import annotations
 
 import gc
-from types import TracebackType
-from typing import Self
+from time import perf_counter
 
-_OBJECTS = 100_000  # more than there were after the last search; it is 700 by default
+_SHARE = 0.02  # of the time, at most, is spent on this
+_FIRST = 5.0  # seconds before the first time, so that a short command does not pay for it
+
+_next = perf_counter() + _FIRST
 
 
-class FewerSearches:
-    """Has Python look for circles of objects more seldom, until `end` or the end of the block.
+def free_finished_runs() -> None:
+    """Collect what finished runs have left, unless that was done a short while ago.
 
-    What a schedule holds is tasks and their entries in queues, which reference counts free. Where
-    thousands of them are in flight, most searches go through all of them and find nothing. Tensors
-    are another matter: circles that hold them would wait too long.
+    The clock of a run refers to its processes and they to the clock, so only the garbage collector
+    frees them, with the fleet and the samples that they refer to. By itself Python looks at objects
+    that have lived long once there are a quarter more of them. It counts objects and not bytes: a
+    hundred runs came to gigabytes before that.
     """
-
-    def __init__(self) -> None:
-        self._usual: tuple[int, int, int] | None = None
-
-    def __enter__(self) -> Self:
-        self._usual = gc.get_threshold()
-        first, *others = self._usual
-        if first:  # else there are no searches
-            gc.set_threshold(max(first, _OBJECTS), *others)
-        return self
-
-    def end(self) -> None:
-        """Look as often as before; a second call does nothing."""
-        if self._usual is not None:
-            gc.set_threshold(*self._usual)
-            self._usual = None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.end()
+    global _next
+    began = perf_counter()
+    if began < _next:
+        return
+    gc.collect()
+    ended = perf_counter()
+    _next = ended + (ended - began) / _SHARE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,8 +91,25 @@ def check_fit(scenario: Scenario, sizes: Ints) -> None:
 
 def _room(scenario: Scenario) -> Room | None:
     """What fits; None if no client has a bound."""
-    if not bounds_memory(scenario):
-        return None
+    return _room_of(_This(scenario)) if bounds_memory(scenario) else None
+
+
+class _This:
+    """A scenario that is equal only to itself. Comparing two of many clients would take long."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _This) and other.scenario is self.scenario
+
+    def __hash__(self) -> int:
+        return id(self.scenario)
+
+
+@lru_cache(maxsize=1)  # the checks, the learner and the world of a run all ask
+def _room_of(this: _This) -> Room:
+    scenario = this.scenario
     cost, states, copies = _needs(scenario)
     return room(scenario.clients, Streams(scenario.seed), cost.held(states, copies), cost.kept)
 

@@ -45,7 +45,6 @@ def record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
 
 
 def _record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
-    recorder.metrics.costs = {key: costs.totals for key, costs in finished.costs_at.items()}
     try:
         recorder.close()
         if finished.trained is not None and finished.status == "complete":

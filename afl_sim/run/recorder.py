@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from afl_sim.recording import (
 from afl_sim.recording.contents import first_rows
 from afl_sim.recording.events import COLUMNS
 from afl_sim.recording.files import write_bytes
+from afl_sim.recording.metrics import EvaluationRow
 from afl_sim.recording.shares import MOST_CLIENTS, partition_file
 from afl_sim.recording.sinks import open_sinks
 from afl_sim.run.identity import Identity, processor
@@ -100,6 +102,8 @@ class Recorder(AbstractContextManager["Recorder"]):
         self.folder = folder
         self.keep = False
         self.metrics = MetricsLog(folder.metrics_path)
+        self._untold: deque[EvaluationRow] = deque()
+        self._counted: bool | None = None  # it is not known until the schedule begins
         self._scenario = scenario
         described = scenario.model_dump(mode="json", by_alias=True)
         self._sinks = open_sinks(scenario.execution.sinks, folder.path, described)
@@ -144,8 +148,34 @@ class Recorder(AbstractContextManager["Recorder"]):
     def restore_evaluation(self, *row: Any) -> None:
         """Log an evaluation that is given as a row of the metrics log."""
         self.metrics.append(*row)
-        for sink in self._sinks:
-            sink.evaluated(self.metrics.rows[-1])
+        self._untold.append(self.metrics.rows[-1])
+        self._tell()
+
+    def count(self, costs: Mapping[tuple[int, int], Mapping[str, float]] | None) -> None:
+        """The schedule begins.
+
+        Args:
+            costs: what it will have used and cost until each evaluation, as in `MetricsLog`; None
+                if that is not counted.
+        """
+        self._counted = costs is not None
+        self.metrics.costs = {} if costs is None else costs
+        self._tell()
+
+    def _tell(self) -> None:
+        """Pass evaluations on to the sinks.
+
+        What a run had used until an evaluation that a checkpoint holds is known only when the
+        schedule has been replayed until then.
+        """
+        while self._untold:
+            row = self._untold[0]
+            costs = self.metrics.costs.get((row.time_us, row.version))
+            if costs is None and self._counted is not False:
+                return
+            self._untold.popleft()
+            for sink in self._sinks:
+                sink.evaluated(row, costs or {})
 
     def close(self) -> None:
         """Write the logs; a reader sees each file whole or not at all.
@@ -154,6 +184,7 @@ class Recorder(AbstractContextManager["Recorder"]):
             AflSimError: a file could not be written.
         """
         self.events.close()
+        self._tell()
         self.metrics.close()
         while self._sinks:
             self._sinks.pop().close()

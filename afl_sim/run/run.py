@@ -10,12 +10,13 @@ from afl_sim.errors import AflSimError, DivergedError
 from afl_sim.execution.pulse import Pulse
 from afl_sim.run.building import world_of
 from afl_sim.run.finished import Finished, Status
-from afl_sim.run.garbage import FewerSearches
 from afl_sim.run.observer import Observer, Progress
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
+from afl_sim.run.searches import FewerSearches
 from afl_sim.run.timing import NumericHalf, TimingOnly
 from afl_sim.user_code import reason
+from afl_sim.world.account.costs import Totals
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.stopping import Ending
 from afl_sim.world.world import World
@@ -142,6 +143,8 @@ class _Clock:
             between_events=self._pulse.between_events,
             ahead=recorder.events.ahead,
         )
+        account = self.world.account
+        recorder.count(None if account is None else Totals(account.marks))
 
     def turn(self) -> tuple[Status, Ending, str | None, BaseException | None]:
         """Turn the clock to the end; returns how and when the run ended, why, and its error."""

@@ -12,6 +12,7 @@ from afl_sim.errors import InputError, ScenarioError
 from afl_sim.global_model.null import NullLearner
 from afl_sim.learning.data.form import form_of
 from afl_sim.run.api import read_study
+from afl_sim.run.attendance import missing_clients
 from afl_sim.run.bits import check_bits, check_device
 from afl_sim.run.building import world_of
 from afl_sim.run.checks import check_attack, evaluation_problems
@@ -102,6 +103,8 @@ def inspector(
         if times not in endless:
             endless[times] = list(_endless_tasks(scenario, tried))
         wrong = [*tried.problems, *endless[times]]
+        if not wrong and tried.samples_of is not None:
+            wrong = list(missing_clients(scenario, tried.samples_of))
         return wrong or list(standing_still(scenario))
 
     return inspect

@@ -28,7 +28,11 @@ def fill(block: Checked, settings: Mapping[str, Any]) -> None:
     data = {key: plain_value(value) for key, value in settings.items()}
 
     def filled() -> Any:
-        return block.__pydantic_validator__.validate_python(dict(settings), self_instance=block)
+        made = block.__pydantic_validator__.validate_python(dict(settings), self_instance=block)
+        if made is not block:  # a validator has made another one, such as of a file that it read
+            for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_private__"):
+                object.__setattr__(block, name, getattr(made, name))
+        return block
 
     if isinstance(block, Scenario):
         findings = scenario_findings(data, ValidationContext(known_catalogue()), filled)

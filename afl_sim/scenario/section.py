@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -11,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     model_serializer,
 )
@@ -19,6 +22,9 @@ from pydantic_core import PydanticCustomError
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.units import DURATION
 from afl_sim.scenario.wording import hint
+
+_CONSTRUCTION = "afl_sim.scenario.construction"
+"""What fills blocks. It needs the blocks, and so it is imported after them."""
 
 
 class Checked(BaseModel):
@@ -31,11 +37,12 @@ class Checked(BaseModel):
     # Most blocks of a scenario are not used by a command, so their validators are made when needed.
     model_config = ConfigDict(defer_build=True)
 
-    # Set by `afl_sim.scenario.construction`, which needs the blocks and so comes after them.
     _fill: ClassVar[Callable[[Checked, dict[str, Any]], None] | None] = None
 
     def __init__(self, /, **settings: Any) -> None:
-        if Checked._fill is None:
+        if Checked._fill is None and not _being_imported():
+            Checked._fill = import_module(_CONSTRUCTION).fill
+        if Checked._fill is None:  # a default of a block, which has no mistakes
             self.__pydantic_validator__.validate_python(settings, self_instance=self)
         else:
             Checked._fill(self, settings)
@@ -60,6 +67,12 @@ class Checked(BaseModel):
         return super().model_copy(update=update, deep=deep)
 
 
+def _being_imported() -> bool:
+    """Whether a module of this package is; what fills blocks needs all of them to be there."""
+    mine = [each for name, each in sys.modules.items() if name.startswith(f"{__package__}.")]
+    return any(getattr(module.__spec__, "_initializing", False) for module in mine)
+
+
 class Section(Checked):
     """A frozen block of a scenario that knows all its keys."""
 
@@ -80,21 +93,38 @@ class LaterSection(Section):
     """A block that has got keys since runs of it were first recorded.
 
     A scenario that does not use such a key keeps the identity that it had without it: its default
-    is not written out.
+    is not written out. But where another block would be inherited from, it is: see `overriding`.
     """
 
     _later: ClassVar[tuple[str, ...]] = ()
+    _overrides: frozenset[str] = PrivateAttr(default=frozenset())
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
         for name in self._later:
             field = type(self).model_fields.get(name)
-            if field is not None and getattr(self, name) == field.get_default(
-                call_default_factory=True
+            if (
+                field is not None
+                and name not in self._overrides
+                and getattr(self, name) == field.get_default(call_default_factory=True)
             ):
                 written.pop(name, None)
         return written
+
+    def overriding(self, own: BaseModel, common: Mapping[str, Any]) -> Self:
+        """This block, which writes out the defaults that it needs beside what it inherits from.
+
+        Args:
+            own: the keys of the block as the file has them.
+            common: what holds for keys that the block does not give.
+        """
+        self._overrides = frozenset(
+            name
+            for name in self._later
+            if name in own.model_fields_set and common.get(name) not in (None, getattr(self, name))
+        )
+        return self
 
 
 def _undisguised(value: Any) -> Any:
@@ -137,6 +167,12 @@ Count = Annotated[Whole, Field(gt=0)]
 
 LONGEST_SECONDS = 9e12
 """The longest duration that a file may ask for; the clock counts microseconds in 64 bits."""
+
+HIGHEST_WATTS = 1e12
+"""The highest power that a file may ask for; an account counts microwatts in 64 bits."""
+
+HIGHEST_JOULES = 1e18
+"""The most energy of a battery, a sample or a byte that a file may ask for."""
 
 MOST_STEPS = 10**8
 """The most local steps in a task."""

@@ -22,6 +22,8 @@ _LONGEST: Final = 60  # characters of such a text
 _EXACT: Final = Context(prec=100)
 _NUMBER: Final = r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]{1,3})?"
 _TEXT: Final = re.compile(rf"({_NUMBER})\s*(\S.*)?\Z")
+MEASURED: Final = re.compile(rf"\s*{_NUMBER}\s*(?:[^\W\d][^\s.]*|%)?\s*\Z")
+"""Text that is meant as a number with a unit, be it a known one or not."""
 _TWO_NUMBERS: Final = re.compile(r"[0-9].*[^0-9.,eE+_-].*[0-9]")
 
 _SECONDS: Final = {
@@ -91,6 +93,7 @@ _MEANT: Final = {
     **dict.fromkeys(("usec", "Us", "US", "uS", "micros"), "us"),
 }
 """What is likely meant by units of time that are not in the list."""
+_BITS: Final = re.compile(r"[kMGT]i?bits?\Z")
 _BYTES_OR_BITS: Final = re.compile(
     r"([kmgt]?)(i?)(b|bits?|bytes?)(?:/s|/sec|/second|ps)?\Z", re.IGNORECASE
 )
@@ -149,7 +152,7 @@ class Quantity:
             known = ", ".join(self.listed)
             raise Unreadable(
                 f"got {show(text)}, but {show(unit)} is no unit here; expected {self.base}, or "
-                f"text with one of the units {known}{self._meant(unit)}"
+                f"text with one of the units {known}{self.meant(unit)}"
             )
         return float(_EXACT.multiply(Decimal(number.replace("_", "")), size))
 
@@ -161,7 +164,8 @@ class Quantity:
             unit = written.strip()
         return self.units.get(unit)
 
-    def _meant(self, unit: str) -> str:
+    def meant(self, unit: str) -> str:
+        """What a unit that is not of this kind is likely meant to be, for a message; or nothing."""
         if self.units is _RATES:
             return _meant_rate(unit)
         if self.units is _SIZES:
@@ -188,10 +192,25 @@ class Quantity:
 
         None if the name says no unit of this kind.
         """
-        text = re.sub(r"_per_(?:sample|step|task|batch)$", "", name)
-        starts = [0, *(match.end() for match in re.finditer(r"[\s_(\[]", text))]
-        found = (self.in_name(text[start:].rstrip(")]")) for start in starts)
+        found = map(self.in_name, _endings(name))
         return next((factor for factor in found if factor is not None), None)
+
+    def misnamed(self, name: str) -> str | None:
+        """What is wrong with a column whose name says a unit of another kind; None if it does not.
+
+        Units of a single letter are no units here: a link may be called B.
+        """
+        if self.of_column(name) is not None:
+            return None
+        for unit in _endings(name):
+            others = (each for each in QUANTITIES if each.units is not self.units)
+            known = _BITS.match(unit) or any(each.in_name(unit) is not None for each in others)
+            if known and len(unit) > 1:
+                return (
+                    f"{name!r} says {unit}, which is no unit of {self.base}; expected one of them, "
+                    "or a factor"
+                )
+        return None
 
     def in_name(self, unit: str) -> float | None:
         """The size of a unit as the name of a column says it; None if it says none."""
@@ -233,6 +252,13 @@ class Quantity:
             why = f"got {show(value)}; expected {self.expected}"
             raise PydanticCustomError("scenario", "{why}", {"why": why})
         return value
+
+
+def _endings(name: str) -> list[str]:
+    """What may be the unit at the end of the name of a column, the longest first."""
+    text = re.sub(r"_per_(?:sample|step|task|batch)$", "", name)
+    starts = [0, *(match.end() for match in re.finditer(r"[\s_(\[]", text))]
+    return [text[start:].rstrip(")]") for start in starts]
 
 
 def _form(text: str) -> str:
@@ -331,3 +357,6 @@ PER_BYTE, PER_SAMPLE_TRAINED = (
     for what in ("byte", "sample")
 )
 """Joules for each byte or sample."""
+
+QUANTITIES: Final = (DURATION, RATE, SIZE, OPERATIONS, POWER, ENERGY)
+"""One quantity of each kind of units."""

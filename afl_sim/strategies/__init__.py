@@ -20,7 +20,7 @@ from afl_sim.strategies.bases import ConcurrentStrategy, GradientStrategy, Round
 from afl_sim.strategies.inputs import Client, Population, Reading, Update, Work
 from afl_sim.strategies.registry import register, resolve_strategy, strategies
 from afl_sim.strategies.server_view import ServerView
-from afl_sim.strategies.task_view import Event, Schedule, TaskView
+from afl_sim.strategies.task_view import Event, Schedule, TaskView, Timing
 
 __all__ = [
     "About",
@@ -38,6 +38,7 @@ __all__ = [
     "Step",
     "Strategy",
     "TaskView",
+    "Timing",
     "Update",
     "Updates",
     "Work",

@@ -85,6 +85,9 @@ class Strategy(Checked):
     gradient: ClassVar[bool] = False
     """A task computes the mean gradient g over its mini-batches at the downloaded model, and its
     delta is -g."""
+    gradients_per_step: ClassVar[int] = 1
+    """How many gradients a local step computes; it takes so many times as long, where the scenario
+    gives the time of a sample or of a step."""
     queues_at_clients: ClassVar[bool] = False
     """The schedule sends tasks to clients at work. This implies ``clients.queue: fifo``."""
     polls: ClassVar[bool] = False
@@ -94,6 +97,9 @@ class Strategy(Checked):
     must depend on its steps."""
     needs_mean_times: ClassVar[bool] = False
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
+    waits_for_all: ClassVar[bool] = False
+    """The first version needs an update of every client. Fleets with a client that never takes part
+    are then refused."""
     reads_results: ClassVar[bool] = False
     """The schedule uses `ServerView.result` or `measure`, so it cannot run without training."""
     buffers_by_rule: ClassVar[bool] = False
@@ -202,6 +208,17 @@ class Strategy(Checked):
         """A vector, shape (P,), added to every local gradient of a task; None adds nothing."""
         return None
 
+    def second_point(
+        self, params: Tensor, state: State, client: Client
+    ) -> tuple[Tensor, float] | None:
+        """Another model w', shape (P,), at which a gradient task computes a gradient, and a factor.
+
+        It is the gradient g(w') of the same samples with the same random numbers. With the factor b
+        the task's delta is ``-(g(w) - b g(w'))``. None, the default, leaves it at -g(w). Only
+        gradient methods have it, and they say so by ``gradients_per_step = 2``.
+        """
+        return None
+
     def proximal_factor(self, params: Tensor, state: State, client: Client) -> float:
         """A factor on the weight of the proximal term of a client's task; by default 1."""
         return 1.0
@@ -228,3 +245,8 @@ class Strategy(Checked):
         """Whether a task depends on what its client keeps."""
         hooks = ("starting_point", "correction", "proximal_factor", "client_state")
         return any(getattr(cls, hook) is not getattr(Strategy, hook) for hook in hooks)
+
+    @classmethod
+    def uses_state(cls) -> bool:
+        """Whether a task depends on the strategy's state, or on what its client keeps."""
+        return cls.uses_own() or cls.second_point is not Strategy.second_point

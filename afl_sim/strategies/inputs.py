@@ -27,7 +27,8 @@ class Update:
             which g was computed.
         loss: the mean training loss over the task; NaN if no step was done.
         client_state: what the client keeps after the task (`Strategy.client_state`), or None.
-        lr_factor: the factor of ``training.lr_schedule`` on the task's learning rate.
+        lr_factor: the factor of ``training.lr_schedule`` on the task's learning rate, times that
+            of `ServerView.dispatch`.
     """
 
     client: int

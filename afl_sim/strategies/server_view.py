@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar, overload
 
 from afl_sim.strategies.inputs import Reading, Update
-from afl_sim.strategies.task_view import Event, Schedule, TaskView
+from afl_sim.strategies.task_view import Event, Schedule, TaskView, Timing
 
 T = TypeVar("T")
 
@@ -101,6 +101,15 @@ class ServerView(Protocol):
             most: the steps after which the client waits.
             every: seconds between two polls.
             chance: the probability that a poll reaches the client.
+        """
+
+    def timing(self, task: TaskView, /) -> Timing:
+        """What the client reports of the time of its task: how long it waited and computed.
+
+        It is known once the update has arrived. A task that was recalled or polled has no report.
+
+        Raises:
+            ScheduleError: the update has not arrived, or has been used, recalled or polled.
         """
 
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
@@ -202,6 +211,7 @@ class ServerView(Protocol):
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
+        lr_factor: float = 1.0,
     ) -> TaskView: ...
 
     @overload
@@ -214,6 +224,7 @@ class ServerView(Protocol):
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
+        lr_factor: float = 1.0,
     ) -> list[TaskView]: ...
 
     def dispatch(
@@ -225,6 +236,7 @@ class ServerView(Protocol):
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
+        lr_factor: float = 1.0,
     ) -> TaskView | list[TaskView]:
         """Send the current model to a client, or to several in turn, and have them train.
 
@@ -237,6 +249,7 @@ class ServerView(Protocol):
             steps: the number of local steps, in place of the scenario's.
             until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
             retry: if the task fails and no `wait` waits for it, send the client another.
+            lr_factor: a factor on the client's learning rate in this task.
 
         Example:
             ``cohort = server.dispatch(server.pick(10))``

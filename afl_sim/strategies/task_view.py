@@ -64,3 +64,16 @@ class TaskView(Protocol):
     @property
     def arrived(self) -> bool:
         """Whether the update is at the server, and neither used nor discarded yet."""
+
+
+class Timing(Protocol):
+    """What a client reports of the time that its task took (`ServerView.timing`)."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds before the first step: behind other tasks of the client, and
+        ``jitter_seconds``, which can stand for the queue of a cluster."""
+
+    @property
+    def computed(self) -> float:
+        """Seconds for the steps."""

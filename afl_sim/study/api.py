@@ -137,9 +137,9 @@ def _opened(place: Path, is_study: bool, outcomes: Sequence[Outcome]) -> Study:
     errors = {
         outcome.label: str(outcome.error) for outcome in outcomes if outcome.error is not None
     } | {
-        outcome.label: f"{outcome.run.status}: {outcome.run.summary.get('reason')}"
+        outcome.label: f"{outcome.status}: {outcome.reason}"
         for outcome in outcomes
-        if outcome.error is None and outcome.run is not None and outcome.run.status == "failed"
+        if outcome.error is None and outcome.status == "failed"
     }
     if is_study:
         found = load_study(place)

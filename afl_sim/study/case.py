@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.recording import Run, RunFolder, load_head, load_run
@@ -28,26 +28,59 @@ ProgressOf = Callable[[Case], Callable[[Progress], None] | None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one case of a study.
+    """The outcome of one case of a study, and where its run is.
+
+    A study of a thousand runs holds all of their outcomes, so an outcome does not hold the run.
 
     Attributes:
         label: the case's label.
-        run: its run folder; None if there is none.
+        place: its run folder; None if there is none.
+        status: of the run, as `Run.status` has it; empty if there is none.
+        reason: why it has this status, as its summary says; None if that says nothing.
+        seconds: of wall time that the run took.
         reused: whether the run was finished before, and so was not run again.
         others: which of ``code`` and ``numerics`` differ from those of now, if it is reused.
         error: why it failed; None if it did not.
     """
 
     label: str
-    run: Run | None
+    place: Path | None = None
+    status: str = ""
+    reason: str | None = None
+    seconds: float = 0.0
     reused: bool = False
     others: tuple[str, ...] = ()
     error: AflSimError | None = None
 
+    @classmethod
+    def of(
+        cls,
+        label: str,
+        run: Run | None,
+        *,
+        reused: bool = False,
+        others: tuple[str, ...] = (),
+        error: AflSimError | None = None,
+    ) -> Self:
+        """The outcome of a case that has left a run, or none."""
+        if run is None:
+            return cls(label, error=error)
+        wall = (run.summary.get("wall_seconds") or {}).get("total") or 0.0
+        reason = run.summary.get("reason")
+        return cls(label, run.path, run.status, reason, wall, reused, others, error)
+
     @property
     def succeeded(self) -> bool:
         """Whether the run came to its end."""
-        return self.error is None and self.run is not None and self.run.status == "complete"
+        return self.error is None and self.status == "complete"
+
+    def opened(self) -> Run | None:
+        """The run, read from its folder; None if there is none.
+
+        Raises:
+            RunFolderError: it has been damaged since.
+        """
+        return None if self.place is None else load_head(self.place)
 
 
 @dataclass(frozen=True)
@@ -123,7 +156,7 @@ def finished_before(case: Case, place: Path, options: Options) -> Outcome | None
         )
     keep_figures(found, case.scenario)
     others = tuple(what for what in ("code", "numerics") if what in differences)
-    return Outcome(case.label, found, reused=True, others=others)
+    return Outcome.of(case.label, found, reused=True, others=others)
 
 
 def run_case(
@@ -158,7 +191,7 @@ def run_case(
             execution=case.scenario.execution,
             executors=executors,
         )
-        return Outcome(case.label, run)
+        return Outcome.of(case.label, run)
     older = None
     with ExitStack() as until_begun:
         if found is not None:  # unfinished, or to be run again: always from the beginning
@@ -177,7 +210,7 @@ def run_case(
             command=options.command,
             executors=executors,
         )
-    return Outcome(case.label, run)
+    return Outcome.of(case.label, run)
 
 
 def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:
@@ -191,7 +224,7 @@ def outcome_of(label: str, place: Path, run: Callable[[], Outcome]) -> Outcome:
             left = existing(place)
         if left is not None and left.status in FINISHED:
             left = None  # an older run, put back since the new one did not start
-        return Outcome(label, left, error=error)
+        return Outcome.of(label, left, error=error)
 
 
 def existing(place: Path, *, even_damaged: bool = False) -> Run | None:

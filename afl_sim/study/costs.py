@@ -91,6 +91,8 @@ def costs(study: Study) -> Iterator[Cost]:
             flops[model] = flops_per_sample(scenario)
         work, forward = works[schedule], flops[model]
         known = None if isinstance(work, str) or forward is None else work.samples * forward
+        if known is not None:
+            known *= getattr(scenario.strategy, "gradients_per_step", 1)
         yield Cost(
             case.label,
             work,

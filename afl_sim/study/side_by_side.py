@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.workers.pool import WorkerPool
 from afl_sim.recording.study_folder import check_study_there
 from afl_sim.run.api import Progress
 from afl_sim.run.bits import effective_numerics
-from afl_sim.run.executors import pooled, worker_pool
+from afl_sim.run.workers import worker_pool
 from afl_sim.scenario import Case
+from afl_sim.study import whole_runs
 from afl_sim.study.case import Options, Outcome, ProgressOf, outcome_of, run_case
 from afl_sim.study.whole_runs import run_whole_away, run_whole_here
 
@@ -54,8 +55,8 @@ def run_side_by_side(
     numerics = tuple(dict.fromkeys(asked))
     outcomes: dict[str, Outcome] = {}
     with (
-        deterministic(),
-        worker_pool(execution, numerics) as pool,
+        _settings(options),
+        worker_pool(execution, numerics, [whole_runs.__name__]) as pool,
         ThreadPoolExecutor(min(pool.workers, len(cases)), "run") as threads,
     ):
         away = execution.executor == "ray"
@@ -97,6 +98,15 @@ def run_side_by_side(
     return outcomes
 
 
+def _settings(options: Options) -> AbstractContextManager[None]:
+    """PyTorch's settings; without training it is not imported."""
+    if options.timing_only:
+        return nullcontext()
+    from afl_sim.execution.numerics import deterministic  # the door to PyTorch
+
+    return deterministic()
+
+
 def _is_batched(case: Case) -> bool:
     return case.scenario.numerics.mode == "batched"
 
@@ -115,6 +125,8 @@ def _run_shared(
     report: Callable[[Progress], None] | None,
 ) -> Outcome:
     """Turn the clock here, while the workers train."""
+    from afl_sim.run.executors import pooled  # the door to PyTorch
+
     return run_case(case, place, options, report, pooled(pool))
 
 

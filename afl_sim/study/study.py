@@ -28,6 +28,7 @@ from afl_sim.study.case import (
     outcome_of,
     run_case,
 )
+from afl_sim.study.side_by_side import run_side_by_side
 from afl_sim.user_code import one_error
 
 __all__ = ["RUNS", "Options", "Origin", "Outcome", "run_cases", "study_folder", "study_id"]
@@ -110,7 +111,7 @@ def run_cases(
         if made is not None:
             made.discard()
         raise
-    if all(outcome.run is None for outcome in outcomes) and outcomes[0].error is not None:
+    if all(outcome.place is None for outcome in outcomes) and outcomes[0].error is not None:
         if made is not None:
             made.discard()  # there is no run: leave nothing
         raise outcomes[0].error
@@ -149,8 +150,6 @@ def _run_missing(
         refuse_link(folder / case.label)
     _tell_what_begins_anew([folder / case.label for case in wanted], options)
     if wanted and can_share(wanted):
-        from afl_sim.study.side_by_side import run_side_by_side  # the door to PyTorch
-
         outcomes |= run_side_by_side(wanted, folder, options, progress_of, tell)
         wanted = []
     for case in wanted:

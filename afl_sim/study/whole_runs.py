@@ -12,19 +12,22 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from afl_sim.errors import AflSimError
 from afl_sim.execution.workers.pool import WorkerPool
-from afl_sim.execution.workers.worker import Line
+from afl_sim.execution.workers.worker import Line, Supply
 from afl_sim.recording import RunFolder
 from afl_sim.recording.drafts import draft_folder
 from afl_sim.recording.files import write_bytes, writing
 from afl_sim.recording.locking import LOCK
 from afl_sim.recording.replacement import Replacement
 from afl_sim.run.api import Progress
-from afl_sim.run.executors import inline, supply_of
 from afl_sim.scenario import Case
 from afl_sim.study.case import Options, Outcome, existing, run_case
+
+if TYPE_CHECKING:
+    from afl_sim.run.executors import Executors
 
 Files = dict[str, bytes]
 """The content of a folder: of each file, by its path in the folder."""
@@ -35,13 +38,13 @@ class Returned:
     """How a worker's whole run has ended.
 
     Attributes:
-        reused: whether the run was finished before.
+        outcome: of its case, if it did not fail.
         error: why it failed; None if it did not.
         interrupted: whether it was told to stop.
         files: its folder, if that is on the worker's machine.
     """
 
-    reused: bool = False
+    outcome: Outcome | None = None
     error: AflSimError | None = None
     interrupted: bool = False
     files: Files | None = None
@@ -55,7 +58,7 @@ def run_whole_here(
     report: Callable[[Progress], None] | None,
 ) -> Outcome:
     """Have a worker on this machine do a case, in the run's own folder."""
-    returned = _call(pool, case, options, report, do_here, case, place.resolve())
+    returned = _call(pool, options, report, do_here, case, place.resolve())
     return _outcome(returned, case, place)
 
 
@@ -71,7 +74,10 @@ def run_whole_away(
     begun = None
     if found is not None and options.resume and not options.force:
         begun = read_folder(place)
-    returned = _call(pool, case, options, report, do_away, case, begun)
+    from afl_sim.run.executors import supply_of  # the door to PyTorch
+
+    supply = supply_of(case.scenario.data)
+    returned = _call(pool, options, report, do_away, case, begun, supply=supply)
     if returned.files is None:
         return _outcome(returned, case, place)
     with ExitStack() as until_there:
@@ -90,12 +96,21 @@ def do_here(case: Case, place: Path, options: Options, line: Line) -> Returned:
     """What a worker does for `run_whole_here`."""
     options = replace(options, stop_wanted=line.stop_wanted)
     try:
-        outcome = run_case(case, place, options, line.tell, inline)
+        outcome = run_case(case, place, options, line.tell, _in_this_process(options))
     except KeyboardInterrupt:
         return Returned(interrupted=True)
     except AflSimError as error:
         return Returned(error=error)
-    return Returned(outcome.reused)
+    return Returned(outcome)
+
+
+def _in_this_process(options: Options) -> Executors | None:
+    """A worker has no workers of its own."""
+    if options.timing_only:
+        return None
+    from afl_sim.run.executors import inline  # the door to PyTorch
+
+    return inline
 
 
 def do_away(case: Case, begun: Files | None, options: Options, line: Line) -> Returned:
@@ -133,17 +148,17 @@ def write_folder(files: Files, place: Path) -> None:
 
 def _call(
     pool: WorkerPool,
-    case: Case,
     options: Options,
     report: Callable[[Progress], None] | None,
     function: Callable[..., Returned],
     *first: object,
+    supply: Supply | None = None,
 ) -> Returned:
     returned: Returned = pool.call(
         function,
         *first,
         replace(options, stop_wanted=None, notice=None),
-        supply=supply_of(case.scenario.data),
+        supply=supply,
         on_message=report or (lambda progress: None),
         stop_wanted=options.stop_wanted or (lambda: False),
     )
@@ -155,4 +170,5 @@ def _outcome(returned: Returned, case: Case, place: Path) -> Outcome:
         raise KeyboardInterrupt
     if returned.error is not None:
         raise returned.error
-    return Outcome(case.label, existing(place), returned.reused)
+    assert returned.outcome is not None
+    return replace(returned.outcome, place=place)

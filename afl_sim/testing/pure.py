@@ -24,6 +24,7 @@ HOOKS = (
     "refused",
     "starting_point",
     "correction",
+    "second_point",
     "proximal_factor",
     "client_state",
 )

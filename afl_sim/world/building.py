@@ -197,8 +197,14 @@ def _durations(
 ) -> Durations:
     server = scenario.server
     fleet = [part.clients for part in grouping.parts]
-    compute = [Compute(clients.compute, workload, streams, sizes.cost) for clients in fleet]
-    paths = [client_links(part.clients.network, streams, part.place) for part in grouping.parts]
+    gradients = getattr(scenario.strategy, "gradients_per_step", 1)
+    compute = [
+        Compute(clients.compute, workload, streams, sizes.cost, gradients) for clients in fleet
+    ]
+    paths = [
+        client_links(part.clients.network, streams, part.place, part.links)
+        for part in grouping.parts
+    ]
     downloads, uploads = zip(*paths, strict=True)
     links = [
         ServerLink(env, server.download, "download", streams),

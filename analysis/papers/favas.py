@@ -58,7 +58,7 @@ def steps_at_contact(run: Run) -> float | None:
 
     Polls of the first rounds are left out: before them nobody can have waited for longer.
     """
-    events = run.events
+    events = run.event_columns("time_us", "kind", "steps")
     late = (events["time_us"] >= WARM_UP * 1_000_000).to_numpy()
     polled = events[(events["kind"] == "arrived").to_numpy() & late]
     return float(polled["steps"].mean()) if len(polled) else None

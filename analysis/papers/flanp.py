@@ -66,7 +66,7 @@ def _method(run: Run) -> str:
 
 def rounds_of(run: Run) -> pd.DataFrame:
     """One row for each round: ``seconds`` that it took, and ``active`` clients."""
-    events = run.events
+    events = run.event_columns("time_us", "kind", "version", "context")
     made = events[events.kind == "aggregated"].groupby("version")
     ends = made.time_us.max() / 1e6
     frame = ends.diff().fillna(ends.iloc[0]).to_frame("seconds")

@@ -15,6 +15,7 @@ from afl_sim.analysis.theme import MARKERS, PALETTE, new_figure, themed
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -85,8 +86,7 @@ def bias(run: Run) -> float:
 def _staleness(runs: Sequence[Run]) -> dict[str, Any]:
     found: dict[str, dict[str, list[float]]] = {}
     for run in runs:
-        events = run.events
-        used = events[events.kind == "aggregated"]
+        used = _aggregated(run)
         by_client = used.groupby("client").staleness.mean()
         name = method(run)
         if name == "weight":
@@ -104,6 +104,12 @@ def _staleness(runs: Sequence[Run]) -> dict[str, Any]:
                 }
             )
     return found
+
+
+def _aggregated(run: Run) -> pd.DataFrame:
+    """The client and the staleness of each aggregated update."""
+    events = run.event_columns("kind", "client", "staleness")
+    return events[events.kind == "aggregated"]
 
 
 def _single(rows: Mapping[str, Any]) -> dict[str, list[float]]:
@@ -211,7 +217,7 @@ def _accuracies(axes: Axes, runs: Sequence[Run]) -> None:
 def _staleness_panel(axes: Axes, runs: Sequence[Run], target: Any) -> None:
     for run in runs:
         if method(run) == "weight":
-            used = run.events[run.events.kind == "aggregated"]
+            used = _aggregated(run)
             mean = used.groupby("client").staleness.mean()
             axes.plot(_task_times(run), mean, "o", color=PALETTE[0], label="measured")
     rows = [row.reported for row in target.tables["staleness"].rows.values()]

@@ -59,8 +59,8 @@ def by_arrival(found: Round) -> Sequence[float]:
 
 def rounds(run: Run) -> list[Round]:
     """The rounds of a run of SAFA, each of which made a version."""
-    events = run.events
     columns = ("kind", "client", "task", "version", "time_us", "samples", "context")
+    events = run.event_columns(*columns)
     sent: dict[tuple[int, int], int] = {}
     arrived: dict[tuple[int, int], int] = {}
     went_out: dict[int, list[int]] = {}
@@ -127,7 +127,7 @@ def distribution(synced: Sequence[int], adds_up: bool = True) -> float:
 
 def fedavg_round_seconds(run: Run, *, adds_up: bool = True) -> float:
     """The mean length of FedAvg's first 50 rounds, those included that nobody answered."""
-    events = run.events
+    events = run.event_columns("time_us", "kind")
     begins, sizes = np.unique(
         events["time_us"].to_numpy()[(events["kind"] == "dispatched").to_numpy()],
         return_counts=True,

@@ -8,12 +8,20 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from afl_sim.analysis.choosing import chosen
+from afl_sim.analysis.curves import AXES
 from afl_sim.analysis.drawing import pages
-from afl_sim.analysis.registry import FIGURES, CannotDraw
+from afl_sim.analysis.finishing import title
+from afl_sim.analysis.own_figures import figure_kind
+from afl_sim.analysis.registry import FIGURES, FigureKind
 from afl_sim.analysis.replications import groups
 from afl_sim.analysis.report.svg import inline_svg
-from afl_sim.analysis.theme import notes
+from afl_sim.analysis.steering import blocks_of, check
+from afl_sim.analysis.theme import STYLES, notes
+from afl_sim.analysis.view import View
+from afl_sim.errors import AflSimError, InputError
 from afl_sim.recording import Run
+from afl_sim.scenario.sections.figure import FigureBlock
 
 SETTINGS: Final = 16
 RUNS: Final = 120
@@ -45,26 +53,87 @@ def drawings(
 ) -> Drawings:
     """Figures of runs, drawn one after the other.
 
-    Of a study of more than `SETTINGS` settings or `RUNS` runs most figures show a part.
+    Those of the runs' blocks ``figure:`` come first. Of a block counts what the figure shows, not
+    its size, style and file, since the page has its own. Of a study of more than `SETTINGS`
+    settings or `RUNS` runs most figures show a part.
 
     Args:
         options: arguments of the figures in `WHOLE`.
     """
     part = shown(runs)
     found = Drawings(note=_said(runs, part) if len(part) < len(runs) else "")
+    page = _Page(found, runs, part, options or {})
+    blocks, unlike = _blocks(runs, found)
+    found.note = " ".join(filter(None, [found.note, unlike]))
+    for block in blocks:
+        if block.name is not None:
+            page.add(block.name, block)
+    own = {block.name for block in blocks}
+    general = next((block for block in blocks if block.name is None), FigureBlock())
     for name in names:
-        kind = FIGURES[name]
-        whole = name in WHOLE
-        given = options if whole and options else {}
-        for number, page in enumerate(pages(runs if whole else part, kind.per_page), start=1):
-            try:
-                figure = kind.function(page, **given)
-            except CannotDraw as error:
-                found.lacking.append(f"{name}: {error}")
-                continue
-            svg = Markup(inline_svg(figure, f"{name}-{number}"))
-            found.drawn.append(Drawing(name, kind.description, svg, notes(figure)))
+        if name not in own:
+            page.add(name, general)
     return found
+
+
+def _blocks(runs: Sequence[Run], found: Drawings) -> tuple[list[FigureBlock], str]:
+    """The runs' blocks, and a note if they do not agree.
+
+    A page of one run has no settings to choose from.
+    """
+    try:
+        blocks, note = blocks_of(runs)
+    except InputError as error:  # of an older version
+        found.lacking.append(str(error))
+        return [], ""
+    if len(groups(runs)) == 1:
+        blocks = [block.model_copy(update={"settings": (), "order": ()}) for block in blocks]
+    return blocks, f"{note[:1].upper()}{note[1:]}." if note else ""
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What figures are added to.
+
+    Attributes:
+        found: takes them.
+        runs: all runs.
+        part: those that most figures show.
+        options: arguments of the figures in `WHOLE`.
+    """
+
+    found: Drawings
+    runs: Sequence[Run]
+    part: Sequence[Run]
+    options: Mapping[str, Any]
+
+    def add(self, name: str, block: FigureBlock) -> None:
+        """Draw a figure as a block describes it, or say why that is not possible."""
+        called = block.file or name
+        try:
+            kind = FIGURES.get(name) or figure_kind(name)
+            check(kind, block, "")
+            members = self.runs if name in WHOLE else self.part
+            members = chosen(members, block.settings, block.order, "")
+        except AflSimError as error:
+            self.found.lacking.append(f"{called}: {error}")
+            return
+        for page in pages(members, kind.per_page):
+            self._draw(called, kind, page, block)
+
+    def _draw(self, called: str, kind: FigureKind, runs: Sequence[Run], block: FigureBlock) -> None:
+        given = self.options if kind.name in WHOLE else {}
+        try:
+            figure = kind.function(runs, **given, **View.of(block).arguments)
+            title(figure, block.title, STYLES["paper"])
+        except AflSimError as error:
+            self.found.lacking.append(f"{called}: {error}")
+            return
+        svg = Markup(inline_svg(figure, f"{kind.stem}-{len(self.found.drawn) + 1}"))
+        described = kind.description
+        if block.x is not None:
+            described = described.replace("virtual time", AXES[block.x].partition(" (")[0])
+        self.found.drawn.append(Drawing(called, described, svg, notes(figure)))
 
 
 def shown(runs: Sequence[Run]) -> list[Run]:

@@ -26,7 +26,7 @@ from afl_sim.analysis.report.clients import client_table, sampled
 from afl_sim.analysis.report.links import link_to
 from afl_sim.analysis.series import update_share
 from afl_sim.cli import results
-from afl_sim.recording import load_run
+from afl_sim.recording import Run, load_run
 
 NASTY = "</script><!--<script>\u2028<b onclick='x'>\"A & B\"</b>"
 
@@ -214,7 +214,9 @@ def test_figures_of_a_large_study_show_a_part_and_say_which(large, monkeypatch):
             seen[name] = ([run.label for run in runs], options)
             raise CannotDraw("nothing")
 
-        return SimpleNamespace(function=function, per_page=None, description="")
+        return SimpleNamespace(
+            name=name, function=function, per_page=None, description="", takes=frozenset()
+        )
 
     monkeypatch.setattr(drawn, "FIGURES", {name: draws(name) for name in ("sweep", "staleness")})
     found = drawn.drawings(large, ("sweep", "staleness"), {"measured": "known"})
@@ -271,6 +273,52 @@ def test_a_figure_says_on_the_page_what_it_leaves_out(study, tmp_path):
     silent = fake_run(tmp_path / "s", label="silent", strategy="other", training=False, updates=5)
     found = drawn.drawings([study[0], silent], ["learning"])
     assert found.drawn[0].note == "without silent: no evaluations (timing only)"
+
+
+def with_blocks(run, *blocks):
+    scenario = {**run.scenario, "figure": list(blocks)}
+    return Run(run.path, run.name, run.label, scenario, run.summary, {})
+
+
+def test_the_scenarios_own_figures_come_first_and_as_it_says(study):
+    blocks = (
+        {"name": "accuracy", "file": "close", "x": "updates", "xlim": [5, 20], "title": "near"},
+        {"name": "staleness", "settings": ["fedbuff"], "width": "84mm"},
+    )
+    runs = [with_blocks(run, *blocks) for run in study]
+    found = drawn.drawings(runs, ("staleness", "staleness-time"))
+    assert [each.name for each in found.drawn] == ["close", "staleness", "staleness-time"]
+    close, staleness, _ = found.drawn
+    assert close.description.startswith("Accuracy against updates aggregated, with")
+    assert "updates aggregated<" in close.svg
+    assert ">near<" in close.svg
+    (alone,) = drawn.drawings(study[2:], ("staleness",)).drawn
+    assert staleness.svg.replace("staleness-2-", "staleness-1-") == alone.svg
+    assert found.lacking == []
+
+
+def test_the_page_of_one_run_has_them_too_whatever_settings_they_name(study):
+    run = with_blocks(study[0], {"name": "staleness", "settings": ["fedbuff"]}, {"order": ["x"]})
+    found = drawn.drawings([run], ("learning",))
+    assert [each.name for each in found.drawn] == ["staleness", "learning"]
+    assert found.lacking == []
+
+
+def test_what_cannot_be_drawn_as_a_block_says_is_told_on_the_page(study):
+    wrong = [{"name": "staleness", "settings": ["fedbuf"]}, {"name": "no_such_module:draw"}]
+    found = drawn.drawings([with_blocks(run, *wrong) for run in study], ())
+    assert found.drawn == []
+    assert found.lacking[0].startswith("staleness: settings: there is no setting 'fedbuf'")
+    assert found.lacking[1].startswith("no_such_module:draw: ")
+    two = [with_blocks(study[0], {"name": "staleness"}), with_blocks(study[2], {"name": "network"})]
+    assert "have different `figure:` blocks" in drawn.drawings(two, ()).note
+    assert (
+        drawn.drawings([with_blocks(study[0], {"xlim": 5})], ())
+        .lacking[0]
+        .endswith(
+            "figure.xlim: got 5; expected two numbers, LOW and HIGH, one of which may be left open"
+        )
+    )
 
 
 def test_colours_of_figures_follow_the_page(page):

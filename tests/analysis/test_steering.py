@@ -11,13 +11,13 @@ import pytest
 from fake_runs import fake_run
 from figure_checks import assert_texts_are_apart, legend_of, shown_by, varied
 
-from afl_sim.analysis import FIGURES, drawing
+from afl_sim.analysis import FIGURES, CannotDraw, drawing
 from afl_sim.analysis.choosing import chosen, split
 from afl_sim.analysis.curves import curve_of
 from afl_sim.analysis.drawing import DPI, Drawn, draw_blocks
 from afl_sim.analysis.finishing import style_of, title
 from afl_sim.analysis.replications import groups
-from afl_sim.analysis.steering import blocks_of, read_block, read_options, wanted
+from afl_sim.analysis.steering import blocks_of, check, read_block, read_options, wanted
 from afl_sim.analysis.theme import STYLES
 from afl_sim.analysis.view import View
 from afl_sim.errors import InputError
@@ -157,6 +157,52 @@ def test_each_figure_has_the_scales_that_it_is_said_to_take(runs: list[Run], nam
     assert_texts_are_apart(figure)
 
 
+@pytest.mark.parametrize(
+    ("x", "text", "expected"),
+    [
+        ("time", ["30 s", "2 h"], (30.0, 7200.0)),
+        (None, [None, "1.5 min"], (None, 90.0)),
+        ("bytes", ["500 kB", "2 GB"], (0.5, 2000.0)),
+        ("energy", ["1 kWh", 5000], (3600.0, 5000.0)),
+    ],
+)
+def test_limits_may_have_units(x: Any, text: list[Any], expected: tuple[float | None, ...]) -> None:
+    block = read_block({"name": "accuracy", "x": x, "xlim": text})
+    assert View.of(block).xlim == expected
+    check(FIGURES["accuracy"], block)
+
+
+def test_limits_with_units_are_checked_against_the_axis(runs: list[Run]) -> None:
+    asked = read_options(runs, {"xlim": "1 min,2 min"}, {})
+    assert View.of(asked).xlim == (60.0, 120.0)
+    for name, kind in FIGURES.items():
+        if "xlim" in kind.takes and name != "learning":
+            block = asked.model_copy(update={"name": name})
+            if kind.along is None:
+                with pytest.raises(InputError, match=rf"horizontal axis of {name} has a unit of"):
+                    check(kind, block)
+            else:
+                check(kind, block)
+    assert {name for name, kind in FIGURES.items() if "xlim" in kind.takes and not kind.along} == {
+        *("staleness", "staleness-speed", "sweep", "pareto")
+    }
+
+
+def test_a_figure_over_time_is_one_whose_axis_says_so(runs: list[Run]) -> None:
+    """`along` is what the figure draws, as far as these runs have it."""
+    drawn = 0
+    for name, kind in FIGURES.items():
+        try:
+            figure = kind.function(runs)
+        except CannotDraw:
+            continue
+        if "xlim" in kind.takes and name != "learning":
+            drawn += 1
+            labels = {axes.get_xlabel() for axes in figure.axes}
+            assert ("virtual time (s)" in labels) == (kind.along == "time"), name
+    assert drawn >= 10
+
+
 def test_a_target_outside_the_limits_is_not_named(runs: list[Run]) -> None:
     figure = FIGURES["accuracy"].function(runs, view=View(ylim=(92, 100)))
     assert [text.get_text() for text in figure.axes[0].texts if "%" in text.get_text()] == ["95 %"]
@@ -290,7 +336,7 @@ def test_options_are_read_as_the_file_is(runs: list[Run]) -> None:
     )
     for words, told in (
         ({"xlim": "1;2"}, "--xlim: got a list of 1; expected two numbers, LOW and HIGH"),
-        ({"xlim": "a,2"}, "--xlim: got 'a' for one of them; expected two numbers"),
+        ({"xlim": "a,2"}, "--xlim: got 'a'; expected a number in the unit of the axis, or text"),
         ({"style": "colum"}, "--style: got 'colum'; expected one of paper, column, slides, dark"),
         ({"x": "update"}, "did you mean 'updates'?"),
     ):

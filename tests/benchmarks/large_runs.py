@@ -5,9 +5,9 @@
 A timing-only run of ``scenarios/million-clients.yaml`` with 1,000 clients, 100 in flight, a buffer
 of 10 and a trace is made, and then read by each command. A study of many short runs is made and
 read, too. Memory is the largest sum of the resident memory of a command and of its children, looked
-at from outside. Pages that processes share count in each of them. Times are of the processor, with
-the imports (children too), and of the clock. Nothing here passes or fails: a command that fails has
-a row that says so. Each row is written at once, so that a measurement can be broken off.
+at from outside. Pages that processes share count in each of them. Times are of the processors, in
+all processes and with the imports, and of the clock. Nothing here passes or fails: a command that
+fails has a row that says so. Each row is written at once, so that a measurement can be broken off.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -55,7 +54,7 @@ class Watched:
     """What a command took.
 
     Attributes:
-        wall, cpu: seconds.
+        wall, cpu: seconds, of the clock and of all processes together.
         peak, own: megabytes of all processes together, and of the command's own.
         half: megabytes of its own in the middle of its time.
     """
@@ -78,42 +77,48 @@ def watch(command: Sequence[str]) -> Watched:
     Raises:
         subprocess.CalledProcessError: it fails.
     """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = perf_counter()
     looks: list[tuple[float, float]] = []
+    spent: dict[int, float] = {}  # by process; some end by a signal, and nobody waits for others
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            own, others = _memory(process.pid)
-            looks.append((own, own + others))
+            family = _family(process.pid)
+            memory = [_resident(each) for each in family]
+            looks.append((memory[0], sum(memory)))
+            spent |= {each: seconds for each in family if (seconds := _seconds(each))}
             sleep(_EVERY)
         if process.returncode:
             said.seek(0)
             sys.stderr.write(said.read().decode()[-2000:])
             raise subprocess.CalledProcessError(process.returncode, command)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Watched(
         perf_counter() - began,
-        cpu,
+        sum(spent.values()),
         max(both for _, both in looks),
         max(own for own, _ in looks),
         looks[len(looks) // 2][0],
     )
 
 
-def _memory(pid: int) -> tuple[float, float]:
-    """Resident megabytes of a process, and of its children together."""
-    return _resident(pid), sum(sum(_memory(child)) for child in _children(pid))
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
+def _family(pid: int) -> list[int]:
+    """A process and its descendants."""
+    found = [pid]
     with suppress(OSError):  # the process has ended
         for task in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):  # one of its threads has ended
-                found += map(int, (task / "children").read_text().split())
+                for child in map(int, (task / "children").read_text().split()):
+                    found += _family(child)
     return found
+
+
+def _seconds(pid: int) -> float:
+    """What a process has had of the processors."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> float:
@@ -136,16 +141,19 @@ def measure(updates: int, seeds: int, folder: Path, tell: Callable[[list[Section
     afl_sim = [sys.executable, "-m", "afl_sim"]
     sections: list[Section] = []
 
-    def begin(title: str, notes: list[str]) -> Callable[[str, Sequence[str]], None]:
+    def begin(title: str, notes: list[str]) -> Callable[[str, Sequence[str]], Watched | None]:
         rows: list[tuple[str, ...]] = []
         sections.append(Section(title, _COMMAND, _HEADER, rows, notes))
 
-        def add(name: str, command: Sequence[str]) -> None:
+        def add(name: str, command: Sequence[str]) -> Watched | None:
+            found = None
             try:
-                rows.append(watch([*afl_sim, *command]).row(name))
+                found = watch([*afl_sim, *command])
+                rows.append(found.row(name))
             except subprocess.CalledProcessError as error:
                 rows.append((name, f"failed with {error.returncode}", *["-"] * 4))
             tell(sections)
+            return found
 
         return add
 
@@ -174,16 +182,15 @@ def measure(updates: int, seeds: int, folder: Path, tell: Callable[[list[Section
         source.write_text(_STUDY.format(seeds=seeds))
         if len(_summaries(study.glob("*-r*"))) < 10 * seeds:
             make = ["run", str(source), "--timing-only", "--force", "--out", str(study)]
-            began = perf_counter()
-            add(f"`run --workers {_WORKERS}`", [*make, "--workers", str(_WORKERS)])
-            spent = _WORKERS * (perf_counter() - began)
-            runs = _summaries(study.glob("*-r*"))
-            own = sum(summary["wall_seconds"]["total"] for summary in runs)
-            notes.append(
-                f"A worker had {1000 * (spent - own) / max(1, len(runs)):,.0f} ms of the clock for "
-                f"each run beyond the {1000 * own / max(1, len(runs)):,.0f} ms of the run itself. "
-                "The start of the workers and the table at the end are in it."
-            )
+            pooled = add(f"`run --workers {_WORKERS}`", [*make, "--workers", str(_WORKERS)])
+            alone = add("`run` in one process", [*make[:-1], f"{study}-alone"])
+            if pooled is not None and alone is not None:
+                more = 1000 * (pooled.cpu - alone.cpu) / (10 * seeds)
+                notes.append(
+                    f"With workers a run takes {more:,.0f} ms of processor time more than the "
+                    f"{100 * alone.cpu / seeds:,.0f} ms in one process. The start of the workers, "
+                    "and what the parent does for each run, are in it."
+                )
         add("`compare`", ["compare", str(study)])
         add("`report`", ["report", str(study)])
 

@@ -1,6 +1,6 @@
 """How fast the schedule alone runs, and in how much memory, beside an earlier build and bare SimPy.
 
-    python tests/benchmarks/scale.py [--quick] [--rounds N] [--out results.md]
+    python tests/benchmarks/scale.py [--quick] [--clients N] [--rounds N] [--out results.md]
 
 Every row is ``scenarios/million-clients.yaml`` with other numbers, run with ``timing_only``: events
 logged, hashed and written to Parquet. This tree and the tree of an earlier commit take turns, each
@@ -105,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="100,000 updates a row, not 1,000,000")
     parser.add_argument("--updates", type=int, help="updates of a row, in place of these")
+    parser.add_argument("--clients", type=int, help="only the rows of so many clients")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each build")
     parser.add_argument("--out", type=Path, help="also write the table here")
     options = parser.parse_args()
@@ -114,6 +115,8 @@ def main() -> None:
         for build in (new, old):  # imports, data and caches are not timed
             build.schedule(SCENARIO, *settings("fedbuff", 100, 20, 1000))
         for case in CASES:
+            if options.clients not in (None, case[1]):
+                continue
             rows.append(measure((new, old), case, updates, options.rounds))
             print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     import simpy

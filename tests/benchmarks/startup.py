@@ -87,12 +87,13 @@ class _Taken:
     cpu: float
 
 
-def compare(commit: str, rounds: int) -> Section:
+def compare(commit: str, rounds: int, only: Sequence[str]) -> Section:
     """Let this build and an older one take turns.
 
     Args:
         commit: of the older build.
         rounds: how often each command is timed; its memory is watched once more.
+        only: the first words of the commands; none for all.
     """
     with _build(commit) as older, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -103,6 +104,8 @@ def compare(commit: str, rounds: int) -> Section:
             _time(tree, ["run", "smallest", "--out", str(folder / f"{build}-warm")], folder)
         rows = []
         for words in _COMPARED:
+            if only and words[0] not in only:
+                continue
             taken: dict[str, list[_Taken]] = {build: [] for build in builds}
             peaks = dict.fromkeys(builds, 0.0)
             for round_ in range(rounds + 1):
@@ -121,7 +124,7 @@ def compare(commit: str, rounds: int) -> Section:
             rows.append(_row(words, taken, peaks))
     return Section(
         f"Start-up beside {commit}",
-        f"python tests/benchmarks/startup.py --against {commit}",
+        f"python tests/benchmarks/startup.py {' '.join(sys.argv[1:])}",
         (
             "command",
             "old, s",
@@ -221,11 +224,12 @@ def _main() -> None:
     parser.add_argument("--quick", action="store_true", help="less than a minute; a rough figure")
     parser.add_argument("--against", metavar="COMMIT", help="an older build, to compare with")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each build, with --against")
+    parser.add_argument("--only", nargs="+", default=(), help="first words of some commands")
     options = parser.parse_args()
     if options.against is None:
         section = measure(options.quick)
     else:
-        section = compare(options.against, 1 if options.quick else options.rounds)
+        section = compare(options.against, 1 if options.quick else options.rounds, options.only)
     print(f"{section.markdown()}\n\nOn: {machine()}")
 
 

@@ -26,6 +26,7 @@ def message(text: str, *settings: str, folder: Path | None = None) -> str:
 
 
 VARY = "    strategy: [{kind: fedbuff, concurrency: {choices: [2, 4]}}]\n"
+ACCURATE = "  seeds: 2\n  budget: {share: 1.0}\n  constraints: final_accuracy >= 0.99\n"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,11 @@ VARY = "    strategy: [{kind: fedbuff, concurrency: {choices: [2, 4]}}]\n"
             "design.minimize: the target is 0.7, but runs stop at accuracy 0.5",
         ),
         (
+            BASE + design(VARY, "{time_to_accuracy: 95}"),
+            "design.minimize: the target is 95; expected an accuracy above 0, at most 1; did you "
+            "mean 0.95?",
+        ),
+        (
             BASE + design(VARY, "{energy_to_accuracy: 0.9}"),
             "this scenario does not count what energy_to_accuracy needs; expected clients.power",
         ),
@@ -95,6 +101,38 @@ def test_one_line_says_what_is_wrong(text: str, told: str, tmp_path: Path) -> No
     assert "\n" not in found
     assert found.startswith("<text>:")
     assert not (tmp_path / "design").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            BASE + design(VARY, more="  budget: {samples: 300}\n"),
+            "design.budget: this is 300 samples, but a run to its end takes at least 1,200 "
+            "(fedbuff concurrency=2); expected more, to compare several candidates",
+        ),
+        (
+            BASE + design(VARY, more="  budget: {share: 0.0001}\n"),
+            "design.budget: this is 2 samples, but a run to its end takes at least 1,200",
+        ),
+        (
+            BASE + design(VARY, "{time_to_accuracy: 0.01}"),
+            "design.minimize: 1 % is reached before anything is trained; expected a harder one",
+        ),
+        (
+            BASE + design(VARY, more=ACCURATE),
+            "design.constraints: none of the 2 candidates that were compared keeps "
+            "final_accuracy >= 0.99 with every seed; the nearest that broke it is 0.7",
+        ),
+    ],
+)
+def test_what_only_training_or_schedules_tell_is_one_line_too(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        solve(read_problem(text), Options(tmp_path / "design"), ORIGIN)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_of_constraints_that_no_candidate_keeps_the_binding_one_is_named() -> None:

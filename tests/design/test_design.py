@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from designs import SMALL
+from sessions import wait_for
 
 from afl_sim import load_design, load_run, load_scenario, load_study, run_design, simulate
 from afl_sim.design.problem import read_problem
@@ -17,6 +23,7 @@ from afl_sim.design.schedule import Schedules
 from afl_sim.design.solving import Options, solve
 from afl_sim.design.training import advance
 from afl_sim.errors import RunFolderError
+from afl_sim.run.api import resume
 
 ORIGIN = {"settings": [], "seed": None}
 
@@ -55,7 +62,7 @@ def test_the_winner_is_the_best_of_all_by_whole_runs(folder: Path) -> None:
             run = simulate(candidate.run(index))
             reached = run.metrics[run.metrics["accuracy"] >= 0.7]
             times.append(float(reached["seconds"].iloc[0]) if len(reached) else 1e9)
-        costs[number] = sum(times) / len(times)
+        costs[number] = statistics.geometric_mean(times)
     assert found.ranking["mean"].iloc[0] == pytest.approx(min(costs.values()))
     assert found.ranking["candidate"].iloc[0] == min(costs, key=lambda number: costs[number])
 
@@ -75,6 +82,30 @@ def test_an_interrupted_design_goes_on_to_the_same_result(folder: Path, tmp_path
     with pytest.raises(RunFolderError, match="--resume goes on with it"):
         solved(place)
     assert told(solved(place, resume=True)) == told(dict(load_design(folder).index))
+
+
+def test_other_code_or_a_damaged_run_ends_a_design_and_rules_nobody_out(tmp_path: Path) -> None:
+    """Otherwise a candidate that could not go on would silently be missing from the ranking."""
+    place = tmp_path / "six"
+    asked = iter(range(45))
+    with pytest.raises(KeyboardInterrupt):
+        solved(place, stop_wanted=lambda: next(asked, None) is None)
+    begun = next(run for run in (place / "runs").iterdir() if (run / "checkpoint").exists())
+    manifest = json.loads((begun / "manifest.json").read_text())
+    (begun / "manifest.json").write_text(json.dumps({**manifest, "code": "0" * 16}))
+    with pytest.raises(RunFolderError, match=r"runs.*was started with other code"):
+        solved(place, resume=True)
+    index = json.loads((place / "design.json").read_text())
+    assert index["status"] == "unfinished"
+    (place / "design.json").write_text(json.dumps({**index, "code": "0" * 16}))
+    with pytest.raises(RunFolderError, match=r"six was started with other code \(0000"):
+        solved(place, resume=True)
+
+
+def test_when_the_wall_time_is_over_the_rest_of_the_first_rung_is_left_out() -> None:
+    found = run_design(SMALL, settings=["design.budget={wall_seconds: 0.001}"])
+    assert list(found.candidates["fate"]).count("left out") == 2  # after the first group, of eight
+    assert found.candidates["fate"].isin(["stopped", "finalist", "left out"]).all()
 
 
 def test_a_run_that_was_stopped_ends_with_the_digests_of_one_that_was_not(tmp_path: Path) -> None:
@@ -127,6 +158,64 @@ def test_the_folder_has_tables_a_page_and_a_study(folder: Path) -> None:
     assert sorted(path.name for path in folder.glob(".*")) == []
 
 
+def test_stopped_candidates_keep_no_checkpoints_and_can_be_run_to_their_ends(
+    folder: Path, tmp_path: Path
+) -> None:
+    index = load_design(folder).index
+    places = {
+        each["number"]: folder / "runs" / f"c{each['number']:03d}-s0"
+        for each in index["candidates"]
+    }
+    stopped = [each["number"] for each in index["candidates"] if each["fate"] == "stopped"]
+    unfinished = [number for number in stopped if load_run(places[number]).status == "interrupted"]
+    assert unfinished
+    assert not any((places[number] / "checkpoint").exists() for number in stopped)
+    again = tmp_path / "again"
+    shutil.copytree(places[unfinished[0]], again)
+    problem = read_problem(SMALL)
+    candidate = problem.candidate(unfinished[0], list(problem.space.points())[unfinished[0]])
+    assert not isinstance(candidate, str)
+    whole = simulate(candidate.scenario)
+    assert resume(again).summary["model_digest"] == whole.summary["model_digest"]
+
+
+def test_a_signal_stops_the_command_and_resume_ends_with_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    """As with Ctrl-C; the workers leave checkpoints behind, and no process."""
+    (tmp_path / "small.yaml").write_text(SMALL)
+    command = [sys.executable, "-m", "afl_sim"]
+    begin = [*command, "design", "small.yaml", "--out", "four", "--workers", "2"]
+    process = subprocess.Popen(begin, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    runs = tmp_path / "four" / "runs"
+    wait_for(lambda: len(list(runs.glob("*/summary.json"))) >= 2, 240)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "to continue: afl-sim resume four" in said
+    assert load_design(tmp_path / "four").index["status"] == "unfinished"
+    subprocess.run([*command, "resume", "four"], cwd=tmp_path, check=True)
+    assert told(dict(load_design(tmp_path / "four").index)) == told(dict(load_design(folder).index))
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_finds_the_same_also_when_it_is_interrupted(
+    folder: Path, tmp_path: Path
+) -> None:
+    ray = pytest.importorskip("ray")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        workers = ("execution.workers=2", "execution.executor=ray")
+        place = tmp_path / "five"
+        asked = iter(range(40))
+        with pytest.raises(KeyboardInterrupt):
+            solved(place, *workers, stop_wanted=lambda: next(asked, None) is None)
+        assert load_design(place).index["status"] == "unfinished"
+        assert told(solved(place, *workers, resume=True)) == told(dict(load_design(folder).index))
+    finally:
+        ray.shutdown()
+
+
 def test_optuna_opens_the_study(folder: Path) -> None:
     import optuna
     from optuna.storages import JournalStorage
@@ -142,12 +231,18 @@ def test_optuna_opens_the_study(folder: Path) -> None:
         assert list(trial.intermediate_values.values()) == candidate["progress"]
 
 
-def test_a_finished_design_is_reused(folder: Path) -> None:
+def test_a_finished_design_is_reused(folder: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     before = (folder / "design.json").stat().st_mtime_ns
     solved(folder, say=lines.append)
     assert lines == [f"{folder} is finished (--force begins again)"]
     assert (folder / "design.json").stat().st_mtime_ns == before
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, ignore=shutil.ignore_patterns("runs"))
+    index = json.loads((other / "design.json").read_text())
+    (other / "design.json").write_text(json.dumps({**index, "code": "0" * 16}))
+    solved(other, say=lines.append)
+    assert lines[1:] == [f"{other} is finished; it was made with other code (--force begins again)"]
     with pytest.raises(RunFolderError, match="holds another design"):
         solved(folder, "seed=5")
 

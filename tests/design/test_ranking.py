@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from afl_sim.design.ranking import _dominates, _ratios
+from afl_sim.design.ranking import _dominates, _ratios, geometric_mean
 
 
 def test_intervals_are_those_of_tukey_with_seeds_as_blocks() -> None:
@@ -38,7 +38,7 @@ def test_intervals_hold_for_all_pairs_at_once() -> None:
     told = 0
     for _ in range(400):
         costs = np.exp(draws.normal(size=(5, 4)) + draws.normal(size=4))
-        ordered = costs[np.argsort(costs.sum(axis=1))]
+        ordered = costs[np.argsort(np.log(costs).sum(axis=1))]
         told += any(ratio.low > 1 for ratio in _ratios(ordered.tolist())[1:])
     assert told <= 32  # 20 are expected at most; 33 or more have a chance of 1 in 300
 
@@ -53,3 +53,11 @@ def test_a_front_is_of_what_nothing_dominates() -> None:
     assert _dominates((1, 2), (1, 3))
     assert not _dominates((1, 3), (1, 3))
     assert not _dominates((1, 4), (2, 3))
+
+
+def test_the_mean_is_geometric_so_that_no_ratio_is_below_one() -> None:
+    """The first has the least sum, but the second takes less time in the mean of ratios."""
+    costs = [[10.0, 10.0, 10.0], [2.0, 2.0, 30.0]]
+    assert [geometric_mean(row) for row in costs] == pytest.approx([10.0, 120 ** (1 / 3)])
+    assert _ratios(costs[::-1])[1].mean == pytest.approx(10 / 120 ** (1 / 3))
+    assert geometric_mean([10.0, None]) is None

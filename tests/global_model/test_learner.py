@@ -190,6 +190,25 @@ def test_the_learning_rate_is_a_function_of_the_base_version_times_the_strategys
     assert [call["lr_factor"] for call in fakes.trainer.calls] == [15.0, 25.5]  # 1.5 * (10 + v)
 
 
+def test_the_learning_rate_is_times_the_factor_of_the_task() -> None:
+    seen: list[float] = []
+
+    class Slows(FedAvg):
+        def schedule(self, server: Any) -> Iterator[Any]:
+            sent = [server.dispatch(0, lr_factor=0.25), server.dispatch(1)]
+            yield server.aggregate((yield server.wait(sent)))
+
+        def aggregate(self, params: Tensor, state: Any, updates: Any, context: Any) -> Any:
+            seen.extend(update.lr_factor for update in updates)
+            return super().aggregate(params, state, updates, context)
+
+    built = scenario([1, 2])
+    fakes = Fakes(Slows(), lr_factor=lambda version: 3.0)
+    fakes.run(built, Slows())
+    assert [call["lr_factor"] for call in fakes.trainer.calls] == [0.75, 3.0]
+    assert seen == [0.75, 3.0]
+
+
 def test_an_update_tells_the_rule_where_it_comes_from() -> None:
     seen: list[Update] = []
 

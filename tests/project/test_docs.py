@@ -36,6 +36,7 @@ from afl_sim.run.validation import check_study
 from afl_sim.scenario import json_schema
 from afl_sim.strategies.base import Client, ServerView, Update
 from afl_sim.strategies.methods.fedcompass import Compass
+from afl_sim.strategies.methods.fedqueue import Queues
 from afl_sim.theory.oracles import chosen
 from afl_sim.world.server.server import Server
 
@@ -283,7 +284,9 @@ OBJECTS: dict[str, tuple[type, ...]] = {
     "study": (Study,),
     "study.frame": (pd.DataFrame,),
     "Compass": (Compass,),
+    "Queues": (Queues,),
     "server": (Server, ServerView),
+    "ServerView": (ServerView,),
     "update": (Update,),
     "client": (Client,),
     "candidates": (Candidates,),

@@ -95,7 +95,7 @@ def look_at_everything(folder: Path) -> None:
     console = Console(file=io.StringIO(), width=100)
     print_comparison(runs, console=console, not_begun=not_begun([folder]))
     for run in runs:
-        line = outcome_line(Outcome(run.label, run))
+        line = outcome_line(Outcome.of(run.label, run))
         assert line.isprintable()
         client_count(run)
         mean_staleness(run)

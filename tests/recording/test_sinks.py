@@ -54,6 +54,15 @@ def test_tensorboard_holds_the_metrics_along_virtual_time(tmp_path):
 
 
 @needs_tensorboard
+def test_tensorboard_holds_energy_price_and_carbon(tmp_path):
+    run = simulate(scenario("execution.sinks=[tensorboard]", *COUNTED), tmp_path / "run")
+    found = accumulated(run.path / "tensorboard")
+    for name in COSTS:
+        values = [point.value for point in found.Scalars(name)]
+        assert values == pytest.approx(run.metrics[name].tolist())
+
+
+@needs_tensorboard
 def test_a_resumed_run_tells_every_evaluation_once(tmp_path):
     chosen = scenario("execution.sinks=[tensorboard]", "execution.checkpoint_versions=1")
     asked = iter(range(100))
@@ -80,13 +89,16 @@ class Fragile:
     Attributes:
         fails_at: the evaluation, from 1, that it does not take; or "close".
         closed: how often it was.
+        told: (time_us, version, costs) of each evaluation.
     """
 
     def __init__(self, fails_at=None):
         self.fails_at = fails_at
         self.taken = self.closed = 0
+        self.told = []
 
-    def evaluated(self, row):
+    def evaluated(self, row, costs):
+        self.told.append((row.time_us, row.version, dict(costs)))
         self.taken += 1
         if self.taken == self.fails_at:
             raise ConnectionError("the server went away")
@@ -130,6 +142,44 @@ def test_a_sink_that_breaks_off_is_one_error_and_the_run_can_go_on(fails_at, tmp
     assert whole.taken == len(done.metrics)
     assert whole.closed == 1
     assert done.summary["model_digest"] == simulate(scenario()).summary["model_digest"]
+
+
+COUNTED = [
+    "clients.power={compute: 3, download: 1, upload: 2, idle: 0.1}",
+    "clients.price={per_task: 2}",
+    "carbon_intensity=300",
+]
+COSTS = ("energy_joules", "price", "carbon_grams")
+
+
+def costs_of(metrics):
+    """The rows that a sink should have been told."""
+    return [
+        (row["time_us"], row["version"], {name: row[name] for name in COSTS})
+        for row in metrics.to_dict("records")
+    ]
+
+
+def test_a_sink_is_told_what_the_run_has_used_and_cost(tmp_path, opened):
+    sink = opened(Fragile())
+    run = simulate(scenario(MLFLOW, *COUNTED), tmp_path / "run")
+    assert sink.told == costs_of(run.metrics)
+    assert sink.told[-1][2]["energy_joules"] == run.summary["energy_joules"]["total"] > 0
+    plain = opened(Fragile())
+    simulate(scenario(MLFLOW), tmp_path / "plain")
+    assert [costs for _, _, costs in plain.told] == [{}] * plain.taken
+
+
+def test_a_resumed_run_tells_what_it_had_used_before_the_interruption_too(tmp_path, opened):
+    opened(Fragile())
+    chosen = scenario(MLFLOW, "execution.checkpoint_versions=1", *COUNTED)
+    asked = iter(range(100))
+    with pytest.raises(KeyboardInterrupt):
+        simulate(chosen, tmp_path / "run", stop_wanted=lambda: next(asked) == 2)
+    again = opened(Fragile())
+    done = resume(tmp_path / "run")
+    assert again.told == costs_of(done.metrics)
+    assert again.told == costs_of(simulate(scenario(*COUNTED)).metrics)
 
 
 def test_a_sink_that_cannot_begin_leaves_a_broken_off_run_as_it_was(tmp_path, opened):
@@ -178,7 +228,12 @@ def test_sinks_are_closed_whatever_goes_wrong(breaks, tmp_path, monkeypatch, ope
 
 def test_what_was_not_measured_is_no_scalar():
     row = EvaluationRow(5, 1, 2, 30, None, 0.5, ())
-    assert scalars(row) == [("loss", 0.5), ("version", 1.0), ("updates", 2.0), ("samples", 30.0)]
+    assert scalars(row, {}) == [
+        ("loss", 0.5),
+        ("version", 1.0),
+        ("updates", 2.0),
+        ("samples", 30.0),
+    ]
 
 
 def test_mlflow_holds_the_metrics_along_virtual_time(tmp_path, monkeypatch):
@@ -190,7 +245,7 @@ def test_mlflow_holds_the_metrics_along_virtual_time(tmp_path, monkeypatch):
         EvaluationRow(n * 1_500_000, n, 2 * n, 60 * n, 0.1 * n, 1.0 - 0.1 * n, ()) for n in range(4)
     ]
     for row in rows:
-        sink.evaluated(row)
+        sink.evaluated(row, {"energy_joules": 2.5 * row.version})
     sink.close()
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("afl_sim")
@@ -201,3 +256,5 @@ def test_mlflow_holds_the_metrics_along_virtual_time(tmp_path, monkeypatch):
     assert [point.step for point in points] == [row.time_us for row in rows]
     assert [point.timestamp for point in points] == [row.time_us // 1000 for row in rows]
     assert [point.value for point in points] == pytest.approx([row.accuracy for row in rows])
+    joules = client.get_metric_history(run.info.run_id, "energy_joules")
+    assert sorted(point.value for point in joules) == [0, 2.5, 5, 7.5]

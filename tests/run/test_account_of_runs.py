@@ -11,6 +11,7 @@ from run_checks import every
 from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.bundled import scenario_folder
 
 COSTS = ("energy_joules", "price", "carbon_grams")
 
@@ -79,6 +80,41 @@ def test_a_resumed_run_uses_as_much(whole: Run, tmp_path: Path) -> None:
     for name in (*COSTS, *(f"{name}_to" for name in COSTS)):
         assert resumed.summary[name] == whole.summary[name]
     assert resumed.metrics.equals(whole.metrics)
+
+
+UPLINKS = scenario_folder() / "traces" / "uplinks.csv"
+EVERYTHING = (
+    "clients.battery={capacity: 12, charging: 3, level: {dist: uniform, loc: 0.2, scale: 0.8}}",
+    "clients.network.upload={latency: 0.1, loss: 0.2, bandwidth_trace: "
+    f"{{trace: {UPLINKS}, random_start: true}}}}",
+    "clients.faults={crash: 0.1}",
+    "clients.groups=[{name: mains, share: 0.5, battery: null, carbon_intensity: 30}, "
+    "{name: phones, share: 0.5, energy_per_byte: lte}]",
+)
+
+
+@pytest.mark.parametrize("timing_only", [False, True])
+def test_a_resumed_run_with_batteries_has_the_same_schedule_and_account(
+    tmp_path: Path, timing_only: bool
+) -> None:
+    hours = "".join(f"{n},{100 * n}\n" for n in range(1, 9))
+    (tmp_path / "grid.csv").write_text(f"time,g_per_kwh\n{hours}")
+    grid = f"carbon_intensity={tmp_path / 'grid.csv'}"
+    scenario = counted(*EVERYTHING, grid, "execution.checkpoint_versions=1")
+    whole = simulate(scenario, tmp_path / "whole", timing_only=timing_only)
+    assert "unavailable" in set(whole.events["kind"])  # some battery was low
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        simulate(scenario, folder, timing_only=timing_only, stop_wanted=every(2))
+    with pytest.raises(KeyboardInterrupt):
+        resume(folder, stop_wanted=every(1))
+    resumed = resume(folder)
+    for key in ("schedule_digest", "model_digest", "updates", "virtual_seconds", *COSTS):
+        assert resumed.summary[key] == whole.summary[key]
+    for name in COSTS:
+        assert resumed.summary[f"{name}_to"] == whole.summary[f"{name}_to"]
+    assert resumed.metrics.equals(whole.metrics)
+    assert resumed.events.equals(whole.events)
 
 
 def test_a_run_stops_when_its_carbon_is_used_up(whole: Run) -> None:

@@ -221,6 +221,14 @@ def test_wrong_input_that_shows_late_leaves_what_was_done(tmp_path: Path) -> Non
     assert run.summary["versions"] > 0
 
 
+@pytest.mark.parametrize("leg", ["compute.jitter", "network.download.jitter"])
+def test_a_leg_that_ends_after_the_end_of_the_clock_is_told(tmp_path: Path, leg: str) -> None:
+    legs = ["clients.network.download.latency=1", "clients.network.upload.latency=1"]
+    scenario = load_scenario(SMALLEST, [*SMALL, *legs, f"clients.{leg}=1e300"])
+    with pytest.raises(ScenarioError, match="end of the clock"):
+        simulate(scenario, tmp_path / "run", timing_only=True)
+
+
 @pytest.mark.parametrize("file", ["events.parquet", "metrics.parquet", "model.safetensors"])
 def test_a_run_whose_results_cannot_be_written_says_that_it_failed(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -54,6 +54,9 @@ RUNS = {
         "strategy={kind: fedasync, concurrency: 6, max_staleness: 2}",
         "training.compression.upload={kind: topk, fraction: 0.1, error_feedback: true}",
     ),
+    "two gradients": (
+        "strategy={kind: rennala_mvr, concurrency: 5, batch_size: 3, late: discard}",
+    ),
     "crashes": (
         "strategy={kind: fedbuff, concurrency: 5, buffer_size: 3}",
         "clients.faults={crash: 0.3}",
@@ -180,6 +183,17 @@ def test_a_study_computes_a_schedule_once_and_measures_runs_of_one_kind_once(
         assert isinstance(cost.work, Work)
         assert cost.flops == 3 * cost.work.samples * 2 * (784 * 8 + 8 * 10)
         assert cost.seconds == rates.seconds(cost.work)
+
+
+def test_a_step_of_two_gradients_has_twice_the_operations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("afl_sim.study.costs.measure", lambda *_: Rates(0.1, 0.001, 0.01, 0.001))
+    for kind, gradients in (("rennala", 1), ("rennala_mvr", 2)):
+        study = read_study(SMALLEST, [*SMALL, f"strategy={{kind: {kind}, batch_size: 3}}"])
+        (cost,) = costs(study)
+        assert isinstance(cost.work, Work)
+        assert cost.flops == gradients * 3 * cost.work.samples * 2 * (784 * 8 + 8 * 10)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from afl_sim.run.building import world_of
 from afl_sim.run.memory import batches_that_fit, check_fit, clients_without_room
 from afl_sim.run.recipe import recipe_of
 from afl_sim.run.validation import check_study
+from afl_sim.world.clients.memory import room
 from afl_sim.world.event_kinds import ARRIVED, DISPATCHED
 
 FILE = """
@@ -145,6 +146,19 @@ def test_absent_clients_are_never_sent_a_task(tmp_path: Path) -> None:
     two = made.strategy.model_copy(update={"clients_per_round": 2})
     made = made.model_copy(update={"strategy": two})
     assert {client for _, client, _ in events(made, DISPATCHED)} == {0, 2}
+
+
+def test_the_memory_of_clients_is_drawn_once_in_a_run(tmp_path: Path, monkeypatch: Any) -> None:
+    drawn = []
+
+    def counted(*asked: Any) -> Any:
+        drawn.append(asked)
+        return room(*asked)
+
+    monkeypatch.setattr("afl_sim.run.memory.room", counted)
+    made = load(tmp_path, "{bytes: {dist: uniform, loc: 1e6, scale: 1e6}, too_small: absent}")
+    simulate(made)
+    assert len(drawn) == 1
 
 
 def test_absent_clients_use_no_energy(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from afl_sim.scenario import (
     UncheckedBlock,
     dump_scenario,
 )
+from afl_sim.scenario.sections.network import Link
+from afl_sim.scenario.traces.bandwidth_trace import BandwidthTrace
 from afl_sim.strategies import strategies
 
 GOOD: dict[str, Any] = {
@@ -196,3 +198,16 @@ def test_a_notebook_shows_a_scenario_as_yaml() -> None:
     assert "a &lt;b&gt; &amp; c" in given
     assert "batch_size" not in given
     assert "batch_size: 32" in whole
+
+
+def test_a_block_that_names_a_file_has_read_it(tmp_path: Path) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text("start,end,bandwidth_kB_per_s\n0,1,50\n")
+    link = Link(bandwidth_trace=BandwidthTrace(trace=str(file), random_start=True))
+    assert link.bandwidth_trace is not None
+    assert link.bandwidth_trace.links[0].rates[0] == 50_000
+    assert link.bandwidth_trace.sha256 is not None
+    assert link == Link(bandwidth_trace={"trace": str(file), "random_start": True})
+    file.write_text("start,end,bandwidth_kB_per_s\n0,1,0\n")
+    with pytest.raises(ScenarioError, match="bandwidth is 0 in all rows"):
+        BandwidthTrace(trace=str(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,17 @@ def test_ordinary_settings_give_no_warning() -> None:
 )
 def test_what_is_seldom_meant_is_told_once(sections: dict[str, str], told: str) -> None:
     (line,) = doubts(study(**sections))
-    assert line.startswith(f"warning: {told}")
+    assert re.sub("^warning: line [0-9]+: ", "warning: ", line).startswith(f"warning: {told}")
+
+
+def test_a_warning_names_the_line_of_its_key(tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").write_text(
+        "strategy: {kind: fedavg, clients_per_round: 2}\nstop: {versions: 3}\nclients:\n"
+        "  count: 4\n  groups:\n    - name: phones\n      count: 2\n      network:\n"
+        "        upload:\n          bandwidth: 20\n    - {name: others, count: 2}\n"
+    )
+    (line,) = doubts(read_study(tmp_path / "w.yaml"))
+    assert line.startswith("warning: line 10: clients.groups.phones.network.upload.bandwidth: 20 b")
 
 
 def test_a_warning_is_told_once_for_all_runs() -> None:
@@ -83,7 +94,9 @@ def test_a_warning_is_told_once_for_all_runs() -> None:
 def test_bandwidths_of_devices_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("upload_bandwidth_kbit_per_s\n1\n2\n")
     told = doubts(study(clients=f"{{count: 5, devices: {tmp_path / 'd.csv'}}}"))
-    assert told[0].startswith("warning: clients.devices.upload_bandwidth: 250 bytes per second")
+    assert told[0].startswith(
+        "warning: line 1: clients.devices.upload_bandwidth: 250 bytes per second"
+    )
 
 
 def test_a_run_without_training_has_no_targets_to_reach() -> None:

@@ -110,6 +110,7 @@ def test_the_figures_are_of_the_files_cases(pages: Any) -> None:
         *("crash-faults", "device-trace", "fast-clients-few-labels", "phones-and-desktops"),
         "varying-uplink",
         *("addresses", "writers", "diabetes", "own-heads", "adaptive-server"),
+        *("energy", "model-by-device"),
     ],
 )
 def test_the_timing_in_the_page_is_what_the_file_gives(name: str, pages: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from scenario_fakes import CATALOGUE
 
 from afl_sim.errors import ScenarioError
+from afl_sim.run.api import load_scenario
 from afl_sim.scenario import Scenario, dump_scenario, read_study, scenario_id
+from afl_sim.scenario.bundled import scenario_folder
 from afl_sim.scenario.sections.groups import ClientGroup, members, sizes
 from afl_sim.streams import Streams
 
@@ -213,3 +216,43 @@ def test_speeds_in_different_units_cannot_be_correlated_with_data() -> None:
     data = "data: {speed_correlation: {of: samples, strength: 0.5}}\n"
     (told,) = messages(PHONES % "compute: {seconds_per_step: 1}", before=data)
     assert "clients.groups.1.compute: its speed is per sample and another group's per step" in told
+
+
+@pytest.mark.parametrize(
+    ("fleet", "group"),
+    [
+        ("power: {P}, battery: {capacity: 1 Wh, charging: 9}", "battery: null"),
+        ("power: {P}, price: {per_task: 1}", "price: null"),
+        ("power: {P}, carbon_intensity: 30", "carbon_intensity: null"),
+        ("power: {P}, energy_per_sample: 1", "energy_per_sample: null, power: {compute: 2}"),
+        ("network: {upload: {bandwidth_trace: U}}", "network: {upload: {bandwidth_trace: null}}"),
+        ("network: {upload: {bandwidth_trace: U}}", "network: {upload: {bandwidth: 5 MB/s}}"),
+        ("compute: {flops_per_second: 1e9, efficiency: 0.3}", "compute: {efficiency: null}"),
+        ("compute: {flops_per_second: 1e9, efficiency: 0.3}", "compute: {seconds_per_step: 1}"),
+        (
+            "availability: {kind: on_off, on: 3, off: 3, clients_share: 0.5}",
+            "availability: {kind: on_off, clients_share: 1, on: 4, off: 1}",
+        ),
+        ("memory: 5 GB", "memory: {too_small: absent}"),
+    ],
+)
+def test_what_a_group_turns_off_stays_off_when_a_resolved_scenario_is_read(
+    fleet: str, group: str, tmp_path: Path
+) -> None:
+    trace = scenario_folder() / "traces" / "uplinks.csv"
+    with_sample = "energy_per_sample" in fleet
+    power = f"{{download: 1, upload: 1, idle: 0{'' if with_sample else ', compute: 1'}}}"
+    clients = fleet.replace("{P}", power).replace("U}", f"{trace}}}")
+    file = tmp_path / "groups.yaml"
+    file.write_text(
+        "strategy: {kind: fedasync, concurrency: 2}\nstop: {versions: 3}\n"
+        f"clients: {{count: 4, {clients}, groups: [{{name: a, count: 2, {group}}}, "
+        "{name: b, count: 2}]}\n"
+    )
+    made = load_scenario(file)
+    first, second = made.clients.groups
+    assert first.model_copy(update={"name": "b"}) != second
+    file.write_text(dump_scenario(made))
+    again = load_scenario(file)
+    assert again.clients == made.clients
+    assert scenario_id(again) == scenario_id(made)

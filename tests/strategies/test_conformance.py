@@ -93,6 +93,10 @@ CASES: dict[str, Case] = {
     ),
     "rennala": case("rennala", {"batch_size": 4, "lr": 0.5}, lone={"batch_size": 1}),
     "rennala letting finish": case("rennala", {"batch_size": 4, "lr": 0.5, "late": "discard"}),
+    "rennala_mvr": case("rennala_mvr", {"batch_size": 4, "lr": 0.3, "first_batch_size": 6}),
+    "rennala_mvr letting finish": case(
+        "rennala_mvr", {"batch_size": 4, "lr": 0.3, "late": "discard"}
+    ),
     "malenia": case("malenia", {"lr": 0.5}, max_staleness=0),
     "malenia with more": case("malenia", {"lr": 0.5, "batch": 1.5, "late": "discard"}),
     "mindflayer": case(
@@ -100,6 +104,8 @@ CASES: dict[str, Case] = {
         {"lr": 0.1, "trials": 2, "allotted_seconds": 3},
         lone={"trials": 1, "allotted_seconds": 100},
     ),
+    "ata": case("ata", {"lr": 0.5, "batch_size": 4}, lone={"batch_size": 1}, max_staleness=0),
+    "ata with known times": case("ata", {"lr": 0.5, "batch_size": 7, "alpha": 1e-9}),
     "ringleader": case("ringleader", {"lr": 0.1}, lone={}, max_staleness=2 * 6 - 2),
     "ia2sgd": case("ia2sgd", {"lr": 0.1}, versions=60),
     "aced": case("aced", {"lr": 0.1, "staleness_limit": 4}, lone={}, versions=60),
@@ -124,6 +130,11 @@ CASES: dict[str, Case] = {
     ),
     "fedcompass with FedAdam": case(
         "fedcompass", {"min_steps": 2, "max_steps": 8, "server_optimizer": FED_ADAM}, versions=120
+    ),
+    "fedqueue": case(
+        "fedqueue",
+        {"round_seconds": 8, "safety_seconds": 1, "warm_up_steps": 2, "max_steps": 8},
+        lone={"admission": 100},
     ),
     "async_weighted": case(
         "async_weighted", {"server_lr": 0.2}, lone={"server_lr": 1}, versions=80

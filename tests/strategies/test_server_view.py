@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from world_runs import run, scenario
 
+from afl_sim.errors import ScheduleError
 from afl_sim.strategies import ServerView, TaskView
 from afl_sim.strategies.server_view import OLDER_WORDS
 from afl_sim.world.server.server import Server
@@ -98,6 +99,29 @@ def test_several_clients_are_sent_the_same_order_in_turn() -> None:
         (0, 3, True),
         (1, 1, False),
     ]
+
+
+@pytest.mark.parametrize("factor", [0, -1.0, float("inf"), float("nan")])
+def test_a_rate_that_is_none_is_an_error(factor: float) -> None:
+    def schedule(server: Any) -> Iterator[Any]:
+        with pytest.raises(ScheduleError, match=r"lr_factor .*; expected a number above 0"):
+            server.dispatch(0, lr_factor=factor)
+        yield server.sleep(1)
+
+    run(scenario([1]), schedule)
+
+
+def test_a_polled_client_goes_on_at_the_same_rate() -> None:
+    factors: list[float] = []
+
+    def schedule(server: Any) -> Iterator[Any]:
+        server.dispatch(0, steps=5, until_polled=True, lr_factor=0.5)
+        yield server.sleep(1)
+        server.poll(0)
+        factors.append(server.task(0).lr_factor)
+
+    run(scenario([9]), schedule)
+    assert factors == [0.5]
 
 
 def test_older_words_do_what_the_newer_ones_do() -> None:

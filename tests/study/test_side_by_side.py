@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from places import SMALLEST
 
-from afl_sim import load_run
+from afl_sim import Run, load_run
 from afl_sim.errors import AflSimError, StrategyError
 from afl_sim.run.api import load_scenario, read_study, simulate
-from afl_sim.run.executors import worker_pool
+from afl_sim.run.workers import worker_pool
 from afl_sim.scenario import Case, Execution, Numerics, Study
 from afl_sim.study import whole_runs
 from afl_sim.study.case import Outcome
@@ -44,13 +44,18 @@ def alone(case: Case, timing_only: bool = False) -> dict[str, Any]:
     """The results of a case by itself in this process."""
     execution = case.scenario.execution.model_copy(update={"executor": "inline"})
     scenario = case.scenario.model_copy(update={"execution": execution})
-    return results(Outcome(case.label, simulate(scenario, timing_only=timing_only)))
+    return results_of(simulate(scenario, timing_only=timing_only))
 
 
 def results(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.run is not None, outcome.error
-    summary = outcome.run.summary
-    return {key: summary[key] for key in ("status", "schedule_digest", "model_digest", "final")}
+    run = outcome.opened()
+    assert run is not None, outcome.error
+    return results_of(run)
+
+
+def results_of(run: Run) -> dict[str, Any]:
+    shown = ("status", "schedule_digest", "model_digest", "final")
+    return {key: run.summary[key] for key in shown}
 
 
 def quiet(case: Case) -> Callable[[Any], None] | None:
@@ -80,7 +85,9 @@ def test_runs_that_train_tasks_together_are_each_done_whole_by_a_worker(tmp_path
         run_cases(study, stopping, quiet)
     _, outcomes = run_cases(study, Options(out=tmp_path / "out", resume=True), quiet)
     assert [results(outcome) for outcome in outcomes] == [alone(case) for case in study.cases]
-    classes = [outcome.run.summary["numerics"]["class"] for outcome in outcomes if outcome.run]
+    classes = [
+        load_run(tmp_path / "out" / case.label).summary["numerics"]["class"] for case in study.cases
+    ]
     assert classes == ["exact/float32/cpu/portable", "batched/float32/cpu"] * 2
     saved = [
         load_scenario(tmp_path / "out" / case.label / "scenario.yaml").execution.executor
@@ -95,10 +102,8 @@ def test_the_others_come_to_their_end_when_one_raises_and_one_diverges(tmp_path:
     _, (raised, diverged, whole) = run_cases(study, Options(out=tmp_path / "out"), quiet)
     assert "LookupError: no such tier" in str(raised.error)
     assert "odd_strategies.py" in str(raised.error)
-    assert raised.run is not None
-    assert raised.run.status == "failed"
-    assert diverged.run is not None
-    assert diverged.run.status == "diverged"
+    assert raised.status == "failed"
+    assert diverged.status == "diverged"
     assert results(whole) == alone(study.cases[2])
 
 
@@ -154,8 +159,9 @@ def test_a_whole_run_that_cannot_be_brought_leaves_the_one_before(
     case, place = study_of(tmp_path, FEDBUFF).cases[0], tmp_path / "run"
     simulate(case.scenario, place, timing_only=True)
     before = whole_runs.read_folder(tmp_path)
-    returned = whole_runs.Returned(files=whole_runs.read_folder(place))
-    monkeypatch.setattr(whole_runs, "_call", lambda *arguments: returned)
+    outcome = Outcome.of(case.label, load_run(place))
+    returned = whole_runs.Returned(outcome, files=whole_runs.read_folder(place))
+    monkeypatch.setattr(whole_runs, "_call", lambda *arguments, **supply: returned)
 
     def full(files: Any, place: Path) -> None:
         assert not place.exists()

@@ -144,9 +144,8 @@ def test_the_others_go_on_when_runs_fail(runner: Runner, tmp_path: Path) -> None
     assert runner.ran == labels
     assert [outcome.succeeded for outcome in outcomes] == [False, False, True]
     assert [str(outcome.error) for outcome in outcomes] == ["the disk is full", "no data", "None"]
-    assert outcomes[0].run is not None
-    assert outcomes[0].run.status == "failed"
-    assert outcomes[1].run is None
+    assert outcomes[0].status == "failed"
+    assert outcomes[1].place is None
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [labels[0], labels[2], "study.json", "study.yaml"]
     )
@@ -336,7 +335,7 @@ def test_a_failure_before_the_beginning_is_not_told_with_the_older_result(
     runner.fates[label] = DataError("no data")
     _, outcomes = run_cases(study, Options(out=out, force=True), quiet)
     assert [outcome.succeeded for outcome in outcomes] == [True, False, True]
-    assert outcomes[1].run is None
+    assert outcomes[1].place is None
     assert load_run(out / label).status == "complete"
 
 

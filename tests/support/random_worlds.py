@@ -19,7 +19,10 @@ KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
 RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
 """They ask clients for what they have done so far."""
 
-NEEDING_TIME = ("async_weighted", "rescaled_asgd", "optimized_asyncsgd", "fedcompass")
+NEEDING_TIME = (
+    *("async_weighted", "rescaled_asgd", "optimized_asyncsgd"),
+    *("fedcompass", "fedqueue"),
+)
 """They need tasks that take time."""
 
 BUFFERED = ("fedstaleweight", "momentum_approximation")
@@ -30,7 +33,7 @@ KINDS = (
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
     *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation"),
-    "mindflayer",
+    *("mindflayer", "ata", "fedqueue", "rennala_mvr"),
 )
 """Every strategy."""
 
@@ -101,6 +104,10 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
     elif kind == "fedcompass":
         least = draw(st.integers(1, 4))
         block |= {"min_steps": least, "max_steps": draw(st.integers(least, 9))}
+    elif kind == "fedqueue":
+        block |= {"warm_up_steps": draw(st.integers(1, 4)), "round_seconds": draw(seconds)}
+        block["max_steps"] = draw(st.integers(4, 9))
+        block |= {"queue_seconds": draw(seconds), "admission": draw(st.sampled_from([0, 0.2, 9]))}
     elif kind not in ("malenia", "ringleader", "ia2sgd", "async_weighted"):
         block["concurrency"] = concurrency
         if kind in ("generalized_asyncsgd", "optimized_asyncsgd"):
@@ -116,8 +123,10 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
             block |= {"trials": draw(st.integers(1, 3)), "allotted_seconds": draw(seconds)}
         elif kind == "fedfa":
             block["queue_size"] = draw(st.integers(1, 5))
-        elif kind == "rennala":
+        elif kind in ("rennala", "rennala_mvr", "ata"):
             block["batch_size"] = draw(st.integers(1, 5))
+            if kind == "ata":
+                block["alpha"] = draw(st.none() | st.sampled_from([0.01, 1.0]))
         elif kind == "ringmaster":
             block["delay_threshold"] = draw(st.integers(1, 4))
     return block

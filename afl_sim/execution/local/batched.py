@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 from torch import Tensor
 
-from afl_sim.execution.runner import as_told, begin, conclude, told_as
+from afl_sim.execution.runner import as_told, begin, conclude, less_second, told_as
 from afl_sim.execution.tasks import Known, OwnParts, TrainingTask
 from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
@@ -114,7 +115,8 @@ class BatchedExecutor:
             self._waiting.pop(future, None)
 
     def close(self) -> None:
-        """Do nothing: there are no resources."""
+        """Let go of the model and the samples; what refers to this may live on for a while."""
+        del self._trainer, self._evaluator
 
     def kept(self, future: Any) -> LocalResult | None:
         """The result, if it is known: trained again in another group, it would have other bits."""
@@ -180,6 +182,14 @@ class BatchedExecutor:
         who = ", ".join(f"{task.client}'s task {task.task}" for task in tasks)
         with told_as(f"the group of client {who}"):
             results = trainer.train(local, tasks[0].lr_factor)
+            others = [
+                (row, replace(one, start=at.second[0], correction=None))
+                for row, (one, at) in enumerate(zip(local, begun, strict=True))
+                if at.second is not None and one.steps
+            ]
+            seconds = trainer.train([one for _, one in others], tasks[0].lr_factor)
+        for (row, _), second in zip(others, seconds, strict=True):
+            results[row] = less_second(results[row], begun[row], second)
         for future, task, at, result in zip(group, tasks, begun, results, strict=True):
             result = as_told(task, at, result, self._attackers, trainer.layout)
             future.value = conclude(task, at, result, trainer, self._compressor, self._purity)

@@ -81,7 +81,8 @@ class InlineExecutor:
         """Do nothing: the task will not be trained."""
 
     def close(self) -> None:
-        """Do nothing: there are no resources."""
+        """Let go of the model and the samples; what refers to this may live on for a while."""
+        del self._runner
 
     def run(self, task: TrainingTask) -> LocalResult:
         """Train a task; the task that it goes on from is done."""

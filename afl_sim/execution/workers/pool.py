@@ -16,10 +16,9 @@ from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afl_sim.errors import AflSimError
-from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.workers.pooled import Pending, PooledExecutor
 from afl_sim.execution.workers.queue import FairQueue
 from afl_sim.execution.workers.seats import Seat, Station, check_worker, keep_dying
@@ -31,6 +30,9 @@ from afl_sim.execution.workers.worker import (
     call_request,
     read,
 )
+
+if TYPE_CHECKING:
+    from afl_sim.execution.runner import TaskRunner
 
 _MAX_LOSSES = 5  # of workers in a row, by one task or while they start
 _ASK_EVERY = 0.25  # seconds between two questions to a call

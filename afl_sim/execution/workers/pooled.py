@@ -8,11 +8,10 @@ from threading import Condition, Lock
 from time import perf_counter
 from typing import Any, Protocol
 
-from torch import Tensor
-
 from afl_sim.execution.tasks import OwnParts, TrainingTask
 from afl_sim.execution.workers.queue import FairQueue
 from afl_sim.execution.workers.worker import Request, Supply, evaluate_request, train_request
+from afl_sim.lazy import Tensor
 
 
 class Pool(Protocol):

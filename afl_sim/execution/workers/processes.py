@@ -12,7 +12,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -20,7 +20,6 @@ from time import monotonic
 from typing import Any
 
 from afl_sim.errors import AflSimError, InputError
-from afl_sim.execution.numerics import deterministic
 from afl_sim.execution.pulse import end_what_is_stuck
 from afl_sim.execution.workers import forkserver
 from afl_sim.execution.workers.pipes import Parcel, pack, receive, send
@@ -35,7 +34,8 @@ class ProcessSeat:
     """A worker process.
 
     Args:
-        numerics: the numerics whose fingerprints it introduces itself with.
+        numerics: of the runs that it trains for, with whose fingerprints it introduces itself;
+            none, if nothing is trained.
         modules: modules that every worker process needs; they are imported once for all of them.
     """
 
@@ -138,13 +138,22 @@ def _serve(pipe: Connection, numerics: Sequence[Numerics]) -> None:
     requests: SimpleQueue[Parcel] = SimpleQueue()
     line = _PipeLine(pipe)
     Thread(target=_receive, args=(pipe, requests, line), daemon=True).start()
-    with deterministic():
+    with _settings(numerics):
         send(pipe, pack(Reply(hello(numerics))))
         worker = Worker(line)
         while True:
             request = requests.get()
             line.number += 1
             send(pipe, _answer(worker, request))
+
+
+def _settings(numerics: Sequence[Numerics]) -> AbstractContextManager[None]:
+    """PyTorch's settings; without numerics nothing is trained, and it is not imported."""
+    if not numerics:
+        return nullcontext()
+    from afl_sim.execution.numerics import deterministic  # the door to PyTorch
+
+    return deterministic()
 
 
 def _answer(worker: Worker, request: Parcel) -> Parcel:

@@ -9,20 +9,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from afl_sim.execution.code_digest import code_digest
-from afl_sim.execution.numerics import fingerprint
-from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import OwnParts, TrainingTask
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.lazy import Tensor, torch
 from afl_sim.scenario.sections.settings import Numerics
 from afl_sim.strategies.base import State, Strategy
+
+if TYPE_CHECKING:
+    from afl_sim.execution.runner import TaskRunner
 
 Vector = npt.NDArray[np.float32]
 
@@ -106,8 +105,17 @@ class Line(Protocol):
 
 
 def hello(numerics: Sequence[Numerics]) -> Hello:
-    """Introduce this process."""
-    return Hello(os.getpid(), code_digest(), [fingerprint(each) for each in numerics])
+    """Introduce this process, for runs of these numerics; for none, if nothing is trained."""
+    return Hello(os.getpid(), code_digest(), fingerprints_of(numerics))
+
+
+def fingerprints_of(numerics: Sequence[Numerics]) -> list[dict[str, Any]]:
+    """The fingerprints of this machine in some numerics."""
+    if not numerics:
+        return []
+    from afl_sim.execution.numerics import fingerprint  # the door to PyTorch
+
+    return [fingerprint(each) for each in numerics]
 
 
 def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Request:
@@ -139,6 +147,8 @@ def read(request: Request, value: Any) -> Any:
     """The answer to a request, with tensors instead of arrays."""
     if request.what != "train":
         return value
+    from afl_sim.learning.training.local_training import LocalResult  # the door to PyTorch
+
     vector, delta, loss = value
     return LocalResult(torch.from_numpy(_owned(vector)), torch.from_numpy(_owned(delta)), loss)
 

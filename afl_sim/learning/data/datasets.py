@@ -29,6 +29,7 @@ from afl_sim.learning.data.normalization import normalization
 from afl_sim.learning.data.own_data import (
     forget_fields,
     is_source,
+    source_annotations,
     source_fields,
     source_scaling,
 )
@@ -83,8 +84,9 @@ def load_annotations(spec: DataSpec, streams: Streams, cache: Path | None = None
     if (supplied := _supplied.get(unsplit)) is not None:
         found = supplied.annotations
     elif is_source(spec):
-        # Read whole, so that `validate` finds all mistakes.
-        found = _pool(spec, cache).annotations
+        mapped = _mapped_pool(unsplit)
+        place = cache_for(spec, cache)
+        found = source_annotations(unsplit, place) if mapped is None else mapped.annotations
     else:
         labels = _read_pool_labels(unsplit, cache_for(spec, cache))
         found = Annotations(labels, form_of(spec).outputs)
@@ -157,13 +159,17 @@ def _pool(spec: DataSpec, cache: Path | None) -> Dataset:
     unsplit = _unsplit(spec)
     if (supplied := _supplied.get(unsplit)) is not None:
         return supplied
-    if _mapped and (mapped := _mapped.get((unsplit, data_digest(spec)))) is not None:
-        assert mapped.stored is not None
-        if mapped.stored.is_dir():
-            return mapped
+    if (mapped := _mapped_pool(unsplit)) is not None:
+        return mapped
     if is_source(spec):
         return _source_pool(unsplit, cache_for(spec, cache))
     return _read_pool(unsplit, cache_for(spec, cache))
+
+
+def _mapped_pool(spec: DataSpec) -> Dataset | None:
+    """The pool that was stored for worker processes; None if it was not, or is gone."""
+    mapped = _mapped.get((spec, data_digest(spec))) if _mapped else None
+    return None if mapped is None or not mapped.stored or not mapped.stored.is_dir() else mapped
 
 
 def _source_pool(spec: DataSpec, cache: Path) -> Dataset:

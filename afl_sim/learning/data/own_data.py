@@ -11,6 +11,7 @@ import numpy as np
 
 from afl_sim.errors import ScenarioError
 from afl_sim.lazy import Tensor, torch
+from afl_sim.learning.data.annotations import Annotations, annotations_of
 from afl_sim.learning.data.float_moments import float_moments
 from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
 from afl_sim.learning.data.mapped_files import mapped_file
@@ -42,9 +43,22 @@ def source_fields(spec: DataSpec, cache: Path) -> dict[str, Any]:
     return _fields(spec.normalize, spec.storage, _source(spec, cache))
 
 
+def source_annotations(spec: DataSpec, cache: Path) -> Annotations:
+    """What is needed to deal out the samples of a source; nothing is normalised for it.
+
+    Args, Raises: as for `source_fields`.
+    """
+    source = _source(spec, cache)
+    _check(spec.normalize, spec.storage, source)
+    train = source.train
+    return annotations_of(train.labels, source.form, train.owners, source.owner_names)
+
+
 def source_scaling(spec: DataSpec, cache: Path) -> Scaling | None:
     """How the inputs of a source are normalised; None for tokens, which are not."""
-    return _scaling(spec.normalize, _source(spec, cache))
+    source = _source(spec, cache)
+    _check(spec.normalize, spec.storage, source)
+    return _scaling(spec.normalize, source)
 
 
 def _source(spec: DataSpec, cache: Path) -> Source:
@@ -61,12 +75,8 @@ def forget_fields() -> None:
 @lru_cache(maxsize=2)
 def _fields(normalize: str, storage: str, source: Source) -> dict[str, Any]:
     train, test = source.train, source.test
+    _check(normalize, storage, source)
     scaling = _scaling(normalize, source)
-    if storage == "uint8" and train.inputs.dtype != np.uint8:
-        raise ScenarioError(
-            f"data.storage: uint8 is for 8-bit images, and the inputs are {_told(source)}; "
-            "expected auto or float32"
-        )
     raw = stays_raw(storage, train.inputs.size + test.inputs.size)
     inputs, test_inputs = (_inputs(part.inputs, scaling, raw) for part in (train, test))
     return {
@@ -95,22 +105,33 @@ def _tensor(array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _scaling(normalize: str, source: Source) -> Scaling | None:
-    """How inputs are normalised; None for tokens, which are not.
+def _check(normalize: str, storage: str, source: Source) -> None:
+    """Refuse a normalisation and a storage that such inputs do not have.
 
     Raises:
-        ScenarioError: such inputs have no such normalisation.
+        ScenarioError: they are for 8-bit images, and the inputs are none.
     """
-    inputs = source.train.inputs
-    if inputs.dtype == np.uint8:
-        pixels = _tensor(inputs)
-        shift, scale = normalization(normalize, pixels, pixels)
-        return Scaling(shift, scale, normalize == "unit_norm", of_bytes=True)
+    if source.train.inputs.dtype == np.uint8:
+        return
     if normalize not in ("standard", "raw"):
         raise ScenarioError(
             f"data.normalize: {normalize} is for 8-bit images, and the inputs are "
             f"{_told(source)}; expected standard or raw"
         )
+    if storage == "uint8":
+        raise ScenarioError(
+            f"data.storage: uint8 is for 8-bit images, and the inputs are {_told(source)}; "
+            "expected auto or float32"
+        )
+
+
+def _scaling(normalize: str, source: Source) -> Scaling | None:
+    """How inputs are normalised; None for tokens, which are not."""
+    inputs = source.train.inputs
+    if inputs.dtype == np.uint8:
+        pixels = _tensor(inputs)
+        shift, scale = normalization(normalize, pixels, pixels)
+        return Scaling(shift, scale, normalize == "unit_norm", of_bytes=True)
     if source.form.vocabulary is not None:
         return None
     groups = inputs.shape[1]

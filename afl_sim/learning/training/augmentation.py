@@ -69,8 +69,11 @@ def check_augmentation(specs: Sequence[Spec], form: SampleForm) -> None:
         raise ScenarioError(
             f"training.augment: only images can be changed, but the inputs are {form.inputs}"
         )
+    tried = [(index, spec) for index, spec in enumerate(specs) if not _suits(spec, form)]
+    if not tried:
+        return
     images = torch.rand(_TRIED, *form.input_shape, generator=torch.Generator().manual_seed(0))
-    for index, spec in enumerate(specs):
+    for index, spec in tried:
         where = f"training.augment.{index}: {spec.kind}"
         change = _change(spec, index)
         try:
@@ -83,6 +86,13 @@ def check_augmentation(specs: Sequence[Spec], form: SampleForm) -> None:
                 f"{where} makes {found} images of {changed.dtype} out of {form.inputs}; expected "
                 "the same size, and float32"
             )
+
+
+def _suits(spec: Spec, form: SampleForm) -> bool:
+    """Whether a change is known to suit images of this form, so that PyTorch need not try it."""
+    if isinstance(spec, RandomCrop):
+        return spec.padding < min(form.input_shape[-2:])
+    return not isinstance(spec, Transform)
 
 
 def _change(spec: Spec, index: int) -> Change:

@@ -9,7 +9,8 @@ from typing import Any
 from afl_sim.scenario.checks.fleet import fleets_of
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, without_unknown
-from afl_sim.scenario.traces.device_columns import MEASUREMENTS, PRESENCE, SAMPLES
+from afl_sim.scenario.traces.bandwidths import link_of
+from afl_sim.scenario.traces.device_columns import LINK, MEASUREMENTS, PRESENCE, SAMPLES
 from afl_sim.scenario.traces.tables import number_of
 from afl_sim.scenario.wording import show
 
@@ -26,6 +27,7 @@ def device_problems(clients: Any, data: Any, count: int) -> Iterator[Finding]:
     for path, fleet, size in fleets_of(clients, count):
         yield from without_unknown(_rows(path, fleet, size))
         yield from without_unknown(_availability(path, fleet))
+        yield from without_unknown(_links(path, fleet))
         yield from without_unknown(_memory(path, fleet))
     yield from without_unknown(_too_few_devices(clients, count))
     yield from without_unknown(_samples(clients, data, count))
@@ -76,6 +78,8 @@ def _availability(path: KeyPath, fleet: Any) -> Iterator[Finding]:
     where = (*path, "devices", "trace")
     unsuited: dict[str, list[str]] = {}
     for name in trace.devices.names:
+        if name == LINK:
+            continue
         kind = "trace" if name == PRESENCE else MEASUREMENTS[name].kind
         if kind is not None and availability.kind != kind:
             unsuited.setdefault(kind, []).append(name)
@@ -107,6 +111,41 @@ def _availability(path: KeyPath, fleet: Any) -> Iterator[Finding]:
                     "column client",
                 )
                 return
+
+
+def _links(path: KeyPath, fleet: Any) -> Iterator[Finding]:
+    """A column of links, which needs traces that have links of these names."""
+    trace = fleet.devices
+    if trace is None or not trace.devices.links:
+        return
+    where = (*path, "devices", "trace")
+    traced = {
+        way: link.bandwidth_trace
+        for way in ("download", "upload")
+        if (link := getattr(fleet.network, way)).bandwidth_trace is not None
+    }
+    if not traced:
+        yield Finding(
+            where,
+            f"{trace.trace} has a column for {LINK}, but no link of clients.network follows a "
+            f"trace; expected bandwidth_trace, {_LEFT_OUT}",
+        )
+    for way, links in traced.items():
+        if links.by == "client":
+            yield Finding(
+                (*path, "network", way, "bandwidth_trace", "by"),
+                f"got client, but the column {LINK} of {trace.trace} says which link each device "
+                "has; expected by: sample",
+            )
+            return
+        unknown = [name for name in trace.devices.links if link_of(links.links, name) is None]
+        if unknown:
+            yield Finding(
+                where,
+                f"{trace.trace} has a device with the {LINK} {show(unknown[0])}, but {links.trace} "
+                f"has no link {show(unknown[0])}; expected names of its column {LINK} or client",
+            )
+            return
 
 
 def _memory(path: KeyPath, fleet: Any) -> Iterator[Finding]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from afl_sim.scenario.checks.energy import energy_doubts
+from afl_sim.scenario.checks.energy_doubts import energy_doubts
 from afl_sim.scenario.checks.fleet import distributions_in
-from afl_sim.scenario.distributions.distribution import Distribution
+from afl_sim.scenario.checks.parts import Doubt, parts_of, usual
 from afl_sim.scenario.dumping import scenario_id
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.report import locate
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.study import Case, Study
-from afl_sim.scenario.traces.bandwidths import BandwidthTrace
+from afl_sim.scenario.traces.bandwidth_trace import BandwidthTrace
 from afl_sim.scenario.units import OPERATIONS, RATE
-from afl_sim.scenario.yaml.nodes import compose
+from afl_sim.scenario.yaml.nodes import Node, compose
 
 SLOWEST, FASTEST = 1e3, 1e11
 """Bytes per second: a bandwidth outside is more likely in another unit than meant."""
@@ -51,7 +51,6 @@ DEVICE_LIMITS: Final = {
 }
 """By key: its block, and what is believed of a device, from a microcontroller to a server."""
 _MOST_PAIRS = 5
-_LOOKED_AT = 1000  # clients of a list
 
 
 def doubts(study: Study, timing_only: bool = False) -> list[str]:
@@ -61,43 +60,54 @@ def doubts(study: Study, timing_only: bool = False) -> list[str]:
         study: the file.
         timing_only: whether nothing will be trained.
     """
-    lines = [line for case in study.cases for line in _of_scenario(case.scenario, timing_only)]
-    lines += _placed(study)
-    return [f"warning: {line}" for line in (*dict.fromkeys(lines), *_twice(study.cases))]
-
-
-def _placed(study: Study) -> Iterator[str]:
-    """Doubts that name the line of the file, where that is known."""
-    found = [doubt for case in study.cases for doubt in energy_doubts(case.scenario)]
+    found = {
+        (doubt, _numbered(doubt[0], case.scenario)): None
+        for case in study.cases
+        for doubt in _of_scenario(case.scenario, timing_only)
+    }
     tree = compose(study.source, "line")[0] if found and study.source else None
-    for path, message in found:
-        key = ".".join(map(str, path))
-        if tree is None:
-            yield f"{key}: {message}"
-        else:
-            line = locate(Finding(path, message), tree)[0].rpartition(":")[2]
-            yield f"line {line}: {key}: {message}"
+    lines = dict.fromkeys(_placed(doubt, path, tree) for doubt, path in found)
+    return [f"warning: {line}" for line in (*lines, *_twice(study.cases))]
 
 
-def _of_scenario(scenario: Scenario, timing_only: bool) -> Iterator[str]:
+def _numbered(path: KeyPath, scenario: Scenario) -> KeyPath:
+    """The path as it is in the file: groups are in a list there."""
+    if path[:2] != ("clients", "groups"):
+        return path
+    names = [group.name for group in scenario.clients.groups]
+    return (*path[:2], names.index(str(path[2])), *path[3:])
+
+
+def _placed(doubt: Doubt, path: KeyPath, tree: Node | None) -> str:
+    """A doubt with its key, and with the line of the file where that is known."""
+    shown, message = doubt
+    key = ".".join(map(str, shown))
+    if tree is None:
+        return f"{key}: {message}"
+    where, _ = locate(Finding(path, message), tree)
+    return f"line {where.rpartition(':')[2]}: {key}: {message}"
+
+
+def _of_scenario(scenario: Scenario, timing_only: bool) -> Iterator[Doubt]:
     more = getattr(scenario.strategy, "over_selection", None)
     if isinstance(more, int | float) and more >= 1:
         less = f"; {more - 1:.6g} means {100 * (more - 1):.6g} %" if 1 < more < 2 else ""
         yield (
-            f"strategy.over_selection: {more:g} means {100 * more:.6g} % more clients than a round "
-            f"needs{less}"
+            ("strategy", "over_selection"),
+            f"{more:g} means {100 * more:.6g} % more clients than a round needs{less}",
         )
     yield from _bandwidths(scenario)
     yield from _processors(scenario)
+    yield from energy_doubts(scenario)
     if not timing_only and scenario.evaluation.has_own_targets and not scenario.evaluation.goes_on:
         yield (
-            "evaluation.targets: the model is evaluated only at the start and the end, so that no "
-            "run tells when it reaches a target; evaluation.every_seconds or every_versions adds "
-            "evaluations"
+            ("evaluation", "targets"),
+            "the model is evaluated only at the start and the end, so that no run tells when it "
+            "reaches a target; evaluation.every_seconds or every_versions adds evaluations",
         )
 
 
-def _bandwidths(scenario: Scenario) -> Iterator[str]:
+def _bandwidths(scenario: Scenario) -> Iterator[Doubt]:
     found: list[tuple[KeyPath, float]] = []
     for name in ("download", "upload"):
         link = getattr(scenario.server, name)
@@ -105,7 +115,7 @@ def _bandwidths(scenario: Scenario) -> Iterator[str]:
             found.append((("server", name, "bandwidth"), link.bandwidth))
         elif link.kind != "uncontended" and link.bandwidth_trace is not None:
             found.append((("server", name, "bandwidth_trace"), _usual_rate(link.bandwidth_trace)))
-    for path, part in _parts_of(scenario.clients):
+    for path, part in parts_of(scenario.clients):
         found += _of_part(part, path)
     odd = [(path, rate) for path, rate in found if not SLOWEST <= rate <= FASTEST]
     if odd:
@@ -113,37 +123,31 @@ def _bandwidths(scenario: Scenario) -> Iterator[str]:
         limit = "below 1 kB/s" if rate < SLOWEST else "above 100 GB/s"
         more = f" (and {len(odd) - 1} more bandwidths)" if len(odd) > 1 else ""
         yield (
-            f"{'.'.join(map(str, path))}: {rate:.4g} bytes per second is {limit}{more}; a number "
-            "is in bytes per second, and text has a unit, such as 20 kB/s"
+            path,
+            f"{rate:.4g} bytes per second is {limit}{more}; a number is in bytes per second, and "
+            "text has a unit, such as 20 kB/s",
         )
 
 
-def _processors(scenario: Scenario) -> Iterator[str]:
+def _processors(scenario: Scenario) -> Iterator[Doubt]:
     """Devices that are slower or faster, smaller or larger than any that train models."""
-    for path, part in _parts_of(scenario.clients):
+    for path, part in parts_of(scenario.clients):
         measured = {} if part.devices is None else part.devices.devices.columns
         for key, (block, limits) in DEVICE_LIMITS.items():
             law = getattr(part.compute, key) if block == "compute" else None
             if key in measured:
                 place, value = (*path, "devices", key), _middle(measured[key])
             elif law is not None:
-                place, value = (*path, block, key), _usual(law)
+                place, value = (*path, block, key), usual(law)
             else:
                 continue
             if not limits.least <= value <= limits.most:
                 beyond = f"below {limits.told[0]}" if value < limits.least else ""
                 yield (
-                    f"{'.'.join(map(str, place))}: {value:.4g} {limits.base} is "
-                    f"{beyond or f'above {limits.told[1]}'}; a number is in {limits.base}, and "
-                    f"text has a unit, such as {limits.example}"
+                    place,
+                    f"{value:.4g} {limits.base} is {beyond or f'above {limits.told[1]}'}; a number "
+                    f"is in {limits.base}, and text has a unit, such as {limits.example}",
                 )
-
-
-def _parts_of(clients: Clients) -> list[tuple[KeyPath, Clients]]:
-    """The fleet, or its groups, with their key paths."""
-    if not clients.groups:
-        return [(("clients",), clients)]
-    return [(("clients", "groups", g.name), clients.of_group(g)) for g in clients.groups]
 
 
 def _middle(column: Sequence[float]) -> float:
@@ -162,19 +166,13 @@ def _of_part(part: Clients, path: KeyPath) -> Iterator[tuple[KeyPath, float]]:
             yield (*path, "network", name, "bandwidth_trace"), _usual_rate(link.bandwidth_trace)
         for inner, law in distributions_in(link):
             if inner == ("bandwidth",):
-                yield (*path, "network", name, "bandwidth"), _usual(law)
+                yield (*path, "network", name, "bandwidth"), usual(law)
 
 
 def _usual_rate(trace: BandwidthTrace) -> float:
     """The median of the mean bandwidths of its links."""
     rates = sorted(each.mean for each in trace.links)
     return rates[len(rates) // 2]
-
-
-def _usual(law: Distribution) -> float:
-    """The median; of clients with laws of their own, that of the client in the middle."""
-    count = min(law.length or 1, _LOOKED_AT)
-    return sorted(law.quantile(0.5, client) for client in range(count))[count // 2]
 
 
 def _twice(cases: Sequence[Case]) -> Iterator[str]:

@@ -1,24 +1,18 @@
-"""What is wrong, or looks wrong, with power, energy and prices."""
+"""What is wrong with power, energy and prices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from afl_sim.scenario.distributions.distribution import Distribution
-from afl_sim.scenario.distributions.laws import sample
+from afl_sim.scenario.checks.parts import measured
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
-from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
-from afl_sim.scenario.sections.energy import PHASES, Power, counts_energy, joules_of
+from afl_sim.scenario.sections.energy import PHASES, counts_energy, joules_of
 from afl_sim.scenario.sections.metrics import metric_name
 from afl_sim.scenario.sections.settings import Server
-from afl_sim.scenario.traces.device_columns import FLOPS, POWERS, SPEEDS
-from afl_sim.scenario.wording import exact
+from afl_sim.scenario.traces.device_columns import FLOPS, SPEEDS
 
-HIGHEST_WATTS = 1000.0
-"""A client's power above is more likely in milliwatts than meant."""
-_LOOKED_AT = 1000  # clients of a list
 _JOULES_INSTEAD = {
     "compute": "energy_per_sample",
     "download": "energy_per_byte.download",
@@ -66,25 +60,9 @@ def energy_findings(sections: Mapping[str, Any]) -> Iterator[Finding]:
 def _fleets(clients: Clients) -> Iterator[tuple[KeyPath, Clients]]:
     """The parts of the fleet that have laws of their own, with their key paths."""
     for index, group in enumerate(clients.groups):
-        yield ("clients", "groups", index), _measured(clients.of_group(group))
+        yield ("clients", "groups", index), measured(clients.of_group(group))
     if not clients.groups:
-        yield ("clients",), _measured(clients)
-
-
-def _measured(fleet: Clients) -> Clients:
-    """The fleet, with the power that its devices have; each client has one of the values."""
-    if fleet.devices is None:
-        return fleet
-    columns = fleet.devices.devices.columns
-    watts = {
-        name.removeprefix("power_"): Distribution.of(sample(columns[name]), {"device": name})
-        for name in POWERS
-        if name in columns
-    }
-    if not watts:
-        return fleet
-    power = (fleet.power or Power()).model_copy(update=watts)
-    return fleet.model_copy(update={"power": power})
+        yield ("clients",), measured(clients)
 
 
 def _of_fleet(path: KeyPath, fleet: Clients, server: Server) -> Iterator[Finding]:
@@ -159,28 +137,3 @@ def _columns(evaluation: Any, taken: list[str]) -> Iterator[Finding]:
                 ("evaluation", "metrics", index),
                 f"{metric_name(metric)} is the column of what the run uses; expected another name",
             )
-
-
-def energy_doubts(scenario: Scenario) -> Iterator[tuple[KeyPath, str]]:
-    """What looks wrong, as (key path, message)."""
-    for path, fleet in _fleets(scenario.clients):
-        laws = {} if fleet.power is None else dict(fleet.power)
-        usual = {name: _usual(law) for name, law in laws.items() if law is not None}
-        for name, watts in usual.items():
-            if watts > HIGHEST_WATTS:
-                yield (
-                    (*path, "power", name),
-                    f"{watts:.4g} W is much for a client; a number is in watts, and text has a "
-                    f"unit, such as {exact(watts / 1000)} W or {exact(watts)} mW",
-                )
-        if usual.get("idle", 0) > usual.get("compute", float("inf")):
-            yield (
-                (*path, "power", "idle"),
-                f"{usual['idle']:.4g} W are more than the {usual['compute']:.4g} W of computing",
-            )
-
-
-def _usual(law: Distribution) -> float:
-    """The median; of clients with laws of their own, that of the client in the middle."""
-    count = min(law.length or 1, _LOOKED_AT)
-    return sorted(law.quantile(0.5, client) for client in range(count))[count // 2]

@@ -9,12 +9,14 @@ from pydantic import BaseModel
 
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
-from afl_sim.scenario.section import LONGEST_SECONDS, MOST_STEPS
+from afl_sim.scenario.section import HIGHEST_JOULES, HIGHEST_WATTS, LONGEST_SECONDS, MOST_STEPS
 from afl_sim.scenario.wording import exact
 
 _LATER = 1 << 30  # a task number at which every sequence holds its last value
 
 _LIMITS = {
+    "(watts": (HIGHEST_WATTS, "the most that is counted"),
+    "(joules": (HIGHEST_JOULES, "the most that is counted"),
     "(seconds": (LONGEST_SECONDS, "the end of the clock"),
     "(steps": (MOST_STEPS, "the most in a task"),
     "(epochs": (MOST_STEPS, "the most in a task"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
 from afl_sim.scenario.distributions.uses import (
@@ -15,18 +16,30 @@ from afl_sim.scenario.distributions.uses import (
     OncePerClient,
     SteadyRate,
 )
-from afl_sim.scenario.section import LaterSection, Number, Seconds, Wait, kind_alone
+from afl_sim.scenario.section import (
+    LONGEST_SECONDS,
+    LaterSection,
+    Number,
+    Seconds,
+    Wait,
+    kind_alone,
+)
 from afl_sim.scenario.traces.instants import looks_like_date
 from afl_sim.scenario.traces.intervals import Presences, Timing, read_intervals
 from afl_sim.scenario.traces.trace_block import Factor, NumberedClients, Sha256, TraceBlock
 from afl_sim.scenario.units import DURATION
+from afl_sim.scenario.wording import exact, show
 
 
 def _origin(value: Any) -> Any:
     """A date and time as text; or a number of seconds, which may be text with a unit."""
     if isinstance(value, str) and looks_like_date(value):
         return value
-    return DURATION.number(value)
+    seconds = DURATION.number(value)
+    if abs(seconds) > LONGEST_SECONDS:
+        why = f"got {show(value)}; expected at most {exact(LONGEST_SECONDS)} seconds"
+        raise PydanticCustomError("scenario", why)
+    return seconds
 
 
 Origin = Annotated[float | str, BeforeValidator(_origin)]

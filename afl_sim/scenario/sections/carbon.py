@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag
 from afl_sim.scenario.section import Number
 from afl_sim.scenario.sections.availability import Origin
 from afl_sim.scenario.traces.instants import origin_problem
-from afl_sim.scenario.traces.intensities import INTENSITY, Intensities, read_intensities
+from afl_sim.scenario.traces.intensities import HIGHEST, INTENSITY, Intensities, read_intensities
 from afl_sim.scenario.traces.tables import TableProblems
 from afl_sim.scenario.traces.trace_block import FileAlone, Sha256
 
@@ -19,6 +19,7 @@ class TracedIntensity(FileAlone):
     """A carbon intensity that changes with the hour, from a file."""
 
     _later: ClassVar[tuple[str, ...]] = ()
+    _instead: ClassVar[str] = "a number of grams of carbon dioxide per kilowatt-hour has no unit"
 
     trace: str = Field(
         description="A CSV or Parquet file with a row for each hour, or for other steps of equal "
@@ -42,7 +43,7 @@ class TracedIntensity(FileAlone):
 
     def _load(self, path: Path) -> tuple[Intensities, str]:
         content, digest = read_intensities(path, self.time, self.column)
-        why = origin_problem(self.origin, False if content.dated else None)
+        why = origin_problem(self.origin, content.zoned)
         if why is not None:
             raise TableProblems([why], ("origin",))
         return content, digest
@@ -55,10 +56,10 @@ class TracedIntensity(FileAlone):
 
 
 CarbonIntensity = Annotated[
-    Annotated[Number, Field(ge=0, le=1e6), Tag("number")]
-    | Annotated[TracedIntensity, Tag("trace")],
+    Annotated[Number, Field(ge=0, le=HIGHEST), Tag("a number")]
+    | Annotated[TracedIntensity, Tag("a trace")],
     Discriminator(
-        lambda value: "trace" if isinstance(value, dict | str | TracedIntensity) else "number"
+        lambda value: "a trace" if isinstance(value, dict | str | TracedIntensity) else "a number"
     ),
 ]
 """Grams of carbon dioxide per kilowatt-hour."""

@@ -9,12 +9,11 @@ from pydantic import Field, ValidationInfo, field_validator
 from afl_sim.scenario.section import Count, LaterSection
 from afl_sim.scenario.sections.attack import AnyAttack
 from afl_sim.scenario.sections.availability import AlwaysAvailable, Availability
+from afl_sim.scenario.sections.battery import BatteryKey
 from afl_sim.scenario.sections.compute import Compute
 from afl_sim.scenario.sections.energy import (
     ENERGY_KEYS,
-    BatteryKey,
     CarbonKey,
-    ClientPriceKey,
     EnergyPerByteKey,
     EnergyPerSampleKey,
     PowerKey,
@@ -28,6 +27,7 @@ from afl_sim.scenario.sections.groups import (
 )
 from afl_sim.scenario.sections.memory import AnyMemory
 from afl_sim.scenario.sections.network import Network
+from afl_sim.scenario.sections.prices import ClientPriceKey
 from afl_sim.scenario.traces.devices import DeviceTrace
 
 

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Protocol
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     Field,
     GetJsonSchemaHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In
 from afl_sim.scenario.distributions.uses import (
-    ClientDuration,
     OncePerClient,
     ServersOwn,
-    not_nothing,
 )
-from afl_sim.scenario.section import Number, Section
+from afl_sim.scenario.section import Section
 from afl_sim.scenario.sections.carbon import CarbonIntensity
-from afl_sim.scenario.sections.energy_presets import NETWORKS, expanded, schema_with
+from afl_sim.scenario.sections.energy_presets import (
+    NETWORKS,
+    expanded,
+    is_measured,
+    schema_with,
+)
 from afl_sim.scenario.sections.energy_presets import POWER as POWER_PRESETS
-from afl_sim.scenario.units import ENERGY, PER_BYTE, PER_SAMPLE_TRAINED, POWER
+from afl_sim.scenario.units import PER_BYTE, PER_SAMPLE_TRAINED, POWER
 
 PHASES: Final = ("download", "compute", "upload")
 """What a task goes through, in order. A client without a task is idle."""
@@ -36,16 +39,8 @@ PHASES: Final = ("download", "compute", "upload")
 Watts = Annotated[OncePerClient, In(POWER)]
 """Power, drawn once for each client (watts)."""
 
-Joules = Annotated[OncePerClient, AfterValidator(not_nothing), In(ENERGY)]
-"""Energy, drawn once for each client (joules)."""
-
 JoulesPerSample = Annotated[OncePerClient, In(PER_SAMPLE_TRAINED)]
 JoulesPerByte = Annotated[OncePerClient, In(PER_BYTE)]
-_MEASURED: Final = re.compile(r"\s*[-+]?[0-9.]+(?:\s|[A-Za-z]*(?:J|Wh))")
-"""A number with a unit, which the name of no network is."""
-
-Price = Annotated[Number, Field(ge=0, le=1e12)]
-"""Money, in the unit of the scenario's author."""
 
 
 class Power(Section):
@@ -96,40 +91,32 @@ class BytesEnergy(Section):
     )
 
 
-class Battery(Section):
-    """The battery of a client's device. One that is low is charged before its client is back.
-
-    It is looked at when the client has ended its last task. A task that was begun is finished.
-    """
-
-    capacity: Joules = Field(
-        description="What a full battery holds, drawn once for each client (joules; 15 Wh is text)."
-    )
-    charging: ClientDuration = Field(
-        description="How long the battery is charged until it is full, drawn once for each client "
-        "(seconds). The client is away meanwhile."
-    )
-    low: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        default=0.2, description="The share at which the battery is low (no unit)."
-    )
-    level: OncePerClient = Field(
-        default=Distribution(1.0),
-        description="The share that the battery holds at the start, drawn once for each client "
-        "(no unit).",
-    )
-
-
-def _both_directions(value: Any) -> Any:
+def _both_directions(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """A number or law alone holds for both directions; so does the name of a preset."""
-    if isinstance(value, BytesEnergy):
-        return value
-    if isinstance(value, str) and not _MEASURED.match(value):
-        return expanded(value, NETWORKS)
-    if isinstance(value, dict):
+    if value is None or isinstance(value, BytesEnergy):
+        return handler(value)
+    if not is_measured(value, NETWORKS):
         value = expanded(value, NETWORKS)
     if isinstance(value, dict) and (not value or set(value) & {"download", "upload"}):
-        return value
-    return {"download": value, "upload": value}
+        return handler(value)
+    try:
+        return handler({"download": value, "upload": value})
+    except ValidationError as error:
+        raise _told_once(error) from None
+
+
+def _told_once(error: ValidationError) -> ValidationError:
+    """The mistakes of a value that holds for both directions."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("scenario", "{why}", {"why": each["msg"]}),
+            loc=each["loc"][1:],
+            input=each["input"],
+        )
+        for each in error.errors(include_url=False)
+        if each["loc"][0] == "download"
+    ]
+    return ValidationError.from_exception_data(error.title, details)
 
 
 class _NameOfPreset:
@@ -152,38 +139,7 @@ class _ShortForms:
         return {"anyOf": [numbers, *schema_with(block, NETWORKS, handler)["anyOf"]]}
 
 
-EnergyPerByte = Annotated[BytesEnergy, BeforeValidator(_both_directions), _ShortForms()]
-
-
-class ClientPrice(Section):
-    """What the clients are paid."""
-
-    per_task: Price = Field(
-        default=0.0, description="For each task that is sent to a client (money per task)."
-    )
-    per_gb: Price = Field(
-        default=0.0,
-        description="For each gigabyte (10^9 bytes) that a client downloads or uploads (money per "
-        "gigabyte).",
-    )
-
-
-class ServerPrice(Section):
-    """What the server costs."""
-
-    per_hour: Price = Field(
-        default=0.0, description="For each hour of virtual time (money per hour)."
-    )
-    per_gb_in: Price = Field(
-        default=0.0,
-        description="For each gigabyte (10^9 bytes) of updates that reach the server (money per "
-        "gigabyte).",
-    )
-    per_gb_out: Price = Field(
-        default=0.0,
-        description="For each gigabyte (10^9 bytes) of models that clients download (money per "
-        "gigabyte).",
-    )
+EnergyPerByte = Annotated[BytesEnergy, WrapValidator(_both_directions), _ShortForms()]
 
 
 class UsesEnergy(Protocol):
@@ -229,23 +185,11 @@ EnergyPerByteKey = Annotated[
         "or a preset of `afl-sim list networks` (joules per byte)."
     ),
 ]
-ClientPriceKey = Annotated[
-    ClientPrice | None, Field(description="What the clients are paid; null: nothing.")
-]
 CarbonKey = Annotated[
     CarbonIntensity | None,
     Field(
         description="The carbon intensity of the electricity, a number or a trace (grams of carbon "
         "dioxide per kilowatt-hour); null: the scenario's `carbon_intensity`."
-    ),
-]
-
-
-BatteryKey = Annotated[
-    Battery | None,
-    Field(
-        description="The battery of each client's device, which is used up by what `power` or "
-        "`energy_per_sample` and `energy_per_byte` say; null: the mains."
     ),
 ]
 

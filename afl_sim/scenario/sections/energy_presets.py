@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from afl_sim.scenario.units import MEASURED
 from afl_sim.scenario.wording import hint, show
 
 PRESET: Final = "preset"
@@ -94,7 +95,7 @@ NETWORKS: Final[dict[str, Preset]] = {
         {"download": 51.97e-9 * 8, "upload": 438.39e-9 * 8},
         "joules per byte; 51.97 and 438.39 mW for each Mbit/s, without the 1.3 W of the radio",
         _LTE,
-        _DIGITS,
+        "the digits in the paper itself; others who quote it have the same",
     ),
     "5g-mmwave": Preset(
         {"download": 1.81e-9 * 8, "upload": 9.42e-9 * 8},
@@ -121,12 +122,34 @@ def expanded(value: Any, presets: Mapping[str, Preset]) -> Any:
     if not isinstance(block, dict) or PRESET not in block:
         return value
     name = block[PRESET]
-    if name not in presets:
-        known = ", ".join(presets)
-        why = f"there is no preset {show(name)}; expected one of {known}{hint(str(name), presets)}"
-        raise PydanticCustomError("scenario", "{why}", {"why": why})
+    if not isinstance(name, str) or name not in presets:
+        raise _no_preset(value, name, presets)
     own = {key: each for key, each in block.items() if key != PRESET}
     return {**presets[name].values, **own}
+
+
+def is_measured(value: Any, presets: Mapping[str, Preset]) -> bool:
+    """Whether a value is meant as a number with a unit, and not as the beginning of a name."""
+    if not isinstance(value, str) or MEASURED.match(value) is None:
+        return False
+    begun = any(name.startswith(value) for name in presets)
+    return value.isdecimal() or not begun
+
+
+def _no_preset(value: Any, name: Any, presets: Mapping[str, Preset]) -> Exception:
+    """What is wrong with a name, which is a value alone or the key `PRESET` of a block."""
+    known = ", ".join(presets)
+    if isinstance(value, str):
+        why = f"there is no preset {show(name)}; expected one of {known}{hint(name, presets)}"
+        if is_measured(value, presets):
+            why = f"got {show(value)}; expected a block of keys, or one of the presets {known}"
+        return PydanticCustomError("scenario", "{why}", {"why": why})
+    near = hint(name, presets) if isinstance(name, str) else ""
+    why = f"got {show(name)}; expected one of the presets {known}{near}"
+    told = PydanticCustomError("scenario", "{why}", {"why": why})
+    return ValidationError.from_exception_data(
+        PRESET, [InitErrorDetails(type=told, loc=(PRESET,), input=name)]
+    )
 
 
 def schema_with(

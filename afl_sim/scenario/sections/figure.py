@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.section import LaterSection, Number
+from afl_sim.scenario.units import DURATION, ENERGY, SIZE, Quantity, Unreadable
 from afl_sim.scenario.wording import hint, show
 
 INCHES: Final = {"mm": 1 / 25.4, "cm": 1 / 2.54, "in": 1.0, "pt": 1 / 72.27}
@@ -24,6 +26,13 @@ _FORM: Final = "a length with its unit: mm, cm, in or pt, such as 84mm"
 
 Along = Literal["time", "versions", "updates", "samples", "bytes", "energy", "price", "carbon"]
 """What a learning curve can be drawn against."""
+
+WITH_UNITS: Final[Mapping[str, tuple[Quantity, float]]] = {
+    "time": (DURATION, 1.0),
+    "bytes": (SIZE, 1e6),
+    "energy": (ENERGY, 1e3),
+}
+"""The axes whose limits may be text with a unit: what it measures, and the unit of the axis."""
 
 STEERING: Final = ("x", "xlim", "ylim", "log")
 """The keys that only some figures have a use for."""
@@ -66,16 +75,45 @@ def _limits(value: Any) -> Any:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise _wrong(f"got {show(value)}; expected {expected}")
     for end in value:
-        if end is not None and (
-            isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end)
-        ):
+        if end is not None and not isinstance(end, str) and not _is_finite(end):
             raise _wrong(f"got {show(end)} for one of them; expected {expected}")
-    low, high = value
+    try:
+        low, high = map(_end, value)
+    except ValueError as error:
+        raise _wrong(str(error)) from None
     if low is None and high is None:
         raise _wrong(f"got two open ends; expected {expected}")
     if low is not None and high is not None and low >= high:
-        raise _wrong(f"got {low:g} and {high:g}; expected the lower one first")
+        first, second = (end if isinstance(end, str) else f"{end:g}" for end in value)
+        raise _wrong(f"got {first} and {second}; expected the lower one first")
     return tuple(value)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def measured(text: str) -> tuple[str, float]:
+    """The axis on which a text such as ``2 h`` is a limit, and the limit in its unit.
+
+    Raises:
+        ValueError: it is not a number with a unit of one of these axes.
+    """
+    for axis, (quantity, unit) in WITH_UNITS.items():
+        try:
+            return axis, quantity.read(text) / unit
+        except Unreadable:
+            continue
+    said = text.lstrip(" +-.0123456789").strip()
+    near = next(filter(None, (kind.meant(said) for kind, _ in WITH_UNITS.values())), "")
+    raise ValueError(
+        f"got {show(text)}; expected a number in the unit of the axis, or text with a unit of "
+        f"time, bytes or energy, such as 2 h, 5 MB or 3 kJ{near if said else ''}"
+    )
+
+
+def _end(value: float | str | None) -> float | None:
+    return measured(value)[1] if isinstance(value, str) else value
 
 
 def _several(value: Any) -> Any:
@@ -93,7 +131,13 @@ def _wrong(message: str) -> PydanticCustomError:
 
 
 _A_LENGTH: Final = {"anyOf": [{"type": "string", "pattern": r"^ *[0-9.]+ *(mm|cm|in|pt) *$"}]}
-_END: Final = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+_END: Final = {
+    "anyOf": [
+        {"type": "number"},
+        *({"type": "string", "pattern": kind.pattern} for kind, _ in WITH_UNITS.values()),
+        {"type": "null"},
+    ]
+}
 _TWO: Final = {
     "anyOf": [{"type": "array", "items": _END, "minItems": 2, "maxItems": 2}, {"type": "null"}]
 }
@@ -107,7 +151,9 @@ Length = Annotated[
     WithJsonSchema({"anyOf": [*_A_LENGTH["anyOf"], {"type": "null"}]}),
 ]
 Limits = Annotated[
-    tuple[Number | None, Number | None] | None, BeforeValidator(_limits), WithJsonSchema(_TWO)
+    tuple[Number | str | None, Number | str | None] | None,
+    BeforeValidator(_limits),
+    WithJsonSchema(_TWO),
 ]
 Names = Annotated[tuple[str, ...], BeforeValidator(_several), WithJsonSchema(_NAMES)]
 
@@ -143,7 +189,9 @@ class FigureBlock(LaterSection):
         "counted: energy (kJ), price, or carbon dioxide (g).",
     )
     xlim: Limits = Field(
-        default=None, description="Limits of the horizontal axis, in its unit: [LOW, HIGH]."
+        default=None,
+        description="Limits of the horizontal axis, in its unit: [LOW, HIGH]. Of time, bytes or "
+        "energy they may be text with a unit: [0, 2 h].",
     )
     ylim: Limits = Field(
         default=None, description="Limits of the vertical axis, in its unit: [LOW, HIGH]."
@@ -187,13 +235,18 @@ class FigureBlock(LaterSection):
 
     @model_validator(mode="after")
     def _fitting(self) -> FigureBlock:
-        for axis, limits in (("x", self.xlim), ("y", self.ylim)):
-            for end in limits or ():
+        for axis in ("x", "y"):
+            for end in self.limits(axis) or ():
                 if axis in self.log and end is not None and end <= 0:
                     raise _wrong(
                         f"{axis}lim: got {end:g}; expected numbers above 0 on a logarithmic axis"
                     )
         return self
+
+    def limits(self, axis: str) -> tuple[float | None, float | None] | None:
+        """The limits of ``x`` or ``y`` in the unit of this axis; None if none are given."""
+        written = self.xlim if axis == "x" else self.ylim
+        return None if written is None else (_end(written[0]), _end(written[1]))
 
     @property
     def steering(self) -> tuple[str, ...]:

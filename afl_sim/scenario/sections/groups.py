@@ -14,12 +14,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from afl_sim.scenario.apportioning import apportion
 from afl_sim.scenario.section import Count, Flag, LaterSection, Number, Section, refuse_many
 from afl_sim.scenario.sections.availability import Availability
+from afl_sim.scenario.sections.battery import BatteryKey
 from afl_sim.scenario.sections.compute import SPEED_KEYS, Compute
 from afl_sim.scenario.sections.energy import (
     ENERGY_KEYS,
-    BatteryKey,
     CarbonKey,
-    ClientPriceKey,
     EnergyPerByteKey,
     EnergyPerSampleKey,
     PowerKey,
@@ -30,6 +29,7 @@ from afl_sim.scenario.sections.memory import AnyMemory
 from afl_sim.scenario.sections.network import BANDWIDTHS, Network
 from afl_sim.scenario.sections.partition_base import Problem
 from afl_sim.scenario.sections.partitions import PartitionSpec
+from afl_sim.scenario.sections.prices import ClientPriceKey
 from afl_sim.scenario.traces.device_columns import ROOFLINE
 from afl_sim.scenario.traces.devices import DeviceTrace
 from afl_sim.scenario.traces.trace_block import TraceBlock
@@ -151,7 +151,7 @@ def completed(group: ClientGroup, fleet: Mapping[str, Any]) -> ClientGroup:
     if "devices" in fleet and "devices" not in group.model_fields_set:
         update["devices"] = fleet["devices"]
     update |= inherited_energy(group, fleet)
-    return group.model_copy(update=update)
+    return group.model_copy(update=update).overriding(group, fleet)
 
 
 def _compute(own: Compute | None, fleet: Compute) -> GroupCompute:
@@ -161,7 +161,8 @@ def _compute(own: Compute | None, fleet: Compute) -> GroupCompute:
     if gives_speed(own):
         none = SPEED_KEYS if own.flops_per_second is not None else (*SPEED_KEYS, *ROOFLINE)
         whole = whole.model_copy(update=dict.fromkeys(none))
-    return whole.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+    given = {name: getattr(own, name) for name in own.model_fields_set}
+    return whole.model_copy(update=given).overriding(own, dict(fleet))
 
 
 def _inheriting(own: BaseModel, fleet: BaseModel) -> BaseModel:
@@ -180,7 +181,8 @@ def _inheriting(own: BaseModel, fleet: BaseModel) -> BaseModel:
     if any(getattr(own, name, None) is not None for name in BANDWIDTHS):
         # The fleet's other way to give the bandwidth does not hold here.
         update |= {name: getattr(own, name) for name in BANDWIDTHS}
-    return own.model_copy(update=update)
+    made = own.model_copy(update=update)
+    return made.overriding(own, dict(fleet)) if isinstance(made, LaterSection) else made
 
 
 def gives_speed(compute: Compute) -> bool:

@@ -17,7 +17,7 @@ from afl_sim.scenario.section import (
     kind_alone,
     refuse_many,
 )
-from afl_sim.scenario.traces.bandwidths import BandwidthTrace
+from afl_sim.scenario.traces.bandwidth_trace import BandwidthTrace
 from afl_sim.scenario.units import RATE
 
 BANDWIDTHS: Final = ("bandwidth", "bandwidth_trace")

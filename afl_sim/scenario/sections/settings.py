@@ -21,7 +21,7 @@ from afl_sim.scenario.section import (
     Whole,
 )
 from afl_sim.scenario.sections.controllers import AnyController
-from afl_sim.scenario.sections.energy import CarbonKey, ServerPrice, ServerWatts
+from afl_sim.scenario.sections.energy import CarbonKey, ServerWatts
 from afl_sim.scenario.sections.faults import Guard, Pauses
 from afl_sim.scenario.sections.metrics import (
     PERSONAL,
@@ -37,6 +37,7 @@ from afl_sim.scenario.sections.metrics import (
 )
 from afl_sim.scenario.sections.network import ServerLink, UncontendedLink
 from afl_sim.scenario.sections.personalization import FineTuning
+from afl_sim.scenario.sections.prices import ServerPrice
 from afl_sim.scenario.sections.selection import AnySelection, UniformSelection
 from afl_sim.scenario.units import ENERGY
 

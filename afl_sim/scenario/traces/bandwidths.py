@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
-
-from afl_sim.scenario.section import LONGEST_SECONDS, Flag
+from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.traces.columns import By
 from afl_sim.scenario.traces.intervals import time_columns
 from afl_sim.scenario.traces.tables import (
     CLIENT,
     ClientColumn,
+    Id,
     NumberClients,
     Numbers,
     Table,
@@ -25,7 +24,6 @@ from afl_sim.scenario.traces.tables import (
     stamp,
 )
 from afl_sim.scenario.traces.tables.clients import without_rows
-from afl_sim.scenario.traces.trace_block import Factor, FileAlone, NumberedClients, Sha256
 from afl_sim.scenario.units import RATE
 from afl_sim.scenario.wording import exact, show
 
@@ -75,6 +73,12 @@ class BandwidthColumns:
     after_end: AfterEnd = "repeat"
     factor: float | None = None
     number_clients: NumberClients = None
+
+
+def link_of(links: Sequence[Bandwidth], name: Id) -> int | None:
+    """The index of the link that another file names; None if there is none of this name."""
+    wanted = str(name)
+    return next((index for index, link in enumerate(links) if link.name == wanted), None)
 
 
 def read_bandwidths(
@@ -167,6 +171,7 @@ def _rate_column(table: Table, reading: BandwidthColumns, others: set[str]) -> N
         table.need(name, ("column",))
     factor = reading.factor
     if factor is None:
+        table.refuse_other_unit(name, RATE)
         factor = RATE.of_column(name) or 1.0
     return Numbers(name, factor=factor)
 
@@ -260,57 +265,3 @@ def _by_client(table: Table, numbers: Mapping[Any, int], links: Mapping[Any, _Li
         path = f"{table.path}: the largest client is {clients - 1:,}"
         raise TableProblems([without_rows(path, len(absent), clients, absent[0])])
     return [by_number[client] for client in range(clients)]
-
-
-class BandwidthTrace(FileAlone):
-    """Bandwidth that changes in time, as it was measured."""
-
-    _later: ClassVar[tuple[str, ...]] = ()
-
-    trace: str = Field(
-        description="A CSV or Parquet file with the columns start, end and a bandwidth (bytes per "
-        "second, or the unit in a name such as bandwidth_Mbit_per_s): from start up to end the "
-        "link has this bandwidth, which may be 0. start and end are seconds, or have the unit in "
-        "a name such as start_ms. A column `link` or `client` tells the rows of several links "
-        "apart. The rows of a link begin at 0 and follow each other without a gap."
-    )
-    column: str | None = Field(
-        default=None,
-        description="The column with the bandwidths; null: the only one beside the others.",
-    )
-    by: By = Field(
-        default="sample",
-        description="sample: each client has one of the file's links, drawn with the scenario's "
-        "seed; client: client i has the link with i in the column `client`. Where download and "
-        "upload have links of the same names, a client has the same link in both.",
-    )
-    random_start: Flag = Field(
-        default=False,
-        description="true: each client's trace begins at a time of its own, drawn uniformly over "
-        "its length; false: at its beginning. Where download and upload have links of the same "
-        "names, it is the same share of the length in both.",
-    )
-    after_end: AfterEnd = Field(
-        default="repeat",
-        description="What happens at the end of the trace. repeat: it begins anew; hold: the last "
-        "bandwidth stays.",
-    )
-    factor: Factor | None = Field(
-        default=None,
-        description="Factor that converts the bandwidths to bytes per second: 125 if they are in "
-        "kbit/s (bytes per second per unit of the file); null: as the name of the column says.",
-    )
-    number_clients: NumberedClients = None
-    sha256: Sha256 = None
-
-    def _load(self, path: Path) -> tuple[tuple[Bandwidth, ...], str]:
-        reading = BandwidthColumns(
-            self.column, self.by, self.after_end, self.factor, self.number_clients
-        )
-        return read_bandwidths(path, reading)
-
-    @property
-    def links(self) -> tuple[Bandwidth, ...]:
-        """The content of the file."""
-        links: tuple[Bandwidth, ...] = self._content
-        return links

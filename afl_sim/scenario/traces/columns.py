@@ -69,6 +69,8 @@ def _read(
         table.need(CLIENT, ("number_clients",))
     factor = column.factor
     if factor is None:
+        if column.quantity is not None:
+            table.refuse_other_unit(name, column.quantity)
         named = column.quantity.of_column(name) if column.quantity is not None else None
         factor = 1.0 if named is None else named
     kind = Numbers(name, least=-math.inf if column.signed else 0.0, factor=factor)

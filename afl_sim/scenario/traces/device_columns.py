@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from afl_sim.scenario.section import HIGHEST_WATTS
 from afl_sim.scenario.traces.tables import CLIENT, Numbers
 from afl_sim.scenario.units import DURATION, OPERATIONS, POWER, RATE, SIZE, Quantity
 
@@ -18,6 +19,10 @@ POWERS: Final = ("power_download", "power_compute", "power_upload", "power_idle"
 SAMPLES: Final = "samples"
 PRESENCE: Final = "availability"
 """The column with the ids that clients have in a trace of availability."""
+LINK: Final = "link"
+"""The column with the names that links have in the traces of bandwidth."""
+IDS: Final = (PRESENCE, LINK)
+"""Columns of names, which tell what each device has in another file."""
 WEIGHT: Final = "weight"
 NOTES: Final = ("device", "model", "batch_size", "fastest", "slowest", "repeats")
 """Columns that say where a row comes from; they are not read."""
@@ -50,7 +55,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "memory": Measurement(SIZE, above_zero=True),
     **dict.fromkeys(("download_latency", "upload_latency"), _LATENCY),
     **dict.fromkeys(("download_bandwidth", "upload_bandwidth"), _BANDWIDTH),
-    **dict.fromkeys(POWERS, Measurement(POWER)),
+    **dict.fromkeys(POWERS, Measurement(POWER, most=HIGHEST_WATTS)),
     SAMPLES: Measurement(above_zero=True),
     "on": Measurement(DURATION, above_zero=True, kind="on_off"),
     "off": Measurement(DURATION, above_zero=True, kind="on_off"),
@@ -58,7 +63,7 @@ MEASUREMENTS: Final[dict[str, Measurement]] = {
     "phase": Measurement(most=1.0, kind="diurnal"),
 }
 """The columns of numbers that take the place of a key, in the order in which they are listed."""
-USED: Final = (*MEASUREMENTS, PRESENCE)
+USED: Final = (*MEASUREMENTS, *IDS)
 """All columns that take the place of a key."""
 KNOWN: Final = (*USED, WEIGHT, CLIENT, *NOTES)
 

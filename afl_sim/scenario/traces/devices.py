@@ -15,7 +15,9 @@ from afl_sim.scenario.section import Flag
 from afl_sim.scenario.traces.columns import By
 from afl_sim.scenario.traces.device_columns import (
     FLOPS,
+    IDS,
     KNOWN,
+    LINK,
     MEASUREMENTS,
     NOTES,
     PRESENCE,
@@ -54,12 +56,15 @@ class Devices:
         sha256: of the file.
         presences: for each device the id of a client in a trace of availability; empty if the file
             has none.
+        links: for each device the name of a link in the traces of bandwidth; empty if the file has
+            none.
     """
 
     columns: Mapping[str, tuple[float, ...]]
     weights: tuple[float, ...]
     sha256: str
     presences: tuple[Id, ...] = ()
+    links: tuple[Id, ...] = ()
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -67,7 +72,8 @@ class Devices:
     @property
     def names(self) -> tuple[str, ...]:
         """The keys whose place the file takes."""
-        return (*self.columns, *((PRESENCE,) if self.presences else ()))
+        named = ((PRESENCE, self.presences), (LINK, self.links))
+        return (*self.columns, *(name for name, ids in named if ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ def _read(path: Path, wanted: DeviceColumns, unchanged: tuple[int, int]) -> Devi
     _check_header(table, wanted, meanings)
     factors = dict(wanted.factor)
     kinds: list[Cells] = [
-        Ids(name) if key == PRESENCE else reading(name, key, factors.get(name, factor))
+        Ids(name) if key in IDS else reading(name, key, factors.get(name, factor))
         for name, (key, factor) in meanings.items()
     ]
     clients = ClientColumn(table, wanted.number_clients) if CLIENT in table.names else None
@@ -111,7 +117,7 @@ def _read(path: Path, wanted: DeviceColumns, unchanged: tuple[int, int]) -> Devi
         clients = None
     found = cells_by_column(table, kinds, clients)
     columns = {meanings[name][0]: values for name, values in found.items()}
-    presences = columns.pop(PRESENCE, [])
+    presences, links = columns.pop(PRESENCE, []), columns.pop(LINK, [])
     weights = columns.pop(WEIGHT, None) or [1.0] * len(next(iter(found.values())))
     if SAMPLES in columns:
         columns[SAMPLES] = [float(max(1, round(value))) for value in columns[SAMPLES]]
@@ -121,6 +127,7 @@ def _read(path: Path, wanted: DeviceColumns, unchanged: tuple[int, int]) -> Devi
         tuple(weight / total for weight in weights),
         table.sha256,
         tuple(presences),
+        tuple(links),
     )
 
 
@@ -197,7 +204,7 @@ class DeviceTrace(FileAlone):
         "seconds_per_sample (or seconds_per_step, seconds_per_task, flops_per_second), "
         "bytes_per_second, efficiency, memory, download_latency, download_bandwidth, "
         "upload_latency, upload_bandwidth, power_download, power_compute, power_upload, "
-        "power_idle, samples, on, off, probability, phase, availability, "
+        "power_idle, samples, on, off, probability, phase, availability, link, "
         "weight. A name may say another unit, as ms_per_sample and upload_bandwidth_kB_per_s do; "
         "see docs/traces.md."
     )

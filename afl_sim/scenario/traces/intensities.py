@@ -14,6 +14,8 @@ from afl_sim.scenario.wording import exact, show
 
 TIME: Final = "time"
 INTENSITY: Final = "g_per_kwh"
+HIGHEST: Final = 1e6
+"""Grams per kilowatt-hour: more than any electricity has."""
 _LONGEST: Final = 9e12  # seconds: the clock counts microseconds in 64 bits
 
 
@@ -25,13 +27,13 @@ class Intensities:
         grams: for each step, in grams of carbon dioxide per kilowatt-hour.
         step_us: how long each holds.
         begin_us: of the first step, by the times of the file.
-        dated: whether these are dates.
+        zoned: whether these are dates with a time zone; None if they are numbers.
     """
 
     grams: tuple[float, ...]
     step_us: int
     begin_us: int
-    dated: bool
+    zoned: bool | None
 
 
 def read_intensities(path: Path, time: str | None, column: str) -> tuple[Intensities, str]:
@@ -59,16 +61,19 @@ def _read(
     table.need(column, ("column",))
     table.times = (name,)
     times = _Times(table, name)
-    grams, kind = [], Numbers(column)
+    grams, kind = [], Numbers(column, most=HIGHEST)
     for line, cells in table.rows((name, column)):
         times.read(line, cells[0])
         grams.append(kind.read(table, line, cells[1]))
     table.refuse_mistakes()
     if len(grams) < 2:
         raise TableProblems(
-            [f"{path} has {len(grams)} rows; expected two or more, or a number in place of a trace"]
+            [
+                f"{path} has {'no rows' if not grams else '1 row'}; expected two or more, or a "
+                "number in place of a trace"
+            ]
         )
-    return Intensities(tuple(grams), times.step, times.first, times.dated), table.sha256
+    return Intensities(tuple(grams), times.step, times.first, times.zoned), table.sha256
 
 
 def _time_column(table: Table) -> str:
@@ -76,10 +81,16 @@ def _time_column(table: Table) -> str:
     if TIME in table.names:
         return TIME
     prefix = f"{TIME}_"
-    for name in table.names:
-        if name.startswith(prefix) and DURATION.in_name(name.removeprefix(prefix)) is not None:
-            return name
-    return TIME
+    found = [
+        name
+        for name in table.names
+        if name.startswith(prefix) and DURATION.in_name(name.removeprefix(prefix)) is not None
+    ]
+    if len(found) > 1:
+        raise TableProblems(
+            [f"{table.header}: has {found[0]} and {found[1]}; expected one of them"], ("time",)
+        )
+    return found[0] if found else TIME
 
 
 class _Times:
@@ -100,12 +111,13 @@ class _Times:
         self._last_cell: Any = None
         self.first = 0
         self.step = 0
-        self.dated = False
+        self.zoned: bool | None = None
 
     def read(self, line: int, cell: Any) -> None:
         """Take the time of a row; notes a mistake if it is no time, or not the next one."""
         if not self._rows:
-            self.dated = instant_of(cell) is not None
+            first = instant_of(cell)
+            self.zoned = None if first is None else first.zoned
         time = self._time(line, cell)
         if time is None:
             return
@@ -131,12 +143,18 @@ class _Times:
         self._last, self._last_cell = time, cell
 
     def _time(self, line: int, cell: Any) -> int | None:
-        if not self.dated:
+        if self.zoned is None:
             seconds = self._numbers.read(self._table, line, cell)
             return None if seconds != seconds else round(seconds * 1e6)
         found = instant_of(cell)
         if found is None:
             self._table.wrong(line, f"{self._name} is {show(cell)}; expected {EXPECTED}")
+            return None
+        if found.zoned != self.zoned:
+            has, other = ("a time zone", "none") if found.zoned else ("no time zone", "one")
+            self._table.wrong(
+                line, f"{self._name} has {has}, but the first row has {other}; expected the same"
+            )
             return None
         return found.us
 

@@ -15,6 +15,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from afl_sim.scenario.section import LaterSection, Number
 from afl_sim.scenario.traces.tables import NumberClients, TableProblems, refuse_changed
+from afl_sim.scenario.units import MEASURED
+from afl_sim.scenario.wording import show
 
 Factor = Annotated[Number, Field(gt=0)]
 """What the numbers of a column are multiplied by, so that they have the scenario's unit."""
@@ -42,6 +44,8 @@ class TraceBlock(LaterSection):
     """A block with the keys ``trace`` and ``sha256``, whose file is read when it is validated."""
 
     _later: ClassVar[tuple[str, ...]] = ("factor", "number_clients")
+    _instead: ClassVar[str] = ""
+    """What is said to a number with a unit that is given in place of the name of a file."""
     _content: Any = PrivateAttr(default=None)
 
     def _load(self, path: Path) -> tuple[Any, str]:
@@ -61,13 +65,17 @@ class TraceBlock(LaterSection):
             content, digest = made._load(path)
             refuse_changed(path, made.sha256, digest)
         except TableProblems as problems:
+            messages = problems.messages
+            if isinstance(raw, str) and MEASURED.match(raw) and not path.exists():
+                instead = f"; {cls._instead}" if cls._instead else ""
+                messages = [f"got {show(raw)}; expected the name of a CSV or Parquet file{instead}"]
             details = [
                 InitErrorDetails(
                     type=PydanticCustomError("scenario", "{why}", {"why": why}),
                     loc=problems.key,
                     input=raw,
                 )
-                for why in problems.messages
+                for why in messages
             ]
             raise ValidationError.from_exception_data(cls.__name__, details) from None
         read: Self = made.model_copy(update={"trace": str(path), "sha256": digest})

@@ -45,6 +45,7 @@ class ACED(GradientStrategy):
         "but its loop sets t_i when the client gets its next task; that loop also steps only "
         "once in n arrivals. The paper's text was looked for and not found",
     )
+    waits_for_all = True
     optimizer_gets = "nothing"
 
     lr: PositiveFloat = Field(0.05, description="eta: the server's step size")

@@ -50,6 +50,7 @@ class DuDeASGD(GradientStrategy):
         "looked for and not found. Its abstract confirms the mean of the stale gradients of all "
         "workers and its incremental aggregation",
     )
+    waits_for_all = True
 
     lr: PositiveFloat = Field(LR, description="eta: the server's step size")
     workers_per_step: PositiveInt = Field(1, description="c: workers whose gradients make a step")

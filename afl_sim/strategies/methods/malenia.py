@@ -36,6 +36,7 @@ class Malenia(GradientStrategy):
         source="vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py (MaleniaSGD); the "
         "condition on S/n: the authors' later text, Algorithm 1",
     )
+    waits_for_all = True
 
     lr: PositiveFloat = Field(0.5, description="gamma: the server's step size")
     batch: float = Field(

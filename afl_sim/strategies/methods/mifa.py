@@ -36,6 +36,7 @@ class MIFA(RoundStrategy):
         checked="authors' code",
         source="hmgxr128/MIFA_code, src/trainers/fdu.py",
     )
+    waits_for_all = True
 
     clients_per_round: ClientsPerRound = Field(
         1.0,

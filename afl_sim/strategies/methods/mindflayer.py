@@ -38,9 +38,12 @@ class MindFlayer(GradientStrategy, ConcurrentStrategy):
         "Maranjyan, Omar, Richtarik, UAI 2025 (arXiv 2410.04285)",
         "synchronous",
         keeps="nothing (a server optimizer: its moments)",
-        unconfirmed="the algorithm's text: only the abstract was found, and public reviews that "
-        "speak of trials B_i, limits t_i, probabilities p_i, the expected batch, and of "
-        "waiting for all workers; no code was found. The mean in place of B is ours",
+        checked="authors' code",
+        source="vectozavr/ringmaster-lmo at commit 9013e25, "
+        "code/experiments/asynchronous/algorithm.py (FixedClipping)",
+        unconfirmed="the mean in place of B is ours. There B_i and t_i differ from worker to "
+        "worker, and B is known (code/experiments/theoritical/mf_theoritical_batches.py); the "
+        "paper's text was looked for, and only its abstract was found",
     )
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -71,9 +72,8 @@ class OptimizedAsyncSGD(GradientStrategy):
 
     def routing(self, seconds: list[float]) -> tuple[int, list[float]]:
         """m and p for clients with these mean times."""
-        if self.concurrency == "best":
-            return best_concurrency(seconds, self.accuracy, 2 * len(seconds))
-        return self.concurrency, best_routing(seconds, self.concurrency, self.accuracy)
+        m, p = _routing(tuple(seconds), self.concurrency, self.accuracy)
+        return m, list(p)
 
     def schedule(self, server: ServerView) -> Schedule:
         seconds = [server.expected_seconds(client) for client in range(server.clients)]
@@ -97,3 +97,16 @@ class OptimizedAsyncSGD(GradientStrategy):
         for update in updates:  # a gradient task's delta is -g
             params = params + self.lr * context["factor"] * update.delta
         return params, state
+
+
+# The search takes seconds for hundreds of clients, and a run that is resumed, as well as one that
+# differs in its numbers only, asks for the same.
+@lru_cache(32)
+def _routing(
+    seconds: tuple[float, ...], concurrency: int | Literal["best"], accuracy: float
+) -> tuple[int, tuple[float, ...]]:
+    if concurrency == "best":
+        m, p = best_concurrency(seconds, accuracy, 2 * len(seconds))
+    else:
+        m, p = concurrency, best_routing(seconds, concurrency, accuracy)
+    return m, tuple(p)

@@ -35,7 +35,8 @@ class RescaledASGD(GradientStrategy, ConcurrentStrategy):
         "asynchronous",
         unconfirmed="the constant in gamma_i, which only gives gamma its meaning: the paper's "
         "algorithm and the authors' code were looked for and not found; its abstract says that "
-        "steps are in proportion to the computation times",
+        "steps are in proportion to the computation times, and their sum over a cycle is the same "
+        "for all workers",
     )
     needs_mean_times = True
     optimizer_gets: ClassVar = "nothing"

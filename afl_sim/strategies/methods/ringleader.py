@@ -33,6 +33,7 @@ class Ringleader(GradientStrategy):
         checked="authors' code",
         source="vectozavr/ringmaster-lmo, src/asynchronous/algorithm.py (RingleaderASGD)",
     )
+    waits_for_all = True
 
     lr: PositiveFloat = Field(0.05, description="gamma: the server's step size")
 

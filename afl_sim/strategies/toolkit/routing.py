@@ -50,10 +50,13 @@ def _mean_values(
     """
     shares, rates = [], []
     queues = [np.zeros_like(times)]
+    visits = p * times
     for k in range(1, m + 1):
-        shares.append(p * times * (1 + queues[-1]))
-        rates.append(k / fsum(shares[-1]))
-        queues.append(rates[-1] * shares[-1])
+        share = visits * (1 + queues[-1])
+        rate = k / fsum(share.tolist())  # of a list, fsum takes a fraction of the time
+        shares.append(share)
+        rates.append(rate)
+        queues.append(rate * share)
     return shares, rates, queues
 
 
@@ -92,8 +95,9 @@ def _gradient(times: Vector, p: Vector, m: int, accuracy: float) -> tuple[float,
     by_queues = by_b * m * inverse
     by_rate, of_queues = quality, np.zeros_like(p)
     for k in range(m, 0, -1):
-        by_rate += fsum(of_queues * shares[k - 1])
-        by_share = rates[k - 1] * of_queues - by_rate * rates[k - 1] * rates[k - 1] / k
+        share, rate = shares[k - 1], rates[k - 1]
+        by_rate += fsum((of_queues * share).tolist())
+        by_share = rate * of_queues - by_rate * rate * rate / k
         by_p += by_share * times * (1 + queues[k - 1])
         of_queues = by_share * p * times
         by_rate = 0.0

@@ -248,7 +248,8 @@ class Account:
         if not at_work and self._is_there(client):
             part.watts[IDLE] -= use.watts[IDLE]
         if not at_work and self.batteries is not None:
-            self.batteries.begin(client, use.watts[IDLE], self._now)
+            joined = 0 if self._comings is None else int(self._comings.join_us[client])
+            self.batteries.begin(client, use.watts[IDLE], self._now, joined)
         spending = self._tasks[client, task] = _Spending(part, use)
         spending.enter(DOWNLOAD, self._now)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from afl_sim.scenario.distributions.draws import draw
-from afl_sim.scenario.sections.energy import Battery
+from afl_sim.scenario.sections.battery import Battery
 from afl_sim.streams import Streams
-from afl_sim.world.account.devices import PICO
+from afl_sim.world.account.devices import PICO, joules
 from afl_sim.world.availability.protocol import Availability, State
 from afl_sim.world.microseconds import to_microseconds
 
@@ -45,8 +45,14 @@ class Batteries:
     _levels: dict[int, _Level] = field(default_factory=dict)
     _charging: dict[int, int] = field(default_factory=dict)  # until when
 
-    def begin(self, client: int, idle_watts: int, now_us: int) -> None:
-        """The client has a task, and had none before."""
+    def begin(self, client: int, idle_watts: int, now_us: int, joined_us: int) -> None:
+        """The client has a task, and had none before.
+
+        Args:
+            client: who.
+            idle_watts: its idle power (microwatts), which counts from when it has joined.
+            now_us, joined_us: now, and when it has joined.
+        """
         battery = self.of(client)
         if battery is None:
             return
@@ -54,7 +60,7 @@ class Batteries:
         if level is None:
             share = draw(battery.level, self.streams, "battery.level", client)
             usable = round((share - battery.low) * self._capacity(battery, client))
-            level = self._levels[client] = _Level(usable)
+            level = self._levels[client] = _Level(usable, joined_us)
         level.usable -= idle_watts * max(0, now_us - level.idle_since_us)
 
     def spend(self, client: int, picojoules: int, last: bool, now_us: int) -> None:
@@ -81,7 +87,8 @@ class Batteries:
         return _Charged(inner, self._charging)
 
     def _capacity(self, battery: Battery, client: int) -> float:
-        return draw(battery.capacity, self.streams, "battery.capacity", client) * PICO
+        held = draw(battery.capacity, self.streams, "battery.capacity", client)
+        return joules(held, "battery.capacity") * PICO
 
 
 class _Charged:

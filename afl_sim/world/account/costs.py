@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import fsum
 from typing import Final
@@ -41,6 +41,26 @@ class Costs:
     def totals(self) -> dict[str, float]:
         """The total of each block that is counted."""
         return {name: block["total"] for name, block in self.blocks.items()}
+
+
+class Totals(Mapping[tuple[int, int], Mapping[str, float]]):
+    """The totals of what a run had used and cost until each of its evaluations.
+
+    Args:
+        marks: by (time_us, version) of an evaluation, all that it had; it may grow.
+    """
+
+    def __init__(self, marks: Mapping[tuple[int, int], Costs]) -> None:
+        self._marks = marks
+
+    def __getitem__(self, key: tuple[int, int]) -> Mapping[str, float]:
+        return self._marks[key].totals
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._marks)
+
+    def __len__(self) -> int:
+        return len(self._marks)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from afl_sim.errors import ScenarioError
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
+from afl_sim.scenario.section import HIGHEST_JOULES, HIGHEST_WATTS
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.energy import PHASES
 from afl_sim.streams import Streams
@@ -52,6 +54,34 @@ class Devices:
     idle: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
 
 
+def microwatts(watts: float, phase: str) -> int:
+    """A power that was drawn, in whole microwatts.
+
+    Raises:
+        ScenarioError: it is too large to be counted.
+    """
+    if not watts <= HIGHEST_WATTS:
+        raise ScenarioError(
+            f"clients.power.{phase}: drew {watts:.4g} W; expected at most {HIGHEST_WATTS:g}, the "
+            "most that is counted"
+        )
+    return round(watts * 1e6)
+
+
+def joules(energy: float, key: str) -> float:
+    """An energy that was drawn.
+
+    Raises:
+        ScenarioError: it is too large to be counted.
+    """
+    if not energy <= HIGHEST_JOULES:
+        raise ScenarioError(
+            f"clients.{key}: drew {energy:.4g} J; expected at most {HIGHEST_JOULES:g}, the most "
+            "that is counted"
+        )
+    return energy
+
+
 def devices_of(clients: Clients, streams: Streams) -> Devices:
     """What a scenario says of the devices of a part of the fleet.
 
@@ -69,14 +99,20 @@ def devices_of(clients: Clients, streams: Streams) -> Devices:
 
     def use(client: int) -> Use:
         down, compute, up, idle = (
-            round(draw(law, streams, f"power.{phase}", client) * 1e6) for phase, law in laws.items()
+            microwatts(draw(law, streams, f"power.{phase}", client), phase)
+            for phase, law in laws.items()
         )
         return Use(
             (down, compute, up, idle),
-            draw(per_sample, streams, "energy.sample", client),
+            joules(draw(per_sample, streams, "energy.sample", client), "energy_per_sample"),
             (
-                draw(per_byte["download"], streams, "energy.download", client),
-                draw(per_byte["upload"], streams, "energy.upload", client),
+                joules(
+                    draw(per_byte["download"], streams, "energy.download", client),
+                    "energy_per_byte",
+                ),
+                joules(
+                    draw(per_byte["upload"], streams, "energy.upload", client), "energy_per_byte"
+                ),
             ),
         )
 
@@ -85,6 +121,7 @@ def devices_of(clients: Clients, streams: Streams) -> Devices:
         if law.constant is not None:
             return np.full(len(who), round(law.constant * 1e6), dtype=np.int64)
         watts = law.quantiles(streams.uniforms("power.idle", who), who)
+        microwatts(float(watts.max(initial=0.0)), "idle")  # none is beyond what is counted
         return np.rint(watts * 1e6).astype(np.int64)
 
     every = [*laws.values(), per_sample, *per_byte.values()]

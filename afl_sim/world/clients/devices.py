@@ -20,6 +20,7 @@ from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.compute import SPEED_KEYS
 from afl_sim.scenario.sections.energy import Power
 from afl_sim.scenario.sections.memory import Memory
+from afl_sim.scenario.traces.bandwidths import link_of
 from afl_sim.scenario.traces.device_columns import POWERS, ROOFLINE, SAMPLES
 from afl_sim.scenario.traces.devices import Devices, DeviceTrace
 from afl_sim.scenario.traces.tables import number_of
@@ -123,6 +124,31 @@ def places_in_availability(
     found = [number_of(client, numbers) for client in trace.devices.presences]
     places = [0 if number is None else number for number in found]  # the scenario was checked
     return lambda client: places[row(client)]
+
+
+def links_in_traces(
+    clients: Clients, streams: Streams, place: Place, together: Together | None = None
+) -> dict[str, Place]:
+    """Which link of a trace of bandwidth each client has, by direction, where devices say so.
+
+    Args:
+        clients, streams, place, together: as for `with_devices`.
+    """
+    trace = clients.devices
+    if trace is None or not trace.devices.links:
+        return {}
+    row = _rows(trace, streams, place, together or Together(clients.count, place))
+    found: dict[str, Place] = {}
+    for way in ("download", "upload"):
+        traced = getattr(clients.network, way).bandwidth_trace
+        if traced is not None:
+            indices = [link_of(traced.links, name) for name in trace.devices.links]
+            found[way] = _link_by(row, [i or 0 for i in indices])  # the scenario was checked
+    return found
+
+
+def _link_by(row: Place, indices: list[int]) -> Place:
+    return lambda client: indices[row(client)]
 
 
 def sample_counts(

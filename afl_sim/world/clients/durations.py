@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from afl_sim.errors import ScenarioError
 from afl_sim.world.links.network import ClientLink, ServerLink
 from afl_sim.world.links.usage import LinkUse
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.tasks.compute import Compute
-from afl_sim.world.tasks.task import Task
+from afl_sim.world.tasks.task import Task, Timing
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
@@ -115,6 +116,12 @@ class Durations:
         before = self.server_download.usual_seconds(client, size)
         before += self.download(client).usual_seconds(client, size)
         return self.compute(client).expected_steps(client, most, every, chance, before)
+
+    def timing(self, task: Task) -> Timing:
+        """What the client of a task that was done as planned reports of its time."""
+        first_us = self.compute(task.client).before_steps_us(task)
+        waited, computed = task.queued_us + first_us, task.compute_us - first_us
+        return Timing(waited / MICROSECONDS, computed / MICROSECONDS)
 
     def usual_seconds(self, client: int) -> dict[str, float]:
         """About how long each leg of the client's tasks takes, by its key in the scenario."""

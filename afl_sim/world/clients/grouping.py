@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from afl_sim.scenario.sections.groups import Members, members
 from afl_sim.streams import Streams
 from afl_sim.world.clients.devices import (
     Together,
+    links_in_traces,
     places_in_availability,
     sample_counts,
     with_devices,
@@ -40,11 +41,14 @@ class Part:
         clients: the section as it holds for them, whose lists are asked by the client's index.
         place: the place of each of them among them.
         presence: the client of a trace of availability that each of them is.
+        links: the link of a trace of bandwidth that each of them has, by direction, where devices
+            say so.
     """
 
     clients: Clients
     place: Place
     presence: Place
+    links: Mapping[str, Place]
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,12 @@ def _part(
     clients: Clients, streams: Streams, place: Place, together: Together | None = None
 ) -> Part:
     measured = with_devices(clients, streams, place, together)
-    return Part(measured, place, places_in_availability(clients, streams, place, together))
+    return Part(
+        measured,
+        place,
+        places_in_availability(clients, streams, place, together),
+        links_in_traces(clients, streams, place, together),
+    )
 
 
 def _parts(clients: Clients, found: Members, streams: Streams) -> Iterator[Part]:

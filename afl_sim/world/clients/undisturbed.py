@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from simpy.events import NORMAL
 
 from afl_sim.world.clock import Clock
+from afl_sim.world.microseconds import CLOCK_END
 from afl_sim.world.tasks.task import Entry, Phase, Task
 
 _TRIED: Final = 256
@@ -100,7 +101,7 @@ class Undisturbed:
         arrives = computed + task.upload_us
         if arrives in ends:
             self._meet(arrives)
-        if downloaded in env.due or computed in env.due:
+        if computed > CLOCK_END or downloaded in env.due or computed in env.due:
             return False
         self._tasks += 1
         number = env.number = task.foreseen = env.number + 1

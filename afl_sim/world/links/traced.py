@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afl_sim.scenario.traces.bandwidths import BandwidthTrace
+from afl_sim.scenario.traces.bandwidth_trace import BandwidthTrace
 from afl_sim.streams import Streams
 from afl_sim.world.links.capacity import Capacity
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Final
 
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.network import Link, Network
-from afl_sim.scenario.traces.bandwidths import BandwidthTrace
+from afl_sim.scenario.traces.bandwidth_trace import BandwidthTrace
 from afl_sim.streams import Streams
 from afl_sim.world.links.capacity import FRACTION, Capacity
 from afl_sim.world.links.course import Course
@@ -17,6 +18,7 @@ from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
 
 _KEPT = 1 << 10  # links whose integrals are kept; bounded: a trace can have many rows
 _PLACES_KEPT = 1 << 14
+_NOTHING: Final[dict[str, Callable[[int], int]]] = {}
 
 
 class VaryingLink(ClientLink):
@@ -31,6 +33,7 @@ class VaryingLink(ClientLink):
         streams: the run's random streams.
         purpose: names the streams from which a client's link and its position in it are drawn.
         place: the row of a client where the trace says whose links it has.
+        chosen: the link of each client, where that is known otherwise; None if it is not.
     """
 
     varies = True
@@ -42,12 +45,15 @@ class VaryingLink(ClientLink):
         streams: Streams,
         purpose: str,
         place: Callable[[int], int],
+        chosen: Callable[[int], int] | None = None,
     ) -> None:
         super().__init__(link, name, streams)
         assert link.bandwidth_trace is not None
         self._trace: BandwidthTrace = link.bandwidth_trace
         self._purpose = purpose
-        self._place = place
+        self._row: Callable[[int], int] | None = chosen
+        if chosen is None and self._trace.by == "client":
+            self._row = place
         self._capacity = lru_cache(_KEPT)(self._build)
         self._mean = lru_cache(_PLACES_KEPT)(self._mean_of_row)
         self._position = lru_cache(_PLACES_KEPT)(self._find)
@@ -134,7 +140,7 @@ class VaryingLink(ClientLink):
         return self._capacity(row).mean_seconds(size) if size else 0.0
 
     def _find(self, client: int) -> tuple[int, int]:
-        row = self._place(client) if self._trace.by == "client" else None
+        row = None if self._row is None else self._row(client)
         return drawn_link(self._trace, self._streams, self._purpose, client, row)
 
     def _build(self, row: int) -> Capacity:
@@ -149,7 +155,10 @@ def _rounded(ticks: int) -> int:
 
 
 def client_links(
-    network: Network, streams: Streams, place: Callable[[int], int]
+    network: Network,
+    streams: Streams,
+    place: Callable[[int], int],
+    chosen: Mapping[str, Callable[[int], int]] = _NOTHING,
 ) -> tuple[ClientLink, ClientLink]:
     """The clients' own download and upload links.
 
@@ -160,6 +169,7 @@ def client_links(
         network: the links that a scenario describes.
         streams: the run's random streams.
         place: the row of a client where each row is a client.
+        chosen: by direction, the link of each client in the trace, where devices say so.
     """
     links = {"download": network.download, "upload": network.upload}
     down, up = (link.bandwidth_trace for link in links.values())
@@ -170,7 +180,7 @@ def client_links(
             made.append(ClientLink(link, name, streams))
         else:
             purpose = "network.trace" if together else f"network.{name}.trace"
-            made.append(VaryingLink(link, name, streams, purpose, place))
+            made.append(VaryingLink(link, name, streams, purpose, place, chosen.get(name)))
     return made[0], made[1]
 
 

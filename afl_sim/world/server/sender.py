@@ -137,7 +137,8 @@ class Sender:
         if not self._presence.is_there(client, self._env.now_us):
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled, repeat_step)
-        self._send(client, Order(steps=polled.limit, until_polled=True), after=polled)
+        order = Order(steps=polled.limit, until_polled=True, lr_factor=polled.lr_factor)
+        self._send(client, order, after=polled)
         return polled
 
     def cancel(self, task: Task) -> None:

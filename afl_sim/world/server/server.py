@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
 from typing import Any, TypeVar, overload
 
 import simpy
@@ -15,7 +16,7 @@ from afl_sim.world.server.parts import Parts
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.server.supervision import Schedule, supervised
 from afl_sim.world.server.waiting import Wait
-from afl_sim.world.tasks.task import Order, Phase, Task
+from afl_sim.world.tasks.task import Order, Phase, Task, Timing
 
 T = TypeVar("T")
 
@@ -114,6 +115,12 @@ class Server:
         """What a poll finds: the mean number of steps, and the chance of at least one."""
         return self._durations.expected_steps(client, most, every, chance)
 
+    def timing(self, task: Task) -> Timing:
+        """What the client of an arrived update reports of its time."""
+        if not task.arrived or task.until_polled or task.steps != task.limit:
+            raise ScheduleError(f"{task} has no report of its time: it has not arrived whole")
+        return self._durations.timing(task)
+
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """The strategy's own randomness: draw ``k`` on ``client`` of a named stream, in (0, 1)."""
         return self._streams.uniform(f"strategy.{purpose}", client, k)
@@ -172,6 +179,7 @@ class Server:
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
+        lr_factor: float = 1.0,
     ) -> Task: ...
 
     @overload
@@ -183,6 +191,7 @@ class Server:
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
+        lr_factor: float = 1.0,
     ) -> list[Task]: ...
 
     def dispatch(
@@ -193,6 +202,7 @@ class Server:
         steps: int | None = None,
         until_polled: bool = False,
         retry: bool = True,
+        lr_factor: float = 1.0,
     ) -> Task | list[Task]:
         """Send the current model to a client, or to several in turn; see `ServerView`."""
         if until_polled and self._queues:
@@ -200,7 +210,11 @@ class Server:
                 "clients that queue tasks cannot be polled: a task that waits for a poll would "
                 "keep the others waiting"
             )
-        order = Order(epochs, steps, until_polled, retry=retry)
+        if not (lr_factor > 0 and isfinite(lr_factor)):
+            raise ScheduleError(
+                f"a task has the lr_factor {lr_factor!r}; expected a number above 0"
+            )
+        order = Order(epochs, steps, until_polled, retry=retry, lr_factor=lr_factor)
         if isinstance(clients, Iterable):
             return [self._dispatch(client, order) for client in clients]
         return self._dispatch(clients, order)

@@ -41,6 +41,7 @@ class Compute:
         workload: how much work a task is.
         streams: the run's random streams.
         cost: of a local step; needed only where the settings are operations per second.
+        gradients: how many gradients a local step computes, one after the other.
 
     Attributes:
         varies: whether a duration depends on when the computation begins.
@@ -53,8 +54,10 @@ class Compute:
         workload: Workload,
         streams: Streams,
         cost: StepCost | None = None,
+        gradients: int = 1,
     ) -> None:
         self._workload = workload
+        self._gradients = gradients
         self._streams = streams
         self._unit, self._level = spec.unit, spec.speed
         self._roofline = None
@@ -121,6 +124,13 @@ class Compute:
         if self._periodic is not None:
             return self._periodic.work_done(client, begin_us, elapsed_us)
         return work_done(self._rate(client, begin_us), begin_us, elapsed_us)
+
+    def before_steps_us(self, task: Task) -> int:
+        """How much of the planned time of a task is ``jitter_seconds``, in microseconds."""
+        if self._free or not task.steps or not self._extends:
+            return 0
+        extra = self._extra_of(task.client, task.number) * MICROSECONDS
+        return min(round(extra), task.compute_us)
 
     def _stretch(self, client: int, begin_us: int, work_us: list[float]) -> list[float]:
         """When each amount of work is done, in microseconds after the computation begins."""
@@ -252,7 +262,10 @@ class Compute:
     def _draw_level(self, client: int) -> float:
         if len(self._levels) >= _LEVELS_KEPT:
             self._levels.clear()
-        level = self._levels[client] = draw(self._level, self._streams, SPEED, client)
+        level = draw(self._level, self._streams, SPEED, client)
+        if self._unit in ("sample", "step"):
+            level *= self._gradients
+        self._levels[client] = level
         return level
 
     def _usual(self, client: int, steps: int, extra: int, samples: int) -> float:
@@ -265,7 +278,7 @@ class Compute:
             samples: processed in all of them.
         """
         if self._roofline is not None:
-            seconds = self._roofline.steps(client, steps, self._workload)
+            seconds = self._roofline.steps(client, steps, self._workload) * self._gradients
             return seconds + self._roofline.steps(client, extra, self._workload)
         if self._unit == "sample":
             return self.level(client) * samples

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import simpy
 
@@ -60,6 +60,7 @@ class Order:
         until_polled: the client computes up to ``steps`` steps and keeps the result until polled.
         drawn: any client will do.
         retry: if the task fails and nothing waits for it, another is sent.
+        lr_factor: a factor on the client's learning rate.
     """
 
     epochs: float | None = None
@@ -67,9 +68,22 @@ class Order:
     until_polled: bool = False
     drawn: bool = False
     retry: bool = True
+    lr_factor: float = 1.0
 
 
 PLAIN = Order()
+
+
+class Timing(NamedTuple):
+    """What a client reports of the time of its task.
+
+    Attributes:
+        waited: seconds before its first step, its download excluded.
+        computed: seconds for its steps.
+    """
+
+    waited: float
+    computed: float
 
 
 class Task(WeaklyHeld):
@@ -163,6 +177,11 @@ class Task(WeaklyHeld):
     def task(self) -> int:
         """Its number, by the name of the column in the event log."""
         return self.number
+
+    @property
+    def lr_factor(self) -> float:
+        """A factor on the client's learning rate, as it was asked for."""
+        return self.order.lr_factor
 
     @property
     def in_flight(self) -> bool:

@@ -20,7 +20,7 @@ import yaml
 from places import SMALLEST
 from sessions import session, wait_for
 
-from afl_sim import __version__
+from afl_sim import Run, __version__
 from afl_sim.errors import InputError
 from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.scenario import Case, Study
@@ -140,16 +140,21 @@ def test_the_documented_cluster_is_one_that_ray_accepts(capsys: pytest.CaptureFi
 
 
 def results(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.run is not None, outcome.error
-    summary = outcome.run.summary
-    return {key: summary[key] for key in ("status", "schedule_digest", "model_digest", "final")}
+    run = outcome.opened()
+    assert run is not None, outcome.error
+    return results_of(run)
+
+
+def results_of(run: Run) -> dict[str, Any]:
+    shown = ("status", "schedule_digest", "model_digest", "final")
+    return {key: run.summary[key] for key in shown}
 
 
 def alone(case: Case) -> dict[str, Any]:
     """The results of a case by itself in this process."""
     execution = case.scenario.execution.model_copy(update={"executor": "inline"})
     scenario = case.scenario.model_copy(update={"execution": execution})
-    return results(Outcome(case.label, simulate(scenario)))
+    return results_of(simulate(scenario))
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +196,7 @@ def test_whole_runs_come_back_from_the_cluster(tmp_path: Path) -> None:
     assert results(outcomes[0]) == alone(study.cases[0])
     assert results(outcomes[2]) == alone(study.cases[2])
     assert "no such tier" in str(outcomes[1].error)
-    assert outcomes[1].run is not None
-    assert outcomes[1].run.status == "failed"
+    assert outcomes[1].status == "failed"
     assert reports[-1].updates > 0
     assert not list((tmp_path / "out").rglob("*.tmp"))
 

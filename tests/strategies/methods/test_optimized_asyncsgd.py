@@ -12,6 +12,7 @@ from world_runs import run, scenario
 
 from afl_sim.errors import ScenarioError, ScheduleError
 from afl_sim.strategies import OptimizedAsyncSGD
+from afl_sim.strategies.methods import optimized_asyncsgd
 from afl_sim.strategies.toolkit import routing
 from afl_sim.theory.formulas import mean_queue, network_rate
 
@@ -132,6 +133,19 @@ def test_a_run_has_the_rate_and_the_shares_that_were_predicted() -> None:
     assert np.mean([row.staleness for row in rows]) == pytest.approx(m - 1, abs=0.05)
     for row in rows[:50]:
         assert json.loads(row.context or "{}")["factor"] == pytest.approx(1 / (3 * p[row.client]))
+
+
+def test_the_same_fleet_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run, or one with another learning rate, asks for the same routing again."""
+    times = [1.0, 1.0, 4.0, 1.5]
+    first = OptimizedAsyncSGD(accuracy=1e-3, lr=0.1).routing(times)
+    first[1][0] = 0.0  # what the caller does with the list changes nothing
+    monkeypatch.setattr(optimized_asyncsgd, "best_concurrency", None)
+    m, p = OptimizedAsyncSGD(accuracy=1e-3, lr=0.2).routing(times)
+    assert m == first[0]
+    assert p == routing.best_concurrency(times, 1e-3, 8)[1]
+    with pytest.raises(TypeError):
+        OptimizedAsyncSGD(accuracy=1e-2).routing(times)
 
 
 def test_tasks_without_time_are_refused() -> None:

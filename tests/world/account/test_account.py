@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from random_worlds import outcome_of, worlds
-from redone_account import redone, with_power
+from redone_account import charged, grams, redone, with_power
 from world_runs import MODEL_BYTES, SAMPLES, Outcome, run, scenario
 
 from afl_sim.scenario import Scenario
+from afl_sim.scenario.sections.battery import Battery
+from afl_sim.scenario.sections.carbon import TracedIntensity
+from afl_sim.scenario.sections.energy import Power
 from afl_sim.world.account.costs import Costs
 
 POWER = {"compute": 4, "download": 1, "upload": 2, "idle": 0.5}
@@ -197,6 +201,58 @@ def test_the_energy_of_any_world_is_the_sum_over_its_log(world: Scenario) -> Non
     expected = redone(world, outcome)
     found = joules(outcome)
     assert found == pytest.approx({name: expected.get(name, 0.0) for name in found}, rel=1e-12)
+
+
+STEPS, STEP_US = (100, 0, 400, 250, 30), 700_000
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> TracedIntensity:
+    """An intensity that changes every 0.7 s."""
+    file = tmp_path_factory.mktemp("grid") / "grid.csv"
+    rows = "".join(f"{i * STEP_US / 1e6},{grams}\n" for i, grams in enumerate(STEPS))
+    file.write_text(f"time,g_per_kwh\n{rows}")
+    return TracedIntensity(trace=str(file))
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), st.booleans(), st.booleans())
+def test_groups_batteries_and_hours_of_any_world_are_sums_over_its_log(
+    grid: TracedIntensity, world: Scenario, own: bool, batteries: bool
+) -> None:
+    world = with_power(world, LAWS)
+    clients = world.clients
+    battery = Battery(capacity=30, charging=4, level={"dist": "uniform"})
+    update: dict[str, Any] = {"battery": battery} if batteries else {}
+    first = {"power": Power(compute=7, download=2, upload=3, idle={"dist": "expon"})}
+    groups = tuple(
+        group.model_copy(update={**update, **(first if own and not i else {})})
+        for i, group in enumerate(clients.groups)
+    )
+    if groups and own:
+        groups = (*groups[:1], *(g.model_copy(update={"carbon_intensity": 77}) for g in groups[1:]))
+    world = world.model_copy(
+        update={
+            "clients": clients.model_copy(update={**update, "groups": groups}),
+            "carbon_intensity": grid,
+        }
+    )
+    outcome = outcome_of(world)
+    found = costs(outcome)
+    expected = redone(world, outcome)
+    joules = dict(found.energy_joules)
+    assert joules == pytest.approx({name: expected[name] for name in joules}, rel=1e-12)
+    carbon = grams(world, outcome, STEPS, STEP_US)
+    assert found.carbon_grams["clients"] == pytest.approx(carbon, rel=1e-12, abs=1e-15)
+    low = charged(world, outcome)
+    end = outcome.ending.time_us
+    away = {(event.client, event.time_us) for event in outcome.of("unavailable")}
+    back = {(event.client, event.time_us) for event in outcome.of("available")}
+    assert {(client, now) for client, now, _ in low if now < end} <= away
+    assert {(client, full) for client, _, full in low if full < end} <= back
+    there = world.clients.availability
+    if there.kind == "always" and there.leaves is None:  # nothing else keeps a client away
+        assert {(client, now) for client, now in away if now < end} <= {each[:2] for each in low}
 
 
 def with_amounts(world: Scenario) -> Scenario:

@@ -88,9 +88,9 @@ stop: {virtual_seconds: 10}
     [
         ("time_h,g_per_kwh\n0,1\n1,2\n3,3\n", "grid.csv:4: time_h is '3', 7200 s after the row"),
         ("time_h,g_per_kwh\n0,1\n2,2\n1,3\n", "grid.csv:4: time_h is '1', which is not after '2'"),
-        ("time_h,g_per_kwh\n0,1\n1,\n2,3\n", "grid.csv:3: g_per_kwh is ''; expected a finite"),
-        ("time_h,g_per_kwh\n0,1\n1,-5\n", "grid.csv:3: g_per_kwh is '-5'; expected a finite"),
-        ("time_h,g_per_kwh\n0,1\n", "has 1 rows; expected two or more"),
+        ("time_h,g_per_kwh\n0,1\n1,\n2,3\n", "grid.csv:3: g_per_kwh is ''; expected a number"),
+        ("time_h,g_per_kwh\n0,1\n1,-5\n", "grid.csv:3: g_per_kwh is '-5'; expected a number"),
+        ("time_h,g_per_kwh\n0,1\n", "has 1 row; expected two or more"),
         ("time,grams\n0,1\n1,2\n", "no column 'g_per_kwh'"),
         ("hour,g_per_kwh\n0,1\n1,2\n", "no column 'time'"),
         (

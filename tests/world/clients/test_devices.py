@@ -12,13 +12,15 @@ import pytest
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.partition import deal
-from afl_sim.run.api import load_scenario, simulate
+from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.run.of_devices import client_speeds, measured_sizes
+from afl_sim.scenario import dump_scenario
 from afl_sim.scenario.traces.devices import read_devices
 from afl_sim.streams import Streams
 from afl_sim.world.clients.attendance import attendance_of
 from afl_sim.world.clients.devices import with_devices
-from afl_sim.world.clients.grouping import samples_by_devices
+from afl_sim.world.clients.grouping import grouping_of, samples_by_devices
+from afl_sim.world.links.varying import client_links
 
 TABLE = """\
 device,seconds_per_task,samples,on,off,weight
@@ -339,3 +341,69 @@ def test_power_of_a_device_comes_from_its_row(tmp_path: Path) -> None:
     assert (used["compute"], used["idle"]) == (25, 0)
     without = table.replace("power_compute_mW", "weight")
     assert "no power for compute" in refusal(tmp_path, without, **settings)
+
+
+STRATEGY = "strategy: {kind: fedasync, concurrency: 2}\nstop: {versions: 3}\n"
+LINKS = "link,start,end,kB_per_s\nbus,0,1,10\nlan,0,1,20\ntram,0,1,40\n"
+
+
+def with_links(folder: Path, table: str, upload: str) -> Any:
+    """Three clients, devices of a table, with links of a trace in both directions."""
+    (folder / "links.csv").write_text(LINKS)
+    (folder / "d.csv").write_text(table)
+    file = folder / "links.csv"
+    up = upload % file if "%s" in upload else upload
+    clients = (
+        f"{{count: 3, devices: {{trace: {folder / 'd.csv'}, by: client}}, network: {{download: "
+        f"{{bandwidth_trace: {file}}}, upload: {up}}}}}"
+    )
+    return read_study(f"{STRATEGY}clients: {clients}\n").cases[0].scenario
+
+
+def test_a_device_names_its_link_in_the_traces_of_bandwidth(tmp_path: Path) -> None:
+    made = with_links(
+        tmp_path,
+        "seconds_per_task,link\n1,tram\n2,bus\n3,tram\n",
+        "{bandwidth_trace: {trace: %s, random_start: true}}",
+    )
+    (part,) = grouping_of(made.clients, Streams(5)).parts
+    download, upload = client_links(part.clients.network, Streams(5), part.place, part.links)
+    assert [download.position(client) for client in range(3)] == [(2, 0), (0, 0), (2, 0)]
+    assert [upload.position(client)[0] for client in range(3)] == [2, 0, 2]
+    again = read_study(dump_scenario(made)).cases[0].scenario
+    assert again.clients == made.clients
+
+
+@pytest.mark.parametrize(
+    ("table", "upload", "told"),
+    [
+        ("seconds_per_task,link\n1,tram\n2,bus\n3,ship\n", "{}", "has no link 'ship'; expected"),
+        (
+            "seconds_per_task,link\n1,tram\n2,bus\n3,\n",
+            "{}",
+            "d.csv:4: link is ''; expected a whole number or a name",
+        ),
+        (
+            "seconds_per_task,link\n1,tram\n2,bus\n3,lan\n",
+            "{bandwidth_trace: {trace: %s, by: client}}",
+            "the column link of",
+        ),
+    ],
+)
+def test_a_link_that_is_not_there_is_told(
+    table: str, upload: str, told: str, tmp_path: Path
+) -> None:
+    if "client" in upload:
+        (tmp_path / "own.csv").write_text("client,start,end,kB_per_s\n0,0,1,1\n1,0,1,1\n2,0,1,1\n")
+        upload = upload % (tmp_path / "own.csv")
+    with pytest.raises(ScenarioError) as caught:
+        with_links(tmp_path, table, upload)
+    (line,) = str(caught.value).splitlines()
+    assert told in line
+
+
+def test_a_column_of_links_needs_a_trace_that_has_them(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("seconds_per_task,link\n1,tram\n")
+    text = f"clients: {{count: 3, devices: {tmp_path / 'd.csv'}}}\n"
+    with pytest.raises(ScenarioError, match=r"no link of clients\.network follows a trace"):
+        read_study(f"{STRATEGY}{text}")

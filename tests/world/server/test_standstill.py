@@ -86,6 +86,7 @@ NEEDS_TIME = {
     "optimized_asyncsgd": "routing by speed needs tasks that take time, and client 0's take none",
     "rescaled_asgd": "steps in proportion to time need tasks that take time, and client",
     "fedcompass": "the scheduler needs the time of a step, and client",
+    "fedqueue": "the scheduler needs the time of a step, and client",
 }
 
 

@@ -226,9 +226,19 @@ def test_rates_that_no_device_has_are_doubted(tmp_path: Path) -> None:
     load(tmp_path, "{flops_per_second: 1e18, bytes_per_second: 20}")
     found = doubts(read_study(tmp_path / "flops.yaml", catalogue()))
     assert found == [
-        "warning: clients.compute.flops_per_second: 1e+18 floating-point operations per second is "
-        "above 10 PFLOP/s; a number is in floating-point operations per second, and text has a "
-        "unit, such as 20 GFLOP/s",
-        "warning: clients.compute.bytes_per_second: 20 bytes per second is below 100 kB/s; a "
-        "number is in bytes per second, and text has a unit, such as 2 GB/s",
+        "warning: line 8: clients.compute.flops_per_second: 1e+18 floating-point operations per "
+        "second is above 10 PFLOP/s; a number is in floating-point operations per second, and "
+        "text has a unit, such as 20 GFLOP/s",
+        "warning: line 8: clients.compute.bytes_per_second: 20 bytes per second is below 100 "
+        "kB/s; a number is in bytes per second, and text has a unit, such as 2 GB/s",
     ]
+
+
+def test_a_step_of_two_gradients_takes_twice_as_long(tmp_path: Path) -> None:
+    one = load(tmp_path, "{flops_per_second: 1000000}")
+    text = (tmp_path / "flops.yaml").read_text()
+    two = text.replace("fedavg, clients_per_round: 2", "rennala_mvr, batch_size: 2")
+    (tmp_path / "flops.yaml").write_text(two)
+    both = seconds(load_scenario(tmp_path / "flops.yaml"))
+    assert both == {client: 2 * took for client, took in seconds(one).items()}
+    assert both[0] > 0

@@ -12,6 +12,8 @@ from afl_sim.errors import ScheduleError
 
 Schedule = Iterator[Any]
 
+TEN_STEPS = {"training": {"steps": 10}}
+
 
 def stop_after(word: str, seconds: float, **aggregated: Any) -> Any:
     """A schedule that sends client 0 a task and says a word about it some time later."""
@@ -145,9 +147,60 @@ def test_a_task_discarded_after_it_arrived_leaves_the_inbox() -> None:
     assert outcome.story("discarded") == [(2, "discarded", 0)]
 
 
-# -- recall --------------------------------------------------------------------------------------
+def test_a_client_reports_how_long_it_waited_and_computed() -> None:
+    told: list[Any] = []
 
-TEN_STEPS = {"training": {"steps": 10}}
+    def schedule(server: Any) -> Schedule:
+        for steps in (3, 2):
+            arrived = yield server.wait(server.dispatch([0, 1], steps=steps))
+            told.extend(map(server.timing, arrived))
+
+    compute = {"seconds_per_step": 2, "jitter_seconds": {"values": [{"sequence": [0.5, 9]}, 0]}}
+    run(scenario(2, compute=compute, down=1, up=1), schedule)
+    assert sorted(told[:2]) == [(0, 6), (0.5, 6)]
+    assert sorted(told[2:]) == [(0, 4), (9, 4)]
+
+
+def test_what_a_task_waits_for_others_of_its_client_is_reported() -> None:
+    told: list[Any] = []
+
+    def schedule(server: Any) -> Schedule:
+        server.dispatch([0, 0, 0])
+        for _ in range(3):
+            told.append(server.timing((yield server.arrival())))
+
+    run(scenario([4], fleet={"queue": "fifo"}), schedule)
+    assert [report.waited for report in told] == [4, 8, 12]  # its 4 s are jitter_seconds
+    assert [report.computed for report in told] == [0, 0, 0]
+
+
+def test_the_longest_time_of_a_task_bounds_its_report() -> None:
+    told: list[Any] = []
+
+    def schedule(server: Any) -> Schedule:
+        arrived = yield server.wait(server.dispatch([0, 1]))
+        told.extend(map(server.timing, arrived))
+
+    compute = {"seconds_per_task": 4, "jitter_seconds": {"values": [2, 7]}, "max_seconds": 5}
+    run(scenario(2, compute=compute), schedule)
+    assert sorted(told) == [(2, 3), (5, 0)]
+
+
+def test_only_a_whole_update_has_a_report_of_its_time() -> None:
+    def schedule(server: Any) -> Schedule:
+        task = server.dispatch(0)
+        with pytest.raises(ScheduleError, match="no report of its time"):
+            server.timing(task)
+        yield server.sleep(1)
+        server.recall(task)
+        task = yield server.arrival()
+        with pytest.raises(ScheduleError, match="no report of its time"):
+            server.timing(task)
+
+    run(scenario([4], **TEN_STEPS), schedule)
+
+
+# -- recall --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(0, 0), (1, 2), (2, 5), (3.9, 9)])

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from afl_sim.scenario.units import Quantity
 from afl_sim.scenario.wording import hint
 
 MAX_ROWS = 10_000_000
@@ -123,6 +124,12 @@ class Table(ABC):
                 ],
                 key,
             )
+
+    def refuse_other_unit(self, name: str, quantity: Quantity) -> None:
+        """Raise TableProblems if a column's name says a unit of something else."""
+        why = quantity.misnamed(name)
+        if why is not None:
+            raise TableProblems([f"{self.header}: {why}"], ("column",))
 
     def named(self) -> str:
         """The names of the columns as a message lists them."""
