@@ -9,7 +9,7 @@ SAY_SIZE = @echo "installed in $(VENV): $$(du -sh $(VENV) | cut -f1)"
 # Where it is set, each of the many processes of the tests compiles the package anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo install test slow lint docs bench reproduce clean
+.PHONY: demo install test slow lint docs bench compiled reproduce clean
 
 demo: $(VENV)/.installed
 	$(BIN)/afl-sim run quickstart --plot
@@ -33,6 +33,10 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python tests/benchmarks/bench.py
+
+# A wheel with compiled schedules, in dist/. It needs a C compiler.
+compiled: $(VENV)/.installed-test
+	AFL_SIM_COMPILE=2 $(BIN)/python -m build --wheel --no-isolation
 
 reproduce: $(VENV)/.installed
 	$(BIN)/afl-sim reproduce --all --workers auto

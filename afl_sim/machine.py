@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 from functools import cache
+from importlib.util import find_spec
 
 
 def usable_processors() -> int:
@@ -17,6 +18,12 @@ def usable_processors() -> int:
     if affinity is not None:
         return len(affinity(0))
     return os.cpu_count() or 1
+
+
+def compiled() -> bool:
+    """Whether this is the optional build, whose schedules run through compiled modules."""
+    found = find_spec("afl_sim.streams")  # one of them
+    return found is not None and not str(found.origin).endswith(".py")
 
 
 def physical_memory() -> int | None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +50,7 @@ class Streams:
         self._keys: dict[str, int] = {}
         self._rows: dict[tuple[str, int], int] = {}  # where the last row of a client ended
         self._made: dict[str, dict[int, float]] = {}  # purpose -> counter -> the draw
+        self._root = hashlib.sha256(f"afl_sim/{seed}/".encode())
 
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
         """A uniform draw in the open interval (0, 1).
@@ -62,7 +62,7 @@ class Streams:
         """
         made = self._made.get(purpose)
         if made is not None:
-            draw = made.pop((client << 32) + k & _MASK, None)
+            draw = made.pop((client << 32) + k, None)
             if draw is not None:
                 return draw
             if k >= _LATER and k >= self._rows.get((purpose, client), k):
@@ -131,7 +131,7 @@ class Streams:
             self._rows.clear()
         self._rows[purpose, client] = k + _ROW
         self.make(purpose, np.full(_ROW, client), np.arange(k, k + _ROW))
-        return self._made[purpose].pop((client << 32) + k & _MASK)
+        return self._made[purpose].pop((client << 32) + k)
 
     def integer(self, purpose: str, client: int = 0, k: int = 0) -> int:
         """An integer in ``[0, 2**63)``, for seeding another generator (torch's, per task)."""
@@ -152,10 +152,6 @@ class Streams:
         hasher.update(f"{purpose}/{client}/{k}".encode())
         digest = hasher.digest()
         return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
-
-    @cached_property
-    def _root(self) -> hashlib._Hash:
-        return hashlib.sha256(f"afl_sim/{self.seed}/".encode())
 
     def __repr__(self) -> str:
         return f"Streams(seed={self.seed})"

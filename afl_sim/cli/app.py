@@ -11,6 +11,7 @@ import typer.core
 from afl_sim import __version__
 from afl_sim.cli.output import failed_output, say_errors
 from afl_sim.errors import AflSimError
+from afl_sim.machine import compiled
 
 # As help shows them: in the order in which they are needed.
 _ORDER = (
@@ -73,7 +74,7 @@ def main() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"afl-sim {__version__}")
+        print(f"afl-sim {__version__}{' (compiled)' if compiled() else ''}")
         raise typer.Exit
 
 

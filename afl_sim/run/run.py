@@ -13,6 +13,7 @@ from afl_sim.run.finished import Finished, Status
 from afl_sim.run.observer import Observer, Progress
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
+from afl_sim.run.searches import FewerSearches
 from afl_sim.run.timing import NumericHalf, TimingOnly
 from afl_sim.user_code import reason
 from afl_sim.world.account.costs import Totals
@@ -130,6 +131,7 @@ class _Clock:
         report = self._report if observer.progress is not None else None
         followed = report is not None or observer.first_version is not None
         self._pulse = Pulse(report, observer.stop_wanted)
+        self._searches = FewerSearches()
         self.world = world_of(
             half.scenario,
             prepared.partition.size,
@@ -147,7 +149,7 @@ class _Clock:
     def turn(self) -> tuple[Status, Ending, str | None, BaseException | None]:
         """Turn the clock to the end; returns how and when the run ended, why, and its error."""
         try:
-            with self._pulse:
+            with self._searches, self._pulse:
                 ending = self.world.run()
             self._half.check_over()
         except DivergedError as error:
@@ -182,6 +184,8 @@ class _Clock:
         """
         if self._half.replays(version):
             return
+        if self._half.trains:
+            self._searches.end()
         if monotonic() >= self._look_at:
             self._recorder.folder.check_there()
             self._look_at = monotonic() + _LOOK_EVERY

@@ -17,7 +17,10 @@ class NumericHalf(Protocol):
     Attributes:
         scenario: the scenario whose clock is turned.
         learner: answers the world's calls.
+        trains: whether there are numbers.
     """
+
+    trains: bool
 
     @property
     def scenario(self) -> Scenario: ...
@@ -54,6 +57,8 @@ class TimingOnly:
         scenario: the run's; stop rules that read results are left out.
         began: the value of `perf_counter` from which wall time counts.
     """
+
+    trains = False
 
     def __init__(self, scenario: Scenario, began: float) -> None:
         self.scenario = scenario.model_copy(update={"stop": scenario.stop.untrained})

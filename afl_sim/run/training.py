@@ -63,6 +63,8 @@ class Training:
         began: the value of `perf_counter` from which wall time counts.
     """
 
+    trains = True
+
     def __init__(
         self, prepared: Prepared, executor: Executor, recorder: Recorder, began: float
     ) -> None:

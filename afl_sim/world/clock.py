@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from heapq import heapify, heappop, heappush
-from itertools import count
 from typing import Any, Final
 
 import simpy
@@ -32,7 +31,7 @@ class Clock(simpy.Environment):
     Attributes:
         now_us: the clock.
         due: what is due at each later instant: one entry, or a list of them.
-        numbers: gives the number of a next entry.
+        number: that of the latest entry.
     """
 
     def __init__(self) -> None:
@@ -41,7 +40,7 @@ class Clock(simpy.Environment):
         self.due: dict[int, Entry | list[Entry]] = {}
         self._instants: list[int] = []  # a heap; it may have more than `due`
         self._here: list[Entry] = []  # a heap: what is left to do at this instant
-        self.numbers = count(1)
+        self.number = 0
         self._paused = False
         self._taken: dict[int, Any] = {}
         self._meet: Callable[[int], None] = _nobody
@@ -60,7 +59,8 @@ class Clock(simpy.Environment):
     ) -> None:
         """Have an event happen after ``delay`` microseconds, a whole number."""
         now = self.now_us
-        entry = (priority, now, 0, next(self.numbers), event)
+        number = self.number = self.number + 1
+        entry: Entry = (priority, now, 0, number, event)
         if delay:
             self.put(int(now + delay), entry)
         elif self._here:
@@ -77,7 +77,8 @@ class Clock(simpy.Environment):
             The entry, which is to become `Task.pending`.
         """
         now = self.now_us
-        entry = (NORMAL, now, 0, next(self.numbers), task)
+        number = self.number = self.number + 1
+        entry: Entry = (NORMAL, now, 0, number, task)
         if delay:
             self.put(now + delay, entry)
         else:

@@ -10,6 +10,7 @@ MICROSECONDS: Final = 1_000_000
 CLOCK_END: Final = 2**63 - 1
 """The last microsecond that the event log can hold, some 292,000 years from the start."""
 _LONGEST: Final = 1e300  # seconds: such a duration never ends, but is a number in microseconds
+_WHOLE: Final = 2.0**52  # from here on floats are whole numbers
 
 
 def to_microseconds(seconds: float, key: str) -> int:
@@ -26,4 +27,11 @@ def to_microseconds(seconds: float, key: str) -> int:
     """
     if not 0.0 <= seconds <= _LONGEST:
         raise ScenarioError(f"{key}: drew a duration of {seconds} s; expected a finite number >= 0")
-    return round(seconds * MICROSECONDS) or 1
+    exact = seconds * MICROSECONDS
+    if exact >= _WHOLE:
+        return round(exact)
+    below = int(exact)  # the rest is what `round` does, and compiled code does it faster
+    rest = exact - below
+    if rest > 0.5 or (rest == 0.5 and below & 1):
+        return below + 1
+    return below or 1

@@ -27,8 +27,9 @@ from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
 from afl_sim.world.server.adaptive import AdaptiveServer
 from afl_sim.world.server.ledger import Ledger, Log
-from afl_sim.world.server.server import Schedule, Server
+from afl_sim.world.server.server import Server
 from afl_sim.world.server.standstill import Standstill
+from afl_sim.world.server.supervision import Schedule
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.stopping import Ending, RunEnded, StopRules
 from afl_sim.world.tasks.roofline import StepCost

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,22 @@ def tree_of(commit: str) -> Iterator[Path]:
             yield place
         finally:
             subprocess.run([*git, "worktree", "remove", "--force", str(place)], check=True)
+
+
+@contextmanager
+def compiled() -> Iterator[Path]:
+    """This package with its schedules compiled, in a temporary folder while the block lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, HERE],
+            env={**os.environ, "AFL_SIM_COMPILE": "2"},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        (wheel,) = Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(Path(folder) / "site")
+        yield Path(folder) / "site"
 
 
 @dataclass(frozen=True)
@@ -120,7 +137,9 @@ class Build:
 
     def schedule(self, scenario: str, *settings: str) -> dict[str, Any]:
         """Have it run a scenario that comes with the package, timing-only."""
-        file = self.tree / "scenarios" / scenario
+        source = self.tree / "scenarios"
+        folder = source if source.is_dir() else self.tree / "afl_sim" / "scenarios"  # of a wheel
+        file = folder / scenario
         return self.run("schedule", scenario=str(file), settings=list(settings))
 
     def __enter__(self) -> Self:

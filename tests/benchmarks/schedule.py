@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import ExitStack
 
-from builds import EARLIER, HERE, Build, tree_of
+from builds import EARLIER, HERE, Build, compiled, tree_of
 from measuring import Section, main, median_ratio
 
 _SCENARIO = "million-clients.yaml"
@@ -37,6 +37,7 @@ def measure(quick: bool) -> Section:
         if not quick:  # which has to work without the history, too
             earlier = held.enter_context(tree_of(EARLIER))
             builds[EARLIER] = held.enter_context(Build(earlier))
+            builds["compiled"] = held.enter_context(Build(held.enter_context(compiled())))
         for build in builds.values():  # imports, data and caches are not timed
             build.schedule(_SCENARIO, *settings("fedbuff", 20, 1_000))
         for clients in (100,) if quick else (100, 1_000, 10_000):
@@ -52,7 +53,7 @@ def measure(quick: bool) -> Section:
             *(f"updates a second, {name}" for name in builds),
             "bare SimPy, updates a second",
             "times as long as bare SimPy",
-            *([] if quick else [f"times as fast as {EARLIER}"]),
+            *([] if quick else [f"times as fast as {EARLIER}", "the same, compiled"]),
         ),
         rows,
         (
@@ -82,6 +83,7 @@ def _row(
     ratios = [f"{median_ratio(here, seconds['bare']):.1f}"]
     if EARLIER in seconds:
         ratios.append(f"{median_ratio(seconds[EARLIER], here):.2f}")
+        ratios.append(f"{median_ratio(seconds[EARLIER], seconds['compiled']):.2f}")
     rates = [f"{1 / min(each):,.0f}" for each in seconds.values()]
     return (strategy, f"{clients:,}", *rates, *ratios)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
 
 from afl_sim.errors import ScenarioError
 from afl_sim.world.links.network import ClientLink, ServerLink
@@ -16,8 +15,12 @@ from afl_sim.world.tasks.task import Task, Timing
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
+Transfers = tuple[int, int, int, int, int, int]
+"""Of a task's download, then of its upload: microseconds and bytes on the client's link, and the
+microseconds of work on the server's."""
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class Durations:
     """The models of computation and network that a scenario describes.
 
@@ -43,13 +46,18 @@ class Durations:
     steady: bool
     per_task: Sequence[str]
     per_client: Sequence[str]
+    # The transfers of clients, where those of all tasks of a client are alike.
+    _kept: dict[int, Transfers] = field(default_factory=dict, init=False, repr=False)
 
     def plan(self, task: Task) -> None:
         """Draw how long each leg will take, and so when the update is due at the earliest."""
         client = task.client
-        transfers = self._usual(client) if self.steady else self._transfers(client, task.number)
-        task.download_us, task.download_bytes, down = transfers[:3]
-        task.upload_us, task.upload_bytes, up = transfers[3:]
+        transfers = self._kept.get(client)
+        if transfers is None:
+            transfers = self._transfers(client, task.number)
+        task.download_us, task.download_bytes, down, task.upload_us, task.upload_bytes, up = (
+            transfers
+        )
         if self.server_download.queue is None:
             task.download_us += down
         else:
@@ -63,20 +71,18 @@ class Durations:
             task.compute_us = self.compute(client).microseconds(task, begin_us)
         task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
 
-    def _transfers(self, client: int, number: int) -> tuple[int, int, int, int, int, int]:
-        """Download and upload: microseconds and bytes on the client's link, and server's work."""
+    def _transfers(self, client: int, number: int) -> Transfers:
         down, up = self.download_bytes, self.upload_bytes
-        return (
-            *self.download(client).transfer(client, number, down),
-            self.server_download.work(client, number, down),
-            *self.upload(client).transfer(client, number, up),
-            self.server_upload.work(client, number, up),
-        )
-
-    @cached_property
-    def _usual(self) -> Callable[[int], tuple[int, int, int, int, int, int]]:
-        """The transfers of a client, where those of all its tasks are alike."""
-        return lru_cache(_CLIENTS_KEPT)(lambda client: self._transfers(client, 0))
+        download_us, downloaded = self.download(client).transfer(client, number, down)
+        upload_us, uploaded = self.upload(client).transfer(client, number, up)
+        down_work_us = self.server_download.work(client, number, down)
+        up_work_us = self.server_upload.work(client, number, up)
+        transfers = download_us, downloaded, down_work_us, upload_us, uploaded, up_work_us
+        if self.steady:
+            if len(self._kept) >= _CLIENTS_KEPT:
+                self._kept.clear()
+            self._kept[client] = transfers
+        return transfers
 
     def expected_seconds(self, client: int) -> float:
         """The mean round trip of the client's tasks, where none has to wait for a link.

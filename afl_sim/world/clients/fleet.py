@@ -48,9 +48,6 @@ class Fleet(Legs):
         faults: what goes wrong; None if nothing does.
         reports: whom the clients report to.
         ahead: takes the rows of legs that nothing can disturb; None if something can.
-
-    Attributes:
-        plan: draws how long each leg of a task will take, and so when its update is due.
     """
 
     def __init__(
@@ -64,7 +61,6 @@ class Fleet(Legs):
         ahead: LogAhead | None = None,
     ) -> None:
         super().__init__(env)
-        self.plan: Callable[[Task], None] = durations.plan
         self._workload = workload
         self._durations = durations
         self._compute = durations.compute
@@ -86,6 +82,10 @@ class Fleet(Legs):
                 uploaded=self._upload_on,
                 arrive=self._arrive,
             )
+
+    def plan(self, task: Task) -> None:
+        """Draw how long each leg of a task will take, and so when its update is due."""
+        self._durations.plan(task)
 
     @property
     def punctual(self) -> bool:

@@ -39,7 +39,6 @@ class QueueingFleet(Fleet):
         reports: Reports,
     ) -> None:
         super().__init__(env, workload, durations, outages, faults, reports)
-        self.plan = self._plan
         self._queues: dict[int, deque[Task]] = {}  # the first is the one that is computed
 
     @property
@@ -47,7 +46,7 @@ class QueueingFleet(Fleet):
         """False: a task may have to wait for others."""
         return False
 
-    def _plan(self, task: Task) -> None:
+    def plan(self, task: Task) -> None:
         """The task is due after those before it, at the earliest."""
         self._durations.plan(task)
         queue = self._queues.get(task.client)

@@ -20,7 +20,7 @@ from simpy.events import NORMAL
 
 from afl_sim.world.clock import Clock
 from afl_sim.world.microseconds import CLOCK_END
-from afl_sim.world.tasks.task import Phase, Task
+from afl_sim.world.tasks.task import Entry, Phase, Task
 
 _TRIED: Final = 256
 """Tasks after which foreseeing stops if too many of them were disturbed."""
@@ -80,6 +80,7 @@ class Undisturbed:
         self._computed = computed
         self._uploaded = uploaded
         self._arrive = arrive
+        self._then = self._end  # made once
         self._ends: dict[int, Task | list[Task]] = {}  # instant -> whose leg ends then
         self._tasks = 0
         self._disturbed = 0
@@ -103,7 +104,7 @@ class Undisturbed:
         if computed > CLOCK_END or downloaded in env.due or computed in env.due:
             return False
         self._tasks += 1
-        number = task.foreseen = next(env.numbers)
+        number = env.number = task.foreseen = env.number + 1
         loads = downloaded > sent
         self._log.add(
             sent,
@@ -125,9 +126,10 @@ class Undisturbed:
                 there.append(task)
             else:
                 ends[at_us] = [there, task]  # type: ignore[list-item]
-        task.then = self._end
-        task.pending = (NORMAL, computed, downloaded, number, task)
-        env.put(arrives, task.pending)
+        task.then = self._then
+        entry: Entry = (NORMAL, computed, downloaded, number, task)
+        task.pending = entry
+        env.put(arrives, entry)
         return True
 
     def disturb(self, task: Task) -> None:
@@ -150,13 +152,14 @@ class Undisturbed:
         env.withdraw(arrives, number)
         if now < downloaded:
             task.then, task.leg_ends_us = self._downloaded, downloaded
-            task.pending = (NORMAL, task.sent_us, 0, number, task)
+            since, before = task.sent_us, 0
         else:
             task.phase, task.computing_since_us = Phase.COMPUTING, downloaded
             task.then, task.leg_ends_us = self._computed, computed
-            before = task.sent_us if downloaded > task.sent_us else 0
-            task.pending = (NORMAL, downloaded, before, number, task)
-        env.put(task.leg_ends_us, task.pending)
+            since, before = downloaded, task.sent_us if downloaded > task.sent_us else 0
+        entry: Entry = (NORMAL, since, before, number, task)
+        task.pending = entry
+        env.put(task.leg_ends_us, entry)
 
     def _end(self, task: Task) -> None:
         """A task arrives that nothing has disturbed."""

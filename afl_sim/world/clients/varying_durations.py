@@ -27,7 +27,7 @@ class _Begun:
     course: Course
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class VaryingDurations(Durations):
     """The models of computation and network, some of whose links vary in time."""
 

@@ -7,7 +7,6 @@ client's own, an upload first the client's own and then the server's.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import simpy
 
@@ -20,7 +19,7 @@ from afl_sim.world.links.pace import Pace
 from afl_sim.world.links.traced import capacity_of, drawn_link
 from afl_sim.world.microseconds import to_microseconds
 
-_RATES_KEPT = 1 << 14
+_CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
 
 class ClientLink:
@@ -65,8 +64,8 @@ class ClientLink:
             else drawer(link.bandwidth, streams, f"network.{name}.bandwidth")
         )
         self._alike = not self.per_client  # so that any client stands for all
-        self._terms = lru_cache(_RATES_KEPT)(self._draw_terms)
-        self._steady_us = lru_cache(_RATES_KEPT)(self._round)
+        self._kept: dict[int, tuple[float, float]] = {}  # the terms of some clients
+        self._usual_us: dict[int, int] = {}  # of all clients, by size, where they are alike
 
     def transfer(self, client: int, number: int, size: int) -> tuple[int, int]:
         """Microseconds and bytes of the transfer of ``size`` bytes for a client's task.
@@ -76,7 +75,7 @@ class ClientLink:
         if self.steady:
             if self._free:
                 return 0, size
-            return self._steady_us(0 if self._alike else client, size), size
+            return self._steady_us(client, size), size
         attempts = self._attempts(client, number)
         if self._free or self._spec.jitter.constant == 0:
             return 0, attempts * size
@@ -97,8 +96,13 @@ class ClientLink:
         latency, per_byte = self._terms(client)
         return latency + size * per_byte
 
-    def _round(self, client: int, size: int) -> int:
-        return to_microseconds(self._seconds(client, size), self._key)
+    def _steady_us(self, client: int, size: int) -> int:
+        if self._alike and size in self._usual_us:
+            return self._usual_us[size]
+        found = to_microseconds(self._seconds(client, size), self._key)
+        if self._alike:
+            self._usual_us[size] = found
+        return found
 
     def _attempts(self, client: int, number: int) -> int:
         """1 + the number of losses, P(more than k) = loss ** k."""
@@ -108,10 +112,17 @@ class ClientLink:
         u = self._streams.uniform(f"network.{self._name}.loss", client, number)
         return 1 + int(math.log(u) / math.log(loss))
 
-    def _draw_terms(self, client: int) -> tuple[float, float]:
-        bandwidth = self._bandwidth_of
-        per_byte = 0.0 if bandwidth is None else 1.0 / bandwidth(client, 0)
-        return self._latency_of(client, 0), per_byte
+    def _terms(self, client: int) -> tuple[float, float]:
+        """The client's latency in seconds, and seconds for each byte."""
+        terms = self._kept.get(client)
+        if terms is None:
+            bandwidth = self._bandwidth_of
+            per_byte = 0.0 if bandwidth is None else 1.0 / bandwidth(client, 0)
+            terms = self._latency_of(client, 0), per_byte
+            if len(self._kept) >= _CLIENTS_KEPT:
+                self._kept.clear()
+            self._kept[client] = terms
+        return terms
 
 
 class ServerLink:

@@ -39,7 +39,8 @@ class Inbox:
         self._env = env
         self._ledger = ledger
         self._learner = learner
-        self._free = idle_waits.free
+        self._idle_waits = idle_waits
+        self._taken = self._take_value  # made once
         self._listener = listener
         self._kept: dict[Task, None] = {}  # in order of arrival
         self._reader: simpy.Event | None = None
@@ -75,7 +76,7 @@ class Inbox:
         if self._reader is not None:
             raise ScheduleError("two processes wait for an arrival; only one may read the inbox")
         event = simpy.Event(self._env)
-        event.callbacks.append(self._take_value)
+        event.callbacks.append(self._taken)
         if self._kept:
             first = next(iter(self._kept))
             del self._kept[first]
@@ -89,7 +90,7 @@ class Inbox:
         arrived = list(self._kept)
         self._kept.clear()
         for task in arrived:
-            self._free(task)
+            self._idle_waits.free(task)
         return arrived
 
     def give_to_wait(self, task: Task) -> None:
@@ -99,14 +100,14 @@ class Inbox:
     def take(self, task: Task) -> None:
         """Take one update, whether it is here or was taken before."""
         self._kept.pop(task, None)
-        self._free(task)
+        self._idle_waits.free(task)
 
     def discard(self, task: Task) -> None:
         """Do without an update that has arrived."""
         self._kept.pop(task, None)
         self._ledger.discard(task)
         self._learner.drop(task)
-        self._free(task)
+        self._idle_waits.free(task)
 
     def _take_value(self, event: Any) -> None:
-        self._free(event._value)
+        self._idle_waits.free(event._value)

@@ -70,9 +70,9 @@ class Sender:
         self._env = env
         self._ledger = ledger
         self._presence = presence
-        self._free = idle_waits.free
+        self._idle_waits = idle_waits
         self._learner = learner
-        self._amount = workload.amount
+        self._workload = workload
         self._extra = None if workload.personal is None else workload.extra_steps
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
@@ -189,7 +189,7 @@ class Sender:
         self.sent[client] = number + 1
         now = self._env.now_us
         version = self._ledger.version
-        steps, samples = self._amount(client, number, order.epochs, order.steps)
+        steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
         if waiting is None:
             task = Task(client, number, version, steps, samples, now, order.until_polled)
             task.order = order
@@ -222,7 +222,7 @@ class Sender:
         task.pending = None
         task.phase = phase
         del self.waiting[task]
-        self._free(task)
+        self._idle_waits.free(task)
         if task.waiter is not None:
             task.waiter.give_up(task)
 
@@ -230,7 +230,7 @@ class Sender:
         """Nobody works on the task any more."""
         self.fleet.halt(task)
         self._learner.drop(task)
-        self._free(task)
+        self._idle_waits.free(task)
 
     def _replace(self, task: Task) -> None:
         """Send another task in place of one that has failed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 from typing import Any, TypeVar, overload
 
@@ -10,16 +10,13 @@ import simpy
 
 from afl_sim.errors import ScheduleError
 from afl_sim.streams import Streams
-from afl_sim.user_code import code_of
 from afl_sim.world.clock import Done
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.parts import Parts
 from afl_sim.world.server.statistics import Counts
+from afl_sim.world.server.supervision import Schedule, supervised
 from afl_sim.world.server.waiting import Wait
 from afl_sim.world.tasks.task import Order, Phase, Task, Timing
-
-Schedule = Generator[simpy.Event, Any, None]
-"""A strategy's life in virtual time: a SimPy process."""
 
 T = TypeVar("T")
 
@@ -316,11 +313,7 @@ class Server:
 
     def spawn(self, schedule: Schedule) -> simpy.Event:
         """Run another process beside this one; the event is the end of that process."""
-        return self._env.process(self._supervised(schedule))
-
-    def _supervised(self, schedule: Schedule) -> Schedule:
-        with code_of(self._strategy, "schedule"):
-            return (yield from schedule)
+        return self._env.process(supervised(schedule, self._strategy))
 
     # -- making versions -------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class VersionMaker:
         self._env = env
         self._ledger = ledger
         self._learner = learner
-        self._take = inbox.take
+        self._inbox = inbox
         self._alarm = alarm
         self._aggregation_seconds = times.aggregation
         self._evaluation_seconds = times.evaluation
@@ -135,7 +135,7 @@ class VersionMaker:
                 continue  # an update that a method uses again counts once
             task.phase = Phase.AGGREGATED
             if not task.freed:
-                self._take(task)  # a schedule may use an update that it never took
+                self._inbox.take(task)  # a schedule may use an update that it never took
             ledger.use(task, text)
         self._on_version()
 

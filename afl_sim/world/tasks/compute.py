@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache, reduce
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +86,7 @@ class Compute:
             if law.constant is None and not (self._per_step and name == JITTER)
         ]
         self.per_client = [] if self._level.constant is not None else [SPEED]
-        self.level = lru_cache(_LEVELS_KEPT)(self._draw_level)
+        self._levels: dict[int, float] = {}  # of some clients
         self._repeated: dict[int, tuple[int, float]] = {}  # client -> its task, its first step (s)
         self._jitter_of = drawer(self._jitter, streams, JITTER)
         self._extra_of = drawer(self._extra, streams, JITTER_SECONDS)
@@ -108,6 +108,11 @@ class Compute:
         left = max(0.0, seconds * MICROSECONDS - task.worked_us)
         (end,) = self._stretch(task.client, begin_us, [left])
         return round(end) or 1
+
+    def level(self, client: int) -> float:
+        """The client's persistent speed: seconds for each of its units of work."""
+        level = self._levels.get(client)
+        return self._draw_level(client) if level is None else level
 
     def work(self, task: Task, elapsed_us: int) -> float:
         """The work done ``elapsed_us`` after the computation began, in microseconds at rate 1.
@@ -255,8 +260,13 @@ class Compute:
         return mean_of_capped(usual, *laws)
 
     def _draw_level(self, client: int) -> float:
+        if len(self._levels) >= _LEVELS_KEPT:
+            self._levels.clear()
         level = draw(self._level, self._streams, SPEED, client)
-        return level * self._gradients if self._unit in ("sample", "step") else level
+        if self._unit in ("sample", "step"):
+            level *= self._gradients
+        self._levels[client] = level
+        return level
 
     def _usual(self, client: int, steps: int, extra: int, samples: int) -> float:
         """Seconds without jitter.

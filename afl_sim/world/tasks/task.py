@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import simpy
 
+from afl_sim.world.tasks.weakly_held import WeaklyHeld
+
 if TYPE_CHECKING:
     from afl_sim.world.links.contended import Transfer
 
 
-Entry = tuple[int, int, int, int, Any]
+Entry = tuple[Any, ...]
 """What is due at an instant (`afl_sim.world.clock`), in its order among all that is due there: its
 priority, the instant at which it was put, the instant at which what put it was put (0 where that
-makes no difference), a number that grows, and an event or a task."""
+makes no difference), a number that grows, and an event or a task. The length is left open, since
+compiled code would copy a tuple of known length, and what is pending is told by identity."""
 
 
 class Waiter(Protocol):
@@ -83,7 +86,7 @@ class Timing(NamedTuple):
     computed: float
 
 
-class Task:
+class Task(WeaklyHeld):
     """One task of one client: what a schedule holds, waits for and aggregates.
 
     Attributes:
@@ -102,8 +105,6 @@ class Task:
 
     # Most tasks keep these values, so that making one costs little.
     until_polled = False
-    order = PLAIN
-    phase = Phase.DOWNLOADING
     extra_steps = 0
     link_us = -1  # when it left the server's download link or came to the upload link
     queued_since_us = -1  # while it waits at its client, behind other tasks
@@ -125,10 +126,7 @@ class Task:
     arrival = -1  # the arrival's ordinal over the whole run
     unwanted = False  # discard on arrival
     freed = False  # its client need not be told again that it is over
-    # The end of the current leg, and what follows it; all other ends are stale.
-    pending: Entry | simpy.Event | Transfer[Task] | None = None
-    then: Callable[[Task], None] | None = None
-    waiter: Waiter | None = None  # who gets the arrival; if None, the inbox
+    then: Callable[[Task], None] | None = None  # what follows the current leg
     job: Any = None
 
     def __init__(
@@ -149,6 +147,11 @@ class Task:
         self.samples = samples
         self.sent_us = sent_us
         self.due_us = sent_us  # when the update arrives, if it never has to wait for a link
+        self.order = PLAIN
+        self.phase = Phase.DOWNLOADING
+        # The end of the current leg; all other ends are stale.
+        self.pending: Entry | simpy.Event | Transfer[Task] | None = None
+        self.waiter: Waiter | None = None  # who gets the arrival; if None, the inbox
         if until_polled:
             self.until_polled = True
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from afl_sim.streams import Streams
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Workload:
     """The amount of work in a client's task.
 
@@ -45,6 +44,14 @@ class Workload:
     streams: Streams
     personal: FedRep | Ditto | None = None
     most: npt.NDArray[np.int64] | None = None
+    _alike: bool = field(init=False, repr=False)  # whether a client's tasks are
+    _amounts: dict[int, tuple[int, int]] = field(default_factory=dict, init=False, repr=False)
+    # The same by the number of samples that a client holds.
+    _by_size: dict[int, tuple[int, int]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        amount = self.steps or self.epochs
+        self._alike = amount is not None and amount.constant is not None
 
     def batch_size_of(self, client: int) -> int | None:
         """Samples in a mini-batch of the client; None for its whole data."""
@@ -63,8 +70,9 @@ class Workload:
 
         ``epochs`` or ``steps`` override the draw.
         """
-        if epochs is None and steps is None and self._usual is not None:
-            return self._usual(client)
+        if epochs is None and steps is None and self._alike:
+            found = self._amounts.get(client)
+            return self._usual(client) if found is None else found
         steps = self.task_steps(client, number, epochs, steps)
         return steps, self.samples(client, steps) + self.extra_samples(client)
 
@@ -125,36 +133,28 @@ class Workload:
         assert self.epochs is not None
         return self.epochs.mean(client) * self.batches(client)
 
-    @cached_property
-    def _constant(self) -> bool:
-        """Whether a client's tasks are all alike."""
-        amount = self.steps or self.epochs
-        return amount is not None and amount.constant is not None
-
-    @cached_property
-    def _usual(self) -> Callable[[int], tuple[int, int]] | None:
-        """`amount` of each task of a client, where all of them are alike; else None."""
-        if not self._constant:
-            return None
-
-        def of_client(client: int) -> tuple[int, int]:
-            steps = self.task_steps(client, 0)
-            return steps, self.samples(client, steps) + self.extra_samples(client)
-
+    def _usual(self, client: int) -> tuple[int, int]:
+        """`amount` of each task of a client, where all of them are alike."""
+        amounts = self._amounts
         if self.most is not None:
-            return lru_cache(_CLIENTS_KEPT)(of_client)
-        known: dict[int, tuple[int, int]] = {}  # by the number of samples that a client holds
-
-        def of_size(client: int) -> tuple[int, int]:
+            found = self._of_first(client)
+        else:
             held = self.samples_of(client)
-            found = known.get(held)
-            if found is None:
-                if len(known) >= _CLIENTS_KEPT:
-                    known.clear()
-                found = known[held] = of_client(client)
-            return found
+            of_size = self._by_size.get(held)
+            found = self._of_first(client) if of_size is None else of_size
+            if of_size is None:
+                if len(self._by_size) >= _CLIENTS_KEPT:
+                    self._by_size.clear()
+                self._by_size[held] = found
+        if len(amounts) >= _CLIENTS_KEPT:
+            amounts.clear()
+        amounts[client] = found
+        return found
 
-        return lru_cache(_CLIENTS_KEPT)(of_size)
+    def _of_first(self, client: int) -> tuple[int, int]:
+        """`amount` of a client's first task."""
+        steps = self.task_steps(client, 0)
+        return steps, self.samples(client, steps) + self.extra_samples(client)
 
     def _draw(self, amount: Distribution, client: int, number: int) -> float:
         return draw(amount, self.streams, "training.amount", client, number)
