@@ -82,8 +82,8 @@ class ATA(GradientStrategy, ConcurrentStrategy):
         "synchronous",
         keeps="nothing (a server optimizer: its moments)",
         checked="authors' code",
-        source="vectozavr/ringmaster-lmo at commit 9013e25, "
-        "code/experiments/asynchronous/algorithm.py (ATA, harmonia, discordia)",
+        source="vectozavr/ringmaster-lmo, "
+        "code/experiments/asynchronous/algorithm.py (ATA, harmonia, discordia), at commit 9013e25",
     )
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")

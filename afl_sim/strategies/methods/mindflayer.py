@@ -39,8 +39,8 @@ class MindFlayer(GradientStrategy, ConcurrentStrategy):
         "synchronous",
         keeps="nothing (a server optimizer: its moments)",
         checked="authors' code",
-        source="vectozavr/ringmaster-lmo at commit 9013e25, "
-        "code/experiments/asynchronous/algorithm.py (FixedClipping)",
+        source="vectozavr/ringmaster-lmo, "
+        "code/experiments/asynchronous/algorithm.py (FixedClipping), at commit 9013e25",
         unconfirmed="the mean in place of B is ours. There B_i and t_i differ from worker to "
         "worker, and B is known (code/experiments/theoritical/mf_theoritical_batches.py); the "
         "paper's text was looked for, and only its abstract was found",
