@@ -153,5 +153,8 @@ class Streams:
         digest = hasher.digest()
         return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
 
+    def __reduce__(self) -> tuple[type[Streams], tuple[int]]:
+        return Streams, (self.seed,)  # what it keeps of its draws does not travel
+
     def __repr__(self) -> str:
         return f"Streams(seed={self.seed})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +21,13 @@ def block(purpose: str = "compute.jitter", seed: int = 1, clients: int = 200) ->
     """Draws of many clients' first tasks, shape (clients, N / clients)."""
     ks = np.arange(N // clients)
     return Streams(seed).uniforms(purpose, np.arange(clients)[:, None], ks)
+
+
+def test_streams_that_have_drawn_travel_to_another_process() -> None:
+    here = Streams(3)
+    first = [here.uniform("compute.jitter", 7, k) for k in range(200)]
+    there = pickle.loads(pickle.dumps(here))
+    assert [there.uniform("compute.jitter", 7, k) for k in range(200)] == first
 
 
 # -- addresses -----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -395,6 +396,8 @@ def unrecorded(scenario: Any) -> tuple[Any, list[Any]]:
             self.events: Any = SimpleNamespace(append=lambda *event, **more: None, ahead=None)
             self.metrics = MetricsLog()
             self._sinks = []
+            self._untold = deque()
+            self._counted = None
 
     recorder = Unwritten()
     with api._place_of_work(scenario, False, None) as chosen:
