@@ -183,12 +183,12 @@ def test_a_run_that_ends_while_it_replaces_another(wrong: str, tmp_path: Path) -
     case = Case("run", scenario())
 
     def again(run: Path) -> Any:
-        return run_case(case, run, Options(force=True)).run
+        return run_case(case, run, Options(force=True)).opened()
 
     def afterwards(run: Path) -> Any:
         bring_back(run.parent, {"run"})
         assert run.exists()
-        return run_case(case, run, Options(resume=True)).run
+        return run_case(case, run, Options(resume=True)).opened()
 
     assert_whole_after_each(tmp_path, wrong, start, again, afterwards, start)
 

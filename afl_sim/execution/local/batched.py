@@ -187,7 +187,8 @@ class BatchedExecutor:
                 for row, (one, at) in enumerate(zip(local, begun, strict=True))
                 if at.second is not None and one.steps
             ]
-            seconds = trainer.train([one for _, one in others], tasks[0].lr_factor)
+            again = [one for _, one in others]
+            seconds = trainer.train(again, tasks[0].lr_factor) if again else []
         for (row, _), second in zip(others, seconds, strict=True):
             results[row] = less_second(results[row], begun[row], second)
         for future, task, at, result in zip(group, tasks, begun, results, strict=True):
