@@ -40,7 +40,9 @@ def plot(
     x: Annotated[
         str | None,
         typer.Option(
-            "--x", help="What curves are drawn against: time, versions, updates, samples or bytes."
+            "--x",
+            help="What curves are drawn against: time, versions, updates, samples, bytes, energy, "
+            "price or carbon.",
         ),
     ] = None,
     xlim: Annotated[

@@ -126,7 +126,9 @@ def bounds_memory(scenario: Scenario) -> bool:
 
 def _needs(scenario: Scenario) -> tuple[ModelCost, int, int]:
     """The cost of the model, the numbers of the optimizer, and further vectors in training."""
-    copies = int(settings_of(scenario).proximal > 0) + int(corrects(strategy_of(scenario)))
+    strategy = strategy_of(scenario)
+    copies = int(settings_of(scenario).proximal > 0) + int(corrects(strategy))
+    copies += 2 * (strategy.gradients_per_step - 1)  # each has a model, beside the gradient before
     copies += isinstance(scenario.training.personalization, Ditto)
     return model_cost_of(scenario), optimizer_states(scenario), copies
 

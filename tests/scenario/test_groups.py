@@ -212,6 +212,36 @@ def test_a_key_that_no_group_has_is_told_with_the_nearest() -> None:
     assert "did you mean 'compute'" in told
 
 
+@pytest.mark.parametrize("strategy", ["fedqueue", "ata", "rescaled_asgd"])
+@pytest.mark.parametrize(
+    ("fleet", "expected"),
+    [
+        ("compute: {jiter: 2}", "did you mean 'jitter'?"),
+        ("network: {upload: {bandwith: 100}}", "did you mean 'bandwidth'?"),
+        ("faults: {crash: 7}", "clients.faults.crash"),
+        ("queue: filo", "clients.queue"),
+        ("devices: {trace: none.csv}", "none.csv"),
+        ("memory: {bytes: -1}", "clients.memory"),
+        ("power: {compute: -1}", "clients.power.compute"),
+    ],
+)
+def test_a_mistake_of_the_fleet_beside_groups_is_told_alone(
+    tmp_path: Path, fleet: str, expected: str, strategy: str
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(
+        f"strategy: {{kind: {strategy}}}\nstop: {{updates: 9}}\nclients:\n  {fleet}\n  count: 8\n"
+        "  groups:\n    - {name: a, share: 0.5}\n"
+        "    - {name: b, share: 0.5, compute: {efficiency: 1}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(file)
+    (told,) = str(caught.value).split("\n")
+    assert told.startswith(f"{file}:4: ")
+    assert expected in told
+
+
 def test_speeds_in_different_units_cannot_be_correlated_with_data() -> None:
     data = "data: {speed_correlation: {of: samples, strength: 0.5}}\n"
     (told,) = messages(PHONES % "compute: {seconds_per_step: 1}", before=data)

@@ -76,6 +76,8 @@ def valid_part(
         return None
     parts: dict[str, Any] = {}
     for inner, field in kinds[0].model_fields.items():
+        if inner in data and inner in _with_validators(kinds[0]):
+            continue
         key = field.alias or inner
         below = [path[1:] for path in wrong if path and path[0] == key]
         if key in data:
@@ -85,6 +87,16 @@ def valid_part(
         elif not below and not field.is_required() and not field.validate_default:
             parts[inner] = field.get_default(call_default_factory=True)
     return Partial(kinds[0], parts)
+
+
+@cache
+def _with_validators(spec: type[BaseModel]) -> frozenset[str]:
+    """The fields that have validators of the model, such as groups, which the fleet completes.
+
+    These may look at other fields. Where one of those has a mistake, nobody knows what they make.
+    """
+    validators = spec.__pydantic_decorators__.field_validators.values()
+    return frozenset(name for validator in validators for name in validator.info.fields)
 
 
 @cache

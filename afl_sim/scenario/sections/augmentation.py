@@ -72,7 +72,7 @@ BUILT_IN = {
 
 def _which(block: Any) -> str:
     kind = block.get("kind") if isinstance(block, dict) else getattr(block, "kind", None)
-    return kind if kind in BUILT_IN else "torchvision"
+    return kind if isinstance(kind, str) and kind in BUILT_IN else "torchvision"
 
 
 Augmentation = Annotated[

@@ -6,11 +6,13 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import e, log, sqrt
+from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from afl_sim.lazy import Tensor, torch
 from afl_sim.learning.training.optimizers import AnyOptimizer
+from afl_sim.scenario.units import DURATION
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, Problems, Schedule, ServerView, State, Step, Updates
 from afl_sim.strategies.bases import ConcurrentStrategy, GradientStrategy
@@ -88,7 +90,7 @@ class ATA(GradientStrategy, ConcurrentStrategy):
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")
     batch_size: PositiveInt = Field(10, description="B: gradients per step")
-    alpha: PositiveFloat | None = Field(
+    alpha: Annotated[PositiveFloat, DURATION] | None = Field(
         None,
         description="alpha: a bound on the sub-exponential norm of a worker's times (seconds); "
         "null: twice the worker's mean time so far",

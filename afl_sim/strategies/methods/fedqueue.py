@@ -109,7 +109,8 @@ class FedQueue(Strategy):
     ``min_j E_j / E_k``, so that those who do more do not move further.
 
     Admission (`Queues.arrive`): an update whose task waited longer than ``q_k + a T`` is late. It
-    has no part in the next step but in the one after that, and its client waits as well.
+    has no part in the first step after its client was sent the model but in a later one, and its
+    client waits as well.
 
     Steps of the server: when all clients have arrived, or ``(1 + b) T`` after the last step;
     ``w <- sum_k p_k w_k`` over the updates, ``p_k`` in proportion to ``s(tau_k) E_k``. Then their

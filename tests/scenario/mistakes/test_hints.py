@@ -98,3 +98,22 @@ def test_a_kind_alone_that_needs_more_says_what() -> None:
     assert "server.upload: does not say its bandwidth; expected bandwidth" in told(
         server="{upload: fifo}"
     )
+
+
+@pytest.mark.parametrize("kind", ["[]", "{}", "[mnist]", "3"])
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"data": "{dataset: {kind: KIND}}"},
+        {"data": "{partition: {kind: KIND}}"},
+        {"training": "{augment: [{kind: KIND}]}"},
+        {"training": "{optimizer: {kind: KIND}}"},
+        {"model": "{kind: KIND}"},
+        {"strategy": "{kind: KIND}"},
+        {"strategy": "{kind: fedasync, staleness: {kind: KIND}}"},
+        {"clients": "{count: 3, availability: {kind: KIND}}"},
+        {"server": "{selection: {kind: KIND}, adaptive: {kind: KIND}}"},
+    ],
+)
+def test_a_kind_that_is_no_name_is_told(sections: dict[str, str], kind: str) -> None:
+    assert ".kind: " in told(**{key: text.replace("KIND", kind) for key, text in sections.items()})

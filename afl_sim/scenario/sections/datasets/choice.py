@@ -30,7 +30,7 @@ def _known(value: Any) -> Any:
     if not isinstance(kind, str) or (kind not in KINDS and ":" not in kind):
         found = "missing" if kind is None else f"unknown kind {show(kind)}"
         expected = f"expected one of {', '.join(KINDS)}, or package.module:factory for your own"
-        if kind in DATASETS:
+        if isinstance(kind, str) and kind in DATASETS:
             expected = f"expected `dataset: {kind}`, since a data set with a name is no block"
         near = hint(kind, KINDS) if isinstance(kind, str) else ""
         _refuse(("kind",), f"{found}; {expected}{near}", value)
