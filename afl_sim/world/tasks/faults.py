@@ -55,7 +55,9 @@ class Faults:
         """When the task crashes, in microseconds after its computation began; None if never."""
         if self._spec.crash.constant == 0:
             return None
-        p = self._crash_probability(client)
+        p = draw(self._spec.crash, self._streams, "faults.crash_probability", client)
+        if not 0 <= p <= 1:
+            raise ScenarioError(f"clients.faults.crash: drew {p:g}; expected a probability")
         if self._streams.uniform("faults.crash", client, number) >= p:
             return None
         return max(
@@ -64,13 +66,10 @@ class Faults:
 
     def always_crashes(self, client: int) -> bool:
         """Whether every task of the client crashes that is sent from `from_us` on."""
-        return self._spec.crash.constant != 0 and self._crash_probability(client) == 1
-
-    def _crash_probability(self, client: int) -> float:
-        p = draw(self._spec.crash, self._streams, "faults.crash_probability", client)
-        if not 0 <= p <= 1:
-            raise ScenarioError(f"clients.faults.crash: drew {p:g}; expected a probability")
-        return p
+        law = self._spec.crash
+        return law.constant != 0 and (
+            draw(law, self._streams, "faults.crash_probability", client) == 1
+        )
 
     def is_lost(self, client: int, number: int, attempt: int) -> bool:
         """Whether an upload of the task is lost; ``attempt`` counts its uploads from 0."""
