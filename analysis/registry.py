@@ -242,6 +242,15 @@ FIGURES: Final = {
             along="time",
         ),
         FigureKind(
+            "bandwidth",
+            "The changing bandwidth of clients' links, and the mean rate of transfers under way.",
+            "clients.network with a bandwidth_trace",
+            "afl_sim.analysis.figures.bandwidth:bandwidth",
+            per_page=4,
+            takes=_LIMITS,
+            along="time",
+        ),
+        FigureKind(
             "sweep",
             "Measures against a setting that the study varies, with intervals over replications.",
             "runs of at least two settings",

@@ -40,6 +40,7 @@ FLEET = (
     "--out runs/fleet"
 )
 ADAPTIVE = "afl-sim run adaptive-server --timing-only --out runs/adaptive"
+UPLINKS = "afl-sim run varying-uplink --timing-only --set replications=1 --out runs/uplinks"
 ENERGY = "afl-sim run energy --out runs/energy"
 RUNS = {
     "runs/quickstart": "afl-sim run quickstart --out runs/quickstart",
@@ -49,6 +50,7 @@ RUNS = {
     "runs/fleet": FLEET,
     "runs/energy": ENERGY,
     "runs/adaptive": ADAPTIVE,
+    "runs/uplinks": UPLINKS,
 }
 # For each figure the runs that it shows here; some figures have two pictures.
 DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
@@ -59,6 +61,7 @@ DRAWN = {name: ["runs/quickstart"] for name in FIGURES} | {
     "groups": ["runs/fleet"],
     "presence": ["runs/fleet"],
     "adaptation": ["runs/adaptive"],
+    "bandwidth": ["runs/uplinks"],
     "time-to-accuracy": ["runs/quickstart"],
     "sweep": ["runs/map"],
     "sweep-map": ["runs/map"],

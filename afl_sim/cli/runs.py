@@ -161,6 +161,8 @@ def resume_run(
             force=force,
         )
     print_runs([done])
+    if done.status == "complete" and "reason" in done.summary:
+        print(done.summary["reason"])
     print(f"results: {run}")
     tell_published([done])
     if done.status != "complete":

@@ -17,7 +17,10 @@ from afl_sim.scenario.wording import exact
 from afl_sim.streams import Streams
 from afl_sim.world.availability.timelines import returns
 from afl_sim.world.clients.attendance import attendance_of
+from afl_sim.world.clients.grouping import grouping_of
 from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS
+from afl_sim.world.shuffles import with_shuffles
+from afl_sim.world.tasks.faults import Faults
 
 Flags = npt.NDArray[np.bool_]
 
@@ -43,13 +46,16 @@ def missing_clients(scenario: Scenario, samples_of: Callable[[int], int]) -> Ite
         return
     without_room = clients_without_room(scenario, samples_of)
     small = np.zeros(scenario.clients.count, np.bool_) if without_room is None else without_room
-    missing = small | _never_there(scenario)
+    crashing = _always_crash(scenario)
+    missing = small | crashing | _never_there(scenario)
     if not missing.any():
         return
     first = int(np.flatnonzero(missing)[0])
     end = scenario.stop.virtual_seconds
     if small[first]:
         why = "has too little memory (too_small: absent)"
+    elif crashing[first]:
+        why = "crashes in each of its tasks"
     else:
         why = "is never there" if end is None else f"is not there in the first {exact(end)} s"
     many = int(missing.sum())
@@ -74,3 +80,13 @@ def _never_there(scenario: Scenario) -> Flags:
             back = returns(availability, client, 0)
             found[client] = back is None or back >= end_us
     return found
+
+
+def _always_crash(scenario: Scenario) -> Flags:
+    """Which clients crash in each of their tasks, bool (clients,)."""
+    clients, streams = scenario.clients, Streams(scenario.seed)
+    grouping = grouping_of(with_shuffles(clients, streams, "clients"), streams)
+    of = grouping.choose([Faults(part.clients.faults, streams) for part in grouping.parts])
+    return np.array(
+        [not of(each).from_us and of(each).always_crashes(each) for each in range(clients.count)]
+    )

@@ -71,7 +71,7 @@ class Finished:
     Attributes:
         scenario: what was run.
         status: how it ended.
-        reason: why it diverged or failed; else None.
+        reason: why it diverged or failed, or why it made no more versions; else None.
         error: what is to be raised once the run is recorded; None if it is complete or diverged.
         stopped_by: the stop rule that was reached, or "none".
         time_us: virtual time in microseconds.

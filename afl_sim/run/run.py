@@ -162,7 +162,7 @@ class _Clock:
             return "failed", self._now(), reason(error), told
         except Exception as error:
             return "failed", self._now(), reason(error), error
-        return "complete", ending, None, None
+        return "complete", ending, ending.remark, None
 
     def _now(self) -> Ending:
         return Ending(self.world.time_us, "none")

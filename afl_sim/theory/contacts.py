@@ -22,6 +22,7 @@ class EverybodyInTurn:
     """Sends every client a task at the start of a period, and goes on when all have delivered."""
 
     reads_results = False
+    waits_for_all = False
     queues_at_clients = False
 
     def schedule(self, server: Any) -> Iterator[Any]:

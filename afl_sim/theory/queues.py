@@ -25,6 +25,7 @@ class PoissonTasks:
     """Sends tasks at the instants of a Poisson process, and uses each update as it arrives."""
 
     reads_results = False
+    waits_for_all = False
     queues_at_clients = False
 
     def __init__(self, rate: float) -> None:

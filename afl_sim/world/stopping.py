@@ -17,10 +17,17 @@ class RunEnded(BaseException):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: the virtual time in microseconds, and the stop rule that was reached."""
+    """How a run ended.
+
+    Attributes:
+        time_us: the virtual time in microseconds.
+        rule: the stop rule that was reached.
+        remark: why no more versions could come; None if they could, or if enough were made.
+    """
 
     time_us: int
     rule: str
+    remark: str | None = None
 
 
 class StopRules:

@@ -27,6 +27,7 @@ from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
 from afl_sim.world.server.adaptive import AdaptiveServer
 from afl_sim.world.server.ledger import Ledger, Log
+from afl_sim.world.server.outlook import Outlook
 from afl_sim.world.server.server import Server
 from afl_sim.world.server.standstill import Standstill
 from afl_sim.world.server.supervision import Schedule
@@ -49,6 +50,10 @@ class Scheduled(Protocol):
     @property
     def queues_at_clients(self) -> bool:
         """Whether the schedule sends tasks to clients at work, which queue them."""
+
+    @property
+    def waits_for_all(self) -> bool:
+        """Whether there is no version before every client has sent an update."""
 
     def schedule(self, server: Any) -> Schedule:  # it sees the server as a `ServerView`
         """The server's process."""
@@ -149,7 +154,10 @@ class World:
             self.server = self._adaptive = AdaptiveServer(
                 self._parts, strategy, streams, queues, scenario.server.adaptive
             )
-        self._standstill = Standstill(self.server, self._parts.idle_waits, scenario)
+        self._outlook = Outlook(self._parts, self._background, strategy.waits_for_all)
+        self._standstill = Standstill(
+            self.server, self._parts.idle_waits, self._outlook.missing, scenario
+        )
 
     @property
     def time_us(self) -> int:
@@ -196,11 +204,14 @@ class World:
         finally:
             if self._ahead is not None:
                 self._ahead.reach(max(end_us, self.time_us))
+        remark = self._outlook.remark()
         self._evaluations.end(end_us)
         self._learner.settle()
         for name, use in self.link_uses(end_us).items():
             use.check(f"server.{name}")
-        return Ending(end_us, self._stop.reached or "virtual_seconds")
+        if self._stop.reached is not None:
+            return Ending(end_us, self._stop.reached)
+        return Ending(end_us, "virtual_seconds", remark)
 
     def _schedule(self) -> Schedule:
         schedule = self._strategy.schedule(self.server)
@@ -250,12 +261,7 @@ class World:
         if horizon is math.inf:
             raise ScheduleError(
                 f"the schedule came to rest at {env.now_us / MICROSECONDS:g} s, before any stop "
-                "rule: "
-                + (
-                    "no idle client will ever be there again"
-                    if self._parts.idle_waits.everyone_is_gone()
-                    else "no task is in flight, and nothing that the server waits for can happen"
-                )
+                f"rule: {self._outlook.at_rest()}"
             )
         return int(horizon)
 

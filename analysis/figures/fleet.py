@@ -149,7 +149,12 @@ def presence(
     return figure
 
 
-def _clients_of(run: Run) -> Clients:
+def clients_of(run: Run) -> Clients:
+    """The clients of a run's scenario, with the traces that it names.
+
+    Raises:
+        RunFolderError: a trace is no longer there.
+    """
     try:
         return Clients.model_validate(run.scenario.get("clients"))
     except ValidationError as error:  # a trace that is no longer there
@@ -158,7 +163,7 @@ def _clients_of(run: Run) -> Clients:
 
 
 def _comes_and_goes(run: Run) -> bool:
-    clients = _clients_of(run)
+    clients = clients_of(run)
     return attendance_of(clients, Streams(run.scenario["seed"])) is not None and horizon(run) > 0
 
 
@@ -167,7 +172,7 @@ def present(run: Run) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np
 
     Without groups the name is empty.
     """
-    availability = attendance_of(_clients_of(run), Streams(run.scenario["seed"]))
+    availability = attendance_of(clients_of(run), Streams(run.scenario["seed"]))
     assert availability is not None
     count = client_count(run)
     asked = np.unique(np.linspace(0, count - 1, min(count, MOST_CLIENTS)).round().astype(int))

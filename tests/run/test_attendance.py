@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ NEVER = {
     "leaves": "availability: {kind: always, leaves: {values: [0, 900, 900, 900]}}",
     "hours": "availability: {kind: trace, trace: hours.csv}",
     "chance": "availability: {kind: bernoulli, probability: {values: [0, 1, 1, 1]}}",
+    "crash": "faults: {crash: {values: [1, 0, 0, 0]}}",
     "group": "groups: [{name: rest, count: 3}, {name: none, count: 1, availability: "
     "{kind: always, joins: 1000}}]",
 }
@@ -86,8 +88,8 @@ def test_a_client_that_never_takes_part_is_told_before_the_run(
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"{file}:1: strategy.kind: {kind} makes no version before every client")
     assert "1 of 4 clients never takes part: client" in line
-    told = "has too little memory" if why == "memory" else "is not there in the first 500 s"
-    assert told in line
+    told = {"memory": "has too little memory", "crash": "crashes in each of its tasks"}
+    assert told.get(why, "is not there in the first 500 s") in line
 
 
 def test_a_client_that_comes_late_is_waited_for(tmp_path: Path) -> None:
@@ -114,3 +116,16 @@ def test_the_command_tells_it_with_the_line(tmp_path: Path) -> None:
     (line,) = result.errors
     assert line.startswith("ia2sgd.yaml:1: strategy.kind: ia2sgd makes no version")
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_last_lines_tell_of_a_client_that_left_before_its_first_update(tmp_path: Path) -> None:
+    leaves = "availability: {kind: always, leaves: {values: [1, 900, 900, 900]}}"
+    scenario(tmp_path, "ringleader", leaves)
+    command = Command(tmp_path, tmp_path)
+    (result,) = command.batch([("run", "ringleader.yaml", "--timing-only", "--out", "run")])
+    told = (
+        "no version was made: the server waits for an update of every client, but 1 of 4 clients "
+        "will never send one: client 0 has left for good"
+    )
+    assert f"s: {told}" in result.succeeded().err
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["reason"] == told

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from places import ROOT
 
 from afl_sim.analysis import FIGURES
 
+UPLINKS = ROOT / "scenarios" / "traces" / "uplinks.csv"
 STUDY = ("sweep", "sweep-map", "differences", "pareto")
 LONG = "fedasync-with-hinge-staleness-a10-b4-and-a-proximal-term"
 
@@ -65,6 +67,8 @@ def shown_by(name, runs, count):
     shown = runs[: min(count, FIGURES[name].per_page or count)]
     if name == "adaptation":
         return list(map(controlled, shown))
+    if name == "bandwidth":
+        return list(map(traced, shown))
     if name == "pareto":
         return list(map(counted, shown))
     return list(map(grouped, shown)) if name in ("groups", "presence") else shown
@@ -82,6 +86,13 @@ def controlled(run):
     server = {"adaptive": {"kind": "staleness_target", "p95": 10}}
     strategy = {**run.scenario["strategy"], "concurrency": 10}
     return replace(run, scenario={**run.scenario, "server": server, "strategy": strategy})
+
+
+def traced(run):
+    """The run, as if its clients' links had changed in time."""
+    link = {"bandwidth_trace": {"trace": str(UPLINKS), "random_start": True}}
+    clients = {**run.scenario["clients"], "network": {"download": link, "upload": link}}
+    return replace(run, scenario={**run.scenario, "clients": clients})
 
 
 def grouped(run):

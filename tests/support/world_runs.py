@@ -76,6 +76,7 @@ class Script:
     """A hand-written schedule, standing where a strategy stands."""
 
     reads_results = False
+    waits_for_all = False
     queues_at_clients = False
 
     def __init__(self, body: Callable[[Any], Iterator[Any]]) -> None:

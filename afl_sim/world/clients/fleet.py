@@ -100,6 +100,11 @@ class Fleet(Legs):
             return True
         return self._compute(client).varies
 
+    def crashes(self, client: int, sent_us: int) -> bool:
+        """Whether the client crashes in every task that it is sent from then on."""
+        faults = None if self._faults is None else self._faults.of(client)
+        return faults is not None and sent_us >= faults.from_us and faults.always_crashes(client)
+
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
         foresight = None if task.until_polled else self._undisturbed

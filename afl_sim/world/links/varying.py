@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
 
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.network import Link, Network
@@ -13,12 +12,11 @@ from afl_sim.streams import Streams
 from afl_sim.world.links.capacity import FRACTION, Capacity
 from afl_sim.world.links.course import Course
 from afl_sim.world.links.network import ClientLink
-from afl_sim.world.links.traced import capacity_of, drawn_link
+from afl_sim.world.links.traced import NOTHING, TracedLinks, capacity_of, traced_links
 from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
 
 _KEPT = 1 << 10  # links whose integrals are kept; bounded: a trace can have many rows
 _PLACES_KEPT = 1 << 14
-_NOTHING: Final[dict[str, Callable[[int], int]]] = {}
 
 
 class VaryingLink(ClientLink):
@@ -31,9 +29,7 @@ class VaryingLink(ClientLink):
         link: latency in seconds, and the trace of the bandwidth.
         name: ``"download"`` or ``"upload"``, the link's key in the scenario.
         streams: the run's random streams.
-        purpose: names the streams from which a client's link and its position in it are drawn.
-        place: the row of a client where the trace says whose links it has.
-        chosen: the link of each client, where that is known otherwise; None if it is not.
+        traced: which link of the trace each client has, and where it begins.
     """
 
     varies = True
@@ -43,20 +39,13 @@ class VaryingLink(ClientLink):
         link: Link,
         name: str,
         streams: Streams,
-        purpose: str,
-        place: Callable[[int], int],
-        chosen: Callable[[int], int] | None = None,
+        traced: TracedLinks,
     ) -> None:
         super().__init__(link, name, streams)
-        assert link.bandwidth_trace is not None
-        self._trace: BandwidthTrace = link.bandwidth_trace
-        self._purpose = purpose
-        self._row: Callable[[int], int] | None = chosen
-        if chosen is None and self._trace.by == "client":
-            self._row = place
+        self._trace: BandwidthTrace = traced.trace
         self._capacity = lru_cache(_KEPT)(self._build)
         self._mean = lru_cache(_PLACES_KEPT)(self._mean_of_row)
-        self._position = lru_cache(_PLACES_KEPT)(self._find)
+        self._position = lru_cache(_PLACES_KEPT)(traced.position)
 
     def position(self, client: int) -> tuple[int, int]:
         """The link of the trace that a client has, and the client's position in it at the start.
@@ -139,10 +128,6 @@ class VaryingLink(ClientLink):
     def _mean_of_row(self, row: int, size: float) -> float:
         return self._capacity(row).mean_seconds(size) if size else 0.0
 
-    def _find(self, client: int) -> tuple[int, int]:
-        row = None if self._row is None else self._row(client)
-        return drawn_link(self._trace, self._streams, self._purpose, client, row)
-
     def _build(self, row: int) -> Capacity:
         return capacity_of(self._trace, row)
 
@@ -158,12 +143,9 @@ def client_links(
     network: Network,
     streams: Streams,
     place: Callable[[int], int],
-    chosen: Mapping[str, Callable[[int], int]] = _NOTHING,
+    chosen: Mapping[str, Callable[[int], int]] = NOTHING,
 ) -> tuple[ClientLink, ClientLink]:
     """The clients' own download and upload links.
-
-    Where the traces of both directions have links of the same names, they are drawn together: a
-    client has the same link in both, and begins at the same share of its length.
 
     Args:
         network: the links that a scenario describes.
@@ -171,18 +153,11 @@ def client_links(
         place: the row of a client where each row is a client.
         chosen: by direction, the link of each client in the trace, where devices say so.
     """
-    links = {"download": network.download, "upload": network.upload}
-    down, up = (link.bandwidth_trace for link in links.values())
-    together = down is not None and up is not None and _names(down) == _names(up)
-    made = []
-    for name, link in links.items():
-        if link.bandwidth_trace is None:
-            made.append(ClientLink(link, name, streams))
-        else:
-            purpose = "network.trace" if together else f"network.{name}.trace"
-            made.append(VaryingLink(link, name, streams, purpose, place, chosen.get(name)))
+    traced = traced_links(network, streams, place, chosen)
+    made = [
+        VaryingLink(link, name, streams, traced[name])
+        if name in traced
+        else ClientLink(link, name, streams)
+        for name, link in (("download", network.download), ("upload", network.upload))
+    ]
     return made[0], made[1]
-
-
-def _names(trace: BandwidthTrace) -> list[str | None]:
-    return [link.name for link in trace.links]

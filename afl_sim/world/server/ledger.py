@@ -27,16 +27,20 @@ class Ledger:
 
     Attributes:
         version: the number of versions made so far.
+        version_us: when the last of them was made, in microseconds.
         counts: what has happened to the tasks.
         in_flight: the tasks that were sent and have not ended, in order of dispatch.
+        heard: if it is there, it gets the version at the last arrival of each client.
         work_done: gives the samples that a task has been trained on by now; if it is there, the row
             of a task that fails or is cancelled tells them.
     """
 
     def __init__(self, env: Clock, log: Log, ahead: LogAhead | None) -> None:
         self.version = 0
+        self.version_us = 0
         self.counts = Counts()
         self.in_flight: dict[Task, None] = {}
+        self.heard: dict[int, int] | None = None
         self.work_done: Callable[[Task], int] | None = None
         self._env = env
         self._log = log
@@ -47,8 +51,9 @@ class Ledger:
     def next_version(self) -> None:
         """The server has made a version."""
         self.version += 1
+        self.version_us = self._env.now_us
         if self._ahead is not None:
-            self._ahead.version_made(self._env.now_us)
+            self._ahead.version_made(self.version_us)
 
     def send(self, task: Task) -> None:
         """The task is sent."""
@@ -77,6 +82,8 @@ class Ledger:
         counts.busy_us += task.busy_us(self._env.now_us)
         task.arrival = counts.arrived
         counts.arrived += 1
+        if self.heard is not None:
+            self.heard[task.client] = self.version
 
     def fail(self, task: Task) -> None:
         """The task has failed, and the server has noticed."""

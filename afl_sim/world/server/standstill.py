@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from afl_sim.errors import ScheduleError
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.world.microseconds import MICROSECONDS
@@ -25,13 +27,22 @@ class Standstill:
     Args:
         server: what is watched.
         idle_waits: the processes that wait for idle clients.
+        missing: tells which clients the server waits for in vain; None if it waits for none.
         scenario: has the stop rules.
     """
 
-    def __init__(self, server: Server, idle_waits: IdleWaits, scenario: Scenario) -> None:
+    def __init__(
+        self,
+        server: Server,
+        idle_waits: IdleWaits,
+        missing: Callable[[], str | None],
+        scenario: Scenario,
+    ) -> None:
         stop = scenario.stop
         self._server = server
         self._idle_waits = idle_waits
+        self._missing = missing
+        self._ask_at = server.clients  # after so many tasks without a version, then twice as many
         self.limit_to(LIMIT)
         self._timed = stop.virtual_seconds is not None
         # Whether more versions can end the run at one and the same instant.
@@ -62,6 +73,7 @@ class Standstill:
         moved = server.version != self._version
         if moved:
             self._version, self._lost, self._arrived = server.version, lost, counts.arrived
+            self._ask_at = server.clients
         now = round(server.now * MICROSECONDS)
         self._at_once = (
             0 if now != self._now or (moved and self._counted) else self._at_once + events
@@ -78,15 +90,21 @@ class Standstill:
             self._refuse("virtual time stands still, because nothing takes any time")
         if self._timed:
             return  # time passes, so its end comes
+        unused = counts.arrived - self._arrived
+        if unused + lost - self._lost >= self._ask_at:
+            self._ask_at = 2 * (unused + lost - self._lost)
+            why = self._missing()  # it looks at every client
+            if why is not None:
+                self._refuse(why)
         if lost - self._lost > self._limit:
             self._refuse(
                 f"none of the last {lost - self._lost:,} tasks was of use: all were "
                 "cancelled, discarded or lost, perhaps by a deadline that no client can meet"
             )
-        if counts.arrived - self._arrived > self._limit:
+        if unused > self._limit:
             self._refuse(
-                f"none of the last {counts.arrived - self._arrived:,} updates that arrived was "
-                "used: the server waits for others, perhaps from clients that have left for good"
+                f"none of the last {unused:,} updates that arrived was used: the server waits for "
+                "others, perhaps from clients that have left for good"
             )
         if self._idly > self._limit:
             self._refuse("the server goes on waiting, but no client has a task")

@@ -64,6 +64,13 @@ class Faults:
             1, int(self._streams.uniform("faults.crash_moment", client, number) * compute_us)
         )
 
+    def always_crashes(self, client: int) -> bool:
+        """Whether every task of the client crashes that is sent from `from_us` on."""
+        law = self._spec.crash
+        return law.constant != 0 and (
+            draw(law, self._streams, "faults.crash_probability", client) == 1
+        )
+
     def is_lost(self, client: int, number: int, attempt: int) -> bool:
         """Whether an upload of the task is lost; ``attempt`` counts its uploads from 0."""
         loss = self._spec.upload_loss

@@ -24,9 +24,9 @@ def assert_axes_have_units(figure):
     labels = [label for label in labels if label]
     assert labels
     for label in labels:
-        assert label in without or re.search(r"\((s|%|versions.*|MB|clients|updates)\)$", label), (
-            label
-        )
+        assert label in without or re.search(
+            r"\((s|%|versions.*|MB|kB/s|clients|updates)\)$", label
+        ), label
 
 
 COLUMN = STYLES["column"].sized(84 / 25.4, None)  # millimetres of a column of a journal

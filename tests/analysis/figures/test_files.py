@@ -33,7 +33,7 @@ def test_all_figures_are_drawn_unless_some_are_named(runs, tmp_path):
     drawn = analysis.draw([grouped(runs[0])], tmp_path)
     assert [entry.figure for entry in drawn] == list(FIGURES)
     written = sorted(path.name for path in tmp_path.iterdir())
-    absent = (*STUDY, "adaptation")  # the run has no controller
+    absent = (*STUDY, "adaptation", "bandwidth")  # no controller, no trace of bandwidth
     assert written == sorted(f"{name}.png" for name in FIGURES if name not in absent)
     for entry in drawn:
         if entry.figure in STUDY:
