@@ -124,7 +124,7 @@ def _in_schedule(frame: FrameType | None) -> str | None:
         if file.startswith(_NO_SCHEDULE):
             return None
         if file.startswith(_WORLD):
-            if name == "_supervised":
+            if name == "supervised":
                 return place
         elif place is None:
             place = f"{file}:{frame.f_lineno}"
