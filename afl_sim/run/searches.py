@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import gc
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
 _OBJECTS = 100_000  # more than there were after the last search; it is 700 by default
+
+
+# Runs in threads of one process share what Python does: the first one in changes it, the last one
+# out brings it back.
+_lock = Lock()
+_inside = 0
+_usual = (0, 0, 0)
 
 
 class FewerSearches:
@@ -18,20 +26,29 @@ class FewerSearches:
     """
 
     def __init__(self) -> None:
-        self._usual: tuple[int, int, int] | None = None
+        self._within = False
 
     def __enter__(self) -> Self:
-        self._usual = gc.get_threshold()
-        first, *others = self._usual
-        if first:  # else there are no searches
-            gc.set_threshold(max(first, _OBJECTS), *others)
+        global _inside, _usual
+        with _lock:
+            if not _inside:
+                _usual = gc.get_threshold()
+                first, *others = _usual
+                if first:  # else there are no searches
+                    gc.set_threshold(max(first, _OBJECTS), *others)
+            _inside += 1
+        self._within = True
         return self
 
     def end(self) -> None:
-        """Look as often as before; a second call does nothing."""
-        if self._usual is not None:
-            gc.set_threshold(*self._usual)
-            self._usual = None
+        """Look as often as before, once no other run wants less; a second call does nothing."""
+        global _inside
+        if self._within:
+            self._within = False
+            with _lock:
+                _inside -= 1
+                if not _inside:
+                    gc.set_threshold(*_usual)
 
     def __exit__(
         self,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,14 @@ print(json.dumps(different))
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that has the wheel of the optional build, unpacked."""
-    for module in ("build", "hatchling", "mypyc", "setuptools"):
-        pytest.importorskip(module)
+    for module in (
+        "build",
+        "hatchling",
+        "mypyc",
+        "setuptools",
+    ):  # their import may replace distutils
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
     if shutil.which(COMPILER) is None:
         pytest.skip(f"there is no C compiler ({COMPILER})")
     folder = tmp_path_factory.mktemp("compiled")

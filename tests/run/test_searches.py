@@ -34,6 +34,16 @@ def test_a_run_with_numbers_searches_as_before_from_its_first_version_on() -> No
     assert USUAL[0] in found
 
 
+def test_runs_in_two_threads_bring_back_what_there_was_before_both() -> None:
+    one, other = FewerSearches(), FewerSearches()
+    one.__enter__()
+    other.__enter__()
+    one.end()
+    assert gc.get_threshold()[0] == 100_000
+    other.end()
+    assert gc.get_threshold() == USUAL
+
+
 def test_searches_that_are_switched_off_stay_off() -> None:
     gc.set_threshold(0)
     try:
