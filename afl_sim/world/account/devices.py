@@ -60,12 +60,7 @@ def microwatts(watts: float, phase: str) -> int:
     Raises:
         ScenarioError: it is too large to be counted.
     """
-    if not watts <= HIGHEST_WATTS:
-        raise ScenarioError(
-            f"clients.power.{phase}: drew {watts:.4g} W; expected at most {HIGHEST_WATTS:g}, the "
-            "most that is counted"
-        )
-    return round(watts * 1e6)
+    return round(_counted(watts, f"power.{phase}", HIGHEST_WATTS, "W") * 1e6)
 
 
 def joules(energy: float, key: str) -> float:
@@ -74,12 +69,16 @@ def joules(energy: float, key: str) -> float:
     Raises:
         ScenarioError: it is too large to be counted.
     """
-    if not energy <= HIGHEST_JOULES:
+    return _counted(energy, key, HIGHEST_JOULES, "J")
+
+
+def _counted(drawn: float, key: str, most: float, unit: str) -> float:
+    if not drawn <= most:
         raise ScenarioError(
-            f"clients.{key}: drew {energy:.4g} J; expected at most {HIGHEST_JOULES:g}, the most "
-            "that is counted"
+            f"clients.{key}: drew {drawn:.4g} {unit}; expected at most {most:g}, the most that is "
+            "counted"
         )
-    return energy
+    return drawn
 
 
 def devices_of(clients: Clients, streams: Streams) -> Devices:
