@@ -22,7 +22,6 @@ from parity_cases import (
     Fleet,
     Strategy,
     assert_equal,
-    blocks,
     buffered,
     digest_rows,
     fleets,
@@ -30,7 +29,7 @@ from parity_cases import (
     restarting,
     synchronous,
 )
-from world_runs import MODEL_BYTES, SECOND, Outcome, run, scenario, scripted
+from world_runs import MODEL_BYTES, SECOND
 
 Pieces = list[tuple[int, int]]
 """How long each bandwidth lasts, in seconds, and the bandwidth in bytes per second."""
@@ -81,28 +80,12 @@ class VaryingFleet(Fleet):
     links: list[Pieces]
     folder: Path
 
-    def expected(self, schedule: Callable[..., None], *arguments: Any) -> EventLoop:
-        loop = VaryingLoop(
-            self.clients,
-            self.legs,
-            self.seed,
-            versions=self.versions,
-            horizon=self.horizon * SECOND,
-            aggregation=self.aggregation * SECOND,
-            faults=self.faults,
-        )
+    def loop(self, *arguments: Any, **more: Any) -> EventLoop:
+        loop = VaryingLoop(*arguments, **more)
         loop.links, loop.latencies = self.links, (self.down, self.up)
-        loop.run(schedule, *arguments)
         return loop
 
-    def simulated(
-        self,
-        strategy: dict[str, Any],
-        compute: dict[str, Any] | None = None,
-        *,
-        foresees: bool = True,
-        **sections: Any,
-    ) -> Outcome:
+    def links_of_clients(self) -> dict[str, Any]:
         file = self.folder / f"{next(_files)}.csv"
         rows = ["client,start,end,bandwidth"]
         for client, pieces in enumerate(self.links):
@@ -112,21 +95,10 @@ class VaryingFleet(Fleet):
                 at += length
         file.write_text("\n".join(rows) + "\n")
         trace = {"trace": str(file), "by": "client"}
-        return run(
-            scenario(
-                self.clients,
-                strategy=strategy,
-                compute=compute or scripted(self.seconds),
-                down={"latency": self.down, "bandwidth_trace": trace},
-                up={"latency": self.up, "bandwidth_trace": trace},
-                fleet={"faults": blocks(self.faults)},
-                server={"aggregation_seconds": self.aggregation},
-                stop={"versions": self.versions, "virtual_seconds": self.horizon},
-                seed=self.seed,
-                **sections,
-            ),
-            foresees=foresees,
-        )
+        return {
+            "down": {"latency": self.down, "bandwidth_trace": trace},
+            "up": {"latency": self.up, "bandwidth_trace": trace},
+        }
 
 
 # With these no transfer ends in the middle between two microseconds: the engine counts amounts in

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from places import SMALLEST
+from run_checks import alone, results
 
-from afl_sim import Run, load_run
+from afl_sim import load_run
 from afl_sim.errors import AflSimError, StrategyError
 from afl_sim.run.api import load_scenario, read_study, simulate
 from afl_sim.run.workers import worker_pool
@@ -38,24 +39,6 @@ def study_of(folder: Path, *strategies: str) -> Study:
     rows = "".join(f"    - {strategy}\n" for strategy in strategies)
     path.write_text(SMALLEST.read_text() + f"sweep:\n  strategy:\n{rows}")
     return read_study(path, SETTINGS)
-
-
-def alone(case: Case, timing_only: bool = False) -> dict[str, Any]:
-    """The results of a case by itself in this process."""
-    execution = case.scenario.execution.model_copy(update={"executor": "inline"})
-    scenario = case.scenario.model_copy(update={"execution": execution})
-    return results_of(simulate(scenario, timing_only=timing_only))
-
-
-def results(outcome: Outcome) -> dict[str, Any]:
-    run = outcome.opened()
-    assert run is not None, outcome.error
-    return results_of(run)
-
-
-def results_of(run: Run) -> dict[str, Any]:
-    shown = ("status", "schedule_digest", "model_digest", "final")
-    return {key: run.summary[key] for key in shown}
 
 
 def quiet(case: Case) -> Callable[[Any], None] | None:

@@ -38,8 +38,16 @@ class Fleet:
         # A drawn 0 takes the shortest time there is; a constant 0 takes none.
         return self.down * SECOND, max(1, compute * SECOND), self.up * SECOND
 
+    def loop(self, *arguments: Any, **more: Any) -> EventLoop:
+        """The event loop of these clients."""
+        return EventLoop(*arguments, **more)
+
+    def links_of_clients(self) -> dict[str, Any]:
+        """What a scenario says of both directions, ``down`` and ``up``."""
+        return {"down": self.down, "up": self.up}
+
     def expected(self, schedule: Callable[..., None], *arguments: Any) -> EventLoop:
-        loop = EventLoop(
+        loop = self.loop(
             self.clients,
             self.legs,
             self.seed,
@@ -64,8 +72,7 @@ class Fleet:
                 self.clients,
                 strategy=strategy,
                 compute=compute or scripted(self.seconds),
-                down=self.down,
-                up=self.up,
+                **self.links_of_clients(),
                 fleet={"faults": blocks(self.faults)},
                 server={"aggregation_seconds": self.aggregation},
                 stop={"versions": self.versions, "virtual_seconds": self.horizon},

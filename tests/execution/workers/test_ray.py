@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 import yaml
 from places import SMALLEST
+from run_checks import alone, results
 from sessions import session, wait_for
 
-from afl_sim import Run, __version__
+from afl_sim import __version__
 from afl_sim.errors import InputError
 from afl_sim.run.api import load_scenario, read_study, simulate
-from afl_sim.scenario import Case, Study
-from afl_sim.study.case import Outcome
+from afl_sim.scenario import Study
 from afl_sim.study.study import Options, run_cases
 
 SETTINGS = ["stop.updates=24", "evaluation.samples=100", "evaluation.every_versions=4"]
@@ -137,24 +137,6 @@ def test_the_documented_cluster_is_one_that_ray_accepts(capsys: pytest.CaptureFi
     text = (SMALLEST.parents[1] / "docs" / "cluster.yaml").read_text()
     validate_config(prepare_config(yaml.safe_load(text)))
     assert f"afl_sim-{__version__}-py3" in text
-
-
-def results(outcome: Outcome) -> dict[str, Any]:
-    run = outcome.opened()
-    assert run is not None, outcome.error
-    return results_of(run)
-
-
-def results_of(run: Run) -> dict[str, Any]:
-    shown = ("status", "schedule_digest", "model_digest", "final")
-    return {key: run.summary[key] for key in shown}
-
-
-def alone(case: Case) -> dict[str, Any]:
-    """The results of a case by itself in this process."""
-    execution = case.scenario.execution.model_copy(update={"executor": "inline"})
-    scenario = case.scenario.model_copy(update={"execution": execution})
-    return results_of(simulate(scenario))
 
 
 @pytest.fixture(scope="module")
