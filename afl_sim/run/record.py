@@ -15,14 +15,17 @@ from afl_sim.run.identity import numerics_of
 from afl_sim.run.preparation import Prepared
 from afl_sim.run.recorder import Recorder
 from afl_sim.run.summary import summarize
+from afl_sim.run.uninterrupted import uninterrupted
 from afl_sim.user_code import reason
 
 
+@uninterrupted()
 def record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
     """Write the logs, the model, the trace and, last of all, the summary.
 
     If a file cannot be written (the disk is full, say), the summary states that the run failed, and
-    why. Of a run that had failed before, as much is written as can be.
+    why. Of a run that had failed before, as much is written as can be. A first signal that
+    interrupts the run waits until all is written.
 
     Args:
         finished: the run.
@@ -31,6 +34,7 @@ def record(finished: Finished, recorder: Recorder, prepared: Prepared) -> None:
 
     Raises:
         AflSimError: the folder is gone; or a file of a run that had not failed cannot be written.
+        KeyboardInterrupt: all was written, and such a signal came.
     """
     recorder.folder.check_there()
     if finished.status == "failed":

@@ -174,7 +174,7 @@ def test_a_worker_without_memory_is_one_clear_error(afl_sim: Command, tmp_path: 
 def test_ctrl_c_twice_stops_at_once_and_loses_nothing(afl_sim: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
     long = [  # a version takes seconds
-        "training.epochs=40",
+        "training.epochs=1500",
         "strategy={kind: fedavg, clients_per_round: 4}",
         "stop.versions=2",
         "evaluation.samples=200",
