@@ -39,7 +39,7 @@ def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) ->
         confidence: the probability that the interval holds the expected value, if the figures are
             normally distributed.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats takes long to import
 
     n = len(values)
     if not n:
@@ -48,7 +48,7 @@ def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) ->
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(t.ppf(0.5 + confidence / 2, n - 1)) * deviation / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * deviation / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 

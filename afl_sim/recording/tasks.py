@@ -21,6 +21,7 @@ FATES: Final = ("in flight", "arrived", "aggregated", "discarded", "cancelled", 
 
 _NAMES: Final = ("client", "task", "base_version")
 _AMOUNTS: Final = ("steps", "samples")
+_ROOM: Final = 8  # numbers of tasks for each row of events
 _TIMES: Final = (*MILESTONES, "queued", "aggregated", "discarded")
 
 
@@ -156,30 +157,45 @@ def _tasks_and_rows(
     return table, task_of, listed
 
 
-def _keys(events: Columns) -> npt.NDArray[np.uint64]:
-    """One number for each client and task."""
-    client = events["client"]
-    if client.size and client.max() >= 1 << 31:  # no room beside the task: their order will do
-        client = np.unique(client, return_inverse=True)[1]
-    clients, tasks = client.astype(np.uint64), events["task"].astype(np.uint64)
-    keys: npt.NDArray[np.uint64] = (clients << np.uint64(32)) + tasks
-    return keys
-
-
 def _dispatches(events: Columns) -> tuple[Column, Column]:
     """The rows in which tasks are first dispatched, in order; and of each row the place of its task
     among them, -1 if it is of none of them."""
-    keys = _keys(events)
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    group_of = np.empty(len(keys), dtype=np.int64)
-    group_of[order] = np.cumsum(np.append(False, ordered[1:] != ordered[:-1])[: len(keys)])
-    groups = int(group_of.max()) + 1 if len(keys) else 0
-    sent = np.flatnonzero(events["kind"] == DISPATCHED)[::-1]  # so that the first is written last
+    group_of, groups = _groups(events["client"], events["task"])
+    sent = np.flatnonzero(events["kind"] == DISPATCHED)
     first = np.full(groups, -1, dtype=np.int64)
-    first[group_of[sent]] = sent
-    there = np.flatnonzero(first >= 0)
-    in_order = there[np.argsort(first[there])]
+    first[group_of[sent[::-1]]] = sent[::-1]  # so that the first is written last
+    sent = sent[first[group_of[sent]] == sent]
     place = np.full(groups, -1, dtype=np.int64)
-    place[in_order] = np.arange(len(in_order))
-    return first[in_order], place[group_of]
+    place[group_of[sent]] = np.arange(len(sent))
+    return sent, place[group_of]
+
+
+def _groups(client: Column, task: Column, room: int = _ROOM) -> tuple[Column, int]:
+    """For each row a number that all rows of its task have and no others; and how many there are.
+
+    Not all of them need occur.
+
+    Args:
+        client, task: the tasks.
+        room: numbers for each row. If they do not suffice, rows are sorted, which takes longer.
+    """
+    if not len(client):
+        return np.empty(0, dtype=np.int64), 0
+    lowest = int(client.min())
+    clients = int(client.max()) - lowest + 1
+    if clients <= room * len(client):
+        row = client - lowest
+        first = np.full(clients, np.iinfo(np.int64).max)
+        last = np.full(clients, -1, dtype=np.int64)
+        np.minimum.at(first, row, task)
+        np.maximum.at(last, row, task)
+        there = last >= first
+        if (last[there].astype(np.float64) - first[there] + 1).sum() <= room * len(client):
+            lengths = np.where(there, last - first + 1, 0)
+            ends = np.cumsum(lengths)
+            return (ends - lengths - first)[row] + task, int(ends[-1])
+    order = np.lexsort((task, client))
+    new = (np.diff(client[order]) != 0) | (np.diff(task[order]) != 0)
+    group_of = np.empty(len(client), dtype=np.int64)
+    group_of[order] = np.cumsum(np.append(False, new))
+    return group_of, int(group_of[order[-1]]) + 1

@@ -13,6 +13,7 @@ from pathlib import Path
 import memory
 import numerics
 import portable
+import replay
 import scaling
 import schedule
 import sequences
@@ -29,6 +30,7 @@ _ALL: dict[str, Callable[[bool], Section]] = {
     "scaling": scaling.measure,
     "startup": startup.measure,
     "schedule": schedule.measure,
+    "replay": replay.measure,
     "sequences": sequences.measure,
     "server": server.measure,
     "memory": memory.measure,

@@ -24,6 +24,7 @@ ROWS = {
         "`afl-sim run smallest --workers 2`",
     ],
     "schedule": ["fedasync", "fedbuff", "fedavg"],
+    "replay": ["fedbuff", "fedasync"],
     "sequences": ["lstm", "transformer"],
     "server": ["logistic", "lenet", "2NN", "cnn"],
     "memory": ["two `.npy` files for each set", "`.npz`"],
