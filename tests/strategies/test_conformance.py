@@ -49,6 +49,11 @@ CASES: dict[str, Case] = {
         "fedstaleweight", {**TWO, "server_optimizer": YOGI}, versions=200
     ),
     "momentum_approximation": case("momentum_approximation", {**TWO, "momentum": 0.5}),
+    # Its control variates leave an offset, also where all clients have the same optimum.
+    "fedac": case("fedac", {**TWO, "server_lr": 0.05}, versions=120, shrinks_to=0.2),
+    "fedac with the clients' mean": case(
+        "fedac", {**TWO, "server_lr": 0.05, "variates": "clients"}, versions=120
+    ),
     "ringmaster": case("ringmaster", {"delay_threshold": 3, "lr": 0.3}, lone={}, max_staleness=2),
     "ringmaster without stops": case(
         "ringmaster",

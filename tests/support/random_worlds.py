@@ -13,7 +13,7 @@ from afl_sim.errors import ScheduleError
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.bundled import scenario_folder
 
-KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
+KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp", "fedac")
 """Their clients go on from what they have of their own, which does not go with queues."""
 
 RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
@@ -25,14 +25,14 @@ NEEDING_TIME = (
 )
 """They need tasks that take time."""
 
-BUFFERED = ("fedstaleweight", "momentum_approximation")
+BUFFERED = ("fedstaleweight", "momentum_approximation", "fedac")
 
 KINDS = (
     *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl", "asyncsgd"),
     *("rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive", "generalized_asyncsgd"),
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
-    *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation"),
+    *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation", "fedac"),
     *("mindflayer", "ata", "fedqueue", "rennala_mvr"),
 )
 """Every strategy."""
