@@ -25,6 +25,8 @@ KIND_NAMES: Final = (
     "queued",
     "started",
     "adapted",
+    "requested",
+    "refreshed",
 )
 
 (
@@ -47,4 +49,6 @@ KIND_NAMES: Final = (
     QUEUED,
     STARTED,
     ADAPTED,
+    REQUESTED,
+    REFRESHED,
 ) = range(len(KIND_NAMES))

@@ -140,6 +140,7 @@ class World:
             self._outages,
             reads_results=strategy.reads_results,
             queues=queues,
+            refreshes=bool(getattr(strategy, "refreshes", False)),
             on_version=self._on_version,
             ahead=ahead,
             batteries=None if account is None else account.batteries,

@@ -14,7 +14,12 @@ Log = Callable[..., None]
 """Takes one event row: the arguments of `afl_sim.recording.EventLog.append`."""
 
 # Rows that say when a transfer is over.
-_CROSSED = (event_kinds.DOWNLOADED, event_kinds.ARRIVED, event_kinds.LOST)
+_CROSSED = (
+    event_kinds.DOWNLOADED,
+    event_kinds.REFRESHED,
+    event_kinds.ARRIVED,
+    event_kinds.LOST,
+)
 
 
 class Ledger:
@@ -133,7 +138,8 @@ class Ledger:
         left that link, or when the update came to it.
         """
         if task.link_us >= 0 and kind in _CROSSED:
-            context, task.link_us = f'{{"link_us": {task.link_us}}}', -1
+            further = "" if context is None else ", " + context[1:-1]
+            context, task.link_us = f'{{"link_us": {task.link_us}{further}}}', -1
         self._log(
             self._env.now_us,
             kind,

@@ -66,7 +66,7 @@ class Sender:
     ) -> None:
         self.waiting: dict[Task, None] = {}
         self.may_replace: Callable[[], bool] = _always
-        self.fleet = build_fleet(Reports(ledger.record, inbox.deliver, self.fail))
+        self.fleet = build_fleet(Reports(ledger.record, inbox.deliver, self.fail, self.refresh))
         self._env = env
         self._ledger = ledger
         self._presence = presence
@@ -166,6 +166,14 @@ class Sender:
             task.waiter.give_up(task)
         elif task.order.retry and not task.unwanted:
             self._replace(task)
+
+    def refresh(self, task: Task) -> bool:
+        """A client asks for the newest model; returns whether it is newer than the task's own."""
+        version = self._ledger.version
+        if version > task.base_version:
+            task.fresh_version = version
+        self._learner.refresh(task)
+        return task.fresh_version >= 0
 
     def call_back(self, task: Task, repeat_step: bool = False) -> None:
         """The client stops and sends what it has done."""

@@ -180,6 +180,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> Task: ...
 
     @overload
@@ -192,6 +193,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> list[Task]: ...
 
     def dispatch(
@@ -203,6 +205,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> Task | list[Task]:
         """Send the current model to a client, or to several in turn; see `ServerView`."""
         if until_polled and self._queues:
@@ -214,7 +217,17 @@ class Server:
             raise ScheduleError(
                 f"a task has the lr_factor {lr_factor!r}; expected a number above 0"
             )
-        order = Order(epochs, steps, until_polled, retry=retry, lr_factor=lr_factor)
+        self._check_refresh(refresh_after)
+        if until_polled and refresh_after is not None:
+            raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
+        order = Order(
+            epochs,
+            steps,
+            until_polled,
+            retry=retry,
+            lr_factor=lr_factor,
+            refresh_after=refresh_after,
+        )
         if isinstance(clients, Iterable):
             return [self._dispatch(client, order) for client in clients]
         return self._dispatch(clients, order)
@@ -230,10 +243,27 @@ class Server:
         """An older word for `dispatch` of several clients."""
         return self.dispatch(clients)
 
-    def send(self, n: int = 1) -> list[Task]:
+    def send(self, n: int = 1, *, refresh_after: float | None = None) -> list[Task]:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
+        order = _DRAWN
+        if refresh_after is not None:
+            self._check_refresh(refresh_after)
+            order = Order(drawn=True, refresh_after=refresh_after)
         request = self._sender.request
-        return [request(client, _DRAWN) for client in self._presence.workers(n, self._env.now_us)]
+        return [request(client, order) for client in self._presence.workers(n, self._env.now_us)]
+
+    def _check_refresh(self, share: float | None) -> None:
+        if share is None:
+            return
+        if not getattr(self._strategy, "refreshes", False):
+            raise ScheduleError(
+                "a task is to ask for a fresh model, which the strategy has to declare: "
+                "refreshes = True"
+            )
+        if not 0 <= share <= 1:
+            raise ScheduleError(
+                f"a task has the refresh_after {share!r}; expected a share of its steps from 0 to 1"
+            )
 
     def cancel(self, task: Task) -> None:
         """Stop a task: the client is free at once. One that has arrived already is discarded.

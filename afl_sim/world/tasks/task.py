@@ -61,6 +61,8 @@ class Order:
         drawn: any client will do.
         retry: if the task fails and nothing waits for it, another is sent.
         lr_factor: a factor on the client's learning rate.
+        refresh_after: the share of the steps after which the client asks for the newest model, to
+            merge it into its own; None: it does not.
     """
 
     epochs: float | None = None
@@ -69,6 +71,7 @@ class Order:
     drawn: bool = False
     retry: bool = True
     lr_factor: float = 1.0
+    refresh_after: float | None = None
 
 
 PLAIN = Order()
@@ -100,12 +103,19 @@ class Task(WeaklyHeld):
         phase: where the task stands.
         until_polled: the client computes up to ``steps`` steps and keeps the result until polled.
         order: what was asked for.
+        refresh_step: the steps after which the client will ask for a fresh model; 0 if it will not,
+            or has asked.
+        fresh_step, fresh_version: after which step it did, and the version that the server sent; -1
+            if that had no newer one, or the task ended before.
         job: the numeric half's handle on the task; virtual time never looks inside.
     """
 
     # Most tasks keep these values, so that making one costs little.
     until_polled = False
     extra_steps = 0
+    refresh_step = 0
+    fresh_step = 0
+    fresh_version = -1
     link_us = -1  # when it left the server's download link or came to the upload link
     queued_since_us = -1  # while it waits at its client, behind other tasks
     queued_us = 0  # how long it waited there
@@ -197,6 +207,11 @@ class Task(WeaklyHeld):
     def pollable(self) -> bool:
         """Whether it waits for a poll, which will say how many steps were done."""
         return self.until_polled and self.phase <= Phase.COMPUTING
+
+    @property
+    def undecided(self) -> bool:
+        """Whether something on its way decides what it computes: a poll, or a fresh model."""
+        return self.refresh_step > 0 or self.pollable
 
     def __repr__(self) -> str:
         return (
