@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from afl_sim.papers.results import Results, Values
 from afl_sim.papers.target import Target
-from afl_sim.papers.words import Table, Tolerance
+from afl_sim.papers.words import Missed, Table, Tolerance
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Judged:
         reached: replications that gave a value.
         deviation: measured - reported.
         within: whether that is within the tolerance; None where there is nothing to judge.
+        superseded: whether another table's verdict on the reported number counts instead.
+        missed: the cause that the target names, for a row that is not within.
     """
 
     quantity: str
@@ -38,6 +40,8 @@ class Judged:
     reached: int
     deviation: float | None
     within: bool | None
+    superseded: bool
+    missed: Missed | None
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ def _judge(table: Table, row: str, values: Values) -> Judged:
         len(known),
         deviation,
         within,
+        row in table.superseded_rows(),
+        table.missed.get(row) if within is False else None,
     )
 
 
