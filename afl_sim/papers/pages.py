@@ -56,9 +56,10 @@ def to_markdown(target: Target, results: Results) -> str:
     parts = []
     for table, rows in _by_table(target, results):
         parts.append(f"**{heading(table)}**\n")
-        parts.append(to_markdown([*texts(table, rows), *_causes(rows)]))
-        lines = (*_reasons(table, rows), *_superseded(target, table, rows))
-        parts.append("".join(f"{line}\n" for line in lines))
+        numbers, causes = texts(table, rows), _causes(rows)
+        parts.append(to_markdown([*numbers, *causes], left=(0, len(numbers))))
+        parts.append("".join(f"{line}\n" for line in _reasons(table, rows)))
+        parts += [f"{line}\n" for line in _superseded(target, table, rows)]
     claims = borne(target, results)
     parts.append("".join(f"- {claim_line(claim)}\n" for claim in claims))
     parts.append("".join(f"{line}  \n" for line in notes(target, results)))
@@ -239,7 +240,7 @@ def _superseded(target: Target, table: Table, rows: Sequence[Judged]) -> Iterato
     """Which rows of a table count elsewhere, and why."""
     found = [row for row in rows if row.superseded and row.within is not None]
     if table.superseded and found:
-        which = "All rows" if table.superseded.rows is None else ", ".join(r.row for r in found)
+        which = "All rows" if table.superseded.rows is None else "; ".join(r.row for r in found)
         title = target.tables[table.superseded.by].title
         yield f"Superseded by the table *{title}*: {which}. {table.superseded.because}."
 

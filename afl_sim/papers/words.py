@@ -123,7 +123,8 @@ class Missed(Section):
 class Superseded(Section):
     """Rows whose published numbers another table judges, with other settings or another test.
 
-    Their verdicts stay visible, but a published number counts once.
+    Their verdicts stay visible, but a published number counts once: in the other table as soon as
+    its row has been run, here until then.
     """
 
     by: Text = Field(description="The quantity of the other table; its rows have the same names.")

@@ -28,7 +28,7 @@ ROWS: Final = {
     for kind in SERVERS
 }
 
-SPREAD: Final = ("spread-fedavg", "spread-quafl")
+SPREAD: Final = ("spread-fedavg", "spread-quafl", "spread-quafl-slow")
 """Studies with other seeds of some rows."""
 OF_FEDBUFF: Final = {
     "iid-lr0.1": "IID, local rate 0.1",
