@@ -146,6 +146,7 @@ class World:
         )
         if account is not None and account.batteries is not None:
             account.batteries.on_low = self._charge
+            self._parts.sender.runs_low = lambda task: account.runs_low(task.client, task.number)
         if account is not None and account.counted.by_sample:
             self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
@@ -304,6 +305,7 @@ class World:
         charged.callbacks.append(
             lambda _: self._ledger.record_presence(event_kinds.AVAILABLE, client)
         )
+        self._parts.sender.charge(client)
 
     def _pauses(self) -> Generator[simpy.Event, None, None]:
         """Log when the server goes down and comes up."""

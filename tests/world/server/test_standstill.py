@@ -133,6 +133,43 @@ def test_weights_that_need_no_durations_ask_for_none() -> None:
     assert "sampling by speed needs tasks that take time" in message
 
 
+@pytest.mark.parametrize(
+    "compute",
+    [
+        {"seconds_per_step": 0},
+        {"seconds_per_step": 0, "jitter_seconds": 3},  # what a task waits is no time of a step
+    ],
+)
+def test_steps_that_take_no_time_are_told_with_the_line_where_their_times_are_read(
+    compute: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "steps.yaml"
+    path.write_text(
+        f"clients:\n  count: 3\n  compute: {compute}\n  network: {{upload: {{latency: 2}}}}\n"
+        "strategy: fedqueue\nstop: {updates: 9}\n"
+    )
+    what = r"steps.yaml:3: clients.compute: steps may take no time at all, and strategy fedqueue"
+    with pytest.raises(ScenarioError, match=what):
+        check_study(path, timing_only=True)
+    assert check_study(path, ["strategy=fedcompass"], timing_only=True)
+
+
+def test_reports_of_whole_tasks_and_clients_that_send_parts_exclude_each_other(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "parts.yaml"
+    path.write_text(
+        "clients:\n  count: 3\n  compute: {seconds_per_step: 1}\n  availability:\n"
+        "    kind: on_off\n    on: 3\n    off: 2\n    on_leave: partial\n"
+        "strategy: fedqueue\nstop: {updates: 9}\n"
+    )
+    what = r"parts.yaml:8: clients.availability.on_leave: got 'partial', but fedqueue learns from"
+    with pytest.raises(ScenarioError, match=what):
+        check_study(path, timing_only=True)
+    assert check_study(path, ["clients.availability.on_leave=paused"], timing_only=True)
+    assert check_study(path, ["strategy=fedcompass"], timing_only=True)
+
+
 def test_versions_that_come_without_an_event_are_told_from_progress() -> None:
     def never_waits(server: Any) -> Schedule:  # one step of the clock, which has no end
         while True:
