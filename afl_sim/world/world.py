@@ -157,7 +157,11 @@ class World:
             )
         self._outlook = Outlook(self._parts, self._background, strategy.waits_for_all)
         self._standstill = Standstill(
-            self.server, self._parts.idle_waits, self._outlook.missing, scenario
+            self.server,
+            self._parts.idle_waits,
+            self._parts.sender,
+            self._outlook.missing,
+            scenario,
         )
 
     @property

@@ -39,6 +39,9 @@ class Outlook:
                 f"{counts.buffered:,} arrived and were not used, and {counts.in_flight:,} are "
                 "under way"
             )
+            if 2 * self._parts.sender.cut_short > lost:
+                stay = self._parts.sender.short_stay()
+                why += f"; most were lost because their clients left: {stay}"
         if why is None:
             return None
         if ledger.version == 0:

@@ -13,6 +13,7 @@ from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clock import Clock
 from afl_sim.world.learner import Learner
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger
@@ -178,6 +179,33 @@ class Sender:
         if self.fleet.interrupt(task, repeat_step):
             self._learner.recall(task)
             self.fleet.send_back(task)
+
+    def awaiting_polls(self) -> tuple[int, int] | None:
+        """The steps that all clients have done, and how often they have come or left so far.
+
+        None if one of them has a task that ends without a poll.
+        """
+        tasks = self._ledger.in_flight
+        if not tasks or not all(task.pollable for task in tasks):
+            return None
+        return sum(map(self.fleet.steps_done, tasks)), self._ledger.comings
+
+    @property
+    def cut_short(self) -> int:
+        """How many tasks have been lost because their clients left."""
+        return 0 if self._churn is None else self._churn.cut_short
+
+    def short_stay(self) -> str:
+        """The last of these in words: how long its client was there, and how long it takes."""
+        assert self._churn is not None
+        assert self._churn.last_cut is not None
+        task, stay_us = self._churn.last_cut
+        there, needed = stay_us / MICROSECONDS, (task.due_us - task.sent_us) / MICROSECONDS
+        least = "at least " if task.until_polled else ""
+        return (
+            f"client {task.client} was there for {there:g} s of the last task, which takes "
+            f"{least}{needed:g} s from download to upload"
+        )
 
     def sharing(self, task: Task) -> list[Task]:
         """The tasks of the same client, in the order in which it does them."""
