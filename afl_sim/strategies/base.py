@@ -103,6 +103,9 @@ class Strategy(Checked):
     waits_for_all: ClassVar[bool] = False
     """The first version needs an update of every client. Fleets with a client that never takes part
     are then refused."""
+    waits_again: ClassVar[bool] = False
+    """Each later version needs an update of every client, too, that has come since the one
+    before."""
     reads_results: ClassVar[bool] = False
     """The schedule uses `ServerView.result` or `measure`, so it cannot run without training."""
     buffers_by_rule: ClassVar[bool] = False

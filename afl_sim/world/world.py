@@ -55,6 +55,10 @@ class Scheduled(Protocol):
     def waits_for_all(self) -> bool:
         """Whether there is no version before every client has sent an update."""
 
+    @property
+    def waits_again(self) -> bool:
+        """Whether that holds for each later version, too, and updates since the one before."""
+
     def schedule(self, server: Any) -> Schedule:  # it sees the server as a `ServerView`
         """The server's process."""
 
@@ -155,7 +159,7 @@ class World:
             self.server = self._adaptive = AdaptiveServer(
                 self._parts, strategy, streams, queues, scenario.server.adaptive
             )
-        self._outlook = Outlook(self._parts, self._background, strategy.waits_for_all)
+        self._outlook = Outlook(self._parts, self._background, strategy)
         self._standstill = Standstill(
             self.server,
             self._parts.idle_waits,
