@@ -98,11 +98,17 @@ class Strategy(Checked):
     assigns_steps: ClassVar[bool] = False
     """The schedule gives clients numbers of steps by the time that a step takes, so a task's time
     must depend on its steps."""
+    reads_timing: ClassVar[bool] = False
+    """The schedule uses `ServerView.timing`, so computations must take time, and clients that leave
+    must not send part of their work."""
     needs_mean_times: ClassVar[bool] = False
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
     waits_for_all: ClassVar[bool] = False
     """The first version needs an update of every client. Fleets with a client that never takes part
     are then refused."""
+    waits_again: ClassVar[bool] = False
+    """Each later version needs an update of every client, too, that has come since the one
+    before."""
     reads_results: ClassVar[bool] = False
     """The schedule uses `ServerView.result` or `measure`, so it cannot run without training."""
     buffers_by_rule: ClassVar[bool] = False

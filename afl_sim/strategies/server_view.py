@@ -106,10 +106,13 @@ class ServerView(Protocol):
     def timing(self, task: TaskView, /) -> Timing:
         """What the client reports of the time of its task: how long it waited and computed.
 
-        It is known once the update has arrived. A task that was recalled or polled has no report.
+        It is known once the update has arrived. A task that was recalled or polled has no report,
+        nor has one that a client cuts short when it leaves. A strategy that asks for it declares
+        ``reads_timing = True``. Fleets with ``on_leave: partial`` are then refused before the run.
 
         Raises:
-            ScheduleError: the update has not arrived, or has been used, recalled or polled.
+            ScheduleError: the update has not arrived, or has been used, recalled, polled or cut
+                short.
         """
 
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
@@ -304,8 +307,9 @@ class ServerView(Protocol):
         """Take what the client has done so far. Returns the task that this ends.
 
         The client continues from there with its next task, which has the same limit of steps. The
-        polled task arrives after its upload. It has failed if the client had crashed unnoticed. The
-        strategy declares ``polls = True``.
+        polled task arrives after its upload. It has failed if the client had crashed unnoticed. If
+        the client's battery is low, the next task is sent once it is charged, and the client is
+        away until then. The strategy declares ``polls = True``.
 
         Args:
             client: the client.

@@ -274,11 +274,11 @@ def worlds(
     stop = {"virtual_seconds": draw(st.sampled_from([5, 60])), "versions": draw(st.integers(1, 25))}
     stop |= draw(st.sampled_from([{}, {"updates": 29}, {"samples": 700}]))
     strategy = draw(strategies(clients, kinds))
-    queue = (
-        "none"
-        if strategy["kind"] in (*KEEPING, "fedasmu")
-        else draw(st.sampled_from(["none", "fifo"]))
-    )
+    availability = draw(availabilities(clients))
+    if strategy["kind"] == "fedqueue" and availability["on_leave"] == "partial":
+        availability["on_leave"] = "paused"  # a task that is cut short has no report of its time
+    unqueued = strategy["kind"] in (*KEEPING, "fedasmu")
+    queue = "none" if unqueued else draw(st.sampled_from(["none", "fifo"]))
     if strategy["kind"] in NEEDING_TIME:
         compute["jitter_seconds"] = 0.25
     if strategy.get("stragglers") == 1 and strategy["partial"] == "drop":
@@ -290,7 +290,7 @@ def worlds(
         down=draw(client_links(clients)),
         up=draw(client_links(clients)),
         fleet={
-            "availability": draw(availabilities(clients)),
+            "availability": availability,
             "faults": draw(faults),
             "queue": queue,
             "groups": draw(groups) if clients > 2 else [],

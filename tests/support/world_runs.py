@@ -77,6 +77,7 @@ class Script:
 
     reads_results = False
     waits_for_all = False
+    waits_again = False
     queues_at_clients = False
 
     def __init__(self, body: Callable[[Any], Iterator[Any]], *, refreshes: bool = False) -> None:

@@ -183,6 +183,12 @@ class Account:
             self._pass_time(time_us)
         return Costs(self._energy(), self._price(), self._carbon())
 
+    def runs_low(self, client: int, task: int) -> bool:
+        """Whether a task under way has used up its client's battery by now."""
+        if self.batteries is None:
+            return False
+        return self.batteries.is_low(client, self._tasks[client, task].spent)
+
     # -- what has been used -----------------------------------------------------------------------
 
     def _energy(self) -> dict[str, float]:
