@@ -25,6 +25,7 @@ from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.memory import WithoutSome
 from afl_sim.world.clients.next_draws import NextDraws
+from afl_sim.world.clients.next_tasks import NextTasks
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
@@ -145,7 +146,9 @@ def build_parts(
         leaving=leaving,
         build_fleet=build_fleet,
     )
-    if durations.per_task or durations.per_client:
+    if durations.in_blocks and workload.alike and workload.personal is None and not queues:
+        idle.watch(NextTasks(durations, workload, sender.sent, sender.plans).expect)
+    elif durations.per_task or durations.per_client:
         following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
         idle.watch(following.expect)
     alarm = Alarm(env, outages)
@@ -224,6 +227,7 @@ def _durations(
         vary=any(part.varies for part in drawing),
         steady=all(part.steady for part in (*downloads, *uploads))
         and all(link.steady for link in links),
+        alike=grouping.members is None,
         per_task=sorted({name for part in drawing for name in part.per_task}),
         per_client=sorted({name for part in drawing for name in part.per_client}),
     )

@@ -48,6 +48,9 @@ class Fleet(Legs):
         faults: what goes wrong; None if nothing does.
         reports: whom the clients report to.
         ahead: takes the rows of legs that nothing can disturb; None if something can.
+
+    Attributes:
+        durations: as above.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Fleet(Legs):
     ) -> None:
         super().__init__(env)
         self._workload = workload
-        self._durations = durations
+        self.durations = durations
         self._compute = durations.compute
         self._varying = durations if isinstance(durations, VaryingDurations) else None
         self._server_download = durations.server_download
@@ -85,14 +88,14 @@ class Fleet(Legs):
 
     def plan(self, task: Task) -> None:
         """Draw how long each leg of a task will take, and so when its update is due."""
-        self._durations.plan(task)
+        self.durations.plan(task)
 
     @property
     def punctual(self) -> bool:
         """Whether no task can arrive later than was planned when it was sent."""
         if self._outages.happen or (self._faults is not None and self._faults.loses_uploads):
             return False
-        return not self._durations.contended
+        return not self.durations.contended
 
     def varies(self, client: int) -> bool:
         """Whether the client's legs may take longer or shorter than was planned."""

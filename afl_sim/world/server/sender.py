@@ -10,6 +10,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.churn import Churn, Leaving
 from afl_sim.world.clients.fleet import Fleet, Reports
+from afl_sim.world.clients.next_tasks import Plan
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clock import Clock
 from afl_sim.world.learner import Learner
@@ -45,6 +46,7 @@ class Sender:
     Attributes:
         fleet: the clients.
         sent: how many tasks each client was sent so far.
+        plans: of tasks that may be sent next (`NextTasks`).
         waiting: tasks that are sent as soon as their client is available.
         may_replace: whether another client is drawn in place of one whose task has failed; asked
             each time.
@@ -77,7 +79,9 @@ class Sender:
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
         self._always = presence.always and not outages.happen
+        self._durations = self.fleet.durations
         self.sent: dict[int, int] = {}
+        self.plans: dict[int, Plan] = {}
 
     def request(self, client: int, order: Order = PLAIN, after: Task | None = None) -> Task:
         """Send a task now, or as soon as the client is available.
@@ -189,7 +193,11 @@ class Sender:
         self.sent[client] = number + 1
         now = self._env.now_us
         version = self._ledger.version
-        steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
+        plan = self.plans.pop((client << 32) + number, None) if order.usual else None
+        if plan is None:
+            steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
+        else:
+            (steps, samples), compute_us, transfers = plan
         if waiting is None:
             task = Task(client, number, version, steps, samples, now, order.until_polled)
             task.order = order
@@ -201,7 +209,10 @@ class Sender:
             task.extra_steps = self._extra(client)
         self._presence.start(client, task)
         self._ledger.send(task)
-        self.fleet.plan(task)
+        if plan is None:
+            self.fleet.plan(task)
+        else:
+            self._durations.settle(task, transfers, compute_us)
         self._learner.start(task, after)
         self.fleet.launch(task)
         if self._churn is not None and task.in_flight:

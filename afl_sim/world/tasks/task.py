@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -61,6 +61,7 @@ class Order:
         drawn: any client will do.
         retry: if the task fails and nothing waits for it, another is sent.
         lr_factor: a factor on the client's learning rate.
+        usual: whether it is the scenario's amount of work, done without a poll.
     """
 
     epochs: float | None = None
@@ -69,6 +70,11 @@ class Order:
     drawn: bool = False
     retry: bool = True
     lr_factor: float = 1.0
+    usual: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        usual = self.epochs is None and self.steps is None and not self.until_polled
+        object.__setattr__(self, "usual", usual)
 
 
 PLAIN = Order()
