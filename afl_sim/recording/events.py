@@ -8,7 +8,6 @@ alone.
 from __future__ import annotations
 
 import hashlib
-import struct
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ from afl_sim.errors import AflSimError
 from afl_sim.recording.drafts import Draft
 from afl_sim.recording.files import writing
 from afl_sim.recording.plain_arrays import numbers, texts
-from afl_sim.recording.rows_ahead import Rows, RowsAhead
+from afl_sim.recording.rows_ahead import ROW, Rows, RowsAhead
 from afl_sim.world.event_kinds import EVALUATED, KIND_NAMES
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ _ENCODINGS: Final = {
 }
 _DICTIONARY: Final = ("staleness", "bytes", "steps", "samples")
 
-_ROW: Final = struct.Struct(f"<{len(COLUMNS)}q")
+_ROW: Final = ROW
 
 
 class EventLog:
@@ -83,8 +82,8 @@ class EventLog:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.ahead = RowsAhead()
-        self._buffer = bytearray()
+        self._buffer = bytearray()  # it stays the same object, since `ahead` adds to it
+        self.ahead = RowsAhead(self._buffer)
         self._most = BLOCK * _ROW.size  # bytes in it before they are looked at
         self._contexts: dict[int, str] = {}  # by the index of the row in the buffer
         self._last_us = 0
@@ -198,7 +197,8 @@ class EventLog:
             self._draft.withdraw()
         self._draft = self._writer = None
         self._batches, self._rows, self._texts, self._waiting = [], [], {}, 0
-        self._buffer, self.ahead = bytearray(), RowsAhead()
+        self._buffer.clear()
+        self.ahead = RowsAhead(self._buffer)
 
     def __enter__(self) -> Self:
         return self
@@ -234,10 +234,11 @@ class EventLog:
 
         This may happen at any time: it has no influence on where row groups end.
         """
-        appended, contexts = _rows(self._buffer), self._contexts
+        appended, contexts = _rows(bytes(self._buffer)), self._contexts
         if len(appended) and self.path is not None and self._writer is None:
             raise AflSimError(f"the event log {self.path} is closed")
-        self._buffer, self._contexts = bytearray(), {}
+        self._buffer.clear()
+        self._contexts = {}
         rows, contexts = self.ahead.merge(appended, contexts)
         self._most = max(BLOCK, len(self.ahead)) * _ROW.size  # so that each row is moved seldom
         if not len(rows):

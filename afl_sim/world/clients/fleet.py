@@ -80,11 +80,16 @@ class Fleet(Legs):
             self._undisturbed = Undisturbed(
                 env,
                 ahead,
+                record=reports.record,
                 downloaded=self._downloaded,
                 computed=self._start_uploading,
                 uploaded=self._upload_on,
-                arrive=self._arrive,
+                arrive=self._deliver,
             )
+
+    def foresee(self, task: Task) -> bool:
+        """Whether nothing can disturb the task, so that it needs no `launch`."""
+        return self._undisturbed is not None and self._undisturbed.foresee(task)
 
     def plan(self, task: Task) -> None:
         """Draw how long each leg of a task will take, and so when its update is due."""
@@ -110,11 +115,7 @@ class Fleet(Legs):
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
-        foresight = None if task.until_polled else self._undisturbed
-        if foresight is not None and foresight.foresee(task):
-            if not task.download_us:
-                self._record(event_kinds.DOWNLOADED, task, task.download_bytes)
-        elif task.download_work_us:
+        if task.download_work_us:
             self._cross(self._server_download, task, task.download_work_us, self._sent_down)
         else:
             self._download_on(task)
@@ -319,9 +320,6 @@ class Fleet(Legs):
             task.corruption = faults.corruption(task.client, task.number)
             if task.corruption is not None:
                 self._record(event_kinds.CORRUPTED, task, 0)
-        task.phase = Phase.ARRIVED
-        task.pending = None
-        self._record(event_kinds.ARRIVED, task, task.upload_bytes)
         self._deliver(task)
         if faults is not None:
             delay = faults.duplicate_us(task.client, task.number)

@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from simpy.events import NORMAL
 
 from afl_sim.world.clock import Clock
+from afl_sim.world.event_kinds import DOWNLOADED
 from afl_sim.world.microseconds import CLOCK_END
 from afl_sim.world.tasks.task import Entry, Phase, Task
 
@@ -32,17 +33,17 @@ class LogAhead(Protocol):
     def add(
         self,
         sent: int,
-        downloaded: int,
-        computed: int,
         number: int,
         client: int,
         task: int,
+        downloaded: int,
         base_version: int,
+        computed: int,
         bytes: int,
         steps: int,
         samples: int,
     ) -> None:
-        """Take the rows of a task that is sent."""
+        """Take the rows of a task that is sent, the one that says so among them."""
 
     def withdraw(self, number: int, time_us: int) -> None:
         """Forget the rows of a task that are later than ``time_us``."""
@@ -60,6 +61,7 @@ class Undisturbed:
     Args:
         env: the clock.
         log: takes the rows of foreseen ends.
+        record: called with an event that happens at once: its kind, the task, and bytes.
         downloaded, computed, uploaded: what follows a leg that ends as an event.
         arrive: called with a task that nothing has disturbed, when it arrives.
     """
@@ -69,6 +71,7 @@ class Undisturbed:
         env: Clock,
         log: LogAhead,
         *,
+        record: Callable[[int, Task, int], None],
         downloaded: Callable[[Task], None],
         computed: Callable[[Task], None],
         uploaded: Callable[[Task], None],
@@ -76,61 +79,81 @@ class Undisturbed:
     ) -> None:
         self._env = env
         self._log = log
+        self._record = record
         self._downloaded = downloaded
         self._computed = computed
         self._uploaded = uploaded
         self._arrive = arrive
         self._then = self._end  # made once
-        self._ends: dict[int, Task | list[Task]] = {}  # instant -> whose leg ends then
         self._tasks = 0
         self._disturbed = 0
-        env.watch(self._ends, self._meet)
+        env.watch(self._meet)
 
     def foresee(self, task: Task) -> bool:
         """Have only the arrival happen, if the task's legs and their instants allow it.
 
+        The log has then the row that it is sent, and gets those of the ends of its legs.
+
         Returns:
             Whether they do. If not, nothing has changed.
         """
-        if not (task.compute_us and task.upload_us) or self._disturbed > self._tasks // 4 + _TRIED:
+        if not (task.compute_us and task.upload_us) or task.until_polled:
             return False
-        env, ends = self._env, self._ends
-        sent = env.now_us
+        env = self._env
+        due, sent = env.due, env.now_us
         downloaded = sent + task.download_us
         computed = downloaded + task.compute_us
-        arrives = computed + task.upload_us
-        if arrives in ends:
-            self._meet(arrives)
-        if computed > CLOCK_END or downloaded in env.due or computed in env.due:
+        arrives = task.due_us
+        if downloaded in due or computed in due or arrives in due or computed > CLOCK_END:
+            if not self._finds_room(downloaded, computed, arrives):
+                return False
+        elif self._disturbed > self._tasks // 4 + _TRIED:
             return False
         self._tasks += 1
         number = env.number = task.foreseen = env.number + 1
         loads = downloaded > sent
         self._log.add(
             sent,
-            downloaded if loads else -1,
-            computed,
             number,
             task.client,
             task.number,
+            downloaded if loads else -1,
             task.base_version,
+            computed,
             task.download_bytes,
             task.steps,
             task.samples,
         )
-        for at_us in (downloaded, computed) if loads else (computed,):
-            there = ends.get(at_us)
-            if there is None:
-                ends[at_us] = task
-            elif type(there) is list:
-                there.append(task)
-            else:
-                ends[at_us] = [there, task]  # type: ignore[list-item]
+        if loads:
+            self._pass(downloaded, task)
+        else:
+            self._record(DOWNLOADED, task, task.download_bytes)
+        self._pass(computed, task)
         task.then = self._then
         entry: Entry = (NORMAL, computed, downloaded, number, task)
         task.pending = entry
         env.put(arrives, entry)
         return True
+
+    def _finds_room(self, downloaded: int, computed: int, arrives: int) -> bool:
+        """Whether legs may end at these instants, at some of which something is due or passes."""
+        due = self._env.due
+        if self._disturbed > self._tasks // 4 + _TRIED or computed > CLOCK_END:
+            return False
+        if isinstance(due.get(arrives), Task | dict):
+            self._meet(arrives)
+        return not any(isinstance(due.get(at), tuple | list) for at in (downloaded, computed))
+
+    def _pass(self, at_us: int, task: Task) -> None:
+        """A leg of the task ends at this instant, at which there is no event."""
+        due = self._env.due
+        there = due.get(at_us)
+        if there is None:
+            due[at_us] = task
+        elif isinstance(there, dict):
+            there[task] = None
+        elif isinstance(there, Task):
+            due[at_us] = {there: None, task: None}
 
     def disturb(self, task: Task) -> None:
         """From now on the ends of the task's legs are events."""
@@ -164,23 +187,26 @@ class Undisturbed:
     def _end(self, task: Task) -> None:
         """A task arrives that nothing has disturbed."""
         computed = task.due_us - task.upload_us
-        self._ends.pop(computed, None)
-        self._ends.pop(computed - task.compute_us, None)
+        due = self._env.due
+        due.pop(computed, None)
+        due.pop(computed - task.compute_us, None)
         task.foreseen = 0
         self._arrive(task)
 
     def _strike(self, at_us: int, task: Task) -> None:
-        there = self._ends.get(at_us)
-        if type(there) is list:
-            if task in there:
-                there.remove(task)
+        """The task does not pass at this instant."""
+        due = self._env.due
+        there = due.get(at_us)
+        if isinstance(there, dict):
+            there.pop(task, None)
             if not there:
-                del self._ends[at_us]
+                del due[at_us]
         elif there is task:
-            del self._ends[at_us]
+            del due[at_us]
 
     def _meet(self, at_us: int) -> None:
         """Something is put at an instant at which foreseen legs end."""
-        there = self._ends.pop(at_us)
-        for task in list(there) if isinstance(there, list) else [there]:
+        there = self._env.due.pop(at_us)
+        for task in there if isinstance(there, dict) else (there,):
+            assert isinstance(task, Task)
             self.disturb(task)

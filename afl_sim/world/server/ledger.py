@@ -8,7 +8,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.clients.undisturbed import LogAhead
 from afl_sim.world.clock import Clock
 from afl_sim.world.server.statistics import Counts
-from afl_sim.world.tasks.task import Phase, Task
+from afl_sim.world.tasks.task import AGGREGATED, ARRIVED, Phase, Task
 
 Log = Callable[..., None]
 """Takes one event row: the arguments of `afl_sim.recording.EventLog.append`."""
@@ -56,30 +56,36 @@ class Ledger:
             self._ahead.version_made(self.version_us)
 
     def send(self, task: Task) -> None:
-        """The task is sent."""
+        """The task is sent; its row comes with `foresee` or `record`."""
         self.in_flight[task] = None
         counts, in_flight = self.counts, len(self.in_flight)
         counts.dispatched += 1
         if in_flight > counts.peak_in_flight:
             counts.peak_in_flight = in_flight
-        self._log(
-            task.sent_us,
-            event_kinds.DISPATCHED,
-            task.client,
-            task.number,
-            self.version,
-            task.base_version,
-            -1,
-            0,
-            task.steps,
-            task.samples,
-        )
 
     def arrive(self, task: Task) -> None:
-        """The update is at the server; the clients log the row of its arrival."""
+        """The update is at the server."""
+        task.phase = ARRIVED
+        task.pending = None
+        now = self._env.now_us
+        if task.link_us >= 0:
+            self.record(event_kinds.ARRIVED, task, task.upload_bytes)
+        else:
+            self._log(
+                now,
+                event_kinds.ARRIVED,
+                task.client,
+                task.number,
+                self.version,
+                task.base_version,
+                -1,
+                task.upload_bytes,
+                task.steps,
+                task.samples,
+            )
         counts = self.counts
         del self.in_flight[task]
-        counts.busy_us += task.busy_us(self._env.now_us)
+        counts.busy_us += now - task.sent_us - task.queued_us  # no longer in a queue
         task.arrival = counts.arrived
         counts.arrived += 1
         if self.heard is not None:
@@ -107,6 +113,7 @@ class Ledger:
 
     def use(self, task: Task, context: str | None) -> None:
         """The update went into the version just made; ``context`` is JSON."""
+        task.phase = AGGREGATED
         staleness = self.version - 1 - task.base_version
         counts = self.counts
         counts.aggregated += 1

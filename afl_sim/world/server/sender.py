@@ -199,8 +199,7 @@ class Sender:
         else:
             (steps, samples), compute_us, transfers = plan
         if waiting is None:
-            task = Task(client, number, version, steps, samples, now, order.until_polled)
-            task.order = order
+            task = Task(client, number, version, steps, samples, now, order.until_polled, order)
         else:
             task = waiting
             del self.waiting[task]
@@ -213,6 +212,10 @@ class Sender:
             self.fleet.plan(task)
         else:
             self._durations.settle(task, transfers, compute_us)
+        if self.fleet.foresee(task):
+            self._learner.start(task, after)
+            return task
+        self._ledger.record(event_kinds.DISPATCHED, task, 0)
         self._learner.start(task, after)
         self.fleet.launch(task)
         if self._churn is not None and task.in_flight:

@@ -18,7 +18,7 @@ from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger
-from afl_sim.world.tasks.task import Phase, Task
+from afl_sim.world.tasks.task import AGGREGATED, ARRIVED, Task
 
 _arrival = attrgetter("arrival")
 _EMPTY_ROUNDS = 10_000
@@ -95,7 +95,7 @@ class VersionMaker:
             self._check_empty_rounds()
             return Done(self._env)
         for task in batch:
-            if task.phase not in (Phase.ARRIVED, Phase.AGGREGATED):
+            if task.phase is not ARRIVED and task.phase is not AGGREGATED:
                 raise ScheduleError(f"{task} cannot be aggregated: it is not at the server")
         seconds = self._aggregation_seconds(self._begun)
         self._begun += 1
@@ -131,9 +131,8 @@ class VersionMaker:
         noted = context if began_us is None else {**context, "began_us": began_us}
         text = self._text(noted) if noted else None
         for task in batch:
-            if task.phase is Phase.AGGREGATED:
+            if task.phase is AGGREGATED:
                 continue  # an update that a method uses again counts once
-            task.phase = Phase.AGGREGATED
             if not task.freed:
                 self._inbox.take(task)  # a schedule may use an update that it never took
             ledger.use(task, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import simpy
 
@@ -49,6 +49,13 @@ class Phase(IntEnum):
     DISCARDED = 6
     CANCELLED = 7
     FAILED = 8
+
+
+# A member of an enumeration is found by a descriptor, which takes longer than a call. What each
+# task comes by is found once.
+DOWNLOADING: Final = Phase.DOWNLOADING
+ARRIVED: Final = Phase.ARRIVED
+AGGREGATED: Final = Phase.AGGREGATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,7 @@ class Task(WeaklyHeld):
         samples: int,
         sent_us: int,
         until_polled: bool = False,
+        order: Order = PLAIN,
     ) -> None:
         self.client = client
         self.number = number
@@ -153,8 +161,8 @@ class Task(WeaklyHeld):
         self.samples = samples
         self.sent_us = sent_us
         self.due_us = sent_us  # when the update arrives, if it never has to wait for a link
-        self.order = PLAIN
-        self.phase = Phase.DOWNLOADING
+        self.order = order
+        self.phase: Phase = DOWNLOADING
         # The end of the current leg; all other ends are stale.
         self.pending: Entry | simpy.Event | Transfer[Task] | None = None
         self.waiter: Waiter | None = None  # who gets the arrival; if None, the inbox
@@ -197,7 +205,7 @@ class Task(WeaklyHeld):
     @property
     def arrived(self) -> bool:
         """Whether the update is at the server and not yet used or discarded."""
-        return self.phase is Phase.ARRIVED
+        return self.phase is ARRIVED
 
     @property
     def pollable(self) -> bool:
