@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.scenario.distributions.draws import draw
+from afl_sim.scenario.distributions.draws import drawer
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.faults import Faults as FaultsSpec
 from afl_sim.streams import Streams
@@ -255,8 +255,9 @@ def _faults(grouping: Grouping, streams: Streams) -> AnyFaults | None:
 
 def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:
     law = scenario.server.aggregation_seconds
+    seconds = drawer(law, streams, "server.aggregation")
     return ServerTimes(
-        aggregation=lambda number: draw(law, streams, "server.aggregation", 0, number),
+        aggregation=None if law.constant == 0 else lambda number: seconds(0, number),
         evaluation=evaluation_seconds(scenario, streams),
     )
 

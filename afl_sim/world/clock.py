@@ -32,6 +32,7 @@ class Clock(simpy.Environment):
         now_us: the clock.
         due: what is due at each later instant: one entry, or a list of them. Or what passes then
             without being an event: a task, or a dictionary of tasks (`watch`).
+        instants: a heap of the instants at which something is due, and of others.
         number: that of the latest entry.
     """
 
@@ -39,7 +40,7 @@ class Clock(simpy.Environment):
         super().__init__(initial_time=0)
         self.now_us = 0
         self.due: dict[int, Entry | list[Entry] | Task | dict[Task, None]] = {}
-        self._instants: list[int] = []  # a heap; it may have more than `due`
+        self.instants: list[int] = []
         self._here: list[Entry] = []  # a heap: what is left to do at this instant
         self.number = 0
         self._paused = False
@@ -110,7 +111,7 @@ class Clock(simpy.Environment):
         """The instant of the next event; infinite if there is none."""
         if self._here:
             return self._now
-        instants, due = self._instants, self.due
+        instants, due = self.instants, self.due
         while instants and not isinstance(due.get(instants[0]), tuple | list):
             heappop(instants)
         return instants[0] if instants else math.inf
@@ -136,9 +137,11 @@ class Clock(simpy.Environment):
         """
         self._paused = False
         for done in range(most):
-            if self._paused or (not self._here and not self._move_on(end)):
+            if self._paused:
                 return done
-            entry = heappop(self._here)
+            entry = heappop(self._here) if self._here else self._move_on(end)
+            if entry is None:
+                return done
             event = entry[4]
             if type(event) is Task:
                 if event.pending is entry:
@@ -160,7 +163,7 @@ class Clock(simpy.Environment):
         there = self.due.get(at_us)
         if there is None:
             self.due[at_us] = entry
-            heappush(self._instants, at_us)
+            heappush(self.instants, at_us)
         elif isinstance(there, list):
             there.append(entry)
         elif isinstance(there, tuple):
@@ -169,24 +172,23 @@ class Clock(simpy.Environment):
             self._meet(at_us)
             self.put(at_us, entry)
 
-    def _move_on(self, end: float) -> bool:
-        """Move on to the next instant, if it is before ``end``; whether there is one."""
-        instants = self._instants
+    def _move_on(self, end: float) -> Entry | None:
+        """Move on to the next instant, if it is before ``end``; returns what comes first then."""
+        instants = self.instants
         while instants and instants[0] < end:
             at_us = heappop(instants)
             there = self.due.pop(at_us, None)
             if isinstance(there, tuple):
-                self._here.append(there)
-            elif isinstance(there, list):
+                self._now = self.now_us = at_us
+                return there
+            if isinstance(there, list):
+                self._now = self.now_us = at_us
                 heapify(there)
                 self._here = there
-            else:  # what was due was withdrawn
-                if there is not None:
-                    self.due[at_us] = there
-                continue
-            self._now = self.now_us = at_us
-            return True
-        return False
+                return heappop(there)
+            if there is not None:  # what was due was withdrawn
+                self.due[at_us] = there
+        return None
 
 
 def _nobody(at_us: int) -> None:

@@ -289,7 +289,8 @@ class World:
         if self._unseen == _VERSIONS:
             self._look(self._unseen)
         self._stop.look()
-        self._stop.look_at_costs(self.time_us)
+        if self.account is not None:
+            self._stop.look_at_costs(self.time_us)
         if self._stop.reached is not None:
             raise RunEnded
         if self._adaptive is not None:

@@ -51,6 +51,8 @@ class Fleet(Legs):
 
     Attributes:
         durations: as above.
+        foresight: takes tasks that nothing can disturb, which need no `launch`; None if something
+            can disturb all.
     """
 
     def __init__(
@@ -75,9 +77,9 @@ class Fleet(Legs):
         self._record = reports.record
         self._deliver = reports.deliver
         self._fail = reports.fail
-        self._undisturbed: Undisturbed | None = None
+        self.foresight: Undisturbed | None = None
         if ahead is not None:
-            self._undisturbed = Undisturbed(
+            self.foresight = Undisturbed(
                 env,
                 ahead,
                 record=reports.record,
@@ -86,10 +88,6 @@ class Fleet(Legs):
                 uploaded=self._upload_on,
                 arrive=self._deliver,
             )
-
-    def foresee(self, task: Task) -> bool:
-        """Whether nothing can disturb the task, so that it needs no `launch`."""
-        return self._undisturbed is not None and self._undisturbed.foresee(task)
 
     def plan(self, task: Task) -> None:
         """Draw how long each leg of a task will take, and so when its update is due."""
@@ -127,8 +125,8 @@ class Fleet(Legs):
 
     def _disturb(self, task: Task) -> None:
         """The task may not go on as it was foreseen."""
-        if self._undisturbed is not None:
-            self._undisturbed.disturb(task)
+        if self.foresight is not None:
+            self.foresight.disturb(task)
 
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""

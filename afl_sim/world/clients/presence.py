@@ -88,13 +88,21 @@ class Presence:
         """The client has a task."""
         if self._availability is not None and self._away.pop(client, None) is None:
             self._gone.pop(client, None)
-        self._idle.start(client, task)
+        idle = self._idle
+        if idle.few:
+            idle.start(client, task)
+        else:
+            idle.busy[client] = task  # what `start` does, without a call
 
     def end(self, task: Task) -> bool:
         """A task is over; whether that leaves its client idle."""
-        if self._idle.busy.get(task.client) is not task:
+        idle, client = self._idle, task.client
+        if idle.busy.get(client) is not task:
             return False  # it has gone on to another
-        self._idle.end(task.client)
+        if idle.few:
+            idle.end(client)
+        else:
+            del idle.busy[client]  # what `end` does, without a call
         return True
 
     def draw(self, n: int, now_us: int, among: Sequence[int] | None = None) -> list[int]:

@@ -14,6 +14,7 @@ on like all others (`afl_sim.world.clients.fleet`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import Final, Protocol
 
 from simpy.events import NORMAL
@@ -104,10 +105,10 @@ class Undisturbed:
         downloaded = sent + task.download_us
         computed = downloaded + task.compute_us
         arrives = task.due_us
-        if downloaded in due or computed in due or arrives in due or computed > CLOCK_END:
-            if not self._finds_room(downloaded, computed, arrives):
-                return False
-        elif self._disturbed > self._tasks // 4 + _TRIED:
+        if self._disturbed > self._tasks // 4 + _TRIED or computed > CLOCK_END:
+            return False
+        crowded = downloaded in due or computed in due or arrives in due
+        if crowded and not self._finds_room(downloaded, computed, arrives):
             return False
         self._tasks += 1
         number = env.number = task.foreseen = env.number + 1
@@ -124,22 +125,27 @@ class Undisturbed:
             task.steps,
             task.samples,
         )
-        if loads:
-            self._pass(downloaded, task)
-        else:
+        if not loads:
             self._record(DOWNLOADED, task, task.download_bytes)
-        self._pass(computed, task)
         task.then = self._then
         entry: Entry = (NORMAL, computed, downloaded, number, task)
         task.pending = entry
-        env.put(arrives, entry)
+        if crowded:
+            if loads:
+                self._pass(downloaded, task)
+            self._pass(computed, task)
+            env.put(arrives, entry)
+        else:  # the same, without calls
+            if loads:
+                due[downloaded] = task
+            due[computed] = task
+            due[arrives] = entry
+            heappush(env.instants, arrives)
         return True
 
     def _finds_room(self, downloaded: int, computed: int, arrives: int) -> bool:
         """Whether legs may end at these instants, at some of which something is due or passes."""
         due = self._env.due
-        if self._disturbed > self._tasks // 4 + _TRIED or computed > CLOCK_END:
-            return False
         if isinstance(due.get(arrives), Task | dict):
             self._meet(arrives)
         return not any(isinstance(due.get(at), tuple | list) for at in (downloaded, computed))

@@ -13,7 +13,7 @@ from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.next_tasks import Plan
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clock import Clock
-from afl_sim.world.learner import Learner
+from afl_sim.world.learner import Learner, follows
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger
@@ -48,6 +48,7 @@ class Sender:
         sent: how many tasks each client was sent so far.
         plans: of tasks that may be sent next (`NextTasks`).
         waiting: tasks that are sent as soon as their client is available.
+        always: whether clients and server are always there, so that `send` will do.
         may_replace: whether another client is drawn in place of one whose task has failed; asked
             each time.
     """
@@ -74,11 +75,13 @@ class Sender:
         self._presence = presence
         self._idle_waits = idle_waits
         self._learner = learner
+        self._start = learner.start if follows(learner) else None
+        self._foresight = self.fleet.foresight
         self._workload = workload
         self._extra = None if workload.personal is None else workload.extra_steps
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
-        self._always = presence.always and not outages.happen
+        self.always = presence.always and not outages.happen
         self._durations = self.fleet.durations
         self.sent: dict[int, int] = {}
         self.plans: dict[int, Plan] = {}
@@ -91,12 +94,12 @@ class Sender:
             order: what is asked for.
             after: the client's task from whose end this one goes on, if any.
         """
-        if self._always:
-            return self._send(client, order, after)
+        if self.always:
+            return self.send(client, order, after)
         now = self._env.now_us
         begin = self._can_begin_us(client, now)
         if begin == now:
-            return self._send(client, order, after)
+            return self.send(client, order, after)
         task = Task(client, -1, self._ledger.version, 0, 0, now, order.until_polled)
         task.order = order
         if begin is None:
@@ -112,7 +115,7 @@ class Sender:
             if task.pending is timeout:
                 if away:
                     self._ledger.record_presence(event_kinds.AVAILABLE, client)
-                self._send(client, order, after, waiting=task)
+                self.send(client, order, after, waiting=task)
 
         timeout.callbacks.append(set_out)
         return task
@@ -142,7 +145,7 @@ class Sender:
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled, repeat_step)
         order = Order(steps=polled.limit, until_polled=True, lr_factor=polled.lr_factor)
-        self._send(client, order, after=polled)
+        self.send(client, order, after=polled)
         return polled
 
     def cancel(self, task: Task) -> None:
@@ -185,10 +188,10 @@ class Sender:
         """Log that a client came or left."""
         self._ledger.record_presence(kind, client)
 
-    def _send(
+    def send(
         self, client: int, order: Order, after: Task | None = None, waiting: Task | None = None
     ) -> Task:
-        """Send a task: a new one, or one that has waited for its client."""
+        """Send a task now: a new one, or one that has waited for its client."""
         number = self.sent.get(client, 0)
         self.sent[client] = number + 1
         now = self._env.now_us
@@ -212,11 +215,13 @@ class Sender:
             self.fleet.plan(task)
         else:
             self._durations.settle(task, transfers, compute_us)
-        if self.fleet.foresee(task):
-            self._learner.start(task, after)
+        if self._foresight is not None and self._foresight.foresee(task):
+            if self._start is not None:
+                self._start(task, after)
             return task
         self._ledger.record(event_kinds.DISPATCHED, task, 0)
-        self._learner.start(task, after)
+        if self._start is not None:
+            self._start(task, after)
         self.fleet.launch(task)
         if self._churn is not None and task.in_flight:
             self._churn.watch(task)

@@ -16,7 +16,7 @@ from afl_sim.world.server.parts import Parts
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.server.supervision import Schedule, supervised
 from afl_sim.world.server.waiting import Wait
-from afl_sim.world.tasks.task import Order, Phase, Task, Timing
+from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task, Timing
 
 T = TypeVar("T")
 
@@ -214,7 +214,9 @@ class Server:
             raise ScheduleError(
                 f"a task has the lr_factor {lr_factor!r}; expected a number above 0"
             )
-        order = Order(epochs, steps, until_polled, retry=retry, lr_factor=lr_factor)
+        order = PLAIN
+        if epochs is not None or steps is not None or until_polled or not retry or lr_factor != 1.0:
+            order = Order(epochs, steps, until_polled, retry=retry, lr_factor=lr_factor)
         if isinstance(clients, Iterable):
             return [self._dispatch(client, order) for client in clients]
         return self._dispatch(clients, order)
@@ -232,8 +234,12 @@ class Server:
 
     def send(self, n: int = 1) -> list[Task]:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
-        request = self._sender.request
-        return [request(client, _DRAWN) for client in self._presence.workers(n, self._env.now_us)]
+        sender = self._sender
+        send = sender.send if sender.always else sender.request
+        found = self._presence.workers(n, self._env.now_us)
+        if len(found) == 1:  # the usual case, without the call that a comprehension takes
+            return [send(found[0], _DRAWN)]
+        return [send(client, _DRAWN) for client in found]
 
     def cancel(self, task: Task) -> None:
         """Stop a task: the client is free at once. One that has arrived already is discarded.

@@ -32,12 +32,13 @@ class ServerTimes:
     """How long the server is busy with a version.
 
     Attributes:
-        aggregation: the virtual seconds that an aggregation takes, by its number from 0.
+        aggregation: the virtual seconds that an aggregation takes, by its number from 0; None if
+            none takes time.
         evaluation: the virtual seconds that the evaluation of a version takes, by the version; None
             if evaluations never take time.
     """
 
-    aggregation: Callable[[int], float]
+    aggregation: Callable[[int], float] | None
     evaluation: Callable[[int], float] | None
 
 
@@ -90,17 +91,23 @@ class VersionMaker:
         Raises:
             ScheduleError: an update is not at the server.
         """
-        batch = sorted(updates, key=_arrival)
+        batch = list(updates)
+        if len(batch) > 1:
+            batch.sort(key=_arrival)
         if not batch:
             self._check_empty_rounds()
             return Done(self._env)
         for task in batch:
             if task.phase is not ARRIVED and task.phase is not AGGREGATED:
                 raise ScheduleError(f"{task} cannot be aggregated: it is not at the server")
-        seconds = self._aggregation_seconds(self._begun)
+        seconds = 0.0
+        if self._aggregation_seconds is not None:
+            seconds = self._aggregation_seconds(self._begun)
         self._begun += 1
         if seconds == 0:
             self._make(batch, context)
+            if self._evaluation_seconds is None:
+                return Done(self._env)
             return self._evaluation() or Done(self._env)
         began_us = self._env.now_us
         made = self._alarm.after(seconds, "server.aggregation_seconds")
