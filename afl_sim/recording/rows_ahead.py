@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import struct
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.world.event_kinds import COMPUTED, DISPATCHED, DOWNLOADED
+from afl_sim.world.event_kinds import COMPUTED, DISPATCHED, DOWNLOADED, ROW
 
 Rows = npt.NDArray[np.int64]
 """Events of shape (events, columns), in the columns of `afl_sim.recording.events.COLUMNS`."""
 
-ROW: Final = struct.Struct("<10q")
-"""An event as it is packed."""
+BLOCK: Final = 8192
+"""Rows of which a row group has a whole number."""
 
-# The row of a task that is sent, and nothing can disturb, tells the ends of its legs as well. Until
-# it is merged it has these columns, with the entry's number below 0 in place of a kind.
-_FIELDS: Final = ("sent", "number", "client", "task", "downloaded", "base_version", "computed",
-                  "bytes", "steps", "samples")  # fmt: skip
-_AT: Final = {name: index for index, name in enumerate(_FIELDS)}
+TOLD: Final = ("sent", "number", "client", "task", "downloaded", "base_version", "computed",
+                "bytes", "steps", "samples")  # fmt: skip
+"""The columns of a task that is sent, and that nothing can disturb, until its rows are made of it.
+
+The number of the task in the queue of events is below 0, which no kind is. Instants are in
+microseconds: when it is sent and its legs end; -1 for a download that takes no time, whose row is
+logged on its own. ``bytes`` is the size of the download.
+"""
+
+_AT: Final = {name: index for index, name in enumerate(TOLD)}
 # A row that is to come: its order among others at the same instant, and its columns.
 _TIME, _SINCE, _NUMBER, _KIND, _CLIENT, _TASK_NUMBER, _BASE, _BYTES, _STEPS, _SAMPLES = range(10)
 
@@ -34,48 +39,32 @@ class RowsAhead:
     number that the task has in the queue of events.
 
     Args:
-        buffer: the packed rows of the log.
+        full: called when there is much in the buffer.
+
+    Attributes:
+        buffer: packed rows of the log, with one for each task that is sent (see `TOLD`).
+        most: how many bytes are much.
+        full: as above.
     """
 
-    def __init__(self, buffer: bytearray) -> None:
-        self._buffer = buffer
+    def __init__(self, full: Callable[[], None]) -> None:
+        self.buffer = bytearray()
+        self.most = BLOCK * ROW.size
+        self.full = full
         self._to_come: Rows = np.empty((0, 10), dtype=np.int64)
         self._withdrawn: dict[int, int] = {}  # number -> since when
         self._versions: list[int] = [0]  # when each version was made that may still be asked for
         self._first_version = 0  # the first of them
         self.reached_us = 0
 
-    def add(
-        self,
-        sent: int,
-        number: int,
-        client: int,
-        task: int,
-        downloaded: int,
-        base_version: int,
-        computed: int,
-        bytes: int,
-        steps: int,
-        samples: int,
-        *,
-        _pack: Any = ROW.pack,
-    ) -> None:
-        """Log that a task is sent, and give the rows of the ends of its legs.
-
-        Args:
-            sent, downloaded, computed: when it is sent and its legs end, in microseconds; -1 for a
-                download that takes no time, whose row is logged on its own.
-            number: of the task, in the queue of events.
-            client, task, base_version, bytes, steps, samples: columns of its rows; ``bytes`` is the
-                size of the download.
-        """
-        self._buffer += _pack(
-            sent, -number, client, task, downloaded, base_version, computed, bytes, steps, samples
-        )
-
     def __len__(self) -> int:
         """How many rows were not due when this was last looked at."""
         return len(self._to_come)
+
+    def clear(self) -> None:
+        """Forget all rows that are to come."""
+        self._to_come = self._to_come[:0]
+        self._withdrawn.clear()
 
     def withdraw(self, number: int, time_us: int) -> None:
         """Take back the rows of a task that are later than ``time_us``."""
@@ -94,7 +83,7 @@ class RowsAhead:
         """Events with the rows that have come due among them.
 
         Args:
-            rows: events in order of time, and those of `add`.
+            rows: events in order of time, and those that tell of others (`TOLD`).
             contexts: what further belongs to a row, by the row's index.
 
         Returns:
@@ -108,7 +97,11 @@ class RowsAhead:
             return rows, contexts
         times = due[:, _TIME]
         places = np.searchsorted(rows[:, 0], times)
-        merged = np.insert(rows, places, _columns(due, version), axis=0)
+        merged = np.empty((len(rows) + len(due), rows.shape[1]), dtype=np.int64)
+        given = np.ones(len(merged), dtype=bool)
+        given[places + np.arange(len(due))] = False
+        merged[given] = rows
+        merged[~given] = _columns(due, version)
         if contexts:
             shift = np.searchsorted(places, np.arange(len(rows)), side="right")
             contexts = {index + int(shift[index]): text for index, text in contexts.items()}
@@ -120,7 +113,10 @@ class RowsAhead:
             return self._to_come
         now = self._to_come[:, _TIME] < until
         due, self._to_come = self._to_come[now], self._to_come[~now]
-        order = np.lexsort([due[:, i] for i in (_KIND, _NUMBER, _SINCE, _TIME)])
+        order = np.argsort(due[:, _TIME], kind="stable")
+        times = due[order, _TIME]
+        if np.any(times[1:] == times[:-1]):  # seldom
+            order = np.lexsort([due[:, i] for i in (_KIND, _NUMBER, _SINCE, _TIME)])
         return due[order]
 
     def _split(self, rows: Rows) -> Rows:
@@ -128,7 +124,6 @@ class RowsAhead:
         tells = rows[:, 1] < 0
         given = rows[tells]
         if len(given):
-            rows = rows.copy()
             rows[tells, 1] = DISPATCHED
             rows[tells, 4] = given[:, _AT["base_version"]]  # the server's version, too
             rows[tells, 6] = -1

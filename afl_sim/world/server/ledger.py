@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from afl_sim.world import event_kinds
 from afl_sim.world.clients.undisturbed import LogAhead
@@ -12,6 +13,8 @@ from afl_sim.world.tasks.task import AGGREGATED, ARRIVED, Phase, Task
 
 Log = Callable[..., None]
 """Takes one event row: the arguments of `afl_sim.recording.EventLog.append`."""
+
+_pack: Final = event_kinds.ROW.pack
 
 # Rows that say when a transfer is over.
 _CROSSED = (event_kinds.DOWNLOADED, event_kinds.ARRIVED, event_kinds.LOST)
@@ -45,6 +48,8 @@ class Ledger:
         self._env = env
         self._log = log
         self._ahead = ahead
+        # Most rows are packed here, without a call, if the log lets us.
+        self._buffer = None if ahead is None else ahead.buffer
         self._noted_us = -1  # the last instant at which a client came or left
         self._noted: set[tuple[int, int]] = set()  # the kinds of rows, and the clients, at it
 
@@ -67,11 +72,11 @@ class Ledger:
         """The update is at the server."""
         task.phase = ARRIVED
         task.pending = None
-        now = self._env.now_us
-        if task.link_us >= 0:
+        now, buffer = self._env.now_us, self._buffer
+        if buffer is None or task.link_us >= 0:
             self.record(event_kinds.ARRIVED, task, task.upload_bytes)
         else:
-            self._log(
+            buffer += _pack(
                 now,
                 event_kinds.ARRIVED,
                 task.client,
@@ -119,7 +124,7 @@ class Ledger:
         counts.aggregated += 1
         counts.samples += task.samples
         counts.staleness[staleness] += 1
-        self._log(
+        row = (
             self._env.now_us,
             event_kinds.AGGREGATED,
             task.client,
@@ -130,8 +135,12 @@ class Ledger:
             0,
             task.steps,
             task.samples,
-            context,
         )
+        buffer = self._buffer
+        if buffer is None or context is not None:
+            self._log(*row, context)
+        else:
+            buffer += _pack(*row)
 
     def record(self, kind: int, task: Task, size: int, context: str | None = None) -> None:
         """Log an event of a task; ``size`` is the number of bytes that moved.
