@@ -194,7 +194,7 @@ class World:
         self._evaluations.begin()
         if self._outages.happen:
             self._env.process(self._pauses())
-        self.server.spawn(self._schedule())
+        self.server.begin(self._schedule)
         if at_most is not None:
             self._at_most = at_most
             self._standstill.limit_to(at_most // 2)
@@ -221,7 +221,7 @@ class World:
                 f"{type(schedule).__name__}: expected a function that yields events, as in: "
                 f"update = yield server.arrival(){place_of(self._strategy.schedule)}"
             )
-        yield from schedule
+        return schedule
 
     def _turn(self, horizon: float) -> int:
         """Turn the clock; returns the microsecond at which the run ends."""

@@ -59,11 +59,16 @@ class IdleClients:
     def end(self, client: int) -> None:
         """The client is idle again."""
         del self.busy[client]
+        if self.few:
+            self.list_again(client)
+
+    def list_again(self, client: int) -> None:
+        """List a client that is no longer busy, where `few` are idle."""
         listed = self._listed
-        if listed is not None:
-            insort(listed, client)
-            if len(listed) * 4 > self.population:
-                self._listed, self.few = None, False  # drawn by rejection again
+        assert listed is not None
+        insort(listed, client)
+        if len(listed) * 4 > self.population:
+            self._listed, self.few = None, False  # drawn by rejection again
 
     def draw(self, n: int, among: Sequence[int] | None = None) -> list[int]:
         """``n`` different idle clients, uniformly at random and in random order.

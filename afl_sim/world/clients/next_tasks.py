@@ -52,14 +52,16 @@ class NextTasks:
         asked = clients.tolist()
         if len(self._common) + len(asked) > _KEPT:
             self._common.clear()
-        new = clients[[client not in self._common for client in asked]]
+        common = list(map(self._common.get, asked))
+        new = [client for client, found in zip(asked, common, strict=True) if found is None]
         numbers = next_numbers(clients, self._sent)
         with np.errstate(all="ignore"):  # what is no duration is told when it is wanted
-            try:
-                self._meet(np.unique(new))
-            except ScenarioError:
-                return  # it is raised again if that task is sent
-            common = map(self._common.__getitem__, asked)
+            if new:
+                try:
+                    self._meet(list(dict.fromkeys(new)))
+                except ScenarioError:
+                    return  # it is raised again if that task is sent
+                common = list(map(self._common.get, asked))
             amounts, seconds, transfers = zip(*common, strict=True)
             compute_us = self._compute.all_microseconds(clients, numbers, np.array(seconds))
             if not self._durations.steady:
@@ -76,11 +78,9 @@ class NextTasks:
                 if each is UNKNOWN:
                     self._plans.pop(address, None)
 
-    def _meet(self, clients: Ints) -> None:
+    def _meet(self, asked: list[int]) -> None:
         """Compute what all tasks of these clients have in common."""
-        if not len(clients):
-            return
-        asked = clients.tolist()
+        clients = np.array(asked)
         amounts = [self._workload.amount(client, 0) for client in asked]
         steps, samples = np.array(amounts, dtype=np.int64).T
         seconds = self._compute.usual_of_all(clients, steps, samples)

@@ -97,12 +97,14 @@ class Presence:
     def end(self, task: Task) -> bool:
         """A task is over; whether that leaves its client idle."""
         idle, client = self._idle, task.client
-        if idle.busy.get(client) is not task:
-            return False  # it has gone on to another
+        busy = idle.busy
+        found = busy.pop(client, None)
+        if found is not task:  # it has gone on to another
+            if found is not None:
+                busy[client] = found
+            return False
         if idle.few:
-            idle.end(client)
-        else:
-            del idle.busy[client]  # what `end` does, without a call
+            idle.list_again(client)
         return True
 
     def draw(self, n: int, now_us: int, among: Sequence[int] | None = None) -> list[int]:

@@ -319,7 +319,11 @@ class Server:
 
     def spawn(self, schedule: Schedule) -> simpy.Event:
         """Run another process beside this one; the event is the end of that process."""
-        return self._env.process(supervised(schedule, self._strategy))
+        return self._env.process(supervised(lambda: schedule, self._strategy))
+
+    def begin(self, make: Callable[[], Schedule]) -> None:
+        """Run the strategy's schedule, which is made when its process begins."""
+        self._env.process(supervised(make, self._strategy))
 
     # -- making versions -------------------------------------------------------------------------
 
