@@ -12,6 +12,8 @@ from afl_sim.global_model.dispatched import Dispatched
 class NullLearner:
     """Answers every call of the world, and computes nothing."""
 
+    follows = False
+
     def start(self, dispatch: Dispatched, after: Dispatched | None) -> None:
         """Nothing is trained."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.scenario.distributions.draws import draw
+from afl_sim.scenario.distributions.draws import drawer
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.faults import Faults as FaultsSpec
 from afl_sim.streams import Streams
@@ -25,6 +25,7 @@ from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.memory import WithoutSome
 from afl_sim.world.clients.next_draws import NextDraws
+from afl_sim.world.clients.next_tasks import NextTasks
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
@@ -150,7 +151,9 @@ def build_parts(
         leaving=leaving,
         build_fleet=build_fleet,
     )
-    if durations.per_task or durations.per_client:
+    if durations.in_blocks and workload.alike and workload.personal is None and not queues:
+        idle.watch(NextTasks(durations, workload, sender.sent, sender.plans).expect)
+    elif durations.per_task or durations.per_client:
         following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
         idle.watch(following.expect)
     alarm = Alarm(env, outages)
@@ -229,6 +232,7 @@ def _durations(
         vary=any(part.varies for part in drawing),
         steady=all(part.steady for part in (*downloads, *uploads))
         and all(link.steady for link in links),
+        alike=grouping.members is None,
         per_task=sorted({name for part in drawing for name in part.per_task}),
         per_client=sorted({name for part in drawing for name in part.per_client}),
     )
@@ -256,8 +260,9 @@ def _faults(grouping: Grouping, streams: Streams) -> AnyFaults | None:
 
 def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:
     law = scenario.server.aggregation_seconds
+    seconds = drawer(law, streams, "server.aggregation")
     return ServerTimes(
-        aggregation=lambda number: draw(law, streams, "server.aggregation", 0, number),
+        aggregation=None if law.constant == 0 else lambda number: seconds(0, number),
         evaluation=evaluation_seconds(scenario, streams),
     )
 

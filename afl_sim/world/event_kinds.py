@@ -3,6 +3,7 @@
 The codes are part of the schedule digest: a new kind is appended, never inserted.
 """
 
+from struct import Struct
 from typing import Final
 
 KIND_NAMES: Final = (
@@ -28,6 +29,9 @@ KIND_NAMES: Final = (
     "requested",
     "refreshed",
 )
+
+ROW: Final = Struct("<10q")
+"""A row of the event log as it is packed: the columns `afl_sim.recording.events.COLUMNS`."""
 
 (
     DISPATCHED,

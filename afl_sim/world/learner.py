@@ -15,6 +15,10 @@ class Learner(Protocol):
 
     What it returns never decides when something happens, except if a stop rule or a strategy reads
     results.
+
+    Attributes:
+        follows: whether it is to be told of each task that is sent, and of each update that
+            arrives. Where it is not there, it is.
     """
 
     def start(self, task: Task, after: Task | None) -> None:
@@ -57,3 +61,8 @@ class Learner(Protocol):
 
     def client_accuracies(self, time_us: int, version: int) -> list[float]:
         """The current model's accuracy on each client's own test samples, for a schedule."""
+
+
+def follows(learner: Learner) -> bool:
+    """Whether `Learner.start` and `Learner.arrive` are to be called."""
+    return bool(getattr(learner, "follows", True))

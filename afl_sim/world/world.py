@@ -204,7 +204,7 @@ class World:
         self._evaluations.begin()
         if self._outages.happen:
             self._env.process(self._pauses())
-        self.server.spawn(self._schedule())
+        self.server.begin(self._schedule)
         if at_most is not None:
             self._at_most = at_most
             self._standstill.limit_to(at_most // 2)
@@ -231,7 +231,7 @@ class World:
                 f"{type(schedule).__name__}: expected a function that yields events, as in: "
                 f"update = yield server.arrival(){place_of(self._strategy.schedule)}"
             )
-        yield from schedule
+        return schedule
 
     def _turn(self, horizon: float) -> int:
         """Turn the clock; returns the microsecond at which the run ends."""
@@ -299,7 +299,8 @@ class World:
         if self._unseen == _VERSIONS:
             self._look(self._unseen)
         self._stop.look()
-        self._stop.look_at_costs(self.time_us)
+        if self.account is not None:
+            self._stop.look_at_costs(self.time_us)
         if self._stop.reached is not None:
             raise RunEnded
         if self._adaptive is not None:

@@ -182,6 +182,12 @@ def run(
     if learner is None:
         guided = scenario.server.selection.reads_results
         learner = MadeUpLosses() if guided else NullLearner()
+
+    def look() -> int:
+        if most_rows is not None and len(log) >= most_rows:
+            raise TooLong(f"the log has {most_rows} rows")
+        return 256  # events
+
     world = World(
         scenario,
         strategy,
@@ -190,6 +196,7 @@ def run(
         learner,
         append,
         ahead=log.ahead if foresees else None,
+        between_events=look,
     )
     ending = world.run()
     if schedule is not None and ending.time_us == HORIZON * SECOND:

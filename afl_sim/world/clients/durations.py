@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from afl_sim.errors import ScenarioError
 from afl_sim.world.links.network import ClientLink, ServerLink
 from afl_sim.world.links.usage import LinkUse
@@ -15,9 +18,13 @@ from afl_sim.world.tasks.task import Task, Timing
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
+Ints = npt.NDArray[np.int64]
 Transfers = tuple[int, int, int, int, int, int]
-"""Of a task's download, then of its upload: microseconds and bytes on the client's link, and the
-microseconds of work on the server's."""
+"""Of a task's download, then of its upload: microseconds and bytes, and the microseconds of work on
+the server's link, if transfers contend for it."""
+
+UNKNOWN: Transfers = (-1, 0, 0, -1, 0, 0)
+"""Transfers that are not known before the task is sent."""
 
 
 @dataclass(eq=False)
@@ -32,6 +39,7 @@ class Durations:
         upload_bytes: size of the update that a client uploads.
         vary: whether a computation may take longer or shorter than was drawn when it was sent.
         steady: whether the transfers of all tasks of a client are alike.
+        alike: whether the same laws hold for all clients.
         per_task, per_client: the streams of what is drawn for each task and for each client.
     """
 
@@ -44,6 +52,7 @@ class Durations:
     upload_bytes: int
     vary: bool
     steady: bool
+    alike: bool
     per_task: Sequence[str]
     per_client: Sequence[str]
     # The transfers of clients, where those of all tasks of a client are alike.
@@ -55,29 +64,61 @@ class Durations:
         transfers = self._kept.get(client)
         if transfers is None:
             transfers = self._transfers(client, task.number)
-        task.download_us, task.download_bytes, down, task.upload_us, task.upload_bytes, up = (
-            transfers
-        )
-        if self.server_download.queue is None:
-            task.download_us += down
-        else:
-            task.download_work_us = down
-        if self.server_upload.queue is None:
-            task.upload_us += up
-        else:
-            task.upload_work_us = up
-        begin_us = task.sent_us + task.download_work_us + task.download_us
+        compute_us = 0
         if not task.until_polled:
-            task.compute_us = self.compute(client).microseconds(task, begin_us)
-        task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
+            begin_us = task.sent_us + transfers[0] + transfers[2]
+            compute_us = self.compute(client).microseconds(task, begin_us)
+        self.settle(task, transfers, compute_us)
+
+    def settle(self, task: Task, transfers: Transfers, compute_us: int) -> None:
+        """Give a task the times of its legs, and so when its update is due at the earliest."""
+        (
+            task.download_us,
+            task.download_bytes,
+            task.download_work_us,
+            task.upload_us,
+            task.upload_bytes,
+            task.upload_work_us,
+        ) = transfers
+        task.compute_us = compute_us
+        task.due_us = (
+            task.sent_us + transfers[0] + transfers[2] + compute_us + transfers[3] + transfers[5]
+        )
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether `all_transfers`, and `Compute.all_microseconds` of any client, can be asked."""
+        return self.alike and not self.vary and self.compute(0).in_blocks
+
+    def all_transfers(self, clients: Ints, numbers: Ints) -> list[Transfers]:
+        """The transfers of many tasks at once; `UNKNOWN` where one may raise an error."""
+        down, up = self.download_bytes, self.upload_bytes
+        download_us, downloaded = self.download(0).transfers(clients, numbers, down)
+        upload_us, uploaded = self.upload(0).transfers(clients, numbers, up)
+        down_us = self.server_download.works(clients, numbers, down)
+        up_us = self.server_upload.works(clients, numbers, up)
+        known = np.minimum.reduce([download_us, down_us, upload_us, up_us]) >= 0
+        if self.server_download.queue is None:
+            download_us, down_us = download_us + down_us, np.zeros_like(down_us)
+        if self.server_upload.queue is None:
+            upload_us, up_us = upload_us + up_us, np.zeros_like(up_us)
+        rows = zip(
+            download_us.tolist(), downloaded, down_us.tolist(),
+            upload_us.tolist(), uploaded, up_us.tolist(), strict=True,
+        )  # fmt: skip
+        return [row if ok else UNKNOWN for row, ok in zip(rows, known.tolist(), strict=True)]
 
     def _transfers(self, client: int, number: int) -> Transfers:
         down, up = self.download_bytes, self.upload_bytes
         download_us, downloaded = self.download(client).transfer(client, number, down)
         upload_us, uploaded = self.upload(client).transfer(client, number, up)
-        down_work_us = self.server_download.work(client, number, down)
-        up_work_us = self.server_upload.work(client, number, up)
-        transfers = download_us, downloaded, down_work_us, upload_us, uploaded, up_work_us
+        down_us = self.server_download.work(client, number, down)
+        up_us = self.server_upload.work(client, number, up)
+        if self.server_download.queue is None:
+            download_us, down_us = download_us + down_us, 0
+        if self.server_upload.queue is None:
+            upload_us, up_us = upload_us + up_us, 0
+        transfers = download_us, downloaded, down_us, upload_us, uploaded, up_us
         if self.steady:
             if len(self._kept) >= _CLIENTS_KEPT:
                 self._kept.clear()

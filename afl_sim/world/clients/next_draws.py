@@ -38,15 +38,25 @@ class NextDraws:
 
     def expect(self, clients: npt.NDArray[np.int64]) -> None:
         """These clients are likely to be sent the next tasks, in this order."""
-        count = self._sent.get
-        numbers = np.array([count(client, 0) for client in clients.tolist()], dtype=np.int64)
+        numbers = next_numbers(clients, self._sent)
         new = clients[numbers == 0]
         if len(new):
             for purpose in self._per_client:
                 self._streams.make(purpose, new, 0)
-        numbers += _earlier(clients)
         for purpose in self._per_task:
             self._streams.make(purpose, clients, numbers)
+
+
+def next_numbers(clients: npt.NDArray[np.int64], sent: Mapping[int, int]) -> npt.NDArray[np.int64]:
+    """The numbers that these tasks will have, if they are sent in this order.
+
+    Args:
+        clients: whose tasks they are.
+        sent: the number of tasks that each client was sent.
+    """
+    count = sent.get
+    numbers = np.array([count(client, 0) for client in clients.tolist()], dtype=np.int64)
+    return numbers + _earlier(clients)
 
 
 def _earlier(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from afl_sim.world import event_kinds
 from afl_sim.world.clients.undisturbed import LogAhead
 from afl_sim.world.clock import Clock
 from afl_sim.world.server.statistics import Counts
-from afl_sim.world.tasks.task import Phase, Task
+from afl_sim.world.tasks.task import AGGREGATED, ARRIVED, Phase, Task
 
 Log = Callable[..., None]
 """Takes one event row: the arguments of `afl_sim.recording.EventLog.append`."""
+
+_pack: Final = event_kinds.ROW.pack
 
 # Rows that say when a transfer is over.
 _CROSSED = (
@@ -52,6 +55,8 @@ class Ledger:
         self._env = env
         self._log = log
         self._ahead = ahead
+        # Most rows are packed here, without a call, if the log lets us.
+        self._buffer = None if ahead is None else ahead.buffer
         self._noted_us = -1  # the last instant at which a client came or left
         self._noted: set[tuple[int, int]] = set()  # the kinds of rows, and the clients, at it
 
@@ -63,30 +68,36 @@ class Ledger:
             self._ahead.version_made(self.version_us)
 
     def send(self, task: Task) -> None:
-        """The task is sent."""
+        """The task is sent; its row comes with `foresee` or `record`."""
         self.in_flight[task] = None
         counts, in_flight = self.counts, len(self.in_flight)
         counts.dispatched += 1
         if in_flight > counts.peak_in_flight:
             counts.peak_in_flight = in_flight
-        self._log(
-            task.sent_us,
-            event_kinds.DISPATCHED,
-            task.client,
-            task.number,
-            self.version,
-            task.base_version,
-            -1,
-            0,
-            task.steps,
-            task.samples,
-        )
 
     def arrive(self, task: Task) -> None:
-        """The update is at the server; the clients log the row of its arrival."""
+        """The update is at the server."""
+        task.phase = ARRIVED
+        task.pending = None
+        now, buffer = self._env.now_us, self._buffer
+        if buffer is None or task.link_us >= 0:
+            self.record(event_kinds.ARRIVED, task, task.upload_bytes)
+        else:
+            buffer += _pack(
+                now,
+                event_kinds.ARRIVED,
+                task.client,
+                task.number,
+                self.version,
+                task.base_version,
+                -1,
+                task.upload_bytes,
+                task.steps,
+                task.samples,
+            )
         counts = self.counts
         del self.in_flight[task]
-        counts.busy_us += task.busy_us(self._env.now_us)
+        counts.busy_us += now - task.sent_us - task.queued_us  # no longer in a queue
         task.arrival = counts.arrived
         counts.arrived += 1
         if self.heard is not None:
@@ -114,12 +125,13 @@ class Ledger:
 
     def use(self, task: Task, context: str | None) -> None:
         """The update went into the version just made; ``context`` is JSON."""
+        task.phase = AGGREGATED
         staleness = self.version - 1 - task.base_version
         counts = self.counts
         counts.aggregated += 1
         counts.samples += task.samples
         counts.staleness[staleness] += 1
-        self._log(
+        row = (
             self._env.now_us,
             event_kinds.AGGREGATED,
             task.client,
@@ -130,8 +142,12 @@ class Ledger:
             0,
             task.steps,
             task.samples,
-            context,
         )
+        buffer = self._buffer
+        if buffer is None or context is not None:
+            self._log(*row, context)
+        else:
+            buffer += _pack(*row)
 
     def record(self, kind: int, task: Task, size: int, context: str | None = None) -> None:
         """Log an event of a task; ``size`` is the number of bytes that moved.

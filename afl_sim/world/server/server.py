@@ -16,7 +16,7 @@ from afl_sim.world.server.parts import Parts
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.server.supervision import Schedule, supervised
 from afl_sim.world.server.waiting import Wait
-from afl_sim.world.tasks.task import Order, Phase, Task, Timing
+from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task, Timing
 
 T = TypeVar("T")
 
@@ -220,14 +220,21 @@ class Server:
         self._check_refresh(refresh_after)
         if until_polled and refresh_after is not None:
             raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
-        order = Order(
-            epochs,
-            steps,
-            until_polled,
-            retry=retry,
-            lr_factor=lr_factor,
-            refresh_after=refresh_after,
-        )
+        order = PLAIN
+        if (
+            (epochs, steps, refresh_after) != (None, None, None)
+            or until_polled
+            or not retry
+            or lr_factor != 1.0
+        ):
+            order = Order(
+                epochs,
+                steps,
+                until_polled,
+                retry=retry,
+                lr_factor=lr_factor,
+                refresh_after=refresh_after,
+            )
         if isinstance(clients, Iterable):
             return [self._dispatch(client, order) for client in clients]
         return self._dispatch(clients, order)
@@ -249,8 +256,12 @@ class Server:
         if refresh_after is not None:
             self._check_refresh(refresh_after)
             order = Order(drawn=True, refresh_after=refresh_after)
-        request = self._sender.request
-        return [request(client, order) for client in self._presence.workers(n, self._env.now_us)]
+        sender = self._sender
+        send = sender.send if sender.always else sender.request
+        found = self._presence.workers(n, self._env.now_us)
+        if len(found) == 1:  # the usual case, without the call that a comprehension takes
+            return [send(found[0], order)]
+        return [send(client, order) for client in found]
 
     def _check_refresh(self, share: float | None) -> None:
         if share is None:
@@ -343,7 +354,11 @@ class Server:
 
     def spawn(self, schedule: Schedule) -> simpy.Event:
         """Run another process beside this one; the event is the end of that process."""
-        return self._env.process(supervised(schedule, self._strategy))
+        return self._env.process(supervised(lambda: schedule, self._strategy))
+
+    def begin(self, make: Callable[[], Schedule]) -> None:
+        """Run the strategy's schedule, which is made when its process begins."""
+        self._env.process(supervised(make, self._strategy))
 
     # -- making versions -------------------------------------------------------------------------
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import simpy
 
@@ -51,6 +51,13 @@ class Phase(IntEnum):
     FAILED = 8
 
 
+# A member of an enumeration is found by a descriptor, which takes longer than a call. What each
+# task comes by is found once.
+DOWNLOADING: Final = Phase.DOWNLOADING
+ARRIVED: Final = Phase.ARRIVED
+AGGREGATED: Final = Phase.AGGREGATED
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What was asked for when a task was sent, so that the same can be asked for again.
@@ -63,6 +70,7 @@ class Order:
         lr_factor: a factor on the client's learning rate.
         refresh_after: the share of the steps after which the client asks for the newest model, to
             merge it into its own; None: it does not.
+        usual: whether it is the scenario's amount of work, done without a poll or a fresh model.
     """
 
     epochs: float | None = None
@@ -72,6 +80,12 @@ class Order:
     retry: bool = True
     lr_factor: float = 1.0
     refresh_after: float | None = None
+    usual: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        usual = (self.epochs, self.steps, self.refresh_after) == (None, None, None)
+        usual = usual and not self.until_polled
+        object.__setattr__(self, "usual", usual)
 
 
 PLAIN = Order()
@@ -148,6 +162,7 @@ class Task(WeaklyHeld):
         samples: int,
         sent_us: int,
         until_polled: bool = False,
+        order: Order = PLAIN,
     ) -> None:
         self.client = client
         self.number = number
@@ -157,8 +172,8 @@ class Task(WeaklyHeld):
         self.samples = samples
         self.sent_us = sent_us
         self.due_us = sent_us  # when the update arrives, if it never has to wait for a link
-        self.order = PLAIN
-        self.phase = Phase.DOWNLOADING
+        self.order = order
+        self.phase: Phase = DOWNLOADING
         # The end of the current leg; all other ends are stale.
         self.pending: Entry | simpy.Event | Transfer[Task] | None = None
         self.waiter: Waiter | None = None  # who gets the arrival; if None, the inbox
@@ -201,7 +216,7 @@ class Task(WeaklyHeld):
     @property
     def arrived(self) -> bool:
         """Whether the update is at the server and not yet used or discarded."""
-        return self.phase is Phase.ARRIVED
+        return self.phase is ARRIVED
 
     @property
     def pollable(self) -> bool:
