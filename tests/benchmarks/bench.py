@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import figures
 import memory
 import numerics
 import portable
@@ -31,6 +32,7 @@ _ALL: dict[str, Callable[[bool], Section]] = {
     "startup": startup.measure,
     "schedule": schedule.measure,
     "replay": replay.measure,
+    "figures": figures.measure,
     "sequences": sequences.measure,
     "server": server.measure,
     "memory": memory.measure,
