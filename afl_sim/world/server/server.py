@@ -217,9 +217,10 @@ class Server:
             raise ScheduleError(
                 f"a task has the lr_factor {lr_factor!r}; expected a number above 0"
             )
-        self._check_refresh(refresh_after)
-        if until_polled and refresh_after is not None:
-            raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
+        if refresh_after is not None:
+            self._check_refresh(refresh_after)
+            if until_polled:
+                raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
         order = Order(
             epochs,
             steps,
@@ -252,9 +253,7 @@ class Server:
         request = self._sender.request
         return [request(client, order) for client in self._presence.workers(n, self._env.now_us)]
 
-    def _check_refresh(self, share: float | None) -> None:
-        if share is None:
-            return
+    def _check_refresh(self, share: float) -> None:
         if not getattr(self._strategy, "refreshes", False):
             raise ScheduleError(
                 "a task is to ask for a fresh model, which the strategy has to declare: "
