@@ -21,6 +21,7 @@ from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task, Timing
 T = TypeVar("T")
 
 _DRAWN = Order(drawn=True)
+_PLAIN = (None, None, False, True, 1.0, None)  # what `dispatch` gets if nothing is asked for
 
 
 class Server:
@@ -217,16 +218,12 @@ class Server:
             raise ScheduleError(
                 f"a task has the lr_factor {lr_factor!r}; expected a number above 0"
             )
-        self._check_refresh(refresh_after)
-        if until_polled and refresh_after is not None:
-            raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
+        if refresh_after is not None:
+            self._check_refresh(refresh_after)
+            if until_polled:
+                raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
         order = PLAIN
-        if (
-            (epochs, steps, refresh_after) != (None, None, None)
-            or until_polled
-            or not retry
-            or lr_factor != 1.0
-        ):
+        if (epochs, steps, until_polled, retry, lr_factor, refresh_after) != _PLAIN:
             order = Order(
                 epochs,
                 steps,
@@ -263,9 +260,7 @@ class Server:
             return [send(found[0], order)]
         return [send(client, order) for client in found]
 
-    def _check_refresh(self, share: float | None) -> None:
-        if share is None:
-            return
+    def _check_refresh(self, share: float) -> None:
         if not getattr(self._strategy, "refreshes", False):
             raise ScheduleError(
                 "a task is to ask for a fresh model, which the strategy has to declare: "
