@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from afl_sim.papers.agreement import arithmetic
@@ -27,6 +27,8 @@ _COLUMNS: Final = (
     "within",
 )
 _NOT_RUN: Final = "not run here"
+_PREDICTION: Final = "prediction"
+_INSIDE: Final = "the reported number lies in the 95 % prediction interval of a replication"
 _INTERVAL: Final = {"mean": "95 % interval", "median": "quartiles"}
 
 
@@ -222,7 +224,7 @@ def _tolerance(table: Table, row: Judged) -> str:
 def _said(tolerance: Tolerance) -> str:
     if tolerance.relative is not None:
         return f"±{100 * tolerance.relative:g} %"
-    return "prediction" if tolerance.absolute is None else f"±{tolerance.absolute:g}"
+    return _PREDICTION if tolerance.absolute is None else f"±{tolerance.absolute:g}"
 
 
 def _causes(rows: Sequence[Judged]) -> list[tuple[str, list[str]]]:
@@ -263,19 +265,28 @@ def _verdict(row: Judged) -> str:
 
 
 def _reasons(table: Table, rows: Sequence[Judged]) -> Iterator[str]:
-    """Each tolerance of a table with its reason, once."""
-    seen: dict[str, None] = {}
+    """Each tolerance of a table with its reason, once, and with its power if that is known."""
+    seen: dict[tuple[str, str], set[int]] = {}
     for row in rows:
         tolerance = table.tolerance_of(row.row)
         if row.reported is None or tolerance is None:
             continue
-        reason = tolerance.because
-        if tolerance.spread is not None:
-            interval = "the reported number lies in the 95 % prediction interval of a replication"
-            reason = f"{interval}; {reason}" if reason else interval
-        seen[f"{_said(tolerance)}: {reason}."] = None
-    for line in seen:
-        yield f"Tolerance {line}"
+        counts = seen.setdefault((_said(tolerance), tolerance.because), set())
+        if tolerance.spread is not None and row.n > 1:
+            counts.add(row.n)
+    for (said, because), counts in seen.items():
+        reasons = [because] if because else []
+        if said == _PREDICTION:
+            reasons = [_INSIDE, *reasons, *([_power(counts)] if counts else [])]
+        yield f"Tolerance {said}: {'; '.join(reasons)}."
+
+
+def _power(counts: Iterable[int]) -> str:
+    from afl_sim.analysis.statistics import detectable_difference
+
+    each = (f"{detectable_difference(n):.1f} (n = {n})" for n in sorted(counts))
+    said = ", ".join(each)
+    return f"power: 80 % for a difference of {said} standard deviations of a replication"
 
 
 def _cell(value: float | bool | str | None) -> str:

@@ -47,7 +47,7 @@ RATES: Final = {
     "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
 }
 INITIAL: Final = {
-    f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.05, 0.1, 0.2)
+    f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.2, 0.1)
 }
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}

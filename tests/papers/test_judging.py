@@ -105,6 +105,13 @@ def test_a_prediction_interval_holds_one_more_replication(target: Target) -> Non
     assert judge_one(target, [11.0], tolerance=spread).within is None  # one has no spread
 
 
+def test_a_prediction_interval_says_what_it_would_find(target: Target) -> None:
+    page = to_markdown(target, results(target, {"seconds": {"all": [2.0, 2.5, 3.0, 2.5, 2.6]}}))
+    said = "power: 80 % for a difference of 4.1 (n = 5) standard deviations of a replication."
+    assert said in page
+    assert "power" not in to_markdown(target, results(target, {"seconds": {"all": [2.0]}}))
+
+
 def test_what_was_not_run_is_not_judged(target: Target) -> None:
     row = judge_one(target, [])
     assert (row.measured, row.n, row.within) == (None, 0, None)
