@@ -98,6 +98,9 @@ class Strategy(Checked):
     assigns_steps: ClassVar[bool] = False
     """The schedule gives clients numbers of steps by the time that a step takes, so a task's time
     must depend on its steps."""
+    gives_steps: ClassVar[bool] = False
+    """Every task is sent with a number of steps, so ``training.epochs`` and ``training.steps`` have
+    no effect."""
     reads_timing: ClassVar[bool] = False
     """The schedule uses `ServerView.timing`, so computations must take time, and clients that leave
     must not send part of their work."""

@@ -170,6 +170,7 @@ class FedCompass(Strategy):
         "server_fed_compass.py; also src/appfl/algorithm/scheduler/compass_scheduler.py",
     )
     assigns_steps = True
+    gives_steps = True
 
     min_steps: LocalSteps = Field(20, description="Q_min: the fewest local steps of a task")
     max_steps: LocalSteps = Field(100, description="Q_max: the most local steps of a task")
