@@ -7,7 +7,7 @@ operations on arrays. One by one they would take a dozen calls of Python each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class NextTasks:
         self,
         durations: Durations,
         workload: Workload,
-        sent: Mapping[int, int],
+        sent: array[int],
         plans: dict[int, Plan],
     ) -> None:
         self._durations = durations

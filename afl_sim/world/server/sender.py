@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -45,7 +46,7 @@ class Sender:
 
     Attributes:
         fleet: the clients.
-        sent: how many tasks each client was sent so far.
+        sent: how many tasks each client was sent so far, by client.
         plans: of tasks that may be sent next (`NextTasks`).
         waiting: tasks that are sent as soon as their client is available.
         always: whether clients and server are always there, so that `send` will do.
@@ -83,7 +84,7 @@ class Sender:
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
         self.always = presence.always and not outages.happen
         self._durations = self.fleet.durations
-        self.sent: dict[int, int] = {}
+        self.sent = array("q", bytes(8 * presence.population))
         self.plans: dict[int, Plan] = {}
 
     def request(self, client: int, order: Order = PLAIN, after: Task | None = None) -> Task:
@@ -192,8 +193,9 @@ class Sender:
         self, client: int, order: Order, after: Task | None = None, waiting: Task | None = None
     ) -> Task:
         """Send a task now: a new one, or one that has waited for its client."""
-        number = self.sent.get(client, 0)
-        self.sent[client] = number + 1
+        sent = self.sent
+        number = sent[client]
+        sent[client] = number + 1
         now = self._env.now_us
         version = self._ledger.version
         plan = self.plans.pop((client << 32) + number, None) if order.usual else None

@@ -234,12 +234,10 @@ class Server:
 
     def send(self, n: int = 1) -> list[Task]:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
-        sender = self._sender
-        send = sender.send if sender.always else sender.request
-        found = self._presence.workers(n, self._env.now_us)
-        if len(found) == 1:  # the usual case, without the call that a comprehension takes
-            return [send(found[0], _DRAWN)]
-        return [send(client, _DRAWN) for client in found]
+        sender, found = self._sender, self._presence.workers(n, self._env.now_us)
+        if len(found) == 1 and sender.always:  # most often: two calls fewer
+            return [sender.send(found[0], _DRAWN)]
+        return [sender.request(client, _DRAWN) for client in found]
 
     def cancel(self, task: Task) -> None:
         """Stop a task: the client is free at once. One that has arrived already is discarded.
