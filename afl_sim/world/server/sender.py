@@ -83,7 +83,6 @@ class Sender:
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
         self.always = presence.always and not outages.happen
-        self._durations = self.fleet.durations
         self.sent = array("q", bytes(8 * presence.population))
         self.plans: dict[int, Plan] = {}
 
@@ -202,7 +201,7 @@ class Sender:
         if plan is None:
             steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
         else:
-            (steps, samples), compute_us, transfers = plan
+            steps, samples, compute_us, down_us, down_bytes, down, up_us, up_bytes, up = plan
         if waiting is None:
             task = Task(client, number, version, steps, samples, now, order.until_polled, order)
         else:
@@ -216,7 +215,7 @@ class Sender:
         if plan is None:
             self.fleet.plan(task)
         else:
-            self._durations.settle(task, transfers, compute_us)
+            task.plan(compute_us, down_us, down_bytes, down, up_us, up_bytes, up)
         if self._foresight is not None and self._foresight.foresee(task):
             if self._start is not None:
                 self._start(task, after)

@@ -76,7 +76,7 @@ def test_plans_ahead_are_those_of_single_tasks(sections: dict[str, Any]) -> None
         task = Task(client, number, 0, *amount, 0)
         single.durations.plan(task)
         transfers = tuple(getattr(task, name) for name in TRANSFERS)
-        assert planned == (amount, task.compute_us, transfers)
+        assert planned == [*amount, task.compute_us, *transfers]
 
 
 def test_what_may_be_no_duration_is_not_planned_ahead() -> None:
