@@ -26,8 +26,10 @@ logged on its own. ``bytes`` is the size of the download.
 """
 
 _AT: Final = {name: index for index, name in enumerate(TOLD)}
-# A row that is to come: its order among others at the same instant, and its columns.
-_TIME, _SINCE, _NUMBER, _KIND, _CLIENT, _TASK_NUMBER, _BASE, _BYTES, _STEPS, _SAMPLES = range(10)
+# A row that is to come has the columns of the log, and its order among others at the same instant.
+_TIME, _KIND, _CLIENT, _TASK, _VERSION, _BASE, _STALENESS, _BYTES, _STEPS, _SAMPLES = range(10)
+_SINCE, _NUMBER = 10, 11
+_LOG: Final = slice(0, 10)
 
 
 class RowsAhead:
@@ -51,7 +53,7 @@ class RowsAhead:
         self.buffer = bytearray()
         self.most = BLOCK * ROW.size
         self.full = full
-        self._to_come: Rows = np.empty((0, 10), dtype=np.int64)
+        self._to_come: Rows = np.empty((0, 12), dtype=np.int64)
         self._withdrawn: dict[int, int] = {}  # number -> since when
         self._versions: list[int] = [0]  # when each version was made that may still be asked for
         self._first_version = 0  # the first of them
@@ -92,16 +94,17 @@ class RowsAhead:
         rows = self._split(rows)
         until = max(self.reached_us, int(rows[-1, 0]) if len(rows) else 0)
         due = self._due(until)
-        version = self._versions_at(due[:, _TIME])
+        due[:, _VERSION] = self._versions_at(due[:, _TIME])
         if not len(due):
             return rows, contexts
         times = due[:, _TIME]
         places = np.searchsorted(rows[:, 0], times)
-        merged = np.empty((len(rows) + len(due), rows.shape[1]), dtype=np.int64)
-        given = np.ones(len(merged), dtype=bool)
-        given[places + np.arange(len(due))] = False
-        merged[given] = rows
-        merged[~given] = _columns(due, version)
+        of_due = np.zeros(len(rows) + len(due), dtype=bool)
+        of_due[places + np.arange(len(due))] = True
+        index = np.empty(len(of_due), dtype=np.int64)
+        index[of_due] = np.arange(len(rows), len(of_due))
+        index[~of_due] = np.arange(len(rows))
+        merged = np.concatenate([rows, due[:, _LOG]]).take(index, axis=0)  # whole rows are moved
         if contexts:
             shift = np.searchsorted(places, np.arange(len(rows)), side="right")
             contexts = {index + int(shift[index]): text for index, text in contexts.items()}
@@ -111,49 +114,53 @@ class RowsAhead:
         """Take out the rows before ``until``, in their order."""
         if not len(self._to_come):
             return self._to_come
-        now = self._to_come[:, _TIME] < until
-        due, self._to_come = self._to_come[now], self._to_come[~now]
-        order = np.argsort(due[:, _TIME], kind="stable")
-        times = due[order, _TIME]
+        come = self._to_come[:, _TIME] < until
+        which, later = np.flatnonzero(come), np.flatnonzero(~come)
+        times = self._to_come[which, _TIME]
+        order = np.argsort(times, kind="stable")
+        times = times[order]
         if np.any(times[1:] == times[:-1]):  # seldom
-            order = np.lexsort([due[:, i] for i in (_KIND, _NUMBER, _SINCE, _TIME)])
-        return due[order]
+            keys = [self._to_come[which, i] for i in (_KIND, _NUMBER, _SINCE, _TIME)]
+            order = np.lexsort(keys)
+        due = self._to_come.take(which[order], axis=0)
+        self._to_come = self._to_come.take(later, axis=0)
+        return due
 
     def _split(self, rows: Rows) -> Rows:
         """Take what is to come out of rows that tell it; returns the rows of the log."""
-        tells = rows[:, 1] < 0
-        given = rows[tells]
-        if len(given):
-            rows[tells, 1] = DISPATCHED
-            rows[tells, 4] = given[:, _AT["base_version"]]  # the server's version, too
-            rows[tells, 6] = -1
-            rows[tells, 7] = 0
+        tell = np.flatnonzero(rows[:, _KIND] < 0)
+        if len(tell):
+            given = rows[tell]
             self._expect(given)
+            rows[tell, _KIND] = DISPATCHED
+            rows[tell, _VERSION] = given[:, _BASE]
+            rows[tell, _STALENESS] = -1
+            rows[tell, _BYTES] = 0
         if self._withdrawn:
             self._forget_withdrawn()
         return rows
 
     def _expect(self, given: Rows) -> None:
         """Add the rows of the ends of legs to what is to come."""
+        parts = [self._to_come]
         loads = given[:, _AT["downloaded"]] >= 0
+        downloads = given if np.all(loads) else given[loads]
         since = np.where(loads, given[:, _AT["downloaded"]], given[:, _AT["sent"]])
-        common = [_AT[name] for name in ("client", "task", "base_version")]
-        work = [_AT["steps"], _AT["samples"]]
-        computed = np.empty((len(given), 10), dtype=np.int64)
-        computed[:, _TIME] = given[:, _AT["computed"]]
-        computed[:, _SINCE] = since
-        computed[:, _KIND] = COMPUTED
-        computed[:, _BYTES] = 0
-        downloaded = computed[loads]
-        downloaded[:, _TIME] = given[loads, _AT["downloaded"]]
-        downloaded[:, _SINCE] = given[loads, _AT["sent"]]
-        downloaded[:, _KIND] = DOWNLOADED
-        downloaded[:, _BYTES] = given[loads, _AT["bytes"]]
-        for part, of in ((computed, given), (downloaded, given[loads])):
-            part[:, _NUMBER] = -of[:, _AT["number"]]
-            part[:, [_CLIENT, _TASK_NUMBER, _BASE]] = of[:, common]
-            part[:, [_STEPS, _SAMPLES]] = of[:, work]
-        self._to_come = np.concatenate([self._to_come, downloaded, computed])
+        for kind, told, end, begun in (
+            (DOWNLOADED, downloads, "downloaded", downloads[:, _AT["sent"]]),
+            (COMPUTED, given, "computed", since),
+        ):
+            part = np.empty((len(told), 12), dtype=np.int64)
+            part[:, _LOG] = told  # client, task, base version and work stay where they are
+            part[:, _TIME] = told[:, _AT[end]]
+            part[:, _KIND] = kind
+            part[:, _STALENESS] = -1
+            if kind == COMPUTED:
+                part[:, _BYTES] = 0
+            part[:, _SINCE] = begun
+            part[:, _NUMBER] = -told[:, _AT["number"]]
+            parts.append(part)
+        self._to_come = np.concatenate(parts)
 
     def _forget_withdrawn(self) -> None:
         if not len(self._to_come):
@@ -176,11 +183,3 @@ class RowsAhead:
         self._first_version += past
         del self._versions[:past]
         return versions
-
-
-def _columns(due: Rows, version: Rows) -> Rows:
-    """Rows that are due, in the columns of the log."""
-    staleness = np.full(len(due), -1)
-    columns = (_TIME, _KIND, _CLIENT, _TASK_NUMBER, version, _BASE, staleness, _BYTES, _STEPS,
-               _SAMPLES)  # fmt: skip
-    return np.stack([due[:, each] if isinstance(each, int) else each for each in columns], axis=1)

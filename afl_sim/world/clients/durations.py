@@ -23,9 +23,6 @@ Transfers = tuple[int, int, int, int, int, int]
 """Of a task's download, then of its upload: microseconds and bytes, and the microseconds of work on
 the server's link, if transfers contend for it."""
 
-UNKNOWN: Transfers = (-1, 0, 0, -1, 0, 0)
-"""Transfers that are not known before the task is sent."""
-
 
 @dataclass(eq=False)
 class Durations:
@@ -68,45 +65,27 @@ class Durations:
         if not task.until_polled:
             begin_us = task.sent_us + transfers[0] + transfers[2]
             compute_us = self.compute(client).microseconds(task, begin_us)
-        self.settle(task, transfers, compute_us)
-
-    def settle(self, task: Task, transfers: Transfers, compute_us: int) -> None:
-        """Give a task the times of its legs, and so when its update is due at the earliest."""
-        (
-            task.download_us,
-            task.download_bytes,
-            task.download_work_us,
-            task.upload_us,
-            task.upload_bytes,
-            task.upload_work_us,
-        ) = transfers
-        task.compute_us = compute_us
-        task.due_us = (
-            task.sent_us + transfers[0] + transfers[2] + compute_us + transfers[3] + transfers[5]
-        )
+        task.plan(compute_us, *transfers)
 
     @property
     def in_blocks(self) -> bool:
         """Whether `all_transfers`, and `Compute.all_microseconds` of any client, can be asked."""
         return self.alike and not self.vary and self.compute(0).in_blocks
 
-    def all_transfers(self, clients: Ints, numbers: Ints) -> list[Transfers]:
-        """The transfers of many tasks at once; `UNKNOWN` where one may raise an error."""
+    def all_transfers(self, clients: Ints, numbers: Ints) -> Ints:
+        """The transfers of many tasks, shape (tasks, 6); -1 where one may raise an error."""
         down, up = self.download_bytes, self.upload_bytes
         download_us, downloaded = self.download(0).transfers(clients, numbers, down)
         upload_us, uploaded = self.upload(0).transfers(clients, numbers, up)
         down_us = self.server_download.works(clients, numbers, down)
         up_us = self.server_upload.works(clients, numbers, up)
-        known = np.minimum.reduce([download_us, down_us, upload_us, up_us]) >= 0
+        legs = [download_us, downloaded, down_us, upload_us, uploaded, up_us]
+        known = np.minimum.reduce(legs) >= 0
         if self.server_download.queue is None:
-            download_us, down_us = download_us + down_us, np.zeros_like(down_us)
+            legs[0], legs[2] = download_us + down_us, np.zeros_like(down_us)
         if self.server_upload.queue is None:
-            upload_us, up_us = upload_us + up_us, np.zeros_like(up_us)
-        rows = zip(
-            download_us.tolist(), downloaded, down_us.tolist(),
-            upload_us.tolist(), uploaded, up_us.tolist(), strict=True,
-        )  # fmt: skip
-        return [row if ok else UNKNOWN for row, ok in zip(rows, known.tolist(), strict=True)]
+            legs[3], legs[5] = upload_us + up_us, np.zeros_like(up_us)
+        return np.where(known, legs, -1).T
 
     def _transfers(self, client: int, number: int) -> Transfers:
         down, up = self.download_bytes, self.upload_bytes

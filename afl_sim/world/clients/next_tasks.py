@@ -7,19 +7,22 @@ operations on arrays. One by one they would take a dozen calls of Python each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
 
 import numpy as np
+import numpy.typing as npt
 
 from afl_sim.errors import ScenarioError
-from afl_sim.world.clients.durations import UNKNOWN, Durations, Ints, Transfers
+from afl_sim.world.clients.durations import Durations, Ints
 from afl_sim.world.clients.next_draws import next_numbers
 from afl_sim.world.tasks.workload import Workload
 
-Plan = tuple[tuple[int, int], int, Transfers]
-"""Of a task: its steps and samples, the microseconds of its computation, and its transfers."""
+Plan = list[int]
+"""Of a task: its steps, its samples, and what `Task.plan` takes."""
 
 _KEPT = 1 << 14  # plans of tasks that were not sent yet, at most: not all of them will be
+_PLACES = 1 << 15  # of clients whose common values are kept, at most
+_STEPS, _SAMPLES, _COMPUTE, _TRANSFERS = 0, 1, 2, slice(3, 9)  # columns of a plan
 
 
 class NextTasks:
@@ -36,7 +39,7 @@ class NextTasks:
         self,
         durations: Durations,
         workload: Workload,
-        sent: Mapping[int, int],
+        sent: array[int],
         plans: dict[int, Plan],
     ) -> None:
         self._durations = durations
@@ -44,48 +47,42 @@ class NextTasks:
         self._workload = workload
         self._sent = sent
         self._plans = plans
-        # Of clients: what all of their tasks have in common.
-        self._common: dict[int, tuple[tuple[int, int], float, Transfers]] = {}
+        # What all tasks of a client have in common is kept at the client's place: its index modulo
+        # the number of places. The next client at that place takes it.
+        self._at_place = np.full(_PLACES, -1, dtype=np.int64)
+        self._plan_of = np.zeros((_PLACES, 9), dtype=np.int64)
+        self._seconds_of = np.zeros(_PLACES)
 
     def expect(self, clients: Ints) -> None:
         """These clients are likely to be sent the next tasks, in this order."""
-        asked = clients.tolist()
-        if len(self._common) + len(asked) > _KEPT:
-            self._common.clear()
-        common = list(map(self._common.get, asked))
-        new = [client for client, found in zip(asked, common, strict=True) if found is None]
         numbers = next_numbers(clients, self._sent)
+        places = clients % _PLACES
+        plans, seconds = self._plan_of[places], self._seconds_of[places]
+        new = self._at_place[places] != clients
         with np.errstate(all="ignore"):  # what is no duration is told when it is wanted
-            if new:
+            if np.any(new):
                 try:
-                    self._meet(list(dict.fromkeys(new)))
+                    plans[new], seconds[new] = self._common(clients[new])
                 except ScenarioError:
                     return  # it is raised again if that task is sent
-                common = list(map(self._common.get, asked))
-            amounts, seconds, transfers = zip(*common, strict=True)
-            compute_us = self._compute.all_microseconds(clients, numbers, np.array(seconds))
+                self._at_place[places] = clients
+                self._plan_of[places], self._seconds_of[places] = plans, seconds
+            plans[:, _COMPUTE] = self._compute.all_microseconds(clients, numbers, seconds)
             if not self._durations.steady:
-                transfers = tuple(self._durations.all_transfers(clients, numbers))
+                plans[:, _TRANSFERS] = self._durations.all_transfers(clients, numbers)
+        addresses, known = (clients << 32) + numbers, plans.min(axis=1) >= 0
+        if not np.all(known):
+            addresses, plans = addresses[known], plans[known]
         if len(self._plans) > _KEPT:
             self._plans.clear()
-        addresses = ((clients << 32) + numbers).tolist()
-        plans = zip(amounts, compute_us.tolist(), transfers, strict=True)
-        self._plans.update(zip(addresses, plans, strict=True))
-        for index in np.flatnonzero(compute_us < 0).tolist():
-            self._plans.pop(addresses[index], None)
-        if UNKNOWN in transfers:
-            for address, each in zip(addresses, transfers, strict=True):
-                if each is UNKNOWN:
-                    self._plans.pop(address, None)
+        self._plans.update(zip(addresses.tolist(), plans.tolist(), strict=True))
 
-    def _meet(self, asked: list[int]) -> None:
-        """Compute what all tasks of these clients have in common."""
-        clients = np.array(asked)
-        amounts = [self._workload.amount(client, 0) for client in asked]
-        steps, samples = np.array(amounts, dtype=np.int64).T
-        seconds = self._compute.usual_of_all(clients, steps, samples)
-        transfers = [UNKNOWN] * len(asked)
+    def _common(self, clients: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
+        """What all tasks of a client have in common: plans, and seconds without jitter."""
+        plans = np.zeros((len(clients), 9), dtype=np.int64)
+        amounts = [self._workload.amount(client, 0) for client in clients.tolist()]
+        plans[:, _STEPS], plans[:, _SAMPLES] = zip(*amounts, strict=True)
+        seconds = self._compute.usual_of_all(clients, plans[:, _STEPS], plans[:, _SAMPLES])
         if self._durations.steady:
-            transfers = self._durations.all_transfers(clients, np.zeros_like(clients))
-        rows = zip(amounts, seconds.tolist(), transfers, strict=True)
-        self._common.update(zip(asked, rows, strict=True))
+            plans[:, _TRANSFERS] = self._durations.all_transfers(clients, np.zeros_like(clients))
+        return plans, seconds

@@ -48,7 +48,7 @@ class IdleWaits:
 
     def free_taken(self, arrival: Any) -> None:
         """`free`, as the callback of an event whose value is the task."""
-        task = arrival._value
+        task: Task = arrival._value
         if not task.freed:
             task.freed = True
             if self._presence.end(task) and self._waits:

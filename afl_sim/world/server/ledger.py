@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from afl_sim.world import event_kinds
+from afl_sim.world import event_kinds as kinds
 from afl_sim.world.clients.undisturbed import LogAhead
 from afl_sim.world.clock import Clock
 from afl_sim.world.server.statistics import Counts
@@ -14,15 +14,10 @@ from afl_sim.world.tasks.task import AGGREGATED, ARRIVED, Phase, Task
 Log = Callable[..., None]
 """Takes one event row: the arguments of `afl_sim.recording.EventLog.append`."""
 
-_pack: Final = event_kinds.ROW.pack
+_pack: Final = kinds.ROW.pack
 
 # Rows that say when a transfer is over.
-_CROSSED = (
-    event_kinds.DOWNLOADED,
-    event_kinds.REFRESHED,
-    event_kinds.ARRIVED,
-    event_kinds.LOST,
-)
+_CROSSED = (kinds.DOWNLOADED, kinds.REFRESHED, kinds.ARRIVED, kinds.LOST)
 
 
 class Ledger:
@@ -81,11 +76,11 @@ class Ledger:
         task.pending = None
         now, buffer = self._env.now_us, self._buffer
         if buffer is None or task.link_us >= 0:
-            self.record(event_kinds.ARRIVED, task, task.upload_bytes)
+            self.record(kinds.ARRIVED, task, task.upload_bytes)
         else:
             buffer += _pack(
                 now,
-                event_kinds.ARRIVED,
+                kinds.ARRIVED,
                 task.client,
                 task.number,
                 self.version,
@@ -108,20 +103,20 @@ class Ledger:
         done = self._end(task)
         task.phase = Phase.FAILED
         self.counts.failed += 1
-        self.record(event_kinds.FAILED, task, 0, done)
+        self.record(kinds.FAILED, task, 0, done)
 
     def cancel(self, task: Task) -> None:
         """The server stops the task."""
         done = self._end(task)
         task.phase = Phase.CANCELLED
         self.counts.cancelled += 1
-        self.record(event_kinds.CANCELLED, task, 0, done)
+        self.record(kinds.CANCELLED, task, 0, done)
 
     def discard(self, task: Task) -> None:
         """The server does not use an update that has arrived."""
         task.phase = Phase.DISCARDED
         self.counts.discarded += 1
-        self.record(event_kinds.DISCARDED, task, 0)
+        self.record(kinds.DISCARDED, task, 0)
 
     def use(self, task: Task, context: str | None) -> None:
         """The update went into the version just made; ``context`` is JSON."""
@@ -133,7 +128,7 @@ class Ledger:
         counts.staleness[staleness] += 1
         row = (
             self._env.now_us,
-            event_kinds.AGGREGATED,
+            kinds.AGGREGATED,
             task.client,
             task.number,
             self.version,

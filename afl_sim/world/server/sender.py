@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -46,7 +47,7 @@ class Sender:
 
     Attributes:
         fleet: the clients.
-        sent: how many tasks each client was sent so far.
+        sent: how many tasks each client was sent so far, by client.
         plans: of tasks that may be sent next (`NextTasks`).
         waiting: tasks that are sent as soon as their client is available.
         runs_low: tells whether a task that a poll has ended leaves its client's battery low; such
@@ -86,8 +87,7 @@ class Sender:
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
         self.always = presence.always and not outages.happen
-        self._durations = self.fleet.durations
-        self.sent: dict[int, int] = {}
+        self.sent = array("q", bytes(8 * presence.population))
         self._held: dict[int, Task] = {}  # by client, until its battery is charged
         self.plans: dict[int, Plan] = {}
 
@@ -234,15 +234,16 @@ class Sender:
         self, client: int, order: Order, after: Task | None = None, waiting: Task | None = None
     ) -> Task:
         """Send a task now: a new one, or one that has waited for its client."""
-        number = self.sent.get(client, 0)
-        self.sent[client] = number + 1
+        sent = self.sent
+        number = sent[client]
+        sent[client] = number + 1
         now = self._env.now_us
         version = self._ledger.version
         plan = self.plans.pop((client << 32) + number, None) if order.usual else None
         if plan is None:
             steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
         else:
-            (steps, samples), compute_us, transfers = plan
+            steps, samples, compute_us, down_us, down_bytes, down, up_us, up_bytes, up = plan
         if waiting is None:
             task = Task(client, number, version, steps, samples, now, order.until_polled, order)
         else:
@@ -256,7 +257,7 @@ class Sender:
         if plan is None:
             self.fleet.plan(task)
         else:
-            self._durations.settle(task, transfers, compute_us)
+            task.plan(compute_us, down_us, down_bytes, down, up_us, up_bytes, up)
         if self._foresight is not None and self._foresight.foresee(task):
             if self._start is not None:
                 self._start(task, after)

@@ -180,6 +180,27 @@ class Task(WeaklyHeld):
         if until_polled:
             self.until_polled = True
 
+    def plan(
+        self,
+        compute_us: int,
+        download_us: int,
+        download_bytes: int,
+        download_work_us: int,
+        upload_us: int,
+        upload_bytes: int,
+        upload_work_us: int,
+    ) -> None:
+        """How long its legs take, in microseconds, and so when it is due at the earliest."""
+        self.compute_us = compute_us
+        self.download_us = download_us
+        self.download_bytes = download_bytes
+        self.download_work_us = download_work_us
+        self.upload_us = upload_us
+        self.upload_bytes = upload_bytes
+        self.upload_work_us = upload_work_us
+        download_us += download_work_us
+        self.due_us = self.sent_us + download_us + compute_us + upload_us + upload_work_us
+
     def set_out(
         self, number: int, base_version: int, steps: int, samples: int, now_us: int
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,7 +63,8 @@ def test_plans_ahead_are_those_of_single_tasks(sections: dict[str, Any]) -> None
     ahead, single = parts(**sections), parts(**sections)
     assert ahead.durations.in_blocks
     plans: dict[int, Any] = {}
-    sent = {3: 5, 7: 1}
+    sent = array("q", bytes(8 * CLIENTS))
+    sent[3], sent[7] = 5, 1
     following = NextTasks(ahead.durations, ahead.sender._workload, sent, plans)
     for clients in ([*range(CLIENTS), 3, 3, 7], [4, 3, 5]):  # the second time, they are known
         following.expect(np.array(clients))
@@ -74,12 +76,13 @@ def test_plans_ahead_are_those_of_single_tasks(sections: dict[str, Any]) -> None
         task = Task(client, number, 0, *amount, 0)
         single.durations.plan(task)
         transfers = tuple(getattr(task, name) for name in TRANSFERS)
-        assert planned == (amount, task.compute_us, transfers)
+        assert planned == [*amount, task.compute_us, *transfers]
 
 
 def test_what_may_be_no_duration_is_not_planned_ahead() -> None:
     never = {"values": [1e308, 1e300, *range(1, CLIENTS - 1)]}
     found = parts(compute={"seconds_per_sample": never, "jitter": EXPON})
     plans: dict[int, Any] = {}
-    NextTasks(found.durations, found.sender._workload, {}, plans).expect(np.arange(6))
+    sent = found.sender.sent
+    NextTasks(found.durations, found.sender._workload, sent, plans).expect(np.arange(6))
     assert sorted(plans) == [client << 32 for client in (2, 3, 4, 5)]
