@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -20,6 +20,12 @@ Entry = tuple[Any, ...]
 priority, the instant at which it was put, the instant at which what put it was put (0 where that
 makes no difference), a number that grows, and an event or a task. The length is left open, since
 compiled code would copy a tuple of known length, and what is pending is told by identity."""
+
+
+Plan = Sequence[int]
+"""Of a task: its steps, its samples, the microseconds of its computation; of its download and then
+of its upload the microseconds, the bytes, and the microseconds of work on the server's link, if
+transfers contend for it."""
 
 
 class Waiter(Protocol):
@@ -169,26 +175,28 @@ class Task(WeaklyHeld):
         if until_polled:
             self.until_polled = True
 
-    def plan(
-        self,
-        compute_us: int,
-        download_us: int,
-        download_bytes: int,
-        download_work_us: int,
-        upload_us: int,
-        upload_bytes: int,
-        upload_work_us: int,
-    ) -> None:
-        """How long its legs take, in microseconds, and so when it is due at the earliest."""
-        self.compute_us = compute_us
+    def plan(self, plan: Plan) -> None:
+        """Set how long its legs take, and so when it is due at the earliest."""
+        (
+            _,
+            _,
+            self.compute_us,
+            download_us,
+            self.download_bytes,
+            self.download_work_us,
+            self.upload_us,
+            self.upload_bytes,
+            self.upload_work_us,
+        ) = plan
         self.download_us = download_us
-        self.download_bytes = download_bytes
-        self.download_work_us = download_work_us
-        self.upload_us = upload_us
-        self.upload_bytes = upload_bytes
-        self.upload_work_us = upload_work_us
-        download_us += download_work_us
-        self.due_us = self.sent_us + download_us + compute_us + upload_us + upload_work_us
+        self.due_us = (
+            self.sent_us
+            + download_us
+            + self.download_work_us
+            + self.compute_us
+            + self.upload_us
+            + self.upload_work_us
+        )
 
     def set_out(
         self, number: int, base_version: int, steps: int, samples: int, now_us: int
