@@ -120,7 +120,9 @@ class IdleClients:
         busy, population = self.busy, self.population
         chosen: dict[int, None] = {}
         while len(chosen) < n:
-            client = int(self._uniform() * population)
+            if not self._block:
+                self._make_block()
+            client = int(self._block.pop() * population)
             if client not in busy:
                 chosen[client] = None
         return list(chosen)

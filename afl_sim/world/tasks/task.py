@@ -31,9 +31,8 @@ transfers contend for it."""
 class Waiter(Protocol):
     """Who waits for the update of a task, in place of the inbox."""
 
-    @property
-    def triggered(self) -> bool:
-        """Whether the wait is over."""
+    over: bool
+    """Whether the wait is over."""
 
     def arrive(self, task: Task) -> None:
         """The update has reached the server."""
@@ -60,6 +59,7 @@ class Phase(IntEnum):
 # A member of an enumeration is found by a descriptor, which takes longer than a call. What each
 # task comes by is found once.
 DOWNLOADING: Final = Phase.DOWNLOADING
+UPLOADING: Final = Phase.UPLOADING
 ARRIVED: Final = Phase.ARRIVED
 AGGREGATED: Final = Phase.AGGREGATED
 
@@ -229,7 +229,7 @@ class Task(WeaklyHeld):
     @property
     def in_flight(self) -> bool:
         """Whether the update has neither arrived nor been given up."""
-        return self.phase <= Phase.UPLOADING
+        return self.phase <= UPLOADING
 
     @property
     def arrived(self) -> bool:
