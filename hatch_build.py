@@ -42,6 +42,7 @@ COMPILED = (
     "world/server/server",
     "world/server/statistics",
     "world/server/versions",
+    "world/server/waiting",
     "world/tasks/compute",
     "world/tasks/task",
     "world/tasks/workload",

@@ -17,8 +17,8 @@ class Learner(Protocol):
     results.
 
     Attributes:
-        follows: whether it is to be told of each task that is sent, and of each update that
-            arrives. Where it is not there, it is.
+        follows: whether it is to be told of each task that is sent, of each update that arrives,
+            and of versions. Where it is not there, it is.
     """
 
     def start(self, task: Task, after: Task | None) -> None:
@@ -64,5 +64,5 @@ class Learner(Protocol):
 
 
 def follows(learner: Learner) -> bool:
-    """Whether `Learner.start` and `Learner.arrive` are to be called."""
+    """Whether `Learner.start`, `Learner.arrive` and `Learner.aggregate` are to be called."""
     return bool(getattr(learner, "follows", True))

@@ -292,7 +292,8 @@ class World:
         return f"{schedule.gi_code.co_filename}:{schedule.gi_frame.f_lineno}"
 
     def _on_version(self) -> None:
-        self._evaluations.on_version()
+        if self._evaluations.every_versions is not None:
+            self._evaluations.on_version()
         if self._progress is not None:
             self._progress()
         self._unseen += 1

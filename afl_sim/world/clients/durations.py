@@ -65,7 +65,7 @@ class Durations:
         if not task.until_polled:
             begin_us = task.sent_us + transfers[0] + transfers[2]
             compute_us = self.compute(client).microseconds(task, begin_us)
-        task.plan(compute_us, *transfers)
+        task.plan((task.steps, task.samples, compute_us, *transfers))
 
     @property
     def in_blocks(self) -> bool:

@@ -36,7 +36,7 @@ class IdleClients:
         self._listed: list[int] | None = None  # the idle clients in order, where few are
         self._streams = streams
         self._draws = 0
-        self._block: list[float] = []
+        self._block: list[float] = []  # draws that were made and not used yet, the next one last
         self._expect: Callable[[npt.NDArray[np.int64]], None] | None = None
 
     def watch(self, expect: Callable[[npt.NDArray[np.int64]], None]) -> None:
@@ -84,11 +84,9 @@ class IdleClients:
             if n != 1:  # 0 is asked for by schedules that replace nobody
                 return self._draw_by_rejection(n)
             while True:  # most draws of a run are these: `_uniform` without a call
-                at = self._draws % _BLOCK
-                if not at:
+                if not self._block:
                     self._make_block()
-                self._draws += 1
-                client = int(self._block[at] * population)
+                client = int(self._block.pop() * population)
                 if client not in busy:
                     return [client]
         if among is not None:
@@ -122,7 +120,9 @@ class IdleClients:
         busy, population = self.busy, self.population
         chosen: dict[int, None] = {}
         while len(chosen) < n:
-            client = int(self._uniform() * population)
+            if not self._block:
+                self._make_block()
+            client = int(self._block.pop() * population)
             if client not in busy:
                 chosen[client] = None
         return list(chosen)
@@ -139,16 +139,15 @@ class IdleClients:
         return chosen
 
     def _uniform(self) -> float:
-        at = self._draws % _BLOCK
-        if not at:
+        if not self._block:
             self._make_block()
-        self._draws += 1
-        return self._block[at]
+        return self._block.pop()
 
     def _make_block(self) -> None:
         """Compute the next draws."""
         ahead = np.arange(self._draws, self._draws + _BLOCK)
+        self._draws += _BLOCK
         draws = self._streams.uniforms("selection", 0, ahead)
-        self._block = draws.tolist()
+        self._block = draws[::-1].tolist()
         if self._expect is not None and self._listed is None:
             self._expect((draws * self.population).astype(np.int64))

@@ -15,10 +15,8 @@ import numpy.typing as npt
 from afl_sim.errors import ScenarioError
 from afl_sim.world.clients.durations import Durations, Ints
 from afl_sim.world.clients.next_draws import next_numbers
+from afl_sim.world.tasks.task import Plan
 from afl_sim.world.tasks.workload import Workload
-
-Plan = list[int]
-"""Of a task: its steps, its samples, and what `Task.plan` takes."""
 
 _KEPT = 1 << 14  # plans of tasks that were not sent yet, at most: not all of them will be
 _PLACES = 1 << 15  # of clients whose common values are kept, at most

@@ -91,6 +91,7 @@ class Undisturbed:
         self._then = self._end  # made once
         self._tasks = 0
         self._disturbed = 0
+        self._stopped = False  # so many were that foreseeing does not pay
         env.watch(self._meet)
 
     def foresee(self, task: Task) -> bool:
@@ -108,7 +109,7 @@ class Undisturbed:
         downloaded = sent + task.download_us
         computed = downloaded + task.compute_us
         arrives = task.due_us
-        if self._disturbed > self._tasks // 4 + _TRIED or computed > CLOCK_END:
+        if self._stopped or computed > CLOCK_END:
             return False
         crowded = downloaded in due or computed in due or arrives in due
         if crowded and not self._finds_room(downloaded, computed, arrives):
@@ -172,6 +173,7 @@ class Undisturbed:
         if not task.foreseen:
             return
         self._disturbed += 1
+        self._stopped = self._disturbed > self._tasks // 4 + _TRIED
         env, now = self._env, self._env.now_us
         arrives = task.due_us
         computed = arrives - task.upload_us

@@ -55,12 +55,13 @@ class Inbox:
             self._hear(task)
         if self._listener is not None:
             self._listener(task)
+        waiter = task.waiter
         if task.unwanted:
             self.discard(task)
-            if task.waiter is not None:
-                task.waiter.give_up(task)
-        elif task.waiter is not None and not task.waiter.triggered:
-            task.waiter.arrive(task)
+            if waiter is not None:
+                waiter.give_up(task)
+        elif waiter is not None and not waiter.over:
+            waiter.arrive(task)
         elif self._reader is not None:
             reader, self._reader = self._reader, None
             reader._ok, reader._value = True, task  # as `succeed` does, whose checks hold here

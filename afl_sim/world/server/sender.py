@@ -11,7 +11,6 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.churn import Churn, Leaving
 from afl_sim.world.clients.fleet import Fleet, Reports
-from afl_sim.world.clients.next_tasks import Plan
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clock import Clock
 from afl_sim.world.learner import Learner, follows
@@ -19,7 +18,7 @@ from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger
-from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task
+from afl_sim.world.tasks.task import PLAIN, Order, Phase, Plan, Task
 from afl_sim.world.tasks.workload import Workload
 
 _MISSED = 10_000
@@ -243,7 +242,7 @@ class Sender:
         if plan is None:
             steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
         else:
-            steps, samples, compute_us, down_us, down_bytes, down, up_us, up_bytes, up = plan
+            steps, samples = plan[0], plan[1]
         if waiting is None:
             task = Task(client, number, version, steps, samples, now, order.until_polled, order)
         else:
@@ -257,7 +256,7 @@ class Sender:
         if plan is None:
             self.fleet.plan(task)
         else:
-            task.plan(compute_us, down_us, down_bytes, down, up_us, up_bytes, up)
+            task.plan(plan)
         if self._foresight is not None and self._foresight.foresee(task):
             if self._start is not None:
                 self._start(task, after)

@@ -13,7 +13,7 @@ import simpy
 
 from afl_sim.errors import ScheduleError
 from afl_sim.world.clock import Clock, Done
-from afl_sim.world.learner import Learner
+from afl_sim.world.learner import Learner, follows
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.inbox import Inbox
@@ -69,13 +69,14 @@ class VersionMaker:
     ) -> None:
         self._env = env
         self._ledger = ledger
-        self._learner = learner
+        self._aggregate = learner.aggregate if follows(learner) else None
         self._inbox = inbox
         self._alarm = alarm
         self._aggregation_seconds = times.aggregation
         self._evaluation_seconds = times.evaluation
         self._on_version = on_version
         self._everyone_is_gone = everyone_is_gone
+        self._made = Done(env)  # one for all versions that took no time
         self._texts: dict[str, str] = {}
         self._begun = 0  # aggregations; where none overlap, the version
         self._empty_rounds = 0  # aggregations of no updates in a row, at the same state
@@ -96,7 +97,7 @@ class VersionMaker:
             batch.sort(key=_arrival)
         if not batch:
             self._check_empty_rounds()
-            return Done(self._env)
+            return self._made
         for task in batch:
             if task.phase is not ARRIVED and task.phase is not AGGREGATED:
                 raise ScheduleError(f"{task} cannot be aggregated: it is not at the server")
@@ -107,8 +108,8 @@ class VersionMaker:
         if seconds == 0:
             self._make(batch, context)
             if self._evaluation_seconds is None:
-                return Done(self._env)
-            return self._evaluation() or Done(self._env)
+                return self._made
+            return self._evaluation() or self._made
         began_us = self._env.now_us
         made = self._alarm.after(seconds, "server.aggregation_seconds")
         made.callbacks.append(lambda _: self._make(batch, context, began_us))
@@ -133,7 +134,8 @@ class VersionMaker:
     ) -> None:
         """Make a version. If that has taken time, the log has its beginning beside the context."""
         ledger = self._ledger
-        self._learner.aggregate(batch, ledger.version + 1, context)
+        if self._aggregate is not None:
+            self._aggregate(batch, ledger.version + 1, context)
         ledger.next_version()
         noted = context if began_us is None else {**context, "began_us": began_us}
         text = self._text(noted) if noted else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -22,12 +22,17 @@ makes no difference), a number that grows, and an event or a task. The length is
 compiled code would copy a tuple of known length, and what is pending is told by identity."""
 
 
+Plan = Sequence[int]
+"""Of a task: its steps, its samples, the microseconds of its computation; of its download and then
+of its upload the microseconds, the bytes, and the microseconds of work on the server's link, if
+transfers contend for it."""
+
+
 class Waiter(Protocol):
     """Who waits for the update of a task, in place of the inbox."""
 
-    @property
-    def triggered(self) -> bool:
-        """Whether the wait is over."""
+    over: bool
+    """Whether the wait is over."""
 
     def arrive(self, task: Task) -> None:
         """The update has reached the server."""
@@ -54,6 +59,7 @@ class Phase(IntEnum):
 # A member of an enumeration is found by a descriptor, which takes longer than a call. What each
 # task comes by is found once.
 DOWNLOADING: Final = Phase.DOWNLOADING
+UPLOADING: Final = Phase.UPLOADING
 ARRIVED: Final = Phase.ARRIVED
 AGGREGATED: Final = Phase.AGGREGATED
 
@@ -180,26 +186,28 @@ class Task(WeaklyHeld):
         if until_polled:
             self.until_polled = True
 
-    def plan(
-        self,
-        compute_us: int,
-        download_us: int,
-        download_bytes: int,
-        download_work_us: int,
-        upload_us: int,
-        upload_bytes: int,
-        upload_work_us: int,
-    ) -> None:
-        """How long its legs take, in microseconds, and so when it is due at the earliest."""
-        self.compute_us = compute_us
+    def plan(self, plan: Plan) -> None:
+        """Set how long its legs take, and so when it is due at the earliest."""
+        (
+            _,
+            _,
+            self.compute_us,
+            download_us,
+            self.download_bytes,
+            self.download_work_us,
+            self.upload_us,
+            self.upload_bytes,
+            self.upload_work_us,
+        ) = plan
         self.download_us = download_us
-        self.download_bytes = download_bytes
-        self.download_work_us = download_work_us
-        self.upload_us = upload_us
-        self.upload_bytes = upload_bytes
-        self.upload_work_us = upload_work_us
-        download_us += download_work_us
-        self.due_us = self.sent_us + download_us + compute_us + upload_us + upload_work_us
+        self.due_us = (
+            self.sent_us
+            + download_us
+            + self.download_work_us
+            + self.compute_us
+            + self.upload_us
+            + self.upload_work_us
+        )
 
     def set_out(
         self, number: int, base_version: int, steps: int, samples: int, now_us: int
@@ -232,7 +240,7 @@ class Task(WeaklyHeld):
     @property
     def in_flight(self) -> bool:
         """Whether the update has neither arrived nor been given up."""
-        return self.phase <= Phase.UPLOADING
+        return self.phase <= UPLOADING
 
     @property
     def arrived(self) -> bool:
