@@ -66,6 +66,13 @@ class ReplayingLearner:
         else:
             self._live[dispatch] = dispatch.due_us
 
+    def refresh(self, dispatch: Dispatched) -> None:
+        """Note when the task is due now that its client has asked for the newest model."""
+        if self._on:
+            self._learner.refresh(dispatch)
+        else:
+            self._live[dispatch] = dispatch.due_us
+
     def arrive(self, dispatch: Dispatched) -> None:
         """Do nothing: the snapshot has what clients keep."""
         if self._on:

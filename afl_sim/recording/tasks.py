@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.recording.columns import Column, Columns, columns_of
-from afl_sim.world.event_kinds import ARRIVED, DISPATCHED, DOWNLOADED, KIND_NAMES
+from afl_sim.world.event_kinds import (
+    ARRIVED,
+    DISPATCHED,
+    DOWNLOADED,
+    KIND_NAMES,
+    REFRESHED,
+    REQUESTED,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +30,7 @@ _NAMES: Final = ("client", "task", "base_version")
 _AMOUNTS: Final = ("steps", "samples")
 _ROOM: Final = 8  # numbers of tasks for each row of events
 _TIMES: Final = (*MILESTONES, "queued", "aggregated", "discarded")
+_REFRESH: Final = ("requested", "refreshed")
 
 
 def task_table(events: pd.DataFrame) -> pd.DataFrame:
@@ -35,8 +43,9 @@ def task_table(events: pd.DataFrame) -> pd.DataFrame:
         Columns ``client``, ``task``, ``base_version``; the times in microseconds at which it was
         ``dispatched``, ``downloaded``, ``started``, ``computed``, ``arrived``, ``cancelled``,
         ``failed`` and first ``aggregated`` (``<NA>`` where it never was), ``started`` being later
-        than ``downloaded`` by the wait in its client's queue; ``ended``, the first of arrived,
-        cancelled and failed; ``version`` (that its update first went into), ``staleness``,
+        than ``downloaded`` by the wait in its client's queue; ``requested`` and ``refreshed``,
+        between which its computation stood still for a newer model; ``ended``, the first of
+        arrived, cancelled and failed; ``version`` (that its update first went into), ``staleness``,
         ``steps``, ``samples`` and ``bytes`` (down and up); ``fate``: ``aggregated``,
         ``discarded``, ``arrived`` (and still in a buffer), ``cancelled``, ``failed`` or
         ``in flight``.
@@ -60,8 +69,9 @@ def task_columns(events: Columns) -> dict[str, Column]:
     Args:
         events: the integers of an event log by column, -1 where one is absent. ``base_version``,
             ``bytes``, ``steps`` and ``samples`` may be left out. With a further column
-            ``link_us``, the table has ``down_bytes`` and ``up_bytes``, ``down_link_us`` and
-            ``up_link_us``, of the first row that says that the transfer is over.
+            ``link_us``, the table has ``down_bytes``, ``fresh_bytes`` and ``up_bytes``,
+            ``down_link_us``, ``fresh_link_us`` and ``up_link_us``, of the first row that says that
+            the transfer is over.
     """
     return _tasks_and_rows(events)[0]
 
@@ -129,10 +139,18 @@ def _tasks_and_rows(
         if name == "aggregated":
             table["version"] = first_of(chosen, "version")
             table["staleness"] = first_of(chosen, "staleness")
+    asks = bool((kind == REQUESTED).any())
+    for name in _REFRESH:
+        if asks:
+            table[name] = first_of(kind == KIND_NAMES.index(name), "time_us")
+        else:
+            table[name] = np.full(len(sent), -1, dtype=np.int64)
     # What is recalled from a queue has a computation of no length; who need not queue has no row.
     turn = np.where(table["queued"] >= 0, table["computed"], table["downloaded"])
     table["started"] = np.where(table["started"] >= 0, table["started"], turn)
     moved = (kind == DOWNLOADED) | (kind == ARRIVED)
+    if asks:
+        moved |= kind == REFRESHED
     if "bytes" in events:
         table["bytes"] = np.zeros(len(sent), dtype=np.int64)
         np.add.at(table["bytes"], task_of[moved], events["bytes"][moved])
@@ -150,7 +168,7 @@ def _tasks_and_rows(
     for name in ("arrived", "discarded", "aggregated", "cancelled", "failed"):
         table["fate"][table[name] >= 0] = FATES.index(name)
     if "link_us" in events:
-        for way, end in (("down", DOWNLOADED), ("up", ARRIVED)):
+        for way, end in (("down", DOWNLOADED), ("fresh", REFRESHED), ("up", ARRIVED)):
             table[f"{way}_bytes"] = first_of(kind == end, "bytes")
             table[f"{way}_link_us"] = first_of(kind == end, "link_us")
     del table["queued"], table["discarded"]

@@ -185,15 +185,17 @@ class _Clock:
         Raises:
             KeyboardInterrupt: the run should stop.
         """
-        if self._half.replays(version):
-            return
-        if self._half.trains:
+        trains = self._half.trains
+        if trains:
+            if self._half.replays(version):
+                return
             self._searches.end()
         if monotonic() >= self._look_at:
             self._recorder.folder.check_there()
             self._look_at = monotonic() + _LOOK_EVERY
         stop = self._pulse.version_made()
-        self._half.save_checkpoint(version, stop)
+        if trains:
+            self._half.save_checkpoint(version, stop)
         if stop:
             raise KeyboardInterrupt
 
