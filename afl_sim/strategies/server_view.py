@@ -215,6 +215,7 @@ class ServerView(Protocol):
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> TaskView: ...
 
     @overload
@@ -228,6 +229,7 @@ class ServerView(Protocol):
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> list[TaskView]: ...
 
     def dispatch(
@@ -240,6 +242,7 @@ class ServerView(Protocol):
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> TaskView | list[TaskView]:
         """Send the current model to a client, or to several in turn, and have them train.
 
@@ -253,19 +256,27 @@ class ServerView(Protocol):
             until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
             retry: if the task fails and no `wait` waits for it, send the client another.
             lr_factor: a factor on the client's learning rate in this task.
+            refresh_after: the share of the steps after which the client asks for the newest model,
+                from 0 to 1. It stands still while it downloads a newer one, merges it into its own
+                (`Strategy.refresh_weight`) and goes on. At least one step comes before and after;
+                a task of one step does not ask. The strategy declares ``refreshes = True``.
 
         Example:
             ``cohort = server.dispatch(server.pick(10))``
 
         Raises:
             ScheduleError: a client has a task already, does not exist, or queues tasks and is to
-                wait for a poll.
+                wait for a poll; or ``refresh_after`` is no share, or is not declared.
         """
 
-    def send(self, n: int = 1) -> list[TaskView]:
+    def send(self, n: int = 1, *, refresh_after: float | None = None) -> list[TaskView]:
         """Send the current model to n clients, drawn as by `workers`. Returns the tasks.
 
         If a task fails and no `wait` waits for it, another client is drawn in its place.
+
+        Args:
+            n: how many.
+            refresh_after: as in `dispatch`.
         """
 
     def cancel(self, task: TaskView, /) -> None:

@@ -144,6 +144,7 @@ class World:
             self._outages,
             reads_results=strategy.reads_results,
             queues=queues,
+            refreshes=bool(getattr(strategy, "refreshes", False)),
             on_version=self._on_version,
             ahead=ahead,
             batteries=None if account is None else account.batteries,
@@ -203,7 +204,7 @@ class World:
         self._evaluations.begin()
         if self._outages.happen:
             self._env.process(self._pauses())
-        self.server.spawn(self._schedule())
+        self.server.begin(self._schedule)
         if at_most is not None:
             self._at_most = at_most
             self._standstill.limit_to(at_most // 2)
@@ -230,7 +231,7 @@ class World:
                 f"{type(schedule).__name__}: expected a function that yields events, as in: "
                 f"update = yield server.arrival(){place_of(self._strategy.schedule)}"
             )
-        yield from schedule
+        return schedule
 
     def _turn(self, horizon: float) -> int:
         """Turn the clock; returns the microsecond at which the run ends."""
@@ -291,14 +292,16 @@ class World:
         return f"{schedule.gi_code.co_filename}:{schedule.gi_frame.f_lineno}"
 
     def _on_version(self) -> None:
-        self._evaluations.on_version()
+        if self._evaluations.every_versions is not None:
+            self._evaluations.on_version()
         if self._progress is not None:
             self._progress()
         self._unseen += 1
         if self._unseen == _VERSIONS:
             self._look(self._unseen)
         self._stop.look()
-        self._stop.look_at_costs(self.time_us)
+        if self.account is not None:
+            self._stop.look_at_costs(self.time_us)
         if self._stop.reached is not None:
             raise RunEnded
         if self._adaptive is not None:

@@ -80,8 +80,9 @@ class Script:
     waits_again = False
     queues_at_clients = False
 
-    def __init__(self, body: Callable[[Any], Iterator[Any]]) -> None:
+    def __init__(self, body: Callable[[Any], Iterator[Any]], *, refreshes: bool = False) -> None:
         self._body = body
+        self.refreshes = refreshes
         self.finished = False
 
     def schedule(self, server: Any) -> Iterator[Any]:
@@ -155,17 +156,21 @@ def run(
     most_rows: int | None = None,
     learner: NullLearner | None = None,
     foresees: bool = True,
+    refreshes: bool = False,
 ) -> Outcome:
     """Run the world on a hand-written schedule, or on the scenario's own strategy.
 
     A hand-written schedule has to come to its end, assertions and all, unless a stop rule
     of the scenario cuts it short. ``learner`` stands where the numeric half of the run stands.
-    Without ``foresees`` every end of a leg is an event.
+    Without ``foresees`` every end of a leg is an event. ``refreshes`` is the schedule's, if it is
+    written by hand.
 
     Raises:
         TooLong: the log has more than ``most_rows``.
     """
-    strategy: Any = scenario.strategy if schedule is None else Script(schedule)
+    strategy: Any = scenario.strategy
+    if schedule is not None:
+        strategy = Script(schedule, refreshes=refreshes)
     log = EventLog()
     rows = count(1)
 
@@ -177,6 +182,12 @@ def run(
     if learner is None:
         guided = scenario.server.selection.reads_results
         learner = MadeUpLosses() if guided else NullLearner()
+
+    def look() -> int:
+        if most_rows is not None and len(log) >= most_rows:
+            raise TooLong(f"the log has {most_rows} rows")
+        return 256  # events
+
     world = World(
         scenario,
         strategy,
@@ -185,6 +196,7 @@ def run(
         learner,
         append,
         ahead=log.ahead if foresees else None,
+        between_events=look,
     )
     ending = world.run()
     if schedule is not None and ending.time_us == HORIZON * SECOND:

@@ -13,6 +13,7 @@ from afl_sim.scenario.checks.extremes import beyond_all_bounds
 from afl_sim.scenario.checks.fleet import group_problems, wrong_lengths, wrong_traces
 from afl_sim.scenario.checks.numerics import numerics_findings
 from afl_sim.scenario.checks.personalization import personalization_findings
+from afl_sim.scenario.checks.refreshing import refreshing_findings
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, without_unknown
@@ -134,6 +135,7 @@ def impossible_combinations(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
     )
     yield from personalization_findings(sections)
+    yield from refreshing_findings(sections)
     yield from energy_findings(sections)
     yield from _compressed_beside_own(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)

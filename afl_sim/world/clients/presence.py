@@ -94,13 +94,23 @@ class Presence:
         """The client has a task."""
         if self._availability is not None and self._away.pop(client, None) is None:
             self._gone.pop(client, None)
-        self._idle.start(client, task)
+        idle = self._idle
+        if idle.few:
+            idle.start(client, task)
+        else:
+            idle.busy[client] = task  # what `start` does, without a call
 
     def end(self, task: Task) -> bool:
         """A task is over; whether that leaves its client idle."""
-        if self._idle.busy.get(task.client) is not task:
-            return False  # it has gone on to another
-        self._idle.end(task.client)
+        idle, client = self._idle, task.client
+        busy = idle.busy
+        found = busy.pop(client, None)
+        if found is not task:  # it has gone on to another
+            if found is not None:
+                busy[client] = found
+            return False
+        if idle.few:
+            idle.list_again(client)
         return True
 
     def draw(self, n: int, now_us: int, among: Sequence[int] | None = None) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,12 +13,12 @@ from afl_sim.world.clients.churn import Churn, Leaving
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clock import Clock
-from afl_sim.world.learner import Learner
+from afl_sim.world.learner import Learner, follows
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger
-from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task
+from afl_sim.world.tasks.task import PLAIN, Order, Phase, Plan, Task
 from afl_sim.world.tasks.workload import Workload
 
 _MISSED = 10_000
@@ -45,10 +46,12 @@ class Sender:
 
     Attributes:
         fleet: the clients.
-        sent: how many tasks each client was sent so far.
+        sent: how many tasks each client was sent so far, by client.
+        plans: of tasks that may be sent next (`NextTasks`).
         waiting: tasks that are sent as soon as their client is available.
         runs_low: tells whether a task that a poll has ended leaves its client's battery low; such
             a client has its next task once it is charged.
+        always: whether clients and server are always there, so that `send` will do.
         may_replace: whether another client is drawn in place of one whose task has failed; asked
             each time.
     """
@@ -70,19 +73,22 @@ class Sender:
         self.waiting: dict[Task, None] = {}
         self.may_replace: Callable[[], bool] = _always
         self.runs_low: Callable[[Task], bool] = _never
-        self.fleet = build_fleet(Reports(ledger.record, inbox.deliver, self.fail))
+        self.fleet = build_fleet(Reports(ledger.record, inbox.deliver, self.fail, self.refresh))
         self._env = env
         self._ledger = ledger
         self._presence = presence
         self._idle_waits = idle_waits
         self._learner = learner
+        self._start = learner.start if follows(learner) else None
+        self._foresight = self.fleet.foresight
         self._workload = workload
         self._extra = None if workload.personal is None else workload.extra_steps
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
-        self._always = presence.always and not outages.happen
-        self.sent: dict[int, int] = {}
+        self.always = presence.always and not outages.happen
+        self.sent = array("q", bytes(8 * presence.population))
         self._held: dict[int, Task] = {}  # by client, until its battery is charged
+        self.plans: dict[int, Plan] = {}
 
     def request(self, client: int, order: Order = PLAIN) -> Task:
         """Send a task now, or as soon as the client is available.
@@ -91,12 +97,12 @@ class Sender:
             client: the client's index.
             order: what is asked for.
         """
-        if self._always:
-            return self._send(client, order)
+        if self.always:
+            return self.send(client, order)
         now = self._env.now_us
         begin = self._can_begin_us(client, now)
         if begin == now:
-            return self._send(client, order)
+            return self.send(client, order)
         task = Task(client, -1, self._ledger.version, 0, 0, now, order.until_polled)
         task.order = order
         if begin is None:
@@ -143,7 +149,7 @@ class Sender:
         if polled.in_flight and self.runs_low(polled):
             self._hold(client, order)
         elif self._presence.is_there(client, self._env.now_us):
-            self._send(client, order, after=polled)
+            self.send(client, order, after=polled)
         else:
             self.request(client, order)
         return polled
@@ -173,6 +179,14 @@ class Sender:
             task.waiter.give_up(task)
         elif task.order.retry and not task.unwanted:
             self._replace(task)
+
+    def refresh(self, task: Task) -> bool:
+        """A client asks for the newest model; returns whether it is newer than the task's own."""
+        version = self._ledger.version
+        if version > task.base_version:
+            task.fresh_version = version
+        self._learner.refresh(task)
+        return task.fresh_version >= 0
 
     def call_back(self, task: Task, repeat_step: bool = False) -> None:
         """The client stops and sends what it has done."""
@@ -215,18 +229,22 @@ class Sender:
         """Log that a client came or left."""
         self._ledger.record_presence(kind, client)
 
-    def _send(
+    def send(
         self, client: int, order: Order, after: Task | None = None, waiting: Task | None = None
     ) -> Task:
-        """Send a task: a new one, or one that has waited for its client."""
-        number = self.sent.get(client, 0)
-        self.sent[client] = number + 1
+        """Send a task now: a new one, or one that has waited for its client."""
+        sent = self.sent
+        number = sent[client]
+        sent[client] = number + 1
         now = self._env.now_us
         version = self._ledger.version
-        steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
+        plan = self.plans.pop((client << 32) + number, None) if order.usual else None
+        if plan is None:
+            steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
+        else:
+            steps, samples = plan[0], plan[1]
         if waiting is None:
-            task = Task(client, number, version, steps, samples, now, order.until_polled)
-            task.order = order
+            task = Task(client, number, version, steps, samples, now, order.until_polled, order)
         else:
             task = waiting
             del self.waiting[task]
@@ -235,8 +253,17 @@ class Sender:
             task.extra_steps = self._extra(client)
         self._presence.start(client, task)
         self._ledger.send(task)
-        self.fleet.plan(task)
-        self._learner.start(task, after)
+        if plan is None:
+            self.fleet.plan(task)
+        else:
+            task.plan(plan)
+        if self._foresight is not None and self._foresight.foresee(task):
+            if self._start is not None:
+                self._start(task, after)
+            return task
+        self._ledger.record(event_kinds.DISPATCHED, task, 0)
+        if self._start is not None:
+            self._start(task, after)
         self.fleet.launch(task)
         if self._churn is not None and task.in_flight:
             self._churn.watch(task)
@@ -262,7 +289,7 @@ class Sender:
                 return
             if away:
                 self._ledger.record_presence(event_kinds.AVAILABLE, task.client)
-            self._send(task.client, task.order, waiting=task)
+            self.send(task.client, task.order, waiting=task)
 
         timeout.callbacks.append(set_out)
 

@@ -5,7 +5,7 @@ This module is never compiled: from a generator of Python's own one can tell whe
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import simpy
@@ -17,7 +17,7 @@ Schedule = Generator[simpy.Event, Any, None]
 
 
 @runs_schedules
-def supervised(schedule: Schedule, strategy: object) -> Schedule:
-    """A schedule whose errors name its strategy."""
+def supervised(make: Callable[[], Schedule], strategy: object) -> Schedule:
+    """A schedule whose errors name its strategy; it is made when its process begins."""
     with code_of(strategy, "schedule"):
-        return (yield from schedule)
+        return (yield from make())

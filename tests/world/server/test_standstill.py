@@ -142,6 +142,7 @@ FEW = {
     "port": _BUFFER,
     "fedstaleweight": _BUFFER,
     "momentum_approximation": _BUFFER,
+    "fedac": _BUFFER,
     "quafl": _ROUND,
     "favas": _ROUND,
     "fedavg": _ROUND,
