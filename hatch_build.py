@@ -27,6 +27,7 @@ COMPILED = (
     "world/clients/legs",
     "world/clients/presence",
     "world/clients/queueing",
+    "world/clients/refreshing",
     "world/clients/undisturbed",
     "world/clients/varying_durations",
     "world/clock",

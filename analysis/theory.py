@@ -15,7 +15,9 @@ _ONE_BY_ONE: Final = (
     *("aced", "rescaled_asgd"),
 )
 _QUEUEING: Final = ("generalized_asyncsgd",)  # may have more tasks in flight than clients
-_BUFFERED: Final = ("fedbuff", "fadas", "ca2fl", "fedstaleweight", "momentum_approximation")
+_BUFFERED: Final = (
+    *("fedbuff", "fadas", "ca2fl", "fedstaleweight", "momentum_approximation", "fedac"),
+)
 
 
 @dataclass(frozen=True)

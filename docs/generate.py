@@ -444,8 +444,6 @@ These rules were looked for. What was found is not enough, or they need what the
 | rule | what was found | what is missing |
 |---|---|---|
 | Shadowheart SGD (Tyurin et al., NeurIPS 2024, arXiv 2402.04785) | authors' code: vectozavr/ringmaster-lmo at commit 9013e25, code/experiments/asynchronous/algorithm_with_communication.py | an update that is compressed and sent several times, with new draws; the compressor RandK; the mean times of a step and of an upload of each client |
-| FedASMU (Liu et al., AAAI 2024, arXiv 2312.05770 and 2507.06031) | two re-implementations, which agree on the server's weight except for sigma or sigma/2: CyberStaZJU/dirbridge-response, algorithm/fedasmu.py, and an adaptation to LoRA without its repository's name. Both replace the learnt instant of the request by rules of their own | the text of the device's reinforcement learning and of the gradients of the control parameters; a model that arrives during a task and is merged |
-| FedAC (Zang et al., AAAI 2024) | a re-implementation: boyi-liu/AFL-Lib, alg/fedac.py. It corrects the model once after a task, while the abstract speaks of a correction of the stochastic gradient | the paper's algorithm |
 | FedPSA (Lu, arXiv 2602.15337) | two versions of a re-implementation for time series, without its repository's name: softmax weights of cosines between sketches of `\|g w - g^2 w^2 / 2\|`, with a temperature from the mean size of the last updates | gradients on a shared calibration batch, at the clients and at the server |
 """
 STALENESS_HEAD = """

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from afl_sim.lazy import Tensor
+from afl_sim.learning.training.phase import Fresh
 from afl_sim.strategies.base import State, Strategy
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class TrainingTask:
         origin: the strategy and its state; None if the client starts at ``base``.
         after: the client's own last task, if the client goes on from it.
         extra_steps: further steps, for what the client keeps for itself.
+        fresh: a newer model that the client merges into its own on the way; None for none.
     """
 
     client: int
@@ -58,6 +60,7 @@ class TrainingTask:
     origin: tuple[Strategy, State] | None = None
     after: Future[LocalResult] | None = None
     extra_steps: int = 0
+    fresh: Fresh | None = None
 
 
 @dataclass(frozen=True)

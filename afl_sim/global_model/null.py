@@ -20,6 +20,9 @@ class NullLearner:
     def recall(self, dispatch: Dispatched) -> None:
         """Nothing is trained."""
 
+    def refresh(self, dispatch: Dispatched) -> None:
+        """Nothing is merged."""
+
     def arrive(self, dispatch: Dispatched) -> None:
         """Nothing is kept."""
 

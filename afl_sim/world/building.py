@@ -29,6 +29,7 @@ from afl_sim.world.clients.next_tasks import MOST_CLIENTS, NextTasks
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
+from afl_sim.world.clients.refreshing import RefreshingFleet
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
 from afl_sim.world.clients.undisturbed import LogAhead
@@ -87,6 +88,7 @@ def build_parts(
     *,
     reads_results: bool,
     queues: bool,
+    refreshes: bool,
     on_version: Callable[[], None],
     ahead: LogAhead | None,
     batteries: Batteries | None = None,
@@ -103,6 +105,7 @@ def build_parts(
         outages: when the server is down.
         reads_results: whether the schedule may read results.
         queues: whether clients queue tasks that they are sent while they have one.
+        refreshes: whether clients ask for the newest model during a task.
         on_version: called after each new version.
         ahead: takes rows of the log ahead of their time; None if the log does not.
         batteries: of clients; None if none has one.
@@ -126,12 +129,14 @@ def build_parts(
     faults = _faults(grouping, streams)
     leaving = _leaving(grouping, availability)
     disturbed = durations.contended or durations.vary or outages.happen
-    if disturbed or queues or faults is not None or leaving is not None:
+    if disturbed or queues or refreshes or faults is not None or leaving is not None:
         ahead = None
 
     def build_fleet(reports: Reports) -> Fleet:
         if queues:
             return QueueingFleet(env, workload, durations, outages, faults, reports)
+        if refreshes:
+            return RefreshingFleet(env, workload, durations, outages, faults, reports)
         return Fleet(env, workload, durations, outages, faults, reports, ahead)
 
     sender = Sender(

@@ -26,6 +26,8 @@ KIND_NAMES: Final = (
     "queued",
     "started",
     "adapted",
+    "requested",
+    "refreshed",
 )
 
 ROW: Final = Struct("<10q")
@@ -51,3 +53,5 @@ RESUMED: Final = 15
 QUEUED: Final = 16
 STARTED: Final = 17
 ADAPTED: Final = 18
+REQUESTED: Final = 19
+REFRESHED: Final = 20

@@ -27,6 +27,12 @@ class Learner(Protocol):
     def recall(self, task: Task) -> None:
         """A task was ended early; ``task.steps`` says how many steps were done."""
 
+    def refresh(self, task: Task) -> None:
+        """The client has done ``task.fresh_step`` steps, and asks for the newest model.
+
+        It gets ``task.fresh_version``, which is the server's version now; or none, if that is -1.
+        """
+
     def arrive(self, task: Task) -> None:
         """An update arrived: what the client keeps for itself counts from now on."""
 

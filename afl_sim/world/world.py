@@ -55,6 +55,10 @@ class Scheduled(Protocol):
     def waits_for_all(self) -> bool:
         """Whether there is no version before every client has sent an update."""
 
+    @property
+    def waits_again(self) -> bool:
+        """Whether that holds for each later version, too, and updates since the one before."""
+
     def schedule(self, server: Any) -> Schedule:  # it sees the server as a `ServerView`
         """The server's process."""
 
@@ -140,12 +144,14 @@ class World:
             self._outages,
             reads_results=strategy.reads_results,
             queues=queues,
+            refreshes=bool(getattr(strategy, "refreshes", False)),
             on_version=self._on_version,
             ahead=ahead,
             batteries=None if account is None else account.batteries,
         )
         if account is not None and account.batteries is not None:
             account.batteries.on_low = self._charge
+            self._parts.sender.runs_low = lambda task: account.runs_low(task.client, task.number)
         if account is not None and account.counted.by_sample:
             self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
@@ -154,9 +160,13 @@ class World:
             self.server = self._adaptive = AdaptiveServer(
                 self._parts, strategy, streams, queues, scenario.server.adaptive
             )
-        self._outlook = Outlook(self._parts, self._background, strategy.waits_for_all)
+        self._outlook = Outlook(self._parts, self._background, strategy)
         self._standstill = Standstill(
-            self.server, self._parts.idle_waits, self._outlook.missing, scenario
+            self.server,
+            self._parts.idle_waits,
+            self._parts.sender,
+            self._outlook.missing,
+            scenario,
         )
 
     @property
@@ -306,6 +316,7 @@ class World:
         charged.callbacks.append(
             lambda _: self._ledger.record_presence(event_kinds.AVAILABLE, client)
         )
+        self._parts.sender.charge(client)
 
     def _pauses(self) -> Generator[simpy.Event, None, None]:
         """Log when the server goes down and comes up."""

@@ -24,7 +24,7 @@ SETTINGS = {
     **dict.fromkeys(("fedat", "tifl"), "tiers: 2, clients_per_round: 1"),
     **dict.fromkeys(("quafl", "favas"), POLLS),
     **dict.fromkeys(("fedbuff", "ca2fl", "fadas", "port", "fedstaleweight"), BUFFER),
-    "momentum_approximation": BUFFER,
+    **dict.fromkeys(("momentum_approximation", "fedac"), BUFFER),
     "fedasync": "concurrency: 4",
     "fedfix": "interval: 3",
     "fedqueue": "round_seconds: 90",

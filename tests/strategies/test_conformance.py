@@ -41,6 +41,14 @@ CASES: dict[str, Case] = {
     ),
     "fedasync": case("fedasync", ALL, lone={"concurrency": 1, "alpha": 1}),
     "fedasync with a maximum": case("fedasync", {**ALL, "max_staleness": 2}, max_staleness=2),
+    "fedasmu": case("fedasmu", ALL),
+    "fedasmu of some clients": case(
+        "fedasmu",
+        {"concurrency": 4, "request_after": 0.2, "staleness_limit": 3, "control_rate": 0.5},
+        max_staleness=2,
+        versions=80,
+    ),
+    "fedasmu without requests": case("fedasmu", {**ALL, "request_after": None}),
     "fedbuff": case("fedbuff", TWO, lone=ONE),
     "fedbuff with Adam": case("fedbuff", {**TWO, "server_optimizer": ADAM}, versions=120),
     "fedbuff with FedYogi": case("fedbuff", {**TWO, "server_optimizer": YOGI}, versions=200),
@@ -49,6 +57,11 @@ CASES: dict[str, Case] = {
         "fedstaleweight", {**TWO, "server_optimizer": YOGI}, versions=200
     ),
     "momentum_approximation": case("momentum_approximation", {**TWO, "momentum": 0.5}),
+    # Its control variates leave an offset, also where all clients have the same optimum.
+    "fedac": case("fedac", {**TWO, "server_lr": 0.05}, versions=120, shrinks_to=0.2),
+    "fedac with the clients' mean": case(
+        "fedac", {**TWO, "server_lr": 0.05, "variates": "clients"}, versions=120
+    ),
     "ringmaster": case("ringmaster", {"delay_threshold": 3, "lr": 0.3}, lone={}, max_staleness=2),
     "ringmaster without stops": case(
         "ringmaster",

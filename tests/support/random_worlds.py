@@ -13,7 +13,7 @@ from afl_sim.errors import ScheduleError
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.bundled import scenario_folder
 
-KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp")
+KEEPING = ("quafl", "favas", "safa", "asofed", "scaffold", "feddyn", "flanp", "fedac")
 """Their clients go on from what they have of their own, which does not go with queues."""
 
 RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
@@ -25,15 +25,15 @@ NEEDING_TIME = (
 )
 """They need tasks that take time."""
 
-BUFFERED = ("fedstaleweight", "momentum_approximation")
+BUFFERED = ("fedstaleweight", "momentum_approximation", "fedac")
 
 KINDS = (
     *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl", "asyncsgd"),
     *("rennala", "malenia", "ringleader", "ia2sgd", "delay_adaptive", "generalized_asyncsgd"),
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
-    *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation"),
-    *("mindflayer", "ata", "fedqueue", "rennala_mvr"),
+    *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation", "fedac"),
+    *("mindflayer", "ata", "fedqueue", "rennala_mvr", "fedasmu"),
 )
 """Every strategy."""
 
@@ -114,6 +114,9 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
             block["concurrency"] = draw(st.integers(1, 2 * clients))
         elif kind == "fedasync":
             block["max_staleness"] = draw(st.none() | st.integers(0, 3))
+        elif kind == "fedasmu":
+            block["staleness_limit"] = draw(st.none() | st.integers(1, 4))
+            block["request_after"] = draw(st.none() | st.sampled_from([0.1, 0.5, 0.9]))
         elif kind in ("fedbuff", "port", "ca2fl", "fadas", *BUFFERED):
             most = clients if concurrency == "all" else concurrency
             block["buffer_size"] = draw(st.integers(1, most))
@@ -271,7 +274,11 @@ def worlds(
     stop = {"virtual_seconds": draw(st.sampled_from([5, 60])), "versions": draw(st.integers(1, 25))}
     stop |= draw(st.sampled_from([{}, {"updates": 29}, {"samples": 700}]))
     strategy = draw(strategies(clients, kinds))
-    queue = "none" if strategy["kind"] in KEEPING else draw(st.sampled_from(["none", "fifo"]))
+    availability = draw(availabilities(clients))
+    if strategy["kind"] == "fedqueue" and availability["on_leave"] == "partial":
+        availability["on_leave"] = "paused"  # a task that is cut short has no report of its time
+    unqueued = strategy["kind"] in (*KEEPING, "fedasmu")
+    queue = "none" if unqueued else draw(st.sampled_from(["none", "fifo"]))
     if strategy["kind"] in NEEDING_TIME:
         compute["jitter_seconds"] = 0.25
     if strategy.get("stragglers") == 1 and strategy["partial"] == "drop":
@@ -283,7 +290,7 @@ def worlds(
         down=draw(client_links(clients)),
         up=draw(client_links(clients)),
         fleet={
-            "availability": draw(availabilities(clients)),
+            "availability": availability,
             "faults": draw(faults),
             "queue": queue,
             "groups": draw(groups) if clients > 2 else [],

@@ -77,10 +77,12 @@ class Script:
 
     reads_results = False
     waits_for_all = False
+    waits_again = False
     queues_at_clients = False
 
-    def __init__(self, body: Callable[[Any], Iterator[Any]]) -> None:
+    def __init__(self, body: Callable[[Any], Iterator[Any]], *, refreshes: bool = False) -> None:
         self._body = body
+        self.refreshes = refreshes
         self.finished = False
 
     def schedule(self, server: Any) -> Iterator[Any]:
@@ -154,17 +156,21 @@ def run(
     most_rows: int | None = None,
     learner: NullLearner | None = None,
     foresees: bool = True,
+    refreshes: bool = False,
 ) -> Outcome:
     """Run the world on a hand-written schedule, or on the scenario's own strategy.
 
     A hand-written schedule has to come to its end, assertions and all, unless a stop rule
     of the scenario cuts it short. ``learner`` stands where the numeric half of the run stands.
-    Without ``foresees`` every end of a leg is an event.
+    Without ``foresees`` every end of a leg is an event. ``refreshes`` is the schedule's, if it is
+    written by hand.
 
     Raises:
         TooLong: the log has more than ``most_rows``.
     """
-    strategy: Any = scenario.strategy if schedule is None else Script(schedule)
+    strategy: Any = scenario.strategy
+    if schedule is not None:
+        strategy = Script(schedule, refreshes=refreshes)
     log = EventLog()
     rows = count(1)
 

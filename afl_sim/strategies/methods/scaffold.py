@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from pydantic import Field, PositiveFloat
 
@@ -11,23 +11,7 @@ from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Client, Context, Population, State, Step, Updates, Work
 from afl_sim.strategies.bases import RoundStrategy
 from afl_sim.strategies.registry import register
-from afl_sim.strategies.settings import LEAST_RATE
-from afl_sim.strategies.toolkit.named_pieces import NamedPieces
-
-
-class Kept(NamedTuple):
-    """What a client keeps after a task, each of shape (P,).
-
-    Attributes:
-        control: c_i, its control variate.
-        change: the change of c_i in that task, which the server needs.
-    """
-
-    control: Tensor
-    change: Tensor
-
-
-KEPT = NamedPieces(Kept)
+from afl_sim.strategies.toolkit import control_variates
 
 
 @register("scaffold")
@@ -60,16 +44,11 @@ class Scaffold(RoundStrategy):
 
     def correction(self, params: Tensor, state: State, client: Client) -> Tensor:
         """$c - c_i$, added to every local gradient."""
-        c: Tensor = state["c"]
-        return c - _control(client, c)
+        return control_variates.difference(state["c"], client)
 
     def client_state(self, params: Tensor, state: State, client: Client, work: Work) -> Tensor:
         r"""$c_i^+ = c_i - c + (x - y_i) / (K \eta_l)$, and its change $c_i^+ - c_i$."""
-        c_i = _control(client, state["c"])
-        if work.lr < LEAST_RATE:
-            return KEPT.pack(Kept(control=c_i, change=torch.zeros_like(c_i)))
-        new = c_i - state["c"] - work.delta / (work.steps * work.lr)
-        return KEPT.pack(Kept(control=new, change=new - c_i))
+        return control_variates.after_task(state["c"], client, work)
 
     def aggregate(self, params: Tensor, state: State, updates: Updates, context: Context) -> Step:
         r"""$x \leftarrow x + \eta_g \frac{1}{|S|} \sum_{i \in S} (y_i - x)$,
@@ -78,11 +57,7 @@ class Scaffold(RoundStrategy):
         mean = torch.stack([update.delta for update in updates]).mean(0)
         c = state["c"]
         for update in updates:
-            if update.steps and update.client_state is not None:
-                c = c.add(KEPT.unpack(update.client_state).change, alpha=1 / state["clients"])
+            change = control_variates.change(update)
+            if change is not None:
+                c = c.add(change, alpha=1 / state["clients"])
         return params + self.server_lr * mean, {**state, "c": c}
-
-
-def _control(client: Client, c: Tensor) -> Tensor:
-    """c_i."""
-    return torch.zeros_like(c) if client.state is None else KEPT.unpack(client.state).control

@@ -27,14 +27,17 @@ class Reports:
     """Whom the clients report to.
 
     Attributes:
-        record: called with each event: its kind, the task, and the bytes that were moved.
+        record: called with each event: its kind, the task, the bytes that were moved, and sometimes
+            a context.
         deliver: called when an update has reached the server.
         fail: called when a task has failed, and the server can notice.
+        refresh: called when a client asks for the newest model; whether that is newer than its own.
     """
 
-    record: Callable[[int, Task, int], None]
+    record: Callable[..., None]
     deliver: Callable[[Task], None]
     fail: Callable[[Task], None]
+    refresh: Callable[[Task], bool]
 
 
 class Fleet(Legs):
@@ -270,6 +273,9 @@ class Fleet(Legs):
         if task.until_polled:
             task.pending = None
             return
+        self._begin_steps(task)
+
+    def _begin_steps(self, task: Task) -> None:
         if task.compute_us:
             self.put_off(task, task.compute_us, self._start_uploading)
         else:

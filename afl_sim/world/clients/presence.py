@@ -27,6 +27,9 @@ class Presence:
         idle: the clients without a task.
         availability: when clients are available; None is always.
         selector: chooses among them; None chooses uniformly.
+
+    Attributes:
+        held: clients that are away although they are available, because they are to be charged.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Presence:
         self._gone: dict[int, None] = {}  # those set aside that never come back
         self._selector = selector
         self._uniform = selector is None and availability is None
+        self.held: set[int] = set()
 
     @property
     def always(self) -> bool:
@@ -76,7 +80,9 @@ class Presence:
 
     def is_there(self, client: int, now_us: int) -> bool:
         """Whether the client can be reached, idle or not."""
-        return self._availability is None or self._availability.state(client, now_us)[0]
+        if self._availability is None:
+            return True
+        return client not in self.held and self._availability.state(client, now_us)[0]
 
     def back_us(self, client: int, now_us: int) -> int | None:
         """The first instant from this one on at which a client is available; None if never."""

@@ -21,6 +21,7 @@ from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task, Timing
 T = TypeVar("T")
 
 _DRAWN = Order(drawn=True)
+_PLAIN = (None, None, False, True, 1.0, None)  # what `dispatch` gets if nothing is asked for
 
 
 class Server:
@@ -180,6 +181,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> Task: ...
 
     @overload
@@ -192,6 +194,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> list[Task]: ...
 
     def dispatch(
@@ -203,6 +206,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        refresh_after: float | None = None,
     ) -> Task | list[Task]:
         """Send the current model to a client, or to several in turn; see `ServerView`."""
         if until_polled and self._queues:
@@ -214,9 +218,20 @@ class Server:
             raise ScheduleError(
                 f"a task has the lr_factor {lr_factor!r}; expected a number above 0"
             )
+        if refresh_after is not None:
+            self._check_refresh(refresh_after)
+            if until_polled:
+                raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
         order = PLAIN
-        if epochs is not None or steps is not None or until_polled or not retry or lr_factor != 1.0:
-            order = Order(epochs, steps, until_polled, retry=retry, lr_factor=lr_factor)
+        if (epochs, steps, until_polled, retry, lr_factor, refresh_after) != _PLAIN:
+            order = Order(
+                epochs,
+                steps,
+                until_polled,
+                retry=retry,
+                lr_factor=lr_factor,
+                refresh_after=refresh_after,
+            )
         if isinstance(clients, Iterable):
             return [self._dispatch(client, order) for client in clients]
         return self._dispatch(clients, order)
@@ -232,12 +247,27 @@ class Server:
         """An older word for `dispatch` of several clients."""
         return self.dispatch(clients)
 
-    def send(self, n: int = 1) -> list[Task]:
+    def send(self, n: int = 1, *, refresh_after: float | None = None) -> list[Task]:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
+        order = _DRAWN
+        if refresh_after is not None:
+            self._check_refresh(refresh_after)
+            order = Order(drawn=True, refresh_after=refresh_after)
         sender, found = self._sender, self._presence.workers(n, self._env.now_us)
         if len(found) == 1 and sender.always:  # most often: two calls fewer
-            return [sender.send(found[0], _DRAWN)]
-        return [sender.request(client, _DRAWN) for client in found]
+            return [sender.send(found[0], order)]
+        return [sender.request(client, order) for client in found]
+
+    def _check_refresh(self, share: float) -> None:
+        if not getattr(self._strategy, "refreshes", False):
+            raise ScheduleError(
+                "a task is to ask for a fresh model, which the strategy has to declare: "
+                "refreshes = True"
+            )
+        if not 0 <= share <= 1:
+            raise ScheduleError(
+                f"a task has the refresh_after {share!r}; expected a share of its steps from 0 to 1"
+            )
 
     def cancel(self, task: Task) -> None:
         """Stop a task: the client is free at once. One that has arrived already is discarded.

@@ -10,12 +10,13 @@ from typing import Any
 
 import simpy
 
-from afl_sim.user_code import code_of
+from afl_sim.user_code import code_of, runs_schedules
 
 Schedule = Generator[simpy.Event, Any, None]
 """A strategy's life in virtual time: a SimPy process."""
 
 
+@runs_schedules
 def supervised(make: Callable[[], Schedule], strategy: object) -> Schedule:
     """A schedule whose errors name its strategy; it is made when its process begins."""
     with code_of(strategy, "schedule"):

@@ -111,6 +111,26 @@ class Compute:
         (end,) = self._stretch(task.client, begin_us, [left])
         return round(end) or 1
 
+    def steps_us(self, task: Task, steps: int, begin_us: int) -> int:
+        """How long until the first ``steps`` steps of a task are done, at least 1 of all its steps.
+
+        It is the first instant from which on `steps_done` counts so many.
+
+        Args:
+            task: the task; its ``compute_us`` is known.
+            steps: of all kinds.
+            begin_us: when the computation begins, or goes on after `Task.worked_us` of work.
+        """
+        if self._free or not task.steps:
+            return 0
+        if not (self._per_step or self._rate is not None or self._begins_anew(task)):
+            return -(-task.compute_us * steps // (task.steps + task.extra_steps))
+        end = float(self._step_ends(task)[steps - 1]) * MICROSECONDS
+        if self._rate is None:
+            return round(end)
+        (end,) = self._stretch(task.client, begin_us, [max(0.0, end - task.worked_us)])
+        return round(end)
+
     @property
     def in_blocks(self) -> bool:
         """Whether `all_microseconds` can be asked."""

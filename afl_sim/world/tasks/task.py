@@ -74,7 +74,9 @@ class Order:
         drawn: any client will do.
         retry: if the task fails and nothing waits for it, another is sent.
         lr_factor: a factor on the client's learning rate.
-        usual: whether it is the scenario's amount of work, done without a poll.
+        refresh_after: the share of the steps after which the client asks for the newest model, to
+            merge it into its own; None: it does not.
+        usual: whether it is the scenario's amount of work, done without a poll or a fresh model.
     """
 
     epochs: float | None = None
@@ -83,10 +85,12 @@ class Order:
     drawn: bool = False
     retry: bool = True
     lr_factor: float = 1.0
+    refresh_after: float | None = None
     usual: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        usual = self.epochs is None and self.steps is None and not self.until_polled
+        usual = (self.epochs, self.steps, self.refresh_after) == (None, None, None)
+        usual = usual and not self.until_polled
         object.__setattr__(self, "usual", usual)
 
 
@@ -119,12 +123,19 @@ class Task(WeaklyHeld):
         phase: where the task stands.
         until_polled: the client computes up to ``steps`` steps and keeps the result until polled.
         order: what was asked for.
+        refresh_step: the steps after which the client will ask for a fresh model; 0 if it will not,
+            or has asked.
+        fresh_step, fresh_version: after which step it did, and the version that the server sent; -1
+            if that had no newer one, or the task ended before.
         job: the numeric half's handle on the task; virtual time never looks inside.
     """
 
     # Most tasks keep these values, so that making one costs little.
     until_polled = False
     extra_steps = 0
+    refresh_step = 0
+    fresh_step = 0
+    fresh_version = -1
     link_us = -1  # when it left the server's download link or came to the upload link
     queued_since_us = -1  # while it waits at its client, behind other tasks
     queued_us = 0  # how long it waited there
@@ -240,6 +251,11 @@ class Task(WeaklyHeld):
     def pollable(self) -> bool:
         """Whether it waits for a poll, which will say how many steps were done."""
         return self.until_polled and self.phase <= Phase.COMPUTING
+
+    @property
+    def undecided(self) -> bool:
+        """Whether something on its way decides what it computes: a poll, or a fresh model."""
+        return self.refresh_step > 0 or self.pollable
 
     def __repr__(self) -> str:
         return (

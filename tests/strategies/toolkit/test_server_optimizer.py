@@ -68,7 +68,7 @@ def test_fedadam_has_both_moments_of_the_move() -> None:
     [
         *("fadas", "favas", "fedat", "feddyn", "quafl", "safa"),
         *("aced", "area", "fedfa", "rescaled_asgd", "momentum_approximation", "optimized_asyncsgd"),
-        "rennala_mvr",
+        *("rennala_mvr", "fedac"),
     ],
 )
 def test_a_rule_that_needs_a_step_of_its_own_takes_none(kind: str) -> None:
