@@ -25,7 +25,7 @@ from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.memory import WithoutSome
 from afl_sim.world.clients.next_draws import NextDraws
-from afl_sim.world.clients.next_tasks import NextTasks
+from afl_sim.world.clients.next_tasks import MOST_CLIENTS, NextTasks
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
@@ -151,7 +151,8 @@ def build_parts(
         leaving=leaving,
         build_fleet=build_fleet,
     )
-    if durations.in_blocks and workload.alike and workload.personal is None and not queues:
+    in_blocks = durations.in_blocks and workload.alike and workload.personal is None
+    if in_blocks and not queues and clients.count <= MOST_CLIENTS:
         idle.watch(NextTasks(durations, workload, sender.sent, sender.plans).expect)
     elif durations.per_task or durations.per_client:
         following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
