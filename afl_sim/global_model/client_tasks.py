@@ -196,6 +196,7 @@ class ClientTasks:
             (self._strategy, state) if self._uses_state else None,
             own,
             dispatch.extra_steps,
+            dispatch.messages,
         )
 
     def _finish_soon(self, future: Future[LocalResult]) -> None:

@@ -154,12 +154,14 @@ def run(
     most_rows: int | None = None,
     learner: NullLearner | None = None,
     foresees: bool = True,
+    update_variance: float | None = 0.0,
 ) -> Outcome:
     """Run the world on a hand-written schedule, or on the scenario's own strategy.
 
     A hand-written schedule has to come to its end, assertions and all, unless a stop rule
     of the scenario cuts it short. ``learner`` stands where the numeric half of the run stands.
-    Without ``foresees`` every end of a leg is an event.
+    Without ``foresees`` every end of a leg is an event. ``update_variance`` is that of updates that
+    are compressed.
 
     Raises:
         TooLong: the log has more than ``most_rows``.
@@ -184,6 +186,7 @@ def run(
         learner,
         append,
         ahead=log.ahead if foresees else None,
+        update_variance=update_variance,
     )
     ending = world.run()
     if schedule is not None and ending.time_us == HORIZON * SECOND:

@@ -121,7 +121,8 @@ def fingerprints_of(numerics: Sequence[Numerics]) -> list[dict[str, Any]]:
 def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Request:
     """The request of a training task; the task that it goes on from is done."""
     own = None if task.after is None else task.after.result().vector.numpy()
-    alone = (task.client, task.task, task.steps, task.lr_factor, own, task.extra_steps)
+    more = (task.extra_steps, task.messages)
+    alone = (task.client, task.task, task.steps, task.lr_factor, own, *more)
     return Request("train", build, task.base, task.origin, alone, supply)
 
 
@@ -199,9 +200,13 @@ class Worker:
             kept, version = arguments
             parts = {client: torch.from_numpy(_owned(part)) for client, part in kept.items()}
             return runner.evaluate(vector, parts, version)
-        client, task, steps, lr_factor, own, extra = arguments
+        client, task, steps, lr_factor, own, extra, messages = arguments
         result = runner.train(
-            TrainingTask(client, task, steps, vector, lr_factor, origin, extra_steps=extra),
+            TrainingTask(
+                *(client, task, steps, vector, lr_factor, origin),
+                extra_steps=extra,
+                messages=messages,
+            ),
             None if own is None else torch.from_numpy(_owned(own)),
         )
         return result.vector.numpy(), result.delta.numpy(), result.loss

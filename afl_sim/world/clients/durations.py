@@ -52,9 +52,10 @@ class Durations:
     def plan(self, task: Task) -> None:
         """Draw how long each leg will take, and so when the update is due at the earliest."""
         client = task.client
-        transfers = self._kept.get(client)
+        messages = task.order.messages
+        transfers = self._kept.get(client) if messages == 1 else None
         if transfers is None:
-            transfers = self._transfers(client, task.number)
+            transfers = self._transfers(client, task.number, messages)
         task.download_us, task.download_bytes, down, task.upload_us, task.upload_bytes, up = (
             transfers
         )
@@ -71,14 +72,14 @@ class Durations:
             task.compute_us = self.compute(client).microseconds(task, begin_us)
         task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
 
-    def _transfers(self, client: int, number: int) -> Transfers:
-        down, up = self.download_bytes, self.upload_bytes
+    def _transfers(self, client: int, number: int, messages: int) -> Transfers:
+        down, up = self.download_bytes, self.upload_bytes * messages
         download_us, downloaded = self.download(client).transfer(client, number, down)
         upload_us, uploaded = self.upload(client).transfer(client, number, up)
         down_work_us = self.server_download.work(client, number, down)
         up_work_us = self.server_upload.work(client, number, up)
         transfers = download_us, downloaded, down_work_us, upload_us, uploaded, up_work_us
-        if self.steady:
+        if self.steady and messages == 1:
             if len(self._kept) >= _CLIENTS_KEPT:
                 self._kept.clear()
             self._kept[client] = transfers
@@ -104,6 +105,18 @@ class Durations:
                 "speed is not known; expected distributions with a finite mean"
             )
         return seconds
+
+    def expected_parts(self, client: int) -> tuple[float, float]:
+        """The mean seconds of a local step of the client, and of the upload of one message.
+
+        Raises:
+            ScenarioError: as `expected_seconds`.
+        """
+        self.expected_seconds(client)
+        up = self.upload_bytes
+        seconds = self.upload(client).expected_seconds(client, up)
+        seconds += self.server_upload.expected_seconds(client, up)
+        return self.compute(client).expected_step_seconds(client), seconds
 
     def expected_steps(
         self, client: int, most: int, every: float, chance: float

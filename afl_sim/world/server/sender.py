@@ -137,7 +137,7 @@ class Sender:
         if not self._presence.is_there(client, self._env.now_us):
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled, repeat_step)
-        order = Order(steps=polled.limit, until_polled=True, lr_factor=polled.lr_factor)
+        order = replace(polled.order, epochs=None, steps=polled.limit, drawn=False, retry=True)
         self._send(client, order, after=polled)
         return polled
 

@@ -48,6 +48,7 @@ class Server:
         self._versions = parts.versions
         self._alarm = parts.alarm
         self._results = parts.results
+        self._update_variance = parts.update_variance
         self._strategy = strategy
         self._streams = streams
         self._queues = queues
@@ -108,6 +109,15 @@ class Server:
     def expected_seconds(self, client: int) -> float:
         """The mean round trip of the client's tasks, in seconds."""
         return self._durations.expected_seconds(client)
+
+    def expected_parts(self, client: int) -> tuple[float, float]:
+        """The mean seconds of a local step of the client, and of the upload of one message."""
+        return self._durations.expected_parts(client)
+
+    @property
+    def update_variance(self) -> float | None:
+        """omega of an update's compression; None if it is not known."""
+        return self._update_variance
 
     def expected_steps(
         self, client: int, *, most: int, every: float, chance: float
@@ -180,6 +190,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
     ) -> Task: ...
 
     @overload
@@ -192,6 +203,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
     ) -> list[Task]: ...
 
     def dispatch(
@@ -203,6 +215,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
     ) -> Task | list[Task]:
         """Send the current model to a client, or to several in turn; see `ServerView`."""
         if until_polled and self._queues:
@@ -214,7 +227,11 @@ class Server:
             raise ScheduleError(
                 f"a task has the lr_factor {lr_factor!r}; expected a number above 0"
             )
-        order = Order(epochs, steps, until_polled, retry=retry, lr_factor=lr_factor)
+        if messages < 1:
+            raise ScheduleError(f"a task has {messages!r} messages; expected at least 1")
+        order = Order(
+            epochs, steps, until_polled, retry=retry, lr_factor=lr_factor, messages=messages
+        )
         if isinstance(clients, Iterable):
             return [self._dispatch(client, order) for client in clients]
         return self._dispatch(clients, order)

@@ -61,6 +61,7 @@ class Order:
         drawn: any client will do.
         retry: if the task fails and nothing waits for it, another is sent.
         lr_factor: a factor on the client's learning rate.
+        messages: how often the client compresses the update anew and sends it.
     """
 
     epochs: float | None = None
@@ -69,6 +70,7 @@ class Order:
     drawn: bool = False
     retry: bool = True
     lr_factor: float = 1.0
+    messages: int = 1
 
 
 PLAIN = Order()
@@ -182,6 +184,11 @@ class Task(WeaklyHeld):
     def lr_factor(self) -> float:
         """A factor on the client's learning rate, as it was asked for."""
         return self.order.lr_factor
+
+    @property
+    def messages(self) -> int:
+        """How often the client compresses the update anew and sends it."""
+        return self.order.messages
 
     @property
     def in_flight(self) -> bool:
