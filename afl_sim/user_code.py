@@ -12,7 +12,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
@@ -23,6 +24,25 @@ _NOT_THEIRS = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), "<")
 FROZEN = "expected local variables, or a state that the method returns"
 """What a class of the user's own should have in place of attributes that it sets."""
 _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+
+
+_RUN_SCHEDULES: set[CodeType] = set()
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def runs_schedules(function: _F) -> _F:
+    """Mark a function, never a compiled one, whose calls are those of a strategy's schedule.
+
+    So another thread can tell by a stack whether a schedule runs (`calls_schedule`), without
+    knowing what turns the clock.
+    """
+    _RUN_SCHEDULES.add(function.__code__)
+    return function
+
+
+def calls_schedule(frame: FrameType) -> bool:
+    """Whether what the frame calls is a strategy's schedule."""
+    return frame.f_code in _RUN_SCHEDULES
 
 
 @contextmanager

@@ -4,7 +4,8 @@ Reads runs through `afl_sim.recording` only. Plotting libraries are imported whe
 so that listing what there is stays quick.
 """
 
-from afl_sim.analysis.compare import comparison, print_comparison, write_comparison
+from afl_sim.analysis.compare import print_comparison, write_comparison
+from afl_sim.analysis.compared_runs import comparison
 from afl_sim.analysis.drawing import Drawn, draw
 from afl_sim.analysis.registry import FIGURES, CannotDraw, FigureKind
 

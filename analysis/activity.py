@@ -70,7 +70,8 @@ def leg_spans(tasks: Columns, until: float) -> dict[str, tuple[Column, Floats, F
         until: where legs that are still under way end, in seconds.
 
     Returns:
-        By leg the rows of the tasks, and where their legs begin and end, in virtual seconds.
+        By leg the rows of the tasks, and where their legs begin and end, in virtual seconds. A task
+        that downloads a newer model during its computation has two rows of both.
     """
     ended = _seconds(tasks["ended"])
     stop = np.where(np.isnan(ended), until, ended)
@@ -82,9 +83,33 @@ def leg_spans(tasks: Columns, until: float) -> dict[str, tuple[Column, Floats, F
         finish = np.where(np.isnan(reached), stop, np.minimum(reached, stop))
         rows = np.flatnonzero(goes_on & (finish > start))
         found[leg] = rows, start[rows], finish[rows]
+        if leg == "compute" and (tasks["requested"] >= 0).any():
+            _part(tasks, stop, found)
         goes_on &= ~np.isnan(reached)
         start = finish
     return found
+
+
+def _part(tasks: Columns, stop: Floats, found: dict[str, tuple[Column, Floats, Floats]]) -> None:
+    """Give the download of a newer model, in the middle of a computation, to the downloads."""
+    asked = _seconds(tasks["requested"])
+    resumed = _seconds(tasks["refreshed"])
+    resumed = np.where(np.isnan(resumed), stop, np.minimum(resumed, stop))
+    rows, start, finish = found["compute"]
+    parted = ~np.isnan(asked[rows])
+    later = rows[parted]
+    legs = {
+        "compute": [
+            (rows, start, np.where(parted, asked[rows], finish)),
+            (later, resumed[later], finish[parted]),
+        ],
+        "download": [found["download"], (later, asked[later], resumed[later])],
+    }
+    for leg, parts in legs.items():
+        row, begin, end = (np.concatenate(each) for each in zip(*parts, strict=True))
+        took = end > begin
+        order = np.argsort(begin[took], kind="stable")
+        found[leg] = row[took][order], begin[took][order], end[took][order]
 
 
 def _seconds(times: Column) -> Floats:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from afl_sim.recording.ordering import stable_order
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -89,7 +91,7 @@ class BusyTime:
     def add(self, client: Numbers, time_us: Numbers, step: Numbers) -> None:
         """Take the next events: ``step`` is 1 where a task begins, and -1 where one ends."""
         rows = self.of.rows(client)
-        order = np.argsort(rows, kind="stable")
+        order = stable_order(rows)
         rows, time_us, step = rows[order], time_us[order], step[order]
         new = np.append(True, rows[1:] != rows[:-1])[: len(rows)]
         begins = np.flatnonzero(new)

@@ -16,6 +16,8 @@ MOST_VALUES: Final = 1 << 18
 BITS: Final = 12
 """Binary digits that a value keeps where there are too many different ones: 0.02 %."""
 
+_LISTED: Final = 1 << 18  # values below it are counted in a list
+
 
 class Distribution:
     """How often each value occurred, of values that are added part by part.
@@ -92,17 +94,17 @@ class Distribution:
         if not self._new:
             return
         parts, self._new, self._waiting = self._new, [], 0
-        self._merge(*np.unique(np.concatenate(parts), return_counts=True))
+        self._merge(*_counted(np.concatenate(parts), self.rounded))
 
     def _merge(self, values: Numbers, counts: Numbers) -> None:
         if self.rounded:
-            values = _rounded(values)
+            values = _middle(_cell(values))
         both = np.concatenate([self._values, values])
         weights = np.concatenate([self._counts, counts])
         self._values, self._counts = _summed(both, weights)
         if len(self._values) > self._most and not self.rounded:
             self.rounded = True
-            self._values, self._counts = _summed(_rounded(self._values), self._counts)
+            self._values, self._counts = _summed(_middle(_cell(self._values)), self._counts)
 
 
 def pooled(parts: Sequence[Distribution]) -> Distribution:
@@ -125,9 +127,29 @@ def _summed(values: Numbers, counts: Numbers) -> tuple[Numbers, Numbers]:
     return found, sums
 
 
-def _rounded(values: Numbers) -> Numbers:
-    """Each value as the middle of those that have its first `BITS` binary digits."""
+def _counted(values: Numbers, rounded: bool) -> tuple[Numbers, Numbers]:
+    """The different values, ascending and rounded if they are to be, and how often each occurs."""
+    if rounded:
+        counts = np.bincount(_cell(values))
+        cells = np.flatnonzero(counts)
+        return _middle(cells), counts[cells]
+    if values.max() < _LISTED:  # no need to sort them
+        counts = np.bincount(values)
+        found = np.flatnonzero(counts)
+        return found, counts[found]
+    return np.unique(values, return_counts=True)
+
+
+def _cell(values: Numbers) -> Numbers:
+    """The number of each value's cell: of all that have the same first `BITS` binary digits."""
     digits = np.frexp(values.astype(np.float64))[1]
     shift = np.maximum(digits - BITS, 0).astype(np.int64)
-    middle: Numbers = ((values >> shift) << shift) + ((np.int64(1) << shift) >> 1)
+    cell: Numbers = (shift << BITS) + (values >> shift)
+    return cell
+
+
+def _middle(cells: Numbers) -> Numbers:
+    """The value in the middle of each cell."""
+    shift = cells >> BITS
+    middle: Numbers = ((cells - (shift << BITS)) << shift) + ((np.int64(1) << shift) >> 1)
     return middle

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from afl_sim.analysis.compare import comparison
+from afl_sim.analysis.compared_runs import comparison
 from afl_sim.analysis.measures import Measured, measure_all, measure_of
 from afl_sim.analysis.replications import groups, seed, settings
 from afl_sim.analysis.settings import flattened
@@ -28,9 +28,9 @@ def runs_frame(runs: Sequence[Run], measured: Measured | None = None) -> pd.Data
     Columns: ``run`` (its label), ``setting`` (what figures call it: equal for runs that differ in
     their seed only), ``strategy``, ``seed`` and ``status``; a column for each setting that varies,
     named by its key, such as ``strategy.buffer_size``; and the measures of
-    `afl_sim.analysis.compare.comparison`, in the units of the printed tables. The name of a share
-    that is written in percent ends in ``_percent``. ``frame.attrs["headings"]`` has the heading of
-    each measure, with its unit.
+    `afl_sim.analysis.compared_runs.comparison`, in the units of the printed tables. The name of a
+    share that is written in percent ends in ``_percent``. ``frame.attrs["headings"]`` has the
+    heading of each measure, with its unit.
     """
     import pandas as pd
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from afl_sim.analysis.difference_words import WORDINGS, Wording, in_part, of_metric, of_target, say
 from afl_sim.analysis.measures import Measured, has_ended, measure_all, measure_of
 from afl_sim.analysis.metrics import (
     COST_TO,
@@ -16,7 +17,6 @@ from afl_sim.analysis.metrics import (
     TO_TARGET,
     beginning_of,
     goal_of,
-    is_share,
     order_of,
     text_of,
 )
@@ -30,42 +30,6 @@ if TYPE_CHECKING:
 Row = Mapping[Hashable, Any]
 
 
-@dataclass(frozen=True)
-class _Wording:
-    """The words for a difference: ``a VERB 3 UNIT MORE than b``, or ``a and b SAME``."""
-
-    verb: str
-    more: str
-    less: str
-    same: str
-    unit: str
-    scale: float = 1.0
-
-
-_WORDINGS: Final = {
-    "final_accuracy": _Wording(
-        "ends",
-        "more accurate",
-        "less accurate",
-        "end equally accurate",
-        "percentage points",
-        scale=100,
-    ),
-    "virtual_seconds": _Wording("ends", "later", "earlier", "end at the same time", "s"),
-    "mean_staleness": _Wording("is", "staler", "less stale", "are equally stale", "versions"),
-    "idle_fraction": _Wording(
-        "idles",
-        "more",
-        "less",
-        "idle equally",
-        "percentage points",
-        scale=100,
-    ),
-    "energy_joules": _Wording("uses", "more", "less", "use the same energy", "J"),
-    "wasted_joules": _Wording("wastes", "more", "less", "waste the same energy", "J"),
-    "price": _Wording("costs", "more", "less", "cost the same", ""),
-    "carbon_grams": _Wording("emits", "more", "less", "emit the same", "g"),
-}
 _COLUMNS: Final = (
     "measure",
     "a",
@@ -224,35 +188,23 @@ def _row(a: Group, b: Group, name: str, interval: Interval, sentence: str) -> di
     }
 
 
-def _wordings(both: Sequence[tuple[Run, Run]], shared: set[str]) -> dict[str, _Wording]:
+def _wordings(both: Sequence[tuple[Run, Run]], shared: set[str]) -> dict[str, Wording]:
     """The words for each measure whose differences are told; metrics come after accuracy."""
-    accuracy, *others = _WORDINGS
+    accuracy, *others = WORDINGS
     better = {metric: way for pair in both for run in pair for metric, way in run.better.items()}
     metrics = {
-        f"{FINAL}{metric}": _metric_wording(metric, way)
+        f"{FINAL}{metric}": of_metric(metric, way)
         for metric, way in better.items()
         if f"{FINAL}{metric}" in shared and f"{FINAL}{metric}" != accuracy
     }
-    return {accuracy: _WORDINGS[accuracy], **metrics} | {name: _WORDINGS[name] for name in others}
-
-
-def _metric_wording(metric: str, better: str) -> _Wording:
-    high, low = ("better", "worse") if better == "higher" else ("worse", "better")
-    return _Wording(
-        "ends",
-        f"higher in {metric} ({high})",
-        f"lower in {metric} ({low})",
-        f"end with the same {metric}",
-        "percentage points" if is_share(metric) else "",
-        scale=100 if is_share(metric) else 1,
-    )
+    return {accuracy: WORDINGS[accuracy], **metrics} | {name: WORDINGS[name] for name in others}
 
 
 def _difference(
-    a: Group, b: Group, name: str, known: Sequence[tuple[float, float]], wording: _Wording
+    a: Group, b: Group, name: str, known: Sequence[tuple[float, float]], wording: Wording
 ) -> dict[str, Any]:
     interval = student_interval([float(one) - float(other) for one, other in known])
-    return _row(a, b, name, interval, _say(wording, a.label, b.label, interval))
+    return _row(a, b, name, interval, say(wording, a.label, b.label, interval))
 
 
 def _time_difference(
@@ -263,8 +215,8 @@ def _time_difference(
     known = [(one, other) for one, other in times if one is not None and other is not None]
     if len(known) == len(times):
         interval = student_interval([one - other for one, other in known])
-        wording = _to_target(name, target)
-        sentence = _say(wording, a.label, b.label, interval)
+        wording = of_target(name, target)
+        sentence = say(wording, a.label, b.label, interval)
     else:
         interval = Interval(math.nan, math.nan, math.nan, len(times))
         first = (
@@ -272,76 +224,6 @@ def _time_difference(
             if beginning_of(name) == TIME_TO
             else f"uses less {COSTS[beginning_of(name).removesuffix('_to_')][0]}"
         )
-        sentence = _in_part(a.label, b.label, target, times, reached, first)
+        sentence = in_part(a.label, b.label, target, times, reached, first)
     row = _row(a, b, name, interval, sentence)
     return {**row, "reached_a": reached[0], "reached_b": reached[1]}
-
-
-def _to_target(name: str, target: str) -> _Wording:
-    """The words for the time to a target, or for what is used until then."""
-    begin = beginning_of(name)
-    if begin == TIME_TO:
-        return replace(
-            _WORDINGS["virtual_seconds"],
-            verb=f"reaches {target}",
-            same=f"reach {target} at the same time",
-        )
-    block = begin.removesuffix("_to_")
-    what, unit = COSTS[block]
-    if not unit:
-        same = f"reach {target} for the same {what}"
-        return replace(_WORDINGS[block], verb=f"reaches {target} for", same=same)
-    return replace(
-        _WORDINGS[block],
-        verb=f"reaches {target} with",
-        more=f"more {what}",
-        less=f"less {what}",
-        same=f"reach {target} with the same {what}",
-    )
-
-
-def _in_part(
-    a: str,
-    b: str,
-    target: str,
-    times: Sequence[tuple[float | None, float | None]],
-    reached: Sequence[int],
-    is_first: str = "is first",
-) -> str:
-    """For pairs in which a target was not always reached: how often each setting was first."""
-    n = len(times)
-    if not any(reached):
-        return f"neither {a} nor {b} reaches {target} in any of {n} runs"
-    late = math.inf
-    order = [(late if x is None else x) - (late if y is None else y) for x, y in times if x != y]
-    first = sum(difference < 0 for difference in order)
-    return (
-        f"{a} reaches {target} in {reached[0]} of {n} runs and {b} in {reached[1]} of {n}; "
-        f"{a} {is_first} in {first} of {n} pairs, {b} in {len(order) - first}"
-    )
-
-
-def _say(words: _Wording, a: str, b: str, interval: Interval) -> str:
-    """``a VERB 412 s MORE than b, 95 % CI [350, 480], n=10``."""
-    sign = -1 if interval.mean < 0 else 1
-    mean, *ends = (sign * words.scale * x for x in (interval.mean, interval.low, interval.high))
-    low, high = sorted(ends)
-    if mean == 0:
-        said = f"{a} and {b} {words.same}"
-    else:
-        how = words.less if sign < 0 else words.more
-        unit = f"{words.unit} " if words.unit else ""
-        said = f"{a} {words.verb} {_amount(mean, words)} {unit}{how} than {b}"
-    if not interval.is_known:
-        return f"{said}, n={interval.n}, too few for an interval"
-    said += f", 95 % CI [{_amount(low, words)}, {_amount(high, words)}], n={interval.n}"
-    return said + (" (not told apart)" if low < 0 < high else "")
-
-
-def _amount(value: float, words: _Wording) -> str:
-    if not words.unit:  # of any size
-        return f"{value:.3g}"
-    if words.unit in ("s", "J", "g"):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
-    # What is not zero is not said to be zero.
-    return f"{value:.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.1g}"

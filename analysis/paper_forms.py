@@ -13,10 +13,9 @@ from afl_sim.analysis.paper_table import (
     Entry,
     PaperTable,
     count_of,
-    is_symmetric,
-    rounded,
     text_of,
 )
+from afl_sim.analysis.rounding import is_symmetric, rounded
 from afl_sim.analysis.statistics import Interval
 
 Matrix = Sequence[Sequence[Interval | None]]

@@ -243,8 +243,9 @@ FIGURES: Final = {
         ),
         FigureKind(
             "bandwidth",
-            "The changing bandwidth of clients' links, and the mean rate of transfers under way.",
-            "clients.network with a bandwidth_trace",
+            "The changing bandwidth of clients' links and of the server's, and the rates of "
+            "transfers.",
+            "clients.network or a link of the server with a bandwidth_trace",
             "afl_sim.analysis.figures.bandwidth:bandwidth",
             per_page=4,
             takes=_LIMITS,

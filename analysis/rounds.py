@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from afl_sim.analysis.by_client import ByClient
+from afl_sim.recording.ordering import stable_order
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -52,16 +53,21 @@ class Rounds:
             return
         version, sent = tasks["version"][used], tasks["dispatched"][used]
         spent = tasks["arrived"][used] - sent
-        order = np.lexsort((spent, version))
+        order = stable_order(version)
         version, sent, spent = version[order], sent[order], spent[order]
         begin = np.flatnonzero(np.append(True, version[1:] != version[:-1]))
-        end = np.append(begin[1:], len(version)) - 1
+        size = np.diff(np.append(begin, len(version)))
+        longest = np.maximum.reduceat(spent, begin)
+        end = np.flatnonzero(spent == np.repeat(longest, size))
+        end = end[np.append(version[end][1:] != version[end][:-1], True)]  # the last of equals
+        others = spent.copy()
+        others[end] = -1
         found = {
             "version": version[begin],
-            "size": end - begin + 1,
+            "size": size,
             "sum": np.add.reduceat(spent, begin),
-            "max": spent[end],
-            "second": np.where(end > begin, spent[end - 1], -1),
+            "max": longest,
+            "second": np.maximum.reduceat(others, begin),
             "last": tasks["client"][used][order][end],
             "first_sent": np.minimum.reduceat(sent, begin),
             "last_sent": np.maximum.reduceat(sent, begin),
@@ -147,8 +153,14 @@ def _halved(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _merged(old: Columns, new: Columns) -> dict[str, Column]:
     """Rows of versions, of which some may be in both, in order of the version."""
-    if not len(old["version"]) or new["version"][0] > old["version"][-1]:
-        return {name: np.concatenate([old[name], new[name]]) for name in _COLUMNS}
+    before = int(np.searchsorted(old["version"], new["version"][0]))
+    earlier = {name: old[name][:before] for name in _COLUMNS}
+    if before < len(old["version"]):
+        new = _both({name: old[name][before:] for name in _COLUMNS}, new)
+    return {name: np.concatenate([earlier[name], new[name]]) for name in _COLUMNS}
+
+
+def _both(old: Columns, new: Columns) -> dict[str, Column]:
     versions = np.union1d(old["version"], new["version"])
     a, b = (_spread(rows, versions) for rows in (old, new))
     later = b["max"] >= a["max"]

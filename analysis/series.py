@@ -13,7 +13,7 @@ import pandas as pd
 from afl_sim.analysis.measures import has_events
 from afl_sim.analysis.tally import tally
 from afl_sim.recording import Run
-from afl_sim.world.event_kinds import AGGREGATED, ARRIVED, DOWNLOADED
+from afl_sim.world.event_kinds import AGGREGATED, ARRIVED, DOWNLOADED, REFRESHED
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -178,7 +178,7 @@ def bytes_until(run: Run, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
     """Bytes that had been transferred, both ways, at moments of virtual time."""
     found = np.zeros(len(seconds))
     for batch in run.event_batches("time_us", "kind", "bytes"):
-        moved = (batch["kind"] == DOWNLOADED) | (batch["kind"] == ARRIVED)
+        moved = np.isin(batch["kind"], (DOWNLOADED, REFRESHED, ARRIVED))
         total = np.append(0, np.cumsum(batch["bytes"][moved]))
         at = batch["time_us"][moved] / _MICRO
         found += total[np.searchsorted(at, seconds, side="right")]

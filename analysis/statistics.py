@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 CONFIDENCE: Final = 0.95
+_LEVELS: Final = 4000
+"""Quantiles that stand for the distribution of an estimated standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) ->
         confidence: the probability that the interval holds the expected value, if the figures are
             normally distributed.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats takes long to import
 
     n = len(values)
     if not n:
@@ -48,7 +52,7 @@ def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) ->
     if n == 1:
         return Interval(mean, math.nan, math.nan, 1)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(t.ppf(0.5 + confidence / 2, n - 1)) * deviation / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.5 + confidence / 2)) * deviation / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 
@@ -82,6 +86,32 @@ def prediction_interval(values: Sequence[float], confidence: float = CONFIDENCE)
     of_mean = student_interval(values, confidence)
     half = (of_mean.high - of_mean.mean) * math.sqrt(of_mean.n + 1)
     return Interval(of_mean.mean, of_mean.mean - half, of_mean.mean + half, of_mean.n)
+
+
+def detectable_difference(n: int, power: float = 0.8, confidence: float = CONFIDENCE) -> float:
+    """How far the mean of one more value must be from the others' to be seen in most cases.
+
+    Args:
+        n: how many values a prediction interval is made of, at least 2.
+        power: the probability that the value lies outside of the interval.
+        confidence: that of the interval.
+
+    Returns:
+        The distance in standard deviations of a value, to about three digits. The distance of the
+        value from the mean, in estimated standard deviations, has a noncentral t distribution.
+    """
+    from scipy.special import chdtri, ndtr
+    from scipy.stats import t
+
+    edge = float(t.ppf(0.5 + confidence / 2, n - 1))
+    levels = (np.arange(_LEVELS) + 0.5) / _LEVELS
+    estimates = np.sqrt(chdtri(n - 1, levels) / (n - 1))  # equally likely, in true deviations
+    low, high = 0.0, 100.0 * edge
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        seen = ndtr(middle - edge * estimates) + ndtr(-middle - edge * estimates)
+        low, high = (middle, high) if float(np.mean(seen)) < power else (low, middle)
+    return low * math.sqrt(1 + 1 / n)
 
 
 def quartiles(times: Sequence[float | None]) -> tuple[float | None, float | None]:

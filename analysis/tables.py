@@ -50,15 +50,23 @@ def to_csv(frame: pd.DataFrame) -> str:
     return written
 
 
-def to_markdown(texts: Texts) -> str:
-    """A Markdown table, the first column to the left and the others to the right."""
+def to_markdown(texts: Texts, left: Sequence[int] = (0,)) -> str:
+    """A Markdown table, the first column to the left and the others to the right.
+
+    Args:
+        texts: heading and cells of each column.
+        left: other columns to have on the left, by their numbers.
+    """
     header = [escaped_markdown(heading) for heading, _ in texts]
-    return markdown_table(header, [list(map(escaped_markdown, row)) for row in _rows(texts)])
+    rows = [list(map(escaped_markdown, row)) for row in _rows(texts)]
+    return markdown_table(header, rows, left)
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)
+) -> str:
     """The same, of cells that are Markdown."""
-    rule = "|" + "|".join("---" if n == 0 else "---:" for n in range(len(header))) + "|"
+    rule = "|" + "|".join("---" if n in left else "---:" for n in range(len(header))) + "|"
     head, *body = ["| " + " | ".join(row) + " |" for row in (header, *rows)]
     return "\n".join([head, rule, *body]) + "\n"
 

@@ -120,14 +120,21 @@ def compute_us(tasks: Columns) -> tuple[Column, Column]:
     done = np.flatnonzero(tasks["computed"] >= 0)
     started = tasks["started"][done]
     begin = np.where(started >= 0, started, tasks["dispatched"][done])
-    return done, tasks["computed"][done] - begin
+    return done, tasks["computed"][done] - begin - refresh_us(tasks)[done]
+
+
+def refresh_us(tasks: Columns) -> Column:
+    """For how many microseconds each task stood still, to download a newer model."""
+    took = tasks["refreshed"] >= 0
+    found: Column = np.where(took, tasks["refreshed"] - tasks["requested"], 0)
+    return found
 
 
 def legs_us(tasks: Columns) -> dict[str, Column]:
     """Microseconds that each arrived task spent in each of `LEGS`; -1 where it has no such leg.
 
     A leg that is absent ends where it begins; ``buffer`` is missing where a task was never
-    aggregated.
+    aggregated. A second download, during the computation, is ``download`` as well.
     """
     there = np.flatnonzero(tasks["arrived"] >= 0)
     before = tasks["dispatched"][there]
@@ -137,6 +144,9 @@ def legs_us(tasks: Columns) -> dict[str, Column]:
         reached = np.where(reached >= 0, reached, before)
         found[leg] = reached - before
         before = reached
+    stood = refresh_us(tasks)[there]
+    found["download"] += stood
+    found["compute"] -= stood
     arrived, aggregated = tasks["arrived"][there], tasks["aggregated"][there]
     found["upload"] = arrived - before
     found["buffer"] = np.where(aggregated >= 0, aggregated - arrived, -1)

@@ -41,9 +41,13 @@ def transfer_batches(run: Run) -> Iterator[pd.DataFrame]:
     """
     for tasks in task_batches(_with_links(run)):
         down = (tasks["dispatched"], tasks["downloaded"], tasks["down_bytes"])
+        came = tasks["fresh_bytes"] > 0  # else there was no newer model, or it was given up
+        asked = np.where(came, tasks["requested"], -1)
+        fresh = (asked, tasks["refreshed"], tasks["fresh_bytes"])
         up = (tasks["computed"], tasks["arrived"], tasks["up_bytes"])
         parts = [
             _took_time("download", *down, None, tasks["down_link_us"]),
+            _took_time("download", *fresh, None, tasks["fresh_link_us"]),
             _took_time("upload", *up, tasks["up_link_us"], None),
         ]
         yield pd.concat(parts, ignore_index=True)

@@ -446,7 +446,6 @@ These rules were looked for. What was found is not enough, or they need what the
 
 | rule | what was found | what is missing |
 |---|---|---|
-| FedASMU (Liu et al., AAAI 2024, arXiv 2312.05770 and 2507.06031) | two re-implementations, which agree on the server's weight except for sigma or sigma/2: CyberStaZJU/dirbridge-response, algorithm/fedasmu.py, and an adaptation to LoRA without its repository's name. Both replace the learnt instant of the request by rules of their own | the text of the device's reinforcement learning and of the gradients of the control parameters; a model that arrives during a task and is merged |
 | FedPSA (Lu et al., Expert Systems with Applications 2026, arXiv 2602.15337) | a re-implementation for time series, nclabteam/FedProC, strategies/FedPSA.py, at commit 91f81c7, which names the paper's equations: softmax weights of cosines between sketches of `\|g w - g^2 w^2 / 2\|`, with the temperature `gamma M / M_0 + delta`, where M is the mean of the last updates' squared norms. A review and a digest of the paper have the same, without the absolute value and without M | gradients on a shared calibration batch, at the clients and at the server; the paper's gamma and delta. The re-implementation's defaults have changed |
 """
 STALENESS_HEAD = """

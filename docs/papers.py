@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from afl_sim.papers.judging import judged
 from afl_sim.papers.pages import to_markdown, verdict
 from afl_sim.papers.results import Results, read_results
 from afl_sim.papers.target import SCALES, Scale, Target, find_target, target_names
@@ -17,7 +18,9 @@ Published figures and tables, with reported and measured numbers side by side. `
 lists them. `afl-sim reproduce NAME` runs what is missing at small scale, prints the tables and draws
 the figure; `--scale full` uses the published settings. Each `target.yaml` states the tolerances and
 their reasons; they were written before the runs that they judge. If a number is outside its
-tolerance, the table shows by how much. *Unconfirmed* numbers were reported from memory: they were
+tolerance, the table shows by how much, and names the cause with the study that shows it. A row is
+*superseded* if its published number is judged again in another table, with other settings or by another
+test: its verdict stays, but the other one counts. *Unconfirmed* numbers were reported from memory: they were
 found neither in the paper, nor in its authors' code, nor in a secondary source. If the source is a
 secondary one, the target's README names it. *Minutes of computation* are the wall times of all runs
 of a target added up; up to two ran at the same time. Models of *native* arithmetic depend on the
@@ -55,7 +58,7 @@ def papers_page(targets: list[Target]) -> str:
             for target in targets
         ),
     ]
-    parts = [HEAD, "\n".join(rows) + "\n"]
+    parts = [HEAD, "\n".join(rows) + "\n", _total(targets)]
     for target in targets:
         parts.append(f"## {target.name}\n\n{target.title}.\n\n{target.citation}.\n")
         readme = target.folder.relative_to(ROOT)
@@ -75,6 +78,20 @@ def results_of(target: Target) -> str:
     results = found[1]
     return (
         f"At {results.scale} scale: {verdict(target, results)}.\n\n{to_markdown(target, results)}"
+    )
+
+
+def _total(targets: list[Target]) -> str:
+    """How many numbers are within their tolerance, in all targets together."""
+    found = [(target, _kept(target)) for target in targets]
+    rows = [row for target, kept in found if kept for row in judged(target, kept[1])]
+    shown = [row for row in rows if row.within is not None]
+    counted = [row for row in shown if not row.superseded]
+    within, of_all = (sum(bool(row.within) for row in some) for some in (counted, shown))
+    return (
+        f"In all, {within} of {len(counted)} rows are within their tolerance "
+        f"({100 * within / len(counted):.1f} %); with superseded rows, {of_all} of {len(shown)} "
+        f"({100 * of_all / len(shown):.1f} %).\n"
     )
 
 

@@ -9,7 +9,7 @@ from afl_sim.design.space import Choice, Parameter, Point, Space
 
 def at_ends(space: Space, point: Point) -> list[str]:
     """The settings in which a point has the smallest or the largest value, such as ``lr=0.1``."""
-    return [f"{name}={value}" for name, value in _at_ends(space.parameters, point)]
+    return [f"{name}={value}" for name, value in _at_ends(space.parameters_of(point), point)]
 
 
 def _at_ends(parameters: Sequence[Parameter], point: Point) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from afl_sim.design.space import Point, Space, space_of
+from afl_sim.design.space import STRATEGY, Point, Space, space_of
+from afl_sim.design.unread import lies_in, unread_by
 from afl_sim.errors import ScenarioError
 from afl_sim.run.kinds import catalogue
 from afl_sim.run.validation import inspector
@@ -67,6 +68,7 @@ class Problem:
         scenario: the scenario of the file, as it stands.
         source: the text of the file.
         folder: the folder from which its paths go out.
+        vary: the dotted keys that vary, by the file.
     """
 
     design: Design
@@ -74,6 +76,7 @@ class Problem:
     scenario: Scenario
     source: str
     folder: Path
+    vary: tuple[str, ...]
     _root: Node = field(repr=False)
     _places: Mapping[str, str] = field(repr=False)
     _mistakes: Mistakes = field(repr=False)
@@ -108,6 +111,18 @@ class Problem:
         """
         self._mistakes.add(self._places.get(key, self._places[""]), f"design.{key}", message)
         raise self._mistakes.error()
+
+    @property
+    def left_out(self) -> dict[str, tuple[str, ...]]:
+        """By setting that would vary for nothing, the strategies beside which it has no effect."""
+        found: dict[str, list[str]] = {}
+        for parameter in self.vary:
+            for option, keys in self.space.unread.items():
+                if parameter in keys:
+                    found.setdefault(parameter, []).append(str(option))
+            if parameter not in [each.keys for each in self.space.parameters]:
+                found[parameter] = [str(getattr(self.scenario.strategy, "kind", ""))]
+        return {keys: tuple(options) for keys, options in found.items()}
 
     @property
     def identity(self) -> str:
@@ -151,6 +166,7 @@ def read_problem(
         scenario,
         tree.text,
         (tree.folder if base is None else base).resolve(),
+        tuple(vary),
         _measured(_without(root, "design"), scenario, scenario.design, mistakes, places),
         places,
         mistakes,
@@ -158,7 +174,7 @@ def read_problem(
         inspector(here=True),
     )
     _check_ends(problem, mistakes, reading)
-    return problem
+    return replace(problem, space=_without_unread(problem))
 
 
 def _parts(root: Node, tree: Tree) -> tuple[Node, dict[str, Node]]:
@@ -259,6 +275,31 @@ def _check_ends(problem: Problem, mistakes: Mistakes, reading: ValidationContext
         mistakes.add_findings(wrong, tree)
     if mistakes.lines:
         raise ScenarioError(str(mistakes.error()))
+
+
+def _without_unread(problem: Problem) -> Space:
+    """The space of a problem, without what has no effect beside a strategy.
+
+    A strategy is asked with the first value of everything. One that does not go with these is taken
+    to read all.
+    """
+    space = problem.space
+    chosen = [each for each in space.parameters if each.keys == STRATEGY]
+    others = [each.keys for each in space.parameters if each.keys != STRATEGY]
+    if not chosen:
+        unread = unread_by(problem.scenario)
+        kept = [each for each in space.parameters if not lies_in(each.keys, unread)]
+        return Space(tuple(kept)) if kept else space
+    found: dict[Any, list[str]] = {}
+    for point in space.ends():
+        option = point[STRATEGY]
+        if option in found:
+            continue
+        scenario, _ = read_scenario(space.tree(problem._root, point), problem._reading)
+        if scenario is not None:
+            unread = unread_by(scenario)
+            found[option] = [keys for keys in others if lies_in(keys, unread)]
+    return replace(space, unread={option: keys for option, keys in found.items() if keys})
 
 
 def _goes_together(tree: Node, reading: ValidationContext) -> bool:

@@ -19,7 +19,7 @@ from afl_sim.run.checks import check_mode
 from afl_sim.run.preparation import Prepared, prepare
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.metrics import Better
-from afl_sim.world.event_kinds import AGGREGATED, ARRIVED, DOWNLOADED
+from afl_sim.world.event_kinds import AGGREGATED, ARRIVED, DOWNLOADED, REFRESHED
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.world import World
 
@@ -231,7 +231,8 @@ def _first_uses(events: Columns, used: Wholes) -> Wholes:
 
 
 def _bytes(events: Columns) -> Spending:
-    moved = np.flatnonzero(np.isin(events["kind"], (DOWNLOADED, ARRIVED)) & (events["bytes"] > 0))
+    transfers = np.isin(events["kind"], (DOWNLOADED, REFRESHED, ARRIVED))
+    moved = np.flatnonzero(transfers & (events["bytes"] > 0))
     return Spending(events["time_us"][moved], np.cumsum(events["bytes"][moved]).astype(float))
 
 
@@ -269,6 +270,11 @@ def _tasks(events: Columns, end_us: int) -> tuple[dict[str, float], float]:
         max(0.0, float((later - earlier).sum()) / MICROSECONDS)
         for earlier, later in zip(marks, [*marks[1:], ended], strict=True)
     ]
+    asked = np.where(tasks["requested"] >= 0, tasks["requested"], end_us)
+    resumed = np.where(tasks["refreshed"] >= 0, tasks["refreshed"], ended)
+    stood = float(np.maximum(0, np.minimum(resumed, end_us) - asked).sum()) / MICROSECONDS
+    lengths[0] += stood  # a newer model that was downloaded during the computation
+    lengths[2] -= stood
     over = tasks["ended"] >= 0
     spent = (ended - tasks["dispatched"])[over]
     fate = tasks["fate"][over]

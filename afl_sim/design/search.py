@@ -25,6 +25,7 @@ from afl_sim.design.problem import Problem
 from afl_sim.design.proposals import Proposals
 from afl_sim.design.schedule import Schedules
 from afl_sim.design.screening import IN_WORDS, Entry, Screen, binding
+from afl_sim.design.unread import sentences
 from afl_sim.errors import AflSimError
 from afl_sim.scenario.sections.design import Limit
 
@@ -154,6 +155,8 @@ def _tell_of_screening(found: Search, ways: Ways) -> None:
     fates = Counter(entry.fate for entry in found.entries)
     size = found.problem.space.size
     of = "" if size == len(found.entries) else f" of {size:,.0f}" if size < math.inf else ""
+    for line in sentences(found.problem.left_out):
+        ways.say(line)
     ways.say(f"{len(found.entries)}{of} candidates, {fates['open']} of them to be trained")
     for fate, words in IN_WORDS.items():
         if fates[fate]:

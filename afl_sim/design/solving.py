@@ -23,8 +23,9 @@ from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.execution.code_digest import code_digest
 from afl_sim.recording import check_free
 from afl_sim.recording.files import make_folder, refuse_link, write_bytes, write_text
-from afl_sim.recording.folder import STUDY, as_json
+from afl_sim.recording.folder import STUDY
 from afl_sim.recording.locking import lock_of
+from afl_sim.recording.result_folder import as_json
 from afl_sim.study.study import RUNS
 
 

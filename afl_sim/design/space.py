@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from afl_sim.scenario.naming import SHORT, names_of, unique
@@ -16,6 +16,7 @@ from afl_sim.scenario.yaml.nodes import Node, plain
 Point = Mapping[str, Any]
 """The value of each parameter that a candidate has; a choice among blocks by its label."""
 
+STRATEGY = "strategy"
 _DIGITS = 3  # of a number that is drawn: more say nothing, and cannot be read
 
 
@@ -173,25 +174,63 @@ class Space:
 
     Attributes:
         parameters: each with the dotted key of the scenario that it sets.
+        unread: by strategy that can be chosen, the keys among these that have no effect beside it.
+            Its points leave them as they are in the file.
     """
 
     parameters: tuple[Parameter, ...]
+    unread: Mapping[Any, Collection[str]] = field(default_factory=dict)
 
     @property
     def size(self) -> float:
         """The number of points; infinite if a setting takes any number of an interval."""
-        return math.prod(parameter.size for parameter in self.parameters)
+        if not self.unread:
+            return math.prod(parameter.size for parameter in self.parameters)
+        strategy = next(each for each in self.parameters if each.keys == STRATEGY)
+        assert isinstance(strategy, Choice)
+        rest = [each for each in self.parameters if each is not strategy]
+        return sum(
+            math.prod(inner.size for inner in option.inner)
+            * math.prod(
+                each.size for each in rest if each.keys not in self.unread.get(option.value, ())
+            )
+            for option in strategy.options
+        )
+
+    def parameters_of(self, point: Point) -> list[Parameter]:
+        """Those that have an effect in a point."""
+        unread = self.unread.get(point.get(STRATEGY), ()) if self.unread else ()
+        return [each for each in self.parameters if each.keys not in unread]
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Every point of a finite space."""
-        return product(self.parameters)
+        if not self.unread:
+            yield from product(self.parameters)
+            return
+        seen = set()
+        for whole in product(self.parameters):
+            point = self._read(whole)
+            if (key := repr(sorted(point.items(), key=repr))) not in seen:
+                seen.add(key)
+                yield point
 
     def suggest(self, trial: Suggests) -> dict[str, Any]:
         """The point that a trial gives."""
         point: dict[str, Any] = {}
-        for parameter in self.parameters:
-            point |= parameter.suggest(trial)
+        first = sorted(self.parameters, key=lambda each: each.keys != STRATEGY)
+        for parameter in first if self.unread else self.parameters:
+            if parameter in self.parameters_of(point):
+                point |= parameter.suggest(trial)
         return point
+
+    def _read(self, point: Point) -> dict[str, Any]:
+        """A point without what has no effect in it."""
+        names = [each.name for each in self.parameters_of(point)]
+        return {
+            name: value
+            for name, value in point.items()
+            if any(name == known or name.startswith(f"{known}.") for known in names)
+        }
 
     def ends(self) -> Iterator[dict[str, Any]]:
         """Points in which each parameter takes every value that might not be allowed, in turn."""
@@ -211,18 +250,20 @@ class Space:
         Raises:
             CannotSet: a key leads nowhere.
         """
-        for parameter in self.parameters:
+        for parameter in self.parameters_of(point):
             node = parameter.node(point)
             base = put(base, parameter.keys, node, node.where)
         return base
 
     def settings(self, point: Point) -> dict[str, Any]:
         """The settings of a point by their dotted keys, as plain values."""
-        return {parameter.keys: plain(parameter.node(point)) for parameter in self.parameters}
+        return {
+            parameter.keys: plain(parameter.node(point)) for parameter in self.parameters_of(point)
+        }
 
     def title(self, point: Point) -> str:
         """What a point is called: its blocks, and the other values by the last parts of keys."""
-        parts = [part for parameter in self.parameters for part in parameter.parts(point)]
+        parts = [part for each in self.parameters_of(point) for part in each.parts(point)]
         blocks = [value for name, value in parts if not name]
         values = [f"{name}={value}" for name, value in parts if name]
         return ", ".join([" ".join([*blocks, *values[:1]]), *values[1:]])

@@ -15,6 +15,8 @@ from threading import get_ident
 from time import monotonic, sleep
 from types import FrameType
 
+from afl_sim.user_code import calls_schedule
+
 PATIENCE = 1.0
 """Wall seconds without a version after which a run can be stopped between two events."""
 
@@ -120,13 +122,12 @@ def _in_schedule(frame: FrameType | None) -> str | None:
     """The line of a schedule that a thread is in; None if it is in no schedule."""
     place = None
     while frame is not None:
-        file, name = frame.f_code.co_filename, frame.f_code.co_name
+        file = frame.f_code.co_filename
         if file.startswith(_NO_SCHEDULE):
             return None
-        if file.startswith(_WORLD):
-            if name == "supervised":
-                return place
-        elif place is None:
+        if calls_schedule(frame):
+            return place
+        if place is None and not file.startswith(_WORLD):
             place = f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return None

@@ -21,6 +21,7 @@ from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
 from afl_sim.learning.training.personalization import Local, Personalization
+from afl_sim.learning.training.phase import Fresh
 from afl_sim.portable.block import ADVICE, arithmetic_of
 from afl_sim.portable.mode import NotPortable
 from afl_sim.strategies.base import Client, Strategy, Work
@@ -98,6 +99,7 @@ class TaskRunner:
             begun.correction,
             task.extra_steps,
             begun.proximal_factor,
+            begun.fresh,
         )
         if self._personalization is None or personal is None:
             result = local.train(self._trainer)
@@ -136,6 +138,8 @@ class Begun:
         proximal_factor: a factor on the weight of the proximal term.
         second: shape (P + B,): the model of a second gradient, and the factor with which it is
             taken off the first; or None.
+        fresh: a newer model, as the client gets it, that it merges into its own on the way; None
+            for none.
     """
 
     start: Tensor
@@ -145,6 +149,7 @@ class Begun:
     owed: Tensor | None = None
     proximal_factor: float = 1.0
     second: tuple[Tensor, float] | None = None
+    fresh: Fresh | None = None
 
 
 def begin(
@@ -156,13 +161,16 @@ def begin(
 ) -> Begun:
     """Prepare a task for training; ``own`` is as for `TaskRunner.train`."""
     count = layout.num_parameters
-    size, params, base = len(task.base), task.base[:count], task.base
+    size, params, base, fresh = len(task.base), task.base[:count], task.base, task.fresh
     if compressor is not None:
+        if fresh is not None:
+            sent = compressor.downloaded(fresh.model[:count], task.client, task.task)
+            fresh = replace(fresh, model=sent)
         params = compressor.downloaded(params, task.client, task.task)
         base = torch.cat([params, base[count:]])
     kept = None if own is None or len(own) == size else own[size:]
     if task.origin is None:
-        return Begun(base, params, owed=kept)
+        return Begun(base, params, owed=kept, fresh=fresh)
     strategy, state = task.origin
     owed = None if strategy.uses_own() else kept  # else it is what the client keeps
     kept = kept if strategy.uses_own() else None
@@ -181,7 +189,7 @@ def begin(
     if point is not None:
         second = torch.cat([layout.with_frozen(point[0], params), buffers]), point[1]
     begin_at = torch.cat([start, buffers])
-    return Begun(begin_at, params, correction, client, owed, factor, second)
+    return Begun(begin_at, params, correction, client, owed, factor, second, fresh)
 
 
 def less_second(result: LocalResult, begun: Begun, second: LocalResult) -> LocalResult:

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from afl_sim.lazy import Tensor
+from afl_sim.learning.training.phase import Fresh
 from afl_sim.strategies.base import State, Strategy
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class TrainingTask:
         after: the client's own last task, if the client goes on from it.
         extra_steps: further steps, for what the client keeps for itself.
         messages: how often the update is compressed anew and sent.
+        fresh: a newer model that the client merges into its own on the way; None for none.
     """
 
     client: int
@@ -60,6 +62,7 @@ class TrainingTask:
     after: Future[LocalResult] | None = None
     extra_steps: int = 0
     messages: int = 1
+    fresh: Fresh | None = None
 
 
 @dataclass(frozen=True)

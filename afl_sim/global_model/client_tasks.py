@@ -8,11 +8,22 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
-from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, TrainingTask, ended
+from afl_sim.errors import StrategyError
+from afl_sim.execution.tasks import (
+    Executor,
+    Future,
+    Job,
+    Known,
+    Later,
+    TrainingTask,
+    ended,
+)
 from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.phase import Fresh
 from afl_sim.strategies.base import State, Strategy
+from afl_sim.strategies.purity import PurityCheck
 
 
 class ClientTasks:
@@ -49,6 +60,7 @@ class ClientTasks:
         self._uses_state = strategy.uses_state()
         self._takes_back = personal or type(strategy).client_state is not Strategy.client_state
         self._goes_on = self._uses_own or feeds_back or personal
+        self._purity = PurityCheck(Strategy)
         self._live: dict[Dispatched, None] = {}  # tasks not yet used, in order of dispatch
         # Tasks that were used. Whoever holds one may use it again.
         self._used: WeakKeyDictionary[Dispatched, None] = WeakKeyDictionary()
@@ -60,7 +72,7 @@ class ClientTasks:
     def start(
         self, dispatch: Dispatched, after: Dispatched | None, base: Tensor, state: State
     ) -> None:
-        """Submit a task; or only prepare it, if a poll decides how many steps it has.
+        """Submit a task; or only prepare it, if a poll or a fresh model decides what it computes.
 
         Args:
             dispatch: the task.
@@ -76,13 +88,29 @@ class ClientTasks:
         if own is not None:
             self._finish_soon(own)
         self._prepare(dispatch, base, state, own)
-        if not dispatch.pollable:
+        if not dispatch.undecided:
             dispatch.job.future = self._executor.submit(dispatch.job.task, dispatch.due_us)
+
+    def refresh(self, dispatch: Dispatched, model: Tensor) -> None:
+        """Submit a task whose client has asked for the newest model.
+
+        Args:
+            dispatch: the task.
+            model: shape (P + B,): the global model, which it gets if it is newer than its own.
+        """
+        job: Job = dispatch.job
+        job.task = replace(job.task, fresh=self._fresh(dispatch, model))
+        job.future = self._executor.submit(job.task, dispatch.due_us)
 
     def recall(self, dispatch: Dispatched) -> None:
         """Submit a task with the steps that were done."""
         job: Job = dispatch.job
-        job.task = replace(job.task, steps=dispatch.steps, extra_steps=dispatch.extra_steps)
+        job.task = replace(
+            job.task,
+            steps=dispatch.steps,
+            extra_steps=dispatch.extra_steps,
+            fresh=None if dispatch.fresh_version < 0 else job.task.fresh,
+        )
         if job.future is not None:
             self._executor.cancel(job.future)
         job.future = self._executor.submit(job.task, dispatch.due_us)
@@ -131,16 +159,21 @@ class ClientTasks:
     def save(self, snapshot: Snapshot) -> None:
         """Put into a snapshot what the tasks need that are not finished with."""
         snapshot.again = [(dispatch.client, dispatch.task) for dispatch in self._used]
+        fresh: dict[int, Tensor] = {}
         for dispatch in (*self._live, *self._used):
             task = dispatch.job.task
             state = None if task.origin is None else task.origin[1]
             snapshot.bases[dispatch.base_version] = (task.base, state)
+            if task.fresh is not None:
+                fresh[dispatch.fresh_version] = task.fresh.model
             if task.after is not None:
                 snapshot.before[dispatch.client, dispatch.task] = task.after.result().vector
             if self._kept is not None and dispatch.job.future is not None:
                 result = self._kept(dispatch.job.future)
                 if result is not None:
                     snapshot.results[dispatch.client, dispatch.task] = result
+        for version, model in fresh.items():
+            snapshot.bases.setdefault(version, (model, None))
         for client, future in self.own.items():
             snapshot.own[client] = future.result().vector
         snapshot.latest = dict(self._latest)
@@ -159,11 +192,11 @@ class ClientTasks:
         self.own = {client: ended(vector) for client, vector in snapshot.own.items()}
         self._latest = dict(snapshot.latest)
         for dispatch, due_us in live.items():
-            self._prepare(dispatch, *snapshot.origin(dispatch))
+            self._prepare(dispatch, *snapshot.origin(dispatch), snapshot.fresh(dispatch))
             result = snapshot.results.get((dispatch.client, dispatch.task))
             if result is not None:
                 dispatch.job.future = Known(result)
-            elif not dispatch.pollable:
+            elif not dispatch.undecided:
                 dispatch.job.future = self._executor.submit(dispatch.job.task, due_us)
             latest = snapshot.latest.get(dispatch.client)
             if self._takes_back and dispatch.arrived and dispatch.task == latest:
@@ -172,20 +205,31 @@ class ClientTasks:
         for dispatch in used:
             key = dispatch.client, dispatch.task
             if key in again:
-                job = dispatch.job = Job(self._task(dispatch, *snapshot.origin(dispatch)))
+                origin = *snapshot.origin(dispatch), snapshot.fresh(dispatch)
+                job = dispatch.job = Job(self._task(dispatch, *origin))
                 result = snapshot.results.get(key)
                 later = Later(self._executor, job.task, dispatch.due_us)
                 job.future = later if result is None else Known(result)
                 self._used[dispatch] = None
 
     def _prepare(
-        self, dispatch: Dispatched, base: Tensor, state: State, own: Future[LocalResult] | None
+        self,
+        dispatch: Dispatched,
+        base: Tensor,
+        state: State,
+        own: Future[LocalResult] | None,
+        fresh: Tensor | None = None,
     ) -> None:
-        dispatch.job = Job(self._task(dispatch, base, state, own))
+        dispatch.job = Job(self._task(dispatch, base, state, own, fresh))
         self._live[dispatch] = None
 
     def _task(
-        self, dispatch: Dispatched, base: Tensor, state: State, own: Future[LocalResult] | None
+        self,
+        dispatch: Dispatched,
+        base: Tensor,
+        state: State,
+        own: Future[LocalResult] | None,
+        fresh: Tensor | None,
     ) -> TrainingTask:
         return TrainingTask(
             dispatch.client,
@@ -197,7 +241,28 @@ class ClientTasks:
             own,
             dispatch.extra_steps,
             dispatch.messages,
+            None if fresh is None else self._fresh(dispatch, fresh),
         )
+
+    def _fresh(self, dispatch: Dispatched, model: Tensor) -> Fresh | None:
+        """What the client merges into its own model; None if the server had no newer one.
+
+        Raises:
+            StrategyError: the weight is no number from 0 to 1.
+        """
+        newer = dispatch.fresh_version
+        if newer < 0:
+            return None
+        versions = {"base_version": dispatch.base_version, "fresh_version": newer}
+        with self._purity.hook(self._strategy, "refresh_weight", **versions):
+            weight = self._strategy.refresh_weight(**versions)
+        if not isinstance(weight, int | float) or not 0 <= weight <= 1:
+            raise StrategyError(
+                f"strategy {self._strategy.kind}: refresh_weight is {weight!r} for a task of "
+                f"version {dispatch.base_version} that gets version {newer}; expected a number "
+                "from 0 to 1"
+            )
+        return Fresh(dispatch.fresh_step, model, float(weight))
 
     def _finish_soon(self, future: Future[LocalResult]) -> None:
         """Finish a task that clients go on from by the end of the next aggregation.

@@ -51,6 +51,18 @@ class Dispatched(Protocol):
         """Whether a poll decides how many steps the task has."""
 
     @property
+    def undecided(self) -> bool:
+        """Whether something on its way decides what it computes: a poll, or a fresh model."""
+
+    @property
+    def fresh_step(self) -> int:
+        """After which of its steps the client asked for a fresh model."""
+
+    @property
+    def fresh_version(self) -> int:
+        """The version that it then merged into its own model; -1 for none."""
+
+    @property
     def arrived(self) -> bool:
         """Whether the update has arrived."""
 

@@ -105,12 +105,16 @@ class TrainingLearner:
         return self._model.vector
 
     def start(self, dispatch: Dispatched, after: Dispatched | None) -> None:
-        """Submit the task; or only prepare it, if a poll decides how many steps it has."""
+        """Submit the task; or only prepare it, if a poll or a fresh model decides about it."""
         self._tasks.start(dispatch, after, self._model.vector, self._model.state)
 
     def recall(self, dispatch: Dispatched) -> None:
         """Submit the task with the steps that were done."""
         self._tasks.recall(dispatch)
+
+    def refresh(self, dispatch: Dispatched) -> None:
+        """Submit a task whose client has asked for the newest model, to merge it into its own."""
+        self._tasks.refresh(dispatch, self._model.vector)
 
     def arrive(self, dispatch: Dispatched) -> None:
         """From now on the client's own model counts, for strategies that go on from it."""

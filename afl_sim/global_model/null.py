@@ -12,11 +12,16 @@ from afl_sim.global_model.dispatched import Dispatched
 class NullLearner:
     """Answers every call of the world, and computes nothing."""
 
+    follows = False
+
     def start(self, dispatch: Dispatched, after: Dispatched | None) -> None:
         """Nothing is trained."""
 
     def recall(self, dispatch: Dispatched) -> None:
         """Nothing is trained."""
+
+    def refresh(self, dispatch: Dispatched) -> None:
+        """Nothing is merged."""
 
     def arrive(self, dispatch: Dispatched) -> None:
         """Nothing is kept."""

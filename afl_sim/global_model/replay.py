@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from weakref import ref
 
 from afl_sim.errors import AflSimError
 from afl_sim.global_model.dispatched import Dispatched
@@ -16,8 +15,6 @@ _OTHER_READINGS = (
     "the replayed schedule reads other results than before the checkpoint, so other code or "
     "another scenario made it; run it again with --force"
 )
-
-_USED = 1024  # tasks, before those that are gone are looked for
 
 
 class ReplayingLearner:
@@ -32,8 +29,9 @@ class ReplayingLearner:
         self._learner = learner
         self._snapshot = snapshot
         self._live: dict[Dispatched, int] = {}  # unfinished tasks, in order of dispatch: when due
-        self._used: list[ref[Dispatched]] = []  # aggregated tasks that a schedule may still hold
-        self._most_used = _USED
+        self._again = set(snapshot.again)  # aggregated tasks that the schedule still held there
+        self._clients = {client for client, _ in self._again}
+        self._used: dict[Dispatched, None] = {}  # those of them that are aggregated, in order
         self._readings = deque(snapshot.readings)
         self._on = False
 
@@ -49,9 +47,8 @@ class ReplayingLearner:
         check()
         if self._readings:
             raise AflSimError(_OTHER_READINGS)
-        held = (task for used in self._used if (task := used()) is not None)
-        self._learner.restore(self._snapshot, self._live, list(dict.fromkeys(held)))
-        self._used = []
+        self._learner.restore(self._snapshot, self._live, self._used)
+        self._used.clear()
         self._live.clear()
         self._on = True
 
@@ -66,6 +63,13 @@ class ReplayingLearner:
         """Note when the task is due now; the dispatch has the steps that were done."""
         if self._on:
             self._learner.recall(dispatch)
+        else:
+            self._live[dispatch] = dispatch.due_us
+
+    def refresh(self, dispatch: Dispatched) -> None:
+        """Note when the task is due now that its client has asked for the newest model."""
+        if self._on:
+            self._learner.refresh(dispatch)
         else:
             self._live[dispatch] = dispatch.due_us
 
@@ -90,10 +94,9 @@ class ReplayingLearner:
         else:
             for dispatch in updates:
                 self._live.pop(dispatch, None)
-                self._used.append(ref(dispatch))
-            if len(self._used) > self._most_used:  # most are gone: nobody holds them any more
-                self._used = [used for used in self._used if used() is not None]
-                self._most_used = 2 * len(self._used) + _USED
+                client = dispatch.client
+                if client in self._clients and (client, dispatch.task) in self._again:
+                    self._used[dispatch] = None
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """Do nothing before the snapshot, which has the evaluations up to its version."""

@@ -38,8 +38,9 @@ class Snapshot:
         vector: shape (P + B,): the global model.
         state: the strategy's state.
         moments: the state of the server's optimizer, if there is one.
-        bases: version -> the model from which tasks still start, and the strategy's state at that
-            version if the clients do not start at the model itself.
+        bases: version -> the model from which tasks still start, or which they merge on their way,
+            and the strategy's state at that version if the clients do not start at the model
+            itself.
         own: client -> the model (P + B,) at the end of its last task that has arrived.
         latest: client -> the number of that task, unless its update was refused.
         before: (client, task) -> the model (P + B,) from which that unfinished task goes on.
@@ -71,6 +72,11 @@ class Snapshot:
         base, state = self.bases[dispatch.base_version]
         before = self.before.get((dispatch.client, dispatch.task))
         return base, state, None if before is None else ended(before)
+
+    def fresh(self, dispatch: Dispatched) -> Tensor | None:
+        """The newer model that a task's client has asked for, shape (P + B,); None for none."""
+        newer = dispatch.fresh_version
+        return None if newer < 0 else self.bases[newer][0]
 
     def pack(self) -> tuple[dict[str, Any], Arrays]:
         """Plain values and named arrays, for a checkpoint on disk."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from afl_sim.papers.results import Results, Values
 from afl_sim.papers.target import Target
-from afl_sim.papers.words import Table, Tolerance
+from afl_sim.papers.words import Missed, Table, Tolerance
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Judged:
         reached: replications that gave a value.
         deviation: measured - reported.
         within: whether that is within the tolerance; None where there is nothing to judge.
+        superseded: whether another table's verdict on the reported number counts instead; False
+            while that table's row has not been run.
+        missed: the cause that the target names, for a row that is not within.
     """
 
     quantity: str
@@ -38,6 +41,8 @@ class Judged:
     reached: int
     deviation: float | None
     within: bool | None
+    superseded: bool
+    missed: Missed | None
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,12 @@ class Borne:
 def judged(target: Target, results: Results) -> list[Judged]:
     """All rows that this scale can measure, in the target's order."""
     return [
-        _judge(table, row, results.tables.get(quantity, {}).get(row, []))
+        _judge(
+            table,
+            row,
+            results.tables.get(quantity, {}).get(row, []),
+            _successor(table, row, results),
+        )
         for quantity, table in target.tables.items()
         if results.scale == "full" or table.at_small
         for row in table.rows
@@ -70,7 +80,14 @@ def borne(target: Target, results: Results) -> list[Borne]:
     ]
 
 
-def _judge(table: Table, row: str, values: Values) -> Judged:
+def _successor(table: Table, row: str, results: Results) -> bool:
+    """Whether another table judges the number of this row, and its study was run."""
+    if table.superseded is None or row not in table.superseded_rows():
+        return False
+    return bool(results.tables.get(table.superseded.by, {}).get(row))
+
+
+def _judge(table: Table, row: str, values: Values, superseded: bool) -> Judged:
     reported, tolerance = table.rows[row].reported, table.tolerance_of(row)
     measured, low, high = _statistic(table, values)
     known = [value for value in values if value is not None]
@@ -94,6 +111,8 @@ def _judge(table: Table, row: str, values: Values) -> Judged:
         len(known),
         deviation,
         within,
+        superseded,
+        table.missed.get(row) if within is False else None,
     )
 
 

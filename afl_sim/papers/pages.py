@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from afl_sim.papers.agreement import arithmetic
 from afl_sim.papers.judging import Borne, Judged, borne, judged
 from afl_sim.papers.results import Results
 from afl_sim.papers.target import Target
-from afl_sim.papers.words import Table, Tolerance
+from afl_sim.papers.words import Missed, Table, Tolerance
 
 _COLUMNS: Final = (
     "quantity",
@@ -27,6 +27,8 @@ _COLUMNS: Final = (
     "within",
 )
 _NOT_RUN: Final = "not run here"
+_PREDICTION: Final = "prediction"
+_INSIDE: Final = "the reported number lies in the 95 % prediction interval of a replication"
 _INTERVAL: Final = {"mean": "95 % interval", "median": "quartiles"}
 
 
@@ -56,8 +58,10 @@ def to_markdown(target: Target, results: Results) -> str:
     parts = []
     for table, rows in _by_table(target, results):
         parts.append(f"**{heading(table)}**\n")
-        parts.append(to_markdown(texts(table, rows)))
+        numbers, causes = texts(table, rows), _causes(rows)
+        parts.append(to_markdown([*numbers, *causes], left=(0, len(numbers))))
         parts.append("".join(f"{line}\n" for line in _reasons(table, rows)))
+        parts += [f"{line}\n" for line in _superseded(target, table, rows)]
     claims = borne(target, results)
     parts.append("".join(f"- {claim_line(claim)}\n" for claim in claims))
     parts.append("".join(f"{line}  \n" for line in notes(target, results)))
@@ -81,6 +85,12 @@ def print_results(target: Target, results: Results) -> None:
             grid.add_row(*map(Text, cells))
         console.print(heading(table), highlight=False, markup=False)
         console.print(grid)
+        for row in rows:
+            if row.missed:
+                line = f"{row.row}: {_cause(row.missed)}"
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+        for line in _superseded(target, table, rows):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         console.print()
     for claim in borne(target, results):
         console.print(claim_line(claim), highlight=False, markup=False, soft_wrap=True)
@@ -118,11 +128,16 @@ def claim_line(claim: Borne) -> str:
 
 def verdict(target: Target, results: Results) -> str:
     """One line: how many rows and claims agree with the publication."""
-    rows = [row for row in judged(target, results) if row.within is not None]
+    all_rows = [row for row in judged(target, results) if row.within is not None]
+    rows = [row for row in all_rows if not row.superseded]
+    superseded = [row for row in all_rows if row.superseded]
     claims = [claim for claim in borne(target, results) if claim.n]
     said = []
     if rows:
         said.append(f"{sum(bool(row.within) for row in rows)} of {len(rows)} rows within tolerance")
+    if superseded:
+        within = sum(bool(row.within) for row in superseded)
+        said.append(f"{within} of {len(superseded)} rows that others supersede")
     if claims:
         held = sum(claim.holds == claim.n for claim in claims)
         said.append(f"{held} of {len(claims)} claims hold")
@@ -209,10 +224,35 @@ def _tolerance(table: Table, row: Judged) -> str:
 def _said(tolerance: Tolerance) -> str:
     if tolerance.relative is not None:
         return f"±{100 * tolerance.relative:g} %"
-    return "prediction" if tolerance.absolute is None else f"±{tolerance.absolute:g}"
+    return _PREDICTION if tolerance.absolute is None else f"±{tolerance.absolute:g}"
+
+
+def _causes(rows: Sequence[Judged]) -> list[tuple[str, list[str]]]:
+    """The column of causes, if a row has one."""
+    if not any(row.missed for row in rows):
+        return []
+    return [("cause of the miss", [_cause(row.missed) if row.missed else "" for row in rows])]
+
+
+def _cause(missed: Missed) -> str:
+    return f"{missed.cause} (study {missed.study})"
+
+
+def _superseded(target: Target, table: Table, rows: Sequence[Judged]) -> Iterator[str]:
+    """Which rows of a table count elsewhere, and why."""
+    found = [row for row in rows if row.superseded and row.within is not None]
+    if table.superseded and found:
+        which = "All rows" if table.superseded.rows is None else "; ".join(r.row for r in found)
+        title = target.tables[table.superseded.by].title
+        yield f"Superseded by the table *{title}*: {which}. {table.superseded.because}."
 
 
 def _within(row: Judged) -> str:
+    said = _verdict(row)
+    return f"{said} (superseded)" if said and row.superseded else said
+
+
+def _verdict(row: Judged) -> str:
     if row.within is None:
         return "too few" if row.reported is not None and row.n else ""
     if row.within:
@@ -225,19 +265,28 @@ def _within(row: Judged) -> str:
 
 
 def _reasons(table: Table, rows: Sequence[Judged]) -> Iterator[str]:
-    """Each tolerance of a table with its reason, once."""
-    seen: dict[str, None] = {}
+    """Each tolerance of a table with its reason, once, and with its power if that is known."""
+    seen: dict[tuple[str, str], set[int]] = {}
     for row in rows:
         tolerance = table.tolerance_of(row.row)
         if row.reported is None or tolerance is None:
             continue
-        reason = tolerance.because
-        if tolerance.spread is not None:
-            interval = "the reported number lies in the 95 % prediction interval of a replication"
-            reason = f"{interval}; {reason}" if reason else interval
-        seen[f"{_said(tolerance)}: {reason}."] = None
-    for line in seen:
-        yield f"Tolerance {line}"
+        counts = seen.setdefault((_said(tolerance), tolerance.because), set())
+        if tolerance.spread is not None and row.n > 1:
+            counts.add(row.n)
+    for (said, because), counts in seen.items():
+        reasons = [because] if because else []
+        if said == _PREDICTION:
+            reasons = [_INSIDE, *reasons, *([_power(counts)] if counts else [])]
+        yield f"Tolerance {said}: {'; '.join(reasons)}."
+
+
+def _power(counts: Iterable[int]) -> str:
+    from afl_sim.analysis.statistics import detectable_difference
+
+    each = (f"{detectable_difference(n):.1f} (n = {n})" for n in sorted(counts))
+    said = ", ".join(each)
+    return f"power: 80 % for a difference of {said} standard deviations of a replication"
 
 
 def _cell(value: float | bool | str | None) -> str:

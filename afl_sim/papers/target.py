@@ -174,8 +174,55 @@ def _problems(words: Words, folder: Path) -> Iterator[Finding]:
             if tolerance is not None and tolerance.spread and table.statistic == "median":
                 message = "a prediction interval needs `statistic: mean`"
                 yield Finding((*path, "tolerance", "spread"), message)
+        yield from _missed(words, i)
+        yield from _superseded(words, i)
     if not words.tables and not words.claims:
         yield Finding(("tables",), "no tables and no claims; expected at least one of them")
+
+
+def _missed(words: Words, i: int) -> Iterator[Finding]:
+    """Causes of rows or studies that are not there."""
+    table = words.tables[i]
+    for label, missed in table.missed.items():
+        path = ("tables", i, "missed", label)
+        if label not in table.rows or table.rows[label].reported is None:
+            reported = [name for name, row in table.rows.items() if row.reported is not None]
+            message = f"is not a row with a reported number{hint(label, reported)}"
+            yield Finding(path, message)
+        if missed.study not in words.studies:
+            known = ", ".join(words.studies)
+            message = (
+                f"there is no study {missed.study!r}; expected one of {known}"
+                f"{hint(missed.study, words.studies)}"
+            )
+            yield Finding((*path, "study"), message)
+
+
+def _superseded(words: Words, i: int) -> Iterator[Finding]:
+    """Rows that would count nowhere, or as another number."""
+    table = words.tables[i]
+    if table.superseded is None:
+        return
+    by = table.superseded.by
+    others = {each.quantity: each for each in words.tables if each is not table}
+    if by not in others:
+        message = f"there is no other table {by!r}; expected one of {', '.join(others)}"
+        yield Finding(("tables", i, "superseded", "by"), message + hint(by, others))
+        return
+    other = others[by]
+    for label in table.superseded_rows():
+        here, there = table.rows.get(label), other.rows.get(label)
+        if here is None or here.reported is None:
+            message = f"{label!r} is not a row with a reported number{hint(label, table.rows)}"
+            yield Finding(("tables", i, "superseded", "rows"), message)
+        elif there is None or there.reported != here.reported:
+            message = f"{by} has no row {label!r} with the reported number {here.reported:g}"
+            yield Finding(("tables", i, "superseded", "by"), message)
+        elif label in other.superseded_rows():
+            message = (
+                f"the row {label!r} of {by} is superseded, too; expected the table that counts"
+            )
+            yield Finding(("tables", i, "superseded", "by"), message)
 
 
 def _settings(tree: Node, *path: str) -> tuple[Override, ...]:

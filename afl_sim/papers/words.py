@@ -113,6 +113,27 @@ class Row(Section):
     )
 
 
+class Missed(Section):
+    """Why a number is outside its tolerance, and what showed that."""
+
+    cause: Text = Field(description="The cause, in a sentence.")
+    study: Text = Field(description="The study of this target that shows it.")
+
+
+class Superseded(Section):
+    """Rows whose published numbers another table judges, with other settings or another test.
+
+    Their verdicts stay visible, but a published number counts once: in the other table as soon as
+    its row has been run, here until then.
+    """
+
+    by: Text = Field(description="The quantity of the other table; its rows have the same names.")
+    because: Text = Field(description="Why, and what was known when the other was written.")
+    rows: tuple[str, ...] | None = Field(
+        default=None, description="These rows; null: all that have a reported number."
+    )
+
+
 class Table(Section):
     """Reported numbers of one quantity."""
 
@@ -136,10 +157,24 @@ class Table(Section):
     rows: dict[str, Annotated[Row, BeforeValidator(_row)]] = Field(
         min_length=1, description="By label: the reported number, null, or a block."
     )
+    missed: dict[str, Missed] = Field(
+        default_factory=dict, description="By label of a row that is outside its tolerance: why."
+    )
+    superseded: Superseded | None = Field(
+        default=None, description="Rows that count in another table instead."
+    )
 
     def tolerance_of(self, row: str) -> Tolerance | None:
         """The tolerance that a row is judged by."""
         return self.rows[row].tolerance or self.tolerance
+
+    def superseded_rows(self) -> tuple[str, ...]:
+        """The rows that count in another table instead."""
+        if self.superseded is None:
+            return ()
+        if self.superseded.rows is not None:
+            return self.superseded.rows
+        return tuple(label for label, row in self.rows.items() if row.reported is not None)
 
 
 class Claim(Section):

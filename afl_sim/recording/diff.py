@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from afl_sim.recording.events import DIGEST_COLUMNS, to_frame
+from afl_sim.recording.columns import Column, Columns, columns_of
+from afl_sim.recording.events import DIGEST_COLUMNS, NULLABLE
 from afl_sim.recording.fingerprints import numerics_differences
 from afl_sim.recording.folder import MODEL
-from afl_sim.recording.metrics import BY_CLIENT, EvaluationRow
-from afl_sim.recording.reading import Run, load_run
+from afl_sim.recording.metrics import BY_CLIENT
+from afl_sim.recording.plain_arrays import integers_of
+from afl_sim.recording.reading import load_run
+from afl_sim.recording.recorded_run import Run
+from afl_sim.world.event_kinds import EVALUATED, KIND_NAMES
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,8 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CONTEXT_ROWS: Final = 3  # shown before and after
-_NAME_WIDTH: Final = 80  # of a run's name, so that a line stays within 100 characters
-_NOT_METRICS: Final = frozenset(EvaluationRow._fields)
 SHOWN: Final = ("seq", *DIGEST_COLUMNS, "bytes", "steps", "samples")
 
 Row = dict[str, Any]
@@ -75,7 +77,8 @@ def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Diverg
     """
     a = run_a if isinstance(run_a, Run) else load_run(run_a)
     b = run_b if isinstance(run_b, Run) else load_run(run_b)
-    parted = _parting(_scheduled(a), _scheduled(b))
+    kinds = {name: code for code, name in enumerate(KIND_NAMES)}
+    parted = _parting(_scheduled(a, kinds), _scheduled(b, kinds), kinds)
     numerics = ""
     if not (a.timing_only or b.timing_only):
         known = (run.summary.get("numerics") for run in (a, b))
@@ -83,10 +86,10 @@ def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Diverg
     models = _model_digest(a), _model_digest(b)
     evaluation = None
     if not parted.differ:
-        evaluation = _first_evaluation(a, b)
         # A timing-only run has no model to differ in.
         if models[0] == models[1] or None in models:
             return None
+        evaluation = _first_evaluation(a, b)
     row_a, row_b = (rows[0] if rows else None for rows in (parted.rows_a, parted.rows_b))
     return Divergence(
         index=parted.index if parted.differ else None,
@@ -103,49 +106,6 @@ def first_divergence(run_a: Run | Path | str, run_b: Run | Path | str) -> Diverg
         model_digest_b=models[1],
         numerics=numerics,
     )
-
-
-def format_divergence(divergence: Divergence | None, name_a: str = "A", name_b: str = "B") -> str:
-    """Both runs at their first difference, as text. ``*`` marks the columns that differ."""
-    if divergence is None:
-        return "No difference: the schedules are the same, event for event, and no model differs."
-    d = divergence
-    name_a, name_b = (_short(name) for name in (name_a, name_b))
-    lines = []
-    if d.index is not None:
-        lines += [
-            f"The schedules differ from event {d.index} on.",
-            f"  A: {name_a}",
-            f"  B: {name_b}",
-            "",
-        ]
-        table: list[tuple[str, Row | None]] = [("", row) for row in d.before]
-        table += [("A", d.row_a), *(("A", row) for row in d.after_a)]
-        table += [("B", d.row_b), *(("B", row) for row in d.after_b)]
-        marks = {len(d.before), len(d.before) + 1 + len(d.after_a)}
-        lines += _table(table, d.columns, marks)
-        lines.append("")
-        if d.row_a is None or d.row_b is None:
-            lines.append(f"A has {d.events_a} events, B has {d.events_b}.")
-        else:
-            lines.append(f"They differ in {', '.join(d.columns)}.")
-    else:
-        lines += [
-            f"The schedules are the same ({d.events_a} events); the models differ.",
-            f"  A: {name_a}",
-            f"  B: {name_b}",
-        ]
-    if d.evaluation is not None:
-        lines += ["", "First evaluation that differs:"]
-        lines += [
-            f"  {side}: {_evaluation(row)}" for side, row in zip("AB", d.evaluation, strict=True)
-        ]
-    if d.model_digest_a != d.model_digest_b:
-        lines += ["", f"Model digest A: {d.model_digest_a or 'no model'}"]
-        lines += [f"Model digest B: {d.model_digest_b or 'no model'}"]
-    if d.numerics:
-        lines += ["", f"They were computed with different numerics ({d.numerics})."]
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -171,80 +131,94 @@ class _Parting:
         return bool(self.rows_a or self.rows_b)
 
 
-def _scheduled(run: Run) -> Iterator[pa.Table]:
-    """The events that the schedule digest covers, part by part; no part is empty."""
-    import pyarrow.compute as pc
+def _scheduled(run: Run, kinds: dict[str, int]) -> Iterator[Columns]:
+    """The events that the schedule digest covers, part by part; no part is empty.
 
+    Args:
+        run: whose.
+        kinds: the codes of the kinds of events; those of later versions get one.
+    """
     for table in run.event_tables(*SHOWN):
-        kept = table.filter(pc.not_equal(table.column("kind").cast("string"), "evaluated"))
-        if len(kept):
-            yield kept
+        columns = columns_of(table, [name for name in SHOWN if name != "kind"])
+        columns["kind"] = _codes(table.column("kind"), kinds)
+        kept = columns["kind"] != EVALUATED
+        if kept.any():
+            yield {name: column[kept] for name, column in columns.items()}
 
 
-def _parting(parts_a: Iterator[pa.Table], parts_b: Iterator[pa.Table]) -> _Parting:
-    """Read two runs side by side to where they part, and count what is left."""
-    before: list[pa.Table] = []
-    a, b = next(parts_a, None), next(parts_b, None)
-    index = 0
-    while a is not None and b is not None:
-        common = min(len(a), len(b))
-        differs = _differs(a.slice(0, common), b.slice(0, common))
-        same = int(differs.argmax()) if differs.any() else common
-        if same:
-            shown = a.slice(max(0, same - _CONTEXT_ROWS), min(same, _CONTEXT_ROWS))
-            before = [*before, shown][-_CONTEXT_ROWS:]
-        index += same
-        a, b = a.slice(same), b.slice(same)
-        if same < common:
-            break
-        a = a if len(a) else next(parts_a, None)
-        b = b if len(b) else next(parts_b, None)
-    rows_a, left_a = _next_rows(a, parts_a)
-    rows_b, left_b = _next_rows(b, parts_b)
-    shared = _rows(before)[-_CONTEXT_ROWS:]
-    return _Parting(index, shared, rows_a, rows_b, index + left_a, index + left_b)
+def _codes(names: pa.ChunkedArray, kinds: dict[str, int]) -> Column:
+    import pyarrow as pa
 
-
-def _next_rows(part: pa.Table | None, parts: Iterator[pa.Table]) -> tuple[tuple[Row, ...], int]:
-    """The event that comes next with those after it, and how many there are to the end."""
-    shown: list[pa.Table] = []
-    count = 0
-    while part is not None:
-        if count <= _CONTEXT_ROWS:
-            shown.append(part.slice(0, 1 + _CONTEXT_ROWS - count))
-        count += len(part)
-        part = next(parts, None)
-    return _rows(shown), count
-
-
-def _differs(a: pa.Table, b: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which rows differ in a column of the schedule digest."""
-    found = np.zeros(len(a), dtype=bool)
-    for name in DIGEST_COLUMNS:
-        found |= _values(a, name) != _values(b, name)
+    if not pa.types.is_dictionary(names.type):
+        names = names.dictionary_encode()
+    whole = names.combine_chunks()
+    code_of = [kinds.setdefault(name, len(kinds)) for name in whole.dictionary.to_pylist()]
+    found: Column = np.array(code_of, np.int64)[integers_of(whole.indices, 0)]
     return found
 
 
-def _values(table: pa.Table, name: str) -> npt.NDArray[Any]:
-    column = table.column(name)
-    if name == "kind":
-        names: npt.NDArray[Any] = column.cast("string").to_numpy().astype(object)
-        return names
-    values: npt.NDArray[Any] = column.fill_null(-1).to_numpy()
-    return values
+def _parting(
+    parts_a: Iterator[Columns], parts_b: Iterator[Columns], kinds: dict[str, int]
+) -> _Parting:
+    """Read two runs side by side to where they part, and count what is left."""
+    before: list[Columns] = []
+    a, b = next(parts_a, None), next(parts_b, None)
+    index = 0
+    while a is not None and b is not None:
+        common = min(_length(a), _length(b))
+        differs = _differs(_part(a, 0, common), _part(b, 0, common))
+        same = int(differs.argmax()) if differs.any() else common
+        if same:
+            shown = _part(a, max(0, same - _CONTEXT_ROWS), same)
+            before = [*before, shown][-_CONTEXT_ROWS:]
+        index += same
+        a, b = _part(a, same), _part(b, same)
+        if same < common:
+            break
+        a = a if _length(a) else next(parts_a, None)
+        b = b if _length(b) else next(parts_b, None)
+    rows_a, left_a = _next_rows(a, parts_a, kinds)
+    rows_b, left_b = _next_rows(b, parts_b, kinds)
+    shared = tuple(row for part in before for row in _rows(part, kinds))[-_CONTEXT_ROWS:]
+    return _Parting(index, shared, rows_a, rows_b, index + left_a, index + left_b)
 
 
-def _rows(tables: Sequence[pa.Table]) -> tuple[Row, ...]:
-    parts = [to_frame(table)[list(SHOWN)] for table in tables if len(table)]
-    return tuple(
-        record
-        for part in parts
-        for record in _records(part.astype("object").where(part.notna(), None))
-    )
+def _next_rows(
+    part: Columns | None, parts: Iterator[Columns], kinds: dict[str, int]
+) -> tuple[tuple[Row, ...], int]:
+    """The event that comes next with those after it, and how many there are to the end."""
+    shown: list[Row] = []
+    count = 0
+    while part is not None:
+        shown += _rows(_part(part, 0, 1 + _CONTEXT_ROWS - len(shown)), kinds)
+        count += _length(part)
+        part = next(parts, None)
+    return tuple(shown), count
 
 
-def _records(frame: pd.DataFrame) -> list[Row]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+def _length(part: Columns) -> int:
+    return len(part["seq"])
+
+
+def _part(part: Columns, first: int, end: int | None = None) -> dict[str, Column]:
+    return {name: column[first:end] for name, column in part.items()}
+
+
+def _differs(a: Columns, b: Columns) -> npt.NDArray[np.bool_]:
+    """Which rows differ in a column of the schedule digest."""
+    found = np.zeros(_length(a), dtype=bool)
+    for name in DIGEST_COLUMNS:
+        found |= a[name] != b[name]
+    return found
+
+
+def _rows(part: Columns, kinds: dict[str, int]) -> list[Row]:
+    names = list(kinds)
+    values = {name: part[name].tolist() for name in SHOWN}
+    values["kind"] = [names[code] for code in values["kind"]]
+    for name in NULLABLE:
+        values[name] = [None if value == -1 else value for value in values[name]]
+    return [dict(zip(SHOWN, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
 def _differing(a: Row | None, b: Row | None) -> tuple[str, ...]:
@@ -269,7 +243,7 @@ def _model_digest(run: Run) -> str | None:
 
 
 def _first_evaluation(a: Run, b: Run) -> tuple[Row | None, Row | None] | None:
-    rows_a, rows_b = (_records(_without_lists(run.metrics)) for run in (a, b))
+    rows_a, rows_b = (_without_lists(run.metrics).to_dict("records") for run in (a, b))
     for index in range(max(len(rows_a), len(rows_b))):
         row_a = rows_a[index] if index < len(rows_a) else None
         row_b = rows_b[index] if index < len(rows_b) else None
@@ -278,38 +252,6 @@ def _first_evaluation(a: Run, b: Run) -> tuple[Row | None, Row | None] | None:
     return None
 
 
-def _table(
-    rows: list[tuple[str, Row | None]], columns: tuple[str, ...], marks: set[int]
-) -> list[str]:
-    header = ["", *(f"{name}*" if name in columns else name for name in SHOWN)]
-    cells = [header]
-    for index, (side, row) in enumerate(rows):
-        lead = f"{'>' if index in marks else ' '} {side}".rstrip()
-        if row is None:
-            cells.append([lead, "(no more events)"])
-        else:
-            cells.append([lead, *("-" if row[name] is None else str(row[name]) for name in SHOWN)])
-    whole = [line for line in cells if len(line) == len(header)]
-    widths = [max(len(line[n]) for line in whole) for n in range(len(header))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip()
-        for line in cells
-    ]
-
-
 def _without_lists(metrics: pd.DataFrame) -> pd.DataFrame:
     lists = [name for name in metrics if str(name).startswith(BY_CLIENT)]
     return metrics.drop(columns=["class_accuracy", *lists])
-
-
-def _evaluation(row: Row | None) -> str:
-    if row is None:
-        return "no evaluation"
-    further = [name for name in row if name not in _NOT_METRICS]
-    accuracy = ["accuracy"] if row["accuracy"] == row["accuracy"] or not further else []
-    numbers = ", ".join(f"{name} {row[name]}" for name in (*accuracy, *further, "loss"))
-    return f"version {row['version']} at {row['time_us'] / 1e6:.6f} s: {numbers}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME_WIDTH else "..." + name[3 - _NAME_WIDTH :]

@@ -8,7 +8,6 @@ alone.
 from __future__ import annotations
 
 import hashlib
-import struct
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +19,8 @@ from afl_sim.errors import AflSimError
 from afl_sim.recording.drafts import Draft
 from afl_sim.recording.files import writing
 from afl_sim.recording.plain_arrays import numbers, texts
-from afl_sim.recording.rows_ahead import Rows, RowsAhead
-from afl_sim.world.event_kinds import EVALUATED, KIND_NAMES
+from afl_sim.recording.rows_ahead import BLOCK, Rows, RowsAhead
+from afl_sim.world.event_kinds import EVALUATED, KIND_NAMES, ROW
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,9 +49,6 @@ NULLABLE: Final = ("client", "task", "base_version", "staleness", "steps", "samp
 OPTIONAL: Final = (*NULLABLE, "context")
 """Columns of ``events.parquet`` in which a value may be absent."""
 
-BLOCK: Final = 8192
-"""Rows of which a row group has a whole number."""
-
 _BLOCKS_PER_ROW_GROUP: Final = 16
 
 # Together a little smaller than delta encoding throughout, and as quick to write. Delta encoding is
@@ -63,8 +59,6 @@ _ENCODINGS: Final = {
     **dict.fromkeys(("time_us", "client"), "PLAIN"),
 }
 _DICTIONARY: Final = ("staleness", "bytes", "steps", "samples")
-
-_ROW: Final = struct.Struct(f"<{len(COLUMNS)}q")
 
 
 class EventLog:
@@ -83,9 +77,8 @@ class EventLog:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.ahead = RowsAhead()
-        self._buffer = bytearray()
-        self._most = BLOCK * _ROW.size  # bytes in it before they are looked at
+        self.ahead = RowsAhead(self._flush)
+        self._buffer = self.ahead.buffer  # whoever gives rows ahead packs others into it, too
         self._contexts: dict[int, str] = {}  # by the index of the row in the buffer
         self._last_us = 0
         self._hash = hashlib.sha256()
@@ -119,7 +112,7 @@ class EventLog:
         samples: int = -1,
         context: str | None = None,
         *,
-        _pack: Any = _ROW.pack,
+        _pack: Any = ROW.pack,
     ) -> None:
         """Log one event; -1 stands for a value that the event does not have.
 
@@ -143,8 +136,8 @@ class EventLog:
             time_us, kind, client, task, version, base_version, staleness, bytes, steps, samples
         )
         if context is not None:
-            self._contexts[len(buffer) // _ROW.size - 1] = context
-        if len(buffer) >= self._most:
+            self._contexts[len(buffer) // ROW.size - 1] = context
+        if len(buffer) >= self.ahead.most:
             self._flush()
 
     def __len__(self) -> int:
@@ -188,6 +181,7 @@ class EventLog:
             self.abort()
             raise
         self._draft = self._writer = None
+        self.ahead.full = _nothing
 
     def abort(self) -> None:
         """Drop the file that was being written; the log takes no more events."""
@@ -198,7 +192,9 @@ class EventLog:
             self._draft.withdraw()
         self._draft = self._writer = None
         self._batches, self._rows, self._texts, self._waiting = [], [], {}, 0
-        self._buffer, self.ahead = bytearray(), RowsAhead()
+        self.ahead.full = _nothing  # which refers to this object no more
+        self._buffer.clear()
+        self.ahead.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -234,12 +230,13 @@ class EventLog:
 
         This may happen at any time: it has no influence on where row groups end.
         """
-        appended, contexts = _rows(self._buffer), self._contexts
+        appended, contexts = _rows(self._buffer.copy()), self._contexts
         if len(appended) and self.path is not None and self._writer is None:
             raise AflSimError(f"the event log {self.path} is closed")
-        self._buffer, self._contexts = bytearray(), {}
+        self._buffer.clear()
+        self._contexts = {}
         rows, contexts = self.ahead.merge(appended, contexts)
-        self._most = max(BLOCK, len(self.ahead)) * _ROW.size  # so that each row is moved seldom
+        self.ahead.most = max(BLOCK, len(self.ahead)) * ROW.size  # so that rows are moved seldom
         if not len(rows):
             return
         times = rows[:, 0]
@@ -247,7 +244,9 @@ class EventLog:
             self.abort()
             raise AflSimError("events were logged out of the order of time")
         self._last_us = int(times[-1])
-        scheduled = rows[rows[:, 1] != EVALUATED, : len(DIGEST_COLUMNS)]
+        scheduled, counts = rows[:, : len(DIGEST_COLUMNS)], rows[:, 1] != EVALUATED
+        if not np.all(counts):
+            scheduled = scheduled[counts]
         self._hash.update(np.ascontiguousarray(scheduled).data)
         for index, text in contexts.items():
             self._texts[self._waiting + index] = text
@@ -272,6 +271,10 @@ class EventLog:
     def _write(self, count: int) -> None:
         if count:
             self._writer.write_batch(self._next_batch(count), row_group_size=count)
+
+
+def _nothing() -> None:
+    """The log is closed: who packs rows into its buffer is not told."""
 
 
 def schema() -> pa.Schema:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import struct
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.world.event_kinds import COMPUTED, DOWNLOADED
+from afl_sim.world.event_kinds import COMPUTED, DISPATCHED, DOWNLOADED, ROW
 
 Rows = npt.NDArray[np.int64]
 """Events of shape (events, columns), in the columns of `afl_sim.recording.events.COLUMNS`."""
 
-# What is packed for a task: instants of the ends of its download (-1 if it takes no time) and its
-# computation, the entry's number, and what its rows have in common.
-_TASK: Final = struct.Struct("<10q")
-_FIELDS: Final = ("sent", "downloaded", "computed", "number", "client", "task", "base_version",
-                  "bytes", "steps", "samples")  # fmt: skip
-_AT: Final = {name: index for index, name in enumerate(_FIELDS)}
-_ORDER: Final = ("time", "since", "number", "kind")
-# A row that is to come: its order among others at the same instant, and its columns.
-_TIME, _SINCE, _NUMBER, _KIND, _CLIENT, _TASK_NUMBER, _BASE, _BYTES, _STEPS, _SAMPLES = range(10)
+BLOCK: Final = 8192
+"""Rows of which a row group has a whole number."""
+
+TOLD: Final = ("sent", "number", "client", "task", "downloaded", "base_version", "computed",
+                "bytes", "steps", "samples")  # fmt: skip
+"""The columns of a task that is sent, and that nothing can disturb, until its rows are made of it.
+
+The number of the task in the queue of events is below 0, which no kind is. Instants are in
+microseconds: when it is sent and its legs end; -1 for a download that takes no time, whose row is
+logged on its own. ``bytes`` is the size of the download.
+"""
+
+_AT: Final = {name: index for index, name in enumerate(TOLD)}
+# A row that is to come has the columns of the log, and its order among others at the same instant.
+_TIME, _KIND, _CLIENT, _TASK, _VERSION, _BASE, _STALENESS, _BYTES, _STEPS, _SAMPLES = range(10)
+_SINCE, _NUMBER = 10, 11
+_LOG: Final = slice(0, 10)
 
 
 class RowsAhead:
@@ -31,47 +39,34 @@ class RowsAhead:
     other event happens at that instant, so among the rows of events its time alone decides. Among
     each other such rows are in order of time, of the instant at which the leg began, and of the
     number that the task has in the queue of events.
+
+    Args:
+        full: called when there is much in the buffer.
+
+    Attributes:
+        buffer: packed rows of the log, with one for each task that is sent (see `TOLD`).
+        most: how many bytes are much.
+        full: as above.
     """
 
-    def __init__(self) -> None:
-        self._packed = bytearray()
-        self._to_come: Rows = np.empty((0, 10), dtype=np.int64)
+    def __init__(self, full: Callable[[], None]) -> None:
+        self.buffer = bytearray()
+        self.most = BLOCK * ROW.size
+        self.full = full
+        self._to_come: Rows = np.empty((0, 12), dtype=np.int64)
         self._withdrawn: dict[int, int] = {}  # number -> since when
         self._versions: list[int] = [0]  # when each version was made that may still be asked for
         self._first_version = 0  # the first of them
         self.reached_us = 0
 
-    def add(
-        self,
-        sent: int,
-        downloaded: int,
-        computed: int,
-        number: int,
-        client: int,
-        task: int,
-        base_version: int,
-        bytes: int,
-        steps: int,
-        samples: int,
-        *,
-        _pack: Any = _TASK.pack,
-    ) -> None:
-        """Give the rows of a task that is sent.
-
-        Args:
-            sent, downloaded, computed: when it is sent and its legs end, in microseconds; -1 for a
-                download that takes no time, whose row the log has already.
-            number: of the task, in the queue of events.
-            client, task, base_version, bytes, steps, samples: columns of its rows; ``bytes`` is the
-                size of the download.
-        """
-        self._packed += _pack(
-            sent, downloaded, computed, number, client, task, base_version, bytes, steps, samples
-        )
-
     def __len__(self) -> int:
         """How many rows were not due when this was last looked at."""
         return len(self._to_come)
+
+    def clear(self) -> None:
+        """Forget all rows that are to come."""
+        self._to_come = self._to_come[:0]
+        self._withdrawn.clear()
 
     def withdraw(self, number: int, time_us: int) -> None:
         """Take back the rows of a task that are later than ``time_us``."""
@@ -90,20 +85,26 @@ class RowsAhead:
         """Events with the rows that have come due among them.
 
         Args:
-            rows: events in order of time.
+            rows: events in order of time, and those that tell of others (`TOLD`).
             contexts: what further belongs to a row, by the row's index.
 
         Returns:
             All of them, and the contexts by their new indices.
         """
+        rows = self._split(rows)
         until = max(self.reached_us, int(rows[-1, 0]) if len(rows) else 0)
         due = self._due(until)
-        version = self._versions_at(due[:, _TIME])
+        due[:, _VERSION] = self._versions_at(due[:, _TIME])
         if not len(due):
             return rows, contexts
         times = due[:, _TIME]
         places = np.searchsorted(rows[:, 0], times)
-        merged = np.insert(rows, places, _columns(due, version), axis=0)
+        of_due = np.zeros(len(rows) + len(due), dtype=bool)
+        of_due[places + np.arange(len(due))] = True
+        index = np.empty(len(of_due), dtype=np.int64)
+        index[of_due] = np.arange(len(rows), len(of_due))
+        index[~of_due] = np.arange(len(rows))
+        merged = np.concatenate([rows, due[:, _LOG]]).take(index, axis=0)  # whole rows are moved
         if contexts:
             shift = np.searchsorted(places, np.arange(len(rows)), side="right")
             contexts = {index + int(shift[index]): text for index, text in contexts.items()}
@@ -111,40 +112,60 @@ class RowsAhead:
 
     def _due(self, until: int) -> Rows:
         """Take out the rows before ``until``, in their order."""
-        self._unpack()
         if not len(self._to_come):
             return self._to_come
-        now = self._to_come[:, _TIME] < until
-        due, self._to_come = self._to_come[now], self._to_come[~now]
-        order = np.lexsort([due[:, i] for i in (_KIND, _NUMBER, _SINCE, _TIME)])
-        return due[order]
+        come = self._to_come[:, _TIME] < until
+        which, later = np.flatnonzero(come), np.flatnonzero(~come)
+        times = self._to_come[which, _TIME]
+        order = np.argsort(times, kind="stable")
+        times = times[order]
+        if np.any(times[1:] == times[:-1]):  # seldom
+            keys = [self._to_come[which, i] for i in (_KIND, _NUMBER, _SINCE, _TIME)]
+            order = np.lexsort(keys)
+        due = self._to_come.take(which[order], axis=0)
+        self._to_come = self._to_come.take(later, axis=0)
+        return due
 
-    def _unpack(self) -> None:
-        given = np.frombuffer(bytes(self._packed), dtype="<i8").reshape(-1, len(_FIELDS))
-        self._packed = bytearray()
-        loads = given[:, _AT["downloaded"]] >= 0
-        since = np.where(loads, given[:, _AT["downloaded"]], given[:, _AT["sent"]])
-        common = [_AT[name] for name in ("client", "task", "base_version")]
-        work = [_AT["steps"], _AT["samples"]]
-        computed = np.empty((len(given), 10), dtype=np.int64)
-        computed[:, _TIME] = given[:, _AT["computed"]]
-        computed[:, _SINCE] = since
-        computed[:, _KIND] = COMPUTED
-        computed[:, _BYTES] = 0
-        downloaded = computed[loads]
-        downloaded[:, _TIME] = given[loads, _AT["downloaded"]]
-        downloaded[:, _SINCE] = given[loads, _AT["sent"]]
-        downloaded[:, _KIND] = DOWNLOADED
-        downloaded[:, _BYTES] = given[loads, _AT["bytes"]]
-        for part, of in ((computed, given), (downloaded, given[loads])):
-            part[:, _NUMBER] = of[:, _AT["number"]]
-            part[:, [_CLIENT, _TASK_NUMBER, _BASE]] = of[:, common]
-            part[:, [_STEPS, _SAMPLES]] = of[:, work]
-        self._to_come = np.concatenate([self._to_come, downloaded, computed])
+    def _split(self, rows: Rows) -> Rows:
+        """Take what is to come out of rows that tell it; returns the rows of the log."""
+        tell = np.flatnonzero(rows[:, _KIND] < 0)
+        if len(tell):
+            given = rows[tell]
+            self._expect(given)
+            rows[tell, _KIND] = DISPATCHED
+            rows[tell, _VERSION] = given[:, _BASE]
+            rows[tell, _STALENESS] = -1
+            rows[tell, _BYTES] = 0
         if self._withdrawn:
             self._forget_withdrawn()
+        return rows
+
+    def _expect(self, given: Rows) -> None:
+        """Add the rows of the ends of legs to what is to come."""
+        parts = [self._to_come]
+        loads = given[:, _AT["downloaded"]] >= 0
+        downloads = given if np.all(loads) else given[loads]
+        since = np.where(loads, given[:, _AT["downloaded"]], given[:, _AT["sent"]])
+        for kind, told, end, begun in (
+            (DOWNLOADED, downloads, "downloaded", downloads[:, _AT["sent"]]),
+            (COMPUTED, given, "computed", since),
+        ):
+            part = np.empty((len(told), 12), dtype=np.int64)
+            part[:, _LOG] = told  # client, task, base version and work stay where they are
+            part[:, _TIME] = told[:, _AT[end]]
+            part[:, _KIND] = kind
+            part[:, _STALENESS] = -1
+            if kind == COMPUTED:
+                part[:, _BYTES] = 0
+            part[:, _SINCE] = begun
+            part[:, _NUMBER] = -told[:, _AT["number"]]
+            parts.append(part)
+        self._to_come = np.concatenate(parts)
 
     def _forget_withdrawn(self) -> None:
+        if not len(self._to_come):
+            self._withdrawn.clear()
+            return
         numbers = np.fromiter(self._withdrawn, np.int64, len(self._withdrawn))
         since = np.fromiter(self._withdrawn.values(), np.int64, len(self._withdrawn))
         order = np.argsort(numbers)
@@ -162,11 +183,3 @@ class RowsAhead:
         self._first_version += past
         del self._versions[:past]
         return versions
-
-
-def _columns(due: Rows, version: Rows) -> Rows:
-    """Rows that are due, in the columns of the log."""
-    staleness = np.full(len(due), -1)
-    columns = (_TIME, _KIND, _CLIENT, _TASK_NUMBER, version, _BASE, staleness, _BYTES, _STEPS,
-               _SAMPLES)  # fmt: skip
-    return np.stack([due[:, each] if isinstance(each, int) else each for each in columns], axis=1)

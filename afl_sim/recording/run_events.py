@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from afl_sim.errors import RunFolderError
-from afl_sim.recording.contents import batches_of, count_rows, last_value, read_table
 from afl_sim.recording.folder import EVENTS
+from afl_sim.recording.parquet import batches_of, count_rows, last_value, read_table
 
 if TYPE_CHECKING:
     import pandas as pd

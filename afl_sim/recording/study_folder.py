@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from afl_sim.errors import AflSimError
 from afl_sim.recording.files import refuse_link, write_bytes
-from afl_sim.recording.folder import STUDY, STUDY_SOURCE, Folder, as_json
+from afl_sim.recording.folder import STUDY, STUDY_SOURCE
+from afl_sim.recording.result_folder import Folder, as_json
 
 
 class StudyFolder(Folder):

@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.recording.columns import Column, Columns, columns_of
-from afl_sim.world.event_kinds import ARRIVED, DISPATCHED, DOWNLOADED, KIND_NAMES
+from afl_sim.world.event_kinds import (
+    ARRIVED,
+    DISPATCHED,
+    DOWNLOADED,
+    KIND_NAMES,
+    REFRESHED,
+    REQUESTED,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +28,9 @@ FATES: Final = ("in flight", "arrived", "aggregated", "discarded", "cancelled", 
 
 _NAMES: Final = ("client", "task", "base_version")
 _AMOUNTS: Final = ("steps", "samples")
+_ROOM: Final = 8  # numbers of tasks for each row of events
 _TIMES: Final = (*MILESTONES, "queued", "aggregated", "discarded")
+_REFRESH: Final = ("requested", "refreshed")
 
 
 def task_table(events: pd.DataFrame) -> pd.DataFrame:
@@ -34,8 +43,9 @@ def task_table(events: pd.DataFrame) -> pd.DataFrame:
         Columns ``client``, ``task``, ``base_version``; the times in microseconds at which it was
         ``dispatched``, ``downloaded``, ``started``, ``computed``, ``arrived``, ``cancelled``,
         ``failed`` and first ``aggregated`` (``<NA>`` where it never was), ``started`` being later
-        than ``downloaded`` by the wait in its client's queue; ``ended``, the first of arrived,
-        cancelled and failed; ``version`` (that its update first went into), ``staleness``,
+        than ``downloaded`` by the wait in its client's queue; ``requested`` and ``refreshed``,
+        between which its computation stood still for a newer model; ``ended``, the first of
+        arrived, cancelled and failed; ``version`` (that its update first went into), ``staleness``,
         ``steps``, ``samples`` and ``bytes`` (down and up); ``fate``: ``aggregated``,
         ``discarded``, ``arrived`` (and still in a buffer), ``cancelled``, ``failed`` or
         ``in flight``.
@@ -59,8 +69,9 @@ def task_columns(events: Columns) -> dict[str, Column]:
     Args:
         events: the integers of an event log by column, -1 where one is absent. ``base_version``,
             ``bytes``, ``steps`` and ``samples`` may be left out. With a further column
-            ``link_us``, the table has ``down_bytes`` and ``up_bytes``, ``down_link_us`` and
-            ``up_link_us``, of the first row that says that the transfer is over.
+            ``link_us``, the table has ``down_bytes``, ``fresh_bytes`` and ``up_bytes``,
+            ``down_link_us``, ``fresh_link_us`` and ``up_link_us``, of the first row that says that
+            the transfer is over.
     """
     return _tasks_and_rows(events)[0]
 
@@ -128,10 +139,18 @@ def _tasks_and_rows(
         if name == "aggregated":
             table["version"] = first_of(chosen, "version")
             table["staleness"] = first_of(chosen, "staleness")
+    asks = bool((kind == REQUESTED).any())
+    for name in _REFRESH:
+        if asks:
+            table[name] = first_of(kind == KIND_NAMES.index(name), "time_us")
+        else:
+            table[name] = np.full(len(sent), -1, dtype=np.int64)
     # What is recalled from a queue has a computation of no length; who need not queue has no row.
     turn = np.where(table["queued"] >= 0, table["computed"], table["downloaded"])
     table["started"] = np.where(table["started"] >= 0, table["started"], turn)
     moved = (kind == DOWNLOADED) | (kind == ARRIVED)
+    if asks:
+        moved |= kind == REFRESHED
     if "bytes" in events:
         table["bytes"] = np.zeros(len(sent), dtype=np.int64)
         np.add.at(table["bytes"], task_of[moved], events["bytes"][moved])
@@ -149,37 +168,52 @@ def _tasks_and_rows(
     for name in ("arrived", "discarded", "aggregated", "cancelled", "failed"):
         table["fate"][table[name] >= 0] = FATES.index(name)
     if "link_us" in events:
-        for way, end in (("down", DOWNLOADED), ("up", ARRIVED)):
+        for way, end in (("down", DOWNLOADED), ("fresh", REFRESHED), ("up", ARRIVED)):
             table[f"{way}_bytes"] = first_of(kind == end, "bytes")
             table[f"{way}_link_us"] = first_of(kind == end, "link_us")
     del table["queued"], table["discarded"]
     return table, task_of, listed
 
 
-def _keys(events: Columns) -> npt.NDArray[np.uint64]:
-    """One number for each client and task."""
-    client = events["client"]
-    if client.size and client.max() >= 1 << 31:  # no room beside the task: their order will do
-        client = np.unique(client, return_inverse=True)[1]
-    clients, tasks = client.astype(np.uint64), events["task"].astype(np.uint64)
-    keys: npt.NDArray[np.uint64] = (clients << np.uint64(32)) + tasks
-    return keys
-
-
 def _dispatches(events: Columns) -> tuple[Column, Column]:
     """The rows in which tasks are first dispatched, in order; and of each row the place of its task
     among them, -1 if it is of none of them."""
-    keys = _keys(events)
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    group_of = np.empty(len(keys), dtype=np.int64)
-    group_of[order] = np.cumsum(np.append(False, ordered[1:] != ordered[:-1])[: len(keys)])
-    groups = int(group_of.max()) + 1 if len(keys) else 0
-    sent = np.flatnonzero(events["kind"] == DISPATCHED)[::-1]  # so that the first is written last
+    group_of, groups = _groups(events["client"], events["task"])
+    sent = np.flatnonzero(events["kind"] == DISPATCHED)
     first = np.full(groups, -1, dtype=np.int64)
-    first[group_of[sent]] = sent
-    there = np.flatnonzero(first >= 0)
-    in_order = there[np.argsort(first[there])]
+    first[group_of[sent[::-1]]] = sent[::-1]  # so that the first is written last
+    sent = sent[first[group_of[sent]] == sent]
     place = np.full(groups, -1, dtype=np.int64)
-    place[in_order] = np.arange(len(in_order))
-    return first[in_order], place[group_of]
+    place[group_of[sent]] = np.arange(len(sent))
+    return sent, place[group_of]
+
+
+def _groups(client: Column, task: Column, room: int = _ROOM) -> tuple[Column, int]:
+    """For each row a number that all rows of its task have and no others; and how many there are.
+
+    Not all of them need occur.
+
+    Args:
+        client, task: the tasks.
+        room: numbers for each row. If they do not suffice, rows are sorted, which takes longer.
+    """
+    if not len(client):
+        return np.empty(0, dtype=np.int64), 0
+    lowest = int(client.min())
+    clients = int(client.max()) - lowest + 1
+    if clients <= room * len(client):
+        row = client - lowest
+        first = np.full(clients, np.iinfo(np.int64).max)
+        last = np.full(clients, -1, dtype=np.int64)
+        np.minimum.at(first, row, task)
+        np.maximum.at(last, row, task)
+        there = last >= first
+        if (last[there].astype(np.float64) - first[there] + 1).sum() <= room * len(client):
+            lengths = np.where(there, last - first + 1, 0)
+            ends = np.cumsum(lengths)
+            return (ends - lengths - first)[row] + task, int(ends[-1])
+    order = np.lexsort((task, client))
+    new = (np.diff(client[order]) != 0) | (np.diff(task[order]) != 0)
+    group_of = np.empty(len(client), dtype=np.int64)
+    group_of[order] = np.cumsum(np.append(False, new))
+    return group_of, int(group_of[order[-1]]) + 1

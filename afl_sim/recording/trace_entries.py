@@ -102,11 +102,26 @@ def _legs(task: dict[str, int], begin: int, end: int) -> Iterator[tuple[str, int
     for leg, milestone in LEGS:
         reached = task[milestone]
         leg_end = end if reached < 0 else min(reached, end)
-        if leg_end > begin:
+        if leg == "compute" and task["requested"] >= 0:
+            yield from _refreshed(task, begin, leg_end)
+        elif leg_end > begin:
             yield leg, begin, leg_end
         if reached < 0:
             return
         begin = leg_end
+
+
+def _refreshed(task: dict[str, int], begin: int, end: int) -> Iterator[tuple[str, int, int]]:
+    """The legs of a computation that stood still while a newer model was downloaded."""
+    stopped = task["requested"]
+    resumed = end if task["refreshed"] < 0 else task["refreshed"]
+    for leg, leg_begin, leg_end in (
+        ("compute", begin, stopped),
+        ("download", stopped, resumed),
+        ("compute", resumed, end),
+    ):
+        if leg_end > leg_begin:
+            yield leg, leg_begin, leg_end
 
 
 def server_tracks(versions: Mapping[str, Any], lanes: Lanes) -> list[int]:

@@ -162,7 +162,8 @@ def resume(
 
     Args:
         path: the run folder.
-        progress, stop_wanted: as for `simulate`.
+        progress: as for `simulate`; about ten times a second while the schedule is replayed.
+        stop_wanted: as for `simulate`.
         notice: called with one line if a checkpoint is damaged.
         execution: where the rest of the tasks run; by default where they ran before.
         executors: as for `simulate`.

@@ -129,6 +129,7 @@ def _needs(scenario: Scenario) -> tuple[ModelCost, int, int]:
     strategy = strategy_of(scenario)
     copies = int(settings_of(scenario).proximal > 0) + int(corrects(strategy))
     copies += 2 * (strategy.gradients_per_step - 1)  # each has a model, beside the gradient before
+    copies += strategy.refreshes  # the model that is merged
     copies += isinstance(scenario.training.personalization, Ditto)
     return model_cost_of(scenario), optimizer_states(scenario), copies
 

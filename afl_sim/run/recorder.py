@@ -20,10 +20,10 @@ from afl_sim.recording import (
     load_run,
     write_trace,
 )
-from afl_sim.recording.contents import first_rows
 from afl_sim.recording.events import COLUMNS
 from afl_sim.recording.files import write_bytes
 from afl_sim.recording.metrics import EvaluationRow
+from afl_sim.recording.parquet import first_rows
 from afl_sim.recording.shares import MOST_CLIENTS, partition_file
 from afl_sim.recording.sinks import open_sinks
 from afl_sim.run.identity import Identity, processor

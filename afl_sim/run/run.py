@@ -168,12 +168,15 @@ class _Clock:
         return Ending(self.world.time_us, "none")
 
     def _on_version(self) -> None:
-        """Report a version, even the one with which the run ends."""
+        """Report a version, even the one with which the run ends.
+
+        While old versions are replayed, the pulse reports often enough.
+        """
         if not self._has_version:
             self._has_version = True
             if self._observer.first_version is not None:
                 self._observer.first_version()
-        if self._observer.progress is not None:
+        if self._observer.progress is not None and not self._half.replaying:
             self._report()
 
     def _after_version(self, version: int) -> None:
@@ -182,15 +185,17 @@ class _Clock:
         Raises:
             KeyboardInterrupt: the run should stop.
         """
-        if self._half.replays(version):
-            return
-        if self._half.trains:
+        trains = self._half.trains
+        if trains:
+            if self._half.replays(version):
+                return
             self._searches.end()
         if monotonic() >= self._look_at:
             self._recorder.folder.check_there()
             self._look_at = monotonic() + _LOOK_EVERY
         stop = self._pulse.version_made()
-        self._half.save_checkpoint(version, stop)
+        if trains:
+            self._half.save_checkpoint(version, stop)
         if stop:
             raise KeyboardInterrupt
 

@@ -22,12 +22,17 @@ _MOST_EVENTS = 1 << 18
 def standing_still(scenario: Scenario) -> Iterator[Problem]:
     """The errors at the start of a run whose tasks may take no time, as (key path, message).
 
-    Nothing is trained. If every task takes time, nothing is tried either.
+    Nothing is trained. If every task takes time, nothing is tried either. For a strategy that reads
+    how long clients compute, it is their computations that must take time.
     """
     strategy = strategy_of(scenario)
-    reads = strategy.reads_results or scenario.server.selection.reads_results
-    if reads or not may_take_no_time(scenario):
+    if strategy.reads_results or scenario.server.selection.reads_results:
         return
+    what = "tasks"
+    if not may_take_no_time(scenario):
+        if not (strategy.reads_timing and may_compute_at_once(scenario)):
+            return
+        what = "steps"
     samples = scenario.training.samples_per_step or 1
     world = World(
         scenario,
@@ -44,7 +49,7 @@ def standing_still(scenario: Scenario) -> Iterator[Problem]:
     except AflSimError as error:
         yield (
             ("clients", "compute"),
-            f"tasks may take no time at all, and {error}; expected durations above 0",
+            f"{what} may take no time at all, and {error}; expected durations above 0",
         )
 
 
@@ -59,14 +64,22 @@ def may_take_no_time(scenario: Scenario) -> bool:
     return any(_may_take_no_time(part) for part in scenario.clients.parts())
 
 
+def may_compute_at_once(scenario: Scenario) -> bool:
+    """Whether a client's steps can take no time, beside what it waits before the first."""
+    return any(_may_compute_at_once(part) for part in scenario.clients.parts())
+
+
+def _may_compute_at_once(clients: Clients) -> bool:
+    compute = clients.compute
+    return clients.devices is None and not (compute.speed.positive and compute.jitter.positive)
+
+
 def _may_take_no_time(clients: Clients) -> bool:
     compute, network = clients.compute, clients.network
-    if clients.devices is not None:
+    if not _may_compute_at_once(clients):
         return False
-    takes_time = (
-        (compute.speed.positive and compute.jitter.positive)
-        or compute.jitter_seconds.positive
-        or any(_takes_time(link) for link in (network.download, network.upload))
+    takes_time = compute.jitter_seconds.positive or any(
+        _takes_time(link) for link in (network.download, network.upload)
     )
     return not takes_time
 

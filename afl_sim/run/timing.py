@@ -18,6 +18,8 @@ class NumericHalf(Protocol):
         scenario: the scenario whose clock is turned.
         learner: answers the world's calls.
         trains: whether there are numbers.
+        replaying: whether the clock is still on its way to the checkpoint that the run goes on
+            from.
     """
 
     trains: bool
@@ -26,6 +28,8 @@ class NumericHalf(Protocol):
     def scenario(self) -> Scenario: ...
     @property
     def learner(self) -> Learner: ...
+    @property
+    def replaying(self) -> bool: ...
 
     def replays(self, version: int) -> bool:
         """Whether this version was recorded before, so that nothing is due for it."""
@@ -59,6 +63,7 @@ class TimingOnly:
     """
 
     trains = False
+    replaying = False
 
     def __init__(self, scenario: Scenario, began: float) -> None:
         self.scenario = scenario.model_copy(update={"stop": scenario.stop.untrained})

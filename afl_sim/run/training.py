@@ -113,6 +113,11 @@ class Training:
             self._replay = Replay(found, self._recorder, self._numbers)
             self.learner = self._replay.learner
 
+    @property
+    def replaying(self) -> bool:
+        """Whether the clock is still on its way to the checkpoint that the run goes on from."""
+        return self._replay is not None and not self._replay.learner.attached
+
     def replays(self, version: int) -> bool:
         """Whether this version lies before the checkpoint that the run goes on from.
 

@@ -89,6 +89,8 @@ class _Counting(NullLearner):
         own_models: whether evaluations test what clients have made of the model.
     """
 
+    follows = True
+
     def __init__(self, goes_on: bool, own_models: bool) -> None:
         self.tasks = self.steps = self.samples = self.evaluations = 0
         self._goes_on = goes_on

@@ -88,6 +88,9 @@ class Strategy(Checked):
     gradients_per_step: ClassVar[int] = 1
     """How many gradients a local step computes; it takes so many times as long, where the scenario
     gives the time of a sample or of a step."""
+    refreshes: ClassVar[bool] = False
+    """The schedule sends tasks with ``refresh_after``: clients ask for the newest model on the way,
+    and merge it into their own by `refresh_weight`."""
     queues_at_clients: ClassVar[bool] = False
     """The schedule sends tasks to clients at work. This implies ``clients.queue: fifo``."""
     polls: ClassVar[bool] = False
@@ -95,6 +98,12 @@ class Strategy(Checked):
     assigns_steps: ClassVar[bool] = False
     """The schedule gives clients numbers of steps by the time that a step takes, so a task's time
     must depend on its steps."""
+    gives_steps: ClassVar[bool] = False
+    """Every task is sent with a number of steps, so ``training.epochs`` and ``training.steps`` have
+    no effect."""
+    reads_timing: ClassVar[bool] = False
+    """The schedule uses `ServerView.timing`, so computations must take time, and clients that leave
+    must not send part of their work."""
     needs_mean_times: ClassVar[bool] = False
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
     needs_unbiased_updates: ClassVar[bool] = False
@@ -103,6 +112,9 @@ class Strategy(Checked):
     waits_for_all: ClassVar[bool] = False
     """The first version needs an update of every client. Fleets with a client that never takes part
     are then refused."""
+    waits_again: ClassVar[bool] = False
+    """Each later version needs an update of every client, too, that has come since the one
+    before."""
     reads_results: ClassVar[bool] = False
     """The schedule uses `ServerView.result` or `measure`, so it cannot run without training."""
     buffers_by_rule: ClassVar[bool] = False
@@ -221,6 +233,21 @@ class Strategy(Checked):
         gradient methods have it, and they say so by ``gradients_per_step = 2``.
         """
         return None
+
+    def refresh_weight(self, base_version: int, fresh_version: int) -> float:
+        """The weight b of a fresh model w', which a client merges into its own during a task.
+
+        Its parameters w become ``(1 - b) w + b w'``, and its optimizer goes on as it is. It is for
+        strategies with ``refreshes = True``.
+
+        Args:
+            base_version: the version that the task began with.
+            fresh_version: the version of w'. It is larger: else there is nothing to merge.
+
+        Returns:
+            A number from 0 to 1; by default 1, so that the client goes on from w'.
+        """
+        return 1.0
 
     def proximal_factor(self, params: Tensor, state: State, client: Client) -> float:
         """A factor on the weight of the proximal term of a client's task; by default 1."""

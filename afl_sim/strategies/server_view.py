@@ -121,10 +121,13 @@ class ServerView(Protocol):
     def timing(self, task: TaskView, /) -> Timing:
         """What the client reports of the time of its task: how long it waited and computed.
 
-        It is known once the update has arrived. A task that was recalled or polled has no report.
+        It is known once the update has arrived. A task that was recalled or polled has no report,
+        nor has one that a client cuts short when it leaves. A strategy that asks for it declares
+        ``reads_timing = True``. Fleets with ``on_leave: partial`` are then refused before the run.
 
         Raises:
-            ScheduleError: the update has not arrived, or has been used, recalled or polled.
+            ScheduleError: the update has not arrived, or has been used, recalled, polled or cut
+                short.
         """
 
     def uniform(self, purpose: str, client: int = 0, k: int = 0) -> float:
@@ -228,6 +231,7 @@ class ServerView(Protocol):
         retry: bool = True,
         lr_factor: float = 1.0,
         messages: int = 1,
+        refresh_after: float | None = None,
     ) -> TaskView: ...
 
     @overload
@@ -242,6 +246,7 @@ class ServerView(Protocol):
         retry: bool = True,
         lr_factor: float = 1.0,
         messages: int = 1,
+        refresh_after: float | None = None,
     ) -> list[TaskView]: ...
 
     def dispatch(
@@ -255,6 +260,7 @@ class ServerView(Protocol):
         retry: bool = True,
         lr_factor: float = 1.0,
         messages: int = 1,
+        refresh_after: float | None = None,
     ) -> TaskView | list[TaskView]:
         """Send the current model to a client, or to several in turn, and have them train.
 
@@ -270,19 +276,27 @@ class ServerView(Protocol):
             lr_factor: a factor on the client's learning rate in this task.
             messages: how often the client compresses its update, each time with new draws, and
                 sends it. The server gets the mean. The upload has so many times the bytes.
+            refresh_after: the share of the steps after which the client asks for the newest model,
+                from 0 to 1. It stands still while it downloads a newer one, merges it into its own
+                (`Strategy.refresh_weight`) and goes on. At least one step comes before and after;
+                a task of one step does not ask. The strategy declares ``refreshes = True``.
 
         Example:
             ``cohort = server.dispatch(server.pick(10))``
 
         Raises:
             ScheduleError: a client has a task already, does not exist, or queues tasks and is to
-                wait for a poll.
+                wait for a poll; or ``refresh_after`` is no share, or is not declared.
         """
 
-    def send(self, n: int = 1) -> list[TaskView]:
+    def send(self, n: int = 1, *, refresh_after: float | None = None) -> list[TaskView]:
         """Send the current model to n clients, drawn as by `workers`. Returns the tasks.
 
         If a task fails and no `wait` waits for it, another client is drawn in its place.
+
+        Args:
+            n: how many.
+            refresh_after: as in `dispatch`.
         """
 
     def cancel(self, task: TaskView, /) -> None:
@@ -313,8 +327,9 @@ class ServerView(Protocol):
         """Take what the client has done so far. Returns the task that this ends.
 
         The client continues from there with its next task, which has the same limit of steps. The
-        polled task arrives after its upload. It has failed if the client had crashed unnoticed. The
-        strategy declares ``polls = True``.
+        polled task arrives after its upload. It has failed if the client had crashed unnoticed. If
+        the client's battery is low, the next task is sent once it is charged, and the client is
+        away until then. The strategy declares ``polls = True``.
 
         Args:
             client: the client.

@@ -49,7 +49,7 @@ def study_html(
 
 def _columns(runs: Sequence[Run], frame: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """Heading and written values of the columns: names, what varies, and measures."""
-    from afl_sim.analysis.compare import comparison, texts_of
+    from afl_sim.analysis.compared_runs import comparison, texts_of
     from afl_sim.analysis.frame import HEADINGS
 
     measured = frame.attrs[HEADINGS]

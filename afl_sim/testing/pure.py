@@ -25,6 +25,7 @@ HOOKS = (
     "starting_point",
     "correction",
     "second_point",
+    "refresh_weight",
     "proximal_factor",
     "client_state",
 )

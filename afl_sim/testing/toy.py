@@ -138,8 +138,11 @@ class Quadratics:
         if start[SIZE]:
             return LocalResult(start, target - begin - shift, loss)
         end = begin
-        for _ in range(steps):
+        fresh = phase.fresh
+        for step in range(1, steps + 1):
             end = end - LR * lr_factor * (end - target + shift)
+            if fresh is not None and step == fresh.after:
+                end = (1 - fresh.weight) * end + fresh.weight * fresh.model[:SIZE]
         return LocalResult(torch.cat([end, start[SIZE:]]), end - begin, loss)
 
 

@@ -23,6 +23,7 @@ class EverybodyInTurn:
 
     reads_results = False
     waits_for_all = False
+    waits_again = False
     queues_at_clients = False
 
     def schedule(self, server: Any) -> Iterator[Any]:

@@ -41,11 +41,11 @@ class Interval:
 
 def interval(values: npt.ArrayLike, level: float = 1 - FALSE_ALARM / COMPARISONS) -> Interval:
     """Student's interval for the mean of independent, about normal values."""
-    from scipy import stats
+    from scipy.special import stdtrit  # scipy.stats takes long to import
 
     sample = np.asarray(values, dtype=float)
     count = len(sample)
-    quantile = float(stats.t.isf((1 - level) / 2, count - 1))
+    quantile = -float(stdtrit(count - 1, (1 - level) / 2))
     spread = float(sample.std(ddof=1))
     # Statistics that do not vary (an exact identity) still carry rounding errors.
     rounding = 1e-9 * max(1.0, float(np.abs(sample).max()))

@@ -26,6 +26,7 @@ class PoissonTasks:
 
     reads_results = False
     waits_for_all = False
+    waits_again = False
     queues_at_clients = False
 
     def __init__(self, rate: float) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.scenario.distributions.draws import draw
+from afl_sim.scenario.distributions.draws import drawer
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.scenario.sections.faults import Faults as FaultsSpec
 from afl_sim.streams import Streams
@@ -25,9 +25,11 @@ from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.memory import WithoutSome
 from afl_sim.world.clients.next_draws import NextDraws
+from afl_sim.world.clients.next_tasks import NextTasks
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
+from afl_sim.world.clients.refreshing import RefreshingFleet
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clients.selection import build as build_selector
 from afl_sim.world.clients.undisturbed import LogAhead
@@ -88,6 +90,7 @@ def build_parts(
     *,
     reads_results: bool,
     queues: bool,
+    refreshes: bool,
     on_version: Callable[[], None],
     ahead: LogAhead | None,
     batteries: Batteries | None = None,
@@ -104,6 +107,7 @@ def build_parts(
         outages: when the server is down.
         reads_results: whether the schedule may read results.
         queues: whether clients queue tasks that they are sent while they have one.
+        refreshes: whether clients ask for the newest model during a task.
         on_version: called after each new version.
         ahead: takes rows of the log ahead of their time; None if the log does not.
         batteries: of clients; None if none has one.
@@ -127,12 +131,14 @@ def build_parts(
     faults = _faults(grouping, streams)
     leaving = _leaving(grouping, availability)
     disturbed = durations.contended or durations.vary or outages.happen
-    if disturbed or queues or faults is not None or leaving is not None:
+    if disturbed or queues or refreshes or faults is not None or leaving is not None:
         ahead = None
 
     def build_fleet(reports: Reports) -> Fleet:
         if queues:
             return QueueingFleet(env, workload, durations, outages, faults, reports)
+        if refreshes:
+            return RefreshingFleet(env, workload, durations, outages, faults, reports)
         return Fleet(env, workload, durations, outages, faults, reports, ahead)
 
     sender = Sender(
@@ -147,7 +153,9 @@ def build_parts(
         leaving=leaving,
         build_fleet=build_fleet,
     )
-    if durations.per_task or durations.per_client:
+    if durations.in_blocks and workload.alike and workload.personal is None and not queues:
+        idle.watch(NextTasks(durations, workload, sender.sent, sender.plans).expect)
+    elif durations.per_task or durations.per_client:
         following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
         idle.watch(following.expect)
     alarm = Alarm(env, outages)
@@ -227,6 +235,7 @@ def _durations(
         vary=any(part.varies for part in drawing),
         steady=all(part.steady for part in (*downloads, *uploads))
         and all(link.steady for link in links),
+        alike=grouping.members is None,
         per_task=sorted({name for part in drawing for name in part.per_task}),
         per_client=sorted({name for part in drawing for name in part.per_client}),
     )
@@ -254,8 +263,9 @@ def _faults(grouping: Grouping, streams: Streams) -> AnyFaults | None:
 
 def _server_times(scenario: Scenario, streams: Streams) -> ServerTimes:
     law = scenario.server.aggregation_seconds
+    seconds = drawer(law, streams, "server.aggregation")
     return ServerTimes(
-        aggregation=lambda number: draw(law, streams, "server.aggregation", 0, number),
+        aggregation=None if law.constant == 0 else lambda number: seconds(0, number),
         evaluation=evaluation_seconds(scenario, streams),
     )
 

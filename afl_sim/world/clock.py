@@ -30,29 +30,28 @@ class Clock(simpy.Environment):
 
     Attributes:
         now_us: the clock.
-        due: what is due at each later instant: one entry, or a list of them.
+        due: what is due at each later instant: one entry, or a list of them. Or what passes then
+            without being an event: a task, or a dictionary of tasks (`watch`).
+        instants: a heap of the instants at which something is due, and of others.
         number: that of the latest entry.
     """
 
     def __init__(self) -> None:
         super().__init__(initial_time=0)
         self.now_us = 0
-        self.due: dict[int, Entry | list[Entry]] = {}
-        self._instants: list[int] = []  # a heap; it may have more than `due`
+        self.due: dict[int, Entry | list[Entry] | Task | dict[Task, None]] = {}
+        self.instants: list[int] = []
         self._here: list[Entry] = []  # a heap: what is left to do at this instant
         self.number = 0
         self._paused = False
-        self._taken: dict[int, Any] = {}
         self._meet: Callable[[int], None] = _nobody
 
-    def watch(self, instants: dict[int, Any], meet: Callable[[int], None]) -> None:
-        """Call ``meet`` whenever something is put at one of some instants.
+    def watch(self, meet: Callable[[int], None]) -> None:
+        """Call ``meet`` with an instant before an event is put where `due` has tasks that pass.
 
-        Args:
-            instants: the instants, as keys; they may change.
-            meet: called with the instant.
+        It takes them out of `due`.
         """
-        self._taken, self._meet = instants, meet
+        self._meet = meet
 
     def schedule(
         self, event: simpy.Event, priority: EventPriority = NORMAL, delay: float = 0
@@ -88,7 +87,9 @@ class Clock(simpy.Environment):
     def withdraw(self, at_us: int, number: int) -> None:
         """Take back the entry of this number, which is due at a later instant."""
         there = self.due[at_us]
-        left = [each for each in there if each[3] != number] if type(there) is list else []
+        left: list[Entry] = []
+        if isinstance(there, list):
+            left = [each for each in there if each[3] != number]
         if left:
             self.due[at_us] = left
         else:
@@ -100,15 +101,18 @@ class Clock(simpy.Environment):
         for there in self.due.values():
             if found > entries:
                 break
-            found += len(there) if isinstance(there, list) else 1
+            if isinstance(there, list):
+                found += len(there)
+            elif isinstance(there, tuple):
+                found += 1
         return found > entries
 
     def peek(self) -> float:
         """The instant of the next event; infinite if there is none."""
         if self._here:
             return self._now
-        instants, due = self._instants, self.due
-        while instants and instants[0] not in due:
+        instants, due = self.instants, self.due
+        while instants and not isinstance(due.get(instants[0]), tuple | list):
             heappop(instants)
         return instants[0] if instants else math.inf
 
@@ -133,9 +137,11 @@ class Clock(simpy.Environment):
         """
         self._paused = False
         for done in range(most):
-            if self._paused or (not self._here and not self._move_on(end)):
+            if self._paused:
                 return done
-            entry = heappop(self._here)
+            entry = heappop(self._here) if self._here else self._move_on(end)
+            if entry is None:
+                return done
             event = entry[4]
             if type(event) is Task:
                 if event.pending is entry:
@@ -157,30 +163,32 @@ class Clock(simpy.Environment):
         there = self.due.get(at_us)
         if there is None:
             self.due[at_us] = entry
-            heappush(self._instants, at_us)
-        elif type(there) is list:
+            heappush(self.instants, at_us)
+        elif isinstance(there, list):
             there.append(entry)
+        elif isinstance(there, tuple):
+            self.due[at_us] = [there, entry]
         else:
-            self.due[at_us] = [there, entry]  # type: ignore[list-item]
-        if at_us in self._taken:
             self._meet(at_us)
+            self.put(at_us, entry)
 
-    def _move_on(self, end: float) -> bool:
-        """Move on to the next instant, if it is before ``end``; whether there is one."""
-        instants = self._instants
+    def _move_on(self, end: float) -> Entry | None:
+        """Move on to the next instant, if it is before ``end``; returns what comes first then."""
+        instants = self.instants
         while instants and instants[0] < end:
             at_us = heappop(instants)
             there = self.due.pop(at_us, None)
-            if there is None:
-                continue  # what was due was withdrawn
-            self._now = self.now_us = at_us
-            if type(there) is list:
+            if isinstance(there, tuple):
+                self._now = self.now_us = at_us
+                return there
+            if isinstance(there, list):
+                self._now = self.now_us = at_us
                 heapify(there)
                 self._here = there
-            else:
-                self._here.append(there)  # type: ignore[arg-type]
-            return True
-        return False
+                return heappop(there)
+            if there is not None:  # what was due was withdrawn
+                self.due[at_us] = there
+        return None
 
 
 def _nobody(at_us: int) -> None:

@@ -30,6 +30,9 @@ class Evaluations:
         ledger: counts and logs.
         stop: is told if a metric reaches its value.
         account: what the run uses and costs, if that is counted.
+
+    Attributes:
+        every_versions: after so many versions `on_version` evaluates; None if it never does.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Evaluations:
         account: Account | None = None,
     ) -> None:
         self._env = env
-        self._every_versions = scenario.evaluation.every_versions
+        self.every_versions = scenario.evaluation.every_versions
         self._every_seconds = scenario.evaluation.every_seconds
         self._targets = [
             (name, value, scenario.evaluation.better(name))
@@ -70,7 +73,7 @@ class Evaluations:
 
     def on_version(self) -> None:
         """Evaluate the version just made, if it is its turn."""
-        every = self._every_versions
+        every = self.every_versions
         if every is not None and self._ledger.version % every == 0:
             self._evaluate(self._env.now_us)
 

@@ -15,6 +15,10 @@ class Learner(Protocol):
 
     What it returns never decides when something happens, except if a stop rule or a strategy reads
     results.
+
+    Attributes:
+        follows: whether it is to be told of each task that is sent, of each update that arrives,
+            and of versions. Where it is not there, it is.
     """
 
     def start(self, task: Task, after: Task | None) -> None:
@@ -22,6 +26,12 @@ class Learner(Protocol):
 
     def recall(self, task: Task) -> None:
         """A task was ended early; ``task.steps`` says how many steps were done."""
+
+    def refresh(self, task: Task) -> None:
+        """The client has done ``task.fresh_step`` steps, and asks for the newest model.
+
+        It gets ``task.fresh_version``, which is the server's version now; or none, if that is -1.
+        """
 
     def arrive(self, task: Task) -> None:
         """An update arrived: what the client keeps for itself counts from now on."""
@@ -51,3 +61,8 @@ class Learner(Protocol):
 
     def client_accuracies(self, time_us: int, version: int) -> list[float]:
         """The current model's accuracy on each client's own test samples, for a schedule."""
+
+
+def follows(learner: Learner) -> bool:
+    """Whether `Learner.start`, `Learner.arrive` and `Learner.aggregate` are to be called."""
+    return bool(getattr(learner, "follows", True))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from afl_sim.errors import ScenarioError
 
 MICROSECONDS: Final = 1_000_000
@@ -35,3 +38,14 @@ def to_microseconds(seconds: float, key: str) -> int:
     if rest > 0.5 or (rest == 0.5 and below & 1):
         return below + 1
     return below or 1
+
+
+def all_to_microseconds(seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """`to_microseconds` of many durations at once; -1 where it would raise an error, or nearly.
+
+    Those are left to it, so that an error comes when the duration is wanted.
+    """
+    exact = seconds * MICROSECONDS
+    usual = (exact >= 0) & (exact < _WHOLE)
+    rounded = np.maximum(np.rint(np.where(usual, exact, 0.0)), 1.0)  # ties go to even numbers
+    return np.where(usual, rounded, -1.0).astype(np.int64)

@@ -55,6 +55,10 @@ class Scheduled(Protocol):
     def waits_for_all(self) -> bool:
         """Whether there is no version before every client has sent an update."""
 
+    @property
+    def waits_again(self) -> bool:
+        """Whether that holds for each later version, too, and updates since the one before."""
+
     def schedule(self, server: Any) -> Schedule:  # it sees the server as a `ServerView`
         """The server's process."""
 
@@ -142,12 +146,14 @@ class World:
             self._outages,
             reads_results=strategy.reads_results,
             queues=queues,
+            refreshes=bool(getattr(strategy, "refreshes", False)),
             on_version=self._on_version,
             ahead=ahead,
             batteries=None if account is None else account.batteries,
         )
         if account is not None and account.batteries is not None:
             account.batteries.on_low = self._charge
+            self._parts.sender.runs_low = lambda task: account.runs_low(task.client, task.number)
         if account is not None and account.counted.by_sample:
             self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
@@ -156,9 +162,13 @@ class World:
             self.server = self._adaptive = AdaptiveServer(
                 self._parts, strategy, streams, queues, scenario.server.adaptive
             )
-        self._outlook = Outlook(self._parts, self._background, strategy.waits_for_all)
+        self._outlook = Outlook(self._parts, self._background, strategy)
         self._standstill = Standstill(
-            self.server, self._parts.idle_waits, self._outlook.missing, scenario
+            self.server,
+            self._parts.idle_waits,
+            self._parts.sender,
+            self._outlook.missing,
+            scenario,
         )
 
     @property
@@ -196,7 +206,7 @@ class World:
         self._evaluations.begin()
         if self._outages.happen:
             self._env.process(self._pauses())
-        self.server.spawn(self._schedule())
+        self.server.begin(self._schedule)
         if at_most is not None:
             self._at_most = at_most
             self._standstill.limit_to(at_most // 2)
@@ -223,7 +233,7 @@ class World:
                 f"{type(schedule).__name__}: expected a function that yields events, as in: "
                 f"update = yield server.arrival(){place_of(self._strategy.schedule)}"
             )
-        yield from schedule
+        return schedule
 
     def _turn(self, horizon: float) -> int:
         """Turn the clock; returns the microsecond at which the run ends."""
@@ -284,14 +294,16 @@ class World:
         return f"{schedule.gi_code.co_filename}:{schedule.gi_frame.f_lineno}"
 
     def _on_version(self) -> None:
-        self._evaluations.on_version()
+        if self._evaluations.every_versions is not None:
+            self._evaluations.on_version()
         if self._progress is not None:
             self._progress()
         self._unseen += 1
         if self._unseen == _VERSIONS:
             self._look(self._unseen)
         self._stop.look()
-        self._stop.look_at_costs(self.time_us)
+        if self.account is not None:
+            self._stop.look_at_costs(self.time_us)
         if self._stop.reached is not None:
             raise RunEnded
         if self._adaptive is not None:
@@ -306,6 +318,7 @@ class World:
         charged.callbacks.append(
             lambda _: self._ledger.record_presence(event_kinds.AVAILABLE, client)
         )
+        self._parts.sender.charge(client)
 
     def _pauses(self) -> Generator[simpy.Event, None, None]:
         """Log when the server goes down and comes up."""

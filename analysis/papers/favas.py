@@ -28,6 +28,8 @@ ROWS: Final = {
     for kind in SERVERS
 }
 
+SPREAD: Final = ("spread-fedavg", "spread-quafl", "spread-quafl-slow")
+"""Studies with other seeds of some rows."""
 OF_FEDBUFF: Final = {
     "iid-lr0.1": "IID, local rate 0.1",
     "iid-server0.2": "IID, server rate 0.2",
@@ -39,6 +41,7 @@ OF_FEDBUFF: Final = {
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """Steps done at a poll, accuracy at the end (%), and who is ahead of whom."""
     ends = table(by_setting(studies.get("mnist", ())), ROWS, accuracy_at_end)
+    seeds = [run for name in SPREAD for run in studies.get(name, ())]
     rates = by_setting(studies.get("fedbuff", ()))
     polled = by_setting(studies.get("schedule", ()))
     return {
@@ -46,6 +49,7 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
             f"{label} clients": values(runs, steps_at_contact) for label, runs in polled.items()
         },
         "accuracy": ends,
+        "accuracy_spread": table(by_setting(seeds), ROWS, accuracy_at_end),
         "accuracy_fedbuff": table(rates, OF_FEDBUFF, accuracy_at_end),
         "fedbuff_first_if_iid": _first(ends, "fedbuff", "iid"),
         "favas_first_if_not": _first(ends, "favas", "classes"),

@@ -46,6 +46,9 @@ RATES: Final = {
     "E1-B10-rate0.2": "E=1, B=10, rate 0.2",
     "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
 }
+INITIAL: Final = {
+    f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.2, 0.1)
+}
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
 ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
@@ -65,6 +68,8 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     rates = _settings(unit, ("table2-rates", "table2-rate-5"))
     first, second = _tables(studies), _tables(unit)
     to_97, to_99 = first["rounds_to_97"], first["rounds_to_99"]
+    initial = by_setting(studies.get("initial-weights", ()))
+    first["rounds_initial_weights"] = table(initial, INITIAL, rounds_to(0.97))
     second["rounds_other_choices"] = table(choices, CHOICES, rounds_to(0.97))
     second["rounds_to_99"] |= table(rates, RATES, rounds_to(0.99))
     return {

@@ -12,7 +12,8 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from afl_sim.analysis.compare import comparison, interval_texts, over_seeds, texts_of
+from afl_sim.analysis.compare import interval_texts, over_seeds
+from afl_sim.analysis.compared_runs import comparison, texts_of
 from afl_sim.analysis.intervals import sentences
 from afl_sim.analysis.measures import measure_all, parts_of_costs
 from afl_sim.analysis.registry import FIGURES

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from fake_runs import fake_run
 
-from afl_sim.analysis.compare import comparison
+from afl_sim.analysis.compared_runs import comparison
 from afl_sim.analysis.frame import runs_frame, varying
 from afl_sim.recording import Run
 

@@ -14,7 +14,7 @@ from afl_sim.analysis import print_comparison
 from afl_sim.analysis.intervals import differences, interval_cell, intervals, sentences
 from afl_sim.analysis.replications import groups, told_apart
 from afl_sim.errors import InputError
-from afl_sim.recording.reading import Run
+from afl_sim.recording.recorded_run import Run
 
 
 def finished(tmp_path, strategy, seed, time, accuracy=0.9, status="complete", targets=("0.95",)):

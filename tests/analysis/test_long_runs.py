@@ -1,6 +1,7 @@
 """Runs that are read part by part: the same tables and figures, and memory that does not grow."""
 
 import tracemalloc
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,28 @@ def test_what_is_counted_does_not_depend_on_the_parts(setting, tmp_path, monkeyp
         assert measurements(run) == pytest.approx(measured)
         again = pd.concat(transfer_batches(run)).sort_values(["direction", "begin", "end"])
         assert again.reset_index(drop=True).equals(moved.reset_index(drop=True))
+
+
+def rounded(value):
+    """A value in the middle of those that have its first twelve binary digits."""
+    shift = max(value.bit_length() - distribution.BITS, 0)
+    return (value >> shift << shift) + (1 << shift >> 1)
+
+
+@pytest.mark.parametrize("largest", [3, 5000, 1 << 20, 1 << 45])
+@pytest.mark.parametrize("most", [10, 1 << 18])
+def test_values_are_counted_as_they_are_or_rounded(largest, most):
+    values = np.random.default_rng(3).integers(0, largest, 3000)
+    few = len(set(values.tolist())) <= most
+    expected = Counter(values.tolist() if few else map(rounded, values.tolist()))
+    found = Distribution(most)
+    for part in np.array_split(values, 7):
+        found.add(part)
+    assert found.rounded != few
+    assert list(zip(*(part.tolist() for part in found.counted()), strict=True)) == sorted(
+        expected.items()
+    )
+    assert (found.total, found.largest) == (values.sum(), values.max())
 
 
 def test_quantiles_of_few_values_are_numpys_and_of_many_are_close():

@@ -16,13 +16,12 @@ from afl_sim.analysis.paper_forms import (
     to_markdown,
 )
 from afl_sim.analysis.paper_table import (
-    decimals,
     difference_matrix,
     paper_table,
-    rounded,
     text_of,
 )
 from afl_sim.analysis.replications import groups
+from afl_sim.analysis.rounding import decimals, rounded
 from afl_sim.analysis.statistics import Interval, share_interval, student_interval
 from afl_sim.errors import InputError
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_runs import fake_run
-from scipy.stats import t
+from scipy.stats import nct, t
 from steady import steady_state, warm_up
 
 from afl_sim.analysis.replications import groups, paired_runs, pairs
-from afl_sim.analysis.statistics import median_time, student_interval
+from afl_sim.analysis.statistics import detectable_difference, median_time, student_interval
 from afl_sim.analysis.steady import steady_state_of
 from afl_sim.analysis.warm_up import BATCH
 from afl_sim.recording import EventLog, MetricsLog, RunFolder, load_run
@@ -33,6 +33,25 @@ def test_the_interval_is_students_on_a_case_by_hand():
     assert (interval.mean, interval.n) == (4.0, 3)
     assert interval.low == pytest.approx(4 - half, rel=1e-12)
     assert interval.high == pytest.approx(4 + half, rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "power"), [(5, 0.8), (20, 0.8), (8, 0.5)])
+def test_a_difference_that_is_detectable_is_seen_as_often_as_is_said(n: int, power: float) -> None:
+    distance = detectable_difference(n, power)
+    draws = np.random.default_rng(3).normal(size=(40_000, n + 1))
+    known, more = draws[:, :-1], draws[:, -1] + distance
+    half = t.ppf(0.975, n - 1) * known.std(axis=1, ddof=1) * math.sqrt(1 + 1 / n)
+    seen = abs(more - known.mean(axis=1)) > half
+    assert np.mean(seen) == pytest.approx(power, abs=0.01)  # four standard errors
+    edge = t.ppf(0.975, n - 1)
+    exact = 1 - nct.cdf(edge, n - 1, distance / math.sqrt(1 + 1 / n))
+    assert exact == pytest.approx(power, abs=0.002)
+
+
+def test_a_detectable_difference_of_many_values_is_that_of_the_normal_distribution() -> None:
+    # 1.960 + 0.842: the quantiles at .975 and .8
+    assert detectable_difference(100_000) == pytest.approx(2.8016, abs=0.001)
+    assert detectable_difference(2) > detectable_difference(3) > detectable_difference(80) > 2.8
 
 
 def test_another_confidence_takes_another_quantile():

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import figures
 import memory
 import numerics
 import portable
+import replay
 import scaling
 import schedule
 import sequences
@@ -29,6 +31,8 @@ _ALL: dict[str, Callable[[bool], Section]] = {
     "scaling": scaling.measure,
     "startup": startup.measure,
     "schedule": schedule.measure,
+    "replay": replay.measure,
+    "figures": figures.measure,
     "sequences": sequences.measure,
     "server": server.measure,
     "memory": memory.measure,

@@ -107,16 +107,17 @@ def _megabytes(process: int) -> float:
 
 
 class Build:
-    """A process that runs `schedule_job` with the package of one tree.
+    """A process that does jobs with the package of one tree.
 
     Args:
         tree: the folder that has the package ``afl_sim``.
+        jobs: the script that does them.
     """
 
-    def __init__(self, tree: Path) -> None:
+    def __init__(self, tree: Path, jobs: Path = JOBS) -> None:
         self.tree = tree
         self._process = subprocess.Popen(
-            [sys.executable, str(JOBS)],
+            [sys.executable, str(jobs)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -135,11 +136,15 @@ class Build:
         found: dict[str, Any] = json.loads(answer)
         return found
 
+    @property
+    def scenarios(self) -> Path:
+        """The folder of the scenarios that come with the package."""
+        source = self.tree / "scenarios"
+        return source if source.is_dir() else self.tree / "afl_sim" / "scenarios"  # of a wheel
+
     def schedule(self, scenario: str, *settings: str) -> dict[str, Any]:
         """Have it run a scenario that comes with the package, timing-only."""
-        source = self.tree / "scenarios"
-        folder = source if source.is_dir() else self.tree / "afl_sim" / "scenarios"  # of a wheel
-        file = folder / scenario
+        file = self.scenarios / scenario
         return self.run("schedule", scenario=str(file), settings=list(settings))
 
     def __enter__(self) -> Self:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from builds import EARLIER, HERE, Build, compiled, tree_of
-from measuring import Section, main, median_ratio
+from measuring import Section, machine, median_ratio
 
 _SCENARIO = "million-clients.yaml"
 _LEG = "{latency: 0.1, bandwidth: {dist: lognorm, s: 0.8, scale: 5.0e4}}"
@@ -28,9 +30,19 @@ def settings(strategy: str, clients: int, updates: int) -> tuple[str, ...]:
     )
 
 
-def measure(quick: bool) -> Section:
-    """Time the schedules at several numbers of clients in flight."""
-    updates = 2_000 if quick else 100_000
+def measure(
+    quick: bool,
+    strategies: Sequence[str] = tuple(_STRATEGIES),
+    in_flight: Sequence[int] = (100, 1_000, 10_000),
+    updates: int = 100_000,
+    turns: int = 5,
+) -> Section:
+    """Time the schedules of some strategies, at several numbers of clients in flight.
+
+    ``quick`` is for a rough figure of this build alone; the other settings have no say then.
+    """
+    if quick:
+        in_flight, updates, turns = (100,), 2_000, 1
     rows = []
     with ExitStack() as held:
         builds = {"this build": held.enter_context(Build(HERE))}
@@ -40,9 +52,9 @@ def measure(quick: bool) -> Section:
             builds["compiled"] = held.enter_context(Build(held.enter_context(compiled())))
         for build in builds.values():  # imports, data and caches are not timed
             build.schedule(_SCENARIO, *settings("fedbuff", 20, 1_000))
-        for clients in (100,) if quick else (100, 1_000, 10_000):
-            for strategy in _STRATEGIES:
-                rows.append(_row(builds, strategy, clients, updates, 1 if quick else 5))
+        for clients in in_flight:
+            for strategy in strategies:
+                rows.append(_row(builds, strategy, clients, updates, turns))
     compared = "" if quick else f" The build of {EARLIER} runs beside this one, turn by turn."
     return Section(
         "Schedules without training",
@@ -88,5 +100,24 @@ def _row(
     return (strategy, f"{clients:,}", *rates, *ratios)
 
 
+def main() -> None:
+    """Measure some rows, and print them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less than a minute; a rough figure")
+    parser.add_argument("--strategy", choices=_STRATEGIES, help="only rows of this one")
+    parser.add_argument("--clients", type=int, help="only rows with so many clients in flight")
+    parser.add_argument("--updates", type=int, default=100_000, help="of each run")
+    parser.add_argument("--turns", type=int, default=5, help="turns of each build")
+    asked = parser.parse_args()
+    section = measure(
+        asked.quick,
+        [asked.strategy] if asked.strategy else tuple(_STRATEGIES),
+        [asked.clients] if asked.clients else (100, 1_000, 10_000),
+        asked.updates,
+        asked.turns,
+    )
+    print(f"{section.markdown()}\n\nOn: {machine()}")
+
+
 if __name__ == "__main__":
-    main(measure, __doc__)
+    main()

@@ -11,6 +11,7 @@ from places import SMALLEST
 TENSORS = {"torch", "torchvision", "peft", "ray"}
 DRAWING = {"matplotlib", "seaborn"}
 TABLES = {"pandas", "pyarrow"}
+STATISTICS = {"scipy.stats"}
 BLOCKS = {"afl_sim.scenario.scenario"}  # which imports every block of a scenario
 
 LOADED = """
@@ -20,16 +21,16 @@ sys.argv = ["afl-sim", *{arguments!r}]
 try:
     cli.main()
 except SystemExit as ending:
-    assert not ending.code, ending.code
+    assert (ending.code or 0) == {code}, ending.code
 print("loaded:", *sorted(set(sys.modules) & {heavy!r}))
 """
 
 
-def loaded(afl_sim: Command, *arguments: object) -> set[str]:
-    """Which of the heavy libraries a command loads."""
-    heavy = TENSORS | DRAWING | TABLES | BLOCKS
-    code = LOADED.format(arguments=list(map(str, arguments)), heavy=heavy)
-    *_, last = afl_sim.python(code).succeeded().out.splitlines()
+def loaded(afl_sim: Command, *arguments: object, code: int = 0) -> set[str]:
+    """Which of the heavy libraries a command loads that ends with an exit code."""
+    heavy = TENSORS | DRAWING | TABLES | STATISTICS | BLOCKS
+    script = LOADED.format(arguments=list(map(str, arguments)), heavy=heavy, code=code)
+    *_, last = afl_sim.python(script).succeeded().out.splitlines()
     return set(last.removeprefix("loaded:").split())
 
 
@@ -74,11 +75,20 @@ def test_a_study_without_training_loads_no_tensors_in_its_workers_either(afl_sim
         assert not told & (TENSORS | DRAWING)
 
 
-@pytest.mark.parametrize("command", ["compare", "diff"])
-def test_finished_runs_are_compared_without_tensors(
-    afl_sim: Command, timed: tuple[Path, set[str]], command: str
+def test_the_first_difference_of_two_runs_is_found_without_tables(
+    afl_sim: Command, timed: tuple[Path, set[str]]
 ) -> None:
-    assert not loaded(afl_sim, command, timed[0], timed[0]) & (TENSORS | DRAWING | BLOCKS)
+    other = ("--timing-only", "--set", "seed=2", "--out", "other")
+    afl_sim("run", SMALLEST, *other).succeeded()
+    assert loaded(afl_sim, "diff", timed[0], timed[0]) == {"pyarrow"}
+    assert loaded(afl_sim, "diff", timed[0], "other", code=1) == {"pyarrow"}
+
+
+def test_finished_runs_are_compared_without_tensors_and_distributions(afl_sim: Command) -> None:
+    afl_sim(
+        *("run", SMALLEST, "--timing-only", "--set", "replications=2", "--out", "study")
+    ).succeeded()
+    assert loaded(afl_sim, "compare", "study") == TABLES
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
-from designs import BASE
+from designs import BASE, design
 
+from afl_sim.design.problem import read_problem
 from afl_sim.design.space import Space, space_of
 from afl_sim.scenario.yaml.nodes import compose, plain
 
@@ -101,3 +103,51 @@ def test_the_ends_try_every_choice_and_both_ends_of_every_range() -> None:
 
 def test_a_suggested_point_is_a_point_of_the_space() -> None:
     assert space(STRATEGIES).suggest(Lowest()) == next(space(STRATEGIES).points())
+
+
+def test_a_setting_without_effect_beside_a_strategy_varies_only_beside_the_others() -> None:
+    text = "training.optimizer.lr: [0.1, 0.01]\n" + STRATEGIES
+    found = replace(
+        space(text),
+        unread={"fedasync": ["training.optimizer.lr"], "fedbuff": ["training.epochs"]},
+    )
+    points = list(found.points())
+    assert found.size == len(points) == 2 * 2 * 2 + 12 * 2 + 2
+    assert len({repr(sorted(point.items(), key=repr)) for point in points}) == len(points)
+    alone = [point for point in points if point["strategy"] == "fedasync"]
+    assert alone == [{"strategy": "fedasync", "training.epochs": epochs} for epochs in (1, 2)]
+    assert [found.title(point) for point in alone] == ["fedasync epochs=1", "fedasync epochs=2"]
+    root, _ = compose(BASE, "<text>")
+    tree = plain(found.tree(root, alone[1]))
+    assert tree["training"]["optimizer"]["lr"] == 0.03  # as in the file
+    assert found.settings(alone[0]) == {"strategy": "fedasync", "training.epochs": 1}
+    assert found.suggest(Lowest()) in points
+
+
+UNREAD = """\
+    strategy: [ata, {kind: fedbuff, concurrency: {choices: [2, 4]}, buffer_size: 2}, fedqueue]
+    training.optimizer.lr: [0.001, 0.03]
+    training.epochs: [1, 2]
+"""
+TIMES = ("seconds_per_sample", "seconds_per_step")
+
+
+def test_a_design_varies_what_the_strategies_read() -> None:
+    problem = read_problem((BASE + design(UNREAD)).replace(*TIMES))
+    assert problem.space.size == 2 + 2 * 2 * 2 + 2
+    assert problem.left_out == {
+        "training.optimizer.lr": ("ata",),
+        "training.epochs": ("fedqueue",),
+    }
+    alone = read_problem(
+        BASE + design("    strategy.lr: [0.1, 1]\n    training.optimizer.lr: [1, 2]\n"),
+        ["strategy={kind: asyncsgd}"],
+    )
+    assert alone.space.size == 2
+    assert alone.left_out == {"training.optimizer.lr": ("asyncsgd",)}
+
+
+def test_fine_tuning_reads_the_rate_that_gradients_do_not() -> None:
+    tuned = ["data.client_test=0.2", "evaluation={per_client: true, fine_tuning: {epochs: 1}}"]
+    problem = read_problem((BASE + design(UNREAD)).replace(*TIMES), tuned)
+    assert problem.left_out == {"training.epochs": ("fedqueue",)}

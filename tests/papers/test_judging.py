@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -13,10 +14,10 @@ from tiny import write_target
 from afl_sim.analysis.statistics import prediction_interval, quartiles
 from afl_sim.errors import AflSimError, InputError
 from afl_sim.papers.judging import Judged, judged
-from afl_sim.papers.pages import notes, texts, to_csv, to_markdown, verdict
+from afl_sim.papers.pages import notes, print_results, texts, to_csv, to_markdown, verdict
 from afl_sim.papers.results import Results, checked, read_results
 from afl_sim.papers.target import Target, load_target
-from afl_sim.papers.words import Row, Table, Tolerance
+from afl_sim.papers.words import Missed, Row, Superseded, Table, Tolerance
 
 MADE = {
     "date": "2020-02-02",
@@ -104,6 +105,13 @@ def test_a_prediction_interval_holds_one_more_replication(target: Target) -> Non
     assert judge_one(target, [11.0], tolerance=spread).within is None  # one has no spread
 
 
+def test_a_prediction_interval_says_what_it_would_find(target: Target) -> None:
+    page = to_markdown(target, results(target, {"seconds": {"all": [2.0, 2.5, 3.0, 2.5, 2.6]}}))
+    said = "power: 80 % for a difference of 4.1 (n = 5) standard deviations of a replication."
+    assert said in page
+    assert "power" not in to_markdown(target, results(target, {"seconds": {"all": [2.0]}}))
+
+
 def test_what_was_not_run_is_not_judged(target: Target) -> None:
     row = judge_one(target, [])
     assert (row.measured, row.n, row.within) == (None, 0, None)
@@ -125,6 +133,47 @@ def test_rows_are_written_with_doubt_and_deviation(target: Target) -> None:
     assert verdict(target, found) == "1 of 2 rows within tolerance; 0 of 1 claims hold"
     (line,) = (line for line in to_csv(target, found).splitlines() if line.startswith("versions,w"))
     assert line == "versions,wrong,8,no,10,10,10,2,2,2,no,10 10"
+
+
+def test_a_missed_row_has_its_cause_beside_the_verdict(target: Target) -> None:
+    table = target.tables["versions"]
+    cause = Missed(cause="it was counted twice", study="rounds")
+    missed = table.model_copy(update={"missed": {"wrong": cause, "right": cause}})
+    changed = dataclasses.replace(target, tables={**target.tables, "versions": missed})
+    found = results(changed, {"versions": {"right": [5.0], "wrong": [10.0]}})
+    right, wrong = judged(changed, found)[:2]
+    assert (right.missed, wrong.missed) == (None, cause)  # a row that is within has not missed
+    page = to_markdown(changed, found)
+    (head,) = (line for line in page.splitlines() if "reported" in line and "cause" in line)
+    assert head.endswith("| within | cause of the miss |")
+    assert "| no, +25.0 % | it was counted twice (study rounds) |" in page
+
+
+def test_what_another_table_judges_is_shown_and_counted_apart(
+    target: Target, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = target.tables["versions"]
+    other = table.model_copy(update={"quantity": "again", "title": "Counted again"})
+    old = table.model_copy(
+        update={"superseded": Superseded(by="again", because="They were few", rows=("wrong",))}
+    )
+    changed = dataclasses.replace(target, tables={"versions": old, "again": other})
+    values: dict = {"right": [5.0], "wrong": [10.0]}
+    found = results(changed, {"versions": values, "again": {**values, "wrong": [8.0]}})
+    assert [row.superseded for row in judged(changed, found)] == [False, True, *[False] * 4]
+    said = "3 of 3 rows within tolerance; 0 of 1 rows that others supersede; 0 of 1 claims hold"
+    assert verdict(changed, dataclasses.replace(found, claims={"ended": [False]})) == said
+    page = to_markdown(changed, found)
+    assert "no, +25.0 % (superseded)" in page
+    line = "Superseded by the table *Counted again*: wrong. They were few."
+    assert line in page
+    print_results(changed, found)
+    assert line in capsys.readouterr().out
+    early = results(changed, {"versions": values})  # the other table has not been run
+    assert verdict(changed, early) == "1 of 2 rows within tolerance"
+    assert "superseded" not in to_markdown(changed, early).lower()
+    whole = old.model_copy(update={"superseded": Superseded(by="again", because="All of them")})
+    assert whole.superseded_rows() == ("right", "wrong")  # and not those without a reported number
 
 
 def test_the_small_scale_says_what_it_cuts(target: Target) -> None:

@@ -55,3 +55,16 @@ def test_the_kept_table_is_that_of_the_kept_values(name: str, scale: Scale) -> N
     for quantity, rows in results.tables.items():
         assert set(rows) <= set(target.tables[quantity].rows)
     assert any(row.n for row in judged(target, results)) or results.claims
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_number_that_is_missed_has_a_cause_that_a_kept_study_shows(name: str) -> None:
+    target = find_target(name)
+    results = read_results(target.results("full"))
+    if results is None:
+        pytest.skip("not run")
+    rows = judged(target, results)
+    for quantity, table in target.tables.items():
+        missed = {row.row for row in rows if row.quantity == quantity and row.within is False}
+        assert missed == set(table.missed), quantity
+        assert {why.study for why in table.missed.values()} <= set(results.studies), quantity

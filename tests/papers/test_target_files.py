@@ -94,6 +94,69 @@ def test_a_mistake_is_told_once_with_its_line(tmp_path: Path, name: str) -> None
     assert words in said
 
 
+AFTER_ROWS = {
+    "missed row": (
+        "missed: {rihgt: {cause: it rained, study: rounds}}",
+        "missed.rihgt: is not a row with a reported number; did you mean 'right'?",
+    ),
+    "missed, not reported": (
+        "missed: {other: {cause: it rained, study: rounds}}",
+        "missed.other: is not a row with a reported number",
+    ),
+    "missed study": (
+        "missed: {wrong: {cause: it rained, study: round}}",
+        "missed.wrong.study: there is no study 'round'; expected one of rounds, long; "
+        "did you mean 'rounds'?",
+    ),
+    "no cause": ("missed: {wrong: {study: rounds}}", "missed.wrong.cause"),
+    "superseded by nothing": (
+        "superseded: {by: second, because: it rained}",
+        "superseded.by: there is no other table 'second'; expected one of seconds; "
+        "did you mean 'seconds'?",
+    ),
+    "superseded by itself": (
+        "superseded: {by: versions, because: it rained}",
+        "superseded.by: there is no other table 'versions'",
+    ),
+    "superseded, no such row": (
+        "superseded: {by: seconds, because: it rained, rows: [other]}",
+        "superseded.rows: 'other' is not a row with a reported number",
+    ),
+    "superseded by another number": (
+        "superseded: {by: seconds, because: it rained, rows: [right]}",
+        "superseded.by: seconds has no row 'right' with the reported number 5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AFTER_ROWS)
+def test_a_cause_and_a_successor_are_of_rows_that_are_there(tmp_path: Path, name: str) -> None:
+    added, said = AFTER_ROWS[name]
+    place = changed(tmp_path, "      other: null\n", f"      other: null\n    {added}\n")
+    with pytest.raises(ScenarioError) as caught:
+        load_target(place)
+    (line,) = str(caught.value).splitlines()
+    number = line_of("other: null") + 1
+    assert line.startswith(f"{place / 'target.yaml'}:{number}: tables.0.{said}")
+
+
+def test_a_row_does_not_count_nowhere(tmp_path: Path) -> None:
+    again = (
+        "  - quantity: again\n    title: Counted again\n"
+        "    tolerance: {absolute: 0.5, because: it is a whole number}\n"
+        "    rows: {right: 5, wrong: 8}\n"
+    )
+    back = "    superseded: {by: versions, because: it rained}\n"
+    old = "      other: null\n"
+    new = f"{old}    superseded: {{by: again, because: it rained}}\n{again}"
+    place = changed(tmp_path, old, new)
+    assert load_target(place).tables["versions"].superseded
+    (place / "target.yaml").write_text(TARGET.replace(old, new + back))
+    with pytest.raises(ScenarioError, match="'right' of again is superseded, too") as caught:
+        load_target(place)
+    assert len(str(caught.value).splitlines()) == 4  # both rows of both tables
+
+
 def test_the_target_of_the_documentation_is_one(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
     place = tmp_path / "mine"

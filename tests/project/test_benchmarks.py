@@ -24,6 +24,17 @@ ROWS = {
         "`afl-sim run smallest --workers 2`",
     ],
     "schedule": ["fedasync", "fedbuff", "fedavg"],
+    "replay": ["fedbuff", "fedasync"],
+    "figures": [
+        *(
+            f"`plot --figure {name}`"
+            for name in (
+                *("heterogeneity", "stragglers", "staleness", "staleness-time"),
+                *("timeline", "network"),
+            )
+        ),
+        "`diff` with itself",
+    ],
     "sequences": ["lstm", "transformer"],
     "server": ["logistic", "lenet", "2NN", "cnn"],
     "memory": ["two `.npy` files for each set", "`.npz`"],
@@ -46,7 +57,9 @@ def check_table(name: str, printed: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["training", "scaling", "startup", "sequences", "memory"])
+@pytest.mark.parametrize(
+    "name", ["training", "scaling", "startup", "sequences", "memory", "replay", "figures"]
+)
 def test_a_script_prints_its_table_and_the_machine(name: str) -> None:
     printed = printed_by(name)
     check_table(name, printed)

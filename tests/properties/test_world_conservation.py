@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
@@ -21,10 +22,11 @@ from afl_sim.world.clients.attendance import attendance_of
 
 # -- what holds in all of them -------------------------------------------------------------------
 
-NO_STEP = ("lost", "corrupted", "duplicate", "queued", "started")
+NO_STEP = ("lost", "corrupted", "duplicate", "queued", "started", "requested", "refreshed")
 OF_NO_TASK = ("evaluated", "available", "unavailable", "paused", "resumed")
 AT_THE_CLIENT = (
     *("downloaded", "queued", "started", "computed", "lost", "available", "unavailable"),
+    *("requested", "refreshed"),
 )
 LEGS = ("dispatched", "downloaded", "computed", "arrived")
 ENDS_IN_FLIGHT = ("cancelled", "failed")
@@ -67,6 +69,39 @@ def check_story(rows: list[Event], recalls: bool) -> None:
         assert ends[0] in allowed
     assert len({row.base_version for row in rows}) == 1
     assert rows[0].base_version == rows[0].version
+
+
+def check_refresh(rows: list[Event], world: Scenario) -> None:
+    """A client asks once, between two of its steps, and gets what is newer than its own model."""
+    after = getattr(world.strategy, "request_after", None)
+    kinds = [row.kind for row in rows]
+    if "requested" not in kinds:
+        assert "refreshed" not in kinds
+        if after is not None and "computed" in kinds:  # it has one step, or was told to stop
+            assert rows[0].steps < 2 or rows[kinds.index("computed")].steps < rows[0].steps
+        return
+    assert after is not None
+    assert kinds.count("requested") == 1
+    assert kinds[: kinds.index("requested")] == ["dispatched", "downloaded"]
+    asked = rows[kinds.index("requested")]
+    done = json.loads(asked.context or "")["steps_done"]
+    steps = rows[0].steps
+    assert done == min(max(1, round(after * steps)), steps - 1)
+    if "computed" in kinds:
+        assert kinds.index("computed") == kinds.index("refreshed") + 1
+        assert rows[kinds.index("computed")].steps >= done
+    if "refreshed" in kinds:
+        assert kinds.index("refreshed") == kinds.index("requested") + 1
+        got = rows[kinds.index("refreshed")]
+        fresh = None if got.context is None else json.loads(got.context).get("fresh_version")
+        assert (fresh is not None) == (got.bytes > 0)
+        if fresh is not None:
+            assert got.base_version < fresh <= got.version
+            if world.server.pauses is None:
+                assert fresh == asked.version
+        else:  # nothing is newer, or the client was told to send what it has
+            told = rows[-1].steps == done and got.time_us == rows[kinds.index("computed")].time_us
+            assert asked.version == asked.base_version or told or world.server.pauses
 
 
 def check_places(events: list[Event], polled: bool) -> None:
@@ -209,6 +244,7 @@ def check_books(world: Scenario) -> None:
     tasks = tasks_of(outcome.events)
     for rows in tasks.values():
         check_story(rows, recalls=kind in RECALLING)
+        check_refresh(rows, world)
     check_faults(tasks, world, recalls=kind in RECALLING)
     sent = Counter(client for client, _ in tasks)
     assert sent.keys() <= set(range(world.clients.count))
@@ -238,6 +274,12 @@ def test_every_world_keeps_its_books(world: Scenario) -> None:
 @given(data=st.data())
 def test_books_are_kept_where_crashes_are_noticed_late(kind: str, data: st.DataObject) -> None:
     check_books(data.draw(worlds([kind], late_crashes)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(["fedasmu"]))
+def test_books_are_kept_where_clients_ask_for_newer_models(world: Scenario) -> None:
+    check_books(world)
 
 
 @settings(max_examples=100, deadline=None)

@@ -19,6 +19,7 @@ from fake_runs import fake_log
 from afl_sim.errors import AflSimError
 from afl_sim.recording import EventLog, MetricsLog
 from afl_sim.recording.events import BLOCK, COLUMNS, DIGEST_COLUMNS, to_frame
+from afl_sim.world import event_kinds
 from afl_sim.world.event_kinds import AGGREGATED, ARRIVED, DISPATCHED, EVALUATED, KIND_NAMES
 
 ROWS = [
@@ -31,6 +32,11 @@ ROWS = [
 def digest_by_hand(rows):
     packed = b"".join(struct.pack("<7q", *row) for row in rows)
     return hashlib.sha256(packed).hexdigest()
+
+
+def test_the_code_of_a_kind_is_its_place_among_the_names():
+    codes = [getattr(event_kinds, name.upper()) for name in KIND_NAMES]
+    assert codes == list(range(len(KIND_NAMES)))
 
 
 def test_importing_recording_loads_no_heavy_library():

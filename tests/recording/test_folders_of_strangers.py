@@ -27,7 +27,8 @@ from afl_sim.analysis.theory import mean_staleness
 from afl_sim.cli.studies import outcome_line
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import load_run, load_runs
-from afl_sim.recording.diff import first_divergence, format_divergence
+from afl_sim.recording.diff import first_divergence
+from afl_sim.recording.diff_text import format_divergence
 from afl_sim.recording.events import to_frame
 from afl_sim.recording.study_index import not_begun
 from afl_sim.study.case import Outcome
@@ -304,7 +305,7 @@ def test_a_table_that_another_tool_has_written_anew_is_read(study: Path, tmp_pat
 def test_a_log_that_does_not_fit_in_memory_says_so(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("afl_sim.recording.contents.physical_memory", lambda: 1000)
+    monkeypatch.setattr("afl_sim.recording.parquet.physical_memory", lambda: 1000)
     run = load_run(study / "a")
     with pytest.raises(RunFolderError, match=r"rows, more than this machine's memory can hold"):
         _ = run.events

@@ -4,6 +4,8 @@ import json
 import tracemalloc
 from collections import defaultdict
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fake_runs import fake_log, fake_run
 
@@ -342,6 +344,22 @@ def test_the_first_differing_event_is_found_with_its_neighbours(tmp_path):
     assert "right" in text
     assert "kind*" in text
     assert sum(line.startswith(">") for line in text.splitlines()) == 2
+
+
+def test_kinds_of_events_that_are_not_known_here_are_told_apart(tmp_path):
+    runs = {}
+    for name, kind in (("a", "floated"), ("b", "floated"), ("c", "dived")):
+        path = fake_run(tmp_path / name, updates=40).path / "events.parquet"
+        table = pq.read_table(path)
+        kinds = table.column("kind").cast("string").to_pylist()
+        kinds = [kind if known == "downloaded" else known for known in kinds]
+        column = pa.array(kinds).dictionary_encode()
+        pq.write_table(table.set_column(table.column_names.index("kind"), "kind", column), path)
+        runs[name] = path.parent
+    assert first_divergence(runs["a"], runs["b"]) is None
+    found = first_divergence(runs["a"], runs["c"])
+    assert found.columns == ("kind",)
+    assert (found.row_a["kind"], found.row_b["kind"]) == ("floated", "dived")
 
 
 def test_a_run_that_stops_earlier_differs_where_it_ends(tmp_path):

@@ -108,6 +108,20 @@ def test_a_second_gradient_needs_memory_for_its_model_and_for_the_first(tmp_path
             assert "needs 157 kB" in refusal(made)
 
 
+def test_a_newer_model_needs_memory_beside_the_clients_own(tmp_path: Path) -> None:
+    needed = HELD + 4 * 7850 + 10 * KEPT
+    for memory in (needed, needed - 1):
+        load(tmp_path, f"{memory}")
+        file = tmp_path / "memory.yaml"
+        text = file.read_text().replace("fedavg, clients_per_round: 4", "fedasmu, concurrency: 4")
+        file.write_text(text)
+        made = load_scenario(file)
+        if memory == needed:
+            check_fit(made, SIZES)
+        else:
+            assert "needs 125.6 kB" in refusal(made)
+
+
 def test_smaller_batches_take_more_steps(tmp_path: Path) -> None:
     law = f"{{values: [1 GB, {HELD + 4 * KEPT}, {HELD + 10 * KEPT - 1}, {HELD + KEPT}]}}"
     made = load(tmp_path, f"{{bytes: {law}, too_small: smaller_batch}}")

@@ -14,6 +14,7 @@ from places import SMALLEST
 from run_checks import every
 
 from afl_sim.errors import AflSimError, RunFolderError, StrategyError
+from afl_sim.execution import pulse
 from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.recording import Run, RunFolder, load_checkpoint, load_run, save_checkpoint
 from afl_sim.run.api import load_scenario, resume, simulate
@@ -28,6 +29,7 @@ STRATEGIES = {
     "fedbuff with Adam": "{kind: fedbuff, concurrency: 5, buffer_size: 3, "
     "server_optimizer: {kind: Adam, lr: 0.01}}",
     "ringmaster": "{kind: ringmaster, delay_threshold: 4}",
+    "fedasmu": "{kind: fedasmu, concurrency: all, control_rate: 0.1}",
     "quafl": "{kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5}",
     "fedat": "{kind: fedat, tiers: 2, clients_per_round: 3}",
 }
@@ -414,6 +416,17 @@ def test_a_run_that_would_end_before_its_checkpoint_is_not_complete(
     assert "replayed schedule differs" in run.summary["reason"]
     changed(folder, "updates: 9,", "updates: 30,", known=True)
     assert_same(resume(folder, force=known), simulate(small()))
+
+
+def test_progress_is_that_of_versions_made_and_not_of_those_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "_LOOK_EVERY", 1e9)  # nothing between versions
+    with pytest.raises(KeyboardInterrupt):
+        simulate(small(), tmp_path / "run", stop_wanted=every(6))
+    made: list[int] = []
+    resume(tmp_path / "run", progress=lambda at: made.append(at.version))
+    assert made == [7, 8, 9, 10]
 
 
 def test_a_scenario_that_was_changed_is_refused_before_anything_is_touched(tmp_path: Path) -> None:

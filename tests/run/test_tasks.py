@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from afl_sim import load_run, load_scenario, simulate
-from afl_sim.analysis.compare import comparison
+from afl_sim.analysis.compared_runs import comparison
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.recording import first_divergence

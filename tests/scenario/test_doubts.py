@@ -35,6 +35,12 @@ def test_ordinary_settings_give_no_warning() -> None:
         sweep="{seed: [0, 1]}",
     )
     assert doubts(fine) == []
+    weeks = study(
+        clients="{count: 5, compute: {seconds_per_task: 14 d}}",
+        evaluation="{every_seconds: 1 h}",
+        stop="{virtual_seconds: 365 d}",
+    )
+    assert doubts(weeks) == []
 
 
 @pytest.mark.parametrize(
@@ -68,6 +74,25 @@ def test_ordinary_settings_give_no_warning() -> None:
         (
             {"sweep": "{stop.virtual_seconds: [60, 1 min]}"},
             "sweep: the runs virtual_seconds-60 and virtual_seconds-1-min have the same settings",
+        ),
+        (
+            {"evaluation": "{every_seconds: 3}", "stop": "{virtual_seconds: 600000, versions: 9}"},
+            "evaluation.every_seconds: 3 s mean 200,000 evaluations in 600000 s, each with a row",
+        ),
+        (
+            {
+                "evaluation": "{every_seconds: 3}",
+                "clients": "{count: 5, compute: {seconds_per_task: 14 d}}",
+            },
+            "evaluation.every_seconds: 3 s mean 403,200 evaluations in a usual task of 1.2096e+06 ",
+        ),
+        (
+            {
+                "evaluation": "{every_seconds: 0.01}",
+                "clients": "{count: 5, compute: {seconds_per_step: 60}}",
+                "training": "{steps: 10}",
+            },
+            "evaluation.every_seconds: 0.01 s mean 60,000 evaluations in a usual task of 600 s or",
         ),
         ({"sweep": "{seed: [1, 2, 1]}"}, "sweep: the runs seed-1 and seed-1-2 have the same"),
     ],

@@ -17,7 +17,7 @@ from afl_sim.recording import (
     load_run,
     write_partition,
 )
-from afl_sim.recording.reading import Run
+from afl_sim.recording.recorded_run import Run
 from afl_sim.world.event_kinds import (
     AGGREGATED,
     ARRIVED,

@@ -29,6 +29,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
         "deadline": 6.0,
     },
     "fedasync": {"concurrency": 5, "max_staleness": 6},
+    "fedasmu": {"concurrency": 6, "staleness_limit": 12},
     "fedbuff": {"concurrency": 6, "buffer_size": 3},
     "ringmaster": {"concurrency": "all", "delay_threshold": 8},
     "quafl": {"clients_per_round": 3, "local_steps": 6, "interaction_seconds": 2.0},

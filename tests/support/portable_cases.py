@@ -43,6 +43,7 @@ MODELS: dict[str, Block] = {
     "logistic": {"kind": "logistic"},
     "mlp": {"kind": "mlp"},
     "mlp, xavier": {"kind": "mlp", "hidden": [33, 7], "weights": "xavier"},
+    "mlp, truncated": {"kind": "mlp", "hidden": [33, 7], "weights": "truncated"},
     "mlp, dropout": {"kind": "mlp", "hidden": [40, 16], "dropout": 0.3},
     "lenet": {"kind": "lenet"},
     "cnn, small": {**LENET_CNN},

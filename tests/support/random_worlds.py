@@ -33,7 +33,7 @@ KINDS = (
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
     *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation", "fedac"),
-    *("mindflayer", "ata", "fedqueue", "rennala_mvr", "shadowheart"),
+    *("mindflayer", "ata", "fedqueue", "rennala_mvr", "shadowheart", "fedasmu"),
 )
 """Every strategy."""
 
@@ -114,6 +114,9 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
             block["concurrency"] = draw(st.integers(1, 2 * clients))
         elif kind == "fedasync":
             block["max_staleness"] = draw(st.none() | st.integers(0, 3))
+        elif kind == "fedasmu":
+            block["staleness_limit"] = draw(st.none() | st.integers(1, 4))
+            block["request_after"] = draw(st.none() | st.sampled_from([0.1, 0.5, 0.9]))
         elif kind in ("fedbuff", "port", "ca2fl", "fadas", *BUFFERED):
             most = clients if concurrency == "all" else concurrency
             block["buffer_size"] = draw(st.integers(1, most))
@@ -273,7 +276,11 @@ def worlds(
     stop = {"virtual_seconds": draw(st.sampled_from([5, 60])), "versions": draw(st.integers(1, 25))}
     stop |= draw(st.sampled_from([{}, {"updates": 29}, {"samples": 700}]))
     strategy = draw(strategies(clients, kinds))
-    queue = "none" if strategy["kind"] in KEEPING else draw(st.sampled_from(["none", "fifo"]))
+    availability = draw(availabilities(clients))
+    if strategy["kind"] == "fedqueue" and availability["on_leave"] == "partial":
+        availability["on_leave"] = "paused"  # a task that is cut short has no report of its time
+    unqueued = strategy["kind"] in (*KEEPING, "fedasmu")
+    queue = "none" if unqueued else draw(st.sampled_from(["none", "fifo"]))
     if strategy["kind"] in NEEDING_TIME:
         compute["jitter_seconds"] = 0.25
     if strategy.get("stragglers") == 1 and strategy["partial"] == "drop":
@@ -285,7 +292,7 @@ def worlds(
         down=draw(client_links(clients)),
         up=draw(client_links(clients)),
         fleet={
-            "availability": draw(availabilities(clients)),
+            "availability": availability,
             "faults": draw(faults),
             "queue": queue,
             "groups": draw(groups) if clients > 2 else [],

@@ -51,6 +51,8 @@ def spans_of(rows: list[Event], end_us: int) -> dict[str, list[Span]]:
         "downloaded": "compute",
         "queued": "",
         "started": "compute",
+        "requested": "download",
+        "refreshed": "compute",
         "computed": "upload",
         "arrived": "",
         "cancelled": "",

@@ -77,10 +77,12 @@ class Script:
 
     reads_results = False
     waits_for_all = False
+    waits_again = False
     queues_at_clients = False
 
-    def __init__(self, body: Callable[[Any], Iterator[Any]]) -> None:
+    def __init__(self, body: Callable[[Any], Iterator[Any]], *, refreshes: bool = False) -> None:
         self._body = body
+        self.refreshes = refreshes
         self.finished = False
 
     def schedule(self, server: Any) -> Iterator[Any]:
@@ -155,18 +157,21 @@ def run(
     learner: NullLearner | None = None,
     foresees: bool = True,
     update_variance: float | None = 0.0,
+    refreshes: bool = False,
 ) -> Outcome:
     """Run the world on a hand-written schedule, or on the scenario's own strategy.
 
     A hand-written schedule has to come to its end, assertions and all, unless a stop rule
     of the scenario cuts it short. ``learner`` stands where the numeric half of the run stands.
     Without ``foresees`` every end of a leg is an event. ``update_variance`` is that of updates that
-    are compressed.
+    are compressed. ``refreshes`` is the schedule's, if it is written by hand.
 
     Raises:
         TooLong: the log has more than ``most_rows``.
     """
-    strategy: Any = scenario.strategy if schedule is None else Script(schedule)
+    strategy: Any = scenario.strategy
+    if schedule is not None:
+        strategy = Script(schedule, refreshes=refreshes)
     log = EventLog()
     rows = count(1)
 
@@ -178,6 +183,12 @@ def run(
     if learner is None:
         guided = scenario.server.selection.reads_results
         learner = MadeUpLosses() if guided else NullLearner()
+
+    def look() -> int:
+        if most_rows is not None and len(log) >= most_rows:
+            raise TooLong(f"the log has {most_rows} rows")
+        return 256  # events
+
     world = World(
         scenario,
         strategy,
@@ -187,6 +198,7 @@ def run(
         append,
         ahead=log.ahead if foresees else None,
         update_variance=update_variance,
+        between_events=look,
     )
     ending = world.run()
     if schedule is not None and ending.time_us == HORIZON * SECOND:

@@ -33,8 +33,8 @@ POLYNOMIAL = {"staleness_fn": "polynomial", "staleness_fn_kwargs": {"a": 0.5}}
 def _adapters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(ROOT / "examples" / "referee"))
     yield
-    for name in ("flower_rules", "appfl_rules"):
-        sys.modules.pop(name, None)
+    for name in ("flower", "appfl", "nvflare", "fedlab", "fedml"):
+        sys.modules.pop(f"{name}_rules", None)
 
 
 def judged(strategy: str, rule: Callable[[Any], Any]) -> Verdict:
@@ -127,6 +127,56 @@ def test_appfl(
     if settings.get("alpha") == 1.0:
         assert verdict.parting is not None
         assert verdict.parting.ratio == pytest.approx(3.0, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "staleness", "parts_at"),
+    [
+        ({}, "staleness: constant", None),
+        ({"global_lr": 0.5}, "server_lr: 0.5, staleness: constant", None),
+        ({"staleness_weight": True}, STALENESS, 1),
+    ],
+)
+def test_nvflare(settings: dict[str, Any], staleness: str, parts_at: int | None) -> None:
+    pytest.importorskip("nvflare.edge.assessors.buff_model_manager")
+    from nvflare_rules import nvflare
+
+    strategy = f"kind: fedbuff, concurrency: 5, buffer_size: 3, {staleness}"
+    verdict = judged(strategy, nvflare(3, **settings))
+    check(verdict, 20, parts_at)
+    if parts_at is not None:  # the first updates are fresh: 1 / (1 + 1) in place of 1
+        assert verdict.parting is not None
+        assert verdict.parting.ratio == pytest.approx(1 / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "staleness", "agrees"),
+    [
+        ({"strategy": "constant"}, "constant", True),
+        ({"strategy": "polynomial", "a": 0.5}, "{kind: polynomial, exponent: 0.5}", True),
+        ({"strategy": "hinge", "a": 10, "b": 4}, "{kind: hinge, a: 10, b: 4}", False),
+        ({"strategy": "hinge", "a": 1, "b": 4}, "{kind: hinge, a: 1, b: 4}", True),
+    ],
+)
+def test_fedlab(settings: dict[str, Any], staleness: str, agrees: bool) -> None:
+    pytest.importorskip("fedlab.contrib.algorithm.basic_server")
+    from fedlab_rules import fedlab
+
+    strategy = f"kind: fedasync, concurrency: 5, alpha: 0.6, staleness: {staleness}"
+    verdict = judged(strategy, fedlab(alpha=0.6, **settings))
+    if agrees:
+        check(verdict, 60, None)
+    else:  # with the first update whose staleness is beyond b
+        assert verdict.parting is not None, verdict
+        assert verdict.parting.version > 5
+
+
+def test_fedml() -> None:
+    pytest.importorskip("fedml.simulation.mpi.async_fedavg.AsyncFedAVGAggregator")
+    from fedml_rules import fedml
+
+    strategy = "kind: fedasync, concurrency: 5, alpha: 0.5, staleness: constant"
+    check(judged(strategy, fedml()), 60, 1)
 
 
 def check(verdict: Verdict, versions: int, parts_at: int | None) -> None:

@@ -115,12 +115,33 @@ def test_what_is_withdrawn_does_not_happen_and_moves_no_clock() -> None:
     assert (ended, clock.now_us, clock.more_than(0)) == ([2], 2, False)
 
 
-def test_an_instant_that_is_watched_is_told_of() -> None:
+def test_who_watches_is_told_before_an_event_comes_to_where_a_task_passes() -> None:
     clock, met = Clock(), list[int]()
-    clock.watch({5: None}, met.append)
+
+    def meet(at_us: int) -> None:
+        del clock.due[at_us]
+        met.append(at_us)
+
+    clock.watch(meet)
+    clock.due[5] = Task(0, 0, 0, 1, 1, 0)
     Wake(clock, 4)
+    assert met == []
     Wake(clock, 5)
     assert met == [5]
+    assert clock.more_than(1)
+
+
+def test_where_a_task_passes_nothing_is_due() -> None:
+    clock = Clock()
+    Wake(clock, 5)
+    (entry,) = clock.due.values()
+    clock.withdraw(5, entry[3])
+    clock.due[5] = task = Task(0, 0, 0, 1, 1, 0)
+    assert clock.peek() == float("inf")
+    assert not clock.more_than(0)
+    clock.run()
+    assert clock.now_us == 0
+    assert clock.due == {5: task}
 
 
 def test_it_knows_whether_more_is_due_than_a_number() -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from afl_sim.execution.code_digest import code_digest
 from afl_sim.execution.tasks import OwnParts, TrainingTask
 from afl_sim.lazy import Tensor, torch
+from afl_sim.learning.training.phase import Fresh
 from afl_sim.scenario.sections.settings import Numerics
 from afl_sim.strategies.base import State, Strategy
 
@@ -121,7 +122,9 @@ def fingerprints_of(numerics: Sequence[Numerics]) -> list[dict[str, Any]]:
 def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Request:
     """The request of a training task; the task that it goes on from is done."""
     own = None if task.after is None else task.after.result().vector.numpy()
-    more = (task.extra_steps, task.messages)
+    fresh = task.fresh
+    merged = None if fresh is None else (fresh.after, fresh.model.numpy(), fresh.weight)
+    more = (task.extra_steps, task.messages, merged)
     alone = (task.client, task.task, task.steps, task.lr_factor, own, *more)
     return Request("train", build, task.base, task.origin, alone, supply)
 
@@ -200,12 +203,17 @@ class Worker:
             kept, version = arguments
             parts = {client: torch.from_numpy(_owned(part)) for client, part in kept.items()}
             return runner.evaluate(vector, parts, version)
-        client, task, steps, lr_factor, own, extra, messages = arguments
+        client, task, steps, lr_factor, own, extra, messages, merged = arguments
+        fresh = None
+        if merged is not None:
+            after, model, weight = merged
+            fresh = Fresh(after, torch.from_numpy(_owned(model)), weight)
         result = runner.train(
             TrainingTask(
                 *(client, task, steps, vector, lr_factor, origin),
                 extra_steps=extra,
                 messages=messages,
+                fresh=fresh,
             ),
             None if own is None else torch.from_numpy(_owned(own)),
         )

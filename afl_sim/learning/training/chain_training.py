@@ -19,7 +19,7 @@ from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
 from afl_sim.learning.training.optimizers import OptimizerSpec
-from afl_sim.learning.training.phase import ORDINARY, Phase
+from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
 from afl_sim.portable.blas import Array32
 from afl_sim.portable.elementary import ignoring_errors
 from afl_sim.portable.sums import squared_norm
@@ -102,7 +102,8 @@ class ChainTrainer(LocalTrainer):
             or any(each is not None for each in (anchors, shift, noise, kept))
         )
         total, samples = 0.0, 0
-        for batch, labels, rows in self._gathered(client, task, steps, phase):
+        gathered = self._gathered(client, task, steps, phase)
+        for step, (batch, labels, rows) in enumerate(gathered, start=1):
             if stepper.rate is not None and not changed:
                 losses = chain.descend(batch, labels, rows, stepper.rate)
             else:
@@ -122,6 +123,8 @@ class ChainTrainer(LocalTrainer):
                 if settings.clip_norm is not None:
                     _clip(gradient, settings.clip_norm)
                 stepper.step()
+            if phase.fresh is not None and step == phase.fresh.after:
+                stepper.merge(phase.fresh)
             total += math.fsum(losses)
             samples += len(rows)
         end = torch.from_numpy(chain.parameters.outward(chain.weights))
@@ -225,6 +228,21 @@ class _Stepper:
             self._chain.load(self._weights)
         elif self.kept is not None:  # weight decay moves entries without a gradient, too
             self._weights[self.kept] = self._start
+
+    def merge(self, fresh: Fresh) -> None:
+        """Merge a newer model into the weights."""
+        parameters, kept = self._chain.parameters, self.kept
+        before = parameters.outward(self._chain.weights)
+        given = fresh.model.detach().numpy()[: len(before)]
+        weight = np.float32(fresh.weight)
+        merged = np.empty_like(before)
+        np.multiply(before, np.float32(1 - fresh.weight), out=merged)
+        np.add(merged, weight * given, out=merged)
+        self._chain.load(merged)
+        if kept is not None:
+            self._chain.weights[kept] = self._start
+        if self.rate is None and self._in_order:
+            np.copyto(self._weights, parameters.outward(self._chain.weights))
 
     def _decay(self) -> None:
         """Add the pull of the weight decay, in the roundings of torch's SGD."""

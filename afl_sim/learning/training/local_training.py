@@ -25,7 +25,7 @@ from afl_sim.learning.training.augmentation import Augmentation
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import loss_of
 from afl_sim.learning.training.mini_batches import mini_batches
-from afl_sim.learning.training.phase import ORDINARY, Phase
+from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
 from afl_sim.scenario.sections.training import batches_in_pass, limited
 from afl_sim.streams import Streams
 
@@ -234,7 +234,8 @@ class LocalTrainer:
         noise = self.noise(client, task, phase)
         total = torch.zeros((), device=self.device)
         amounts: float = 0
-        for inputs, labels, counting in self._mini_batches(client, task, steps, phase):
+        batches = self._mini_batches(client, task, steps, phase)
+        for step, (inputs, labels, counting) in enumerate(batches, start=1):
             optimizer.zero_grad()
             loss = self.loss(self.outputs(inputs), labels, counting)
             loss.backward()
@@ -254,12 +255,24 @@ class LocalTrainer:
             if settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(weights, settings.clip_norm)
             optimizer.step()
+            if phase.fresh is not None and step == phase.fresh.after:
+                self._merge(phase.fresh, phase.trained)
             amount = self.loss.amount(labels, counting)
             total += loss.detach() * amount
             amounts += amount
         end = self.layout.read(self.model).cpu()
         count = self.layout.num_parameters
         return LocalResult(end, end[:count] - start[:count], float(total) / (amounts or 1))
+
+    def _merge(self, fresh: Fresh, trained: Sequence[bool] | None) -> None:
+        """Merge a newer model into the parameters that are trained."""
+        weights = self._weights
+        parts = self._like_weights(fresh.model[: self.layout.num_parameters], weights)
+        pairs = zip(_chosen(weights, trained), _chosen(parts, trained), strict=True)
+        with torch.no_grad():
+            for weight, part in pairs:
+                if weight.requires_grad:
+                    weight.copy_((1 - fresh.weight) * weight + fresh.weight * part)
 
     def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
         weights = self._weights

@@ -11,7 +11,7 @@ from torch import Tensor
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.personal import PersonalParts
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
-from afl_sim.learning.training.phase import ORDINARY, Phase
+from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
 from afl_sim.scenario.sections.personalization import Ditto, FedRep
 
 _PURPOSE = "personal"
@@ -30,6 +30,7 @@ class Local:
         correction: shape (P,): added to every gradient, or None.
         extra_steps: further mini-batches, for what the client keeps for itself.
         proximal_factor: a factor on the weight of the proximal term of the settings.
+        fresh: a newer model that it merges into its own on the way; None for none.
     """
 
     client: int
@@ -41,11 +42,14 @@ class Local:
     correction: Tensor | None = None
     extra_steps: int = 0
     proximal_factor: float = 1.0
+    fresh: Fresh | None = None
 
     def train(self, trainer: LocalTrainer, phase: Phase = ORDINARY) -> LocalResult:
         """Train it, with vectors that are of the trainer's whole model."""
         if self.proximal_factor != 1.0:
             phase = replace(phase, proximal_factor=self.proximal_factor)
+        if self.fresh is not None:
+            phase = replace(phase, fresh=self.fresh)
         # What is not needed is left out, for the sake of simpler trainers.
         further: tuple[Any, ...] = () if self.correction is None else (self.correction,)
         if phase != ORDINARY:

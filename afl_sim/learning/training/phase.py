@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from afl_sim.lazy import Tensor
 from afl_sim.learning.training.optimizers import OptimizerSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Fresh:
+    """A newer global model, which a client merges into its own during a task.
+
+    Attributes:
+        after: the local steps that it has done by then, at least one.
+        model: its first P entries are the model's parameters; its buffers are not used.
+        weight: b: the client's parameters w become (1 - b) w + b ``model``.
+    """
+
+    after: int
+    model: Tensor
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -19,6 +35,7 @@ class Phase:
         proximal: the weight of the proximal term; None: that of the settings.
         proximal_factor: a factor on the weight of the settings.
         optimizer: None: that of the settings.
+        fresh: merged into the model on the way; None: nothing is.
     """
 
     purpose: str = ""
@@ -27,6 +44,7 @@ class Phase:
     proximal: float | None = None
     proximal_factor: float = 1.0
     optimizer: OptimizerSpec | None = None
+    fresh: Fresh | None = None
 
     def pull(self, proximal: float) -> float:
         """The weight of the proximal term, where ``proximal`` is that of the settings."""

@@ -13,6 +13,7 @@ from afl_sim.scenario.checks.extremes import beyond_all_bounds
 from afl_sim.scenario.checks.fleet import group_problems, wrong_lengths, wrong_traces
 from afl_sim.scenario.checks.numerics import numerics_findings
 from afl_sim.scenario.checks.personalization import personalization_findings
+from afl_sim.scenario.checks.refreshing import refreshing_findings
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, without_unknown
@@ -134,12 +135,14 @@ def impossible_combinations(
         sections.get("numerics"), sections.get("execution"), sections.get("training"), runs
     )
     yield from personalization_findings(sections)
+    yield from refreshing_findings(sections)
     yield from energy_findings(sections)
     yield from _compressed_beside_own(training, strategy)
     yield from _biased_updates(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
     yield from without_unknown(_tasks_of_one_length(parts.get("clients"), strategy))
+    yield from without_unknown(_tasks_cut_short(parts.get("clients"), strategy))
     stop = sections.get("stop")
     if stop is not None and stop.only_metrics:
         key = ("stop", "accuracy" if stop.accuracy is not None else "metrics")
@@ -268,10 +271,7 @@ def _tasks_of_one_length(clients: Any, strategy: NamedBlock | None) -> Iterator[
     """Steps that are given by a client's speed, where its tasks last as long whatever they are."""
     if clients is None or strategy is None or not getattr(strategy, "assigns_steps", False):
         return
-    fleets: list[tuple[KeyPath, Any]] = [
-        (("clients", "groups", i), group) for i, group in enumerate(clients.groups)
-    ]
-    for path, fleet in fleets or [(("clients",), clients)]:
+    for path, fleet in _fleets(clients):
         if fleet.compute.unit == "task" and fleet.devices is None:
             yield Finding(
                 (*path, "compute", "seconds_per_task"),
@@ -279,6 +279,27 @@ def _tasks_of_one_length(clients: Any, strategy: NamedBlock | None) -> Iterator[
                 "steps by the time that one takes; expected seconds_per_step or "
                 "seconds_per_sample",
             )
+
+
+def _tasks_cut_short(clients: Any, strategy: NamedBlock | None) -> Iterator[Finding]:
+    """Reports of the times of whole tasks, where clients that leave send a part of their work."""
+    if clients is None or strategy is None or not getattr(strategy, "reads_timing", False):
+        return
+    for path, fleet in _fleets(clients):
+        if fleet.availability.on_leave == "partial":
+            yield Finding(
+                (*path, "availability", "on_leave"),
+                f"got 'partial', but {strategy.kind} learns from the times that clients report of "
+                "whole tasks; expected lost, paused or finish",
+            )
+
+
+def _fleets(clients: Any) -> list[tuple[KeyPath, Any]]:
+    """The groups of a fleet, or the whole, with their key paths."""
+    groups: list[tuple[KeyPath, Any]] = [
+        (("clients", "groups", i), group) for i, group in enumerate(clients.groups)
+    ]
+    return groups or [(("clients",), clients)]
 
 
 def exclusive_keys(data: Mapping[str, Any]) -> Iterator[Finding]:

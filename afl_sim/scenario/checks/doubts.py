@@ -50,6 +50,9 @@ DEVICE_LIMITS: Final = {
     ),
 }
 """By key: its block, and what is believed of a device, from a microcontroller to a server."""
+MOST_EVALUATIONS: Final = 100_000
+"""By the clock in a run; more are seldom meant."""
+_TASKS = 10  # a run has more, one after the other
 _MOST_PAIRS = 5
 
 
@@ -99,12 +102,54 @@ def _of_scenario(scenario: Scenario, timing_only: bool) -> Iterator[Doubt]:
     yield from _bandwidths(scenario)
     yield from _processors(scenario)
     yield from energy_doubts(scenario)
+    yield from _evaluations(scenario)
     if not timing_only and scenario.evaluation.has_own_targets and not scenario.evaluation.goes_on:
         yield (
             ("evaluation", "targets"),
             "the model is evaluated only at the start and the end, so that no run tells when it "
             "reaches a target; evaluation.every_seconds or every_versions adds evaluations",
         )
+
+
+def _evaluations(scenario: Scenario) -> Iterator[Doubt]:
+    """So many evaluations that most of them can only find the model of the one before."""
+    every = scenario.evaluation.every_seconds
+    if every is None:
+        return
+    message = (
+        "evaluations{}, each with a row in the results, of which most can only find the model of "
+        "the one before; more seconds between two, or evaluation.every_versions, make fewer"
+    )
+    ends = scenario.stop.virtual_seconds
+    if ends is not None:
+        if ends / every > MOST_EVALUATIONS:
+            yield (
+                ("evaluation", "every_seconds"),
+                f"{every:g} s mean {ends / every:,.0f} {message.format(f' in {ends:g} s')}",
+            )
+        return
+    longest = max(_least_seconds(part, scenario) for _, part in parts_of(scenario.clients))
+    if longest / every > MOST_EVALUATIONS / _TASKS:
+        yield (
+            ("evaluation", "every_seconds"),
+            f"{every:g} s mean {longest / every:,.0f} "
+            f"{message.format(f' in a usual task of {longest:g} s or more')}",
+        )
+
+
+def _least_seconds(part: Clients, scenario: Scenario) -> float:
+    """About how long one local step takes, or a task where its steps do not matter, at least."""
+    compute, training = part.compute, scenario.training
+    if compute.unit == "flop" or part.devices is not None:
+        return 0.0
+    seconds = usual(compute.speed)
+    amount = 1 if training.steps is None else max(1, round(usual(training.steps)))
+    if compute.unit == "sample":
+        seconds *= amount * (training.samples_per_step or 1)
+    elif compute.unit == "step":
+        seconds *= amount
+    seconds += usual(compute.jitter_seconds)
+    return seconds if compute.max_seconds is None else min(seconds, compute.max_seconds)
 
 
 def _bandwidths(scenario: Scenario) -> Iterator[Doubt]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
+
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.streams import Streams
 
@@ -25,3 +28,24 @@ def drawer(law: Distribution, streams: Streams, purpose: str) -> Callable[[int, 
     if plain is not None:
         return lambda client, k: plain(uniform(purpose, client, k))
     return lambda client, k: quantile(uniform(purpose, client, k), client, k)
+
+
+def draws(
+    law: Distribution,
+    streams: Streams,
+    purpose: str,
+    clients: npt.NDArray[np.int64],
+    ks: npt.NDArray[np.int64] | int = 0,
+) -> npt.NDArray[np.float64]:
+    """`draw` for many addresses at once, bit for bit; the result has the shape of ``clients``."""
+    constant = law.constant
+    if constant is not None:
+        return np.full(len(clients), constant)
+    us = streams.uniforms(purpose, clients, ks)
+    quantile, plain = law.law.quantile, law.law.plain
+    if plain is not None:
+        drawn = [plain(u) for u in us.tolist()]
+    else:
+        numbers = np.broadcast_to(ks, clients.shape).tolist()
+        drawn = list(map(quantile, us.tolist(), clients.tolist(), numbers))
+    return np.array(drawn, dtype=np.float64)

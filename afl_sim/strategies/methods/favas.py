@@ -57,6 +57,7 @@ class FAVAS(Strategy):
     )
     optimizer_gets = "nothing"
     polls = True
+    gives_steps = True
 
     clients_per_round: PositiveInt = Field(20, description="s: clients polled at a time")
     local_steps: LocalSteps = Field(20, description="K: the most steps between two polls")

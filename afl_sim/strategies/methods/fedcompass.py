@@ -77,9 +77,12 @@ class Compass:
     began: dict[int, float] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
 
-    def learn(self, client: int, now: float) -> None:
-        """Estimate the client's speed by the task that has just arrived."""
-        seconds = (now - self.began[client]) / self.steps[client]
+    def learn(self, client: int, steps: int, now: float) -> None:
+        """Estimate the client's speed by the steps of the task that has just arrived.
+
+        They are fewer than it was sent if the client has left, and none if it has no samples.
+        """
+        seconds = (now - self.began[client]) / (steps or self.steps[client])
         if not seconds:
             raise ScheduleError(
                 f"strategy {self.rule.kind}: the scheduler needs the time of a step, and client "
@@ -167,6 +170,7 @@ class FedCompass(Strategy):
         "server_fed_compass.py; also src/appfl/algorithm/scheduler/compass_scheduler.py",
     )
     assigns_steps = True
+    gives_steps = True
 
     min_steps: LocalSteps = Field(20, description="Q_min: the fewest local steps of a task")
     max_steps: LocalSteps = Field(100, description="Q_max: the most local steps of a task")
@@ -200,7 +204,7 @@ class FedCompass(Strategy):
         while True:
             update = yield server.arrival()
             client = update.client
-            compass.learn(client, server.now)
+            compass.learn(client, update.steps, server.now)
             group = compass.group.get(client)
             if group is None:
                 yield server.aggregate([update])

@@ -132,6 +132,8 @@ class FedQueue(Strategy):
         "arrival; there no further timer is set",
     )
     assigns_steps = True
+    gives_steps = True
+    reads_timing = True
 
     round_seconds: VirtualSeconds = Field(3600.0, description="T: the time of a round (seconds)")
     safety_seconds: VirtualWait = Field(

@@ -37,6 +37,7 @@ class Malenia(GradientStrategy):
         "condition on S/n: the authors' later text, Algorithm 1",
     )
     waits_for_all = True
+    waits_again = True
 
     lr: PositiveFloat = Field(0.5, description="gamma: the server's step size")
     batch: float = Field(

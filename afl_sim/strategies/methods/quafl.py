@@ -57,6 +57,7 @@ class QuAFL(Strategy):
     buffers_by_rule = True
     optimizer_gets = "nothing"
     polls = True
+    gives_steps = True
 
     clients_per_round: PositiveInt = Field(5, description="s: clients polled at a time")
     local_steps: LocalSteps = Field(5, description="K: the most steps between two polls")

@@ -22,7 +22,7 @@ from afl_sim.world.server.ledger import Log
 
 _NO_PHASE = 3
 SAMPLES_DONE = "samples_done"
-"""In the context of a row that ends a task early: the samples of a computation that it cut off."""
+"""In the context of a row that ends a computation early, or interrupts it: its samples by then."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Counted:
 class _Spending:
     """A task: the phase that its client is in for it, since when, and what it has used so far."""
 
-    __slots__ = ("part", "phase", "since_us", "spent", "use")
+    __slots__ = ("part", "phase", "samples", "since_us", "spent", "use")
 
     def __init__(self, part: PartAccount, use: Use) -> None:
         self.part = part
@@ -60,6 +60,7 @@ class _Spending:
         self.phase = _NO_PHASE
         self.since_us = 0
         self.spent = 0  # picojoules
+        self.samples = 0  # whose energy is counted
 
     def enter(self, phase: int, now_us: int) -> None:
         """Go on to another phase."""
@@ -122,6 +123,8 @@ class Account:
             kinds.DOWNLOADED: self._downloaded,
             kinds.QUEUED: self._queued,
             kinds.STARTED: self._started,
+            kinds.REQUESTED: self._requested,
+            kinds.REFRESHED: self._refreshed,
             kinds.COMPUTED: self._computed,
             kinds.ARRIVED: self._arrived,
             kinds.LOST: self._lost,
@@ -179,6 +182,12 @@ class Account:
         if time_us > self._now:
             self._pass_time(time_us)
         return Costs(self._energy(), self._price(), self._carbon())
+
+    def runs_low(self, client: int, task: int) -> bool:
+        """Whether a task under way has used up its client's battery by now."""
+        if self.batteries is None:
+            return False
+        return self.batteries.is_low(client, self._tasks[client, task].spent)
 
     # -- what has been used -----------------------------------------------------------------------
 
@@ -260,6 +269,17 @@ class Account:
         spending.add(DOWNLOAD, spending.use.per_byte[0] * size, self._now)
         spending.enter(COMPUTE, self._now)
 
+    def _requested(
+        self, client: int, task: int, size: int, samples: int, context: str | None
+    ) -> None:
+        spending = self._tasks[client, task]
+        assert context is not None
+        self._trained(spending, json.loads(context)[SAMPLES_DONE])
+        spending.enter(DOWNLOAD, self._now)
+
+    def _refreshed(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
+        self._downloaded(client, task, size, samples, None)
+
     def _queued(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         self._tasks[client, task].enter(_NO_PHASE, self._now)
 
@@ -268,8 +288,14 @@ class Account:
 
     def _computed(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         spending = self._tasks[client, task]
-        spending.add(COMPUTE, spending.use.per_sample * samples, self._now)
+        self._trained(spending, samples)
         spending.enter(UPLOAD, self._now)
+
+    def _trained(self, spending: _Spending, samples: int) -> None:
+        """A task has been trained on so many samples by now."""
+        new = samples - spending.samples
+        spending.samples = samples
+        spending.add(COMPUTE, spending.use.per_sample * new, self._now)
 
     def _arrived(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         spending = self._tasks[client, task]
@@ -301,8 +327,7 @@ class Account:
     def _cut(self, client: int, task: int, size: int, samples: int, context: str | None) -> None:
         spending = self._tasks.pop((client, task))
         if context is not None and spending.phase == COMPUTE:
-            done = json.loads(context).get(SAMPLES_DONE, 0)
-            spending.add(COMPUTE, spending.use.per_sample * done, self._now)
+            self._trained(spending, json.loads(context).get(SAMPLES_DONE, spending.samples))
         spending.enter(_NO_PHASE, self._now)
         self._wasted += spending.spent
         self._free(client, spending)

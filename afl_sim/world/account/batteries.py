@@ -31,7 +31,8 @@ class Batteries:
     """The batteries of a fleet, as its account uses them.
 
     A battery is looked at when its client has ended its last task: a task that was begun is
-    finished. A low one is charged to the full, and its client is away meanwhile.
+    finished. A low one is charged to the full, and its client is away meanwhile. A poll looks at
+    the battery, too, so that the client's next task does not begin before it is charged.
 
     Attributes:
         of: gives the battery of a client; None if its device is on the mains.
@@ -81,6 +82,11 @@ class Batteries:
         level.idle_since_us = charged
         self._charging[client] = charged
         self.on_low(client, charged)
+
+    def is_low(self, client: int, picojoules: int) -> bool:
+        """Whether the client's battery is low once its task has used so much."""
+        level = self._levels.get(client)
+        return level is not None and level.usable <= picojoules
 
     def over(self, inner: Availability | None) -> Availability:
         """When clients are there that also have a battery."""

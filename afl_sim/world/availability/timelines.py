@@ -66,8 +66,10 @@ class OnOff:
     def state(self, client: int, now_us: int) -> State:
         """By the stay in which, or after which, the instant falls."""
         cycle = self._cycles.get(client)
-        if cycle is None or now_us < cycle[1]:
+        if cycle is None:
             cycle = self._cycle(client, 0, -self._warm_up_us)
+        while now_us < cycle[1]:  # it was asked ahead, for when the client is back
+            cycle = self._cycle(client, cycle[0] - 1, ends=cycle[1])
         while now_us >= cycle[3]:
             cycle = self._cycle(client, cycle[0] + 1, cycle[3])
         if len(self._cycles) >= _KEPT:
@@ -75,14 +77,20 @@ class OnOff:
         self._cycles[client] = cycle
         return (True, cycle[2]) if now_us < cycle[2] else (False, cycle[3])
 
-    def _cycle(self, client: int, k: int, begin: int) -> tuple[int, int, int, int]:
-        """Cycle k: its number, and when the client comes, leaves, and comes again."""
-        durations = [
+    def _cycle(
+        self, client: int, k: int, begins: int = 0, ends: int | None = None
+    ) -> tuple[int, int, int, int]:
+        """Cycle k: its number, and when the client comes, leaves, and comes again.
+
+        When it begins, or when it ends, is known from the cycle before it or after it.
+        """
+        on, off = (
             to_microseconds(draw(law, self._streams, purpose, client, k), purpose)
             for law, purpose in zip((self._on, self._off), self._purposes, strict=True)
-        ]
-        left = begin + durations[0]
-        return k, begin, left, left + durations[1]
+        )
+        if ends is not None:
+            begins = ends - on - off
+        return k, begins, begins + on, begins + on + off
 
 
 class Diurnal:

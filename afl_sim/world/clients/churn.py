@@ -58,6 +58,10 @@ class Churn:
         leaving: when clients leave, and what becomes of their tasks.
         fleet: the clients.
         server: which is told.
+
+    Attributes:
+        cut_short: how many tasks have been lost because their clients left.
+        last_cut: the last of them, and how long its client was there for it, in microseconds.
     """
 
     def __init__(self, env: Clock, leaving: Leaving, fleet: Fleet, server: Notice) -> None:
@@ -67,6 +71,8 @@ class Churn:
         self._fleet = fleet
         self._server = server
         self._punctual = fleet.punctual  # so that tasks due before need no event
+        self.cut_short = 0
+        self.last_cut: tuple[Task, int] | None = None
 
     def watch(self, task: Task) -> None:
         """Look at the task when its client leaves, if it may not have ended by then."""
@@ -108,20 +114,25 @@ class Churn:
         if on_leave == "paused":
             self._pause(task)
         elif on_leave == "lost":
-            self._server.fail(task)
+            self._lose(task)
         elif task.pollable:
             self._pause(task)
         elif task.phase is not Phase.UPLOADING:  # else it is sending what it has
             if self._fleet.steps_done(task):
                 self._server.call_back(task)
             else:
-                self._server.fail(task)
+                self._lose(task)
+
+    def _lose(self, task: Task) -> None:
+        self.cut_short += 1
+        self.last_cut = task, self._env.now_us - task.sent_us
+        self._server.fail(task)
 
     def _pause(self, task: Task) -> None:
         now = self._env.now_us
         back = returns(self._availability, task.client, now)
         if back is None:
-            self._server.fail(task)
+            self._lose(task)
             return
         self._fleet.pause(task)
         timeout = self._env.timeout(back - now, task)

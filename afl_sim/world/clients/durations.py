@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from afl_sim.errors import ScenarioError
 from afl_sim.world.links.network import ClientLink, ServerLink
 from afl_sim.world.links.usage import LinkUse
@@ -15,9 +18,10 @@ from afl_sim.world.tasks.task import Task, Timing
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
+Ints = npt.NDArray[np.int64]
 Transfers = tuple[int, int, int, int, int, int]
-"""Of a task's download, then of its upload: microseconds and bytes on the client's link, and the
-microseconds of work on the server's."""
+"""Of a task's download, then of its upload: microseconds and bytes, and the microseconds of work on
+the server's link, if transfers contend for it."""
 
 
 @dataclass(eq=False)
@@ -32,6 +36,7 @@ class Durations:
         upload_bytes: size of the update that a client uploads.
         vary: whether a computation may take longer or shorter than was drawn when it was sent.
         steady: whether the transfers of all tasks of a client are alike.
+        alike: whether the same laws hold for all clients.
         per_task, per_client: the streams of what is drawn for each task and for each client.
     """
 
@@ -44,6 +49,7 @@ class Durations:
     upload_bytes: int
     vary: bool
     steady: bool
+    alike: bool
     per_task: Sequence[str]
     per_client: Sequence[str]
     # The transfers of clients, where those of all tasks of a client are alike.
@@ -56,29 +62,43 @@ class Durations:
         transfers = self._kept.get(client) if messages == 1 else None
         if transfers is None:
             transfers = self._transfers(client, task.number, messages)
-        task.download_us, task.download_bytes, down, task.upload_us, task.upload_bytes, up = (
-            transfers
-        )
-        if self.server_download.queue is None:
-            task.download_us += down
-        else:
-            task.download_work_us = down
-        if self.server_upload.queue is None:
-            task.upload_us += up
-        else:
-            task.upload_work_us = up
-        begin_us = task.sent_us + task.download_work_us + task.download_us
+        compute_us = 0
         if not task.until_polled:
-            task.compute_us = self.compute(client).microseconds(task, begin_us)
-        task.due_us = begin_us + task.compute_us + task.upload_us + task.upload_work_us
+            begin_us = task.sent_us + transfers[0] + transfers[2]
+            compute_us = self.compute(client).microseconds(task, begin_us)
+        task.plan((task.steps, task.samples, compute_us, *transfers))
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether `all_transfers`, and `Compute.all_microseconds` of any client, can be asked."""
+        return self.alike and not self.vary and self.compute(0).in_blocks
+
+    def all_transfers(self, clients: Ints, numbers: Ints) -> Ints:
+        """The transfers of many tasks, shape (tasks, 6); -1 where one may raise an error."""
+        down, up = self.download_bytes, self.upload_bytes
+        download_us, downloaded = self.download(0).transfers(clients, numbers, down)
+        upload_us, uploaded = self.upload(0).transfers(clients, numbers, up)
+        down_us = self.server_download.works(clients, numbers, down)
+        up_us = self.server_upload.works(clients, numbers, up)
+        legs = [download_us, downloaded, down_us, upload_us, uploaded, up_us]
+        known = np.minimum.reduce(legs) >= 0
+        if self.server_download.queue is None:
+            legs[0], legs[2] = download_us + down_us, np.zeros_like(down_us)
+        if self.server_upload.queue is None:
+            legs[3], legs[5] = upload_us + up_us, np.zeros_like(up_us)
+        return np.where(known, legs, -1).T
 
     def _transfers(self, client: int, number: int, messages: int) -> Transfers:
         down, up = self.download_bytes, self.upload_bytes * messages
         download_us, downloaded = self.download(client).transfer(client, number, down)
         upload_us, uploaded = self.upload(client).transfer(client, number, up)
-        down_work_us = self.server_download.work(client, number, down)
-        up_work_us = self.server_upload.work(client, number, up)
-        transfers = download_us, downloaded, down_work_us, upload_us, uploaded, up_work_us
+        down_us = self.server_download.work(client, number, down)
+        up_us = self.server_upload.work(client, number, up)
+        if self.server_download.queue is None:
+            download_us, down_us = download_us + down_us, 0
+        if self.server_upload.queue is None:
+            upload_us, up_us = upload_us + up_us, 0
+        transfers = download_us, downloaded, down_us, upload_us, uploaded, up_us
         if self.steady and messages == 1:
             if len(self._kept) >= _CLIENTS_KEPT:
                 self._kept.clear()

@@ -27,14 +27,17 @@ class Reports:
     """Whom the clients report to.
 
     Attributes:
-        record: called with each event: its kind, the task, and the bytes that were moved.
+        record: called with each event: its kind, the task, the bytes that were moved, and sometimes
+            a context.
         deliver: called when an update has reached the server.
         fail: called when a task has failed, and the server can notice.
+        refresh: called when a client asks for the newest model; whether that is newer than its own.
     """
 
-    record: Callable[[int, Task, int], None]
+    record: Callable[..., None]
     deliver: Callable[[Task], None]
     fail: Callable[[Task], None]
+    refresh: Callable[[Task], bool]
 
 
 class Fleet(Legs):
@@ -48,6 +51,11 @@ class Fleet(Legs):
         faults: what goes wrong; None if nothing does.
         reports: whom the clients report to.
         ahead: takes the rows of legs that nothing can disturb; None if something can.
+
+    Attributes:
+        durations: as above.
+        foresight: takes tasks that nothing can disturb, which need no `launch`; None if something
+            can disturb all.
     """
 
     def __init__(
@@ -62,7 +70,7 @@ class Fleet(Legs):
     ) -> None:
         super().__init__(env)
         self._workload = workload
-        self._durations = durations
+        self.durations = durations
         self._compute = durations.compute
         self._varying = durations if isinstance(durations, VaryingDurations) else None
         self._server_download = durations.server_download
@@ -72,27 +80,28 @@ class Fleet(Legs):
         self._record = reports.record
         self._deliver = reports.deliver
         self._fail = reports.fail
-        self._undisturbed: Undisturbed | None = None
+        self.foresight: Undisturbed | None = None
         if ahead is not None:
-            self._undisturbed = Undisturbed(
+            self.foresight = Undisturbed(
                 env,
                 ahead,
+                record=reports.record,
                 downloaded=self._downloaded,
                 computed=self._start_uploading,
                 uploaded=self._upload_on,
-                arrive=self._arrive,
+                arrive=self._deliver,
             )
 
     def plan(self, task: Task) -> None:
         """Draw how long each leg of a task will take, and so when its update is due."""
-        self._durations.plan(task)
+        self.durations.plan(task)
 
     @property
     def punctual(self) -> bool:
         """Whether no task can arrive later than was planned when it was sent."""
         if self._outages.happen or (self._faults is not None and self._faults.loses_uploads):
             return False
-        return not self._durations.contended
+        return not self.durations.contended
 
     def varies(self, client: int) -> bool:
         """Whether the client's legs may take longer or shorter than was planned."""
@@ -107,11 +116,7 @@ class Fleet(Legs):
 
     def launch(self, task: Task) -> None:
         """Send a task on its way. A leg that takes no time is passed at once, without an event."""
-        foresight = None if task.until_polled else self._undisturbed
-        if foresight is not None and foresight.foresee(task):
-            if not task.download_us:
-                self._record(event_kinds.DOWNLOADED, task, task.download_bytes)
-        elif task.download_work_us:
+        if task.download_work_us:
             self._cross(self._server_download, task, task.download_work_us, self._sent_down)
         else:
             self._download_on(task)
@@ -123,8 +128,8 @@ class Fleet(Legs):
 
     def _disturb(self, task: Task) -> None:
         """The task may not go on as it was foreseen."""
-        if self._undisturbed is not None:
-            self._undisturbed.disturb(task)
+        if self.foresight is not None:
+            self.foresight.disturb(task)
 
     def pause(self, task: Task) -> None:
         """Interrupt the task where it is."""
@@ -268,6 +273,9 @@ class Fleet(Legs):
         if task.until_polled:
             task.pending = None
             return
+        self._begin_steps(task)
+
+    def _begin_steps(self, task: Task) -> None:
         if task.compute_us:
             self.put_off(task, task.compute_us, self._start_uploading)
         else:
@@ -316,9 +324,6 @@ class Fleet(Legs):
             task.corruption = faults.corruption(task.client, task.number)
             if task.corruption is not None:
                 self._record(event_kinds.CORRUPTED, task, 0)
-        task.phase = Phase.ARRIVED
-        task.pending = None
-        self._record(event_kinds.ARRIVED, task, task.upload_bytes)
         self._deliver(task)
         if faults is not None:
             delay = faults.duplicate_us(task.client, task.number)

@@ -20,6 +20,10 @@ class IdleClients:
 
     If few are idle, they are also listed in order, from the first draw on that needs the list.
 
+    Attributes:
+        busy: the clients that have a task, with it.
+        few: whether the idle ones are listed.
+
     Args:
         population: the number of clients.
         streams: the run's random streams; the n-th draw of a run is draw n of ``"selection"``.
@@ -27,11 +31,12 @@ class IdleClients:
 
     def __init__(self, population: int, streams: Streams) -> None:
         self.population = population
+        self.few = False
         self.busy: dict[int, Task] = {}
         self._listed: list[int] | None = None  # the idle clients in order, where few are
         self._streams = streams
         self._draws = 0
-        self._block: list[float] = []
+        self._block: list[float] = []  # draws that were made and not used yet, the next one last
         self._expect: Callable[[npt.NDArray[np.int64]], None] | None = None
 
     def watch(self, expect: Callable[[npt.NDArray[np.int64]], None]) -> None:
@@ -54,11 +59,16 @@ class IdleClients:
     def end(self, client: int) -> None:
         """The client is idle again."""
         del self.busy[client]
+        if self.few:
+            self.list_again(client)
+
+    def list_again(self, client: int) -> None:
+        """List a client that is no longer busy, where `few` are idle."""
         listed = self._listed
-        if listed is not None:
-            insort(listed, client)
-            if len(listed) * 4 > self.population:
-                self._listed = None  # drawn by rejection again
+        assert listed is not None
+        insort(listed, client)
+        if len(listed) * 4 > self.population:
+            self._listed, self.few = None, False  # drawn by rejection again
 
     def draw(self, n: int, among: Sequence[int] | None = None) -> list[int]:
         """``n`` different idle clients, uniformly at random and in random order.
@@ -73,13 +83,16 @@ class IdleClients:
         if among is None and (population - len(busy)) * 8 >= population + 8 * n:
             if n != 1:  # 0 is asked for by schedules that replace nobody
                 return self._draw_by_rejection(n)
-            while (client := int(self._uniform() * population)) in busy:
-                pass
-            return [client]
+            while True:  # most draws of a run are these: `_uniform` without a call
+                if not self._block:
+                    self._make_block()
+                client = int(self._block.pop() * population)
+                if client not in busy:
+                    return [client]
         if among is not None:
             return self._choose(n, [client for client in among if client not in busy])
         if self._listed is None:
-            self._listed = self.listed()
+            self._listed, self.few = self.listed(), True
         return self._choose(n, self._listed)
 
     def listed(self) -> list[int]:
@@ -107,7 +120,9 @@ class IdleClients:
         busy, population = self.busy, self.population
         chosen: dict[int, None] = {}
         while len(chosen) < n:
-            client = int(self._uniform() * population)
+            if not self._block:
+                self._make_block()
+            client = int(self._block.pop() * population)
             if client not in busy:
                 chosen[client] = None
         return list(chosen)
@@ -124,12 +139,15 @@ class IdleClients:
         return chosen
 
     def _uniform(self) -> float:
-        at = self._draws % _BLOCK
-        if not at:
-            ahead = np.arange(self._draws, self._draws + _BLOCK)
-            draws = self._streams.uniforms("selection", 0, ahead)
-            self._block = draws.tolist()
-            if self._expect is not None and self._listed is None:
-                self._expect((draws * self.population).astype(np.int64))
-        self._draws += 1
-        return self._block[at]
+        if not self._block:
+            self._make_block()
+        return self._block.pop()
+
+    def _make_block(self) -> None:
+        """Compute the next draws."""
+        ahead = np.arange(self._draws, self._draws + _BLOCK)
+        self._draws += _BLOCK
+        draws = self._streams.uniforms("selection", 0, ahead)
+        self._block = draws[::-1].tolist()
+        if self._expect is not None and self._listed is None:
+            self._expect((draws * self.population).astype(np.int64))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ class NextDraws:
         streams: Streams,
         per_task: Sequence[str],
         per_client: Sequence[str],
-        sent: Mapping[int, int],
+        sent: array[int],
     ) -> None:
         self._streams = streams
         self._per_task = per_task
@@ -38,15 +39,24 @@ class NextDraws:
 
     def expect(self, clients: npt.NDArray[np.int64]) -> None:
         """These clients are likely to be sent the next tasks, in this order."""
-        count = self._sent.get
-        numbers = np.array([count(client, 0) for client in clients.tolist()], dtype=np.int64)
+        numbers = next_numbers(clients, self._sent)
         new = clients[numbers == 0]
         if len(new):
             for purpose in self._per_client:
                 self._streams.make(purpose, new, 0)
-        numbers += _earlier(clients)
         for purpose in self._per_task:
             self._streams.make(purpose, clients, numbers)
+
+
+def next_numbers(clients: npt.NDArray[np.int64], sent: array[int]) -> npt.NDArray[np.int64]:
+    """The numbers that these tasks will have, if they are sent in this order.
+
+    Args:
+        clients: whose tasks they are.
+        sent: the number of tasks that each client was sent.
+    """
+    numbers: npt.NDArray[np.int64] = np.frombuffer(sent, dtype=np.int64)[clients]
+    return numbers + _earlier(clients)
 
 
 def _earlier(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -27,6 +27,9 @@ class Presence:
         idle: the clients without a task.
         availability: when clients are available; None is always.
         selector: chooses among them; None chooses uniformly.
+
+    Attributes:
+        held: clients that are away although they are available, because they are to be charged.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Presence:
         self._gone: dict[int, None] = {}  # those set aside that never come back
         self._selector = selector
         self._uniform = selector is None and availability is None
+        self.held: set[int] = set()
 
     @property
     def always(self) -> bool:
@@ -76,7 +80,9 @@ class Presence:
 
     def is_there(self, client: int, now_us: int) -> bool:
         """Whether the client can be reached, idle or not."""
-        return self._availability is None or self._availability.state(client, now_us)[0]
+        if self._availability is None:
+            return True
+        return client not in self.held and self._availability.state(client, now_us)[0]
 
     def back_us(self, client: int, now_us: int) -> int | None:
         """The first instant from this one on at which a client is available; None if never."""
@@ -88,13 +94,23 @@ class Presence:
         """The client has a task."""
         if self._availability is not None and self._away.pop(client, None) is None:
             self._gone.pop(client, None)
-        self._idle.start(client, task)
+        idle = self._idle
+        if idle.few:
+            idle.start(client, task)
+        else:
+            idle.busy[client] = task  # what `start` does, without a call
 
     def end(self, task: Task) -> bool:
         """A task is over; whether that leaves its client idle."""
-        if self._idle.busy.get(task.client) is not task:
-            return False  # it has gone on to another
-        self._idle.end(task.client)
+        idle, client = self._idle, task.client
+        busy = idle.busy
+        found = busy.pop(client, None)
+        if found is not task:  # it has gone on to another
+            if found is not None:
+                busy[client] = found
+            return False
+        if idle.few:
+            idle.list_again(client)
         return True
 
     def draw(self, n: int, now_us: int, among: Sequence[int] | None = None) -> list[int]:

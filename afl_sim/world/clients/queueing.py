@@ -48,7 +48,7 @@ class QueueingFleet(Fleet):
 
     def plan(self, task: Task) -> None:
         """The task is due after those before it, at the earliest."""
-        self._durations.plan(task)
+        self.durations.plan(task)
         queue = self._queues.get(task.client)
         if queue:
             free_us = queue[-1].due_us - _upload_us(queue[-1])

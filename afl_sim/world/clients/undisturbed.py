@@ -14,13 +14,17 @@ on like all others (`afl_sim.world.clients.fleet`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import Final, Protocol
 
 from simpy.events import NORMAL
 
 from afl_sim.world.clock import Clock
+from afl_sim.world.event_kinds import DOWNLOADED, ROW
 from afl_sim.world.microseconds import CLOCK_END
 from afl_sim.world.tasks.task import Entry, Phase, Task
+
+_pack: Final = ROW.pack
 
 _TRIED: Final = 256
 """Tasks after which foreseeing stops if too many of them were disturbed."""
@@ -29,20 +33,20 @@ _TRIED: Final = 256
 class LogAhead(Protocol):
     """A log that takes rows ahead of their time (`afl_sim.recording.rows_ahead.RowsAhead`)."""
 
-    def add(
-        self,
-        sent: int,
-        downloaded: int,
-        computed: int,
-        number: int,
-        client: int,
-        task: int,
-        base_version: int,
-        bytes: int,
-        steps: int,
-        samples: int,
-    ) -> None:
-        """Take the rows of a task that is sent."""
+    @property
+    def buffer(self) -> bytearray:
+        """Where rows are packed (`ROW`), which saves a call for each.
+
+        A task that is sent, and that nothing can disturb, has one row that tells three
+        (`afl_sim.recording.rows_ahead.TOLD`).
+        """
+
+    @property
+    def most(self) -> int:
+        """If the buffer has so many bytes, `full` is to be called."""
+
+    def full(self) -> None:
+        """Take what is in the buffer."""
 
     def withdraw(self, number: int, time_us: int) -> None:
         """Forget the rows of a task that are later than ``time_us``."""
@@ -60,6 +64,7 @@ class Undisturbed:
     Args:
         env: the clock.
         log: takes the rows of foreseen ends.
+        record: called with an event that happens at once: its kind, the task, and bytes.
         downloaded, computed, uploaded: what follows a leg that ends as an event.
         arrive: called with a task that nothing has disturbed, when it arrives.
     """
@@ -69,6 +74,7 @@ class Undisturbed:
         env: Clock,
         log: LogAhead,
         *,
+        record: Callable[[int, Task, int], None],
         downloaded: Callable[[Task], None],
         computed: Callable[[Task], None],
         uploaded: Callable[[Task], None],
@@ -76,67 +82,98 @@ class Undisturbed:
     ) -> None:
         self._env = env
         self._log = log
+        self._buffer = log.buffer
+        self._record = record
         self._downloaded = downloaded
         self._computed = computed
         self._uploaded = uploaded
         self._arrive = arrive
         self._then = self._end  # made once
-        self._ends: dict[int, Task | list[Task]] = {}  # instant -> whose leg ends then
         self._tasks = 0
         self._disturbed = 0
-        env.watch(self._ends, self._meet)
+        self._stopped = False  # so many were that foreseeing does not pay
+        env.watch(self._meet)
 
     def foresee(self, task: Task) -> bool:
         """Have only the arrival happen, if the task's legs and their instants allow it.
 
+        The log has then the row that it is sent, and gets those of the ends of its legs.
+
         Returns:
             Whether they do. If not, nothing has changed.
         """
-        if not (task.compute_us and task.upload_us) or self._disturbed > self._tasks // 4 + _TRIED:
+        if not (task.compute_us and task.upload_us) or task.until_polled:
             return False
-        env, ends = self._env, self._ends
-        sent = env.now_us
+        env = self._env
+        due, sent = env.due, env.now_us
         downloaded = sent + task.download_us
         computed = downloaded + task.compute_us
-        arrives = computed + task.upload_us
-        if arrives in ends:
-            self._meet(arrives)
-        if computed > CLOCK_END or downloaded in env.due or computed in env.due:
+        arrives = task.due_us
+        if self._stopped or computed > CLOCK_END:
+            return False
+        crowded = downloaded in due or computed in due or arrives in due
+        if crowded and not self._finds_room(downloaded, computed, arrives):
             return False
         self._tasks += 1
         number = env.number = task.foreseen = env.number + 1
         loads = downloaded > sent
-        self._log.add(
+        buffer = self._buffer
+        buffer += _pack(
             sent,
-            downloaded if loads else -1,
-            computed,
-            number,
+            -number,
             task.client,
             task.number,
+            downloaded if loads else -1,
             task.base_version,
+            computed,
             task.download_bytes,
             task.steps,
             task.samples,
         )
-        for at_us in (downloaded, computed) if loads else (computed,):
-            there = ends.get(at_us)
-            if there is None:
-                ends[at_us] = task
-            elif type(there) is list:
-                there.append(task)
-            else:
-                ends[at_us] = [there, task]  # type: ignore[list-item]
+        if len(buffer) >= self._log.most:
+            self._log.full()
+        if not loads:
+            self._record(DOWNLOADED, task, task.download_bytes)
         task.then = self._then
         entry: Entry = (NORMAL, computed, downloaded, number, task)
         task.pending = entry
-        env.put(arrives, entry)
+        if crowded:
+            if loads:
+                self._pass(downloaded, task)
+            self._pass(computed, task)
+            env.put(arrives, entry)
+        else:  # the same, without calls
+            if loads:
+                due[downloaded] = task
+            due[computed] = task
+            due[arrives] = entry
+            heappush(env.instants, arrives)
         return True
+
+    def _finds_room(self, downloaded: int, computed: int, arrives: int) -> bool:
+        """Whether legs may end at these instants, at some of which something is due or passes."""
+        due = self._env.due
+        if isinstance(due.get(arrives), Task | dict):
+            self._meet(arrives)
+        return not any(isinstance(due.get(at), tuple | list) for at in (downloaded, computed))
+
+    def _pass(self, at_us: int, task: Task) -> None:
+        """A leg of the task ends at this instant, at which there is no event."""
+        due = self._env.due
+        there = due.get(at_us)
+        if there is None:
+            due[at_us] = task
+        elif isinstance(there, dict):
+            there[task] = None
+        elif isinstance(there, Task):
+            due[at_us] = {there: None, task: None}
 
     def disturb(self, task: Task) -> None:
         """From now on the ends of the task's legs are events."""
         if not task.foreseen:
             return
         self._disturbed += 1
+        self._stopped = self._disturbed > self._tasks // 4 + _TRIED
         env, now = self._env, self._env.now_us
         arrives = task.due_us
         computed = arrives - task.upload_us
@@ -164,23 +201,26 @@ class Undisturbed:
     def _end(self, task: Task) -> None:
         """A task arrives that nothing has disturbed."""
         computed = task.due_us - task.upload_us
-        self._ends.pop(computed, None)
-        self._ends.pop(computed - task.compute_us, None)
+        due = self._env.due
+        due.pop(computed, None)
+        due.pop(computed - task.compute_us, None)
         task.foreseen = 0
         self._arrive(task)
 
     def _strike(self, at_us: int, task: Task) -> None:
-        there = self._ends.get(at_us)
-        if type(there) is list:
-            if task in there:
-                there.remove(task)
+        """The task does not pass at this instant."""
+        due = self._env.due
+        there = due.get(at_us)
+        if isinstance(there, dict):
+            there.pop(task, None)
             if not there:
-                del self._ends[at_us]
+                del due[at_us]
         elif there is task:
-            del self._ends[at_us]
+            del due[at_us]
 
     def _meet(self, at_us: int) -> None:
         """Something is put at an instant at which foreseen legs end."""
-        there = self._ends.pop(at_us)
-        for task in list(there) if isinstance(there, list) else [there]:
+        there = self._env.due.pop(at_us)
+        for task in there if isinstance(there, dict) else (there,):
+            assert isinstance(task, Task)
             self.disturb(task)

@@ -99,7 +99,7 @@ class FifoLink:
             if self._pace is None:
                 transfer.ends_us = now + transfer.work_us
             else:
-                transfer.done = self._pace.work(now) + (transfer.work_us << _FRACTION)
+                transfer.done = self._pace.work(now) + transfer.work_us * self._pace.microsecond
                 transfer.ends_us = self._pace.when(transfer.done)
             timeout = self._env.timeout(transfer.ends_us - now)
             timeout.callbacks.append(lambda _: self._finish(transfer))
@@ -114,7 +114,7 @@ class FifoLink:
         """The work that is left of a transfer that is being served."""
         if self._pace is None:
             return transfer.ends_us - now
-        return max(0, -(-(transfer.done - self._pace.work(now)) >> _FRACTION))
+        return max(0, -(-(transfer.done - self._pace.work(now)) // self._pace.microsecond))
 
     def use(self, time_us: int) -> LinkUse:
         """How much the link was used until then."""
@@ -152,10 +152,11 @@ class SharedLink:
     instants of the ends are integers in units of 2^-64 microseconds. An end is seen at the first
     whole microsecond that is not before it, but the shares change at the true instant, so that no
     rounding error is passed on to a later end. (V is rounded up when a beginning or a withdrawal
-    falls between two ends; an error of n 2^-64 microseconds.)
+    falls between two ends; an error of n 2^-64 microseconds. So an end at a whole microsecond is
+    never seen late.)
 
     If the bandwidth changes in time, the work that the link has done takes the place of time in
-    all of this.
+    all of this, in the units of its `Pace`.
 
     Args:
         env: the SimPy environment; its clock counts microseconds.
@@ -165,6 +166,7 @@ class SharedLink:
     def __init__(self, env: simpy.Environment, pace: Pace | None = None) -> None:
         self._env = env
         self._pace = pace
+        self._microsecond = 1 << _FRACTION if pace is None else pace.microsecond
         self._heap: list[tuple[int, int, Transfer[Any]]] = []  # by V at the end, then by beginning
         self._ends: dict[Transfer[Any], int] = {}  # those under way, and V at their end
         self._finished: list[Transfer[Any]] = []  # ended, the microsecond is not over yet
@@ -181,7 +183,7 @@ class SharedLink:
         self._pass_time()
         self._usage.enter(int(self._env.now))
         self._advance()
-        end = self._attained + (work_us << _FRACTION)
+        end = self._attained + work_us * self._microsecond
         self._ends[transfer] = end
         self._begun += 1
         heapq.heappush(self._heap, (end, self._begun, transfer))
@@ -198,7 +200,7 @@ class SharedLink:
         transfer.under_way = False
         end = self._ends.pop(transfer, self._attained)
         self._schedule()
-        return -(-(end - self._attained) >> _FRACTION)
+        return -(-(end - self._attained) // self._microsecond)
 
     def use(self, time_us: int) -> LinkUse:
         """How much the link was used until then."""

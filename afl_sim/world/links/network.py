@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import numpy.typing as npt
 import simpy
 
-from afl_sim.scenario.distributions.draws import draw, drawer
+from afl_sim.scenario.distributions.draws import draw, drawer, draws
 from afl_sim.scenario.sections import network as spec
 from afl_sim.streams import Streams
 from afl_sim.world.links.capacity import Capacity
 from afl_sim.world.links.contended import FifoLink, Link, SharedLink
 from afl_sim.world.links.pace import Pace
 from afl_sim.world.links.traced import capacity_of, drawn_link
-from afl_sim.world.microseconds import to_microseconds
+from afl_sim.world.microseconds import CLOCK_END, all_to_microseconds, to_microseconds
 
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
+
+Ints = npt.NDArray[np.int64]
 
 
 class ClientLink:
@@ -82,6 +86,24 @@ class ClientLink:
         factor = self._jitter_of(client, number)
         seconds = self._seconds(client, size) * factor * attempts
         return to_microseconds(seconds, self._key), attempts * size
+
+    def transfers(self, clients: Ints, numbers: Ints, size: int) -> tuple[Ints, Ints]:
+        """`transfer` for many tasks at once; -1 where it may raise an error."""
+        attempts = np.ones(len(clients), dtype=np.int64)
+        if self._spec.loss:
+            us = self._streams.uniforms(f"network.{self._name}.loss", clients, numbers).tolist()
+            of_loss = math.log(self._spec.loss)
+            attempts += np.array([int(math.log(u) / of_loss) for u in us])
+        sizes = np.where(attempts < CLOCK_END // max(size, 1), attempts * size, -1)
+        if self._free or self._spec.jitter.constant == 0:
+            return np.zeros_like(sizes), sizes
+        prefix = f"network.{self._name}"
+        seconds = draws(self._spec.latency, self._streams, f"{prefix}.latency", clients)
+        if self._spec.bandwidth is not None:
+            bandwidth = draws(self._spec.bandwidth, self._streams, f"{prefix}.bandwidth", clients)
+            seconds = seconds + size * (1.0 / bandwidth)
+        jitter = draws(self._spec.jitter, self._streams, f"{prefix}.jitter", clients, numbers)
+        return all_to_microseconds(seconds * jitter * attempts), sizes
 
     def expected_seconds(self, client: int, size: int) -> float:
         """The mean time of a transfer of ``size`` bytes, repetitions included."""
@@ -172,6 +194,14 @@ class ServerLink:
             purpose = f"server.{self._name}.jitter"
             seconds *= draw(self._jitter, self._streams, purpose, client, number)
         return to_microseconds(seconds, f"server.{self._name}")
+
+    def works(self, clients: Ints, numbers: Ints, size: int) -> Ints:
+        """`work` for many tasks at once; see `all_to_microseconds` for -1."""
+        if self._bandwidth is None or self._jitter.constant == 0:
+            return np.zeros(len(clients), dtype=np.int64)
+        purpose = f"server.{self._name}.jitter"
+        jitter = draws(self._jitter, self._streams, purpose, clients, numbers)
+        return all_to_microseconds(size / self._bandwidth * jitter)
 
     def expected_seconds(self, client: int, size: int) -> float:
         """The mean time of a transfer that is alone on the link.

@@ -79,10 +79,10 @@ class AdaptiveServer(Server):
         """The setting's value now: the controller's, or the given one."""
         return self._in_force.get(setting, given)
 
-    def send(self, n: int = 1) -> list[Task]:
+    def send(self, n: int = 1, *, refresh_after: float | None = None) -> list[Task]:
         """Send to ``n`` workers, more or fewer as the concurrency has changed."""
         wanted = n + self._due
-        sent = super().send(wanted) if wanted > 0 else []
+        sent = super().send(wanted, refresh_after=refresh_after) if wanted > 0 else []
         missing = max(wanted, 0) - len(sent)  # too few clients: what was asked beside n stays due
         self._due = min(wanted, 0) if self._due <= 0 else min(self._due, missing)
         return sent

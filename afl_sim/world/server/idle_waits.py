@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import simpy
 
@@ -44,6 +45,14 @@ class IdleWaits:
         task.freed = True
         if self._presence.end(task) and self._waits:
             self._wake()
+
+    def free_taken(self, arrival: Any) -> None:
+        """`free`, as the callback of an event whose value is the task."""
+        task: Task = arrival._value
+        if not task.freed:
+            task.freed = True
+            if self._presence.end(task) and self._waits:
+                self._wake()
 
     def back_us(self) -> int | None:
         """When the next client is back, if a process waits for that."""

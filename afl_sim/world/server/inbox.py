@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import simpy
 
 from afl_sim.errors import ScheduleError
-from afl_sim.world.learner import Learner
+from afl_sim.world.learner import Learner, follows
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.ledger import Ledger
 from afl_sim.world.tasks.task import Task
@@ -39,8 +38,9 @@ class Inbox:
         self._env = env
         self._ledger = ledger
         self._learner = learner
+        self._hear = learner.arrive if follows(learner) else None
         self._idle_waits = idle_waits
-        self._taken = self._take_value  # made once
+        self._taken = idle_waits.free_taken  # made once
         self._listener = listener
         self._kept: dict[Task, None] = {}  # in order of arrival
         self._reader: simpy.Event | None = None
@@ -51,15 +51,17 @@ class Inbox:
     def deliver(self, task: Task) -> None:
         """An update has reached the server."""
         self._ledger.arrive(task)
-        self._learner.arrive(task)
+        if self._hear is not None:
+            self._hear(task)
         if self._listener is not None:
             self._listener(task)
+        waiter = task.waiter
         if task.unwanted:
             self.discard(task)
-            if task.waiter is not None:
-                task.waiter.give_up(task)
-        elif task.waiter is not None and not task.waiter.triggered:
-            task.waiter.arrive(task)
+            if waiter is not None:
+                waiter.give_up(task)
+        elif waiter is not None and not waiter.over:
+            waiter.arrive(task)
         elif self._reader is not None:
             reader, self._reader = self._reader, None
             reader._ok, reader._value = True, task  # as `succeed` does, whose checks hold here
@@ -108,6 +110,3 @@ class Inbox:
         self._ledger.discard(task)
         self._learner.drop(task)
         self._idle_waits.free(task)
-
-    def _take_value(self, event: Any) -> None:
-        self._idle_waits.free(event._value)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
-from afl_sim.world import event_kinds
+from afl_sim.world import event_kinds as kinds
 from afl_sim.world.clients.undisturbed import LogAhead
 from afl_sim.world.clock import Clock
 from afl_sim.world.server.statistics import Counts
-from afl_sim.world.tasks.task import Phase, Task
+from afl_sim.world.tasks.task import AGGREGATED, ARRIVED, Phase, Task
 
 Log = Callable[..., None]
 """Takes one event row: the arguments of `afl_sim.recording.EventLog.append`."""
 
+_pack: Final = kinds.ROW.pack
+
 # Rows that say when a transfer is over.
-_CROSSED = (event_kinds.DOWNLOADED, event_kinds.ARRIVED, event_kinds.LOST)
+_CROSSED = (kinds.DOWNLOADED, kinds.REFRESHED, kinds.ARRIVED, kinds.LOST)
 
 
 class Ledger:
@@ -31,6 +34,7 @@ class Ledger:
         counts: what has happened to the tasks.
         in_flight: the tasks that were sent and have not ended, in order of dispatch.
         heard: if it is there, it gets the version at the last arrival of each client.
+        comings: how often clients have come or left while they had a task.
         work_done: gives the samples that a task has been trained on by now; if it is there, the row
             of a task that fails or is cancelled tells them.
     """
@@ -41,10 +45,13 @@ class Ledger:
         self.counts = Counts()
         self.in_flight: dict[Task, None] = {}
         self.heard: dict[int, int] | None = None
+        self.comings = 0
         self.work_done: Callable[[Task], int] | None = None
         self._env = env
         self._log = log
         self._ahead = ahead
+        # Most rows are packed here, without a call, if the log lets us.
+        self._buffer = None if ahead is None else ahead.buffer
         self._noted_us = -1  # the last instant at which a client came or left
         self._noted: set[tuple[int, int]] = set()  # the kinds of rows, and the clients, at it
 
@@ -56,30 +63,36 @@ class Ledger:
             self._ahead.version_made(self.version_us)
 
     def send(self, task: Task) -> None:
-        """The task is sent."""
+        """The task is sent; its row comes with `foresee` or `record`."""
         self.in_flight[task] = None
         counts, in_flight = self.counts, len(self.in_flight)
         counts.dispatched += 1
         if in_flight > counts.peak_in_flight:
             counts.peak_in_flight = in_flight
-        self._log(
-            task.sent_us,
-            event_kinds.DISPATCHED,
-            task.client,
-            task.number,
-            self.version,
-            task.base_version,
-            -1,
-            0,
-            task.steps,
-            task.samples,
-        )
 
     def arrive(self, task: Task) -> None:
-        """The update is at the server; the clients log the row of its arrival."""
+        """The update is at the server."""
+        task.phase = ARRIVED
+        task.pending = None
+        now, buffer = self._env.now_us, self._buffer
+        if buffer is None or task.link_us >= 0:
+            self.record(kinds.ARRIVED, task, task.upload_bytes)
+        else:
+            buffer += _pack(
+                now,
+                kinds.ARRIVED,
+                task.client,
+                task.number,
+                self.version,
+                task.base_version,
+                -1,
+                task.upload_bytes,
+                task.steps,
+                task.samples,
+            )
         counts = self.counts
         del self.in_flight[task]
-        counts.busy_us += task.busy_us(self._env.now_us)
+        counts.busy_us += now - task.sent_us - task.queued_us  # no longer in a queue
         task.arrival = counts.arrived
         counts.arrived += 1
         if self.heard is not None:
@@ -90,41 +103,57 @@ class Ledger:
         done = self._end(task)
         task.phase = Phase.FAILED
         self.counts.failed += 1
-        self.record(event_kinds.FAILED, task, 0, done)
+        self.record(kinds.FAILED, task, 0, done)
 
     def cancel(self, task: Task) -> None:
         """The server stops the task."""
         done = self._end(task)
         task.phase = Phase.CANCELLED
         self.counts.cancelled += 1
-        self.record(event_kinds.CANCELLED, task, 0, done)
+        self.record(kinds.CANCELLED, task, 0, done)
 
     def discard(self, task: Task) -> None:
         """The server does not use an update that has arrived."""
         task.phase = Phase.DISCARDED
         self.counts.discarded += 1
-        self.record(event_kinds.DISCARDED, task, 0)
+        self.record(kinds.DISCARDED, task, 0)
 
     def use(self, task: Task, context: str | None) -> None:
         """The update went into the version just made; ``context`` is JSON."""
+        task.phase = AGGREGATED
         staleness = self.version - 1 - task.base_version
         counts = self.counts
         counts.aggregated += 1
         counts.samples += task.samples
         counts.staleness[staleness] += 1
-        self._log(
-            self._env.now_us,
-            event_kinds.AGGREGATED,
-            task.client,
-            task.number,
-            self.version,
-            task.base_version,
-            staleness,
-            0,
-            task.steps,
-            task.samples,
-            context,
-        )
+        buffer = self._buffer
+        if buffer is None or context is not None:
+            self._log(
+                self._env.now_us,
+                kinds.AGGREGATED,
+                task.client,
+                task.number,
+                self.version,
+                task.base_version,
+                staleness,
+                0,
+                task.steps,
+                task.samples,
+                context,
+            )
+        else:
+            buffer += _pack(
+                self._env.now_us,
+                kinds.AGGREGATED,
+                task.client,
+                task.number,
+                self.version,
+                task.base_version,
+                staleness,
+                0,
+                task.steps,
+                task.samples,
+            )
 
     def record(self, kind: int, task: Task, size: int, context: str | None = None) -> None:
         """Log an event of a task; ``size`` is the number of bytes that moved.
@@ -133,7 +162,8 @@ class Ledger:
         left that link, or when the update came to it.
         """
         if task.link_us >= 0 and kind in _CROSSED:
-            context, task.link_us = f'{{"link_us": {task.link_us}}}', -1
+            further = "" if context is None else ", " + context[1:-1]
+            context, task.link_us = f'{{"link_us": {task.link_us}{further}}}', -1
         self._log(
             self._env.now_us,
             kind,
@@ -155,6 +185,7 @@ class Ledger:
             self._noted_us, self._noted = now, set()
         if (kind, client) not in self._noted:
             self._noted.add((kind, client))
+            self.comings += 1
             self.note(now, kind, client)
 
     def note(self, time_us: int, kind: int, client: int = -1, context: str | None = None) -> None:

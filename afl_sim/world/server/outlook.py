@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from afl_sim.world.clients.fleet import Fleet
 from afl_sim.world.clock import Background
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.parts import Parts
+
+
+class Waiting(Protocol):
+    """A schedule that may wait for every client."""
+
+    @property
+    def waits_for_all(self) -> bool:
+        """Whether there is no version before every client has sent an update."""
+
+    @property
+    def waits_again(self) -> bool:
+        """Whether that holds for each later version, too, and updates since the one before."""
 
 
 class Outlook:
@@ -14,15 +28,15 @@ class Outlook:
     Args:
         parts: what the server is made of.
         background: the processes that follow the clock alone.
-        waits_for_all: whether the schedule makes no version before every client has sent an update.
+        strategy: whose schedule it is.
     """
 
-    def __init__(self, parts: Parts, background: Background, waits_for_all: bool) -> None:
+    def __init__(self, parts: Parts, background: Background, strategy: Waiting) -> None:
         self._parts = parts
         self._fleet: Fleet = parts.sender.fleet
         self._background = background
-        self._waits_for_all = waits_for_all
-        if waits_for_all:
+        self._waits_again = strategy.waits_again
+        if strategy.waits_for_all:
             parts.ledger.heard = {}
 
     def remark(self) -> str | None:
@@ -39,6 +53,9 @@ class Outlook:
                 f"{counts.buffered:,} arrived and were not used, and {counts.in_flight:,} are "
                 "under way"
             )
+            if 2 * self._parts.sender.cut_short > lost:
+                stay = self._parts.sender.short_stay()
+                why += f"; most were lost because their clients left: {stay}"
         if why is None:
             return None
         if ledger.version == 0:
@@ -63,9 +80,9 @@ class Outlook:
         """Which clients the server waits for in vain; None if it waits for none.
 
         Before the first version that is known as soon as a client that has sent nothing will never
-        do so. After it, a server may have what it needs from before its last version. It waits in
-        vain for sure once all who still can have sent an update, and it has made no version of
-        them.
+        do so; and so it is later for a server that needs every client again. Another one may have
+        what it needs from before its last version. It waits in vain for sure once all who still can
+        have sent an update, and it has made no version of them.
         """
         ledger = self._parts.ledger
         heard = ledger.heard
@@ -74,7 +91,8 @@ class Outlook:
         population = self._parts.presence.population
         silent = [c for c in range(population) if heard.get(c, -1) < ledger.version]
         lost = [client for client in silent if not self._may_send(client)]
-        if not lost or (ledger.version and len(lost) < len(silent)):
+        known = self._waits_again or not ledger.version
+        if not lost or not (known or len(lost) == len(silent)):
             return None
         what = "further updates" if ledger.version else "an update of every client"
         first, many = lost[0], len(lost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,11 +13,12 @@ from afl_sim.world.clients.churn import Churn, Leaving
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clock import Clock
-from afl_sim.world.learner import Learner
+from afl_sim.world.learner import Learner, follows
+from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger
-from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task
+from afl_sim.world.tasks.task import PLAIN, Order, Phase, Plan, Task
 from afl_sim.world.tasks.workload import Workload
 
 _MISSED = 10_000
@@ -44,8 +46,12 @@ class Sender:
 
     Attributes:
         fleet: the clients.
-        sent: how many tasks each client was sent so far.
+        sent: how many tasks each client was sent so far, by client.
+        plans: of tasks that may be sent next (`NextTasks`).
         waiting: tasks that are sent as soon as their client is available.
+        runs_low: tells whether a task that a poll has ended leaves its client's battery low; such
+            a client has its next task once it is charged.
+        always: whether clients and server are always there, so that `send` will do.
         may_replace: whether another client is drawn in place of one whose task has failed; asked
             each time.
     """
@@ -66,52 +72,54 @@ class Sender:
     ) -> None:
         self.waiting: dict[Task, None] = {}
         self.may_replace: Callable[[], bool] = _always
-        self.fleet = build_fleet(Reports(ledger.record, inbox.deliver, self.fail))
+        self.runs_low: Callable[[Task], bool] = _never
+        self.fleet = build_fleet(Reports(ledger.record, inbox.deliver, self.fail, self.refresh))
         self._env = env
         self._ledger = ledger
         self._presence = presence
         self._idle_waits = idle_waits
         self._learner = learner
+        self._start = learner.start if follows(learner) else None
+        self._foresight = self.fleet.foresight
         self._workload = workload
         self._extra = None if workload.personal is None else workload.extra_steps
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
-        self._always = presence.always and not outages.happen
-        self.sent: dict[int, int] = {}
+        self.always = presence.always and not outages.happen
+        self.sent = array("q", bytes(8 * presence.population))
+        self._held: dict[int, Task] = {}  # by client, until its battery is charged
+        self.plans: dict[int, Plan] = {}
 
-    def request(self, client: int, order: Order = PLAIN, after: Task | None = None) -> Task:
+    def request(self, client: int, order: Order = PLAIN) -> Task:
         """Send a task now, or as soon as the client is available.
 
         Args:
             client: the client's index.
             order: what is asked for.
-            after: the client's task from whose end this one goes on, if any.
         """
-        if self._always:
-            return self._send(client, order, after)
+        if self.always:
+            return self.send(client, order)
         now = self._env.now_us
         begin = self._can_begin_us(client, now)
         if begin == now:
-            return self._send(client, order, after)
+            return self.send(client, order)
         task = Task(client, -1, self._ledger.version, 0, 0, now, order.until_polled)
         task.order = order
         if begin is None:
             task.phase = Phase.FAILED  # the client will never be available
             return task
-        away = not self._presence.is_there(client, now)
-        task.phase = Phase.WAITING
-        self.waiting[task] = None
-        self._presence.start(client, task)
-        timeout = task.pending = self._env.timeout(begin - now)
-
-        def set_out(_: object) -> None:
-            if task.pending is timeout:
-                if away:
-                    self._ledger.record_presence(event_kinds.AVAILABLE, client)
-                self._send(client, order, after, waiting=task)
-
-        timeout.callbacks.append(set_out)
+        self._wait(task)
+        self._send_at(begin, task)
         return task
+
+    def charge(self, client: int) -> None:
+        """The client's battery is charged from now on: a task that was held is sent afterwards."""
+        task = self._held.pop(client, None)
+        if task is None:
+            return
+        self._presence.held.discard(client)
+        if task.phase is Phase.WAITING:
+            self._send_later(task)
 
     def recall(self, task: Task, repeat_step: bool = False) -> None:
         """Have the client stop and send what it has done; a task that was never sent fails."""
@@ -137,8 +145,18 @@ class Sender:
         if not self._presence.is_there(client, self._env.now_us):
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled, repeat_step)
-        order = replace(polled.order, epochs=None, steps=polled.limit, drawn=False, retry=True)
-        self._send(client, order, after=polled)
+        order = Order(
+            steps=polled.limit,
+            until_polled=True,
+            lr_factor=polled.lr_factor,
+            messages=polled.messages,
+        )
+        if polled.in_flight and self.runs_low(polled):
+            self._hold(client, order)
+        elif self._presence.is_there(client, self._env.now_us):
+            self.send(client, order, after=polled)
+        else:
+            self.request(client, order)
         return polled
 
     def cancel(self, task: Task) -> None:
@@ -167,11 +185,46 @@ class Sender:
         elif task.order.retry and not task.unwanted:
             self._replace(task)
 
+    def refresh(self, task: Task) -> bool:
+        """A client asks for the newest model; returns whether it is newer than the task's own."""
+        version = self._ledger.version
+        if version > task.base_version:
+            task.fresh_version = version
+        self._learner.refresh(task)
+        return task.fresh_version >= 0
+
     def call_back(self, task: Task, repeat_step: bool = False) -> None:
         """The client stops and sends what it has done."""
         if self.fleet.interrupt(task, repeat_step):
             self._learner.recall(task)
             self.fleet.send_back(task)
+
+    def awaiting_polls(self) -> tuple[int, int] | None:
+        """The steps that all clients have done, and how often they have come or left so far.
+
+        None if one of them has a task that ends without a poll.
+        """
+        tasks = self._ledger.in_flight
+        if not tasks or not all(task.pollable for task in tasks):
+            return None
+        return sum(map(self.fleet.steps_done, tasks)), self._ledger.comings
+
+    @property
+    def cut_short(self) -> int:
+        """How many tasks have been lost because their clients left."""
+        return 0 if self._churn is None else self._churn.cut_short
+
+    def short_stay(self) -> str:
+        """The last of these in words: how long its client was there, and how long it takes."""
+        assert self._churn is not None
+        assert self._churn.last_cut is not None
+        task, stay_us = self._churn.last_cut
+        there, needed = stay_us / MICROSECONDS, (task.due_us - task.sent_us) / MICROSECONDS
+        least = "at least " if task.until_polled else ""
+        return (
+            f"client {task.client} was there for {there:g} s of the last task, which takes "
+            f"{least}{needed:g} s from download to upload"
+        )
 
     def sharing(self, task: Task) -> list[Task]:
         """The tasks of the same client, in the order in which it does them."""
@@ -181,18 +234,22 @@ class Sender:
         """Log that a client came or left."""
         self._ledger.record_presence(kind, client)
 
-    def _send(
+    def send(
         self, client: int, order: Order, after: Task | None = None, waiting: Task | None = None
     ) -> Task:
-        """Send a task: a new one, or one that has waited for its client."""
-        number = self.sent.get(client, 0)
-        self.sent[client] = number + 1
+        """Send a task now: a new one, or one that has waited for its client."""
+        sent = self.sent
+        number = sent[client]
+        sent[client] = number + 1
         now = self._env.now_us
         version = self._ledger.version
-        steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
+        plan = self.plans.pop((client << 32) + number, None) if order.usual else None
+        if plan is None:
+            steps, samples = self._workload.amount(client, number, order.epochs, order.steps)
+        else:
+            steps, samples = plan[0], plan[1]
         if waiting is None:
-            task = Task(client, number, version, steps, samples, now, order.until_polled)
-            task.order = order
+            task = Task(client, number, version, steps, samples, now, order.until_polled, order)
         else:
             task = waiting
             del self.waiting[task]
@@ -201,12 +258,61 @@ class Sender:
             task.extra_steps = self._extra(client)
         self._presence.start(client, task)
         self._ledger.send(task)
-        self.fleet.plan(task)
-        self._learner.start(task, after)
+        if plan is None:
+            self.fleet.plan(task)
+        else:
+            task.plan(plan)
+        if self._foresight is not None and self._foresight.foresee(task):
+            if self._start is not None:
+                self._start(task, after)
+            return task
+        self._ledger.record(event_kinds.DISPATCHED, task, 0)
+        if self._start is not None:
+            self._start(task, after)
         self.fleet.launch(task)
         if self._churn is not None and task.in_flight:
             self._churn.watch(task)
         return task
+
+    def _wait(self, task: Task) -> None:
+        """The task waits for its client."""
+        task.phase = Phase.WAITING
+        self.waiting[task] = None
+        self._presence.start(task.client, task)
+
+    def _send_at(self, begin_us: int, task: Task) -> None:
+        """Send a task that waits at this instant, unless it is withdrawn before."""
+        now = self._env.now_us
+        away = not self._presence.is_there(task.client, now)
+        timeout = task.pending = self._env.timeout(begin_us - now)
+
+        def set_out(_: object) -> None:
+            if task.pending is not timeout:
+                return
+            if not self._presence.is_there(task.client, begin_us):
+                self._send_later(task)  # its battery was found low meanwhile
+                return
+            if away:
+                self._ledger.record_presence(event_kinds.AVAILABLE, task.client)
+            self.send(task.client, task.order, waiting=task)
+
+        timeout.callbacks.append(set_out)
+
+    def _send_later(self, task: Task) -> None:
+        """Send a task that waits as soon as its client is there; it fails if that is never."""
+        begin = self._can_begin_us(task.client, self._env.now_us)
+        if begin is None:
+            self._withdraw(task, Phase.FAILED)
+        else:
+            self._send_at(begin, task)
+
+    def _hold(self, client: int, order: Order) -> None:
+        """The client's next task waits until it has uploaded the last one and is charged."""
+        task = Task(client, -1, self._ledger.version, 0, 0, self._env.now_us, order.until_polled)
+        task.order = order
+        self._wait(task)
+        self._held[client] = task
+        self._presence.held.add(client)
 
     def _can_begin_us(self, client: int, time_us: int) -> int | None:
         """The first instant from this one on at which client and server are up; None if never."""
@@ -245,3 +351,7 @@ class Sender:
 
 def _always() -> bool:
     return True
+
+
+def _never(task: Task) -> bool:
+    return False

@@ -16,11 +16,12 @@ from afl_sim.world.server.parts import Parts
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.server.supervision import Schedule, supervised
 from afl_sim.world.server.waiting import Wait
-from afl_sim.world.tasks.task import Order, Phase, Task, Timing
+from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task, Timing
 
 T = TypeVar("T")
 
 _DRAWN = Order(drawn=True)
+_PLAIN = (None, None, False, True, 1.0, 1, None)  # what `dispatch` gets if nothing is asked for
 
 
 class Server:
@@ -191,6 +192,7 @@ class Server:
         retry: bool = True,
         lr_factor: float = 1.0,
         messages: int = 1,
+        refresh_after: float | None = None,
     ) -> Task: ...
 
     @overload
@@ -204,6 +206,7 @@ class Server:
         retry: bool = True,
         lr_factor: float = 1.0,
         messages: int = 1,
+        refresh_after: float | None = None,
     ) -> list[Task]: ...
 
     def dispatch(
@@ -216,6 +219,7 @@ class Server:
         retry: bool = True,
         lr_factor: float = 1.0,
         messages: int = 1,
+        refresh_after: float | None = None,
     ) -> Task | list[Task]:
         """Send the current model to a client, or to several in turn; see `ServerView`."""
         if until_polled and self._queues:
@@ -229,9 +233,21 @@ class Server:
             )
         if messages < 1:
             raise ScheduleError(f"a task has {messages!r} messages; expected at least 1")
-        order = Order(
-            epochs, steps, until_polled, retry=retry, lr_factor=lr_factor, messages=messages
-        )
+        if refresh_after is not None:
+            self._check_refresh(refresh_after)
+            if until_polled:
+                raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
+        order = PLAIN
+        if (epochs, steps, until_polled, retry, lr_factor, messages, refresh_after) != _PLAIN:
+            order = Order(
+                epochs,
+                steps,
+                until_polled,
+                retry=retry,
+                lr_factor=lr_factor,
+                messages=messages,
+                refresh_after=refresh_after,
+            )
         if isinstance(clients, Iterable):
             return [self._dispatch(client, order) for client in clients]
         return self._dispatch(clients, order)
@@ -247,10 +263,27 @@ class Server:
         """An older word for `dispatch` of several clients."""
         return self.dispatch(clients)
 
-    def send(self, n: int = 1) -> list[Task]:
+    def send(self, n: int = 1, *, refresh_after: float | None = None) -> list[Task]:
         """Send the current model to ``n`` `workers`; a failed one is replaced by one drawn anew."""
-        request = self._sender.request
-        return [request(client, _DRAWN) for client in self._presence.workers(n, self._env.now_us)]
+        order = _DRAWN
+        if refresh_after is not None:
+            self._check_refresh(refresh_after)
+            order = Order(drawn=True, refresh_after=refresh_after)
+        sender, found = self._sender, self._presence.workers(n, self._env.now_us)
+        if len(found) == 1 and sender.always:  # most often: two calls fewer
+            return [sender.send(found[0], order)]
+        return [sender.request(client, order) for client in found]
+
+    def _check_refresh(self, share: float) -> None:
+        if not getattr(self._strategy, "refreshes", False):
+            raise ScheduleError(
+                "a task is to ask for a fresh model, which the strategy has to declare: "
+                "refreshes = True"
+            )
+        if not 0 <= share <= 1:
+            raise ScheduleError(
+                f"a task has the refresh_after {share!r}; expected a share of its steps from 0 to 1"
+            )
 
     def cancel(self, task: Task) -> None:
         """Stop a task: the client is free at once. One that has arrived already is discarded.
@@ -330,7 +363,11 @@ class Server:
 
     def spawn(self, schedule: Schedule) -> simpy.Event:
         """Run another process beside this one; the event is the end of that process."""
-        return self._env.process(supervised(schedule, self._strategy))
+        return self._env.process(supervised(lambda: schedule, self._strategy))
+
+    def begin(self, make: Callable[[], Schedule]) -> None:
+        """Run the strategy's schedule, which is made when its process begins."""
+        self._env.process(supervised(make, self._strategy))
 
     # -- making versions -------------------------------------------------------------------------
 

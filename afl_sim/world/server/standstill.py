@@ -8,6 +8,7 @@ from afl_sim.errors import ScheduleError
 from afl_sim.scenario.scenario import Scenario
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.idle_waits import IdleWaits
+from afl_sim.world.server.sender import Sender
 from afl_sim.world.server.server import Server
 
 LIMIT = 200_000
@@ -27,6 +28,7 @@ class Standstill:
     Args:
         server: what is watched.
         idle_waits: the processes that wait for idle clients.
+        sender: knows of tasks that were lost because their clients left.
         missing: tells which clients the server waits for in vain; None if it waits for none.
         scenario: has the stop rules.
     """
@@ -35,12 +37,14 @@ class Standstill:
         self,
         server: Server,
         idle_waits: IdleWaits,
+        sender: Sender,
         missing: Callable[[], str | None],
         scenario: Scenario,
     ) -> None:
         stop = scenario.stop
         self._server = server
         self._idle_waits = idle_waits
+        self._sender = sender
         self._missing = missing
         self._ask_at = server.clients  # after so many tasks without a version, then twice as many
         self.limit_to(LIMIT)
@@ -52,11 +56,14 @@ class Standstill:
         self._version = 0
         self._lost = 0  # tasks without use when the version was made
         self._arrived = 0  # updates that had arrived then
+        self._cut_short = 0  # tasks that were lost then because their clients had left
         self._now = -1
         self._tasks = -1
         self._at_once = 0  # events since the clock, or a version that counts, moved
         self._idly = 0  # events since a task was sent or ended, or a client was known to come back
         self._back_us: int | None = None  # when the next client is back, if the server waits for it
+        self._unpolled = 0  # events since a task was sent or ended
+        self._stood: tuple[int, int] | None = None  # steps done, and comings, a while ago
 
     def limit_to(self, limit: int) -> None:
         """Set the limit for a population of any size, in place of `LIMIT`."""
@@ -73,6 +80,7 @@ class Standstill:
         moved = server.version != self._version
         if moved:
             self._version, self._lost, self._arrived = server.version, lost, counts.arrived
+            self._cut_short = self._sender.cut_short
             self._ask_at = server.clients
         now = round(server.now * MICROSECONDS)
         self._at_once = (
@@ -85,6 +93,7 @@ class Standstill:
         asleep = back_us is not None and back_us == self._back_us
         alive = tasks != self._tasks or asleep or counts.in_flight or server.in_flight
         self._idly = 0 if alive else self._idly + events
+        self._unpolled = 0 if tasks != self._tasks else self._unpolled + events
         self._tasks, self._back_us = tasks, back_us
         if self._at_once > self._limit:
             self._refuse("virtual time stands still, because nothing takes any time")
@@ -97,10 +106,13 @@ class Standstill:
             if why is not None:
                 self._refuse(why)
         if lost - self._lost > self._limit:
-            self._refuse(
-                f"none of the last {lost - self._lost:,} tasks was of use: all were "
-                "cancelled, discarded or lost, perhaps by a deadline that no client can meet"
-            )
+            cut_short = self._sender.cut_short - self._cut_short
+            what = "all were cancelled, discarded or lost"
+            if 2 * cut_short > lost - self._lost:
+                why = f"{what}, most because their clients left: {self._sender.short_stay()}"
+            else:
+                why = f"{what}, perhaps by a deadline that no client can meet"
+            self._refuse(f"none of the last {lost - self._lost:,} tasks was of use: {why}")
         if unused > self._limit:
             self._refuse(
                 f"none of the last {unused:,} updates that arrived was used: the server waits for "
@@ -108,6 +120,24 @@ class Standstill:
             )
         if self._idly > self._limit:
             self._refuse("the server goes on waiting, but no client has a task")
+        if not self._unpolled:
+            self._stood = None
+        elif self._unpolled > self._limit:
+            self._unpolled = 0
+            self._look_at_polls()
+
+    def _look_at_polls(self) -> None:
+        """Refuse polls that find nobody, while clients come and go that have done all they can."""
+        now = self._sender.awaiting_polls()
+        if now is None:
+            return
+        steps, comings = now
+        if self._stood is not None and self._stood[0] == steps and self._stood[1] != comings:
+            self._refuse(
+                "all clients wait for a poll, but no poll finds one there, although they come and "
+                "go: it may be that they leave before, at each of their stays"
+            )
+        self._stood = now
 
     def _refuse(self, what: str) -> None:
         raise ScheduleError(

@@ -5,18 +5,19 @@ This module is never compiled: from a generator of Python's own one can tell whe
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import simpy
 
-from afl_sim.user_code import code_of
+from afl_sim.user_code import code_of, runs_schedules
 
 Schedule = Generator[simpy.Event, Any, None]
 """A strategy's life in virtual time: a SimPy process."""
 
 
-def supervised(schedule: Schedule, strategy: object) -> Schedule:
-    """A schedule whose errors name its strategy."""
+@runs_schedules
+def supervised(make: Callable[[], Schedule], strategy: object) -> Schedule:
+    """A schedule whose errors name its strategy; it is made when its process begins."""
     with code_of(strategy, "schedule"):
-        return (yield from schedule)
+        return (yield from make())

@@ -13,12 +13,12 @@ import simpy
 
 from afl_sim.errors import ScheduleError
 from afl_sim.world.clock import Clock, Done
-from afl_sim.world.learner import Learner
+from afl_sim.world.learner import Learner, follows
 from afl_sim.world.microseconds import MICROSECONDS
 from afl_sim.world.server.alarm import Alarm
 from afl_sim.world.server.inbox import Inbox
 from afl_sim.world.server.ledger import Ledger
-from afl_sim.world.tasks.task import Phase, Task
+from afl_sim.world.tasks.task import AGGREGATED, ARRIVED, Task
 
 _arrival = attrgetter("arrival")
 _EMPTY_ROUNDS = 10_000
@@ -32,12 +32,13 @@ class ServerTimes:
     """How long the server is busy with a version.
 
     Attributes:
-        aggregation: the virtual seconds that an aggregation takes, by its number from 0.
+        aggregation: the virtual seconds that an aggregation takes, by its number from 0; None if
+            none takes time.
         evaluation: the virtual seconds that the evaluation of a version takes, by the version; None
             if evaluations never take time.
     """
 
-    aggregation: Callable[[int], float]
+    aggregation: Callable[[int], float] | None
     evaluation: Callable[[int], float] | None
 
 
@@ -68,13 +69,14 @@ class VersionMaker:
     ) -> None:
         self._env = env
         self._ledger = ledger
-        self._learner = learner
+        self._aggregate = learner.aggregate if follows(learner) else None
         self._inbox = inbox
         self._alarm = alarm
         self._aggregation_seconds = times.aggregation
         self._evaluation_seconds = times.evaluation
         self._on_version = on_version
         self._everyone_is_gone = everyone_is_gone
+        self._made = Done(env)  # one for all versions that took no time
         self._texts: dict[str, str] = {}
         self._begun = 0  # aggregations; where none overlap, the version
         self._empty_rounds = 0  # aggregations of no updates in a row, at the same state
@@ -90,18 +92,24 @@ class VersionMaker:
         Raises:
             ScheduleError: an update is not at the server.
         """
-        batch = sorted(updates, key=_arrival)
+        batch = list(updates)
+        if len(batch) > 1:
+            batch.sort(key=_arrival)
         if not batch:
             self._check_empty_rounds()
-            return Done(self._env)
+            return self._made
         for task in batch:
-            if task.phase not in (Phase.ARRIVED, Phase.AGGREGATED):
+            if task.phase is not ARRIVED and task.phase is not AGGREGATED:
                 raise ScheduleError(f"{task} cannot be aggregated: it is not at the server")
-        seconds = self._aggregation_seconds(self._begun)
+        seconds = 0.0
+        if self._aggregation_seconds is not None:
+            seconds = self._aggregation_seconds(self._begun)
         self._begun += 1
         if seconds == 0:
             self._make(batch, context)
-            return self._evaluation() or Done(self._env)
+            if self._evaluation_seconds is None:
+                return self._made
+            return self._evaluation() or self._made
         began_us = self._env.now_us
         made = self._alarm.after(seconds, "server.aggregation_seconds")
         made.callbacks.append(lambda _: self._make(batch, context, began_us))
@@ -126,14 +134,14 @@ class VersionMaker:
     ) -> None:
         """Make a version. If that has taken time, the log has its beginning beside the context."""
         ledger = self._ledger
-        self._learner.aggregate(batch, ledger.version + 1, context)
+        if self._aggregate is not None:
+            self._aggregate(batch, ledger.version + 1, context)
         ledger.next_version()
         noted = context if began_us is None else {**context, "began_us": began_us}
         text = self._text(noted) if noted else None
         for task in batch:
-            if task.phase is Phase.AGGREGATED:
+            if task.phase is AGGREGATED:
                 continue  # an update that a method uses again counts once
-            task.phase = Phase.AGGREGATED
             if not task.freed:
                 self._inbox.take(task)  # a schedule may use an update that it never took
             ledger.use(task, text)

@@ -8,7 +8,7 @@ import simpy
 
 from afl_sim.errors import ScheduleError
 from afl_sim.world.clock import Wake
-from afl_sim.world.tasks.task import Task
+from afl_sim.world.tasks.task import UPLOADING, Task
 
 
 class Wait(simpy.Event):
@@ -38,15 +38,16 @@ class Wait(simpy.Event):
         taken: Callable[[Task], None],
     ) -> None:
         super().__init__(env)
+        self.over = False
         self._awaited: dict[Task, None] = {}
         self.arrived: list[Task] = []
         self._taken = taken
         early: list[Task] = []
         for task in tasks:
             other = task.waiter
-            if other is not None and other is not self and not other.triggered:
+            if other is not None and other is not self and not other.over:
                 raise ScheduleError(f"two waits for {task}; only one can be given its update")
-            if task.in_flight:
+            if task.phase <= UPLOADING:  # in flight
                 task.waiter = self
                 self._awaited[task] = None
             elif task.arrived:
@@ -76,14 +77,15 @@ class Wait(simpy.Event):
 
     def _strike(self, task: Task) -> None:
         self._awaited.pop(task, None)
-        if not self.triggered and (len(self.arrived) >= self._enough or not self._awaited):
+        if not self.over and (len(self.arrived) >= self._enough or not self._awaited):
             self._end()
 
     def _expire(self, _: simpy.Event) -> None:
-        if not self.triggered:
+        if not self.over:
             self._end()
 
     def _end(self) -> None:
+        self.over = True
         for task in self.arrived:
             task.waiter = None
         self.succeed(self.arrived)

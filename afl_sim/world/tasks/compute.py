@@ -8,10 +8,10 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.scenario.distributions.draws import draw, drawer
+from afl_sim.scenario.distributions.draws import draw, drawer, draws
 from afl_sim.scenario.sections.compute import Compute as ComputeSpec
 from afl_sim.streams import Streams
-from afl_sim.world.microseconds import MICROSECONDS, to_microseconds
+from afl_sim.world.microseconds import MICROSECONDS, all_to_microseconds, to_microseconds
 from afl_sim.world.speed import SPEED
 from afl_sim.world.tasks.modulation import Hours, Rate, Slowdowns, product, stretch, work_done
 from afl_sim.world.tasks.profile import mean_of_capped, mean_of_capped_steps
@@ -24,6 +24,8 @@ _KEY = "clients.compute"
 JITTER = "compute.jitter"
 JITTER_SECONDS = "compute.jitter_seconds"
 """The streams of what is drawn for each task."""
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 _LEVELS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
 
@@ -108,6 +110,62 @@ class Compute:
         left = max(0.0, seconds * MICROSECONDS - task.worked_us)
         (end,) = self._stretch(task.client, begin_us, [left])
         return round(end) or 1
+
+    def steps_us(self, task: Task, steps: int, begin_us: int) -> int:
+        """How long until the first ``steps`` steps of a task are done, at least 1 of all its steps.
+
+        It is the first instant from which on `steps_done` counts so many.
+
+        Args:
+            task: the task; its ``compute_us`` is known.
+            steps: of all kinds.
+            begin_us: when the computation begins, or goes on after `Task.worked_us` of work.
+        """
+        if self._free or not task.steps:
+            return 0
+        if not (self._per_step or self._rate is not None or self._begins_anew(task)):
+            return -(-task.compute_us * steps // (task.steps + task.extra_steps))
+        end = float(self._step_ends(task)[steps - 1]) * MICROSECONDS
+        if self._rate is None:
+            return round(end)
+        (end,) = self._stretch(task.client, begin_us, [max(0.0, end - task.worked_us)])
+        return round(end)
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether `all_microseconds` can be asked."""
+        return not self._per_step and self._roofline is None and self._rate is None
+
+    def usual_of_all(self, clients: Ints, steps: Ints, samples: Ints) -> Floats:
+        """Seconds without jitter of a task of many clients, by client, steps and samples.
+
+        The tasks have no further steps. Of a task without steps it is no number.
+        """
+        if self._free:
+            return np.zeros(len(clients))
+        level = draws(self._level, self._streams, SPEED, clients)
+        if self._unit != "task":
+            level = level * self._gradients * (samples if self._unit == "sample" else steps)
+        return np.where(steps == 0, math.nan, level)
+
+    def all_microseconds(self, clients: Ints, numbers: Ints, usual: Floats) -> Ints:
+        """`microseconds` of many tasks at once; see `all_to_microseconds` for -1.
+
+        No task repeats a step of an earlier one.
+
+        Args:
+            clients, numbers: of the tasks.
+            usual: of `usual_of_all`.
+        """
+        if self._free:
+            return np.zeros(len(clients), dtype=np.int64)
+        seconds = usual
+        if self._jitters:
+            seconds = seconds * draws(self._jitter, self._streams, JITTER, clients, numbers)
+        if self._extends:
+            extra = draws(self._extra, self._streams, JITTER_SECONDS, clients, numbers)
+            seconds = seconds + extra
+        return all_to_microseconds(np.where(seconds > self._longest, self._longest, seconds))
 
     def level(self, client: int) -> float:
         """The client's persistent speed: seconds for each of its units of work."""

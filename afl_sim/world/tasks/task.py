@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import simpy
 
@@ -22,12 +22,17 @@ makes no difference), a number that grows, and an event or a task. The length is
 compiled code would copy a tuple of known length, and what is pending is told by identity."""
 
 
+Plan = Sequence[int]
+"""Of a task: its steps, its samples, the microseconds of its computation; of its download and then
+of its upload the microseconds, the bytes, and the microseconds of work on the server's link, if
+transfers contend for it."""
+
+
 class Waiter(Protocol):
     """Who waits for the update of a task, in place of the inbox."""
 
-    @property
-    def triggered(self) -> bool:
-        """Whether the wait is over."""
+    over: bool
+    """Whether the wait is over."""
 
     def arrive(self, task: Task) -> None:
         """The update has reached the server."""
@@ -51,6 +56,14 @@ class Phase(IntEnum):
     FAILED = 8
 
 
+# A member of an enumeration is found by a descriptor, which takes longer than a call. What each
+# task comes by is found once.
+DOWNLOADING: Final = Phase.DOWNLOADING
+UPLOADING: Final = Phase.UPLOADING
+ARRIVED: Final = Phase.ARRIVED
+AGGREGATED: Final = Phase.AGGREGATED
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What was asked for when a task was sent, so that the same can be asked for again.
@@ -62,6 +75,10 @@ class Order:
         retry: if the task fails and nothing waits for it, another is sent.
         lr_factor: a factor on the client's learning rate.
         messages: how often the client compresses the update anew and sends it.
+        refresh_after: the share of the steps after which the client asks for the newest model, to
+            merge it into its own; None: it does not.
+        usual: whether it is the scenario's amount of work, without a poll or a fresh model, and is
+            sent once.
     """
 
     epochs: float | None = None
@@ -71,6 +88,13 @@ class Order:
     retry: bool = True
     lr_factor: float = 1.0
     messages: int = 1
+    refresh_after: float | None = None
+    usual: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        usual = (self.epochs, self.steps, self.refresh_after) == (None, None, None)
+        usual = usual and not self.until_polled and self.messages == 1
+        object.__setattr__(self, "usual", usual)
 
 
 PLAIN = Order()
@@ -102,12 +126,19 @@ class Task(WeaklyHeld):
         phase: where the task stands.
         until_polled: the client computes up to ``steps`` steps and keeps the result until polled.
         order: what was asked for.
+        refresh_step: the steps after which the client will ask for a fresh model; 0 if it will not,
+            or has asked.
+        fresh_step, fresh_version: after which step it did, and the version that the server sent; -1
+            if that had no newer one, or the task ended before.
         job: the numeric half's handle on the task; virtual time never looks inside.
     """
 
     # Most tasks keep these values, so that making one costs little.
     until_polled = False
     extra_steps = 0
+    refresh_step = 0
+    fresh_step = 0
+    fresh_version = -1
     link_us = -1  # when it left the server's download link or came to the upload link
     queued_since_us = -1  # while it waits at its client, behind other tasks
     queued_us = 0  # how long it waited there
@@ -140,6 +171,7 @@ class Task(WeaklyHeld):
         samples: int,
         sent_us: int,
         until_polled: bool = False,
+        order: Order = PLAIN,
     ) -> None:
         self.client = client
         self.number = number
@@ -149,13 +181,36 @@ class Task(WeaklyHeld):
         self.samples = samples
         self.sent_us = sent_us
         self.due_us = sent_us  # when the update arrives, if it never has to wait for a link
-        self.order = PLAIN
-        self.phase = Phase.DOWNLOADING
+        self.order = order
+        self.phase: Phase = DOWNLOADING
         # The end of the current leg; all other ends are stale.
         self.pending: Entry | simpy.Event | Transfer[Task] | None = None
         self.waiter: Waiter | None = None  # who gets the arrival; if None, the inbox
         if until_polled:
             self.until_polled = True
+
+    def plan(self, plan: Plan) -> None:
+        """Set how long its legs take, and so when it is due at the earliest."""
+        (
+            _,
+            _,
+            self.compute_us,
+            download_us,
+            self.download_bytes,
+            self.download_work_us,
+            self.upload_us,
+            self.upload_bytes,
+            self.upload_work_us,
+        ) = plan
+        self.download_us = download_us
+        self.due_us = (
+            self.sent_us
+            + download_us
+            + self.download_work_us
+            + self.compute_us
+            + self.upload_us
+            + self.upload_work_us
+        )
 
     def set_out(
         self, number: int, base_version: int, steps: int, samples: int, now_us: int
@@ -193,17 +248,22 @@ class Task(WeaklyHeld):
     @property
     def in_flight(self) -> bool:
         """Whether the update has neither arrived nor been given up."""
-        return self.phase <= Phase.UPLOADING
+        return self.phase <= UPLOADING
 
     @property
     def arrived(self) -> bool:
         """Whether the update is at the server and not yet used or discarded."""
-        return self.phase is Phase.ARRIVED
+        return self.phase is ARRIVED
 
     @property
     def pollable(self) -> bool:
         """Whether it waits for a poll, which will say how many steps were done."""
         return self.until_polled and self.phase <= Phase.COMPUTING
+
+    @property
+    def undecided(self) -> bool:
+        """Whether something on its way decides what it computes: a poll, or a fresh model."""
+        return self.refresh_step > 0 or self.pollable
 
     def __repr__(self) -> str:
         return (

@@ -44,14 +44,14 @@ class Workload:
     streams: Streams
     personal: FedRep | Ditto | None = None
     most: npt.NDArray[np.int64] | None = None
-    _alike: bool = field(init=False, repr=False)  # whether a client's tasks are
+    alike: bool = field(init=False, repr=False)  # whether all tasks of a client are
     _amounts: dict[int, tuple[int, int]] = field(default_factory=dict, init=False, repr=False)
     # The same by the number of samples that a client holds.
     _by_size: dict[int, tuple[int, int]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         amount = self.steps or self.epochs
-        self._alike = amount is not None and amount.constant is not None
+        self.alike = amount is not None and amount.constant is not None
 
     def batch_size_of(self, client: int) -> int | None:
         """Samples in a mini-batch of the client; None for its whole data."""
@@ -70,7 +70,7 @@ class Workload:
 
         ``epochs`` or ``steps`` override the draw.
         """
-        if epochs is None and steps is None and self._alike:
+        if epochs is None and steps is None and self.alike:
             found = self._amounts.get(client)
             return self._usual(client) if found is None else found
         steps = self.task_steps(client, number, epochs, steps)

@@ -75,6 +75,49 @@ def test_only_directions_with_a_trace_have_a_panel(run):
     assert (upload.get_xlim(), upload.get_ylim()) == (view.xlim, view.ylim)
 
 
+@pytest.fixture
+def served(tmp_path):
+    """Uploads that share 6,000, then 2,000 bytes per second; and two downloads at 9,000 each."""
+    (tmp_path / "server.csv").write_text("start,end,bandwidth\n0,4,6000\n4,10,2000\n")
+    settings = (
+        "strategy={kind: fedavg, clients_per_round: 3}",
+        "clients={count: 3}",
+        f"server.upload={{kind: shared, bandwidth_trace: {tmp_path / 'server.csv'}}}",
+        "server.download={kind: fifo, bandwidth: 9000, slots: 2}",
+        "stop={versions: 3}",
+    )
+    return simulate(load_scenario(SMALLEST, settings), tmp_path / "served", timing_only=True)
+
+
+def test_links_of_the_server_have_panels_of_their_own(served):
+    download, upload = visible_axes(FIGURES["bandwidth"].function([served]))
+    assert [axes.get_title() for axes in (download, upload)] == ["Server download", "Server upload"]
+    link, moved = upload.get_lines()
+    seconds, rates = link.get_xdata() % 10, link.get_ydata()
+    clear = np.minimum(abs(seconds - 4), np.minimum(seconds, 10 - seconds)) > 1e-3
+    assert (rates[clear] == np.where(seconds < 4, 6.0, 2.0)[clear]).all()
+    spans = horizon(served) / 60
+    sent = served.events.query("kind == 'arrived'")["bytes"].sum()
+    assert sum(moved.get_ydata()) * spans * 1e3 == pytest.approx(sent)
+    assert max(moved.get_ydata()) <= 6.0 * (1 + 1e-9)  # all begin and end together
+    constant, moved = download.get_lines()
+    assert set(constant.get_ydata()) == {18.0}  # both slots
+    loaded = served.events.query("kind == 'downloaded'")["bytes"].sum()
+    assert sum(moved.get_ydata()) * spans * 1e3 == pytest.approx(loaded)
+
+
+def test_a_server_link_stands_beside_those_of_clients(run, served):
+    figure = FIGURES["bandwidth"].function([run, served])
+    titles = [axes.get_title().split(": ")[-1] for axes in visible_axes(figure)]
+    assert titles == 2 * ["server download", "upload", "server upload"]
+
+
+def test_a_trace_of_the_server_that_is_no_longer_there_is_told(served, tmp_path):
+    (tmp_path / "server.csv").unlink()
+    with pytest.raises(CannotDraw, match="its server's links cannot be read again"):
+        FIGURES["bandwidth"].function([served])
+
+
 def test_a_trace_that_is_no_longer_there_is_told(run, tmp_path):
     (tmp_path / "links.csv").unlink()
     with pytest.raises(CannotDraw, match="its clients cannot be read again"):

@@ -24,7 +24,7 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.losses import LOSSES
 from afl_sim.learning.training.optimizers import OPTIMIZERS
-from afl_sim.learning.training.phase import Phase
+from afl_sim.learning.training.phase import Fresh, Phase
 from afl_sim.portable.processor import shortfall
 from afl_sim.streams import Streams
 
@@ -230,6 +230,32 @@ def test_dropout_is_drawn_for_each_task_and_absent_from_evaluations() -> None:
     plain = LocalTrainer(model, *data, Held(samples=23), Streams(SEED), given)
     norms = [FullGradient(each, Held(samples=23), 1).squared_norm(start) for each in (plain, local)]
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        sgd(),
+        sgd(weight_decay=0.1),
+        sgd(momentum=0.9),
+        OPTIMIZERS["Adam"](lr=0.01),
+        OPTIMIZERS["Adafactor"](lr=0.01),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("trained", [None, (True, True, False, False, True, True)])
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_a_newer_model_is_merged_like_into_the_network(
+    optimizer: Any, trained: tuple[bool, ...] | None, after: int
+) -> None:
+    """The optimizer's state stays, and so do parameters that are not trained."""
+    plain, chain, start = _trainers("mlp", optimizer=optimizer)
+    newer = torch.cat([start + torch.linspace(-1, 1, len(start)), torch.ones(3)])
+    phase = Phase(trained=trained, fresh=Fresh(after, newer, 0.375))
+    results = [each.train(0, 1, 4, start, start, 1.0, None, phase) for each in (plain, chain)]
+    _close(*results)
+    without = plain.train(0, 1, 4, start, start, 1.0, None, Phase(trained=trained))
+    assert not torch.equal(results[0].vector, without.vector)
 
 
 def test_dropout_of_a_chain_leaves_the_global_generator_alone() -> None:

@@ -23,7 +23,13 @@ CASES: dict[str, tuple[tuple[SampleForm, ...], list[dict[str, Any]]]] = {
     "linear": (VECTORS, [{}]),
     "mlp": (
         VECTORS,
-        [{}, {"hidden": []}, {"hidden": [3, 4, 5], "dropout": 0.5}, {"weights": "xavier"}],
+        [
+            {},
+            {"hidden": []},
+            {"hidden": [3, 4, 5], "dropout": 0.5},
+            {"weights": "xavier"},
+            {"weights": "truncated"},
+        ],
     ),
     "lenet": (IMAGES, [{}]),
     "cnn": (

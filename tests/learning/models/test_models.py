@@ -184,6 +184,22 @@ def test_xavier_bounds_all_weights_of_a_perceptron_and_clears_its_biases() -> No
         assert plain[place].bias.all()
 
 
+def test_truncated_weights_are_normal_without_tails_and_biases_are_a_tenth() -> None:
+    model = build_model(MODELS["mlp"](weights="truncated"), MNIST, seed=7)
+    for place in (1, 3, 5):
+        assert torch.equal(model[place].bias, torch.full_like(model[place].bias, 0.1))
+    weights = model[1].weight.detach().double().flatten() / 0.1
+    assert len(weights) == 156_800
+    assert 1.99 < float(weights.abs().max()) <= 2
+    # A standard normal cut off at 2 has a variance of 1 - 4 phi(2) / (2 Phi(2) - 1), .7737.
+    phi, inside = math.exp(-2) / math.sqrt(2 * math.pi), math.erf(2 / math.sqrt(2))
+    assert float(weights.var()) == pytest.approx(1 - 4 * phi / inside, abs=0.01)
+    assert float(weights.mean()) == pytest.approx(0, abs=0.01)
+    # 2 Phi(1) - 1 = .6827 of the normal distribution is within one standard deviation.
+    share = float((weights.abs() <= 1).double().mean())
+    assert share == pytest.approx(math.erf(1 / math.sqrt(2)) / inside, abs=0.005)
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "named"),
     [

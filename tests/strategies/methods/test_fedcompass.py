@@ -48,6 +48,31 @@ def work(seconds: list[float], until: float, jitter: Any = 1.0, **settings: Any)
     )
 
 
+def test_the_speed_of_a_client_that_has_left_is_that_of_the_steps_it_has_done() -> None:
+    leaves = {"kind": "on_off", "on": 4.5, "off": 0.5, "on_leave": "partial"}
+    world = scenario(
+        2,
+        strategy={"kind": "fedcompass", "min_steps": 1, "max_steps": 10, "speed_momentum": 1.0},
+        fleet={
+            "groups": [
+                {"name": "stays", "share": 0.5, "compute": {"seconds_per_step": 0.8}},
+                {
+                    **{"name": "leaves", "share": 0.5, "availability": leaves},
+                    "compute": {"seconds_per_step": 1},
+                },
+            ]
+        },
+        stop={"virtual_seconds": 9},
+    )
+    outcome = run(world)
+    leaver, stayer = outcome.of("arrived")
+    assert (leaver.time_us, leaver.steps) == (4_500_000, 4)
+    # It takes 4.5 s / 4 for a step, so that its next task of 10 is due at 15.75. Into what is left
+    # of that at 8, nine steps of 0.8 s fit.
+    again = outcome.of("dispatched")[-1]
+    assert (again.client, again.time_us, again.steps) == (stayer.client, 8_000_000, 9)
+
+
 def sent(outcome: Outcome) -> list[tuple[float, int, int]]:
     """(second, client, base version) of each task after the first ones."""
     clients = outcome.world.server.clients

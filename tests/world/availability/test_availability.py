@@ -16,6 +16,7 @@ from afl_sim.run.api import load_scenario
 from afl_sim.scenario import dump_scenario, scenario_id
 from afl_sim.scenario.sections.availability import TracedAvailability
 from afl_sim.streams import Streams
+from afl_sim.world.availability import timelines
 from afl_sim.world.availability.protocol import Availability
 from afl_sim.world.availability.timelines import build, returns
 
@@ -177,6 +178,26 @@ def test_asking_about_the_future_first_does_not_change_the_present() -> None:
     assert late == [there(again, 0, t) for t in (0, 1, 3, 20, 50)][::-1][:1] + [
         there(again, 0, t) for t in (3, 20, 1, 0)
     ]
+
+
+def test_asking_ahead_and_again_costs_no_look_at_all_stays_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked = 0
+    drawn = timelines.draw
+
+    def counted(*args: Any) -> float:
+        nonlocal looked
+        looked += 1
+        return drawn(*args)
+
+    monkeypatch.setattr(timelines, "draw", counted)
+    made = built(on_off(2, 3))
+    for k in range(1000):
+        left_us = (5 * k + 2) * SECOND
+        assert returns(made, 0, left_us) == left_us + 3 * SECOND
+        assert made.state(0, left_us) == (False, left_us + 3 * SECOND)
+    assert looked < 10_000  # two draws for each of a thousand stays, three times
 
 
 # -- traces --------------------------------------------------------------------------------------

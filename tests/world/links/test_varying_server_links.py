@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import simpy
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from world_runs import MODEL_BYTES, SECOND, Outcome, run, scenario
@@ -168,6 +168,7 @@ pieces = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 5)), min_size=1, 
 
 
 @settings(max_examples=80, deadline=None)
+@example([(32, 2, None), (34, 1, None)], [(1, 0), (3, 1)])  # an end at a whole microsecond
 @given(jobs, pieces)
 def test_a_shared_link_with_a_trace_is_processor_sharing_to_the_microsecond(
     jobs: list[tuple[int, int, int | None]], pieces: list[tuple[int, int]]

@@ -74,6 +74,22 @@ def test_a_client_that_sent_one_update_and_left_is_named_where_more_are_needed(k
         told({"kind": kind}, {"versions": 50}, availability=leaves)
 
 
+def test_a_client_that_leaves_later_is_named_while_a_slow_one_still_computes() -> None:
+    # Client 0 leaves in its second task; client 1 takes days for its second.
+    world: dict[str, Any] = {
+        "clients": ([2, 9], [2, 1e6], [2]),
+        "strategy": "malenia",
+        "fleet": {"availability": ONE_LEAVES},
+    }
+    named = f"{LATER}client 0 has left for good"
+    timed = run(scenario(**world, stop={"virtual_seconds": 900}))
+    assert timed.ending.remark == f"no version after 2 s: {named}"
+    assert run(scenario(**world, stop={"virtual_seconds": 4})).ending.remark is None
+    with pytest.raises(ScheduleError, match=named) as caught:
+        run(scenario(**world, stop={"versions": 50}))
+    assert float(str(caught.value).split(" after ")[1].split()[0]) < 1e5
+
+
 @pytest.mark.parametrize("kind", WAITING)
 def test_nothing_is_said_of_a_client_that_will_be_back(kind: str) -> None:
     late = {"kind": "always", "joins": {"values": [880, 0, 0]}}

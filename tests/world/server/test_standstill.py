@@ -42,6 +42,76 @@ def test_a_deadline_that_nobody_meets_is_an_error(late: str, stop: str) -> None:
         run(settings)
 
 
+SHORT_STAYS = {"availability": {"kind": "on_off", "on": 2, "off": 3}}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "seconds", "ways"),
+    [
+        ("fedavg", 0, {"up": 5}),
+        ("fedavg", 5, {}),
+        ("asyncsgd", 0, {"up": 5}),
+        ("asyncsgd", 0, {"down": 5}),
+        ("asyncsgd", 5, {}),
+        ({"kind": "quafl", "clients_per_round": 2, "interaction_seconds": 1}, 0, {"up": 5}),
+    ],
+)
+def test_stays_into_which_no_task_fits_are_an_error_that_says_so(
+    strategy: Any, seconds: float, ways: dict[str, float]
+) -> None:
+    settings = scenario(
+        [[seconds]] * 3, strategy=strategy, fleet=SHORT_STAYS, stop={"versions": 10}, **ways
+    )
+    with pytest.raises(ScheduleError) as caught:
+        run(settings)
+    message = str(caught.value)
+    assert "0 versions: none of the last" in message
+    assert "most because their clients left: client " in message
+    assert " s of the last task, which takes " in message
+    assert message.endswith("5 s from download to upload")
+
+
+def test_stays_into_which_no_task_fits_are_told_where_time_is_up_at_last() -> None:
+    settings = scenario([5] * 3, strategy="asyncsgd", fleet=SHORT_STAYS)
+    remark = run(settings).ending.remark
+    assert remark is not None
+    assert remark.startswith("no version was made: of 600 tasks 600 were lost")
+    assert remark.endswith(
+        "most were lost because their clients left: client 2 was there for 2 s of the last task, "
+        "which takes 5 s from download to upload"
+    )
+
+
+def test_stays_into_which_a_task_fits_now_and_then_are_no_error() -> None:
+    seconds = [[*([5.0] * 700), 0.5] * 6] * 3
+    settings = scenario(seconds, strategy="asyncsgd", fleet=SHORT_STAYS, stop={"versions": 9})
+    assert run(settings).ending.rule == "versions"
+
+
+def test_polls_that_find_nobody_while_clients_come_and_go_are_an_error() -> None:
+    polls = {"kind": "quafl", "clients_per_round": 2, "interaction_seconds": 5}
+    stays = {"kind": "on_off", "on": 2, "off": 3, "on_leave": "paused"}
+    late = {"availability": {**stays, "warm_up": 3}}  # away at every poll
+    settings = scenario([0.5] * 3, strategy=polls, fleet=late, stop={"versions": 10})
+    with pytest.raises(ScheduleError, match="all clients wait for a poll, but no poll finds one"):
+        run(settings)
+    timed = scenario([0.5] * 3, strategy=polls, fleet=late)
+    assert run(timed).ending.rule == "virtual_seconds"
+    on_time = {"availability": stays}
+    settings = scenario([0.5] * 3, strategy=polls, fleet=on_time, stop={"versions": 10})
+    assert run(settings).ending.rule == "versions"
+
+
+@pytest.mark.parametrize("seconds", [1.0, 20_000.0])
+def test_polls_that_find_nobody_all_night_are_no_error(seconds: float) -> None:
+    polls = {"kind": "quafl", "clients_per_round": 2, "interaction_seconds": 1}
+    night = {"kind": "on_off", "on": 20, "off": 20_000, "on_leave": "paused"}
+    settings = scenario(
+        [seconds] * 3, strategy=polls, fleet={"availability": night}, stop={"versions": 40}
+    )
+    assert run(settings).ending.rule == "versions"
+
+
 def test_a_deadline_that_nobody_meets_is_no_error_where_time_is_up_at_last() -> None:
     settings = scenario([3, 2, 2], strategy=EARLY, stop={"virtual_seconds": 3000})
     outcome = run(settings)
@@ -133,6 +203,43 @@ def test_weights_that_need_no_durations_ask_for_none() -> None:
     by_speed = without_time("generalized_asyncsgd", {"updates": 20}, sampling="speed")
     ((_, message),) = standing_still(by_speed)
     assert "sampling by speed needs tasks that take time" in message
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        {"seconds_per_step": 0},
+        {"seconds_per_step": 0, "jitter_seconds": 3},  # what a task waits is no time of a step
+    ],
+)
+def test_steps_that_take_no_time_are_told_with_the_line_where_their_times_are_read(
+    compute: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "steps.yaml"
+    path.write_text(
+        f"clients:\n  count: 3\n  compute: {compute}\n  network: {{upload: {{latency: 2}}}}\n"
+        "strategy: fedqueue\nstop: {updates: 9}\n"
+    )
+    what = r"steps.yaml:3: clients.compute: steps may take no time at all, and strategy fedqueue"
+    with pytest.raises(ScenarioError, match=what):
+        check_study(path, timing_only=True)
+    assert check_study(path, ["strategy=fedcompass"], timing_only=True)
+
+
+def test_reports_of_whole_tasks_and_clients_that_send_parts_exclude_each_other(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "parts.yaml"
+    path.write_text(
+        "clients:\n  count: 3\n  compute: {seconds_per_step: 1}\n  availability:\n"
+        "    kind: on_off\n    on: 3\n    off: 2\n    on_leave: partial\n"
+        "strategy: fedqueue\nstop: {updates: 9}\n"
+    )
+    what = r"parts.yaml:8: clients.availability.on_leave: got 'partial', but fedqueue learns from"
+    with pytest.raises(ScenarioError, match=what):
+        check_study(path, timing_only=True)
+    assert check_study(path, ["clients.availability.on_leave=paused"], timing_only=True)
+    assert check_study(path, ["strategy=fedcompass"], timing_only=True)
 
 
 def test_versions_that_come_without_an_event_are_told_from_progress() -> None:

@@ -10,6 +10,7 @@ from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.entries import Entries, linear
 from afl_sim.learning.models.spec import StandardSpec, dropout, features
+from afl_sim.learning.models.truncated import draw_truncated
 
 
 class Logistic(StandardSpec):
@@ -53,9 +54,11 @@ class Mlp(StandardSpec):
         allow_inf_nan=False,
         description="Probability of dropping a hidden unit in training, after each hidden layer.",
     )
-    weights: Literal["default", "xavier"] = Field(
+    weights: Literal["default", "xavier", "truncated"] = Field(
         default="default",
-        description="Initial weights; xavier: Glorot and Bengio's, uniform, with biases of zero.",
+        description="Initial weights; xavier: Glorot and Bengio's, uniform, with biases of zero; "
+        "truncated: those of TensorFlow's example of 2015, normal with a standard deviation of 0.1 "
+        "and without what is beyond two of these, with biases of 0.1.",
     )
 
     @model_validator(mode="after")
@@ -72,12 +75,17 @@ class Mlp(StandardSpec):
             layers += [nn.Linear(width, units), nn.ReLU(), *dropout(self.dropout)]
             width = units
         model = nn.Sequential(*layers, nn.Linear(width, form.outputs))
-        if self.weights == "xavier":
-            for layer in model:
-                if isinstance(layer, nn.Linear):
-                    nn.init.xavier_uniform_(layer.weight)
-                    nn.init.zeros_(layer.bias)
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                self._draw(layer)
         return model
+
+    def _draw(self, layer: nn.Linear) -> None:
+        if self.weights == "xavier":
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        elif self.weights == "truncated":
+            draw_truncated(layer)
 
     def entries(self, form: SampleForm) -> Entries:
         width, place, found = features(self.kind, form), 1, Entries()

@@ -197,7 +197,12 @@ WAITING: dict[str, Family] = {
     "halflogistic": Family({}, lambda: _halflogistic, unit_mean(2 * log(2))),
     "halfnorm": Family({}, lambda: _halfnorm, unit_mean(sqrt(2 / math.pi))),
     "kstwobign": Family({}, _kolmogorov, unit_mean(sqrt(math.pi / 2) * log(2))),
-    "lognorm": Family({"s": ABOVE_0}, _lognorm, lambda s: exp(s * s / 2)),
+    "lognorm": Family(
+        {"s": ABOVE_0},
+        _lognorm,
+        lambda s: exp(s * s / 2),
+        times=lambda scale, s: lambda u: scale * exp(s * normal(u)),
+    ),
     "maxwell": Family({}, lambda: _gamma_root(1.5, 2.0), unit_mean(2 * sqrt(2 / math.pi))),
     "nakagami": Family(
         {"nu": ABOVE_0},

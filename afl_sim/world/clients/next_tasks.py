@@ -1,0 +1,86 @@
+"""Plans the tasks that will probably be sent next, many at once.
+
+Where the times of a task do not depend on when it is sent, nor on other tasks, they are pure
+functions of the client and the task's number. Those of a block of tasks are computed by a few
+operations on arrays. One by one they would take a dozen calls of Python each.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+import numpy.typing as npt
+
+from afl_sim.errors import ScenarioError
+from afl_sim.world.clients.durations import Durations, Ints
+from afl_sim.world.clients.next_draws import next_numbers
+from afl_sim.world.tasks.task import Plan
+from afl_sim.world.tasks.workload import Workload
+
+_KEPT = 1 << 14  # plans of tasks that were not sent yet, at most: not all of them will be
+_PLACES = 1 << 15  # of clients whose common values are kept, at most
+_STEPS, _SAMPLES, _COMPUTE, _TRANSFERS = 0, 1, 2, slice(3, 9)  # columns of a plan
+
+
+class NextTasks:
+    """Plans tasks ahead, as they would be planned one by one.
+
+    Args:
+        durations: how long each leg takes; they are `Durations.in_blocks`.
+        workload: how much work a task is; it is `Workload.alike`.
+        sent: the number of tasks that each client was sent.
+        plans: gets the plans, by ``client * 2**32 + number``. Who sends a task takes its plan.
+    """
+
+    def __init__(
+        self,
+        durations: Durations,
+        workload: Workload,
+        sent: array[int],
+        plans: dict[int, Plan],
+    ) -> None:
+        self._durations = durations
+        self._compute = durations.compute(0)
+        self._workload = workload
+        self._sent = sent
+        self._plans = plans
+        # What all tasks of a client have in common is kept at the client's place: its index modulo
+        # the number of places. The next client at that place takes it.
+        self._at_place = np.full(_PLACES, -1, dtype=np.int64)
+        self._plan_of = np.zeros((_PLACES, 9), dtype=np.int64)
+        self._seconds_of = np.zeros(_PLACES)
+
+    def expect(self, clients: Ints) -> None:
+        """These clients are likely to be sent the next tasks, in this order."""
+        numbers = next_numbers(clients, self._sent)
+        places = clients % _PLACES
+        plans, seconds = self._plan_of[places], self._seconds_of[places]
+        new = self._at_place[places] != clients
+        with np.errstate(all="ignore"):  # what is no duration is told when it is wanted
+            if np.any(new):
+                try:
+                    plans[new], seconds[new] = self._common(clients[new])
+                except ScenarioError:
+                    return  # it is raised again if that task is sent
+                self._at_place[places] = clients
+                self._plan_of[places], self._seconds_of[places] = plans, seconds
+            plans[:, _COMPUTE] = self._compute.all_microseconds(clients, numbers, seconds)
+            if not self._durations.steady:
+                plans[:, _TRANSFERS] = self._durations.all_transfers(clients, numbers)
+        addresses, known = (clients << 32) + numbers, plans.min(axis=1) >= 0
+        if not np.all(known):
+            addresses, plans = addresses[known], plans[known]
+        if len(self._plans) > _KEPT:
+            self._plans.clear()
+        self._plans.update(zip(addresses.tolist(), plans.tolist(), strict=True))
+
+    def _common(self, clients: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
+        """What all tasks of a client have in common: plans, and seconds without jitter."""
+        plans = np.zeros((len(clients), 9), dtype=np.int64)
+        amounts = [self._workload.amount(client, 0) for client in clients.tolist()]
+        plans[:, _STEPS], plans[:, _SAMPLES] = zip(*amounts, strict=True)
+        seconds = self._compute.usual_of_all(clients, plans[:, _STEPS], plans[:, _SAMPLES])
+        if self._durations.steady:
+            plans[:, _TRANSFERS] = self._durations.all_transfers(clients, np.zeros_like(clients))
+        return plans, seconds
