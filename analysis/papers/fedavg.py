@@ -68,7 +68,7 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     rates = _settings(unit, ("table2-rates", "table2-rate-5"))
     first, second = _tables(studies), _tables(unit)
     to_97, to_99 = first["rounds_to_97"], first["rounds_to_99"]
-    initial = by_setting(studies.get("initial-weights", ()))
+    initial = _settings(studies, ("initial-weights", "initial-weights-lower"))
     first["rounds_initial_weights"] = table(initial, INITIAL, rounds_to(0.97))
     second["rounds_other_choices"] = table(choices, CHOICES, rounds_to(0.97))
     second["rounds_to_99"] |= table(rates, RATES, rounds_to(0.99))
