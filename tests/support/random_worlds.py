@@ -315,6 +315,7 @@ MOST_ROWS = 50_000
 NO_EXAMPLE = (
     "no idle client will ever be there again",  # all are gone for good
     "weights need tasks that take time",  # a client whose every leg was drawn to take none
+    "the scheduler needs the time of a step",  # a client that waits, and computes in no time
 )
 
 
