@@ -16,6 +16,7 @@ from afl_sim.scenario.checks.refreshing import refreshing_findings
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
 from afl_sim.scenario.checks.strategies import (
     beside_gradients,
+    biased_updates,
     compressed_beside_own,
     other_than_plain_sgd,
     queued_beside_own,
@@ -145,6 +146,7 @@ def impossible_combinations(
     yield from refreshing_findings(sections)
     yield from energy_findings(sections)
     yield from compressed_beside_own(training, strategy)
+    yield from biased_updates(training, strategy)
     yield from other_than_plain_sgd(training, strategy)
     yield from without_unknown(queued_beside_own(parts.get("clients"), training, strategy))
     yield from without_unknown(tasks_of_one_length(parts.get("clients"), strategy))

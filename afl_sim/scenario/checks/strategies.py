@@ -54,6 +54,19 @@ def compressed_beside_own(
         )
 
 
+def biased_updates(training: Training | None, strategy: NamedBlock | None) -> Iterator[Finding]:
+    """A schedule that goes by the variance of compressed updates."""
+    if training is None or not getattr(strategy, "needs_unbiased_updates", False):
+        return
+    kind = training.compression.upload.kind
+    if strategy is not None and kind not in ("none", "randk"):
+        yield Finding(
+            ("training", "compression", "upload"),
+            f"got {show(kind)}, but {strategy.kind} goes by the variance of an unbiased "
+            "compression, which is known for none and randk; expected one of these",
+        )
+
+
 def other_than_plain_sgd(
     training: Training | None, strategy: NamedBlock | None
 ) -> Iterator[Finding]:
