@@ -25,6 +25,7 @@ SETTINGS = {
     **dict.fromkeys(("quafl", "favas"), POLLS),
     **dict.fromkeys(("fedbuff", "ca2fl", "fadas", "port", "fedstaleweight"), BUFFER),
     **dict.fromkeys(("momentum_approximation", "fedac"), BUFFER),
+    "fedasmu": "concurrency: 4",
     "fedasync": "concurrency: 4",
     "fedfix": "interval: 3",
     "fedqueue": "round_seconds: 90",
