@@ -27,6 +27,7 @@ SETTINGS = {
     **dict.fromkeys(("momentum_approximation", "fedac"), BUFFER),
     "fedasmu": "concurrency: 4",
     "fedasync": "concurrency: 4",
+    "fedasmu": "concurrency: 4",
     "fedfix": "interval: 3",
     "fedqueue": "round_seconds: 90",
     "dude_asgd": "workers_per_step: 1",
