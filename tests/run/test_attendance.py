@@ -25,7 +25,6 @@ SETTINGS = {
     **dict.fromkeys(("quafl", "favas"), POLLS),
     **dict.fromkeys(("fedbuff", "ca2fl", "fadas", "port", "fedstaleweight"), BUFFER),
     **dict.fromkeys(("momentum_approximation", "fedac"), BUFFER),
-    "fedasmu": "concurrency: 4",
     "fedasync": "concurrency: 4",
     "fedasmu": "concurrency: 4",
     "fedfix": "interval: 3",
