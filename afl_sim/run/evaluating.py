@@ -16,10 +16,11 @@ from afl_sim.learning.metrics.chosen import chosen_metrics, makers_of
 from afl_sim.learning.training.evaluation import ByClient, Evaluator
 from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.judging import Judge
-from afl_sim.learning.training.local_training import LocalTrainer, Shards
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.own_models import OwnModels, Tested
 from afl_sim.learning.training.personal_evaluation import PersonalEvaluator, Tuner
 from afl_sim.learning.training.personalization import Personalization
+from afl_sim.learning.training.task_draws import Shards
 from afl_sim.scenario import Evaluation
 from afl_sim.streams import Streams
 

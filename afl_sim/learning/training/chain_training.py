@@ -17,9 +17,10 @@ from afl_sim.learning.data.inputs import FlatRows, Inputs, flat_rows
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.local_settings import LocalSettings
-from afl_sim.learning.training.local_training import LocalResult, LocalTrainer, Shards
+from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
+from afl_sim.learning.training.task_draws import Shards
 from afl_sim.portable.blas import Array32
 from afl_sim.portable.elementary import ignoring_errors
 from afl_sim.portable.sums import squared_norm

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from afl_sim.learning.training.local_training import LocalTrainer, Shards
+from afl_sim.learning.training.local_training import LocalTrainer
+from afl_sim.learning.training.task_draws import Shards
 
 _BATCH = 1000
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import compress
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -24,19 +21,10 @@ from afl_sim.learning.models.quicker import quickened
 from afl_sim.learning.training.augmentation import Augmentation
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import loss_of
-from afl_sim.learning.training.mini_batches import mini_batches
 from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
-from afl_sim.scenario.sections.training import batches_in_pass, limited
+from afl_sim.learning.training.task_draws import Shards, TaskDraws
+from afl_sim.learning.training.weight_parts import add_to_gradients, chosen, like_weights
 from afl_sim.streams import Streams
-
-T = TypeVar("T")
-
-
-class Shards(Protocol):
-    """Which samples a client holds."""
-
-    def indices(self, client: int) -> npt.NDArray[np.int64]:
-        """Indices into the training pool, in a fixed order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +43,7 @@ class LocalResult:
     loss: float
 
 
-class LocalTrainer:
+class LocalTrainer(TaskDraws):
     """Trains clients' tasks with one model object, which is loaded again for each task.
 
     Args:
@@ -95,24 +83,17 @@ class LocalTrainer:
             pool = settings.precision == "float32" and not settings.batched
             self.model = quickened(model, inputs.shape[1:], pool, sizes)
         self.layout = ParameterVector(self.model)
+        super().__init__(shards, streams, settings, self.layout.num_parameters)
         self._weights = [weight for _, weight in moving_parameters(self.model)]
         self.inputs = inputs.to(self.device)
         self.labels = labels.to(self.device)
         self.weights = None if weights is None else weights.to(self.device)
-        self._shards = shards
-        self._streams = streams
-        self.settings = settings
         self.loss = loss_of(settings.loss, labels)
         self.augment = Augmentation(settings.augment)
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
         self._local_state = LocalState(self.model)
         self._draws = may_draw(self.model)
-        self._most: npt.NDArray[np.int64] | None = None
         self.turn: AbstractContextManager[Any] = one_thread_draws if self._draws else nullcontext()
-
-    def limit_batches(self, most: npt.NDArray[np.int64] | None) -> None:
-        """Bound each client's mini-batches: int64 (clients,); None for no bounds."""
-        self._most = most
 
     @property
     def learning_rate(self) -> float:
@@ -227,10 +208,10 @@ class LocalTrainer:
         settings, weights = self.settings, self._weights
         optimizer = (phase.optimizer or settings.optimizer).stepper(weights, lr_factor)
         pull = phase.pull(settings.proximal)
-        anchors = _chosen(self._like_weights(anchor, weights), phase.pulled) if pull else []
-        pulled = _chosen(weights, phase.pulled) if pull else []
-        kept = [] if phase.trained is None else _chosen(weights, [not t for t in phase.trained])
-        shifts = [] if correction is None else self._like_weights(correction, weights)
+        anchors = chosen(like_weights(anchor, weights), phase.pulled) if pull else []
+        pulled = chosen(weights, phase.pulled) if pull else []
+        kept = [] if phase.trained is None else chosen(weights, [not t for t in phase.trained])
+        shifts = [] if correction is None else like_weights(correction, weights)
         noise = self.noise(client, task, phase)
         total = torch.zeros((), device=self.device)
         amounts: float = 0
@@ -244,7 +225,7 @@ class LocalTrainer:
                     if weight.grad is not None:
                         weight.grad.add_(weight.detach() - anchor_part, alpha=pull)
             if settings.gradient_noise:
-                self._add(next(noise), 1.0)
+                add_to_gradients(weights, next(noise), 1.0)
             if shifts:
                 for weight, shift in zip(weights, shifts, strict=True):
                     if not weight.requires_grad:
@@ -267,8 +248,8 @@ class LocalTrainer:
     def _merge(self, fresh: Fresh, trained: Sequence[bool] | None) -> None:
         """Merge a newer model into the parameters that are trained."""
         weights = self._weights
-        parts = self._like_weights(fresh.model[: self.layout.num_parameters], weights)
-        pairs = zip(_chosen(weights, trained), _chosen(parts, trained), strict=True)
+        parts = like_weights(fresh.model[: self.layout.num_parameters], weights)
+        pairs = zip(chosen(weights, trained), chosen(parts, trained), strict=True)
         with torch.no_grad():
             for weight, part in pairs:
                 if weight.requires_grad:
@@ -286,7 +267,7 @@ class LocalTrainer:
             loss = self.loss(self.outputs(inputs), labels, counting) * amount
             loss.backward()  # gradients add up
             if self.settings.gradient_noise:
-                self._add(next(noise), amount)
+                add_to_gradients(weights, next(noise), amount)
             total += loss.detach()
             amounts += amount
         amounts = amounts or 1  # no sample has a label: the gradient is 0
@@ -314,72 +295,3 @@ class LocalTrainer:
             inputs, labels = self.samples(batch)
             changed = inputs if draws is None else self.augment(inputs, draws)
             yield changed, labels, self.weights_of(batch)
-
-    def augmenting(
-        self, client: int, task: int, phase: Phase = ORDINARY
-    ) -> np.random.Generator | None:
-        """What draws the changes of a task's mini-batches; None if there are none."""
-        if not self.settings.augment:
-            return None
-        return self._streams.generator(phase.stream("augment"), client, task)
-
-    def batch_indices(
-        self, client: int, task: int, steps: int, phase: Phase = ORDINARY
-    ) -> Iterator[Tensor]:
-        """The task's mini-batches as int64 tensors, ``steps`` in all."""
-        yield from map(torch.from_numpy, self.batches(client, task, steps, phase))
-
-    def batches(
-        self, client: int, task: int, steps: int, phase: Phase = ORDINARY
-    ) -> Iterator[npt.NDArray[np.int64]]:
-        """The task's mini-batches as arrays (`mini_batches`)."""
-        order = None
-        if self.settings.shuffle:
-            order = self._streams.generator(phase.stream("batches"), client, task)
-        return mini_batches(
-            self._shards.indices(client),
-            self._batch_size(client),
-            self.settings.drop_last,
-            steps,
-            order,
-        )
-
-    def batches_in_pass(self, client: int) -> int:
-        """How many mini-batches a pass over the client's data has."""
-        settings = self.settings
-        held = len(self._shards.indices(client))
-        return batches_in_pass(held, self._batch_size(client), settings.drop_last)
-
-    def _batch_size(self, client: int) -> int | None:
-        size = self.settings.batch_size
-        return size if self._most is None else limited(size, int(self._most[client]))
-
-    def noise(self, client: int, task: int, phase: Phase = ORDINARY) -> Iterator[Tensor]:
-        """The noise of the task's gradients, one vector of shape (P,) after another."""
-        draws = self._streams.generator(phase.stream("gradient_noise"), client, task)
-        scale = np.float32(self.settings.gradient_noise)
-        size = self.layout.num_parameters
-        while True:
-            count = 1 if self.settings.shared_noise else size
-            drawn = draws.standard_normal(count, dtype=np.float32)
-            yield torch.from_numpy(np.broadcast_to(drawn * scale, size).copy())
-
-    def _add(self, vector: Tensor, factor: float) -> None:
-        """Add a multiple of a vector to the gradients, except for weights without a gradient."""
-        for weight, part in zip(
-            self._weights, self._like_weights(vector, self._weights), strict=True
-        ):
-            if weight.grad is not None:
-                weight.grad.add_(part, alpha=factor)
-
-    def _like_weights(self, vector: Tensor, weights: list[nn.Parameter]) -> list[Tensor]:
-        parts = vector.split([weight.numel() for weight in weights])
-        return [
-            torch.empty_like(w).copy_(part.view(w.shape))
-            for w, part in zip(weights, parts, strict=True)
-        ]
-
-
-def _chosen(weights: Sequence[T], flags: Sequence[bool] | None) -> Sequence[T]:
-    """Those with a flag; all if there are no flags."""
-    return weights if flags is None else list(compress(weights, flags))

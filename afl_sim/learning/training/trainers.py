@@ -9,7 +9,8 @@ from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
 from afl_sim.learning.data.inputs import Inputs
 from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.local_settings import LocalSettings
-from afl_sim.learning.training.local_training import LocalTrainer, Shards
+from afl_sim.learning.training.local_training import LocalTrainer
+from afl_sim.learning.training.task_draws import Shards
 from afl_sim.streams import Streams
 
 

@@ -72,6 +72,7 @@ class Shadowheart(GradientStrategy, ConcurrentStrategy):
         "found. Its variants that know no times, or compress the broadcast, are not here",
     )
     assigns_steps: ClassVar[bool] = True
+    gives_steps: ClassVar[bool] = True
     needs_mean_times: ClassVar[bool] = True
     needs_unbiased_updates: ClassVar[bool] = True
 
