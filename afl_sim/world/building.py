@@ -67,6 +67,7 @@ class Sizes:
         most: the most samples that fit into a mini-batch of a client, int64 (clients,); None if all
             fit.
         absent: which clients do not take part, bool (clients,); None if all do.
+        update_variance: omega of an update's compression; None if it is not known.
     """
 
     samples_of: Callable[[int], int]
@@ -75,6 +76,7 @@ class Sizes:
     cost: StepCost | None = None
     most: npt.NDArray[np.int64] | None = None
     absent: npt.NDArray[np.bool_] | None = None
+    update_variance: float | None = 0.0
 
 
 def build_parts(
@@ -179,6 +181,7 @@ def build_parts(
         versions=versions,
         alarm=alarm,
         results=Results(ledger, learner, reads_results),
+        update_variance=sizes.update_variance,
     )
 
 

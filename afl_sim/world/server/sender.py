@@ -144,7 +144,12 @@ class Sender:
         if not self._presence.is_there(client, self._env.now_us):
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled, repeat_step)
-        order = Order(steps=polled.limit, until_polled=True, lr_factor=polled.lr_factor)
+        order = Order(
+            steps=polled.limit,
+            until_polled=True,
+            lr_factor=polled.lr_factor,
+            messages=polled.messages,
+        )
         if polled.in_flight and self.runs_low(polled):
             self._hold(client, order)
         elif self._presence.is_there(client, self._env.now_us):
