@@ -37,8 +37,9 @@ class FedASMU(ConcurrentStrategy):
 
     Each client has its own lambda, sigma and iota. They follow the negative gradient of its loss,
     which is known if its task began with the version that its last update made. The change of its
-    parameters in the task is then -eta L times the mean gradient there, and ``w_i - w`` of that
-    last update is how the version changed with alpha.
+    parameters in the task is then about -eta L times the mean gradient there (eta: the local
+    learning rate, L: the steps), and ``w_i - w`` of that last update is how the version changed
+    with alpha.
 
     After a share of its steps the client asks for the newest model. If that is version g > o, it is
     downloaded and merged: ``w_i <- (1 - beta) w_i + beta w_g``, where
@@ -126,8 +127,7 @@ class FedASMU(ConcurrentStrategy):
                     client: {"version": version, "age": age, "move": update.params - params},
                 },
             }
-        scaled = self.mu_alpha * _xi(controls, version, age)
-        alpha = scaled / (1 + scaled)
+        alpha = _weight(self.mu_alpha * _xi(controls, version, age))
         return (1 - alpha) * params + alpha * update.params, state
 
     def _adapted(self, controls: Controls, last: State, update: Update) -> Controls:
@@ -137,7 +137,7 @@ class FedASMU(ConcurrentStrategy):
         """
         version, age = last["version"], last["age"]
         scale, exponent, floor = controls
-        falls = 1 / (math.sqrt(version) * age**exponent)
+        falls = 1 / (math.sqrt(version) * _power(age, exponent))
         slope = self.mu_alpha / (1 + self.mu_alpha * _xi(controls, version, age)) ** 2
         # delta is -eta L times the mean gradient, and the rate counts in units of eta.
         gain = float(update.delta.double() @ last["move"].double()) / update.steps
@@ -157,10 +157,22 @@ class FedASMU(ConcurrentStrategy):
         newer = fresh_version - base_version + 1
         phi = self.refresh_scale / math.sqrt(fresh_version)
         phi *= 1 - self.refresh_discount / math.sqrt(newer)
-        scaled = self.mu_beta * max(0.0, phi)
-        return scaled / (1 + scaled)
+        return _weight(self.mu_beta * max(0.0, phi))
 
 
 def _xi(controls: Controls, version: int, age: int) -> float:
     scale, exponent, floor = controls
-    return scale / (math.sqrt(version) * float(age**exponent)) + floor
+    return scale / (math.sqrt(version) * _power(age, exponent)) + floor
+
+
+def _power(age: int, exponent: float) -> float:
+    """``age ** exponent``; infinite where Python raises an error."""
+    try:
+        return float(age**exponent)
+    except OverflowError:
+        return math.inf
+
+
+def _weight(scaled: float) -> float:
+    """``x / (1 + x)``, and 1 at infinity."""
+    return 1.0 if scaled == math.inf else scaled / (1 + scaled)

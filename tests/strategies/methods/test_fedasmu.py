@@ -140,6 +140,33 @@ def test_without_a_rate_nothing_is_kept_of_clients() -> None:
 # -- the clients -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("settings", "weight"),
+    [
+        ({"exponent": 5000}, 0),  # 2^5000 is beyond the numbers: nothing is left of the weight
+        ({"exponent": 5000, "floor": 1}, 0.5),
+        ({"scale": 1e308, "mu_alpha": 100}, 1),
+        ({"mu_alpha": 1e308, "floor": 10}, 1),
+    ],
+)
+def test_weights_at_the_ends_of_the_numbers(settings: dict[str, float], weight: float) -> None:
+    strategy = FedASMU(**settings)
+    start = vec(0, 0)
+    state = strategy.initial_state(start, population())
+    old = update(0, 0, 1, start, (2, 0))
+    model, state = strategy.aggregate(start, state, [old], {})
+    assert_is(model, 2 * weight, 0)
+    # What is learnt at that update is a number, too.
+    moved = Update(0, 2, 0, 1, 2, vec(0.5, 1), model + vec(0.5, 1), 1.0)
+    after, state = strategy.aggregate(model, state, [moved], {})
+    assert after.isfinite().all()
+    assert all(math.isfinite(control) for control in state["controls"][0])
+
+
+def test_a_fresh_model_of_infinite_weight_replaces_the_clients() -> None:
+    assert FedASMU(mu_beta=1e308, refresh_scale=1e10).refresh_weight(1, 4) == 1
+
+
 def test_the_weight_of_a_fresh_model_by_hand() -> None:
     strategy = FedASMU(mu_beta=2, refresh_scale=3, refresh_discount=0.5)
     # g = 9, o = 6: phi = 3/3 (1 - 0.5/2) = 0.75, and beta = 1.5/2.5.
