@@ -19,8 +19,8 @@ lists them. `afl-sim reproduce NAME` runs what is missing at small scale, prints
 the figure; `--scale full` uses the published settings. Each `target.yaml` states the tolerances and
 their reasons; they were written before the runs that they judge. If a number is outside its
 tolerance, the table shows by how much, and names the cause with the study that shows it. A row is
-*superseded* if its published number is judged again in another table, with other settings or by another
-test: its verdict stays, but the other one counts. *Unconfirmed* numbers were reported from memory: they were
+*superseded* if its published number is judged again by another test, which was written before its runs: its
+verdict stays, but the other one counts. *Unconfirmed* numbers were reported from memory: they were
 found neither in the paper, nor in its authors' code, nor in a secondary source. If the source is a
 secondary one, the target's README names it. *Minutes of computation* are the wall times of all runs
 of a target added up; up to two ran at the same time. Models of *native* arithmetic depend on the
