@@ -35,6 +35,7 @@ OWN = {
 OTHERS = {
     "steps_at_contact",
     "accuracy_fedbuff",
+    "accuracy_spread",
     "updates_to_95",
     "mean_staleness",
     "staleness_deviation",
@@ -61,6 +62,11 @@ def test_the_other_rates_of_favas_fedbuff_are_its_files_cases() -> None:
     study = check_study(target.file("fedbuff"))
     assert [case.label for case in study.cases] == list(favas.OF_FEDBUFF)
     assert list(target.tables["accuracy_fedbuff"].rows) == list(favas.OF_FEDBUFF.values())
+
+
+def test_the_rows_of_favas_other_seeds_are_rows_of_its_study() -> None:
+    rows = set(find_target("favas").tables["accuracy_spread"].rows)
+    assert rows <= set(favas.ROWS.values())
 
 
 def test_the_spreads_of_delays_are_their_files_cases() -> None:
