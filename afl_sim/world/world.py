@@ -30,7 +30,7 @@ from afl_sim.world.server.ledger import Ledger, Log
 from afl_sim.world.server.outlook import Outlook
 from afl_sim.world.server.server import Server
 from afl_sim.world.server.standstill import Standstill
-from afl_sim.world.server.supervision import Schedule
+from afl_sim.world.server.supervision import Schedule, supervised
 from afl_sim.world.shuffles import with_shuffles
 from afl_sim.world.stopping import Ending, RunEnded, StopRules
 from afl_sim.world.tasks.roofline import StepCost
@@ -206,7 +206,7 @@ class World:
         self._evaluations.begin()
         if self._outages.happen:
             self._env.process(self._pauses())
-        self.server.begin(self._schedule)
+        self._env.process(supervised(self._schedule, self._strategy))
         if at_most is not None:
             self._at_most = at_most
             self._standstill.limit_to(at_most // 2)

@@ -365,10 +365,6 @@ class Server:
         """Run another process beside this one; the event is the end of that process."""
         return self._env.process(supervised(lambda: schedule, self._strategy))
 
-    def begin(self, make: Callable[[], Schedule]) -> None:
-        """Run the strategy's schedule, which is made when its process begins."""
-        self._env.process(supervised(make, self._strategy))
-
     # -- making versions -------------------------------------------------------------------------
 
     def aggregate(self, updates: Iterable[Task], **context: Any) -> simpy.Event:
