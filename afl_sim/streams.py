@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -162,6 +163,18 @@ class Streams:
         """A NumPy generator of its own for one address: permutations, many draws at once."""
         key = _Key(np.array(self._digest(purpose, client, k), dtype=np.uint64))
         return np.random.Generator(np.random.Philox(key))  # type: ignore[arg-type]
+
+    def generators(self, purpose: str, clients: Iterable[int]) -> Iterator[np.random.Generator]:
+        """`generator` of one client after the other, each good until the next one is asked for.
+
+        It is the same object, with another key: that takes half the time of making one.
+        """
+        bits = np.random.Philox(0)
+        made, state = np.random.Generator(bits), bits.state  # of a generator that drew nothing
+        for client in clients:
+            state["state"]["key"] = np.array(self._digest(purpose, client, 0), dtype=np.uint64)
+            bits.state = state
+            yield made
 
     def _key(self, purpose: str) -> int:
         # Squares wants an odd key with irregular digits, which a digest's are.

@@ -14,6 +14,7 @@ import pandas as pd
 from afl_sim.recording import Run
 from afl_sim.recording.columns import columns_of
 from afl_sim.recording.files import writing
+from afl_sim.recording.ordering import stable_order
 from afl_sim.recording.tasks import task_batches
 
 if TYPE_CHECKING:
@@ -173,13 +174,14 @@ class _Moments:
         self._file.close()
 
     def add(self, bins: Column, moments: Floats, sign: int) -> None:
-        order = np.argsort(bins, kind="stable")
+        order = stable_order(bins)
         packed = np.stack([moments[order], np.full(len(order), float(sign))], axis=1)
         with writing(Path(tempfile.gettempdir())):
             self._file.seek(self._end)
             self._file.write(packed.tobytes())
-        found, counts = np.unique(bins, return_counts=True)
-        for place, count in zip(found.tolist(), counts.tolist(), strict=True):
+        for place, count in enumerate(np.bincount(bins).tolist()):
+            if not count:
+                continue
             self._places[place].append((self._end, 16 * count))
             self._end += 16 * count
 

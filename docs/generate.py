@@ -61,7 +61,10 @@ SECTIONS = (
     ("training.augment", ("RandomCrop", "HorizontalFlip", "VerticalFlip")),
     ("training.personalization", ("FedRep", "Ditto")),
     ("training.compression", "Compression"),
-    ("training.compression.upload and download", ("NoCompression", "BFloat16", "TopK", "Qsgd")),
+    (
+        "training.compression.upload and download",
+        ("NoCompression", "BFloat16", "TopK", "RandK", "Qsgd"),
+    ),
     ("clients", "Clients"),
     ("clients.compute", "Compute"),
     ("clients.compute.slowdowns", "Slowdowns"),
@@ -443,8 +446,7 @@ These rules were looked for. What was found is not enough, or they need what the
 
 | rule | what was found | what is missing |
 |---|---|---|
-| Shadowheart SGD (Tyurin et al., NeurIPS 2024, arXiv 2402.04785) | authors' code: vectozavr/ringmaster-lmo at commit 9013e25, code/experiments/asynchronous/algorithm_with_communication.py | an update that is compressed and sent several times, with new draws; the compressor RandK; the mean times of a step and of an upload of each client |
-| FedPSA (Lu, arXiv 2602.15337) | two versions of a re-implementation for time series, without its repository's name: softmax weights of cosines between sketches of `\|g w - g^2 w^2 / 2\|`, with a temperature from the mean size of the last updates | gradients on a shared calibration batch, at the clients and at the server |
+| FedPSA (Lu et al., Expert Systems with Applications 2026, arXiv 2602.15337) | a re-implementation for time series, nclabteam/FedProC, strategies/FedPSA.py, at commit 91f81c7, which names the paper's equations: softmax weights of cosines between sketches of `\|g w - g^2 w^2 / 2\|`, with the temperature `gamma M / M_0 + delta`, where M is the mean of the last updates' squared norms. A review and a digest of the paper have the same, without the absolute value and without M | gradients on a shared calibration batch, at the clients and at the server; the paper's gamma and delta. The re-implementation's defaults have changed |
 """
 STALENESS_HEAD = """
 ## Staleness weights

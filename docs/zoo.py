@@ -69,10 +69,10 @@ Speeds are lognormal, half of MNIST is distributed over the phones by Dirichlet 
 perceptron with 25,450 parameters. `afl-sim run zoo --timing-only` gives the first columns in seconds.
 """
 NOTE = """\
-A client's task is one pass over its data; for the gradient methods it is the gradient over that pass. `idle`
-is the share of its clients' time in which a strategy left them without work, relative to the largest number
-of clients that it used at once. `afl-sim run zoo` trains on {total:.1f} million samples, which takes some
-minutes on one core.
+A client's task is one pass over its data; for the gradient methods it is the gradient over that pass, for
+`shadowheart` so many mini-batches as it gives to the client. `idle` is the share of its clients' time in which
+a strategy left them without work, relative to the largest number of clients that it used at once.
+`afl-sim run zoo` trains on {total:.1f} million samples, which takes some minutes on one core.
 {learned}"""
 LEARNED = """
 An empty cell means that the accuracy was not reached. There is one seed, so a difference of a point or two may
@@ -90,7 +90,7 @@ which uses as many in the zoo). `docs/zoo-grid.json` holds the results. Cases wi
 {edge}
 The zoo has [portable bits](numerics.md#portable-and-native-bits): its digits are the same on every x86-64
 machine with AVX2, and its digests are published. It took seven minutes beside other work. The grid search was
-done with native bits, so its accuracies depend on the processor and on the version of PyTorch. It trains on 20.4
+done with native bits, so its accuracies depend on the processor and on the version of PyTorch. It trains on 21.0
 million samples; 13.8 million of them took ten minutes beside other work. These commands repeat both:
 
 ```console

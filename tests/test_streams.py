@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import numpy as np
@@ -281,3 +282,24 @@ def test_draws_that_nobody_asks_for_do_not_add_up() -> None:
     for first in range(0, 40_000, 1000):
         streams.make("a", np.arange(first, first + 1000), 0)
     assert len(streams._made["a"]) <= 18_000
+
+
+def test_generators_of_clients_in_a_row_are_those_of_single_clients() -> None:
+    streams = Streams(11)
+
+    def draws(generator: np.random.Generator) -> list[float]:
+        # An odd number of 32-bit integers leaves half a word behind.
+        return [*generator.integers(7, size=3, dtype=np.int32).tolist(), *generator.random(5)]
+
+    clients = (0, 5, 2**32 + 1)
+    found = [draws(generator) for generator in streams.generators("p", clients)]
+    assert found == [draws(streams.generator("p", client)) for client in clients]
+
+
+def test_a_generator_is_the_philox_of_its_key_and_can_be_copied() -> None:
+    streams = Streams(3)
+    key = np.array(streams._digest("p", 4, 9), dtype=np.uint64)
+    wanted = np.random.Generator(np.random.Philox(key=key)).random(9).tolist()
+    generator = streams.generator("p", 4, 9)
+    copies = [copy.deepcopy(generator), pickle.loads(pickle.dumps(generator))]
+    assert [each.random(9).tolist() for each in (generator, *copies)] == [wanted] * 3

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from time import monotonic
 from typing import Final
 
 from afl_sim.design.jobs import Job, Trainers, let_go
 from afl_sim.design.objective import Goal
 from afl_sim.design.plan import FINALISTS, Rung, rungs_of
-from afl_sim.design.schedule import NEVER, Schedule, Schedules
+from afl_sim.design.schedule import Schedule, Schedules
 from afl_sim.design.screening import IN_WORDS, Entry
+from afl_sim.design.spending import Spent, samples_of
 from afl_sim.errors import AflSimError
 from afl_sim.recording import Run
 from afl_sim.run.opened import load_run
-from afl_sim.scenario.sections.design import DEFAULT_SHARE, Budget
 
 PATIENCE: Final = 2.0
 """How many times the least cost so far a candidate may take before it is given up."""
@@ -37,50 +35,6 @@ _GROUP: Final = 8  # candidates of the first rung that are trained before a look
 _GROUPS: Final = 8
 
 _LEAST: Final = 2  # candidates and seeds that are compared, if the budget allows any
-
-
-@dataclass
-class Spent:
-    """What the training has taken.
-
-    Attributes:
-        limit: samples that may be trained; None if wall time is limited.
-        wall: wall seconds that may pass; None if samples are limited.
-        samples: that were trained, for aggregated updates.
-        began: the value of `time.monotonic` when the training began.
-        before: wall seconds that it had taken before it was interrupted.
-    """
-
-    limit: float | None
-    wall: float | None
-    samples: int = 0
-    began: float = 0.0
-    before: float = 0.0
-
-    @property
-    def left(self) -> float:
-        """Samples that may still be trained; by wall time, at the rate until now."""
-        if self.limit is not None:
-            return self.limit - self.samples
-        if self.wall is None or not self.samples:
-            return math.inf
-        passed = self.before + monotonic() - self.began
-        return max(0.0, self.wall - passed) * self.samples / max(passed, 1e-9)
-
-
-def spent_of(budget: Budget, whole: float, before: float = 0.0) -> Spent:
-    """What may be spent.
-
-    Args:
-        budget: as it is asked for.
-        whole: samples that all candidates with all seeds take.
-        before: wall seconds that were spent before.
-    """
-    if budget.wall_seconds is not None:
-        return Spent(None, budget.wall_seconds, began=monotonic(), before=before)
-    share = DEFAULT_SHARE if budget.share is None else budget.share
-    limit = float(budget.samples) if budget.samples is not None else share * whole
-    return Spent(limit, None, began=monotonic(), before=before)
 
 
 class Halving:
@@ -103,7 +57,7 @@ class Halving:
 
     def plan(self, entries: Sequence[Entry], count: int, spent: Spent) -> list[Rung]:
         """The rungs for so many candidates like these."""
-        whole = sum(_samples(entry) for entry in entries) / len(entries)
+        whole = sum(samples_of(entry) for entry in entries) / len(entries)
         left = spent.left
         return rungs_of(count, self._seeds, None if math.isinf(left) else left, whole)
 
@@ -318,24 +272,6 @@ def least_cost(entries: Sequence[Entry]) -> float | None:
         if entry.reaches and all(reach.cost is not None for reach in entry.reaches.values())
     ]
     return min(costs, default=None)
-
-
-def whole_samples(entries: Sequence[Entry], seeds: int) -> int:
-    """The samples of all candidates with all seeds, each trained to its end."""
-    return sum(_samples(entry) for entry in entries) * seeds
-
-
-def least_samples(entries: Sequence[Entry]) -> int:
-    """The samples of a run to its end of the candidate that trains least."""
-    return min(_samples(entry) for entry in entries)
-
-
-def _samples(entry: Entry) -> int:
-    schedule = entry.schedule
-    if schedule is None:
-        return 0
-    late = None if entry.late_us == NEVER else schedule.version_at(entry.late_us)
-    return schedule.samples_until(late)
 
 
 def _label(entry: Entry, index: int) -> str:

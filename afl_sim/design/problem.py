@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from afl_sim.design.space import STRATEGY, Point, Space, space_of
-from afl_sim.design.unread import lies_in, unread_by
+from afl_sim.design.space import Point, Space
+from afl_sim.design.unread import without_unread
+from afl_sim.design.vary import space_of
 from afl_sim.errors import ScenarioError
 from afl_sim.run.kinds import catalogue
 from afl_sim.run.validation import inspector
@@ -94,6 +95,10 @@ class Problem:
             return f"{'.'.join(map(str, first.path))}: {first.message}"
         return Candidate(number, point, self.space.title(point), scenario)
 
+    def scenario_of(self, point: Point) -> Scenario | None:
+        """The scenario of a point; None if its settings do not go together."""
+        return read_scenario(self.space.tree(self._root, point), self._reading)[0]
+
     def file_of(self, candidate: Candidate) -> str:
         """The scenario file of a candidate: this file with its settings, and without the design."""
         tree = self.space.tree(self._root, candidate.point)
@@ -174,7 +179,7 @@ def read_problem(
         inspector(here=True),
     )
     _check_ends(problem, mistakes, reading)
-    return replace(problem, space=_without_unread(problem))
+    return replace(problem, space=without_unread(problem.space, scenario, problem.scenario_of))
 
 
 def _parts(root: Node, tree: Tree) -> tuple[Node, dict[str, Node]]:
@@ -275,31 +280,6 @@ def _check_ends(problem: Problem, mistakes: Mistakes, reading: ValidationContext
         mistakes.add_findings(wrong, tree)
     if mistakes.lines:
         raise ScenarioError(str(mistakes.error()))
-
-
-def _without_unread(problem: Problem) -> Space:
-    """The space of a problem, without what has no effect beside a strategy.
-
-    A strategy is asked with the first value of everything. One that does not go with these is taken
-    to read all.
-    """
-    space = problem.space
-    chosen = [each for each in space.parameters if each.keys == STRATEGY]
-    others = [each.keys for each in space.parameters if each.keys != STRATEGY]
-    if not chosen:
-        unread = unread_by(problem.scenario)
-        kept = [each for each in space.parameters if not lies_in(each.keys, unread)]
-        return Space(tuple(kept)) if kept else space
-    found: dict[Any, list[str]] = {}
-    for point in space.ends():
-        option = point[STRATEGY]
-        if option in found:
-            continue
-        scenario, _ = read_scenario(space.tree(problem._root, point), problem._reading)
-        if scenario is not None:
-            unread = unread_by(scenario)
-            found[option] = [keys for keys in others if lies_in(keys, unread)]
-    return replace(space, unread={option: keys for option, keys in found.items() if keys})
 
 
 def _goes_together(tree: Node, reading: ValidationContext) -> bool:

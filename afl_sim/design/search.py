@@ -8,26 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from afl_sim.design.halving import (
-    FIRST_PATIENCE,
-    PATIENCE,
-    Halving,
-    Spent,
-    best_first,
-    least_cost,
-    least_samples,
-    spent_of,
-    whole_samples,
-)
-from afl_sim.design.objective import COSTS, Goal, broken_by_training, goal_of
+from afl_sim.design.halving import FIRST_PATIENCE, PATIENCE, Halving, best_first, least_cost
+from afl_sim.design.objective import COSTS, Goal, goal_of
 from afl_sim.design.plan import FINALISTS, Rung
 from afl_sim.design.problem import Problem
 from afl_sim.design.proposals import Proposals
 from afl_sim.design.schedule import Schedules
 from afl_sim.design.screening import IN_WORDS, Entry, Screen, binding
+from afl_sim.design.spending import Spent, least_samples, spent_of, whole_samples
 from afl_sim.design.unread import sentences
 from afl_sim.errors import AflSimError
-from afl_sim.scenario.sections.design import Limit
 
 _WAVES = 4  # parts in which a sampled space is proposed, so that later points follow the best
 
@@ -305,41 +295,3 @@ def _go_on(found: Search, entries: Sequence[Entry], whole: float, ways: Ways) ->
         halving.rung(entries, limit, found.seeds, found.spent)
         found.limit = limit
         entries = [entry for entry in entries if entry.fate == "open"]
-
-
-def admissible(found: Search) -> list[Entry]:
-    """The finalists that keep the limits that only training tells, the best first.
-
-    Raises:
-        ScenarioError: there is none; the line states which limit binds.
-    """
-    halving, design = found.halving, found.problem.design
-    assert halving is not None
-    broken: dict[Limit, list[tuple[float, str]]] = {}
-    kept = []
-    for entry in found.finalists:
-        wrong: dict[str, Limit] = {}
-        for index in range(found.seeds):
-            summary = halving.run_of(entry, index).summary
-            for limit, value in broken_by_training(design, summary):
-                wrong[str(limit)] = limit
-                broken.setdefault(limit, []).append((value, entry.title))
-        if wrong:
-            entry.why = f"does not keep {', '.join(sorted(wrong))} with every seed"
-        else:
-            kept.append(entry)
-    if not kept:
-        limit, values = max(broken.items(), key=lambda each: len({t for _, t in each[1]}))
-        nearest = min(values) if limit.sign == "<=" else max(values)
-        compared = len(found.finalists)
-        who = (
-            f"none of the {compared} candidates that were compared"
-            if compared > 1
-            else "no candidate"
-        )
-        found.problem.refuse(
-            "constraints",
-            f"{who} keeps {limit} with every seed; the nearest that broke it is "
-            f"{nearest[0]:.4g} ({nearest[1]})",
-        )
-    return kept

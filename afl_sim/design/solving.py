@@ -12,12 +12,13 @@ from time import monotonic
 from typing import Any
 
 from afl_sim.design import ends, results
+from afl_sim.design.admissible import admissible
 from afl_sim.design.problem import Problem, read_problem
 from afl_sim.design.proposals import Proposals, import_optuna
 from afl_sim.design.ranking import Placed, ranking, trades
 from afl_sim.design.reasons import profile, rivals, sentences
 from afl_sim.design.report import REPORT, write_report
-from afl_sim.design.search import Search, Ways, admissible, search
+from afl_sim.design.search import Search, Ways, search
 from afl_sim.design.solution import Solution
 from afl_sim.errors import AflSimError, RunFolderError
 from afl_sim.execution.code_digest import code_digest

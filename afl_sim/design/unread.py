@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
+from afl_sim.design.space import STRATEGY, Point, Space
 from afl_sim.scenario.scenario import Scenario
 
 
@@ -21,8 +24,35 @@ def _unread(scenario: Scenario) -> Iterator[str]:
         yield from ("training.epochs", "training.steps")
 
 
-def lies_in(keys: str, blocks: tuple[str, ...]) -> bool:
-    """Whether a dotted key is one of some blocks, or lies in one."""
+def without_unread(
+    space: Space, scenario: Scenario, scenario_of: Callable[[Point], Scenario | None]
+) -> Space:
+    """The space without what has no effect beside a strategy.
+
+    A strategy is asked with the first value of everything. One that does not go with these is taken
+    to read all.
+
+    Args:
+        space: all that the file lets vary.
+        scenario: that of the file, as it stands.
+        scenario_of: gives that of a point, or None.
+    """
+    chosen = [each for each in space.parameters if each.keys == STRATEGY]
+    others = [each.keys for each in space.parameters if each.keys != STRATEGY]
+    if not chosen:
+        unread = unread_by(scenario)
+        kept = [each for each in space.parameters if not _lies_in(each.keys, unread)]
+        return Space(tuple(kept)) if kept else space
+    found: dict[Any, list[str]] = {}
+    for point in space.ends():
+        option = point[STRATEGY]
+        if option not in found and (made := scenario_of(point)) is not None:
+            unread = unread_by(made)
+            found[option] = [keys for keys in others if _lies_in(keys, unread)]
+    return replace(space, unread={option: keys for option, keys in found.items() if keys})
+
+
+def _lies_in(keys: str, blocks: tuple[str, ...]) -> bool:
     return any(keys == block or keys.startswith(f"{block}.") for block in blocks)
 
 

@@ -240,7 +240,9 @@ def _uploaded(
     task: TrainingTask, begun: Begun, result: LocalResult, compressor: Compressor
 ) -> LocalResult:
     count = len(begun.anchor)
-    sent, owed = compressor.uploaded(result.delta, begun.owed, task.client, task.task)
+    sent, owed = compressor.uploaded(
+        result.delta, begun.owed, task.client, task.task, task.messages
+    )
     vector = result.vector
     if not compressor.gradient:
         vector = torch.cat([begun.start[:count] + sent, vector[count:]])

@@ -49,6 +49,7 @@ class TrainingTask:
         origin: the strategy and its state; None if the client starts at ``base``.
         after: the client's own last task, if the client goes on from it.
         extra_steps: further steps, for what the client keeps for itself.
+        messages: how often the update is compressed anew and sent.
         fresh: a newer model that the client merges into its own on the way; None for none.
     """
 
@@ -60,6 +61,7 @@ class TrainingTask:
     origin: tuple[Strategy, State] | None = None
     after: Future[LocalResult] | None = None
     extra_steps: int = 0
+    messages: int = 1
     fresh: Fresh | None = None
 
 

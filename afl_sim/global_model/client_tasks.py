@@ -240,6 +240,7 @@ class ClientTasks:
             (self._strategy, state) if self._uses_state else None,
             own,
             dispatch.extra_steps,
+            dispatch.messages,
             None if fresh is None else self._fresh(dispatch, fresh),
         )
 

@@ -39,6 +39,10 @@ class Dispatched(Protocol):
         """Further steps, for what the client keeps for itself; after a recall, those done."""
 
     @property
+    def messages(self) -> int:
+        """How often the client compresses the update anew and sends it."""
+
+    @property
     def due_us(self) -> int:
         """When the update is due, in microseconds, as far as is known."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from afl_sim.scenario.sections.groups import ClientGroup, members
+from afl_sim.scenario.sections.group_members import members
+from afl_sim.scenario.sections.groups import ClientGroup
 from afl_sim.streams import Streams
 
 if TYPE_CHECKING:

@@ -47,6 +47,8 @@ class RowsAhead:
         buffer: packed rows of the log, with one for each task that is sent (see `TOLD`).
         most: how many bytes are much.
         full: as above.
+        versions: when each version was made that may still be asked for, in microseconds; whoever
+            makes one adds it.
     """
 
     def __init__(self, full: Callable[[], None]) -> None:
@@ -55,7 +57,7 @@ class RowsAhead:
         self.full = full
         self._to_come: Rows = np.empty((0, 12), dtype=np.int64)
         self._withdrawn: dict[int, int] = {}  # number -> since when
-        self._versions: list[int] = [0]  # when each version was made that may still be asked for
+        self.versions: list[int] = [0]
         self._first_version = 0  # the first of them
         self.reached_us = 0
 
@@ -72,11 +74,6 @@ class RowsAhead:
         """Take back the rows of a task that are later than ``time_us``."""
         self._withdrawn[number] = time_us
 
-    def version_made(self, time_us: int) -> None:
-        """The server has made its next version."""
-        self._versions.append(time_us)
-        self.reached_us = time_us
-
     def reach(self, time_us: int) -> None:
         """All that happens before ``time_us`` has happened."""
         self.reached_us = max(self.reached_us, time_us)
@@ -92,7 +89,7 @@ class RowsAhead:
             All of them, and the contexts by their new indices.
         """
         rows = self._split(rows)
-        until = max(self.reached_us, int(rows[-1, 0]) if len(rows) else 0)
+        until = max(self.reached_us, self.versions[-1], int(rows[-1, 0]) if len(rows) else 0)
         due = self._due(until)
         due[:, _VERSION] = self._versions_at(due[:, _TIME])
         if not len(due):
@@ -177,9 +174,9 @@ class RowsAhead:
 
     def _versions_at(self, times: Rows) -> Rows:
         """The server's version at instants that have come, but are later than those of before."""
-        made = np.array(self._versions, dtype=np.int64)
+        made = np.array(self.versions, dtype=np.int64)
         versions: Rows = self._first_version + np.searchsorted(made, times, side="right") - 1
         past = len(made) - 1
         self._first_version += past
-        del self._versions[:past]
+        del self.versions[:past]
         return versions

@@ -43,5 +43,6 @@ def world_of(
         cost=step_cost_of(scenario),
         most=batches_that_fit(scenario),
         absent=clients_without_room(scenario, samples_of),
+        update_variance=compression.variance(sizes[0]),
         **hooks,
     )

@@ -14,7 +14,7 @@ from afl_sim.learning.models.cost import ModelCost
 from afl_sim.run.kinds import corrects, settings_of, strategy_of
 from afl_sim.run.step_cost import model_cost_of, optimizer_states
 from afl_sim.scenario import Scenario
-from afl_sim.scenario.sections.groups import members
+from afl_sim.scenario.sections.group_members import members
 from afl_sim.scenario.sections.personalization import Ditto
 from afl_sim.streams import Streams
 from afl_sim.world.clients.memory import UNBOUNDED, Room, absent_clients, room

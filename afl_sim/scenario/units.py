@@ -16,6 +16,24 @@ from typing import Any, Final
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from afl_sim.scenario.unit_mistakes import (
+    TWO_NUMBERS,
+    form,
+    meant_duration,
+    meant_operations,
+    meant_rate,
+    meant_size,
+)
+from afl_sim.scenario.unit_tables import (
+    DURATIONS,
+    ENERGIES,
+    OPERATION_RATES,
+    POWERS,
+    RATES,
+    SECONDS,
+    SIZES,
+    SPELT_OUT,
+)
 from afl_sim.scenario.wording import hint, show
 
 _LONGEST: Final = 60  # characters of such a text
@@ -24,79 +42,15 @@ _NUMBER: Final = r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]
 _TEXT: Final = re.compile(rf"({_NUMBER})\s*(\S.*)?\Z")
 MEASURED: Final = re.compile(rf"\s*{_NUMBER}\s*(?:[^\W\d][^\s.]*|%)?\s*\Z")
 """Text that is meant as a number with a unit, be it a known one or not."""
-_TWO_NUMBERS: Final = re.compile(r"[0-9].*[^0-9.,eE+_-].*[0-9]")
 
-_SECONDS: Final = {
-    "ns": "1e-9",
-    "us": "1e-6",
-    "ms": "1e-3",
-    "s": "1",
-    "min": "60",
-    "h": "3600",
-    "d": "86400",
-}
-_SPELT_OUT: Final = {
-    "ns": "nanosecond",
-    "us": "microsecond",
-    "ms": "millisecond",
-    "s": "second",
-    "min": "minute",
-    "h": "hour",
-    "d": "day",
-}
-_PREFIXES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-_DURATIONS: Final[dict[str, Decimal]] = {
-    **{unit: Decimal(size) for unit, size in _SECONDS.items()},
-    "µs": Decimal("1e-6"),  # the micro sign
-    "μs": Decimal("1e-6"),  # the Greek letter
-    **{f"{word}{s}": Decimal(_SECONDS[u]) for u, word in _SPELT_OUT.items() for s in ("", "s")},
-}
-_RATES: Final[dict[str, Decimal]] = {
-    **{f"{prefix}B/s": Decimal(size) for prefix, size in (_PREFIXES | _BINARY).items()},
-    **{f"{prefix}bit/s": Decimal(size) / 8 for prefix, size in (_PREFIXES | _BINARY).items()},
-    **{f"{prefix}bps": Decimal(size) / 8 for prefix, size in _PREFIXES.items()},
-}
-_SIZES: Final[dict[str, Decimal]] = {
-    f"{prefix}B": Decimal(size) for prefix, size in (_PREFIXES | _BINARY).items()
-}
-_OPERATIONS: Final[dict[str, Decimal]] = {
-    f"{prefix}{name}": Decimal(size)
-    for prefix, size in (_PREFIXES | {"P": 10**15}).items()
-    for name in ("FLOP/s", "FLOPS")
-}
-_SMALLER: Final = {
-    "": "1",
-    "k": "1e3",
-    "M": "1e6",
-    "m": "1e-3",
-    "u": "1e-6",
-    "n": "1e-9",
-    "p": "1e-12",
-}
-_POWERS: Final[dict[str, Decimal]] = {
-    **{f"{prefix}W": Decimal(_SMALLER[prefix]) for prefix in ("", "k", "M", "m", "u")},
-    **dict.fromkeys(("watt", "watts"), Decimal(1)),
-}
-_ENERGIES: Final[dict[str, Decimal]] = {
-    **{f"{prefix}J": Decimal(size) for prefix, size in _SMALLER.items()},
-    **{f"{prefix}Wh": 3600 * Decimal(_SMALLER[prefix]) for prefix in ("", "k", "m")},
-    **dict.fromkeys(("joule", "joules"), Decimal(1)),
-}
-_MEANT: Final = {
-    **dict.fromkeys(("m", "M", "mn", "mins", "Min", "MIN", "Minutes", "Minute"), "min"),
-    **dict.fromkeys(("sec", "secs", "S", "Sec", "Second", "Seconds"), "s"),
-    **dict.fromkeys(("hr", "hrs", "H", "Hour", "Hours"), "h"),
-    **dict.fromkeys(("D", "Day", "Days"), "d"),
-    **dict.fromkeys(("msec", "Ms", "MS", "mS", "millis"), "ms"),
-    **dict.fromkeys(("usec", "Us", "US", "uS", "micros"), "us"),
-}
-"""What is likely meant by units of time that are not in the list."""
 _BITS: Final = re.compile(r"[kMGT]i?bits?\Z")
-_BYTES_OR_BITS: Final = re.compile(
-    r"([kmgt]?)(i?)(b|bits?|bytes?)(?:/s|/sec|/second|ps)?\Z", re.IGNORECASE
+_MEANT: Final = (
+    (DURATIONS, meant_duration),
+    (RATES, meant_rate),
+    (SIZES, meant_size),
+    (OPERATION_RATES, meant_operations),
 )
+"""By table of units, what tells which of them is meant."""
 
 
 class Unreadable(ValueError):
@@ -141,8 +95,8 @@ class Quantity:
         """
         match = _TEXT.match(text.strip()) if len(text) <= _LONGEST else None
         odd = match is not None and match[2] is not None and not match[2][0].isalpha()
-        if match is None or odd or _TWO_NUMBERS.search(text):
-            raise Unreadable(f"got {show(text)}; expected {self.expected}{_form(text)}")
+        if match is None or odd or TWO_NUMBERS.search(text):
+            raise Unreadable(f"got {show(text)}; expected {self.expected}{form(text)}")
         number, unit = match[1], match[2]
         if unit is None:
             why = " (a number in quotes is text)"
@@ -166,21 +120,15 @@ class Quantity:
 
     def meant(self, unit: str) -> str:
         """What a unit that is not of this kind is likely meant to be, for a message; or nothing."""
-        if self.units is _RATES:
-            return _meant_rate(unit)
-        if self.units is _SIZES:
-            return _meant_size(unit)
-        if self.units is _OPERATIONS:
-            return _meant_operations(unit)
-        if self.units is not _DURATIONS:
-            return hint(unit, self.units)
-        near = _MEANT.get(unit)
-        return f"; did you mean '{near}'?" if near else hint(unit, self.units)
+        for units, meant in _MEANT:
+            if self.units is units:
+                return meant(unit)
+        return hint(unit, self.units)
 
     @cached_property
     def _in_names(self) -> Mapping[str, Decimal]:
         """The units that the name of a column can say, where nothing else is likely meant."""
-        doubtful = ("min", "d", *(word for word in _SPELT_OUT.values()))
+        doubtful = ("min", "d", *(word for word in SPELT_OUT.values()))
         return {
             unit.replace("/", "_per_"): size
             for unit, size in self.units.items()
@@ -224,7 +172,7 @@ class Quantity:
         """A regular expression that texts of this kind match."""
         units = "|".join(re.escape(unit) for unit in self.units)
         per = self.base.partition(" per ")[2]
-        again = rf"(?:\s*/\s*{per})?" if per and self.units is not _RATES else ""
+        again = rf"(?:\s*/\s*{per})?" if per and self.units is not RATES else ""
         return rf"^\s*{_NUMBER}\s*(?:{units}){again}\s*$"
 
     def __get_pydantic_core_schema__(
@@ -261,99 +209,49 @@ def _endings(name: str) -> list[str]:
     return [text[start:].rstrip(")]") for start in starts]
 
 
-def _form(text: str) -> str:
-    """Why a text is no number with a unit, where that can be said."""
-    if re.search(r"[0-9],[0-9]", text):
-        return " (the decimal sign is a point)"
-    if re.match(r"\s*[0-9]+:[0-9]+", text):
-        return " (a time of day or a duration with colons is not read)"
-    if _TWO_NUMBERS.search(text):
-        return " (one number with one unit: 200 s, not 3 min 20 s)"
-    return ""
-
-
-def _meant_size(unit: str) -> str:
-    match = _BYTES_OR_BITS.match(unit.replace(" ", ""))
-    if match is None or "/" in unit or unit.endswith("ps"):
-        return hint(unit, _SIZES, 0.75)
-    prefix = match[1].upper() if match[1] not in ("k", "K") or match[2] else "k"
-    octets = f"'{prefix}{'i' if match[2] else ''}B'"
-    if match[3].lower().startswith("bit"):
-        return f"; did you mean {octets}, of which each has 8 bits?"
-    if match[1] == "K" and not match[2]:
-        return f"; did you mean {octets} (1000 bytes) or 'KiB' (1024 bytes)?"
-    return f"; did you mean {octets}?"
-
-
-def _meant_operations(unit: str) -> str:
-    match = re.match(r"([kmgtp]?)flops?(?:/s|/sec|/second)?\Z", unit, re.IGNORECASE)
-    if match is None:
-        return hint(unit, _OPERATIONS, 0.75)
-    prefix = "k" if match[1].lower() == "k" else match[1].upper()
-    return f"; did you mean '{prefix}FLOP/s'?"
-
-
-def _meant_rate(unit: str) -> str:
-    if f"{unit}/s" in _RATES:
-        return f"; did you mean '{unit}/s'?"
-    match = _BYTES_OR_BITS.match(unit.replace(" ", ""))
-    if match is None:
-        return hint(unit, _RATES, 0.75)
-    binary = "i" if match[2] else ""
-    prefix = match[1].upper() if match[1] not in ("k", "K") or binary else "k"
-    octets, bits = f"'{prefix}{binary}B/s'", f"'{prefix}{binary}bit/s'"
-    if match[3].lower().startswith("bit"):
-        return f"; did you mean {bits}?"
-    if match[3] == "b":
-        return f"; did you mean {octets} (bytes) or {bits} (bits)?"
-    if match[1] == "K" and not binary:
-        return f"; did you mean {octets} (1000 bytes) or 'KiB/s' (1024 bytes)?"
-    return f"; did you mean {octets}?"
-
-
-_LISTED_DURATIONS: Final = tuple(_SECONDS)
+_LISTED_DURATIONS: Final = tuple(SECONDS)
 _LISTED_RATES: Final = (
     *(f"{prefix}B/s" for prefix in "kMG"),
     *(f"{prefix}bit/s" for prefix in "kMG"),
     *(f"{prefix}B/s" for prefix in ("Ki", "Mi", "Gi")),
 )
 
-DURATION: Final = Quantity("Duration", "seconds", _DURATIONS, "10 ms", _LISTED_DURATIONS)
+DURATION: Final = Quantity("Duration", "seconds", DURATIONS, "10 ms", _LISTED_DURATIONS)
 """Seconds of virtual or wall time."""
 
 PER_SAMPLE, PER_STEP, PER_TASK = (
-    Quantity("Duration", f"seconds per {what}", _DURATIONS, "10 ms", _LISTED_DURATIONS)
+    Quantity("Duration", f"seconds per {what}", DURATIONS, "10 ms", _LISTED_DURATIONS)
     for what in ("sample", "step", "task")
 )
 """Seconds for each sample, local step or task."""
 
-RATE: Final = Quantity("Rate", "bytes per second", _RATES, "20 kB/s", _LISTED_RATES)
+RATE: Final = Quantity("Rate", "bytes per second", RATES, "20 kB/s", _LISTED_RATES)
 """Bytes per second. Prefixes of a thousand are k, M, G, T; of 1024 Ki, Mi, Gi, Ti."""
 
 SIZE: Final = Quantity(
-    "Size", "bytes", _SIZES, "4 GB", ("B", *(f"{p}B" for p in ("k", "M", "G", "Ki", "Mi", "Gi")))
+    "Size", "bytes", SIZES, "4 GB", ("B", *(f"{p}B" for p in ("k", "M", "G", "Ki", "Mi", "Gi")))
 )
 """Bytes of memory. Prefixes of a thousand are k, M, G, T; of 1024 Ki, Mi, Gi, Ti."""
 
 OPERATIONS: Final = Quantity(
     "Operations",
     "floating-point operations per second",
-    _OPERATIONS,
+    OPERATION_RATES,
     "20 GFLOP/s",
     tuple(f"{prefix}FLOP/s" for prefix in "MGT"),
 )
 """Floating-point operations per second; a multiplication and an addition are two."""
 
-POWER: Final = Quantity("Power", "watts", _POWERS, "1.5 W", ("W", "mW", "uW", "kW"))
+POWER: Final = Quantity("Power", "watts", POWERS, "1.5 W", ("W", "mW", "uW", "kW"))
 """Watts."""
 
 _LISTED_ENERGIES: Final = ("J", "mJ", "uJ", "nJ", "kJ", "Wh")
 
-ENERGY: Final = Quantity("Energy", "joules", _ENERGIES, "15 Wh", _LISTED_ENERGIES)
+ENERGY: Final = Quantity("Energy", "joules", ENERGIES, "15 Wh", _LISTED_ENERGIES)
 """Joules."""
 
 PER_BYTE, PER_SAMPLE_TRAINED = (
-    Quantity("Energy", f"joules per {what}", _ENERGIES, "20 mJ", _LISTED_ENERGIES)
+    Quantity("Energy", f"joules per {what}", ENERGIES, "20 mJ", _LISTED_ENERGIES)
     for what in ("byte", "sample")
 )
 """Joules for each byte or sample."""

@@ -106,6 +106,9 @@ class Strategy(Checked):
     must not send part of their work."""
     needs_mean_times: ClassVar[bool] = False
     """The schedule uses `ServerView.expected_seconds`, so task times must have a mean."""
+    needs_unbiased_updates: ClassVar[bool] = False
+    """The schedule uses `ServerView.update_variance`, so ``training.compression.upload`` must be
+    none or randk."""
     waits_for_all: ClassVar[bool] = False
     """The first version needs an update of every client. Fleets with a client that never takes part
     are then refused."""

@@ -87,6 +87,21 @@ class ServerView(Protocol):
             ScenarioError: the client's task times have no finite mean.
         """
 
+    def expected_parts(self, client: int, /) -> tuple[float, float]:
+        """The mean time of a local step of the client, and of the upload of one message (seconds).
+
+        What a task's time has beside its steps is spread over them. It is declared, and refused,
+        as for `expected_seconds`.
+        """
+
+    @property
+    def update_variance(self) -> float | None:
+        """omega of ``training.compression.upload``, by which an update's compression C is unbiased.
+
+        ``E C(v) = v`` and ``E ||C(v) - v||^2 <= omega ||v||^2``: 0 for none, and P/k - 1 for randk.
+        None for others.
+        """
+
     def expected_steps(
         self, client: int, /, *, most: int, every: float, chance: float
     ) -> tuple[float, float]:
@@ -215,6 +230,7 @@ class ServerView(Protocol):
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
         refresh_after: float | None = None,
     ) -> TaskView: ...
 
@@ -229,6 +245,7 @@ class ServerView(Protocol):
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
         refresh_after: float | None = None,
     ) -> list[TaskView]: ...
 
@@ -242,6 +259,7 @@ class ServerView(Protocol):
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
         refresh_after: float | None = None,
     ) -> TaskView | list[TaskView]:
         """Send the current model to a client, or to several in turn, and have them train.
@@ -256,6 +274,8 @@ class ServerView(Protocol):
             until_polled: the client does at most ``steps`` steps and keeps the result until `poll`.
             retry: if the task fails and no `wait` waits for it, send the client another.
             lr_factor: a factor on the client's learning rate in this task.
+            messages: how often the client compresses its update, each time with new draws, and
+                sends it. The server gets the mean. The upload has so many times the bytes.
             refresh_after: the share of the steps after which the client asks for the newest model,
                 from 0 to 1. It stands still while it downloads a newer one, merges it into its own
                 (`Strategy.refresh_weight`) and goes on. At least one step comes before and after;

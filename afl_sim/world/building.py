@@ -25,7 +25,7 @@ from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
 from afl_sim.world.clients.memory import WithoutSome
 from afl_sim.world.clients.next_draws import NextDraws
-from afl_sim.world.clients.next_tasks import NextTasks
+from afl_sim.world.clients.next_tasks import MOST_CLIENTS, NextTasks
 from afl_sim.world.clients.own_selection import OwnSelector
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.queueing import QueueingFleet, QueueingPresence
@@ -67,6 +67,7 @@ class Sizes:
         most: the most samples that fit into a mini-batch of a client, int64 (clients,); None if all
             fit.
         absent: which clients do not take part, bool (clients,); None if all do.
+        update_variance: omega of an update's compression; None if it is not known.
     """
 
     samples_of: Callable[[int], int]
@@ -75,6 +76,7 @@ class Sizes:
     cost: StepCost | None = None
     most: npt.NDArray[np.int64] | None = None
     absent: npt.NDArray[np.bool_] | None = None
+    update_variance: float | None = 0.0
 
 
 def build_parts(
@@ -151,7 +153,8 @@ def build_parts(
         leaving=leaving,
         build_fleet=build_fleet,
     )
-    if durations.in_blocks and workload.alike and workload.personal is None and not queues:
+    in_blocks = durations.in_blocks and workload.alike and workload.personal is None
+    if in_blocks and not queues and clients.count <= MOST_CLIENTS:
         idle.watch(NextTasks(durations, workload, sender.sent, sender.plans).expect)
     elif durations.per_task or durations.per_client:
         following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
@@ -178,6 +181,7 @@ def build_parts(
         versions=versions,
         alarm=alarm,
         results=Results(ledger, learner, reads_results),
+        update_variance=sizes.update_variance,
     )
 
 

@@ -101,6 +101,7 @@ class World:
         cost: StepCost | None = None,
         most: npt.NDArray[np.int64] | None = None,
         absent: npt.NDArray[np.bool_] | None = None,
+        update_variance: float | None = 0.0,
         between_events: Callable[[], int] = lambda: _EVENTS,
         ahead: LogAhead | None = None,
     ) -> None:
@@ -137,6 +138,7 @@ class World:
                 cost,
                 most,
                 absent,
+                update_variance,
             ),
             streams,
             learner,

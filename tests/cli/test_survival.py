@@ -81,8 +81,11 @@ def test_a_run_that_is_killed_again_and_again_comes_to_the_same_digests(
     started = Started.start(afl_sim, *line, "--out", "run")
     started.wait_until((run / "scenario.yaml").exists)
     for kill in range(kills):
-        if kill % 2 == 1:  # perhaps before it has begun
-            time.sleep(rng.uniform(0.1, 2.5))
+        if kill % 2 == 1:  # perhaps before it has begun, and never after it has ended
+            ends, goal = time.monotonic() + rng.uniform(0.1, 2.5), version(run) + 3
+            started.wait_until(
+                lambda ends=ends, goal=goal: time.monotonic() >= ends or version(run) >= goal
+            )
         else:
             goal = version(run) + rng.randint(1, 4)
             started.wait_until(lambda goal=goal: version(run) >= goal)
@@ -173,8 +176,8 @@ def test_a_worker_without_memory_is_one_clear_error(afl_sim: Command, tmp_path: 
 
 def test_ctrl_c_twice_stops_at_once_and_loses_nothing(afl_sim: Command, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    long = [  # a version takes seconds
-        "training.epochs=1500",
+    long = [  # a version takes a second
+        "training.epochs=500",
         "strategy={kind: fedavg, clients_per_round: 4}",
         "stop.versions=2",
         "evaluation.samples=200",

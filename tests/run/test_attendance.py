@@ -26,6 +26,7 @@ SETTINGS = {
     **dict.fromkeys(("fedbuff", "ca2fl", "fadas", "port", "fedstaleweight"), BUFFER),
     **dict.fromkeys(("momentum_approximation", "fedac"), BUFFER),
     "fedasync": "concurrency: 4",
+    "fedasmu": "concurrency: 4",
     "fedfix": "interval: 3",
     "fedqueue": "round_seconds: 90",
     "dude_asgd": "workers_per_step: 1",

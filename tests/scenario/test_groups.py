@@ -14,7 +14,8 @@ from afl_sim.errors import ScenarioError
 from afl_sim.run.api import load_scenario
 from afl_sim.scenario import Scenario, dump_scenario, read_study, scenario_id
 from afl_sim.scenario.bundled import scenario_folder
-from afl_sim.scenario.sections.groups import ClientGroup, members, sizes
+from afl_sim.scenario.sections.group_members import members, sizes
+from afl_sim.scenario.sections.groups import ClientGroup
 from afl_sim.streams import Streams
 
 TEXT = """\

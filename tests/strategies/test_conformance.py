@@ -110,6 +110,7 @@ CASES: dict[str, Case] = {
     "rennala_mvr letting finish": case(
         "rennala_mvr", {"batch_size": 4, "lr": 0.3, "late": "discard"}
     ),
+    "shadowheart": case("shadowheart", {"lr": 0.5, "noise": 4}, lone={}, max_staleness=0),
     "malenia": case("malenia", {"lr": 0.5}, max_staleness=0),
     "malenia with more": case("malenia", {"lr": 0.5, "batch": 1.5, "late": "discard"}),
     "mindflayer": case(

@@ -40,6 +40,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "delay_adaptive": {"concurrency": 7},
     "rennala": {"batch_size": 5},
     "mindflayer": {"concurrency": 6, "trials": 2, "allotted_seconds": 8.0},
+    "shadowheart": {"concurrency": 6, "noise": 5.0},
     "rennala_mvr": {"batch_size": 4, "first_batch_size": 9},
     "ata": {"concurrency": 6, "batch_size": 8, "alpha": 0.05},
     "malenia": {"late": "discard"},

@@ -115,6 +115,7 @@ TRAINING: dict[str, Case] = {
     "epochs": {"training.epochs": 2, "training.batch_size": 7},
     "upload bf16": {"training.compression.upload": {"kind": "bf16"}},
     "upload topk": {"training.compression.upload": {"kind": "topk", "fraction": 0.05}},
+    "upload randk": {"training.compression.upload": {"kind": "randk", "fraction": 0.05}},
     "upload qsgd": {"training.compression.upload": {"kind": "qsgd", "levels": 7}},
     "download bf16": {"training.compression.download": {"kind": "bf16"}},
     "download qsgd": {"training.compression.download": {"kind": "qsgd", "bucket": 100}},

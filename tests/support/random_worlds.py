@@ -21,7 +21,7 @@ RECALLING = ("fedavg", "fedprox", "quafl", "favas", "port")
 
 NEEDING_TIME = (
     *("async_weighted", "rescaled_asgd", "optimized_asyncsgd"),
-    *("fedcompass", "fedqueue"),
+    *("fedcompass", "fedqueue", "shadowheart"),
 )
 """They need tasks that take time."""
 
@@ -33,7 +33,7 @@ KINDS = (
     *("async_weighted", "scaffold", "feddyn", "flanp", "favas", "port", "safa", "tifl", "asofed"),
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
     *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation", "fedac"),
-    *("mindflayer", "ata", "fedqueue", "rennala_mvr", "fedasmu"),
+    *("mindflayer", "ata", "fedqueue", "rennala_mvr", "shadowheart", "fedasmu"),
 )
 """Every strategy."""
 
@@ -130,6 +130,8 @@ def strategies(draw: st.DrawFn, clients: int, kinds: Sequence[str] = KINDS) -> d
             block["batch_size"] = draw(st.integers(1, 5))
             if kind == "ata":
                 block["alpha"] = draw(st.none() | st.sampled_from([0.01, 1.0]))
+        elif kind == "shadowheart":
+            block["noise"] = draw(st.sampled_from([0, 1, 7]))
         elif kind == "ringmaster":
             block["delay_threshold"] = draw(st.integers(1, 4))
     return block

@@ -12,7 +12,7 @@ from world_runs import Event, Outcome
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.energy import Power
-from afl_sim.scenario.sections.groups import members
+from afl_sim.scenario.sections.group_members import members
 from afl_sim.streams import Streams
 
 Span = tuple[int, int]

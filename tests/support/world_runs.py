@@ -156,14 +156,15 @@ def run(
     most_rows: int | None = None,
     learner: NullLearner | None = None,
     foresees: bool = True,
+    update_variance: float | None = 0.0,
     refreshes: bool = False,
 ) -> Outcome:
     """Run the world on a hand-written schedule, or on the scenario's own strategy.
 
     A hand-written schedule has to come to its end, assertions and all, unless a stop rule
     of the scenario cuts it short. ``learner`` stands where the numeric half of the run stands.
-    Without ``foresees`` every end of a leg is an event. ``refreshes`` is the schedule's, if it is
-    written by hand.
+    Without ``foresees`` every end of a leg is an event. ``update_variance`` is that of updates that
+    are compressed. ``refreshes`` is the schedule's, if it is written by hand.
 
     Raises:
         TooLong: the log has more than ``most_rows``.
@@ -196,6 +197,7 @@ def run(
         learner,
         append,
         ahead=log.ahead if foresees else None,
+        update_variance=update_variance,
         between_events=look,
     )
     ending = world.run()

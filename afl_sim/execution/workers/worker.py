@@ -124,7 +124,8 @@ def train_request(build: bytes, supply: Supply | None, task: TrainingTask) -> Re
     own = None if task.after is None else task.after.result().vector.numpy()
     fresh = task.fresh
     merged = None if fresh is None else (fresh.after, fresh.model.numpy(), fresh.weight)
-    alone = (task.client, task.task, task.steps, task.lr_factor, own, task.extra_steps, merged)
+    more = (task.extra_steps, task.messages, merged)
+    alone = (task.client, task.task, task.steps, task.lr_factor, own, *more)
     return Request("train", build, task.base, task.origin, alone, supply)
 
 
@@ -202,14 +203,17 @@ class Worker:
             kept, version = arguments
             parts = {client: torch.from_numpy(_owned(part)) for client, part in kept.items()}
             return runner.evaluate(vector, parts, version)
-        client, task, steps, lr_factor, own, extra, merged = arguments
+        client, task, steps, lr_factor, own, extra, messages, merged = arguments
         fresh = None
         if merged is not None:
             after, model, weight = merged
             fresh = Fresh(after, torch.from_numpy(_owned(model)), weight)
         result = runner.train(
             TrainingTask(
-                client, task, steps, vector, lr_factor, origin, extra_steps=extra, fresh=fresh
+                *(client, task, steps, vector, lr_factor, origin),
+                extra_steps=extra,
+                messages=messages,
+                fresh=fresh,
             ),
             None if own is None else torch.from_numpy(_owned(own)),
         )

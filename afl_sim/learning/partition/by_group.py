@@ -13,7 +13,8 @@ from afl_sim.errors import ScenarioError
 from afl_sim.learning.partition.partition import FixedPartition, cut
 from afl_sim.scenario.apportioning import apportion
 from afl_sim.scenario.sections.clients import Clients
-from afl_sim.scenario.sections.groups import GroupData, members
+from afl_sim.scenario.sections.group_members import members
+from afl_sim.scenario.sections.groups import GroupData
 from afl_sim.scenario.sections.partitions import PartitionSpec
 from afl_sim.streams import Streams
 

@@ -136,6 +136,16 @@ class DrawnPartition(_OnDemand):
         generator = self.streams.generator(PURPOSE, client)
         return generator.integers(self.total, size=self.size(client), dtype=np.int64)
 
+    def label_counts(self, labels: Ints, classes: int, first: int | None = None) -> Ints:
+        shown = self.clients if first is None else min(first, self.clients)
+        counts = np.empty((shown, classes), dtype=np.int64)
+        generators = self.streams.generators(PURPOSE, range(shown))
+        sizes = self.sizes[:shown].tolist()
+        for client, (generator, size) in enumerate(zip(generators, sizes, strict=True)):
+            held = labels[generator.integers(self.total, size=size, dtype=np.int64)]
+            counts[client] = np.bincount(held, minlength=classes)
+        return counts
+
 
 @dataclass(frozen=True)
 class DrawnByLabel(_OnDemand):

@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
 from afl_sim.learning.training.own_tensors import called
@@ -17,6 +20,7 @@ from afl_sim.scenario.sections.compression import (
     BFloat16,
     Compression,
     Qsgd,
+    RandK,
     Scheme,
     TopK,
 )
@@ -49,7 +53,7 @@ class Compressor:
         return compressed(scheme, params, self.streams, "compression.download", client, task)
 
     def uploaded(
-        self, delta: Tensor, owed: Tensor | None, client: int, task: int
+        self, delta: Tensor, owed: Tensor | None, client: int, task: int, messages: int = 1
     ) -> tuple[Tensor, Tensor | None]:
         """The update, shape (P,), that the server gets, and the error that the client keeps.
 
@@ -58,10 +62,11 @@ class Compressor:
             owed: shape (P,): the accumulated error of its earlier updates; None for none. It does
                 not change if the update is not finite, else no later update would be finite.
             client, task: the client, and the number of its task.
+            messages: how often it is compressed anew and sent; the server takes the mean.
         """
         scheme = self.spec.upload
         whole = delta if owed is None else delta + owed
-        sent = compressed(scheme, whole, self.streams, "compression.upload", client, task)
+        sent = compressed(scheme, whole, self.streams, "compression.upload", client, task, messages)
         if not self.spec.feeds_back:
             return sent, None
         left = whole - sent
@@ -70,7 +75,13 @@ class Compressor:
 
 
 def compressed(
-    scheme: Scheme, vector: Tensor, streams: Streams, purpose: str, client: int, task: int
+    scheme: Scheme,
+    vector: Tensor,
+    streams: Streams,
+    purpose: str,
+    client: int,
+    task: int,
+    messages: int = 1,
 ) -> Tensor:
     """The vector that the receiver gets.
 
@@ -78,18 +89,43 @@ def compressed(
         scheme: how it is compressed.
         vector: shape (P,), float32; it is not changed.
         streams, purpose, client, task: the address of random rounding.
+        messages: how often it is compressed, each time with new draws; the receiver takes the mean.
     """
     if isinstance(scheme, BFloat16):
         return vector.to(torch.bfloat16).to(torch.float32)
     if isinstance(scheme, TopK):
         return top_k(vector, scheme.entries(len(vector)))
+    if not isinstance(scheme, Qsgd | RandK | OwnCompressor):
+        return vector
+    draws = streams.generator(purpose, client, task)
+    total = _drawn(scheme, vector, draws)
+    for _ in range(messages - 1):
+        total = total + _drawn(scheme, vector, draws)
+    return total if messages == 1 else total / messages
+
+
+def _drawn(scheme: Qsgd | RandK | OwnCompressor, vector: Tensor, draws: Generator) -> Tensor:
+    """The vector compressed with these draws."""
+    if isinstance(scheme, RandK):
+        return rand_k(vector, draws.random(len(vector)), scheme.entries(len(vector)))
     if isinstance(scheme, Qsgd):
-        uniform = streams.generator(purpose, client, task).random(len(vector), dtype="float32")
+        uniform = draws.random(len(vector), dtype="float32")
         return quantized(vector, torch.from_numpy(uniform), scheme.levels, scheme.bucket)
-    if isinstance(scheme, OwnCompressor):
-        draws = streams.generator(purpose, client, task)
-        return called(scheme, COMPRESSORS, vector, draws)
-    return vector
+    return called(scheme, COMPRESSORS, vector, draws)
+
+
+def rand_k(vector: Tensor, uniform: npt.NDArray[np.float64], k: int) -> Tensor:
+    """The k entries with the smallest draws, multiplied by P/k; the others become 0.
+
+    Args:
+        vector: shape (P,).
+        uniform: shape (P,): draws from [0, 1).
+        k: at most P.
+    """
+    chosen = torch.from_numpy(np.argpartition(uniform, k - 1)[:k])
+    sent = torch.zeros_like(vector)
+    sent[chosen] = vector[chosen] * (len(vector) / k)
+    return sent
 
 
 def top_k(vector: Tensor, k: int) -> Tensor:

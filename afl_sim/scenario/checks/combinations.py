@@ -138,6 +138,7 @@ def impossible_combinations(
     yield from refreshing_findings(sections)
     yield from energy_findings(sections)
     yield from _compressed_beside_own(training, strategy)
+    yield from _biased_updates(training, strategy)
     yield from _other_than_plain_sgd(training, strategy)
     yield from without_unknown(_queued_beside_own(parts.get("clients"), training, strategy))
     yield from without_unknown(_tasks_of_one_length(parts.get("clients"), strategy))
@@ -199,6 +200,19 @@ def _compressed_beside_own(
             ("training", "compression", "upload"),
             f"the clients of {strategy.kind} keep a model or a state of their own, which would "
             "have to be sent, too; expected none",
+        )
+
+
+def _biased_updates(training: Training | None, strategy: NamedBlock | None) -> Iterator[Finding]:
+    """A schedule that goes by the variance of compressed updates."""
+    if training is None or not getattr(strategy, "needs_unbiased_updates", False):
+        return
+    kind = training.compression.upload.kind
+    if strategy is not None and kind not in ("none", "randk"):
+        yield Finding(
+            ("training", "compression", "upload"),
+            f"got {show(kind)}, but {strategy.kind} goes by the variance of an unbiased "
+            "compression, which is known for none and randk; expected one of these",
         )
 
 

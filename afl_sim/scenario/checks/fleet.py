@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, fields_of, without_unknown
-from afl_sim.scenario.sections.groups import data_problems, size_problems, sizes
+from afl_sim.scenario.sections.group_members import data_problems, size_problems, sizes
 from afl_sim.scenario.traces.device_columns import FLOPS, ROOFLINE, SPEEDS
 from afl_sim.scenario.traces.tables.clients import without_rows
 

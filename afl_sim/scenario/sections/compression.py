@@ -133,6 +133,27 @@ class TopK(Section):
         return 8 * self.entries(parameters)
 
 
+class RandK(Section):
+    """k entries drawn uniformly are sent, multiplied by P/k for P entries; the others are 0.
+
+    So the mean over the draws is the update, and the variance is at most (P/k - 1) times its
+    squared norm. An entry takes 4 bytes. Indices do not travel: both sides draw them.
+    """
+
+    kind: Literal["randk"] = Field(description="The kind of compression.")
+    fraction: Annotated[Number, Field(gt=0, le=1)] = Field(
+        default=0.01, description="k as a share of the parameters; k is at least 1 (no unit)."
+    )
+
+    def entries(self, parameters: int) -> int:
+        """k, of so many parameters."""
+        return max(1, round(self.fraction * parameters))
+
+    def size(self, parameters: int) -> int:
+        """Bytes that so many parameters take."""
+        return 4 * self.entries(parameters)
+
+
 class Qsgd(Section):
     """Unbiased random rounding to one of 2 s + 1 multiples of the bucket's norm / s.
 
@@ -157,14 +178,14 @@ class Qsgd(Section):
 
 
 Upload = Annotated[
-    Annotated[NoCompression | BFloat16 | TopK | Qsgd, Field(discriminator="kind")],
-    OpenTo(COMPRESSORS, ("none", "bf16", "topk", "qsgd")),
+    Annotated[NoCompression | BFloat16 | TopK | RandK | Qsgd, Field(discriminator="kind")],
+    OpenTo(COMPRESSORS, ("none", "bf16", "topk", "randk", "qsgd")),
 ]
 Download = Annotated[
     Annotated[NoCompression | BFloat16 | Qsgd, Field(discriminator="kind")],
     OpenTo(COMPRESSORS, ("none", "bf16", "qsgd")),
 ]
-Scheme = NoCompression | BFloat16 | TopK | Qsgd | Compressor
+Scheme = NoCompression | BFloat16 | TopK | RandK | Qsgd | Compressor
 
 
 class Compression(Section):
@@ -173,7 +194,7 @@ class Compression(Section):
     upload: Upload = Field(
         default=NoCompression(),
         description="Compression of an update (the local model minus its starting point): none, "
-        "bf16, topk, qsgd, or your own.",
+        "bf16, topk, randk, qsgd, or your own.",
     )
     download: Download = Field(
         default=NoCompression(),
@@ -193,6 +214,16 @@ class Compression(Section):
     def feeds_back(self) -> bool:
         """Whether clients keep what they did not send."""
         return bool(getattr(self.upload, "error_feedback", False))
+
+    def variance(self, parameters: int) -> float | None:
+        """omega of an update's compression C, for P parameters; None if it is not known.
+
+        It is the least number such that ``E ||C(v) - v||^2 <= omega ||v||^2`` for all v, where the
+        mean of C(v) is v.
+        """
+        if isinstance(self.upload, RandK):
+            return parameters / self.upload.entries(parameters) - 1
+        return 0.0 if isinstance(self.upload, NoCompression) else None
 
     def download_bytes(self, parameters: int, buffers: int) -> int:
         """Bytes of a model on its way to a client."""

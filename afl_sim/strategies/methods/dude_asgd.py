@@ -46,9 +46,9 @@ class DuDeASGD(GradientStrategy):
         "semi-synchronous",
         keeps="each worker's last gradient (a server optimizer: its moments)",
         unconfirmed="the semi-asynchronous form (c workers, who wait for the step) and the first "
-        "step of all workers, known from secondary sources: the paper's algorithm and code were "
-        "looked for and not found. Its abstract confirms the mean of the stale gradients of all "
-        "workers and its incremental aggregation",
+        "step of all workers, known from secondary sources: of the paper, and of its version in a "
+        "journal, only the abstracts were found, and no code. They confirm the mean of the stale "
+        "gradients of all workers and its incremental aggregation",
     )
     waits_for_all = True
 

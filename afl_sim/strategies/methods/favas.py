@@ -52,8 +52,8 @@ class FAVAS(Strategy):
     about = About(
         "Leconte, Nguyen, Moulines, arXiv 2305.16099",
         "semi-synchronous",
-        unconfirmed="the rule, stated from memory: neither the paper's text nor code was found, "
-        "under both of its names",
+        unconfirmed="the rule, stated from memory: under both of its names only the abstract and "
+        "the beginning of the introduction were found, and no code",
     )
     optimizer_gets = "nothing"
     polls = True

@@ -37,7 +37,8 @@ class GeneralizedAsyncSGD(GradientStrategy):
         "asynchronous",
         unconfirmed="the step eta / (n p_i), which is derived: it is unbiased, because "
         "completions come in proportion to p; which clients have the first tasks. "
-        "The paper's algorithm was looked for and not found",
+        "Of the paper only the abstract and the beginning of the introduction were found, which "
+        "confirm sampling by p in a closed network of queues, and no code",
     )
     queues_at_clients: ClassVar[bool] = True
 

@@ -45,7 +45,11 @@ class OptimizedAsyncSGD(GradientStrategy):
         "asynchronous",
         unconfirmed="the bound, which is stated from memory after Leconte et al. (arXiv "
         "2405.00017), and epsilon / B in the papers' experiments: of the papers only the abstracts "
-        "were found, and no code. The closed forms of lambda and E[D_i] are tested",
+        "and beginnings were found, and no code. The closed forms of lambda and E[D_i] are tested. "
+        "The later paper reports 29 to 46 % less time than uniform routing with m = n. By digests "
+        "of it, that is on EMNIST with 100 clients of five kinds, Dirichlet 0.2 and m = 91; its "
+        "network also has links and a server. The kinds' rates were not found, so it is not "
+        "reproduced here",
     )
     queues_at_clients: ClassVar[bool] = True
     needs_mean_times = True

@@ -33,10 +33,10 @@ class RescaledASGD(GradientStrategy, ConcurrentStrategy):
     about = About(
         "Mahran, Maranjyan, Richtarik, 2026 (arXiv 2605.13434)",
         "asynchronous",
-        unconfirmed="the constant in gamma_i, which only gives gamma its meaning: the paper's "
-        "algorithm and the authors' code were looked for and not found; its abstract says that "
-        "steps are in proportion to the computation times, and their sum over a cycle is the same "
-        "for all workers",
+        unconfirmed="the constant in gamma_i, which only gives gamma its meaning: of the paper "
+        "only the abstract and the beginning of the introduction were found, and no code. They say "
+        "that steps are in proportion to the computation times, and that their sum over a cycle is "
+        "the same for all workers",
     )
     needs_mean_times = True
     optimizer_gets: ClassVar = "nothing"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.scenario.sections.clients import Clients
-from afl_sim.scenario.sections.groups import Members
+from afl_sim.scenario.sections.group_members import Members
 from afl_sim.streams import Streams
 from afl_sim.world.availability.protocol import Availability, State
 from afl_sim.world.availability.some_clients import chosen

@@ -58,9 +58,10 @@ class Durations:
     def plan(self, task: Task) -> None:
         """Draw how long each leg will take, and so when the update is due at the earliest."""
         client = task.client
-        transfers = self._kept.get(client)
+        messages = task.order.messages
+        transfers = self._kept.get(client) if messages == 1 else None
         if transfers is None:
-            transfers = self._transfers(client, task.number)
+            transfers = self._transfers(client, task.number, messages)
         compute_us = 0
         if not task.until_polled:
             begin_us = task.sent_us + transfers[0] + transfers[2]
@@ -87,8 +88,8 @@ class Durations:
             legs[3], legs[5] = upload_us + up_us, np.zeros_like(up_us)
         return np.where(known, legs, -1).T
 
-    def _transfers(self, client: int, number: int) -> Transfers:
-        down, up = self.download_bytes, self.upload_bytes
+    def _transfers(self, client: int, number: int, messages: int) -> Transfers:
+        down, up = self.download_bytes, self.upload_bytes * messages
         download_us, downloaded = self.download(client).transfer(client, number, down)
         upload_us, uploaded = self.upload(client).transfer(client, number, up)
         down_us = self.server_download.work(client, number, down)
@@ -98,7 +99,7 @@ class Durations:
         if self.server_upload.queue is None:
             upload_us, up_us = upload_us + up_us, 0
         transfers = download_us, downloaded, down_us, upload_us, uploaded, up_us
-        if self.steady:
+        if self.steady and messages == 1:
             if len(self._kept) >= _CLIENTS_KEPT:
                 self._kept.clear()
             self._kept[client] = transfers
@@ -124,6 +125,18 @@ class Durations:
                 "speed is not known; expected distributions with a finite mean"
             )
         return seconds
+
+    def expected_parts(self, client: int) -> tuple[float, float]:
+        """The mean seconds of a local step of the client, and of the upload of one message.
+
+        Raises:
+            ScenarioError: as `expected_seconds`.
+        """
+        self.expected_seconds(client)
+        up = self.upload_bytes
+        seconds = self.upload(client).expected_seconds(client, up)
+        seconds += self.server_upload.expected_seconds(client, up)
+        return self.compute(client).expected_step_seconds(client), seconds
 
     def expected_steps(
         self, client: int, most: int, every: float, chance: float

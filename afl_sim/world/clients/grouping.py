@@ -14,7 +14,7 @@ from afl_sim.scenario.distributions.distribution import Distribution
 from afl_sim.scenario.distributions.draws import draw
 from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.compute import Compute
-from afl_sim.scenario.sections.groups import Members, members
+from afl_sim.scenario.sections.group_members import Members, members
 from afl_sim.streams import Streams
 from afl_sim.world.clients.devices import (
     Together,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,7 @@ class NextDraws:
         streams: Streams,
         per_task: Sequence[str],
         per_client: Sequence[str],
-        sent: array[int],
+        sent: Mapping[int, int],
     ) -> None:
         self._streams = streams
         self._per_task = per_task
@@ -48,14 +47,15 @@ class NextDraws:
             self._streams.make(purpose, clients, numbers)
 
 
-def next_numbers(clients: npt.NDArray[np.int64], sent: array[int]) -> npt.NDArray[np.int64]:
+def next_numbers(clients: npt.NDArray[np.int64], sent: Mapping[int, int]) -> npt.NDArray[np.int64]:
     """The numbers that these tasks will have, if they are sent in this order.
 
     Args:
         clients: whose tasks they are.
         sent: the number of tasks that each client was sent.
     """
-    numbers: npt.NDArray[np.int64] = np.frombuffer(sent, dtype=np.int64)[clients]
+    count = sent.get
+    numbers = np.array([count(client, 0) for client in clients.tolist()], dtype=np.int64)
     return numbers + _earlier(clients)
 
 

@@ -7,7 +7,7 @@ operations on arrays. One by one they would take a dozen calls of Python each.
 
 from __future__ import annotations
 
-from array import array
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from afl_sim.world.clients.durations import Durations, Ints
 from afl_sim.world.clients.next_draws import next_numbers
 from afl_sim.world.tasks.task import Plan
 from afl_sim.world.tasks.workload import Workload
+
+MOST_CLIENTS = 1 << 31
+"""More cannot be told apart by the addresses of plans."""
 
 _KEPT = 1 << 14  # plans of tasks that were not sent yet, at most: not all of them will be
 _PLACES = 1 << 15  # of clients whose common values are kept, at most
@@ -37,7 +40,7 @@ class NextTasks:
         self,
         durations: Durations,
         workload: Workload,
-        sent: array[int],
+        sent: Mapping[int, int],
         plans: dict[int, Plan],
     ) -> None:
         self._durations = durations

@@ -42,6 +42,10 @@ class LogAhead(Protocol):
         """
 
     @property
+    def versions(self) -> list[int]:
+        """Gets the instant of each version, in microseconds."""
+
+    @property
     def most(self) -> int:
         """If the buffer has so many bytes, `full` is to be called."""
 
@@ -50,9 +54,6 @@ class LogAhead(Protocol):
 
     def withdraw(self, number: int, time_us: int) -> None:
         """Forget the rows of a task that are later than ``time_us``."""
-
-    def version_made(self, time_us: int) -> None:
-        """The server has made its next version."""
 
     def reach(self, time_us: int) -> None:
         """All that happens before ``time_us`` has happened."""

@@ -44,7 +44,7 @@ class VaryingDurations(Durations):
         if self.server_download.queue is not None:
             task.download_work_us = self.server_download.work(client, number, self.download_bytes)
         if self.server_upload.queue is not None:
-            task.upload_work_us = self.server_upload.work(client, number, self.upload_bytes)
+            task.upload_work_us = self.server_upload.work(client, number, self._upload_size(task))
         begin_us = task.sent_us + task.download_work_us
         task.download_us = 0
         self.plan_download(task, begin_us)
@@ -125,6 +125,9 @@ class VaryingDurations(Durations):
         if direction == "download":
             size, server = self.download_bytes, self.server_download
         else:
-            size, server = self.upload_bytes, self.server_upload
+            size, server = self._upload_size(task), self.server_upload
         fixed = server.work(task.client, task.number, size) if server.queue is None else 0
         return size, fixed
+
+    def _upload_size(self, task: Task) -> int:
+        return self.upload_bytes * task.order.messages

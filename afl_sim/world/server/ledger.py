@@ -49,7 +49,7 @@ class Ledger:
         self.work_done: Callable[[Task], int] | None = None
         self._env = env
         self._log = log
-        self._ahead = ahead
+        self._versions = None if ahead is None else ahead.versions
         # Most rows are packed here, without a call, if the log lets us.
         self._buffer = None if ahead is None else ahead.buffer
         self._noted_us = -1  # the last instant at which a client came or left
@@ -59,8 +59,8 @@ class Ledger:
         """The server has made a version."""
         self.version += 1
         self.version_us = self._env.now_us
-        if self._ahead is not None:
-            self._ahead.version_made(self.version_us)
+        if self._versions is not None:
+            self._versions.append(self.version_us)
 
     def send(self, task: Task) -> None:
         """The task is sent; its row comes with `foresee` or `record`."""

@@ -31,6 +31,7 @@ class Parts:
         versions: makes versions.
         alarm: wakes the server.
         results: what a schedule may know of the numbers.
+        update_variance: omega of an update's compression; None if it is not known.
     """
 
     env: Clock
@@ -43,3 +44,4 @@ class Parts:
     versions: VersionMaker
     alarm: Alarm
     results: Results
+    update_variance: float | None = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -46,7 +45,7 @@ class Sender:
 
     Attributes:
         fleet: the clients.
-        sent: how many tasks each client was sent so far, by client.
+        sent: how many tasks each client was sent so far.
         plans: of tasks that may be sent next (`NextTasks`).
         waiting: tasks that are sent as soon as their client is available.
         runs_low: tells whether a task that a poll has ended leaves its client's battery low; such
@@ -86,7 +85,7 @@ class Sender:
         self._outages = outages
         self._churn = None if leaving is None else Churn(env, leaving, self.fleet, self)
         self.always = presence.always and not outages.happen
-        self.sent = array("q", bytes(8 * presence.population))
+        self.sent: dict[int, int] = {}
         self._held: dict[int, Task] = {}  # by client, until its battery is charged
         self.plans: dict[int, Plan] = {}
 
@@ -145,7 +144,12 @@ class Sender:
         if not self._presence.is_there(client, self._env.now_us):
             raise ScheduleError(f"client {client} is away and cannot be polled")
         self.recall(polled, repeat_step)
-        order = Order(steps=polled.limit, until_polled=True, lr_factor=polled.lr_factor)
+        order = Order(
+            steps=polled.limit,
+            until_polled=True,
+            lr_factor=polled.lr_factor,
+            messages=polled.messages,
+        )
         if polled.in_flight and self.runs_low(polled):
             self._hold(client, order)
         elif self._presence.is_there(client, self._env.now_us):
@@ -234,7 +238,7 @@ class Sender:
     ) -> Task:
         """Send a task now: a new one, or one that has waited for its client."""
         sent = self.sent
-        number = sent[client]
+        number = sent.get(client, 0)
         sent[client] = number + 1
         now = self._env.now_us
         version = self._ledger.version

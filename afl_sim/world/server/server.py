@@ -21,7 +21,7 @@ from afl_sim.world.tasks.task import PLAIN, Order, Phase, Task, Timing
 T = TypeVar("T")
 
 _DRAWN = Order(drawn=True)
-_PLAIN = (None, None, False, True, 1.0, None)  # what `dispatch` gets if nothing is asked for
+_PLAIN = (None, None, False, True, 1.0, 1, None)  # what `dispatch` gets if nothing is asked for
 
 
 class Server:
@@ -49,6 +49,7 @@ class Server:
         self._versions = parts.versions
         self._alarm = parts.alarm
         self._results = parts.results
+        self._update_variance = parts.update_variance
         self._strategy = strategy
         self._streams = streams
         self._queues = queues
@@ -109,6 +110,15 @@ class Server:
     def expected_seconds(self, client: int) -> float:
         """The mean round trip of the client's tasks, in seconds."""
         return self._durations.expected_seconds(client)
+
+    def expected_parts(self, client: int) -> tuple[float, float]:
+        """The mean seconds of a local step of the client, and of the upload of one message."""
+        return self._durations.expected_parts(client)
+
+    @property
+    def update_variance(self) -> float | None:
+        """omega of an update's compression; None if it is not known."""
+        return self._update_variance
 
     def expected_steps(
         self, client: int, *, most: int, every: float, chance: float
@@ -181,6 +191,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
         refresh_after: float | None = None,
     ) -> Task: ...
 
@@ -194,6 +205,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
         refresh_after: float | None = None,
     ) -> list[Task]: ...
 
@@ -206,6 +218,7 @@ class Server:
         until_polled: bool = False,
         retry: bool = True,
         lr_factor: float = 1.0,
+        messages: int = 1,
         refresh_after: float | None = None,
     ) -> Task | list[Task]:
         """Send the current model to a client, or to several in turn; see `ServerView`."""
@@ -218,18 +231,21 @@ class Server:
             raise ScheduleError(
                 f"a task has the lr_factor {lr_factor!r}; expected a number above 0"
             )
+        if messages < 1:
+            raise ScheduleError(f"a task has {messages!r} messages; expected at least 1")
         if refresh_after is not None:
             self._check_refresh(refresh_after)
             if until_polled:
                 raise ScheduleError("a task that waits for a poll cannot ask for a fresh model")
         order = PLAIN
-        if (epochs, steps, until_polled, retry, lr_factor, refresh_after) != _PLAIN:
+        if (epochs, steps, until_polled, retry, lr_factor, messages, refresh_after) != _PLAIN:
             order = Order(
                 epochs,
                 steps,
                 until_polled,
                 retry=retry,
                 lr_factor=lr_factor,
+                messages=messages,
                 refresh_after=refresh_after,
             )
         if isinstance(clients, Iterable):

@@ -273,6 +273,11 @@ class Compute:
                 seconds /= part.mean(client)
         return seconds
 
+    def expected_step_seconds(self, client: int) -> float:
+        """The mean duration of a step, in a task of the scenario's number of steps."""
+        steps = self._workload.expected_steps(client)
+        return self.expected_seconds(client) / steps if steps else 0.0
+
     def expected_steps(
         self, client: int, most: int, every: float, chance: float, before: float
     ) -> tuple[float, float]:

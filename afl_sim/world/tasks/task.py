@@ -74,9 +74,11 @@ class Order:
         drawn: any client will do.
         retry: if the task fails and nothing waits for it, another is sent.
         lr_factor: a factor on the client's learning rate.
+        messages: how often the client compresses the update anew and sends it.
         refresh_after: the share of the steps after which the client asks for the newest model, to
             merge it into its own; None: it does not.
-        usual: whether it is the scenario's amount of work, done without a poll or a fresh model.
+        usual: whether it is the scenario's amount of work, without a poll or a fresh model, and is
+            sent once.
     """
 
     epochs: float | None = None
@@ -85,12 +87,13 @@ class Order:
     drawn: bool = False
     retry: bool = True
     lr_factor: float = 1.0
+    messages: int = 1
     refresh_after: float | None = None
     usual: bool = field(init=False)
 
     def __post_init__(self) -> None:
         usual = (self.epochs, self.steps, self.refresh_after) == (None, None, None)
-        usual = usual and not self.until_polled
+        usual = usual and not self.until_polled and self.messages == 1
         object.__setattr__(self, "usual", usual)
 
 
@@ -236,6 +239,11 @@ class Task(WeaklyHeld):
     def lr_factor(self) -> float:
         """A factor on the client's learning rate, as it was asked for."""
         return self.order.lr_factor
+
+    @property
+    def messages(self) -> int:
+        """How often the client compresses the update anew and sends it."""
+        return self.order.messages
 
     @property
     def in_flight(self) -> bool:

@@ -79,6 +79,14 @@ def test_iid_with_replacement_lets_clients_outnumber_samples_and_costs_no_memory
     assert len(set(last)) < 600  # some sample came up twice, as among 6000 it must
 
 
+def test_labels_of_samples_drawn_on_demand_are_those_of_their_indices() -> None:
+    for more in ({"kind": "iid"}, {"kind": "dirichlet", "alpha": 0.2}):
+        partition = deal(clients=9, samples=50, replacement=True, **more)
+        counted = partition.label_counts(TEN_LABELS, 10, 7)
+        held = [TEN_LABELS[partition.indices(client)] for client in range(7)]
+        assert counted.tolist() == [np.bincount(each, minlength=10).tolist() for each in held]
+
+
 def test_draws_with_replacement_do_not_depend_on_the_number_of_clients() -> None:
     few = deal(clients=10, kind="dirichlet", alpha=0.2, samples=50, replacement=True)
     many = deal(clients=10_000, kind="dirichlet", alpha=0.2, samples=50, replacement=True)

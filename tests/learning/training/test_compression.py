@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,24 @@ from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.global_model.learner import TrainingLearner
-from afl_sim.learning.training.compressors import Compressor, compressed, quantized, top_k
+from afl_sim.learning.training.compressors import (
+    Compressor,
+    compressed,
+    quantized,
+    rand_k,
+    top_k,
+)
 from afl_sim.learning.training.local_training import LocalResult
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.scenario import Scenario
-from afl_sim.scenario.sections.compression import BFloat16, Compression, NoCompression, Qsgd, TopK
+from afl_sim.scenario.sections.compression import (
+    BFloat16,
+    Compression,
+    NoCompression,
+    Qsgd,
+    RandK,
+    TopK,
+)
 from afl_sim.strategies.base import Population
 from afl_sim.strategies.methods.fedavg import FedAvg
 from afl_sim.streams import Streams
@@ -34,6 +48,7 @@ SCHEMES = {
     "topk without memory": "{upload: {kind: topk, fraction: 0.05, error_feedback: false}}",
     "qsgd": "{upload: {kind: qsgd, levels: 4}, download: {kind: qsgd, levels: 127}}",
     "bf16": "{upload: bf16, download: bf16}",
+    "randk": "{upload: {kind: randk, fraction: 0.05}}",
 }
 
 
@@ -94,6 +109,8 @@ def test_bfloat16_rounds_to_nearest_even() -> None:
         (BFloat16(kind="bf16"), 2000),
         (TopK(kind="topk", fraction=0.01), 80),  # 10 entries, 4 bytes each and 4 for where
         (TopK(kind="topk", fraction=1e-9), 8),
+        (RandK(kind="randk", fraction=0.01), 40),  # both sides draw where
+        (RandK(kind="randk", fraction=1e-9), 4),
         (Qsgd(kind="qsgd", levels=1, bucket=1000), 254),  # 3 values, 2 bits: 250; one norm
         (Qsgd(kind="qsgd", levels=7), 508),  # 15 values, 4 bits: 500; two norms
         (Qsgd(kind="qsgd", levels=16), 758),  # 33 values, 6 bits
@@ -126,6 +143,53 @@ def test_qsgd_is_unbiased_and_its_variance_is_bounded() -> None:
     # Lemma 3.1: E||Q(v) - v||^2 <= min(n / s^2, sqrt(n) / s) ||v||^2.
     n, s, square = len(vector), 2, float((vector**2).sum())
     assert (errors**2).sum(axis=1).mean() <= min(n / s**2, math.sqrt(n) / s) * square
+
+
+def test_rand_k_sends_the_entries_of_the_smallest_draws_scaled_up() -> None:
+    vector, draws = vec(3, -5, 1, 2), np.array([0.4, 0.1, 0.9, 0.2])
+    assert rand_k(vector, draws, 2).tolist() == [0, -10, 0, 4]
+    assert rand_k(vector, draws, 1).tolist() == [0, -20, 0, 0]
+    assert rand_k(vector, draws, 4).tolist() == vector.tolist()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_over_all_draws_rand_k_is_unbiased_and_has_its_variance(k: int) -> None:
+    vector = vec(3, -5, 1, 2)
+    subsets = list(combinations(range(4), k))
+    found = torch.stack(
+        [rand_k(vector, 1 - np.isin(range(4), chosen).astype(float), k) for chosen in subsets]
+    )
+    torch.testing.assert_close(found.mean(0), vector)
+    spread = ((found - vector) ** 2).sum(1).mean()
+    omega = Compression(upload=RandK(kind="randk", fraction=k / 4)).variance(4)
+    assert omega == 4 / k - 1
+    assert float(spread) == pytest.approx(omega * float((vector**2).sum()))
+
+
+def test_the_variance_is_known_where_the_compression_is_unbiased_and_simple() -> None:
+    assert Compression().variance(1000) == 0
+    assert Compression(upload=RandK(kind="randk", fraction=0.01)).variance(1000) == 99
+    for scheme in (TopK(kind="topk"), Qsgd(kind="qsgd"), BFloat16(kind="bf16")):
+        assert Compression(upload=scheme).variance(1000) is None
+
+
+@pytest.mark.parametrize("scheme", [RandK(kind="randk", fraction=0.3), Qsgd(kind="qsgd", levels=1)])
+def test_several_messages_have_draws_of_their_own_and_the_server_gets_their_mean(
+    scheme: Any,
+) -> None:
+    streams, vector = Streams(1), torch.linspace(-1, 1, 10)
+    draws = streams.generator("x", 3, 5)
+    each = []
+    for _ in range(3):
+        if isinstance(scheme, RandK):
+            each.append(rand_k(vector, draws.random(10), 3))
+        else:
+            uniform = torch.from_numpy(draws.random(10, dtype="float32"))
+            each.append(quantized(vector, uniform, 1, scheme.bucket))
+    assert not torch.equal(each[0], each[1])
+    found = compressed(scheme, vector, streams, "x", 3, 5, messages=3)
+    torch.testing.assert_close(found, torch.stack(each).mean(0))
+    assert torch.equal(compressed(scheme, vector, streams, "x", 3, 5), each[0])
 
 
 def test_random_rounding_is_a_function_of_client_and_task() -> None:
@@ -320,6 +384,7 @@ def test_groups_that_train_together_compress_each_for_itself(tmp_path: Path) -> 
         ("topk", 31_400, 8 * 392),  # 7,850 parameters, of which 392 are one in twenty
         ("qsgd", 7850 + 64, 3925 + 64),  # 8 bits and 4 bits; 16 buckets
         ("bf16", 15_700, 15_700),
+        ("randk", 31_400, 4 * 392),
     ],
 )
 def test_the_bytes_are_in_the_log_and_take_their_time(scheme: str, down: int, up: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from world_runs import MODEL_BYTES, SAMPLES, SECOND, run, scenario
 
-from afl_sim.scenario.sections.groups import members
+from afl_sim.scenario.sections.group_members import members
 from afl_sim.streams import Streams
 
 FAST = {"name": "fast", "share": 0.5, "compute": {"seconds_per_sample": 0.1}}

@@ -158,6 +158,7 @@ NEEDS_TIME = {
     "rescaled_asgd": "steps in proportion to time need tasks that take time, and client",
     "fedcompass": "the scheduler needs the time of a step, and client",
     "fedqueue": "the scheduler needs the time of a step, and client",
+    "shadowheart": "gradients are shared out by the time that they take, and client",
 }
 
 
