@@ -55,8 +55,9 @@ class Shadowheart(GradientStrategy, ConcurrentStrategy):
     t* is the equilibrium time (`equilibrium_time`). It is found once, before the first round, from
     mean times: h_i is the mean time of a step in the scenario's tasks. A worker's messages are one
     upload of m_i times the bytes. By default m_i is at most ``ceil(omega + 1)``, about P/K messages
-    of K floats. Without compression m_i is 1, because one message says all. Workers that have left
-    are left out. If an update is lost, the others' weights stay in proportion.
+    of K floats for P parameters. Without compression m_i is 1, because one message says all.
+    Workers that have left are left out. If an update is lost, the others' weights stay in
+    proportion.
     """
 
     about = About(
@@ -78,7 +79,9 @@ class Shadowheart(GradientStrategy, ConcurrentStrategy):
 
     concurrency: Concurrency = Field("all", description="workers, or all clients")
     noise: NonNegativeFloat = Field(
-        1.0, description="s = sigma^2/epsilon: a gradient's variance over the squared norm to reach"
+        1.0,
+        le=1e12,  # tasks would have too many steps; near the largest float, t* is not found
+        description="s = sigma^2/epsilon: a gradient's variance over the squared norm to reach",
     )
     clip_messages: bool = Field(
         True, description="whether m_i is at most ceil(omega + 1), which is about P/K"

@@ -97,8 +97,11 @@ class Workload:
         batches = self.batches(client)
         if not batches:
             return 0
+        key = "the strategy"
         if steps is None:
+            key = "training.epochs"
             if epochs is None and self.steps is not None:
+                key = "training.steps"
                 steps = max(1, round(self._draw(self.steps, client, number)))
             else:
                 if epochs is None:
@@ -106,9 +109,8 @@ class Workload:
                     epochs = max(1, round(self._draw(self.epochs, client, number)))
                 steps = max(1, round(epochs * batches))
         if steps > MOST_STEPS:
-            key = "epochs" if self.steps is None else "steps"
             raise ScenarioError(
-                f"training.{key}: client {client}'s task {number} has {steps:.3g} local steps; "
+                f"{key}: client {client}'s task {number} has {steps:.3g} local steps; "
                 f"expected at most {MOST_STEPS:,}"
             )
         return steps

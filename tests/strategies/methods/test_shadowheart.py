@@ -202,3 +202,15 @@ def test_messages_that_take_no_time_must_be_bounded() -> None:
     unbounded = "strategy={kind: shadowheart, clip_messages: false}"
     with pytest.raises(ScheduleError, match="expected clip_messages: true"):
         simulate(small(free, unbounded), timing_only=True)
+
+
+@pytest.mark.parametrize("noise", ["1e308", "2e12"])
+def test_noise_of_which_no_time_makes_enough_is_refused(noise: str) -> None:
+    with pytest.raises(ScenarioError, match=r"strategy\.noise: got .*; expected at most"):
+        small(f"strategy.noise={noise}")
+
+
+def test_tasks_of_too_many_steps_are_the_strategys() -> None:
+    told = r"the strategy: client \d's task 0 has .* local steps; expected at most 100,000,000"
+    with pytest.raises(ScenarioError, match=told):
+        simulate(small("strategy.noise=1e12"), timing_only=True)
