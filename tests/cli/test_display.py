@@ -12,7 +12,7 @@ from places import SMALLEST
 from rich.console import Console
 
 from afl_sim import load_scenario
-from afl_sim.cli import display, runs
+from afl_sim.cli import display, reproducing
 from afl_sim.cli.display import Display, Interruption, fraction_done
 from afl_sim.errors import AflSimError
 from afl_sim.papers.target import Target
@@ -148,9 +148,9 @@ def test_ctrl_c_between_two_targets_ends_them_all(
             os.kill(os.getpid(), signal.SIGINT)  # while its figure is drawn, say
         raise AflSimError(f"{target.name} went wrong")
 
-    monkeypatch.setattr(runs, "_reproduce", interrupted)
+    monkeypatch.setattr(reproducing, "_reproduce", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        runs.reproduce(["queueing", "safa", "quafl"])
+        reproducing.reproduce(["queueing", "safa", "quafl"])
     assert begun == ["queueing", "safa"]
     said = capsys.readouterr().err
     assert "error: queueing went wrong\nerror: safa went wrong\n" in said
