@@ -65,12 +65,12 @@ def hooks_are_pure(case: Case) -> None:
         method = getattr(cls, hook)
 
         @wraps(method)
-        def call(self: Strategy, *arguments: Any) -> Any:
-            kept = copy.deepcopy(arguments)
-            value = method(self, *arguments)
-            if not same(arguments, kept):
+        def call(self: Strategy, *arguments: Any, **named: Any) -> Any:
+            kept, kept_named = copy.deepcopy((arguments, named))
+            value = method(self, *arguments, **named)
+            if not same((arguments, named), (kept, kept_named)):
                 found.append(f"{hook} changes its arguments")
-            elif not same(value, method(self, *kept)):
+            elif not same(value, method(self, *kept, **kept_named)):
                 found.append(f"{hook} depends on more than its arguments")
             return value
 

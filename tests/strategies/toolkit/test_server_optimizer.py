@@ -161,7 +161,7 @@ def test_no_rule_moves_frozen_parameters(kind: str) -> None:
             "phase": 1, "tier": 0, "factor": 1.0, "active": 2, "seed": version,
             "step": {0: 1.0, 1: 1.0}, "slowness": {0: 1.0, 1: 1.0}, "periods": {0: 1, 1: 1},
             "alpha": {0: 1.5, 1: 0.7}, "version": version, "picked": [0, 1], "deprecated": [],
-            "going_on": {0: version}, "recent": [version],
+            "going_on": {0: version}, "recent": [version], "weights": {0: 1.0, 1: 0.3},
         }  # fmt: skip
         base, updates = server.vector, []
         for client in range(2):
@@ -175,7 +175,9 @@ def test_no_rule_moves_frozen_parameters(kind: str) -> None:
             assert torch.equal(begun.start[:count][~trained], frozen)
             (update,) = updates_of(begun.start[:count], version, trained)[:1]
             updates.append(replace(update, client=client, num_samples=1 + client))
-        assert server.aggregate(updates, [base] * 2, contexts)
+        if kind == "fedasmu":  # which takes one update at a time
+            updates = updates[:1]
+        assert server.aggregate(updates, [base] * len(updates), contexts)
         assert torch.equal(server.vector[:count][~trained], frozen)
         assert not torch.equal(server.vector[:count][trained], initial[:count][trained])
 
