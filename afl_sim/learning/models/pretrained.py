@@ -18,6 +18,7 @@ from afl_sim.learning.models.names import matching
 from afl_sim.scenario.section import Section
 from afl_sim.scenario.wording import hint
 from afl_sim.scenario.yaml.text import near_file
+from afl_sim.stamps import stamp_of
 
 _KEY = "model.pretrained"
 
@@ -136,15 +137,15 @@ def _check_digest(path: Path, content: bytes, expected: str | None) -> str:
 def _digest_of(path: Path, expected: str | None) -> str:
     try:
         found = path.stat()
-        key = found.st_mtime_ns, found.st_size
+        key = stamp_of(found)
     except OSError:
-        key = (0, 0)
+        key = ()
     return _known_digest(path, expected, key)
 
 
 @lru_cache(maxsize=64)
-def _known_digest(path: Path, expected: str | None, key: tuple[int, int]) -> str:
-    """Read once for all runs of a study, as long as the file's time and size stay."""
+def _known_digest(path: Path, expected: str | None, key: tuple[int, ...]) -> str:
+    """Read once for all runs of a study, as long as the file's stamp stays."""
     try:
         return _check_digest(path, _content(path), expected)
     except ScenarioError as error:

@@ -96,7 +96,7 @@ def read_bandwidths(
 
 @lru_cache(maxsize=8)
 def _read(
-    path: Path, reading: BandwidthColumns, unchanged: tuple[int, int]
+    path: Path, reading: BandwidthColumns, unchanged: tuple[int, ...]
 ) -> tuple[tuple[Bandwidth, ...], str]:
     table = open_table(path)
     names, factors = time_columns(table)

@@ -58,7 +58,7 @@ def read_trace(path: Path, column: Column) -> tuple[tuple[float, ...], str, floa
 
 @lru_cache(maxsize=32)
 def _read(
-    path: Path, column: Column, unchanged: tuple[int, int]
+    path: Path, column: Column, unchanged: tuple[int, ...]
 ) -> tuple[tuple[float, ...], str, float]:
     table = open_table(path)
     name = _chosen(table, column)

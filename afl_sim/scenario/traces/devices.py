@@ -103,7 +103,7 @@ def read_devices(path: Path, columns: DeviceColumns = DeviceColumns()) -> Device
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, wanted: DeviceColumns, unchanged: tuple[int, int]) -> Devices:
+def _read(path: Path, wanted: DeviceColumns, unchanged: tuple[int, ...]) -> Devices:
     table = open_table(path)
     meanings = _meanings(table, wanted)
     _check_header(table, wanted, meanings)

@@ -53,7 +53,7 @@ def read_intensities(path: Path, time: str | None, column: str) -> tuple[Intensi
 
 @lru_cache(maxsize=32)
 def _read(
-    path: Path, time: str | None, column: str, unchanged: tuple[int, int]
+    path: Path, time: str | None, column: str, unchanged: tuple[int, ...]
 ) -> tuple[Intensities, str]:
     table = open_table(path)
     name = _time_column(table) if time is None else time

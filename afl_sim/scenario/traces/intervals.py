@@ -83,7 +83,7 @@ def read_intervals(
 
 @lru_cache(maxsize=8)
 def _read(
-    path: Path, timing: Timing, number_clients: NumberClients, unchanged: tuple[int, int]
+    path: Path, timing: Timing, number_clients: NumberClients, unchanged: tuple[int, ...]
 ) -> tuple[Presences, str]:
     table = open_table(path)
     table.need(CLIENT)

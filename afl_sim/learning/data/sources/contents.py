@@ -19,6 +19,7 @@ from afl_sim.scenario.sections.datasets import (
     LeafDataset,
     OwnDataset,
 )
+from afl_sim.stamps import stamp_of
 
 _BLOCK = 1 << 22
 _ZEROS = hashlib.sha256(bytes(_BLOCK)).digest()
@@ -73,9 +74,7 @@ def _below(folder: Path, endings: tuple[str, ...]) -> Iterator[tuple[str, Path]]
 
 def _file_digest(path: Path) -> str:
     try:
-        found = path.stat()
-        stamp = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        return _digest(path, stamp)
+        return _digest(path, stamp_of(path.stat()))
     except OSError as error:
         raise bad(path, "train", f"cannot be read: {error.strerror}") from error
 

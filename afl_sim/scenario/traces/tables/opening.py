@@ -11,6 +11,7 @@ from afl_sim.scenario.traces.tables.csv_table import CsvTable
 from afl_sim.scenario.traces.tables.parquet_table import ParquetTable
 from afl_sim.scenario.traces.tables.table import Table, TableProblems
 from afl_sim.scenario.yaml.text import near_file
+from afl_sim.stamps import stamp_of
 
 MAX_BYTES = 2**30
 
@@ -30,8 +31,8 @@ def open_table(path: Path) -> Table:
     return CsvTable(path, content, digest)
 
 
-def stamp(path: Path) -> tuple[int, int]:
-    """When the file was modified (ns) and its size (bytes): while both stay, it is the same.
+def stamp(path: Path) -> tuple[int, ...]:
+    """The stamp of a file: while it stays, the file is the same.
 
     Raises:
         TableProblems: there is no such file, or it is no regular file of a bounded size.
@@ -41,7 +42,7 @@ def stamp(path: Path) -> tuple[int, int]:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     _check(path, found)
-    return found.st_mtime_ns, found.st_size
+    return stamp_of(found)
 
 
 def _check(path: Path, found: os.stat_result) -> None:
