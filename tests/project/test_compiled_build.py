@@ -81,6 +81,41 @@ def test_the_schedule_of_every_strategy_is_the_golden_one(site: Path) -> None:
     assert python(site, "-c", SAME) == "[]\n"
 
 
+TRAINED = """
+import gc
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from afl_sim import load_scenario, simulate
+from afl_sim.run.api import resume
+
+gc.set_threshold(50)  # what is held weakly has to survive many searches for garbage
+scenario = load_scenario(Path(sys.argv[1]), ["stop.updates=200"])
+reached = 0
+
+
+def progress(at):
+    global reached
+    reached = at.version
+
+
+with suppress(KeyboardInterrupt):
+    simulate(scenario, sys.argv[2], progress=progress, stop_wanted=lambda: reached >= 20)
+run = resume(sys.argv[2])
+print(run.status, run.summary["schedule_digest"], run.summary["model_digest"])
+"""
+
+
+def test_a_run_trains_and_is_resumed_with_the_same_digests(site: Path, tmp_path: Path) -> None:
+    found = {
+        python(place, "-c", TRAINED, str(SMALLEST), str(tmp_path / place.name))
+        for place in (site, ROOT)
+    }
+    assert len(found) == 1
+    assert found.pop().startswith("complete ")
+
+
 def test_errors_are_the_same(site: Path, tmp_path: Path) -> None:
     """A schedule that breaks a rule is told the same, with the line of its own code."""
     own = tmp_path / "own_schedule.py"

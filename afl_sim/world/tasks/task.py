@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import simpy
 
-from afl_sim.world.tasks.weakly_held import WeaklyHeld
-
 if TYPE_CHECKING:
     from afl_sim.world.links.contended import Transfer
 
@@ -112,8 +110,11 @@ class Timing(NamedTuple):
     computed: float
 
 
-class Task(WeaklyHeld):
+class Task:
     """One task of one client: what a schedule holds, waits for and aggregates.
+
+    This module is never compiled: tasks are keys of weak dictionaries, and weak references to
+    objects of compiled classes do not survive Python's search for garbage.
 
     Attributes:
         client: the client's index.
