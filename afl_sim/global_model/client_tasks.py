@@ -9,15 +9,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from afl_sim.errors import StrategyError
-from afl_sim.execution.tasks import (
-    Executor,
-    Future,
-    Job,
-    Known,
-    Later,
-    TrainingTask,
-    ended,
-)
+from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, TrainingTask, ended
 from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.learning.training.local_training import LocalResult

@@ -14,7 +14,6 @@ from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.legs import Pause
-from afl_sim.world.clients.varying_durations import Direction
 from afl_sim.world.clock import Clock
 from afl_sim.world.tasks.faults import AnyFaults, Faults
 from afl_sim.world.tasks.task import Phase, Task
@@ -83,11 +82,6 @@ class RefreshingFleet(Fleet):
             self._crashing.pop(task, None)
         return stops
 
-    def _own_transfer(self, pause: Pause) -> Direction | None:
-        if pause.link is None and pause.then == self._refreshed:
-            return "download"
-        return super()._own_transfer(pause)
-
     def _go_on_computing(self, task: Task, pause: Pause, now: int) -> None:
         super()._go_on_computing(task, pause, now)
         if pause.then == self._ask and self._compute(task.client).varies:
@@ -150,25 +144,15 @@ class RefreshingFleet(Fleet):
             self._record(event_kinds.REFRESHED, task, 0)
             self._go_on(task)
         elif task.download_work_us:
-            self._cross(self._server_download, task, task.download_work_us, self._fresh_sent)
+            self._cross(self._server_download, task, task.download_work_us, self._sent_down)
         else:
-            self._fresh_on(task)
+            self._download_on(task)
 
-    def _fresh_sent(self, task: Task) -> None:
-        """The model has left the server's contended link; the client's own path follows."""
-        if task.download_us:  # else the log has this instant already
-            task.link_us = self.env.now_us
-        self._fresh_on(task)
-
-    def _fresh_on(self, task: Task) -> None:
-        if self._varying is not None:
-            self._varying.plan_download(task, self.env.now_us)
-        if task.download_us:
-            self.put_off(task, task.download_us, self._refreshed)
-        else:
-            self._refreshed(task)
-
-    def _refreshed(self, task: Task) -> None:
+    def _downloaded(self, task: Task) -> None:
+        """A model has come: the first one, or a newer one in the middle of the task."""
+        if task not in self._stopped:
+            super()._downloaded(task)
+            return
         context = f'{{"fresh_version": {task.fresh_version}}}'
         self._record(event_kinds.REFRESHED, task, task.download_bytes, context)
         self._go_on(task)

@@ -126,34 +126,23 @@ class Ledger:
         counts.aggregated += 1
         counts.samples += task.samples
         counts.staleness[staleness] += 1
+        row = (
+            self._env.now_us,
+            kinds.AGGREGATED,
+            task.client,
+            task.number,
+            self.version,
+            task.base_version,
+            staleness,
+            0,
+            task.steps,
+            task.samples,
+        )
         buffer = self._buffer
         if buffer is None or context is not None:
-            self._log(
-                self._env.now_us,
-                kinds.AGGREGATED,
-                task.client,
-                task.number,
-                self.version,
-                task.base_version,
-                staleness,
-                0,
-                task.steps,
-                task.samples,
-                context,
-            )
+            self._log(*row, context)
         else:
-            buffer += _pack(
-                self._env.now_us,
-                kinds.AGGREGATED,
-                task.client,
-                task.number,
-                self.version,
-                task.base_version,
-                staleness,
-                0,
-                task.steps,
-                task.samples,
-            )
+            buffer += _pack(*row)
 
     def record(self, kind: int, task: Task, size: int, context: str | None = None) -> None:
         """Log an event of a task; ``size`` is the number of bytes that moved.
