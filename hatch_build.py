@@ -44,6 +44,7 @@ COMPILED = (
     "world/server/versions",
     "world/server/waiting",
     "world/tasks/compute",
+    "world/tasks/task",
     "world/tasks/workload",
 )
 """What is compiled. A class and its subclasses go together."""
