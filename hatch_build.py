@@ -16,7 +16,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 COMPILED = (
-    "global_model/null",
     "recording/events",
     "recording/rows_ahead",
     "scenario/distributions/draws",
