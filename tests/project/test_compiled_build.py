@@ -197,6 +197,15 @@ def test_runs_train_and_are_resumed_with_the_same_digests(site: Path, tmp_path: 
         assert reached >= 3  # it was interrupted, and went on
 
 
+def test_what_a_run_will_cost_is_counted(site: Path) -> None:
+    said = [
+        python(place, "-m", "afl_sim", "validate", SMALLEST, "--cost").splitlines()[2].split()[:5]
+        for place in (site, ROOT)
+    ]
+    assert said[0] == said[1]
+    assert said[0][:4] == ["smallest", "60", "600", "6,000"]
+
+
 HELD_WEAKLY = """
 import weakref
 
