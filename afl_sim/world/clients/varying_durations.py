@@ -90,6 +90,11 @@ class VaryingDurations(Durations):
             left = link.left(task.client, begun.since_us, begun.course, now_us)
             self._begun[task] = _Begun(now_us, left)
 
+    def left(self, task: Task) -> Course | None:
+        """What was left of a transfer when it was last interrupted; None if it was not."""
+        begun = self._begun.get(task)
+        return None if begun is None else begun.course
+
     def go_on(self, task: Task, direction: Direction, now_us: int) -> int | None:
         """How long the rest of an interrupted transfer takes from now on.
 
