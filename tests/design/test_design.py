@@ -18,7 +18,7 @@ from designs import SMALL
 from sessions import wait_for
 
 from afl_sim import load_design, load_run, load_scenario, load_study, run_design, simulate
-from afl_sim.design.problem import read_problem
+from afl_sim.design.reading import read_problem
 from afl_sim.design.schedule import Schedules
 from afl_sim.design.solving import Options, solve
 from afl_sim.design.training import advance
