@@ -165,6 +165,14 @@ class Strategy(Checked):
         """A factor on the local learning rate."""
         return 1.0
 
+    @property
+    def task_limit(self) -> tuple[str, float] | None:
+        """The key and the seconds after which the schedule gives up each task, without using it.
+
+        A fleet whose tasks all take longer is then refused. None, the default, is no such limit.
+        """
+        return None
+
     def check(self, clients: int) -> Problems:
         """Settings that cannot work with this number of clients, as (key path, message)."""
         return ()

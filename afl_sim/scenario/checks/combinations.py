@@ -24,6 +24,7 @@ from afl_sim.scenario.checks.strategies import (
     tasks_of_one_length,
     without_client_tests,
 )
+from afl_sim.scenario.checks.time_limits import limits_too_short
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
@@ -151,6 +152,7 @@ def impossible_combinations(
     yield from without_unknown(queued_beside_own(parts.get("clients"), training, strategy))
     yield from without_unknown(tasks_of_one_length(parts.get("clients"), strategy))
     yield from without_unknown(tasks_cut_short(parts.get("clients"), strategy))
+    yield from limits_too_short(sections.get("clients"), strategy)
     stop = sections.get("stop")
     if stop is not None and stop.only_metrics:
         key = ("stop", "accuracy" if stop.accuracy is not None else "metrics")
