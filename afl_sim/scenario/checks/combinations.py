@@ -16,6 +16,7 @@ from afl_sim.scenario.checks.refreshing import refreshing_findings
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
 from afl_sim.scenario.checks.strategies import (
     beside_gradients,
+    beside_public,
     biased_updates,
     compressed_beside_own,
     other_than_plain_sgd,
@@ -146,6 +147,7 @@ def impossible_combinations(
     yield from personalization_findings(sections)
     yield from refreshing_findings(sections)
     yield from energy_findings(sections)
+    yield from beside_public(sections)
     yield from compressed_beside_own(training, strategy)
     yield from biased_updates(training, strategy)
     yield from other_than_plain_sgd(training, strategy)
