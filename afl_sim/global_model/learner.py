@@ -157,7 +157,7 @@ class TrainingLearner:
         """Updates and context with the gradients of the public batch."""
         size = self._size
         models = [self.vector, *(result.vector[:size] for result in results)]
-        tasks = [TrainingTask(SERVER, version, 1, model, 1.0) for model in models]
+        tasks = [TrainingTask(SERVER, version, 0, model, 1.0) for model in models]
         futures = [self._executor.submit(task, 0) for task in tasks]  # they are waited for
         ours, *theirs = [future.result().delta for future in futures]
         told = [
