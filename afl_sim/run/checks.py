@@ -200,7 +200,8 @@ def check_public(scenario: Scenario, form: SampleForm, held_out: int | None) -> 
     public = strategy_of(scenario).public_batch
     if public is None:
         return
-    if public.source == "noise" and (form.vocabulary is not None or form.target == "several"):
+    plain = form.vocabulary is None and form.target in ("class", "number")
+    if public.source == "noise" and not plain:
         raise ScenarioError(
             f"strategy: its common batch is noise, which cannot stand for {form.inputs} with "
             f"{form.labels}; expected samples of data.validation"

@@ -14,6 +14,9 @@ from vectors import assert_is, models_after, trained, vec
 from world_runs import run, scenario
 
 from afl_sim.errors import ScenarioError
+from afl_sim.learning.data.sample_form import SampleForm
+from afl_sim.run.api import load_scenario
+from afl_sim.run.checks import check_public
 from afl_sim.run.validation import check_study
 from afl_sim.scenario.bundled import find_scenario
 from afl_sim.strategies import FedPSA, Strategy, Update
@@ -172,7 +175,16 @@ def test_what_it_cannot_honour_is_refused(strategy: str, setting: str, told: str
         check_study(SMALLEST, [block, setting])
 
 
-def test_noise_does_not_stand_for_tokens() -> None:
+@pytest.mark.parametrize("form", [{"vocabulary": 9}, {"target": "several"}, {"target": "tokens"}])
+def test_noise_stands_for_numbers_with_a_class_or_numbers_only(form: dict[str, Any]) -> None:
+    chosen = load_scenario(SMALLEST, ["strategy={kind: fedpsa, concurrency: 3}"])
+    check_public(chosen, SampleForm((4,), 3), None)
+    check_public(chosen, SampleForm((4,), 2, "number"), None)
+    with pytest.raises(ScenarioError, match="its common batch is noise, which cannot stand for"):
+        check_public(chosen, SampleForm((4,), 3, **form), None)
+
+
+def test_tokens_are_refused_when_the_file_is_checked() -> None:
     block = "strategy={kind: fedpsa, concurrency: 3}"
     with pytest.raises(ScenarioError, match="its common batch is noise, which cannot stand for"):
         check_study(find_scenario("addresses"), [block])
