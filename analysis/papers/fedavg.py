@@ -49,6 +49,7 @@ RATES: Final = {
 INITIAL: Final = {
     f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.2, 0.1)
 }
+SEARCHES: Final = ("further-rates", "further-rates-one-client", "further-rates-full-batch")
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
 ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
@@ -90,7 +91,24 @@ def _tables(studies: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Values]
         "rounds_to_99": table(_settings(studies, ALL_OF_TABLE2), TABLE2, rounds_to(0.99)),
         "rounds_held_out": {_rate(k): values(runs, rounds_to(0.97)) for k, runs in iid.items()},
         "accuracy_held_out": {_rate(k): values(runs, late_accuracy) for k, runs in shards.items()},
+        **_further(studies),
     }
+
+
+def _further(studies: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Values]]:
+    """The search of rates for the further cells of Table 1."""
+    searched = _settings(studies, SEARCHES)
+    return {
+        "further_held_out": {_cell(k): values(runs, best_accuracy) for k, runs in searched.items()},
+        "further_rounds_held_out": {
+            _cell(k): values(runs, rounds_to(0.97)) for k, runs in searched.items()
+        },
+    }
+
+
+def best_accuracy(run: Run) -> float:
+    """The highest accuracy (%) of any evaluation; a diverged run's are those before it diverged."""
+    return 100 * float(run.evaluations["accuracy"].max())
 
 
 def late_accuracy(run: Run) -> float | None:
@@ -152,6 +170,12 @@ def _settings(studies: Mapping[str, Sequence[Run]], names: Sequence[str]) -> Set
 def _rate(label: str) -> str:
     partition, share, rate = label.split("-")
     return f"{SHARES[share]}, {PARTITIONS[partition]}, rate {rate}"
+
+
+def _cell(label: str) -> str:
+    """`shards-B10-C0.1-0.05` as a row's name."""
+    partition, batch, share, rate = label.split("-")
+    return f"{SHARES[share.removeprefix('C')]}, {PARTITIONS[partition]}, B={batch[1:]}, rate {rate}"
 
 
 def _falls(found: Mapping[str, Sequence[float | None]], rows: Sequence[str]) -> list[bool]:
