@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from afl_sim.analysis.figures.panels import plain_decades
+from afl_sim.analysis.papers.fedavg_scale import FURTHER, confirmed
 from afl_sim.analysis.papers.heterogeneity import table
 from afl_sim.analysis.papers.reaching import Values, by_setting, rounds_to, values
 from afl_sim.analysis.theme import Style, new_figure, themed
@@ -53,6 +54,14 @@ SEARCHES: Final = ("further-rates", "further-rates-one-client", "further-rates-f
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
 ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
+ALL_FURTHER: Final = (
+    "further-C0",
+    "further-C0.1",
+    "further-C0.2",
+    "further-C0.5",
+    "further-C0.2-full-batch",
+    "further-C1",
+)
 ALL_OF_TABLE2: Final = ("table2", "table2-fedsgd", "table2-5-inf", "table2-20-inf")
 UNIT: Final = "unit-"
 """Begins the names of studies with pixels in [0, 1], which others have in [-0.5, 0.5]."""
@@ -73,11 +82,13 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     first["rounds_initial_weights"] = table(initial, INITIAL, rounds_to(0.97))
     second["rounds_other_choices"] = table(choices, CHOICES, rounds_to(0.97))
     second["rounds_to_99"] |= table(rates, RATES, rounds_to(0.99))
+    further = [tables["further_rounds_to_97"] for tables in (first, second)]
     return {
         **first,
         **{f"unit_{quantity}": found for quantity, found in second.items()},
         "more_clients_fewer_rounds": _falls(to_97, [TABLE1[k] for k in ("C0", "C0.1", "C0.2")]),
         "more_epochs_fewer_rounds": _falls(to_99, [TABLE2[k] for k in ("E1-B10", "E5-B10")]),
+        "scale_confirmed": confirmed(*further),
     }
 
 
@@ -96,9 +107,10 @@ def _tables(studies: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Values]
 
 
 def _further(studies: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Values]]:
-    """The search of rates for the further cells of Table 1."""
+    """The further cells of Table 1, and the search of their rates."""
     searched = _settings(studies, SEARCHES)
     return {
+        "further_rounds_to_97": table(_settings(studies, ALL_FURTHER), FURTHER, rounds_to(0.97)),
         "further_held_out": {_cell(k): values(runs, best_accuracy) for k, runs in searched.items()},
         "further_rounds_held_out": {
             _cell(k): values(runs, rounds_to(0.97)) for k, runs in searched.items()
