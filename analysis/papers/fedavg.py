@@ -50,17 +50,21 @@ RATES: Final = {
 INITIAL: Final = {
     f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.2, 0.1)
 }
-SEARCHES: Final = ("further-rates", "further-rates-one-client", "further-rates-full-batch")
+SEARCHES: Final = (
+    "further-rates",
+    "further-rates-one-client",
+    "further-rates-full-batch",
+    "further-rates-more",
+)
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
 ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
 ALL_FURTHER: Final = (
     "further-C0",
-    "further-C0.1",
+    "further-Binf",
     "further-C0.2",
     "further-C0.5",
-    "further-C0.2-full-batch",
-    "further-C1",
+    "further-costly",
 )
 ALL_OF_TABLE2: Final = ("table2", "table2-fedsgd", "table2-5-inf", "table2-20-inf")
 UNIT: Final = "unit-"
@@ -132,21 +136,32 @@ def late_accuracy(run: Run) -> float | None:
 
 def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
     """Best accuracy so far against rounds, a panel for each table."""
+    unit = [f"{UNIT}{name}" for name in ALL_FURTHER]
     panels = (
-        ("2NN, E=1, B=10", _settings(studies, ALL_OF_TABLE1), TABLE1, 0.97, "rounds_to_97", 0.9),
-        ("CNN, C=.1, IID", _settings(studies, ALL_OF_TABLE2), TABLE2, 0.99, "rounds_to_99", 0.96),
+        ("2NN, E=1, B=10", ALL_OF_TABLE1, TABLE1, 0.97, "rounds_to_97", 0.9),
+        ("CNN, C=.1, IID", ALL_OF_TABLE2, TABLE2, 0.99, "rounds_to_99", 0.96),
+        ("2NN, further cells", ALL_FURTHER, FURTHER, 0.97, "further_rounds_to_97", 0.9),
     )
-    shown = [panel for panel in panels if panel[1]]
+    found = [(panel, _settings(studies, panel[1])) for panel in panels]
+    shown = [(panel, settings) for panel, settings in found if settings]
     with themed() as style:
         figure = new_figure(style.width, style.height * max(len(shown), 1))
         grid = figure.subplots(max(len(shown), 1), 1, squeeze=False)[:, 0]
-        for axes, (title, settings, rows, goal, quantity, least) in zip(grid, shown, strict=False):
+        for axes, (panel, settings) in zip(grid, shown, strict=False):
+            title, names, rows, goal, quantity, least = panel
+            compared = _settings(studies, unit) if names is ALL_FURTHER else {}
             for index, (label, runs) in enumerate(settings.items()):
                 reported = target.tables[quantity].rows[rows[label]].reported
                 _draw_setting(axes, runs, rows[label], reported, goal, index, style)
+                _draw_compared(axes, compared.get(label, ()), index, style)
             axes.axhline(100 * goal, color=style.colors.faint, linewidth=0.8)
             axes.set(title=title, xlabel="rounds", ylabel="best test accuracy so far (%)")
-            starts = (rounds_to(least)(run) for runs in settings.values() for run in runs)
+            starts = (
+                rounds_to(least)(run)
+                for each in (settings, compared)
+                for runs in each.values()
+                for run in runs
+            )
             left = min((start for start in starts if start), default=1.0)
             axes.set(xscale="log", ylim=(100 * least, 100 * goal + 0.5))
             axes.set_xlim(left=0.9 * left)
@@ -166,13 +181,24 @@ def _draw_setting(
 ) -> None:
     color = style.colors.palette[index % len(style.colors.palette)]
     for number, run in enumerate(runs):
-        best = np.maximum.accumulate(run.metrics["accuracy"].to_numpy(dtype="float64"))
-        rounds = run.metrics["version"].to_numpy()
         label = name if number == 0 else None
-        axes.plot(rounds[1:], 100 * best[1:], color=color, linewidth=1.2, label=label)
+        axes.plot(*_best(run), color=color, linewidth=1.2, label=label)
     if reported is not None:
         (cross,) = axes.plot([reported], [100 * goal], "X", color=color, markersize=9, zorder=3)
         cross.set(clip_on=False, markeredgecolor=style.colors.page)
+
+
+def _draw_compared(axes: Axes, runs: Sequence[Run], index: int, style: Style) -> None:
+    """The same setting with the other scale of pixels."""
+    color = style.colors.palette[index % len(style.colors.palette)]
+    for run in runs:
+        axes.plot(*_best(run), color=color, linewidth=0.9, linestyle="--")
+
+
+def _best(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds, and the best accuracy (%) so far."""
+    best = np.maximum.accumulate(run.metrics["accuracy"].to_numpy(dtype="float64"))
+    return run.metrics["version"].to_numpy()[1:], 100 * best[1:]
 
 
 def _settings(studies: Mapping[str, Sequence[Run]], names: Sequence[str]) -> Settings:

@@ -141,3 +141,20 @@ def test_the_rates_of_further_cells_are_judged_by_the_best_accuracy_so_far() -> 
         rows[1]: [pytest.approx(99)],
     }
     assert measured["further_rounds_held_out"] == {rows[0]: [None], rows[1]: [pytest.approx(7.5)]}
+
+
+def test_the_figure_shows_further_cells_with_both_scales() -> None:
+    studies = {
+        "further-C0.2": [curve("shards-B10-C0.2", [0.1, 0.95, 0.99])],
+        "unit-further-C0.2": [curve("shards-B10-C0.2", [0.1, 0.96, 0.99])],
+    }
+    (axes,) = fedavg.draw(studies, find_target("fedavg")).axes
+    lines = {line.get_linestyle(): list(line.get_ydata()) for line in axes.lines[::2]}
+    assert lines == {"-": [95.0, 99.0], "--": [96.0, 99.0]}
+    (legend,) = axes.get_legend().get_texts()
+    assert legend.get_text() == "C=.2, non-IID, B=10"
+    measured = fedavg.measure(studies)
+    row = "C=.2, non-IID, B=10"
+    assert measured["further_rounds_to_97"] == {row: [pytest.approx(1.5)]}
+    assert measured["unit_further_rounds_to_97"] == {row: [pytest.approx(1 + 1 / 3)]}
+    assert measured["scale_confirmed"] == []
