@@ -134,13 +134,14 @@ def test_the_rates_of_further_cells_are_judged_by_the_best_accuracy_so_far() -> 
         curve("shards-B10-C0.1-0.05", [0.1, 0.9, 0.8], every=5),
         curve("iid-Binf-C0-0.4", [0.1, 0.95, 0.99], every=5),
     ]
-    measured = fedavg.measure({"further-rates": runs})
+    measured = fedavg.measure({"further-rates": runs, "unit-further-rates": runs})
     rows = "C=.1, non-IID, B=10, rate 0.05", "C=0, IID, B=inf, rate 0.4"
     assert measured["further_held_out"] == {
         rows[0]: [pytest.approx(90)],
         rows[1]: [pytest.approx(99)],
     }
-    assert measured["further_rounds_held_out"] == {rows[0]: [None], rows[1]: [pytest.approx(7.5)]}
+    assert measured["unit_further_held_out"] == measured["further_held_out"]
+    assert measured["unit_further_rounds_held_out"] == {rows[1]: [pytest.approx(7.5)]}
 
 
 def test_the_figure_shows_further_cells_with_both_scales() -> None:
