@@ -67,7 +67,8 @@ ALL_FURTHER: Final = (
     "further-Binf",
     "further-C0.2",
     "further-C0.5",
-    "further-costly",
+    "further-Binf-C0.2",
+    "further-C1",
 )
 ALL_OF_TABLE2: Final = ("table2", "table2-fedsgd", "table2-5-inf", "table2-20-inf")
 UNIT: Final = "unit-"
