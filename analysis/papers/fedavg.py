@@ -47,6 +47,7 @@ RATES: Final = {
     "E1-B10-rate0.2": "E=1, B=10, rate 0.2",
     "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
 }
+OTHER_RATES: Final = {"iid-Binf-C0.1-rate0.2": "C=.1, IID, B=inf, rate 0.2"}
 INITIAL: Final = {
     f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.2, 0.1)
 }
@@ -91,6 +92,8 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     second["rounds_other_choices"] = table(choices, CHOICES, rounds_to(0.97))
     second["rounds_to_99"] |= table(rates, RATES, rounds_to(0.99))
     further = [tables["further_rounds_to_97"] for tables in (first, second)]
+    lower = _settings(studies, ("further-Binf-lower",))
+    first["further_other_rates"] = table(lower, OTHER_RATES, rounds_to(0.97))
     del first["further_rounds_held_out"]  # no rate of its search reaches 97 %
     return {
         **first,

@@ -51,6 +51,7 @@ def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
         {
             "table1": [curve("C0.1", [0.1, 0.95, 0.99])],
             "initial-weights": [curve("C0.1-truncated-rate0.2", [0.1, 0.2, 0.3, 0.97])],
+            "further-Binf-lower": [curve("iid-Binf-C0.1-rate0.2", [0.1, 0.95, 0.99])],
             "unit-table1": [curve("C0.1", [0.1, 0.99])],
             "unit-table1-choices": [curve("C0.1-xavier", [0.1, 0.95, 0.99])],
             "unit-table2": [curve("E1-B10", [0.1, 0.99])],
@@ -60,6 +61,7 @@ def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
     )
     assert measured["rounds_to_97"] == {"C=.1, IID": [pytest.approx(1.5)]}
     assert measured["rounds_initial_weights"] == {"truncated normal, rate 0.2": [3.0]}
+    assert measured["further_other_rates"] == {"C=.1, IID, B=inf, rate 0.2": [pytest.approx(1.5)]}
     assert measured["unit_rounds_to_97"] == {"C=.1, IID": [pytest.approx(0.87 / 0.89)]}
     assert measured["unit_rounds_other_choices"] == {
         "C=.1, Xavier's initial weights": [pytest.approx(1.5)]
