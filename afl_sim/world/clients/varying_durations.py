@@ -76,8 +76,7 @@ class VaryingDurations(Durations):
 
     def left(self, task: Task) -> Course | None:
         """What was left of a transfer when it was last interrupted; None if it was not."""
-        begun = self._begun.get(task)
-        return None if begun is None else begun.course
+        return None if task.interrupted is None else task.interrupted[1]
 
     def go_on(self, task: Task, direction: Direction, now_us: int) -> int | None:
         """How long the rest of an interrupted transfer takes from now on.
