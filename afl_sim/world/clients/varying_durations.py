@@ -74,6 +74,10 @@ class VaryingDurations(Durations):
                 since_us, course = task.interrupted
             task.interrupted = now_us, link.left(task.client, since_us, course, now_us)
 
+    def left(self, task: Task) -> Course | None:
+        """What was left of a transfer when it was last interrupted; None if it was not."""
+        return None if task.interrupted is None else task.interrupted[1]
+
     def go_on(self, task: Task, direction: Direction, now_us: int) -> int | None:
         """How long the rest of an interrupted transfer takes from now on.
 
