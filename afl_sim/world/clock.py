@@ -176,7 +176,9 @@ class Clock(simpy.Environment):
             for callback in callbacks:
                 callback(event)
             if not event._ok and not hasattr(event, "_defused"):
-                raise type(event._value)(*event._value.args) from event._value  # as SimPy does
+                error = type(event._value)(*event._value.args)  # as SimPy does
+                error.__cause__ = event._value  # compiled code would forget it after "from"
+                raise error
         return most
 
     def pause(self) -> None:

@@ -72,6 +72,13 @@ def test_no_class_of_python_derives_from_a_compiled_one() -> None:
     assert wrong == []
 
 
+def test_no_compiled_module_raises_an_error_from_another_one() -> None:
+    """Compiled code forgets the cause: it has to be set beforehand."""
+    for name in COMPILED:
+        nodes = ast.walk(ast.parse((ROOT / "afl_sim" / f"{name}.py").read_text()))
+        assert not [node for node in nodes if isinstance(node, ast.Raise) and node.cause], name
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that has the wheel of the optional build, unpacked."""
@@ -231,19 +238,26 @@ def test_errors_are_the_same(site: Path, tmp_path: Path) -> None:
         "    def schedule(self, server):\n"
         "        server.send(2)\n"
         "        yield 5\n"
+        "class Fails(FedAsync):\n"
+        "    def schedule(self, server):\n"
+        "        server.send(2)\n"
+        "        yield server.arrival()\n"
+        "        raise ValueError('why')\n"
     )
     program = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from afl_sim import load_scenario, simulate\n"
         "from afl_sim.errors import AflSimError\n"
-        "try:\n"
-        "    own = 'strategy={kind: own_schedule:Wrong, concurrency: 2}'\n"
-        "    simulate(load_scenario(sys.argv[2], [own]), timing_only=True)\n"
-        "except AflSimError as error:\n"
-        "    print(type(error).__name__, error)\n"
+        "for name in ('Wrong', 'Fails'):\n"
+        "    try:\n"
+        "        own = f'strategy={{kind: own_schedule:{name}, concurrency: 2}}'\n"
+        "        simulate(load_scenario(sys.argv[2], [own]), timing_only=True)\n"
+        "    except AflSimError as error:\n"
+        "        print(type(error).__name__, error, repr(error.__cause__))\n"
     )
     compiled = python(site, "-c", program, str(tmp_path), str(SMALLEST))
     assert "own_schedule.py:5" in compiled
+    assert "ValueError('why')" in compiled
     assert compiled == python(ROOT, "-c", program, str(tmp_path), str(SMALLEST))
 
 
