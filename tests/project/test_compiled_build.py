@@ -253,11 +253,11 @@ def test_errors_are_the_same(site: Path, tmp_path: Path) -> None:
         "        own = f'strategy={{kind: own_schedule:{name}, concurrency: 2}}'\n"
         "        simulate(load_scenario(sys.argv[2], [own]), timing_only=True)\n"
         "    except AflSimError as error:\n"
-        "        print(type(error).__name__, error, repr(error.__cause__))\n"
+        "        print(type(error).__name__, error, type(error.__cause__).__name__)\n"
     )
     compiled = python(site, "-c", program, str(tmp_path), str(SMALLEST))
     assert "own_schedule.py:5" in compiled
-    assert "ValueError('why')" in compiled
+    assert compiled.endswith(" ValueError\n")
     assert compiled == python(ROOT, "-c", program, str(tmp_path), str(SMALLEST))
 
 
