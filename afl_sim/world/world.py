@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from types import GeneratorType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from afl_sim.world.evaluations import Evaluations
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.usage import LinkUse
 from afl_sim.world.microseconds import CLOCK_END, MICROSECONDS, to_microseconds
+from afl_sim.world.scheduled import Scheduled
 from afl_sim.world.server.adaptive import AdaptiveServer
 from afl_sim.world.server.ledger import Ledger, Log
 from afl_sim.world.server.outlook import Outlook
@@ -39,29 +40,6 @@ from afl_sim.world.tasks.roofline import StepCost
 
 _NO_EVENT = "Invalid yield value"  # SimPy's words
 _EVENTS = 1 << 12  # between two looks at whether the run makes progress
-
-
-class Scheduled(Protocol):
-    """What virtual time needs of a strategy."""
-
-    @property
-    def reads_results(self) -> bool:
-        """Whether the schedule may read results."""
-
-    @property
-    def queues_at_clients(self) -> bool:
-        """Whether the schedule sends tasks to clients at work, which queue them."""
-
-    @property
-    def waits_for_all(self) -> bool:
-        """Whether there is no version before every client has sent an update."""
-
-    @property
-    def waits_again(self) -> bool:
-        """Whether that holds for each later version, too, and updates since the one before."""
-
-    def schedule(self, server: Any) -> Schedule:  # it sees the server as a `ServerView`
-        """The server's process."""
 
 
 class World:

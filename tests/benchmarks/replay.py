@@ -26,6 +26,7 @@ def measure(
     cases: Sequence[tuple[str, int]] = (("fedbuff", 50_000), ("fedasync", 50_000)),
     rounds: int = 3,
     with_compiled: bool = False,
+    built: Path | None = None,
 ) -> Section:
     """Interrupt runs after so many updates, and time how they are resumed.
 
@@ -34,6 +35,7 @@ def measure(
         cases: strategies and numbers of updates.
         rounds: turns of each build.
         with_compiled: measure the compiled build, too.
+        built: where that is already.
     """
     rows = []
     with ExitStack() as held:
@@ -44,7 +46,9 @@ def measure(
             earlier = held.enter_context(tree_of(EARLIER))
             builds[EARLIER] = held.enter_context(Build(earlier, _JOBS))
         if with_compiled:
-            builds["compiled"] = held.enter_context(Build(held.enter_context(compiled()), _JOBS))
+            builds["compiled"] = held.enter_context(
+                Build(held.enter_context(compiled(built)), _JOBS)
+            )
         for strategy, updates in cases:
             folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
             rows.append(_row(builds, strategy, updates, rounds, folder))
@@ -117,10 +121,11 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=50_000, help="before the interruption")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each build")
     parser.add_argument("--compiled", action="store_true", help="measure the compiled build, too")
+    parser.add_argument("--built", type=Path, help="where its wheel is unpacked already")
     options = parser.parse_args()
     chosen = [options.strategy] if options.strategy else list(_STRATEGIES)
     cases = [(strategy, options.updates) for strategy in chosen]
-    section = measure(options.quick, cases, options.rounds, options.compiled)
+    section = measure(options.quick, cases, options.rounds, options.compiled, options.built)
     print(f"{section.markdown()}\n\nOn: {machine()}")
 
 

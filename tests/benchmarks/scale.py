@@ -1,6 +1,6 @@
 """How fast the schedule alone runs, and in how much memory, beside an earlier build and bare SimPy.
 
-    python tests/benchmarks/scale.py [--quick] [--clients N] [--rounds N] [--compiled] [--out FILE]
+    python tests/benchmarks/scale.py [--quick] [--clients N] [--rounds N] [--compiled] [--out F]
 
 Every row is ``scenarios/million-clients.yaml`` with other numbers, run with ``timing_only``: events
 logged, hashed and written to Parquet. This tree and the tree of an earlier commit take turns, each
@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, help="only the rows of so many clients")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each build")
     parser.add_argument("--compiled", action="store_true", help="also with compiled schedules")
+    parser.add_argument("--built", type=Path, help="where the compiled wheel is unpacked already")
     parser.add_argument("--out", type=Path, help="also write the table here")
     options = parser.parse_args()
     updates = options.updates or (100_000 if options.quick else 1_000_000)
@@ -127,7 +128,7 @@ def main() -> None:
     with ExitStack() as held:
         trees = {NEW: HERE, EARLIER: held.enter_context(tree_of(EARLIER))}
         if options.compiled:
-            trees["compiled"] = held.enter_context(compiled())
+            trees["compiled"] = held.enter_context(compiled(options.built))
         builds = {name: held.enter_context(Build(tree)) for name, tree in trees.items()}
         titles = head(list(builds))
         for build in builds.values():  # imports, data and caches are not timed

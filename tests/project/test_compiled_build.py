@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -16,6 +17,11 @@ from places import ROOT, SMALLEST, TESTS
 
 from afl_sim.scenario.bundled import scenario_folder
 
+COMPILED: tuple[str, ...] = next(
+    ast.literal_eval(node.value)
+    for node in ast.parse((ROOT / "hatch_build.py").read_text()).body
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMPILED"
+)
 COMPILER = (os.environ.get("CC") or "cc").split()[0]
 
 SAME = """
@@ -34,6 +40,36 @@ different = [
 ]
 print(json.dumps(different))
 """
+
+
+def test_no_class_of_python_derives_from_a_compiled_one() -> None:
+    """Such a class cannot be made; it is noticed only when it is."""
+    modules = {f"afl_sim.{name.replace('/', '.')}": f"{name}.py" for name in COMPILED}
+    compiled = {
+        (module, node.name)
+        for module, file in modules.items()
+        for node in ast.parse((ROOT / "afl_sim" / file).read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert ("afl_sim.world.tasks.task", "Task") in compiled
+    wrong = []
+    for file in [*(ROOT / "afl_sim").rglob("*.py"), *(TESTS / "support").rglob("*.py")]:
+        if ".".join(file.relative_to(ROOT).with_suffix("").parts) in modules:
+            continue
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        taken = {
+            name.asname or name.name
+            for node in nodes
+            if isinstance(node, ast.ImportFrom)
+            for name in node.names
+            if (node.module, name.name) in compiled
+        }
+        wrong += [
+            f"{file.relative_to(ROOT)}: {node.name}"
+            for node in nodes
+            if isinstance(node, ast.ClassDef) and taken & {ast.unparse(b) for b in node.bases}
+        ]
+    assert wrong == []
 
 
 @pytest.fixture(scope="module")
