@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.figures.panels import fit, virtual_time
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import short_names
 from afl_sim.analysis.series import horizon
 from afl_sim.analysis.theme import Style, note_left_out, themed
 from afl_sim.analysis.transfers import DIRECTIONS, Occupancy, transfer_batches
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
