@@ -37,7 +37,8 @@ def network(
     Left, bytes (MB, 10^6) by direction over virtual time (s). In the middle, how many transfers
     are under way on average in each of 120 spans, and thin, those in line for the server's link
     where it serves first come, first served. Right, where transfers contend for the server's links,
-    the share of their capacity (%) in use.
+    the share of their capacity (%) in use. Transfers that had not ended when the run did are not
+    counted, so that lines may fall at the end.
 
     Raises:
         CannotDraw: no run has a transfer that took time.
