@@ -127,7 +127,7 @@ class Executor(Protocol):
 class Job:
     """The numeric half of a dispatched task: what to train, and the future of its result."""
 
-    __slots__ = ("future", "task")
+    __slots__ = ("__weakref__", "future", "task")
 
     def __init__(self, task: TrainingTask) -> None:
         self.task = task

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from afl_sim.errors import OwnRuleError, ScenarioError
+from afl_sim.errors import InputError, OwnRuleError, ScenarioError
 from afl_sim.lazy import nn, torch
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.form import SampleForm
@@ -18,6 +18,7 @@ from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.personal import TUNED, PersonalParts, parts_named
 from afl_sim.learning.partition import Partition
 from afl_sim.learning.training.attackers import attackers_of, poisoned
+from afl_sim.machine import rounds_to_nearest
 from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.bits import check_bits, check_device
 from afl_sim.run.kinds import strategy_of
@@ -30,13 +31,19 @@ from afl_sim.streams import Streams
 
 
 def check_mode(scenario: Scenario, timing_only: bool) -> None:
-    """Refuse what cannot run without training, or without a GPU.
+    """Refuse what cannot run without training, without a GPU, or with other rounding.
 
     Raises:
+        InputError: this thread does not round to nearest.
         ScenarioError: without training: the strategy or the selection of clients reads training
             results, or only metrics would stop the run. With training: the device is missing, or
             the run cannot have the portable bits that it asks for.
     """
+    if not rounds_to_nearest():
+        raise InputError(
+            "floating-point numbers are not rounded to nearest in this thread, so that results "
+            "would differ; expected the usual rounding, fesetround(FE_TONEAREST) of the C library"
+        )
     if not timing_only:
         check_device(scenario.numerics.device)
         check_bits(scenario)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.durations import Durations
-from afl_sim.world.clients.legs import Legs, Pause
+from afl_sim.world.clients.legs import Legs, Pause, Place
 from afl_sim.world.clients.undisturbed import LogAhead, Undisturbed
 from afl_sim.world.clients.varying_durations import Direction, VaryingDurations
 from afl_sim.world.clock import Clock
@@ -145,6 +145,22 @@ class Fleet(Legs):
             direction = self._own_transfer(pause)
             if direction is not None:
                 self._varying.interrupt(task, direction, self.env.now_us)
+
+    def place(self, task: Task) -> Place:
+        """Where an interrupted task is, by what does not depend on when it will go on."""
+        pause = self._paused[task]
+        if task.phase is Phase.COMPUTING:
+            if pause.then is None:  # it waits for a poll
+                if sum(self._done(task)) == task.steps + task.extra_steps:
+                    return (task.phase,)
+                return task.phase, pause.since_us - task.computing_since_us
+            if pause.then == self._start_uploading and self._compute(task.client).varies:
+                return task.phase, task.worked_us
+        elif self._varying is not None and self._own_transfer(pause) is not None:
+            left = self._varying.left(task)
+            if left is not None:
+                return task.phase, task.attempt, left
+        return super().place(task)
 
     def resume(self, task: Task) -> bool:
         """Go on where the task was interrupted; how long a transfer still takes may be new."""

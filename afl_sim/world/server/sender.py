@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from operator import itemgetter
 
 from afl_sim.errors import ScheduleError
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
-from afl_sim.world.clients.churn import Churn, Leaving
+from afl_sim.world.clients.churn import Churn, Leaving, Stays
 from afl_sim.world.clients.fleet import Fleet, Reports
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clock import Clock
@@ -198,15 +199,29 @@ class Sender:
             self._learner.recall(task)
             self.fleet.send_back(task)
 
-    def awaiting_polls(self) -> tuple[int, int] | None:
-        """The steps that all clients have done, and how often they have come or left so far.
-
-        None if one of them has a task that ends without a poll.
-        """
+    def all_await_polls(self) -> bool:
+        """Whether all tasks in flight have reached their clients, and compute until polled."""
         tasks = self._ledger.in_flight
-        if not tasks or not all(task.pollable for task in tasks):
+        return all(task.pollable and task.phase is Phase.COMPUTING for task in tasks)
+
+    def stays_in_vain(self) -> tuple[int, Task] | None:
+        """For how many stays of its client each task has got no further, at least; and one task.
+
+        They are counted from the first call on, and anew after `forget_stays`. None if there is no
+        task, or no client leaves during one.
+        """
+        if self._churn is None:
             return None
-        return sum(map(self.fleet.steps_done, tasks)), self._ledger.comings
+        if self._churn.stays is None:
+            self._churn.stays = Stays()
+        stays = self._churn.stays
+        found = ((stays.in_vain(task), task) for task in self._ledger.in_flight)
+        return min(found, key=itemgetter(0), default=None)
+
+    def forget_stays(self) -> None:
+        """Count no stays for now."""
+        if self._churn is not None:
+            self._churn.stays = None
 
     @property
     def cut_short(self) -> int:
