@@ -16,7 +16,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 COMPILED = (
-    "global_model/null",
     "recording/events",
     "recording/rows_ahead",
     "scenario/distributions/draws",
@@ -24,6 +23,7 @@ COMPILED = (
     "world/clients/durations",
     "world/clients/fleet",
     "world/clients/idle",
+    "world/clients/journeys",
     "world/clients/legs",
     "world/clients/presence",
     "world/clients/queueing",
@@ -31,19 +31,25 @@ COMPILED = (
     "world/clients/undisturbed",
     "world/clients/varying_durations",
     "world/clock",
+    "world/each_version",
     "world/links/network",
     "world/links/varying",
     "world/microseconds",
     "world/server/adaptive",
+    "world/server/dispatcher",
     "world/server/idle_waits",
     "world/server/inbox",
+    "world/server/knowledge",
     "world/server/ledger",
     "world/server/sender",
     "world/server/server",
     "world/server/statistics",
     "world/server/versions",
     "world/server/waiting",
+    "world/stopping",
     "world/tasks/compute",
+    "world/tasks/speeds",
+    "world/tasks/task",
     "world/tasks/workload",
 )
 """What is compiled. A class and its subclasses go together."""

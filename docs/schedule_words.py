@@ -1,4 +1,4 @@
-"""The table of the words of a schedule in docs/schedules.md, from the protocol that types them."""
+"""The table of the words of a schedule in docs/schedules.md, from the protocols that type them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import inspect
 import re
 from pathlib import Path
 
+from afl_sim.strategies.server_knowledge import ServerKnowledge
 from afl_sim.strategies.server_view import OLDER_WORDS, ServerView
 
 PAGE = Path(__file__).resolve().parent / "schedules.md"
-BEGIN = "<!-- The table is made from afl_sim/strategies/server_view.py by docs/generate.py. -->"
+BEGIN = "<!-- The table is made from afl_sim/strategies/server_*.py by docs/generate.py. -->"
 END = "<!-- End of the table. -->"
 
 
@@ -23,10 +24,11 @@ def page() -> str:
 
 
 def table() -> str:
-    """The words with what their docstrings say, in the protocol's order."""
+    """The words with what their docstrings say, in the protocols' order."""
     rows = [
         f"| `{_usage(name, member)}` | {_meaning(member)} |"
-        for name, member in vars(ServerView).items()
+        for protocol in (ServerKnowledge, ServerView)
+        for name, member in vars(protocol).items()
         if not name.startswith("_") and name not in OLDER_WORDS
     ]
     return "\n".join(["| word | what it does |", "|---|---|", *rows]) + "\n"

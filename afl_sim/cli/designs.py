@@ -52,7 +52,7 @@ def design(
 ) -> None:
     """Find the strategy and the settings that reach a target at the least cost."""
     with importing():
-        from afl_sim.design.problem import read_problem
+        from afl_sim.design.reading import read_problem
         from afl_sim.design.solving import Options
         from afl_sim.scenario.bundled import find_scenario
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from afl_sim.design.problem import read_problem
+from afl_sim.design.reading import read_problem
 from afl_sim.design.solution import Solution, load_design
 from afl_sim.design.solving import Options, place_of, solve
 from afl_sim.scenario import Scenario

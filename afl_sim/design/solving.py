@@ -13,9 +13,10 @@ from typing import Any
 
 from afl_sim.design import ends, results
 from afl_sim.design.admissible import admissible
-from afl_sim.design.problem import Problem, read_problem
+from afl_sim.design.problem import Problem
 from afl_sim.design.proposals import Proposals, import_optuna
 from afl_sim.design.ranking import Placed, ranking, trades
+from afl_sim.design.reading import read_problem
 from afl_sim.design.reasons import profile, rivals, sentences
 from afl_sim.design.report import REPORT, write_report
 from afl_sim.design.search import Search, Ways, search

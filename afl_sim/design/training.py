@@ -171,7 +171,7 @@ def team(
         yield Team(folder, None, False, stop_wanted)
         return
     numerics = tuple(dict.fromkeys(effective_numerics(each) for each in scenarios))
-    with deterministic(), worker_pool(execution, numerics) as pool:
+    with deterministic(), worker_pool(execution, numerics, stop_wanted=stop_wanted) as pool:
         pool.ahead = 1
         yield Team(folder, pool, execution.executor == "ray", stop_wanted)
 

@@ -128,7 +128,7 @@ def _simulate(
 ) -> Run:
     began = perf_counter()
     check_before_data(scenario, timing_only)
-    with _place_of_work(scenario, timing_only, executors) as chosen:
+    with _place_of_work(scenario, timing_only, executors, observer) as chosen:
         prepared = prepare(scenario, timing_only)
         check_attendance(scenario, prepared.partition.size)
         identity = identity_of(scenario, timing_only)
@@ -210,7 +210,7 @@ def resume(
         restore(found, scenario, lost)
         return load_run(path)
     observer = Observer(progress, stop_wanted, notice=notice)
-    with _place_of_work(scenario, timing_only, executors) as chosen:
+    with _place_of_work(scenario, timing_only, executors, observer) as chosen:
         prepared = prepare(scenario, timing_only)
         folder = RunFolder.open(found.path)
         with folder.locked():
@@ -232,7 +232,7 @@ def resume(
 
 @contextmanager
 def _place_of_work(
-    scenario: Scenario, timing_only: bool, executors: Executors | None
+    scenario: Scenario, timing_only: bool, executors: Executors | None, observer: Observer
 ) -> Iterator[Executors | None]:
     """The run's arithmetic, and workers if the scenario asks for some, while the block lasts.
 
@@ -244,7 +244,7 @@ def _place_of_work(
         return
     from afl_sim.run.place import place_of_work  # the door to PyTorch
 
-    with place_of_work(scenario, executors) as chosen:
+    with place_of_work(scenario, executors, observer.stop_wanted) as chosen:
         yield chosen
 
 

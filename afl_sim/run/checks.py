@@ -191,3 +191,30 @@ def evaluation_problems(scenario: Scenario, available: int | None) -> Iterator[P
             f"{settings.samples} is more than the {settings.on} set has; expected at most "
             f"{available}",
         )
+
+
+def check_public(scenario: Scenario, form: SampleForm, held_out: int | None) -> None:
+    """Refuse a batch that server and clients cannot have in common.
+
+    Args:
+        scenario: whose strategy may have such a batch.
+        form: of its samples.
+        held_out: how many samples ``data.validation`` holds out; None if that is not known yet.
+
+    Raises:
+        ScenarioError: noise is no such sample, or fewer samples are held out.
+    """
+    public = strategy_of(scenario).public_batch
+    if public is None:
+        return
+    plain = form.vocabulary is None and form.target in ("class", "number")
+    if public.source == "noise" and not plain:
+        raise ScenarioError(
+            f"strategy: its common batch is noise, which cannot stand for {form.inputs} with "
+            f"{form.labels}; expected samples of data.validation"
+        )
+    if public.source == "validation" and held_out is not None and held_out < public.samples:
+        raise ScenarioError(
+            f"strategy: its common batch has {public.samples} samples of data.validation, which "
+            f"holds out {held_out}; expected at most {held_out}, or a larger share"
+        )

@@ -60,7 +60,11 @@ def supply_of(data: DataSpec) -> Supply:
 
 
 @contextmanager
-def executors_of(execution: Execution, numerics: Sequence[Numerics]) -> Iterator[Executors]:
+def executors_of(
+    execution: Execution,
+    numerics: Sequence[Numerics],
+    stop_wanted: Callable[[], bool] | None,
+) -> Iterator[Executors]:
     """The executors that the section ``execution`` asks for, while the block lasts.
 
     Batched training stays in this process, whatever the section asks for.
@@ -68,12 +72,13 @@ def executors_of(execution: Execution, numerics: Sequence[Numerics]) -> Iterator
     Args:
         execution: the section.
         numerics: of the runs.
+        stop_wanted: as for `worker_pool`.
 
     Raises:
-        InputError: as `worker_pool`.
+        InputError, KeyboardInterrupt: as `worker_pool`.
     """
     if execution.executor == "inline" or any(each.mode == "batched" for each in numerics):
         yield inline
         return
-    with worker_pool(execution, numerics) as pool:
+    with worker_pool(execution, numerics, stop_wanted=stop_wanted) as pool:
         yield pooled(pool)

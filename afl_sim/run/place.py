@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from afl_sim.execution.numerics import deterministic
@@ -13,17 +13,22 @@ from afl_sim.scenario import Scenario
 
 
 @contextmanager
-def place_of_work(scenario: Scenario, executors: Executors | None) -> Iterator[Executors]:
+def place_of_work(
+    scenario: Scenario,
+    executors: Executors | None,
+    stop_wanted: Callable[[], bool] | None,
+) -> Iterator[Executors]:
     """The run's arithmetic, and workers if the scenario asks for some, while the block lasts.
 
     Args:
         scenario: the run's.
         executors: makes the executor of the run; None for the one that the scenario names.
+        stop_wanted: whether the run should stop; asked while its workers start.
     """
     with ExitStack() as held:
         held.enter_context(deterministic(scenario.numerics.device))
         if executors is None:
             numerics = [effective_numerics(scenario)]
-            executors = held.enter_context(executors_of(scenario.execution, numerics))
+            executors = held.enter_context(executors_of(scenario.execution, numerics, stop_wanted))
         held.enter_context(arithmetic_of(effective_bits(scenario).portable))
         yield executors

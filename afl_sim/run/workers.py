@@ -19,7 +19,10 @@ _TRAINING = "afl_sim.run.recipe"
 
 @contextmanager
 def worker_pool(
-    execution: Execution, numerics: Sequence[Numerics], modules: Sequence[str] = ()
+    execution: Execution,
+    numerics: Sequence[Numerics],
+    modules: Sequence[str] = (),
+    stop_wanted: Callable[[], bool] | None = None,
 ) -> Iterator[WorkerPool]:
     """Workers, while the block lasts; Ctrl-C ends them at once.
 
@@ -27,9 +30,11 @@ def worker_pool(
         execution: which kind, and how many.
         numerics: of the runs; none, if nothing is trained. Worker processes then import no PyTorch.
         modules: what worker processes need besides; it is imported once for all of them.
+        stop_wanted: whether to stop; asked while a cluster has not yet started a worker.
 
     Raises:
         InputError: there is no such cluster, or its numerics differ from this machine's.
+        KeyboardInterrupt: a stop was wanted before there was a worker.
     """
     if execution.executor == "ray":
         from afl_sim.execution.workers.ray import cluster
@@ -37,7 +42,7 @@ def worker_pool(
         with cluster(execution.ray_address, execution.workers) as found:
             workers = max(1, min(execution.workers, found.processors))
             with _running(partial(found.seat, numerics), workers, numerics) as pool:
-                pool.wait_for_worker(_ROOM_WITHIN)
+                pool.wait_for_worker(_ROOM_WITHIN, stop_wanted)
                 yield pool
         return
     training = [_TRAINING] if numerics else []

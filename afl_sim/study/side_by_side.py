@@ -56,7 +56,7 @@ def run_side_by_side(
     outcomes: dict[str, Outcome] = {}
     with (
         _settings(options),
-        worker_pool(execution, numerics, [whole_runs.__name__]) as pool,
+        worker_pool(execution, numerics, [whole_runs.__name__], options.stop_wanted) as pool,
         ThreadPoolExecutor(min(pool.workers, len(cases)), "run") as threads,
     ):
         away = execution.executor == "ray"

@@ -20,15 +20,14 @@ from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.strategies.base import Strategy
 from afl_sim.testing.comparing import close, same
 from afl_sim.testing.pure import aggregate_is_pure, hooks_are_pure
+from afl_sim.testing.quadratics import INITIAL, targets
 from afl_sim.testing.toy import (
-    INITIAL,
     Case,
     Whimsical,
     calls_of,
     executor_of,
     learner_of,
     pooled_executor_of,
-    targets,
     turn,
 )
 from afl_sim.world.server.statistics import Counts

@@ -1,7 +1,7 @@
 """A strategy's whole run on a toy problem: real schedules, real aggregation, no network.
 
-Client i minimises ``f_i(w) = 1/2 |w - t_i|^2`` over vectors of three numbers, by exact gradient
-descent. A run of some dozens of versions takes milliseconds.
+The problem is that of `afl_sim.testing.quadratics`. A run of some dozens of versions takes
+milliseconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.execution.numerics import fingerprint
@@ -23,12 +23,8 @@ from afl_sim.execution.workers.pool import WorkerPool
 from afl_sim.execution.workers.processes import ProcessSeat
 from afl_sim.global_model.guard import Guard
 from afl_sim.global_model.learner import TrainingLearner
-from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.attackers import Attackers, attackers_of
 from afl_sim.learning.training.compressors import Compressor
-from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
-from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Numerics, Scenario, ValidationContext
@@ -40,14 +36,19 @@ from afl_sim.scenario.sections.controllers import Controller
 from afl_sim.scenario.sections.selection import Selection
 from afl_sim.strategies.base import Population, Strategy, Update
 from afl_sim.streams import Streams
+from afl_sim.testing.quadratics import (
+    INITIAL,
+    SIZE,
+    STEPS,
+    Quadratics,
+    Unjudged,
+    layout,
+    targets,
+)
 from afl_sim.world.event_kinds import AGGREGATED
 from afl_sim.world.server.statistics import Counts
 from afl_sim.world.world import World
 
-SIZE = 3
-LR = 0.3
-STEPS = 4
-INITIAL = torch.tensor([1.0, -2.0, 0.5])
 WORKERS = 2
 _SAMPLES = (1, 3, 2, 5)  # that clients hold, in turn
 _SECONDS = (1, 2, 2, 3, 5, 1, 4, 8)  # a task's duration, in turn: full of ties
@@ -95,57 +96,6 @@ class Trail:
     staleness: list[int] = field(default_factory=list)
 
 
-def layout() -> ParameterVector:
-    """Three parameters, and a buffer."""
-    model = nn.Module()
-    model.weight = nn.Parameter(INITIAL.clone())
-    model.register_buffer("gradient", torch.zeros(1))
-    return ParameterVector(model)
-
-
-class Quadratics:
-    """Stands where a `LocalTrainer` stands.
-
-    The vector's last entry travels as a buffer does; 1 says that tasks return gradients.
-
-    Args:
-        targets: shape (clients, 3): t_i.
-    """
-
-    layout = layout()
-    learning_rate = LR
-
-    def __init__(self, targets: Tensor) -> None:
-        self._targets = targets
-
-    def train(
-        self,
-        client: int,
-        task: int,
-        steps: int,
-        start: Tensor,
-        anchor: Tensor,
-        lr_factor: float,
-        correction: Tensor | None = None,
-        phase: Phase = ORDINARY,
-    ) -> LocalResult:
-        """Gradient descent, or -g at the start."""
-        begin, target = start[:SIZE], self._targets[client]
-        shift = 0.0 if correction is None else correction
-        if not steps:
-            return LocalResult(start, torch.zeros(SIZE), float("nan"))
-        loss = float(((begin - target) ** 2).sum() / 2)
-        if start[SIZE]:
-            return LocalResult(start, target - begin - shift, loss)
-        end = begin
-        fresh = phase.fresh
-        for step in range(1, steps + 1):
-            end = end - LR * lr_factor * (end - target + shift)
-            if fresh is not None and step == fresh.after:
-                end = (1 - fresh.weight) * end + fresh.weight * fresh.model[:SIZE]
-        return LocalResult(torch.cat([end, start[SIZE:]]), end - begin, loss)
-
-
 class Whimsical(Guard):
     """Refuses one update in three, and now and then all of a version."""
 
@@ -155,28 +105,9 @@ class Whimsical(Guard):
         return (version + update.client) % 3 != 0 and version % 4 != 3
 
 
-class _Unjudged:
-    """Stands where an evaluator stands."""
-
-    def evaluate(self, vector: Tensor) -> Scores:
-        """Nothing worth knowing."""
-        return Scores(0.0, 0.0, ())
-
-
-def targets(clients: int, kind: str) -> Tensor:
-    """Everybody's optimum: ``same`` for all, ``spread`` about that, or where the run ``starts``."""
-    if kind == "starts":
-        return INITIAL.repeat(clients, 1)
-    common = torch.tensor([3.0, 1.0, -1.0])
-    if kind == "same":
-        return common.repeat(clients, 1)
-    draws = Streams(7).generator("toy").normal(size=(clients, SIZE))
-    return common + torch.from_numpy(draws).to(torch.float32)
-
-
 def _runner(clients: int, kind: str, rule: Rule | None) -> TaskRunner:
     trainer: Any = Quadratics(targets(clients, kind))
-    evaluator: Any = _Unjudged()
+    evaluator: Any = Unjudged()
     return TaskRunner(trainer, evaluator, _compressor(rule), False, _attackers(rule, clients))
 
 
@@ -208,7 +139,7 @@ def pooled_executor_of(clients: int, rule: Rule | None = None) -> Executor:
 def executor_of(clients: int, kind: str, rule: Rule | None = None) -> InlineExecutor:
     """Training in this process."""
     trainer: Any = Quadratics(targets(clients, kind))
-    evaluator: Any = _Unjudged()
+    evaluator: Any = Unjudged()
     attackers = _attackers(rule, clients)
     return InlineExecutor(trainer, evaluator, _compressor(rule), False, attackers)
 

@@ -20,9 +20,10 @@ from afl_sim.world.availability.timelines import Always
 from afl_sim.world.clients.attendance import attendance, in_parts
 from afl_sim.world.clients.churn import Leaving, OnLeave
 from afl_sim.world.clients.durations import Durations
-from afl_sim.world.clients.fleet import Fleet, Reports
+from afl_sim.world.clients.fleet import Fleet
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.journeys import Reports
 from afl_sim.world.clients.memory import WithoutSome
 from afl_sim.world.clients.next_draws import NextDraws
 from afl_sim.world.clients.next_tasks import MOST_CLIENTS, NextTasks

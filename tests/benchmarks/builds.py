@@ -38,8 +38,15 @@ def tree_of(commit: str) -> Iterator[Path]:
 
 
 @contextmanager
-def compiled() -> Iterator[Path]:
-    """This package with its schedules compiled, in a temporary folder while the block lasts."""
+def compiled(built: Path | None = None) -> Iterator[Path]:
+    """This package with its schedules compiled, in a temporary folder while the block lasts.
+
+    Args:
+        built: a folder that has it already: its wheel, unpacked.
+    """
+    if built is not None:
+        yield built
+        return
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, HERE],

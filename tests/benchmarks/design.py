@@ -29,8 +29,9 @@ from typing import Any
 
 from afl_sim.analysis.statistics import student_interval
 from afl_sim.cli import app
-from afl_sim.design.problem import Problem, read_problem
+from afl_sim.design.problem import Problem
 from afl_sim.design.ranking import geometric_mean
+from afl_sim.design.reading import read_problem
 from afl_sim.design.results import read_index
 from afl_sim.design.training import advance
 from afl_sim.recording import load_head, load_run

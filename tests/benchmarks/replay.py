@@ -26,6 +26,7 @@ def measure(
     cases: Sequence[tuple[str, int]] = (("fedbuff", 50_000), ("fedasync", 50_000)),
     rounds: int = 3,
     with_compiled: bool = False,
+    built: Path | None = None,
 ) -> Section:
     """Interrupt runs after so many updates, and time how they are resumed.
 
@@ -34,6 +35,7 @@ def measure(
         cases: strategies and numbers of updates.
         rounds: turns of each build.
         with_compiled: measure the compiled build, too.
+        built: where that is already.
     """
     rows = []
     with ExitStack() as held:
@@ -44,12 +46,14 @@ def measure(
             earlier = held.enter_context(tree_of(EARLIER))
             builds[EARLIER] = held.enter_context(Build(earlier, _JOBS))
         if with_compiled:
-            builds["compiled"] = held.enter_context(Build(held.enter_context(compiled()), _JOBS))
+            builds["compiled"] = held.enter_context(
+                Build(held.enter_context(compiled(built)), _JOBS)
+            )
         for strategy, updates in cases:
             folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
             rows.append(_row(builds, strategy, updates, rounds, folder))
             print(" | ".join(rows[-1]), flush=True)
-    others = [name for name in builds if name != "this build"]
+    others = [name for name in builds if name != EARLIER and EARLIER in builds]
     return Section(
         "Replay of a schedule",
         "python tests/benchmarks/replay.py",
@@ -58,15 +62,15 @@ def measure(
             "updates",
             *(f"{name}, s" for name in builds),
             "schedule alone, s",
-            *(f"ratio, {name}" for name in others),
+            *(f"{name} to {EARLIER}" for name in others),
         ),
         rows,
         (
             "Processor time from `resume` to the first task that is given to an executor, of runs "
             "with 1,000 of 10,000 clients in flight. Their checkpoint is that of a run of "
             "logistic regression whose clients do no step. Times are of the shortest of "
-            f"{rounds} turns, ratios are of this build's time to another's, as medians over turns."
-            " The schedule alone is this build's timing-only run of as many updates.",
+            f"{rounds} turns, ratios of times are medians over turns. The schedule alone is this "
+            "build's timing-only run of as many updates.",
         ),
     )
 
@@ -96,8 +100,11 @@ def _row(
             "million-clients.yaml", *settings, f"stop.updates={updates}"
         )
         seconds["alone"].append(alone["cpu"])
-    here = seconds["this build"]
-    ratios = [median_ratio(here, seconds[name]) for name in builds if name != "this build"]
+    ratios = [
+        median_ratio(seconds[name], seconds[EARLIER])
+        for name in builds
+        if name != EARLIER and EARLIER in builds
+    ]
     return (
         strategy,
         f"{updates:,}",
@@ -114,10 +121,11 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=50_000, help="before the interruption")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each build")
     parser.add_argument("--compiled", action="store_true", help="measure the compiled build, too")
+    parser.add_argument("--built", type=Path, help="where its wheel is unpacked already")
     options = parser.parse_args()
     chosen = [options.strategy] if options.strategy else list(_STRATEGIES)
     cases = [(strategy, options.updates) for strategy in chosen]
-    section = measure(options.quick, cases, options.rounds, options.compiled)
+    section = measure(options.quick, cases, options.rounds, options.compiled, options.built)
     print(f"{section.markdown()}\n\nOn: {machine()}")
 
 

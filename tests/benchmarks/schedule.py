@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from builds import EARLIER, HERE, Build, compiled, tree_of
 from measuring import Section, machine, median_ratio
@@ -36,10 +38,12 @@ def measure(
     in_flight: Sequence[int] = (100, 1_000, 10_000),
     updates: int = 100_000,
     turns: int = 5,
+    built: Path | None = None,
 ) -> Section:
     """Time the schedules of some strategies, at several numbers of clients in flight.
 
     ``quick`` is for a rough figure of this build alone; the other settings have no say then.
+    ``built`` is where the compiled build is already.
     """
     if quick:
         in_flight, updates, turns = (100,), 2_000, 1
@@ -49,12 +53,13 @@ def measure(
         if not quick:  # which has to work without the history, too
             earlier = held.enter_context(tree_of(EARLIER))
             builds[EARLIER] = held.enter_context(Build(earlier))
-            builds["compiled"] = held.enter_context(Build(held.enter_context(compiled())))
+            builds["compiled"] = held.enter_context(Build(held.enter_context(compiled(built))))
         for build in builds.values():  # imports, data and caches are not timed
             build.schedule(_SCENARIO, *settings("fedbuff", 20, 1_000))
         for clients in in_flight:
             for strategy in strategies:
                 rows.append(_row(builds, strategy, clients, updates, turns))
+                print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     compared = "" if quick else f" The build of {EARLIER} runs beside this one, turn by turn."
     return Section(
         "Schedules without training",
@@ -105,16 +110,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less than a minute; a rough figure")
     parser.add_argument("--strategy", choices=_STRATEGIES, help="only rows of this one")
-    parser.add_argument("--clients", type=int, help="only rows with so many clients in flight")
+    parser.add_argument(
+        "--clients", type=int, nargs="+", help="only rows with so many clients in flight"
+    )
     parser.add_argument("--updates", type=int, default=100_000, help="of each run")
     parser.add_argument("--turns", type=int, default=5, help="turns of each build")
+    parser.add_argument("--built", type=Path, help="where the compiled wheel is unpacked already")
     asked = parser.parse_args()
     section = measure(
         asked.quick,
         [asked.strategy] if asked.strategy else tuple(_STRATEGIES),
-        [asked.clients] if asked.clients else (100, 1_000, 10_000),
+        asked.clients or (100, 1_000, 10_000),
         asked.updates,
         asked.turns,
+        asked.built,
     )
     print(f"{section.markdown()}\n\nOn: {machine()}")
 

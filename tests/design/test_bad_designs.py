@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from designs import BASE, SMALL, design
 
-from afl_sim.design.problem import read_problem
 from afl_sim.design.proposals import import_optuna
+from afl_sim.design.reading import read_problem
 from afl_sim.design.solving import Options, solve
 from afl_sim.errors import InputError, ScenarioError
 

@@ -26,7 +26,7 @@ from afl_sim import (
     run_study,
     simulate,
 )
-from afl_sim.design.problem import read_problem
+from afl_sim.design.reading import read_problem
 from afl_sim.design.schedule import Schedules
 from afl_sim.design.solving import Options, solve
 from afl_sim.design.training import advance

@@ -6,7 +6,7 @@ import pytest
 from designs import BASE, design
 
 from afl_sim.design.ends import at_ends, sentences
-from afl_sim.design.problem import read_problem
+from afl_sim.design.reading import read_problem
 
 VARY = """\
     strategy:

@@ -8,7 +8,7 @@ from typing import Any
 
 from designs import BASE, design
 
-from afl_sim.design.problem import read_problem
+from afl_sim.design.reading import read_problem
 from afl_sim.design.space import Space
 from afl_sim.design.vary import space_of
 from afl_sim.scenario.yaml.nodes import compose, plain

@@ -11,7 +11,7 @@ from event_loop import Faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_worlds import outcome_of, strategies
-from world_runs import Outcome, scenario
+from world_runs import Outcome, run, scenario
 
 from afl_sim.scenario import Scenario
 
@@ -81,3 +81,19 @@ def test_a_scripted_fleet_has_the_same_log(cases: str, data: st.DataObject) -> N
     fleet, (block, _, _) = data.draw(getattr(parity_cases, cases)())
     fleet = replace(fleet, faults=Faults())
     assert_same(fleet.simulated(block), fleet.simulated(block, foresees=False))
+
+
+def test_a_crowded_beginning_is_no_reason_to_foresee_nothing_afterwards() -> None:
+    """All are downloaded at one instant, at which another update arrives."""
+    world = scenario(
+        6000,
+        strategy={"kind": "fedbuff", "concurrency": 3000, "buffer_size": 100},
+        compute={"seconds_per_task": 0, "jitter_seconds": {"dist": "expon"}},
+        down=1,
+        up={"latency": {"dist": "expon"}},
+        stop={"updates": 30_000},
+    )
+    foreseen, events = run(world), run(world, foresees=False)
+    assert_same(foreseen, events)
+    entries, usual = (each.world._env.number for each in (foreseen, events))
+    assert entries < 0.6 * usual

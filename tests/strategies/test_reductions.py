@@ -15,7 +15,8 @@ from afl_sim.scenario import Scenario, ValidationContext
 from afl_sim.strategies import Strategy, strategies
 from afl_sim.testing import toy
 from afl_sim.testing.checks import close
-from afl_sim.testing.toy import Case, Trail, calls_of, executor_of, learner_of, targets, turn
+from afl_sim.testing.quadratics import targets
+from afl_sim.testing.toy import Case, Trail, calls_of, executor_of, learner_of, turn
 
 
 def made(kind: str, **settings: Any) -> Strategy:

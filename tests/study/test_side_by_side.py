@@ -165,7 +165,8 @@ def test_a_whole_run_is_brought_from_a_workers_own_folder(tmp_path: Path) -> Non
     place = tmp_path / "run"
     reports: list[Any] = []
     with worker_pool(Execution(executor="processes", workers=1), [Numerics()]) as pool:
-        stopping = Options(stop_wanted=lambda: True)
+        # As soon as the worker has begun; before that there would be no run.
+        stopping = Options(stop_wanted=lambda: any(each.jobs for each in pool._stations))
         with pytest.raises(KeyboardInterrupt):
             run_whole_away(pool, case, place, stopping, reports.append)
         begun = load_run(place)

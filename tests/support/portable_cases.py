@@ -402,7 +402,7 @@ def unrecorded(scenario: Any) -> tuple[Any, list[Any]]:
             self._counted = None
 
     recorder = Unwritten()
-    with api._place_of_work(scenario, False, None) as chosen:
+    with api._place_of_work(scenario, False, None, api.Observer()) as chosen:
         prepared = api.prepare(scenario, False)
         observer = api.Observer(None, None, None)
         finished = api.run(prepared, recorder, chosen, observer, began=0.0)

@@ -16,6 +16,7 @@ from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from afl_sim.errors import AflSimError
@@ -108,28 +109,42 @@ class WorkerPool:
             supply: what a worker on another machine needs for it.
             on_message: takes the latest message that the function has left with ``line``.
             stop_wanted: what ``line.stop_wanted()`` returns to the function.
+
+        Raises:
+            KeyboardInterrupt: a stop was wanted while no worker had begun with it.
         """
         run = self.executor(_no_runner)
         pending = run.take_on(partial(call_request, supply, function, arguments), 0)
         try:
             while not run.wait(pending, _ASK_EVERY * max(1.0, self.workers / _CALLS)):
+                stopping = stop_wanted()
                 with self.lock:
                     station = self._station_of(pending)
-                message = None if station is None else station.seat.ask(stop_wanted())
+                    if station is None and stopping and not pending.done:
+                        pending.cancelled = True
+                        raise KeyboardInterrupt
+                message = None if station is None else station.seat.ask(stopping)
                 if message is not None:
                     on_message(message)
             return pending.result()
         finally:
             run.close()
 
-    def wait_for_worker(self, seconds: float) -> None:
+    def wait_for_worker(
+        self, seconds: float, stop_wanted: Callable[[], bool] | None = None
+    ) -> None:
         """Wait until the first worker has started.
 
         Raises:
             AflSimError: none has started in that time, or it is refused.
+            KeyboardInterrupt: a stop is wanted.
         """
-        if not self.first_ready.wait(seconds):
-            raise AflSimError(f"no worker could be started within {seconds:.0f} s")
+        end = monotonic() + seconds
+        while not self.first_ready.wait(max(0.0, min(_ASK_EVERY, end - monotonic()))):
+            if stop_wanted is not None and stop_wanted():
+                raise KeyboardInterrupt
+            if monotonic() >= end:
+                raise AflSimError(f"no worker could be started within {seconds:.0f} s")
         with self.lock:
             self.check()
 

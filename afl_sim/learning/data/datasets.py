@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from afl_sim.errors import DataError
-from afl_sim.lazy import Tensor, torch
+from afl_sim.lazy import torch
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.arrays import Arrays, content_key, holds, open_arrays, store_arrays
 from afl_sim.learning.data.content import data_digest
+from afl_sim.learning.data.conversion import convert_pool, scaling_of
 from afl_sim.learning.data.dataset import Dataset
 from afl_sim.learning.data.dataset_files import cache_for, made_from, read_images, read_labels
 from afl_sim.learning.data.form import form_of
-from afl_sim.learning.data.inputs import Inputs, RawInputs, Scaling, stays_raw
+from afl_sim.learning.data.inputs import Scaling
 from afl_sim.learning.data.mnist_cache import cache_folder
-from afl_sim.learning.data.normalization import normalization
 from afl_sim.learning.data.own_data import (
     forget_fields,
     is_source,
@@ -181,7 +181,7 @@ def _source_pool(spec: DataSpec, cache: Path) -> Dataset:
 @lru_cache(maxsize=2)
 def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
     if spec.dataset != "mnist" or spec.root is not None or spec.storage != "auto":
-        return _convert_pool(spec, cache)
+        return convert_pool(spec, cache)
     # The packaged files never change, so their conversion is stored: later starts need not convert
     # them, and processes share one copy.
     folder = cache / "arrays" / f"mnist-{spec.normalize}-{spec.pool}-{_STORED_FORM}"
@@ -190,7 +190,7 @@ def _read_pool(spec: DataSpec, cache: Path) -> Dataset:
         if made_from(arrays, spec, cache):
             return dataset_of_arrays(spec, arrays, folder)
         shutil.rmtree(folder, ignore_errors=True)
-    pool = _convert_pool(spec, cache)
+    pool = convert_pool(spec, cache)
     return store_pool(pool, folder) or pool
 
 
@@ -258,46 +258,6 @@ def dataset_of_arrays(spec: DataSpec, arrays: Arrays, folder: Path | None) -> Da
 
 def _file_name(spec: DataSpec) -> str:
     return "".join(sign if sign.isalnum() else "_" for sign in spec.title)
-
-
-def _convert_pool(spec: DataSpec, cache: Path) -> Dataset:
-    train, labels = read_images(spec, cache, train=True)
-    test, test_labels = read_images(spec, cache, train=False)
-    inputs: Inputs
-    test_inputs: Inputs
-    raw = stays_raw(spec.storage, train.numel() + test.numel())
-    if spec.pool == "train_and_test":
-        everything = torch.cat([train, test])
-        scaling = scaling_of(spec, train, everything)
-        inputs = RawInputs(everything, scaling) if raw else scaling.of(everything)
-        labels, test_inputs = torch.cat([labels, test_labels]), inputs[len(train) :]
-    else:
-        scaling = scaling_of(spec, train, train)
-        inputs, test_inputs = (
-            RawInputs(part, scaling) if raw else scaling.of(part) for part in (train, test)
-        )
-    return Dataset(
-        name=spec.title,
-        inputs=inputs,
-        labels=labels,
-        validation_inputs=inputs[:0],
-        validation_labels=labels[:0],
-        test_inputs=test_inputs,
-        test_labels=test_labels,
-        form=form_of(spec),
-    )
-
-
-def scaling_of(spec: DataSpec, train: Tensor, pool: Tensor) -> Scaling:
-    """How 8-bit images are normalised.
-
-    Args:
-        spec: the scenario's ``data`` section.
-        train: uint8 (n, C, H, W), the published training set.
-        pool: uint8 (n, C, H, W), the samples that clients get.
-    """
-    shift, scale = normalization(spec.normalize, train, pool)
-    return Scaling(shift, scale, spec.normalize == "unit_norm", of_bytes=True)
 
 
 def data_scaling(spec: DataSpec, cache: Path | None = None) -> Scaling | None:

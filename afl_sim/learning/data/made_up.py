@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from afl_sim.lazy import Tensor, torch
-from afl_sim.learning.data.datasets import scaling_of
+from afl_sim.learning.data.conversion import scaling_of
 from afl_sim.learning.data.form import IGNORED, SampleForm, form_of
 from afl_sim.scenario.sections.data import DataSpec
 

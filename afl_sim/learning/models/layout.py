@@ -41,11 +41,6 @@ class Layout:
         """P + B, all entries."""
         return sum(self.sizes)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the vector when it is sent: four for each entry."""
-        return 4 * self.size
-
     def trained_parts(self, vector: Tensor) -> list[Tensor]:
         """The trained parameters as views of a vector, each in the shape that the model has."""
         return [

@@ -12,6 +12,7 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.protocol import Availability
 from afl_sim.world.availability.timelines import returns
 from afl_sim.world.clients.fleet import Fleet
+from afl_sim.world.clients.legs import Place
 from afl_sim.world.clock import Clock, Wake
 from afl_sim.world.tasks.task import Phase, Task
 
@@ -47,6 +48,24 @@ class Notice(Protocol):
         """Log that a client came or left."""
 
 
+class Stays:
+    """How often tasks were interrupted, one time after the other, where they were before."""
+
+    def __init__(self) -> None:
+        self._last: dict[Task, tuple[Place, int]] = {}
+
+    def note(self, task: Task, place: Place) -> None:
+        """A task was interrupted there."""
+        before = self._last.get(task)
+        in_vain = before[1] + 1 if before is not None and before[0] == place else 0
+        self._last[task] = place, in_vain
+
+    def in_vain(self, task: Task) -> int:
+        """For how many stays of its client the task has got no further."""
+        last = self._last.get(task)
+        return 0 if last is None else last[1]
+
+
 class Churn:
     """Interrupts or ends the tasks of clients that leave.
 
@@ -60,6 +79,7 @@ class Churn:
         server: which is told.
 
     Attributes:
+        stays: how the tasks of clients that come and go get on, while that is counted.
         cut_short: how many tasks have been lost because their clients left.
         last_cut: the last of them, and how long its client was there for it, in microseconds.
     """
@@ -71,6 +91,7 @@ class Churn:
         self._fleet = fleet
         self._server = server
         self._punctual = fleet.punctual  # so that tasks due before need no event
+        self.stays: Stays | None = None
         self.cut_short = 0
         self.last_cut: tuple[Task, int] | None = None
 
@@ -135,6 +156,8 @@ class Churn:
             self._lose(task)
             return
         self._fleet.pause(task)
+        if self.stays is not None:
+            self.stays.note(task, self._fleet.place(task))
         timeout = self._env.timeout(back - now, task)
         timeout.callbacks.append(self._resume)
 

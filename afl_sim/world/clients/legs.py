@@ -15,6 +15,9 @@ from afl_sim.world.tasks.task import Phase, Task
 
 Then = Callable[[Task], None]
 
+Place = tuple[object, ...]
+"""How far a task has come: what it is compared by, and no more."""
+
 
 @dataclass
 class Pause:
@@ -61,6 +64,11 @@ class Legs:
         else:
             pause = Pause(now, 0, None, None)  # it waits for a poll
         self._paused[task] = pause
+
+    def place(self, task: Task) -> Place:
+        """Where an interrupted task is; equal if it was interrupted again no further on."""
+        pause = self._paused[task]
+        return task.phase, task.attempt, pause.then, pause.left_us
 
     def resume(self, task: Task) -> bool:
         """Go on where the task was interrupted; returns whether it was recalled meanwhile.

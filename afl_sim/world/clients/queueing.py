@@ -12,8 +12,9 @@ from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.availability.protocol import Availability
 from afl_sim.world.clients.durations import Durations
-from afl_sim.world.clients.fleet import Fleet, Reports
+from afl_sim.world.clients.fleet import Fleet
 from afl_sim.world.clients.idle import IdleClients
+from afl_sim.world.clients.journeys import Reports
 from afl_sim.world.clients.presence import Presence
 from afl_sim.world.clients.selection import Selector
 from afl_sim.world.clock import Clock

@@ -12,7 +12,8 @@ from __future__ import annotations
 from afl_sim.world import event_kinds
 from afl_sim.world.availability.outages import Outages
 from afl_sim.world.clients.durations import Durations
-from afl_sim.world.clients.fleet import Fleet, Reports
+from afl_sim.world.clients.fleet import Fleet
+from afl_sim.world.clients.journeys import Reports
 from afl_sim.world.clients.legs import Pause
 from afl_sim.world.clock import Clock
 from afl_sim.world.tasks.faults import AnyFaults, Faults

@@ -27,7 +27,13 @@ from afl_sim.world.tasks.task import Entry, Phase, Task
 _pack: Final = ROW.pack
 
 _TRIED: Final = 256
-"""Tasks after which foreseeing stops if too many of them were disturbed."""
+"""Tasks after which foreseeing pauses if too many of them were disturbed."""
+
+_SHORTEST_PAUSE: Final = 1 << 12
+_LONGEST_PAUSE: Final = 1 << 16
+"""Tasks that are not foreseen then. Each pause is twice as long as the one before. A run may begin
+with thousands of tasks that are downloaded at the same instant, at which something else happens,
+and have no such instant ever after."""
 
 
 class LogAhead(Protocol):
@@ -92,7 +98,8 @@ class Undisturbed:
         self._then = self._end  # made once
         self._tasks = 0
         self._disturbed = 0
-        self._stopped = False  # so many were that foreseeing does not pay
+        self._left_out = 0  # tasks that are not foreseen, since too many were disturbed
+        self._pause = _SHORTEST_PAUSE
         env.watch(self._meet)
 
     def foresee(self, task: Task) -> bool:
@@ -105,12 +112,15 @@ class Undisturbed:
         """
         if not (task.compute_us and task.upload_us) or task.until_polled:
             return False
+        if self._left_out:
+            self._left_out -= 1
+            return False
         env = self._env
         due, sent = env.due, env.now_us
         downloaded = sent + task.download_us
         computed = downloaded + task.compute_us
         arrives = task.due_us
-        if self._stopped or computed > CLOCK_END:
+        if computed > CLOCK_END:
             return False
         crowded = downloaded in due or computed in due or arrives in due
         if crowded and not self._finds_room(downloaded, computed, arrives):
@@ -173,8 +183,7 @@ class Undisturbed:
         """From now on the ends of the task's legs are events."""
         if not task.foreseen:
             return
-        self._disturbed += 1
-        self._stopped = self._disturbed > self._tasks // 4 + _TRIED
+        self._count_disturbed()
         env, now = self._env, self._env.now_us
         arrives = task.due_us
         computed = arrives - task.upload_us
@@ -198,6 +207,14 @@ class Undisturbed:
         entry: Entry = (NORMAL, since, before, number, task)
         task.pending = entry
         env.put(task.leg_ends_us, entry)
+
+    def _count_disturbed(self) -> None:
+        if self._left_out:
+            return  # what was foreseen before the pause
+        self._disturbed += 1
+        if self._disturbed > self._tasks // 4 + _TRIED:
+            self._left_out, self._tasks, self._disturbed = self._pause, 0, 0
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def _end(self, task: Task) -> None:
         """A task arrives that nothing has disturbed."""

@@ -34,7 +34,6 @@ class Ledger:
         counts: what has happened to the tasks.
         in_flight: the tasks that were sent and have not ended, in order of dispatch.
         heard: if it is there, it gets the version at the last arrival of each client.
-        comings: how often clients have come or left while they had a task.
         work_done: gives the samples that a task has been trained on by now; if it is there, the row
             of a task that fails or is cancelled tells them.
     """
@@ -45,7 +44,6 @@ class Ledger:
         self.counts = Counts()
         self.in_flight: dict[Task, None] = {}
         self.heard: dict[int, int] | None = None
-        self.comings = 0
         self.work_done: Callable[[Task], int] | None = None
         self._env = env
         self._log = log
@@ -174,7 +172,6 @@ class Ledger:
             self._noted_us, self._noted = now, set()
         if (kind, client) not in self._noted:
             self._noted.add((kind, client))
-            self.comings += 1
             self.note(now, kind, client)
 
     def note(self, time_us: int, kind: int, client: int = -1, context: str | None = None) -> None:

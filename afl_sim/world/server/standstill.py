@@ -16,6 +16,10 @@ LIMIT_PER_CLIENT = 100
 """Tasks without use, updates that are not used, or events that change nothing, in a row. A run that
 makes progress has fewer."""
 
+STAYS = 1_000
+"""Stays of its client in a row in which a task gets no further. A task that only seldom does has
+fewer."""
+
 _COUNTED = ("versions", "updates", "samples")
 
 
@@ -63,7 +67,6 @@ class Standstill:
         self._idly = 0  # events since a task was sent or ended, or a client was known to come back
         self._back_us: int | None = None  # when the next client is back, if the server waits for it
         self._unpolled = 0  # events since a task was sent or ended
-        self._stood: tuple[int, int] | None = None  # steps done, and comings, a while ago
 
     def limit_to(self, limit: int) -> None:
         """Set the limit for a population of any size, in place of `LIMIT`."""
@@ -121,23 +124,27 @@ class Standstill:
         if self._idly > self._limit:
             self._refuse("the server goes on waiting, but no client has a task")
         if not self._unpolled:
-            self._stood = None
+            self._sender.forget_stays()
         elif self._unpolled > self._limit:
             self._unpolled = 0
-            self._look_at_polls()
+            self._look_at_stays()
 
-    def _look_at_polls(self) -> None:
-        """Refuse polls that find nobody, while clients come and go that have done all they can."""
-        now = self._sender.awaiting_polls()
-        if now is None:
+    def _look_at_stays(self) -> None:
+        """Refuse tasks none of which gets any further while its client is there."""
+        found = self._sender.stays_in_vain()
+        if found is None or found[0] < STAYS:
             return
-        steps, comings = now
-        if self._stood is not None and self._stood[0] == steps and self._stood[1] != comings:
+        stays, task = found
+        if self._sender.all_await_polls():
             self._refuse(
                 "all clients wait for a poll, but no poll finds one there, although they come and "
                 "go: it may be that they leave before, at each of their stays"
             )
-        self._stood = now
+        self._refuse(
+            f"clients come and go, but no task gets any further while its client is there: client "
+            f"{task.client} has stayed {stays:,} times since its task last did "
+            f"({task.phase.name.lower()}); perhaps a link carries nothing then, or its speed is 0"
+        )
 
     def _refuse(self, what: str) -> None:
         raise ScheduleError(

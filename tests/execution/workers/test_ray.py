@@ -198,6 +198,29 @@ def test_whole_runs_on_a_cluster_are_interrupted_and_gone_on_with(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("local")
+def test_a_run_for_which_the_cluster_has_no_room_is_stopped_by_the_first_signal(
+    tmp_path: Path,
+) -> None:
+    import ray
+
+    occupied = ray.util.placement_group([{"CPU": 1}] * 2)  # others use all of the cluster
+    assert occupied.wait(60)
+    try:
+        asked = iter([False, False])
+        options = Options(out=tmp_path / "out", stop_wanted=lambda: next(asked, True))
+        with pytest.raises(KeyboardInterrupt):
+            run_cases(study_of(tmp_path, FEDBUFF, QUAFL), options, lambda case: None)
+        scenario = load_scenario(SMALLEST, [*SETTINGS, "execution.executor=ray"])
+        with pytest.raises(KeyboardInterrupt):
+            simulate(scenario, tmp_path / "run", stop_wanted=lambda: True)
+    finally:
+        ray.util.remove_placement_group(occupied)
+    assert not (tmp_path / "run").exists()
+    assert not list((tmp_path / "out").glob("*/scenario.yaml"))
+
+
+@pytest.mark.slow
 def test_a_machine_that_dies_in_the_middle_changes_nothing(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster

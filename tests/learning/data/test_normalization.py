@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from afl_sim.learning.data.datasets import load_dataset, normalization
-from afl_sim.learning.data.normalization import of_unit_norm
+from afl_sim.learning.data.datasets import load_dataset
+from afl_sim.learning.data.normalization import normalization, of_unit_norm
 from afl_sim.scenario.sections.data import DataSpec
 from afl_sim.streams import Streams
 

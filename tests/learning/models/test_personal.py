@@ -56,7 +56,7 @@ def test_parts_have_the_tensors_that_they_name() -> None:
     mine = {"norm.weight", "norm.bias", "norm.running_mean", "norm.running_var", "head.bias"}
     assert set(parts.personal.names) == mine
     assert set(parts.shared.names) == {"body.weight", "body.bias", "head.weight"}
-    assert parts.shared.num_bytes == 4 * (12 + 4 + 8)
+    assert parts.shared.size == 12 + 4 + 8
 
 
 def test_without_buffers_to_share_the_shared_vector_is_of_parameters_alone() -> None:

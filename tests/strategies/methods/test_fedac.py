@@ -14,7 +14,8 @@ from afl_sim.errors import ScenarioError
 from afl_sim.run.api import load_scenario
 from afl_sim.strategies import FedAC, Update
 from afl_sim.strategies.base import Client, Work
-from afl_sim.testing.toy import Case, executor_of, learner_of, targets, turn
+from afl_sim.testing.quadratics import targets
+from afl_sim.testing.toy import Case, executor_of, learner_of, turn
 
 START = vec(0, 0)
 HALVES = FedAC(buffer_size=2, server_lr=1, beta1=0.5, beta2=0.75, eps=1e-30, least_similarity=0.25)

@@ -19,7 +19,8 @@ from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.run.api import load_scenario
 from afl_sim.strategies import FLANP, FedAvg, FedDyn, Scaffold, Strategy, Update
 from afl_sim.strategies.base import Client, Work
-from afl_sim.testing.toy import Case, calls_of, executor_of, learner_of, targets, turn
+from afl_sim.testing.quadratics import targets
+from afl_sim.testing.toy import Case, calls_of, executor_of, learner_of, turn
 
 START = vec(0, 0)
 

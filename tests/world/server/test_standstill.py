@@ -112,6 +112,109 @@ def test_polls_that_find_nobody_all_night_are_no_error(seconds: float) -> None:
     assert run(settings).ending.rule == "versions"
 
 
+DAYTIME = {"kind": "diurnal", "period": 10, "share": 0.3, "phase": 0, "on_leave": "paused"}
+
+
+@pytest.fixture
+def at_night(tmp_path: Path) -> dict[str, Any]:
+    """A bandwidth that is 0 whenever clients that have `DAYTIME` are there."""
+    file = tmp_path / "night.csv"
+    file.write_text("start,end,bandwidth\n0,4,0\n4,10,100\n")
+    return {"bandwidth_trace": {"trace": str(file)}}
+
+
+@pytest.mark.parametrize("phase", ["downloading", "uploading"])
+@pytest.mark.parametrize("whose", ["client", "fifo", "shared"])
+def test_tasks_that_get_no_further_at_any_stay_are_an_error_that_says_so(
+    whose: str, phase: str, at_night: dict[str, Any]
+) -> None:
+    settings: dict[str, Any] = {"down" if phase == "downloading" else "up": at_night}
+    if whose != "client":
+        link = {"kind": whose, **at_night}
+        settings = {"server": {"download" if phase == "downloading" else "upload": link}}
+    settings |= {"fleet": {"availability": DAYTIME}, "strategy": "asyncsgd"}
+    with pytest.raises(ScheduleError) as caught:
+        run(scenario([1] * 3, stop={"versions": 3}, **settings))
+    message = str(caught.value)
+    assert "0 versions: clients come and go, but no task gets any further while its" in message
+    assert f"its task last did ({phase}); perhaps a link carries nothing then" in message
+    timed = run(scenario([1] * 3, **settings))
+    assert timed.ending.rule == "virtual_seconds"
+
+
+def test_polls_of_tasks_that_get_no_further_are_an_error_too(at_night: dict[str, Any]) -> None:
+    at_dusk = {"kind": "quafl", "clients_per_round": 2, "interaction_seconds": 5}
+    stays = {"kind": "on_off", "on": 2, "off": 8, "warm_up": 9, "on_leave": "paused"}
+    settings = scenario(
+        [0.5] * 3,
+        strategy=at_dusk,
+        down=at_night,
+        fleet={"availability": stays},  # 1 s to 3 s of every 10 s
+        stop={"versions": 3},
+    )
+    with pytest.raises(ScheduleError, match=r"no task gets any further .* \(downloading\)"):
+        run(settings)
+
+
+def test_a_link_that_seldom_carries_anything_is_no_standstill(tmp_path: Path) -> None:
+    file = tmp_path / "seldom.csv"
+    file.write_text("start,end,bandwidth\n0,7990,0\n7990,8000,100\n")  # one day in 800
+    settings = scenario(
+        [1] * 3,
+        strategy="asyncsgd",
+        up={"bandwidth_trace": {"trace": str(file)}},
+        fleet={"availability": DAYTIME},
+        stop={"versions": 3},
+    )
+    outcome = run(settings)
+    assert outcome.ending.rule == "versions"
+    # Of 1000 bytes 300 pass at each of three such days, and 100 at the fourth.
+    assert outcome.ending.time_us == (3 * 8000 + 7990 + 1) * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "varies", [{}, {"slowdowns": {"factor": 2, "fast_seconds": 4, "slow_seconds": 2}}]
+)
+def test_a_task_that_takes_thousands_of_stays_is_no_standstill(varies: Any) -> None:
+    compute = {"seconds_per_task": 9_000, **varies}
+    settings = scenario(
+        3,
+        strategy="asyncsgd",
+        compute=compute,
+        fleet={"availability": DAYTIME},
+        stop={"versions": 1},
+    )
+    outcome = run(settings)
+    assert outcome.ending.time_us > 2_900 * 10 * 1_000_000
+
+
+def test_a_step_that_takes_thousands_of_stays_is_no_standstill() -> None:
+    polls = {"kind": "quafl", "clients_per_round": 2, "interaction_seconds": 50_000}
+    settings = scenario(
+        3,
+        strategy=polls,
+        compute={"seconds_per_step": 9_000},
+        fleet={"availability": DAYTIME},
+        stop={"versions": 2},
+    )
+    assert run(settings).ending.rule == "versions"
+
+
+def test_clients_that_come_and_go_do_not_hide_one_that_works(at_night: dict[str, Any]) -> None:
+    stays = {**DAYTIME, "kind": "on_off", "on": {"values": [3, 1e7]}, "off": 7}
+    for key in ("period", "share", "phase"):
+        del stays[key]
+    settings = scenario(
+        [1, 200_000],
+        strategy="asyncsgd",
+        up=at_night,
+        fleet={"availability": stays},
+        stop={"versions": 1},
+    )
+    outcome = run(settings)
+    assert outcome.of("arrived")[0].client == 1
+
+
 def test_a_deadline_that_nobody_meets_is_no_error_where_time_is_up_at_last() -> None:
     settings = scenario([3, 2, 2], strategy=EARLY, stop={"virtual_seconds": 3000})
     outcome = run(settings)
@@ -143,6 +246,7 @@ FEW = {
     "fedstaleweight": _BUFFER,
     "momentum_approximation": _BUFFER,
     "fedac": _BUFFER,
+    "fedpsa": _BUFFER,
     "quafl": _ROUND,
     "favas": _ROUND,
     "fedavg": _ROUND,
