@@ -31,6 +31,7 @@ COMPILED = (
     "world/clients/undisturbed",
     "world/clients/varying_durations",
     "world/clock",
+    "world/each_version",
     "world/links/network",
     "world/links/varying",
     "world/microseconds",
@@ -43,7 +44,9 @@ COMPILED = (
     "world/server/statistics",
     "world/server/versions",
     "world/server/waiting",
+    "world/stopping",
     "world/tasks/compute",
+    "world/tasks/task",
     "world/tasks/workload",
 )
 """What is compiled. A class and its subclasses go together."""

@@ -20,6 +20,15 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
+def rounds_to_nearest() -> bool:
+    """Whether this thread's floating-point arithmetic rounds as usual: to nearest, ties to even.
+
+    Libraries for interval arithmetic round up or down, and some leave it so.
+    """
+    half, more = 2.0**-53, 1.5 * 2.0**-53
+    return 1.0 + half == 1.0 and 1.0 + more != 1.0 and -1.0 - half == -1.0
+
+
 def compiled() -> bool:
     """Whether this is the optional build, whose schedules run through compiled modules."""
     found = find_spec("afl_sim.streams")  # one of them

@@ -17,6 +17,7 @@ _ONE_BY_ONE: Final = (
 _QUEUEING: Final = ("generalized_asyncsgd",)  # may have more tasks in flight than clients
 _BUFFERED: Final = (
     *("fedbuff", "fadas", "ca2fl", "fedstaleweight", "momentum_approximation", "fedac"),
+    "fedpsa",
 )
 
 

@@ -439,15 +439,6 @@ tests that were worked out by hand.
 | strategy | checked | source | open |
 |---|---|---|---|
 """
-NOT_HERE = r"""
-## Rules that are not here
-
-These rules were looked for. What was found is not enough, or they need what the simulator does not have.
-
-| rule | what was found | what is missing |
-|---|---|---|
-| FedPSA (Lu et al., Expert Systems with Applications 2026, arXiv 2602.15337) | a re-implementation for time series, nclabteam/FedProC, strategies/FedPSA.py, at commit 91f81c7, which names the paper's equations: softmax weights of cosines between sketches of `\|g w - g^2 w^2 / 2\|`, with the temperature `gamma M / M_0 + delta`, where M is the mean of the last updates' squared norms. A review and a digest of the paper have the same, without the absolute value and without M | gradients on a shared calibration batch, at the clients and at the server; the paper's gamma and delta. The re-implementation's defaults have changed |
-"""
 STALENESS_HEAD = """
 ## Staleness weights
 
@@ -533,7 +524,6 @@ def strategies_page(schema: dict[str, Any]) -> str:
     )
     parts.insert(2, zoo.table())
     parts.insert(3, _standings())
-    parts.insert(4, NOT_HERE)
     parts.append(f"\n## Gradient methods\n\n{inspect.getdoc(GradientStrategy)}\n")
     parts += [STALENESS_HEAD, *(_kind(schema["$defs"][name], schema["$defs"]) for name in WEIGHTS)]
     parts.append(SERVER_OPTIMIZERS + "\n".join(map(_optimizer, FEDOPT)))

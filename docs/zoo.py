@@ -90,7 +90,7 @@ which uses as many in the zoo). `docs/zoo-grid.json` holds the results. Cases wi
 {edge}
 The zoo has [portable bits](numerics.md#portable-and-native-bits): its digits are the same on every x86-64
 machine with AVX2, and its digests are published. It took seven minutes beside other work. The grid search was
-done with native bits, so its accuracies depend on the processor and on the version of PyTorch. It trains on 21.0
+done with native bits, so its accuracies depend on the processor and on the version of PyTorch. It trains on 21.3
 million samples; 13.8 million of them took ten minutes beside other work. These commands repeat both:
 
 ```console

@@ -11,6 +11,7 @@ from afl_sim.analysis.metrics import text_of
 from afl_sim.design.problem import Problem
 from afl_sim.design.schedule import NEVER, Schedule
 from afl_sim.recording import Run
+from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.design import Design, Limit
 from afl_sim.scenario.sections.metrics import Better, is_reached
 from afl_sim.scenario.wording import hint
@@ -141,33 +142,50 @@ def goal_of(problem: Problem, metrics: Mapping[str, Better], schedule: Schedule)
     Raises:
         ScenarioError: the metric is never evaluated before the end, or the cost is not known.
     """
-    asked, evaluation = problem.design.minimize, problem.scenario.evaluation
+    asked = problem.design.minimize
     if asked.metric not in metrics:
         problem.refuse(
             "minimize",
             f"{asked.name} needs {asked.metric}, which is never evaluated; this scenario measures "
             f"{', '.join(metrics)}{hint(asked.metric, metrics)}",
         )
-    if evaluation.every_versions is None and evaluation.every_seconds is None:
+    if not _is_evaluated_on_the_way(problem.scenario):
         problem.refuse(
             "minimize",
             f"{asked.name} needs evaluations on the way, but the model is evaluated only at the "
-            "start and at the end; expected evaluation.every_seconds or every_versions",
+            "start and at the end; expected evaluation.every_seconds or every_versions, below the "
+            "end in stop",
         )
     for limit in problem.design.constraints:
-        _check_limit(problem, limit, schedule)
+        _check_limit(problem, limit, schedule, metrics)
     if asked.cost not in ("time", *schedule.spending):
         problem.refuse("minimize", _no_account(asked.name))
     return Goal(asked.cost, asked.metric, asked.target, metrics[asked.metric])
 
 
-def _check_limit(problem: Problem, limit: Limit, schedule: Schedule) -> None:
+def _is_evaluated_on_the_way(scenario: Scenario) -> bool:
+    evaluation, stop = scenario.evaluation, scenario.stop
+    pairs = (
+        (evaluation.every_versions, stop.versions),
+        (evaluation.every_seconds, stop.virtual_seconds),
+    )
+    return any(every is not None and (end is None or every < end) for every, end in pairs)
+
+
+def _check_limit(
+    problem: Problem, limit: Limit, schedule: Schedule, metrics: Mapping[str, Better]
+) -> None:
     cost = SPENT.get(limit.measure)
     if cost is not None and cost not in ("time", *schedule.spending):
         problem.refuse("constraints", _no_account(limit.measure))
     if cost is not None and limit.sign == ">=":
         problem.refuse(
             "constraints", f"{limit}: {limit.measure} is a cost, so only <= can be asked for"
+        )
+    if limit.measure in TRAINED and "accuracy" not in metrics:
+        problem.refuse(
+            "constraints",
+            f"{limit}: accuracy is never evaluated; this scenario measures {', '.join(metrics)}",
         )
     if limit.measure == "worst_decile_accuracy" and not problem.scenario.evaluation.per_client:
         problem.refuse(

@@ -42,10 +42,13 @@ class Candidate:
         return f"c{self.number:03d}"
 
     def run(self, index: int) -> Scenario:
-        """The scenario of its run with one of the seeds; 0 is the first."""
+        """The scenario of its run with one of the seeds; 0 is the first.
+
+        The replications of the file are those of the scenario itself: a design has its ``seeds``.
+        """
         seed = replication_seed(self.scenario.seed, index)
         name = f"{self.scenario.name}-{self.label}-s{index}"
-        return self.scenario.model_copy(update={"seed": seed, "name": name})
+        return self.scenario.model_copy(update={"seed": seed, "name": name, "replications": 1})
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class Problem:
     _mistakes: Mistakes = field(repr=False)
     _reading: ValidationContext = field(repr=False)
     _inspect: Inspect = field(repr=False)
+    _says_where: bool = field(repr=False)
 
     def candidate(self, number: int, point: Point) -> Candidate | str:
         """The candidate of a point; or, in a line, why the point cannot be run."""
@@ -93,6 +97,8 @@ class Problem:
         tree = self.space.tree(self._root, candidate.point)
         written = candidate.scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)
         content = plain(tree)
+        if not self._says_where:
+            content.pop("execution", None)  # --workers is how the design was run
         # Paths in the file may go out from its folder, but not those of the scenario that was read.
         kept = {key: written.get(key, value) for key, value in content.items()}
         return as_text({**kept, "name": f"{self.scenario.name}-winner"})

@@ -70,6 +70,7 @@ def read_problem(
         mistakes,
         reading,
         inspector(here=True),
+        "execution" in _entries(tree.root),
     )
     _check_ends(problem, mistakes, reading)
     return replace(problem, space=without_unread(problem.space, scenario, problem.scenario_of))

@@ -21,7 +21,7 @@ PATIENCE = 1.0
 """Wall seconds without a version after which a run can be stopped between two events."""
 
 _LOOK_EVERY = 0.1  # wall seconds between two beats, if events are short
-_MOST_EVENTS = 16  # events between two beats at most, since events may become slow
+_MOST_EVENTS = 64  # events between two beats at most, since events may become slow
 _ONE_LOOK = 0.25  # wall seconds that one beat can add to the time without a version, at most
 
 _PACKAGE = Path(__file__).parents[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from afl_sim.errors import AflSimError, TaskError
 from afl_sim.execution.memory import keep_freed_memory
-from afl_sim.execution.tasks import TrainingTask
+from afl_sim.execution.tasks import SERVER, TrainingTask
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer
@@ -71,6 +72,8 @@ class TaskRunner:
                 shape (P + B,), then what the client kept, and last its personal part.
         """
         with arithmetic_of(self._portable):
+            if task.client == SERVER:
+                return at_server(task, self._trainer)
             return self._train(task, own)
 
     def _train(self, task: TrainingTask, own: Tensor | None) -> LocalResult:
@@ -123,6 +126,12 @@ class TaskRunner:
             if isinstance(self._evaluator, PersonalEvaluator):
                 return self._evaluator.evaluate(vector, kept or {}, version)
             return self._evaluator.evaluate(vector)
+
+
+def at_server(task: TrainingTask, trainer: LocalTrainer) -> LocalResult:
+    """The result of a task of the server, which has no client."""
+    with told_as("the gradient of the public batch"):
+        return LocalResult(task.base, trainer.public_gradient(task.base), math.nan)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from afl_sim.lazy import Tensor
 from afl_sim.learning.training.phase import Fresh
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from afl_sim.learning.training.local_training import LocalResult
 
 T_co = TypeVar("T_co", covariant=True)
+
+SERVER: Final = -1
+"""In place of a client: the task is to differentiate the loss of the public batch at ``base``.
+
+The gradient, shape (P,), is the ``delta`` of its result.
+"""
 
 
 class Future(Protocol[T_co]):
@@ -43,6 +49,7 @@ class TrainingTask:
 
     Attributes:
         client, task: the client, and the number of its task; they address the task's randomness.
+            `SERVER` is no client, and such a task draws nothing.
         steps: local steps.
         base: shape (P + B,): the global model that the client downloaded.
         lr_factor: a factor on the local learning rate.
@@ -120,7 +127,7 @@ class Executor(Protocol):
 class Job:
     """The numeric half of a dispatched task: what to train, and the future of its result."""
 
-    __slots__ = ("future", "task")
+    __slots__ = ("__weakref__", "future", "task")
 
     def __init__(self, task: TrainingTask) -> None:
         self.task = task

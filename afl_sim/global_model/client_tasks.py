@@ -54,8 +54,10 @@ class ClientTasks:
         self._goes_on = self._uses_own or feeds_back or personal
         self._purity = PurityCheck(Strategy)
         self._live: dict[Dispatched, None] = {}  # tasks not yet used, in order of dispatch
-        # Tasks that were used. Whoever holds one may use it again.
-        self._used: WeakKeyDictionary[Dispatched, None] = WeakKeyDictionary()
+        # Those that were used, with the versions that they start from and merge. Whoever holds a
+        # task may use it again. Its job goes with it; the task itself may be of a compiled class,
+        # which cannot be referred to weakly.
+        self._used: WeakKeyDictionary[Job, tuple[int, int]] = WeakKeyDictionary()
         self.own: dict[int, Future[LocalResult]] = {}
         self.changes = 0
         self._latest: dict[int, int] = {}  # the number of the task that ``own`` has
@@ -143,27 +145,30 @@ class ClientTasks:
         """An aggregation has used these tasks."""
         for dispatch in dispatches:
             self._live.pop(dispatch, None)
-            self._used[dispatch] = None
+            self._used[dispatch.job] = _versions(dispatch)
         for future in self._to_finish:
             future.result()
         self._to_finish.clear()
 
     def save(self, snapshot: Snapshot) -> None:
         """Put into a snapshot what the tasks need that are not finished with."""
-        snapshot.again = [(dispatch.client, dispatch.task) for dispatch in self._used]
+        used = list(self._used.items())
+        snapshot.again = [(job.task.client, job.task.task) for job, _ in used]
         fresh: dict[int, Tensor] = {}
-        for dispatch in (*self._live, *self._used):
-            task = dispatch.job.task
+        live = [(dispatch.job, _versions(dispatch)) for dispatch in self._live]
+        for job, (base_version, fresh_version) in live + used:
+            task = job.task
+            address = task.client, task.task
             state = None if task.origin is None else task.origin[1]
-            snapshot.bases[dispatch.base_version] = (task.base, state)
+            snapshot.bases[base_version] = (task.base, state)
             if task.fresh is not None:
-                fresh[dispatch.fresh_version] = task.fresh.model
+                fresh[fresh_version] = task.fresh.model
             if task.after is not None:
-                snapshot.before[dispatch.client, dispatch.task] = task.after.result().vector
-            if self._kept is not None and dispatch.job.future is not None:
-                result = self._kept(dispatch.job.future)
+                snapshot.before[address] = task.after.result().vector
+            if self._kept is not None and job.future is not None:
+                result = self._kept(job.future)
                 if result is not None:
-                    snapshot.results[dispatch.client, dispatch.task] = result
+                    snapshot.results[address] = result
         for version, model in fresh.items():
             snapshot.bases.setdefault(version, (model, None))
         for client, future in self.own.items():
@@ -202,7 +207,7 @@ class ClientTasks:
                 result = snapshot.results.get(key)
                 later = Later(self._executor, job.task, dispatch.due_us)
                 job.future = later if result is None else Known(result)
-                self._used[dispatch] = None
+                self._used[job] = _versions(dispatch)
 
     def _prepare(
         self,
@@ -265,3 +270,8 @@ class ClientTasks:
         """
         if self._kept is not None:
             self._to_finish.append(future)
+
+
+def _versions(dispatch: Dispatched) -> tuple[int, int]:
+    """The versions that a task starts from and merges on its way; -1 for none."""
+    return dispatch.base_version, dispatch.fresh_version

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any, Literal, NoReturn
 
 from torch import Tensor
 
 from afl_sim.errors import DivergedError, StrategyError
-from afl_sim.execution.tasks import Executor, Future, OwnParts
+from afl_sim.execution.tasks import SERVER, Executor, Future, OwnParts, TrainingTask
 from afl_sim.global_model.client_tasks import ClientTasks
 from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.evaluations import Evaluations
@@ -83,7 +83,8 @@ class TrainingLearner:
         on_model: Callable[[int, Tensor], None] | None = None,
     ) -> None:
         self._strategy = strategy
-        self._count = layout.num_parameters
+        self._executor = executor
+        self._size, self._count = layout.size, layout.num_parameters
         self._population = population
         self._lr_factor = lr_factor
         self._guard = guard
@@ -140,9 +141,30 @@ class TrainingLearner:
                 if not accepted:
                     self._tasks.take_back(dispatch)
             numbers, results = (list(compress(each, sound)) for each in (numbers, results))
+        if numbers and self._strategy.public_batch is not None:
+            numbers, context = self._with_public(numbers, results, version, context)
         if not self._model.aggregate(numbers, [result.vector for result in results], context):
             self._diverged(version, None, "the global model is not finite")
         self._tasks.were_used(updates)
+
+    def _with_public(
+        self,
+        updates: Sequence[Update],
+        results: Sequence[LocalResult],
+        version: int,
+        context: Mapping[str, Any],
+    ) -> tuple[list[Update], Mapping[str, Any]]:
+        """Updates and context with the gradients of the public batch."""
+        size = self._size
+        models = [self.vector, *(result.vector[:size] for result in results)]
+        tasks = [TrainingTask(SERVER, version, 0, model, 1.0) for model in models]
+        futures = [self._executor.submit(task, 0) for task in tasks]  # they are waited for
+        ours, *theirs = [future.result().delta for future in futures]
+        told = [
+            replace(update, public_gradient=gradient)
+            for update, gradient in zip(updates, theirs, strict=True)
+        ]
+        return told, {**context, "public_gradient": ours}
 
     def evaluate(self, time_us: int, version: int, updates: int, samples: int) -> None:
         """Have the current model evaluated, and report the evaluation before."""

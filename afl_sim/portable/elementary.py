@@ -11,7 +11,7 @@ Arrays are float32 or float64; a result has the type of its argument.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from functools import partial
 from typing import Any
 
@@ -34,8 +34,7 @@ _SHIFT = np.int64(52)
 _TINY, _LARGEST = 2.0**-1022, float(np.finfo(np.float64).max)
 _LOWEST, _HIGHEST = -708.0, 709.782712893384  # between them exp has normal float64 numbers
 
-with localcontext() as _context:
-    _context.prec = 50
+with localcontext(Context(prec=50)):
     _LN2 = Decimal(2).ln()
     POWERS = np.array([float(Decimal(2) ** (Decimal(k) / _PIECES)) for k in range(_PIECES)])
     _LOGS = np.array([float((Decimal(j) / _GRID).ln()) for j in range(_LEAST, 183)])

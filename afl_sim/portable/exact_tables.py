@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from math import factorial
 
 import numpy as np
@@ -21,8 +21,7 @@ def _in_parts(value: Decimal, bits: int) -> tuple[float, float, float]:
     return first, second, float(rest - Decimal(second))
 
 
-with localcontext() as _context:
-    _context.prec = 50
+with localcontext(Context(prec=50)):
     HALF_PI = _in_parts(_PI / 2, 32)
 
 
@@ -54,8 +53,7 @@ def _erf_derivatives(at: Decimal) -> list[Decimal]:
 def _erf_table() -> list[npt.NDArray[np.float64]]:
     """Column n has the n-th Taylor coefficient of erf at 0, 1/16, ..., 6."""
     rows: list[list[float]] = []
-    with localcontext() as context:
-        context.prec = 30
+    with localcontext(Context(prec=30)):
         value, step = Decimal(0), Decimal(ERF_STEP)
         for index in range(_ERF_POINTS):
             derivatives = _erf_derivatives(index * step)

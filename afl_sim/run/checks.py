@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from afl_sim.errors import OwnRuleError, ScenarioError
+from afl_sim.errors import InputError, OwnRuleError, ScenarioError
 from afl_sim.lazy import nn, torch
 from afl_sim.learning.data.annotations import Annotations
 from afl_sim.learning.data.form import SampleForm
@@ -18,6 +18,7 @@ from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.personal import TUNED, PersonalParts, parts_named
 from afl_sim.learning.partition import Partition
 from afl_sim.learning.training.attackers import attackers_of, poisoned
+from afl_sim.machine import rounds_to_nearest
 from afl_sim.recording.sinks import check_sinks
 from afl_sim.run.bits import check_bits, check_device
 from afl_sim.run.kinds import strategy_of
@@ -30,13 +31,19 @@ from afl_sim.streams import Streams
 
 
 def check_mode(scenario: Scenario, timing_only: bool) -> None:
-    """Refuse what cannot run without training, or without a GPU.
+    """Refuse what cannot run without training, without a GPU, or with other rounding.
 
     Raises:
+        InputError: this thread does not round to nearest.
         ScenarioError: without training: the strategy or the selection of clients reads training
             results, or only metrics would stop the run. With training: the device is missing, or
             the run cannot have the portable bits that it asks for.
     """
+    if not rounds_to_nearest():
+        raise InputError(
+            "floating-point numbers are not rounded to nearest in this thread, so that results "
+            "would differ; expected the usual rounding, fesetround(FE_TONEAREST) of the C library"
+        )
     if not timing_only:
         check_device(scenario.numerics.device)
         check_bits(scenario)
@@ -183,4 +190,31 @@ def evaluation_problems(scenario: Scenario, available: int | None) -> Iterator[P
             ("evaluation", "samples"),
             f"{settings.samples} is more than the {settings.on} set has; expected at most "
             f"{available}",
+        )
+
+
+def check_public(scenario: Scenario, form: SampleForm, held_out: int | None) -> None:
+    """Refuse a batch that server and clients cannot have in common.
+
+    Args:
+        scenario: whose strategy may have such a batch.
+        form: of its samples.
+        held_out: how many samples ``data.validation`` holds out; None if that is not known yet.
+
+    Raises:
+        ScenarioError: noise is no such sample, or fewer samples are held out.
+    """
+    public = strategy_of(scenario).public_batch
+    if public is None:
+        return
+    plain = form.vocabulary is None and form.target in ("class", "number")
+    if public.source == "noise" and not plain:
+        raise ScenarioError(
+            f"strategy: its common batch is noise, which cannot stand for {form.inputs} with "
+            f"{form.labels}; expected samples of data.validation"
+        )
+    if public.source == "validation" and held_out is not None and held_out < public.samples:
+        raise ScenarioError(
+            f"strategy: its common batch has {public.samples} samples of data.validation, which "
+            f"holds out {held_out}; expected at most {held_out}, or a larger share"
         )

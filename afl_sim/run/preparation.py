@@ -26,6 +26,7 @@ from afl_sim.run.checks import (
     check_attack,
     check_batches,
     check_fine_tuning,
+    check_public,
     evaluation_problems,
 )
 from afl_sim.run.kinds import optimizer_of
@@ -150,6 +151,7 @@ def prepare(scenario: Scenario, timing_only: bool = False) -> Prepared:
     if not timing_only:
         check_attack(scenario, samples, form, dealt.training)
     available = _evaluation_samples(scenario, dataset, dealt)
+    check_public(scenario, form, _held_out(scenario, dataset))
     size = model_size(scenario) if timing_only and not _tries_the_model(scenario) else None
     model = None
     if size is None:
@@ -234,11 +236,19 @@ def _evaluation_samples(scenario: Scenario, dataset: Dataset | None, dealt: Deal
     shards = {"client_test": dealt.testing, "client_train": dealt.training}.get(on)
     if shards is not None:
         return int(shards.sizes.sum())
+    if on == "validation":
+        return _held_out(scenario, dataset)
     if dataset is not None:
-        return len(dataset.validation_labels if on == "validation" else dataset.test_labels)
+        return len(dataset.test_labels)
+    return data.info.test if data.sizes_are_known else None
+
+
+def _held_out(scenario: Scenario, dataset: Dataset | None) -> int | None:
+    """The number of samples that ``data.validation`` holds out; None as above."""
+    data = scenario.data
+    if dataset is not None:
+        return len(dataset.validation_labels)
     if not data.sizes_are_known:
         return None
-    if on == "test":
-        return data.info.test
     pool = data.info.train + (data.info.test if data.pool == "train_and_test" else 0)
     return held_out(pool, data.validation)

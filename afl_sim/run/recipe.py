@@ -29,12 +29,13 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.personal_evaluation import PersonalEvaluator, Tuner
 from afl_sim.learning.training.personalization import Personalization
+from afl_sim.learning.training.public_batch import noise, of_validation
 from afl_sim.learning.training.trainers import trainer_of
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.evaluating import Held, SizedShards, choose, evaluator_of
 from afl_sim.run.initial_model import new_model
-from afl_sim.run.kinds import model_spec, settings_of, tests_own_models
+from afl_sim.run.kinds import model_spec, settings_of, strategy_of, tests_own_models
 from afl_sim.run.memory import batches_that_fit
 from afl_sim.run.of_devices import client_speeds, measured_sizes
 from afl_sim.scenario import DataSpec, Scenario
@@ -42,6 +43,7 @@ from afl_sim.scenario import Evaluation as EvaluationSettings
 from afl_sim.scenario.sections.attack import Attack
 from afl_sim.scenario.sections.compression import Compression
 from afl_sim.scenario.sections.personalization import Ditto, FedRep
+from afl_sim.strategies.inputs import Public
 from afl_sim.streams import Streams
 
 
@@ -64,6 +66,7 @@ class Recipe:
             all fit.
         personalization: the further steps of tasks, for what clients keep; None if there are none.
         own_models: whether evaluations test models of which each client has one of its own.
+        public: the batch that the server and all clients have; None if there is none.
         stored: the folder of the pool's memory maps; None in the process that holds the data set.
     """
 
@@ -81,6 +84,7 @@ class Recipe:
     most: npt.NDArray[np.int64] | None = None
     personalization: FedRep | Ditto | None = None
     own_models: bool = False
+    public: Public | None = None
     stored: Path | None = None
 
 
@@ -101,6 +105,7 @@ def recipe_of(scenario: Scenario) -> Recipe:
         batches_that_fit(scenario),
         scenario.training.personalization,
         tests_own_models(scenario),
+        strategy_of(scenario).public_batch,
     )
 
 
@@ -172,6 +177,9 @@ def build_runner(
             dataset.weights,
         )
         trainer.limit_batches(recipe.most)
+        if recipe.public is not None:
+            made = of_validation if recipe.public.source == "validation" else noise
+            trainer.use_public(made(dataset, recipe.public.samples, streams))
     tuning = recipe.evaluation.fine_tuning
     tuner = None if tuning is None else Tuner(trainer, tuning, tuned)
     evaluator = evaluator_of(
@@ -210,6 +218,8 @@ def _batch_sizes(recipe: Recipe, held: Held, evaluated: int) -> BatchSizes:
     training, testing = held.training.sizes, held.testing
     trained = batch_sizes(training, settings.batch_size, settings.drop_last, recipe.most)
     totals = [evaluated]
+    if recipe.public is not None:
+        totals.append(recipe.public.samples)
     if evaluation.squared_gradient_norm:
         totals.append(int(training.sum()))
     if evaluation.per_client and testing is not None:

@@ -17,8 +17,8 @@ from afl_sim.run.searches import FewerSearches
 from afl_sim.run.timing import NumericHalf, TimingOnly
 from afl_sim.user_code import reason
 from afl_sim.world.account.costs import Totals
+from afl_sim.world.ending import Ending
 from afl_sim.world.microseconds import MICROSECONDS
-from afl_sim.world.stopping import Ending
 from afl_sim.world.world import World
 
 if TYPE_CHECKING:
@@ -128,9 +128,9 @@ class _Clock:
         self._metrics = prepared.metrics
         self._look_at = monotonic() + _LOOK_EVERY
         self._has_version = False
-        report = self._report if observer.progress is not None else None
-        followed = report is not None or observer.first_version is not None
-        self._pulse = Pulse(report, observer.stop_wanted)
+        followed = observer.progress is not None or observer.first_version is not None
+        told = half.trains or observer.stop_wanted is not None
+        self._pulse = Pulse(self._beat, observer.stop_wanted)
         self._searches = FewerSearches()
         self.world = world_of(
             half.scenario,
@@ -139,7 +139,7 @@ class _Clock:
             half.learner,
             recorder.events.append,
             progress=self._on_version if followed else None,
-            after_version=self._after_version,
+            after_version=self._after_version if told else None,
             between_events=self._pulse.between_events,
             ahead=recorder.events.ahead,
         )
@@ -190,14 +190,23 @@ class _Clock:
             if self._half.replays(version):
                 return
             self._searches.end()
-        if monotonic() >= self._look_at:
-            self._recorder.folder.check_there()
-            self._look_at = monotonic() + _LOOK_EVERY
         stop = self._pulse.version_made()
         if trains:
             self._half.save_checkpoint(version, stop)
         if stop:
             raise KeyboardInterrupt
+
+    def _beat(self) -> None:
+        """Do what is due now and then, between two events.
+
+        Raises:
+            RunFolderError: the folder has gone.
+        """
+        if self._observer.progress is not None:
+            self._report()
+        if monotonic() >= self._look_at:
+            self._recorder.folder.check_there()
+            self._look_at = monotonic() + _LOOK_EVERY
 
     def _report(self) -> None:
         assert self._observer.progress is not None

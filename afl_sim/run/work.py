@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
 
 from afl_sim.errors import ScenarioError
 from afl_sim.global_model.null import NullLearner
@@ -79,6 +78,19 @@ def work_of(prepared: Prepared) -> Work | str:
     )
 
 
+@dataclass(slots=True)
+class _Noted:
+    """What is noted of a task.
+
+    Attributes:
+        before: the task that it goes on from, until it is counted.
+        counted: whether it is; a schedule may use an update again.
+    """
+
+    before: Task | None
+    counted: bool = False
+
+
 class _Counting(NullLearner):
     """Counts what the learner and the executor of a training run would compute.
 
@@ -95,14 +107,11 @@ class _Counting(NullLearner):
         self.tasks = self.steps = self.samples = self.evaluations = 0
         self._goes_on = goes_on
         self._own_models = own_models
-        self._counted: WeakSet[Any] = WeakSet()  # a schedule may use an update again
         self._last: dict[int, Task] = {}  # that has arrived, of each client
-        self._before: WeakKeyDictionary[Any, Task] = WeakKeyDictionary()
 
     def start(self, dispatch: Any, after: Any) -> None:
         before = (after or self._last.get(dispatch.client)) if self._goes_on else None
-        if before is not None:
-            self._before[dispatch] = before
+        dispatch.job = _Noted(before)
 
     def arrive(self, dispatch: Any) -> None:
         if self._goes_on:
@@ -123,9 +132,10 @@ class _Counting(NullLearner):
             self._count(task)
 
     def _count(self, task: Task | None) -> None:
-        while task is not None and task not in self._counted:
-            self._counted.add(task)
+        while task is not None and not task.job.counted:
+            noted: _Noted = task.job
+            noted.counted = True
             self.tasks += 1
             self.steps += task.steps + task.extra_steps
             self.samples += task.samples
-            task = self._before.pop(task, None)
+            task, noted.before = noted.before, None

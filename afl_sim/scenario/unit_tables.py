@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
+
+_EXACT: Final = Context(prec=50)
+"""In place of the caller's, which may have fewer digits."""
 
 SECONDS: Final = {
     "ns": "1e-9",
@@ -34,8 +37,11 @@ DURATIONS: Final[dict[str, Decimal]] = {
 }
 RATES: Final[dict[str, Decimal]] = {
     **{f"{prefix}B/s": Decimal(size) for prefix, size in (_PREFIXES | _BINARY).items()},
-    **{f"{prefix}bit/s": Decimal(size) / 8 for prefix, size in (_PREFIXES | _BINARY).items()},
-    **{f"{prefix}bps": Decimal(size) / 8 for prefix, size in _PREFIXES.items()},
+    **{
+        f"{prefix}bit/s": _EXACT.divide(Decimal(size), 8)
+        for prefix, size in (_PREFIXES | _BINARY).items()
+    },
+    **{f"{prefix}bps": _EXACT.divide(Decimal(size), 8) for prefix, size in _PREFIXES.items()},
 }
 SIZES: Final[dict[str, Decimal]] = {
     f"{prefix}B": Decimal(size) for prefix, size in (_PREFIXES | _BINARY).items()
@@ -60,6 +66,8 @@ POWERS: Final[dict[str, Decimal]] = {
 }
 ENERGIES: Final[dict[str, Decimal]] = {
     **{f"{prefix}J": Decimal(size) for prefix, size in _SMALLER.items()},
-    **{f"{prefix}Wh": 3600 * Decimal(_SMALLER[prefix]) for prefix in ("", "k", "m")},
+    **{
+        f"{prefix}Wh": _EXACT.multiply(3600, Decimal(_SMALLER[prefix])) for prefix in ("", "k", "m")
+    },
     **dict.fromkeys(("joule", "joules"), Decimal(1)),
 }

@@ -17,7 +17,7 @@ from afl_sim.strategies import methods
 from afl_sim.strategies.about import About
 from afl_sim.strategies.base import Context, State, Step, Strategy, Updates
 from afl_sim.strategies.bases import ConcurrentStrategy, GradientStrategy, RoundStrategy
-from afl_sim.strategies.inputs import Client, Population, Reading, Update, Work
+from afl_sim.strategies.inputs import Client, Population, Public, Reading, Update, Work
 from afl_sim.strategies.registry import register, resolve_strategy, strategies
 from afl_sim.strategies.server_view import ServerView
 from afl_sim.strategies.task_view import Event, Schedule, TaskView, Timing
@@ -30,6 +30,7 @@ __all__ = [
     "Event",
     "GradientStrategy",
     "Population",
+    "Public",
     "Reading",
     "RoundStrategy",
     "Schedule",

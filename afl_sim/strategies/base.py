@@ -12,7 +12,7 @@ from afl_sim.lazy import Tensor
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.scenario.section import Checked
 from afl_sim.strategies.about import About
-from afl_sim.strategies.inputs import Client, Population, Reading, Update, Work
+from afl_sim.strategies.inputs import Client, Population, Public, Reading, Update, Work
 from afl_sim.strategies.server_view import ServerView
 from afl_sim.strategies.settings import Problems
 from afl_sim.strategies.task_view import Schedule
@@ -22,6 +22,7 @@ __all__ = [
     "Context",
     "Population",
     "Problems",
+    "Public",
     "Reading",
     "Schedule",
     "ServerView",
@@ -164,6 +165,23 @@ class Strategy(Checked):
     def lr_scale(self) -> float:
         """A factor on the local learning rate."""
         return 1.0
+
+    @property
+    def public_batch(self) -> Public | None:
+        """A batch whose gradients the rule uses; None, the default, is no such batch.
+
+        `Update.public_gradient` is its gradient at the client's model as the server has it, and
+        ``context["public_gradient"]`` that at the global model. They take no virtual time.
+        """
+        return None
+
+    @property
+    def task_limit(self) -> tuple[str, float] | None:
+        """The key and the seconds after which the schedule gives up each task, without using it.
+
+        A fleet whose tasks all take longer is then refused. None, the default, is no such limit.
+        """
+        return None
 
     def check(self, clients: int) -> Problems:
         """Settings that cannot work with this number of clients, as (key path, message)."""

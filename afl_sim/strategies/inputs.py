@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from afl_sim.lazy import Tensor
 
@@ -29,6 +30,8 @@ class Update:
         client_state: what the client keeps after the task (`Strategy.client_state`), or None.
         lr_factor: the factor of ``training.lr_schedule`` on the task's learning rate, times that
             of `ServerView.dispatch`.
+        public_gradient: shape (P,): the gradient of the public batch's mean loss at `params`; None
+            without such a batch (`Strategy.public_batch`).
     """
 
     client: int
@@ -41,6 +44,7 @@ class Update:
     loss: float
     client_state: Tensor | None = None
     lr_factor: float = 1.0
+    public_gradient: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,20 @@ class Work:
     steps: int
     lr: float
     delta: Tensor
+
+
+@dataclass(frozen=True)
+class Public:
+    """A batch that the server and all clients have, and that is no client's own.
+
+    Attributes:
+        samples: how many.
+        source: ``noise``: standard normal inputs, and labels that mean nothing; or ``validation``:
+            samples that ``data.validation`` holds out.
+    """
+
+    samples: int
+    source: Literal["noise", "validation"]
 
 
 @dataclass(frozen=True, slots=True)

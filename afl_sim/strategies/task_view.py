@@ -34,7 +34,8 @@ class TaskView(Protocol):
     """A task that the server has sent to a client.
 
     `ServerView.dispatch` returns it. The schedule keeps it, waits for it, and aggregates it. The
-    update that arrives is the same object.
+    update that arrives is the same object. It can be a key of a dictionary. It takes no attributes
+    of the schedule's own, and no weak references: the compiled build raises an error for both.
     """
 
     @property

@@ -42,6 +42,7 @@ class Clock(simpy.Environment):
         self.due: dict[int, Entry | list[Entry] | Task | dict[Task, None]] = {}
         self.instants: list[int] = []
         self._here: list[Entry] = []  # a heap: what is left to do at this instant
+        self._next: simpy.Event | None = None  # what is left, if it is this event alone
         self.number = 0
         self._paused = False
         self._meet: Callable[[int], None] = _nobody
@@ -58,6 +59,8 @@ class Clock(simpy.Environment):
     ) -> None:
         """Have an event happen after ``delay`` microseconds, a whole number."""
         now = self.now_us
+        if self._next is not None and not delay:
+            self._line_up()
         number = self.number = self.number + 1
         entry: Entry = (priority, now, 0, number, event)
         if delay:
@@ -66,6 +69,22 @@ class Clock(simpy.Environment):
             heappush(self._here, entry)
         else:
             self._here.append(entry)
+
+    def follow(self, event: simpy.Event) -> None:
+        """Have an event happen at this instant, as `schedule` does.
+
+        Most often nothing else is left to do at it. Then the event needs no place in a queue.
+        """
+        if self._here or self._next is not None:
+            self.schedule(event)
+        else:
+            self._next = event
+
+    def _line_up(self) -> None:
+        """Give the next event its place in the queue, since others may come before it."""
+        event, self._next = self._next, None
+        number = self.number = self.number + 1
+        self._here.append((NORMAL, self.now_us, 0, number, event))
 
     def end_leg(self, task: Task, delay: int) -> Entry:
         """Have a leg of the task end after ``delay`` microseconds.
@@ -76,6 +95,8 @@ class Clock(simpy.Environment):
             The entry, which is to become `Task.pending`.
         """
         now = self.now_us
+        if self._next is not None and not delay:
+            self._line_up()
         number = self.number = self.number + 1
         entry: Entry = (NORMAL, now, 0, number, task)
         if delay:
@@ -97,7 +118,7 @@ class Clock(simpy.Environment):
 
     def more_than(self, entries: int) -> bool:
         """Whether more entries than these are due."""
-        found = len(self._here)
+        found = len(self._here) + (self._next is not None)
         for there in self.due.values():
             if found > entries:
                 break
@@ -109,7 +130,7 @@ class Clock(simpy.Environment):
 
     def peek(self) -> float:
         """The instant of the next event; infinite if there is none."""
-        if self._here:
+        if self._here or self._next is not None:
             return self._now
         instants, due = self.instants, self.due
         while instants and not isinstance(due.get(instants[0]), tuple | list):
@@ -139,14 +160,18 @@ class Clock(simpy.Environment):
         for done in range(most):
             if self._paused:
                 return done
-            entry = heappop(self._here) if self._here else self._move_on(end)
-            if entry is None:
-                return done
-            event = entry[4]
-            if type(event) is Task:
-                if event.pending is entry:
-                    event.then(event)  # type: ignore[misc]
-                continue
+            event: Any = self._next
+            if event is not None:
+                self._next = None
+            else:
+                entry = heappop(self._here) if self._here else self._move_on(end)
+                if entry is None:
+                    return done
+                event = entry[4]
+                if type(event) is Task:
+                    if event.pending is entry:
+                        event.then(event)  # type: ignore[misc]
+                    continue
             callbacks, event.callbacks = event.callbacks, None
             for callback in callbacks:
                 callback(event)

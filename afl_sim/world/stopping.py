@@ -1,33 +1,15 @@
-"""The stop rules, and how a run ended."""
+"""The stop rules."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Final
 
 from afl_sim.scenario.sections.settings import Stop
 from afl_sim.world.account.account import Account
 from afl_sim.world.server.ledger import Ledger
 
-
-class RunEnded(BaseException):
-    """Unwinds the schedule from inside the aggregation that reached a stop rule."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended.
-
-    Attributes:
-        time_us: the virtual time in microseconds.
-        rule: the stop rule that was reached.
-        remark: why no more versions could come; None if they could, or if enough were made.
-    """
-
-    time_us: int
-    rule: str
-    remark: str | None = None
+_NEVER: Final = (1 << 62) - 1  # a limit that is not reached
 
 
 class StopRules:
@@ -53,10 +35,9 @@ class StopRules:
         self.reached: str | None = None
         self._ledger = ledger
         self._pause = pause
-        self._versions, self._updates, self._samples = (
-            math.inf if limit is None else limit
-            for limit in (stop.versions, stop.updates, stop.samples)
-        )
+        self._versions: int = _NEVER if stop.versions is None else stop.versions
+        self._updates: int = _NEVER if stop.updates is None else stop.updates
+        self._samples: int = _NEVER if stop.samples is None else stop.samples
         self._costs = stop.by_cost
         self._account = None if stop.by_cost == {} else account
 
@@ -68,11 +49,12 @@ class StopRules:
     def look(self) -> None:
         """Compare what has been counted with its limits."""
         ledger = self._ledger
+        counts = ledger.counts
         if ledger.version >= self._versions:
             self.end("versions")
-        if ledger.counts.aggregated >= self._updates:
+        if counts.aggregated >= self._updates:
             self.end("updates")
-        if ledger.counts.samples >= self._samples:
+        if counts.samples >= self._samples:
             self.end("samples")
 
     def look_at_costs(self, time_us: int) -> None:

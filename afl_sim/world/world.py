@@ -21,6 +21,8 @@ from afl_sim.world.availability.outages import Outages
 from afl_sim.world.building import Sizes, build_parts
 from afl_sim.world.clients.undisturbed import LogAhead
 from afl_sim.world.clock import Background, Clock
+from afl_sim.world.each_version import EachVersion
+from afl_sim.world.ending import Ending, RunEnded
 from afl_sim.world.evaluations import Evaluations
 from afl_sim.world.learner import Learner
 from afl_sim.world.links.usage import LinkUse
@@ -32,12 +34,11 @@ from afl_sim.world.server.server import Server
 from afl_sim.world.server.standstill import Standstill
 from afl_sim.world.server.supervision import Schedule, supervised
 from afl_sim.world.shuffles import with_shuffles
-from afl_sim.world.stopping import Ending, RunEnded, StopRules
+from afl_sim.world.stopping import StopRules
 from afl_sim.world.tasks.roofline import StepCost
 
 _NO_EVENT = "Invalid yield value"  # SimPy's words
 _EVENTS = 1 << 12  # between two looks at whether the run makes progress
-_VERSIONS = 0x1800  # made in fewer events than that, perhaps in one that never ends
 
 
 class Scheduled(Protocol):
@@ -109,13 +110,10 @@ class World:
         scenario = self._scenario = with_shuffles(scenario, streams, "")
         self._strategy = strategy
         self._learner = learner
-        self._progress = progress
-        self._after_version = after_version
         self._between_events = between_events
         self._ahead = ahead
         self._at_most: int | None = None  # events
         self._looked = 0  # events so far, in steps
-        self._unseen = 0  # versions since
         env = self._env = Clock()
         self._background = Background(env)
         self._outages = Outages(scenario.server.pauses, streams)
@@ -126,6 +124,16 @@ class World:
         self._stop = StopRules(scenario.stop, self._ledger, env.pause, account)
         self._evaluations = Evaluations(
             env, scenario, self._background, learner, self._ledger, self._stop, account
+        )
+        self._each_version = EachVersion(
+            env,
+            self._ledger,
+            self._evaluations,
+            self._stop,
+            account is not None,
+            self._look,
+            progress,
+            after_version,
         )
         queues = scenario.clients.queue == "fifo" or strategy.queues_at_clients
         self._parts = build_parts(
@@ -147,7 +155,7 @@ class World:
             reads_results=strategy.reads_results,
             queues=queues,
             refreshes=bool(getattr(strategy, "refreshes", False)),
-            on_version=self._on_version,
+            on_version=self._each_version.made,
             ahead=ahead,
             batteries=None if account is None else account.batteries,
         )
@@ -157,9 +165,8 @@ class World:
         if account is not None and account.counted.by_sample:
             self._ledger.work_done = self._parts.sender.fleet.samples_done
         self.server = Server(self._parts, strategy, streams, queues)
-        self._adaptive: AdaptiveServer | None = None
         if scenario.server.adaptive is not None:
-            self.server = self._adaptive = AdaptiveServer(
+            self.server = self._each_version.adaptive = AdaptiveServer(
                 self._parts, strategy, streams, queues, scenario.server.adaptive
             )
         self._outlook = Outlook(self._parts, self._background, strategy)
@@ -281,7 +288,7 @@ class World:
         """Check for progress, ``events`` events or versions after the last check."""
         self._standstill.look(events)
         self._looked += events
-        self._unseen = 0
+        self._each_version.unseen = 0
         if self._at_most is not None and self._looked >= self._at_most:
             self._stop.end("none")
 
@@ -292,24 +299,6 @@ class World:
         while isinstance(schedule.gi_yieldfrom, GeneratorType):
             schedule = schedule.gi_yieldfrom
         return f"{schedule.gi_code.co_filename}:{schedule.gi_frame.f_lineno}"
-
-    def _on_version(self) -> None:
-        if self._evaluations.every_versions is not None:
-            self._evaluations.on_version()
-        if self._progress is not None:
-            self._progress()
-        self._unseen += 1
-        if self._unseen == _VERSIONS:
-            self._look(self._unseen)
-        self._stop.look()
-        if self.account is not None:
-            self._stop.look_at_costs(self.time_us)
-        if self._stop.reached is not None:
-            raise RunEnded
-        if self._adaptive is not None:
-            self._adaptive.on_version()
-        if self._after_version is not None:
-            self._after_version(self._ledger.version)
 
     def _charge(self, client: int, until_us: int) -> None:
         """Log that a client's battery is low, and later that it is charged."""

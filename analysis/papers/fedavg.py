@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from afl_sim.analysis.figures.panels import plain_decades
+from afl_sim.analysis.papers.fedavg_scale import FURTHER, confirmed
 from afl_sim.analysis.papers.heterogeneity import table
 from afl_sim.analysis.papers.reaching import Values, by_setting, rounds_to, values
 from afl_sim.analysis.theme import Style, new_figure, themed
@@ -46,12 +47,30 @@ RATES: Final = {
     "E1-B10-rate0.2": "E=1, B=10, rate 0.2",
     "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
 }
+OTHER_RATES: Final = {"iid-Binf-C0.1-rate0.2": "C=.1, IID, B=inf, rate 0.2"}
 INITIAL: Final = {
     f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.2, 0.1)
 }
+SEARCHES: Final = (
+    "further-rates",
+    "further-rates-one-client",
+    "further-rates-full-batch",
+    "further-rates-more",
+    "further-rates-more-full-batch",
+    "further-rates-still-more",
+    "further-rates-still-more-full-batch",
+)
 PARTITIONS: Final = {"iid": "IID", "shards": "non-IID"}
 SHARES: Final = {"0": "C=0", "0.1": "C=.1"}
 ALL_OF_TABLE1: Final = ("table1", "table1-large", "table1-shards")
+ALL_FURTHER: Final = (
+    "further-C0",
+    "further-Binf",
+    "further-C0.2",
+    "further-C0.5",
+    "further-Binf-C0.2",
+    "further-C1",
+)
 ALL_OF_TABLE2: Final = ("table2", "table2-fedsgd", "table2-5-inf", "table2-20-inf")
 UNIT: Final = "unit-"
 """Begins the names of studies with pixels in [0, 1], which others have in [-0.5, 0.5]."""
@@ -72,11 +91,16 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     first["rounds_initial_weights"] = table(initial, INITIAL, rounds_to(0.97))
     second["rounds_other_choices"] = table(choices, CHOICES, rounds_to(0.97))
     second["rounds_to_99"] |= table(rates, RATES, rounds_to(0.99))
+    further = [tables["further_rounds_to_97"] for tables in (first, second)]
+    lower = _settings(studies, ("further-Binf-lower",))
+    first["further_other_rates"] = table(lower, OTHER_RATES, rounds_to(0.97))
+    del first["further_rounds_held_out"]  # no rate of its search reaches 97 %
     return {
         **first,
         **{f"unit_{quantity}": found for quantity, found in second.items()},
         "more_clients_fewer_rounds": _falls(to_97, [TABLE1[k] for k in ("C0", "C0.1", "C0.2")]),
         "more_epochs_fewer_rounds": _falls(to_99, [TABLE2[k] for k in ("E1-B10", "E5-B10")]),
+        "scale_confirmed": confirmed(*further),
     }
 
 
@@ -90,7 +114,26 @@ def _tables(studies: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Values]
         "rounds_to_99": table(_settings(studies, ALL_OF_TABLE2), TABLE2, rounds_to(0.99)),
         "rounds_held_out": {_rate(k): values(runs, rounds_to(0.97)) for k, runs in iid.items()},
         "accuracy_held_out": {_rate(k): values(runs, late_accuracy) for k, runs in shards.items()},
+        **_further(studies),
     }
+
+
+def _further(studies: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Values]]:
+    """The further cells of Table 1, and the search of their rates."""
+    searched = _settings(studies, SEARCHES)
+    fastest = {k: runs for k, runs in searched.items() if k.startswith("iid-Binf-C0-")}
+    return {
+        "further_rounds_to_97": table(_settings(studies, ALL_FURTHER), FURTHER, rounds_to(0.97)),
+        "further_held_out": {_cell(k): values(runs, best_accuracy) for k, runs in searched.items()},
+        "further_rounds_held_out": {
+            _cell(k): values(runs, rounds_to(0.97)) for k, runs in fastest.items()
+        },
+    }
+
+
+def best_accuracy(run: Run) -> float:
+    """The highest accuracy (%) of any evaluation; a diverged run's are those before it diverged."""
+    return 100 * float(run.evaluations["accuracy"].max())
 
 
 def late_accuracy(run: Run) -> float | None:
@@ -102,21 +145,32 @@ def late_accuracy(run: Run) -> float | None:
 
 def draw(studies: Mapping[str, Sequence[Run]], target: Any) -> Figure:
     """Best accuracy so far against rounds, a panel for each table."""
+    unit = [f"{UNIT}{name}" for name in ALL_FURTHER]
     panels = (
-        ("2NN, E=1, B=10", _settings(studies, ALL_OF_TABLE1), TABLE1, 0.97, "rounds_to_97", 0.9),
-        ("CNN, C=.1, IID", _settings(studies, ALL_OF_TABLE2), TABLE2, 0.99, "rounds_to_99", 0.96),
+        ("2NN, E=1, B=10", ALL_OF_TABLE1, TABLE1, 0.97, "rounds_to_97", 0.9),
+        ("CNN, C=.1, IID", ALL_OF_TABLE2, TABLE2, 0.99, "rounds_to_99", 0.96),
+        ("2NN, further cells", ALL_FURTHER, FURTHER, 0.97, "further_rounds_to_97", 0.9),
     )
-    shown = [panel for panel in panels if panel[1]]
+    found = [(panel, _settings(studies, panel[1])) for panel in panels]
+    shown = [(panel, settings) for panel, settings in found if settings]
     with themed() as style:
         figure = new_figure(style.width, style.height * max(len(shown), 1))
         grid = figure.subplots(max(len(shown), 1), 1, squeeze=False)[:, 0]
-        for axes, (title, settings, rows, goal, quantity, least) in zip(grid, shown, strict=False):
+        for axes, (panel, settings) in zip(grid, shown, strict=False):
+            title, names, rows, goal, quantity, least = panel
+            compared = _settings(studies, unit) if names is ALL_FURTHER else {}
             for index, (label, runs) in enumerate(settings.items()):
                 reported = target.tables[quantity].rows[rows[label]].reported
                 _draw_setting(axes, runs, rows[label], reported, goal, index, style)
+                _draw_compared(axes, compared.get(label, ()), index, style)
             axes.axhline(100 * goal, color=style.colors.faint, linewidth=0.8)
             axes.set(title=title, xlabel="rounds", ylabel="best test accuracy so far (%)")
-            starts = (rounds_to(least)(run) for runs in settings.values() for run in runs)
+            starts = (
+                rounds_to(least)(run)
+                for each in (settings, compared)
+                for runs in each.values()
+                for run in runs
+            )
             left = min((start for start in starts if start), default=1.0)
             axes.set(xscale="log", ylim=(100 * least, 100 * goal + 0.5))
             axes.set_xlim(left=0.9 * left)
@@ -136,13 +190,24 @@ def _draw_setting(
 ) -> None:
     color = style.colors.palette[index % len(style.colors.palette)]
     for number, run in enumerate(runs):
-        best = np.maximum.accumulate(run.metrics["accuracy"].to_numpy(dtype="float64"))
-        rounds = run.metrics["version"].to_numpy()
         label = name if number == 0 else None
-        axes.plot(rounds[1:], 100 * best[1:], color=color, linewidth=1.2, label=label)
+        axes.plot(*_best(run), color=color, linewidth=1.2, label=label)
     if reported is not None:
         (cross,) = axes.plot([reported], [100 * goal], "X", color=color, markersize=9, zorder=3)
         cross.set(clip_on=False, markeredgecolor=style.colors.page)
+
+
+def _draw_compared(axes: Axes, runs: Sequence[Run], index: int, style: Style) -> None:
+    """The same setting with the other scale of pixels."""
+    color = style.colors.palette[index % len(style.colors.palette)]
+    for run in runs:
+        axes.plot(*_best(run), color=color, linewidth=0.9, linestyle="--")
+
+
+def _best(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds, and the best accuracy (%) so far."""
+    best = np.maximum.accumulate(run.metrics["accuracy"].to_numpy(dtype="float64"))
+    return run.metrics["version"].to_numpy()[1:], 100 * best[1:]
 
 
 def _settings(studies: Mapping[str, Sequence[Run]], names: Sequence[str]) -> Settings:
@@ -152,6 +217,12 @@ def _settings(studies: Mapping[str, Sequence[Run]], names: Sequence[str]) -> Set
 def _rate(label: str) -> str:
     partition, share, rate = label.split("-")
     return f"{SHARES[share]}, {PARTITIONS[partition]}, rate {rate}"
+
+
+def _cell(label: str) -> str:
+    """`shards-B10-C0.1-0.05` as a row's name."""
+    partition, batch, share, rate = label.split("-")
+    return f"{SHARES[share.removeprefix('C')]}, {PARTITIONS[partition]}, B={batch[1:]}, rate {rate}"
 
 
 def _falls(found: Mapping[str, Sequence[float | None]], rows: Sequence[str]) -> list[bool]:

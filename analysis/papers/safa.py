@@ -54,27 +54,20 @@ def cell(fraction: float, crash: float) -> str:
 def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
     """The quantities of the target; see `afl_sim.papers`."""
     quantities: dict[str, Rows] = {
-        "safa_round_seconds": {},
-        "fedavg_round_seconds": {},
-        "sync_ratio": {},
-        "steady_sync_ratio": {},
         "other_readings": {},
         "fedavg_accuracy": {},
         "safa_accuracy": {},
         "fedavg_loss": {},
         "safa_loss": {},
     }
+    for seeds in ("", "_100"):  # those of the paper's tables, and a hundred others
+        quantities |= _timing(studies, seeds)
     others = quantities["other_readings"]
     for run in studies.get("rounds-safa", ()):
-        crash, found = crash_of(run), rounds(run)
-        row = f"cr={_short(crash)}"
-        synced = sync_ratios(found)
-        _add(quantities["sync_ratio"], row, float(np.mean(synced)))
-        _add(quantities["steady_sync_ratio"], row, float(np.mean(synced[CYCLE:])))
-        for fraction in FRACTIONS:
-            name = cell(fraction, crash)
-            _add(quantities["safa_round_seconds"], name, round_seconds(found, fraction))
-            if fraction <= 0.3 and crash in (0.1, 0.5):
+        if (crash := crash_of(run)) in (0.1, 0.5):
+            found = rounds(run)
+            for fraction in (0.1, 0.3):
+                name = cell(fraction, crash)
                 arrival = round_seconds(found, fraction, by_arrival)
                 _add(others, f"{name} by arrival", arrival)
                 alone = round_seconds(found, fraction, adds_up=False)
@@ -88,12 +81,34 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
         name = f"{cell(fraction_of(run), crash_of(run))} event"
         length = run.summary["virtual_seconds"] / run.summary["versions"]
         _add(others, name, length + distribution([r.synced for r in rounds(run)], adds_up=False))
-    for run in studies.get("rounds-fedavg", ()):
-        name = cell(fraction_of(run), crash_of(run))
-        _add(quantities["fedavg_round_seconds"], name, fedavg_round_seconds(run))
     for run in learning(studies):
         _measure_learning(run, quantities)
     return quantities | _other_seeds(studies)
+
+
+def _timing(studies: Mapping[str, Sequence[Run]], seeds: str) -> dict[str, Rows]:
+    """The four tables that need no training; `seeds` ends the names of studies and tables."""
+    lengths: Rows = {}
+    of_fedavg: Rows = {}
+    ratios: Rows = {}
+    steady: Rows = {}
+    ending = seeds.replace("_", "-")
+    for run in studies.get(f"rounds-safa{ending}", ()):
+        crash, found = crash_of(run), rounds(run)
+        row = f"cr={_short(crash)}"
+        synced = sync_ratios(found)
+        _add(ratios, row, float(np.mean(synced)))
+        _add(steady, row, float(np.mean(synced[CYCLE:])))
+        for fraction in FRACTIONS:
+            _add(lengths, cell(fraction, crash), round_seconds(found, fraction))
+    for run in studies.get(f"rounds-fedavg{ending}", ()):
+        _add(of_fedavg, cell(fraction_of(run), crash_of(run)), fedavg_round_seconds(run))
+    return {
+        f"safa_round_seconds{seeds}": lengths,
+        f"fedavg_round_seconds{seeds}": of_fedavg,
+        f"sync_ratio{seeds}": ratios,
+        f"steady_sync_ratio{seeds}": steady,
+    }
 
 
 def sync_ratios(found: Sequence[Round]) -> list[float]:
@@ -114,12 +129,18 @@ def _other_seeds(studies: Mapping[str, Sequence[Run]]) -> dict[str, Rows]:
     deviation: Rows = {
         row: [float(np.std(_known(values), ddof=1))] for row, values in spread.items()
     }
-    return {"spread": spread, "deviation": deviation}
+    accuracy: Rows = {}
+    for study in ("accuracy-seeds-5", "accuracy-seeds-7"):
+        for run in studies.get(study, ()):
+            name = cell(fraction_of(run), crash_of(run))
+            _add(accuracy, name, float(by_round(run)["accuracy"].max()))
+    return {"spread": spread, "deviation": deviation, "fedavg_accuracy_seeds": accuracy}
 
 
 def learning(studies: Mapping[str, Sequence[Run]]) -> list[Run]:
     """The runs that trained, one for each cell."""
-    return [run for name, runs in studies.items() if name.startswith("accuracy") for run in runs]
+    named = ("accuracy-fedavg", "accuracy-safa")
+    return [run for name, runs in studies.items() if name.startswith(named) for run in runs]
 
 
 def _measure_learning(run: Run, quantities: dict[str, Rows]) -> None:

@@ -49,7 +49,7 @@ def measure(
             folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
             rows.append(_row(builds, strategy, updates, rounds, folder))
             print(" | ".join(rows[-1]), flush=True)
-    others = [name for name in builds if name != "this build"]
+    others = [name for name in builds if name != EARLIER and EARLIER in builds]
     return Section(
         "Replay of a schedule",
         "python tests/benchmarks/replay.py",
@@ -58,15 +58,15 @@ def measure(
             "updates",
             *(f"{name}, s" for name in builds),
             "schedule alone, s",
-            *(f"ratio, {name}" for name in others),
+            *(f"{name} to {EARLIER}" for name in others),
         ),
         rows,
         (
             "Processor time from `resume` to the first task that is given to an executor, of runs "
             "with 1,000 of 10,000 clients in flight. Their checkpoint is that of a run of "
             "logistic regression whose clients do no step. Times are of the shortest of "
-            f"{rounds} turns, ratios are of this build's time to another's, as medians over turns."
-            " The schedule alone is this build's timing-only run of as many updates.",
+            f"{rounds} turns, ratios of times are medians over turns. The schedule alone is this "
+            "build's timing-only run of as many updates.",
         ),
     )
 
@@ -96,8 +96,11 @@ def _row(
             "million-clients.yaml", *settings, f"stop.updates={updates}"
         )
         seconds["alone"].append(alone["cpu"])
-    here = seconds["this build"]
-    ratios = [median_ratio(here, seconds[name]) for name in builds if name != "this build"]
+    ratios = [
+        median_ratio(seconds[name], seconds[EARLIER])
+        for name in builds
+        if name != EARLIER and EARLIER in builds
+    ]
     return (
         strategy,
         f"{updates:,}",

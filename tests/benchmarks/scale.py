@@ -1,26 +1,28 @@
 """How fast the schedule alone runs, and in how much memory, beside an earlier build and bare SimPy.
 
-    python tests/benchmarks/scale.py [--quick] [--clients N] [--rounds N] [--out results.md]
+    python tests/benchmarks/scale.py [--quick] [--clients N] [--rounds N] [--compiled] [--out FILE]
 
 Every row is ``scenarios/million-clients.yaml`` with other numbers, run with ``timing_only``: events
 logged, hashed and written to Parquet. This tree and the tree of an earlier commit take turns, each
-in a process of its own, and in between bare SimPy waits for as many timeouts as the run's tasks
-have legs, three an update. Ratios are medians over rounds of CPU times that were measured one
-after the other, since they feel alike what else the machine does. The digests of both builds have
-to agree. The memory is that of the whole command ``afl-sim run``, watched from outside.
+in a process of its own; with ``--compiled``, so does this tree with its schedules compiled. In
+between bare SimPy waits for as many timeouts as the run's tasks have legs, three an update. Ratios
+are medians over rounds of CPU times that were measured one after the other, since they feel alike
+what else the machine does. The digests of all builds have to agree. The memory is that of the whole
+command ``afl-sim run``, watched from outside.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-import statistics
 import sys
 import tempfile
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from builds import EARLIER, HERE, Build, command, tree_of
+from builds import EARLIER, HERE, Build, command, compiled, tree_of
+from measuring import median_ratio
 
 LEGS = 3
 SCENARIO = "million-clients.yaml"
@@ -35,10 +37,7 @@ CASES = (  # strategy, clients, in flight
     ("fedavg", 100_000, 10_000),
     ("fedbuff", 1_000_000, 10_000),
 )
-HEAD = (
-    *("strategy", "clients", "in flight", "updates", "updates/s", f"updates/s, {EARLIER}"),
-    *("ratio", "bare timeouts/s", "ratio to bare SimPy", "peak, MB", f"peak, MB, {EARLIER}"),
-)
+NEW = "this build"
 
 
 def settings(strategy: str, clients: int, in_flight: int, updates: int) -> list[str]:
@@ -55,33 +54,45 @@ def settings(strategy: str, clients: int, in_flight: int, updates: int) -> list[
     ]
 
 
+def head(names: list[str]) -> list[str]:
+    """The titles of the columns, for builds of these names."""
+    return [
+        *("strategy", "clients", "in flight", "updates"),
+        *(f"updates/s, {name}" for name in names),
+        *(f"{name} to {EARLIER}" for name in names if name != EARLIER),
+        *("bare timeouts/s", f"{NEW} to bare SimPy"),
+        *(f"peak, MB, {name}" for name in names),
+    ]
+
+
 def measure(
-    builds: tuple[Build, Build], case: tuple[str, int, int], updates: int, rounds: int
+    builds: dict[str, Build], case: tuple[str, int, int], updates: int, rounds: int
 ) -> list[str]:
     """The cells of one row."""
     asked = settings(*case, updates)
-    in_flight = case[2]
-    here: list[dict[str, Any]] = []
-    earlier: list[dict[str, Any]] = []
-    bare: list[dict[str, Any]] = []
+    seconds: dict[str, list[float]] = defaultdict(list)  # of processor time, for each update
+    waits: list[float] = []  # for each timeout
+    digests, done = set(), 0
     for _ in range(rounds):
-        for build, found in zip(builds, (here, earlier), strict=True):
-            found.append(build.schedule(SCENARIO, *asked))
-        bare.append(builds[0].run("bare", processes=in_flight, timeouts=LEGS * updates))
-    if len({each["digest"] for each in (*here, *earlier)}) != 1:
-        raise RuntimeError(f"{case}: the two builds have different schedules")
-    peaks = [peak_of(build, asked) for build in builds]
-    done = here[0]["updates"]
-    waits = [each["cpu"] / each["timeouts"] for each in bare]
-    pairs = list(zip(here, waits, strict=True))
+        for name, build in builds.items():
+            found = build.schedule(SCENARIO, *asked)
+            done = found["updates"]
+            seconds[name].append(found["cpu"] / done)
+            digests.add(found["digest"])
+        bare = builds[NEW].run("bare", processes=case[2], timeouts=LEGS * updates)
+        waits.append(bare["cpu"] / bare["timeouts"])
+    if len(digests) != 1:
+        raise RuntimeError(f"{case}: the builds have different schedules")
+    others = [name for name in builds if name != EARLIER]
+    bare_updates = [LEGS * each for each in waits]
     return [
         case[0],
         *(f"{number:,}" for number in (*case[1:], done)),
-        *(f"{done / min(each['cpu'] for each in found):,.0f}" for found in (here, earlier)),
-        f"{statistics.median(b['cpu'] / a['cpu'] for a, b in zip(here, earlier, strict=True)):.2f}",
+        *(f"{1 / min(each):,.0f}" for each in seconds.values()),
+        *(f"{median_ratio(seconds[EARLIER], seconds[name]):.2f}" for name in others),
         f"{1 / min(waits):,.0f}",
-        f"{statistics.median(LEGS * done * w / a['cpu'] for a, w in pairs):.2f}",
-        *(f"{peak:,.0f}" for peak in peaks),
+        f"{median_ratio(bare_updates, seconds[NEW]):.2f}",
+        *(f"{peak_of(build, asked):,.0f}" for build in builds.values()),
     ]
 
 
@@ -90,14 +101,15 @@ def peak_of(build: Build, asked: list[str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         words = [word for each in asked for word in ("--set", each)]
         place = str(Path(folder) / "run")
-        scenario = str(build.tree / "scenarios" / SCENARIO)
+        scenario = str(build.scenarios / SCENARIO)
         return command(build.tree, "run", scenario, "--timing-only", "--out", place, *words).peak
 
 
-def table(rows: list[list[str]]) -> str:
+def table(titles: list[str], rows: list[list[str]]) -> str:
     """The measurements as Markdown."""
-    rule = "|---" + "|--:" * (len(HEAD) - 1) + "|"
-    return "\n".join([f"| {' | '.join(HEAD)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)])
+    rule = "|---" + "|--:" * (len(titles) - 1) + "|"
+    lines = [f"| {' | '.join(row)} |" for row in (titles, *rows)]
+    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def main() -> None:
@@ -107,18 +119,24 @@ def main() -> None:
     parser.add_argument("--updates", type=int, help="updates of a row, in place of these")
     parser.add_argument("--clients", type=int, help="only the rows of so many clients")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each build")
+    parser.add_argument("--compiled", action="store_true", help="also with compiled schedules")
     parser.add_argument("--out", type=Path, help="also write the table here")
     options = parser.parse_args()
     updates = options.updates or (100_000 if options.quick else 1_000_000)
     rows = []
-    with tree_of(EARLIER) as earlier, Build(HERE) as new, Build(earlier) as old:
-        for build in (new, old):  # imports, data and caches are not timed
+    with ExitStack() as held:
+        trees = {NEW: HERE, EARLIER: held.enter_context(tree_of(EARLIER))}
+        if options.compiled:
+            trees["compiled"] = held.enter_context(compiled())
+        builds = {name: held.enter_context(Build(tree)) for name, tree in trees.items()}
+        titles = head(list(builds))
+        for build in builds.values():  # imports, data and caches are not timed
             build.schedule(SCENARIO, *settings("fedbuff", 100, 20, 1000))
         for case in CASES:
             if options.clients not in (None, case[1]):
                 continue
-            rows.append(measure((new, old), case, updates, options.rounds))
-            print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+            rows.append(measure(builds, case, updates, options.rounds))
+            print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     import simpy
 
     about = (
@@ -128,7 +146,7 @@ def main() -> None:
         f"turns: to the build of {EARLIER}, and of bare SimPy's time for three timeouts an update "
         "to this build's. The peak is that of the whole command, its children included."
     )
-    text = f"# Scale: the schedule alone\n\n{about}\n\n{table(rows)}\n"
+    text = f"# Scale: the schedule alone\n\n{about}\n\n{table(titles, rows)}\n"
     print(text)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from designs import BASE, SMALL, design
 
@@ -64,6 +65,18 @@ ACCURATE = "  seeds: 2\n  budget: {share: 1.0}\n  constraints: final_accuracy >=
             "evaluation.every_seconds or every_versions",
         ),
         (
+            BASE.replace("every_versions: 1", "every_seconds: 8") + design(VARY),
+            "the model is evaluated only at the start and at the end; expected "
+            "evaluation.every_seconds or every_versions, below the end in stop",
+        ),
+        (
+            BASE.replace("every_versions: 1", "every_versions: 9").replace(
+                "virtual_seconds: 8", "virtual_seconds: 8, versions: 9"
+            )
+            + design(VARY),
+            "the model is evaluated only at the start and at the end",
+        ),
+        (
             BASE.replace("virtual_seconds: 8", "accuracy: 0.7") + design(VARY),
             "stop: a candidate that never reaches a metric would never end",
         ),
@@ -89,6 +102,25 @@ ACCURATE = "  seeds: 2\n  budget: {share: 1.0}\n  constraints: final_accuracy >=
             "worst_decile_accuracy is never measured; expected evaluation.per_client: true",
         ),
         (
+            BASE + design(VARY, more="  constraints: final_accuracy >= 75\n"),
+            "design.constraints: final_accuracy >= 75: got 75; expected a share from 0 to 1; did "
+            "you mean 0.75?",
+        ),
+        (
+            BASE + design(VARY, more="  constraints: idle_fraction <= 20\n"),
+            "idle_fraction <= 20: got 20; expected a share from 0 to 1; did you mean 0.2?",
+        ),
+        (
+            BASE.replace("{partition", "{dataset: {kind: files, train: DATA}, partition")
+            .replace("model: logistic", "model: {kind: mlp, hidden: [4]}")
+            .replace("epochs: 1,", "epochs: 1, loss: mse,")
+            .replace("samples: 200}", "targets: {rmse: [1.0]}}")
+            .replace("samples: 40", "samples: 5")
+            + design(VARY, "{time_to_rmse: 0.5}", more="  constraints: final_accuracy >= 0.5\n"),
+            "design.constraints: final_accuracy >= 0.5: accuracy is never evaluated; this scenario "
+            "measures rmse, mae, r2",
+        ),
+        (
             BASE
             + design("    strategy: [{kind: fedavg, clients_per_round: {choices: [9, 10]}}]\n"),
             "design.vary: no candidate can be run: strategy.clients_per_round",
@@ -96,7 +128,10 @@ ACCURATE = "  seeds: 2\n  budget: {share: 1.0}\n  constraints: final_accuracy >=
     ],
 )
 def test_one_line_says_what_is_wrong(text: str, told: str, tmp_path: Path) -> None:
-    found = message(text, folder=tmp_path / "design")
+    numbers = np.linspace(0, 3, 400, dtype=np.float32)
+    np.savez(tmp_path / "numbers.npz", inputs=numbers.reshape(100, 4), labels=numbers[:100])
+    whole = text.replace("train: DATA", f"train: {tmp_path / 'numbers.npz'}, test_share: 0.2")
+    found = message(whole, folder=tmp_path / "design")
     assert told in found
     assert "\n" not in found
     assert found.startswith("<text>:")

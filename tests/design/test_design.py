@@ -17,7 +17,15 @@ import pytest
 from designs import SMALL
 from sessions import wait_for
 
-from afl_sim import load_design, load_run, load_scenario, load_study, run_design, simulate
+from afl_sim import (
+    load_design,
+    load_run,
+    load_scenario,
+    load_study,
+    run_design,
+    run_study,
+    simulate,
+)
 from afl_sim.design.reading import read_problem
 from afl_sim.design.schedule import Schedules
 from afl_sim.design.solving import Options, solve
@@ -49,6 +57,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def test_a_scenario_of_several_seeds_can_be_designed(folder: Path, tmp_path: Path) -> None:
+    """Its replications are those of its own runs; a design has its seeds."""
+    found = solved(tmp_path / "design", "replications=2")
+    assert told(found).replace(found["identity"], "") == told(load_design(folder).index).replace(
+        load_design(folder).index["identity"], ""
+    )
+    study = run_study(tmp_path / "design" / "winner.yaml", tmp_path / "winner")
+    best = found["ranking"][0]["candidate"]
+    place = tmp_path / "design" / "runs"
+    for index, run in enumerate(study):
+        (designed,) = place.glob(f"*c{best:03d}-s{index}")
+        assert run.summary["model_digest"] == load_run(designed).summary["model_digest"]
+
+
 def test_the_winner_is_the_best_of_all_by_whole_runs(folder: Path) -> None:
     """With a budget for everything, no candidate with all seeds is better."""
     problem = read_problem(SMALL)
@@ -70,6 +92,8 @@ def test_the_winner_is_the_best_of_all_by_whole_runs(folder: Path) -> None:
 def test_two_workers_find_the_same(folder: Path, tmp_path: Path) -> None:
     workers = ("execution.workers=2", "execution.executor=processes")
     assert told(solved(tmp_path / "two", *workers)) == told(dict(load_design(folder).index))
+    for name in ("winner.yaml", "candidates.csv", "report.html"):
+        assert (tmp_path / "two" / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_an_interrupted_design_goes_on_to_the_same_result(folder: Path, tmp_path: Path) -> None:

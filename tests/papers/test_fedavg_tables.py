@@ -6,6 +6,7 @@ import pytest
 from curves import curve
 
 from afl_sim.analysis.papers import fedavg
+from afl_sim.analysis.papers.fedavg_scale import DECIDING, confirmed
 from afl_sim.papers.target import find_target
 
 
@@ -50,6 +51,7 @@ def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
         {
             "table1": [curve("C0.1", [0.1, 0.95, 0.99])],
             "initial-weights": [curve("C0.1-truncated-rate0.2", [0.1, 0.2, 0.3, 0.97])],
+            "further-Binf-lower": [curve("iid-Binf-C0.1-rate0.2", [0.1, 0.95, 0.99])],
             "unit-table1": [curve("C0.1", [0.1, 0.99])],
             "unit-table1-choices": [curve("C0.1-xavier", [0.1, 0.95, 0.99])],
             "unit-table2": [curve("E1-B10", [0.1, 0.99])],
@@ -59,6 +61,7 @@ def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
     )
     assert measured["rounds_to_97"] == {"C=.1, IID": [pytest.approx(1.5)]}
     assert measured["rounds_initial_weights"] == {"truncated normal, rate 0.2": [3.0]}
+    assert measured["further_other_rates"] == {"C=.1, IID, B=inf, rate 0.2": [pytest.approx(1.5)]}
     assert measured["unit_rounds_to_97"] == {"C=.1, IID": [pytest.approx(0.87 / 0.89)]}
     assert measured["unit_rounds_other_choices"] == {
         "C=.1, Xavier's initial weights": [pytest.approx(1.5)]
@@ -84,3 +87,77 @@ def test_the_figure_shows_curves_with_the_reported_rounds() -> None:
     (axes,) = fedavg.draw(studies, find_target("fedavg")).axes
     marks = [line for line in axes.lines if line.get_marker() == "X"]
     assert [(float(m.get_xdata()[0]), float(m.get_ydata()[0])) for m in marks] == [(87.0, 97.0)]
+
+
+def test_the_cells_that_decide_are_rows_with_their_reported_rounds() -> None:
+    rows = find_target("fedavg").tables["further_rounds_to_97"].rows
+    assert set(DECIDING) < set(rows)
+    assert {row: rows[row].reported for row in DECIDING} == DECIDING
+    assert set(fedavg.FURTHER.values()) == set(rows)
+
+
+def cells(*ratios: float | None) -> dict[str, list[float | None]]:
+    """Measured rounds of the eight cells, as ratios of the reported ones."""
+    pairs = zip(DECIDING.items(), ratios, strict=True)
+    return {row: [ratio if ratio is None else ratio * rounds] for (row, rounds), ratio in pairs}
+
+
+HALF = cells(*[0.5] * 8)
+
+
+@pytest.mark.parametrize(
+    ("centred", "unit", "holds"),
+    [
+        (cells(*[1.1] * 7, 0.3), HALF, True),  # 7 within and nearer
+        (cells(*[1.1] * 5, *[0.55] * 2, 0.3), HALF, True),  # 5 within, 7 nearer
+        (cells(*[1.1] * 4, *[0.55] * 3, 0.3), HALF, False),  # 4 within
+        (cells(*[1.1] * 6, 0.3, 0.3), HALF, False),  # 6 nearer
+        (cells(*[1.1] * 6, None, None), HALF, False),  # what is not reached is farther away
+        (cells(*[1.1] * 7, None), cells(*[None] * 8), True),  # neither reaches the last
+        (cells(*[1.1] * 6, None, None), cells(*[None] * 8), False),  # a tie is not nearer
+        (cells(*[1.1] * 8), cells(*[1.2] * 8), False),  # as many are within with the other
+        # By the logarithm 0.7 is farther from 1 than 1.4 is: the other is nearer in five.
+        (cells(*[0.7] * 5, *[1.0] * 3), cells(*[1.4] * 5, *[2.0] * 3), False),
+    ],
+)
+def test_the_scale_is_confirmed_by_the_rule_written_before_the_runs(
+    centred: dict[str, list[float | None]], unit: dict[str, list[float | None]], holds: bool
+) -> None:
+    assert confirmed(centred, unit) == [holds]
+
+
+def test_a_scale_is_not_judged_before_all_cells_are_there() -> None:
+    full = cells(*[1.0] * 8)
+    assert confirmed(full, dict(list(HALF.items())[1:])) == []
+
+
+def test_the_rates_of_further_cells_are_judged_by_the_best_accuracy_so_far() -> None:
+    runs = [
+        curve("shards-B10-C0.1-0.05", [0.1, 0.9, 0.8], every=5),
+        curve("iid-Binf-C0-0.4", [0.1, 0.95, 0.99], every=5),
+    ]
+    measured = fedavg.measure({"further-rates": runs, "unit-further-rates": runs})
+    rows = "C=.1, non-IID, B=10, rate 0.05", "C=0, IID, B=inf, rate 0.4"
+    assert measured["further_held_out"] == {
+        rows[0]: [pytest.approx(90)],
+        rows[1]: [pytest.approx(99)],
+    }
+    assert measured["unit_further_held_out"] == measured["further_held_out"]
+    assert measured["unit_further_rounds_held_out"] == {rows[1]: [pytest.approx(7.5)]}
+
+
+def test_the_figure_shows_further_cells_with_both_scales() -> None:
+    studies = {
+        "further-C0.2": [curve("shards-B10-C0.2", [0.1, 0.95, 0.99])],
+        "unit-further-C0.2": [curve("shards-B10-C0.2", [0.1, 0.96, 0.99])],
+    }
+    (axes,) = fedavg.draw(studies, find_target("fedavg")).axes
+    lines = {line.get_linestyle(): list(line.get_ydata()) for line in axes.lines[::2]}
+    assert lines == {"-": [95.0, 99.0], "--": [96.0, 99.0]}
+    (legend,) = axes.get_legend().get_texts()
+    assert legend.get_text() == "C=.2, non-IID, B=10"
+    measured = fedavg.measure(studies)
+    row = "C=.2, non-IID, B=10"
+    assert measured["further_rounds_to_97"] == {row: [pytest.approx(1.5)]}
+    assert measured["unit_further_rounds_to_97"] == {row: [pytest.approx(1 + 1 / 3)]}
+    assert measured["scale_confirmed"] == []

@@ -106,6 +106,19 @@ def test_other_seeds_of_a_cell_give_its_deviation() -> None:
     assert found["fedavg_accuracy"] == {}  # these are no further runs of the paper's table
 
 
+def test_five_other_seeds_of_two_cells_are_no_runs_of_the_papers_table() -> None:
+    studies = {
+        f"accuracy-seeds-{digit}": [
+            learned("fedavg", crash, {1: 5.0, 2: 4.0}, [0.99, best]) for best in (0.85, 0.87)
+        ]
+        for digit, crash in (("5", 0.5), ("7", 0.7))
+    }
+    found = safa.measure(studies)
+    each = [0.85, 0.87]
+    assert found["fedavg_accuracy_seeds"] == {"C=.3 cr=.5": each, "C=.3 cr=.7": each}
+    assert found["fedavg_accuracy"] == found["fedavg_loss"] == found["spread"] == {}
+
+
 def test_the_figure_can_be_drawn_of_any_studies(small: tuple[Path, Results]) -> None:
     target = find_target("safa")
     (folder,) = small[0].glob("rounds-fedavg-*")
@@ -151,6 +164,20 @@ def test_the_analysis_picks_as_the_strategy_does_where_both_go_by_arrival(
         mine = [[answer.clients[i] for i in turn] for answer, turn in turns]
         assert mine == [json.loads(context)["picked"] for context in rows["context"]]
     assert in_time
+
+
+def test_a_hundred_seeds_have_tables_of_their_own(small: tuple[Path, Results]) -> None:
+    studies = {}
+    for server in ("safa", "fedavg"):
+        (folder,) = small[0].glob(f"rounds-{server}-*")
+        studies[f"rounds-{server}"] = load_study(folder)
+    one = safa.measure(studies)
+    other = safa.measure({f"{name}-100": runs for name, runs in studies.items()})
+    for quantity in ("safa_round_seconds", "fedavg_round_seconds", "sync_ratio"):
+        assert one[quantity]
+        assert other[f"{quantity}_100"] == one[quantity]
+        assert other[quantity] == one[f"{quantity}_100"] == {}
+    assert not other["other_readings"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from places import ROOT, SMALLEST, TESTS
+
+from afl_sim.scenario.bundled import scenario_folder
 
 COMPILER = (os.environ.get("CC") or "cc").split()[0]
 
@@ -62,7 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def python(site: Path, *arguments: str) -> str:
+def python(site: Path, *arguments: Path | str) -> str:
     """What Python prints with the package of a folder."""
     path = os.pathsep.join([str(site), str(TESTS / "support")])
     done = subprocess.run(
@@ -83,6 +86,7 @@ def test_the_schedule_of_every_strategy_is_the_golden_one(site: Path) -> None:
 
 TRAINED = """
 import gc
+import json
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -90,30 +94,87 @@ from pathlib import Path
 from afl_sim import load_scenario, simulate
 from afl_sim.run.api import resume
 
-gc.set_threshold(50)  # what is held weakly has to survive many searches for garbage
-scenario = load_scenario(Path(sys.argv[1]), ["stop.updates=200"])
-reached = 0
+gc.set_threshold(50)  # objects of compiled classes have to survive many searches for garbage
+smallest, cases, folder = Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
 
 
-def progress(at):
-    global reached
-    reached = at.version
+def run(name, settings):
+    reached = 0
+
+    def progress(at):
+        nonlocal reached
+        reached = at.version
+
+    with suppress(KeyboardInterrupt):
+        simulate(
+            load_scenario(smallest, settings),
+            folder / name,
+            progress=progress,
+            stop_wanted=lambda: reached >= 3,
+        )
+    done = resume(folder / name)
+    digests = [done.summary[f"{half}_digest"] for half in ("schedule", "model")]
+    return [done.status, reached, *digests]
 
 
-with suppress(KeyboardInterrupt):
-    simulate(scenario, sys.argv[2], progress=progress, stop_wanted=lambda: reached >= 20)
-run = resume(sys.argv[2])
-print(run.status, run.summary["schedule_digest"], run.summary["model_digest"])
+if __name__ == "__main__":
+    print(json.dumps({name: run(name, settings) for name, settings in cases.items()}))
+"""
+
+VARYING = f"bandwidth_trace: {{trace: {scenario_folder() / 'traces' / 'uplinks.csv'}}}"
+CASES = {
+    "usual": ["stop.updates=200"],
+    "workers": ["execution.workers=2"],
+    "fedavg": ["strategy={kind: fedavg, clients_per_round: 4, over_selection: 0.5}"],
+    "every arrival": ["strategy={kind: fedasync, concurrency: 4, max_staleness: 2}"],
+    "own models": ["strategy={kind: asofed, concurrency: 5}"],
+    "polled": ["strategy={kind: quafl, clients_per_round: 3, local_steps: 6}"],
+    "fresh models": ["strategy={kind: fedasmu, concurrency: 6, staleness_limit: 12}"],
+    "used again": ["strategy={kind: fedfa, concurrency: 5, queue_size: 4}"],
+    "varying links": [f"clients.network.upload={{latency: 0.1, loss: 0.2, {VARYING}}}"],
+    "faults": ["clients.faults={crash: 0.1, upload_loss: {probability: 0.2, timeout: 0.5}}"],
+    "churn": [
+        "clients.availability={kind: on_off, on: {dist: expon, scale: 3}, off: {dist: expon}, "
+        "on_leave: paused}"
+    ],
+    "all at once": [
+        f"clients.network.upload={{latency: 0.1, loss: 0.2, {VARYING}}}",
+        "clients.faults={crash: 0.1, upload_loss: {probability: 0.2, timeout: 0.5}}",
+        "clients.availability={kind: on_off, on: {dist: expon, scale: 3}, off: {dist: expon}, "
+        "on_leave: paused}",
+        "server.upload={kind: shared, bandwidth: 1e5}",
+    ],
+}
+
+
+def test_runs_train_and_are_resumed_with_the_same_digests(site: Path, tmp_path: Path) -> None:
+    program = tmp_path / "trained.py"
+    program.write_text(TRAINED)
+    compiled, plain = (
+        json.loads(python(place, program, SMALLEST, json.dumps(CASES), tmp_path / place.name))
+        for place in (site, ROOT)
+    )
+    assert compiled == plain
+    assert set(plain) == set(CASES)
+    for status, reached, *_ in plain.values():
+        assert status == "complete"
+        assert reached >= 3  # it was interrupted, and went on
+
+
+HELD_WEAKLY = """
+import weakref
+
+from afl_sim.world.tasks.task import Task
+
+try:
+    weakref.ref(Task(0, 0, 0, 1, 1, 0))
+except TypeError as error:
+    print(error)
 """
 
 
-def test_a_run_trains_and_is_resumed_with_the_same_digests(site: Path, tmp_path: Path) -> None:
-    found = {
-        python(place, "-c", TRAINED, str(SMALLEST), str(tmp_path / place.name))
-        for place in (site, ROOT)
-    }
-    assert len(found) == 1
-    assert found.pop().startswith("complete ")
+def test_a_task_cannot_be_held_weakly(site: Path) -> None:
+    assert python(site, "-c", HELD_WEAKLY) == "cannot create weak reference to 'Task' object\n"
 
 
 def test_errors_are_the_same(site: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ SETTINGS = {
     **dict.fromkeys(("fedat", "tifl"), "tiers: 2, clients_per_round: 1"),
     **dict.fromkeys(("quafl", "favas"), POLLS),
     **dict.fromkeys(("fedbuff", "ca2fl", "fadas", "port", "fedstaleweight"), BUFFER),
-    **dict.fromkeys(("momentum_approximation", "fedac"), BUFFER),
+    **dict.fromkeys(("momentum_approximation", "fedac", "fedpsa"), BUFFER),
     "fedasync": "concurrency: 4",
     "fedasmu": "concurrency: 4",
     "fedfix": "interval: 3",

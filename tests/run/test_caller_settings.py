@@ -1,7 +1,11 @@
-"""What a caller of the Python API has set in torch neither reaches a run nor is lost by it."""
+"""What a caller of the Python API has set neither reaches a run nor is lost by it."""
 
 from __future__ import annotations
 
+import ctypes
+import platform
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -11,7 +15,9 @@ import pytest
 import torch
 from places import SMALLEST
 
+from afl_sim.errors import InputError
 from afl_sim.execution.numerics import deterministic, fingerprint
+from afl_sim.portable import elementary, exact_tables
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.scenario.sections.settings import Numerics
 
@@ -58,6 +64,7 @@ def settings_of_the_caller() -> dict[str, Any]:
         "inference": torch.is_inference_mode_enabled(),
         "autocast": torch.is_autocast_enabled("cpu"),
         "denormal": flushes_denormal(),
+        "anomaly": torch.is_anomaly_enabled(),
         "generator": torch.get_rng_state().tolist(),
     }
 
@@ -102,6 +109,7 @@ CHANGES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "inference mode": torch.inference_mode,
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "flushing": lambda: set_to(torch.set_flush_denormal, True, False),
+    "anomaly detection": lambda: torch.autograd.set_detect_anomaly(True),
     "threads": lambda: set_to(torch.set_num_threads, 3, torch.get_num_threads()),
 }
 
@@ -147,6 +155,45 @@ def test_under_all_of_them_worker_processes_make_the_bits_of_one_process() -> No
         assert digests() == expected
         assert digests(*workers) == expected
     assert settings_of_the_caller() == before
+
+
+ROUNDING = {"down": 0x400, "up": 0x800, "to zero": 0xC00}  # FE_DOWNWARD and so on, of x86-64
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of its C library")
+@pytest.mark.parametrize("way", ROUNDING)
+def test_other_rounding_is_refused(way: str) -> None:
+    library = ctypes.CDLL(None)
+    scenario = load_scenario(SMALLEST, SETTINGS)
+    for timing_only in (True, False):
+        assert library.fesetround(ROUNDING[way]) == 0
+        try:
+            with pytest.raises(InputError, match="are not rounded to nearest in this thread"):
+                simulate(scenario, timing_only=timing_only)
+        finally:
+            library.fesetround(0)
+
+
+def test_the_callers_decimals_do_not_reach_units_and_tables() -> None:
+    """They are made when they are imported, so in a process of its own."""
+    program = (
+        "import decimal\n"
+        "decimal.setcontext(decimal.Context(prec=3, traps=[decimal.Inexact]))\n"
+        "from afl_sim.portable import elementary, exact_tables\n"
+        "from afl_sim.scenario.units import ENERGY, RATE\n"
+        "print(RATE.read('3 Mibit/s'), ENERGY.read('1234 mWh'))\n"
+        "print(elementary.STEP, elementary.POWERS.sum(), exact_tables.HALF_PI[:2])\n"
+        "print(exact_tables.ERF[1].sum())\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    here = [
+        f"{3 * 2**20 / 8} {1.234 * 3600}",
+        f"{elementary.STEP} {elementary.POWERS.sum()} {exact_tables.HALF_PI[:2]}",
+        f"{exact_tables.ERF[1].sum()}",
+    ]
+    assert ran.stdout.splitlines() == here
 
 
 def test_numbers_too_small_to_be_normal_are_kept() -> None:

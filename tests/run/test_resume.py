@@ -30,6 +30,7 @@ STRATEGIES = {
     "server_optimizer: {kind: Adam, lr: 0.01}}",
     "ringmaster": "{kind: ringmaster, delay_threshold: 4}",
     "fedasmu": "{kind: fedasmu, concurrency: all, control_rate: 0.1}",
+    "fedpsa": "{kind: fedpsa, concurrency: 5, buffer_size: 3, window: 6}",
     "quafl": "{kind: quafl, clients_per_round: 3, local_steps: 4, interaction_seconds: 0.5}",
     "fedat": "{kind: fedat, tiers: 2, clients_per_round: 3}",
 }

@@ -57,6 +57,10 @@ CASES: dict[str, Case] = {
         "fedstaleweight", {**TWO, "server_optimizer": YOGI}, versions=200
     ),
     "momentum_approximation": case("momentum_approximation", {**TWO, "momentum": 0.5}),
+    "fedpsa": case("fedpsa", {**TWO, "window": 6}, lone={**ONE, "window": 2}),
+    "fedpsa that is cold": case(
+        "fedpsa", {**TWO, "window": 3, "temperature_scale": 0, "least_temperature": 0.1}
+    ),
     # Its control variates leave an offset, also where all clients have the same optimum.
     "fedac": case("fedac", {**TWO, "server_lr": 0.05}, versions=120, shrinks_to=0.2),
     "fedac with the clients' mean": case(

@@ -65,6 +65,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedstaleweight": {"concurrency": 6, "buffer_size": 3},
     "momentum_approximation": {"concurrency": 6, "buffer_size": 3},
     "fedac": {"concurrency": 6, "buffer_size": 3},
+    "fedpsa": {"concurrency": 6, "buffer_size": 3, "window": 6},
     "mifa": {"clients_per_round": 4},
     "scaffold": {"clients_per_round": 4},
     "feddyn": {"clients_per_round": 4},

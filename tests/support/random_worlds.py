@@ -25,7 +25,7 @@ NEEDING_TIME = (
 )
 """They need tasks that take time."""
 
-BUFFERED = ("fedstaleweight", "momentum_approximation", "fedac")
+BUFFERED = ("fedstaleweight", "momentum_approximation", "fedac", "fedpsa")
 
 KINDS = (
     *("fedavg", "fedprox", "fedasync", "fedbuff", "ringmaster", "fedat", "quafl", "asyncsgd"),
@@ -34,6 +34,7 @@ KINDS = (
     *("ca2fl", "fadas", "mifa", "fedfix", "aced", "dude_asgd", "rescaled_asgd", "area", "fedfa"),
     *("fedcompass", "optimized_asyncsgd", "fedstaleweight", "momentum_approximation", "fedac"),
     *("mindflayer", "ata", "fedqueue", "rennala_mvr", "shadowheart", "fedasmu"),
+    "fedpsa",
 )
 """Every strategy."""
 

@@ -15,9 +15,9 @@ from afl_sim.recording.columns import columns_of
 from afl_sim.recording.events import COLUMNS, EventLog
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Catalogue, Scenario, ValidationContext
+from afl_sim.world.ending import Ending
 from afl_sim.world.event_kinds import KIND_NAMES
 from afl_sim.world.server.server import Server
-from afl_sim.world.stopping import Ending
 from afl_sim.world.world import World
 
 SECOND = 1_000_000

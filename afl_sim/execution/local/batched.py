@@ -17,8 +17,8 @@ from typing import Any
 
 from torch import Tensor
 
-from afl_sim.execution.runner import as_told, begin, conclude, less_second, told_as
-from afl_sim.execution.tasks import Known, OwnParts, TrainingTask
+from afl_sim.execution.runner import as_told, at_server, begin, conclude, less_second, told_as
+from afl_sim.execution.tasks import SERVER, Known, OwnParts, TrainingTask
 from afl_sim.learning.training.attackers import Attackers
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
 from afl_sim.learning.training.compressors import Compressor
@@ -94,7 +94,12 @@ class BatchedExecutor:
     def submit(self, task: TrainingTask, due_us: int) -> GroupedResult:
         """Take on a task; from now on it may be trained in a group."""
         future = GroupedResult(self, task, due_us)
-        self._waiting[future] = None
+        if task.client == SERVER:
+            began = perf_counter()
+            future.value, future.task = at_server(task, self._trainer.alone), None
+            self.training_seconds += perf_counter() - began
+        else:
+            self._waiting[future] = None
         return future
 
     def evaluate(self, vector: Tensor, due_us: int, own: OwnParts | None = None) -> Known[Scores]:

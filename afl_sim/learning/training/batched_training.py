@@ -55,6 +55,11 @@ class BatchedTrainer:
         self.learning_rate = trainer.learning_rate
         self._trainer = trainer
 
+    @property
+    def alone(self) -> LocalTrainer:
+        """The trainer of single tasks, whose data and settings these are."""
+        return self._trainer
+
     def train(self, tasks: Sequence[LocalTask], lr_factor: float) -> list[LocalResult]:
         """Do tasks together; the results are in the order of the tasks.
 

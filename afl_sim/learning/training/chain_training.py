@@ -20,6 +20,7 @@ from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
+from afl_sim.learning.training.public_batch import PublicBatch
 from afl_sim.learning.training.task_draws import Shards
 from afl_sim.portable.blas import Array32
 from afl_sim.portable.elementary import ignoring_errors
@@ -76,6 +77,14 @@ class ChainTrainer(LocalTrainer):
                     samples, targets, rows.numpy(), weights.numpy(), index > 0, training=False
                 )
             return squared_norm(chain.gradient)
+
+    def _gradient_of(self, batch: PublicBatch) -> Tensor:
+        chain, rows = self._chain, np.arange(len(batch.labels))
+        weights = np.full(len(rows), 1 / len(rows), np.float32)
+        samples, labels = flat_rows(batch.inputs), batch.labels.numpy()
+        with ignoring_errors():
+            chain.differentiate(samples, labels, rows, weights, training=False)
+        return torch.from_numpy(chain.parameters.outward(chain.gradient))
 
     def _descend(
         self,

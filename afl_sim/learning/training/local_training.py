@@ -22,6 +22,7 @@ from afl_sim.learning.training.augmentation import Augmentation
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import loss_of
 from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
+from afl_sim.learning.training.public_batch import PublicBatch
 from afl_sim.learning.training.task_draws import Shards, TaskDraws
 from afl_sim.learning.training.weight_parts import add_to_gradients, chosen, like_weights
 from afl_sim.streams import Streams
@@ -92,6 +93,7 @@ class LocalTrainer(TaskDraws):
         self.augment = Augmentation(settings.augment)
         self.arithmetic = forward_arithmetic(settings.precision, settings.device)
         self._local_state = LocalState(self.model)
+        self._public: PublicBatch | None = None
         self._draws = may_draw(self.model)
         self.turn: AbstractContextManager[Any] = one_thread_draws if self._draws else nullcontext()
 
@@ -194,6 +196,36 @@ class LocalTrainer(TaskDraws):
         self.model.zero_grad()
         return float(total)
 
+    def use_public(self, batch: PublicBatch) -> None:
+        """From now on `public_gradient` is that of this batch."""
+        self._public = batch.to(self.device)
+
+    def public_gradient(self, vector: Tensor) -> Tensor:
+        """The gradient of the mean loss of the public batch, shape (P,), in evaluation mode.
+
+        Args:
+            vector: shape (P + B,): the model.
+        """
+        assert self._public is not None
+        with self.turn:
+            self.load(vector, "public")
+            return self._gradient_of(self._public)
+
+    def _gradient_of(self, batch: PublicBatch) -> Tensor:
+        """The gradient of a batch's mean loss at the loaded model, in evaluation mode."""
+        self.model.eval()
+        self.model.zero_grad()
+        self.loss(self.outputs(batch.inputs), batch.labels).backward()
+        gradient = self._taken(self._weights)
+        self.model.zero_grad()
+        return gradient
+
+    @staticmethod
+    def _taken(weights: Sequence[nn.Parameter]) -> Tensor:
+        """The gradients of some parameters as one vector on the CPU; 0 where there is none."""
+        parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
+        return torch.cat([part.reshape(-1) for part in parts]).cpu()
+
     def _descend(
         self,
         client: int,
@@ -273,12 +305,7 @@ class LocalTrainer(TaskDraws):
         amounts = amounts or 1  # no sample has a label: the gradient is 0
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(weights, self.settings.clip_norm * amounts)
-        gradient = torch.cat(
-            [
-                torch.zeros_like(w).reshape(-1) if w.grad is None else w.grad.reshape(-1)
-                for w in weights
-            ]
-        ).cpu()
+        gradient = self._taken(weights)
         for weight in weights:
             weight.grad = None
         end, count = start, len(gradient)

@@ -36,10 +36,12 @@ _CREATING = """
     ones ones_like scalar_tensor zeros zeros_like
 """
 _COMPARING = """
-    all allclose amax amin any argmax argmin argsort bucketize clamp clamp_ clamp_max clamp_max_
-    clamp_min clamp_min_ clip clip_ count_nonzero cummax cummin eq eq_ equal fmax fmin ge ge_
-    gt gt_ heaviside is_nonzero is_same_size isfinite isin isinf isnan isneginf isposinf kthvalue
-    le le_ lt lt_ max maximum median min minimum mode msort nanmedian ne ne_ searchsorted sign
+    all _is_all_true _is_any_true allclose amax amin any argmax argmin argsort bucketize
+    clamp clamp_ clamp_max clamp_max_ clamp_min clamp_min_ clip clip_ count_nonzero cummax
+    cummin eq eq_ equal fmax fmin ge ge_ gt gt_ heaviside is_nonzero
+    is_same_size isfinite isin isinf isnan isneginf
+    isposinf kthvalue le le_ lt lt_ max maximum median min minimum mode
+    msort nanmedian ne ne_ searchsorted sign
     sign_ signbit sgn sgn_ sort topk unique_consecutive unique_dim _unique _unique2 aminmax
     logical_and logical_and_ logical_not logical_not_ logical_or logical_or_ logical_xor
     relu relu_ hardtanh hardtanh_ hardtanh_backward threshold threshold_ threshold_backward

@@ -16,6 +16,7 @@ from afl_sim.scenario.checks.refreshing import refreshing_findings
 from afl_sim.scenario.checks.round_trips import times_without_a_mean
 from afl_sim.scenario.checks.strategies import (
     beside_gradients,
+    beside_public,
     biased_updates,
     compressed_beside_own,
     other_than_plain_sgd,
@@ -24,6 +25,7 @@ from afl_sim.scenario.checks.strategies import (
     tasks_of_one_length,
     without_client_tests,
 )
+from afl_sim.scenario.checks.time_limits import limits_too_short
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.mistakes.partial import Partial, without_unknown
 from afl_sim.scenario.section import LARGEST_FLOAT32, given, too_many
@@ -145,12 +147,14 @@ def impossible_combinations(
     yield from personalization_findings(sections)
     yield from refreshing_findings(sections)
     yield from energy_findings(sections)
+    yield from beside_public(sections)
     yield from compressed_beside_own(training, strategy)
     yield from biased_updates(training, strategy)
     yield from other_than_plain_sgd(training, strategy)
     yield from without_unknown(queued_beside_own(parts.get("clients"), training, strategy))
     yield from without_unknown(tasks_of_one_length(parts.get("clients"), strategy))
     yield from without_unknown(tasks_cut_short(parts.get("clients"), strategy))
+    yield from limits_too_short(sections.get("clients"), strategy)
     stop = sections.get("stop")
     if stop is not None and stop.only_metrics:
         key = ("stop", "accuracy" if stop.accuracy is not None else "metrics")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from afl_sim.scenario.catalogue import NamedBlock
 from afl_sim.scenario.mistakes.explain import Finding, KeyPath
 from afl_sim.scenario.sections.clients import Clients
+from afl_sim.scenario.sections.personalization import Ditto, FedRep
 from afl_sim.scenario.sections.training import Training
 from afl_sim.scenario.wording import show
 
@@ -65,6 +66,39 @@ def biased_updates(training: Training | None, strategy: NamedBlock | None) -> It
             f"got {show(kind)}, but {strategy.kind} goes by the variance of an unbiased "
             "compression, which is known for none and randk; expected one of these",
         )
+
+
+def beside_public(sections: Mapping[str, Any]) -> Iterator[Finding]:
+    """What does not go with a strategy whose server and clients have a batch in common.
+
+    Args:
+        sections: a scenario's attributes, by name, as far as they are valid.
+    """
+    strategy: Any = sections.get("strategy")
+    public = getattr(strategy, "public_batch", None)
+    if public is None:
+        return
+    who = f"the clients of {strategy.kind}"
+    data, model, training = (sections.get(name) for name in ("data", "model", "training"))
+    if data is not None and public.source == "validation" and data.validation == 0:
+        yield Finding(
+            ("data", "validation"),
+            f"got 0, but {who} and its server have samples of it in common; expected a share above "
+            "0",
+        )
+    if training is None:
+        return
+    if training.compression.upload.kind != "none":
+        yield Finding(
+            ("training", "compression", "upload"),
+            f"{who} differentiate the models that they have trained, which the server does not get "
+            "if updates are compressed; expected none",
+        )
+    message = f"{who} differentiate a whole model, but would keep parts of it; expected "
+    if getattr(model, "kept_by_clients", None) is not None:
+        yield Finding(("model", "personal"), f"{message}a model without personal parts")
+    elif isinstance(training.personalization, FedRep | Ditto):
+        yield Finding(("training", "personalization"), f"{message}null")
 
 
 def other_than_plain_sgd(

@@ -42,10 +42,8 @@ def draws(
     if constant is not None:
         return np.full(len(clients), constant)
     us = streams.uniforms(purpose, clients, ks)
-    quantile, plain = law.law.quantile, law.law.plain
-    if plain is not None:
-        drawn = [plain(u) for u in us.tolist()]
-    else:
-        numbers = np.broadcast_to(ks, clients.shape).tolist()
-        drawn = list(map(quantile, us.tolist(), clients.tolist(), numbers))
-    return np.array(drawn, dtype=np.float64)
+    if law.law.plain is not None:
+        return law.law.quantiles(us, clients, 0)
+    numbers = np.broadcast_to(ks, clients.shape).tolist()
+    drawn = map(law.law.quantile, us.tolist(), clients.tolist(), numbers)
+    return np.array(list(drawn), dtype=np.float64)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.distributions.distribution import Distribution, In, SignedDistribution
-from afl_sim.scenario.distributions.elementary import HIGHEST
+from afl_sim.scenario.distributions.elementary import HIGHEST, LOWEST
 from afl_sim.scenario.units import DURATION
 
 
@@ -50,22 +51,32 @@ def never_zero(value: Distribution) -> Distribution:
 
 def largest(value: Distribution) -> float:
     """The largest number that can be drawn, for any client."""
-    return _largest(value.form)
+    return max(_ends(value.form, HIGHEST, value))
 
 
-def _largest(form: Any) -> float:
+def smallest(value: Distribution) -> float:
+    """The smallest number that can be drawn, for any client."""
+    return min(_ends(value.form, LOWEST, value))
+
+
+def _ends(form: Any, u: float, of: Distribution | None = None) -> Iterator[float]:
+    """The values at probability ``u`` of every part of a form, for every client.
+
+    The form of a whole distribution ``of`` is not read again.
+    """
     if not isinstance(form, dict):
-        return float(form)
-    if "mixture" in form:
-        parts = ({k: v for k, v in part.items() if k != "weight"} for part in form["mixture"])
-        return max(_largest(part) for part in parts)
-    for several in ("values", "sequence"):
-        if several in form:
-            return max(map(_largest, form[several]))
-    if len(form) == 1 and not isinstance(form.get("dist", ""), str):
-        return _largest(form["dist"])  # a number in a mixture
-    law = Distribution(form)
-    return max(law.quantile(HIGHEST, client) for client in range(law.length or 1))
+        yield float(form)
+    elif "mixture" in form:
+        for part in form["mixture"]:
+            yield from _ends({k: v for k, v in part.items() if k != "weight"}, u)
+    elif "values" in form or "sequence" in form:
+        for part in form.get("values") or form["sequence"]:
+            yield from _ends(part, u)
+    elif len(form) == 1 and not isinstance(form.get("dist", ""), str):
+        yield from _ends(form["dist"], u)  # a number in a mixture
+    else:
+        law = of or Distribution(form)
+        yield from (law.quantile(u, client) for client in range(law.length or 1))
 
 
 def _changes(form: Any) -> bool:

@@ -30,6 +30,9 @@ MEASURES: Final = (
 )
 """What a constraint can limit."""
 
+SHARES: Final = ("idle_fraction", "wasted_fraction", "worst_decile_accuracy", "final_accuracy")
+"""Those from 0 to 1."""
+
 RANGES: Final = ("choices", "integers", "numbers")
 """The keys that make a block a range; a block of settings has none of them."""
 
@@ -152,6 +155,9 @@ def _limit(value: Any) -> Any:
         raise _wrong(
             f"unknown measure {show(measure)}; expected one of {known}{hint(measure, MEASURES)}"
         )
+    if measure in SHARES and not 0 <= number <= 1:
+        near = f"; did you mean {number / 100:g}?" if 1 < number <= 100 else ""
+        raise _wrong(f"{value.strip()}: got {match[3]}; expected a share from 0 to 1{near}")
     return {"measure": measure, "sign": match[2], "value": number}
 
 

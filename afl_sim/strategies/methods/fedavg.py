@@ -86,6 +86,12 @@ class FedAvg(RoundStrategy):
         None, description="a torch.optim class that gets the pseudo-gradient w - mean(w_k)"
     )
 
+    @property
+    def task_limit(self) -> tuple[str, float] | None:
+        if self.deadline is None or self.partial == "keep" or self.warm_up_epochs:
+            return None  # partial work is used, or the first round has no deadline
+        return "deadline", self.deadline
+
     def check(self, clients: int) -> Problems:
         problems = list(super().check(clients))
         yield from problems

@@ -59,6 +59,10 @@ class MindFlayer(GradientStrategy, ConcurrentStrategy):
         None, description="a torch.optim class that gets the sum over B, in place of lr"
     )
 
+    @property
+    def task_limit(self) -> tuple[str, float]:
+        return "allotted_seconds", self.allotted_seconds
+
     def check(self, clients: int) -> Problems:
         yield from super().check(clients)
         yield from check_one_rate("lr", self.lr, LR, self.server_optimizer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +55,8 @@ def next_numbers(clients: npt.NDArray[np.int64], sent: Mapping[int, int]) -> npt
         clients: whose tasks they are.
         sent: the number of tasks that each client was sent.
     """
-    count = sent.get
-    numbers = np.array([count(client, 0) for client in clients.tolist()], dtype=np.int64)
-    return numbers + _earlier(clients)
+    numbers = map(sent.get, clients.tolist(), repeat(0))
+    return np.fromiter(numbers, np.int64, len(clients)) + _earlier(clients)
 
 
 def _earlier(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -22,7 +22,7 @@ MOST_CLIENTS = 1 << 31
 """More cannot be told apart by the addresses of plans."""
 
 _KEPT = 1 << 14  # plans of tasks that were not sent yet, at most: not all of them will be
-_PLACES = 1 << 15  # of clients whose common values are kept, at most
+_PLACES = 1 << 17  # of clients whose common values are kept, at most
 _STEPS, _SAMPLES, _COMPUTE, _TRANSFERS = 0, 1, 2, slice(3, 9)  # columns of a plan
 
 
@@ -81,8 +81,7 @@ class NextTasks:
     def _common(self, clients: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
         """What all tasks of a client have in common: plans, and seconds without jitter."""
         plans = np.zeros((len(clients), 9), dtype=np.int64)
-        amounts = [self._workload.amount(client, 0) for client in clients.tolist()]
-        plans[:, _STEPS], plans[:, _SAMPLES] = zip(*amounts, strict=True)
+        plans[:, _STEPS], plans[:, _SAMPLES] = self._workload.amounts(clients)
         seconds = self._compute.usual_of_all(clients, plans[:, _STEPS], plans[:, _SAMPLES])
         if self._durations.steady:
             plans[:, _TRANSFERS] = self._durations.all_transfers(clients, np.zeros_like(clients))

@@ -6,9 +6,8 @@ sent, as elsewhere; what begins at another time than planned is planned again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 from afl_sim.world.clients.durations import Durations
 from afl_sim.world.links.course import Course
@@ -19,24 +18,9 @@ from afl_sim.world.tasks.task import Task
 Direction = Literal["download", "upload"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A transfer that was interrupted: what was left of it when it went on."""
-
-    since_us: int
-    course: Course
-
-
 @dataclass(eq=False)
 class VaryingDurations(Durations):
     """The models of computation and network, some of whose links vary in time."""
-
-    _upload_begins: WeakKeyDictionary[Task, int] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
-    )
-    _begun: WeakKeyDictionary[Task, _Begun] = field(
-        default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
-    )
 
     def plan(self, task: Task) -> None:
         """Draw how long each leg will take if none has to wait, and so when the update is due."""
@@ -63,10 +47,10 @@ class VaryingDurations(Durations):
 
     def plan_upload(self, task: Task, begin_us: int) -> None:
         """Set how long the upload takes until the server's contended link is reached."""
-        self._begun.pop(task, None)
-        if self._upload_begins.get(task) == begin_us:
+        task.interrupted = None
+        if task.upload_begins_us == begin_us:
             return  # as planned
-        self._upload_begins[task] = begin_us
+        task.upload_begins_us = begin_us
         task.upload_us, task.upload_bytes = self._transfer(task, "upload", begin_us)
 
     def put_off_upload(self, task: Task, begin_us: int) -> None:
@@ -82,18 +66,17 @@ class VaryingDurations(Durations):
         """The transfer of a leg stops now, until `go_on`."""
         link = self._link(task, direction)
         if isinstance(link, VaryingLink):
-            begun = self._begun.get(task)
-            if begun is None:
+            if task.interrupted is None:
                 planned_us = task.download_us if direction == "download" else task.upload_us
                 course = self._whole(link, task, direction)[0]
-                begun = _Begun(task.leg_ends_us - planned_us, course)
-            left = link.left(task.client, begun.since_us, begun.course, now_us)
-            self._begun[task] = _Begun(now_us, left)
+                since_us = task.leg_ends_us - planned_us
+            else:
+                since_us, course = task.interrupted
+            task.interrupted = now_us, link.left(task.client, since_us, course, now_us)
 
     def left(self, task: Task) -> Course | None:
         """What was left of a transfer when it was last interrupted; None if it was not."""
-        begun = self._begun.get(task)
-        return None if begun is None else begun.course
+        return None if task.interrupted is None else task.interrupted[1]
 
     def go_on(self, task: Task, direction: Direction, now_us: int) -> int | None:
         """How long the rest of an interrupted transfer takes from now on.
@@ -103,8 +86,9 @@ class VaryingDurations(Durations):
         link = self._link(task, direction)
         if not isinstance(link, VaryingLink):
             return None
-        left = self._begun[task].course
-        self._begun[task] = _Begun(now_us, left)
+        assert task.interrupted is not None
+        left = task.interrupted[1]
+        task.interrupted = now_us, left
         return link.end_of_transfer(task.client, now_us, left) - now_us
 
     def _link(self, task: Task, direction: Direction) -> ClientLink:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import simpy
 
 from afl_sim.errors import ScheduleError
+from afl_sim.world.clock import Clock
 from afl_sim.world.learner import Learner, follows
 from afl_sim.world.server.idle_waits import IdleWaits
 from afl_sim.world.server.ledger import Ledger
@@ -20,7 +21,7 @@ class Inbox:
     stays here. Its client is idle again when the update is taken.
 
     Args:
-        env: the SimPy environment.
+        env: the clock.
         ledger: counts and logs.
         learner: the numeric half of the run.
         idle_waits: is told whose client is idle again.
@@ -29,7 +30,7 @@ class Inbox:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         ledger: Ledger,
         learner: Learner,
         idle_waits: IdleWaits,
@@ -65,7 +66,7 @@ class Inbox:
         elif self._reader is not None:
             reader, self._reader = self._reader, None
             reader._ok, reader._value = True, task  # as `succeed` does, whose checks hold here
-            self._env.schedule(reader)
+            self._env.follow(reader)
         else:
             self._kept[task] = None
 

@@ -11,6 +11,7 @@ import simpy
 
 if TYPE_CHECKING:
     from afl_sim.world.links.contended import Transfer
+    from afl_sim.world.links.course import Course
 
 
 Entry = tuple[Any, ...]
@@ -113,9 +114,6 @@ class Timing(NamedTuple):
 class Task:
     """One task of one client: what a schedule holds, waits for and aggregates.
 
-    This module is never compiled: tasks are keys of weak dictionaries, and weak references to
-    objects of compiled classes do not survive Python's search for garbage.
-
     Attributes:
         client: the client's index.
         number: how many tasks the client was sent before this one.
@@ -151,6 +149,9 @@ class Task:
     upload_us = 0
     download_work_us = 0  # on a link of the server that transfers contend for
     upload_work_us = 0
+    upload_begins_us = -1  # for which the upload was planned, where links vary in time
+    # Its transfer was interrupted there: when it last went on or stopped, and what was left then.
+    interrupted: tuple[int, Course] | None = None
     download_bytes = 0
     upload_bytes = 0
     attempt = 0  # uploads that were lost

@@ -16,6 +16,7 @@ from afl_sim.scenario.sections.personalization import Ditto, FedRep
 from afl_sim.scenario.sections.training import batches_in_pass, limited
 from afl_sim.streams import Streams
 
+Ints = npt.NDArray[np.int64]
 _CLIENTS_KEPT = 1 << 14  # a bounded cache: memory must not grow with the population
 
 
@@ -75,6 +76,15 @@ class Workload:
             return self._usual(client) if found is None else found
         steps = self.task_steps(client, number, epochs, steps)
         return steps, self.samples(client, steps) + self.extra_samples(client)
+
+    def amounts(self, clients: Ints) -> tuple[Ints, Ints]:
+        """`amount` of a task of each of these clients, where all of a client's are alike."""
+        sizes = np.fromiter(map(self.samples_of, clients.tolist()), np.int64, len(clients))
+        _, first, which = np.unique(sizes, return_index=True, return_inverse=True)
+        if self.most is not None:  # what fits into a client's memory is its own
+            first, which = np.arange(len(clients)), np.arange(len(clients))
+        found = np.array([self.amount(client, 0) for client in clients[first].tolist()])
+        return found[which, 0], found[which, 1]
 
     def extra_steps(self, client: int) -> int:
         """The further steps of each of the client's tasks, for what it keeps."""

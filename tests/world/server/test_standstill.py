@@ -246,6 +246,7 @@ FEW = {
     "fedstaleweight": _BUFFER,
     "momentum_approximation": _BUFFER,
     "fedac": _BUFFER,
+    "fedpsa": _BUFFER,
     "quafl": _ROUND,
     "favas": _ROUND,
     "fedavg": _ROUND,

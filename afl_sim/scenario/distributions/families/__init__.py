@@ -9,12 +9,19 @@ left unimported.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 from afl_sim.scenario.distributions.elementary import HIGHEST, LOWEST, each
 from afl_sim.scenario.distributions.families.bounded import BOUNDED
 from afl_sim.scenario.distributions.families.counts import COUNTS
-from afl_sim.scenario.distributions.families.family import Family, Frozen, Impossible, Scalar
+from afl_sim.scenario.distributions.families.family import (
+    Family,
+    Floats,
+    Frozen,
+    Impossible,
+    Scalar,
+)
 from afl_sim.scenario.distributions.families.heavy import HEAVY
 from afl_sim.scenario.distributions.families.listed import LISTED
 from afl_sim.scenario.distributions.families.solved import SOLVED
@@ -136,7 +143,10 @@ def _frozen(family: Family, shapes: list[float], loc: float, scale: float, low: 
     except OverflowError:
         mean = math.inf
     quantile = _scaled(family, shapes, loc, scale)
-    return Frozen(quantile, partial(each, quantile), mean, low, family.continuous)
+    quantiles: Callable[[Floats], Floats] = partial(each, quantile)
+    if family.times_all is not None and loc == 0:
+        quantiles = family.times_all(scale, *shapes)
+    return Frozen(quantile, quantiles, mean, low, family.continuous)
 
 
 def _scaled(family: Family, shapes: list[float], loc: float, scale: float) -> Scalar:

@@ -209,6 +209,8 @@ BOUNDED: dict[str, Family] = {
         unit_mean(0.0),
         low=lambda lam: -1 / lam if lam > 0 else -math.inf,
     ),
-    "uniform": Family({}, lambda: _uniform, unit_mean(0.5)),
+    "uniform": Family(
+        {}, lambda: _uniform, unit_mean(0.5), times_all=lambda scale: lambda us: scale * us
+    ),
     "wrapcauchy": Family({"c": INSIDE}, _wrapcauchy, unit_mean(math.pi)),
 }

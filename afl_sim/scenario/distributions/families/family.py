@@ -73,6 +73,8 @@ class Family:
         continuous: whether single values have no probability. Such a family takes a scale.
         times: of a scale and the shapes, gives the quantile function with that scale, where one
             function is worth having: a call less for each draw.
+        times_all: of a scale and the shapes, gives the same function for arrays of shape (n,), bit
+            for bit, where that is quicker than one by one.
     """
 
     shapes: Mapping[str, Rule]
@@ -82,6 +84,7 @@ class Family:
     check: Callable[..., tuple[str, str] | None] = lambda *shapes: None
     continuous: bool = True
     times: Callable[..., Scalar] | None = None
+    times_all: Callable[..., Callable[[Floats], Floats]] | None = None
 
 
 def discrete(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
+
+import numpy as np
 
 from afl_sim.scenario.distributions.elementary import (
     exp,
@@ -11,11 +14,13 @@ from afl_sim.scenario.distributions.elementary import (
     log,
     log1p,
     normal,
+    normals,
     sqrt,
 )
 from afl_sim.scenario.distributions.families.family import (
     ABOVE_0,
     Family,
+    Floats,
     Scalar,
     mean_by_tail,
     unit_mean,
@@ -27,10 +32,20 @@ def _expon(u: float) -> float:
     return -log(1 - u)  # 1 - u has all its digits for every u of a stream
 
 
+def _expons(scale: float) -> Callable[[Floats], Floats]:
+    return lambda us: np.array([-scale * log(left) for left in (1 - us).tolist()])
+
+
 def _gamma(a: float) -> Scalar:
     from scipy.special import gammaincinv
 
     return lambda u: float(gammaincinv(a, u))
+
+
+def _gammas(scale: float, a: float) -> Callable[[Floats], Floats]:
+    from scipy.special import gammaincinv
+
+    return lambda us: scale * gammaincinv(a, us)
 
 
 def _gamma_power(a: float, factor: float, power: float) -> Scalar:
@@ -62,9 +77,18 @@ def _lognorm(s: float) -> Scalar:
     return lambda u: exp(s * normal(u))
 
 
+def _lognorms(scale: float, s: float) -> Callable[[Floats], Floats]:
+    return lambda us: np.array([scale * exp(x) for x in (s * normals(us)).tolist()])
+
+
 def _weibull(scale: float, c: float) -> Scalar:
     power = 1 / c
     return lambda u: scale * (-log(1 - u)) ** power
+
+
+def _weibulls(scale: float, c: float) -> Callable[[Floats], Floats]:
+    power = 1 / c
+    return lambda us: np.array([scale * (-log(left)) ** power for left in (1 - us).tolist()])
 
 
 def _exponweib(a: float, c: float) -> Scalar:
@@ -172,7 +196,11 @@ WAITING: dict[str, Family] = {
     "chi2": Family({"df": ABOVE_0}, lambda df: _gamma_power(df / 2, 2.0, 1.0), lambda df: df),
     "erlang": Family({"a": ABOVE_0}, _gamma, lambda a: a),
     "expon": Family(
-        {}, lambda: _expon, unit_mean(1.0), times=lambda scale: lambda u: -scale * log(1 - u)
+        {},
+        lambda: _expon,
+        unit_mean(1.0),
+        times=lambda scale: lambda u: -scale * log(1 - u),
+        times_all=_expons,
     ),
     "exponpow": Family(
         {"b": ABOVE_0},
@@ -181,7 +209,7 @@ WAITING: dict[str, Family] = {
     ),
     "exponweib": Family({"a": ABOVE_0, "c": ABOVE_0}, _exponweib, _exponweib_mean),
     "fatiguelife": Family({"c": ABOVE_0}, _fatiguelife, lambda c: c * c / 2 + 1),
-    "gamma": Family({"a": ABOVE_0}, _gamma, lambda a: a),
+    "gamma": Family({"a": ABOVE_0}, _gamma, lambda a: a, times_all=_gammas),
     "genexpon": Family(
         {"a": ABOVE_0, "b": ABOVE_0, "c": ABOVE_0},
         _genexpon,
@@ -195,13 +223,19 @@ WAITING: dict[str, Family] = {
         lambda beta: rising(1 / beta, 1 / beta),
     ),
     "halflogistic": Family({}, lambda: _halflogistic, unit_mean(2 * log(2))),
-    "halfnorm": Family({}, lambda: _halfnorm, unit_mean(sqrt(2 / math.pi))),
+    "halfnorm": Family(
+        {},
+        lambda: _halfnorm,
+        unit_mean(sqrt(2 / math.pi)),
+        times_all=lambda scale: lambda us: scale * -normals((1 - us) / 2),
+    ),
     "kstwobign": Family({}, _kolmogorov, unit_mean(sqrt(math.pi / 2) * log(2))),
     "lognorm": Family(
         {"s": ABOVE_0},
         _lognorm,
         lambda s: exp(s * s / 2),
         times=lambda scale, s: lambda u: scale * exp(s * normal(u)),
+        times_all=_lognorms,
     ),
     "maxwell": Family({}, lambda: _gamma_root(1.5, 2.0), unit_mean(2 * sqrt(2 / math.pi))),
     "nakagami": Family(
@@ -214,6 +248,10 @@ WAITING: dict[str, Family] = {
     "rayleigh": Family({}, lambda: lambda u: sqrt(-2 * log(1 - u)), unit_mean(sqrt(math.pi / 2))),
     "rice": Family({"b": up_to(1e3)}, _rice, _rice_mean),
     "weibull_min": Family(
-        {"c": ABOVE_0}, partial(_weibull, 1.0), lambda c: math.gamma(1 + 1 / c), times=_weibull
+        {"c": ABOVE_0},
+        partial(_weibull, 1.0),
+        lambda c: math.gamma(1 + 1 / c),
+        times=_weibull,
+        times_all=_weibulls,
     ),
 }
