@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.analysis.choosing import chosen
 from afl_sim.analysis.own_figures import all_figures, figure_kind
-from afl_sim.analysis.registry import CannotDraw, FigureKind
+from afl_sim.analysis.registry import FigureKind
 from afl_sim.analysis.replications import groups
 from afl_sim.analysis.steering import check
+from afl_sim.analysis.usable import CannotDraw
 from afl_sim.analysis.view import View
 from afl_sim.errors import InputError
 from afl_sim.recording import Run

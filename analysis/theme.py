@@ -14,6 +14,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from afl_sim.analysis.replications import Group, drawable
+from afl_sim.analysis.ticks import write_out
 from afl_sim.errors import InputError
 from afl_sim.scenario.wording import hint
 
@@ -199,7 +200,11 @@ def _style_named(name: str) -> Style:
 
 
 class _Publishable(Figure):
-    """A figure that always embeds TrueType fonts when it is saved."""
+    """A figure that writes its numbers out, and embeds TrueType fonts when it is saved."""
+
+    def draw(self, renderer: Any) -> None:
+        write_out(self)
+        super().draw(renderer)
 
     def savefig(self, *args: Any, **settings: Any) -> None:
         with mpl.rc_context(TRUETYPE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 import typer.core
 
 from afl_sim import __version__
-from afl_sim.cli.output import failed_output, say_errors
+from afl_sim.cli.output import failed_output, say_errors, unwritable
 from afl_sim.errors import AflSimError
 from afl_sim.machine import compiled
 
@@ -51,7 +52,8 @@ def main() -> None:
     """Entry point: errors are one message on stderr and an exit code, never a traceback."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:  # a path on the command line need not be text of any encoding
-        reconfigure(errors="surrogateescape")
+        codecs.register_error("afl_sim", unwritable)
+        reconfigure(errors="afl_sim")
     if "" not in sys.path:
         sys.path.append("")  # `package.module:Class` may lie in the working directory
     try:

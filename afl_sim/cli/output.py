@@ -34,6 +34,18 @@ class Unfailing:
         return getattr(self._stream, name)
 
 
+def unwritable(error: UnicodeError) -> tuple[bytes, int]:
+    """Handle characters that the output's encoding lacks, for `codecs.register_error`.
+
+    A byte of a path that is no text is written as it is, every other character as ``?``.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    told = (ord(character) for character in error.object[error.start : error.end])
+    codes = (code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else ord("?") for code in told)
+    return bytes(codes), error.end
+
+
 def say_errors(message: str) -> None:
     """Print an error message on stderr, each line marked."""
     for line in message.splitlines() or [""]:

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from afl_sim.design.space import Point, Space
 from afl_sim.scenario import Scenario, ValidationContext, scenario_id
-from afl_sim.scenario.loading import read_scenario
+from afl_sim.scenario.dumping import as_data
+from afl_sim.scenario.loading import read_scenario, read_tree
 from afl_sim.scenario.mistakes.explain import Finding
 from afl_sim.scenario.mistakes.report import Mistakes
 from afl_sim.scenario.sections.design import Design
@@ -93,15 +94,24 @@ class Problem:
         return read_scenario(self.space.tree(self._root, point), self._reading)[0]
 
     def file_of(self, candidate: Candidate) -> str:
-        """The scenario file of a candidate: this file with its settings, and without the design."""
-        tree = self.space.tree(self._root, candidate.point)
-        written = candidate.scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        content = plain(tree)
-        if not self._says_where:
-            content.pop("execution", None)  # --workers is how the design was run
+        """The scenario file of a candidate: this file with its settings, and without the design.
+
+        Where that would not be the same scenario, every default is written out.
+        """
+        name = f"{self.scenario.name}-winner"
+        scenario = candidate.scenario.model_copy(update={"name": name})
+        written = scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        content = plain(self.space.tree(self._root, candidate.point))
         # Paths in the file may go out from its folder, but not those of the scenario that was read.
-        kept = {key: written.get(key, value) for key, value in content.items()}
-        return as_text({**kept, "name": f"{self.scenario.name}-winner"})
+        short = {**{key: written.get(key, value) for key, value in content.items()}, "name": name}
+        for asked in (short, as_data(scenario)):
+            if not self._says_where:
+                asked.pop("execution", None)  # --workers is how the design was run
+            text = as_text(asked)
+            again = read_scenario(read_tree(text).root, self._reading)[0]
+            if again is not None and scenario_id(again) == scenario_id(scenario):
+                break
+        return text
 
     def refuse(self, key: str, message: str) -> NoReturn:
         """Refuse the file for one of the keys of its design.

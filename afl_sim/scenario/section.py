@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.units import DURATION
-from afl_sim.scenario.wording import hint
+from afl_sim.scenario.wording import hint, show
 
 _CONSTRUCTION = "afl_sim.scenario.construction"
 """What fills blocks. It needs the blocks, and so it is imported after them."""
@@ -214,3 +214,19 @@ def refuse_many(section: BaseModel, names: tuple[str, ...]) -> None:
     message = too_many([name for name in names if getattr(section, name) is not None], names)
     if message is not None:
         raise PydanticCustomError("scenario", message)
+
+
+def two(expected: str) -> BeforeValidator:
+    """A check that a value is a list of two entries.
+
+    Args:
+        expected: what they are, for the message.
+    """
+
+    def checked(value: Any) -> Any:
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            told = f"got {show(value)}; expected {expected}"
+            raise PydanticCustomError("scenario", "{message}", {"message": told})
+        return value
+
+    return BeforeValidator(checked)

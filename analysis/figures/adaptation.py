@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.figures.panels import fit, virtual_time
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.series import client_count, horizon
 from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 from afl_sim.world.microseconds import MICROSECONDS

@@ -20,11 +20,11 @@ from afl_sim.analysis.figures.server_links import (
     rates_of,
     until,
 )
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import short_names
 from afl_sim.analysis.series import client_count, horizon
 from afl_sim.analysis.theme import Style, note_left_out, themed
 from afl_sim.analysis.transfers import DIRECTIONS, transfer_batches
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 from afl_sim.streams import Streams

@@ -17,10 +17,10 @@ from afl_sim.analysis.figures.learning import has_accuracy, lacking
 from afl_sim.analysis.figures.lines import PLACES, SEEN, UNNAMED, draw_curve, key_fewer, name_fewer
 from afl_sim.analysis.figures.panels import fit, progress, virtual_time
 from afl_sim.analysis.metrics import ACCURACY
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
 from afl_sim.analysis.series import by_speed, has_computed, speeds_by_run
 from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View, along_of
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run

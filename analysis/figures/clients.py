@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from afl_sim.analysis.metrics import label_of, scale_of
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
+from afl_sim.analysis.usable import usable
 from afl_sim.recording import Run
 from afl_sim.recording.metrics import BY_CLIENT
 

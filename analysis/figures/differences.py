@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from afl_sim.analysis.figures.panels import PLAIN
 from afl_sim.analysis.figures.study import ended, scaled
 from afl_sim.analysis.intervals import differences
 from afl_sim.analysis.measures import Measured, measure_of
-from afl_sim.analysis.registry import CannotDraw
 from afl_sim.analysis.replications import short_names
 from afl_sim.analysis.theme import Style, note, note_left_out, themed
+from afl_sim.analysis.usable import CannotDraw
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -31,7 +30,8 @@ def paired_differences(
 ) -> Figure:
     """A panel per measure: the paired differences between settings with their 95 % intervals.
 
-    Pairs share their seeds and so their random draws; zero is no difference.
+    Pairs share their seeds and so their random draws; zero is no difference. A measure in which no
+    pair of runs differs has no panel.
 
     Raises:
         CannotDraw: no two settings share two seeds, or a target was not always reached.
@@ -41,6 +41,8 @@ def paired_differences(
     found = found[found["low"].notna()]
     if not len(found):
         raise CannotDraw("no two settings have two seeds in common")
+    equal = (found["low"] == 0) & (found["high"] == 0)
+    found = found[~equal.groupby(found["measure"]).transform("all") | equal.all()]
     pairs = list(dict.fromkeys(zip(found["a"], found["b"], strict=True)))
     if len(pairs) > MOST_PAIRS:
         within = set(pairs[:MOST_PAIRS])
@@ -84,9 +86,8 @@ def _draw_differences(
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(PLAIN)
     name, _, unit = measure.heading.partition(" (")
     unit = "percentage points" if measure.is_share else unit.rstrip(")")
     axes.set_title(name)
-    axes.set_xlabel(f"difference ({unit})", fontsize="small")
+    axes.set_xlabel(f"difference ({unit})" if unit else "difference", fontsize="small")
     axes.grid(axis="y", visible=False)

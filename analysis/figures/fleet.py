@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pydantic import ValidationError
 
 from afl_sim.analysis.by_group import MEASURES, group_table, names_of_groups
-from afl_sim.analysis.figures.panels import PLAIN, fit, virtual_time
-from afl_sim.analysis.registry import usable
+from afl_sim.analysis.figures.panels import fit, virtual_time
 from afl_sim.analysis.replications import Group, drawable, shorten
 from afl_sim.analysis.series import client_count, has_computed, horizon
 from afl_sim.analysis.theme import (
@@ -23,6 +22,7 @@ from afl_sim.analysis.theme import (
     note_left_out,
     themed,
 )
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import Run
@@ -106,7 +106,6 @@ def _draw_measure(
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.set_yticks(range(len(names)), [drawable(shorten(name, 18)) for name in names])
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(PLAIN)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     label = MEASURES[measure]
     axes.set_xlabel("share of updates, bar: of clients (%)" if measure == "updates" else label)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from afl_sim.analysis.curves import median_curve
 from afl_sim.analysis.figures.lines import PLACES, draw_curve, key_fewer, name_fewer
 from afl_sim.analysis.figures.panels import fit, progress
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.theme import Style, label_legend, look_of, note_left_out, themed
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View, along_of
 from afl_sim.recording import Run
 

@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.distribution import pooled
-from afl_sim.analysis.figures.panels import PLAIN, SPEED, say, scale_seconds
-from afl_sim.analysis.registry import usable
+from afl_sim.analysis.figures.panels import SPEED, say, scale_seconds
 from afl_sim.analysis.replications import Group
 from afl_sim.analysis.series import (
     by_speed,
@@ -26,6 +25,7 @@ from afl_sim.analysis.series import (
 )
 from afl_sim.analysis.tally import LEGS, tally
 from afl_sim.analysis.theme import Style, look_of, note_left_out, say_aggregated, themed
+from afl_sim.analysis.usable import usable
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:
@@ -184,7 +184,6 @@ def _draw_holdings(
     below.stairs(means, edges, fill=True, color=style.colors.legs[1])
     below.set(ylabel="samples", title="Samples by client", xlim=(0, len(order)))
     below.set_ylim(bottom=0)
-    below.yaxis.set_major_formatter(PLAIN)
     below.yaxis.set_major_locator(MaxNLocator(4))
     for axes in (above, below):
         axes.set_xlabel("clients from the fastest to the slowest")

@@ -20,7 +20,6 @@ from afl_sim.analysis.metrics import (
     label_of,
     times_to_targets,
 )
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group
 from afl_sim.analysis.theme import (
     Look,
@@ -30,6 +29,7 @@ from afl_sim.analysis.theme import (
     note_left_out,
     themed,
 )
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View, along_of
 from afl_sim.recording import Run
 

@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from afl_sim.analysis.figures.panels import fit, virtual_time
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import short_names
 from afl_sim.analysis.series import horizon
 from afl_sim.analysis.theme import Style, note_left_out, themed
 from afl_sim.analysis.transfers import DIRECTIONS, Occupancy, transfer_batches
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
@@ -37,7 +37,8 @@ def network(
     Left, bytes (MB, 10^6) by direction over virtual time (s). In the middle, how many transfers
     are under way on average in each of 120 spans, and thin, those in line for the server's link
     where it serves first come, first served. Right, where transfers contend for the server's links,
-    the share of their capacity (%) in use.
+    the share of their capacity (%) in use. Transfers that had not ended when the run did are not
+    counted, so that lines may fall at the end.
 
     Raises:
         CannotDraw: no run has a transfer that took time.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import (
-    FuncFormatter,
     LogLocator,
     MaxNLocator,
     NullFormatter,
@@ -17,6 +16,7 @@ from matplotlib.ticker import (
 
 from afl_sim.analysis.curves import AXES
 from afl_sim.analysis.theme import Look, Style
+from afl_sim.analysis.ticks import PLAIN
 from afl_sim.analysis.view import View
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ SPEED: Final = "mean compute time per task (s)"
 SPEED_GROUPS: Final = 8
 MOST_DOTS: Final = 4000  # more are a cloud that takes long to draw and shows no more
 _DIGIT, _GAP = 0.6, 1.0  # widths of a digit, and between two numbers, in heights of the type
-PLAIN: Final = FuncFormatter(lambda value, _: f"{value:,.6g}")
 
 
 def scale_seconds(axes: Axes, seconds: Iterable[float]) -> None:
@@ -44,7 +43,8 @@ def scale_seconds(axes: Axes, seconds: Iterable[float]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         return
     axes.set_xscale("log")
-    axes.set_xlim(low / 1.15, high * 1.15)
+    margin = max(1.15, (high / low) ** 0.04)  # room for a mark at the ends
+    axes.set_xlim(low / margin, high * margin)
     figure = axes.get_figure(root=True)
     assert figure is not None
     narrow = axes.get_position().width * figure.get_figwidth() < 2.6

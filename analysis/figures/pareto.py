@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from afl_sim.analysis.figures.panels import PLAIN, fit
+from afl_sim.analysis.figures.panels import fit
 from afl_sim.analysis.figures.study import ended
 from afl_sim.analysis.intervals import intervals
 from afl_sim.analysis.measures import Measured, measure_all, measure_of
 from afl_sim.analysis.metrics import TIME_TO, column_of, goal_of
-from afl_sim.analysis.registry import CannotDraw
 from afl_sim.analysis.replications import Group, drawable, named
 from afl_sim.analysis.theme import Style, label_legend, look_of, note, note_left_out, themed
+from afl_sim.analysis.usable import CannotDraw
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
@@ -36,7 +36,8 @@ def pareto(
 ) -> Figure:
     """A point per setting: time to a target against the energy, price or carbon used until then.
 
-    The target is the hardest that the runs of two settings reached. Runs without a common target,
+    The target is the hardest that the runs of two settings reached, of the main metric if it has
+    such a target. Runs without a common target,
     such as those that train nothing, are compared by the time and the total at their end. Bars are
     Student's 95 % intervals over replications. The line joins the settings that no other one beats
     in both.
@@ -78,8 +79,6 @@ def pareto(
         best = front(x[1], y[1])
         axes.plot(x[1, best], y[1, best], color=chosen.colors.faint, zorder=1, linewidth=1.2)
         axes.set(xlabel=measure_of(x_name).heading, ylabel=measure_of(y_name).heading)
-        axes.xaxis.set_major_formatter(PLAIN)
-        axes.yaxis.set_major_formatter(PLAIN)
         axes.margins(0.08)
         axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))
         fit(axes, view, from_zero=True)
@@ -132,10 +131,13 @@ def _measures(shown: Sequence[Group], measured: Measured, block: str) -> tuple[s
                 known = all(row.get(each) is not None for row in rows for each in both)
                 reached[name] = reached.get(name, 0) + known
     main = next((run.main_metric for group in shown for run in group.runs if run.better), None)
-    own = [name for name, n in reached.items() if n > 1 and goal_of(name)[0] == main]
-    if not own:
+    common = [name for name, n in reached.items() if n > 1]
+    if not common:
         return block, "virtual_seconds"
-    lower = any(run.better.get(str(main)) == "lower" for group in shown for run in group.runs)
+    metrics = [goal_of(name)[0] for name in common]
+    aimed_at = main if main in metrics else metrics[0]
+    own = [name for name in common if goal_of(name)[0] == aimed_at]
+    lower = any(run.better.get(aimed_at) == "lower" for group in shown for run in group.runs)
     hardest = sorted(own, key=lambda name: goal_of(name)[1], reverse=lower)[-1]
     return column_of(goal_of(hardest), f"{block}_to_"), hardest
 

@@ -16,7 +16,6 @@ from afl_sim.analysis.curves import split_at
 from afl_sim.analysis.distribution import Distribution, pooled
 from afl_sim.analysis.figures.lines import draw_fewer, name_fewer
 from afl_sim.analysis.figures.panels import SPEED, draw_by_speed, fit, scale_seconds, virtual_time
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
 from afl_sim.analysis.series import (
     bins_of,
@@ -36,6 +35,7 @@ from afl_sim.analysis.theme import (
     themed,
 )
 from afl_sim.analysis.theory import mean_staleness
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 

@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 from afl_sim.analysis.curves import split_at
 from afl_sim.analysis.figures.lines import UNNAMED, draw_fewer, name_fewer
 from afl_sim.analysis.figures.panels import MOST_DOTS, SPEED, draw_by_speed, scale_seconds
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, drawable, shorten
 from afl_sim.analysis.series import (
     client_count,
@@ -32,6 +31,7 @@ from afl_sim.analysis.theme import (
     say_aggregated,
     themed,
 )
+from afl_sim.analysis.usable import usable
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:

@@ -6,17 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from afl_sim.analysis.figures.panels import PLAIN, fit
+from afl_sim.analysis.figures.panels import fit
 from afl_sim.analysis.intervals import intervals
 from afl_sim.analysis.measures import Measured, measure_all, measure_of
 from afl_sim.analysis.metrics import FINAL, TIME_TO, goal_of
-from afl_sim.analysis.registry import LOOKS, CannotDraw, usable
+from afl_sim.analysis.registry import LOOKS
 from afl_sim.analysis.replications import Group, drawable, groups, short_labels, short_names
 from afl_sim.analysis.settings import Swept, series, swept
 from afl_sim.analysis.theme import (
@@ -28,6 +27,8 @@ from afl_sim.analysis.theme import (
     note_left_out,
     themed,
 )
+from afl_sim.analysis.ticks import PLAIN
+from afl_sim.analysis.usable import CannotDraw, usable
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
@@ -37,9 +38,8 @@ if TYPE_CHECKING:
 
 MEASURES: Final = ("steady_staleness", "steady_utilisation", "steady_throughput")
 MOST_NAMES: Final = 40
-MOST_NUMBERS: Final = 200  # cells of a heat map; more leave no room to write in
 LACKING: Final = "has not ended"
-_NO_VALUES: Final = "none of the measures has a value"
+NO_VALUES: Final = "none of the measures has a value"
 
 
 def sweep(
@@ -67,10 +67,10 @@ def sweep(
         CannotDraw: there are fewer than two settings to compare.
     """
     shown, others = ended(runs)
-    table = _table(shown, measures, measured)
-    names = [name for name in dict.fromkeys(table["measure"]) if _known(table, name)]
+    table = table_of(shown, measures, measured)
+    names = [name for name in dict.fromkeys(table["measure"]) if is_known(table, name)]
     if not names:
-        raise CannotDraw(_NO_VALUES)
+        raise CannotDraw(NO_VALUES)
     along = swept(shown)[:1]
     with themed(style) as chosen:
         columns = 1 if chosen.is_narrow else min(2, len(names))
@@ -96,56 +96,6 @@ def sweep(
     return figure
 
 
-def sweep_map(
-    runs: Sequence[Run],
-    *,
-    style: str | Style = "paper",
-    measures: Sequence[str] | None = None,
-    measured: Measured | None = None,
-) -> Figure:
-    """A heat map per measure over the two numeric settings with the most values.
-
-    Cells hold means over replications, and over whatever else the study varies; none where one of
-    those settings has no mean.
-
-    Args:
-        measures: as for `sweep`; default the first three of them that have a value.
-        measured: as for `sweep`.
-
-    Raises:
-        CannotDraw: the study does not vary two numeric settings, or nothing has a value.
-    """
-    shown, others = ended(runs)
-    along = swept(shown)[:2]
-    if len(along) < 2:
-        raise CannotDraw("no two numeric settings are varied")
-    table = _table(shown, measures, measured)
-    names = [name for name in dict.fromkeys(table["measure"]) if _known(table, name)][:3]
-    if not names:
-        raise CannotDraw(_NO_VALUES)
-    with themed(style) as chosen:
-        tall = chosen.is_narrow
-        rows, columns = (len(names), 1) if tall else (1, len(names))
-        figure = chosen.new_figure(chosen.height * (0.9 * rows if tall else 0.85))
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, name in zip(panels, names, strict=True):
-            frame = pd.DataFrame(
-                {
-                    "x": along[0].values,
-                    "y": along[1].values,
-                    "value": table.loc[table["measure"] == name, "mean"].to_numpy(),
-                }
-            )
-            # The mean of some of a cell's settings would be of the lucky ones.
-            mean = frame.groupby(["y", "x"])["value"].agg(lambda cell: cell.mean(skipna=False))
-            grid = mean.unstack("x")
-            _draw_map(axes, grid, name, chosen)
-            axes.set(xlabel=along[0].name, ylabel=along[1].name)
-            axes.set_title(measure_of(name).heading, fontsize="small")
-    note_left_out(figure, others)
-    return figure
-
-
 def ended(runs: Sequence[Run]) -> tuple[list[Group], str]:
     """The settings of the runs that have ended; also which runs are left out, and why.
 
@@ -160,9 +110,10 @@ def ended(runs: Sequence[Run]) -> tuple[list[Group], str]:
     return shown, others
 
 
-def _table(
+def table_of(
     shown: Sequence[Group], measures: Sequence[str] | None, measured: Measured | None
 ) -> pd.DataFrame:
+    """The intervals of the measures of settings; arguments as for `sweep`."""
     runs = [run for group in shown for run in group.runs]
     known = measured or measure_all(runs)
     measured = {run.path: known[run.path] for run in runs}
@@ -190,7 +141,8 @@ def _hardest(runs: Sequence[Run], metric: str, reached: set[str]) -> list[str]:
     return sorted(own, key=lambda name: goal_of(name)[1], reverse=lower)[-1:]
 
 
-def _known(table: pd.DataFrame, name: str) -> bool:
+def is_known(table: pd.DataFrame, name: str) -> bool:
+    """Whether a measure has a value for some setting."""
     rows = table[table["measure"] == name]
     return bool(rows["mean"].notna().any() or rows["median"].notna().any())
 
@@ -284,30 +236,3 @@ def _draw_series(
                 fontsize="x-small",
                 color=style.colors.ink,
             )
-
-
-def _draw_map(axes: Axes, grid: pd.DataFrame, name: str, style: Style) -> None:
-    measure = measure_of(name)
-    values = grid.to_numpy(dtype=float)
-    cmap = mpl.colormaps["viridis"]
-    mesh = axes.imshow(values, aspect="auto", origin="lower", cmap=cmap)
-    if values.size > MOST_NUMBERS:
-        figure = axes.get_figure(root=True)
-        assert figure is not None
-        figure.colorbar(mesh, ax=axes, pad=0.02)
-    for (row, column), value in np.ndenumerate(values if values.size <= MOST_NUMBERS else []):
-        red, green, blue, _ = cmap(mesh.norm(value))
-        is_dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
-        ink = style.colors.ink if np.isnan(value) else "#ffffff" if is_dark else "#222222"
-        axes.text(
-            column,
-            row,
-            measure.text(value),
-            ha="center",
-            va="center",
-            fontsize="x-small",
-            color=ink,
-        )
-    axes.set_xticks(range(grid.shape[1]), [f"{value:g}" for value in grid.columns])
-    axes.set_yticks(range(grid.shape[0]), [f"{value:g}" for value in grid.index])
-    axes.grid(visible=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from afl_sim.analysis.figures.panels import PLAIN, fit, virtual_time
+from afl_sim.analysis.figures.panels import fit, virtual_time
 from afl_sim.analysis.measures import has_ended
 from afl_sim.analysis.metrics import Goal, column_of, order_of, text_of, times_to_targets
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import Group, short_names
 from afl_sim.analysis.series import horizon
 from afl_sim.analysis.statistics import median_time, student_interval
 from afl_sim.analysis.theme import Style, look_of, note_left_out, themed
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
@@ -52,7 +52,6 @@ def time_to_accuracy(
             axes.set_title(f"to {text_of(target)}")
             axes.grid(axis="y", visible=False)
             virtual_time(axes, 4)
-            axes.xaxis.set_major_formatter(PLAIN)
         names = short_names(shown, 18 if chosen.is_narrow else 26)
         panels[0].set_yticks(range(len(shown)), names)
         panels[0].set_ylim(len(shown) - 0.4, -0.6)

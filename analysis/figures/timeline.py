@@ -12,11 +12,11 @@ from matplotlib.patches import Patch
 from afl_sim.analysis.activity import Activity, versions_within
 from afl_sim.analysis.distribution import pooled
 from afl_sim.analysis.figures.panels import virtual_time
-from afl_sim.analysis.registry import usable
 from afl_sim.analysis.replications import drawable, shorten
 from afl_sim.analysis.series import has_queues, horizon, speeds
 from afl_sim.analysis.tally import tally
 from afl_sim.analysis.theme import Style, note_left_out, say_aggregated, themed
+from afl_sim.analysis.usable import usable
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 

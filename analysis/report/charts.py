@@ -27,11 +27,11 @@ from afl_sim.analysis.metrics import (
     scale_of,
     times_to_targets,
 )
-from afl_sim.analysis.registry import holds
 from afl_sim.analysis.replications import Group, groups
 from afl_sim.analysis.report.drawn import SETTINGS, spread
 from afl_sim.analysis.series import horizon
 from afl_sim.analysis.theme import STYLES, look_of
+from afl_sim.analysis.usable import holds
 from afl_sim.recording import Run
 
 if TYPE_CHECKING:

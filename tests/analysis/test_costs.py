@@ -18,8 +18,8 @@ from afl_sim.analysis.frame import runs_frame
 from afl_sim.analysis.intervals import differences, sentences
 from afl_sim.analysis.measures import measure_all
 from afl_sim.analysis.paper_table import paper_table
-from afl_sim.analysis.registry import CannotDraw
 from afl_sim.analysis.replications import groups
+from afl_sim.analysis.usable import CannotDraw
 from afl_sim.analysis.view import View
 from afl_sim.recording import Run
 
@@ -123,3 +123,12 @@ def test_a_pareto_front_shows_time_and_energy_to_the_same_target(make: Make) -> 
         FIGURES["pareto"].function(runs, view=View(x="carbon"))
     with pytest.raises(CannotDraw, match="expected energy, price, carbon"):
         FIGURES["pareto"].function(runs, view=View(x="bytes"))
+
+
+def test_a_pareto_front_takes_the_targets_of_another_metric_if_the_main_one_has_none(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "main_metric", "ece")
+    runs = [make(label, 900.0, 250.0, strategy=label) for label in ("fedavg", "fedbuff")]
+    (axes,) = FIGURES["pareto"].function(runs).axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("energy to 90 % (J)", "time to 90 % (s)")

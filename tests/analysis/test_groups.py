@@ -8,9 +8,9 @@ from figure_checks import grouped
 from afl_sim.analysis import FIGURES
 from afl_sim.analysis.by_group import group_table
 from afl_sim.analysis.figures.fleet import present
-from afl_sim.analysis.registry import CannotDraw
 from afl_sim.analysis.report.clients import client_table
 from afl_sim.analysis.series import staleness_rows, update_share
+from afl_sim.analysis.usable import CannotDraw
 from afl_sim.scenario.sections.group_members import members
 from afl_sim.scenario.sections.groups import ClientGroup
 from afl_sim.streams import Streams

@@ -14,8 +14,8 @@ from fake_runs import fake_run
 
 from afl_sim.analysis import FIGURES, draw
 from afl_sim.analysis.own_figures import ENTRY_POINTS, all_figures, figure_kind
-from afl_sim.analysis.registry import CannotDraw
 from afl_sim.analysis.theme import STYLES
+from afl_sim.analysis.usable import CannotDraw
 from afl_sim.analysis.view import View
 from afl_sim.cli.listing import listing
 from afl_sim.errors import InputError, OwnRuleError

@@ -47,6 +47,15 @@ strategy: {{kind: fedbuff, concurrency: 5, buffer_size: 2}}
 stop: {{updates: 100}}
 sweep: {{strategy.buffer_size: [1, 2, 3, 4, 5], strategy.concurrency: [5, 8]}}
 """
+_ALONE = """
+import sys
+from pathlib import Path
+from afl_sim.run.api import read_study, simulate
+
+for case in read_study(sys.argv[1]).cases:
+    simulate(case.scenario, Path(sys.argv[2]) / case.label, timing_only=True)
+"""
+"""The runs of a study, one after the other, without the study."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +147,18 @@ def measure(updates: int, seeds: int, folder: Path, tell: Callable[[list[Section
         folder: what is whole there already is not made again.
         tell: called with all tables after each row.
     """
-    afl_sim = [sys.executable, "-m", "afl_sim"]
+    python = [sys.executable]
+    afl_sim = ["-m", "afl_sim"]
     sections: list[Section] = []
 
-    def begin(title: str, notes: list[str]) -> Callable[[str, Sequence[str]], Watched | None]:
+    def begin(title: str, notes: list[str]) -> Callable[..., Watched | None]:
         rows: list[tuple[str, ...]] = []
         sections.append(Section(title, _COMMAND, _HEADER, rows, notes))
 
-        def add(name: str, command: Sequence[str]) -> Watched | None:
+        def add(name: str, command: Sequence[str], *, how: Sequence[str] = afl_sim) -> Any:
             found = None
             try:
-                found = watch([*afl_sim, *command])
+                found = watch([*python, *how, *command])
                 rows.append(found.row(name))
             except subprocess.CalledProcessError as error:
                 rows.append((name, f"failed with {error.returncode}", *["-"] * 4))
@@ -184,12 +194,20 @@ def measure(updates: int, seeds: int, folder: Path, tell: Callable[[list[Section
             make = ["run", str(source), "--timing-only", "--force", "--out", str(study)]
             pooled = add(f"`run --workers {_WORKERS}`", [*make, "--workers", str(_WORKERS)])
             alone = add("`run` in one process", [*make[:-1], f"{study}-alone"])
-            if pooled is not None and alone is not None:
-                more = 1000 * (pooled.cpu - alone.cpu) / (10 * seeds)
+            bare = add(
+                "`simulate` for each run, without a study",
+                [str(source), f"{study}-bare"],
+                how=("-c", _ALONE),
+            )
+            if pooled is not None and alone is not None and bare is not None:
+                each, inline, pool = (
+                    1000 * found.cpu / (10 * seeds) for found in (bare, alone, pooled)
+                )
                 notes.append(
-                    f"With workers a run takes {more:,.0f} ms of processor time more than the "
-                    f"{100 * alone.cpu / seeds:,.0f} ms in one process. The start of the workers, "
-                    "and what the parent does for each run, are in it."
+                    f"A run takes {each:,.1f} ms of processor time. A study in one process adds "
+                    f"{inline - each:,.1f} ms to each, and one with {_WORKERS} workers "
+                    f"{pool - each:,.1f} ms. The start of the commands and of the workers, and "
+                    "what the parent does for each run, are in it."
                 )
         add("`compare`", ["compare", str(study)])
         add("`report`", ["report", str(study)])

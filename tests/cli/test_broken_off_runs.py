@@ -38,9 +38,9 @@ def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
 def test_ctrl_c_closes_the_run_folder_and_leaves_whole_files(
     afl_sim: Command, tmp_path: Path
 ) -> None:
-    process = afl_sim.start("run", SMALLEST, *ENDLESS, "--out", "run")
-    wait_for(tmp_path / "run", ".events.parquet.", process)
-    time.sleep(1.0)  # into the middle of training
+    often = ("--set", "execution.checkpoint_seconds=0.1")
+    process = afl_sim.start("run", SMALLEST, *ENDLESS, *often, "--out", "run")
+    wait_for(tmp_path / "run", "checkpoint", process)  # so that a version was made
     out, err = interrupt(process)
     assert process.returncode == 130
     assert err.splitlines()[-2:] == ["to continue: afl-sim resume run", "error: interrupted"]

@@ -68,3 +68,25 @@ def test_an_error_that_cannot_be_shown_still_has_its_exit_code(
 ) -> None:
     ended = start(afl_sim, "list", "things", stdout=nowhere[0], stderr=nowhere[0])
     assert ended.returncode == 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_the_output_cannot_encode_is_no_error(
+    afl_sim: Command, tmp_path: Path, encoding: str
+) -> None:
+    """Bars and boxes in tables, and letters and bytes in the names of folders."""
+    line = ("validate", SMALLEST, "--show")
+    out = os.fsdecode(b"\xff\xc3\xb6\xe2\x82\xac")  # a byte that is no text, an umlaut, a sign
+    environment = afl_sim.environment | {"PYTHONIOENCODING": encoding}
+    written = {"ascii": b"\xff??", "latin-1": b"\xff\xf6?", "utf-8": os.fsencode(out)}
+    for words in (line, (*TIMED, "--out", out)):
+        ended = subprocess.run(
+            afl_sim.line(*words),
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == b"results: " + written[encoding]

@@ -26,7 +26,8 @@ import sys, json
 from dataclasses import replace
 from pathlib import Path
 from afl_sim import cli
-from afl_sim.analysis.registry import FIGURES, CannotDraw
+from afl_sim.analysis.registry import FIGURES
+from afl_sim.analysis.usable import CannotDraw
 from afl_sim.study import published
 published.published_file = lambda: Path("published.json")
 def absent(runs, **options):

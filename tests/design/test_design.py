@@ -31,7 +31,8 @@ from afl_sim.design.schedule import Schedules
 from afl_sim.design.solving import Options, solve
 from afl_sim.design.training import advance
 from afl_sim.errors import RunFolderError
-from afl_sim.run.api import resume
+from afl_sim.run.api import read_study, resume
+from afl_sim.scenario import scenario_id
 
 ORIGIN = {"settings": [], "seed": None}
 
@@ -55,6 +56,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("design") / "one"
     solved(place)
     return place
+
+
+@pytest.mark.parametrize(
+    "clients",
+    [
+        "clients.groups=[{name: a, share: 0.5}, {name: b, share: 0.5}]",
+        "clients.groups=[{name: a, share: 0.5, compute: {jitter: 2}}, "
+        "{name: b, share: 0.5, battery: null, availability: {kind: diurnal, share: 0.9}}]",
+        "clients.availability={kind: on_off, on: 50, off: 1}",
+        "clients.network.upload={latency: 10 ms}",
+    ],
+)
+def test_the_file_of_a_winner_is_its_scenario(clients: str) -> None:
+    battery = "clients.battery={capacity: 1 kJ, charging: 5}"
+    power = "clients.power={download: 1, compute: 2, upload: 3, idle: 0}"
+    problem = read_problem(SMALL, [power, battery, clients])
+    candidate = problem.candidate(0, next(iter(problem.space.points())))
+    assert not isinstance(candidate, str)
+    (again,) = [case.scenario for case in read_study(problem.file_of(candidate)).cases]
+    named = candidate.scenario.model_copy(update={"name": "tiny-winner"})
+    assert scenario_id(again) == scenario_id(named)
 
 
 def test_a_scenario_of_several_seeds_can_be_designed(folder: Path, tmp_path: Path) -> None:

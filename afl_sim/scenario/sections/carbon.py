@@ -27,7 +27,8 @@ class TracedIntensity(FileAlone):
     )
     column: str = Field(
         default=INTENSITY,
-        description="The column of intensities (grams of carbon dioxide per kilowatt-hour).",
+        description="The column of intensities (grams of carbon dioxide per kilowatt-hour, or the "
+        "unit that its name says, such as kg_per_MWh or lb_per_MWh).",
     )
     time: str | None = Field(
         default=None,

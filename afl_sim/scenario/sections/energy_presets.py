@@ -163,5 +163,6 @@ def schema_with(
         handler: pydantic's.
     """
     names = {"type": "string", "enum": list(presets)}
-    handler.resolve_ref_schema(block)["properties"][PRESET] = names
+    told = {"description": "Published numbers for the keys that are not given."}
+    handler.resolve_ref_schema(block)["properties"][PRESET] = names | told
     return {"anyOf": [names, block]}

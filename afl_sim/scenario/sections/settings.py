@@ -18,6 +18,7 @@ from afl_sim.scenario.section import (
     Section,
     Wait,
     Whole,
+    two,
 )
 from afl_sim.scenario.sections.controllers import AnyController
 from afl_sim.scenario.sections.energy import CarbonKey, ServerWatts
@@ -172,7 +173,7 @@ def _in_order(window: tuple[float, float]) -> tuple[float, float]:
     return window
 
 
-Window = Annotated[tuple[Wait, Wait], AfterValidator(_in_order)]
+Window = Annotated[tuple[Wait, Wait], two("[from, to]"), AfterValidator(_in_order)]
 """Two moments of virtual time (s), the later one second."""
 
 

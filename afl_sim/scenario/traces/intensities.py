@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from decimal import Context, Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +18,15 @@ TIME: Final = "time"
 INTENSITY: Final = "g_per_kwh"
 HIGHEST: Final = 1e6
 """Grams per kilowatt-hour: more than any electricity has."""
+_EXACT: Final = Context(prec=50)
+_POUND: Final = "453.59237"
+_GRAMS: Final = {"mg": "1e-3", "g": "1", "kg": "1e3", "t": "1e6", "lb": _POUND, "lbs": _POUND}
+_PER_KWH: Final = {"Wh": "1000", "kWh": "1", "MWh": "0.001", "GWh": "1e-6"}
+_UNIT: Final = re.compile(
+    rf"(?:^|[^a-z])({'|'.join(_GRAMS)})(?:[ _]?co2(?:[ _-]?eq?)?)?(?:_per_|[ _]?/[ _]?)"
+    rf"({'|'.join(_PER_KWH)})(?![a-z])",
+    re.IGNORECASE,
+)
 _LONGEST: Final = 9e12  # seconds: the clock counts microseconds in 64 bits
 
 
@@ -43,7 +54,8 @@ def read_intensities(path: Path, time: str | None, column: str) -> tuple[Intensi
         path: a CSV file with a header row, or a ``.parquet`` file, in order of time.
         time: the column of times: dates, or numbers in the unit that its name says, as in
             ``time_h``, else seconds. None: ``time``, with or without a unit.
-        column: the column of intensities.
+        column: the column of intensities, in grams per kilowatt-hour or in the unit that its name
+            says, as in ``lb_per_MWh`` and ``intensity (kgCO2eq/MWh)``.
 
     Raises:
         TableProblems: the file cannot be read so, or its steps are not all of the same length.
@@ -61,7 +73,7 @@ def _read(
     table.need(column, ("column",))
     table.times = (name,)
     times = _Times(table, name)
-    grams, kind = [], Numbers(column, most=HIGHEST)
+    grams, kind = [], Numbers(column, most=HIGHEST, factor=_grams_per_kwh(column))
     for line, cells in table.rows((name, column)):
         times.read(line, cells[0])
         grams.append(kind.read(table, line, cells[1]))
@@ -74,6 +86,16 @@ def _read(
             ]
         )
     return Intensities(tuple(grams), times.step, times.first, times.zoned), table.sha256
+
+
+def _grams_per_kwh(column: str) -> float:
+    """The unit of a column of intensities by its name; 1 if that says none."""
+    said = _UNIT.search(column)
+    if said is None:
+        return 1.0
+    grams = _GRAMS[said[1].lower()]
+    (per,) = (size for unit, size in _PER_KWH.items() if unit.lower() == said[2].lower())
+    return float(_EXACT.multiply(Decimal(grams), Decimal(per)))
 
 
 def _time_column(table: Table) -> str:

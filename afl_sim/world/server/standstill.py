@@ -143,7 +143,7 @@ class Standstill:
         self._refuse(
             f"clients come and go, but no task gets any further while its client is there: client "
             f"{task.client} has stayed {stays:,} times since its task last did "
-            f"({task.phase.name.lower()}); perhaps a link carries nothing at those times"
+            f"({task.phase.name.lower()}); perhaps a link carries nothing then, or its speed is 0"
         )
 
     def _refuse(self, what: str) -> None:

@@ -9,7 +9,7 @@ from places import SMALLEST
 from afl_sim import load_scenario, simulate
 from afl_sim.analysis import FIGURES
 from afl_sim.analysis.figures.adaptation import steps_of
-from afl_sim.analysis.registry import CannotDraw
+from afl_sim.analysis.usable import CannotDraw
 
 FOLLOWS = "{kind: 'own_rules:Follows', every: 4, concurrency: [7, 2, null], buffer_size: [2, 3]}"
 

@@ -8,8 +8,8 @@ from places import SMALLEST
 from afl_sim import load_scenario, simulate
 from afl_sim.analysis import FIGURES
 from afl_sim.analysis.figures.bandwidth import met, offered
-from afl_sim.analysis.registry import CannotDraw
 from afl_sim.analysis.series import horizon
+from afl_sim.analysis.usable import CannotDraw
 from afl_sim.analysis.view import View
 
 

@@ -1,5 +1,7 @@
 """The figures of a study: sweeps, heat maps and differences."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 from fake_runs import fake_run
@@ -92,7 +94,7 @@ def test_no_two_lines_of_a_sweep_look_alike(tmp_path):
 def test_figures_of_very_many_settings_show_a_part_and_say_so(tmp_path, monkeypatch):
     monkeypatch.setattr("afl_sim.analysis.figures.differences.MOST_PAIRS", 3)
     monkeypatch.setattr("afl_sim.analysis.figures.study.LOOKS", 2)
-    monkeypatch.setattr("afl_sim.analysis.figures.study.MOST_NUMBERS", 12)
+    monkeypatch.setattr("afl_sim.analysis.figures.sweep_map.MOST_NUMBERS", 12)
     monkeypatch.setattr("afl_sim.analysis.figures.study.MOST_NAMES", 3)
     runs = [
         varied(
@@ -138,6 +140,15 @@ def test_a_study_of_strategies_alone_has_no_axis_to_sweep(study, runs):
         FIGURES["differences"].function(runs[:3])
 
 
+def test_differences_of_what_has_no_unit_name_none(study):
+    runs = [copy(run) for run in study]
+    for total, run in enumerate(runs):
+        object.__setattr__(run, "summary", {**run.summary, "price": {"total": float(total**2)}})
+    figure = FIGURES["differences"].function(runs)
+    assert titled(figure, "price").get_xlabel() == "difference"
+    assert titled(figure, "mean staleness").get_xlabel() == "difference (versions)"
+
+
 def test_differences_are_drawn_with_their_intervals(study):
     figure = FIGURES["differences"].function(study)
     found = differences(groups(study))
@@ -149,3 +160,13 @@ def test_differences_are_drawn_with_their_intervals(study):
         [path.vertices[:, 0] for path in panel.collections[0].get_paths()],
         100 * rows[["low", "high"]],
     )
+
+
+def test_a_measure_in_which_nothing_differs_has_no_panel(study):
+    assert titled(FIGURES["differences"].function(study), "virtual time")
+    runs = [copy(run) for run in study]
+    for run in runs:
+        object.__setattr__(run, "summary", {**run.summary, "virtual_seconds": 400.0})
+    figure = FIGURES["differences"].function(runs)
+    assert "virtual time" not in {axes.get_title() for axes in visible_axes(figure)}
+    assert titled(figure, "final accuracy")

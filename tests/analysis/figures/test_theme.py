@@ -3,6 +3,7 @@
 import pytest
 import seaborn as sns
 from figure_checks import LONG, relative_luminance
+from matplotlib.ticker import FixedLocator, PercentFormatter
 
 from afl_sim.analysis import theme
 from afl_sim.analysis.replications import named, short_labels, shorten
@@ -40,3 +41,24 @@ def test_labels_are_short_and_unique(runs):
 def test_labels_in_a_sentence_are_few():
     assert named(["a", "b"]) == "a, b"
     assert named([str(n) for n in range(9)], most=4) == "0, 1, 2 and 6 more"
+
+
+def test_numbers_at_ticks_are_written_out_unless_a_figure_says_how():
+    with theme.themed() as style:
+        figure = style.new_figure(4.0)
+        linear, other, log = figure.subplots(1, 3)
+    linear.set(xlim=(-3e6, 3e6), ylim=(-0.5, 2.5))
+    linear.xaxis.set_major_locator(FixedLocator([-2.5e6, 0, 2.5e6]))
+    linear.yaxis.set_major_locator(FixedLocator([-0.25, 0, 2]))
+    other.yaxis.set_major_formatter(PercentFormatter(1.0))
+    other.yaxis.set_major_locator(FixedLocator([0.5]))
+    log.set_xscale("log")
+    figure.draw_without_rendering()
+    assert texts(linear.get_xticklabels()) == ["−2,500,000", "0", "2,500,000"]
+    assert texts(linear.get_yticklabels()) == ["−0.25", "0", "2"]
+    assert texts(other.get_yticklabels()) == ["50%"]
+    assert "10^{0}" in texts(log.get_xticklabels())[1]
+
+
+def texts(labels):
+    return [label.get_text() for label in labels]

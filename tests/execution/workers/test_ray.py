@@ -143,7 +143,9 @@ def test_the_documented_cluster_is_one_that_ray_accepts(capsys: pytest.CaptureFi
 def local() -> Iterator[None]:
     """A cluster on this machine, which the tests' runs find running."""
     ray = pytest.importorskip("ray")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # else the workers wait for all other processes
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 

@@ -218,6 +218,24 @@ def test_one_wrong_setting_is_told_exactly(change: str, told: str) -> None:
     assert told in message
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("recording: {trace_window: 5}", "got 5; expected [from, to]"),
+        ("recording: {trace_window: [1]}", "got a list of 1; expected [from, to]"),
+        ("recording: {trace_window: [1, 2, 3]}", "got a list of 3; expected [from, to]"),
+        (
+            "data: {dataset: {kind: image_folder, root: ., size: 28}}",
+            "data.dataset.size: got 28; expected [height, width]",
+        ),
+    ],
+)
+def test_a_pair_says_what_its_two_entries_are(change: str, told: str) -> None:
+    message = only(BASE + change)
+    assert told in message
+    assert "did you mean" not in message
+
+
 def test_a_law_that_is_never_drawn_from_may_have_no_mean() -> None:
     heavy = "{dist: pareto, b: 0.9, allow_heavy_tail: true}"
     by_speed = "selection: {kind: weighted, by: speed}"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from world_runs import run, scenario
 
 from afl_sim.run.api import read_study
+from afl_sim.scenario.traces.intensities import read_intensities
 from afl_sim.world.account.building import intensity_of
 from afl_sim.world.account.intensity import Intensity
 
@@ -118,3 +119,24 @@ def test_a_trace_of_dates_begins_where_the_scenario_says(tmp_path: Path) -> None
     found = intensity_of(case.scenario.carbon_intensity)
     assert found is not None
     assert Fraction(found.until(HOUR), HOUR * 10**6) == 3  # half an hour at 2, half at 4
+
+
+@pytest.mark.parametrize(
+    ("column", "grams"),
+    [
+        ("g_per_kwh", 2.0),
+        ("kg_per_kwh", 2000.0),
+        ("kg_per_MWh", 2.0),
+        ("tCO2/GWh", 2.0),
+        ("lb_per_MWh", 0.90718474),
+        ("Carbon intensity gCO2eq/kWh (life cycle)", 2.0),
+        ("intensity (kgCO2e/kWh)", 2000.0),
+        ("co2_kg_per_mwh", 2.0),
+        ("backlog_per_kwh", 2.0),
+        ("intensity", 2.0),
+    ],
+)
+def test_the_name_of_a_column_may_say_its_unit(column: str, grams: float, tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    path.write_text(f"time_h,{column}\n0,2\n1,0\n")
+    assert read_intensities(path, None, column)[0].grams == (grams, 0.0)

@@ -137,7 +137,7 @@ def test_tasks_that_get_no_further_at_any_stay_are_an_error_that_says_so(
         run(scenario([1] * 3, stop={"versions": 3}, **settings))
     message = str(caught.value)
     assert "0 versions: clients come and go, but no task gets any further while its" in message
-    assert f"its task last did ({phase}); perhaps a link carries nothing at those" in message
+    assert f"its task last did ({phase}); perhaps a link carries nothing then" in message
     timed = run(scenario([1] * 3, **settings))
     assert timed.ending.rule == "virtual_seconds"
 

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from afl_sim.scenario.section import Count, Flag, Section, Whole
+from afl_sim.scenario.section import Count, Flag, Section, Whole, two
 from afl_sim.scenario.wording import show
 
 
@@ -37,6 +37,7 @@ Length = Annotated[Count, Field(le=2**20)]
 """Of sequences, all of which are filled up to it."""
 
 Side = Annotated[Count, Field(le=10_000)]
+Size = Annotated[tuple[Side, Side], two("[height, width]")]
 
 
 class ArrayPlaces(Section):
@@ -136,7 +137,7 @@ class FilesDataset(OwnDataset):
         description="Where the channels of images are, in (samples, channels, height, width) or "
         "(samples, height, width, channels). null: where there are 1 or 3 of them.",
     )
-    size: tuple[Side, Side] | None = Field(
+    size: Size | None = Field(
         default=None,
         description="[height, width] to which encoded images are resized; null: all have one size "
         "(pixels).",
@@ -195,7 +196,7 @@ class LeafDataset(OwnDataset):
         description="Folder of the image files that the JSON files name (CelebA). null: "
         "`raw/img_align_celeba` beside or in `root`. Relative to the scenario file.",
     )
-    size: tuple[Side, Side] = Field(
+    size: Size = Field(
         default=(84, 84),
         description="[height, width] to which image files are resized (pixels).",
     )
@@ -229,7 +230,7 @@ class ImageFolderDataset(OwnDataset):
         "(CLIENT/CLASS/image) "
         "or below them (CLASS/CLIENT/image); null: there is none.",
     )
-    size: tuple[Side, Side] | None = Field(
+    size: Size | None = Field(
         default=None,
         description="[height, width] to which images are resized; null: all have one size "
         "(pixels).",
