@@ -26,9 +26,15 @@ def required() -> list[str]:
 
 
 def pins() -> dict[str, str]:
+    """What is pinned for this version of Python."""
     lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
-    assert all(line.count("==") == 1 for line in lines)
-    return {canonicalize_name(name): version for name, version in (x.split("==") for x in lines)}
+    found = {}
+    for pin in map(Requirement, lines):
+        (specifier,) = pin.specifier
+        assert specifier.operator == "=="
+        if pin.marker is None or pin.marker.evaluate():
+            found[canonicalize_name(pin.name)] = specifier.version
+    return found
 
 
 def test_every_requirement_is_pinned_within_its_range() -> None:
