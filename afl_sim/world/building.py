@@ -156,7 +156,8 @@ def build_parts(
     )
     in_blocks = durations.in_blocks and workload.alike and workload.personal is None
     if in_blocks and not queues and clients.count <= MOST_CLIENTS:
-        idle.watch(NextTasks(durations, workload, sender.sent, sender.plans).expect)
+        sent, plans = sender.sent, sender.plans
+        idle.watch(NextTasks(durations, workload, sent, plans, clients.count).expect)
     elif durations.per_task or durations.per_client:
         following = NextDraws(streams, durations.per_task, durations.per_client, sender.sent)
         idle.watch(following.expect)

@@ -34,6 +34,7 @@ class NextTasks:
         workload: how much work a task is; it is `Workload.alike`.
         sent: the number of tasks that each client was sent.
         plans: gets the plans, by ``client * 2**32 + number``. Who sends a task takes its plan.
+        population: the number of clients.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class NextTasks:
         workload: Workload,
         sent: Mapping[int, int],
         plans: dict[int, Plan],
+        population: int,
     ) -> None:
         self._durations = durations
         self._compute = durations.compute(0)
@@ -50,14 +52,15 @@ class NextTasks:
         self._plans = plans
         # What all tasks of a client have in common is kept at the client's place: its index modulo
         # the number of places. The next client at that place takes it.
-        self._at_place = np.full(_PLACES, -1, dtype=np.int64)
-        self._plan_of = np.zeros((_PLACES, 9), dtype=np.int64)
-        self._seconds_of = np.zeros(_PLACES)
+        self._places = places = min(population, _PLACES)
+        self._at_place = np.full(places, -1, dtype=np.int64)
+        self._plan_of = np.zeros((places, 9), dtype=np.int64)
+        self._seconds_of = np.zeros(places)
 
     def expect(self, clients: Ints) -> None:
         """These clients are likely to be sent the next tasks, in this order."""
         numbers = next_numbers(clients, self._sent)
-        places = clients % _PLACES
+        places = clients % self._places
         plans, seconds = self._plan_of[places], self._seconds_of[places]
         new = self._at_place[places] != clients
         with np.errstate(all="ignore"):  # what is no duration is told when it is wanted

@@ -63,7 +63,7 @@ def test_plans_ahead_are_those_of_single_tasks(sections: dict[str, Any]) -> None
     assert ahead.durations.in_blocks
     plans: dict[int, Any] = {}
     sent = {3: 5, 7: 1}
-    following = NextTasks(ahead.durations, ahead.sender._workload, sent, plans)
+    following = NextTasks(ahead.durations, ahead.sender._workload, sent, plans, CLIENTS)
     for clients in ([*range(CLIENTS), 3, 3, 7], [4, 3, 5]):  # the second time, they are known
         following.expect(np.array(clients))
     assert plans
@@ -81,5 +81,19 @@ def test_what_may_be_no_duration_is_not_planned_ahead() -> None:
     never = {"values": [1e308, 1e300, *range(1, CLIENTS - 1)]}
     found = parts(compute={"seconds_per_sample": never, "jitter": EXPON})
     plans: dict[int, Any] = {}
-    NextTasks(found.durations, found.sender._workload, {}, plans).expect(np.arange(6))
+    NextTasks(found.durations, found.sender._workload, {}, plans, 6).expect(np.arange(6))
     assert sorted(plans) == [client << 32 for client in (2, 3, 4, 5)]
+
+
+def test_clients_that_share_a_place_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("afl_sim.world.clients.next_tasks._PLACES", 4)
+    found = parts(compute={"seconds_per_sample": 0.001, "jitter": EXPON})
+    few: dict[int, Any] = {}
+    turns = NextTasks(found.durations, found.sender._workload, {}, few, CLIENTS)
+    for clients in ([1, 5, 9], [5], [1, 2], [9, 5]):
+        turns.expect(np.array(clients))
+    monkeypatch.undo()
+    each: dict[int, Any] = {}
+    NextTasks(found.durations, found.sender._workload, {}, each, CLIENTS).expect(np.arange(10))
+    assert few == {address: each[address] for address in few}
+    assert sorted(few) == [client << 32 for client in (1, 2, 5, 9)]
