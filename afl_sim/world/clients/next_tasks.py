@@ -22,7 +22,7 @@ MOST_CLIENTS = 1 << 31
 """More cannot be told apart by the addresses of plans."""
 
 _KEPT = 1 << 14  # plans of tasks that were not sent yet, at most: not all of them will be
-_PLACES = 1 << 17  # of clients whose common values are kept, at most
+_PLACES, _MOST_PLACES = 1 << 12, 1 << 17  # of clients whose common values are kept
 _STEPS, _SAMPLES, _COMPUTE, _TRANSFERS = 0, 1, 2, slice(3, 9)  # columns of a plan
 
 
@@ -52,10 +52,10 @@ class NextTasks:
         self._plans = plans
         # What all tasks of a client have in common is kept at the client's place: its index modulo
         # the number of places. The next client at that place takes it.
-        self._places = places = min(population, _PLACES)
-        self._at_place = np.full(places, -1, dtype=np.int64)
-        self._plan_of = np.zeros((places, 9), dtype=np.int64)
-        self._seconds_of = np.zeros(places)
+        self._most_places = min(population, _MOST_PLACES)
+        self._places = min(population, _PLACES)
+        self._displaced = 0
+        self._at_place, self._plan_of, self._seconds_of = _empty(self._places)
 
     def expect(self, clients: Ints) -> None:
         """These clients are likely to be sent the next tasks, in this order."""
@@ -69,8 +69,7 @@ class NextTasks:
                     plans[new], seconds[new] = self._common(clients[new])
                 except ScenarioError:
                     return  # it is raised again if that task is sent
-                self._at_place[places] = clients
-                self._plan_of[places], self._seconds_of[places] = plans, seconds
+                self._keep(clients, plans, seconds)
             plans[:, _COMPUTE] = self._compute.all_microseconds(clients, numbers, seconds)
             if not self._durations.steady:
                 plans[:, _TRANSFERS] = self._durations.all_transfers(clients, numbers)
@@ -81,6 +80,26 @@ class NextTasks:
             self._plans.clear()
         self._plans.update(zip(addresses.tolist(), plans.tolist(), strict=True))
 
+    def _keep(self, clients: Ints, plans: Ints, seconds: npt.NDArray[np.float64]) -> None:
+        """Keep what the tasks of these clients have in common, at more places where they crowd."""
+        before = self._at_place[clients % self._places]
+        self._displaced += int(np.count_nonzero((before >= 0) & (before != clients)))
+        if self._displaced > self._places // 2 and self._places < self._most_places:
+            self._displaced = 0
+            self._grow(min(2 * self._places, self._most_places))
+        places = clients % self._places
+        self._at_place[places] = clients
+        self._plan_of[places], self._seconds_of[places] = plans, seconds
+
+    def _grow(self, places: int) -> None:
+        """Make room. No two clients that had places of their own get the same one."""
+        kept = np.flatnonzero(self._at_place >= 0)
+        clients, plans, seconds = self._at_place[kept], self._plan_of[kept], self._seconds_of[kept]
+        self._places = places
+        self._at_place, self._plan_of, self._seconds_of = _empty(places)
+        at = clients % places
+        self._at_place[at], self._plan_of[at], self._seconds_of[at] = clients, plans, seconds
+
     def _common(self, clients: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
         """What all tasks of a client have in common: plans, and seconds without jitter."""
         plans = np.zeros((len(clients), 9), dtype=np.int64)
@@ -89,3 +108,9 @@ class NextTasks:
         if self._durations.steady:
             plans[:, _TRANSFERS] = self._durations.all_transfers(clients, np.zeros_like(clients))
         return plans, seconds
+
+
+def _empty(places: int) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
+    """Places without clients: the client, its plan, and its seconds without jitter."""
+    clients = np.full(places, -1, dtype=np.int64)
+    return clients, np.zeros((places, 9), dtype=np.int64), np.zeros(places)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pickle
-import time
 import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
+from calls import calls
 from pydantic import ValidationError
 
 from afl_sim.errors import ScenarioError
@@ -65,13 +65,11 @@ def test_file_order_gives_contiguous_stretches() -> None:
 
 def test_iid_with_replacement_lets_clients_outnumber_samples_and_costs_no_memory() -> None:
     tracemalloc.start()
-    begun = time.perf_counter()
     partition = deal(clients=100_000_000, kind="iid", samples=600, replacement=True)
     last = partition.indices(99_999_999)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1_000_000  # bytes
-    assert time.perf_counter() - begun < 1
     assert len(last) == partition.size(99_999_999) == 600
     assert last.dtype == np.int64
     assert np.array_equal(last, partition.indices(99_999_999))
@@ -414,12 +412,14 @@ def test_a_client_outside_the_fleet_is_an_index_error() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.1, 10.0])
-def test_dealing_sixty_thousand_samples_to_a_thousand_clients_is_quick(alpha: float) -> None:
+def test_dealing_costs_less_than_a_call_for_two_samples(alpha: float) -> None:
     labels = np.arange(60_000) % 10
     for more in ({"min_samples": 30}, {"equal_sizes": True}):
-        begun = time.perf_counter()
-        deal(clients=1000, labels=labels, kind="dirichlet", alpha=alpha, **more)
-        assert time.perf_counter() - begun < 1  # 0.02 s on an idle core
+
+        def dealing(more: dict[str, Any] = more) -> Partition:
+            return deal(clients=1000, labels=labels, kind="dirichlet", alpha=alpha, **more)
+
+        assert calls(dealing) < 30_000  # 500 to 18,500: the fewest samples are dealt by chance
 
 
 @pytest.mark.parametrize(

@@ -85,13 +85,16 @@ def test_what_may_be_no_duration_is_not_planned_ahead() -> None:
     assert sorted(plans) == [client << 32 for client in (2, 3, 4, 5)]
 
 
-def test_clients_that_share_a_place_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [4, 8])
+def test_clients_that_share_a_place_take_turns(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr("afl_sim.world.clients.next_tasks._PLACES", 4)
+    monkeypatch.setattr("afl_sim.world.clients.next_tasks._MOST_PLACES", most)
     found = parts(compute={"seconds_per_sample": 0.001, "jitter": EXPON})
     few: dict[int, Any] = {}
     turns = NextTasks(found.durations, found.sender._workload, {}, few, CLIENTS)
-    for clients in ([1, 5, 9], [5], [1, 2], [9, 5]):
+    for clients in ([1, 5, 9], [5], [1, 2], [9, 5], [1], [5], [9]):
         turns.expect(np.array(clients))
+    assert turns._places == most
     monkeypatch.undo()
     each: dict[int, Any] = {}
     NextTasks(found.durations, found.sender._workload, {}, each, CLIENTS).expect(np.arange(10))
