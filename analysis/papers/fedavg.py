@@ -47,6 +47,12 @@ RATES: Final = {
     "E1-B10-rate0.2": "E=1, B=10, rate 0.2",
     "E1-B10-rate0.3": "E=1, B=10, rate 0.3",
 }
+FULL_BATCH: Final = {
+    f"{label}{scale}-rate{rate}": f"{row}{pixels}, rate {rate}"
+    for label, row in (("FedSGD", "FedSGD"), ("E5-Binf", "E=5, B=inf"))
+    for scale, pixels in (("", ""), ("-standardised", ", pixels standardised"))
+    for rate in (0.1, 0.15)
+}
 OTHER_RATES: Final = {"iid-Binf-C0.1-rate0.2": "C=.1, IID, B=inf, rate 0.2"}
 INITIAL: Final = {
     f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.2, 0.1)
@@ -72,6 +78,12 @@ ALL_FURTHER: Final = (
     "further-C1",
 )
 ALL_OF_TABLE2: Final = ("table2", "table2-fedsgd", "table2-5-inf", "table2-20-inf")
+ALL_FULL_BATCH: Final = tuple(
+    f"table2-{row}{scale}-{rate}"
+    for row in ("fedsgd", "5-inf")
+    for scale in ("", "-standardised")
+    for rate in (0.1, 0.15)
+)
 UNIT: Final = "unit-"
 """Begins the names of studies with pixels in [0, 1], which others have in [-0.5, 0.5]."""
 
@@ -89,6 +101,8 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     to_97, to_99 = first["rounds_to_97"], first["rounds_to_99"]
     initial = _settings(studies, ("initial-weights", "initial-weights-lower"))
     first["rounds_initial_weights"] = table(initial, INITIAL, rounds_to(0.97))
+    full = _settings(studies, ALL_FULL_BATCH)
+    first["rounds_to_99_other_choices"] = table(full, FULL_BATCH, rounds_to(0.99))
     second["rounds_other_choices"] = table(choices, CHOICES, rounds_to(0.97))
     second["rounds_to_99"] |= table(rates, RATES, rounds_to(0.99))
     further = [tables["further_rounds_to_97"] for tables in (first, second)]

@@ -51,6 +51,10 @@ def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
         {
             "table1": [curve("C0.1", [0.1, 0.95, 0.99])],
             "initial-weights": [curve("C0.1-truncated-rate0.2", [0.1, 0.2, 0.3, 0.97])],
+            "table2-fedsgd-standardised-0.1": [
+                curve("FedSGD-standardised-rate0.1", [0.1, 0.98, 1.0], every=5)
+            ],
+            "table2-5-inf-0.15": [curve("E5-Binf-rate0.15", [0.1, 0.9, 0.98], every=5)],
             "further-Binf-lower": [curve("iid-Binf-C0.1-rate0.2", [0.1, 0.95, 0.99])],
             "unit-table1": [curve("C0.1", [0.1, 0.99])],
             "unit-table1-choices": [curve("C0.1-xavier", [0.1, 0.95, 0.99])],
@@ -61,6 +65,10 @@ def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
     )
     assert measured["rounds_to_97"] == {"C=.1, IID": [pytest.approx(1.5)]}
     assert measured["rounds_initial_weights"] == {"truncated normal, rate 0.2": [3.0]}
+    assert measured["rounds_to_99_other_choices"] == {
+        "FedSGD, pixels standardised, rate 0.1": [pytest.approx(7.5)],
+        "E=5, B=inf, rate 0.15": [None],
+    }
     assert measured["further_other_rates"] == {"C=.1, IID, B=inf, rate 0.2": [pytest.approx(1.5)]}
     assert measured["unit_rounds_to_97"] == {"C=.1, IID": [pytest.approx(0.87 / 0.89)]}
     assert measured["unit_rounds_other_choices"] == {
@@ -94,6 +102,13 @@ def test_the_cells_that_decide_are_rows_with_their_reported_rounds() -> None:
     assert set(DECIDING) < set(rows)
     assert {row: rows[row].reported for row in DECIDING} == DECIDING
     assert set(fedavg.FURTHER.values()) == set(rows)
+
+
+def test_other_choices_have_a_row_and_a_study_each() -> None:
+    target = find_target("fedavg")
+    rows = target.tables["rounds_to_99_other_choices"].rows
+    assert list(fedavg.FULL_BATCH.values()) == list(rows)
+    assert set(fedavg.ALL_FULL_BATCH) < set(target.studies)
 
 
 def cells(*ratios: float | None) -> dict[str, list[float | None]]:
