@@ -57,6 +57,10 @@ OTHER_RATES: Final = {"iid-Binf-C0.1-rate0.2": "C=.1, IID, B=inf, rate 0.2"}
 INITIAL: Final = {
     f"C0.1-truncated-rate{rate}": f"truncated normal, rate {rate}" for rate in (0.2, 0.1)
 }
+INITIAL_CNN: Final = {
+    f"E{epochs}-B10-truncated-rate{rate}": f"E={epochs}, B=10, truncated normal, rate {rate}"
+    for epochs, rate in ((1, 0.1), (1, 0.05), (1, 0.02), (5, 0.1))
+}
 SEARCHES: Final = (
     "further-rates",
     "further-rates-one-client",
@@ -101,6 +105,8 @@ def measure(studies: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     to_97, to_99 = first["rounds_to_97"], first["rounds_to_99"]
     initial = _settings(studies, ("initial-weights", "initial-weights-lower"))
     first["rounds_initial_weights"] = table(initial, INITIAL, rounds_to(0.97))
+    cnn = by_setting(studies.get("initial-weights-cnn", ()))
+    first["rounds_to_99_initial_weights"] = table(cnn, INITIAL_CNN, rounds_to(0.99))
     full = _settings(studies, ALL_FULL_BATCH)
     first["rounds_to_99_other_choices"] = table(full, FULL_BATCH, rounds_to(0.99))
     second["rounds_other_choices"] = table(choices, CHOICES, rounds_to(0.97))

@@ -55,6 +55,7 @@ def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
                 curve("FedSGD-standardised-rate0.1", [0.1, 0.98, 1.0], every=5)
             ],
             "table2-5-inf-0.15": [curve("E5-Binf-rate0.15", [0.1, 0.9, 0.98], every=5)],
+            "initial-weights-cnn": [curve("E1-B10-truncated-rate0.05", [0.1, 0.98, 1.0])],
             "further-Binf-lower": [curve("iid-Binf-C0.1-rate0.2", [0.1, 0.95, 0.99])],
             "unit-table1": [curve("C0.1", [0.1, 0.99])],
             "unit-table1-choices": [curve("C0.1-xavier", [0.1, 0.95, 0.99])],
@@ -65,6 +66,9 @@ def test_pixels_in_the_unit_interval_have_tables_of_their_own() -> None:
     )
     assert measured["rounds_to_97"] == {"C=.1, IID": [pytest.approx(1.5)]}
     assert measured["rounds_initial_weights"] == {"truncated normal, rate 0.2": [3.0]}
+    assert measured["rounds_to_99_initial_weights"] == {
+        "E=1, B=10, truncated normal, rate 0.05": [pytest.approx(1.5)]
+    }
     assert measured["rounds_to_99_other_choices"] == {
         "FedSGD, pixels standardised, rate 0.1": [pytest.approx(7.5)],
         "E=5, B=inf, rate 0.15": [None],
@@ -109,6 +113,8 @@ def test_other_choices_have_a_row_and_a_study_each() -> None:
     rows = target.tables["rounds_to_99_other_choices"].rows
     assert list(fedavg.FULL_BATCH.values()) == list(rows)
     assert set(fedavg.ALL_FULL_BATCH) < set(target.studies)
+    rows = target.tables["rounds_to_99_initial_weights"].rows
+    assert list(fedavg.INITIAL_CNN.values()) == list(rows)
 
 
 def cells(*ratios: float | None) -> dict[str, list[float | None]]:

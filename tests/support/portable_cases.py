@@ -49,6 +49,7 @@ MODELS: dict[str, Block] = {
     "cnn, small": {**LENET_CNN},
     "cnn, no padding": {**LENET_CNN, "padding": 0},
     "cnn, padding 1": {**LENET_CNN, "padding": 1, "convolutions": "xavier"},
+    "cnn, truncated": {**LENET_CNN, "weights": "truncated"},
     "cnn, dropout": {**LENET_CNN, "dropout": 0.5},
 }
 ONCE: dict[str, Block] = {

@@ -26,7 +26,7 @@ class ModelSpec(LaterSection):
             Others are tried.
     """
 
-    _later = ("pretrained", "trainable", "lora", "personal")
+    _later: ClassVar[tuple[str, ...]] = ("pretrained", "trainable", "lora", "personal")
     tried: ClassVar[bool] = False
     portable: ClassVar[bool] = False
 

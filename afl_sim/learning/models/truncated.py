@@ -7,13 +7,13 @@ from typing import Final
 from afl_sim.lazy import nn, torch
 
 DEVIATION: Final = 0.1
-"""Of the normal distribution before it is cut off, and the value of each bias."""
+"""Of the normal distribution before it is cut off, and the value of most biases."""
 CUT: Final = 2.0
 """Where it is cut off, on both sides (standard deviations)."""
 
 
-def draw_truncated(layer: nn.Linear) -> None:
-    """Draw a layer's weights from a normal distribution without its tails; biases become 0.1.
+def draw_truncated(layer: nn.Linear | nn.Conv2d, bias: float = DEVIATION) -> None:
+    """Draw a layer's weights from a normal distribution without its tails; set its biases.
 
     The distribution is that of ``tf.truncated_normal`` with ``stddev=0.1``: what is more than two
     standard deviations from zero is drawn again. Google's example of 2015 has these weights
@@ -30,7 +30,8 @@ def draw_truncated(layer: nn.Linear) -> None:
             kept = _uniform(len(left)) < torch.exp(-0.5 * drawn * drawn)
             weights[left[kept]] = DEVIATION * drawn[kept]
             left = left[~kept]
-        layer.bias.fill_(DEVIATION)
+        if layer.bias is not None:
+            layer.bias.fill_(bias)
 
 
 def _uniform(count: int) -> torch.Tensor:

@@ -38,6 +38,7 @@ CASES: dict[str, tuple[tuple[SampleForm, ...], list[dict[str, Any]]]] = {
             {},
             {"channels": [2, 3], "hidden": 4, "padding": 0, "dropout": 0.1},
             {"padding": 1, "convolutions": "xavier"},
+            {"weights": "truncated"},
         ],
     ),
     "vgg9": (

@@ -184,12 +184,22 @@ def test_xavier_bounds_all_weights_of_a_perceptron_and_clears_its_biases() -> No
         assert plain[place].bias.all()
 
 
-def test_truncated_weights_are_normal_without_tails_and_biases_are_a_tenth() -> None:
-    model = build_model(MODELS["mlp"](weights="truncated"), MNIST, seed=7)
-    for place in (1, 3, 5):
-        assert torch.equal(model[place].bias, torch.full_like(model[place].bias, 0.1))
-    weights = model[1].weight.detach().double().flatten() / 0.1
-    assert len(weights) == 156_800
+@pytest.mark.parametrize(
+    ("kind", "biases", "largest"),
+    [
+        ("mlp", {1: 0.1, 3: 0.1, 5: 0.1}, 1),
+        ("cnn", {0: 0.0, 3: 0.1, 7: 0.1, 9: 0.1}, 7),  # zeros in the first layer of the example
+    ],
+)
+def test_truncated_weights_are_normal_without_tails(
+    kind: str, biases: dict[int, float], largest: int
+) -> None:
+    model = build_model(MODELS[kind](weights="truncated"), MNIST, seed=7)
+    for place, value in biases.items():
+        assert torch.equal(model[place].bias, torch.full_like(model[place].bias, value))
+        assert 0.1 < float(model[place].weight.detach().abs().max()) <= 0.2
+    weights = model[largest].weight.detach().double().flatten() / 0.1
+    assert len(weights) == {1: 156_800, 7: 1_605_632}[largest]
     assert 1.99 < float(weights.abs().max()) <= 2
     # A standard normal cut off at 2 has a variance of 1 - 4 phi(2) / (2 Phi(2) - 1), .7737.
     phi, inside = math.exp(-2) / math.sqrt(2 * math.pi), math.erf(2 / math.sqrt(2))
@@ -207,6 +217,11 @@ def test_truncated_weights_are_normal_without_tails_and_biases_are_a_tenth() -> 
         ("mlp", {"dropout": 1.0}, "dropout"),
         ("mlp", {"dropout": math.nan}, "dropout"),
         ("lenet", {"hiden": 3}, "hiden"),
+        (
+            "cnn",
+            {"weights": "truncated", "convolutions": "xavier"},
+            "weights is truncated and convolutions is xavier; expected one of them",
+        ),
         ("resnet", {"depth": 21}, r"expected 6n \+ 2, such as 8, 14 or 20; the nearest is 20"),
         ("resnet", {"depth": 2}, "the nearest is 8"),
         ("resnet", {"groups": 3}, "expected a number that divides the width, 16"),

@@ -10,6 +10,7 @@ from afl_sim.lazy import nn
 from afl_sim.learning.data.form import SampleForm
 from afl_sim.learning.models.entries import Entries, convolution, linear
 from afl_sim.learning.models.spec import StandardSpec, dropout, image_shape, refuse_if_too_small
+from afl_sim.learning.models.truncated import DEVIATION, draw_truncated
 
 
 class LeNet(StandardSpec):
@@ -52,6 +53,7 @@ class Cnn(StandardSpec):
     By default the CNN of McMahan et al., AISTATS 2017: 32 and 64 channels, 512 units (1,663,370).
     """
 
+    _later = (*StandardSpec._later, "weights")
     portable: ClassVar[bool] = True
     kind: Literal["cnn"] = Field(default="cnn", description="McMahan's convolutional network.")
     channels: tuple[PositiveInt, PositiveInt] = Field(
@@ -65,6 +67,12 @@ class Cnn(StandardSpec):
         default="default",
         description="Initial weights of the convolutions; xavier: Glorot and Bengio's, uniform.",
     )
+    weights: Literal["default", "truncated"] = Field(
+        default="default",
+        description="Initial weights of all layers; truncated: those of TensorFlow's example of "
+        "2015, normal with a standard deviation of 0.1 and without what is beyond two of these, "
+        "with biases of 0.1, and of 0 in the first layer.",
+    )
     dropout: float = Field(
         default=0.0,
         ge=0,
@@ -72,6 +80,15 @@ class Cnn(StandardSpec):
         allow_inf_nan=False,
         description="Probability of dropping a unit of the hidden layer in training.",
     )
+
+    @model_validator(mode="after")
+    def _weights_are_given_once(self) -> Self:
+        if self.weights != "default" and self.convolutions != "default":
+            raise ValueError(
+                f"weights is {self.weights} and convolutions is {self.convolutions}; expected one "
+                "of them, since weights stands for all layers"
+            )
+        return self
 
     def build(self, form: SampleForm) -> nn.Module:
         channels, rows, columns = self._map(form)
@@ -91,10 +108,11 @@ class Cnn(StandardSpec):
             *dropout(self.dropout),
             nn.Linear(self.hidden, form.outputs),
         )
-        if self.convolutions == "xavier":
-            for layer in model:
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.xavier_uniform_(layer.weight)
+        for place, layer in enumerate(model):
+            if self.convolutions == "xavier" and isinstance(layer, nn.Conv2d):
+                nn.init.xavier_uniform_(layer.weight)
+            if self.weights == "truncated" and isinstance(layer, nn.Conv2d | nn.Linear):
+                draw_truncated(layer, bias=DEVIATION if place else 0.0)
         return model
 
     def entries(self, form: SampleForm) -> Entries:
