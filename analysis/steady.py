@@ -9,7 +9,7 @@ import numpy as np
 
 from afl_sim.analysis.warm_up import BatchMeans
 from afl_sim.recording.columns import Columns
-from afl_sim.recording.events import COLUMNS
+from afl_sim.recording.event_table import COLUMNS
 from afl_sim.recording.tasks import task_batches
 from afl_sim.world.event_kinds import (
     AGGREGATED,

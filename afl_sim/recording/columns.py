@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from afl_sim.recording.events import COLUMNS
+from afl_sim.recording.event_table import COLUMNS
 from afl_sim.recording.plain_arrays import integers_of, numbers
 from afl_sim.world.event_kinds import KIND_NAMES
 

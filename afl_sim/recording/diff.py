@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from afl_sim.recording.columns import Column, Columns, columns_of
-from afl_sim.recording.events import DIGEST_COLUMNS, NULLABLE
+from afl_sim.recording.event_table import DIGEST_COLUMNS, NULLABLE
 from afl_sim.recording.fingerprints import numerics_differences
 from afl_sim.recording.folder import MODEL
 from afl_sim.recording.metrics import BY_CLIENT

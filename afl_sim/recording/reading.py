@@ -94,10 +94,10 @@ def _check_tables(folder: Path, must: bool) -> None:
         folder: the run folder.
         must: whether they have to be there.
     """
-    from afl_sim.recording import events, metrics
+    from afl_sim.recording import event_table, metrics
 
     for name, schema, later in (
-        (EVENTS, events.schema(), ()),
+        (EVENTS, event_table.schema(), ()),
         (METRICS, metrics.schema(), metrics.LATER),
     ):
         if (folder / name).exists():

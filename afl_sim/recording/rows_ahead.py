@@ -11,7 +11,7 @@ import numpy.typing as npt
 from afl_sim.world.event_kinds import COMPUTED, DISPATCHED, DOWNLOADED, ROW
 
 Rows = npt.NDArray[np.int64]
-"""Events of shape (events, columns), in the columns of `afl_sim.recording.events.COLUMNS`."""
+"""Events of shape (events, columns), in the columns of `afl_sim.recording.event_table.COLUMNS`."""
 
 BLOCK: Final = 8192
 """Rows of which a row group has a whole number."""

@@ -43,7 +43,7 @@ class RunEvents:
         ``version``, ``base_version``, ``staleness`` (versions), ``bytes``, ``steps``, ``samples``,
         ``context`` (JSON). Values that an event does not have are missing (``<NA>``).
         """
-        from afl_sim.recording.events import OPTIONAL, schema, to_frame
+        from afl_sim.recording.event_table import OPTIONAL, schema, to_frame
 
         path = self.path / EVENTS
         table = read_table(path, schema(), OPTIONAL)
@@ -58,7 +58,7 @@ class RunEvents:
         """
         import pyarrow as pa
 
-        from afl_sim.recording.events import OPTIONAL, schema, to_frame
+        from afl_sim.recording.event_table import OPTIONAL, schema, to_frame
 
         if "events" in self.__dict__:
             return self.events[list(names)]
@@ -89,7 +89,7 @@ class RunEvents:
         """
         import pyarrow as pa
 
-        from afl_sim.recording.events import OPTIONAL, schema
+        from afl_sim.recording.event_table import OPTIONAL, schema
 
         path = self.path / EVENTS
         count = (self.scenario.get("clients") or {}).get("count")
@@ -112,7 +112,7 @@ class RunEvents:
             RunFolderError: as for `event_tables`.
         """
         from afl_sim.recording.columns import columns_of
-        from afl_sim.recording.events import COLUMNS
+        from afl_sim.recording.event_table import COLUMNS
 
         chosen = names or COLUMNS
         if "events" in self.__dict__:  # they are in memory already

@@ -20,7 +20,7 @@ from afl_sim.recording import (
     load_run,
     write_trace,
 )
-from afl_sim.recording.events import COLUMNS
+from afl_sim.recording.event_table import COLUMNS
 from afl_sim.recording.files import write_bytes
 from afl_sim.recording.metrics import EvaluationRow
 from afl_sim.recording.parquet import first_rows

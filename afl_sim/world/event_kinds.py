@@ -31,7 +31,7 @@ KIND_NAMES: Final = (
 )
 
 ROW: Final = Struct("<10q")
-"""A row of the event log as it is packed: the columns `afl_sim.recording.events.COLUMNS`."""
+"""A row of the event log as it is packed: the columns `afl_sim.recording.event_table.COLUMNS`."""
 
 # Numbers that are written down become constants of compiled code.
 DISPATCHED: Final = 0

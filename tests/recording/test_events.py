@@ -18,7 +18,8 @@ from fake_runs import fake_log
 
 from afl_sim.errors import AflSimError
 from afl_sim.recording import EventLog, MetricsLog
-from afl_sim.recording.events import BLOCK, COLUMNS, DIGEST_COLUMNS, to_frame
+from afl_sim.recording.event_table import COLUMNS, DIGEST_COLUMNS, to_frame
+from afl_sim.recording.rows_ahead import BLOCK
 from afl_sim.world import event_kinds
 from afl_sim.world.event_kinds import AGGREGATED, ARRIVED, DISPATCHED, EVALUATED, KIND_NAMES
 
@@ -139,39 +140,6 @@ def test_memory_and_file_hold_the_same_rows_over_many_blocks(tmp_path):
     with_context = frame[frame["context"].notna()]
     assert with_context["context"].tolist() == [f'{{"n": {n}}}' for n in with_context["seq"]]
     assert with_context["seq"].tolist() == [0, 5000, 10000, 15000]
-
-
-def test_absent_values_are_null_in_parquet(tmp_path):
-    with EventLog(tmp_path / "events.parquet") as log:
-        log.append(1, EVALUATED, -1, -1, 4)
-        log.append(2, AGGREGATED, 0, 0, 5, 0, 4, samples=10)
-    rows = pq.read_table(tmp_path / "events.parquet").to_pylist()
-    assert rows[0] == {
-        "seq": 0,
-        "time_us": 1,
-        "kind": "evaluated",
-        "client": None,
-        "task": None,
-        "version": 4,
-        "base_version": None,
-        "staleness": None,
-        "bytes": 0,
-        "steps": None,
-        "samples": None,
-        "context": None,
-    }
-    assert rows[1]["client"] == 0
-    assert rows[1]["staleness"] == 4
-    assert rows[1]["samples"] == 10
-
-
-def test_kinds_read_back_as_the_whole_vocabulary_in_order():
-    log = EventLog()
-    for row in ROWS:
-        log.append(*row)
-    frame = log.frame()
-    assert tuple(frame["kind"].cat.categories) == KIND_NAMES
-    assert frame["kind"].tolist() == ["dispatched", "arrived", "aggregated"]
 
 
 def test_an_empty_log_closes_to_a_readable_file(tmp_path):

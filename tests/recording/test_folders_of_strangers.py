@@ -29,7 +29,7 @@ from afl_sim.errors import RunFolderError
 from afl_sim.recording import load_run, load_runs
 from afl_sim.recording.diff import first_divergence
 from afl_sim.recording.diff_text import format_divergence
-from afl_sim.recording.events import to_frame
+from afl_sim.recording.event_table import to_frame
 from afl_sim.recording.study_index import not_begun
 from afl_sim.study.case import Outcome
 

@@ -225,6 +225,6 @@ except AflSimError as error:
 
 
 def _columns():
-    from afl_sim.recording.events import COLUMNS
+    from afl_sim.recording.event_table import COLUMNS
 
     return (*COLUMNS, "context")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from afl_sim.recording import EventLog, MetricsLog, write_partition
-from afl_sim.recording.events import COLUMNS
+from afl_sim.recording.event_table import COLUMNS
 from afl_sim.world.event_kinds import AGGREGATED, ARRIVED, DISPATCHED, KIND_NAMES
 
 Columns = dict[str, list[Any]]

@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 from afl_sim import load_study
 from afl_sim.errors import RunFolderError
 from afl_sim.recording import RunFolder, load_run, load_runs, write_partition
-from afl_sim.recording.events import COLUMNS, to_frame
+from afl_sim.recording.event_table import COLUMNS, to_frame
 from afl_sim.recording.parquet import first_rows
 from afl_sim.recording.study_index import not_begun
 

@@ -18,7 +18,7 @@ from afl_sim.recording import (
     write_trace,
 )
 from afl_sim.recording.columns import columns_of
-from afl_sim.recording.events import COLUMNS
+from afl_sim.recording.event_table import COLUMNS
 from afl_sim.world.event_kinds import (
     AGGREGATED,
     ARRIVED,

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from afl_sim.errors import AflSimError
 from afl_sim.global_model.null import NullLearner
 from afl_sim.recording.columns import columns_of
-from afl_sim.recording.events import COLUMNS, EventLog
+from afl_sim.recording.event_table import COLUMNS
+from afl_sim.recording.events import EventLog
 from afl_sim.run.kinds import catalogue
 from afl_sim.scenario import Catalogue, Scenario, ValidationContext
 from afl_sim.world.ending import Ending
