@@ -8,7 +8,7 @@ from typing import Any
 
 from afl_sim.design.space import Choice, Option, Parameter, Range, Space
 from afl_sim.scenario.naming import names_of, unique
-from afl_sim.scenario.sections.design import is_range
+from afl_sim.scenario.sections.ranges import is_range
 from afl_sim.scenario.yaml.nodes import Node, plain
 
 _BLOCKS = ("strategy", "model", "training.optimizer")
