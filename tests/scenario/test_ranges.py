@@ -48,7 +48,8 @@ def test_a_block_of_settings_is_no_range() -> None:
             "key: has both integers and numbers; expected one of them",
         ),
         ({"numbers": [1]}, "key.numbers: got a list of 1; expected [LOW, HIGH]"),
-        ({"numbers": [True, 2]}, "key.numbers: got a list of 2; expected [LOW, HIGH]"),
+        ({"numbers": [True, 2]}, "key.numbers.0: got true; expected a number"),
+        ({"integers": [1, "9k"]}, "key.integers.1: got '9k'; expected a number"),
         ({"integers": [0.5, 2]}, "key.integers: got 0.5 and 2; expected whole numbers"),
         (
             {"numbers": [2, 1]},

@@ -65,9 +65,13 @@ def _range_problems(value: Mapping[str, Any], path: str) -> Iterator[str]:
                 yield from _inside(entry, f"{path}.{i}")
         return
     whole = kind == "integers"
-    if not isinstance(ends, list | tuple) or len(ends) != 2 or not all(map(_is_number, ends)):
+    if not isinstance(ends, list | tuple) or len(ends) != 2:
         yield f"{path}.{kind}: got {show(ends)}; expected [LOW, HIGH]"
         return
+    for i, end in enumerate(ends):
+        if not _is_number(end):
+            yield f"{path}.{kind}.{i}: got {show(end)}; expected a number"
+            return
     low, high = ends
     if whole and any(not float(end).is_integer() for end in ends):
         yield f"{path}.{kind}: got {show(low)} and {show(high)}; expected whole numbers"
