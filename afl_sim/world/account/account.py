@@ -13,31 +13,17 @@ from dataclasses import dataclass
 
 from afl_sim.world import event_kinds as kinds
 from afl_sim.world.account.batteries import Batteries
-from afl_sim.world.account.costs import Costs, ServerTariff
-from afl_sim.world.account.devices import PICO, Use
-from afl_sim.world.account.intensity import PER_GRAM, Intensity
+from afl_sim.world.account.costs import Costs
+from afl_sim.world.account.devices import PICO
+from afl_sim.world.account.intensity import PER_GRAM
 from afl_sim.world.account.lives import Comings
 from afl_sim.world.account.part import COMPUTE, DOWNLOAD, IDLE, UPLOAD, PartAccount
+from afl_sim.world.account.server_account import ServerAccount
+from afl_sim.world.account.task_energy import NO_PHASE, TaskEnergy
 from afl_sim.world.server.ledger import Log
 
-_NO_PHASE = 3
 SAMPLES_DONE = "samples_done"
 """In the context of a row that ends a computation early, or interrupts it: its samples by then."""
-
-
-@dataclass(frozen=True)
-class ServerUse:
-    """What the server uses and costs.
-
-    Attributes:
-        watts: its power (microwatts); None if its energy is not counted.
-        intensity: of its electricity; None if carbon is not counted.
-        tariff: its prices.
-    """
-
-    watts: int | None
-    intensity: Intensity | None
-    tariff: ServerTariff
 
 
 @dataclass(frozen=True)
@@ -49,38 +35,6 @@ class Counted:
     price: bool
 
 
-class _Spending:
-    """A task: the phase that its client is in for it, since when, and what it has used so far."""
-
-    __slots__ = ("part", "phase", "samples", "since_us", "spent", "use")
-
-    def __init__(self, part: PartAccount, use: Use) -> None:
-        self.part = part
-        self.use = use
-        self.phase = _NO_PHASE
-        self.since_us = 0
-        self.spent = 0  # picojoules
-        self.samples = 0  # whose energy is counted
-
-    def enter(self, phase: int, now_us: int) -> None:
-        """Go on to another phase."""
-        watts, own, before = self.part.watts, self.use.watts, self.phase
-        if before != _NO_PHASE:
-            watts[before] -= own[before]
-            self.spent += own[before] * (now_us - self.since_us)
-        if phase != _NO_PHASE:
-            watts[phase] += own[phase]
-        self.phase = phase
-        self.since_us = now_us
-
-    def add(self, phase: int, joules: float, now_us: int) -> None:
-        """Use energy at one instant."""
-        if joules:
-            picojoules = round(joules * PICO)
-            self.spent += picojoules
-            self.part.add(phase, picojoules, now_us)
-
-
 class Account:
     """Counts what a run uses and costs.
 
@@ -88,7 +42,7 @@ class Account:
         parts: of the fleet; each begins with the idle power of the clients that are there at 0.
         part_of: gives the part of a client.
         comings: when clients join and leave; None if all are there from 0 for ever.
-        server: what the server uses and costs.
+        server: the account of the server.
         counted: what is counted.
         batteries: of clients; None if none has one.
 
@@ -101,7 +55,7 @@ class Account:
         parts: Sequence[PartAccount],
         part_of: Callable[[int], PartAccount],
         comings: Comings | None,
-        server: ServerUse,
+        server: ServerAccount,
         counted: Counted,
         batteries: Batteries | None = None,
     ) -> None:
@@ -115,9 +69,8 @@ class Account:
         self.batteries = batteries
         self._now = 0
         self._wasted = 0
-        self._sent = self._received = 0  # bytes, by the server
         self._busy: dict[int, int] = {}  # client -> tasks
-        self._tasks: dict[tuple[int, int], _Spending] = {}  # until their fate is known
+        self._tasks: dict[tuple[int, int], TaskEnergy] = {}  # until their fate is known
         self._rows: dict[int, Callable[[int, int, int, int, str | None], None]] = {
             kinds.DISPATCHED: self._dispatched,
             kinds.DOWNLOADED: self._downloaded,
@@ -196,8 +149,9 @@ class Account:
         if self.counted.clients:
             for phase, name in enumerate(("download", "compute", "upload", "idle")):
                 found[name] = sum(part.energy[phase] for part in self._parts)
-        if self._server.watts is not None:
-            found["server"] = self._server.watts * self._now
+        server = self._server.energy(self._now)
+        if server is not None:
+            found["server"] = server
         if found:
             found["total"] = sum(found.values())
         if self.counted.clients:
@@ -208,15 +162,16 @@ class Account:
         if not self.counted.price:
             return {}
         clients = sum(part.tariff.price(part.tasks, part.moved) for part in self._parts)
-        server = self._server.tariff.price(self._now, self._received, self._sent)
+        server = self._server.price(self._now)
         return {"clients": clients, "server": server, "total": clients + server}
 
     def _carbon(self) -> dict[str, float]:
         found: dict[str, int] = {}
         if self.counted.clients and any(part.intensity is not None for part in self._parts):
             found["clients"] = sum(part.carbon_so_far for part in self._parts)
-        if self._server.watts is not None and self._server.intensity is not None:
-            found["server"] = self._server.watts * self._server.intensity.until(self._now)
+        server = self._server.carbon(self._now)
+        if server is not None:
+            found["server"] = server
         if found:
             found["total"] = sum(found.values())
         return {name: carbon / PER_GRAM for name, carbon in found.items()}
@@ -259,13 +214,13 @@ class Account:
         if not at_work and self.batteries is not None:
             joined = 0 if self._comings is None else int(self._comings.join_us[client])
             self.batteries.begin(client, use.watts[IDLE], self._now, joined)
-        spending = self._tasks[client, task] = _Spending(part, use)
+        spending = self._tasks[client, task] = TaskEnergy(part, use)
         spending.enter(DOWNLOAD, self._now)
 
     def _downloaded(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         spending = self._tasks[client, task]
         spending.part.moved += size
-        self._sent += size
+        self._server.sent += size
         spending.add(DOWNLOAD, spending.use.per_byte[0] * size, self._now)
         spending.enter(COMPUTE, self._now)
 
@@ -274,49 +229,39 @@ class Account:
     ) -> None:
         spending = self._tasks[client, task]
         assert context is not None
-        self._trained(spending, json.loads(context)[SAMPLES_DONE])
+        spending.trained(json.loads(context)[SAMPLES_DONE], self._now)
         spending.enter(DOWNLOAD, self._now)
 
     def _refreshed(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         self._downloaded(client, task, size, samples, None)
 
     def _queued(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
-        self._tasks[client, task].enter(_NO_PHASE, self._now)
+        self._tasks[client, task].enter(NO_PHASE, self._now)
 
     def _started(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         self._tasks[client, task].enter(COMPUTE, self._now)
 
     def _computed(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         spending = self._tasks[client, task]
-        self._trained(spending, samples)
+        spending.trained(samples, self._now)
         spending.enter(UPLOAD, self._now)
-
-    def _trained(self, spending: _Spending, samples: int) -> None:
-        """A task has been trained on so many samples by now."""
-        new = samples - spending.samples
-        spending.samples = samples
-        spending.add(COMPUTE, spending.use.per_sample * new, self._now)
 
     def _arrived(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         spending = self._tasks[client, task]
-        self._received += size
-        self._uploaded(spending, size)
-        spending.enter(_NO_PHASE, self._now)
+        self._server.received += size
+        spending.uploaded(size, self._now)
+        spending.enter(NO_PHASE, self._now)
         self._free(client, spending)
 
     def _lost(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
-        self._uploaded(self._tasks[client, task], size)
+        self._tasks[client, task].uploaded(size, self._now)
 
     def _duplicate(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         part = self._part_of(client)
-        extra = _Spending(part, part.devices.of(client))
-        self._received += size
-        self._uploaded(extra, size)
+        extra = TaskEnergy(part, part.devices.of(client))
+        self._server.received += size
+        extra.uploaded(size, self._now)
         self._wasted += extra.spent
-
-    def _uploaded(self, spending: _Spending, size: int) -> None:
-        spending.part.moved += size
-        spending.add(UPLOAD, spending.use.per_byte[1] * size, self._now)
 
     def _aggregated(self, client: int, task: int, size: int, samples: int, _: str | None) -> None:
         self._tasks.pop((client, task), None)
@@ -327,12 +272,12 @@ class Account:
     def _cut(self, client: int, task: int, size: int, samples: int, context: str | None) -> None:
         spending = self._tasks.pop((client, task))
         if context is not None and spending.phase == COMPUTE:
-            self._trained(spending, json.loads(context).get(SAMPLES_DONE, spending.samples))
-        spending.enter(_NO_PHASE, self._now)
+            spending.trained(json.loads(context).get(SAMPLES_DONE, spending.samples), self._now)
+        spending.enter(NO_PHASE, self._now)
         self._wasted += spending.spent
         self._free(client, spending)
 
-    def _free(self, client: int, spending: _Spending) -> None:
+    def _free(self, client: int, spending: TaskEnergy) -> None:
         """A task is no longer at its client, which may be idle now."""
         at_work = self._busy[client] - 1
         if at_work:

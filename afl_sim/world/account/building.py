@@ -12,13 +12,14 @@ from afl_sim.scenario.sections.clients import Clients
 from afl_sim.scenario.sections.energy import counts_energy
 from afl_sim.scenario.traces.instants import instant_of
 from afl_sim.streams import Streams
-from afl_sim.world.account.account import Account, Counted, ServerUse
+from afl_sim.world.account.account import Account, Counted
 from afl_sim.world.account.batteries import Batteries
 from afl_sim.world.account.costs import ServerTariff, Tariff
 from afl_sim.world.account.devices import devices_of
 from afl_sim.world.account.intensity import MICROGRAMS, Intensity
 from afl_sim.world.account.lives import Comings, Instants, lives
 from afl_sim.world.account.part import IDLE, PartAccount
+from afl_sim.world.account.server_account import ServerAccount
 from afl_sim.world.clients.grouping import Grouping, grouping_of
 from afl_sim.world.microseconds import MICROSECONDS
 
@@ -83,7 +84,7 @@ def _present(
     return Comings.of(join, leave)
 
 
-def _server(scenario: Scenario) -> ServerUse:
+def _server(scenario: Scenario) -> ServerAccount:
     server = scenario.server
     price = server.price
     tariff = ServerTariff()
@@ -91,7 +92,7 @@ def _server(scenario: Scenario) -> ServerUse:
         tariff = ServerTariff(price.per_hour, price.per_gb_in, price.per_gb_out)
     own = server.carbon_intensity
     intensity = intensity_of(scenario.carbon_intensity if own is None else own)
-    return ServerUse(_microwatts(server.power), intensity, tariff)
+    return ServerAccount(_microwatts(server.power), intensity, tariff)
 
 
 def intensity_of(settings: AnyIntensity) -> Intensity | None:
