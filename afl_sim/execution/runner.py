@@ -19,7 +19,8 @@ from afl_sim.learning.training.batched_training import BatchedTrainer
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.local_result import LocalResult
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
 from afl_sim.learning.training.personalization import Local, Personalization
 from afl_sim.learning.training.phase import Fresh

@@ -14,7 +14,7 @@ from afl_sim.strategies.base import State, Strategy
 
 if TYPE_CHECKING:
     from afl_sim.learning.training.judging import Scores
-    from afl_sim.learning.training.local_training import LocalResult
+    from afl_sim.learning.training.local_result import LocalResult
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -151,6 +151,6 @@ class Later:
 
 def ended(vector: Tensor) -> Known[LocalResult]:
     """The future of a task that has ended with this model; nothing else of it is known."""
-    from afl_sim.learning.training.local_training import LocalResult  # the door to PyTorch
+    from afl_sim.learning.training.local_result import LocalResult  # the door to PyTorch
 
     return Known(LocalResult(vector, vector[:0], math.nan))

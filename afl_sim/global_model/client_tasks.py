@@ -12,7 +12,7 @@ from afl_sim.errors import StrategyError
 from afl_sim.execution.tasks import Executor, Future, Job, Known, Later, TrainingTask, ended
 from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.global_model.snapshot import Snapshot
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.phase import Fresh
 from afl_sim.strategies.base import State, Strategy
 from afl_sim.strategies.purity import PurityCheck

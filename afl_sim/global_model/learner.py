@@ -20,7 +20,7 @@ from afl_sim.global_model.server_model import ServerModel
 from afl_sim.global_model.snapshot import Snapshot, to_plain
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.strategies.base import Population, Reading, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
 

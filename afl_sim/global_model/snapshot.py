@@ -22,7 +22,7 @@ from afl_sim.errors import StrategyError
 from afl_sim.execution.tasks import Future, ended
 from afl_sim.global_model.dispatched import Dispatched
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.strategies.base import State
 
 Arrays = dict[str, npt.NDArray[Any]]

@@ -15,7 +15,7 @@ from afl_sim.execution.tasks import Executor, Known, OwnParts, TrainingTask
 from afl_sim.learning.data.made_up import made_up
 from afl_sim.learning.models.flops import forward_flops
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.portable.block import arithmetic_of
 from afl_sim.run.bits import effective_bits
 from afl_sim.run.executors import inline

@@ -12,7 +12,7 @@ from afl_sim.execution.local.inline import InlineExecutor
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.portable.block import ADVICE, arithmetic_of
 from afl_sim.run.kinds import strategy_of

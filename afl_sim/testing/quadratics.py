@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.streams import Streams
 

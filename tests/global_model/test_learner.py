@@ -20,7 +20,7 @@ from afl_sim.execution.numerics import deterministic
 from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.run.api import simulate
 from afl_sim.strategies import (
     FedAsync,

@@ -23,7 +23,7 @@ from afl_sim.global_model.learner import TrainingLearner
 from afl_sim.global_model.replay import ReplayingLearner
 from afl_sim.global_model.snapshot import Snapshot
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.recording import Run
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.run.validation import check_study

@@ -13,7 +13,7 @@ from vectors import flat_layout
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.run.api import load_scenario, simulate
 from afl_sim.strategies import Strategy
 from afl_sim.strategies.base import Client, Work

@@ -14,7 +14,7 @@ from afl_sim.errors import StrategyError
 from afl_sim.execution.runner import TaskRunner
 from afl_sim.execution.tasks import TrainingTask
 from afl_sim.global_model.server_model import ServerModel
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.strategies import Strategy, Update
 from afl_sim.testing import CHECKS, Case
 from afl_sim.testing.toy import executor_of, learner_of, turn

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from afl_sim.learning.data.batch_sizes import UNKNOWN, BatchSizes
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.local_settings import LocalSettings
-from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.optimizers import OPTIMIZERS, OptimizerSpec
 from afl_sim.streams import Streams
 

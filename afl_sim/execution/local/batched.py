@@ -24,7 +24,7 @@ from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask
 from afl_sim.learning.training.compressors import Compressor
 from afl_sim.learning.training.evaluation import Evaluator
 from afl_sim.learning.training.judging import Scores
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.personal_evaluation import PersonalEvaluator
 from afl_sim.strategies.base import Strategy
 from afl_sim.strategies.purity import PurityCheck

@@ -151,7 +151,7 @@ def read(request: Request, value: Any) -> Any:
     """The answer to a request, with tensors instead of arrays."""
     if request.what != "train":
         return value
-    from afl_sim.learning.training.local_training import LocalResult  # the door to PyTorch
+    from afl_sim.learning.training.local_result import LocalResult  # the door to PyTorch
 
     vector, delta, loss = value
     return LocalResult(torch.from_numpy(_owned(vector)), torch.from_numpy(_owned(delta)), loss)

@@ -17,7 +17,7 @@ from afl_sim.scenario.sections.attack import ATTACKS, Attack, poisoned_by
 from afl_sim.streams import Streams
 
 if TYPE_CHECKING:
-    from afl_sim.learning.training.local_training import LocalResult
+    from afl_sim.learning.training.local_result import LocalResult
 
 
 def attackers_of(spec: Attack, count: int, streams: Streams) -> frozenset[int]:

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.local_result import LocalResult
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.stack import Stack
 
 

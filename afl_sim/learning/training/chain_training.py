@@ -16,8 +16,9 @@ from afl_sim.learning.chain.chain import Chain
 from afl_sim.learning.data.inputs import FlatRows, Inputs, flat_rows
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.parameters import ParameterVector
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.local_settings import LocalSettings
-from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.optimizers import OptimizerSpec
 from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
 from afl_sim.learning.training.public_batch import PublicBatch

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,29 +19,20 @@ from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.models.precision import forward_arithmetic
 from afl_sim.learning.models.quicker import quickened
 from afl_sim.learning.training.augmentation import Augmentation
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.losses import loss_of
-from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
+from afl_sim.learning.training.phase import ORDINARY, Phase
 from afl_sim.learning.training.public_batch import PublicBatch
 from afl_sim.learning.training.task_draws import Shards, TaskDraws
-from afl_sim.learning.training.weight_parts import add_to_gradients, chosen, like_weights
+from afl_sim.learning.training.weight_parts import (
+    add_to_gradients,
+    chosen,
+    gradients_of,
+    like_weights,
+    merge,
+)
 from afl_sim.streams import Streams
-
-
-@dataclass(frozen=True, slots=True)
-class LocalResult:
-    """The result of a task.
-
-    Attributes:
-        vector: shape (P + B,): the local model after training. If the strategy makes clients keep
-            vectors of their own, these follow.
-        delta: shape (P,): parameters minus their starting point, or -g of a gradient task.
-        loss: mean training loss over what was processed; NaN if no step was done.
-    """
-
-    vector: Tensor
-    delta: Tensor
-    loss: float
 
 
 class LocalTrainer(TaskDraws):
@@ -216,15 +207,9 @@ class LocalTrainer(TaskDraws):
         self.model.eval()
         self.model.zero_grad()
         self.loss(self.outputs(batch.inputs), batch.labels).backward()
-        gradient = self._taken(self._weights)
+        gradient = gradients_of(self._weights)
         self.model.zero_grad()
         return gradient
-
-    @staticmethod
-    def _taken(weights: Sequence[nn.Parameter]) -> Tensor:
-        """The gradients of some parameters as one vector on the CPU; 0 where there is none."""
-        parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
-        return torch.cat([part.reshape(-1) for part in parts]).cpu()
 
     def _descend(
         self,
@@ -269,23 +254,14 @@ class LocalTrainer(TaskDraws):
                 nn.utils.clip_grad_norm_(weights, settings.clip_norm)
             optimizer.step()
             if phase.fresh is not None and step == phase.fresh.after:
-                self._merge(phase.fresh, phase.trained)
+                newer = phase.fresh.model[: self.layout.num_parameters]
+                merge(weights, newer, phase.fresh.weight, phase.trained)
             amount = self.loss.amount(labels, counting)
             total += loss.detach() * amount
             amounts += amount
         end = self.layout.read(self.model).cpu()
         count = self.layout.num_parameters
         return LocalResult(end, end[:count] - start[:count], float(total) / (amounts or 1))
-
-    def _merge(self, fresh: Fresh, trained: Sequence[bool] | None) -> None:
-        """Merge a newer model into the parameters that are trained."""
-        weights = self._weights
-        parts = like_weights(fresh.model[: self.layout.num_parameters], weights)
-        pairs = zip(chosen(weights, trained), chosen(parts, trained), strict=True)
-        with torch.no_grad():
-            for weight, part in pairs:
-                if weight.requires_grad:
-                    weight.copy_((1 - fresh.weight) * weight + fresh.weight * part)
 
     def _gradient(self, client: int, task: int, steps: int, start: Tensor) -> LocalResult:
         weights = self._weights
@@ -305,7 +281,7 @@ class LocalTrainer(TaskDraws):
         amounts = amounts or 1  # no sample has a label: the gradient is 0
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(weights, self.settings.clip_norm * amounts)
-        gradient = self._taken(weights)
+        gradient = gradients_of(weights)
         for weight in weights:
             weight.grad = None
         end, count = start, len(gradient)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.models.personal import PersonalParts
-from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.local_result import LocalResult
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.phase import ORDINARY, Fresh, Phase
 from afl_sim.scenario.sections.personalization import Ditto, FedRep
 

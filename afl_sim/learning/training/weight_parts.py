@@ -1,4 +1,4 @@
-"""A vector of a model's numbers, taken apart like its weights."""
+"""A vector of a model's numbers, taken apart like its weights, and put together from them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,31 @@ def add_to_gradients(weights: list[nn.Parameter], vector: Tensor, factor: float)
     for weight, part in zip(weights, like_weights(vector, weights), strict=True):
         if weight.grad is not None:
             weight.grad.add_(part, alpha=factor)
+
+
+def gradients_of(weights: Sequence[nn.Parameter]) -> Tensor:
+    """The gradients of weights as one vector on the CPU; 0 where there is none."""
+    parts = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
+    return torch.cat([part.reshape(-1) for part in parts]).cpu()
+
+
+def merge(
+    weights: list[nn.Parameter], vector: Tensor, share: float, flags: Sequence[bool] | None
+) -> None:
+    """Move weights with a flag towards a vector of shape (P,), unless they are frozen.
+
+    Args:
+        weights: changed in place.
+        vector: the parameters of another model.
+        share: of that model in what the weights become, 0 to 1.
+        flags: which weights are changed; None for all.
+    """
+    parts = like_weights(vector, weights)
+    pairs = zip(chosen(weights, flags), chosen(parts, flags), strict=True)
+    with torch.no_grad():
+        for weight, part in pairs:
+            if weight.requires_grad:
+                weight.copy_((1 - share) * weight + share * part)
 
 
 def chosen(weights: Sequence[T], flags: Sequence[bool] | None) -> Sequence[T]:

@@ -20,8 +20,9 @@ from afl_sim.learning.models.families.dense import Logistic, Mlp
 from afl_sim.learning.models.spec import ModelSpec
 from afl_sim.learning.training.chain_training import ChainTrainer
 from afl_sim.learning.training.full_gradient import FullGradient
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.local_settings import LocalSettings
-from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.losses import LOSSES
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.learning.training.phase import Fresh, Phase

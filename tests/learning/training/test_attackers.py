@@ -14,7 +14,7 @@ from afl_sim import Attack
 from afl_sim.errors import ScenarioError
 from afl_sim.learning.models.parameters import ParameterVector
 from afl_sim.learning.training.attackers import Attackers, attackers_of, poisoned
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.scenario.sections.attack import LabelFlip, Noise, Scale, SignFlip
 from afl_sim.streams import Streams
 

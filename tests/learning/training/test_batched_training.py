@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from afl_sim.execution.numerics import deterministic
 from afl_sim.learning.training.batchable import ELEMENTWISE, batching_problems
 from afl_sim.learning.training.batched_training import BatchedTrainer, LocalTask, clipped
-from afl_sim.learning.training.local_training import LocalResult, LocalTrainer
+from afl_sim.learning.training.local_result import LocalResult
+from afl_sim.learning.training.local_training import LocalTrainer
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.learning.training.phase import Phase
 from afl_sim.run.api import load_scenario

@@ -27,7 +27,7 @@ from afl_sim.learning.training.compressors import (
     rand_k,
     top_k,
 )
-from afl_sim.learning.training.local_training import LocalResult
+from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.run.api import load_scenario, resume, simulate
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.compression import (
