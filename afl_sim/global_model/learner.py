@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import compress
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from torch import Tensor
 
-from afl_sim.errors import DivergedError, StrategyError
+from afl_sim.errors import StrategyError
 from afl_sim.execution.tasks import SERVER, Executor, Future, OwnParts, TrainingTask
 from afl_sim.global_model.client_tasks import ClientTasks
 from afl_sim.global_model.dispatched import Dispatched
+from afl_sim.global_model.divergence import Divergence, Divergences
 from afl_sim.global_model.evaluations import Evaluations
-from afl_sim.global_model.guard import Guard, corrupted
+from afl_sim.global_model.guard import Guard
 from afl_sim.global_model.server_model import ServerModel
 from afl_sim.global_model.snapshot import Snapshot, to_plain
+from afl_sim.global_model.updates import Updates
 from afl_sim.learning.models.layout import Layout
 from afl_sim.learning.training.judging import Scores
 from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.strategies.base import Population, Reading, Strategy, Update
 from afl_sim.strategies.purity import PurityCheck
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """Where a run's numbers stopped being finite.
-
-    Attributes:
-        version: the version that was being made, or evaluated.
-        client: whose update it was; None if the server's step or the evaluation diverged.
-    """
-
-    version: int
-    client: int | None
 
 
 class TrainingLearner:
@@ -62,7 +51,6 @@ class TrainingLearner:
 
     Attributes:
         rejected: updates that the guard has refused.
-        divergence: where the numbers stopped being finite; None if they did not.
     """
 
     def __init__(
@@ -84,11 +72,7 @@ class TrainingLearner:
     ) -> None:
         self._strategy = strategy
         self._executor = executor
-        self._size, self._count = layout.size, layout.num_parameters
-        self._population = population
-        self._lr_factor = lr_factor
         self._guard = guard
-        self._uses_own = strategy.uses_own()
         self._kept_size = kept_size
         self._own_models = own_models
         self._on_model = on_model
@@ -97,8 +81,21 @@ class TrainingLearner:
         self._model = ServerModel(strategy, initial, layout, population, buffers)
         self._tasks = ClientTasks(strategy, executor, lr_factor, kept, feeds_back, kept_size > 0)
         self._evaluations = Evaluations(executor, on_evaluation)
+        self._divergences = Divergences()
+        self._updates = Updates(
+            strategy,
+            layout,
+            population,
+            lr_factor,
+            kept_size,
+            self._divergences if guard is None else None,
+        )
         self.rejected = 0
-        self.divergence: Divergence | None = None
+
+    @property
+    def divergence(self) -> Divergence | None:
+        """Where the numbers stopped being finite; None if they did not."""
+        return self._divergences.first
 
     @property
     def vector(self) -> Tensor:
@@ -131,7 +128,7 @@ class TrainingLearner:
         """Ask for the results, in order of arrival, and apply the strategy's rule."""
         results = [dispatch.job.future.result() for dispatch in updates]
         numbers = [
-            self._update(dispatch, result, version)
+            self._updates.of(dispatch, result, version)
             for dispatch, result in zip(updates, results, strict=True)
         ]
         if self._guard is not None:
@@ -144,7 +141,7 @@ class TrainingLearner:
         if numbers and self._strategy.public_batch is not None:
             numbers, context = self._with_public(numbers, results, version, context)
         if not self._model.aggregate(numbers, [result.vector for result in results], context):
-            self._diverged(version, None, "the global model is not finite")
+            self._divergences.end(version, None, "the global model is not finite")
         self._tasks.were_used(updates)
 
     def _with_public(
@@ -155,7 +152,7 @@ class TrainingLearner:
         context: Mapping[str, Any],
     ) -> tuple[list[Update], Mapping[str, Any]]:
         """Updates and context with the gradients of the public batch."""
-        size = self._size
+        size = len(self.vector)
         models = [self.vector, *(result.vector[:size] for result in results)]
         tasks = [TrainingTask(SERVER, version, 0, model, 1.0) for model in models]
         futures = [self._executor.submit(task, 0) for task in tasks]  # they are waited for
@@ -187,7 +184,7 @@ class TrainingLearner:
         diverged = self._evaluations.settle()
         if diverged is not None:
             version, loss = diverged
-            self._diverged(version, None, f"the evaluation loss is {loss}")
+            self._divergences.end(version, None, f"the evaluation loss is {loss}")
 
     def kept(self) -> dict[int, Tensor]:
         """What clients keep for themselves, shape (Q,), by client; waits for their last tasks.
@@ -245,7 +242,7 @@ class TrainingLearner:
 
     def result(self, dispatch: Dispatched, version: int) -> Reading:
         """What a schedule may know of an update."""
-        loss = self._update(dispatch, dispatch.job.future.result(), version).loss
+        loss = self._updates.of(dispatch, dispatch.job.future.result(), version).loss
         self._readings.append(loss)
         return self.reading(dispatch, version, loss)
 
@@ -256,7 +253,7 @@ class TrainingLearner:
         version: int,
     ) -> Any:
         """The value of a function of updates; a replay reads it from the snapshot."""
-        updates = [self._update(each, each.job.future.result(), version) for each in dispatches]
+        updates = [self._updates.of(each, each.job.future.result(), version) for each in dispatches]
         with self._purity.hook(self._strategy, "measure", updates=updates):
             value = function(updates)
         tensors: dict[str, Tensor] = {}
@@ -277,44 +274,8 @@ class TrainingLearner:
 
     def reading(self, dispatch: Dispatched, version: int, loss: float) -> Reading:
         """What a schedule may know of an update with this training loss."""
-        return Reading(
-            dispatch.client,
-            dispatch.base_version,
-            version - 1 - dispatch.base_version,
-            self._population.num_samples(dispatch.client),
-            dispatch.steps,
-            loss,
-        )
+        return self._updates.reading(dispatch, version, loss)
 
     def _own_parts(self, version: int) -> OwnParts:
         last = dict(self._tasks.own) if self._kept_size else {}
         return OwnParts(version, last, self._kept_size)
-
-    def _update(self, dispatch: Dispatched, result: LocalResult, version: int) -> Update:
-        if self._guard is None and dispatch.steps and not math.isfinite(result.loss):
-            self._diverged(
-                version,
-                dispatch.client,
-                f"client {dispatch.client} has a training loss of {result.loss} "
-                f"in its task {dispatch.task}",
-            )
-        kept = result.vector[len(self.vector) : len(result.vector) - self._kept_size]
-        update = Update(
-            dispatch.client,
-            dispatch.base_version,
-            version - 1 - dispatch.base_version,
-            self._population.num_samples(dispatch.client),
-            dispatch.steps,
-            result.delta,
-            result.vector[: self._count],
-            result.loss,
-            kept if self._uses_own and len(kept) else None,
-            self._lr_factor(dispatch.base_version) * dispatch.lr_factor,
-        )
-        if dispatch.corruption is None:
-            return update
-        return corrupted(update, dispatch.corruption, self._strategy.gradient)
-
-    def _diverged(self, version: int, client: int | None, what: str) -> NoReturn:
-        self.divergence = self.divergence or Divergence(version, client)  # the first ends the run
-        raise DivergedError(f"diverged at version {version}: {what}")

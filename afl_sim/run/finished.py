@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from afl_sim.global_model.divergence import Divergence
 from afl_sim.lazy import Tensor
 from afl_sim.scenario import Scenario
 from afl_sim.scenario.sections.metrics import Better
 from afl_sim.world.account.costs import Costs
 from afl_sim.world.server.statistics import Counts
-
-if TYPE_CHECKING:
-    from afl_sim.global_model.learner import Divergence
 
 Status = Literal["complete", "diverged", "interrupted", "failed"]
 
