@@ -6,7 +6,8 @@ polynomial. They are made of exact operations of NumPy, in float64. A float32 re
 once, and is within about half a unit in its last place. A float64 result has relative errors of
 about 1e-15.
 
-Arrays are float32 or float64; a result has the type of its argument.
+Functions whose names end in 64 take float64, and leave warnings to the caller (`ignoring_errors`).
+The others also take float32; a result has the type of its argument.
 """
 
 from __future__ import annotations
@@ -49,61 +50,29 @@ with localcontext(Context(prec=50)):
 _EXP = inverse_factorials(6)  # of r^2 / 2! to r^6 / 6!
 
 
-def exp(x: Array, out: Array | None = None) -> Array:
-    """e to the power x."""
-    return _computed(exp64, x, out)
-
-
-def expm1(x: Array, out: Array | None = None) -> Array:
-    """e to the power x, minus 1; exact near 0 too."""
-    return _computed(expm1_64, x, out)
-
-
-def log(x: Array, out: Array | None = None) -> Array:
-    """The natural logarithm; -inf at 0 and NaN below."""
-    return _computed(log64, x, out)
-
-
-def log1p(x: Array, out: Array | None = None) -> Array:
-    """The natural logarithm of 1 + x; exact near 0 too."""
-    return _computed(log1p64, x, out)
-
-
-def erf(x: Array, out: Array | None = None) -> Array:
-    """The error function."""
-    return _computed(erf64, x, out)
-
-
-def tanh(x: Array, out: Array | None = None) -> Array:
+def tanh(x: Array) -> Array:
     """The hyperbolic tangent."""
-    return _computed(tanh64, x, out)
+    return _computed(tanh64, x)
 
 
-def sigmoid(x: Array, out: Array | None = None) -> Array:
+def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))``."""
-    return _computed(sigmoid64, x, out)
+    return _computed(sigmoid64, x)
 
 
-def power(x: Array, y: Array) -> Array:
-    """x to the power y; the arrays have one type and are broadcast. NaN as C's ``pow`` has it."""
-    with ignoring_errors():
-        return power64(_double(x), _double(y)).astype(x.dtype, copy=False)
-
-
-def log_softmax(x: Array, axis: int = -1, out: Array | None = None) -> Array:
+def log_softmax(x: Array, axis: int = -1) -> Array:
     """``x - log(sum(exp(x)))`` along an axis."""
     with ignoring_errors():
-        return _stored(log_softmax64(_double(x), axis), x, out)
+        return log_softmax64(_double(x), axis).astype(x.dtype, copy=False)
 
 
-def softmax(x: Array, axis: int = -1, out: Array | None = None) -> Array:
+def softmax(x: Array, axis: int = -1) -> Array:
     """``exp(x) / sum(exp(x))`` along an axis."""
     with ignoring_errors():
-        return _stored(softmax64(_double(x), axis), x, out)
+        return softmax64(_double(x), axis).astype(x.dtype, copy=False)
 
 
 def log_softmax64(x: Double, axis: int) -> Double:
-    """`log_softmax`, for float64 alone and without care for warnings; so are all that follow."""
     shifted = x - _largest(x, axis)
     shifted -= log64(total(exp64(shifted), axis))
     return shifted
@@ -131,12 +100,14 @@ def total(x: Double, axis: int) -> Double:
 
 
 def exp64(x: Double) -> Double:
+    """e to the power x."""
     power, tail = _exp_parts(x)
     power += power * tail
     return _beyond(x, power, 0.0)
 
 
 def expm1_64(x: Double) -> Double:
+    """e to the power x, minus 1; exact near 0 too."""
     power, tail = _exp_parts(x)
     # Near 0 the power is 1, and the tail has all the digits.
     return _beyond(x, (power - 1.0) + power * tail, -1.0)
@@ -184,6 +155,7 @@ def _beyond(x: Double, result: Double, least: float) -> Double:
 
 
 def log64(x: Double) -> Double:
+    """The natural logarithm; -inf at 0 and NaN below."""
     if not _within(x, _TINY, _LARGEST):
         return _unusual_log(x)
     bits = x.view(np.int64) if x.flags.c_contiguous else np.ascontiguousarray(x).view(np.int64)
@@ -225,6 +197,7 @@ def _unusual_log(x: Double) -> Double:
 
 
 def log1p64(x: Double) -> Double:
+    """The natural logarithm of 1 + x; exact near 0 too."""
     shifted = 1.0 + x
     lost = x - (shifted - 1.0)
     result = log64(shifted)
@@ -248,6 +221,7 @@ def softplus64(x: Double) -> Double:
 
 
 def erf64(x: Double) -> Double:
+    """The error function."""
     size = np.minimum(np.abs(x), 6.0)  # erf(6) rounds to 1
     index = np.fmax(np.rint(size / ERF_STEP), 0.0)  # 0 for NaN
     rest = size - index * ERF_STEP
@@ -260,6 +234,7 @@ def erf64(x: Double) -> Double:
 
 
 def power64(x: Double, y: Double) -> Double:
+    """x to the power y; the arrays are broadcast. NaN as C's ``pow`` has it."""
     x, y = np.broadcast_arrays(x, y)
     whole = np.rint(y) == y
     odd = whole & (np.abs(y) < 2.0**53) & (np.rint(y / 2) * 2 != y)
@@ -275,13 +250,7 @@ def _double(x: Array) -> Double:
     return x.astype(np.float64)
 
 
-def _computed(function: Any, x: Array, out: Array | None) -> Array:
+def _computed(function: Any, x: Array) -> Array:
     with ignoring_errors():
-        return _stored(function(np.atleast_1d(_double(x))).reshape(x.shape), x, out)
-
-
-def _stored(result: Double, x: Array, out: Array | None) -> Array:
-    if out is None:
-        return result.astype(x.dtype, copy=False)
-    np.copyto(out, result, casting="same_kind")
-    return out
+        found: Array = function(np.atleast_1d(_double(x))).reshape(x.shape)
+    return found.astype(x.dtype, copy=False)
