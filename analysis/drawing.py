@@ -90,15 +90,12 @@ def draw(
     )
 
 
-def draw_blocks(
-    runs: Sequence[Run], out_dir: Path, blocks: Sequence[FigureBlock], prefix: str = "--"
-) -> list[Drawn]:
+def draw_blocks(runs: Sequence[Run], out_dir: Path, blocks: Sequence[FigureBlock]) -> list[Drawn]:
     """Draw figures as blocks ``figure:`` describe them.
 
     Args:
         runs, out_dir: as for `draw`.
         blocks: each draws a figure, or without a name all that no other block names.
-        prefix: what a message writes before a key.
 
     Raises:
         InputError, OwnRuleError: as `draw` does; or a block asks for what its figure cannot do.
@@ -108,9 +105,9 @@ def draw_blocks(
     todo = []
     for block in blocks:
         kinds = [figure_kind(block.name)] if block.name else _others(blocks)
-        shown = chosen(runs, block.settings, block.order, prefix)
+        shown = chosen(runs, block.settings, block.order)
         for kind in kinds:
-            check(kind, block, prefix)
+            check(kind, block)
             todo.append((kind, block, shown))
     make_folder(out_dir)
     return [_draw_one(kind, shown, out_dir, block) for kind, block, shown in todo]

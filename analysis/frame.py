@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from afl_sim.analysis.compared_runs import comparison
-from afl_sim.analysis.measures import Measured, measure_all, measure_of
+from afl_sim.analysis.measures import measure_of
 from afl_sim.analysis.replications import groups, seed, settings
 from afl_sim.analysis.settings import flattened
 from afl_sim.recording import Run
@@ -22,7 +22,7 @@ _NAMES: Final = ("run", "setting", "strategy", "seed", "status")
 _ABSENT: Final = object()
 
 
-def runs_frame(runs: Sequence[Run], measured: Measured | None = None) -> pd.DataFrame:
+def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
     """One row per run, in the runs' order.
 
     Columns: ``run`` (its label), ``setting`` (what figures call it: equal for runs that differ in
@@ -34,7 +34,7 @@ def runs_frame(runs: Sequence[Run], measured: Measured | None = None) -> pd.Data
     """
     import pandas as pd
 
-    compared = comparison(runs, measured or measure_all(runs))
+    compared = comparison(runs)
     named = {run.path: group.label for group in groups(runs) for run in group.runs}
     frame = pd.DataFrame(
         {

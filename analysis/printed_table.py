@@ -24,7 +24,6 @@ def print_paper_table(
     *,
     siunitx: bool = False,
     differences: bool = False,
-    console: Console | None = None,
 ) -> None:
     """Print a row for each setting and a column for each chosen measure.
 
@@ -34,7 +33,6 @@ def print_paper_table(
         form: ``table``, ``csv``, ``markdown`` or ``latex``.
         siunitx: whether LaTeX writes numbers for the package siunitx.
         differences: print a matrix of paired differences for each measure instead.
-        console: where to print; default standard output.
 
     Raises:
         InputError: there is no such form or measure, or siunitx is asked for without LaTeX.
@@ -46,7 +44,7 @@ def print_paper_table(
         raise InputError(f"--siunitx is for --format latex; got --format {form}")
     members, measured = groups(runs), measure_all(runs)
     table = paper_table(members, measures, measured)
-    console = console or Console()
+    console = Console()
     if form == "table" and not differences:
         _print_table(table, console)
         return

@@ -56,7 +56,7 @@ def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) ->
     return Interval(mean, mean - half, mean + half, n)
 
 
-def share_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+def share_interval(values: Sequence[float]) -> Interval:
     """Mean and interval of shares, 0 to 1: Student's, unless it would leave [0, 1].
 
     Then it is Student's for the logit of the mean, whose standard error is the mean's divided by
@@ -64,9 +64,8 @@ def share_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> I
 
     Args:
         values: one share of each independent replication.
-        confidence: as for `student_interval`.
     """
-    found = student_interval(values, confidence)
+    found = student_interval(values)
     if not found.is_known or (found.low >= 0 and found.high <= 1) or not 0 < found.mean < 1:
         return found
     centre = math.log(found.mean / (1 - found.mean))
@@ -75,26 +74,24 @@ def share_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> I
     return Interval(found.mean, low, high, found.n)
 
 
-def prediction_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+def prediction_interval(values: Sequence[float]) -> Interval:
     """Mean, and where one more value would lie: ``mean +- t(n - 1) s sqrt(1 + 1/n)``.
 
     Args:
-        values: one figure of each independent replication.
-        confidence: the probability that the interval holds another replication's figure, if the
-            figures are normally distributed.
+        values: one figure of each independent replication. If they are normally distributed, the
+            interval holds another one's with probability `CONFIDENCE`.
     """
-    of_mean = student_interval(values, confidence)
+    of_mean = student_interval(values)
     half = (of_mean.high - of_mean.mean) * math.sqrt(of_mean.n + 1)
     return Interval(of_mean.mean, of_mean.mean - half, of_mean.mean + half, of_mean.n)
 
 
-def detectable_difference(n: int, power: float = 0.8, confidence: float = CONFIDENCE) -> float:
+def detectable_difference(n: int, power: float = 0.8) -> float:
     """How far the mean of one more value must be from the others' to be seen in most cases.
 
     Args:
         n: how many values a prediction interval is made of, at least 2.
         power: the probability that the value lies outside of the interval.
-        confidence: that of the interval.
 
     Returns:
         The distance in standard deviations of a value, to about three digits. The distance of the
@@ -103,7 +100,7 @@ def detectable_difference(n: int, power: float = 0.8, confidence: float = CONFID
     from scipy.special import chdtri, ndtr
     from scipy.stats import t
 
-    edge = float(t.ppf(0.5 + confidence / 2, n - 1))
+    edge = float(t.ppf(0.5 + CONFIDENCE / 2, n - 1))
     levels = (np.arange(_LEVELS) + 0.5) / _LEVELS
     estimates = np.sqrt(chdtri(n - 1, levels) / (n - 1))  # equally likely, in true deviations
     low, high = 0.0, 100.0 * edge

@@ -72,15 +72,14 @@ def try_rule(rule: Rule, clients: int = 10, settings: Collection[str] = SETTINGS
             raise refusal(rule, kind.noun, kind.hook, _UNEQUAL)
 
 
-def answers_of(rule: Rule, clients: int = 10, backwards: bool = False) -> list[Any]:
+def answers_of(rule: Rule, backwards: bool = False) -> list[Any]:
     """What a rule gives for the inputs of a trial, in their order.
 
     Args:
         rule: the rule.
-        clients: the size of the population.
         backwards: ask in the opposite order.
     """
-    calls = list(_calls(rule, clients))
+    calls = list(_calls(rule, clients=10))
     answers = [call() for call in (reversed(calls) if backwards else calls)]
     return answers[::-1] if backwards else answers
 

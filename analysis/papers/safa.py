@@ -263,9 +263,9 @@ def _draw_loss(axes: Axes, runs: Sequence[Run], target: Target, style: Any) -> N
     axes.legend(fontsize="small")
 
 
-def closed_form(crash: npt.NDArray[np.float64], lag: int = 5) -> npt.NDArray[np.float64]:
-    """The synchronisation ratio in the long run: ``(1 - cr) / (1 - cr^(lag + 1))``."""
-    return (1 - crash) / (1 - crash ** (lag + 1))
+def closed_form(crash: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The synchronisation ratio in the long run, ``(1 - cr) / (1 - cr^6)``; the lag is up to 5."""
+    return (1 - crash) / (1 - crash**6)
 
 
 def _add(rows: Rows, name: str, value: float) -> None:

@@ -125,7 +125,7 @@ def distribution(synced: Sequence[int], adds_up: bool = True) -> float:
     return PER_SYNC * float(np.mean(np.cumsum(synced) if adds_up else synced))
 
 
-def fedavg_round_seconds(run: Run, *, adds_up: bool = True) -> float:
+def fedavg_round_seconds(run: Run) -> float:
     """The mean length of FedAvg's first 50 rounds, those included that nobody answered."""
     events = run.event_columns("time_us", "kind")
     begins, sizes = np.unique(
@@ -134,4 +134,4 @@ def fedavg_round_seconds(run: Run, *, adds_up: bool = True) -> float:
     )
     ends = np.append(begins[1:], round(run.summary["virtual_seconds"] * 1e6))
     lengths = (ends - begins)[:ROUNDS] / 1e6
-    return float(np.mean(lengths)) + distribution(sizes[:ROUNDS].tolist(), adds_up)
+    return float(np.mean(lengths)) + distribution(sizes[:ROUNDS].tolist())

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from afl_sim import Attack, Compressor, Controller, Decision, Selection, StalenessWeight
+from afl_sim import Attack, Compressor, Controller, Decision, Selection
 
 CALLS: list[int] = []
 
@@ -61,15 +61,6 @@ def writes(n: int, candidates: Any, draws: Any) -> Any:
 def halving(staleness: int, every: int = 2) -> float:
     """Half as much for every so many versions."""
     return float(0.5 ** (staleness // every))
-
-
-class Steep(StalenessWeight):
-    """A weight that falls fast."""
-
-    rate: float = 1.0
-
-    def __call__(self, staleness: int) -> float:
-        return 1.0 / (1.0 + self.rate * staleness) ** 2
 
 
 def spectral(staleness: int) -> float:
@@ -152,11 +143,6 @@ class HalfBytes(Signs):
 def shrinking(update: Any, model: Any, draws: Any, factor: float = 0.5) -> Any:
     """Sends a part of the update."""
     return factor * update
-
-
-def towards_zero(update: Any, model: Any, draws: Any) -> Any:
-    """Sends what would make the model zero."""
-    return -model
 
 
 def returns_nothing(update: Any, model: Any, draws: Any) -> Any:

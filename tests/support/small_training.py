@@ -32,6 +32,19 @@ def data(samples: int = SAMPLES, size: int = 4) -> tuple[Tensor, Tensor]:
     return images, torch.randint(0, CLASSES, (samples,), generator=draws)
 
 
+def mean_squared_error(outputs: Tensor, classes: Tensor) -> Tensor:
+    """The mean over samples and outputs; the wanted output is 1 for the class, 0 for the others."""
+    return ((outputs - torch.eye(outputs.shape[1], dtype=outputs.dtype)[classes]) ** 2).mean()
+
+
+MEAN_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": lambda outputs, classes: (
+        -outputs.log_softmax(1)[torch.arange(len(classes)), classes].mean()
+    ),
+    "mse": mean_squared_error,
+}
+
+
 def linear(size: int = 4) -> nn.Module:
     torch.manual_seed(2)
     return nn.Sequential(nn.Flatten(), nn.Linear(size, CLASSES))

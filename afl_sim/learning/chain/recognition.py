@@ -25,7 +25,7 @@ def chain_of(model: nn.Module, shape: Sequence[int], loss: str) -> Chain | None:
     Args:
         model: the parameters' values do not matter.
         shape: of one sample.
-        loss: a key of `afl_sim.learning.training.losses.LOSSES`.
+        loss: the name of a loss of classes.
     """
     parameters = list(model.parameters())
     if loss not in CHAIN_LOSSES or not all(

@@ -260,17 +260,16 @@ def _file_name(spec: DataSpec) -> str:
     return "".join(sign if sign.isalnum() else "_" for sign in spec.title)
 
 
-def data_scaling(spec: DataSpec, cache: Path | None = None) -> Scaling | None:
+def data_scaling(spec: DataSpec) -> Scaling | None:
     """How a scenario's inputs are normalised; None for tokens, which are not.
 
     Args:
         spec: the scenario's ``data`` section.
-        cache: as for `load_dataset`.
 
     Raises:
         DataError: as for `load_dataset`.
     """
-    place = cache_for(spec, cache)
+    place = cache_for(spec, None)
     if is_source(spec):
         return source_scaling(spec, place)
     train = pool = read_images(spec, place, train=True)[0]

@@ -208,9 +208,3 @@ def try_loss(loss: Loss, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tenso
     value.backward()
     assert given.grad is not None
     return value.detach(), given.grad
-
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    name: mean for name, (mean, _) in _CLASSES.items()
-}
-"""The means over a batch of the losses of classes, by name."""

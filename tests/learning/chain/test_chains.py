@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_training import SEED, Held, sgd
+from small_training import MEAN_LOSSES, SEED, Held, sgd
 from torch import Tensor, nn
 
 from afl_sim.learning.chain.chain import Chain
@@ -23,7 +23,6 @@ from afl_sim.learning.training.full_gradient import FullGradient
 from afl_sim.learning.training.local_result import LocalResult
 from afl_sim.learning.training.local_settings import LocalSettings
 from afl_sim.learning.training.local_training import LocalTrainer
-from afl_sim.learning.training.losses import LOSSES
 from afl_sim.learning.training.optimizers import OPTIMIZERS
 from afl_sim.learning.training.phase import Fresh, Phase
 from afl_sim.portable.processor import shortfall
@@ -83,7 +82,7 @@ def test_outputs_losses_gradients_and_steps_are_those_of_the_network(name: str, 
 
     model.double()
     outputs = model(images.double())
-    value = LOSSES[loss](outputs, labels)
+    value = MEAN_LOSSES[loss](outputs, labels)
     value.backward()
     gradient = torch.cat([p.grad.reshape(-1) for p in model.parameters()]).numpy()
     near: dict[str, Any] = {"rtol": 2e-5, "atol": 2e-6}

@@ -19,7 +19,6 @@ from afl_sim.learning.models.few_channels import PooledConvolution
 from afl_sim.learning.models.quicker import quickened
 
 SHAPE, WIDER = (2, 12, 12), (2, 16, 16)
-WIDE = Cnn(channels=(8, 8), padding=0, dropout=0.5)
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 from places import SMALLEST
-from small_training import CLASSES, Held, data, linear, small_mlp, trainer
+from small_training import CLASSES, MEAN_LOSSES, Held, data, linear, small_mlp, trainer
 from torch import nn
 
 from afl_sim import load_scenario, simulate
 from afl_sim.learning.training.full_gradient import FullGradient
-from afl_sim.learning.training.losses import LOSSES
 from afl_sim.recording import Run
 from afl_sim.run.api import resume
 
@@ -24,7 +23,8 @@ def norm_by_hand(model: nn.Module, held: list[list[int]], loss: str = "cross_ent
     """||sum_i (n_i / n) grad f_i||^2, client by client."""
     images, labels = data()
     total = sum(map(len, held))
-    value = sum(len(own) / total * LOSSES[loss](model(images[own]), labels[own]) for own in held)
+    mean = MEAN_LOSSES[loss]
+    value = sum(len(own) / total * mean(model(images[own]), labels[own]) for own in held)
     gradients = torch.autograd.grad(value, list(model.parameters()))
     return sum(float(g.double().square().sum()) for g in gradients)
 
