@@ -282,3 +282,15 @@ def test_ids_of_clients_that_differ_as_text_are_different_clients(tmp_path: Path
     train = csv(tmp_path / "a.csv", *lines)
     source = read(train=train, inputs=["a"], labels="y", client="who", test_share=0.5)
     assert source.owner_names == ("01", "1", "7")
+
+
+def test_ids_of_clients_in_csv_keep_all_64_bits(tmp_path: Path) -> None:
+    apart, close = ("18446744073709551615", "9223372036854775808", "7"), str(2**64 - 2)
+    for ids in (apart, (*apart, close)):
+        lines = [f"{row},{row % 2},{name}" for row, name in enumerate(ids * 2)]
+        train = csv(tmp_path / "a.csv", "a,y,who", *lines)
+        source = read(train=train, inputs=["a"], labels="y", client="who", test_share=0.5)
+        assert source.owner_names == tuple(sorted(ids))
+    train = csv(tmp_path / "a.csv", "a,y,who", "1,0,1.5", "2,1,3", "3,0,1.5", "4,1,3")
+    found = refusal(train=train, inputs=["a"], labels="y", client="who", test_share=0.5)
+    assert "has numbers (float64); expected text or whole numbers that name clients" in found

@@ -20,6 +20,8 @@ import pyarrow.parquet
 from afl_sim.learning.data.sources.columns import Column, Encoded, Ragged, Values, Words
 from afl_sim.learning.data.sources.source import bad
 
+_WHOLE_NUMBER = "^[+-]?[0-9]+$"
+
 
 class ArrowTable:
     """A table in a file of one of these formats."""
@@ -118,7 +120,11 @@ def _opened(path: Path) -> Any:
 
 
 def _ids(path: Path, name: str, found: Any) -> Any:
-    """A CSV file's column of ids, as text if numbers would not tell them apart, as 01 and 1."""
+    """A CSV file's column of ids, as text if numbers would not tell them apart, as 01 and 1.
+
+    Whole numbers of 2^63 and more are text, too: the reader takes a column with one of them for
+    floating-point numbers, and rounds all of it.
+    """
     if not pa.types.is_integer(found.type) and not pa.types.is_floating(found.type):
         return found
     options = pyarrow.csv.ConvertOptions(
@@ -128,7 +134,12 @@ def _ids(path: Path, name: str, found: Any) -> Any:
         column_types={name: pa.string()},
     )
     text = pyarrow.csv.read_csv(path, convert_options=options).column(name)
-    return found if pc.count_distinct(text) == pc.count_distinct(found) else text
+    if pc.count_distinct(text) != pc.count_distinct(found):
+        return text
+    rounded = pa.types.is_floating(found.type)
+    return (
+        text if rounded and pc.all(pc.match_substring_regex(text, _WHOLE_NUMBER)).as_py() else found
+    )
 
 
 def _whole(found: Any) -> Any:
