@@ -43,7 +43,8 @@ def read_study(
 
     Args:
         source: the file, or the name of a built-in scenario; a string with a line break in it is
-            taken for the text itself. Or the content of a file as Python values, in which blocks may be sections.
+            taken for the text itself. Or the content of a file as Python values, in which blocks
+            may be sections.
         catalogue: the strategies, models and optimizers there are; None leaves them unchecked.
         overrides: settings ``key.path=value`` that go before what the file says, in every run;
             or as read from another file, which its mistakes then name.
