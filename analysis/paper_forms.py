@@ -9,6 +9,7 @@ from typing import Final
 
 from afl_sim.analysis import tables
 from afl_sim.analysis.measures import measure_of
+from afl_sim.analysis.metrics import TIME_TO
 from afl_sim.analysis.paper_table import (
     Entry,
     PaperTable,
@@ -43,9 +44,14 @@ def notes(table: PaperTable) -> list[str]:
     for column in table.columns:
         if column.until is not None:
             until = rounded(Interval(column.until, math.nan, math.nan, 1))
+            all_of_them, why = (
+                ("times", "when the first of them ended")
+                if column.name.startswith(TIME_TO)
+                else ("amounts", "the least that one of them used")
+            )
             found.append(
-                f"{_name(column.heading)}: some runs did not reach it, so that all times are "
-                f"restricted to {until} s, when the first of them ended (restricted mean)."
+                f"{_name(column.heading)}: some runs did not reach it, so that all {all_of_them} "
+                f"are restricted to {until}{_unit(column.heading)}, {why} (restricted mean)."
             )
     found += [f"The same in all settings: {heading} {text}." for heading, text in table.constant]
     return found
@@ -88,7 +94,7 @@ def to_csv(table: PaperTable) -> str:
     """A row for each setting and measure, in full precision.
 
     Columns: ``setting``, ``measure``, ``mean``, ``low``, ``high`` (95 %), ``n``, ``reached`` (of
-    times to targets), ``restricted_to`` (s), ``best``.
+    what was used up to a target), ``restricted_to`` (in the unit of the measure), ``best``.
     """
     import pandas as pd
 
@@ -230,6 +236,12 @@ def _bold_latex(text: str, siunitx: bool) -> str:
 def _name(heading: str) -> str:
     """A heading without its unit."""
     return heading.rpartition(" (")[0] or heading
+
+
+def _unit(heading: str) -> str:
+    """The unit of a heading, as it follows a number; a price has none."""
+    unit = heading.removeprefix(_name(heading)).strip(" ()")
+    return f" {unit}" if unit else ""
 
 
 def _stacked(headings: Sequence[str]) -> list[list[str]]:

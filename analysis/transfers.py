@@ -32,8 +32,12 @@ _MICRO: Final = 1e6
 _IN_MEMORY: Final = 1 << 24  # bytes of moments; more are in a file
 
 
-def transfer_batches(run: Run) -> Iterator[pd.DataFrame]:
+def transfer_batches(run: Run, instant: bool = False) -> Iterator[pd.DataFrame]:
     """Transfers that took time, a row each, part by part.
+
+    Args:
+        run: the run.
+        instant: whether those that took no time are there, too, as on a link without limits.
 
     Columns: ``direction`` (download, upload), ``begin`` and ``end`` (s), ``bytes``, and of the part
     that they spent on the server's link, waiting included, ``link_begin`` and ``link_end`` (s). Of
@@ -47,11 +51,12 @@ def transfer_batches(run: Run) -> Iterator[pd.DataFrame]:
         fresh = (asked, tasks["refreshed"], tasks["fresh_bytes"])
         up = (tasks["computed"], tasks["arrived"], tasks["up_bytes"])
         parts = [
-            _took_time("download", *down, None, tasks["down_link_us"]),
-            _took_time("download", *fresh, None, tasks["fresh_link_us"]),
-            _took_time("upload", *up, tasks["up_link_us"], None),
+            _transfers("download", *down, None, tasks["down_link_us"]),
+            _transfers("download", *fresh, None, tasks["fresh_link_us"]),
+            _transfers("upload", *up, tasks["up_link_us"], None),
         ]
-        yield pd.concat(parts, ignore_index=True)
+        table = pd.concat(parts, ignore_index=True)
+        yield table if instant else table[table["end"] > table["begin"]]
 
 
 def _with_links(run: Run) -> Iterator[Columns]:
@@ -72,7 +77,7 @@ def _link_us(contexts: pa.ChunkedArray) -> Column:
     return found
 
 
-def _took_time(
+def _transfers(
     direction: str,
     begin: Column,
     end: Column,
@@ -80,7 +85,7 @@ def _took_time(
     link_begin: Column | None,
     link_end: Column | None,
 ) -> pd.DataFrame:
-    rows = np.flatnonzero((begin >= 0) & (end > begin))
+    rows = np.flatnonzero((begin >= 0) & (end >= begin))
     # Without a path of the client's own the link is all of the way.
     edges = [
         known if link is None else np.where(link >= 0, link, known)

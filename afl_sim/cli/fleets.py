@@ -13,6 +13,7 @@ from afl_sim.cli.importing import importing
 from afl_sim.errors import InputError
 
 if TYPE_CHECKING:
+    from afl_sim.importers.devices import Meaning
     from afl_sim.importers.imported import Imported
 
 _CHOICES: Final = {
@@ -175,6 +176,16 @@ def _seconds(name: str, text: str) -> float:
     return found
 
 
+def _refuse_unit(meaning: Meaning) -> None:
+    """The unit of a column of times can be in its name only."""
+    if meaning.unit is not None:
+        raise InputError(
+            f"--column: {meaning.key}={meaning.name}: got the unit {meaning.unit!r}, which is not "
+            f"read here; expected {meaning.key}=NAME, where the name of a column of times may say "
+            "its unit, as start_ms does"
+        )
+
+
 def _importer(kind: str) -> Callable[..., Imported]:
     """The importer of a kind, whose settings are named as in `_OPTIONS`."""
     from afl_sim.importers import bandwidth_logs, devices, fedscale, flash, mahimahi
@@ -188,6 +199,7 @@ def _importer(kind: str) -> Callable[..., Imported]:
         names: dict[str, list[str]] = {}
         for each in map(devices.meaning, column):
             names.setdefault(each.key, []).append(each.name)
+            _refuse_unit(each)
         return import_availability(files, names, **more)
 
     def rates(files: Sequence[Path], column: Sequence[str] = (), **more: Any) -> Imported:
@@ -196,6 +208,8 @@ def _importer(kind: str) -> Callable[..., Imported]:
             names.setdefault(each.key, []).append(each.name)
             if each.key == "bandwidth" and each.unit is not None:
                 more["unit"] = devices.size_of("upload_bandwidth", each.name, each.unit)
+            else:
+                _refuse_unit(each)
         return bandwidth_logs.import_bandwidth(files, names, **more)
 
     importers: dict[str, Callable[..., Imported]] = {

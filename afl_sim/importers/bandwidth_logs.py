@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from afl_sim.errors import InputError
-from afl_sim.importers.columns import named, one_table
+from afl_sim.importers.columns import factor_of, named, one_table
 from afl_sim.importers.imported import Imported
 from afl_sim.importers.kinds import sources_of
 from afl_sim.importers.links import Direction, Gaps, LinkBuilder, imported_links, names_of
@@ -277,7 +277,7 @@ def _read_bandwidths(
         given["bandwidth"] = rates  # its unit tells what it is
     places = named(source, header, _NAMES, given, ("time", "bandwidth"))
     what, when = header[places["bandwidth"]], header[places["time"]]
-    factor = unit or RATE.of_column(what) or 1.0
+    factor = unit or factor_of(source, what, RATE, f"--column bandwidth={what}:UNIT")
     for line, cells in table:
         time = times.read(source, line, when, cells[places["time"]])
         rate = source.numbers(line, [cells[places["bandwidth"]]], [what])

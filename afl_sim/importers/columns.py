@@ -8,7 +8,7 @@ from afl_sim.errors import InputError
 from afl_sim.importers.reading import Source
 from afl_sim.scenario.traces.tables.cells import is_number
 from afl_sim.scenario.traces.tables.formats import other_separator
-from afl_sim.scenario.units import DURATION
+from afl_sim.scenario.units import DURATION, Quantity
 from afl_sim.scenario.wording import hint, show
 
 
@@ -95,6 +95,24 @@ def named(
                 f"one named {names[0]}, or --column {key}=NAME"
             )
     return places
+
+
+def factor_of(source: Source, name: str, quantity: Quantity, how: str) -> float:
+    """What makes base units of a column's numbers, as its name says.
+
+    Args:
+        source: the file.
+        name: of the column.
+        quantity: what its numbers are; without a unit in the name they are in its base unit.
+        how: how a unit can be given elsewhere.
+
+    Raises:
+        InputError: the name says a unit of something else, or one that could be misread.
+    """
+    why = quantity.misnamed(name, how)
+    if why is not None:
+        raise InputError(f"{source.path}:1: {why}")
+    return quantity.of_column(name) or 1.0
 
 
 def _plain(name: str) -> str:

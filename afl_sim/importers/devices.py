@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 from afl_sim.errors import InputError
-from afl_sim.importers.columns import one_table
+from afl_sim.importers.columns import factor_of, one_table
 from afl_sim.importers.imported import File, Imported, Table, counted, left_out
 from afl_sim.importers.kinds import sources_of
 from afl_sim.importers.links import Direction
@@ -175,7 +175,8 @@ def _columns(
             name, unit = key, None
         else:
             continue
-        size = size_of(key, name, unit) * (factor if key in SPEEDS else 1.0)
+        size = size_of(key, name, unit) if unit is not None else _said(source, key, name)
+        size *= factor if key in SPEEDS else 1.0
         columns.append(_Column(key, header.index(name), name, size))
     missing = [
         each.name
@@ -201,26 +202,31 @@ def _quantity(key: str) -> Quantity | None:
     return RATE if key.endswith("bandwidth") else DURATION
 
 
-def size_of(key: str, name: str, unit: str | None) -> float:
+def size_of(key: str, name: str, unit: str) -> float:
     """The factor that makes the scenario's unit of a column's numbers.
 
     Args:
         key: what the column means.
-        name: of the column, which may say a unit.
-        unit: in place of that one.
+        name: of the column.
+        unit: of its numbers.
 
     Raises:
-        InputError: there is no such unit.
+        InputError: there is no such unit, or the key has none.
     """
     quantity = _quantity(key)
     if quantity is None:
-        return 1.0
-    if unit is None:
-        return quantity.of_column(name) or 1.0
+        raise InputError(f"--column: {key}={name}: got the unit {unit!r}; expected none")
     try:
         return quantity.read(f"1 {unit}")
     except Unreadable as error:
         raise InputError(f"--column: {key}={name}: {error}") from None
+
+
+def _said(source: Source, key: str, name: str) -> float:
+    """The same factor, as the name says."""
+    quantity = _quantity(key)
+    how = f"--column {key}={name}:UNIT"
+    return 1.0 if quantity is None else factor_of(source, name, quantity, how)
 
 
 def _value(source: Source, line: int, column: _Column, cell: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from afl_sim.errors import InputError
 from afl_sim.importers.reading import Source
 from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.traces.instants import EXPECTED, instant_of
@@ -30,6 +31,7 @@ class Times:
         self._zoned: bool | None = None
         self._first: str = ""
         self._earliest: float | None = None
+        self._units: dict[str, float | None] = {}  # by column, as its name says
         self._epoch: float | None = None  # how many units a second has, of times since 1970
 
     @classmethod
@@ -47,6 +49,9 @@ class Times:
             line: of the cell.
             name: of the column, which may say a unit.
             cell: the text.
+
+        Raises:
+            InputError: the name says a unit that could be misread.
         """
         instant = instant_of(cell)
         if self._dates is None:
@@ -56,7 +61,7 @@ class Times:
             value = instant.us / 1e6
             fits = self._dates and instant.zoned == self._zoned
         else:
-            value = self._number(name, cell)
+            value = self._number(source, name, cell)
             fits = not self._dates and 0 <= value <= LONGEST_SECONDS
             fits = fits and self._same_unit(number(cell))
         if not fits:
@@ -69,9 +74,14 @@ class Times:
         self._earliest = value if self._earliest is None else min(self._earliest, value)
         return value
 
-    def _number(self, name: str, cell: str) -> float:
+    def _number(self, source: Source, name: str, cell: str) -> float:
         value = number(cell) if is_number(cell) else -1.0
-        return value * (DURATION.of_column(name) or (0.001 if self._in_ms(value) else 1.0))
+        if name not in self._units:
+            why = DURATION.misnamed(name, "another name")
+            if why is not None:
+                raise InputError(f"{source.path}:1: {why}")
+            self._units[name] = DURATION.of_column(name)
+        return value * (self._units[name] or (0.001 if self._in_ms(value) else 1.0))
 
     def _in_ms(self, value: float) -> bool:
         return _EPOCH_MS[0] < value < _EPOCH_MS[1]

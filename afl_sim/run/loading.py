@@ -26,7 +26,8 @@ def read_study(
     """Read a scenario file that describes one run, or several by ``sweep`` or ``replications``.
 
     Args:
-        source: path of a YAML file, or its content as a dictionary.
+        source: path of a YAML file, the name of a built-in scenario, or the content of a file as a
+            dictionary.
         overrides: settings that replace those of the file: ``key.path=value``, or as another file
             states them.
         seed: replaces the seed of the file.
@@ -64,8 +65,8 @@ def load_scenario(
     """Read a scenario file that describes a single run.
 
     Args:
-        source: path of a YAML file, or its content as a dictionary, such as ``{"clients": {"count":
-            10}, ...}``.
+        source: path of a YAML file, the name of a built-in scenario such as ``quickstart``, or the
+            content of a file as a dictionary, such as ``{"clients": {"count": 10}, ...}``.
         overrides: settings ``key.path=value`` that replace those of the file.
         seed: replaces the seed of the file.
 

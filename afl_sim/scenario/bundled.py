@@ -14,7 +14,7 @@ def scenario_folder() -> Path:
 
 
 def find_scenario(name: str) -> Path:
-    """The file that a command line names.
+    """The file that a command line or a caller names.
 
     A file of that name comes first, then a built-in scenario. A folder is no scenario, and does not
     stand in the way of one.
@@ -35,6 +35,13 @@ def find_scenario(name: str) -> Path:
         f"{name}: no such file, nor a built-in scenario ({', '.join(built_in)})"
         f"{hint(name, built_in)}"
     )
+
+
+def meant_built_in(path: Path) -> str | None:
+    """The built-in scenario whose file a path is likely meant as, such as ``quickstart.yaml``."""
+    name = path.with_suffix("").as_posix().removeprefix("scenarios/")
+    is_one = path.suffix in {".yaml", ".yml"} and _built_in(name) is not None
+    return name if is_one and not os.path.lexists(path) else None
 
 
 def hides_built_in(name: str) -> bool:

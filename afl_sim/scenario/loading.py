@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from afl_sim.errors import ScenarioError
+from afl_sim.scenario.bundled import find_scenario, meant_built_in
 from afl_sim.scenario.cases import cases_of, read_settings
 from afl_sim.scenario.catalogue import Catalogue, ValidationContext
 from afl_sim.scenario.checks.combinations import exclusive_keys, impossible_combinations
@@ -40,8 +42,9 @@ def read_study(
     """Read a scenario file, with its sweep expanded.
 
     Args:
-        source: the file; a string with a line break in it is taken for the text itself. Or the
-            content of a file as Python values, in which blocks may be sections.
+        source: the file, or the name of a built-in scenario; a string with a line break in it is
+            taken for the text itself. Or the content of a file as Python values, in which blocks
+            may be sections.
         catalogue: the strategies, models and optimizers there are; None leaves them unchecked.
         overrides: settings ``key.path=value`` that go before what the file says, in every run;
             or as read from another file, which its mistakes then name.
@@ -110,7 +113,12 @@ def read_tree(source: Path | str | Mapping[str, Any]) -> Tree:
     elif isinstance(source, str) and "\n" in source:
         text = source
     else:
-        path = Path(source)
+        path = find_scenario(source) if isinstance(source, str) else Path(source)
+        known = meant_built_in(path)
+        if known is not None:
+            raise ScenarioError(
+                f"{source}: there is no such file; did you mean {known}, the built-in scenario?"
+            )
         name, folder, text = str(source), path.parent, read_text(path)
     mistakes = Mistakes(name)
     try:

@@ -18,6 +18,12 @@ _MEANT: Final = {
     **dict.fromkeys(("usec", "Us", "US", "uS", "micros"), "us"),
 }
 """What is likely meant by units of time that are not in the list."""
+_OTHER_WORDS: Final = re.compile(
+    r"(?:mins|Minutes?|hrs?|Hours?|Days?|[mu]secs?|M[sS]|mS|millis|micros"  # Min is a minimum, too
+    r"|(?i:[kmgt]i?(?:b|bytes?)|[kmgt]?i?bits?|[kmgt]?i?(?:b|bits?|bytes?)(?:/s|/sec|/second|ps)"
+    r"|[kmgtp]flops?(?:/s|/sec|/second)?|[kmu]w|[kmu]j|[km]?wh))\Z"
+)
+"""What the name of a column ends with where a unit is meant; most of it is no unit here."""
 _BYTES_OR_BITS: Final = re.compile(
     r"([kmgt]?)(i?)(b|bits?|bytes?)(?:/s|/sec|/second|ps)?\Z", re.IGNORECASE
 )
@@ -32,6 +38,11 @@ def form(text: str) -> str:
     if TWO_NUMBERS.search(text):
         return " (one number with one unit: 200 s, not 3 min 20 s)"
     return ""
+
+
+def is_meant(word: str) -> bool:
+    """Whether the end of a column's name is likely meant as a unit, such as ``msec``."""
+    return _OTHER_WORDS.match(word.replace("_per_", "/")) is not None
 
 
 def meant_duration(unit: str) -> str:

@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from afl_sim.scenario.unit_mistakes import (
     TWO_NUMBERS,
     form,
+    is_meant,
     meant_duration,
     meant_operations,
     meant_rate,
@@ -43,7 +44,6 @@ _TEXT: Final = re.compile(rf"({_NUMBER})\s*(\S.*)?\Z")
 MEASURED: Final = re.compile(rf"\s*{_NUMBER}\s*(?:[^\W\d][^\s.]*|%)?\s*\Z")
 """Text that is meant as a number with a unit, be it a known one or not."""
 
-_BITS: Final = re.compile(r"[kMGT]i?bits?\Z")
 _MEANT: Final = (
     (DURATIONS, meant_duration),
     (RATES, meant_rate),
@@ -143,20 +143,26 @@ class Quantity:
         found = map(self.in_name, _endings(name))
         return next((factor for factor in found if factor is not None), None)
 
-    def misnamed(self, name: str) -> str | None:
-        """What is wrong with a column whose name says a unit of another kind; None if it does not.
+    def misnamed(self, name: str, instead: str = "a factor") -> str | None:
+        """What is wrong with a column whose name says a unit that is none of this kind.
 
-        Units of a single letter are no units here: a link may be called B.
+        Args:
+            name: of the column.
+            instead: what else can say the unit.
+
+        Returns:
+            None if the name says no unit, or one of this kind. Units of a single letter are no
+            units here: a link may be called B.
         """
         if self.of_column(name) is not None:
             return None
         for unit in _endings(name):
             others = (each for each in QUANTITIES if each.units is not self.units)
-            known = _BITS.match(unit) or any(each.in_name(unit) is not None for each in others)
+            known = is_meant(unit) or any(each.in_name(unit) is not None for each in others)
             if known and len(unit) > 1:
                 return (
                     f"{name!r} says {unit}, which is no unit of {self.base}; expected one of them, "
-                    "or a factor"
+                    f"or {instead}{self.meant(unit.replace('_per_', '/'))}"
                 )
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +12,7 @@ from afl_sim.lazy import Tensor
 from afl_sim.learning.training.optimizers import AnyOptimizer
 from afl_sim.scenario.section import Checked
 from afl_sim.strategies.about import About
+from afl_sim.strategies.declared import misdeclared
 from afl_sim.strategies.inputs import Client, Population, Public, Reading, Update, Work
 from afl_sim.strategies.server_view import ServerView
 from afl_sim.strategies.settings import Problems
@@ -155,6 +156,13 @@ class Strategy(Checked):
                 "its rule needs a step of its own",
             )
         return optimizer
+
+    @model_validator(mode="after")
+    def _says_what_can_be(self) -> Self:
+        problem = misdeclared(self)
+        if problem is not None:
+            raise PydanticCustomError("scenario", "{why}", {"why": f"{self.kind}: {problem}"})
+        return self
 
     @property
     def proximal(self) -> float:

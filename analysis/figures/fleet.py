@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pydantic import ValidationError
 
 from afl_sim.analysis.by_group import MEASURES, group_table, names_of_groups
+from afl_sim.analysis.charging import charged, has_batteries
 from afl_sim.analysis.figures.panels import fit, virtual_time
 from afl_sim.analysis.replications import Group, drawable, shorten
 from afl_sim.analysis.series import client_count, has_computed, horizon
@@ -116,9 +117,10 @@ def presence(
 ) -> Figure:
     """The share of the clients (%) that are available over virtual time, of each fleet.
 
-    If the fleet has groups, a line for each group. Settings with the same clients share a panel.
-    Replications have other clients; the first one is shown. Of more than 2,000 clients, 2,000
-    spread over the fleet are asked.
+    If the fleet has groups, a line for each group. Settings with the same clients share a panel,
+    unless they have batteries: clients are away while these are charged. Replications have other
+    clients; the first one is shown. Of more than 2,000 clients, 2,000 spread over the fleet are
+    asked.
 
     Raises:
         CannotDraw: the clients of all runs are always available.
@@ -127,7 +129,8 @@ def presence(
     fleets: dict[str, list[Group]] = {}
     for group in shown:
         run = group.first
-        key = json.dumps([run.scenario["clients"], run.scenario["seed"]])
+        own = str(run.path) if has_batteries(clients_of(run)) else None
+        key = json.dumps([run.scenario["clients"], run.scenario["seed"], own])
         fleets.setdefault(key, []).append(group)
     with themed(style) as chosen:
         rows = len(fleets)
@@ -163,7 +166,11 @@ def clients_of(run: Run) -> Clients:
 
 def _comes_and_goes(run: Run) -> bool:
     clients = clients_of(run)
-    return attendance_of(clients, Streams(run.scenario["seed"])) is not None and horizon(run) > 0
+    if horizon(run) <= 0:
+        return False
+    if attendance_of(clients, Streams(run.scenario["seed"])) is not None:
+        return True
+    return has_batteries(clients) and any(True for _ in charged(run, lambda *_: True))
 
 
 def present(run: Run) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.float64]]]:
@@ -171,15 +178,26 @@ def present(run: Run) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np
 
     Without groups the name is empty.
     """
-    availability = attendance_of(clients_of(run), Streams(run.scenario["seed"]))
-    assert availability is not None
+    clients = clients_of(run)
+    availability = attendance_of(clients, Streams(run.scenario["seed"]))
+
+    def is_scheduled(client: int, now_us: int) -> bool:
+        return availability is None or availability.state(client, now_us)[0]
+
     count = client_count(run)
     asked = np.unique(np.linspace(0, count - 1, min(count, MOST_CLIENTS)).round().astype(int))
     seconds = np.linspace(0, horizon(run), INSTANTS)
+    instants = (seconds * MICROSECONDS).astype(np.int64)
     there = np.empty((len(asked), len(seconds)), dtype=bool)
     for row, client in enumerate(asked.tolist()):
-        for column, instant in enumerate((seconds * MICROSECONDS).astype(np.int64).tolist()):
-            there[row, column] = availability.state(client, instant)[0]
+        for column, instant in enumerate(instants.tolist()):
+            there[row, column] = is_scheduled(client, instant)
+    if has_batteries(clients):
+        place = {client: row for row, client in enumerate(asked.tolist())}
+        for client, begin, end in charged(run, is_scheduled):
+            if client in place:
+                away = (instants >= begin) & (True if end is None else instants < end)
+                there[place[client], away] = False
     of = run.client_groups
     if not len(of):
         return seconds, {"": there.mean(axis=0)}

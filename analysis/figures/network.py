@@ -37,8 +37,8 @@ def network(
     Left, bytes (MB, 10^6) by direction over virtual time (s). In the middle, how many transfers
     are under way on average in each of 120 spans, and thin, those in line for the server's link
     where it serves first come, first served. Right, where transfers contend for the server's links,
-    the share of their capacity (%) in use. Transfers that had not ended when the run did are not
-    counted, so that lines may fall at the end.
+    the share of their capacity (%) in use. Transfers that took no time count by their bytes. Those
+    that had not ended when the run did are not counted, so that lines may fall at the end.
 
     Raises:
         CannotDraw: no run has a transfer that took time.
@@ -70,7 +70,7 @@ def _draw_run(panels: Sequence[Axes], run: Run, style: Style) -> None:
     centre = (edges[:-1] + edges[1:]) / 2
     with ExitStack() as stack:
         traffic = {way: stack.enter_context(_Traffic(run, way, edges)) for way in DIRECTIONS}
-        for table in transfer_batches(run):
+        for table in transfer_batches(run, instant=True):
             for way, mine in table.groupby("direction", sort=False):
                 traffic[str(way)].add(mine)
         for way, color in zip(DIRECTIONS, _colors(style), strict=True):

@@ -17,6 +17,7 @@ from afl_sim.analysis.figures.pareto import front
 from afl_sim.analysis.frame import runs_frame
 from afl_sim.analysis.intervals import differences, sentences
 from afl_sim.analysis.measures import measure_all
+from afl_sim.analysis.paper_forms import notes
 from afl_sim.analysis.paper_table import paper_table
 from afl_sim.analysis.replications import groups
 from afl_sim.analysis.usable import CannotDraw
@@ -84,6 +85,18 @@ def test_differences_of_energy_are_paired_and_have_words(make: Make) -> None:
     table = paper_table(members, ["energy_joules", "costs_to_accuracy"], measure_all(runs))
     assert [column.name for column in table.columns] == ["energy_joules", "energy_joules_to_0.9"]
     assert table.columns[0].entries[0].best
+
+
+def test_amounts_that_were_not_enough_restrict_all_in_their_own_unit(make: Make) -> None:
+    runs = [make("a", 5000.0, 1200.0), make("b", 700.0, strategy="fedavg")]
+    table = paper_table(groups(runs), ["costs_to_accuracy"], measure_all(runs))
+    told = [note for note in notes(table) if "restricted" in note]
+    assert told == [
+        "energy to 90 %: some runs did not reach it, so that all amounts are restricted to 700 J, "
+        "the least that one of them used (restricted mean).",
+        "price to 90 %: some runs did not reach it, so that all amounts are restricted to 1.5, "
+        "the least that one of them used (restricted mean).",
+    ]
 
 
 @pytest.mark.parametrize("name", ["accuracy", "metrics"])

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from fake_runs import fake_run
 from figure_checks import grouped
+from places import SMALLEST
 
+from afl_sim import load_scenario, simulate
 from afl_sim.analysis import FIGURES
 from afl_sim.analysis.by_group import group_table
 from afl_sim.analysis.figures.fleet import present
@@ -75,3 +77,34 @@ def test_fleets_that_are_alike_share_a_panel(run, tmp_path):
 def test_clients_that_are_always_there_have_no_figure_of_presence(tmp_path):
     with pytest.raises(CannotDraw, match="always available"):
         FIGURES["presence"].function([fake_run(tmp_path / "plain", updates=20)])
+
+
+def test_clients_whose_batteries_are_charged_are_away(tmp_path):
+    settings = [
+        "stop={virtual_seconds: 300}",
+        "clients.power={download: 0, compute: 2, upload: 0, idle: 0}",
+        "clients.groups=[{name: phones, share: 0.5, battery: {capacity: 20, charging: 4}}, "
+        "{name: desktops, share: 0.5}]",
+    ]
+    run, other = (
+        simulate(
+            load_scenario(
+                SMALLEST, [*settings, f"strategy={{kind: fedasync, concurrency: {many}}}"]
+            ),
+            tmp_path / str(many),
+            timing_only=True,
+        )
+        for many in (10, 2)
+    )
+    seconds, shares = present(run)
+    assert shares["desktops"].tolist() == [1.0] * len(seconds)
+    mine, away = run.client_groups, 0.0
+    for client in mine.index[mine == "phones"]:
+        rows = run.events[run.events["client"] == client]
+        rows = rows[rows["kind"].isin(["available", "unavailable"])]
+        assert rows["kind"].tolist()[:2] == ["unavailable", "available"]
+        times = [*rows["time_us"] / 1e6, *([300.0] if len(rows) % 2 else [])]
+        away += sum(b - a for a, b in zip(times[::2], times[1::2], strict=True))
+    assert 1 - shares["phones"].mean() == pytest.approx(away / 5 / 300, abs=0.01)
+    # Who is charged when depends on what the strategy asks of the clients.
+    assert len(FIGURES["presence"].function([run, other]).axes) == 2

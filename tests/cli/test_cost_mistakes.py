@@ -205,6 +205,7 @@ BANDWIDTHS = {
     "none": ("start,end\n0,2\n", "{file}:1: no column of bandwidths beside start, end"),
     "backwards": ("start,end,bandwidth\n0,0,5e4\n", "{file}:2: end 0 is not after start 0"),
     "unit": ("start,end,rate_MB\n0,9,5\n", "{file}:1: 'rate_MB' says MB, which is no unit of"),
+    "misread": ("start,end,rate_KB_per_s\n0,9,5\n", "{file}:1: 'rate_KB_per_s' says KB_per_s"),
 }
 DEVICES = {
     "negative": ("power_compute\n-1\n", "{file}:2: power_compute is '-1'; expected"),
@@ -217,6 +218,7 @@ COLUMNS = {
     "negative": ("compute_mW\n1\n-1\n", "{file}:3: compute_mW is '-1', times the factor 0.001"),
     "blank": ("watts,note\n1,a\n,b\n", "{file}:3: watts is ''; expected a finite number"),
     "unit": ("compute_mJ\n1\n", "{file}:1: 'compute_mJ' says mJ, which is no unit of watts"),
+    "misread": ("compute_mw\n1\n", "{file}:1: 'compute_mw' says mw, which is no unit of watts"),
 }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 from commands import Command, Result
 from doc_blocks import GUIDES, Block, blocks, commands
-from places import ROOT, SMALLEST
+from places import ROOT
 
 LEAVES = {
     "tutorial.md": "runs/servers/figures/accuracy.pdf",
@@ -35,7 +34,6 @@ LEAVES = {
 def test_every_block_of_a_guide_works_in_the_order_of_the_page(
     page: Path, afl_sim: Command, tmp_path: Path
 ) -> None:
-    shutil.copy(SMALLEST, tmp_path / "smallest.yaml")
     shown = ""
     for block in blocks(page.read_text("utf-8")):
         where = f"{page.name}:{block.line}"

@@ -66,6 +66,8 @@ def test_wrong_command_lines_write_nothing(afl_sim: Command, tmp_path: Path) -> 
         ("mahimahi", "a.up", "a.down", "--out", "x.csv"): "is one table, but there are 2",
         ("hsdpa", "bus.log", "--out", "none/x.yaml"): "cannot write none/x-links.csv: the folder",
         ("fedscale", "bus.log", "--clients", "0", *out): "--clients: got 0; expected at least 1",
+        ("bandwidth", "bus.log", "--column", "time=t:ms", *out): "time=t: got the unit 'ms', which",
+        ("availability", "a.up", "--column", "end=e:h", *out): "end=e: got the unit 'h', which is",
         ("devices", "bus.log", "--training-factor", "0", *out): "expected a number above 0",
     }
     results = afl_sim.batch([("import", *line) for line in lines])

@@ -276,13 +276,14 @@ def test_a_table_may_have_several_links(file: Callable[..., Path]) -> None:
         ("time,bandwidth\n5,1\n2024-01-01,1\n", "log:3: time is '2024-01-01'; expected a number"),
         ("time,x\n5,1\n", "log:1: no column of bandwidths; the file has time, x; expected one"),
         ("time,bandwidth\n5,1\n", "log: no link has two measurements"),
+        ("time,rate_mbps\n5,1\n6,1\n", "log:1: 'rate_mbps' says mbps, which is no unit of byt"),
     ],
 )
 def test_a_wrong_table_of_bandwidths_is_refused_with_its_line(
     file: Callable[..., Path], text: str, message: str
 ) -> None:
     with pytest.raises(InputError) as error:
-        import_bandwidth([file(text)], {})
+        import_bandwidth([file(text)], {"bandwidth": ["rate_mbps"]} if "mbps" in text else {})
     assert message in str(error.value)
 
 

@@ -320,13 +320,18 @@ def test_columns_can_be_named_and_a_repeat_given(file: Callable[..., Path], tmp_
         ("client;start;end\n1;1;2\n", ":1: the cells are separated by semicolons"),
         ("client,start,start\n1,1,2\n", ":1: column 'start' twice"),
         ("client,start,end\n", ": no client is ever available; expected some"),
+        (
+            "client,start,end_msec\na,1,2\n",
+            ":1: 'end_msec' says msec, which is no unit of seconds; expected one of them, or "
+            "another name; did you mean 'ms'?",
+        ),
     ],
 )
 def test_a_wrong_log_is_refused_with_its_line(
     file: Callable[..., Path], text: str, message: str
 ) -> None:
     with pytest.raises(InputError) as error:
-        logs(file(text))
+        logs(file(text), {"end": ["end_msec"]} if "msec" in text else {})
     assert message in str(error.value)
 
 
@@ -378,6 +383,13 @@ def test_columns_with_the_names_of_a_device_trace_need_no_meaning(
         (["seconds_per_sample"], AI, "--column: got 'seconds_per_sample'; expected KEY=NAME"),
         (["seconds_per_sample=Scor"], AI, "no column 'Scor', as --column says"),
         (["seconds_per_sample=Score:kbit/s"], AI, "is no unit here"),
+        (
+            ["upload_latency=rtt_msec"],
+            "rtt_msec\n40\n",
+            ":1: 'rtt_msec' says msec, which is no unit of seconds; expected one of them, or "
+            "--column upload_latency=rtt_msec:UNIT; did you mean 'ms'?",
+        ),
+        (["weight=s:kB"], "s\n1\n", "--column: weight=s: got the unit 'kB'; expected none"),
         (["seconds_per_sample=s"], "s\n1\n-2\n", ":3: s is '-2'; expected a number above 0"),
         (
             ["seconds_per_sample=s"],

@@ -34,6 +34,7 @@ from afl_sim.run.api import load_scenario, simulate
 from afl_sim.run.kinds import catalogue
 from afl_sim.run.validation import check_study
 from afl_sim.scenario import json_schema
+from afl_sim.strategies import strategies
 from afl_sim.strategies.base import Client, ServerView, Update
 from afl_sim.strategies.methods.fedcompass import Compass
 from afl_sim.strategies.methods.fedqueue import Queues
@@ -411,6 +412,15 @@ def test_every_dotted_name_in_the_text_exists(run: Run) -> None:
         )
     ]
     assert unknown == []
+
+
+def test_the_strategies_that_follow_a_controller_are_those_that_the_page_names() -> None:
+    rows = re.findall(r"^\| (`[^|]*) \| (`[^|]*) \|$", PAGE["how-to/adaptive-server.md"], re.M)
+    names = re.compile(r"`(\w+)`").findall
+    known = strategies()
+    told = {kind: tuple(names(what)) for what, kinds in rows for kind in names(kinds)}
+    told = {kind: settings for kind, settings in told.items() if kind in known}
+    assert told == {kind: each.adapts for kind, each in known.items() if each.adapts}
 
 
 def test_the_words_of_a_schedule_take_what_the_page_says() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from afl_sim import load_scenario
 from afl_sim.cli import runs
 from afl_sim.errors import ScenarioError
 from afl_sim.scenario.bundled import find_scenario, hides_built_in, scenario_folder
@@ -63,3 +64,18 @@ def test_a_folder_of_another_name_is_read_and_so_refused() -> None:
 def test_a_name_that_is_neither_is_refused(name: str) -> None:
     with pytest.raises(ScenarioError, match="no such file, nor a built-in scenario"):
         find_scenario(name)
+
+
+def test_python_takes_the_same_names() -> None:
+    assert load_scenario("smallest").name == "smallest"
+    text = (scenario_folder() / "smallest.yaml").read_text()
+    Path("smallest").write_text(text.replace("name: smallest", "name: mine"))
+    assert load_scenario("smallest").name == "mine"
+
+
+@pytest.mark.parametrize("path", ["quickstart.yaml", "scenarios/quickstart.yaml"])
+def test_the_file_of_a_built_in_scenario_that_is_not_here_is_told_by_its_name(path: str) -> None:
+    with pytest.raises(ScenarioError, match="mean quickstart, the built-in scenario"):
+        load_scenario(path)
+    with pytest.raises(ScenarioError, match=r"there is no such file$"):
+        load_scenario(f"elsewhere/{path}")

@@ -149,6 +149,7 @@ TARGET = {"kind": "staleness_target", "p95": 10}
         ({**TARGET, "most": 10}, "fedbuff", "most: the run begins with strategy.concurrency 20"),
         ({**TARGET, "least": 21}, "fedbuff", "least: the run begins with strategy.concurrency 20"),
         (TARGET, "port", "least: with concurrency 1 the strategy cannot work: buffer_size: 10"),
+        ({"kind": "version_interval"}, "fedbuff", r"seconds: missing; .*\(T\*: target of the time"),
         ({"kind": "utilisation"}, "fedbuff", "adaptive.of: nothing is ever busy"),
         (
             {"kind": "utilisation", "of": "upload"},

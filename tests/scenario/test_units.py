@@ -20,8 +20,10 @@ from afl_sim.scenario.mistakes.partial import adapter
 from afl_sim.scenario.schema import json_schema
 from afl_sim.scenario.units import (
     DURATION,
+    ENERGY,
     OPERATIONS,
     PER_SAMPLE,
+    POWER,
     RATE,
     SIZE,
     Quantity,
@@ -282,6 +284,51 @@ def test_the_name_of_a_column_says_its_unit(column: str, factor: float | None) -
 )
 def test_the_name_of_a_column_says_its_rate(column: str, factor: float) -> None:
     assert RATE.of_column(column) == factor
+
+
+@pytest.mark.parametrize(
+    ("quantity", "column", "word"),
+    [
+        (DURATION, "latency_msec", "msec"),
+        (DURATION, "usecs", "usecs"),
+        (DURATION, "Hours", "Hours"),
+        (DURATION, "latency_MB", "MB"),
+        (RATE, "uplink_KB_per_s", "KB_per_s"),
+        (RATE, "uplink (Mb/s)", "Mb/s"),
+        (RATE, "uplink_mbps", "mbps"),
+        (RATE, "uplink_MBps", "MBps"),
+        (RATE, "uplink_bits", "bits"),
+        (SIZE, "memory_gb", "gb"),
+        (OPERATIONS, "peak_gflops", "gflops"),
+        (POWER, "compute_mw", "mw"),
+        (ENERGY, "battery_kwh", "kwh"),
+    ],
+)
+def test_a_name_that_could_be_misread_is_refused(
+    quantity: Quantity, column: str, word: str
+) -> None:
+    why = quantity.misnamed(column)
+    assert why is not None
+    assert f"{column!r} says {word}, which is no unit of {quantity.base}; expected" in why
+
+
+@pytest.mark.parametrize(
+    ("quantity", "column"),
+    [
+        (DURATION, "latency_min"),
+        (DURATION, "latency_Min"),
+        (DURATION, "delay_sec"),  # what it is without a unit, too
+        (DURATION, "batches_per_second"),
+        (RATE, "bandwidth"),
+        (RATE, "link_b"),
+        (RATE, "tcp_bytes"),
+        (RATE, "kbps"),
+        (SIZE, "memory_bytes"),
+        (OPERATIONS, "flops"),
+    ],
+)
+def test_other_names_are_not(quantity: Quantity, column: str) -> None:
+    assert quantity.misnamed(column) is None
 
 
 def trace(folder: Path, name: str, text: str) -> Path:

@@ -88,8 +88,10 @@ def _pattern(pattern: str) -> str:
 
 
 def _in_parentheses(description: str) -> str:
-    """A description as a part of a sentence."""
-    return description[:1].lower() + description[1:].rstrip(".")
+    """A description as a part of a sentence; symbols such as T* stay as they are."""
+    word = description.partition(" ")[0]
+    begin = word.lower() if word[1:].islower() or word == "A" else word
+    return begin + description[len(word) :].rstrip(".")
 
 
 def explain(

@@ -28,6 +28,20 @@ def test_the_network_shows_every_byte_by_direction(runs):
         assert np.mean(line.get_ydata()) * length == pytest.approx(spent)
 
 
+def test_bytes_that_take_no_time_are_moved_all_the_same(tmp_path):
+    settings = (
+        "clients.network={upload: {bandwidth: 3.0e4}}",
+        "strategy={kind: fedavg, clients_per_round: 8}",  # at its end nothing is under way
+        "stop={versions: 2}",
+    )
+    run = simulate(load_scenario(SMALLEST, settings), tmp_path / "run", timing_only=True)
+    moved, under_way = visible_axes(FIGURES["network"].function([run]))
+    down, up = (line.get_ydata()[-1] for line in moved.get_lines())
+    assert down == up > 0  # each client gets a model and sends one
+    instant, _ = under_way.get_lines()
+    assert instant.get_ydata().tolist() == [0.0] * 120
+
+
 def test_a_line_for_the_servers_link_is_drawn_where_there_is_one(by_hand):
     by_hand.scenario["server"] = {"upload": {"kind": "fifo", "slots": 1, "bandwidth": 10.0}}
     _, under_way, busy = visible_axes(FIGURES["network"].function([by_hand]))
