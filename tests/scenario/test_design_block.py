@@ -52,6 +52,8 @@ def test_a_constraint_is_text_or_a_list_of_texts_and_words_may_be_apart() -> Non
     two = block(design(more="  constraints: [bytes <= 1e9, idle_fraction<=.5]\n")).constraints
     assert [str(each) for each in one] == ["staleness_p95 <= 20"]
     assert [str(each) for each in two] == ["bytes <= 1e+09", "idle_fraction <= 0.5"]
+    more = "  constraints: [energy joules <= 50 kJ, seconds<=2 min, bytes <= 4 MB, price >= 3]\n"
+    assert [each.value for each in block(design(more=more)).constraints] == [5e4, 120, 4e6, 3]
     assert one[0].is_met(20)
     assert not one[0].is_met(20.5)
     assert not one[0].is_met(None)
@@ -87,6 +89,15 @@ def test_a_constraint_is_text_or_a_list_of_texts_and_words_may_be_apart() -> Non
         (design(minimize="{time_to_accuracy: high}"), "got 'high'; expected the target, a number"),
         (design(minimize="soon"), "got 'soon'; expected a cost to a target"),
         (design(more="  constraints: stalenes_p95 <= 3\n"), "did you mean 'staleness_p95'?"),
+        (
+            design(more="  constraints: energy_joules <= 50 kW\n"),
+            "energy_joules: got '50 kW', but 'kW' is no unit here; expected joules, or text with",
+        ),
+        (design(more="  constraints: samples <= 5 k\n"), "got 'samples <= 5 k'; expected a measu"),
+        (
+            design(minimize="{time_to_accuracy: 0.9, bytes_to_accuracy: 0.9}"),
+            "has time_to_accuracy and bytes_to_accuracy; expected one cost to a target",
+        ),
         (design(more="  constraints: staleness_p95 = 3\n"), "expected a measure, <= or >=, and"),
         (design(more="  budget: {samples: 5, share: 0.1}\n"), "has both share and samples"),
         (design(more="  budget: {share: 2}\n"), "design.budget.share: got 2; expected at most 1"),

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from afl_sim.scenario.section import Count, Number, Section
 from afl_sim.scenario.sections.ranges import is_range, problems
-from afl_sim.scenario.units import DURATION
+from afl_sim.scenario.units import DURATION, ENERGY, SIZE, Unreadable
 from afl_sim.scenario.wording import hint, show
 
 COSTS: Final = ("time", "bytes", "samples", "energy", "price", "carbon")
@@ -34,9 +34,12 @@ MEASURES: Final = (
 SHARES: Final = ("idle_fraction", "wasted_fraction", "worst_decile_accuracy", "final_accuracy")
 """Those from 0 to 1."""
 
+_UNITS: Final = {"seconds": DURATION, "bytes": SIZE, "energy_joules": ENERGY}
+"""Those whose limits may have a unit."""
+
 TO: Final = "_to_"
 _TARGET: Final = re.compile(r"\s*([A-Za-z]\w*)\s*(?:[:=]|\s)\s*(\S+)\s*")
-_LIMIT: Final = re.compile(r"\s*([A-Za-z][\w ]*?)\s*(<=|>=)\s*(\S+)\s*")
+_LIMIT: Final = re.compile(r"\s*([A-Za-z][\w ]*?)\s*(<=|>=)\s*(\S.*?)\s*")
 _LIMIT_FORM: Final = "a measure, <= or >=, and a number, such as staleness_p95 <= 20"
 
 
@@ -118,6 +121,8 @@ def objective(value: Any) -> Any:
         return dict(value)  # as it is written out
     elif isinstance(value, Mapping) and len(value) == 1:
         name, target = next(iter(value.items()))
+    elif isinstance(value, Mapping) and len(value) > 1:
+        raise _wrong(f"has {' and '.join(map(str, value))}; expected one cost to a target")
     else:
         raise _wrong(f"got {show(value)}; {example}")
     cost, to, metric = str(name).partition(TO)
@@ -143,8 +148,7 @@ def _limit(value: Any) -> Any:
     if isinstance(value, Mapping) and set(value) == {"measure", "sign", "value"}:
         return dict(value)
     match = _LIMIT.fullmatch(value) if isinstance(value, str) else None
-    number = None if match is None else _number(match[3])
-    if match is None or not isinstance(number, int | float):
+    if match is None:
         raise _wrong(f"got {show(value)}; expected {_LIMIT_FORM}")
     measure = re.sub(r"\s+", "_", match[1])
     if measure not in MEASURES:
@@ -152,10 +156,24 @@ def _limit(value: Any) -> Any:
         raise _wrong(
             f"unknown measure {show(measure)}; expected one of {known}{hint(measure, MEASURES)}"
         )
+    number = _limit_of(measure, match[3])
+    if not isinstance(number, int | float):
+        raise _wrong(f"got {show(value)}; expected {_LIMIT_FORM}")
     if measure in SHARES and not 0 <= number <= 1:
         near = f"; did you mean {number / 100:g}?" if 1 < number <= 100 else ""
         raise _wrong(f"{value.strip()}: got {match[3]}; expected a share from 0 to 1{near}")
     return {"measure": measure, "sign": match[2], "value": number}
+
+
+def _limit_of(measure: str, text: str) -> Any:
+    """The number after the sign, which may have a unit; else what stands there."""
+    number = _number(text)
+    if isinstance(number, int | float) or measure not in _UNITS:
+        return number
+    try:
+        return _UNITS[measure].read(text)
+    except Unreadable as error:
+        raise _wrong(f"{measure}: {error}") from None
 
 
 def _vary(value: Any) -> Any:
@@ -218,7 +236,8 @@ class Design(Section):
     constraints: Annotated[tuple[Limit, ...], BeforeValidator(limits), WithJsonSchema(_TEXTS)] = (
         Field(
             default=(),
-            description="Limits such as `staleness_p95 <= 20`; a candidate must keep all of them. "
+            description="Limits such as `staleness_p95 <= 20` or `energy_joules <= 50 kJ`; a "
+            "candidate must keep all of them. "
             f"Measures: {', '.join(MEASURES)}.",
         )
     )
