@@ -39,9 +39,10 @@ def find_scenario(name: str) -> Path:
 
 def meant_built_in(path: Path) -> str | None:
     """The built-in scenario whose file a path is likely meant as, such as ``quickstart.yaml``."""
+    if path.suffix not in {".yaml", ".yml"} or os.path.lexists(path):
+        return None
     name = path.with_suffix("").as_posix().removeprefix("scenarios/")
-    is_one = path.suffix in {".yaml", ".yml"} and _built_in(name) is not None
-    return name if is_one and not os.path.lexists(path) else None
+    return name if _built_in(name) is not None else None
 
 
 def hides_built_in(name: str) -> bool:

@@ -79,3 +79,11 @@ def test_the_file_of_a_built_in_scenario_that_is_not_here_is_told_by_its_name(pa
         load_scenario(path)
     with pytest.raises(ScenarioError, match=r"there is no such file$"):
         load_scenario(f"elsewhere/{path}")
+
+
+@pytest.mark.parametrize("path", [".", "/", "..", ""])
+def test_a_folder_is_told_as_one(path: str) -> None:
+    with pytest.raises(ScenarioError, match="folder"):
+        load_scenario(path)
+    with pytest.raises(ScenarioError, match="folder"):
+        load_scenario(Path(path))
