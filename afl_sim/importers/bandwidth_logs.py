@@ -277,7 +277,7 @@ def _read_bandwidths(
         given["bandwidth"] = rates  # its unit tells what it is
     places = named(source, header, _NAMES, given, ("time", "bandwidth"))
     what, when = header[places["bandwidth"]], header[places["time"]]
-    factor = unit or factor_of(source, what, RATE, f"--column bandwidth={what}:UNIT")
+    factor = unit or factor_of(source, what, RATE, f"--column bandwidth={what}:UNIT") or 1.0
     for line, cells in table:
         time = times.read(source, line, when, cells[places["time"]])
         rate = source.numbers(line, [cells[places["bandwidth"]]], [what])

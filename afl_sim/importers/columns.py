@@ -97,13 +97,13 @@ def named(
     return places
 
 
-def factor_of(source: Source, name: str, quantity: Quantity, how: str) -> float:
-    """What makes base units of a column's numbers, as its name says.
+def factor_of(source: Source, name: str, quantity: Quantity, how: str) -> float | None:
+    """What makes base units of a column's numbers; None if its name says no unit.
 
     Args:
         source: the file.
         name: of the column.
-        quantity: what its numbers are; without a unit in the name they are in its base unit.
+        quantity: what its numbers are.
         how: how a unit can be given elsewhere.
 
     Raises:
@@ -112,7 +112,7 @@ def factor_of(source: Source, name: str, quantity: Quantity, how: str) -> float:
     why = quantity.misnamed(name, how)
     if why is not None:
         raise InputError(f"{source.path}:1: {why}")
-    return quantity.of_column(name) or 1.0
+    return quantity.of_column(name)
 
 
 def _plain(name: str) -> str:

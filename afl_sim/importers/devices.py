@@ -226,7 +226,8 @@ def _said(source: Source, key: str, name: str) -> float:
     """The same factor, as the name says."""
     quantity = _quantity(key)
     how = f"--column {key}={name}:UNIT"
-    return 1.0 if quantity is None else factor_of(source, name, quantity, how)
+    factor = None if quantity is None else factor_of(source, name, quantity, how)
+    return factor or 1.0
 
 
 def _value(source: Source, line: int, column: _Column, cell: str) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from afl_sim.errors import InputError
+from afl_sim.importers.columns import factor_of
 from afl_sim.importers.reading import Source
 from afl_sim.scenario.section import LONGEST_SECONDS
 from afl_sim.scenario.traces.instants import EXPECTED, instant_of
@@ -77,10 +77,7 @@ class Times:
     def _number(self, source: Source, name: str, cell: str) -> float:
         value = number(cell) if is_number(cell) else -1.0
         if name not in self._units:
-            why = DURATION.misnamed(name, "another name")
-            if why is not None:
-                raise InputError(f"{source.path}:1: {why}")
-            self._units[name] = DURATION.of_column(name)
+            self._units[name] = factor_of(source, name, DURATION, "another name")
         return value * (self._units[name] or (0.001 if self._in_ms(value) else 1.0))
 
     def _in_ms(self, value: float) -> bool:
