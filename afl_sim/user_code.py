@@ -69,11 +69,16 @@ def code_of(
         raise
     except Exception as error:
         name = getattr(own, "kind", type(own).__qualname__)
-        home = getattr(sys.modules.get(type(own).__module__), "__file__", None)
+        home = home_of(own)
         what = told(error, home)
         if isinstance(error, TypeError) and not _frames_of_users(error, home):
             what = f"{reason(error)}{_expected_call(own, hook)}"  # the call itself failed
         raise told_as(f"{noun} {name}: {hook} raised {what}") from error
+
+
+def home_of(own: object) -> str | None:
+    """The file of an object's class; None if there is none, as in a notebook."""
+    return getattr(sys.modules.get(type(own).__module__), "__file__", None)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from numbers import Real
 from typing import Any, Final
@@ -11,7 +10,7 @@ from typing import Any, Final
 from afl_sim.scenario.sections.controllers import SETTINGS
 from afl_sim.scenario.wording import show
 from afl_sim.strategies.inputs import Public
-from afl_sim.user_code import told
+from afl_sim.user_code import home_of, told
 
 _YES_OR_NO: Final = (
     *("gradient", "refreshes", "queues_at_clients", "polls", "assigns_steps", "gives_steps"),
@@ -32,8 +31,7 @@ def misdeclared(strategy: Any) -> str | None:
         try:
             value = getattr(strategy, name)
         except Exception as error:  # a property of the user's own
-            home = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
-            return f"its {name} raised {told(error, home)}"
+            return f"its {name} raised {told(error, home_of(strategy))}"
         if not fits(value):
             return f"its {name} is {show(value)}; expected {expected}"
     missing = [name for name in strategy.adapts if not hasattr(strategy, name)]
