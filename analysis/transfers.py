@@ -44,6 +44,7 @@ def transfer_batches(run: Run, instant: bool = False) -> Iterator[pd.DataFrame]:
     an upload that was lost and repeated that is the last time. Those under way when the run ended
     are left out: they have no end.
     """
+    least_us = 0 if instant else 1
     for tasks in task_batches(_with_links(run)):
         down = (tasks["dispatched"], tasks["downloaded"], tasks["down_bytes"])
         came = tasks["fresh_bytes"] > 0  # else there was no newer model, or it was given up
@@ -51,12 +52,11 @@ def transfer_batches(run: Run, instant: bool = False) -> Iterator[pd.DataFrame]:
         fresh = (asked, tasks["refreshed"], tasks["fresh_bytes"])
         up = (tasks["computed"], tasks["arrived"], tasks["up_bytes"])
         parts = [
-            _transfers("download", *down, None, tasks["down_link_us"]),
-            _transfers("download", *fresh, None, tasks["fresh_link_us"]),
-            _transfers("upload", *up, tasks["up_link_us"], None),
+            _transfers(least_us, "download", *down, None, tasks["down_link_us"]),
+            _transfers(least_us, "download", *fresh, None, tasks["fresh_link_us"]),
+            _transfers(least_us, "upload", *up, tasks["up_link_us"], None),
         ]
-        table = pd.concat(parts, ignore_index=True)
-        yield table if instant else table[table["end"] > table["begin"]]
+        yield pd.concat(parts, ignore_index=True)
 
 
 def _with_links(run: Run) -> Iterator[Columns]:
@@ -78,6 +78,7 @@ def _link_us(contexts: pa.ChunkedArray) -> Column:
 
 
 def _transfers(
+    least_us: int,
     direction: str,
     begin: Column,
     end: Column,
@@ -85,7 +86,7 @@ def _transfers(
     link_begin: Column | None,
     link_end: Column | None,
 ) -> pd.DataFrame:
-    rows = np.flatnonzero((begin >= 0) & (end >= begin))
+    rows = np.flatnonzero((begin >= 0) & (end >= begin + least_us))
     # Without a path of the client's own the link is all of the way.
     edges = [
         known if link is None else np.where(link >= 0, link, known)
